@@ -1,0 +1,61 @@
+"""Backends whose words a job can use already, and that this release cannot draw with yet.
+
+So job files written for them are checked, and can be built with `doit backend=placeholder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagegen.backends.base import GeneratedImage, GenerationError, ModelIdentity, Progress
+from imagegen.errors import Problem
+from imagegen.plan.request import Request
+
+__all__ = ["COMFYUI", "OLLAMA"]
+
+
+@dataclass(frozen=True)
+class _AnnouncedBackend:
+    name: str
+    parameters: frozenset[str]
+    model_option: str
+    default_model: str
+    version: str = "0"
+    in_flight: int = 1
+    is_generator: bool = True
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return {self.model_option: {"type": "text", "minlength": 1, "maxlength": 500}}
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        return [self._problem()] if requests else []
+
+    def model_identity(self, request: Request) -> ModelIdentity:
+        return ModelIdentity(request.model)
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:  # noqa: ARG002 - of the protocol
+        raise GenerationError(self._problem().what, self._problem().mend)
+
+    def _problem(self) -> Problem:
+        return Problem(
+            "",
+            f"this release of imagegen cannot draw with {self.name} yet",
+            "for stand-ins: doit backend=placeholder",
+        )
+
+
+COMFYUI = _AnnouncedBackend(
+    "comfyui",
+    frozenset({"prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"}),
+    model_option="checkpoint",
+    default_model="",
+)
+OLLAMA = _AnnouncedBackend(
+    "ollama",
+    frozenset({"prompt", "width", "height", "steps", "seed"}),
+    model_option="model",
+    default_model="x/z-image-turbo",
+)

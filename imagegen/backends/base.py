@@ -1,0 +1,104 @@
+"""The protocol of a backend, and what goes in and out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from imagegen.errors import Problem
+from imagegen.plan.request import Request
+
+__all__ = ["Backend", "Cancelled", "GeneratedImage", "GenerationError", "ModelIdentity", "Progress"]
+
+
+@dataclass(frozen=True)
+class GeneratedImage:
+    """What a backend returned: an image file's bytes (PNG, WebP or JPEG), and how they came about.
+
+    facts: JSON values worth keeping, for example device or server revision. The executor measures the seconds.
+    """
+
+    data: bytes
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """The model's ID, and its digest (hex) where that can be known locally and cheaply, else None."""
+
+    id: str
+    digest: str | None = None
+
+
+class GenerationError(Exception):
+    """A backend could not make one image. `problem` says why and how to mend it; its `where` is left empty."""
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        super().__init__(what)
+        self.problem = Problem("", what, mend)
+
+
+class Cancelled(Exception):  # noqa: N818 - it is no error: the user asked for it
+    """The user asked to stop; raised by `Progress.check` within a backend."""
+
+
+class Progress(Protocol):
+    """What a backend reports to while it makes one image."""
+
+    timeout_s: float
+    """Seconds that this image may take."""
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Something happened: `steps.progress` with done=3, total=20, for example."""
+
+    def check(self) -> None:
+        """Raise Cancelled where the user asked to stop. Call it at least every 0.2 s of waiting."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep that long (seconds), raising Cancelled as soon as the user asks to stop."""
+
+
+class Backend(Protocol):
+    """An adapter that turns a request into an image. One object serves a whole run, from several threads."""
+
+    @property
+    def name(self) -> str:
+        """What a job calls it."""
+
+    @property
+    def version(self) -> str:
+        """Changes with what it would draw or send for one and the same request; recorded, not compared."""
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The request fields that it honours: only these enter the fingerprint."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Cerberus schema of the job's section for this backend."""
+
+    @property
+    def model_option(self) -> str:
+        """The option that names the model; empty where there are no models."""
+
+    @property
+    def default_model(self) -> str:
+        """The model where the job names none."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests may be with the generator at a time (at least 1)."""
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether its images come from a trained model, and are marked so."""
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        """All that would keep these requests of one job from being made, found before the first is queued."""
+
+    def model_identity(self, request: Request) -> ModelIdentity:
+        """The model that would draw this request. Contacts nothing."""
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """Make the image. Raises GenerationError, or Cancelled from `progress`."""

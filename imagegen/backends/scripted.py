@@ -1,0 +1,131 @@
+"""A backend that plays a script: for tests of the build, with no generator and nothing patched.
+
+It draws one plain colour, which follows from the request, and can be slow, fail, return something else than an
+image of the size asked for, or wait to be cancelled. It draws no names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imagegen.backends.base import GeneratedImage, GenerationError, ModelIdentity, Progress
+from imagegen.errors import Problem
+from imagegen.plan.request import Request, canonical, fingerprint
+
+__all__ = ["Script", "ScriptedBackend"]
+
+
+@dataclass
+class Script:
+    """What the backend does.
+
+    acts: by an item's name, one mapping for each call in turn (the last one repeats), with any of
+    `delay_s` (seconds), `error` (text), `crash` (text: an exception that no backend should raise),
+    `data` (text: returned in place of an image), `size` ([width, height] in place of the one asked for),
+    `cut` (bytes to cut off the end), `format` (png, webp or jpeg), `hang` (true: until it is cancelled).
+    problems: by an item's name, what preflight finds. digest: of the model. in_flight: requests at a time.
+    log: a file that gets one JSON line for each event: preflight, started, finished, failed, cancelled.
+    """
+
+    acts: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
+    in_flight: int = 2
+    log: str | None = None
+
+
+class ScriptedBackend:
+    """Plays `script`, or the JSON file that a job's `scripted.script` names, read anew at each call."""
+
+    name = "scripted"
+    version = "1"
+    parameters = frozenset({"prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"})
+    options: Mapping[str, Any] = {
+        "script": {"type": "text", "minlength": 1},
+        "model": {"type": "text", "minlength": 1},
+    }
+    model_option = "model"
+    default_model = "colours"
+    is_generator = True
+
+    def __init__(self, script: Script | None = None) -> None:
+        self._script = script
+        self._calls: dict[str, int] = {}
+        self._mutex = threading.Lock()
+        self.events: list[tuple[str, str]] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Requests at a time."""
+        return self._script.in_flight if self._script else 2
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        """The problems that the script names for these items."""
+        script = self._read(requests[0]) if requests else Script()
+        self._tell(script, "preflight", ",".join(request.name for request in requests))
+        wrong = dict.fromkeys(request.name for request in requests if request.name in script.problems)
+        return [Problem(name, script.problems[name]) for name in wrong]
+
+    def model_identity(self, request: Request) -> ModelIdentity:
+        """With the script's digest."""
+        return ModelIdentity(request.model, self._read(request).digest)
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """One plain colour, or what the script says."""
+        script = self._read(request)
+        act = self._act(script, request.name)
+        self._tell(script, "started", request.name)
+        try:
+            progress.event("started")
+            if act.get("hang"):
+                while True:
+                    progress.wait(1.0)
+            progress.wait(float(act.get("delay_s", 0)))
+            progress.check()
+            if "crash" in act:
+                raise RuntimeError(act["crash"])
+            if "error" in act:
+                raise GenerationError(act["error"], "this is only a script")
+            data = act["data"].encode() if "data" in act else self._draw(request, act)
+        except BaseException as error:
+            self._tell(script, "cancelled" if type(error).__name__ == "Cancelled" else "failed", request.name)
+            raise
+        self._tell(script, "finished", request.name)
+        return GeneratedImage(data[: -act["cut"]] if act.get("cut") else data, {"device": "none"})
+
+    def _draw(self, request: Request, act: Mapping[str, Any]) -> bytes:
+        from PIL import Image
+
+        colour = hashlib.sha256(fingerprint(canonical(request, self.parameters)).encode()).digest()[:3]
+        size = tuple(act.get("size", (request.width, request.height)))
+        buffer = io.BytesIO()
+        Image.new("RGB", size, tuple(colour)).save(buffer, act.get("format", "png"))
+        return buffer.getvalue()
+
+    def _act(self, script: Script, name: str) -> Mapping[str, Any]:
+        with self._mutex:
+            call = self._calls[name] = self._calls.get(name, 0) + 1
+        acts = script.acts.get(name) or script.acts.get("*") or [{}]
+        return acts[min(call, len(acts)) - 1]
+
+    def _read(self, request: Request) -> Script:
+        if self._script is not None:
+            return self._script
+        path = request.extra.get("script")
+        return Script(**json.loads(Path(path).read_text("utf-8"))) if path else Script()
+
+    def _tell(self, script: Script, event: str, name: str) -> None:
+        with self._mutex:
+            self.events.append((event, name))
+            if script.log:
+                descriptor = os.open(script.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+                os.write(descriptor, json.dumps({"event": event, "name": name}).encode() + b"\n")
+                os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Job files and settings: reading them strictly, and checking them."""

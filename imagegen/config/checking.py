@@ -1,0 +1,257 @@
+"""From a document to a checked job: every problem at once, each with its place and what would be right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cerberus import TypeDefinition, Validator, errors
+
+from imagegen.config.document import Ambiguous, Document
+from imagegen.config.encoding import DEFAULT_QUALITY, Encoding
+from imagegen.config.job import Item, Job, OutputRules, SeedRule
+from imagegen.config.schema import ITEM_SCHEMA, job_schema
+from imagegen.errors import ImagegenError, Problem, did_you_mean
+
+__all__ = ["check_item", "check_job", "clean_text"]
+
+Path = tuple[Any, ...]
+
+
+class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
+    types_mapping = {  # noqa: RUF012 - Cerberus' own way to define types
+        "text": TypeDefinition("text", (str,), ()),
+        "whole": TypeDefinition("whole", (int,), (bool,)),
+        "mapping": TypeDefinition("mapping", (Mapping,), ()),
+        "list": TypeDefinition("list", (list,), ()),
+    }
+
+    def _validate_type_number(self, value: object) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_TYPE_WORDS = {
+    "text": "text",
+    "whole": "a whole number",
+    "number": "a number",
+    "mapping": "a mapping",
+    "list": "a list",
+}
+
+
+def check_job(name: str, document: Document, sections: Mapping[str, Mapping[str, Any]]) -> Job:
+    """The job of a document. sections: each backend's name → the Cerberus schema of its section.
+
+    Raises ImagegenError with all that is wrong.
+    """
+    schema = job_schema(sections)
+    if not isinstance(document.values, dict):
+        raise ImagegenError(
+            Problem(document.where(()), f"a job file is a mapping of keys, this is {_describe(document.values)}")
+        )
+    problems = [
+        Problem(document.where(path), f"{_dotted(path)}: {text}") for path, text in _check(document.values, schema)
+    ]
+    values = document.values
+    if "items" not in values and "source" not in values:
+        problems.append(Problem(document.where(()), "no items: give 'items', or a 'source' that has them, or both"))
+    if problems:
+        raise ImagegenError(*problems)
+    return _job(name, document)
+
+
+def check_item(
+    name: str, prompt: str, overrides: Mapping[str, Any], marks: Mapping[str, str]
+) -> tuple[Item | None, list[Problem]]:
+    """An item from a prompt source. marks: `file:line:column` of 'name', 'prompt' and each override."""
+    values = {**overrides, "name": name, "prompt": prompt}
+    problems = [
+        Problem(marks.get(str(path[0]), marks["name"]), f"{_dotted(path)}: {text}")
+        for path, text in _check(values, ITEM_SCHEMA)
+    ]
+    problems += [
+        Problem(marks.get(key, marks["name"]), f"{key}: the {what} gives it, it cannot be overridden")
+        for key, what in (("name", "heading"), ("prompt", "code block"))
+        if key in overrides
+    ]
+    return (None if problems else _item(values, marks["name"])), problems
+
+
+def clean_text(text: str) -> str:
+    """A prompt without the white space that no generator sees: at line ends, and blank lines at both ends."""
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n").lstrip()
+
+
+def _job(name: str, document: Document) -> Job:
+    values: dict[str, Any] = document.values
+    generate = dict(values.get("generate", {}))
+    seed = generate.pop("seed", {})
+    prompt = values.get("prompt", {})
+    rules = values.get("output", {})
+    kind = rules.get("format", "png")
+    encoding = Encoding(
+        format=kind,
+        quality=100 if kind == "png" else rules.get("quality", DEFAULT_QUALITY[kind]),
+        metadata=rules.get("metadata", "full"),
+    )
+    parts = [(key,) for key in values] + [("output", "dir"), ("output", "name"), ("generate", "seed")]
+    parts += [("matrix", axis) for axis in values.get("matrix", {})]
+    return Job(
+        name=name,
+        file=document.name,
+        description=values.get("description", ""),
+        backend=values.get("backend"),
+        generate=_typed(generate),
+        seed=SeedRule(**seed) if isinstance(seed, dict) else SeedRule(base=seed),
+        prefix=clean_text(prompt.get("prefix", "")),
+        suffix=clean_text(prompt.get("suffix", "")),
+        source=values.get("source"),
+        items=tuple(
+            _item(item, document.where(("items", index, "name"))) for index, item in enumerate(values.get("items", ()))
+        ),
+        matrix={
+            axis: dict(found) if isinstance(found, dict) else {str(value): value for value in found}
+            for axis, found in values.get("matrix", {}).items()
+        },
+        variants=values.get("variants", 1),
+        output=OutputRules(
+            folder=rules.get("dir", f"assets/{name}"),
+            name=rules.get("name", "{slug}"),
+            encoding=encoding,
+            overwrite=rules.get("overwrite", "own"),
+        ),
+        sections={key: values[key] for key in values if key not in _OWN_KEYS},
+        where={".".join(path): document.where(path) for path in parts} | {"": document.where(())},
+    )
+
+
+_OWN_KEYS = frozenset(job_schema({}))
+
+
+def _item(values: Mapping[str, Any], where: str) -> Item:
+    overrides = {key: value for key, value in values.items() if key not in ("name", "prompt")}
+    return Item(values["name"].strip(), clean_text(values["prompt"]), _typed(overrides), where)
+
+
+def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """So that `cfg: 7` and `cfg: 7.0` are one request."""
+    typed = dict(fields)
+    for key in ("cfg", "timeout_s"):
+        if key in typed:
+            typed[key] = float(typed[key])
+    if "negative" in typed:
+        typed["negative"] = clean_text(typed["negative"])
+    return typed
+
+
+def _check(values: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    validator = _JobValidator(schema, allow_unknown=False)
+    validator.validate(values, normalize=False)
+    for path, text in _walk(validator._errors):
+        yield path, text + (did_you_mean(str(path[-1]), _siblings(schema, path)) if text == _UNKNOWN else "")
+    for path, value in _texts(values):
+        if not clean_text(value).strip() and path[-1] in ("name", "prompt") and value:
+            yield path, "is nothing but white space"
+
+
+def _texts(values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    items = values.get("items")
+    candidates: list[tuple[Path, Any]] = [((), values)]
+    candidates += [(("items", index), item) for index, item in enumerate(items if isinstance(items, list) else ())]
+    for path, mapping in candidates:
+        if isinstance(mapping, Mapping):
+            yield from (((*path, key), text) for key, text in mapping.items() if isinstance(text, str))
+
+
+def _walk(found: Sequence[Any]) -> Iterator[tuple[Path, str]]:
+    for error in found:
+        path = tuple(error.document_path)
+        if error.code in _ANYOF:
+            yield from _nearest(error)
+        elif error.is_group_error or error.code in _NESTED:
+            yield from _walk(error.child_errors)
+        elif text := _message(error):
+            yield path, text
+
+
+_UNKNOWN = "unknown key"
+_ANYOF = {errors.ANYOF.code}
+_NESTED = {
+    errors.MAPPING_SCHEMA.code,
+    errors.SEQUENCE_SCHEMA.code,
+    errors.VALUESRULES.code,
+    errors.KEYSRULES.code,
+}
+
+
+def _nearest(error: Any) -> Iterator[tuple[Path, str]]:
+    """Of alternatives of different types: what is wrong with the one whose type the value has."""
+    alternatives = list(error.definitions_errors.values())
+    here = tuple(error.document_path)
+    for alternative in alternatives:
+        if not any(e.code == errors.BAD_TYPE.code and tuple(e.document_path) == here for e in alternative):
+            yield from _walk(alternative)
+            return
+    words = " or ".join(_TYPE_WORDS[e.constraint] for a in alternatives for e in a if e.code == errors.BAD_TYPE.code)
+    yield here, f"expected {words}, found {_describe(error.value)}"
+
+
+def _message(error: Any) -> str:
+    value, constraint = error.value, error.constraint
+    if error.code == errors.UNKNOWN_FIELD.code:
+        return _UNKNOWN
+    if error.code == errors.REQUIRED_FIELD.code:
+        return "is missing"
+    if error.code == errors.BAD_TYPE.code:
+        wanted = [constraint] if isinstance(constraint, str) else list(constraint)
+        wanted = [word for word in wanted if not (word == "number" and "whole" in wanted and "text" in wanted)]
+        hint = "; put it in quotes" if "text" in wanted and isinstance(value, (Ambiguous, bool)) else ""
+        if isinstance(value, Ambiguous) and "text" not in wanted:
+            hint = "; write a plain decimal number" if {"whole", "number"} & set(wanted) else ""
+        return f"expected {' or '.join(_TYPE_WORDS[word] for word in wanted)}, found {_describe(value)}{hint}"
+    if error.code == errors.UNALLOWED_VALUE.code:
+        return f"'{value}' is none of {', '.join(constraint)}{did_you_mean(str(value), constraint)}"
+    if error.code == errors.FORBIDDEN_VALUE.code:
+        return f"the name '{value}' is taken: choose another"
+    if error.code == errors.MIN_VALUE.code:
+        return f"{value} is too small: at least {constraint}"
+    if error.code == errors.MAX_VALUE.code:
+        return f"{value} is too large: at most {constraint}"
+    if error.code == errors.MIN_LENGTH.code:
+        return "is empty"
+    if error.code == errors.MAX_LENGTH.code:
+        return f"is too long: {len(value)} characters, at most {constraint}"
+    if error.code == errors.REGEX_MISMATCH.code:
+        return f"'{value}' is no name of an axis: lower-case letters, digits and _, a letter first"
+    return f"does not fit ({error.rule}: {constraint})"
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, Ambiguous):
+        return f"{value.text}, which YAML may read as {value.meaning}"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f"the text '{value[:40]}{'…' if len(value) > 40 else ''}'"
+    return "a list" if isinstance(value, list) else "a mapping"
+
+
+def _siblings(schema: Mapping[str, Any], path: Path) -> list[str]:
+    """The keys that are known where the path's last one is not."""
+    known: Mapping[str, Any] = schema
+    for part in path[:-1]:
+        rules = known if isinstance(part, int) else known.get(part, {})
+        known = rules.get("schema", {})
+    return list(known)
+
+
+def _dotted(path: Path) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text

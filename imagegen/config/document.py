@@ -1,0 +1,87 @@
+"""A document: the values of a data-only file, and where each of them stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "Ambiguous", "Document", "decode", "read_document"]
+
+MAX_BYTES = 16 * 1024**2
+"""Of a job file or a prompt source: ten times what 10,000 items take."""
+MAX_DEPTH = 32
+"""Levels of lists and mappings within each other; a job has five."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Ambiguous:
+    """A plain YAML scalar that readers disagree on. text: as written. meaning: what YAML 1.1 makes of it."""
+
+    text: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """name: as shown to the user. values: dict, list, str, int, float, bool, None or Ambiguous.
+
+    marks: line and column, from 1, of each key and list entry, by its path; () is the top.
+    """
+
+    name: str
+    values: Any
+    marks: Mapping[tuple[str | int, ...], tuple[int, int]]
+
+    def where(self, path: Sequence[str | int]) -> str:
+        """`jobs/portraits.yaml:12:5`: of the path, or of what it is in."""
+        key = tuple(path)
+        while key and key not in self.marks:
+            key = key[:-1]
+        return ":".join(map(str, (self.name, *self.marks.get(key, ()))))
+
+
+def decode(name: str, data: bytes) -> str:
+    """The text of a file: UTF-8 with or without BOM, line ends as newlines. Raises ImagegenError, located."""
+    if len(data) > MAX_BYTES:
+        raise ImagegenError(Problem(name, f"is larger than {MAX_BYTES // 1024**2} MiB", "split it"))
+    if data.startswith(_UTF16):
+        raise ImagegenError(Problem(f"{name}:1:1", "is UTF-16, not UTF-8", "save it as UTF-8"))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, column = _position(data[: error.start].decode("utf-8", "replace"))
+        what = f"is not UTF-8: byte {data[error.start]:#04x}"
+        raise ImagegenError(Problem(f"{name}:{line}:{column}", what, "save it as UTF-8")) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if control := _CONTROL.search(text):
+        line, column = _position(text[: control.start()])
+        what = f"has the control character U+{ord(control[0]):04X} in it"
+        raise ImagegenError(Problem(f"{name}:{line}:{column}", what, "delete it"))
+    return text
+
+
+def read_document(name: str, data: bytes, *, first_line: int = 1) -> Document:
+    """The document in the file `name`: JSON where it is called so, else YAML.
+
+    first_line: of the document within its file. Raises ImagegenError with every problem, located.
+    """
+    text = decode(name, data)
+    if name.lower().endswith(".json"):
+        from imagegen.config.json_document import read_json
+
+        return read_json(name, text)
+    from imagegen.config.yaml_document import read_yaml
+
+    return read_yaml(name, text, first_line)
+
+
+def _position(before: str) -> tuple[int, int]:
+    lines = before.splitlines() if not before.endswith("\n") else [*before.splitlines(), ""]
+    return max(1, len(lines)), len(lines[-1]) + 1 if lines else 1

@@ -1,0 +1,184 @@
+"""YAML, read strictly and with positions: data only, and nothing that readers disagree on.
+
+Built from the parser's events, so that tags, duplicate keys and aliases are seen before they mean anything.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from imagegen.config.document import MAX_DEPTH, Ambiguous, Document
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["MAX_ALIASED", "read_yaml"]
+
+MAX_ALIASED = 10_000
+"""Values that aliases may add to a document."""
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,39})")
+_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_FLOATS = {".nan": "nan", ".inf": "inf", "+.inf": "inf", "-.inf": "-inf"}
+_LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
+
+
+def read_yaml(name: str, text: str, first_line: int = 1) -> Document:
+    """The document. Raises ImagegenError with every problem, located."""
+    builder = _Builder(name, text, first_line)
+    try:
+        values = builder.document()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(filter(None, [error.problem, error.context and f"({error.context})"]))
+        builder.problem(mark, f"is no YAML: {what}")
+    except yaml.YAMLError as error:
+        builder.problem(None, f"is no YAML: {' '.join(str(error).split())}")
+    if builder.problems:
+        raise ImagegenError(*builder.problems)
+    return Document(name, values, builder.marks)
+
+
+class _Stop(Exception):  # noqa: N818 - internal
+    """Going on would make no sense; the problem has been noted."""
+
+
+class _Builder:
+    def __init__(self, name: str, text: str, first_line: int) -> None:
+        self.name = name
+        self.first_line = first_line
+        self.marks: dict[tuple[str | int, ...], tuple[int, int]] = {}
+        self.problems: list[Problem] = []
+        self._loader = _Loader(text)
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._count = 0
+        self._aliased = 0
+
+    def document(self) -> Any:
+        try:
+            return self._document()
+        except _Stop:
+            return None
+        finally:
+            self._loader.dispose()
+
+    def problem(self, mark: Any, what: str) -> None:
+        place = f":{self._position(mark)[0]}:{self._position(mark)[1]}" if mark is not None else ""
+        self.problems.append(Problem(f"{self.name}{place}", what))
+
+    def _position(self, mark: Any) -> tuple[int, int]:
+        return mark.line + self.first_line, mark.column + 1
+
+    def _stop(self, mark: Any, what: str) -> _Stop:
+        self.problem(mark, what)
+        return _Stop()
+
+    def _document(self) -> Any:
+        self._loader.get_event()  # the stream's start
+        if isinstance(self._loader.peek_event(), yaml.StreamEndEvent):
+            raise self._stop(None, "is empty")
+        self._loader.get_event()  # the document's
+        values = self._value(self._loader.get_event(), (), 0)
+        self._loader.get_event()
+        following = self._loader.peek_event()
+        if not isinstance(following, yaml.StreamEndEvent):
+            raise self._stop(following.start_mark, "a second document begins here: one file is one document")
+        if values is None:
+            raise self._stop(None, "is empty")
+        return values
+
+    def _value(self, event: Any, path: tuple[str | int, ...], depth: int) -> Any:
+        self.marks.setdefault(path, self._position(event.start_mark))
+        self._count += 1
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        if event.tag is not None:
+            self.problem(event.start_mark, f"has the tag '{event.tag}': a job is plain data, without tags")
+        if depth > MAX_DEPTH:
+            raise self._stop(event.start_mark, f"is nested more than {MAX_DEPTH} levels deep")
+        before = self._count
+        if event.anchor is not None:
+            self._anchors.pop(event.anchor, None)
+        value: Any
+        if isinstance(event, yaml.ScalarEvent):
+            value = self._plain(event) if event.implicit[0] else event.value
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = []
+            while not isinstance(inner := self._loader.get_event(), yaml.SequenceEndEvent):
+                value.append(self._value(inner, (*path, len(value)), depth + 1))
+        else:
+            value = self._mapping(path, depth)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, self._count - before + 1)
+        return value
+
+    def _mapping(self, path: tuple[str | int, ...], depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while not isinstance(event := self._loader.get_event(), yaml.MappingEndEvent):
+            key = self._key(event, depth)
+            inner = (*path, key)
+            if key in found:
+                first = self.marks[inner][0]
+                self.problem(event.start_mark, f"'{key}' is given twice, first in line {first}")
+            else:
+                self.marks[inner] = self._position(event.start_mark)
+            found[key] = self._value(self._loader.get_event(), inner, depth + 1)
+        return found
+
+    def _key(self, event: Any, depth: int) -> str:
+        key = self._value(event, ("",), depth + 1)
+        self.marks.pop(("",), None)
+        if isinstance(key, str) and not (key == "<<" and event.implicit[0]):
+            return key
+        if key == "<<":
+            what = "merge keys (<<) are not read: repeat the values"
+        elif isinstance(event, yaml.ScalarEvent):
+            what = f"the key {event.value or '(nothing)'} is no text: put it in quotes"
+        else:
+            what = "a key must be text"
+        self.problem(event.start_mark, what)
+        return str(getattr(event, "value", f"({event.start_mark.line}:{event.start_mark.column})"))
+
+    def _alias(self, event: Any) -> Any:
+        if event.anchor not in self._anchors:
+            raise self._stop(event.start_mark, f"the alias *{event.anchor} has no anchor before it that is complete")
+        value, size = self._anchors[event.anchor]
+        self._aliased += size
+        self._count += size
+        if self._aliased > MAX_ALIASED:
+            raise self._stop(event.start_mark, f"aliases make more than {MAX_ALIASED} values of this file")
+        return value
+
+    def _plain(self, event: Any) -> Any:
+        text = event.value
+        if text in _NULLS:
+            return None
+        if text in _BOOLEANS:
+            return _BOOLEANS[text]
+        if text.lower() in _FLOATS:
+            return float(_FLOATS[text.lower()])
+        if _WHOLE.fullmatch(text):
+            return int(text)
+        if _NUMBER.fullmatch(text):
+            return float(text)
+        if text in _LONE_LETTERS:
+            return Ambiguous(text, _LONE_LETTERS[text])
+        tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
+        if tag == "tag:yaml.org,2002:str" or text == "<<":
+            return text
+        return Ambiguous(text, _meaning(tag, text))
+
+
+def _meaning(tag: str, text: str) -> str:
+    kind = tag.rpartition(":")[2]
+    if kind == "timestamp":
+        return "a date"
+    try:
+        value = yaml.load(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError):
+        return f"a {kind}"
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else f"{value}"[:40]

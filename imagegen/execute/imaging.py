@@ -1,0 +1,181 @@
+"""One image's way: generated or restored → verified → store → encoded → line in the lock file → in place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import threading
+import time
+from datetime import datetime, timezone
+from typing import Any
+
+from imagegen.backends.base import Backend, Cancelled, GenerationError
+from imagegen.errors import Problem
+from imagegen.execute.outcome import Outcome
+from imagegen.execute.progress import ImageProgress
+from imagegen.execute.sources import Source, Sources
+from imagegen.images.encoding import encode
+from imagegen.images.provenance import Provenance
+from imagegen.images.verification import BadImage, verify
+from imagegen.plan.freshness import Verdict
+from imagegen.plan.output import Output
+from imagegen.plan.record import Decision, OutputLine
+from imagegen.project import Project
+from imagegen.state.atomic import replace_file
+from imagegen.state.store import StoreEntry
+
+__all__ = ["blocked", "draw_seed", "failed", "generate", "keep", "restore"]
+
+
+def draw_seed(project: Project, output: Output) -> Output:
+    """The output with its random seed, 1 … 2^32−1: drawn, and recorded as a decision before it is used."""
+    seed = secrets.randbelow(2**32 - 1) + 1
+    project.lock(output.job).append(Decision("seed", output.slug, seed, _now()))
+    return output.with_seed(seed)
+
+
+def generate(project: Project, backend: Backend, output: Output, verdict: Verdict, cancel: threading.Event) -> Outcome:
+    """Have the backend make the image, and put it in place."""
+    note = f"seed {output.request.seed}" if output.draws_seed else ""
+    start = time.monotonic()
+    try:
+        made = backend.generate(output.request, ImageProgress(output.timeout_s, cancel))
+        seconds = round(time.monotonic() - start, 3)
+        verify(made.data, output.request.width, output.request.height)
+        sha256 = project.store.put(made.data)
+        digest = backend.model_identity(output.request).digest
+        entry = StoreEntry(output.fingerprint, sha256, digest, backend.version, seconds, _now(), facts=made.facts)
+        project.store.add(entry)
+        source = Source(made.data, None, digest, backend.version, seconds, entry.time)
+        _put_in_place(project, output, source)
+    except Cancelled:
+        return Outcome(output, "cancelled", verdict.reasons)
+    except Exception as error:
+        return failed(output, verdict, error)
+    return Outcome(output, "generated", verdict.reasons, note, seconds=seconds)
+
+
+def restore(project: Project, sources: Sources, output: Output, verdict: Verdict) -> Outcome | None:
+    """Put an image in place that was made earlier; None where there is none."""
+    start = time.monotonic()
+    try:
+        source = sources.find(output, project.model_digest(output))
+        if source is None:
+            return None
+        _put_in_place(project, output, source)
+    except Exception as error:
+        return failed(output, verdict, error)
+    note = "encoded anew" if verdict.only_encoding else ""
+    return Outcome(output, "restored", verdict.reasons, note, seconds=time.monotonic() - start)
+
+
+def blocked(output: Output, verdict: Verdict) -> Problem:
+    """Why the file in an output's place must not be replaced, and the ways out."""
+    reasons = ", ".join(map(str, verdict.reasons))
+    return Problem(
+        output.task,
+        f"{output.path} is not replaced: {verdict.note}" + (f" (and now: {reasons})" if verdict.line else ""),
+        "move or delete the file to have it made anew; "
+        "output.overwrite: always in the job replaces such files (they go into the store first), "
+        "never keeps them without this error",
+    )
+
+
+def failed(output: Output, verdict: Verdict, error: Exception) -> Outcome:
+    """The outcome of an image that an exception kept from being made: the one place that words them."""
+    if isinstance(error, _Blocked):
+        return Outcome(output, "failed", verdict.reasons, problem=blocked(output, error.verdict))
+    if isinstance(error, GenerationError):
+        what, mend = error.problem.what, error.problem.mend
+    elif isinstance(error, BadImage):
+        what = f"what {output.request.backend} returned cannot be used: {error}"
+        mend = "try again; where it stays so, look at the generator's own log"
+    elif isinstance(error, OSError):
+        what = f"cannot write: {error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+        mend = "free disk space or mend the permissions, then run doit again; what was made is in the store"
+    else:
+        what = f"a fault in imagegen or the backend {output.request.backend}: {type(error).__name__}: {error}"
+        mend = f"report it, with this place: {_place(error)}"
+    return Outcome(output, "failed", verdict.reasons, problem=Problem(output.task, what, mend))
+
+
+class _Blocked(Exception):  # noqa: N818 - internal
+    """Somebody touched the file while its image was being made."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.note)
+        self.verdict = verdict
+
+
+def _put_in_place(project: Project, output: Output, source: Source) -> None:
+    data = source.data if source.encoding == output.encoding else _encoded(project, output, source)
+    sha256 = hashlib.sha256(data).hexdigest()
+    line = OutputLine(
+        path=output.path,
+        output=output.slug,
+        fingerprint=output.fingerprint,
+        encoding=output.encoding,
+        request=output.fields,
+        sha256=sha256,
+        size=len(data),
+        model_digest=source.model_digest,
+        backend_version=source.backend_version,
+        seconds=source.seconds,
+        time=source.time,
+    )
+    lock = project.lock(output.job)
+    if project.found(output).sha256 == sha256:
+        lock.append(line)
+        return
+    verdict = project.verdict(output, forced=True)
+    if verdict.state != "stale":
+        raise _Blocked(verdict)
+    keep(project, output)
+    lock.append(line)
+    written = replace_file(project.root / output.path, data, project.temporary)
+    project.hashes.wrote(output.path, written, sha256)
+
+
+def _encoded(project: Project, output: Output, source: Source) -> bytes:
+    provenance = Provenance(
+        fields=output.fields,
+        model_digest=source.model_digest,
+        backend_version=source.backend_version,
+        generated=project.backend(output.request.backend).is_generator,
+    )
+    return encode(source.data, verify(source.data), output.encoding, provenance)
+
+
+def keep(project: Project, output: Output) -> None:
+    """What is about to be replaced or removed goes into the store first. Raises OSError."""
+    state = project.hashes.state(output.path)
+    if state is None or state.is_pointer or project.store.get(state.sha256) is not None:
+        return
+    sha256 = project.store.put((project.root / output.path).read_bytes())
+    line = project.lock(output.job).line_of(output.path, sha256)
+    if line is not None and line.sha256 == sha256:
+        project.store.add(
+            StoreEntry(
+                line.fingerprint,
+                sha256,
+                line.model_digest,
+                line.backend_version,
+                line.seconds,
+                line.time,
+                encoding=line.encoding,
+            )
+        )
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _place(error: BaseException) -> str:
+    trace: Any = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "unknown"
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119 - a name only

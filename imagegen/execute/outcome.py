@@ -1,0 +1,27 @@
+"""What became of one output in a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imagegen.errors import Problem
+from imagegen.plan.freshness import Reason
+from imagegen.plan.output import Output
+
+__all__ = ["Outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """state: generated, restored, fresh, kept, failed or cancelled.
+
+    reasons: why it was stale. note: what else there is to say. problem: of a failed one.
+    seconds: that the generator took, or the rest of the work where it was not asked.
+    """
+
+    output: Output
+    state: str
+    reasons: tuple[Reason, ...] = ()
+    note: str = ""
+    problem: Problem | None = None
+    seconds: float = 0.0

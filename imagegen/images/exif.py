@@ -1,0 +1,76 @@
+"""The one Exif field that we write, UserComment, set without losing the plain fields that were there before.
+
+Source: Exif 2.32 sections 4.5, 4.6; TIFF 6.0 section 2.
+"""
+
+from __future__ import annotations
+
+import struct
+
+__all__ = ["with_user_comment"]
+
+_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+_LONG, _UNDEFINED = 4, 7
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+_POINTERS = frozenset({_EXIF_IFD, 0x8825, 0xA005, 0x014A, 0x0111, 0x0117, 0x0201, 0x0202})
+
+_Entries = dict[int, tuple[int, int, bytes]]
+"""TIFF type, count and value by tag."""
+
+
+def with_user_comment(tiff: bytes, comment: str) -> bytes:
+    """A TIFF structure (Exif without its `Exif` header) with this UserComment.
+
+    The text is UTF-16BE, as AUTOMATIC1111's web UI and its kin read it whatever the byte order is.
+    tiff: the one that was there before, or empty. Its first directory's own values stay (ComfyUI keeps a
+    workflow there); what it points to, such as GPS data or a thumbnail, does not. A broken one is ignored.
+    """
+    order, entries = _first_directory(tiff)
+    value = b"UNICODE\0" + comment.encode("utf-16-be")
+    sub_at = 8 + _length({**entries, _EXIF_IFD: (_LONG, 1, bytes(4))})
+    entries[_EXIF_IFD] = (_LONG, 1, struct.pack(order + "I", sub_at))
+    sub = {_USER_COMMENT: (_UNDEFINED, len(value), value)}
+    mark = b"MM" if order == ">" else b"II"
+    head = mark + struct.pack(order + "HI", 42, 8)
+    return head + _directory(order, entries, 8) + _directory(order, sub, sub_at)
+
+
+def _first_directory(tiff: bytes) -> tuple[str, _Entries]:
+    """The byte order of `struct`, and the entries that point nowhere."""
+    order = "<" if tiff.startswith(b"II*\0") else ">"
+    entries: _Entries = {}
+    if not tiff.startswith((b"II*\0", b"MM\0*")):
+        return order, entries
+    try:
+        (at,) = struct.unpack_from(order + "I", tiff, 4)
+        (number,) = struct.unpack_from(order + "H", tiff, at)
+        for entry in range(at + 2, at + 2 + 12 * number, 12):
+            tag, kind, count = struct.unpack_from(order + "HHI", tiff, entry)
+            length = _TYPE_BYTES.get(kind, 0) * count
+            start = entry + 8 if length <= 4 else struct.unpack_from(order + "I", tiff, entry + 8)[0]
+            value = tiff[start : start + length]
+            if tag not in _POINTERS and value and len(value) == length:
+                entries[tag] = (kind, count, value)
+    except struct.error:
+        return order, {}
+    return order, entries
+
+
+def _length(entries: _Entries) -> int:
+    outside = (len(value) for _, _, value in entries.values() if len(value) > 4)
+    return 6 + 12 * len(entries) + sum(length + length % 2 for length in outside)
+
+
+def _directory(order: str, entries: _Entries, at: int) -> bytes:
+    """The directory, to be put at that offset, followed by those of its values that do not fit into it."""
+    table = struct.pack(order + "H", len(entries))
+    values = b""
+    outside = at + 6 + 12 * len(entries)
+    for tag, (kind, count, value) in sorted(entries.items()):
+        table += struct.pack(order + "HHI", tag, kind, count)
+        if len(value) <= 4:
+            table += value.ljust(4, b"\0")
+        else:
+            table += struct.pack(order + "I", outside + len(values))
+            values += value + b"\0" * (len(value) % 2)
+    return table + bytes(4) + values

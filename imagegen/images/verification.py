@@ -1,0 +1,64 @@
+"""Verification: whether bytes are a whole, sound image of the size asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imagegen.images import jpeg, png, webp
+from imagegen.images.containers import decode, format_of
+from imagegen.images.errors import BadImage
+
+__all__ = ["MAX_PIXELS", "BadImage", "ImageInfo", "verify"]
+
+MAX_PIXELS = 8192 * 8192
+"""The largest image that is decoded, in pixels: 256 MiB as RGBA, and below the size at which Pillow warns."""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What an image file is. format: `png`, `webp` or `jpeg`; width, height: pixels."""
+
+    format: str
+    width: int
+    height: int
+    lossless: bool
+
+
+def verify(data: bytes, width: int | None = None, height: int | None = None) -> ImageInfo:
+    """Decode the whole image, and say what it is.
+
+    width, height: the pixels asked for, None where any will do.
+
+    Pillow passes files that miss their end, so the file's structure is walked first, to its last byte. A PNG
+    has checksums; within the data of a lossy image a flipped bit may go unseen. Of an animation, only the
+    first frame is decoded.
+
+    Raises BadImage for what is no PNG, WebP or JPEG, is cut off, corrupt or followed by something else, is
+    larger than `MAX_PIXELS` or not of the size asked for. The last two are told by the header, before
+    decoding.
+    """
+    info = _header(data)
+    actual = (info.width, info.height)
+    asked = (info.width if width is None else width, info.height if height is None else height)
+    if 0 in actual:
+        raise BadImage("the image is corrupt: its header gives no size")
+    if actual != asked:
+        raise BadImage(f"the image is {_size(actual)}, not the {_size(asked)} asked for")
+    if info.width * info.height > MAX_PIXELS:
+        raise BadImage(f"the image is {_size(actual)}, which is more than {MAX_PIXELS} pixels")
+    decode(data)
+    return info
+
+
+def _header(data: bytes) -> ImageInfo:
+    kind = format_of(data)
+    if kind == "png":
+        return ImageInfo(kind, *png.size(png.read_chunks(data)), lossless=True)
+    if kind == "webp":
+        chunks = webp.read_chunks(data)
+        return ImageInfo(kind, *webp.size(chunks), lossless=webp.is_lossless(chunks))
+    return ImageInfo(kind, *jpeg.size(jpeg.read_segments(data)), lossless=False)
+
+
+def _size(pixels: tuple[int, int]) -> str:
+    return f"{pixels[0]}×{pixels[1]}"

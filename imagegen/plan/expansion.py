@@ -1,0 +1,264 @@
+"""From a job to its outputs: items × matrix × variants, with prompts, seeds, slugs and paths resolved."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagegen.config.encoding import FORMATS
+from imagegen.config.job import DEFAULT_TIMEOUT_S, GENERATE_FIELDS, Item, Job
+from imagegen.errors import Problem, did_you_mean
+from imagegen.plan.naming import path_key, seed_by_name, slug_of, slug_problem
+from imagegen.plan.output import Output
+from imagegen.plan.request import Request, canonical, fingerprint
+
+__all__ = ["Expansion", "Honours", "clashes", "expand"]
+
+Cell = tuple[tuple[str, str, "str | int | float"], ...]
+"""One choice of each axis of the matrix: (axis, the value's name, its text)."""
+
+_FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+
+@dataclass(frozen=True)
+class Honours:
+    """What expansion must know of a backend: the request fields it honours, and how its model is named."""
+
+    backend: str
+    parameters: frozenset[str]
+    model_option: str
+    default_model: str
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The outputs of one job, what is wrong with it, and what its user should be told once."""
+
+    outputs: tuple[Output, ...]
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def expand(job: Job, items: Sequence[Item], honours: Honours, drawn: Mapping[str, int]) -> Expansion:
+    """The outputs of a job.
+
+    items: inline ones and those of its prompt source, in order. drawn: the random seeds decided so far, by slug.
+    """
+    problems = [*_repeated(items), *_matrix_problems(job)]
+    outputs: list[Output] = []
+    wanted = [(item, cell, variant) for item in items for cell in _cells(job) for variant in _variants(job)]
+    for index, (item, cell, variant) in enumerate(wanted):
+        slug = "-".join([slug_of(item.name), *(slug_of(name) for _, name, _ in cell), *_variant_slug(job, variant)])
+        if problem := _slug_problem(item, slug):
+            problems.append(Problem(item.where, f"name: '{item.name[:60]}' {problem}"))
+            continue
+        try:
+            asked = _request(job, item, cell, honours)
+            path = _path(job, item, cell, variant, slug)
+        except _Unfit as unfit:
+            problems.append(Problem(unfit.where, str(unfit)))
+            continue
+        seed, draws = _seed(job, item, slug, index, drawn)
+        request = Request(**asked, seed=seed)
+        fields = canonical(request, honours.parameters)
+        outputs.append(
+            Output(
+                job=job.name,
+                slug=slug,
+                path=path,
+                request=request,
+                parameters=honours.parameters,
+                encoding=job.output.encoding,
+                overwrite=job.output.overwrite,
+                timeout_s=item.overrides.get("timeout_s", job.generate.get("timeout_s", DEFAULT_TIMEOUT_S)),
+                fields=fields,
+                fingerprint="" if seed is None else fingerprint(fields),
+                draws_seed=draws,
+            )
+        )
+    problems += _same_slugs(job, outputs)
+    return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_notes(job, items, honours)))
+
+
+def clashes(outputs: Sequence[Output]) -> list[tuple[Output, Output]]:
+    """Pairs of outputs with one path, also where the paths differ in case or Unicode normalisation only."""
+    first: dict[str, Output] = {}
+    found = []
+    for output in outputs:
+        other = first.setdefault(path_key(output.path), output)
+        if other is not output:
+            found.append((other, output))
+    return found
+
+
+class _Unfit(Exception):  # noqa: N818 - internal
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(what)
+        self.where = where
+
+
+def _cells(job: Job) -> list[Cell]:
+    axes = [[(axis, name, text) for name, text in values.items()] for axis, values in job.matrix.items()]
+    return list(itertools.product(*axes))
+
+
+def _variants(job: Job) -> range:
+    return range(1, job.variants + 1)
+
+
+def _variant_slug(job: Job, variant: int) -> list[str]:
+    return [f"v{variant}"] if job.variants > 1 else []
+
+
+def _slug_problem(item: Item, slug: str) -> str:
+    return slug_problem(slug_of(item.name)) if not slug_of(item.name) else slug_problem(slug)
+
+
+def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> dict[str, Any]:
+    texts = {axis: str(text) for axis, _, text in cell}
+    generate = {**job.generate, **item.overrides}
+    used: set[str] = set()
+
+    def fill(text: str, where: str) -> str:
+        def value(match: re.Match[str]) -> str:
+            if match[1] not in texts:
+                raise _Unfit(
+                    where,
+                    f"{{{match[1]}}}: no axis of the matrix has this name{did_you_mean(match[1], texts)}",
+                )
+            used.add(match[1])
+            return texts[match[1]]
+
+        return _FIELD.sub(value, text) if texts else text
+
+    prompt = _join(
+        fill(job.prefix, job.where.get("prompt", item.where)),
+        fill(item.prompt, item.where),
+        fill(job.suffix, job.where.get("prompt", item.where)),
+    )
+    generate["negative"] = fill(generate.get("negative", ""), item.where)
+    for axis, _, text in cell:
+        if axis in used:
+            continue
+        where = job.where[f"matrix.{axis}"]
+        if axis not in _AXIS_TYPES:
+            raise _Unfit(where, f"matrix.{axis}: the prompt of '{item.name}' does not say {{{axis}}}")
+        try:
+            generate[axis] = _AXIS_TYPES[axis](text)
+        except _WrongType as wrong:
+            raise _Unfit(where, f"matrix.{axis}: expected {wrong}, found '{text}'") from None
+    section = job.sections.get(honours.backend, {})
+    model = section.get(honours.model_option, honours.default_model) if honours.model_option else ""
+    return {
+        "backend": honours.backend,
+        "name": item.name,
+        "prompt": prompt,
+        "model": model,
+        "extra": {key: value for key, value in section.items() if key != honours.model_option},
+        **{key: generate[key] for key in GENERATE_FIELDS if key in generate and key != "seed"},
+    }
+
+
+class _WrongType(Exception):  # noqa: N818 - internal
+    pass
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 8192:
+        raise _WrongType("a whole number from 1 to 8192")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1000:
+        raise _WrongType("a number from 0 to 1000")
+    return float(value)
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise _WrongType("text")
+    return value
+
+
+_AXIS_TYPES: dict[str, Any] = {
+    "width": _whole,
+    "height": _whole,
+    "steps": _whole,
+    "cfg": _number,
+    "sampler": _word,
+    "scheduler": _word,
+}
+"""The fields of `generate` that an axis of their name sets."""
+
+
+def _join(*parts: str) -> str:
+    """Prefix, prompt and suffix: a comma between them, or a space where one ends in a mark of its own."""
+    joined = ""
+    for part in filter(None, parts):
+        joined += part if not joined else (" " if joined[-1] in ".,;:!?" else ", ") + part
+    return joined
+
+
+def _seed(job: Job, item: Item, slug: str, index: int, drawn: Mapping[str, int]) -> tuple[int | None, bool]:
+    if "seed" in item.overrides:
+        return item.overrides["seed"], False
+    rule = job.seed
+    if rule.mode == "random":
+        return drawn.get(slug), True
+    if rule.mode == "sequence":
+        return rule.base + index, False
+    return (rule.base if rule.mode == "fixed" else seed_by_name(rule.base, slug)), False
+
+
+def _path(job: Job, item: Item, cell: Cell, variant: int, slug: str) -> str:
+    words = {"slug": slug, "item": slug_of(item.name), "variant": str(variant)}
+    words |= {axis: slug_of(name) for axis, name, _ in cell}
+    where = job.where.get("output.name", item.where)
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in words:
+            raise _Unfit(where, f"output.name: there is no {{{match[1]}}}{did_you_mean(match[1], words)}")
+        return words[match[1]]
+
+    name = _FIELD.sub(value, job.output.name)
+    return f"{job.output.folder.rstrip('/')}/{name}{FORMATS[job.output.encoding.format]}"
+
+
+def _repeated(items: Sequence[Item]) -> Iterator[Problem]:
+    first: dict[str, Item] = {}
+    for item in items:
+        other = first.setdefault(slug_of(item.name) or item.name, item)
+        if other is not item:
+            same = "the same name" if other.name == item.name else f"the file name '{slug_of(item.name)}' too"
+            yield Problem(item.where, f"name: '{item.name[:60]}': '{other.name[:60]}' at {other.where} has {same}")
+
+
+def _same_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Problem]:
+    first: dict[str, Output] = {}
+    repeated = {output.slug for output in outputs if first.setdefault(output.slug, output) is not output}
+    names = {slug_of(name) for values in job.matrix.values() for name in values}
+    for slug in sorted(repeated):
+        if job.matrix or names:
+            yield Problem(job.where.get("matrix", job.file), f"two outputs of this job have the name '{slug}'")
+
+
+def _matrix_problems(job: Job) -> Iterator[Problem]:
+    for axis, values in job.matrix.items():
+        where = job.where[f"matrix.{axis}"]
+        first: dict[str, str] = {}
+        for name in values:
+            slug = slug_of(name)
+            if problem := slug_problem(slug):
+                yield Problem(where, f"matrix.{axis}: '{name[:60]}' {problem}")
+            elif first.setdefault(slug, name) != name:
+                yield Problem(where, f"matrix.{axis}: '{first[slug]}' and '{name}' make one file name")
+
+
+def _notes(job: Job, items: Sequence[Item], honours: Honours) -> Iterator[str]:
+    given = set(job.generate) | {key for item in items for key in item.overrides}
+    if left_out := [field for field in GENERATE_FIELDS if field in given - honours.parameters]:
+        yield f"{honours.backend} does not honour {', '.join(left_out)}: left out"

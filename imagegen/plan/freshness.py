@@ -1,0 +1,137 @@
+"""Whether an output is what its request asks for; if not, why; and whether it may be replaced.
+
+Request × lock file × what is on disk → a verdict. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from imagegen.plan.output import Output
+from imagegen.plan.record import OutputLine
+
+__all__ = ["Found", "Reason", "Verdict", "compare"]
+
+PLACEHOLDER = "placeholder"
+"""The backend whose stand-ins never replace an image of another."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is at the output's path: its sha256 (None: nothing is there), and whether this build wrote it.
+
+    ours: its sha256 is in one of the output's lines, or in the store.
+    """
+
+    sha256: str | None
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason for staleness. kind: missing, changed, encoding, model, edited, forced. old, new: of a field."""
+
+    kind: str
+    field: str = ""
+    old: Any = None
+    new: Any = None
+
+    def __str__(self) -> str:
+        """In a few words, for one line."""
+        if self.kind == "changed" and self.field in ("prompt", "negative"):
+            return f"{'negative prompt' if self.field == 'negative' else 'prompt'} changed"
+        if self.kind in ("changed", "encoding"):
+            return f"{self.field} {_short(self.old)} → {_short(self.new)}"
+        return {
+            "missing": "missing",
+            "new": "new",
+            "unrecorded": "an earlier image",
+            "model": "the model's files changed",
+            "forced": "asked for anew",
+        }[self.kind]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """state: fresh, stale, kept (left as it is, though not what was asked for) or blocked (must not be replaced).
+
+    reasons: why it is stale. note: why it is kept or blocked. line: the recorded line that counts, if any.
+    """
+
+    state: str
+    reasons: tuple[Reason, ...] = ()
+    note: str = ""
+    line: OutputLine | None = None
+
+    @property
+    def only_encoding(self) -> bool:
+        """Whether the pixels are right and only the file must be written anew."""
+        return bool(self.reasons) and all(reason.kind == "encoding" for reason in self.reasons)
+
+
+def compare(
+    output: Output, line: OutputLine | None, found: Found, model_digest: str | None, forced: bool = False
+) -> Verdict:
+    """The verdict on one output.
+
+    line: the one of its lock lines that counts. model_digest: of the model that would draw it, None if unknown.
+    forced: whether it was named to `doit -a`.
+    """
+    if found.sha256 is None:
+        return Verdict("stale", (Reason("missing" if line else "new"),), line=line)
+    reasons = _reasons(output, line, model_digest)
+    if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
+        return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
+    if line and line.sha256 == found.sha256:
+        return _replaceable(output, reasons or _forced(forced), line)
+    if found.ours:
+        return _replaceable(output, reasons or (Reason("unrecorded"),), line)
+    if line and not reasons and not forced:
+        return Verdict("kept", (), "changed by hand since it was made", line)
+    if output.overwrite == "always":
+        return Verdict("stale", reasons or _forced(forced), line=line)
+    note = "changed by hand since it was made" if line else "it was there before, and this build did not make it"
+    if output.overwrite == "never":
+        return Verdict("kept", reasons, f"{note}; output.overwrite is never", line)
+    return Verdict("blocked", reasons, note, line)
+
+
+def _replaceable(output: Output, reasons: tuple[Reason, ...], line: OutputLine | None) -> Verdict:
+    if not reasons:
+        return Verdict("fresh", line=line)
+    if output.overwrite == "never":
+        return Verdict("kept", reasons, "output.overwrite is never", line)
+    return Verdict("stale", reasons, line=line)
+
+
+def _forced(forced: bool) -> tuple[Reason, ...]:
+    return (Reason("forced"),) if forced else ()
+
+
+def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) -> tuple[Reason, ...]:
+    if line is None:
+        return (Reason("new"),)
+    reasons = []
+    if line.fingerprint != output.fingerprint:
+        reasons += _differences(line.request, output.fields) or [Reason("changed", "request")]
+    if line.encoding != output.encoding:
+        old, new = asdict(line.encoding), asdict(output.encoding)
+        reasons += [Reason("encoding", key, old[key], new[key]) for key in new if old[key] != new[key]]
+    if model_digest and line.model_digest and model_digest != line.model_digest:
+        reasons.append(Reason("model", "model_digest", line.model_digest, model_digest))
+    return tuple(reasons)
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Reason]:
+    return [
+        Reason("changed", key, old.get(key), new.get(key))
+        for key in [*new, *(key for key in old if key not in new)]
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _short(value: object) -> str:
+    text = "none" if value == "" else "random" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:21]}…"

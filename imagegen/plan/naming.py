@@ -1,0 +1,65 @@
+"""Names that follow from names: slugs, and the path of an output."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import unicodedata
+
+__all__ = ["MAX_SLUG", "path_key", "seed_by_name", "short_slug", "slug_of", "slug_problem"]
+
+MAX_SLUG = 120
+"""Characters: with a folder and an extension, well within what every file system takes."""
+_RESERVED = frozenset(
+    ["con", "prn", "aux", "nul", "conin$", "conout$"] + [f"{port}{n}" for port in ("com", "lpt") for n in range(10)]
+)
+"""Names that Windows keeps for devices, whatever the extension:
+https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file"""
+_PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+
+
+@functools.lru_cache(maxsize=4096)
+def slug_of(name: str) -> str:
+    """`The Æsir's Own` → `the-aesirs-own`; empty where nothing of the name can be written so."""
+    if _PLAIN.fullmatch(name):
+        return name
+    from slugify import slugify  # only for names that need it
+
+    return slugify(name)
+
+
+def slug_problem(slug: str) -> str:
+    """Why this slug can be no file name everywhere; empty where it can."""
+    if not slug:
+        return "has nothing in it that a file could be named after: use letters or digits"
+    if len(slug) > MAX_SLUG:
+        return f"makes a file name of {len(slug)} characters, at most {MAX_SLUG} are portable: shorten it"
+    if slug in _RESERVED:
+        return f"makes a file of the name '{slug}', which Windows keeps for a device: choose another"
+    return ""
+
+
+def short_slug(text: str, length: int = 50) -> str:
+    """A file name for a text of any length: its first words, and where that cuts it short, a hash of the whole."""
+    slug = slug_of(text)
+    if len(slug) <= length:
+        return slug
+    head = slug[: length - 7]
+    head = head[: head.rfind("-")] if "-" in head[20:] else head
+    return f"{head}-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:6]}"
+
+
+def path_key(path: str) -> str:
+    """Equal for two paths that are one file on some file system: they differ in case or normalisation only."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def seed_by_name(base: int, slug: str) -> int:
+    """The seed of mode `by-name`, 1 … 2^32−1.
+
+    It is the first eight bytes, big-endian, of the SHA-256 of `BASE:SLUG` in UTF-8, modulo 2^32−1, plus one.
+    So it depends on nothing but the base and the output's own name.
+    """
+    digest = hashlib.sha256(f"{base}:{slug}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % (2**32 - 1) + 1

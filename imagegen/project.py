@@ -1,0 +1,236 @@
+"""A project: its settings, its job files as planned outputs, and how each output stands to what is on disk."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from imagegen.backends.base import Backend
+from imagegen.config.checking import check_item, check_job
+from imagegen.config.document import MAX_BYTES, read_document
+from imagegen.config.job import Item, Job
+from imagegen.config.paths import path_problem
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.plan.expansion import Expansion, Honours, clashes, expand
+from imagegen.plan.freshness import Found, Verdict, compare
+from imagegen.plan.output import Output
+from imagegen.state.hashes import Hashes
+from imagegen.state.lockfile import LockFile, read_lock_file
+from imagegen.state.store import Store
+
+__all__ = ["JOB_SUFFIXES", "JobPlan", "Project", "job_files", "task_names"]
+
+JOB_SUFFIXES = (".yaml", ".yml", ".json")
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """One job file, read and planned.
+
+    file: as shown to the user. task: what doit calls it, the job's name where that can be. outputs: empty where
+    there are problems: a broken job generates nothing. notes: what its user should be told once in a run.
+    """
+
+    name: str
+    file: str
+    task: str
+    description: str = ""
+    outputs: tuple[Output, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def job_files(root: Path) -> list[Path]:
+    """The job files of a project, sorted by name; hidden ones and those in folders of `jobs/` are none."""
+    try:
+        with os.scandir(root / "jobs") as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [root / "jobs" / name for name in sorted(names) if name.endswith(JOB_SUFFIXES)]
+
+
+def task_names(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, str]:
+    """What doit calls each job: its name; its file where the name is taken or can be none."""
+    names: dict[Path, str] = {}
+    for path in files:
+        usable = path.stem not in reserved and _JOB_NAME.fullmatch(path.stem) and path.stem not in names.values()
+        names[path] = path.stem if usable else f"jobs/{path.name}".replace("=", "-")
+    return names
+
+
+@dataclass
+class Project:
+    """One project on disk.
+
+    root: its folder, absolute. registry: the backends that a job can name. reserved: names no job may have.
+    """
+
+    root: Path
+    settings: Settings
+    registry: Mapping[str, Callable[[], Backend]]
+    reserved: Collection[str] = ()
+    locks: dict[str, LockFile] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.state = self.root / ".imagegen"
+        self.temporary = self.state / "tmp"
+        self.store = Store(self.state / "store", self.temporary)
+        self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
+        self._backends: dict[str, Backend] = {}
+
+    def backend(self, name: str) -> Backend:
+        """The one object of this run for a backend. Raises ImagegenError where there is none of that name."""
+        if name not in self._backends:
+            if name not in self.registry:
+                raise ImagegenError(
+                    Problem(
+                        "",
+                        f"there is no backend '{name}'{did_you_mean(name, self.registry)}",
+                        f"choose one of {', '.join(sorted(self.registry))}",
+                    )
+                )
+            self._backends[name] = self.registry[name]()
+        return self._backends[name]
+
+    def plans(self) -> list[JobPlan]:
+        """All jobs, each with its outputs or with all that is wrong with it."""
+        names = task_names(job_files(self.root), self.reserved)
+        return self._without_clashes([self._plan(path, task) for path, task in names.items()])
+
+    def lock(self, job: str) -> LockFile:
+        """The job's lock file, read once. Raises ImagegenError where it cannot be understood."""
+        if job not in self.locks:
+            name = f"jobs/{job}.lock"
+            self.locks[job] = read_lock_file(name, self.root / name)
+        return self.locks[job]
+
+    def reload_locks(self) -> None:
+        """Read the lock files anew: another build may have written since."""
+        read = list(self.locks)
+        self.locks.clear()
+        for job in read:
+            self.lock(job)
+
+    def found(self, output: Output) -> Found:
+        """What is at the output's path, and whether this build wrote it. Raises OSError."""
+        state = self.hashes.state(output.path)
+        if state is None:
+            return Found(None)
+        owned = self.lock(output.job).owns(output.path, state.sha256)
+        return Found(state.sha256, owned or self.store.has(state.sha256))
+
+    def verdict(self, output: Output, *, forced: bool = False) -> Verdict:
+        """How the output stands. Raises OSError where the file there cannot be read."""
+        found = self.found(output)
+        line = self.lock(output.job).line_of(output.path, found.sha256)
+        return compare(output, line, found, self.model_digest(output), forced)
+
+    def model_digest(self, output: Output) -> str | None:
+        """Of the model that would draw this output, where it is known locally and cheaply."""
+        return self.backend(output.request.backend).model_identity(output.request).digest
+
+    def expand_job(self, job: Job, items: tuple[Item, ...]) -> Expansion:
+        """The outputs of a checked job, with the backend that it or the settings name. Raises ImagegenError."""
+        backend = self.backend(self.settings.forced_backend or job.backend or self.settings.backend)
+        decisions = self.lock(job.name).decisions.values()
+        drawn = {decision.output: decision.value for decision in decisions if decision.kind == "seed"}
+        honours = Honours(backend.name, backend.parameters, backend.model_option, backend.default_model)
+        expansion = expand(job, items, honours, drawn)
+        problems = list(expansion.problems)
+        for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in expansion.outputs):
+            if problem := path_problem(self.root, folder or ".", self.settings.allow_outside):
+                problems.append(Problem(job.where.get("output.dir", job.file), f"output.dir: {problem}"))
+        for name in dict.fromkeys(output.path.rpartition("/")[2] for output in expansion.outputs):
+            if problem := path_problem(self.root, name, self.settings.allow_outside):
+                problems.append(Problem(job.where.get("output.name", job.file), f"output.name: {problem}"))
+        return Expansion(expansion.outputs, tuple(problems), expansion.notes)
+
+    def _plan(self, path: Path, task: str) -> JobPlan:
+        plan = JobPlan(path.stem, f"jobs/{path.name}", task)
+        try:
+            if task != path.stem:
+                raise ImagegenError(Problem(plan.file, self._name_problem(path.stem)))
+            sections = {name: make().options for name, make in self.registry.items()}
+            job = check_job(path.stem, read_document(plan.file, _read(path, plan.file)), sections)
+            expansion = self.expand_job(job, job.items + tuple(self._source_items(job)))
+        except ImagegenError as error:
+            return _broken(plan, *error.problems)
+        plan = replace(plan, description=job.description, outputs=expansion.outputs, notes=expansion.notes)
+        return _broken(plan, *expansion.problems) if expansion.problems else plan
+
+    def _name_problem(self, name: str) -> str:
+        if name in self.reserved:
+            return f"a job cannot have the name '{name}', a command or task has it: rename the file"
+        if not _JOB_NAME.fullmatch(name):
+            return f"'{name}' is no name for a job: letters, digits, - and _, a letter or digit first"
+        return f"another job file has the name '{name}' too: rename one of them"
+
+    def _source_items(self, job: Job) -> Iterator[Item]:
+        if job.source is None:
+            return
+        where = job.where["source"]
+        if problem := path_problem(self.root, job.source, self.settings.allow_outside, writes=False):
+            raise ImagegenError(Problem(where, f"source: {problem}"))
+        if not job.source.lower().endswith((".md", ".markdown")):
+            raise ImagegenError(Problem(where, f"source: '{job.source}' is not Markdown (.md)"))
+        from imagegen.prompts.markdown import read_markdown
+
+        try:
+            data = _read(self.root / job.source, job.source)
+        except ImagegenError as error:
+            raise ImagegenError(
+                *(Problem(where, f"source: {p.where}: {p.what}", p.mend) for p in error.problems)
+            ) from None
+        problems: list[Problem] = []
+        for found in read_markdown(job.source, data):
+            overrides = dict(found.overrides)
+            if found.negative is not None:
+                if "negative" in overrides:
+                    where = found.marks.get("negative", found.marks["name"])
+                    problems.append(Problem(where, "negative: given by its own block, and in the yaml block too"))
+                overrides["negative"] = found.negative
+            item, wrong = check_item(found.name, found.prompt, overrides, found.marks)
+            problems += wrong
+            if item is not None:
+                yield item
+        if problems:
+            raise ImagegenError(*problems)
+
+    def _without_clashes(self, plans: list[JobPlan]) -> list[JobPlan]:
+        everything = [output for plan in plans if not plan.problems for output in plan.outputs]
+        files = {plan.name: plan.file for plan in plans}
+        wrong: dict[str, list[Problem]] = defaultdict(list)
+        for one, other in clashes(everything):
+            what = f"'{one.task}' and '{other.task}' would both be written to {other.path}"
+            if one.path != other.path:
+                what += f" ({one.path} differs from it in case or Unicode normalisation only)"
+            wrong[other.job].append(Problem(files[other.job], what))
+        return [
+            _broken(plan, *wrong[plan.name]) if plan.name in wrong and not plan.problems else plan for plan in plans
+        ]
+
+
+def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:
+    return replace(plan, outputs=(), problems=(*plan.problems, *sorted(problems, key=_position)))
+
+
+def _position(problem: Problem) -> tuple[str, tuple[int, ...]]:
+    file, *numbers = problem.where.split(":")
+    return file, tuple(int(number) for number in numbers if number.isdigit())
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
+    except FileNotFoundError:
+        raise ImagegenError(Problem(name, "there is no such file")) from None
+    except OSError as error:
+        raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None

@@ -1,0 +1,1 @@
+"""Prompt sources: files that yield items."""

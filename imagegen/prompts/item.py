@@ -1,0 +1,23 @@
+"""What a prompt source yields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["SourceItem"]
+
+
+@dataclass(frozen=True)
+class SourceItem:
+    """An item as its source gives it, unchecked.
+
+    overrides: its own fields of `generate`. marks: `file:line:column` of 'name', 'prompt', and each override.
+    """
+
+    name: str
+    prompt: str
+    negative: str | None
+    overrides: Mapping[str, Any]
+    marks: Mapping[str, str]

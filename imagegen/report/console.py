@@ -1,0 +1,73 @@
+"""Outcomes in plain lines for a console: one an event, failures gathered by their cause, one closing line."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from imagegen.errors import Problem
+from imagegen.execute.outcome import Outcome
+
+__all__ = ["closing_line", "failures", "outcome_line", "problem_lines", "table"]
+
+STATES = ("generated", "restored", "kept", "fresh", "failed", "cancelled")
+_NAMES_SHOWN = 3
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """One output's line, for example `generated  portraits:mallsing  assets/…/mallsing.png  0.1 s (steps 20 → 30)`."""
+    output = outcome.output
+    why = ", ".join(map(str, outcome.reasons))
+    said = [f"{outcome.state:<10} {output.task}  {output.path}"]
+    if outcome.state == "generated":
+        said.append(f"{outcome.seconds:.1f} s")
+    if outcome.state == "kept":
+        return f"{said[0]}: {outcome.note}"
+    detail = "; ".join(filter(None, [why, outcome.note]))
+    if detail and outcome.state != "failed":
+        said.append(f"({detail})")
+    return "  ".join(said)
+
+
+def failures(outcomes: Iterable[Outcome]) -> list[str]:
+    """Each cause once, with whom it hit and how to mend it."""
+    by_cause: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.problem is not None:
+            by_cause[outcome.problem.what, outcome.problem.mend].append(outcome.output.task)
+    return [str(Problem(_names(tasks), what, mend)) for (what, mend), tasks in by_cause.items()]
+
+
+def closing_line(outcomes: Iterable[Outcome], broken_jobs: int, seconds: float) -> str:
+    """What the run did: `3 generated, 1 restored, 22 fresh (1.2 s)`."""
+    counts: dict[str, int] = defaultdict(int)
+    for outcome in outcomes:
+        counts[outcome.state] += 1
+    said = [f"{counts[state]} {_STATE_WORDS.get(state, state)}" for state in STATES if counts[state]]
+    if broken_jobs:
+        said.append(f"{broken_jobs} broken {'job' if broken_jobs == 1 else 'jobs'}")
+    if list(counts) == ["fresh"] and not broken_jobs:
+        said.append("nothing to do")
+    return f"{', '.join(said) or 'nothing to do'} ({seconds:.1f} s)"
+
+
+_STATE_WORDS = {"cancelled": "not made"}
+
+
+def problem_lines(problems: Iterable[Problem]) -> list[str]:
+    """One line a problem, and its mend below it."""
+    return [str(problem) for problem in problems]
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of text in columns that line up; the last column is as wide as it is."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] if rows else []
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    ]
+
+
+def _names(tasks: Sequence[str]) -> str:
+    shown = ", ".join(tasks[:_NAMES_SHOWN])
+    return shown if len(tasks) <= _NAMES_SHOWN else f"{shown} and {len(tasks) - _NAMES_SHOWN} more"

@@ -1,0 +1,1 @@
+"""What is kept on disk: lock files, the store, remembered hashes, and the build's own mutex."""

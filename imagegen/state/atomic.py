@@ -1,0 +1,81 @@
+"""Whole files or none: how this project puts bytes on disk so that a kill or a power cut leaves no partial file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from pathlib import Path
+
+__all__ = ["append_line", "replace_file", "sync_folder", "write_temporary"]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename within this folder durable. A system that cannot (Windows) is left to its own devices."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_temporary(folder: Path, data: bytes) -> Path:
+    """A new file in `folder` that holds the bytes, on disk (fsync) before this returns. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f".{uuid.uuid4().hex}.tmp"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        raise
+    os.close(descriptor)
+    return path
+
+
+def replace_file(path: Path, data: bytes, temporary: Path) -> os.stat_result:
+    """Put the bytes at `path` in one step, replacing what is there; the stat of the new file.
+
+    They are written to the folder `temporary` first, so that a kill leaves nothing beside `path`; only where
+    that is another file system, beside it under a hidden name. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = write_temporary(temporary, data)
+    try:
+        result = written.stat()
+        try:
+            written.replace(path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            beside = write_temporary(path.parent, data)
+            result = beside.stat()
+            beside.replace(path)
+    finally:
+        written.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return result
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append one line in one write, on disk (fsync) before this returns. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        is_new = os.fstat(descriptor).st_size == 0
+        _write_all(descriptor, line + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        sync_folder(path.parent)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

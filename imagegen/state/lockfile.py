@@ -1,0 +1,232 @@
+"""The lock file of a job: for each output, what made it; and what a person or a draw decided.
+
+JSON Lines, meant to be committed. A line is only ever appended; folding sorts them to one line an output. The
+rule that reads them is `LockFile.line_of`.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imagegen.config.encoding import Encoding
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.record import Decision, OutputLine
+from imagegen.state.atomic import append_line, replace_file
+
+__all__ = ["VERSION", "LockFile", "read_lock_file"]
+
+VERSION = 1
+"""Of the line format. Lines of a later version are refused, of an earlier one are read."""
+
+
+@dataclass
+class LockFile:
+    """One job's lock file, as read, and kept in step with what is appended. Safe to share among threads.
+
+    name: as shown to the user. lines: of each output's path, in the order of the file.
+    untidy: the file holds more than one line an output, or its last line was cut off.
+    """
+
+    name: str
+    path: Path
+    lines: dict[str, list[OutputLine]]
+    decisions: dict[tuple[str, str], Decision]
+    untidy: bool = False
+    torn_at: int | None = None
+    """Where a last line begins that a kill cut off: what is there is cut away before anything is appended."""
+    lead: bytes = b""
+    """What goes before the next line: a newline where the last one has none."""
+
+    def __post_init__(self) -> None:
+        self._mutex = threading.Lock()
+
+    def line_of(self, path: str, sha256: str | None) -> OutputLine | None:
+        """Of an output's lines, the one whose sha256 is that of the file on disk; else the newest.
+
+        path: of the output, relative to the project. sha256: of the file there, None where there is none.
+        """
+        lines = self.lines.get(path)
+        if not lines:
+            return None
+        for line in reversed(lines):
+            if line.sha256 == sha256:
+                return line
+        return max(enumerate(lines), key=lambda pair: (pair[1].time, pair[0]))[1]
+
+    def owns(self, path: str, sha256: str) -> bool:
+        """Whether one of the output's lines says that this build wrote a file of this content there."""
+        return any(line.sha256 == sha256 for line in self.lines.get(path, ()))
+
+    def append(self, entry: OutputLine | Decision) -> None:
+        """Add a line, on disk before this returns. Raises OSError."""
+        with self._mutex:
+            if self.torn_at is not None:
+                os.truncate(self.path, self.torn_at)
+                self.torn_at = None
+            append_line(self.path, self.lead + _dump(entry).encode("utf-8"))
+            self.lead = b""
+            self.untidy = True
+            _take(entry, self.lines, self.decisions)
+
+    def fold(self, on_disk: Mapping[str, str | None], temporary: Path) -> None:
+        """Rewrite the file sorted, one line an output: the one that counts. Raises OSError.
+
+        on_disk: sha256 of the file at each output's path; a path that is not in it counts as missing.
+        """
+        with self._mutex:
+            kept = {path: line for path in self.lines if (line := self.line_of(path, on_disk.get(path)))}
+            self._write(kept.values(), temporary)
+            self.lines = {path: [line] for path, line in kept.items()}
+
+    def forget(self, paths: Iterable[str], temporary: Path) -> None:
+        """Drop the lines of these outputs; decisions stay. A file with nothing left to say is removed."""
+        with self._mutex:
+            for path in paths:
+                self.lines.pop(path, None)
+            self._write([line for lines in self.lines.values() for line in lines], temporary)
+
+    def _write(self, lines: Iterable[OutputLine], temporary: Path) -> None:
+        ordered: list[OutputLine | Decision] = [self.decisions[key] for key in sorted(self.decisions)]
+        by_path = sorted(lines, key=operator.attrgetter("path"))
+        ordered += by_path
+        if ordered:
+            text = "".join(_dump(entry) + "\n" for entry in ordered)
+            replace_file(self.path, text.encode("utf-8"), temporary)
+        else:
+            self.path.unlink(missing_ok=True)
+        self.untidy = False
+        self.torn_at = None
+        self.lead = b""
+
+
+def read_lock_file(name: str, path: Path) -> LockFile:
+    """The lock file at `path`, or an empty one where there is none.
+
+    Raises ImagegenError, located, for one that was merged with conflict markers, is newer, or is not ours.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    except OSError as error:
+        raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}", "check its permissions")) from None
+    lock = LockFile(name, path, {}, {})
+    count = 0
+    position = 0
+    for number, raw in enumerate(data.splitlines(keepends=True), start=1):
+        if not raw.strip():
+            position += len(raw)
+            continue
+        try:
+            entry = _parse(raw)
+        except _NewerVersion as newer:
+            raise ImagegenError(
+                Problem(
+                    f"{name}:{number}",
+                    f"written by a newer imagegen (line format {newer.version}, this one reads up to {VERSION})",
+                    "upgrade: pip install --upgrade imagegen",
+                )
+            ) from None
+        except ValueError as error:
+            if position + len(raw) == len(data) and not raw.endswith(b"\n"):
+                # the build was killed in the middle of this line: it never counted
+                lock.torn_at = position
+                lock.untidy = True
+                break
+            raise ImagegenError(Problem(f"{name}:{number}", *_explain(raw, error))) from None
+        count += 1
+        position += len(raw)
+        _take(entry, lock.lines, lock.decisions)
+    if data and not data.endswith(b"\n") and lock.torn_at is None:
+        lock.lead = b"\n"
+    lock.untidy = lock.untidy or bool(lock.lead) or count != len(lock.lines) + len(lock.decisions)
+    return lock
+
+
+class _NewerVersion(Exception):  # noqa: N818 - internal, and no error by itself
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+
+def _take(
+    entry: OutputLine | Decision,
+    lines: dict[str, list[OutputLine]],
+    decisions: dict[tuple[str, str], Decision],
+) -> None:
+    if isinstance(entry, OutputLine):
+        lines.setdefault(entry.path, []).append(entry)
+        return
+    key = (entry.kind, entry.output)
+    if key not in decisions or decisions[key].time <= entry.time:
+        decisions[key] = entry
+
+
+def _dump(entry: OutputLine | Decision) -> str:
+    fields: dict[str, Any] = {"v": VERSION}
+    if isinstance(entry, Decision):
+        fields |= {"decision": entry.kind, "output": entry.output, "value": entry.value, "time": entry.time}
+    else:
+        fields |= {name: getattr(entry, name) for name in _OUTPUT_FIELDS}
+        fields["encoding"] = vars(entry.encoding)
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+_OUTPUT_FIELDS = tuple(OutputLine.__dataclass_fields__)
+
+
+def _parse(raw: bytes) -> OutputLine | Decision:
+    fields = json.loads(raw)
+    if not isinstance(fields, dict):
+        raise ValueError("it is no JSON object")
+    version = fields.pop("v", None)
+    if not isinstance(version, int):
+        raise ValueError("it has no version 'v'")
+    if version > VERSION:
+        raise _NewerVersion(version)
+    try:
+        if "decision" in fields:
+            return Decision(fields["decision"], fields["output"], fields["value"], fields["time"])
+        encoding = Encoding(**fields["encoding"])
+        values = {name: fields[name] for name in _OUTPUT_FIELDS if name != "encoding"}
+    except KeyError as error:
+        raise ValueError(f"it has no {error}") from None
+    except TypeError:
+        raise ValueError("its encoding is not one that this release knows") from None
+    for name, value in values.items():
+        if not isinstance(value, _TYPES[name]):
+            raise ValueError(f"its '{name}' is {json.dumps(value)[:40]}")
+    return OutputLine(encoding=encoding, **values)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "path": (str,),
+    "output": (str,),
+    "fingerprint": (str,),
+    "request": (dict,),
+    "sha256": (str,),
+    "size": (int,),
+    "model_digest": (str, type(None)),
+    "backend_version": (str,),
+    "seconds": (int, float),
+    "time": (str,),
+}
+
+
+def _explain(raw: bytes, error: ValueError) -> tuple[str, str]:
+    if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
+        return (
+            "merged with conflict markers",
+            "delete the marker lines and keep the lines of both sides; "
+            "'*.lock merge=union text eol=lf' in .gitattributes keeps this from happening",
+        )
+    reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+    if isinstance(error, UnicodeDecodeError):
+        reason = "it is not UTF-8"
+    return (f"not a line of a lock file: {reason}", "restore the file from git, or delete this line")

@@ -1,0 +1,132 @@
+"""The store: what backends returned and what was replaced, by content, with an index by fingerprint.
+
+Nothing here is the truth about an output; it is what makes sure that nothing is generated twice or lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imagegen.config.encoding import Encoding
+from imagegen.state.atomic import append_line, replace_file
+
+__all__ = ["Store", "StoreEntry"]
+
+
+@dataclass(frozen=True)
+class StoreEntry:
+    """One image that was made for a fingerprint.
+
+    sha256: of its blob. encoding: of an output file that was replaced; None for what a backend returned.
+    seconds and time: of its making. facts: what the backend told besides.
+    """
+
+    fingerprint: str
+    sha256: str
+    model_digest: str | None
+    backend_version: str
+    seconds: float
+    time: str
+    encoding: Encoding | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """Blobs by sha256 in `folder/blobs`, entries by fingerprint in `folder/index`. Safe to share among threads."""
+
+    def __init__(self, folder: Path, temporary: Path) -> None:
+        self.folder = folder
+        self.temporary = temporary
+        self._mutex = threading.Lock()
+
+    def put(self, data: bytes) -> str:
+        """Keep the bytes; their sha256. Raises OSError."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        if self.get(sha256) is None:
+            replace_file(self._blob(sha256), data, self.temporary)
+        return sha256
+
+    def get(self, sha256: str) -> bytes | None:
+        """The bytes of that hash, checked; None where there are none, or where they have gone bad."""
+        path = self._blob(sha256)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            return None
+        os.utime(path)  # what was used last is pruned last
+        return data
+
+    def has(self, sha256: str) -> bool:
+        """Whether there is a blob of that hash, unchecked."""
+        return bool(sha256) and self._blob(sha256).exists()
+
+    def add(self, entry: StoreEntry) -> None:
+        """Index an image whose blob is there already. Raises OSError."""
+        fields = {name: value for name, value in asdict(entry).items() if value not in (None, {})}
+        line = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        path = self._index(entry.fingerprint)
+        with self._mutex:
+            # a line that a kill cut off must not run into this one
+            lead = b"" if _ends_a_line(path) else b"\n"
+            append_line(path, lead + line.encode("utf-8"))
+
+    def entries(self, fingerprint: str) -> list[StoreEntry]:
+        """The images made for a fingerprint, newest first. Lines that cannot be read are passed over."""
+        try:
+            data = self._index(fingerprint).read_bytes()
+        except OSError:
+            return []
+        return list(_parse(data))[::-1]
+
+    def prune(self, bound: int) -> int:
+        """Remove the least recently used blobs until all take at most `bound` bytes; the bytes freed."""
+        blobs = sorted((stat.st_mtime_ns, stat.st_size, path) for path, stat in self.blobs())
+        excess = max(0, sum(size for _, size, _ in blobs) - bound)
+        freed = 0
+        for _, size, path in blobs:
+            if freed >= excess:
+                break
+            path.unlink(missing_ok=True)
+            freed += size
+        return freed
+
+    def blobs(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Each blob's file and its stat."""
+        for folder in sorted((self.folder / "blobs").glob("??")):
+            with os.scandir(folder) as found:
+                for entry in found:
+                    yield Path(entry.path), entry.stat()
+
+    def _blob(self, sha256: str) -> Path:
+        return self.folder / "blobs" / sha256[:2] / sha256
+
+    def _index(self, fingerprint: str) -> Path:
+        return self.folder / "index" / fingerprint[:2] / f"{fingerprint}.jsonl"
+
+
+def _ends_a_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+    except OSError:
+        return True  # it is not there, or empty
+
+
+def _parse(data: bytes) -> Iterator[StoreEntry]:
+    for raw in data.splitlines():
+        try:
+            fields = json.loads(raw)
+            encoding = Encoding(**fields.pop("encoding")) if "encoding" in fields else None
+            yield StoreEntry(**({"model_digest": None, "encoding": encoding} | fields))
+        except (ValueError, TypeError, AttributeError):
+            continue

@@ -1,0 +1,14 @@
+"""imagegen as doit sees it: the only room that imports doit. A project's dodo.py takes all that is named here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imagegen.tasks.configuration import doit_config
+from imagegen.tasks.doctor import task_doctor
+from imagegen.tasks.image import task_image
+from imagegen.tasks.jobs import task_jobs
+
+__all__ = ["DOIT_CONFIG", "task_doctor", "task_image", "task_jobs"]
+
+DOIT_CONFIG = doit_config(Path.cwd())

@@ -1,0 +1,43 @@
+"""What doit reads from dodo.py besides the tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from doit.dependency import JSONCodec
+
+from imagegen.tasks.build import default_tasks
+from imagegen.tasks.reporter import ImagegenReporter
+
+__all__ = ["HintCodec", "doit_config"]
+
+
+class HintCodec(JSONCodec):  # type: ignore[misc]  # doit ships no types
+    """doit's database is only a hint here: one that a kill cut short is begun anew, and stops nobody."""
+
+    def decode(self, data: str) -> dict[str, Any]:
+        """What the text holds, or nothing."""
+        try:
+            found = super().decode(data)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def doit_config(root: Path) -> dict[str, Any]:
+    """DOIT_CONFIG of the project at `root`."""
+    folder = root / ".imagegen"
+    try:
+        folder.mkdir(exist_ok=True)
+        database = folder / "doit.json"
+    except OSError:  # read-only: doit list must work all the same
+        database = Path(".doit.json")
+    return {
+        "default_tasks": default_tasks(root),
+        "reporter": ImagegenReporter,
+        "continue": True,
+        "backend": "json",
+        "codec_cls": HintCodec,
+        "dep_file": str(database),
+    }

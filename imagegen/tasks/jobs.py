@@ -1,0 +1,98 @@
+"""Each job file as a group of doit tasks, one an output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import Problem
+from imagegen.project import JobPlan
+from imagegen.report.console import problem_lines
+from imagegen.tasks.build import Build, Planned, Ticket, current_build
+from imagegen.tasks.cleaning import CleanAction
+from imagegen.tasks.reporter import OURS
+
+__all__ = ["task_jobs"]
+
+
+def task_jobs() -> Iterator[dict[str, Any]] | None:
+    """The images of each job in jobs/."""
+    build = current_build()
+    if build.invocation.command == "forget":
+        sys.stderr.write(
+            "doit's own database decides nothing here, the lock files in jobs/ do. "
+            "To make an image anew though it is fresh: doit -a portraits:mallsing\n"
+        )
+    return _tasks(build) if build.plans else None
+
+
+def _tasks(build: Build) -> Iterator[dict[str, Any]]:
+    for plan in build.plans:
+        if plan.problems:
+            yield from _broken(plan, build.invocation.words)
+            continue
+        planned = [build.planned[output.task] for output in plan.outputs]
+        yield {
+            "basename": plan.task,
+            "name": None,
+            "doc": plan.description or f"the images of {plan.file}",
+            "uptodate": [all(_is_up_to_date(one) for one in planned)],
+            "meta": {OURS: {"job": plan.file}},
+        }
+        cleans = build.invocation.command == "clean"
+        for one in planned:
+            yield _image(one, cleans)
+
+
+def _image(planned: Planned, cleans: bool) -> dict[str, Any]:
+    output, verdict = planned.output, planned.verdict
+    task: dict[str, Any] = {
+        "basename": output.job,
+        "name": output.slug,
+        "actions": [(_outcome, [planned.ticket])],
+        "targets": [output.path],
+        "uptodate": [_is_up_to_date(planned)],
+        "doc": output.path,
+        "meta": {OURS: {"state": verdict.state, "why": [*map(str, verdict.reasons), *filter(None, [verdict.note])]}},
+    }
+    if cleans:
+        task["clean"] = [CleanAction(output.task, output.path)]
+    return task
+
+
+def _is_up_to_date(planned: Planned) -> bool:
+    return planned.verdict.state in ("fresh", "kept")
+
+
+def _broken(plan: JobPlan, words: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A job that cannot be built: it is listed; it fails where it, or any image of it, is selected."""
+    count = len(plan.problems)
+    task = {
+        "actions": [(_refuse, [list(plan.problems)])],
+        "meta": {OURS: {"problems": [str(problem) for problem in plan.problems]}},
+    }
+    doc = f"BROKEN: {count} {'problem' if count == 1 else 'problems'} in {plan.file} (doit doctor shows)"
+    named = [word for word in words if word.startswith(f"{plan.task}:") and "*" not in word]
+    if named:
+        yield {"basename": plan.task, "name": None, "doc": doc, "meta": task["meta"]}
+        for word in dict.fromkeys(named):
+            yield {"basename": plan.task, "name": word.partition(":")[2], "doc": doc, **task}
+    else:
+        yield {"basename": plan.task, "doc": doc, **task}
+
+
+def _outcome(ticket: Ticket) -> TaskFailed | None:
+    """A task only waits for what became of its image: the executors have done the work, or do it now."""
+    outcome = ticket.outcome or current_build().outcome(ticket.task)
+    if outcome.problem is not None:
+        return TaskFailed(str(outcome.problem), report=False)
+    if outcome.state == "cancelled":
+        return TaskFailed("not made: stopped by Ctrl-C", report=False)
+    return None
+
+
+def _refuse(problems: Sequence[Problem]) -> TaskFailed:
+    return TaskFailed("\n".join(problem_lines(problems)), report=False)

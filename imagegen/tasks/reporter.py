@@ -1,0 +1,107 @@
+"""doit's reporter: it learns the selection, has the images made, and says what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from doit.exceptions import BaseFail
+from doit.reporter import ConsoleReporter
+from doit.task import Task
+
+from imagegen.execute.outcome import Outcome
+from imagegen.report.console import closing_line, failures, outcome_line, problem_lines
+from imagegen.tasks.build import Build, current_build
+
+__all__ = ["OURS", "ImagegenReporter"]
+
+OURS = "imagegen"
+"""The key in a task's `meta` that marks it as one of this project's, whose story is told here."""
+
+
+class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no types
+    """One line an image that is not fresh, failures by their cause, one closing line."""
+
+    desc = "what became of each image"
+
+    def __init__(self, outstream: TextIO, options: Mapping[str, Any]) -> None:
+        super().__init__(outstream, options)
+        self._build: Build | None = None
+
+    def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
+        """doit is about to begin: have the images of the selection made, before the first task runs."""
+        reached = _reached(tasks, selected_tasks)
+        build = current_build()
+        images = [name for name in reached if name in build.planned]
+        broken = [plan for name, plan in build.broken.items() if name in reached]
+        if not images and not broken:
+            if not selected_tasks:
+                self.write("no job files in jobs/: nothing to do\n")
+            return
+        self._build = build
+        for plan in broken:
+            self._say(*problem_lines(plan.problems))
+        if not build.invocation.quiet:
+            for plan in build.plans:
+                if any(output.task in reached for output in plan.outputs):
+                    self._say(*(f"{plan.name}: {note}" for note in plan.notes))
+        named = build.named(selected_tasks)
+        build.run(images, named, self._tell)
+        self._broken = len(broken)
+        if build.stopped:
+            raise SystemExit(130)
+
+    def execute_task(self, task: Task) -> None:
+        """A task that is not ours begins."""
+        if not _is_ours(task):
+            super().execute_task(task)
+
+    def add_failure(self, task: Task, fail: BaseFail) -> None:
+        """A task failed; of ours, only a fault in the task itself is news."""
+        if not _is_ours(task) or (fail.report and fail.get_name() != "UnmetDependency"):
+            super().add_failure(task, fail)
+
+    def skip_uptodate(self, task: Task) -> None:
+        """A task that is not ours is up to date."""
+        if not _is_ours(task):
+            super().skip_uptodate(task)
+
+    def complete_run(self) -> None:
+        """The end: failures by cause, then the closing line."""
+        build = self._build
+        if build is not None:
+            failed = failures(build.outcomes)
+            if failed:
+                self._say("", *failed)
+            self._say(*problem_lines(build.ending_problems))
+            if not build.invocation.quiet or failed:
+                import time
+
+                self._say(closing_line(build.outcomes, self._broken, time.monotonic() - build.started))
+        super().complete_run()
+
+    def _tell(self, outcome: Outcome) -> None:
+        assert self._build is not None  # noqa: S101 - initialize set it
+        if outcome.state != "fresh" and (not self._build.invocation.quiet or outcome.state == "failed"):
+            self._say(outcome_line(outcome))
+
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self.write(f"{line}\n")
+        self.outstream.flush()
+
+
+def _is_ours(task: Task) -> bool:
+    return bool(task.meta) and OURS in task.meta
+
+
+def _reached(tasks: Mapping[str, Task], selected: Sequence[str]) -> dict[str, None]:
+    """The selected tasks and all that they depend on, in order."""
+    reached: dict[str, None] = {}
+    waiting = list(reversed(selected))
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached[name] = None
+            waiting += reversed(tasks[name].task_dep)
+    return reached

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from imagegen.images import jpeg, png, webp
+from imagegen.images.verification import MAX_PIXELS, BadImage, ImageInfo, verify
+
+from .pictures import FORMATS, gradient, picture, saved
+
+
+def what(data: bytes, width: int | None = None, height: int | None = None) -> str:
+    with pytest.raises(BadImage) as caught:
+        verify(data, width, height)
+    return caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("data", "format_", "lossless"),
+    [
+        (picture("png"), "png", True),
+        (picture("png", "P"), "png", True),
+        (picture("jpeg"), "jpeg", False),
+        (picture("jpeg", "CMYK"), "jpeg", False),
+        (picture("jpeg", progressive=True), "jpeg", False),
+        (picture("webp"), "webp", False),
+        (picture("webp", "RGBA"), "webp", False),
+        (picture("webp", lossless=True), "webp", True),
+        (picture("webp", "RGBA", lossless=True), "webp", True),
+    ],
+)
+def test_a_sound_image_is_described(data: bytes, format_: str, lossless: bool) -> None:
+    assert verify(data, 16, 12) == ImageInfo(format_, 16, 12, lossless)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        picture("png"),
+        picture("jpeg"),
+        picture("jpeg", progressive=True, exif=b"Exif\0\0MM\0*\xff\xd9\xff\xd9"),
+        picture("webp"),
+        picture("webp", lossless=True),
+        picture("webp", "RGBA", xmp=b"<x/>"),
+    ],
+)
+def test_every_cut_is_refused(data: bytes) -> None:
+    assert verify(data)
+    for cut in range(len(data)):
+        assert what(data[:cut])
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_follows_the_image_is_refused(kind: str) -> None:
+    assert "followed by 3 bytes" in what(picture(kind) + b"\0\0\0")
+
+
+def test_every_flipped_bit_of_a_png_is_refused() -> None:
+    data = picture("png")
+    for at in range(len(data)):
+        assert what(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+
+def test_png_pixels_that_end_early_are_refused_though_every_chunk_is_sound() -> None:
+    chunks = png.read_chunks(picture("png"))
+    half = [(kind, payload[: len(payload) // 2] if kind == b"IDAT" else payload) for kind, payload in chunks]
+    header_only = [chunk for chunk in chunks if chunk[0] != b"IDAT"]
+
+    assert what(png.write_chunks(half)).startswith("the image is corrupt: ")
+    assert what(png.write_chunks(header_only)).startswith("the image is corrupt: ")
+
+
+def test_webp_pixels_that_end_early_are_refused_though_every_size_is_right() -> None:
+    for lossless in (True, False):
+        ((kind, payload),) = webp.read_chunks(picture("webp", lossless=lossless))
+
+        assert what(webp.write_chunks([(kind, payload[:30])])).startswith("the image is corrupt: ")
+
+
+def test_what_is_no_image_is_shown_by_its_start_with_control_characters_escaped() -> None:
+    assert what(b"") == "not an image (it is empty)"
+    assert what(b"<!DOCTYPE html") == "not a PNG, WebP or JPEG image (it starts with '<!DOCTYPE html')"
+    assert what(b"\x1b[2J" * 20).startswith("not a PNG, WebP or JPEG image (it starts with '\\x1b[2J")
+    assert what(saved(gradient("P"), "gif")).endswith(
+        "(it starts with " + repr(saved(gradient("P"), "gif")[:32])[1:] + ")"
+    )
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_another_size_than_asked_for_is_refused(kind: str) -> None:
+    data = picture(kind)
+
+    assert what(data, 70, 70) == "the image is 16×12, not the 70×70 asked for"
+    assert what(data, width=17) == "the image is 16×12, not the 17×12 asked for"
+    assert what(data, height=11) == "the image is 16×12, not the 16×11 asked for"
+    assert verify(data, width=16)
+
+
+def with_header(width: int, height: int) -> bytes:
+    (_, header), *rest = png.read_chunks(picture("png"))
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return png.write_chunks([(b"IHDR", size + header[8:]), *rest])
+
+
+def test_the_size_is_told_by_the_header_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decoded(*_args: object, **_options: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Image, "open", decoded)
+
+    assert what(with_header(40, 30), 41, 30) == "the image is 40×30, not the 41×30 asked for"
+    assert what(with_header(8193, 8192)) == f"the image is 8193×8192, which is more than {MAX_PIXELS} pixels"
+    assert what(with_header(0, 30)) == "the image is corrupt: its header gives no size"
+
+
+def test_the_bound_stays_below_the_size_at_which_pillow_warns() -> None:
+    assert Image.MAX_IMAGE_PIXELS is not None
+    assert MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
+
+
+def test_a_header_that_is_not_that_of_the_content_is_refused() -> None:
+    chunks = webp.read_chunks(picture("webp", "RGBA"))
+    lying = (b"VP8X", chunks[0][1][:4] + b"\x1f\0\0\x1f\0\0")
+
+    assert what(webp.write_chunks([lying, *chunks[1:]])).startswith("the image is corrupt: ")
+
+
+def test_compressed_text_is_not_expanded() -> None:
+    header, *rest = png.read_chunks(picture("png"))
+    bomb = zlib.compress(bytes(80_000_000))
+    data = png.write_chunks([header, *[(b"zTXt", b"a\0\0" + bomb)] * 3, (b"iTXt", b"b\0\1\0\0\0" + bomb), *rest])
+
+    assert verify(data) == ImageInfo("png", 16, 12, lossless=True)
+
+
+def test_damaged_metadata_and_animation_headers_make_no_warning() -> None:
+    header, *rest = png.read_chunks(picture("png"))
+    broken_exif = b"II*\0\x08\0\0\0\xff\xff" + b"\x12\x01\x05\0\xff\xff\0\0\xff\xff\xff\x7f" * 3
+    broken_mpf = jpeg.Segment(0xE2, b"MPF\0II*\0\x08\0\0\0\x01\0\x00\xb0\7\0\4\0\0\x000100\0\0\0\0")
+    segments = jpeg.with_metadata(jpeg.read_segments(picture("jpeg")), {jpeg.EXIF: broken_exif})
+
+    assert verify(png.write_chunks([header, (b"acTL", bytes(8)), (b"eXIf", broken_exif), *rest]))
+    assert verify(jpeg.write_segments([*segments[:1], broken_mpf, *segments[1:]]))
+    assert verify(webp.write_chunks(webp.with_metadata(webp.read_chunks(picture("webp")), {b"EXIF": broken_exif})))
+
+
+def test_of_an_animation_the_first_frame_is_decoded() -> None:
+    frames: dict[str, Any] = {"save_all": True, "append_images": [gradient().rotate(180)]}
+
+    for kind in ("png", "webp"):
+        assert verify(picture(kind, **frames), 16, 12)
+
+
+def test_threads_verify_at_once() -> None:
+    images = [picture(kind) for kind in FORMATS] * 20
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [info.format for info in pool.map(verify, images)] == list(FORMATS) * 20
+
+
+def test_importing_the_room_does_not_import_pillow() -> None:
+    folder = Path(verify.__code__.co_filename).parent
+    modules = ", ".join(f"imagegen.images.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__")
+    code = f"import sys, {modules}; sys.exit('PIL' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=folder.parents[1], check=False).returncode == 0
