@@ -62,6 +62,11 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Outcome], No
         except ImagegenError as error:
             for one in stale:
                 tell(Outcome(one.output, "failed", problem=error.problems[0]))
+    elif any(lock.untidy for lock in project.locks.values()):
+        # after a kill or a merge; it can wait where another build is at work
+        with contextlib.suppress(ImagegenError), hold(project.state, 0):
+            project.reload_locks()
+            ending = Ending(problems=_finish(project))
     with contextlib.suppress(OSError):  # it only saves the next run some reading
         project.hashes.save(project.temporary)
     return ending

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from imagegen.errors import Problem
@@ -40,9 +40,7 @@ def failures(outcomes: Iterable[Outcome]) -> list[str]:
 
 def closing_line(outcomes: Iterable[Outcome], broken_jobs: int, seconds: float) -> str:
     """What the run did: `3 generated, 1 restored, 22 fresh (1.2 s)`."""
-    counts: dict[str, int] = defaultdict(int)
-    for outcome in outcomes:
-        counts[outcome.state] += 1
+    counts = Counter(outcome.state for outcome in outcomes)
     said = [f"{counts[state]} {_STATE_WORDS.get(state, state)}" for state in STATES if counts[state]]
     if broken_jobs:
         said.append(f"{broken_jobs} broken {'job' if broken_jobs == 1 else 'jobs'}")
