@@ -65,7 +65,7 @@ class ScriptedBackend:
     @property
     def in_flight(self) -> int:
         """Requests at a time."""
-        return self._script.in_flight if self._script else 2
+        return self._script.in_flight if self._script else 1
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """The problems that the script names for these items."""

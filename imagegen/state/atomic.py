@@ -44,20 +44,23 @@ def replace_file(path: Path, data: bytes, temporary: Path) -> os.stat_result:
     that is another file system, beside it under a hidden name. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = write_temporary(temporary, data)
+    try:
+        result = _rename_into_place(write_temporary(temporary, data), path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        result = _rename_into_place(write_temporary(path.parent, data), path)
+    sync_folder(path.parent)
+    return result
+
+
+def _rename_into_place(written: Path, path: Path) -> os.stat_result:
     try:
         result = written.stat()
-        try:
-            written.replace(path)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            beside = write_temporary(path.parent, data)
-            result = beside.stat()
-            beside.replace(path)
-    finally:
+        written.replace(path)
+    except OSError:
         written.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        raise
     return result
 
 

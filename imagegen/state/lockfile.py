@@ -31,7 +31,7 @@ class LockFile:
     """One job's lock file, as read, and kept in step with what is appended. Safe to share among threads.
 
     name: as shown to the user. lines: of each output's path, in the order of the file.
-    untidy: the file holds more than one line an output, or its last line was cut off.
+    untidy: it holds more than one line an output, is not sorted, or its last line was cut off.
     """
 
     name: str
@@ -147,6 +147,7 @@ def read_lock_file(name: str, path: Path) -> LockFile:
     if data and not data.endswith(b"\n") and lock.torn_at is None:
         lock.lead = b"\n"
     lock.untidy = lock.untidy or bool(lock.lead) or count != len(lock.lines) + len(lock.decisions)
+    lock.untidy = lock.untidy or list(lock.lines) != sorted(lock.lines)
     return lock
 
 

@@ -280,7 +280,10 @@ def test_a_file_that_was_there_before_fails_its_image_untouched(project: Project
     project.image("yrr").write_bytes(b"somebody's own")
     project.job()
     run = project.doit()
-    assert (run.tasks("generated"), run.tasks("failed")) == (["portraits:mallsing", "portraits:okka"], ["portraits:yrr"])
+    assert (run.tasks("generated"), run.tasks("failed")) == (
+        ["portraits:mallsing", "portraits:okka"],
+        ["portraits:yrr"],
+    )
     assert run.code != 0
     assert "was there before" in run.out
     assert project.image("yrr").read_bytes() == b"somebody's own"
