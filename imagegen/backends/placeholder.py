@@ -1,9 +1,7 @@
-"""FIRST STAND-IN, TO BE REPLACED: plain colour."""
+"""The embedded backend: labelled stand-ins, so that a clone builds on a machine with nothing installed."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,32 +14,32 @@ __all__ = ["PlaceholderBackend"]
 
 
 class PlaceholderBackend:
-    """Plain colour."""
+    """Draws; needs no model and no program. It honours every field, since it writes them into the picture."""
 
     name = "placeholder"
     version = "1"
     parameters = frozenset(
         {"name", "prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"}
     )
-    options: Mapping[str, Any] = {}
+    options: Mapping[str, Any] = {}  # noqa: RUF012 - it is never changed
     model_option = ""
     default_model = ""
     in_flight = os.cpu_count() or 1
     is_generator = False
 
-    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
-        """Nothing."""
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:  # noqa: ARG002 - of the protocol
+        """Nothing can be missing."""
         return []
 
-    def model_identity(self, request: Request) -> ModelIdentity:
-        """Placeholder."""
+    def model_identity(self, request: Request) -> ModelIdentity:  # noqa: ARG002 - of the protocol
+        """There is no model."""
         return ModelIdentity("placeholder")
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        """Plain colour."""
-        from PIL import Image
+        """A PNG of the size asked for; the same request makes the same pixels."""
+        from imagegen.backends.placeholder_drawing import (
+            draw,
+        )  # it needs Pillow, which a run with nothing to do does not
 
-        colour = tuple(hashlib.sha256(repr(request).encode()).digest()[:3])
-        b = io.BytesIO()
-        Image.new("RGB", (request.width, request.height), colour).save(b, "png")
-        return GeneratedImage(b.getvalue())
+        progress.check()
+        return GeneratedImage(draw(request))
