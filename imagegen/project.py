@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagegen.backends.base import Backend
 from imagegen.config.checking import check_item, check_job
-from imagegen.config.document import MAX_BYTES, read_document
+from imagegen.config.document import MAX_BYTES, Document, read_document
 from imagegen.config.job import Item, Job
 from imagegen.config.paths import path_problem
 from imagegen.config.settings import Settings
@@ -157,13 +157,34 @@ class Project:
         try:
             if task != path.stem:
                 raise ImagegenError(Problem(plan.file, self._name_problem(path.stem)))
-            sections = {name: make().options for name, make in self.registry.items()}
-            job = check_job(path.stem, read_document(plan.file, _read(path, plan.file)), sections)
-            expansion = self.expand_job(job, job.items + tuple(self._source_items(job)))
+            document = read_document(plan.file, _read(path, plan.file))
+            job, items = self._checked(path.stem, document)
+            expansion = self.expand_job(job, items)
         except ImagegenError as error:
             return _broken(plan, *error.problems)
         plan = replace(plan, description=job.description, outputs=expansion.outputs, notes=expansion.notes)
         return _broken(plan, *expansion.problems) if expansion.problems else plan
+
+    def _checked(self, name: str, document: Document) -> tuple[Job, tuple[Item, ...]]:
+        """The job, and its items with those of its prompt source. Raises ImagegenError with all that is wrong."""
+        problems: list[Problem] = []
+        job = None
+        items: list[Item] = []
+        sections = {name: make().options for name, make in self.registry.items()}
+        try:
+            job = check_job(name, document, sections)
+            items += job.items
+        except ImagegenError as error:
+            problems += error.problems
+        source = document.values.get("source") if isinstance(document.values, dict) else None
+        if isinstance(source, str):
+            try:
+                items += self._source_items(source, document.where(("source",)))
+            except ImagegenError as error:
+                problems += error.problems
+        if problems or job is None:
+            raise ImagegenError(*problems)
+        return job, tuple(items)
 
     def _name_problem(self, name: str) -> str:
         if name in self.reserved:
@@ -172,24 +193,22 @@ class Project:
             return f"'{name}' is no name for a job: letters, digits, - and _, a letter or digit first"
         return f"another job file has the name '{name}' too: rename one of them"
 
-    def _source_items(self, job: Job) -> Iterator[Item]:
-        if job.source is None:
-            return
-        where = job.where["source"]
-        if problem := path_problem(self.root, job.source, self.settings.allow_outside, writes=False):
+    def _source_items(self, source: str, where: str) -> list[Item]:
+        if problem := path_problem(self.root, source, self.settings.allow_outside, writes=False):
             raise ImagegenError(Problem(where, f"source: {problem}"))
-        if not job.source.lower().endswith((".md", ".markdown")):
-            raise ImagegenError(Problem(where, f"source: '{job.source}' is not Markdown (.md)"))
+        if not source.lower().endswith((".md", ".markdown")):
+            raise ImagegenError(Problem(where, f"source: '{source}' is not Markdown (.md)"))
         from imagegen.prompts.markdown import read_markdown
 
         try:
-            data = _read(self.root / job.source, job.source)
+            data = _read(self.root / source, source)
         except ImagegenError as error:
             raise ImagegenError(
                 *(Problem(where, f"source: {p.where}: {p.what}", p.mend) for p in error.problems)
             ) from None
         problems: list[Problem] = []
-        for found in read_markdown(job.source, data):
+        items: list[Item] = []
+        for found in read_markdown(source, data):
             overrides = dict(found.overrides)
             if found.negative is not None:
                 if "negative" in overrides:
@@ -199,9 +218,10 @@ class Project:
             item, wrong = check_item(found.name, found.prompt, overrides, found.marks)
             problems += wrong
             if item is not None:
-                yield item
+                items.append(item)
         if problems:
             raise ImagegenError(*problems)
+        return items
 
     def _without_clashes(self, plans: list[JobPlan]) -> list[JobPlan]:
         everything = [output for plan in plans if not plan.problems for output in plan.outputs]

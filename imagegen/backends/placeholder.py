@@ -21,7 +21,7 @@ class PlaceholderBackend:
     parameters = frozenset(
         {"name", "prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"}
     )
-    options: Mapping[str, Any] = {}  # noqa: RUF012 - it is never changed
+    options: Mapping[str, Any] = {}
     model_option = ""
     default_model = ""
     in_flight = os.cpu_count() or 1

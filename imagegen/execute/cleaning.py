@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from imagegen.execute.imaging import keep
 from imagegen.plan.output import Output
 from imagegen.project import Project
 
-__all__ = ["clean"]
+__all__ = ["Removal", "clean", "look"]
 
 
-def clean(project: Project, output: Output, *, dry_run: bool) -> tuple[bool, str]:
-    """Remove one output's file; whether its lines in the lock file are to go too, and what to tell (or nothing).
+@dataclass(frozen=True)
+class Removal:
+    """What cleaning one output means. removes: its file. forgets: its lines in the lock file. said: for a person."""
 
-    Raises OSError.
-    """
+    removes: bool
+    forgets: bool
+    said: str
+
+
+def look(project: Project, output: Output) -> Removal:
+    """What `clean` would do. Raises OSError."""
     state = project.hashes.state(output.path)
     known = output.path in project.lock(output.job).lines
     if state is None:
-        return known, ""
-    if not project.lock(output.job).owns(output.path, state.sha256):
-        return False, f"kept {output.path}: " + ("changed by hand" if known else "this build did not make it")
-    if dry_run:
-        return False, f"would remove {output.path}"
-    keep(project, output)
-    (project.root / output.path).unlink()
-    return True, f"removed {output.path}"
+        return Removal(False, known, f"{output.path} is not there")
+    if project.lock(output.job).owns(output.path, state.sha256):
+        return Removal(True, True, f"remove {output.path}")
+    why = "changed by hand" if known else "not made by this build"
+    return Removal(False, False, f"keep {output.path}: {why}")
+
+
+def clean(project: Project, output: Output) -> Removal:
+    """Remove the output's file where that is right; its lines are left to the caller. Raises OSError."""
+    removal = look(project, output)
+    if removal.removes:
+        keep(project, output)
+        (project.root / output.path).unlink()
+    return removal

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from imagegen.errors import Problem
 from imagegen.execute.outcome import Outcome
 
-__all__ = ["closing_line", "failures", "outcome_line", "problem_lines", "table"]
+__all__ = ["closing_line", "counted", "failures", "outcome_line", "problem_lines", "table"]
 
 STATES = ("generated", "restored", "kept", "fresh", "failed", "cancelled")
 _NAMES_SHOWN = 3
@@ -43,7 +43,7 @@ def closing_line(outcomes: Iterable[Outcome], broken_jobs: int, seconds: float) 
     counts = Counter(outcome.state for outcome in outcomes)
     said = [f"{counts[state]} {_STATE_WORDS.get(state, state)}" for state in STATES if counts[state]]
     if broken_jobs:
-        said.append(f"{broken_jobs} broken {'job' if broken_jobs == 1 else 'jobs'}")
+        said.append(counted(broken_jobs, "broken job"))
     if list(counts) == ["fresh"] and not broken_jobs:
         said.append("nothing to do")
     return f"{', '.join(said) or 'nothing to do'} ({seconds:.1f} s)"
@@ -55,6 +55,11 @@ _STATE_WORDS = {"cancelled": "not made"}
 def problem_lines(problems: Iterable[Problem]) -> list[str]:
     """One line a problem, and its mend below it."""
     return [str(problem) for problem in problems]
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import multiprocessing
 import os
 import threading
 import time
@@ -71,11 +72,6 @@ class Build:
             self.planned[output.task] = Planned(output, verdict, Ticket(output.task))
         return plan
 
-    @property
-    def broken(self) -> dict[str, JobPlan]:
-        """The jobs that cannot be built, by their task's name."""
-        return {plan.task: plan for plan in self.plans if plan.problems}
-
     def named(self, words: Iterable[str]) -> list[str]:
         """The images that the words of a command line name: a task, a job, a target or a pattern with `*`."""
         jobs = {plan.task: [output.task for output in plan.outputs] for plan in self.plans}
@@ -114,11 +110,13 @@ class Build:
         with self._mutex:
             ticket = self.planned[task].ticket
             if ticket.outcome is None:
-                if os.getpid() != _pid:
-                    # one of several workers of `doit -n`: the first does the work, the others wait for it
-                    self.project.settings = replace(self.project.settings, wait_s=1e6)
                 named = self.named(self.invocation.words or default_tasks(self.root))
-                self.run(list(dict.fromkeys([*named, task])), named, lambda _: None)
+                tasks = list(dict.fromkeys([*named, task]))
+                if multiprocessing.parent_process() is not None:
+                    # one of the workers of `doit -n`: they cannot share a run, so each makes its own image in turn
+                    self.project.settings = replace(self.project.settings, wait_s=1e6)
+                    tasks = [task]
+                self.run(tasks, named, lambda _: None)
                 if self.stopped:
                     raise SystemExit(130)
             assert ticket.outcome is not None  # noqa: S101 - run tells an outcome for each
@@ -145,7 +143,6 @@ def current_build() -> Build:
 
 _build: Build | None = None
 _opening = threading.Lock()
-_pid = os.getpid()
 
 
 def _open(root: Path) -> tuple[Project, list[Problem]]:

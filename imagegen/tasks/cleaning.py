@@ -6,12 +6,11 @@ import atexit
 import contextlib
 import sys
 from collections import defaultdict
-from typing import Any
 
 from doit.action import PythonAction
 
 from imagegen.errors import ImagegenError
-from imagegen.execute.cleaning import clean
+from imagegen.execute.cleaning import clean, look
 from imagegen.state.mutex import hold
 from imagegen.tasks.build import current_build
 
@@ -19,14 +18,18 @@ __all__ = ["CleanAction"]
 
 
 class CleanAction(PythonAction):  # type: ignore[misc]  # doit ships no types
-    """Cleans one image; doit shows it as its text."""
+    """Cleans one image. doit prints each clean action as text before it runs it: that says what will be done."""
 
-    def __init__(self, task: str, path: str) -> None:
+    def __init__(self, task: str) -> None:
         super().__init__(_clean, [task])
-        self._path = path
+        self._name = task
 
     def __str__(self) -> str:
-        return f"clean {self._path}"
+        build = current_build()
+        try:
+            return look(build.project, build.planned[self._name].output).said
+        except OSError as error:
+            return f"cannot be cleaned: {error.strerror}: {error.filename}"
 
 
 class _Cleaning:
@@ -37,36 +40,35 @@ class _Cleaning:
         self._gone: dict[str, list[str]] = defaultdict(list)
         self._begun = False
 
-    def one(self, task: str, dry_run: bool) -> str:
+    def one(self, task: str) -> None:
         build = current_build()
         output = build.planned[task].output
-        if not self._begun and not dry_run:
+        if not self._begun:
             self._held.enter_context(hold(build.project.state, build.project.settings.wait_s))
             build.project.reload_locks()
             atexit.register(self._end)
             self._begun = True
-        drop, said = clean(build.project, output, dry_run=dry_run)
-        if drop and not dry_run:
+        if clean(build.project, output).forgets:
             self._gone[output.job].append(output.path)
-        return said
 
     def _end(self) -> None:
         project = current_build().project
-        for job, paths in self._gone.items():
-            project.lock(job).forget(paths, project.temporary)
+        try:
+            for job, paths in self._gone.items():
+                project.lock(job).forget(paths, project.temporary)
+        except OSError as error:  # harmless: lines without files mean that these are restored
+            sys.stderr.write(f"the lines of what was removed stay: {error.strerror}: {error.filename}\n")
         self._held.close()
 
 
 _cleaning = _Cleaning()
 
 
-def _clean(task: str, dryrun: bool) -> Any:
-    """doit hands in `dryrun` by this name."""
+def _clean(task: str) -> None:
     try:
-        if said := _cleaning.one(task, dryrun):
-            print(f"  {said}")
+        _cleaning.one(task)
     except ImagegenError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from None
-    except OSError as error:
-        sys.stderr.write(f"{task}: cannot be cleaned: {error.strerror}: {error.filename}\n")
+    except OSError:
+        pass  # the action's text has said so

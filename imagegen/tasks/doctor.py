@@ -14,7 +14,7 @@ from doit.exceptions import TaskFailed
 
 from imagegen import __version__
 from imagegen.errors import ImagegenError
-from imagegen.report.console import table
+from imagegen.report.console import counted, table
 from imagegen.tasks.build import Build, current_build
 from imagegen.tasks.reporter import OURS
 
@@ -48,7 +48,7 @@ def _doctor() -> TaskFailed | None:
     if not wrong:
         print("\nall is well")
         return None
-    text = f"{wrong} {'thing' if wrong == 1 else 'things'} to mend"
+    text = f"{counted(wrong, 'thing')} to mend"
     print(f"\n{text}")
     return TaskFailed(text, report=False)
 
@@ -75,11 +75,9 @@ def _jobs(build: Build) -> Iterator[_Row]:
             counts = [f"{states.count(state)} {state}" for state in ("fresh", "stale", "kept", "blocked")]
             said = ", ".join(count for count in counts if not count.startswith("0 "))
             backends = ", ".join(dict.fromkeys(output.request.backend for output in plan.outputs))
-            yield _Row(True, plan.file, f"{len(plan.outputs)} images with {backends}: {said}")
+            yield _Row(True, f"job {plan.name}", f"{counted(len(plan.outputs), 'image')} with {backends}: {said}")
         for problem in plan.problems:
-            where = problem.where.removeprefix(plan.file).lstrip(":")
-            place = problem.where if problem.where != where and where else problem.where or plan.file
-            yield _Row(False, plan.file, f"{place}: {problem.what}", problem.mend)
+            yield _Row(False, f"job {plan.name}", f"{problem.where or plan.file}: {problem.what}", problem.mend)
 
 
 def _folders(build: Build) -> Iterator[_Row]:
@@ -112,7 +110,7 @@ def _locks(build: Build) -> Iterator[_Row]:
             continue
         wanted = {planned.output.path for planned in build.planned.values()}
         gone = [path for path in lock.lines if path not in wanted] if lock.name != "jobs/image.lock" else []
-        said = f"{len(lock.lines)} outputs"
+        said = counted(len(lock.lines), "output")
         if gone:
             said += f", of which {len(gone)} belong to no item any more: {', '.join(sorted(gone)[:3])}"
             said += " …" if len(gone) > 3 else ""
@@ -122,7 +120,9 @@ def _locks(build: Build) -> Iterator[_Row]:
 def _store(build: Build) -> Iterator[_Row]:
     sizes = [found.st_size for _, found in build.project.store.blobs()]
     bound = build.project.settings.store_bytes
-    yield _Row(True, "store", f"{len(sizes)} images, {_megabytes(sum(sizes))} of at most {_megabytes(bound)}")
+    yield _Row(
+        True, "store", f"{counted(len(sizes), 'image')}, {_megabytes(sum(sizes))} of at most {_megabytes(bound)}"
+    )
 
 
 def _megabytes(count: int) -> str:

@@ -10,7 +10,7 @@ from doit.exceptions import TaskFailed
 
 from imagegen.errors import Problem
 from imagegen.project import JobPlan
-from imagegen.report.console import problem_lines
+from imagegen.report.console import counted, problem_lines
 from imagegen.tasks.build import Build, Planned, Ticket, current_build
 from imagegen.tasks.cleaning import CleanAction
 from imagegen.tasks.reporter import OURS
@@ -56,10 +56,17 @@ def _image(planned: Planned, cleans: bool) -> dict[str, Any]:
         "targets": [output.path],
         "uptodate": [_is_up_to_date(planned)],
         "doc": output.path,
-        "meta": {OURS: {"state": verdict.state, "why": [*map(str, verdict.reasons), *filter(None, [verdict.note])]}},
+        "meta": {
+            OURS: {
+                "state": verdict.state,
+                "why": [*map(str, verdict.reasons), *filter(None, [verdict.note])],
+                "request": output.fields,
+                "fingerprint": output.fingerprint,
+            }
+        },
     }
     if cleans:
-        task["clean"] = [CleanAction(output.task, output.path)]
+        task["clean"] = [CleanAction(output.task)]
     return task
 
 
@@ -69,12 +76,11 @@ def _is_up_to_date(planned: Planned) -> bool:
 
 def _broken(plan: JobPlan, words: Sequence[str]) -> Iterator[dict[str, Any]]:
     """A job that cannot be built: it is listed; it fails where it, or any image of it, is selected."""
-    count = len(plan.problems)
     task = {
         "actions": [(_refuse, [list(plan.problems)])],
         "meta": {OURS: {"problems": [str(problem) for problem in plan.problems]}},
     }
-    doc = f"BROKEN: {count} {'problem' if count == 1 else 'problems'} in {plan.file} (doit doctor shows)"
+    doc = f"BROKEN: {counted(len(plan.problems), 'problem')} in {plan.file} (see doit doctor)"
     named = [word for word in words if word.startswith(f"{plan.task}:") and "*" not in word]
     if named:
         yield {"basename": plan.task, "name": None, "doc": doc, "meta": task["meta"]}

@@ -33,14 +33,15 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         reached = _reached(tasks, selected_tasks)
         build = current_build()
         images = [name for name in reached if name in build.planned]
-        broken = [plan for name, plan in build.broken.items() if name in reached]
+        broken = [plan for plan in build.plans if plan.problems and _is_reached(plan.task, reached)]
         if not images and not broken:
             if not selected_tasks:
                 self.write("no job files in jobs/: nothing to do\n")
             return
         self._build = build
-        for plan in broken:
-            self._say(*problem_lines(plan.problems))
+        # what is wrong with the settings is wrong with every job: once is enough
+        problems = dict.fromkeys(problem for plan in broken for problem in plan.problems)
+        self._say(*problem_lines(problems))
         if not build.invocation.quiet:
             for plan in build.plans:
                 if any(output.task in reached for output in plan.outputs):
@@ -93,6 +94,10 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
 def _is_ours(task: Task) -> bool:
     return bool(task.meta) and OURS in task.meta
+
+
+def _is_reached(job: str, reached: Mapping[str, None]) -> bool:
+    return job in reached or any(name.startswith(f"{job}:") for name in reached)
 
 
 def _reached(tasks: Mapping[str, Task], selected: Sequence[str]) -> dict[str, None]:

@@ -4,18 +4,22 @@ FAULT_TRACE names a file that gets one line for each operation; FAULT_AT is the 
 at, and FAULT_HOW says `before` it, or `half` way through it where it is a write.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
+from pathlib import Path
+from typing import Any
 
 _count = 0
 _mutex = threading.Lock()
 
 
-def _watch(name):
+def _watch(name: str) -> None:
     real = getattr(os, name)
 
-    def watched(*args, **kwargs):
+    def watched(*args: Any, **kwargs: Any) -> Any:
         global _count
         target = " → ".join(map(_target, args[: 2 if name == "replace" else 1]))
         if "calls.jsonl" in target:  # the scripted backend's diary, which the test itself needs whole
@@ -24,7 +28,7 @@ def _watch(name):
             _count += 1
             number = _count
         if trace := os.environ.get("FAULT_TRACE"):
-            with open(trace, "a") as file:
+            with Path(trace).open("a") as file:
                 file.write(f"{name} {target}\n")
         if number == int(os.environ.get("FAULT_AT", 0)):
             if os.environ["FAULT_HOW"] == "half" and name == "write":
@@ -35,8 +39,8 @@ def _watch(name):
     setattr(os, name, watched)
 
 
-def _target(first):
-    path = os.readlink(f"/proc/self/fd/{first}") if isinstance(first, int) else str(first)
+def _target(first: int | str | Path) -> str:
+    path = str(Path(f"/proc/self/fd/{first}").readlink()) if isinstance(first, int) else str(first)
     return os.path.relpath(path)
 
 
