@@ -30,7 +30,7 @@ class Ambiguous:
 
 @dataclass(frozen=True)
 class Document:
-    """name: as shown to the user. values: dict, list, str, int, float, bool, None or Ambiguous.
+    """name: as shown to the user. values: dict, list, str, int, float (finite), bool, None or Ambiguous.
 
     marks: line and column, from 1, of each key and list entry, by its path; () is the top.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -33,7 +34,7 @@ class _Reader:
         self.marks: dict[tuple[str | int, ...], tuple[int, int]] = {}
         self.problems: list[Problem] = []
         self._lines = [0] + [match.end() for match in re.finditer("\n", text)]
-        self._decoder = json.JSONDecoder(parse_constant=self._constant, parse_int=self._whole)
+        self._decoder = json.JSONDecoder(parse_constant=self._constant, parse_int=self._whole, parse_float=self._number)
 
     def value(self, at: int, path: tuple[str | int, ...], depth: int) -> tuple[Any, int]:
         self.marks.setdefault(path, self.position(at))
@@ -123,6 +124,12 @@ class _Reader:
     @staticmethod
     def _constant(word: str) -> NoReturn:
         raise ValueError(f"{word} is no number in JSON")
+
+    @staticmethod
+    def _number(digits: str) -> float:
+        if not math.isfinite(float(digits)):
+            raise ValueError(f"{digits[:20]} is too large a number")
+        return float(digits)
 
     @staticmethod
     def _whole(digits: str) -> int:

@@ -5,6 +5,7 @@ Built from the parser's events, so that tags, duplicate keys and aliases are see
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -23,7 +24,7 @@ _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,39})")
 _NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_FLOATS = {".nan": "nan", ".inf": "inf", "+.inf": "inf", "-.inf": "-inf"}
+_NO_NUMBERS = {".nan": "not a number", ".inf": "infinity", "+.inf": "infinity", "-.inf": "infinity"}
 _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
 
 
@@ -159,12 +160,12 @@ class _Builder:
             return None
         if text in _BOOLEANS:
             return _BOOLEANS[text]
-        if text.lower() in _FLOATS:
-            return float(_FLOATS[text.lower()])
+        if text.lower() in _NO_NUMBERS:
+            return Ambiguous(text, _NO_NUMBERS[text.lower()])
         if _WHOLE.fullmatch(text):
             return int(text)
         if _NUMBER.fullmatch(text):
-            return float(text)
+            return float(text) if math.isfinite(float(text)) else Ambiguous(text, "infinity")
         if text in _LONE_LETTERS:
             return Ambiguous(text, _LONE_LETTERS[text])
         tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from imagegen.config.checking import check_job
+from imagegen.config.document import read_document
+from imagegen.config.encoding import DEFAULT_QUALITY, FORMATS, Encoding
+from imagegen.config.job import Job, SeedRule
+from imagegen.config.schema import job_schema
+from imagegen.errors import ImagegenError
+
+SECTIONS: dict[str, dict[str, Any]] = {"placeholder": {}, "comfyui": {"checkpoint": {"type": "text"}}}
+GOOD: dict[str, Any] = {"items": [{"name": "A", "prompt": "a"}]}
+
+
+def check(text: str) -> Job:
+    return check_job("j", read_document("jobs/j.yaml", text.encode()), SECTIONS)
+
+
+def problems(**changes: Any) -> list[str]:
+    text = yaml.safe_dump(GOOD | changes, sort_keys=False)
+    with pytest.raises(ImagegenError) as caught:
+        check(text)
+    return [problem.what for problem in caught.value.problems]
+
+
+def test_defaults_are_in_place() -> None:
+    job = check("items: [{name: A, prompt: a}]")
+    assert (job.seed, job.variants, job.backend) == (SeedRule("by-name", 1), 1, None)
+    assert job.output.folder == "assets/j"
+    assert job.output.encoding == Encoding("png", 100, "full")
+    assert job.output.overwrite == "own"
+
+
+def test_quality_means_nothing_to_png_and_has_a_default_elsewhere() -> None:
+    assert check("items: [{name: A, prompt: a}]\noutput: {quality: 3}").output.encoding.quality == 100
+    found = check("items: [{name: A, prompt: a}]\noutput: {format: webp}").output.encoding
+    assert found.quality == DEFAULT_QUALITY["webp"]
+
+
+def test_the_schema_knows_the_formats_that_can_be_encoded() -> None:
+    assert set(job_schema({})["output"]["schema"]["format"]["allowed"]) == set(FORMATS)
+
+
+def test_a_bare_seed_is_the_base_of_seeds_by_name() -> None:
+    assert check("items: [{name: A, prompt: a}]\ngenerate: {seed: 9}").seed == SeedRule("by-name", 9)
+
+
+def test_whole_and_decimal_cfg_are_one() -> None:
+    one, other = (check(f"items: [{{name: A, prompt: a, cfg: {cfg}}}]") for cfg in ("7", "7.0"))
+    assert one.items[0].overrides == other.items[0].overrides == {"cfg": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"generate": {"stepz": 1}}, "generate.stepz: unknown key; did you mean 'steps'?"),
+        ({"itemz": []}, "itemz: unknown key; did you mean 'items'?"),
+        ({"script": "rm -rf"}, "script: unknown key"),
+        ({"generate": {"width": True}}, "generate.width: expected a whole number, found true"),
+        ({"generate": {"width": 64.0}}, "generate.width: expected a whole number, found the number 64.0"),
+        ({"generate": {"width": "64"}}, "generate.width: expected a whole number, found the text '64'"),
+        ({"generate": {"width": 15}}, "generate.width: 15 is too small: at least 16"),
+        ({"generate": {"height": 8193}}, "generate.height: 8193 is too large: at most 8192"),
+        ({"generate": {"cfg": float("nan")}}, "generate.cfg: expected a number, found .nan, which YAML may read as not a number; write a plain decimal number"),
+        ({"generate": {"cfg": float("inf")}}, "generate.cfg: expected a number, found .inf, which YAML may read as infinity; write a plain decimal number"),
+        ({"generate": {"seed": -1}}, "generate.seed: -1 is too small: at least 0"),
+        ({"generate": {"seed": "x"}}, "generate.seed: expected a whole number or a mapping, found the text 'x'"),
+        ({"generate": {"seed": {"mode": "randm"}}}, "generate.seed.mode: 'randm' is none of by-name, sequence, fixed, random; did you mean 'random'?"),
+        ({"generate": {"timeout_s": 0}}, "generate.timeout_s: 0 is too small: at least 0.01"),
+        ({"description": 5}, "description: expected text, found the number 5"),
+        ({"description": None}, "description: expected text, found nothing"),
+        ({"backend": "comfy"}, "backend: 'comfy' is none of comfyui, placeholder; did you mean 'comfyui'?"),
+        ({"comfyui": {"checkpoints": "x"}}, "comfyui.checkpoints: unknown key; did you mean 'checkpoint'?"),
+        ({"ollama": {"model": "x"}}, "ollama: unknown key"),
+        ({"variants": 0}, "variants: 0 is too small: at least 1"),
+        ({"matrix": {"mood": []}}, "matrix.mood: is empty"),
+        ({"matrix": {"mood": "calm"}}, "matrix.mood: expected a list or a mapping, found the text 'calm'"),
+        ({"matrix": {"mood": [True]}}, "matrix.mood[0]: expected text or a whole number or a number, found true; put it in quotes"),
+        ({"matrix": {"mood": {"calm": ["x"]}}}, "matrix.mood.calm: expected text or a whole number or a number, found a list"),
+        ({"matrix": {"Mood": ["x"]}}, "matrix.Mood: 'Mood' is no name of an axis: lower-case letters, digits and _, a letter first"),
+        ({"matrix": {"slug": ["x"]}}, "matrix.slug: the name 'slug' is taken: choose another"),
+        ({"output": {"format": "jpg"}}, "output.format: 'jpg' is none of png, webp, jpeg; did you mean 'jpeg'?"),
+        ({"output": {"overwrite": "yes"}}, "output.overwrite: 'yes' is none of own, never, always"),
+        ({"items": []}, "items: is empty"),
+        ({"items": {}}, "items: expected a list, found a mapping"),
+        ({"items": [{"name": "A"}]}, "items[0].prompt: is missing"),
+        ({"items": [{"name": "A", "prompt": " \n "}]}, "items[0].prompt: is nothing but white space"),
+        ({"items": ["A"]}, "items[0]: expected a mapping, found the text 'A'"),
+        ({"items": [{"name": "x" * 201, "prompt": "a"}]}, "items[0].name: is too long: 201 characters, at most 200"),
+    ],
+)  # fmt: skip
+def test_what_a_job_must_not_say(changes: dict[str, Any], expected: str) -> None:
+    assert expected in problems(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("items: [{name: no, prompt: a}]", "items[0].name: expected text, found no, which YAML may read as false; put it in quotes"),
+        ("items: [{name: A, prompt: 12:30}]", "items[0].prompt: expected text, found 12:30, which YAML may read as 750; put it in quotes"),
+        ("items: [{name: A, prompt: a, steps: 012}]", "items[0].steps: expected a whole number, found 012, which YAML may read as 10; write a plain decimal number"),
+        ("[1, 2]", "a job file is a mapping of keys, this is a list"),
+        ("description: x", "no items: give 'items', or a 'source' that has them, or both"),
+    ],
+)  # fmt: skip
+def test_what_yaml_makes_unclear(text: str, expected: str) -> None:
+    with pytest.raises(ImagegenError) as caught:
+        check(text)
+    assert [problem.what for problem in caught.value.problems] == [expected]
+
+
+def test_every_problem_is_told_at_once_and_in_its_place() -> None:
+    with pytest.raises(ImagegenError) as caught:
+        check("generate:\n  stepz: 1\n  cfg: x\nitems:\n  - name: A\n    prompt: a\n    wdth: 3\n")
+    where = sorted(problem.where for problem in caught.value.problems)
+    assert where == ["jobs/j.yaml:2:3", "jobs/j.yaml:3:3", "jobs/j.yaml:7:5"]

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagegen.config.document import MAX_BYTES, MAX_DEPTH, Ambiguous, read_document
+from imagegen.errors import ImagegenError
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff"))
+SCALARS = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | TEXT
+DATA = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=20)
+
+
+def problems(text: str | bytes, name: str = "j.yaml") -> list[str]:
+    data = text.encode() if isinstance(text, str) else text
+    with pytest.raises(ImagegenError) as caught:
+        read_document(name, data)
+    return [f"{problem.where}: {problem.what}" for problem in caught.value.problems]
+
+
+def values(text: str, name: str = "j.yaml") -> Any:
+    return read_document(name, text.encode()).values
+
+
+@given(st.dictionaries(TEXT, DATA, min_size=1))
+def test_json_reads_back_what_was_written(data: dict[str, Any]) -> None:
+    assert values(json.dumps(data), "j.json") == data
+    assert values(json.dumps(data, ensure_ascii=False, indent=2), "j.json") == data
+
+
+@given(st.dictionaries(TEXT.filter(lambda key: key != "<<"), DATA, min_size=1))
+def test_yaml_reads_back_what_was_written(data: dict[str, Any]) -> None:
+    # every text in double quotes: what else is in quotes is PyYAML's choice, and it leaves out y and n
+    text = yaml.dump(data, Dumper=_Quoting, allow_unicode=True)
+    assert values(text) == data
+
+
+class _Quoting(yaml.SafeDumper):
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+_Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
+@given(st.binary(max_size=200), st.sampled_from(["j.yaml", "j.json"]))
+def test_any_bytes_are_read_or_refused_with_a_line(data: bytes, name: str) -> None:
+    try:
+        read_document(name, data)
+    except ImagegenError as error:
+        assert all(problem.where.startswith(name) and problem.what for problem in error.problems)
+
+
+@given(st.text("abc:-[]{}&*!|>'\"#, \n0.~", max_size=60))
+def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
+    try:
+        read_document("j.yaml", text.encode())
+    except ImagegenError as error:
+        assert all(problem.where.startswith("j.yaml") for problem in error.problems)
+
+
+def test_every_key_and_entry_has_its_place() -> None:
+    document = read_document("j.yaml", b"a: 1\nitems:\n  - name: x\n    prompt: y\n  - {name: z}\n")
+    assert document.where(("items", 0, "prompt")) == "j.yaml:4:5"
+    assert document.where(("items", 1, "name")) == "j.yaml:5:6"
+    assert document.where(("items", 1, "nowhere")) == "j.yaml:5:5"
+    assert read_document("j.json", b'{"a":\n [1, {"b": 2}]}').where(("a", 1, "b")) == "j.json:2:7"
+
+
+@pytest.mark.parametrize(
+    ("plain", "value"),
+    [
+        ("true", True), ("False", False), ("~", None), ("", None), ("null", None), ("12", 12), ("-3", -3), ("0", 0),
+        ("1.5", 1.5), (".5", 0.5), ("1e5", 1e5), ("6.02e+23", 6.02e23), ("-0.5", -0.5), ("text", "text"),
+        ("1.2.3", "1.2.3"), ("yesterday", "yesterday"), ("'no'", "no"), ('"12:30"', "12:30"), ("-", "-"),
+    ],
+)  # fmt: skip
+def test_plain_scalars_mean_what_all_readers_agree_on(plain: str, value: object) -> None:
+    if plain == "-":
+        plain = "'-'"
+    found = values(f"a: {plain}\nb: 1")["a"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("plain", "meaning"),
+    [
+        ("no", "false"), ("Yes", "true"), ("on", "true"), ("y", "true"), ("N", "false"), ("012", "10"),
+        ("12:30", "750"), ("0x1F", "31"), ("1_000", "1000"), ("2024-01-01", "a date"),
+        (".nan", "not a number"), ("-.inf", "infinity"), ("1e999", "infinity"),
+    ],
+)  # fmt: skip
+def test_plain_scalars_that_readers_disagree_on_are_ambiguous(plain: str, meaning: str) -> None:
+    assert values(f"a: {plain}")["a"] == Ambiguous(plain, meaning)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 1\na: 2\nb: 1\nb: 2", ["j.yaml:2:1: 'a' is given twice, first in line 1", "j.yaml:4:1: 'b' is given twice, first in line 3"]),
+        ("a: !!python/object:os.system [x]", ["j.yaml:1:4: has the tag 'tag:yaml.org,2002:python/object:os.system'"]),
+        ("a: !!str 1", ["j.yaml:1:4: has the tag"]),
+        ("a: !mine 1\nb: ! x", ["j.yaml:1:4: has the tag '!mine'", "j.yaml:2:4: has the tag '!'"]),
+        ("1: x", ["j.yaml:1:1: the key 1 is no text"]),
+        ("no: x", ["j.yaml:1:1: the key no is no text"]),
+        ("a: {<<: {b: 1}}", ["j.yaml:1:5: merge keys (<<) are not read"]),
+        ("? [a]\n: 1", ["j.yaml:1:3: a key must be text"]),
+        ("a: 1\n--- \nb: 2", ["j.yaml:2:1: a second document begins here"]),
+        ("a: [1", ["j.yaml:2:1: is no YAML"]),
+        ("", ["j.yaml: is empty"]),
+        ("# nothing\n", ["j.yaml: is empty"]),
+        ("a: *b", ["j.yaml:1:4: the alias *b has no anchor"]),
+        ("a: &x [*x]", ["j.yaml:1:8: the alias *x has no anchor"]),
+    ],
+)  # fmt: skip
+def test_what_is_no_plain_data_is_refused_in_its_place(text: str, expected: list[str]) -> None:
+    found = problems(text)
+    assert len(found) == len(expected)
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ('{"a": 1, "a": 2}', "j.json:1:10: 'a' is given twice"),
+        ('{"a": NaN}', "j.json:1:7: NaN is no number"),
+        ('{"a": -Infinity}', "j.json:1:7: -Infinity is no number"),
+        ('{"a": 1} x', "j.json:1:10: there is more"),
+        ('{"a": 1e999}', "j.json:1:7: 1e999 is too large a number"),
+        ('{"a": "\\ud800"}', "j.json:1:7: has half of a surrogate pair"),
+        ('{"a": tru}', "j.json:1:7: is no JSON"),
+        ('{\n"a" 1}', "j.json:2:5: is no JSON: expected ':'"),
+        ('{"a": ' + "9" * 5000 + "}", "j.json:1:7: is a number of 5000 digits"),
+    ],
+)
+def test_what_is_no_json_is_refused_in_its_place(text: str, start: str) -> None:
+    assert problems(text, "j.json")[0].startswith(start)
+
+
+def test_aliases_serve_up_to_a_bound() -> None:
+    assert values("a: &x [1, 2]\nb: *x") == {"a": [1, 2], "b": [1, 2]}
+    bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+    )
+    assert "aliases make more than" in problems(bomb)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("j.yaml", "[" * 100_000), ("j.json", "[" * 100_000), ("j.json", '{"a":' * 9999)]
+)
+def test_deep_nesting_is_refused(name: str, text: str) -> None:
+    assert f"more than {MAX_DEPTH} levels deep" in problems(text, name)[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "start"),
+    [
+        (b"a: 1\nb: \xff\n", "j.yaml:2:4: is not UTF-8: byte 0xff"),
+        ("a: 1".encode("utf-16"), "j.yaml:1:1: is UTF-16"),
+        (b"a: 1\nb: x\x00y", "j.yaml:2:5: has the control character U+0000"),
+        (b"a: \x1b[31m", "j.yaml:1:4: has the control character U+001B"),
+        (b" " * (MAX_BYTES + 1), "j.yaml: is larger than 16 MiB"),
+    ],
+)
+def test_what_is_no_plain_utf8_is_refused(data: bytes, start: str) -> None:
+    assert problems(data)[0].startswith(start)
+
+
+def test_bom_and_other_line_ends_are_read() -> None:
+    assert values("\ufeffa: 1\r\nb: |\r\n  x\r\n  y\r\n") == {"a": 1, "b": "x\ny\n"}

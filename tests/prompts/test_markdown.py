@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagegen.errors import ImagegenError
+from imagegen.prompts.item import SourceItem
+from imagegen.prompts.markdown import read_markdown
+
+PAGE = """# Title
+
+```
+ignored: above the first item
+```
+
+## **Mallsing** of the `Marsh`
+
+Some lore.
+
+```text
+a marsh singer,
+in mist
+```
+
+```
+ignored: the second
+```
+
+```negative
+hands
+```
+
+```yaml
+steps: 30
+seed: 7
+```
+
+### deeper headings end nothing
+
+> ```
+> ignored: in a quote
+> ```
+
+Yrr
+---
+
+~~~
+cave-born
+~~~
+"""
+
+
+def read(text: str | bytes) -> list[SourceItem]:
+    return read_markdown("docs/k.md", text.encode() if isinstance(text, str) else text)
+
+
+def problems(text: str | bytes) -> list[str]:
+    with pytest.raises(ImagegenError) as caught:
+        read(text)
+    return [f"{problem.where}: {problem.what}" for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("page", [PAGE, "\ufeff" + PAGE, PAGE.replace("\n", "\r\n")], ids=["plain", "bom", "crlf"])
+def test_headings_are_names_and_first_blocks_are_prompts(page: str) -> None:
+    one, other = read(page)
+    assert (one.name, one.prompt, one.negative) == ("Mallsing of the Marsh", "a marsh singer,\nin mist\n", "hands\n")
+    assert one.overrides == {"steps": 30, "seed": 7}
+    assert (other.name, other.prompt, other.negative, other.overrides) == ("Yrr", "cave-born\n", None, {})
+    assert one.marks["name"] == "docs/k.md:7:1"
+    assert one.marks["seed"] == "docs/k.md:26:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# A\n\ntext\n", ["docs/k.md:1:1: has no level-2 heading (## Name), so no items"]),
+        ("## A\n\ntext\n## B\n```\nb\n```\n", ["docs/k.md:1:1: 'A' has no prompt: a code block (```) under its heading"]),
+        ("## A\n```\na\n```\n## A\n```\nb\n```\n", ["docs/k.md:5:1: 'A' is the name of two items, first in line 1"]),
+        ("## A\n```\na\n```\n```negative\n1\n```\n```negative\n2\n```\n", ["docs/k.md:8:1: 'A' has two negative blocks, the first in line 5"]),
+        ("## A\n```\nnot closed\n", ["docs/k.md:2:1: this block is not closed: ``` is missing", "docs/k.md:1:1: 'A' has no prompt"]),
+        ("## A\n```\na\n```\n```yaml\nsteps: [\n```\n", ["docs/k.md:7:1: is no YAML"]),
+        ("## A\n```\na\n```\n```yaml\nsteps: 1\nsteps: 2\n```\n", ["docs/k.md:7:1: 'steps' is given twice, first in line 6"]),
+        ("## A\n```\na\n```\n```yaml\n- 1\n```\n", ["docs/k.md:5:1: the yaml block is no mapping"]),
+        ("## A\n```\na\n```\n```yaml\n```\n", ["docs/k.md:5:1: is empty"]),
+        (b"## A\n\xff", ["docs/k.md:2:1: is not UTF-8"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_in_its_place(text: str | bytes, expected: list[str]) -> None:
+    found = problems(text)
+    assert len(found) == len(expected)
+    for start in expected:
+        assert any(line.startswith(start) for line in found), found
+
+
+NAMES = st.text("abcdefgh ÄÖ", min_size=1, max_size=12).map(str.strip).filter(bool)
+LINES = st.text(
+    st.characters(codec="utf-8", exclude_categories=("C", "Z"), exclude_characters="`"), min_size=1, max_size=30
+)
+
+
+@given(
+    st.dictionaries(NAMES.map(lambda name: " ".join(name.split())), st.lists(LINES, min_size=1, max_size=3), min_size=1)
+)
+def test_items_written_as_markdown_read_back(items: dict[str, list[str]]) -> None:
+    page = "".join(f"## {name}\n\nlore\n\n```\n{chr(10).join(lines)}\n```\n\n" for name, lines in items.items())
+    found = {item.name: item.prompt.splitlines() for item in read(page)}
+    assert {name: "\n".join(lines) for name, lines in found.items()} == {
+        name: "\n".join("\n".join(lines).splitlines()) for name, lines in items.items()
+    }
+
+
+@given(st.text("#`~ \nab>-*", max_size=80))
+def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
+    try:
+        read(text)
+    except ImagegenError as error:
+        assert all(problem.where.startswith("docs/k.md:") for problem in error.problems)
