@@ -37,5 +37,5 @@ class ImagegenError(Exception):
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """`; did you mean 'steps'?` for the nearest of the choices, or an empty string."""
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.65)
     return f"; did you mean '{near[0]}'?" if near else ""

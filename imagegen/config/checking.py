@@ -202,11 +202,13 @@ def _message(error: Any) -> str:
         return "is missing"
     if error.code == errors.BAD_TYPE.code:
         wanted = [constraint] if isinstance(constraint, str) else list(constraint)
-        wanted = [word for word in wanted if not (word == "number" and "whole" in wanted and "text" in wanted)]
+        wanted = [word for word in wanted if not (word == "whole" and "number" in wanted)]
         hint = "; put it in quotes" if "text" in wanted and isinstance(value, (Ambiguous, bool)) else ""
         if isinstance(value, Ambiguous) and "text" not in wanted:
             hint = "; write a plain decimal number" if {"whole", "number"} & set(wanted) else ""
         return f"expected {' or '.join(_TYPE_WORDS[word] for word in wanted)}, found {_describe(value)}{hint}"
+    if error.code == errors.NOT_NULLABLE.code:
+        return "is given nothing: give it a value, or leave it out"
     if error.code == errors.UNALLOWED_VALUE.code:
         return f"'{value}' is none of {', '.join(constraint)}{did_you_mean(str(value), constraint)}"
     if error.code == errors.FORBIDDEN_VALUE.code:

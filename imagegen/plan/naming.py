@@ -21,7 +21,7 @@ _PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 @functools.lru_cache(maxsize=4096)
 def slug_of(name: str) -> str:
-    """`The Æsir's Own` → `the-aesirs-own`; empty where nothing of the name can be written so."""
+    """`The Æsir's Own` → `the-aesir-s-own`; empty where nothing of the name can be written so."""
     if _PLAIN.fullmatch(name):
         return name
     from slugify import slugify  # only for names that need it

@@ -117,7 +117,7 @@ def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _item(prompt: str, index: int, count: int, options: dict[str, Any]) -> dict[str, Any]:
-    name = options["name"] or short_slug(prompt)
+    name = options["name"] or short_slug(prompt) or prompt[:60]
     if options["name"] and count > 1:
         name = f"{name}-{index + 1}"
     return {"name": name, "prompt": prompt, **_given(options, "seed")}

@@ -53,6 +53,9 @@ def _image(planned: Planned, cleans: bool) -> dict[str, Any]:
         "basename": output.job,
         "name": output.slug,
         "actions": [(_outcome, [planned.ticket])],
+        # doit captures output by swapping sys.stdout, which its threads (-n 4 -P thread) do to each other
+        "io": {"capture": False},
+        "verbosity": 0,
         "targets": [output.path],
         "uptodate": [_is_up_to_date(planned)],
         "doc": output.path,

@@ -1,0 +1,202 @@
+"""Executors, fed by the scripted backend that the package ships: slow, failing, out of order, cancelled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends.scripted import Script, ScriptedBackend
+from imagegen.config.settings import Settings
+from imagegen.execute.executor import Executor, Work
+from imagegen.execute.outcome import Outcome
+from imagegen.execute.sources import Sources
+from imagegen.images.verification import verify
+from imagegen.project import Project
+
+JOB = """
+backend: scripted
+generate: {{width: 32, height: 32}}
+scripted: {{model: {model}}}
+items:
+{items}
+"""
+
+
+class Bench:
+    """A project whose scripted backend plays a script, and an executor that works through all its outputs."""
+
+    def __init__(
+        self, root: Path, script: Script, jobs: dict[str, list[str]], models: dict[str, str] | None = None
+    ) -> None:
+        self.backend = ScriptedBackend(script)
+        (root / "jobs").mkdir()
+        for name, items in jobs.items():
+            lines = "\n".join(f"  - {{name: {item}, prompt: a {item}}}" for item in items)
+            text = JOB.format(items=lines, model=(models or {}).get(name, "m"))
+            (root / f"jobs/{name}.yaml").write_text(text)
+        self.project = Project(root, Settings(), {"scripted": lambda: self.backend})
+        self.outcomes: list[Outcome] = []
+        self.stop, self.cancel = threading.Event(), threading.Event()
+
+    def works(self) -> list[Work]:
+        outputs = [output for plan in self.project.plans() for output in plan.outputs]
+        return [Work(output, self.project.verdict(output)) for output in outputs]
+
+    def run(self) -> dict[str, str]:
+        executor = Executor(
+            self.project, self.backend, Sources(self.project), self.outcomes.append, self.stop, self.cancel
+        )
+        executor.run(self.works())
+        return {outcome.output.task: outcome.state for outcome in self.outcomes}
+
+    def said(self) -> str:
+        return " ".join(str(outcome.problem) for outcome in self.outcomes)
+
+    def events(self, kind: str) -> list[str]:
+        return [name for event, name in self.backend.events if event == kind]
+
+
+def bench(root: Path, *items: str, **script: Any) -> Bench:
+    return Bench(root, Script(**script), {"j": list(items)})
+
+
+def test_images_are_made_and_told(tmp_path: Path) -> None:
+    found = bench(tmp_path, "a", "b")
+    assert found.run() == {"j:a": "generated", "j:b": "generated"}
+    verify((tmp_path / "assets/j/a.png").read_bytes(), 32, 32)
+
+
+def test_no_more_than_the_backends_number_are_in_flight(tmp_path: Path) -> None:
+    for number in (1, 3):
+        root = tmp_path / str(number)
+        root.mkdir()
+        found = bench(root, *"abcdef", acts={"*": [{"delay_s": 0.05}]}, in_flight=number)
+        found.run()
+        running = most = 0
+        for event, _ in found.backend.events:
+            running += {"started": 1, "finished": -1}.get(event, 0)
+            most = max(most, running)
+        assert most == number
+
+
+def test_a_slow_image_holds_up_no_other(tmp_path: Path) -> None:
+    found = bench(tmp_path, *"abcd", acts={"a": [{"delay_s": 0.5}]})
+    found.run()
+    assert found.events("finished")[-1] == "a"
+    assert found.outcomes[-1].output.slug == "a"
+
+
+def test_one_failure_holds_up_no_other(tmp_path: Path) -> None:
+    found = bench(tmp_path, "a", "b", "c", acts={"b": [{"error": "no luck"}]})
+    assert found.run() == {"j:a": "generated", "j:b": "failed", "j:c": "generated"}
+    assert "no luck" in found.said()
+    assert not (tmp_path / "assets/j/b.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        ({"data": "<html>proxy error</html>"}, "not a PNG, WebP or JPEG image"),
+        ({"size": [16, 16]}, "16×16, not the 32×32 asked for"),
+        ({"cut": 10}, "cannot be used"),
+        ({"crash": "oh no"}, "a fault in imagegen or the backend scripted: RuntimeError: oh no"),
+    ],
+)
+def test_what_is_no_image_of_the_size_asked_for_is_refused(tmp_path: Path, act: dict[str, Any], said: str) -> None:
+    found = bench(tmp_path, "a", acts={"a": [act]})
+    assert found.run() == {"j:a": "failed"}
+    assert said in found.said()
+    assert not (tmp_path / "assets").exists()
+    assert list(found.project.store.blobs()) == []
+
+
+@pytest.mark.parametrize("kind", ["webp", "jpeg"])
+def test_a_backend_may_return_other_formats(tmp_path: Path, kind: str) -> None:
+    found = bench(tmp_path, "a", acts={"a": [{"format": kind}]})
+    assert found.run() == {"j:a": "generated"}
+    assert verify((tmp_path / "assets/j/a.png").read_bytes()).format == "png"
+
+
+def test_nothing_of_a_job_is_queued_after_a_failed_preflight_and_other_jobs_go_on(tmp_path: Path) -> None:
+    found = Bench(tmp_path, Script(problems={"b": "no such checkpoint"}), {"j": ["a", "b"], "k": ["c"]})
+    assert found.run() == {"j:a": "failed", "j:b": "failed", "k:c": "generated"}
+    assert found.events("started") == ["c"]
+    assert "no such checkpoint" in found.said()
+    assert "not started, because preflight found problems with b" in found.said()
+
+
+def test_a_backend_that_breaks_in_preflight_fails_its_job_only(tmp_path: Path) -> None:
+    class Breaking(ScriptedBackend):
+        def preflight(self, requests: Any) -> Any:
+            if requests[0].name == "a":
+                raise RuntimeError("preflight broke")
+            return []
+
+    found = Bench(tmp_path, Script(), {"j": ["a"], "k": ["c"]})
+    found.backend = Breaking(Script())
+    assert found.run() == {"j:a": "failed", "k:c": "generated"}
+    assert "preflight broke" in found.said()
+
+
+def test_images_of_one_model_stay_together(tmp_path: Path) -> None:
+    jobs = {"j": ["a", "b"], "k": ["c"], "l": ["d", "e"]}
+    found = Bench(tmp_path, Script(in_flight=1), jobs, {"j": "one", "k": "other", "l": "one"})
+    found.run()
+    assert found.events("started") == ["a", "b", "d", "e", "c"]
+
+
+def test_a_time_out_fails_its_image_and_says_how_to_raise_it(tmp_path: Path) -> None:
+    found = bench(tmp_path, "a", acts={"a": [{"hang": True}]})
+    (tmp_path / "jobs/j.yaml").write_text(JOB.format(items="  - {name: a, prompt: a, timeout_s: 0.2}", model="m"))
+    start = time.monotonic()
+    assert found.run() == {"j:a": "failed"}
+    assert time.monotonic() - start < 5
+    assert "not done after 0.2 s" in found.said()
+    assert "generate.timeout_s" in found.said()
+
+
+def test_stopping_finishes_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:
+    found = bench(tmp_path, *"abcd", acts={"*": [{"delay_s": 0.5}]}, in_flight=2)
+    threading.Timer(0.2, found.stop.set).start()
+    assert sorted(found.run().values()) == ["cancelled", "cancelled", "generated", "generated"]
+    assert len(found.events("started")) == 2
+
+
+def test_cancelling_gives_up_what_runs(tmp_path: Path) -> None:
+    found = bench(tmp_path, *"abc", acts={"*": [{"hang": True}]}, in_flight=2)
+
+    def twice() -> None:
+        found.stop.set()
+        found.cancel.set()
+
+    threading.Timer(0.2, twice).start()
+    assert set(found.run().values()) == {"cancelled"}
+    assert len(found.events("cancelled")) == 2
+    assert not (tmp_path / "assets").exists()
+
+
+def test_one_request_for_two_outputs_is_generated_once(tmp_path: Path) -> None:
+    found = bench(tmp_path, "x")
+    items = "  - {name: a, prompt: same, seed: 5}\n  - {name: b, prompt: same, seed: 5}"
+    (tmp_path / "jobs/j.yaml").write_text(JOB.format(items=items, model="m"))
+    assert found.run() == {"j:a": "generated", "j:b": "restored"}
+    assert (tmp_path / "assets/j/a.png").read_bytes() == (tmp_path / "assets/j/b.png").read_bytes()
+
+
+def test_a_file_that_appears_while_its_image_is_made_is_not_replaced(tmp_path: Path) -> None:
+    found = bench(tmp_path, "a", acts={"a": [{"delay_s": 0.3}]})
+    target = tmp_path / "assets/j/a.png"
+
+    def appear() -> None:
+        target.parent.mkdir(parents=True)
+        target.write_bytes(b"somebody's own")
+
+    threading.Timer(0.1, appear).start()
+    assert found.run() == {"j:a": "failed"}
+    assert target.read_bytes() == b"somebody's own"
+    assert "was there before" in found.said()
+    assert len(list(found.project.store.blobs())) == 1  # what was made is not lost

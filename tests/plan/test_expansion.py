@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagegen.config.encoding import Encoding
+from imagegen.config.job import Item, Job, OutputRules, SeedRule
+from imagegen.plan.expansion import Expansion, Honours, clashes, expand
+from imagegen.plan.naming import seed_by_name, slug_of
+
+HONOURS = Honours("b", frozenset({"prompt", "steps", "cfg", "negative", "seed"}), "model", "default")
+
+
+def item(name: str, prompt: str = "a figure", **overrides: Any) -> Item:
+    return Item(name, prompt, overrides, f"j.yaml:{name}")
+
+
+def job(*items: Item, **fields: Any) -> Job:
+    where = {f"matrix.{axis}": f"j.yaml:{axis}" for axis in fields.get("matrix", {})}
+    return Job("j", "j.yaml", **{"output": OutputRules("assets/j"), "items": items, "where": where, **fields})
+
+
+def expanded(of: Job, drawn: dict[str, int] | None = None) -> Expansion:
+    return expand(of, of.items, HONOURS, drawn or {})
+
+
+def paths(of: Job) -> list[str]:
+    expansion = expanded(of)
+    assert expansion.problems == ()
+    return [output.path for output in expansion.outputs]
+
+
+def whats(of: Job) -> list[str]:
+    return [problem.what for problem in expanded(of).problems]
+
+
+def test_an_item_is_an_output() -> None:
+    (output,) = expanded(job(item("The Mallsing", steps=7), generate={"steps": 5, "cfg": 2.0})).outputs
+    assert (output.task, output.path) == ("j:the-mallsing", "assets/j/the-mallsing.png")
+    assert (output.request.steps, output.request.cfg, output.request.width) == (7, 2.0, 1024)
+    assert output.request.model == "default"
+
+
+def test_slugs_are_item_then_cell_in_the_matrix_order_then_variant() -> None:
+    matrix = {"mood": {"angry": "furious", "calm": "serene"}, "steps": {"10": 10}}
+    of = job(item("Mallsing", "a {mood} figure"), matrix=matrix, variants=2)
+    assert [output.slug for output in expanded(of).outputs] == [
+        "mallsing-angry-10-v1", "mallsing-angry-10-v2", "mallsing-calm-10-v1", "mallsing-calm-10-v2",
+    ]  # fmt: skip
+    first = expanded(of).outputs[0].request
+    assert (first.prompt, first.steps) == ("a furious figure", 10)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "prompt", "suffix", "joined"),
+    [
+        ("oil painting", "a raven", "soft light", "oil painting, a raven, soft light"),
+        ("Oil painting.", "A raven,", "soft light", "Oil painting. A raven, soft light"),
+        ("", "a raven", "", "a raven"),
+        ("", "a raven", "x", "a raven, x"),
+    ],
+)
+def test_prefix_prompt_and_suffix_are_joined(prefix: str, prompt: str, suffix: str, joined: str) -> None:
+    of = job(item("A", prompt), prefix=prefix, suffix=suffix)
+    assert expanded(of).outputs[0].request.prompt == joined
+
+
+def test_braces_mean_nothing_without_a_matrix() -> None:
+    assert expanded(job(item("A", "a {mood} figure"))).outputs[0].request.prompt == "a {mood} figure"
+
+
+def test_seeds_by_name_leave_others_alone_when_items_move() -> None:
+    before = {o.slug: o.request.seed for o in expanded(job(item("A"), item("B"))).outputs}
+    after = {o.slug: o.request.seed for o in expanded(job(item("New"), item("B"), item("A"))).outputs}
+    assert before == {slug: after[slug] for slug in before}
+    assert before["a"] == seed_by_name(1, "a") != before["b"]
+
+
+def test_the_modes_of_seeds() -> None:
+    two = (item("A"), item("B"))
+    assert [o.request.seed for o in expanded(job(*two, seed=SeedRule("sequence", 5))).outputs] == [5, 6]
+    assert [o.request.seed for o in expanded(job(*two, seed=SeedRule("fixed", 5))).outputs] == [5, 5]
+    assert [o.request.seed for o in expanded(job(item("A", seed=0), seed=SeedRule("fixed", 5))).outputs] == [0]
+
+
+def test_random_seeds_are_those_that_were_drawn() -> None:
+    of = job(item("A"), item("B"), seed=SeedRule("random"))
+    one, other = expanded(of, {"a": 77}).outputs
+    assert (one.request.seed, one.draws_seed, other.request.seed, other.fingerprint) == (77, True, None, "")
+    assert other.with_seed(77).fingerprint == one.fingerprint  # names are not honoured by this backend
+
+
+def test_names_of_outputs_can_be_a_pattern() -> None:
+    rules = OutputRules("assets/x/", "{item}/{mood}-{variant}", Encoding("webp", 90, "full"))
+    of = job(item("Mallsing", "{mood}"), matrix={"mood": {"Very Calm": "calm"}}, variants=1, output=rules)
+    assert paths(of) == ["assets/x/mallsing/very-calm-1.webp"]
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (job(item("!!!")), "name: '!!!' has nothing in it that a file could be named after: use letters or digits"),
+        (job(item("con")), "name: 'con' makes a file of the name 'con', which Windows keeps for a device: choose another"),
+        (job(item("x" * 130)), "name: '" + "x" * 60 + "' makes a file name of 130 characters, at most 120 are portable: shorten it"),
+        (job(item("A"), item("A")), "name: 'A': 'A' at j.yaml:A has the same name"),
+        (job(item("A b"), item("a-B")), "name: 'a-B': 'A b' at j.yaml:A b has the file name 'a-b' too"),
+        (job(item("A", "{moood}"), matrix={"mood": {"x": "x"}}), "{moood}: no axis of the matrix has this name; did you mean 'mood'?"),
+        (job(item("A", "plain"), matrix={"mood": {"x": "x"}}), "matrix.mood: the prompt of 'A' does not say {mood}"),
+        (job(item("A"), matrix={"steps": {"x": "x"}}), "matrix.steps: expected a whole number from 1 to 8192, found 'x'"),
+        (job(item("A", "{m}"), matrix={"m": {"A b": "1", "a-b": "2"}}), "matrix.m: 'A b' and 'a-b' make one file name"),
+        (job(item("A", "{m}"), matrix={"m": {"?": "1"}}), "matrix.m: '?' has nothing in it that a file could be named after: use letters or digits"),
+        (job(item("A"), output=OutputRules("x", "{nam}")), "output.name: there is no {nam}"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_expanded(of: Job, expected: str) -> None:
+    assert expected in whats(of)
+
+
+def test_items_and_cells_that_make_one_slug_are_told() -> None:
+    of = job(item("A", "{m}"), item("A b", "{m}"), matrix={"m": {"b c": "1", "c": "2"}})
+    assert "two outputs of this job have the name 'a-b-c'" in whats(of)
+
+
+def test_two_outputs_on_one_path_are_found_also_by_case_and_normalisation() -> None:
+    one = expanded(job(item("A"), output=OutputRules("assets/Ä"))).outputs
+    other = expanded(job(item("A"), output=OutputRules("assets/a\u0308"))).outputs
+    assert clashes([*one, *other]) == [(one[0], other[0])]
+    assert clashes(one) == []
+
+
+def test_fields_that_the_backend_does_not_honour_are_told_once() -> None:
+    of = job(item("A", sampler="x"), item("B", sampler="y"), generate={"width": 64, "steps": 3})
+    assert expanded(of).notes == ("b does not honour width, sampler: left out",)
+
+
+WORDS = st.text("abcXYZ ÄÖ0123-", min_size=1, max_size=8).filter(slug_of)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=5), st.dictionaries(WORDS, WORDS, max_size=3), st.integers(1, 3))
+def test_any_job_expands_to_unique_portable_outputs_or_says_why_not(
+    names: list[str], moods: dict[str, str], variants: int
+) -> None:
+    matrix: dict[str, dict[str, str | int | float]] = {"mood": {**moods}} if moods else {}
+    of = job(*(item(name, "a {mood}" if moods else "a") for name in names), matrix=matrix, variants=variants)
+    expansion = expanded(of)
+    assert expansion == expanded(of)
+    if not expansion.problems:
+        assert len(expansion.outputs) == len(names) * max(1, len(moods)) * variants
+        assert clashes(expansion.outputs) == []
+        assert len({output.slug for output in expansion.outputs}) == len(expansion.outputs)

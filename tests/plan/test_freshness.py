@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from imagegen.config.encoding import Encoding
+from imagegen.plan.freshness import Found, Verdict, compare
+from imagegen.plan.output import Output
+from imagegen.plan.record import OutputLine
+from imagegen.plan.request import Request, canonical, fingerprint
+
+PARAMETERS = frozenset({"prompt", "steps", "seed"})
+OURS = Found("aa", ours=True)
+EDITED = Found("ff")
+
+
+def output(backend: str = "comfyui", overwrite: str = "own", **fields: Any) -> Output:
+    request = Request(backend, "A", **{"prompt": "a figure", "seed": 1, **fields})
+    known = canonical(request, PARAMETERS)
+    return Output(
+        "j", "a", "assets/j/a.png", request, PARAMETERS, Encoding(), overwrite, 600, known, fingerprint(known)
+    )
+
+
+def line_of(made: Output, **changes: Any) -> OutputLine:
+    line = OutputLine(
+        made.path, made.slug, made.fingerprint, made.encoding, made.fields, "aa", 9, None, "1", 0.5, "2026-01-01T00:00:00Z"
+    )  # fmt: skip
+    return replace(line, **changes)
+
+
+LINE = line_of(output())
+
+
+def verdict(
+    of: Output, line: OutputLine | None, found: Found, digest: str | None = None, *, forced: bool = False
+) -> Verdict:
+    return compare(of, line, found, digest, forced)
+
+
+def test_what_its_request_asks_for_is_fresh() -> None:
+    assert verdict(output(), LINE, OURS) == Verdict("fresh", line=LINE)
+
+
+def test_what_is_not_there_is_stale() -> None:
+    assert str(verdict(output(), LINE, Found(None)).reasons[0]) == "missing"
+    assert str(verdict(output(), None, Found(None)).reasons[0]) == "new"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (output(prompt="other"), ["prompt changed"]),
+        (output(steps=30, seed=2), ["seed 1 → 2", "steps 20 → 30"]),
+        (output(backend="ollama"), ["backend comfyui → ollama"]),
+        (replace(output(), encoding=Encoding("png", 100, "none")), ["metadata full → none"]),
+    ],
+)
+def test_reasons_name_the_fields_with_old_and_new(changed: Output, said: list[str]) -> None:
+    found = verdict(changed, LINE, OURS)
+    assert found.state == "stale"
+    assert sorted(map(str, found.reasons)) == said
+
+
+def test_a_change_of_encoding_alone_is_told_apart() -> None:
+    assert verdict(replace(output(), encoding=Encoding("webp", 90)), LINE, OURS).only_encoding
+    assert not verdict(replace(output(steps=3), encoding=Encoding("webp", 90)), LINE, OURS).only_encoding
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "state"), [("x", "x", "fresh"), ("x", "y", "stale"), (None, "y", "fresh"), ("x", None, "fresh")]
+)
+def test_only_a_known_different_model_makes_stale(recorded: str | None, now: str | None, state: str) -> None:
+    assert verdict(output(), replace(LINE, model_digest=recorded), OURS, now).state == state
+
+
+def test_a_file_touched_up_is_kept_while_its_request_stands() -> None:
+    assert verdict(output(), LINE, EDITED).state == "kept"
+
+
+@pytest.mark.parametrize(("overwrite", "state"), [("own", "blocked"), ("never", "kept"), ("always", "stale")])
+def test_a_file_touched_up_whose_request_changed(overwrite: str, state: str) -> None:
+    assert verdict(output(steps=30, overwrite=overwrite), LINE, EDITED).state == state
+
+
+@pytest.mark.parametrize(("overwrite", "state"), [("own", "blocked"), ("never", "kept"), ("always", "stale")])
+def test_a_file_that_was_there_before(overwrite: str, state: str) -> None:
+    assert verdict(output(overwrite=overwrite), None, EDITED).state == state
+
+
+def test_never_keeps_even_what_is_ours_and_stale() -> None:
+    assert verdict(output(steps=30, overwrite="never"), LINE, OURS).state == "kept"
+    assert verdict(output(overwrite="never"), LINE, Found(None)).state == "stale"
+
+
+def test_a_file_of_ours_without_a_line_may_be_replaced() -> None:
+    assert verdict(output(), None, Found("bb", ours=True)).state == "stale"
+    assert verdict(output(), LINE, Found("bb", ours=True)).state == "stale"
+
+
+def test_forcing_makes_a_fresh_one_stale_and_replaces_nobodys_work() -> None:
+    assert verdict(output(), LINE, OURS, forced=True).state == "stale"
+    assert verdict(output(), LINE, EDITED, forced=True).state == "blocked"
+
+
+@pytest.mark.parametrize("found", [OURS, EDITED])
+@pytest.mark.parametrize("overwrite", ["own", "never", "always"])
+def test_placeholder_never_replaces_an_image_of_a_real_backend(found: Found, overwrite: str) -> None:
+    stand_in = output(backend="placeholder", overwrite=overwrite)
+    for forced in (False, True):
+        assert verdict(stand_in, LINE, found, forced=forced).state == "kept"
+    assert verdict(stand_in, LINE, Found(None)).state == "stale"

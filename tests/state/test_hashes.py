@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from imagegen.state.hashes import FileState, Hashes
+
+OLD = time.time_ns() - 10**12
+
+
+def hashes(root: Path) -> Hashes:
+    return Hashes(root, root / "cache/hashes.json")
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def put(path: Path, data: bytes, mtime_ns: int = OLD) -> Path:
+    path.write_bytes(data)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    return path
+
+
+def test_files_folders_and_nothing(tmp_path: Path) -> None:
+    put(tmp_path / "a.png", b"data")
+    (tmp_path / "folder").mkdir()
+    known = hashes(tmp_path)
+    assert known.state("a.png") == FileState(sha(b"data"), 4)
+    assert known.state("b.png") is None
+    assert known.state("a.png/x") is None
+    assert (folder := known.state("folder")) is not None
+    assert folder.sha256 == ""
+
+
+def test_an_untouched_file_is_not_read_again(tmp_path: Path) -> None:
+    file = put(tmp_path / "a.png", b"data")
+    first = hashes(tmp_path)
+    first.state("a.png")
+    first.save(tmp_path / "tmp")
+    # another content behind the same size, time and inode: only a reader would notice
+    with file.open("r+b") as open_file:
+        open_file.write(b"atad")
+    os.utime(file, ns=(OLD, OLD))
+    assert hashes(tmp_path).state("a.png") == FileState(sha(b"data"), 4)
+
+
+def test_a_touched_file_is_read_again(tmp_path: Path) -> None:
+    put(tmp_path / "a.png", b"data")
+    first = hashes(tmp_path)
+    first.state("a.png")
+    first.save(tmp_path / "tmp")
+    put(tmp_path / "a.png", b"atad", OLD + 1)
+    assert hashes(tmp_path).state("a.png") == FileState(sha(b"atad"), 4)
+
+
+def test_a_file_changed_within_the_tick_of_looking_is_read_again(tmp_path: Path) -> None:
+    now = time.time_ns()
+    file = put(tmp_path / "a.png", b"data", now)
+    first = hashes(tmp_path)
+    first.state("a.png")
+    first.save(tmp_path / "tmp")
+    with file.open("r+b") as open_file:
+        open_file.write(b"atad")
+    os.utime(file, ns=(now, now))
+    assert hashes(tmp_path).state("a.png") == FileState(sha(b"atad"), 4)
+
+
+def test_what_the_build_wrote_is_known_unless_somebody_changed_it_since(tmp_path: Path) -> None:
+    file = put(tmp_path / "a.png", b"data")
+    known = hashes(tmp_path)
+    known.wrote("a.png", file.stat(), "told")
+    assert known.state("a.png") == FileState("told", 4)
+    put(tmp_path / "a.png", b"more data")
+    assert known.state("a.png") == FileState(sha(b"more data"), 9)
+
+
+def test_a_git_lfs_pointer_counts_as_its_content(tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'ab' * 32}\nsize 12345\n"
+    put(tmp_path / "a.png", pointer.encode())
+    assert hashes(tmp_path).state("a.png") == FileState("ab" * 32, len(pointer), True)
+
+
+@pytest.mark.parametrize("memory", [b"", b"garbage", b"[]", b'{"a.png": [1]}', b'{"a.png": 3}'])
+def test_a_spoilt_memory_only_costs_reading(tmp_path: Path, memory: bytes) -> None:
+    put(tmp_path / "a.png", b"data")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/hashes.json").write_bytes(memory)
+    assert hashes(tmp_path).state("a.png") == FileState(sha(b"data"), 4)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from imagegen.config.encoding import Encoding
+from imagegen.errors import ImagegenError
+from imagegen.plan.record import Decision, OutputLine
+from imagegen.state.lockfile import LockFile, read_lock_file
+
+LINE = OutputLine(
+    "assets/j/a.png", "a", "f1", Encoding(), {"backend": "b", "prompt": "ä “x”\nü", "seed": 1}, "aa", 9, None, "1", 0.5, "2026-01-02T00:00:00Z"
+)  # fmt: skip
+NEWER = replace(LINE, sha256="bb", fingerprint="f2", time="2026-01-03T00:00:00Z")
+
+
+def lock(path: Path) -> LockFile:
+    return read_lock_file("jobs/j.lock", path / "j.lock")
+
+
+def test_what_was_appended_reads_back(tmp_path: Path) -> None:
+    written = lock(tmp_path)
+    seed = Decision("seed", "a", 77, "2026-01-01T00:00:00Z")
+    for entry in (LINE, seed, NEWER):
+        written.append(entry)
+    assert written.lines == lock(tmp_path).lines == {LINE.path: [LINE, NEWER]}
+    assert lock(tmp_path).decisions == {("seed", "a"): seed}
+
+
+TEXTS = st.text(st.characters(codec="utf-8"))
+VALUES = TEXTS | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.none()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.dictionaries(TEXTS, VALUES), TEXTS, st.none() | TEXTS, st.floats(0, 1e6))
+def test_any_line_reads_back_as_it_was_written(
+    tmp_path: Path, request: dict[str, Any], slug: str, digest: str | None, seconds: float
+) -> None:
+    (tmp_path / "j.lock").unlink(missing_ok=True)
+    line = replace(LINE, request=request, output=slug, model_digest=digest, seconds=seconds)
+    lock(tmp_path).append(line)
+    assert lock(tmp_path).lines[LINE.path] == [line]
+
+
+def test_the_line_of_the_file_on_disk_counts_else_the_newest(tmp_path: Path) -> None:
+    for order in ([LINE, NEWER], [NEWER, LINE]):
+        found = LockFile("l", tmp_path / "l", {LINE.path: order}, {})
+        assert found.line_of(LINE.path, "aa") == LINE
+        assert found.line_of(LINE.path, "bb") == NEWER
+        assert found.line_of(LINE.path, "cc") == NEWER
+        assert found.line_of(LINE.path, None) == NEWER
+        assert found.line_of("elsewhere", None) is None
+
+
+def test_folding_keeps_the_line_that_counts_sorted_and_the_decisions(tmp_path: Path) -> None:
+    found = lock(tmp_path)
+    other = replace(LINE, path="assets/j/Z.png", output="z")
+    for entry in (other, NEWER, LINE, Decision("seed", "a", 1, "t1"), Decision("seed", "a", 2, "t2")):
+        found.append(entry)
+    found.fold({LINE.path: "aa"}, tmp_path / "tmp")
+    assert not lock(tmp_path).untidy
+    assert lock(tmp_path).lines == {other.path: [other], LINE.path: [LINE]}
+    assert lock(tmp_path).decisions[("seed", "a")].value == 2
+    kinds = ["decision" in json.loads(line) for line in (tmp_path / "j.lock").read_text().splitlines()]
+    assert kinds == [True, False, False]
+
+
+def test_folding_is_stable(tmp_path: Path) -> None:
+    found = lock(tmp_path)
+    for entry in (NEWER, LINE):
+        found.append(entry)
+    found.fold({}, tmp_path / "tmp")
+    before = (tmp_path / "j.lock").read_bytes()
+    lock(tmp_path).fold({}, tmp_path / "tmp")
+    assert (tmp_path / "j.lock").read_bytes() == before
+
+
+def test_forgetting_drops_lines_and_keeps_decisions(tmp_path: Path) -> None:
+    found = lock(tmp_path)
+    for entry in (LINE, Decision("seed", "a", 1, "t")):
+        found.append(entry)
+    found.forget([LINE.path], tmp_path / "tmp")
+    assert (lock(tmp_path).lines, len(lock(tmp_path).decisions)) == ({}, 1)
+    found.decisions.clear()
+    found.forget([], tmp_path / "tmp")
+    assert not (tmp_path / "j.lock").exists()
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_torn_last_line_never_counts_and_is_cut_off_before_anything_is_appended(tmp_path: Path, cut: int) -> None:
+    found = lock(tmp_path)
+    found.append(LINE)
+    found.append(NEWER)
+    file = tmp_path / "j.lock"
+    file.write_bytes(file.read_bytes()[: -cut - 1])
+    assert lock(tmp_path).lines == {LINE.path: [LINE]}
+    assert lock(tmp_path).untidy
+    lock(tmp_path).append(NEWER)
+    assert lock(tmp_path).lines == {LINE.path: [LINE, NEWER]}
+    assert len(file.read_bytes().splitlines()) == 2
+
+
+def test_a_last_line_that_only_lacks_its_newline_counts(tmp_path: Path) -> None:
+    lock(tmp_path).append(LINE)
+    file = tmp_path / "j.lock"
+    file.write_bytes(file.read_bytes().rstrip(b"\n"))
+    assert lock(tmp_path).lines == {LINE.path: [LINE]}
+    lock(tmp_path).append(NEWER)
+    assert lock(tmp_path).lines == {LINE.path: [LINE, NEWER]}
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [
+        (b"<<<<<<< HEAD\n", "merged with conflict markers"),
+        (b'{"v":2}\n', "written by a newer imagegen"),
+        (b"garbage\n", "not a line of a lock file: it is no JSON"),
+        (b"[1]\n", "not a line of a lock file: it is no JSON object"),
+        (b'{"v":1}\n', "not a line of a lock file: it has no 'encoding'"),
+        (b"\xff\xfe\n", "not a line of a lock file"),
+    ],
+)
+def test_what_is_no_lock_file_is_refused_in_its_place(tmp_path: Path, bad: bytes, what: str) -> None:
+    lock(tmp_path).append(LINE)
+    file = tmp_path / "j.lock"
+    file.write_bytes(file.read_bytes() + bad + file.read_bytes())
+    with pytest.raises(ImagegenError) as caught:
+        lock(tmp_path)
+    assert caught.value.problems[0].where == "jobs/j.lock:2"
+    assert caught.value.problems[0].what.startswith(what)
+
+
+def test_a_field_of_a_wrong_type_is_refused(tmp_path: Path) -> None:
+    lock(tmp_path).append(LINE)
+    file = tmp_path / "j.lock"
+    file.write_text(file.read_text().replace('"size":9', '"size":"9"'))
+    with pytest.raises(ImagegenError, match="its 'size' is"):
+        lock(tmp_path)
+
+
+def test_carriage_returns_of_a_checkout_do_no_harm(tmp_path: Path) -> None:
+    lock(tmp_path).append(LINE)
+    file = tmp_path / "j.lock"
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    assert lock(tmp_path).lines == {LINE.path: [LINE]}

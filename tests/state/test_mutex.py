@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from imagegen.errors import ImagegenError
+from imagegen.state.mutex import hold
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from imagegen.state.mutex import hold
+sys.argv = ["doit", "portraits"]
+with hold(Path({folder!r}), 0):
+    print("held", flush=True)
+    time.sleep({seconds})
+"""
+
+
+def holder(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    code = HOLDER.format(folder=str(folder), seconds=seconds)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:
+    process = holder(tmp_path, 30)
+    with (
+        pytest.raises(ImagegenError, match=rf"process {process.pid}: 'doit portraits', since \d\d:"),
+        hold(tmp_path, 0),
+    ):
+        pass
+    end(process)
+
+
+def test_it_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
+    end(holder(tmp_path, 30))
+    with hold(tmp_path, 0):
+        assert (tmp_path / "build.json").exists()
+    assert not (tmp_path / "build.json").exists()
+
+
+def test_who_waits_gets_it_when_it_is_free(tmp_path: Path) -> None:
+    process = holder(tmp_path, 0.5)
+    start = time.monotonic()
+    with hold(tmp_path, 20):
+        assert time.monotonic() - start < 15
+    process.communicate()
