@@ -37,9 +37,8 @@ class PlaceholderBackend:
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """A PNG of the size asked for; the same request makes the same pixels."""
-        from imagegen.backends.placeholder_drawing import (
-            draw,
-        )  # it needs Pillow, which a run with nothing to do does not
-
         progress.check()
+        # Pillow is not imported by a run that has nothing to do
+        from imagegen.backends.placeholder_drawing import draw
+
         return GeneratedImage(draw(request))

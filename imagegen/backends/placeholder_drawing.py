@@ -8,13 +8,16 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import io
+import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.request import Request
 
 __all__ = ["BAND", "band_height", "draw"]
 
@@ -62,7 +65,8 @@ class _Dice:
     def __init__(self, request: Request) -> None:
         # the size and the name are left out: what is meant to be one subject keeps its look at every size
         decisive = ("prompt", "negative", "seed", "steps", "cfg", "sampler", "scheduler")
-        self._key = fingerprint(canonical(request, decisive)).encode()
+        # JSON in ASCII takes any text, a lone surrogate too
+        self._key = hashlib.sha256(json.dumps([getattr(request, field) for field in decisive]).encode()).digest()
         self._count = 0
 
     def number(self) -> float:
@@ -155,7 +159,8 @@ class _Scene:
     pen: ImageDraw.ImageDraw
     palette: _Palette
     dice: _Dice
-    prompt: str
+    words: frozenset[str]
+    """Of the prompt, in lower case."""
 
     @property
     def unit(self) -> float:
@@ -192,7 +197,7 @@ def _picture(prompt: str, width: int, height: int, palette: _Palette, dice: _Dic
     width, height = max(1, width), max(1, height)
     scale = 2 if width * height <= _SHARP else 1
     image = _sky(width * scale, height * scale, palette, dice)
-    scene = _Scene(image, ImageDraw.Draw(image), palette, dice, prompt.lower())
+    scene = _Scene(image, ImageDraw.Draw(image), palette, dice, frozenset(re.findall(r"[a-z]+", prompt.lower())))
     _composition(scene)(scene)
     image = image.reduce(scale) if scale > 1 else image
     return _darker_at_the_edges(image)
@@ -226,7 +231,7 @@ def _darker_at_the_edges(image: Image.Image) -> Image.Image:
 def _composition(scene: _Scene) -> Callable[[_Scene], None]:
     """What the prompt speaks of, so that a stand-in resembles what it stands in for; else one by the dice."""
     for words, compositions in _SUBJECTS:
-        if any(word in scene.prompt for word in words):
+        if not scene.words.isdisjoint(words):
             return compositions[scene.dice.whole(0, len(compositions) - 1)]
     return _ANY[scene.dice.whole(0, len(_ANY) - 1)]
 
@@ -250,11 +255,14 @@ def _spline(a: float, b: float, c: float, d: float, t: float) -> float:
     return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
 
 
+def _path(text: str) -> list[Point]:
+    """Points as `x y, x y, …`."""
+    return [(float(x), float(y)) for x, y in (pair.split() for pair in text.split(","))]
+
+
 def _star(x: float, y: float, radius: float, rays: int, waist: float = 0.45) -> list[Point]:
     """waist: the inner radius, as a share of the outer one."""
-    return [
-        _polar(x, y, radius * (waist if point % 2 else 1), math.pi * point / rays) for point in range(rays * 2)
-    ]
+    return [_polar(x, y, radius * (waist if point % 2 else 1), math.pi * point / rays) for point in range(rays * 2)]
 
 
 def _polar(x: float, y: float, radius: float, angle: float) -> Point:
@@ -264,16 +272,12 @@ def _polar(x: float, y: float, radius: float, angle: float) -> Point:
 
 def _crescent(x: float, y: float, radius: float) -> list[Point]:
     """A moon that is open to the right."""
-    outer = [_polar(x, y, radius, math.radians(50 - 280 * step / 32)) for step in range(33)]
-    horn_x, horn_y = outer[0]
-    reach = horn_y - y
-    middle = horn_x + radius * 0.12
-    round_ = math.hypot(horn_x - middle, reach)
-    half = math.acos(max(-1.0, min(1.0, -reach / round_)))
-    inner = [
-        _polar(middle, y, round_, -half - (2 * math.pi - 2 * half - math.pi) * 0 - (math.pi - 2 * half) * step / 32)
-        for step in range(33)
-    ]
+    horn = math.radians(30)
+    outer = [_polar(x, y, radius, horn - (math.pi + 2 * horn) * step / 32) for step in range(33)]
+    middle = x + radius * 0.36
+    right, up = outer[0][0] - middle, y - outer[0][1]
+    tip = math.atan2(right, up)
+    inner = [_polar(middle, y, math.hypot(right, up), tip - (math.pi + 2 * tip) * step / 32) for step in range(33)]
     return [*outer, *reversed(inner)]
 
 
@@ -294,7 +298,7 @@ def _portrait(scene: _Scene) -> None:
     if not hooded:
         bust.hair_behind(hair)
     if crest in (1, 2):
-        bust.horns(2 if crest == 1 else 3)
+        bust.horns(curled=crest == 2)
     elif crest == 3:
         bust.antlers()
     bust.shoulders()
@@ -327,11 +331,7 @@ def _halo(scene: _Scene, x: float, y: float) -> None:
         for ray in range(count):
             inner, outer = radius + 4 * unit, radius + (12 if ray % 2 else 8) * unit
             angle, slim = 2 * math.pi * ray / count, math.pi / count * 0.36
-            points = [
-                _polar(x, y, inner, angle - slim),
-                _polar(x, y, outer, angle),
-                _polar(x, y, inner, angle + slim),
-            ]
+            points = [_polar(x, y, inner, angle - slim), _polar(x, y, outer, angle), _polar(x, y, inner, angle + slim)]
             scene.shape(points, palette.light)
         scene.ring(x, y, radius + 2.6 * unit, palette.light)
     elif kind == 2:
@@ -388,16 +388,27 @@ class _Bust:
     def hair_colour(self) -> Colour:
         return _mix(self.scene.palette.near, self.scene.palette.far, 0.35)
 
+    @property
+    def bone_colour(self) -> Colour:
+        return _mix(self.scene.palette.far, self.scene.palette.accent, 0.3)
+
     def shoulders(self) -> None:
         """Cloak, robe and neck, down to the foot of the picture."""
         scene, dice, palette = self.scene, self.scene.dice, self.scene.palette
         broad = dice.between(2.6, 3.3)
         foot = (scene.image.height - self.y) / self.tall + 0.2
         collar = dice.between(0.85, 1.25)
-        cloak = [(0.75, 0.72), (collar + 0.2, 1.0), (1.5, 1.42), (broad * 0.86, 1.86), (broad, 2.7), (broad * 1.05, foot)]
+        cloak = [
+            (0.75, 0.72),
+            (collar + 0.2, 1.0),
+            (1.5, 1.42),
+            (broad * 0.86, 1.86),
+            (broad, 2.7),
+            (broad * 1.05, foot),
+        ]
         scene.rimmed(self.both(cloak), self.cloth, self.rim)
         skin = _mix(palette.near, palette.far, 0.25)
-        neck = [(0.46, 0.3), (0.47, 1.0), (0.56, 1.35), (0.9, 1.62), (0.9, 2.3)]
+        neck = _path("0.46 0.3, 0.47 1.0, 0.56 1.35, 0.9 1.62, 0.9 2.3")
         scene.shape(self.both(neck), skin)
         robe_top = [(0.66, 1.16), (0.95, 1.5), (broad * 0.6, 2.0), (broad * 0.74, 2.8), (broad * 0.76, foot)]
         right = _curve([self.at(*point) for point in robe_top])
@@ -429,7 +440,17 @@ class _Bust:
         shade = _mix(palette.near, palette.far, 0.35)
         scene.rimmed(self.both(half), lit, self.rim, 0.5)
         nose = self.scene.dice.between(-0.3, -0.16)
-        profile = [(0.06, -1.0), (0.0, -0.35), (0.02, -0.2), (nose, 0.3), (0.0, 0.4), (-0.1, 0.52), (0.0, 0.6), (-0.05, 0.72), (0, 1.02)]
+        profile = [
+            (0.06, -1.0),
+            (0.0, -0.35),
+            (0.02, -0.2),
+            (nose, 0.3),
+            (0.0, 0.4),
+            (-0.1, 0.52),
+            (0.0, 0.6),
+            (-0.05, 0.72),
+            (0, 1.02),
+        ]
         line = [self.at(*point) for point in profile]
         scene.shape([*line, *reversed(_curve([self.at(*point) for point in half]))], shade)
         for side in (-1, 1):
@@ -451,11 +472,11 @@ class _Bust:
     def hair_behind(self, kind: int) -> None:
         """What of the hair hangs behind the shoulders and the neck."""
         if kind == 1:  # long
-            shape = [(0, -1.16), (0.8, -1.0), (1.22, -0.3), (1.25, 0.6), (1.5, 1.5), (1.3, 1.9)]
+            shape = _path("0 -1.16, 0.8 -1.0, 1.22 -0.3, 1.25 0.6, 1.5 1.5, 1.3 1.9")
         elif kind == 2:  # a mane
-            shape = [(0, -1.3), (0.9, -1.18), (1.45, -0.5), (1.5, 0.3), (1.2, 1.0), (0.9, 1.3)]
+            shape = _path("0 -1.3, 0.9 -1.18, 1.45 -0.5, 1.5 0.3, 1.2 1.0, 0.9 1.3")
         elif kind == 3:  # to the chin
-            shape = [(0, -1.14), (0.8, -0.98), (1.16, -0.3), (1.2, 0.4), (1.12, 0.82), (0.6, 0.86)]
+            shape = _path("0 -1.14, 0.8 -0.98, 1.16 -0.3, 1.2 0.4, 1.12 0.82, 0.6 0.86")
         else:
             return
         self.scene.rimmed(self.both(shape), self.hair_colour, self.rim, 0.5)
@@ -474,25 +495,25 @@ class _Bust:
         points = _curve([self.at(*p) for p in [*cap, *brow]], True)
         self.scene.shape(points, self.hair_colour)
 
-    def horns(self, turns: int) -> None:
+    def horns(self, curled: bool) -> None:
         """Swept up, or curled."""
         for side in (-1, 1):
-            if turns == 2:
-                outer = [(0.4, -0.75), (1.15, -1.0), (1.5, -1.55), (1.3, -2.05)]
-                inner = [(1.25, -1.5), (1.0, -0.75), (0.7, -0.5)]
+            if not curled:
+                outer = _path("0.3 -0.85, 1.05 -1.1, 1.5 -1.6, 1.35 -2.15")
+                inner = _path("1.2 -1.55, 0.9 -1.2, 0.6 -0.55, 0.3 -0.55")
             else:
-                outer = [(0.5, -0.95), (1.3, -1.25), (1.85, -0.7), (1.75, 0.05), (1.35, 0.2)]
-                inner = [(1.5, -0.1), (1.5, -0.6), (1.2, -0.8), (0.75, -0.45)]
+                outer = _path("0.5 -0.95, 1.3 -1.25, 1.85 -0.7, 1.75 0.05, 1.35 0.2")
+                inner = _path("1.52 -0.08, 1.56 -0.55, 1.25 -0.86, 0.8 -0.55, 0.5 -0.6")
             points = _curve([self.at(side * px, py) for px, py in outer])
             points += _curve([self.at(side * px, py) for px, py in inner])
-            self.scene.rimmed(points, self.hair_colour, self.rim, 0.5)
+            self.scene.rimmed(points, self.bone_colour, self.rim, 0.5)
 
     def antlers(self) -> None:
         """Four tines a side."""
-        beams = [[(0.4, -0.8), (0.75, -1.3), (1.3, -1.7), (1.45, -2.3)]]
+        beams = [_path("0.4 -0.8, 0.75 -1.3, 1.3 -1.7, 1.45 -2.3")]
         beams += [[(0.68, -1.2), (0.45, -1.6), (0.5, -2.0)], [(1.1, -1.56), (1.0, -1.9), (1.05, -2.25)]]
         beams += [[(1.3, -1.72), (1.7, -1.8), (1.9, -2.05)]]
-        for off, colour in ((0.4, self.rim), (0.0, self.hair_colour)):
+        for off, colour in ((0.4, self.rim), (0.0, self.bone_colour)):
             for side in (-1, 1):
                 for number, beam in enumerate(beams):
                     shift = off * self.scene.unit
@@ -503,8 +524,8 @@ class _Bust:
     def hood(self) -> None:
         """Drawn up over the head, its inside dark."""
         scene = self.scene
-        outer = [(0, -1.62), (0.5, -1.38), (1.2, -0.72), (1.42, 0.1), (1.36, 0.9), (1.6, 1.5), (0.6, 2.05)]
-        inner = [(0, -1.2), (0.6, -1.02), (1.02, -0.5), (1.1, 0.15), (0.98, 0.8), (0.6, 1.3), (0, 1.6)]
+        outer = _path("0 -1.62, 0.5 -1.38, 1.2 -0.72, 1.42 0.1, 1.36 0.9, 1.6 1.5, 0.6 2.05")
+        inner = _path("0 -1.2, 0.6 -1.02, 1.02 -0.5, 1.1 0.15, 0.98 0.8, 0.6 1.3, 0 1.6")
         scene.rimmed(self.both(outer), self.cloth, self.rim)
         scene.shape(self.both(inner), scene.palette.near)
 
@@ -513,7 +534,9 @@ class _Bust:
         scene, palette = self.scene, self.scene.palette
         rim = [self.at(-0.98, -0.52)]
         for tooth in range(9):
-            rim.append(self.at(-1.08 + 0.27 * tooth, (-1.38 - 0.12 * (4 - abs(tooth - 4)) / 2) if tooth % 2 == 0 else -0.98))
+            rim.append(
+                self.at(-1.08 + 0.27 * tooth, (-1.38 - 0.12 * (4 - abs(tooth - 4)) / 2) if tooth % 2 == 0 else -0.98)
+            )
         scene.rimmed([*rim, self.at(0.98, -0.52), self.at(0, -0.66)], palette.accent, self.rim, 0.4)
         for tooth in range(0, 9, 2):
             scene.disc(*self.at(-1.08 + 0.27 * tooth, -1.42 - 0.06 * (4 - abs(tooth - 4))), self.wide * 0.09, self.rim)
@@ -521,16 +544,22 @@ class _Bust:
     def hat(self) -> None:
         """Wide-brimmed and pointed."""
         scene = self.scene
-        crown = [(-0.92, -0.62), (-0.62, -1.3), (-0.1, -2.1), (0.3, -2.3), (0.34, -1.7), (0.66, -1.2), (0.92, -0.62)]
+        crown = _path("-0.92 -0.62, -0.62 -1.3, -0.1 -2.1, 0.3 -2.3, 0.34 -1.7, 0.66 -1.2, 0.92 -0.62")
         scene.rimmed(_curve([self.at(*p) for p in crown]), self.cloth, self.rim, 0.5)
-        brim = [(0, -0.78), (1.2, -0.84), (2.15, -0.56), (1.2, -0.52), (0, -0.42)]
+        brim = _path("0 -0.78, 1.2 -0.84, 2.15 -0.56, 1.2 -0.52, 0 -0.42")
         scene.rimmed(self.both(brim), _mix(self.cloth, scene.palette.near, 0.35), self.rim, 0.4)
         ribbon = [self.at(-0.84, -0.86), self.at(0, -0.98), self.at(0.82, -0.86)]
         scene.pen.line(_curve(ribbon), fill=scene.palette.accent, width=scene.hair(1.3))
 
     def circlet(self) -> None:
         """With one stone."""
-        line = [self.at(-0.99, -0.42), self.at(-0.5, -0.56), self.at(0, -0.6), self.at(0.5, -0.56), self.at(0.99, -0.42)]
+        line = [
+            self.at(-0.99, -0.42),
+            self.at(-0.5, -0.56),
+            self.at(0, -0.6),
+            self.at(0.5, -0.56),
+            self.at(0.99, -0.42),
+        ]
         self.scene.pen.line(_curve(line), fill=self.scene.palette.accent, width=self.scene.hair(1.1))
         self.scene.shape(_star(*self.at(0, -0.6), self.wide * 0.24, 4, 0.5), self.rim)
 
@@ -571,7 +600,7 @@ def _mountains(scene: _Scene) -> None:
     for _ in range(dice.whole(3, 6)):  # birds
         at = width * dice.between(0.12, 0.88), height * dice.between(0.1, 0.42)
         span = dice.between(1.1, 2.2) * unit
-        wing = [(-1.0, -0.45), (-0.5, -0.6), (0.0, 0.0), (0.5, -0.6), (1.0, -0.45)]
+        wing = _path("-1.0 -0.45, -0.5 -0.6, 0.0 0.0, 0.5 -0.6, 1.0 -0.45")
         scene.pen.line(_curve([(at[0] + a * span, at[1] + b * span) for a, b in wing]), palette.near, scene.hair(0.4))
 
 
@@ -581,7 +610,7 @@ def _ridge(dice: _Dice, width: float, base: float, rough: float, octaves: int) -
     swing = 1.0
     for _ in range(octaves):
         finer: list[float] = []
-        for one, other in zip(heights, heights[1:], strict=False):
+        for one, other in pairwise(heights):
             finer += [one, (one + other) / 2 + dice.between(-swing, swing)]
         heights = [*finer, heights[-1]]
         swing *= 0.52
@@ -594,7 +623,9 @@ def _tower(scene: _Scene, x: float, foot: float, half: float, colour: Colour) ->
     top = foot - half * 5
     scene.pen.rectangle((x - half, top, x + half, foot + half * 3), fill=colour)
     scene.pen.rectangle((x - half * 1.25, top - half * 0.7, x + half * 1.25, top), fill=colour)
-    scene.shape([(x - half * 1.35, top - half * 0.7), (x, top - half * 3.4), (x + half * 1.35, top - half * 0.7)], colour)
+    scene.shape(
+        [(x - half * 1.35, top - half * 0.7), (x, top - half * 3.4), (x + half * 1.35, top - half * 0.7)], colour
+    )
     scene.pen.line([(x, top - half * 3.2), (x, top - half * 4.4)], fill=colour, width=scene.hair(0.3))
     flag = [(x, top - half * 4.5), (x + half * 1.5, top - half * 4.1), (x, top - half * 3.7)]
     scene.shape(flag, scene.palette.accent)
@@ -617,7 +648,7 @@ def _shield(scene: _Scene) -> None:
     x, y = scene.centre
     field, second = palette.near, _mix(palette.far, palette.near, 0.25)
     for words, hue, saturation in _TINCTURES:
-        if any(word in scene.prompt for word in words):
+        if not scene.words.isdisjoint(words):
             field, second = _hsl(hue, saturation, 0.30), _hsl(hue, saturation, 0.20)
             break
     scene.disc(x, y, 46 * unit, _mix(_sky_at(scene, y), palette.near, 0.45))
@@ -641,7 +672,9 @@ def _shield(scene: _Scene) -> None:
 def _shield_outline(x: float, half: float, top: float, foot: float, eared: bool) -> list[Point]:
     """eared: with a top edge that dips beside the middle, else straight."""
     rise = half * 0.12 if eared else 0.0
-    right = _curve([(x, top - rise * 0.6), (x + half * 0.5, top + rise), (x + half, top - rise)]) if eared else [(x, top)]
+    right = (
+        _curve([(x, top - rise * 0.6), (x + half * 0.5, top + rise), (x + half, top - rise)]) if eared else [(x, top)]
+    )
     right.append((x + half, top - rise))
     turn = top + (foot - top) * 0.45
     for step in range(15):
@@ -697,10 +730,9 @@ def _ordinary(scene: _Scene, pen: ImageDraw.ImageDraw, width: int, height: int, 
 def _charge(scene: _Scene, x: float, y: float, size: float) -> None:
     """What the shield shows: what the prompt names, where that can be drawn, else one by the dice."""
     draws = (_sun_charge, _moon_charge, _star_charge, _tower_charge, _tree_charge, _bird_charge)
-    named = (("sun",), ("moon",), ("star",), ("tower", "castle"), ("tree", "oak"), ("raven", "bird", "eagle", "wing"))
-    hits = [(scene.prompt.rfind(word), at) for at, words in enumerate(named) for word in words if word in scene.prompt]
-    first = min(hits)[1] if hits else scene.dice.whole(0, len(draws) - 1)
-    draws[first](scene, x, y, size)
+    named = (("sun",), ("moon",), ("star",), ("tower", "castle"), ("tree", "oak"), ("raven", "bird", "eagle"))
+    hits = [at for at, words in enumerate(named) if not scene.words.isdisjoint(words)]
+    draws[hits[-1] if hits else scene.dice.whole(0, len(draws) - 1)](scene, x, y, size)
 
 
 def _sun_charge(scene: _Scene, x: float, y: float, size: float) -> None:
@@ -722,7 +754,15 @@ def _star_charge(scene: _Scene, x: float, y: float, size: float) -> None:
 
 def _tower_charge(scene: _Scene, x: float, y: float, size: float) -> None:
     pen, light, near = scene.pen, scene.palette.light, scene.palette.near
-    pen.polygon([(x - size * 0.62, y - size * 0.5), (x + size * 0.62, y - size * 0.5), (x + size * 0.74, y + size * 1.2), (x - size * 0.74, y + size * 1.2)], fill=light)
+    pen.polygon(
+        [
+            (x - size * 0.62, y - size * 0.5),
+            (x + size * 0.62, y - size * 0.5),
+            (x + size * 0.74, y + size * 1.2),
+            (x - size * 0.74, y + size * 1.2),
+        ],
+        fill=light,
+    )
     pen.rectangle((x - size * 0.8, y - size * 0.9, x + size * 0.8, y - size * 0.45), fill=light)
     for tooth in (-1, 0, 1):
         at = x + tooth * size * 0.58
@@ -734,9 +774,9 @@ def _tower_charge(scene: _Scene, x: float, y: float, size: float) -> None:
 
 def _tree_charge(scene: _Scene, x: float, y: float, size: float) -> None:
     light, shade = scene.palette.light, scene.palette.accent
-    trunk = [(-0.14, 0.1), (-0.16, 0.8), (-0.6, 1.3), (0.0, 1.08), (0.6, 1.3), (0.16, 0.8), (0.14, 0.1)]
+    trunk = _path("-0.14 0.1, -0.16 0.8, -0.6 1.3, 0.0 1.08, 0.6 1.3, 0.16 0.8, 0.14 0.1")
     scene.shape([(x + a * size, y + b * size) for a, b in trunk], light)
-    crown = ((0.0, -0.75), (-0.58, -0.4), (0.58, -0.4), (-0.4, 0.12), (0.4, 0.12), (0.0, -0.2))
+    crown = _path("0.0 -0.75, -0.58 -0.4, 0.58 -0.4, -0.4 0.12, 0.4 0.12, 0.0 -0.2")
     for a, b in crown:
         scene.disc(x + a * size, y + b * size, size * 0.46, light)
     for a, b in crown:
@@ -745,11 +785,11 @@ def _tree_charge(scene: _Scene, x: float, y: float, size: float) -> None:
 
 def _bird_charge(scene: _Scene, x: float, y: float, size: float) -> None:
     light = scene.palette.light
-    wing = [(0.1, -0.35), (0.55, -0.95), (1.15, -1.2), (1.3, -0.5), (1.12, -0.45), (1.1, 0.1), (0.9, 0.02), (0.8, 0.5)]
+    wing = _path("0.1 -0.35, 0.55 -0.95, 1.15 -1.2, 1.3 -0.5, 1.12 -0.45, 1.1 0.1, 0.9 0.02, 0.8 0.5")
     wing += [(0.62, 0.3), (0.45, 0.62), (0.2, 0.4)]
     for side in (-1, 1):
         scene.shape([(x + side * a * size, y + b * size) for a, b in wing], light)
-    body = [(0, -0.75), (0.24, -0.45), (0.3, 0.1), (0.14, 0.65), (0.34, 1.2), (0, 1.08)]
+    body = _path("0 -0.75, 0.24 -0.45, 0.3 0.1, 0.14 0.65, 0.34 1.2, 0 1.08")
     right = _curve([(x + a * size, y + b * size) for a, b in body])
     scene.shape([*right, *((2 * x - px, py) for px, py in reversed(right))], light)
     scene.disc(x, y - size * 0.82, size * 0.24, light)
@@ -766,7 +806,12 @@ def _rose(scene: _Scene) -> None:
     scene.ring(x, y, 46 * unit, palette.light, 0.8)
     count = dice.whole(4, 7) * 2
     deep = _mix(palette.near, palette.accent, 0.35)
-    glass = (palette.accent, _mix(palette.bottom, palette.far, 0.3), palette.light, _mix(palette.far, palette.near, 0.2))
+    glass = (
+        palette.accent,
+        _mix(palette.bottom, palette.far, 0.3),
+        palette.light,
+        _mix(palette.far, palette.near, 0.2),
+    )
     for number in range(count):
         angle = 2 * math.pi * number / count
         half = math.pi / count
@@ -778,7 +823,9 @@ def _rose(scene: _Scene) -> None:
     scene.disc(x, y, 17 * unit, palette.near)
     scene.ring(x, y, 17 * unit, palette.light, 0.6)
     for number in range(count):
-        _petal(scene, x, y, 4 * unit, 15 * unit, 2 * math.pi * (number + 0.5) / count, math.pi / count * 0.8, palette.light)
+        _petal(
+            scene, x, y, 4 * unit, 15 * unit, 2 * math.pi * (number + 0.5) / count, math.pi / count * 0.8, palette.light
+        )
     scene.disc(x, y, 5 * unit, palette.accent)
     scene.disc(x, y, 2.4 * unit, palette.near)
 
@@ -790,7 +837,10 @@ def _petal(
     middle = inner + (outer - inner) * 0.62
     belly = (_polar(x, y, middle, angle - half), _polar(x, y, middle, angle + half))
     first, last = _polar(x, y, inner, angle), _polar(x, y, outer, angle)
-    low = (_polar(x, y, inner + (outer - inner) * 0.25, angle - half), _polar(x, y, inner + (outer - inner) * 0.25, angle + half))
+    low = (
+        _polar(x, y, inner + (outer - inner) * 0.25, angle - half),
+        _polar(x, y, inner + (outer - inner) * 0.25, angle + half),
+    )
     scene.shape([*_curve([first, low[0], belly[0], last]), *_curve([last, belly[1], low[1], first])], fill)
 
 
@@ -805,7 +855,11 @@ def _sun(scene: _Scene) -> None:
         angle = math.pi * ray / rays
         half = math.pi / rays * 0.42
         if ray % 2 == 0:
-            points = [_polar(x, y, 18 * unit, angle - half), _polar(x, y, 43 * unit, angle), _polar(x, y, 18 * unit, angle + half)]
+            points = [
+                _polar(x, y, 18 * unit, angle - half),
+                _polar(x, y, 43 * unit, angle),
+                _polar(x, y, 18 * unit, angle + half),
+            ]
             scene.shape(points, palette.light)
             scene.shape([*points[1:], _polar(x, y, 18 * unit, angle)], palette.accent)
         else:
@@ -837,7 +891,7 @@ def _sun(scene: _Scene) -> None:
         scene.disc(x + side * 9.2 * unit, y + 3.6 * unit, 2.2 * unit, _mix(palette.light, palette.accent, 0.6))
     nose = [(x - 0.6 * unit, y - 3 * unit), (x - 1.6 * unit, y + 3.4 * unit), (x + 1.4 * unit, y + 3.6 * unit)]
     scene.pen.line(_curve(nose), fill=palette.near, width=width)
-    mouth = [(x + a * unit, y + b * unit) for a, b in ((-4.6, 6.8), (-2, 8.2), (2, 8.2), (4.6, 6.8))]
+    mouth = [(x + a * unit, y + b * unit) for a, b in _path("-4.6 6.8, -2 8.2, 2 8.2, 4.6 6.8")]
     scene.pen.line(_curve(mouth), fill=palette.near, width=width)
 
 
@@ -852,7 +906,9 @@ def _gate(scene: _Scene) -> None:
         share = arch / (arches - 1)
         half = (40 - 27 * share) * unit
         spring = foot - (58 - 20 * share) * unit
-        colour = _mix(_mix(palette.near, palette.far, 0.15 + 0.1 * (arch % 2)), _mix(palette.accent, glow, share), share**1.3)
+        colour = _mix(
+            _mix(palette.near, palette.far, 0.15 + 0.1 * (arch % 2)), _mix(palette.accent, glow, share), share**1.3
+        )
         scene.rimmed(_arch(x, half, spring, foot + unit), colour, _mix(palette.light, colour, 0.25 + 0.3 * share), 0.55)
     last = foot - 38 * unit
     if dice.chance(0.5):
@@ -865,7 +921,7 @@ def _gate(scene: _Scene) -> None:
         tone = _mix(_mix(palette.near, palette.accent, 0.5), palette.near, step / 4)
         scene.pen.rectangle((x - half, top, x + half, foot), fill=tone)
         scene.pen.line([(x - half, top), (x + half, top)], fill=_mix(tone, palette.light, 0.5), width=scene.hair(0.35))
-    robe = [(0, -17), (1.5, -15.6), (1.2, -13.6), (2.8, -11.5), (3.6, -2), (3.9, 0)]
+    robe = _path("0 -17, 1.5 -15.6, 1.2 -13.6, 2.8 -11.5, 3.6 -2, 3.9 0")
     right = _curve([(x + a * unit, foot - 8 * unit + b * unit) for a, b in robe])
     scene.shape([*right, *((2 * x - px, py) for px, py in reversed(right))], palette.near)
 
@@ -881,9 +937,9 @@ def _arch(x: float, half: float, spring: float, foot: float) -> list[Point]:
 
 _ANY: tuple[Callable[[_Scene], None], ...] = (_portrait, _mountains, _shield, _rose, _sun, _gate)
 _SUBJECTS: tuple[tuple[tuple[str, ...], tuple[Callable[[_Scene], None], ...]], ...] = (
-    (("heraldic", "heraldry", "shield", "coat of arms", "crest"), (_shield,)),
-    (("portrait", "face", "head and shoulders", "eyes", "bust of"), (_portrait,)),
-    (("landscape", "mountain", "valley", "hills"), (_mountains,)),
+    (("heraldic", "heraldry", "shield", "crest", "emblem"), (_shield,)),
+    (("portrait", "portraits", "face", "shoulders", "eyes", "bust"), (_portrait,)),
+    (("landscape", "mountain", "mountains", "valley", "hills"), (_mountains,)),
     (("gate", "door", "dungeon", "corridor", "temple", "portal"), (_gate,)),
     (("rune", "sigil", "glyph", "icon", "spell"), (_rose, _sun)),
 )
@@ -1043,8 +1099,7 @@ def _finish(card: Image.Image, panel: _Panel, top: int, palette: _Palette) -> No
     if panel.lines:
         beside = left > 0
         pen.rectangle((left, upper, right, lower), fill=_mix(_NIGHT, palette.near, 0.35))
-        edge = (left, upper, left, lower) if beside else (left, upper, right, upper)
-        pen.line(edge, fill=palette.accent, width=rule)
+        pen.line((left, upper, left, lower) if beside else (left, upper, right, upper), fill=palette.accent, width=rule)
         tall = sum(line.height for line in panel.lines)
         y = upper + (lower - upper - tall) / 2 if beside else upper + 3.2 * panel.unit
         middle = (left + right) / 2
@@ -1054,13 +1109,14 @@ def _finish(card: Image.Image, panel: _Panel, top: int, palette: _Palette) -> No
             y += line.height
         if not beside and unit > 2:
             pen.polygon(_star(middle, upper, 1.9 * unit, 4, 0.55), fill=palette.accent)
-    _band(pen, width, top, palette)
-    if unit >= 1.5:
-        _frame(pen, width, height, unit, palette)
+    edge = max(2, round(1.3 * unit)) if unit >= 1.5 else 0
+    _band(pen, width, top, edge, palette)
+    if edge:
+        _frame(pen, width, height, edge, palette)
 
 
-def _band(pen: ImageDraw.ImageDraw, width: int, tall: int, palette: _Palette) -> None:
-    """The word in spaced letters, where they are wide enough to be read."""
+def _band(pen: ImageDraw.ImageDraw, width: int, tall: int, edge: int, palette: _Palette) -> None:
+    """The word, its letters spaced where there is room. edge: what the frame will cover, pixels."""
     pen.rectangle((0, 0, width, tall - 1), fill=_NIGHT)
     rule = max(1, tall // 16)
     pen.rectangle((0, tall - rule, width, tall - 1), fill=palette.accent)
@@ -1070,12 +1126,14 @@ def _band(pen: ImageDraw.ImageDraw, width: int, tall: int, palette: _Palette) ->
         while _length(font, text) > width * 0.86 and _size(font) > 6.5 and isinstance(font, ImageFont.FreeTypeFont):
             font = _font(max(6.0, _size(font) * 0.92))
         if _length(font, text) <= width * 0.94 and _size(font) <= tall * 0.95:
-            pen.text(((width - _length(font, text)) / 2, (tall - rule) / 2 - _size(font) * 0.6), text, _INK, font)
+            pen.text(
+                ((width - _length(font, text)) / 2, (tall - rule + edge) / 2 - _size(font) * 0.6), text, _INK, font
+            )
             return
 
 
-def _frame(pen: ImageDraw.ImageDraw, width: int, height: int, unit: float, palette: _Palette) -> None:
-    edge = max(2, round(1.3 * unit))
+def _frame(pen: ImageDraw.ImageDraw, width: int, height: int, edge: int, palette: _Palette) -> None:
+    unit = min(width, height) / 100
     pen.rectangle((0, 0, width - 1, height - 1), outline=_mix(_NIGHT, palette.near, 0.5), width=edge)
     line = max(1, round(unit * 0.28))
     pen.rectangle((edge, edge, width - 1 - edge, height - 1 - edge), outline=palette.accent, width=line)

@@ -208,8 +208,7 @@ def test_without_jobs_there_is_nothing_to_do(project: ProjectFolder) -> None:
 
 
 def test_random_seeds_are_drawn_once_recorded_and_told(project: ProjectFolder) -> None:
-    rule = {"generate": {"width": 64, "height": 64, "seed": {"mode": "random"}}}
-    project.job(**rule)
+    project.job(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
     project.doit("list", "--all")
     assert not (project.root / "jobs/portraits.lock").exists()
     run = project.doit()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -42,8 +43,9 @@ def test_golden_seeds() -> None:
 
 @pytest.mark.parametrize("field", [*sorted(HONOURED), "model", "backend"])
 def test_every_honoured_field_decides(field: str) -> None:
-    value = getattr(REQUEST, field)
-    assert of(replace(REQUEST, **{field: value + 1 if isinstance(value, (int, float)) else value + "x"})) != of(REQUEST)
+    value: Any = getattr(REQUEST, field)
+    changes: dict[str, Any] = {field: value + (1 if isinstance(value, (int, float)) else "x")}
+    assert of(replace(REQUEST, **changes)) != of(REQUEST)
 
 
 def test_what_is_not_honoured_does_not_decide() -> None:
