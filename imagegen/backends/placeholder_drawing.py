@@ -56,7 +56,9 @@ def draw(request: Request) -> bytes:
 
 def band_height(width: int, height: int) -> int:
     """Of the band that says PLACEHOLDER, across the top; all in pixels."""
-    return max(3, round(min(height * 0.07, width * 0.09) if height * 6 > width else height * 0.22))
+    share = height * 0.22 if width > height * 6 else min(height * 0.07, width * 0.09)
+    legible = 11 if width >= 64 and height >= 48 else 3
+    return max(legible, round(share))
 
 
 class _Dice:
@@ -204,7 +206,7 @@ def _picture(prompt: str, width: int, height: int, palette: _Palette, dice: _Dic
 
 
 def _sky(width: int, height: int, palette: _Palette, dice: _Dice) -> Image.Image:
-    """A gradient from top to bottom with a glow in it, and at times stars."""
+    """A gradient from top to bottom, and at times stars."""
     sky = Image.new("RGB", (1, 64))
     for row in range(64):
         sky.putpixel((0, row), _mix(palette.top, palette.bottom, (row / 63) ** 1.25))

@@ -194,7 +194,9 @@ def test_names_without_a_drawable_letter_still_differ() -> None:
     assert generate(name="🐉") != generate(name="🐈")
 
 
-@pytest.mark.parametrize("size", [(128, 128), (512, 512), (768, 1024), (1024, 320)], ids="{0[0]}x{0[1]}".format)
+@pytest.mark.parametrize(
+    "size", [(96, 96), (128, 128), (512, 512), (768, 1024), (1024, 320)], ids="{0[0]}x{0[1]}".format
+)
 def test_the_band_says_the_same_word_on_every_picture(size: tuple[int, int]) -> None:
     bands = [
         band_of(picture(width=size[0], height=size[1], seed=seed, name=name))
@@ -246,3 +248,16 @@ def test_importing_it_leaves_pillow_alone() -> None:
     script = "import sys, imagegen.backends.placeholder; sys.exit('PIL' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_it_draws_what_the_prompt_speaks_of(seed: int) -> None:
+    size: dict[str, Any] = {"width": 128, "height": 128, "seed": seed, "name": ""}
+    red, blue = (
+        picture(prompt=f"heraldic shield, {field} field", **size).crop((44, 30, 84, 70)).resize((1, 1)).getpixel((0, 0))
+        for field in ("red", "blue")
+    )
+
+    assert isinstance(red, tuple)
+    assert isinstance(blue, tuple)
+    assert red[0] - red[2] > blue[0] - blue[2] + 20
