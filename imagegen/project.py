@@ -118,6 +118,11 @@ class Project:
         for job in read:
             self.lock(job)
 
+    def with_drawn_seed(self, output: Output) -> Output:
+        """The output with its random seed, where one has been drawn since it was planned."""
+        decision = self.lock(output.job).decisions.get(("seed", output.slug))
+        return output.with_seed(decision.value) if output.draws_seed and decision else output
+
     def found(self, output: Output) -> Found:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""
         state = self.hashes.state(output.path)

@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from imagegen.errors import ImagegenError, Problem
@@ -55,6 +55,7 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Outcome], No
             with hold(project.state, project.settings.wait_s):
                 # another build may have made some of them before this one got the mutex
                 project.reload_locks()
+                stale = [replace(one, output=project.with_drawn_seed(one.output)) for one in stale]
                 stale = _settle(project, stale, tell, again=True)
                 shutil.rmtree(project.temporary, ignore_errors=True)
                 stopped = _make(project, stale, tell)

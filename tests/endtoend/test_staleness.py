@@ -351,6 +351,18 @@ def test_two_builds_at_once_make_each_image_once(project: ProjectFolder) -> None
     assert "3 fresh" in out[2][0]
 
 
+def test_a_build_that_waited_takes_the_seeds_that_the_other_drew(project: ProjectFolder) -> None:
+    project.script(acts={"*": [{"delay_s": 0.7}]})
+    project.job(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
+    first = project.start()
+    while not project.started() and first.poll() is None:
+        time.sleep(0.02)
+    second = project.doit("wait=60")
+    first.communicate(timeout=60)
+    assert (second.code, second.tasks("generated")) == (0, [])
+    assert len(project.generated()) == 3
+
+
 def test_only_a_known_different_model_makes_images_stale(project: ProjectFolder) -> None:
     project.script(digest=None)
     project.built()
