@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageFont, ImageStat
 
-from imagegen.backends import placeholder_drawing
 from imagegen.backends.base import Backend, Cancelled, ModelIdentity
-from imagegen.backends.placeholder import PlaceholderBackend
+from imagegen.backends.placeholder import PlaceholderBackend, card
 from imagegen.plan.request import Request
 
 BACKEND: Backend = PlaceholderBackend()
@@ -67,7 +66,7 @@ def picture(request: Request = MALLSING, **changes: Any) -> Image.Image:
 
 def band_of(image: Image.Image) -> Image.Image:
     """The band's letters, white on black, without the frame and the coloured rule below them."""
-    tall = placeholder_drawing.band_height(*image.size)
+    tall = card.band_height(*image.size)
     inner = image.crop((round(image.width * 0.05), tall // 3, round(image.width * 0.95), round(tall * 0.88)))
     return inner.convert("L").point([255 if level > 128 else 0 for level in range(256)])
 
@@ -208,10 +207,10 @@ def test_the_band_says_the_same_word_on_every_picture(size: tuple[int, int]) -> 
 
 
 def test_the_band_says_placeholder(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert placeholder_drawing.BAND == "PLACEHOLDER"
+    assert card.BAND == "PLACEHOLDER"
     with_word = band_of(picture(width=512, height=512))
 
-    monkeypatch.setattr(placeholder_drawing, "BAND", " ")
+    monkeypatch.setattr(card, "BAND", " ")
     without = band_of(picture(width=512, height=512))
 
     assert with_word.getbbox() is not None

@@ -39,6 +39,6 @@ class PlaceholderBackend:
         """A PNG of the size asked for; the same request makes the same pixels."""
         progress.check()
         # Pillow is not imported by a run that has nothing to do
-        from imagegen.backends.placeholder_drawing import draw
+        from imagegen.backends.placeholder.card import draw
 
         return GeneratedImage(draw(request))
