@@ -92,7 +92,7 @@ def _outputs(project: Project, prompts: Sequence[str], options: dict[str, Any]) 
             Problem(_WHERE, "no prompt", 'for example: doit image --prompt "a raven on a standing stone"')
         )
     for word in (*prompts, *filter(None, (value for value in options.values() if isinstance(value, str)))):
-        if not word.isprintable() and any("\ud800" <= character <= "\udfff" for character in word):
+        if any("\ud800" <= character <= "\udfff" for character in word):
             raise ImagegenError(Problem(_WHERE, f"{word!a} is not UTF-8", "check the terminal's encoding"))
     backend = project.backend(options["backend"] or project.settings.forced_backend or project.settings.backend)
     values: dict[str, Any] = {
