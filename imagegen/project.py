@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,20 +11,18 @@ from imagegen.backends.base import Backend
 from imagegen.config.checking import check_item, check_job
 from imagegen.config.document import MAX_BYTES, Document, read_document
 from imagegen.config.job import Item, Job
-from imagegen.config.paths import path_problem
+from imagegen.config.job_files import JOB_NAME, job_files, task_names
+from imagegen.config.paths import name_problem, path_problem
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
-from imagegen.state.hashes import Hashes
+from imagegen.state.hashes import Hashes, StatKey, stat_key
 from imagegen.state.lockfile import LockFile, read_lock_file
 from imagegen.state.store import Store
 
-__all__ = ["JOB_SUFFIXES", "JobPlan", "Project", "job_files", "task_names"]
-
-JOB_SUFFIXES = (".yaml", ".yml", ".json")
-_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+__all__ = ["JobPlan", "Project"]
 
 
 @dataclass(frozen=True)
@@ -45,24 +41,10 @@ class JobPlan:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
-
-def job_files(root: Path) -> list[Path]:
-    """The job files of a project, sorted by name; hidden ones and those in folders of `jobs/` are none."""
-    try:
-        with os.scandir(root / "jobs") as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [root / "jobs" / name for name in sorted(names) if name.endswith(JOB_SUFFIXES)]
-
-
-def task_names(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, str]:
-    """What doit calls each job: its name; its file where the name is taken or can be none."""
-    names: dict[Path, str] = {}
-    for path in files:
-        usable = path.stem not in reserved and _JOB_NAME.fullmatch(path.stem) and path.stem not in names.values()
-        names[path] = path.stem if usable else f"jobs/{path.name}".replace("=", "-")
-    return names
+    @property
+    def doc(self) -> str:
+        """Its line in `doit list`."""
+        return self.description or f"the images of {self.file}"
 
 
 @dataclass
@@ -83,6 +65,8 @@ class Project:
         self.temporary = self.state / "tmp"
         self.store = Store(self.state / "store", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
+        self.inputs: dict[str, StatKey | None] = {}
+        """How each job file and prompt source stood, by its path, before it was read."""
         self._backends: dict[str, Backend] = {}
 
     def backend(self, name: str) -> Backend:
@@ -153,7 +137,7 @@ class Project:
             if problem := path_problem(self.root, folder or ".", self.settings.allow_outside):
                 problems.append(Problem(job.where.get("output.dir", job.file), f"output.dir: {problem}"))
         for name in dict.fromkeys(output.path.rpartition("/")[2] for output in expansion.outputs):
-            if problem := path_problem(self.root, name, self.settings.allow_outside):
+            if problem := name_problem(name):
                 problems.append(Problem(job.where.get("output.name", job.file), f"output.name: {problem}"))
         return Expansion(expansion.outputs, tuple(problems), expansion.notes)
 
@@ -162,7 +146,7 @@ class Project:
         try:
             if task != path.stem:
                 raise ImagegenError(Problem(plan.file, self._name_problem(path.stem)))
-            document = read_document(plan.file, _read(path, plan.file))
+            document = read_document(plan.file, self._read(plan.file))
             job, items = self._checked(path.stem, document)
             expansion = self.expand_job(job, items)
         except ImagegenError as error:
@@ -194,7 +178,7 @@ class Project:
     def _name_problem(self, name: str) -> str:
         if name in self.reserved:
             return f"a job cannot have the name '{name}', a command or task has it: rename the file"
-        if not _JOB_NAME.fullmatch(name):
+        if not JOB_NAME.fullmatch(name):
             return f"'{name}' is no name for a job: letters, digits, - and _, a letter or digit first"
         return f"another job file has the name '{name}' too: rename one of them"
 
@@ -206,7 +190,7 @@ class Project:
         from imagegen.prompts.markdown import read_markdown
 
         try:
-            data = _read(self.root / source, source)
+            data = self._read(source)
         except ImagegenError as error:
             raise ImagegenError(
                 *(Problem(where, f"source: {p.where}: {p.what}", p.mend) for p in error.problems)
@@ -227,6 +211,17 @@ class Project:
         if problems:
             raise ImagegenError(*problems)
         return items
+
+    def _read(self, name: str) -> bytes:
+        path = self.root / name
+        try:
+            self.inputs[name] = stat_key(path)
+            with path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
+        except FileNotFoundError:
+            raise ImagegenError(Problem(name, "there is no such file")) from None
+        except OSError as error:
+            raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None
 
     def _without_clashes(self, plans: list[JobPlan]) -> list[JobPlan]:
         everything = [output for plan in plans if not plan.problems for output in plan.outputs]
@@ -249,13 +244,3 @@ def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:
 def _position(problem: Problem) -> tuple[str, tuple[int, ...]]:
     file, *numbers = problem.where.split(":")
     return file, tuple(int(number) for number in numbers if number.isdigit())
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
-    except FileNotFoundError:
-        raise ImagegenError(Problem(name, "there is no such file")) from None
-    except OSError as error:
-        raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None

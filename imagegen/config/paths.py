@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["path_problem"]
+__all__ = ["name_problem", "path_problem"]
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
 """Control characters, and what Windows takes in no file name."""
@@ -31,10 +31,16 @@ def path_problem(root: Path, path: str, allowed: Iterable[str], *, writes: bool 
         )
     if not writes:
         return ""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     if not outside and _PRIVATE & {part.lower() for part in Path(os.path.relpath(real, real_root)).parts}:
         return f"'{path}' is not for images"
-    for part in parts:
+    return name_problem(path)
+
+
+def name_problem(path: str) -> str:
+    """Why not every system takes a file or folder of this name; empty where all do."""
+    for part in path.split("/"):
+        if part in ("", ".", ".."):
+            continue
         if found := _FORBIDDEN.search(part):
             return f"'{path}' has {_name(found[0])} in it, which not every system takes; use / between folders"
         if part[-1] in ". ":

@@ -17,7 +17,10 @@ from pathlib import Path
 
 from imagegen.state.atomic import replace_file
 
-__all__ = ["FileState", "Hashes"]
+__all__ = ["TICK_NS", "FileState", "Hashes", "StatKey", "is_settled", "stat_key"]
+
+StatKey = tuple[int, int, int]
+"""Size, mtime in nanoseconds, inode: where these are the same, so is the file's content."""
 
 TICK_NS = 50_000_000
 """A file changed twice within one tick of its file system's clock keeps its mtime; so a hash is remembered only
@@ -63,7 +66,7 @@ class Hashes:
         data = (self.root / path).read_bytes()
         pointer = _POINTER.match(data) if len(data) < 1024 else None
         sha256 = pointer[1].decode() if pointer else hashlib.sha256(data).hexdigest()
-        if _is_settled(found.st_mtime_ns):
+        if is_settled(found.st_mtime_ns):
             self._remember(path, found, sha256, pointer is not None)
         return FileState(sha256, found.st_size, pointer is not None)
 
@@ -71,10 +74,15 @@ class Hashes:
         """The build itself wrote the file: found is its stat as written."""
         self._remember(path, found, sha256, False)
 
+    def key(self, path: str) -> StatKey | None:
+        """How the file stood when its sha256 was last told; None where that is not remembered."""
+        known = self._fresh.get(path) or self._known.get(path)
+        return known[:3] if known else None
+
     def save(self, temporary: Path) -> None:
         """Keep what was learned for the next run. Raises OSError."""
         with self._mutex:
-            settled = {path: known for path, known in self._fresh.items() if _is_settled(known[1])}
+            settled = {path: known for path, known in self._fresh.items() if is_settled(known[1])}
             if all(self._known.get(path) == known for path, known in settled.items()):
                 return
             self._known |= settled
@@ -86,7 +94,17 @@ class Hashes:
             self._fresh[path] = (found.st_size, found.st_mtime_ns, found.st_ino, sha256, is_pointer)
 
 
-def _is_settled(mtime_ns: int) -> bool:
+def stat_key(path: Path | str) -> StatKey | None:
+    """Of what is at the path now; None where there is nothing. Raises OSError."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - it is called once for each output, and a Path costs as much again
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def is_settled(mtime_ns: int) -> bool:
+    """Whether a file of this mtime would show another one if it were changed now."""
     tick = COARSE_TICK_NS if mtime_ns % 1_000_000_000 == 0 else TICK_NS
     return mtime_ns + tick < time.time_ns()
 

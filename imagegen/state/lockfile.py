@@ -19,6 +19,7 @@ from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.record import Decision, OutputLine
 from imagegen.state.atomic import append_line, replace_file
+from imagegen.state.hashes import StatKey, stat_key
 
 __all__ = ["VERSION", "LockFile", "read_lock_file"]
 
@@ -43,6 +44,8 @@ class LockFile:
     """Where a last line begins that a kill cut off: what is there is cut away before anything is appended."""
     lead: bytes = b""
     """What goes before the next line: a newline where the last one has none."""
+    seen: StatKey | None = None
+    """How the file stood when it was last read or written whole; None where there was none."""
 
     def __post_init__(self) -> None:
         self._mutex = threading.Lock()
@@ -67,6 +70,7 @@ class LockFile:
     def append(self, entry: OutputLine | Decision) -> None:
         """Add a line, on disk before this returns. Raises OSError."""
         with self._mutex:
+            self.seen = _WRITTEN
             if self.torn_at is not None:
                 os.truncate(self.path, self.torn_at)
                 self.torn_at = None
@@ -98,9 +102,11 @@ class LockFile:
         ordered += by_path
         if ordered:
             text = "".join(_dump(entry) + "\n" for entry in ordered)
-            replace_file(self.path, text.encode("utf-8"), temporary)
+            written = replace_file(self.path, text.encode("utf-8"), temporary)
+            self.seen = (written.st_size, written.st_mtime_ns, written.st_ino)
         else:
             self.path.unlink(missing_ok=True)
+            self.seen = None
         self.untidy = False
         self.torn_at = None
         self.lead = b""
@@ -112,12 +118,13 @@ def read_lock_file(name: str, path: Path) -> LockFile:
     Raises ImagegenError, located, for one that was merged with conflict markers, is newer, or is not ours.
     """
     try:
+        seen = stat_key(path)
         data = path.read_bytes()
     except FileNotFoundError:
-        data = b""
+        seen, data = None, b""
     except OSError as error:
         raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}", "check its permissions")) from None
-    lock = LockFile(name, path, {}, {})
+    lock = LockFile(name, path, {}, {}, seen=seen)
     count = 0
     position = 0
     for number, raw in enumerate(data.splitlines(keepends=True), start=1):
@@ -149,6 +156,10 @@ def read_lock_file(name: str, path: Path) -> LockFile:
     lock.untidy = lock.untidy or bool(lock.lead) or count != len(lock.lines) + len(lock.decisions)
     lock.untidy = lock.untidy or list(lock.lines) != sorted(lock.lines)
     return lock
+
+
+_WRITTEN: StatKey = (-1, -1, -1)
+"""Of a file that has been appended to: no stat is equal to it."""
 
 
 class _NewerVersion(Exception):  # noqa: N818 - internal, and no error by itself

@@ -1,32 +1,45 @@
-"""One invocation of doit on one project: its plans, what is selected, and what became of each image."""
+"""One invocation of doit on one project: its plans, what is selected, and what became of each image.
+
+Where nothing changed since everything was fresh, a snapshot says so, and nothing is read, checked or planned; so
+what only planning needs is imported where it is used.
+"""
 
 from __future__ import annotations
 
 import fnmatch
+import gc
+import json
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from doit import get_var
 
-from imagegen.backends.registry import registry
+from imagegen import __version__
+from imagegen.config.job_files import job_files, task_names
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.outcome import Outcome
-from imagegen.execute.run import Wanted, run
-from imagegen.plan.freshness import Verdict
-from imagegen.plan.output import Output
-from imagegen.project import JobPlan, Project, job_files, task_names
+from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, write_snapshot
 from imagegen.tasks.invocation import DOIT_COMMANDS, Invocation, read_invocation
 
-__all__ = ["Build", "Ticket", "current_build", "default_tasks"]
+if TYPE_CHECKING:
+    from imagegen.execute.outcome import Outcome
+    from imagegen.plan.freshness import Verdict
+    from imagegen.plan.output import Output
+    from imagegen.project import JobPlan, Project
+
+__all__ = ["Build", "Planned", "Ticket", "current_build", "default_tasks"]
 
 OUR_TASKS = ("doctor", "image")
 RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
+_DONE = frozenset({"fresh", "generated", "restored"})
 
 
 class Ticket:
@@ -47,20 +60,49 @@ class Planned:
 
 
 class Build:
-    """plans: of every job file. planned: of every output, by its task's name."""
+    """What one invocation knows and does.
+
+    fresh_jobs: all jobs, where a snapshot says that everything is fresh; nothing is planned then. Else None.
+    plans: of every job file. planned: of every output, by its task's name.
+    """
+
+    project: Project
 
     def __init__(self, root: Path, invocation: Invocation) -> None:
         self.started = time.monotonic()
         self.invocation = invocation
         self.root = root
-        self.project, problems = _open(root)
-        self.plans = self.project.plans() if not problems else _all_broken(root, problems)
+        self.plans: list[JobPlan] = []
         self.planned: dict[str, Planned] = {}
         self.outcomes: list[Outcome] = []
         self.ending_problems: list[Problem] = []
         self.stopped = False
         self._mutex = threading.Lock()
-        self.plans = [self._add(plan) for plan in self.plans]
+        self._memory = root / ".imagegen" / "cache" / "snapshot.json"
+        self.settings, problems = _settings(root)
+        self.fresh_jobs = None if problems or _names_images(root, invocation) else self._snapshot()
+        if self.fresh_jobs is None:
+            with _no_garbage_collection():
+                self._plan(problems)
+
+    def _plan(self, problems: list[Problem]) -> None:
+        from imagegen.backends.registry import registry
+        from imagegen.project import Project
+
+        backends = {}
+        try:
+            backends = registry()
+        except ImagegenError as error:
+            problems += error.problems
+        self.project = Project(self.root, self.settings, backends, RESERVED)
+        for name in filter(None, (self.settings.forced_backend, self.settings.backend)):
+            if backends and name not in backends:
+                try:
+                    self.project.backend(name)
+                except ImagegenError as error:
+                    problems += error.problems
+        plans = _all_broken(self.root, problems) if problems else self.project.plans()
+        self.plans = [self._add(plan) for plan in plans]
 
     def _add(self, plan: JobPlan) -> JobPlan:
         try:
@@ -71,6 +113,11 @@ class Build:
         for output, verdict in verdicts:
             self.planned[output.task] = Planned(output, verdict, Ticket(output.task))
         return plan
+
+    def counts(self, tasks: Collection[str]) -> Counter[str]:
+        """How many images of the run ended in each state; tasks: those that doit was to run."""
+        fresh = sum(job.count for job in self.fresh_jobs or () if job.task in tasks)
+        return Counter(outcome.state for outcome in self.outcomes) + Counter(fresh=fresh)
 
     def named(self, words: Iterable[str]) -> list[str]:
         """The images that the words of a command line name: a task, a job, a target or a pattern with `*`."""
@@ -88,6 +135,9 @@ class Build:
 
     def run(self, tasks: Sequence[str], named: Collection[str], tell: Callable[[Outcome], None]) -> None:
         """Bring these images up to date and fill in their tickets. named: those that `-a` forces."""
+        from imagegen.execute.outcome import Outcome
+        from imagegen.execute.run import Wanted, run
+
         forced = set(named) if self.invocation.always else set()
         wanted = []
         for task in tasks:
@@ -104,6 +154,8 @@ class Build:
         ending = run(self.project, wanted, told)
         self.ending_problems += ending.problems
         self.stopped = self.stopped or ending.stopped
+        with suppress(OSError):  # it only saves the next run some work
+            self._take_snapshot()
 
     def outcome(self, task: str) -> Outcome:
         """Of an image whose task runs though nobody told this build the selection (a reporter of doit's own)."""
@@ -121,6 +173,39 @@ class Build:
                     raise SystemExit(130)
             assert ticket.outcome is not None  # noqa: S101 - run tells an outcome for each
             return ticket.outcome
+
+    def _key(self) -> str:
+        names = [path.name for path in job_files(self.root)]
+        return json.dumps([__version__, repr(self.settings), names])
+
+    def _snapshot(self) -> tuple[FreshJob, ...] | None:
+        snapshot = read_snapshot(self.root, self._memory, self._key())
+        if snapshot is None or not all(_same_model(*model) for model in snapshot.models):
+            return None
+        return snapshot.jobs
+
+    def _take_snapshot(self) -> None:
+        """Where all is fresh now: remember it, so that the next run need not find it out again."""
+        planned = self.planned.values()
+        states = (one.ticket.outcome.state if one.ticket.outcome else one.verdict.state for one in planned)
+        if any(plan.problems for plan in self.plans) or not all(state in _DONE for state in states):
+            return
+        files = dict(self.project.inputs)
+        models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
+        for plan in self.plans:
+            lock = self.project.lock(plan.name)
+            files[lock.name] = lock.seen
+            for output in plan.outputs:
+                files[output.path] = self.project.hashes.key(output.path)
+                line = lock.line_of(output.path, None)
+                if files[output.path] is None or line is None:
+                    return
+                if line.model_digest:
+                    request = {**asdict(output.request), "prompt": "", "name": "", "seed": 0}
+                    models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
+        jobs = tuple(FreshJob(plan.task, plan.doc, len(plan.outputs)) for plan in self.plans)
+        known = tuple((request, tuple(sorted(digests))) for request, digests in models.values())
+        write_snapshot(self.root, self._memory, Snapshot(self._key(), jobs, files, known), self.project.temporary)
 
     def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
         ticket.outcome = outcome
@@ -145,29 +230,48 @@ _build: Build | None = None
 _opening = threading.Lock()
 
 
-def _open(root: Path) -> tuple[Project, list[Problem]]:
-    problems: list[Problem] = []
-    settings, backends = Settings(), {}
+def _settings(root: Path) -> tuple[Settings, list[Problem]]:
     command_line: Mapping[str, str | None] = {name: get_var(name) for name in ("backend", "wait")}
     try:
-        settings = read_settings(root, command_line, os.environ)
+        return read_settings(root, command_line, os.environ), []
     except ImagegenError as error:
-        problems += error.problems
+        return Settings(), list(error.problems)
+
+
+def _same_model(request: Mapping[str, object], digests: Collection[str]) -> bool:
+    """Whether the model that would draw this request is still the one that did, as far as is known."""
+    from imagegen.backends.registry import registry
+    from imagegen.plan.request import Request
+
+    asked = Request(**request)  # type: ignore[arg-type]  # as asdict made it
+    make = registry().get(asked.backend)
+    digest = make().model_identity(asked).digest if make else None
+    return make is not None and (digest is None or all(known == digest for known in digests))
+
+
+def _names_images(root: Path, invocation: Invocation) -> bool:
+    """Whether this invocation needs to know each image: it names, lists, forces or cleans some."""
+    words = invocation.words
+    if invocation.command == "run":
+        return invocation.always or not set(words) <= set(default_tasks(root))
+    return invocation.command != "list" or any(word == "--all" or not word.startswith("-") for word in words)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Planning makes many objects and no garbage: collecting in between costs a third of its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        backends = registry()
-    except ImagegenError as error:
-        problems += error.problems
-    project = Project(root, settings, backends, RESERVED)
-    for name in filter(None, (settings.forced_backend, settings.backend)):
-        if backends and name not in backends:
-            try:
-                project.backend(name)
-            except ImagegenError as error:
-                problems += error.problems
-    return project, problems
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _all_broken(root: Path, problems: Sequence[Problem]) -> list[JobPlan]:
+    from imagegen.project import JobPlan
+
     names = task_names(job_files(root), RESERVED)
     return [
         JobPlan(path.stem, f"jobs/{path.name}", task=task, problems=tuple(problems)) for path, task in names.items()

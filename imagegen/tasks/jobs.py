@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
 from imagegen.errors import Problem
-from imagegen.project import JobPlan
-from imagegen.report.console import counted, problem_lines
 from imagegen.tasks.build import Build, Planned, Ticket, current_build
-from imagegen.tasks.cleaning import CleanAction
 from imagegen.tasks.reporter import OURS
+
+if TYPE_CHECKING:
+    from imagegen.project import JobPlan
 
 __all__ = ["task_jobs"]
 
@@ -26,10 +26,12 @@ def task_jobs() -> Iterator[dict[str, Any]] | None:
             "doit's own database decides nothing here, the lock files in jobs/ do. "
             "To make an image anew though it is fresh: doit -a portraits:mallsing\n"
         )
-    return _tasks(build) if build.plans else None
+    return _tasks(build) if build.plans or build.fresh_jobs else None
 
 
 def _tasks(build: Build) -> Iterator[dict[str, Any]]:
+    for job in build.fresh_jobs or ():
+        yield {"basename": job.task, "name": None, "doc": job.description, "uptodate": [True], "meta": {OURS: {}}}
     for plan in build.plans:
         if plan.problems:
             yield from _broken(plan, build.invocation.words)
@@ -38,7 +40,7 @@ def _tasks(build: Build) -> Iterator[dict[str, Any]]:
         yield {
             "basename": plan.task,
             "name": None,
-            "doc": plan.description or f"the images of {plan.file}",
+            "doc": plan.doc,
             "uptodate": [all(_is_up_to_date(one) for one in planned)],
             "meta": {OURS: {"job": plan.file}},
         }
@@ -69,6 +71,8 @@ def _image(planned: Planned, cleans: bool) -> dict[str, Any]:
         },
     }
     if cleans:
+        from imagegen.tasks.cleaning import CleanAction
+
         task["clean"] = [CleanAction(output.task)]
     return task
 
@@ -83,7 +87,8 @@ def _broken(plan: JobPlan, words: Sequence[str]) -> Iterator[dict[str, Any]]:
         "actions": [(_refuse, [list(plan.problems)])],
         "meta": {OURS: {"problems": [str(problem) for problem in plan.problems]}},
     }
-    doc = f"BROKEN: {counted(len(plan.problems), 'problem')} in {plan.file} (see doit doctor)"
+    count = len(plan.problems)
+    doc = f"BROKEN: {count} problem{'' if count == 1 else 's'} in {plan.file} (see doit doctor)"
     named = [word for word in words if word.startswith(f"{plan.task}:") and "*" not in word]
     if named:
         yield {"basename": plan.task, "name": None, "doc": doc, "meta": task["meta"]}
@@ -104,4 +109,4 @@ def _outcome(ticket: Ticket) -> TaskFailed | None:
 
 
 def _refuse(problems: Sequence[Problem]) -> TaskFailed:
-    return TaskFailed("\n".join(problem_lines(problems)), report=False)
+    return TaskFailed("\n".join(map(str, problems)), report=False)

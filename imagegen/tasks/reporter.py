@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from doit.exceptions import BaseFail
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
-from imagegen.execute.outcome import Outcome
-from imagegen.report.console import closing_line, failures, outcome_line, problem_lines
+from imagegen.report.console import closing_line, failures, outcome_line
 from imagegen.tasks.build import Build, current_build
+
+if TYPE_CHECKING:
+    from imagegen.execute.outcome import Outcome
 
 __all__ = ["OURS", "ImagegenReporter"]
 
@@ -27,28 +30,32 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
     def __init__(self, outstream: TextIO, options: Mapping[str, Any]) -> None:
         super().__init__(outstream, options)
         self._build: Build | None = None
+        self._reached: Mapping[str, None] = {}
+        self._broken = 0
 
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
         """doit is about to begin: have the images of the selection made, before the first task runs."""
-        reached = _reached(tasks, selected_tasks)
+        self._reached = reached = _reached(tasks, selected_tasks)
         build = current_build()
         images = [name for name in reached if name in build.planned]
         broken = [plan for plan in build.plans if plan.problems and _is_reached(plan.task, reached)]
-        if not images and not broken:
-            if not selected_tasks:
-                self.write("no job files in jobs/: nothing to do\n")
+        self._broken = len(broken)
+        if not selected_tasks:
+            self.write("no job files in jobs/: nothing to do\n")
+        if not images and not broken and not any(job.task in reached for job in build.fresh_jobs or ()):
             return
         self._build = build
+        if build.fresh_jobs is not None:
+            return
         # what is wrong with the settings is wrong with every job: once is enough
         problems = dict.fromkeys(problem for plan in broken for problem in plan.problems)
-        self._say(*problem_lines(problems))
+        self._say(*map(str, problems))
         if not build.invocation.quiet:
             for plan in build.plans:
                 if any(output.task in reached for output in plan.outputs):
                     self._say(*(f"{plan.name}: {note}" for note in plan.notes))
         named = build.named(selected_tasks)
         build.run(images, named, self._tell)
-        self._broken = len(broken)
         if build.stopped:
             raise SystemExit(130)
 
@@ -74,11 +81,10 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             failed = failures(build.outcomes)
             if failed:
                 self._say("", *failed)
-            self._say(*problem_lines(build.ending_problems))
+            self._say(*map(str, build.ending_problems))
             if not build.invocation.quiet or failed:
-                import time
-
-                self._say(closing_line(build.outcomes, self._broken, time.monotonic() - build.started))
+                seconds = time.monotonic() - build.started
+                self._say(closing_line(build.counts(self._reached), self._broken, seconds))
         super().complete_run()
 
     def _tell(self, outcome: Outcome) -> None:

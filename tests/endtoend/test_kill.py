@@ -100,6 +100,7 @@ def kill_and_recover(project: ProjectFolder, trace: list[str], at: int, replacin
     assert {line["fingerprint"] for line in lines} <= stored(project)
     for line in lines:
         verify((project.root / line["path"]).read_bytes(), 64, 64)
-    assert list((project.root / ".imagegen").rglob("*.tmp")) == []
+    # what a kill leaves of a temporary file lies where the next run that writes sweeps it up
+    assert {file.parent.name for file in project.root.rglob("*.tmp")} <= {"tmp"}
 
     assert "3 fresh, nothing to do" in project.doit().closing

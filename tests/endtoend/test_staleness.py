@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -381,3 +382,26 @@ def test_a_model_replaced_under_its_name_makes_its_images_stale(project: Project
     assert "the model's files changed" in run.out
     project.script(digest="aaaa")
     assert project.doit().tasks("restored") == ALL
+
+
+def test_a_run_with_nothing_to_do_plans_nothing(project: ProjectFolder) -> None:
+    project.built()
+    # the snapshot speaks for these files, though they could not be planned: their times were put back
+    file = project.root / "jobs/portraits.yaml"
+    stat = file.stat()
+    with file.open("r+b") as opened:
+        opened.write(b"\x00")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert "3 fresh, nothing to do" in project.doit().closing
+    assert "3 fresh, nothing to do" in project.doit("portraits").closing
+    assert project.doit("list").code == 0
+    assert "control character" in project.doit("portraits:yrr").out + project.doit("doctor").out
+
+
+def test_settings_that_change_end_what_a_snapshot_says(project: ProjectFolder) -> None:
+    project.job(backend="placeholder")
+    job = project.root / "jobs/portraits.yaml"
+    job.write_text(job.read_text().replace("backend: placeholder\n", ""))
+    project.doit()
+    assert "3 fresh" in project.doit().closing
+    assert project.doit(IMAGEGEN_BACKEND="scripted").tasks("generated") == ALL

@@ -1,0 +1,32 @@
+"""Which files are jobs, and what doit calls each."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+__all__ = ["JOB_NAME", "job_files", "task_names"]
+
+JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def job_files(root: Path) -> list[Path]:
+    """The job files of a project, sorted by name; hidden ones and those in folders of `jobs/` are none."""
+    try:
+        with os.scandir(root / "jobs") as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [root / "jobs" / name for name in sorted(names) if name.endswith(_SUFFIXES)]
+
+
+def task_names(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, str]:
+    """What doit calls each job: its name; its file where the name is taken or can be none."""
+    names: dict[Path, str] = {}
+    for path in files:
+        usable = path.stem not in reserved and JOB_NAME.fullmatch(path.stem) and path.stem not in names.values()
+        names[path] = path.stem if usable else f"jobs/{path.name}".replace("=", "-")
+    return names
