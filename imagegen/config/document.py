@@ -52,14 +52,14 @@ def decode(name: str, data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise ImagegenError(Problem(name, f"is larger than {MAX_BYTES // 1024**2} MiB", "split it"))
     if data.startswith(_UTF16):
-        raise ImagegenError(Problem(f"{name}:1:1", "is UTF-16, not UTF-8", "save it as UTF-8"))
+        raise ImagegenError(Problem(f"{name}:1:1", "is UTF-16 or UTF-32, not UTF-8", "save it as UTF-8"))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line, column = _position(data[: error.start].decode("utf-8", "replace"))
+        line, column = _position(_newlines(data[: error.start].decode("utf-8-sig")))
         what = f"is not UTF-8: byte {data[error.start]:#04x}"
         raise ImagegenError(Problem(f"{name}:{line}:{column}", what, "save it as UTF-8")) from None
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _newlines(text)
     if control := _CONTROL.search(text):
         line, column = _position(text[: control.start()])
         what = f"has the control character U+{ord(control[0]):04X} in it"
@@ -83,5 +83,8 @@ def read_document(name: str, data: bytes, *, first_line: int = 1) -> Document:
 
 
 def _position(before: str) -> tuple[int, int]:
-    lines = before.splitlines() if not before.endswith("\n") else [*before.splitlines(), ""]
-    return max(1, len(lines)), len(lines[-1]) + 1 if lines else 1
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -19,6 +19,8 @@ _SPACE = re.compile(r"[ \t\n]*")
 def read_json(name: str, text: str) -> Document:
     """The document. Raises ImagegenError, located, for what is no JSON, and for duplicate keys."""
     reader = _Reader(name, text)
+    if reader.skip(0) == len(text):
+        raise ImagegenError(Problem(name, "is empty"))
     values, end = reader.value(reader.skip(0), (), 0)
     if reader.skip(end) != len(text):
         reader.fail(reader.skip(end), "there is more after the end of the document")
@@ -48,7 +50,7 @@ class _Reader:
         try:
             value, end = self._decoder.raw_decode(self.text, at)
         except json.JSONDecodeError as error:
-            self.fail(error.pos, f"is no JSON: {error.msg[:1].lower()}{error.msg[1:]}")
+            self.fail(error.pos, _plain_words(error))
         except ValueError as error:
             self.fail(at, str(error))
         if isinstance(value, str):
@@ -80,7 +82,7 @@ class _Reader:
             try:
                 key, at = self._decoder.raw_decode(self.text, at)
             except json.JSONDecodeError as error:
-                self.fail(error.pos, f"is no JSON: {error.msg[:1].lower()}{error.msg[1:]}")
+                self.fail(error.pos, _plain_words(error))
             self._check_text(start, key)
             inner = (*path, key)
             if key in found:
@@ -136,3 +138,8 @@ class _Reader:
         if len(digits) > 40:
             raise ValueError(f"is a number of {len(digits)} digits")
         return int(digits)
+
+
+def _plain_words(error: json.JSONDecodeError) -> str:
+    what = error.msg[:1].lower() + error.msg[1:]
+    return f"is no JSON: {what.removesuffix(' at').removesuffix(' starting')}"

@@ -21,11 +21,22 @@ MAX_ALIASED = 10_000
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,39})")
+_DIGITS = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _NO_NUMBERS = {".nan": "not a number", ".inf": "infinity", "+.inf": "infinity", "-.inf": "infinity"}
 _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
+_SURROGATE = re.compile("[\\ud800-\\udfff]")
+_OCTAL = re.compile(r"0o[0-7]+")
+_KEY = (-1,)
+"""The path while a key is read: no list has such an entry."""
+_MENDS = {
+    "mapping values are not allowed": "put text with ': ' in it in quotes, and check the indentation",
+    "cannot start any token": "indent with spaces, not tabs; put text that begins with @, ` or % in quotes",
+    "while scanning a quoted scalar": "close the quote",
+    "while parsing a flow": "close the bracket",
+}
 
 
 def read_yaml(name: str, text: str, first_line: int = 1) -> Document:
@@ -36,8 +47,12 @@ def read_yaml(name: str, text: str, first_line: int = 1) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(filter(None, [error.problem, error.context and f"({error.context})"]))
-        builder.problem(mark, f"is no YAML: {what}")
-    except yaml.YAMLError as error:
+        builder.problem(mark, f"is no YAML: {what}", next((mend for part, mend in _MENDS.items() if part in what), ""))
+    except (
+        yaml.YAMLError,
+        ValueError,
+        OverflowError,
+    ) as error:  # the last two: PyYAML's own, of escapes such as \\Uffffffff
         builder.problem(None, f"is no YAML: {' '.join(str(error).split())}")
     if builder.problems:
         raise ImagegenError(*builder.problems)
@@ -55,8 +70,10 @@ class _Builder:
         self.marks: dict[tuple[str | int, ...], tuple[int, int]] = {}
         self.problems: list[Problem] = []
         self._loader = _Loader(text)
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, tuple[Any, int, int]] = {}
+        """By name: the value, how many values it holds, how many levels deep it is."""
         self._count = 0
+        self._deepest = 0
         self._aliased = 0
 
     def document(self) -> Any:
@@ -67,9 +84,9 @@ class _Builder:
         finally:
             self._loader.dispose()
 
-    def problem(self, mark: Any, what: str) -> None:
+    def problem(self, mark: Any, what: str, mend: str = "") -> None:
         place = f":{self._position(mark)[0]}:{self._position(mark)[1]}" if mark is not None else ""
-        self.problems.append(Problem(f"{self.name}{place}", what))
+        self.problems.append(Problem(f"{self.name}{place}", what, mend))
 
     def _position(self, mark: Any) -> tuple[int, int]:
         return mark.line + self.first_line, mark.column + 1
@@ -96,26 +113,35 @@ class _Builder:
         self.marks.setdefault(path, self._position(event.start_mark))
         self._count += 1
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event)
+            return self._alias(event, depth)
         if event.tag is not None:
             self.problem(event.start_mark, f"has the tag '{event.tag}': a job is plain data, without tags")
+        self._reach(event, depth)
+        if event.anchor is None:
+            return self._content(event, path, depth)
+        self._anchors.pop(event.anchor, None)
+        before, deepest = self._count, self._deepest
+        self._deepest = depth
+        value = self._content(event, path, depth)
+        self._anchors[event.anchor] = (value, self._count - before + 1, self._deepest - depth)
+        self._deepest = max(deepest, self._deepest)
+        return value
+
+    def _reach(self, event: Any, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise self._stop(event.start_mark, f"is nested more than {MAX_DEPTH} levels deep")
-        before = self._count
-        if event.anchor is not None:
-            self._anchors.pop(event.anchor, None)
-        value: Any
+        if depth > self._deepest:
+            self._deepest = depth
+
+    def _content(self, event: Any, path: tuple[str | int, ...], depth: int) -> Any:
         if isinstance(event, yaml.ScalarEvent):
-            value = self._plain(event) if event.implicit[0] else event.value
-        elif isinstance(event, yaml.SequenceStartEvent):
-            value = []
-            while not isinstance(inner := self._loader.get_event(), yaml.SequenceEndEvent):
-                value.append(self._value(inner, (*path, len(value)), depth + 1))
-        else:
-            value = self._mapping(path, depth)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = (value, self._count - before + 1)
-        return value
+            return self._plain(event.value) if event.implicit[0] else self._quoted(event)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path, depth)
+        found: list[Any] = []
+        while not isinstance(inner := self._loader.get_event(), yaml.SequenceEndEvent):
+            found.append(self._value(inner, (*path, len(found)), depth + 1))
+        return found
 
     def _mapping(self, path: tuple[str | int, ...], depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -131,31 +157,41 @@ class _Builder:
         return found
 
     def _key(self, event: Any, depth: int) -> str:
-        key = self._value(event, ("",), depth + 1)
-        self.marks.pop(("",), None)
-        if isinstance(key, str) and not (key == "<<" and event.implicit[0]):
-            return key
-        if key == "<<":
-            what = "merge keys (<<) are not read: repeat the values"
-        elif isinstance(event, yaml.ScalarEvent):
-            what = f"the key {event.value or '(nothing)'} is no text: put it in quotes"
-        else:
-            what = "a key must be text"
-        self.problem(event.start_mark, what)
-        return str(getattr(event, "value", f"({event.start_mark.line}:{event.start_mark.column})"))
+        if isinstance(event, yaml.CollectionStartEvent):
+            self.problem(event.start_mark, "a key must be text")
+        key = self._value(event, _KEY, depth + 1)
+        self.marks.pop(_KEY)
+        if isinstance(event, yaml.ScalarEvent):
+            if event.implicit[0] and key == "<<":
+                self.problem(event.start_mark, "merge keys (<<) are not read: repeat the values")
+            elif not isinstance(key, str):
+                what = f"the key {event.value or '(nothing)'} is no text: put it in quotes"
+                self.problem(event.start_mark, what)
+            return str(event.value)
+        if isinstance(event, yaml.AliasEvent):
+            if isinstance(key, str):
+                return key
+            self.problem(event.start_mark, "a key must be text")
+        return f"({event.start_mark.line}:{event.start_mark.column})"
 
-    def _alias(self, event: Any) -> Any:
+    def _alias(self, event: Any, depth: int) -> Any:
         if event.anchor not in self._anchors:
             raise self._stop(event.start_mark, f"the alias *{event.anchor} has no anchor before it that is complete")
-        value, size = self._anchors[event.anchor]
+        value, size, height = self._anchors[event.anchor]
+        self._reach(event, depth + height)
         self._aliased += size
         self._count += size
         if self._aliased > MAX_ALIASED:
             raise self._stop(event.start_mark, f"aliases make more than {MAX_ALIASED} values of this file")
         return value
 
-    def _plain(self, event: Any) -> Any:
-        text = event.value
+    def _quoted(self, event: Any) -> str:
+        text: str = event.value
+        if not text.isascii() and _SURROGATE.search(text):  # libyaml refuses them, PyYAML's own parser does not
+            self.problem(event.start_mark, "has half of a surrogate pair in it")
+        return text
+
+    def _plain(self, text: str) -> Any:
         if text in _NULLS:
             return None
         if text in _BOOLEANS:
@@ -165,21 +201,29 @@ class _Builder:
         if _WHOLE.fullmatch(text):
             return int(text)
         if _NUMBER.fullmatch(text):
-            return float(text) if math.isfinite(float(text)) else Ambiguous(text, "infinity")
+            if _DIGITS.fullmatch(text):
+                return Ambiguous(text, f"a number of {len(text.lstrip('+-'))} digits")
+            number = float(text)
+            return number if math.isfinite(number) else Ambiguous(text, "infinity")
         if text in _LONE_LETTERS:
             return Ambiguous(text, _LONE_LETTERS[text])
         tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
-        if tag == "tag:yaml.org,2002:str" or text == "<<":
-            return text
-        return Ambiguous(text, _meaning(tag, text))
+        if tag != "tag:yaml.org,2002:str" and text != "<<":
+            return Ambiguous(text, _meaning(tag.rpartition(":")[2], text))
+        if _DIGITS.fullmatch(text) or _OCTAL.fullmatch(text):  # `089`, `0o17`: text in YAML 1.1, numbers in YAML 1.2
+            return Ambiguous(text, "a number")
+        return text
 
 
-def _meaning(tag: str, text: str) -> str:
-    kind = tag.rpartition(":")[2]
+def _meaning(kind: str, text: str) -> str:
+    """What YAML 1.1 makes of a plain scalar."""
     if kind == "timestamp":
         return "a date"
-    try:
-        value = yaml.load(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError):
-        return f"a {kind}"
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else f"{value}"[:40]
+    if len(text) <= 40:  # PyYAML takes quadratic time for `1:59:59:…`
+        try:
+            value = yaml.load(text, Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, ValueError):
+            pass
+        else:
+            return str(value).lower() if isinstance(value, bool) else f"{value}"[:40]
+    return "a number" if kind in ("int", "float") else "something else than text"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from imagegen.backends.base import Backend
 from imagegen.errors import Problem
 from imagegen.execute.imaging import draw_seed, failed, generate, restore
-from imagegen.execute.outcome import Outcome
+from imagegen.execute.outcome import Event, Outcome, Started
 from imagegen.execute.sources import Sources
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
@@ -31,7 +31,7 @@ class Work:
 
 @dataclass
 class Executor:
-    """Runs in a thread of its own. tell: called with each outcome, from any thread.
+    """Runs in a thread of its own. tell: called with each event, from any thread.
 
     stop: start nothing more. cancel: give up what is running too.
     """
@@ -39,7 +39,7 @@ class Executor:
     project: Project
     backend: Backend
     sources: Sources
-    tell: Callable[[Outcome], None]
+    tell: Callable[[Event], None]
     stop: threading.Event
     cancel: threading.Event
 
@@ -105,6 +105,7 @@ class Executor:
                 output = draw_seed(self.project, output)
         except OSError as error:
             return failed(output, work.verdict, error)
+        self.tell(Started(output))
         return generate(self.project, self.backend, output, work.verdict, self.cancel)
 
     def _cancelled(self, same: Sequence[Work]) -> None:

@@ -1,4 +1,4 @@
-"""What became of one output in a run."""
+"""What happens to an output in a run: its making begins, and it comes to an outcome."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from imagegen.errors import Problem
 from imagegen.plan.freshness import Reason
 from imagegen.plan.output import Output
 
-__all__ = ["Outcome"]
+__all__ = ["Event", "Outcome", "Started"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """The backend begins to make this output's image."""
+
+    output: Output
 
 
 @dataclass(frozen=True)
@@ -25,3 +32,6 @@ class Outcome:
     note: str = ""
     problem: Problem | None = None
     seconds: float = 0.0
+
+
+Event = Started | Outcome

@@ -17,7 +17,7 @@ from types import FrameType
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.executor import Executor, Work
 from imagegen.execute.imaging import blocked, restore
-from imagegen.execute.outcome import Outcome
+from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.sources import Sources
 from imagegen.plan.output import Output
 from imagegen.project import Project
@@ -42,8 +42,8 @@ class Ending:
     problems: tuple[Problem, ...] = ()
 
 
-def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Outcome], None]) -> Ending:
-    """Bring the outputs up to date; `tell` is called once for each, in this thread.
+def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None]) -> Ending:
+    """Bring the outputs up to date; `tell` is called with each event, in this thread; with one outcome for each output.
 
     What needs no writing takes no mutex. Ctrl-C once finishes what is running, twice cancels that too; the
     outcomes say which were not made.
@@ -74,7 +74,7 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Outcome], No
 
 
 def _settle(
-    project: Project, wanted: Sequence[Wanted], tell: Callable[[Outcome], None], *, again: bool = False
+    project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None], *, again: bool = False
 ) -> list[Wanted]:
     """Tell of those that are fresh or kept, and under the mutex (again) of those that are blocked; the others."""
     stale = []
@@ -95,16 +95,16 @@ def _settle(
     return stale
 
 
-def _make(project: Project, stale: Sequence[Wanted], tell: Callable[[Outcome], None]) -> bool:
+def _make(project: Project, stale: Sequence[Wanted], tell: Callable[[Event], None]) -> bool:
     """Whether the user stopped it."""
     works = [Work(one.output, project.verdict(one.output, forced=one.forced), one.forced) for one in stale]
     stop, cancel = threading.Event(), threading.Event()
-    told: queue.Queue[Outcome | None] = queue.Queue()
+    told: queue.Queue[Event | None] = queue.Queue()
     worker = threading.Thread(target=_work, args=(project, works, told, stop, cancel), name="imagegen")
     with _ctrl_c(stop, cancel):
         worker.start()
-        while (outcome := told.get()) is not None:
-            tell(outcome)
+        while (event := told.get()) is not None:
+            tell(event)
         worker.join()
     return stop.is_set()
 
@@ -133,7 +133,7 @@ def _ctrl_c(stop: threading.Event, cancel: threading.Event) -> Iterator[None]:
 def _work(
     project: Project,
     works: Sequence[Work],
-    told: queue.Queue[Outcome | None],
+    told: queue.Queue[Event | None],
     stop: threading.Event,
     cancel: threading.Event,
 ) -> None:
@@ -159,7 +159,7 @@ def _restore(
     project: Project,
     sources: Sources,
     works: Sequence[Work],
-    told: queue.Queue[Outcome | None],
+    told: queue.Queue[Event | None],
     stop: threading.Event,
 ) -> list[Work]:
     """Restore what can be, as many at a time as there are cores; the others, in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from imagegen.errors import Problem
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Outcome
 
-__all__ = ["closing_line", "counted", "failures", "outcome_line", "table"]
+__all__ = ["closing_line", "counted", "failures", "outcome_line", "printable", "table"]
 
 STATES = ("generated", "restored", "kept", "fresh", "failed", "cancelled")
 _NAMES_SHOWN = 3
@@ -25,11 +26,20 @@ def outcome_line(outcome: Outcome) -> str:
     if outcome.state == "generated":
         said.append(f"{outcome.seconds:.1f} s")
     if outcome.state == "kept":
-        return f"{said[0]}: {outcome.note}"
+        return printable(f"{said[0]}: {outcome.note}")
     detail = "; ".join(filter(None, [why, outcome.note]))
     if detail and outcome.state != "failed":
         said.append(f"({detail})")
-    return "  ".join(said)
+    return printable("  ".join(said))
+
+
+def printable(text: str) -> str:
+    """The text without what would steer a terminal: control characters are shown as escapes, but for newlines."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of writing."""
 
 
 def failures(outcomes: Iterable[Outcome]) -> list[str]:
@@ -38,7 +48,7 @@ def failures(outcomes: Iterable[Outcome]) -> list[str]:
     for outcome in outcomes:
         if outcome.problem is not None:
             by_cause[outcome.problem.what, outcome.problem.mend].append(outcome.output.task)
-    return [str(Problem(_names(tasks), what, mend)) for (what, mend), tasks in by_cause.items()]
+    return [printable(str(Problem(_names(tasks), what, mend))) for (what, mend), tasks in by_cause.items()]
 
 
 def closing_line(counts: Mapping[str, int], broken_jobs: int, seconds: float) -> str:

@@ -30,7 +30,7 @@ from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, write_sna
 from imagegen.tasks.invocation import DOIT_COMMANDS, Invocation, read_invocation
 
 if TYPE_CHECKING:
-    from imagegen.execute.outcome import Outcome
+    from imagegen.execute.outcome import Event, Outcome
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
@@ -133,7 +133,7 @@ class Build:
                 found |= dict.fromkeys(jobs.get(hit, [hit] if hit in self.planned else []))
         return list(found)
 
-    def run(self, tasks: Sequence[str], named: Collection[str], tell: Callable[[Outcome], None]) -> None:
+    def run(self, tasks: Sequence[str], named: Collection[str], tell: Callable[[Event], None]) -> None:
         """Bring these images up to date and fill in their tickets. named: those that `-a` forces."""
         from imagegen.execute.outcome import Outcome
         from imagegen.execute.run import Wanted, run
@@ -147,15 +147,24 @@ class Build:
             else:
                 wanted.append(Wanted(planned.output, task in forced))
 
-        def told(outcome: Outcome) -> None:
-            self._settle(self.planned[outcome.output.task].ticket, outcome)
-            tell(outcome)
+        def told(event: Event) -> None:
+            if isinstance(event, Outcome):
+                self._settle(self.planned[event.output.task].ticket, event)
+            tell(event)
 
         ending = run(self.project, wanted, told)
         self.ending_problems += ending.problems
         self.stopped = self.stopped or ending.stopped
         with suppress(OSError):  # it only saves the next run some work
             self._take_snapshot()
+
+    def expected(self, tasks: Iterable[str]) -> dict[str, float]:
+        """How many seconds each of these images will take, as far as what is recorded of others tells."""
+        from imagegen.plan.durations import Durations
+
+        known = Durations(line for lock in self.project.locks.values() for ls in lock.lines.values() for line in ls)
+        found = {task: known.of(self.planned[task].output.request) for task in tasks}
+        return {task: seconds for task, seconds in found.items() if seconds is not None}
 
     def outcome(self, task: str) -> Outcome:
         """Of an image whose task runs though nobody told this build the selection (a reporter of doit's own)."""

@@ -11,7 +11,7 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.encoding import FORMATS
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.outcome import Outcome
+from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.plan.naming import short_slug
 from imagegen.plan.output import Output
@@ -33,11 +33,12 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
     """
     outcomes: list[Outcome] = []
 
-    def tell(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        seed = outcome.output.request.seed
-        print(outcome_line(outcome) + (f"  seed {seed}" if outcome.state != "failed" else ""))
-        sys.stdout.flush()
+    def tell(event: Event) -> None:
+        if isinstance(event, Outcome):
+            outcomes.append(event)
+            seed = event.output.request.seed
+            print(outcome_line(event) + (f"  seed {seed}" if event.state != "failed" else ""))
+            sys.stdout.flush()
 
     try:
         outputs = _outputs(build.project, prompts, options, folder)

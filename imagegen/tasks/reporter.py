@@ -14,7 +14,8 @@ from imagegen.report.console import closing_line, failures, outcome_line
 from imagegen.tasks.build import Build, current_build
 
 if TYPE_CHECKING:
-    from imagegen.execute.outcome import Outcome
+    from imagegen.execute.outcome import Event
+    from imagegen.report.live import LiveReport
 
 __all__ = ["OURS", "ImagegenReporter"]
 
@@ -32,6 +33,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._build: Build | None = None
         self._reached: Mapping[str, None] = {}
         self._broken = 0
+        self._live: LiveReport | None = None
 
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
         """doit is about to begin: have the images of the selection made, before the first task runs."""
@@ -55,7 +57,12 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
                 if any(output.task in reached for output in plan.outputs):
                     self._say(*(f"{plan.name}: {note}" for note in plan.notes))
         named = build.named(selected_tasks)
-        build.run(images, named, self._tell)
+        self._live = self._bar(build, images, named)
+        try:
+            build.run(images, named, self._live.tell if self._live else self._tell)
+        finally:
+            if self._live:
+                self._live.stop()
         if build.stopped:
             raise SystemExit(130)
 
@@ -87,10 +94,25 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
                 self._say(closing_line(build.counts(self._reached), self._broken, seconds))
         super().complete_run()
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _bar(self, build: Build, images: Sequence[str], named: Sequence[str]) -> LiveReport | None:
+        """A progress bar, where there is a terminal and something to do."""
+        forced = set(named) if build.invocation.always else set()
+        waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]
+        making = [task for task in waiting if task in forced or build.planned[task].verdict.state == "stale"]
+        if not making or build.invocation.quiet or not self.outstream.isatty():
+            return None
+        from imagegen.report.live import LiveReport
+
+        return LiveReport(self.outstream, len(waiting), build.expected(making))
+
+    def _tell(self, event: Event) -> None:
+        """Elsewhere than on a terminal: a plain line an outcome."""
+        from imagegen.execute.outcome import Outcome
+
         assert self._build is not None  # noqa: S101 - initialize set it
-        if outcome.state != "fresh" and (not self._build.invocation.quiet or outcome.state == "failed"):
-            self._say(outcome_line(outcome))
+        quiet = self._build.invocation.quiet
+        if isinstance(event, Outcome) and event.state != "fresh" and (not quiet or event.state == "failed"):
+            self._say(outcome_line(event))
 
     def _say(self, *lines: str) -> None:
         for line in lines:

@@ -12,7 +12,7 @@ import pytest
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.executor import Executor, Work
-from imagegen.execute.outcome import Outcome
+from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.sources import Sources
 from imagegen.images.verification import verify
 from imagegen.project import Project
@@ -47,9 +47,11 @@ class Bench:
         return [Work(output, self.project.verdict(output)) for output in outputs]
 
     def run(self) -> dict[str, str]:
-        executor = Executor(
-            self.project, self.backend, Sources(self.project), self.outcomes.append, self.stop, self.cancel
-        )
+        def tell(event: Event) -> None:
+            if isinstance(event, Outcome):
+                self.outcomes.append(event)
+
+        executor = Executor(self.project, self.backend, Sources(self.project), tell, self.stop, self.cancel)
         executor.run(self.works())
         return {outcome.output.task: outcome.state for outcome in self.outcomes}
 

@@ -1,0 +1,34 @@
+"""How long an image will take, from what earlier ones took."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+
+from imagegen.plan.record import OutputLine
+from imagegen.plan.request import Request
+
+__all__ = ["Durations"]
+
+
+class Durations:
+    """Medians of recorded seconds, by backend, model and size."""
+
+    def __init__(self, lines: Iterable[OutputLine]) -> None:
+        same: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+        for line in lines:
+            fields = line.request
+            pixels = fields.get("width", 0) * fields.get("height", 0)
+            same[line.backend, str(fields.get("model", "")), pixels].append(line.seconds)
+        self._same = {key: statistics.median(seconds) for key, seconds in same.items()}
+
+    def of(self, request: Request) -> float | None:
+        """Seconds: the median of the same backend, model and size, else by the nearest size; None where unknown."""
+        pixels = request.width * request.height
+        wanted = (request.backend, request.model)
+        sizes = {size: seconds for (*maker, size), seconds in self._same.items() if tuple(maker) == wanted}
+        if not sizes:
+            return None
+        nearest = min(sizes, key=lambda size: abs(size - pixels))
+        return sizes[nearest] * (pixels / nearest if nearest else 1.0)

@@ -1,0 +1,85 @@
+"""What a run shows on a terminal, and elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.endtoend.project import ProjectFolder
+
+pty = pytest.importorskip("pty", reason="there are pseudo-terminals on POSIX only")
+
+
+def on_a_terminal(project: ProjectFolder, *arguments: str) -> str:
+    """All that doit writes where its output is a terminal, control sequences and all."""
+    before = Path.cwd()
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(project.root)
+        os.environ.update(TERM="xterm-256color", COLUMNS="100", LINES="30")
+        os.execv(sys.executable, [sys.executable, "-m", "doit", *arguments])  # noqa: S606 - the shell is what is not wanted
+    assert Path.cwd() == before
+    shown = b""
+    while True:
+        try:
+            read = os.read(terminal, 4096)
+        except OSError:  # Linux says so where the other end is closed
+            break
+        if not read:
+            break
+        shown += read
+    os.close(terminal)
+    os.waitpid(process, 0)
+    return shown.decode("utf-8")
+
+
+def test_a_terminal_gets_a_bar_with_the_time_left_and_what_is_in_flight(project: ProjectFolder) -> None:
+    project.script(acts={"*": [{"delay_s": 0.6}]})
+    project.job()
+    shown = on_a_terminal(project)
+    assert "\x1b[" in shown
+    assert "1/3" in shown
+    assert "left" in shown
+    assert "portraits:yrr" in shown.split("1/3")[1]
+    assert "3 generated" in shown.splitlines()[-1]
+    assert "Traceback" not in shown
+
+
+def test_the_time_left_comes_from_what_was_recorded(project: ProjectFolder) -> None:
+    project.built()
+    lock = project.root / "jobs/portraits.lock"
+    lines = [line.split('"seconds":') for line in lock.read_text().splitlines()]
+    lock.write_text("".join(f'{head}"seconds":100.0,{tail.partition(",")[2]}\n' for head, tail in lines))
+    project.script(acts={"*": [{"delay_s": 0.5}]})
+    shown = on_a_terminal(project, "-a", "portraits:yrr", "portraits:okka")
+    assert "3:20 left" in shown  # two of 100 s, one at a time
+
+
+def test_a_run_with_nothing_to_do_shows_no_bar(project: ProjectFolder) -> None:
+    project.built()
+    shown = on_a_terminal(project)
+    assert "\x1b[" not in shown
+    assert "3 fresh, nothing to do" in shown
+
+
+def test_elsewhere_there_are_plain_lines_without_control_sequences(project: ProjectFolder) -> None:
+    project.script(acts={"Yrr": [{"error": "\x1b[31mred\x1b[0m"}]})
+    project.job()
+    run = project.doit()
+    assert "\x1b" not in run.out + run.err
+    assert "\\x1b[31mred" in run.out
+    assert "━" not in run.out
+
+
+def test_what_only_a_working_run_needs_is_not_imported_where_nothing_is_to_be_done(project: ProjectFolder) -> None:
+    project.write(
+        "dodo.py",
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('imported:', *{'PIL', 'rich', 'yaml', 'cerberus', 'slugify'} & set(sys.modules)))\n"
+        + (project.root / "dodo.py").read_text(),
+    )
+    project.built()
+    assert project.doit().out.splitlines()[-1] == "imported:"

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from imagegen.config.encoding import Encoding
+from imagegen.plan.durations import Durations
+from imagegen.plan.record import OutputLine
+from imagegen.plan.request import Request
+
+
+def line(seconds: float, width: int = 64, model: str = "m") -> OutputLine:
+    fields = {"backend": "b", "model": model, "width": width, "height": 64}
+    return OutputLine("p", "o", "f", Encoding(), fields, "s", 1, None, "1", seconds, "t")
+
+
+def request(width: int = 64, model: str = "m") -> Request:
+    return Request("b", "n", "p", width=width, height=64, model=model)
+
+
+def test_the_median_of_the_same_backend_model_and_size() -> None:
+    known = Durations([line(1), line(2), line(30), line(500, width=128), line(9, model="other")])
+    assert known.of(request()) == 2
+    assert known.of(request(model="other")) == 9
+
+
+def test_another_size_is_scaled_from_the_nearest() -> None:
+    assert Durations([line(2), line(100, width=1024)]).of(request(128)) == 4
+
+
+def test_what_was_never_made_is_unknown() -> None:
+    assert Durations([line(2)]).of(request(model="new")) is None
+    assert Durations([]).of(request()) is None

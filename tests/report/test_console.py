@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imagegen.config.settings import Settings
+from imagegen.errors import Problem
+from imagegen.execute.outcome import Outcome
+from imagegen.plan.output import Output
+from imagegen.project import Project
+from imagegen.report.console import closing_line, failures, outcome_line, printable, table
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    from imagegen.backends.scripted import ScriptedBackend
+
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/j.yaml").write_text("backend: scripted\nitems: [{name: A, prompt: a}]")
+    return Project(tmp_path, Settings(), {"scripted": ScriptedBackend}).plans()[0].outputs[0]
+
+
+def test_causes_are_told_once_with_the_first_few_that_they_hit(output: Output) -> None:
+    one, other = Problem("", "out of memory", "smaller images"), Problem("", "no disk")
+    outcomes = [Outcome(output, "failed", problem=problem) for problem in (one, one, other, one, one, one)]
+    assert failures(outcomes) == ["j:a, j:a, j:a and 2 more: out of memory\n    smaller images", "j:a: no disk"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "broken", "said"),
+    [
+        ({"fresh": 3}, 0, "3 fresh, nothing to do (1.2 s)"),
+        ({"generated": 1, "fresh": 2, "failed": 1}, 2, "1 generated, 2 fresh, 1 failed, 2 broken jobs (1.2 s)"),
+        ({"cancelled": 2, "kept": 1, "restored": 4}, 0, "4 restored, 1 kept, 2 not made (1.2 s)"),
+        ({}, 1, "1 broken job (1.2 s)"),
+        ({}, 0, "nothing to do (1.2 s)"),
+    ],
+)
+def test_the_closing_line(counts: dict[str, int], broken: int, said: str) -> None:
+    assert closing_line(counts, broken, 1.23) == said
+
+
+def test_nothing_that_a_backend_says_steers_the_terminal(output: Output) -> None:
+    evil = "\x1b[2J\x1b]0;title\x07 \u202egnp.exe\r"
+    told = [*failures([Outcome(output, "failed", problem=Problem("", evil, evil))])]
+    told.append(outcome_line(Outcome(output, "kept", note=evil)))
+    for text in told:
+        assert printable(text) == text
+        assert not set("\x1b\x07\r\u202e") & set(text)
+        assert "\\x1b[2J" in text
+
+
+def test_columns_line_up() -> None:
+    assert table([("a", "b", "c"), ("aaa", "", "long text")]) == ["a    b  c", "aaa     long text"]
