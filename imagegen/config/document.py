@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "Ambiguous", "Document", "decode", "read_document"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "Ambiguous", "Document", "decode", "hidden_character", "read_document"]
 
 MAX_BYTES = 16 * 1024**2
 """Of a job file or a prompt source: ten times what 10,000 items take."""
@@ -17,6 +18,7 @@ MAX_DEPTH = 32
 """Levels of lists and mappings within each other; a job has five."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
+_SURROGATE = re.compile("[\\ud800-\\udfff]")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -53,10 +55,11 @@ def decode(name: str, data: bytes) -> str:
         raise ImagegenError(Problem(name, f"is larger than {MAX_BYTES // 1024**2} MiB", "split it"))
     if data.startswith(_UTF16):
         raise ImagegenError(Problem(f"{name}:1:1", "is UTF-16 or UTF-32, not UTF-8", "save it as UTF-8"))
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line, column = _position(_newlines(data[: error.start].decode("utf-8-sig")))
+        line, column = _position(_newlines(data[: error.start].decode("utf-8")))
         what = f"is not UTF-8: byte {data[error.start]:#04x}"
         raise ImagegenError(Problem(f"{name}:{line}:{column}", what, "save it as UTF-8")) from None
     text = _newlines(text)
@@ -80,6 +83,15 @@ def read_document(name: str, data: bytes, *, first_line: int = 1) -> Document:
     from imagegen.config.yaml_document import read_yaml
 
     return read_yaml(name, text, first_line)
+
+
+def hidden_character(text: str) -> str:
+    r"""What an escape such as `\0` put into a text that no path and no prompt can hold; empty where nothing did."""
+    if text.isprintable():
+        return ""
+    if control := _CONTROL.search(text):
+        return f"has the control character U+{ord(control[0]):04X} in it"
+    return "has half of a surrogate pair in it" if _SURROGATE.search(text) else ""
 
 
 def _position(before: str) -> tuple[int, int]:

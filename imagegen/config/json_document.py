@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from imagegen.config.document import MAX_DEPTH, Document
+from imagegen.config.document import MAX_DEPTH, Document, hidden_character
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["read_json"]
@@ -118,10 +118,9 @@ class _Reader:
         return at + 1
 
     def _check_text(self, at: int, value: str) -> None:
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            self.fail(at, "has half of a surrogate pair in it")
+        if what := hidden_character(value):
+            line, column = self.position(at)
+            self.problems.append(Problem(f"{self.name}:{line}:{column}", what))
 
     @staticmethod
     def _constant(word: str) -> NoReturn:

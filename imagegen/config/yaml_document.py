@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from imagegen.config.document import MAX_DEPTH, Ambiguous, Document
+from imagegen.config.document import MAX_DEPTH, Ambiguous, Document, hidden_character
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["MAX_ALIASED", "read_yaml"]
@@ -27,7 +27,6 @@ _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _NO_NUMBERS = {".nan": "not a number", ".inf": "infinity", "+.inf": "infinity", "-.inf": "infinity"}
 _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
-_SURROGATE = re.compile("[\\ud800-\\udfff]")
 _OCTAL = re.compile(r"0o[0-7]+")
 _KEY = (-1,)
 """The path while a key is read: no list has such an entry."""
@@ -48,11 +47,7 @@ def read_yaml(name: str, text: str, first_line: int = 1) -> Document:
         mark = error.problem_mark or error.context_mark
         what = " ".join(filter(None, [error.problem, error.context and f"({error.context})"]))
         builder.problem(mark, f"is no YAML: {what}", next((mend for part, mend in _MENDS.items() if part in what), ""))
-    except (
-        yaml.YAMLError,
-        ValueError,
-        OverflowError,
-    ) as error:  # the last two: PyYAML's own, of escapes such as \\Uffffffff
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # without libyaml, "\\Uffffffff" raises the last two
         builder.problem(None, f"is no YAML: {' '.join(str(error).split())}")
     if builder.problems:
         raise ImagegenError(*builder.problems)
@@ -160,7 +155,7 @@ class _Builder:
         if isinstance(event, yaml.CollectionStartEvent):
             self.problem(event.start_mark, "a key must be text")
         key = self._value(event, _KEY, depth + 1)
-        self.marks.pop(_KEY)
+        self.marks.pop(_KEY, None)
         if isinstance(event, yaml.ScalarEvent):
             if event.implicit[0] and key == "<<":
                 self.problem(event.start_mark, "merge keys (<<) are not read: repeat the values")
@@ -187,8 +182,8 @@ class _Builder:
 
     def _quoted(self, event: Any) -> str:
         text: str = event.value
-        if not text.isascii() and _SURROGATE.search(text):  # libyaml refuses them, PyYAML's own parser does not
-            self.problem(event.start_mark, "has half of a surrogate pair in it")
+        if what := hidden_character(text):
+            self.problem(event.start_mark, what)
         return text
 
     def _plain(self, text: str) -> Any:

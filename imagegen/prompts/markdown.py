@@ -1,11 +1,14 @@
 """The Markdown prompt source: a level-2 heading is an item's name, the first fenced code block after it its prompt.
 
 A block with the info string `negative` is the negative prompt, one with `yaml` holds the item's overrides. Other
-text is ignored, and so are blocks within lists and quotes. A level-1 or level-2 heading ends the item before it.
+text is ignored, and so are further plain blocks, and blocks within lists and quotes. A level-1 or level-2 heading ends
+the item before it.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +25,8 @@ class _Section:
     line: int
     blocks: dict[str, tuple[str, int]] = field(default_factory=dict)
     """By role (prompt, negative, yaml): the text, and the line of its fence."""
+    cut_off: bool = False
+    """A block in it is not closed, so that nothing can be said of what would follow."""
 
 
 def read_markdown(name: str, data: bytes) -> list[SourceItem]:
@@ -35,13 +40,15 @@ def read_markdown(name: str, data: bytes) -> list[SourceItem]:
     first: dict[str, _Section] = {}
     for section in sections:
         other = first.setdefault(section.name, section)
-        if other is not section:
+        if not section.name:
+            problems.append(Problem(f"{name}:{section.line}:1", "this heading has no text, so its item has no name"))
+        elif other is not section:
             what = f"'{section.name}' is the name of two items, first in line {other.line}"
             problems.append(Problem(f"{name}:{section.line}:1", what))
         if item := _item(name, section, problems):
             items.append(item)
     if problems:
-        raise ImagegenError(*sorted(problems, key=lambda problem: int(problem.where.split(":")[-2])))
+        raise ImagegenError(*sorted(problems, key=_position))
     return items
 
 
@@ -51,7 +58,9 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
     lines = text.split("\n")
     sections: list[_Section] = []
     current: _Section | None = None
-    tokens = MarkdownIt("commonmark").parse(text)
+    env: dict[str, Any] = {}
+    markdown = MarkdownIt("commonmark").disable("inline")  # of all the text, only the headings matter
+    tokens = markdown.parse(text, env)
     for index, token in enumerate(tokens):
         if token.level or token.map is None:
             continue
@@ -59,34 +68,37 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
         if token.type == "heading_open" and token.tag in ("h1", "h2"):
             current = None
             if token.tag == "h2":
-                current = _Section(_plain(tokens[index + 1]), line)
+                children: list[Any] = []
+                markdown.inline.parse(tokens[index + 1].content, markdown, env, children)
+                current = _Section(_plain(children), line)
                 sections.append(current)
         elif token.type == "fence":
             if not _is_closed(lines, token):
                 problems.append(Problem(f"{name}:{line}:1", f"this block is not closed: {token.markup} is missing"))
+                if current is not None:
+                    current.cut_off = True
             elif current is not None:
                 _take(name, current, token, line, problems)
     return sections
 
 
-def _plain(inline: Any) -> str:
+def _plain(inline: Sequence[Any]) -> str:
     """The text of a heading without its markup."""
-    return "".join(
-        child.content if child.type in ("text", "code_inline") else " "
-        for child in inline.children or ()
-        if child.type in ("text", "code_inline", "softbreak", "hardbreak")
-    ).strip()
+    texts = ("text", "text_special", "code_inline", "image")
+    breaks = ("softbreak", "hardbreak")
+    parts = (token.content if token.type in texts else " " * (token.type in breaks) for token in inline)
+    return "".join(parts).strip()
 
 
 def _is_closed(lines: list[str], fence: Any) -> bool:
     begin, end = fence.map
-    last = lines[min(end, len(lines)) - 1].strip()
-    return end - begin > 1 and len(last) >= len(fence.markup) and set(last) == {fence.markup[0]}
+    closing = rf" {{0,3}}{fence.markup[0]}{{{len(fence.markup)},}}[ \t]*"
+    return end - begin > 1 and re.fullmatch(closing, lines[end - 1]) is not None
 
 
 def _take(name: str, section: _Section, fence: Any, line: int, problems: list[Problem]) -> None:
-    info = fence.info.strip().split(" ")[0].lower()
-    role = info if info in ("negative", "yaml") else "prompt"
+    info = fence.info.lower().split()[:1]
+    role = info[0] if info in (["negative"], ["yaml"]) else "prompt"
     if role in section.blocks:
         if role != "prompt":
             what = f"'{section.name}' has two {role} blocks, the first in line {section.blocks[role][1]}"
@@ -97,9 +109,12 @@ def _take(name: str, section: _Section, fence: Any, line: int, problems: list[Pr
 
 def _item(name: str, section: _Section, problems: list[Problem]) -> SourceItem | None:
     here = f"{name}:{section.line}:1"
-    if "prompt" not in section.blocks:
-        problems.append(Problem(here, f"'{section.name}' has no prompt: a code block (```) under its heading"))
-        return None
+    prompt, prompt_line = section.blocks.get("prompt", ("", 0))
+    if not prompt_line:
+        if not section.cut_off:
+            problems.append(Problem(here, f"'{section.name}' has no prompt: a code block (```) under its heading"))
+    elif not prompt.strip():
+        problems.append(Problem(f"{name}:{prompt_line}:1", f"the prompt of '{section.name}' is empty"))
     marks = {"name": here}
     marks |= {role: f"{name}:{line}:1" for role, (_, line) in section.blocks.items()}
     overrides: dict[str, Any] = {}
@@ -117,4 +132,9 @@ def _item(name: str, section: _Section, problems: list[Problem]) -> SourceItem |
         overrides = document.values
         marks |= {key: document.where((key,)) for key in overrides}
     negative = section.blocks["negative"][0] if "negative" in section.blocks else None
-    return SourceItem(section.name, section.blocks["prompt"][0], negative, overrides, marks)
+    return SourceItem(section.name, prompt, negative, overrides, marks)
+
+
+def _position(problem: Problem) -> tuple[int, int]:
+    _, line, column = problem.where.rsplit(":", 2)
+    return int(line), int(column)

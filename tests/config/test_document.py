@@ -5,14 +5,19 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from imagegen.config import yaml_document
 from imagegen.config.document import MAX_BYTES, MAX_DEPTH, Ambiguous, read_document
 from imagegen.errors import ImagegenError
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff"))
-SCALARS = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | TEXT
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff")
+    | st.sampled_from("\t\n\r\x85")
+)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | FLOATS | TEXT
 DATA = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=20)
 
 
@@ -56,7 +61,16 @@ def test_any_bytes_are_read_or_refused_with_a_line(data: bytes, name: str) -> No
         assert all(problem.where.startswith(name) and problem.what for problem in error.problems)
 
 
-@given(st.text("abc:-[]{}&*!|>'\"#, \n0.~", max_size=60))
+WORDS = """? : - & * ! | > ' " # { } [ ] , << &x *x &y *y !t --- ... a b 0 1 0x _ :59 .5 e9 ~ no null = \\uD800 % @"""
+PIECES = [*WORDS.split(), "? ", ": ", "- ", ", ", " ", "\n", "\n  ", "\t", "\u2028", "\ufeff", "9" * 41, "''"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+@example('"": 1\n"": 2')
+@example("? {a: 1}\n: 2")
+@example('? &k "<<"\n: 1\n? *k\n: 2')
+@example("a: 0x" + "F" * 5000)
+@example("a: 1" + ":59" * 400 + ".5")
 def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
     try:
         read_document("j.yaml", text.encode())
@@ -92,7 +106,8 @@ def test_plain_scalars_mean_what_all_readers_agree_on(plain: str, value: object)
     [
         ("no", "false"), ("Yes", "true"), ("on", "true"), ("y", "true"), ("N", "false"), ("012", "10"),
         ("12:30", "750"), ("0x1F", "31"), ("1_000", "1000"), ("2024-01-01", "a date"),
-        (".nan", "not a number"), ("-.inf", "infinity"), ("1e999", "infinity"),
+        (".nan", "not a number"), ("-.inf", "infinity"), ("1e999", "infinity"), ("=", "something else than text"),
+        ("089", "a number"), ("0o17", "a number"), ("9" * 60, "a number of 60 digits"), ("0x" + "F" * 99, "a number"),
     ],
 )  # fmt: skip
 def test_plain_scalars_that_readers_disagree_on_are_ambiguous(plain: str, meaning: str) -> None:
@@ -109,7 +124,12 @@ def test_plain_scalars_that_readers_disagree_on_are_ambiguous(plain: str, meanin
         ("1: x", ["j.yaml:1:1: the key 1 is no text"]),
         ("no: x", ["j.yaml:1:1: the key no is no text"]),
         ("a: {<<: {b: 1}}", ["j.yaml:1:5: merge keys (<<) are not read"]),
+        ('a: "\\0"\n"\\e": b', ["j.yaml:1:4: has the control character U+0000", "j.yaml:2:1: has the control character U+001B"]),
         ("? [a]\n: 1", ["j.yaml:1:3: a key must be text"]),
+        ("a: &x [1]\n? *x\n: 1", ["j.yaml:2:3: a key must be text"]),
+        ("{a: 1, ? [b, !t c] : 2, a: 3}", ["j.yaml:1:10: a key must be text", "j.yaml:1:14: has the tag '!t'", "j.yaml:1:25: 'a' is given twice"]),
+        ('"": 1\na: 2\n"": 3', ["j.yaml:3:1: '' is given twice, first in line 1"]),
+        ("a: 1\na: 2\nb: [", ["j.yaml:2:1: 'a' is given twice", "j.yaml:4:1: is no YAML"]),
         ("a: 1\n--- \nb: 2", ["j.yaml:2:1: a second document begins here"]),
         ("a: [1", ["j.yaml:2:1: is no YAML"]),
         ("", ["j.yaml: is empty"]),
@@ -134,7 +154,12 @@ def test_what_is_no_plain_data_is_refused_in_its_place(text: str, expected: list
         ('{"a": 1} x', "j.json:1:10: there is more"),
         ('{"a": 1e999}', "j.json:1:7: 1e999 is too large a number"),
         ('{"a": "\\ud800"}', "j.json:1:7: has half of a surrogate pair"),
+        ('{"a": "\\u0000"}', "j.json:1:7: has the control character U+0000"),
+        ('{"\\u001b": 1}', "j.json:1:2: has the control character U+001B"),
         ('{"a": tru}', "j.json:1:7: is no JSON"),
+        ('{"a": "b\n"}', "j.json:1:9: is no JSON: invalid control character"),
+        ('{"a": [1,]}', "j.json:1:10: is no JSON: expecting value"),
+        (" \n", "j.json: is empty"),
         ('{\n"a" 1}', "j.json:2:5: is no JSON: expected ':'"),
         ('{"a": ' + "9" * 5000 + "}", "j.json:1:7: is a number of 5000 digits"),
     ],
@@ -151,6 +176,45 @@ def test_aliases_serve_up_to_a_bound() -> None:
     assert "aliases make more than" in problems(bomb)[0]
 
 
+def test_aliases_do_not_add_up_to_more_depth() -> None:
+    half = MAX_DEPTH // 2 + 1
+    text = f"a: &a {'[' * half}{']' * half}\nb: {'[' * half}*a{']' * half}"
+    assert problems(text) == [f"j.yaml:2:{4 + half}: is nested more than {MAX_DEPTH} levels deep"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [("prompt: a knight: brave", "quotes"), ("a:\n\t- b", "spaces, not tabs"), ("a: 'x", "close the quote"), ("a: [1", "bracket")],
+)  # fmt: skip
+def test_common_slips_are_told_how_to_mend_them(text: str, mend: str) -> None:
+    with pytest.raises(ImagegenError) as caught:
+        read_document("j.yaml", text.encode())
+    assert mend in caught.value.problems[0].mend
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: [1, no, 'x']", {"a": [1, Ambiguous("no", "false"), "x"]}),
+        ('a: "\\ud800"', ["j.yaml:1:4: has half of a surrogate pair in it"]),
+        ('a: "\\UFFFFFFFF"', ["j.yaml: is no YAML"]),
+        ("a: 1\na: !t 2", ["j.yaml:2:1: 'a' is given twice", "j.yaml:2:4: has the tag '!t'"]),
+        ("[" * 100_000, [f"j.yaml:1:{MAX_DEPTH + 2}: is nested more than"]),
+    ],
+    ids=["values", "surrogate", "no-character", "problems", "depth"],
+)
+def test_without_libyaml_the_same_is_read_and_refused(
+    text: str, expected: dict[str, Any] | list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml_document, "_Loader", yaml.SafeLoader)
+    if isinstance(expected, dict):
+        assert values(text) == expected
+        return
+    found = problems(text)
+    assert len(found) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize(
     ("name", "text"), [("j.yaml", "[" * 100_000), ("j.json", "[" * 100_000), ("j.json", '{"a":' * 9999)]
 )
@@ -162,6 +226,8 @@ def test_deep_nesting_is_refused(name: str, text: str) -> None:
     ("data", "start"),
     [
         (b"a: 1\nb: \xff\n", "j.yaml:2:4: is not UTF-8: byte 0xff"),
+        (b"\xef\xbb\xbfa\xe2\x80\xa8\r\nb\rc \xff", "j.yaml:3:3: is not UTF-8: byte 0xff"),
+        ("a: 1".encode("utf-32"), "j.yaml:1:1: is UTF-16 or UTF-32"),
         ("a: 1".encode("utf-16"), "j.yaml:1:1: is UTF-16"),
         (b"a: 1\nb: x\x00y", "j.yaml:2:5: has the control character U+0000"),
         (b"a: \x1b[31m", "j.yaml:1:4: has the control character U+001B"),

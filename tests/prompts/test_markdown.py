@@ -78,7 +78,14 @@ def test_headings_are_names_and_first_blocks_are_prompts(page: str) -> None:
         ("## A\n\ntext\n## B\n```\nb\n```\n", ["docs/k.md:1:1: 'A' has no prompt: a code block (```) under its heading"]),
         ("## A\n```\na\n```\n## A\n```\nb\n```\n", ["docs/k.md:5:1: 'A' is the name of two items, first in line 1"]),
         ("## A\n```\na\n```\n```negative\n1\n```\n```negative\n2\n```\n", ["docs/k.md:8:1: 'A' has two negative blocks, the first in line 5"]),
-        ("## A\n```\nnot closed\n", ["docs/k.md:2:1: this block is not closed: ``` is missing", "docs/k.md:1:1: 'A' has no prompt"]),
+        ("## A\n```\nnot closed\n", ["docs/k.md:2:1: this block is not closed: ``` is missing"]),
+        ("## A\n```\nindented too far\n    ```\n", ["docs/k.md:2:1: this block is not closed: ``` is missing"]),
+        ("## A\n````\ntoo short\n```\n", ["docs/k.md:2:1: this block is not closed: ```` is missing"]),
+        ("##\n```\na\n```\n##\n```\nb\n```\n", ["docs/k.md:1:1: this heading has no text", "docs/k.md:5:1: this heading has no text"]),
+        ("## A\n```\n \n\n```\n", ["docs/k.md:2:1: the prompt of 'A' is empty"]),
+        ("## A\n```yaml\na: !x 1\n```\n", ["docs/k.md:1:1: 'A' has no prompt", "docs/k.md:3:4: has the tag '!x'"]),
+        ("## A\n# End\n```\na\n```\n", ["docs/k.md:1:1: 'A' has no prompt"]),
+        ("## A\n- b\n  ```\n  a\n  ```\n", ["docs/k.md:1:1: 'A' has no prompt"]),
         ("## A\n```\na\n```\n```yaml\nsteps: [\n```\n", ["docs/k.md:7:1: is no YAML"]),
         ("## A\n```\na\n```\n```yaml\nsteps: 1\nsteps: 2\n```\n", ["docs/k.md:7:1: 'steps' is given twice, first in line 6"]),
         ("## A\n```\na\n```\n```yaml\n- 1\n```\n", ["docs/k.md:5:1: the yaml block is no mapping"]),
@@ -89,8 +96,27 @@ def test_headings_are_names_and_first_blocks_are_prompts(page: str) -> None:
 def test_what_is_wrong_is_told_in_its_place(text: str | bytes, expected: list[str]) -> None:
     found = problems(text)
     assert len(found) == len(expected)
-    for start in expected:
-        assert any(line.startswith(start) for line in found), found
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("heading", "name"),
+    [
+        ("## A &amp; B \\* C", "A & B * C"),
+        ("## <b>Bold</b> [link](x.md) ![picture](y.png)", "Bold link picture"),
+        ("## [Yrr][kin]\n\n[kin]: kin.md", "Yrr"),
+        ("## Closed ##", "Closed"),
+        ("Two\nlines\n---", "Two lines"),
+    ],
+)
+def test_a_name_is_the_text_of_its_heading(heading: str, name: str) -> None:
+    assert [item.name for item in read(f"{heading}\n\n```\nx\n```\n")] == [name]
+
+
+@pytest.mark.parametrize("info", ["yaml", "YAML", "yaml title=x", "yaml\ttitle"])
+def test_the_first_word_of_the_info_string_counts(info: str) -> None:
+    assert read(f"## A\n```\nx\n```\n```{info}\nsteps: 3\n```\n")[0].overrides == {"steps": 3}
 
 
 NAMES = st.text("abcdefgh ÄÖ", min_size=1, max_size=12).map(str.strip).filter(bool)
@@ -110,9 +136,14 @@ def test_items_written_as_markdown_read_back(items: dict[str, list[str]]) -> Non
     }
 
 
-@given(st.text("#`~ \nab>-*", max_size=80))
-def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
+PIECES = st.sampled_from(
+    ["## A", "#", "\n", "\n\n", "```", "````", "~~~", "yaml", "negative", " ", "    ", "a: 1", "- ", ">"]
+)
+
+
+@given(st.lists(PIECES, max_size=40).map("".join) | st.binary(max_size=80))
+def test_any_text_is_read_or_refused_with_a_line(text: str | bytes) -> None:
     try:
-        read(text)
+        assert all(item.name and item.prompt.strip() for item in read(text))
     except ImagegenError as error:
         assert all(problem.where.startswith("docs/k.md:") for problem in error.problems)
