@@ -20,8 +20,9 @@ PLACEHOLDER = "placeholder"
 
 @dataclass(frozen=True)
 class Found:
-    """What is at the output's path: its sha256 (None: nothing is there), and whether this build wrote it.
+    """What is at the output's path, and whether this build wrote it.
 
+    sha256: of the file; None where nothing is there, empty where that is no file but a folder.
     ours: its sha256 is in one of the output's lines, or in the store.
     """
 
@@ -82,6 +83,8 @@ def compare(
     if found.sha256 is None:
         return Verdict("stale", (Reason("missing" if line else "new"),), line=line)
     reasons = _reasons(output, line, model_digest)
+    if not found.sha256:
+        return Verdict("blocked", reasons, "a folder is in its place", line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
         return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
     if line and line.sha256 == found.sha256:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from doit.exceptions import BaseFail
+from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
@@ -39,7 +40,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         """doit is about to begin: have the images of the selection made, before the first task runs."""
         self._reached = reached = _reached(tasks, selected_tasks)
         build = current_build()
-        images = [name for name in reached if name in build.planned]
+        ignored = Globals.dep_manager.status_is_ignore  # `doit ignore`: doit itself would ask only later
+        images = [name for name in reached if name in build.planned and not ignored(tasks[name])]
         broken = [plan for plan in build.plans if plan.problems and _is_reached(plan.task, reached)]
         self._broken = len(broken)
         if not selected_tasks:

@@ -129,6 +129,16 @@ def test_clean_keeps_decisions(project: ProjectFolder) -> None:
     assert project.doit().tasks("restored") == ALL
 
 
+def test_what_doit_ignores_is_left_alone(project: ProjectFolder) -> None:
+    project.built()
+    project.image("yrr").unlink()
+    project.doit("ignore", "portraits:yrr")
+    run = project.doit()
+    assert (run.code, run.tasks("restored"), project.image("yrr").exists()) == (0, [], False)
+    project.doit("forget", "portraits:yrr")
+    assert project.doit().tasks("restored") == ["portraits:yrr"]
+
+
 def test_forget_says_what_decides_here(project: ProjectFolder) -> None:
     project.built()
     run = project.doit("forget", "portraits")

@@ -90,6 +90,12 @@ def test_a_file_that_was_there_before(overwrite: str, state: str) -> None:
     assert verdict(output(overwrite=overwrite), None, EDITED).state == state
 
 
+@pytest.mark.parametrize("overwrite", ["own", "never", "always"])
+def test_a_folder_in_its_place_is_never_replaced(overwrite: str) -> None:
+    for line in (LINE, None):
+        assert verdict(output(overwrite=overwrite), line, Found("")).state == "blocked"
+
+
 def test_never_keeps_even_what_is_ours_and_stale() -> None:
     assert verdict(output(steps=30, overwrite="never"), LINE, OURS).state == "kept"
     assert verdict(output(overwrite="never"), LINE, Found(None)).state == "stale"
