@@ -18,6 +18,7 @@ from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
+from imagegen.prompts.item import SourceItem
 from imagegen.state.hashes import Hashes, StatKey, stat_key
 from imagegen.state.lockfile import LockFile, read_lock_file
 from imagegen.state.store import Store
@@ -185,10 +186,10 @@ class Project:
     def _source_items(self, source: str, where: str) -> list[Item]:
         if problem := path_problem(self.root, source, self.settings.allow_outside, writes=False):
             raise ImagegenError(Problem(where, f"source: {problem}"))
-        if not source.lower().endswith((".md", ".markdown")):
-            raise ImagegenError(Problem(where, f"source: '{source}' is not Markdown (.md)"))
-        from imagegen.prompts.markdown import read_markdown
-
+        read = _reader(source)
+        if read is None:
+            what = f"source: '{source}' is no prompt source by its ending: Markdown (.md, .markdown) or CSV (.csv)"
+            raise ImagegenError(Problem(where, what))
         try:
             data = self._read(source)
         except ImagegenError as error:
@@ -197,7 +198,7 @@ class Project:
             ) from None
         problems: list[Problem] = []
         items: list[Item] = []
-        for found in read_markdown(source, data):
+        for found in read(source, data):
             overrides = dict(found.overrides)
             if found.negative is not None:
                 if "negative" in overrides:
@@ -235,6 +236,20 @@ class Project:
         return [
             _broken(plan, *wrong[plan.name]) if plan.name in wrong and not plan.problems else plan for plan in plans
         ]
+
+
+def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
+    """What reads a prompt source of this name; imported only where a job has one."""
+    ending = source.lower().rpartition(".")[2]
+    if ending in ("md", "markdown"):
+        from imagegen.prompts.markdown import read_markdown
+
+        return read_markdown
+    if ending == "csv":
+        from imagegen.prompts.csv import read_csv
+
+        return read_csv
+    return None
 
 
 def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:

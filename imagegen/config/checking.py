@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -92,8 +93,13 @@ def _job(name: str, document: Document) -> Job:
         quality=100 if kind == "png" else rules.get("quality", DEFAULT_QUALITY[kind]),
         metadata=rules.get("metadata", "full"),
     )
-    parts = [(key,) for key in values] + [("output", "dir"), ("output", "name"), ("generate", "seed")]
-    parts += [("matrix", axis) for axis in values.get("matrix", {})]
+    matrix = dict(values.get("matrix", {}))
+    parts: list[Path] = [(key,) for key in values] + [("output", "dir"), ("output", "name"), ("generate", "seed")]
+    parts += [("matrix", key) for key in matrix]
+    entries = {key: matrix.pop(key, []) for key in ("include", "exclude")}
+    for key, found in entries.items():
+        parts += [("matrix", key, index) for index in range(len(found))]
+        parts += [("matrix", key, index, axis) for index, entry in enumerate(found) for axis in entry]
     return Job(
         name=name,
         file=document.name,
@@ -109,8 +115,10 @@ def _job(name: str, document: Document) -> Job:
         ),
         matrix={
             axis: dict(found) if isinstance(found, dict) else {str(value): value for value in found}
-            for axis, found in values.get("matrix", {}).items()
+            for axis, found in matrix.items()
         },
+        include=tuple(entries["include"]),
+        exclude=tuple({axis: str(name) for axis, name in entry.items()} for entry in entries["exclude"]),
         variants=values.get("variants", 1),
         output=OutputRules(
             folder=rules.get("dir", f"assets/{name}"),
@@ -119,7 +127,7 @@ def _job(name: str, document: Document) -> Job:
             overwrite=rules.get("overwrite", "own"),
         ),
         sections={key: values[key] for key in values if key not in _OWN_KEYS},
-        where={".".join(path): document.where(path) for path in parts} | {"": document.where(())},
+        where={_dotted(path): document.where(path) for path in parts} | {"": document.where(())},
     )
 
 
@@ -190,8 +198,8 @@ def _nearest(error: Any) -> Iterator[tuple[Path, str]]:
         if not any(e.code == errors.BAD_TYPE.code and tuple(e.document_path) == here for e in alternative):
             yield from _walk(alternative)
             return
-    words = " or ".join(_TYPE_WORDS[e.constraint] for a in alternatives for e in a if e.code == errors.BAD_TYPE.code)
-    yield here, f"expected {words}, found {_describe(error.value)}"
+    wanted = [_types(e.constraint) for a in alternatives for e in a if e.code == errors.BAD_TYPE.code]
+    yield here, _mistyped(error.value, list(itertools.chain(*wanted)))
 
 
 def _message(error: Any) -> str:
@@ -201,12 +209,7 @@ def _message(error: Any) -> str:
     if error.code == errors.REQUIRED_FIELD.code:
         return "is missing"
     if error.code == errors.BAD_TYPE.code:
-        wanted = [constraint] if isinstance(constraint, str) else list(constraint)
-        wanted = [word for word in wanted if not (word == "whole" and "number" in wanted)]
-        hint = "; put it in quotes" if "text" in wanted and isinstance(value, (Ambiguous, bool)) else ""
-        if isinstance(value, Ambiguous) and "text" not in wanted:
-            hint = "; write a plain decimal number" if {"whole", "number"} & set(wanted) else ""
-        return f"expected {' or '.join(_TYPE_WORDS[word] for word in wanted)}, found {_describe(value)}{hint}"
+        return _mistyped(value, _types(constraint))
     if error.code == errors.NOT_NULLABLE.code:
         return "is given nothing: give it a value, or leave it out"
     if error.code == errors.UNALLOWED_VALUE.code:
@@ -220,10 +223,23 @@ def _message(error: Any) -> str:
     if error.code == errors.MIN_LENGTH.code:
         return "is empty"
     if error.code == errors.MAX_LENGTH.code:
-        return f"is too long: {len(value)} characters, at most {constraint}"
+        unit = "characters" if isinstance(value, str) else "entries"
+        return f"is too long: {len(value)} {unit}, at most {constraint}"
     if error.code == errors.REGEX_MISMATCH.code:
         return f"'{value}' is no name of an axis: lower-case letters, digits and _, a letter first"
     return f"does not fit ({error.rule}: {constraint})"
+
+
+def _types(constraint: str | Sequence[str]) -> list[str]:
+    return [constraint] if isinstance(constraint, str) else list(constraint)
+
+
+def _mistyped(value: object, wanted: Sequence[str]) -> str:
+    words = [_TYPE_WORDS[word] for word in wanted if not (word == "whole" and "number" in wanted)]
+    hint = "; put it in quotes" if "text" in wanted and isinstance(value, (Ambiguous, bool)) else ""
+    if isinstance(value, Ambiguous) and "text" not in wanted:
+        hint = "; write a plain decimal number" if {"whole", "number"} & set(wanted) else ""
+    return f"expected {' or '.join(words)}, found {_describe(value)}{hint}"
 
 
 def _describe(value: object) -> str:

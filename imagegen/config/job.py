@@ -49,7 +49,9 @@ class Job:
 
     file: as shown to the user. backend: None where the job leaves it to the settings.
     generate: the fields that it sets, without seed. sections: by backend. matrix: axis → value's name → its text.
-    where: `file:line:column` of its parts, by path ('source', 'output.dir', 'matrix.mood').
+    include: cells added to the matrix, each axis → value's name, or {name: text}. exclude: what takes cells out of it,
+    each axis → value's name.
+    where: `file:line:column` of its parts, by path ('source', 'output.dir', 'matrix.mood', 'matrix.include[0].mood').
     """
 
     name: str
@@ -64,6 +66,8 @@ class Job:
     source: str | None = None
     items: tuple[Item, ...] = ()
     matrix: Mapping[str, Mapping[str, str | int | float]] = field(default_factory=dict)
+    include: tuple[Mapping[str, Any], ...] = ()
+    exclude: tuple[Mapping[str, str], ...] = ()
     variants: int = 1
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     where: Mapping[str, str] = field(default_factory=dict)

@@ -35,6 +35,21 @@ ITEM_SCHEMA: Schema = {
 
 _AXIS_NAME = "^[a-z][a-z0-9_]*$"
 _VALUE_TEXT: Schema = {"type": ["text", "whole", "number"]}
+_AXIS: Schema = {
+    "anyof": [
+        {"type": "list", "minlength": 1, "schema": _VALUE_TEXT},
+        {"type": "mapping", "minlength": 1, "valuesrules": _VALUE_TEXT},
+    ]
+}
+_INCLUDED: Schema = {
+    "anyof": [_VALUE_TEXT, {"type": "mapping", "minlength": 1, "maxlength": 1, "valuesrules": _VALUE_TEXT}]
+}
+"""A value by its name, or a value of its own: {name: text}."""
+
+
+def _cells(value: Schema) -> Schema:
+    """Entries that name cells of the matrix: axis → value."""
+    return {"type": "list", "minlength": 1, "schema": {"type": "mapping", "minlength": 1, "valuesrules": value}}
 
 
 def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
@@ -74,12 +89,8 @@ def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
             "type": "mapping",
             "minlength": 1,
             "keysrules": {"type": "text", "regex": _AXIS_NAME, "forbidden": ["slug", "item", "variant"]},
-            "valuesrules": {
-                "anyof": [
-                    {"type": "list", "minlength": 1, "schema": _VALUE_TEXT},
-                    {"type": "mapping", "minlength": 1, "valuesrules": _VALUE_TEXT},
-                ]
-            },
+            "schema": {"include": _cells(_INCLUDED), "exclude": _cells(_VALUE_TEXT)},
+            "allow_unknown": _AXIS,  # every other key is an axis
         },
         "variants": {"type": "whole", "min": 1, "max": 1000},
         "output": {

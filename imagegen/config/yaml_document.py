@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from imagegen.config.document import MAX_DEPTH, Ambiguous, Document, hidden_character
+from imagegen.config.numbers import plain_number
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["MAX_ALIASED", "read_yaml"]
@@ -20,9 +21,7 @@ MAX_ALIASED = 10_000
 """Values that aliases may add to a document."""
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,39})")
 _DIGITS = re.compile(r"[-+]?[0-9]+")
-_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _NO_NUMBERS = {".nan": "not a number", ".inf": "infinity", "+.inf": "infinity", "-.inf": "infinity"}
@@ -193,13 +192,10 @@ class _Builder:
             return _BOOLEANS[text]
         if text.lower() in _NO_NUMBERS:
             return Ambiguous(text, _NO_NUMBERS[text.lower()])
-        if _WHOLE.fullmatch(text):
-            return int(text)
-        if _NUMBER.fullmatch(text):
-            if _DIGITS.fullmatch(text):
-                return Ambiguous(text, f"a number of {len(text.lstrip('+-'))} digits")
-            number = float(text)
+        if (number := plain_number(text)) is not None:
             return number if math.isfinite(number) else Ambiguous(text, "infinity")
+        if _DIGITS.fullmatch(text) and text.lstrip("+-")[0] != "0":
+            return Ambiguous(text, f"a number of {len(text.lstrip('+-'))} digits")
         if text in _LONE_LETTERS:
             return Ambiguous(text, _LONE_LETTERS[text])
         tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +10,12 @@ from typing import Any
 from imagegen.config.encoding import FORMATS
 from imagegen.config.job import DEFAULT_TIMEOUT_S, GENERATE_FIELDS, Item, Job
 from imagegen.errors import Problem, did_you_mean
+from imagegen.plan.matrix import Cell, cells
 from imagegen.plan.naming import path_key, seed_by_name, slug_of, slug_problem
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request, canonical, fingerprint
 
 __all__ = ["Expansion", "Honours", "clashes", "expand"]
-
-Cell = tuple[tuple[str, str, "str | int | float"], ...]
-"""One choice of each axis of the matrix: (axis, the value's name, its text)."""
 
 _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
@@ -47,11 +44,12 @@ def expand(job: Job, items: Sequence[Item], honours: Honours, drawn: Mapping[str
 
     items: inline ones and those of its prompt source, in order. drawn: the random seeds decided so far, by slug.
     """
-    problems = [*_repeated(items), *_matrix_problems(job)]
+    matrix, wrong = cells(job)
+    problems = [*_repeated(items), *wrong]
     outputs: list[Output] = []
-    wanted = [(item, cell, variant) for item in items for cell in _cells(job) for variant in _variants(job)]
+    wanted = [(item, cell, variant) for item in items for cell in matrix for variant in _variants(job)]
     for index, (item, cell, variant) in enumerate(wanted):
-        slug = "-".join([slug_of(item.name), *(slug_of(name) for _, name, _ in cell), *_variant_slug(job, variant)])
+        slug = "-".join([slug_of(item.name), *(slug_of(choice.name) for choice in cell), *_variant_slug(job, variant)])
         if problem := _slug_problem(item, slug):
             problems.append(Problem(item.where, f"name: '{item.name[:60]}' {problem}"))
             continue
@@ -100,11 +98,6 @@ class _Unfit(Exception):  # noqa: N818 - internal
         self.where = where
 
 
-def _cells(job: Job) -> list[Cell]:
-    axes = [[(axis, name, text) for name, text in values.items()] for axis, values in job.matrix.items()]
-    return list(itertools.product(*axes))
-
-
 def _variants(job: Job) -> range:
     return range(1, job.variants + 1)
 
@@ -118,7 +111,7 @@ def _slug_problem(item: Item, slug: str) -> str:
 
 
 def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> dict[str, Any]:
-    texts = {axis: str(text) for axis, _, text in cell}
+    texts = {choice.axis: str(choice.text) for choice in cell}
     generate = {**job.generate, **item.overrides}
     used: set[str] = set()
 
@@ -140,16 +133,18 @@ def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> dict[str, An
         fill(job.suffix, job.where.get("prompt", item.where)),
     )
     generate["negative"] = fill(generate.get("negative", ""), item.where)
-    for axis, _, text in cell:
+    for choice in cell:
+        axis = choice.axis
         if axis in used:
             continue
-        where = job.where[f"matrix.{axis}"]
         if axis not in _AXIS_TYPES:
-            raise _Unfit(where, f"matrix.{axis}: the prompt of '{item.name}' does not say {{{axis}}}")
+            what = f"matrix.{axis}: the prompt of '{item.name}' does not say {{{axis}}}"
+            raise _Unfit(job.where[f"matrix.{axis}"], what)
         try:
-            generate[axis] = _AXIS_TYPES[axis](text)
+            generate[axis] = _AXIS_TYPES[axis](choice.text)
         except _WrongType as wrong:
-            raise _Unfit(where, f"matrix.{axis}: expected {wrong}, found '{text}'") from None
+            what = f"{choice.place}: expected {wrong}, found '{choice.text}'"
+            raise _Unfit(job.where[choice.place], what) from None
     section = job.sections.get(honours.backend, {})
     model = section.get(honours.model_option, honours.default_model) if honours.model_option else ""
     return {
@@ -216,7 +211,7 @@ def _seed(job: Job, item: Item, slug: str, index: int, drawn: Mapping[str, int])
 
 def _path(job: Job, item: Item, cell: Cell, variant: int, slug: str) -> str:
     words = {"slug": slug, "item": slug_of(item.name), "variant": str(variant)}
-    words |= {axis: slug_of(name) for axis, name, _ in cell}
+    words |= {choice.axis: slug_of(choice.name) for choice in cell}
     where = job.where.get("output.name", item.where)
 
     def value(match: re.Match[str]) -> str:
@@ -244,18 +239,6 @@ def _same_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Problem]:
     for slug in sorted(repeated):
         if job.matrix or names:
             yield Problem(job.where.get("matrix", job.file), f"two outputs of this job have the name '{slug}'")
-
-
-def _matrix_problems(job: Job) -> Iterator[Problem]:
-    for axis, values in job.matrix.items():
-        where = job.where[f"matrix.{axis}"]
-        first: dict[str, str] = {}
-        for name in values:
-            slug = slug_of(name)
-            if problem := slug_problem(slug):
-                yield Problem(where, f"matrix.{axis}: '{name[:60]}' {problem}")
-            elif first.setdefault(slug, name) != name:
-                yield Problem(where, f"matrix.{axis}: '{first[slug]}' and '{name}' make one file name")
 
 
 def _notes(job: Job, items: Sequence[Item], honours: Honours) -> Iterator[str]:

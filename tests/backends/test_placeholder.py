@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageFont, ImageStat
 
 from imagegen.backends.base import Backend, Cancelled, ModelIdentity
-from imagegen.backends.placeholder import PlaceholderBackend, card
+from imagegen.backends.placeholder import PlaceholderBackend, card, words
+from imagegen.backends.placeholder import picture as view
+from imagegen.backends.placeholder.palette import Dice, palette_of
 from imagegen.plan.request import Request
 
 BACKEND: Backend = PlaceholderBackend()
@@ -187,6 +189,39 @@ def test_a_name_of_any_kind_is_drawn(name: str) -> None:
 @given(name=st.text(max_size=60), prompt=st.text(max_size=300), sampler=st.text(max_size=20))
 def test_any_text_is_drawn(name: str, prompt: str, sampler: str) -> None:
     picture(name=name, prompt=prompt, negative=prompt, sampler=sampler, scheduler=sampler, width=130, height=140)
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("Ægir Þórsson", "Aegir Thorsson"),
+        ("ÆGIR", "AEGIR"),
+        ("Œ", "OE"),
+        ("雪", "Xue"),
+        ("“Ash”", "“Ash”"),
+        ("🐉", "U+1F409"),
+    ],
+)
+def test_a_name_is_written_in_letters_that_the_font_has(name: str, drawn: str) -> None:
+    title = words.text_lines(dataclasses.replace(MALLSING, name=name), 10, 1000, 400)[0]
+
+    assert title.text == drawn
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize("size", [(160, 120), (120, 160), (240, 120)], ids="{0[0]}x{0[1]}".format)
+def test_the_band_cuts_nothing_off(subject: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def tops() -> list[bytes]:
+        """Of twenty pictures, the rows just below the band."""
+        requests = [dataclasses.replace(MALLSING, seed=seed) for seed in range(20)]
+        dice = [Dice(request) for request in requests]
+        pictures = [view.draw_picture(SUBJECTS[subject], *size, palette_of(each), each) for each in dice]
+        return [each.crop((0, 0, size[0], 2)).tobytes() for each in pictures]
+
+    drawn = tops()
+    monkeypatch.setattr(view, "_composition", lambda _: lambda _: None)
+
+    assert drawn == tops()
 
 
 def test_names_without_a_drawable_letter_still_differ() -> None:

@@ -110,6 +110,23 @@ def test_the_problems_of_a_prompt_source_are_told_in_its_own_lines(project: Proj
     assert project.doit().tasks("generated") == ["portraits:a", "portraits:c"]
 
 
+def test_the_problems_of_a_table_of_prompts_are_told_in_its_own_cells(project: ProjectFolder) -> None:
+    project.write("docs/items.csv", "name;prompt;steps;sampler\nRope;a rope;012;no\nKey;a key;40000;\n")
+    project.job(source="docs/items.csv", items=[{"name": "C", "prompt": "c"}])
+    run = project.doit()
+    assert "docs/items.csv:2:3: steps: expected a whole number, found the text '012'" in run.out
+    assert "docs/items.csv:3:3: steps: 40000 is too large: at most 10000" in run.out
+    assert run.out.count("docs/items.csv:") == 2
+    project.write("docs/items.csv", "name;prompt;steps;sampler\nRope;a rope;12;no\n")
+    assert project.doit().tasks("generated") == ["portraits:c", "portraits:rope"]
+
+
+def test_a_source_of_another_kind_is_refused_with_the_choices(project: ProjectFolder) -> None:
+    project.job(source="docs/items.txt")
+    run = project.doit()
+    assert "source: 'docs/items.txt' is no prompt source by its ending: Markdown (.md, .markdown) or CSV" in run.out
+
+
 def test_a_missing_prompt_source_is_told(project: ProjectFolder) -> None:
     project.job(source="docs/kin.md")
     run = project.doit()

@@ -26,6 +26,7 @@ def draw_mountains(scene: Scene) -> None:
     width, height = scene.image.size
     x, y = width * dice.between(0.3, 0.7), height * dice.between(0.22, 0.34)
     moon = dice.between(11, 17) * unit
+    y = max(y, moon * 1.9)  # else the band would cut its halo
     for ring in range(3, 0, -1):
         scene.disc(x, y, moon * (1 + 0.22 * ring), mix(sky_colour(scene, y), palette.light, 0.22 - 0.055 * ring))
     scene.disc(x, y, moon, mix(palette.light, INK, 0.25))
@@ -180,11 +181,12 @@ def draw_gate(scene: Scene) -> None:
     x = scene.centre[0]
     foot = float(scene.image.height)
     arches = dice.whole(5, 7)
+    rise = min(58.0, foot / unit - 60)  # else the band would cut the outermost arch
     glow = mix(palette.light, palette.bottom, 0.15)
     for arch in range(arches):
         share = arch / (arches - 1)
         half = (40 - 27 * share) * unit
-        spring = foot - (58 - 20 * share) * unit
+        spring = foot - (rise + (38 - rise) * share) * unit
         colour = mix(
             mix(palette.near, palette.far, 0.15 + 0.1 * (arch % 2)), mix(palette.accent, glow, share), share**1.3
         )

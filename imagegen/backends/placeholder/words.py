@@ -56,7 +56,9 @@ def _title(name: str, size: float, room: float) -> list[Line]:
     long = text_length(font_of(size), name) / room
     if long > 1.35 and " " in name:
         font = font_of(max(8.0, size * min(0.78, 1.7 / long)))
-        return [Line(text, font, "name", font_size(font) * 1.22, 0) for text in _wrapped(name, font, room, 2)]
+        first, *rest = _wrapped(name, font, room, 2)
+        lines = [Line(first, font, "name", font_size(font) * 1.22, 0)]
+        return [*lines, *(Line(text, font, "name", font_size(font) * 1.4, 0) for text in rest)]
     font = font_of(max(7.0, size / max(1.0, min(long, 1.9))))
     return [Line(_wrapped(name, font, room, 1)[0], font, "name", font_size(font) * 1.34, 0)]
 
@@ -100,11 +102,19 @@ def _drawable(text: str) -> str:
     """The text as the embedded font can draw it: other letters in ASCII ones, and what has none left out."""
     text = text[:_LONGEST].replace("×", "x")
     if not text.isascii():
-        from text_unidecode import unidecode  # a dependency of python-slugify
-
-        text = "".join(sign if sign in _KNOWN else unidecode(sign) for sign in text)
+        text = "".join(map(_in_ascii, text, text[1:] + " "))
     text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return text.replace(" ,", ",")
+
+
+def _in_ascii(sign: str, following: str) -> str:
+    """The sign in ASCII letters, unless the font knows it: `Aegir` and `AEGIR`, as the sign after it is written."""
+    from text_unidecode import unidecode  # a dependency of python-slugify
+
+    if sign in _KNOWN:
+        return sign
+    letters: str = unidecode(sign)
+    return letters.capitalize() if letters.isupper() and following.islower() else letters
 
 
 def _code_points(text: str) -> str:

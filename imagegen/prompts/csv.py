@@ -1,0 +1,130 @@
+"""The CSV prompt source: the first row names the columns, each further row is an item.
+
+Columns are called like the fields of an item. Cells are parted by commas, semicolons or tabs, whichever the first row
+has most of. An empty cell gives nothing, and a row of empty cells is none.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imagegen.config.document import decode
+from imagegen.config.numbers import plain_number
+from imagegen.config.schema import ITEM_SCHEMA
+from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.prompts.item import SourceItem
+
+__all__ = ["read_csv"]
+
+_DELIMITERS = ",;\t"
+_REQUIRED = [field for field, rules in ITEM_SCHEMA.items() if rules.get("required")]
+_NUMBERS = frozenset(field for field, rules in ITEM_SCHEMA.items() if rules["type"] in ("whole", "number"))
+
+
+@dataclass(frozen=True)
+class _Row:
+    file: str
+    line: int
+    cells: list[str]
+
+    def where(self, cell: int) -> str:
+        return f"{self.file}:{self.line}:{cell + 1}"
+
+
+def read_csv(name: str, data: bytes) -> list[SourceItem]:
+    """The items of the file `name`, in order. Raises ImagegenError with every problem, located.
+
+    A place is `name:line:column` with the line in which the row begins, and the cell's number in the row, from 1.
+    """
+    problems: list[Problem] = []
+    rows = _rows(name, decode(name, data), problems)
+    if not rows and not problems:
+        problems.append(Problem(f"{name}:1:1", "is empty: its first row names the columns, each further row an item"))
+    items = _items(rows[0], rows[1:], problems) if rows else []
+    if not items and not problems:
+        problems.append(Problem(rows[0].where(0), "has no row below the names of its columns, so no items"))
+    if problems:
+        raise ImagegenError(*problems)
+    return items
+
+
+def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
+    first = next((line for line in io.StringIO(text) if line.strip(_DELIMITERS + " \n")), "")
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows = []
+    begin = 1
+    try:
+        for cells in reader:
+            row = _Row(name, begin, [cell.strip() for cell in cells])
+            begin = reader.line_num + 1
+            if any(row.cells):
+                rows.append(row)
+    except csv.Error as error:
+        what = f"is no CSV: {error}, in the row that begins here and was read up to line {reader.line_num}"
+        mend = "a cell that begins with a double quote must end with one; a quote within it is written twice"
+        problems.append(Problem(f"{name}:{begin}:1", what, mend))
+    return rows
+
+
+def _items(header: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[SourceItem]:
+    _check_columns(header, problems)
+    if not set(_REQUIRED) <= set(header.cells):
+        return []  # whatever is said of the rows would follow from it
+    items = []
+    first: dict[str, int] = {}
+    for row in rows:
+        item = _item(header.cells, row, problems)
+        if item is None:
+            continue
+        items.append(item)
+        if first.setdefault(item.name, row.line) != row.line:
+            what = f"'{item.name[:60]}' is the name of two items, first in line {first[item.name]}"
+            problems.append(Problem(item.marks["name"], what))
+    return items
+
+
+def _check_columns(header: _Row, problems: list[Problem]) -> None:
+    for index, column in enumerate(header.cells):
+        if not column:
+            continue  # spreadsheets write such columns; only a cell below it would be lost
+        if column not in ITEM_SCHEMA:
+            what = f"'{column[:60]}' is no column{did_you_mean(column.lower(), ITEM_SCHEMA)}"
+            problems.append(Problem(header.where(index), what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
+        elif header.cells.index(column) < index:
+            what = f"the column '{column}' is given twice, first as number {header.cells.index(column) + 1}"
+            problems.append(Problem(header.where(index), what))
+    for column in _REQUIRED:
+        if column not in header.cells:
+            problems.append(Problem(header.where(0), f"there is no column '{column}'"))
+
+
+def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceItem | None:
+    if len(row.cells) > len(columns):
+        what = f"this row has {len(row.cells)} cells, but there are {len(columns)} columns"
+        mend = "put a cell that has commas, semicolons or tabs of its own in double quotes"
+        problems.append(Problem(row.where(len(columns)), what, mend))
+    fields: dict[str, str] = {}
+    marks: dict[str, str] = {}
+    for index, (column, cell) in enumerate(zip(columns, row.cells, strict=False)):
+        if cell and not column:
+            problems.append(Problem(row.where(index), "this cell is in a column without a name"))
+        elif cell:
+            fields[column], marks[column] = cell, row.where(index)
+    missing = [column for column in _REQUIRED if column not in fields]
+    for column in missing:
+        problems.append(Problem(row.where(columns.index(column)), f"this row has no {column}"))
+    if missing:
+        return None
+    name, prompt, negative = fields.pop("name"), fields.pop("prompt"), fields.pop("negative", None)
+    return SourceItem(name, prompt, negative, {key: _value(key, cell) for key, cell in fields.items()}, marks)
+
+
+def _value(field: str, cell: str) -> str | int | float:
+    """The cell's number where its field is one; a text that is no plain number stays, for the check to tell."""
+    number = plain_number(cell) if field in _NUMBERS else None
+    return cell if number is None or not math.isfinite(number) else number
