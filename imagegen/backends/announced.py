@@ -28,7 +28,8 @@ class _AnnouncedBackend:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        return {self.model_option: {"type": "text", "minlength": 1, "maxlength": 500}}
+        meta = {"description": f"The {self.model_option} that draws."}
+        return {self.model_option: {"type": "text", "minlength": 1, "maxlength": 500, "meta": meta}}
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         return [self._problem()] if requests else []

@@ -76,7 +76,7 @@ class Backend(Protocol):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Cerberus schema of the job's section for this backend."""
+        """Cerberus schema of the job's section for this backend, with the types and rules of `config.schema`."""
 
     @property
     def model_option(self) -> str:

@@ -49,8 +49,8 @@ class ScriptedBackend:
     version = "1"
     parameters = frozenset({"prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"})
     options: Mapping[str, Any] = {
-        "script": {"type": "text", "minlength": 1},
-        "model": {"type": "text", "minlength": 1},
+        "script": {"type": "text", "minlength": 1, "meta": {"description": "The JSON file with the script."}},
+        "model": {"type": "text", "minlength": 1, "meta": {"description": "A model ID, as a real backend has one."}},
     }
     model_option = "model"
     default_model = "colours"

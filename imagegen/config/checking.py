@@ -28,6 +28,11 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
         "list": TypeDefinition("list", (list,), ()),
     }
 
+    def _validate_blank(self, allowed: bool, field: str, value: object) -> None:
+        """{'type': 'boolean'}"""  # noqa: D400, D415 - Cerberus reads from it what the rule may be
+        if not allowed and isinstance(value, str) and value and not clean_text(value):
+            self._error(field, "is nothing but white space")
+
 
 _TYPE_WORDS = {
     "text": "text",
@@ -87,11 +92,11 @@ def _job(name: str, document: Document) -> Job:
     seed = generate.pop("seed", {})
     prompt = values.get("prompt", {})
     rules = values.get("output", {})
-    kind = rules.get("format", "png")
+    kind = rules.get("format", Encoding.format)
     encoding = Encoding(
         format=kind,
         quality=100 if kind == "png" else rules.get("quality", DEFAULT_QUALITY[kind]),
-        metadata=rules.get("metadata", "full"),
+        metadata=rules.get("metadata", Encoding.metadata),
     )
     matrix = dict(values.get("matrix", {}))
     parts: list[Path] = [(key,) for key in values] + [("output", "dir"), ("output", "name"), ("generate", "seed")]
@@ -122,9 +127,9 @@ def _job(name: str, document: Document) -> Job:
         variants=values.get("variants", 1),
         output=OutputRules(
             folder=rules.get("dir", f"assets/{name}"),
-            name=rules.get("name", "{slug}"),
+            name=rules.get("name", OutputRules.name),
             encoding=encoding,
-            overwrite=rules.get("overwrite", "own"),
+            overwrite=rules.get("overwrite", OutputRules.overwrite),
         ),
         sections={key: values[key] for key in values if key not in _OWN_KEYS},
         where={_dotted(path): document.where(path) for path in parts} | {"": document.where(())},
@@ -155,18 +160,6 @@ def _check(values: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[tup
     validator.validate(values, normalize=False)
     for path, text in _walk(validator._errors):
         yield path, text + (did_you_mean(str(path[-1]), _siblings(schema, path)) if text == _UNKNOWN else "")
-    for path, value in _texts(values):
-        if not clean_text(value).strip() and path[-1] in ("name", "prompt") and value:
-            yield path, "is nothing but white space"
-
-
-def _texts(values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    items = values.get("items")
-    candidates: list[tuple[Path, Any]] = [((), values)]
-    candidates += [(("items", index), item) for index, item in enumerate(items if isinstance(items, list) else ())]
-    for path, mapping in candidates:
-        if isinstance(mapping, Mapping):
-            yield from (((*path, key), text) for key, text in mapping.items() if isinstance(text, str))
 
 
 def _walk(found: Sequence[Any]) -> Iterator[tuple[Path, str]]:
@@ -204,6 +197,8 @@ def _nearest(error: Any) -> Iterator[tuple[Path, str]]:
 
 def _message(error: Any) -> str:
     value, constraint = error.value, error.constraint
+    if error.code == errors.CUSTOM.code:
+        return str(error.info[0])
     if error.code == errors.UNKNOWN_FIELD.code:
         return _UNKNOWN
     if error.code == errors.REQUIRED_FIELD.code:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-__all__ = ["JOB_NAME", "job_files", "task_names"]
+__all__ = ["JOB_NAME", "JOB_SUFFIXES", "job_files", "task_names"]
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_SUFFIXES = (".yaml", ".yml", ".json")
+JOB_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def job_files(root: Path) -> list[Path]:
@@ -20,7 +20,7 @@ def job_files(root: Path) -> list[Path]:
             names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [root / "jobs" / name for name in sorted(names) if name.endswith(_SUFFIXES)]
+    return [root / "jobs" / name for name in sorted(names) if name.endswith(JOB_SUFFIXES)]
 
 
 def task_names(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, str]:

@@ -1,6 +1,7 @@
 """The grammar of a job file: one Cerberus schema, from which everything else that knows it is derived.
 
-Types are our own, because Cerberus takes True as an integer and NaN as a float.
+Types are our own, because Cerberus takes True as an integer and NaN as a float; so is the rule `blank`. What an editor
+shows beside a key stands in its `meta`, which Cerberus leaves to the application.
 """
 
 from __future__ import annotations
@@ -12,23 +13,56 @@ __all__ = ["ITEM_SCHEMA", "job_schema"]
 
 Schema = dict[str, Any]
 
-SEED: Schema = {"type": "whole", "min": 0, "max": 2**64 - 1}
+SEED: Schema = {
+    "type": "whole",
+    "min": 0,
+    "max": 2**64 - 1,
+    "meta": {"description": "The seed of this item's images, used as it is."},
+}
 
 COMMON: Schema = {
-    "width": {"type": "whole", "min": 16, "max": 8192},
-    "height": {"type": "whole", "min": 16, "max": 8192},
-    "steps": {"type": "whole", "min": 1, "max": 10_000},
-    "cfg": {"type": "number", "min": 0, "max": 1000},
-    "sampler": {"type": "text", "minlength": 1, "maxlength": 100},
-    "scheduler": {"type": "text", "minlength": 1, "maxlength": 100},
-    "negative": {"type": "text", "maxlength": 20_000},
-    "timeout_s": {"type": "number", "min": 0.01, "max": 7 * 24 * 3600},
+    "width": {"type": "whole", "min": 16, "max": 8192, "meta": {"description": "Width in pixels."}},
+    "height": {"type": "whole", "min": 16, "max": 8192, "meta": {"description": "Height in pixels."}},
+    "steps": {"type": "whole", "min": 1, "max": 10_000, "meta": {"description": "Sampling steps."}},
+    "cfg": {
+        "type": "number",
+        "min": 0,
+        "max": 1000,
+        "meta": {"description": "CFG scale: how closely the image keeps to the prompt."},
+    },
+    "sampler": {"type": "text", "minlength": 1, "maxlength": 100, "meta": {"description": "The sampler's name."}},
+    "scheduler": {"type": "text", "minlength": 1, "maxlength": 100, "meta": {"description": "The scheduler's name."}},
+    "negative": {
+        "type": "text",
+        "maxlength": 20_000,
+        "meta": {"description": "Negative prompt: what the image must not show."},
+    },
+    "timeout_s": {
+        "type": "number",
+        "min": 0.01,
+        "max": 7 * 24 * 3600,
+        "meta": {"description": "Seconds that one image may take. Decides no pixels."},
+    },
 }
 """The fields of `generate`, and of an item, but for the seed: an item's is one number, a job's may be a rule."""
 
 ITEM_SCHEMA: Schema = {
-    "name": {"type": "text", "required": True, "minlength": 1, "maxlength": 200},
-    "prompt": {"type": "text", "required": True, "minlength": 1, "maxlength": 20_000},
+    "name": {
+        "type": "text",
+        "required": True,
+        "minlength": 1,
+        "maxlength": 200,
+        "blank": False,
+        "meta": {"description": "What the item is called. Its files are named after it."},
+    },
+    "prompt": {
+        "type": "text",
+        "required": True,
+        "minlength": 1,
+        "maxlength": 20_000,
+        "blank": False,
+        "meta": {"description": "What the image shows. {mood} stands for the text of the matrix's axis mood."},
+    },
     **COMMON,
     "seed": SEED,
 }
@@ -47,16 +81,21 @@ _INCLUDED: Schema = {
 """A value by its name, or a value of its own: {name: text}."""
 
 
-def _cells(value: Schema) -> Schema:
+def _cells(value: Schema, description: str) -> Schema:
     """Entries that name cells of the matrix: axis → value."""
-    return {"type": "list", "minlength": 1, "schema": {"type": "mapping", "minlength": 1, "valuesrules": value}}
+    entry = {"type": "mapping", "minlength": 1, "valuesrules": value}
+    return {"type": "list", "minlength": 1, "schema": entry, "meta": {"description": description}}
 
 
 def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
     """The schema of a job file. sections: each backend's name → the schema of its section."""
     return {
-        "description": {"type": "text", "maxlength": 1000},
-        "backend": {"type": "text", "allowed": sorted(sections)},
+        "description": {"type": "text", "maxlength": 1000, "meta": {"description": "Shown by doit list."}},
+        "backend": {
+            "type": "text",
+            "allowed": sorted(sections),
+            "meta": {"description": "What draws the images. Left out, the project's setting holds."},
+        },
         "generate": {
             "type": "mapping",
             "schema": {
@@ -66,43 +105,111 @@ def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
                     "min": 0,
                     "max": 2**63,
                     "schema": {
-                        "mode": {"type": "text", "allowed": ["by-name", "sequence", "fixed", "random"]},
-                        "base": {"type": "whole", "min": 0, "max": 2**63},
+                        "mode": {
+                            "type": "text",
+                            "allowed": ["by-name", "sequence", "fixed", "random"],
+                            "meta": {"description": "How seeds follow from the base; random: they are drawn."},
+                        },
+                        "base": {
+                            "type": "whole",
+                            "min": 0,
+                            "max": 2**63,
+                            "meta": {"description": "What the seeds follow from."},
+                        },
                     },
+                    "meta": {"description": "How seeds are had. A bare number is the base of mode by-name."},
                 },
             },
+            "meta": {"description": "How images are drawn. Each item can override any of it."},
         },
         "prompt": {
             "type": "mapping",
             "schema": {
-                "prefix": {"type": "text", "maxlength": 20_000},
-                "suffix": {"type": "text", "maxlength": 20_000},
+                "prefix": {
+                    "type": "text",
+                    "maxlength": 20_000,
+                    "meta": {"description": "Put before every prompt."},
+                },
+                "suffix": {
+                    "type": "text",
+                    "maxlength": 20_000,
+                    "meta": {"description": "Put after every prompt."},
+                },
             },
+            "meta": {"description": "What all prompts have in common."},
         },
-        "source": {"type": "text", "minlength": 1, "maxlength": 500},
+        "source": {
+            "type": "text",
+            "minlength": 1,
+            "maxlength": 500,
+            "meta": {"description": "A Markdown page with prompts, its path from the project's folder."},
+        },
         "items": {
             "type": "list",
             "minlength": 1,
             "schema": {"type": "mapping", "schema": ITEM_SCHEMA},
+            "meta": {"description": "Items of the job's own: named prompts. With a source, they come first."},
         },
         "matrix": {
             "type": "mapping",
             "minlength": 1,
             "keysrules": {"type": "text", "regex": _AXIS_NAME, "forbidden": ["slug", "item", "variant"]},
-            "schema": {"include": _cells(_INCLUDED), "exclude": _cells(_VALUE_TEXT)},
+            "schema": {
+                "include": _cells(_INCLUDED, "Cells that the axes do not make: a value for every axis."),
+                "exclude": _cells(_VALUE_TEXT, "Cells to leave out: all that match an entry's values."),
+            },
             "allow_unknown": _AXIS,  # every other key is an axis
+            "meta": {"description": "Axes whose values multiply the items: a list, or each value's name and its text."},
         },
-        "variants": {"type": "whole", "min": 1, "max": 1000},
+        "variants": {
+            "type": "whole",
+            "min": 1,
+            "max": 1000,
+            "meta": {"description": "Takes of each image, told apart by their seeds."},
+        },
         "output": {
             "type": "mapping",
             "schema": {
-                "dir": {"type": "text", "minlength": 1, "maxlength": 500},
-                "name": {"type": "text", "minlength": 1, "maxlength": 200},
-                "format": {"type": "text", "allowed": ["png", "webp", "jpeg"]},
-                "quality": {"type": "whole", "min": 1, "max": 100},
-                "overwrite": {"type": "text", "allowed": ["own", "never", "always"]},
-                "metadata": {"type": "text", "allowed": ["full", "none"]},
+                "dir": {
+                    "type": "text",
+                    "minlength": 1,
+                    "maxlength": 500,
+                    "meta": {"description": "The images' folder. Left out, it is assets/ and the job's name."},
+                },
+                "name": {
+                    "type": "text",
+                    "minlength": 1,
+                    "maxlength": 200,
+                    "meta": {"description": "The file name without its ending: {slug}, {item}, {variant}, any axis."},
+                },
+                "format": {
+                    "type": "text",
+                    "allowed": ["png", "webp", "jpeg"],
+                    "meta": {"description": "The format of the images' files."},
+                },
+                "quality": {
+                    "type": "whole",
+                    "min": 1,
+                    "max": 100,
+                    "meta": {"description": "Of WebP (lossless at 100) and JPEG. It means nothing to PNG."},
+                },
+                "overwrite": {
+                    "type": "text",
+                    "allowed": ["own", "never", "always"],
+                    "meta": {"description": "What may be replaced: files that this build wrote, none, or any."},
+                },
+                "metadata": {
+                    "type": "text",
+                    "allowed": ["full", "none"],
+                    "meta": {"description": "Whether the image says what made it."},
+                },
             },
+            "meta": {"description": "Where the images go, and as what."},
         },
-        **{name: {"type": "mapping", "schema": dict(options)} for name, options in sections.items()},
+        **{name: _section(name, options) for name, options in sections.items()},
     }
+
+
+def _section(backend: str, options: Mapping[str, Any]) -> Schema:
+    description = f"Options of the backend {backend}." if options else f"The backend {backend} has no options."
+    return {"type": "mapping", "schema": dict(options), "meta": {"description": description}}

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Build", "Planned", "Ticket", "current_build", "default_tasks"]
 
-OUR_TASKS = ("doctor", "image")
+OUR_TASKS = ("doctor", "image", "schema")
 RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
 _DONE = frozenset({"fresh", "generated", "restored"})
 

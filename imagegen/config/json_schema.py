@@ -1,0 +1,158 @@
+"""The grammar of a job file as a JSON Schema (draft-07), for editors: derived from its Cerberus schema, rule by rule.
+
+It gives the checks' verdict but for one thing that JSON Schema cannot say: its `integer` takes 64.0, our `whole` does
+not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from imagegen.config.encoding import Encoding
+from imagegen.config.job import DEFAULT_TIMEOUT_S, Job, OutputRules, SeedRule
+from imagegen.config.schema import job_schema
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["WRITTEN_BY", "json_schema"]
+
+WRITTEN_BY = "Written by 'doit schema'. Do not edit."
+"""The schema's comment, which tells a file of ours from somebody else's."""
+
+Rules = Mapping[str, Any]
+
+_DEFAULTS = {
+    ("generate", "timeout_s"): DEFAULT_TIMEOUT_S,
+    ("generate", "seed", "mode"): SeedRule.mode,
+    ("generate", "seed", "base"): SeedRule.base,
+    ("variants",): Job.variants,
+    ("output", "name"): OutputRules.name,
+    ("output", "format"): Encoding.format,
+    ("output", "metadata"): Encoding.metadata,
+    ("output", "overwrite"): OutputRules.overwrite,
+}
+
+
+def json_schema(sections: Mapping[str, Mapping[str, Any]], defaults: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """The JSON Schema of a job file.
+
+    sections: as for `job_schema`. defaults: of requests and backends, by the key's path: ('generate', 'width') → 1024.
+    Raises ImagegenError for a rule that has no counterpart here, as a package's backend may use one.
+    """
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$comment": WRITTEN_BY,
+        "title": "A job of imagegen",
+        "type": "object",
+        **_keys(job_schema(sections), ""),
+        "anyOf": [{"required": ["items"]}, {"required": ["source"]}],
+    }
+    for path, default in {**_DEFAULTS, **defaults}.items():
+        found = schema
+        for key in path:
+            found = found["properties"][key]
+        found["default"] = default
+    return schema
+
+
+def _keys(schema: Rules, path: str) -> dict[str, Any]:
+    """Of a mapping whose keys are known."""
+    required = [key for key, rules in schema.items() if rules.get("required")]
+    return {
+        "properties": {key: _value(rules, f"{path}.{key}".lstrip(".")) for key, rules in schema.items()},
+        **({"required": required} if required else {}),
+        "additionalProperties": False,
+    }
+
+
+def _value(rules: Rules, path: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for rule, constraint in rules.items():
+        if rule not in _RULES:
+            raise _no_counterpart(path, rule)
+        said = _RULES[rule](constraint, rules, path)
+        if schema.keys() & said.keys():  # the one would replace the other
+            raise _no_counterpart(path, rule)
+        schema |= said
+    return schema
+
+
+def _no_counterpart(path: str, rule: str) -> ImagegenError:
+    what = f"{path}: the rule '{rule}' has no counterpart in the JSON Schema"
+    return ImagegenError(Problem("", what, "tell it to who makes this backend, or imagegen where it is one of its own"))
+
+
+_TYPES = {"text": "string", "whole": "integer", "number": "number", "mapping": "object", "list": "array"}
+_LENGTHS = {"text": "Length", "mapping": "Properties", "list": "Items"}
+
+
+def _types(rules: Rules) -> list[str]:
+    types = rules.get("type", list(_TYPES))
+    return [types] if isinstance(types, str) else list(types)
+
+
+def _type(_: object, rules: Rules, path: str) -> dict[str, Any]:
+    types = _types(rules)
+    if not set(types) <= set(_TYPES):
+        raise _no_counterpart(path, f"type: {', '.join(types)}")
+    names = [_TYPES[word] for word in types]
+    return {"type": names if len(names) > 1 else names[0]}
+
+
+def _length(bound: str) -> Callable[[int, Rules, str], dict[str, Any]]:
+    return lambda length, rules, _: {f"{bound}{_LENGTHS[word]}": length for word in _types(rules) if word in _LENGTHS}
+
+
+def _allowed(values: list[Any], rules: Rules, path: str) -> dict[str, Any]:
+    if "list" in _types(rules):  # there it is each entry that is compared
+        raise _no_counterpart(path, "allowed")
+    return {"enum": list(values)}
+
+
+def _forbidden(values: list[Any], rules: Rules, path: str) -> dict[str, Any]:
+    if "list" in _types(rules):
+        raise _no_counterpart(path, "forbidden")
+    return {"not": {"enum": list(values)}}
+
+
+def _regex(pattern: str, _: Rules, __: str) -> dict[str, Any]:
+    """Cerberus looks from the text's start to its end, JSON Schema anywhere in it."""
+    return {"pattern": f"^(?:{pattern})" if pattern.endswith("$") else f"^(?:{pattern}$)"}
+
+
+def _nested(schema: Rules, rules: Rules, path: str) -> dict[str, Any]:
+    holders = {"mapping", "list"} & set(_types(rules))
+    if len(holders) > 1:  # it would be keys for the one, and rules for the other
+        raise _no_counterpart(path, "schema")
+    if "mapping" not in holders:
+        return {"items": _value(schema, f"{path}[]")}
+    keys = _keys(schema, path)
+    if "allow_unknown" in rules:  # then that says what the other keys may hold
+        del keys["additionalProperties"]
+    return keys
+
+
+def _anyof(alternatives: list[Rules], rules: Rules, path: str) -> dict[str, Any]:
+    inherited = {"type": rules["type"]} if "type" in rules else {}
+    return {"anyOf": [_value({**inherited, **one}, path) for one in alternatives]}
+
+
+_RULES: Mapping[str, Callable[[Any, Rules, str], dict[str, Any]]] = {
+    "type": _type,
+    "min": lambda bound, _, __: {"minimum": bound},
+    "max": lambda bound, _, __: {"maximum": bound},
+    "minlength": _length("min"),
+    "maxlength": _length("max"),
+    "allowed": _allowed,
+    "forbidden": _forbidden,
+    "regex": _regex,
+    "blank": lambda allowed, _, __: {} if allowed else {"pattern": r"\S"},
+    "schema": _nested,
+    "keysrules": lambda inner, _, path: {"propertyNames": _value(inner, path)},
+    "valuesrules": lambda inner, _, path: {"additionalProperties": _value(inner, f"{path}.*")},
+    "allow_unknown": lambda inner, _, path: {"additionalProperties": _value(inner, f"{path}.*")},
+    "anyof": _anyof,
+    "required": lambda _, __, ___: {},  # the mapping that it is a key of says it
+    "meta": lambda meta, _, __: {"description": meta["description"]} if "description" in meta else {},
+}
+"""Each of Cerberus' rules that a job's schema uses → its constraint, all rules beside it and the path → JSON Schema."""

@@ -1,0 +1,43 @@
+"""`doit schema`: the JSON Schema of a job file, with which editors complete, explain and check while one types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import ImagegenError
+from imagegen.tasks.reporter import OURS
+
+__all__ = ["OUT", "task_schema"]
+
+OUT = "job.schema.json"
+_OPTION = {
+    "name": "out",
+    "long": "out",
+    "type": str,
+    "default": OUT,
+    "help": f"the file to write, its path from the project's folder; - prints it [{OUT}]",
+}
+
+
+def task_schema() -> dict[str, Any]:
+    """Write the JSON Schema of job files, for editors."""
+    return {"actions": [_schema], "params": [_OPTION], "uptodate": [False], "verbosity": 2, "meta": {OURS: {}}}
+
+
+def _schema(out: str) -> TaskFailed | None:
+    from imagegen.tasks.schema_file import schema_text, write_schema  # what they need, no other task does
+
+    try:
+        text = schema_text()
+        if out == "-":
+            print(text, end="")
+        else:
+            print(f"{out}: {write_schema(Path.cwd(), out, text)}")
+    except ImagegenError as error:
+        said = "\n".join(map(str, error.problems))
+        print(said)
+        return TaskFailed(said, report=False)
+    return None

@@ -1,0 +1,180 @@
+"""The JSON Schema that editors use says what the checks say."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from jsonschema import Draft4Validator, Draft7Validator
+from jsonschema.validators import extend
+
+from imagegen.backends.registry import registry
+from imagegen.config.checking import check_job
+from imagegen.config.document import Document
+from imagegen.config.job import Job
+from imagegen.config.json_schema import json_schema
+from imagegen.config.schema import job_schema
+from imagegen.errors import ImagegenError
+from tests.config.job_documents import KEYS, edges, job_documents, places, spoilt
+
+SECTIONS: dict[str, Any] = {name: make().options for name, make in registry().items()}
+SCHEMA = json_schema(SECTIONS, {})
+# of the drafts, the fourth alone takes 64.0 for no whole number, as our checks do
+VALIDATOR = extend(Draft7Validator, type_checker=Draft4Validator.TYPE_CHECKER)(SCHEMA)  # type: ignore[no-untyped-call]  # jsonschema's
+
+GOOD: dict[str, Any] = {"items": [{"name": "A", "prompt": "a"}]}
+EVERYTHING: dict[str, Any] = {
+    "description": "d",
+    "backend": "placeholder",
+    "generate": {
+        "width": 64,
+        "height": 64,
+        "steps": 20,
+        "cfg": 7.5,
+        "sampler": "euler",
+        "scheduler": "normal",
+        "negative": "",
+        "timeout_s": 9.5,
+        "seed": {"mode": "fixed", "base": 0},
+    },
+    "prompt": {"prefix": "p", "suffix": "s"},
+    "source": "docs/prompts.md",
+    "items": [{"name": "A", "prompt": "a", "steps": 3, "cfg": 1, "seed": 7}],
+    "matrix": {"mood": {"calm": "serene", "old": 3}, "steps": [20, 4.5, "x"]},
+    "variants": 2,
+    "output": {"dir": "d", "name": "n", "format": "webp", "quality": 9, "overwrite": "own", "metadata": "none"},
+    "placeholder": {},
+    "comfyui": {"checkpoint": "c"},
+    "ollama": {"model": "m"},
+    "scripted": {"script": "s", "model": "m"},
+}
+
+
+def checked(values: Any) -> Job:
+    return check_job("j", Document("jobs/j.json", values, {}), SECTIONS)
+
+
+def is_job(values: Any) -> bool:
+    try:
+        checked(values)
+    except ImagegenError:
+        return False
+    return True
+
+
+def test_it_is_a_json_schema() -> None:
+    Draft7Validator.check_schema(SCHEMA)
+
+
+def test_both_give_one_verdict_on_any_document() -> None:
+    verdicts: Counter[bool] = Counter()
+
+    @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(job_documents(SECTIONS))
+    def agree(values: Any) -> None:
+        verdict = is_job(values)
+        verdicts[verdict] += 1
+        assert VALIDATOR.is_valid(values) == verdict
+
+    agree()
+    assert min(verdicts[True], verdicts[False]) >= 100
+
+
+def test_both_give_one_verdict_on_every_key_at_every_bound() -> None:
+    assert is_job(EVERYTHING)
+    assert set(EVERYTHING) == set(job_schema(SECTIONS))
+    verdicts: Counter[bool] = Counter()
+    changes = [("replace", wrong, "") for wrong in edges(job_schema(SECTIONS))]
+    changes += [("remove", None, ""), *(("rename", None, key) for key in KEYS)]
+    for path, change in itertools.product(places(EVERYTHING), changes):
+        values = spoilt({**GOOD, path[0]: EVERYTHING[path[0]]}, path, *change)
+        verdict = is_job(values)
+        verdicts[verdict] += 1
+        assert VALIDATOR.is_valid(values) == verdict, (path, change)
+    assert min(verdicts[True], verdicts[False]) >= 300
+
+
+@pytest.mark.parametrize("values", [[], None, "x", {}, {"description": "x"}, {"items": []}, {"source": "x.md"}, GOOD])
+def test_a_job_is_a_mapping_with_items_or_a_source(values: Any) -> None:
+    assert VALIDATOR.is_valid(values) == is_job(values) == (values in ({"source": "x.md"}, GOOD))
+
+
+def test_the_one_difference_is_a_whole_number_written_as_a_decimal() -> None:
+    values = {**GOOD, "generate": {"width": 64.0}}
+    assert Draft7Validator(SCHEMA).is_valid(values)
+    assert not is_job(values)
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, found in schema.get("properties", {}).items():
+        yield f"{path}{key}", found
+        yield from nodes(found, f"{path}{key}.")
+        yield from nodes(found.get("items", {}), f"{path}{key}[].")
+
+
+def test_every_key_is_described() -> None:
+    assert [path for path, found in nodes(SCHEMA) if not found.get("description")] == []
+
+
+def test_the_defaults_are_those_of_the_checks() -> None:
+    spelt: dict[str, Any] = {}
+    for path, found in nodes(SCHEMA):
+        if "default" in found:
+            holder = spelt
+            for key in path.split(".")[:-1]:
+                holder = holder.setdefault(key, {})
+            holder[path.split(".")[-1]] = found["default"]
+    assert spelt["generate"].pop("timeout_s") == 600  # a job says only what its file says
+    assert spelt.pop("generate") == {"seed": {"mode": "by-name", "base": 1}}
+    left_out, given_all = checked(GOOD), checked({**GOOD, **spelt})
+    assert vars(given_all) | {"where": {}} == vars(left_out) | {"where": {}}
+    assert set(spelt) == {"variants", "output"}
+
+
+def test_other_defaults_are_told_at_their_key() -> None:
+    schema = json_schema(SECTIONS, {("generate", "width"): 1024, ("ollama", "model"): "m"})
+    assert schema["properties"]["generate"]["properties"]["width"]["default"] == 1024
+    assert schema["properties"]["ollama"]["properties"]["model"]["default"] == "m"
+    assert "default" not in schema["properties"]["items"]["items"]["properties"]["width"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "rule"),
+    [
+        ({"type": "text", "check_with": "path"}, "check_with"),
+        ({"type": "text", "nullable": True}, "nullable"),
+        ({"type": "string"}, "type: string"),
+        ({"type": "list", "allowed": ["a"]}, "allowed"),
+        ({"type": "list", "forbidden": ["a"]}, "forbidden"),
+        ({"type": ["list", "mapping"], "schema": {}}, "schema"),
+        ({"type": "text", "regex": "a", "blank": False}, "blank"),
+        ({"type": "mapping", "schema": {}, "valuesrules": {"type": "text"}}, "valuesrules"),
+    ],
+)
+def test_a_rule_that_cannot_be_told_is_an_error(rules: dict[str, Any], rule: str) -> None:
+    with pytest.raises(ImagegenError, match=f"mine.key: the rule '{rule}' has no counterpart"):
+        json_schema({"mine": {"key": rules}}, {})
+
+
+@pytest.mark.parametrize("regex", ["a|bc", "^a|bc$", "ab", "^abc$", r"a\$"])
+@pytest.mark.parametrize("text", ["a", "ab", "abc", "bc", "xbc", "bcx", "a$", "a$x"])
+def test_a_pattern_is_anchored_as_cerberus_does_it(regex: str, text: str) -> None:
+    sections = {"mine": {"key": {"type": "text", "regex": regex}}}
+    values = {**GOOD, "mine": {"key": text}}
+    try:
+        check_job("j", Document("jobs/j.json", values, {}), sections)
+        verdict = True
+    except ImagegenError:
+        verdict = False
+    assert Draft7Validator(json_schema(sections, {})).is_valid(values) == verdict
+
+
+def test_alternatives_have_the_type_that_stands_beside_them() -> None:
+    rules = {"type": "text", "anyof": [{"minlength": 3}, {"allowed": ["a"]}]}
+    validator = Draft7Validator(json_schema({"mine": {"key": rules}}, {}))
+    verdicts = [validator.is_valid({**GOOD, "mine": {"key": value}}) for value in ("abc", "a", "b", 5)]
+    assert verdicts == [True, True, False, False]
