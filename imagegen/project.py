@@ -32,6 +32,7 @@ class JobPlan:
 
     file: as shown to the user. task: what doit calls it, the job's name where that can be. outputs: empty where
     there are problems: a broken job generates nothing. notes: what its user should be told once in a run.
+    backend: as the file names it; empty where it names none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class JobPlan:
     outputs: tuple[Output, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    backend: str = ""
 
     @property
     def doc(self) -> str:
@@ -152,7 +154,8 @@ class Project:
             expansion = self.expand_job(job, items)
         except ImagegenError as error:
             return _broken(plan, *error.problems)
-        plan = replace(plan, description=job.description, outputs=expansion.outputs, notes=expansion.notes)
+        plan = replace(plan, description=job.description, backend=job.backend or "")
+        plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes)
         return _broken(plan, *expansion.problems) if expansion.problems else plan
 
     def _checked(self, name: str, document: Document) -> tuple[Job, tuple[Item, ...]]:

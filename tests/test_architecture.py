@@ -64,6 +64,8 @@ def test_only_the_tasks_import_doit(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_only_backends_talk_to_generators(path: Path) -> None:
     outward = {"requests", "subprocess", "socket", "urllib", "http"}
+    if path == PACKAGE / "report/doctor/git.py":  # asks git, which is no generator
+        outward.remove("subprocess")
     assert room_of(path) == "backends" or not outward & {module.split(".")[0] for module in imports(path)}
 
 

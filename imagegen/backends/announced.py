@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.backends.base import GeneratedImage, GenerationError, ModelIdentity, Progress
+from imagegen.backends.base import Diagnosis, GeneratedImage, GenerationError, ModelIdentity, Progress
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -33,6 +33,9 @@ class _AnnouncedBackend:
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         return [self._problem()] if requests else []
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:  # noqa: ARG002 - of the protocol
+        return [Diagnosis(False, "", self._problem().what, self._problem().mend)]
 
     def model_identity(self, request: Request) -> ModelIdentity:
         return ModelIdentity(request.model)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["Backend", "Cancelled", "GeneratedImage", "GenerationError", "ModelIdentity", "Progress"]
+__all__ = [
+    "Backend",
+    "Cancelled",
+    "Diagnosis",
+    "Diagnostic",
+    "GeneratedImage",
+    "GenerationError",
+    "ModelIdentity",
+    "Progress",
+]
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,21 @@ class ModelIdentity:
 
     id: str
     digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One row of `doit doctor`: what was looked at, and what was found there.
+
+    ok: nothing is wrong; one with a mend is a warning. mend: what to do about it, a command where there is one.
+    blocks: where it is not ok, whether it keeps a job from being built.
+    """
+
+    ok: bool
+    what: str
+    found: str
+    mend: str = ""
+    blocks: bool = True
 
 
 class GenerationError(Exception):
@@ -102,3 +126,11 @@ class Backend(Protocol):
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Make the image. Raises GenerationError, or Cancelled from `progress`."""
+
+
+@runtime_checkable
+class Diagnostic(Protocol):
+    """A backend that has more to tell `doit doctor` than its preflight; none has to."""
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """Its own rows, for these requests of all jobs (at least one). May contact the server; changes nothing."""

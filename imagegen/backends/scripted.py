@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.base import GeneratedImage, GenerationError, ModelIdentity, Progress
+from imagegen.backends.base import Diagnosis, GeneratedImage, GenerationError, ModelIdentity, Progress
 from imagegen.errors import Problem
 from imagegen.plan.request import Request, canonical, fingerprint
 
@@ -71,8 +71,13 @@ class ScriptedBackend:
         """The problems that the script names for these items."""
         script = self._read(requests[0]) if requests else Script()
         self._tell(script, "preflight", ",".join(request.name for request in requests))
-        wrong = dict.fromkeys(request.name for request in requests if request.name in script.problems)
-        return [Problem(name, script.problems[name]) for name in wrong]
+        return [Problem(name, what) for name, what in _wrong(script, requests).items()]
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """What preflight would find, or that the script is there."""
+        wrong = _wrong(self._read(requests[0]), requests)
+        rows = [Diagnosis(False, name, what, "this is only a script") for name, what in wrong.items()]
+        return rows or [Diagnosis(True, "", "plays its script")]
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """With the script's digest."""
@@ -129,3 +134,7 @@ class ScriptedBackend:
                 descriptor = os.open(script.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
                 os.write(descriptor, json.dumps({"event": event, "name": name}).encode() + b"\n")
                 os.close(descriptor)
+
+
+def _wrong(script: Script, requests: Sequence[Request]) -> dict[str, str]:
+    return {request.name: script.problems[request.name] for request in requests if request.name in script.problems}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imagegen.config.setting import SETTINGS, Setting
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
-__all__ = ["BUILT_IN_BACKEND", "Settings", "read_settings"]
+__all__ = ["COMMAND_LINE", "Settings", "Value", "find_values", "read_settings"]
 
-BUILT_IN_BACKEND = "placeholder"
-STORE_BYTES = 5 * 1024**3
+COMMAND_LINE = "command line"
+"""The source that is stronger than a job file."""
+_PYPROJECT = "pyproject.toml: [tool.imagegen]"
 
 
 @dataclass(frozen=True)
@@ -24,78 +24,92 @@ class Settings:
 
     forced_backend: of the command line, stronger than a job's own. backend: for jobs that name none.
     allow_outside: folders outside the project that outputs and prompt sources may lie in.
-    store_bytes: bound of the store. wait_s: seconds to wait for another build.
+    store_bytes: bound of the store. wait_s: seconds to wait for another build. Secrets are not kept here.
+    sources: where each value came from, by the setting's name; it decides nothing.
     """
 
     forced_backend: str | None = None
-    backend: str = BUILT_IN_BACKEND
+    backend: str = "placeholder"
     allow_outside: tuple[str, ...] = ()
-    store_bytes: int = STORE_BYTES
+    store_bytes: int = 5 * 1024**3
     wait_s: float = 0.0
+    comfyui_url: str = "http://127.0.0.1:8188"
+    comfyui_checkpoint: str = ""
+    ollama_host: str = "127.0.0.1:11434"
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a setting is, and where that came from; of a secret, only whether it is set."""
+
+    setting: Setting
+    value: Any
+    source: str
+
+    def __str__(self) -> str:
+        """For a person to read, in a few words."""
+        if self.setting.secret:
+            return "set" if self.value else "not set"
+        return self.setting.kind.show(self.value) or "none"
 
 
 def read_settings(root: Path, command_line: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
     """The settings of the project at `root`.
 
-    command_line: the variables `backend` and `wait` (seconds). Raises ImagegenError with all that is wrong.
+    command_line: by the names of the table's command-line variables. Raises ImagegenError with all that is wrong.
     """
-    problems: list[Problem] = []
-    table = _table(root / "pyproject.toml", problems)
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in _KEYS:
-            problems.append(Problem(_WHERE, f"{key}: unknown key{did_you_mean(key, _KEYS)}"))
-        else:
-            try:
-                values[key] = _KEYS[key](value)
-            except ValueError as error:
-                problems.append(Problem(_WHERE, f"{key}: {error}"))
-    wait = command_line.get("wait")
-    try:
-        wait_s = _seconds(float(wait)) if wait is not None else values.get("wait_s", 0.0)
-    except ValueError:
-        problems.append(Problem("", f"wait={wait}: expected a number of seconds"))
-        wait_s = 0.0
+    values, problems = find_values(root, command_line, environment)
     if problems:
         raise ImagegenError(*problems)
-    return Settings(
-        forced_backend=command_line.get("backend") or None,
-        backend=environment.get("IMAGEGEN_BACKEND") or values.get("backend", BUILT_IN_BACKEND),
-        allow_outside=values.get("allow_outside", ()),
-        store_bytes=values.get("store_size", STORE_BYTES),
-        wait_s=wait_s,
-    )
+    sources = {value.setting.name: value.source for value in values}
+    fields = {value.setting.field or value.setting.name: value.value for value in values if not value.setting.secret}
+    forced = fields["backend"] if sources["backend"] == COMMAND_LINE else None
+    return Settings(**fields, forced_backend=forced, sources=sources)
 
 
-_WHERE = "pyproject.toml: [tool.imagegen]"
+def find_values(
+    root: Path, command_line: Mapping[str, str | None], environment: Mapping[str, str]
+) -> tuple[list[Value], list[Problem]]:
+    """The value of each setting, in the order of the table, and all that is wrong; what is wrong does not count."""
+    problems: list[Problem] = []
+    table = _table(root / "pyproject.toml", problems)
+    problems += _misplaced(table)
+    values = []
+    for setting in SETTINGS:
+        found = Value(setting, setting.built_in, "built-in")
+        for source, label, given in reversed(list(_given(setting, command_line, environment, table))):
+            try:
+                value = setting.kind.read(given)
+            except ValueError as error:
+                problems.append(Problem(source, f"{label}{error}"))
+            else:
+                found = Value(setting, True if setting.secret else value, source)
+        values.append(found)
+    return values, problems
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("expected text")
-    return value
+def _given(
+    setting: Setting, command_line: Mapping[str, str | None], environment: Mapping[str, str], table: Mapping[str, Any]
+) -> Iterator[tuple[str, str, object]]:
+    """Each source that gives the setting, strongest first: its name, what a problem begins with, and the value."""
+    if text := command_line.get(setting.command_line):
+        yield COMMAND_LINE, f"{setting.command_line}={text}: ", text
+    if text := environment.get(setting.environment):
+        yield f"environment variable {setting.environment}", "", text
+    if setting.name in table and not setting.secret:
+        yield _PYPROJECT, f"{setting.name}: ", table[setting.name]
 
 
-def _folders(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(folder, str) and folder for folder in value):
-        raise ValueError("expected a list of folders")
-    return tuple(os.path.expanduser(folder) for folder in value)  # noqa: PTH111 - it may be no Path yet
-
-
-def _size(value: object) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|GB|TB)", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("expected a size such as '5 GB'")
-    return int(float(match[1]) * {"MB": 1024**2, "GB": 1024**3, "TB": 1024**4}[match[2]])
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
-        raise ValueError("expected a number of seconds")
-    return float(value)
-
-
-_KEYS = {"backend": _text, "allow_outside": _folders, "store_size": _size, "wait_s": _seconds}
+def _misplaced(table: Mapping[str, Any]) -> Iterator[Problem]:
+    secrets = {setting.name: setting for setting in SETTINGS if setting.secret}
+    names = [setting.name for setting in SETTINGS if not setting.secret]
+    for key in table:
+        if key in secrets:
+            mend = f"take it out, and set the environment variable {secrets[key].environment}"
+            yield Problem(_PYPROJECT, f"{key}: a secret has no place in a file that is committed", mend)
+        elif key not in names:
+            yield Problem(_PYPROJECT, f"{key}: unknown key{did_you_mean(key, names)}")
 
 
 def _table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
@@ -115,6 +129,6 @@ def _table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
         problems.append(Problem("pyproject.toml", f"cannot be read: {error}"))
         return {}
     if not isinstance(table, dict):
-        problems.append(Problem(_WHERE, "expected a table"))
+        problems.append(Problem(_PYPROJECT, "expected a table"))
         return {}
     return table

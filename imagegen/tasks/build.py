@@ -24,6 +24,7 @@ from doit import get_var
 
 from imagegen import __version__
 from imagegen.config.job_files import job_files, task_names
+from imagegen.config.setting import SETTINGS
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, write_snapshot
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
 
-__all__ = ["Build", "Planned", "Ticket", "current_build", "default_tasks"]
+__all__ = ["Build", "Planned", "Ticket", "command_line", "current_build", "default_tasks"]
 
-OUR_TASKS = ("doctor", "image", "schema")
+OUR_TASKS = ("doctor", "image", "schema", "settings")
 RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
 _DONE = frozenset({"fresh", "generated", "restored"})
 
@@ -64,6 +65,7 @@ class Build:
 
     fresh_jobs: all jobs, where a snapshot says that everything is fresh; nothing is planned then. Else None.
     plans: of every job file. planned: of every output, by its task's name.
+    problems: with the settings or the backends, and so with every job.
     """
 
     project: Project
@@ -79,29 +81,25 @@ class Build:
         self.stopped = False
         self._mutex = threading.Lock()
         self._memory = root / ".imagegen" / "cache" / "snapshot.json"
-        self.settings, problems = _settings(root)
-        self.fresh_jobs = None if problems or _names_images(root, invocation) else self._snapshot()
+        self.settings, self.problems = _settings(root)
+        self.fresh_jobs = None if self.problems or _names_images(root, invocation) else self._snapshot()
         if self.fresh_jobs is None:
             with _no_garbage_collection():
-                self._plan(problems)
+                self._plan()
 
-    def _plan(self, problems: list[Problem]) -> None:
+    def _plan(self) -> None:
         from imagegen.backends.registry import registry
         from imagegen.project import Project
 
-        backends = {}
+        self.project = Project(self.root, self.settings, {}, RESERVED)
+        source = ""
         try:
-            backends = registry()
+            self.project.registry = registry()
+            source = self.settings.sources.get("backend", "")
+            self.project.backend(self.settings.backend)
         except ImagegenError as error:
-            problems += error.problems
-        self.project = Project(self.root, self.settings, backends, RESERVED)
-        for name in filter(None, (self.settings.forced_backend, self.settings.backend)):
-            if backends and name not in backends:
-                try:
-                    self.project.backend(name)
-                except ImagegenError as error:
-                    problems += error.problems
-        plans = _all_broken(self.root, problems) if problems else self.project.plans()
+            self.problems += [replace(problem, where=source) for problem in error.problems]
+        plans = _all_broken(self.root, self.problems) if self.problems else self.project.plans()
         self.plans = [self._add(plan) for plan in plans]
 
     def _add(self, plan: JobPlan) -> JobPlan:
@@ -239,10 +237,14 @@ _build: Build | None = None
 _opening = threading.Lock()
 
 
+def command_line() -> dict[str, str | None]:
+    """The variables of doit's command line that give settings."""
+    return {setting.command_line: get_var(setting.command_line) for setting in SETTINGS if setting.command_line}
+
+
 def _settings(root: Path) -> tuple[Settings, list[Problem]]:
-    command_line: Mapping[str, str | None] = {name: get_var(name) for name in ("backend", "wait")}
     try:
-        return read_settings(root, command_line, os.environ), []
+        return read_settings(root, command_line(), os.environ), []
     except ImagegenError as error:
         return Settings(), list(error.problems)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.config.settings import read_settings
+from imagegen.config.setting import SETTINGS, Setting
+from imagegen.config.settings import Settings, Value, find_values, read_settings
 from imagegen.errors import ImagegenError
 
 
@@ -52,3 +53,75 @@ def test_a_pyproject_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_a_wait_that_is_no_number_is_told(tmp_path: Path) -> None:
     with pytest.raises(ImagegenError, match="wait=soon: expected a number of seconds"):
         read_settings(tmp_path, {"wait": "soon"}, {})
+
+
+def test_the_documentation_has_every_setting_as_the_table_has_it() -> None:
+    lines = (Path(__file__).parents[2] / "docs/settings.md").read_text("utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    assert rows == [_documented(setting) for setting in SETTINGS]
+
+
+def _documented(setting: Setting) -> str:
+    cells = (
+        f"`{setting.name}`",
+        "secret" if setting.secret else setting.kind.words,
+        str(Value(setting, setting.built_in, "built-in")),
+        f"`{setting.command_line}=`" if setting.command_line else "",
+        f"`{setting.environment}`" if setting.environment else "",
+        setting.help,
+    )
+    return "|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|"
+
+
+def test_the_built_in_values_are_those_of_the_table(tmp_path: Path) -> None:
+    assert read_settings(tmp_path, {}, {}) == Settings()
+
+
+def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.imagegen]\nbackend = "comfyui"\nwait_s = 5\ncomfyui_url = "http://a"'
+    )
+    environment = {"IMAGEGEN_BACKEND": "ollama", "COMFYUI_URL": "http://b/", "OLLAMA_HOST": ""}
+    settings = read_settings(tmp_path, {"wait": "7"}, environment)
+    assert (settings.backend, settings.wait_s, settings.comfyui_url) == ("ollama", 7.0, "http://b")
+    assert settings.sources["backend"] == "environment variable IMAGEGEN_BACKEND"
+    assert settings.sources["wait_s"] == "command line"
+    assert settings.sources["ollama_host"] == "built-in"
+    assert read_settings(tmp_path, {}, {}).sources["backend"] == "pyproject.toml: [tool.imagegen]"
+
+
+def test_where_a_value_came_from_decides_nothing(tmp_path: Path) -> None:
+    one, other = read_settings(tmp_path, {}, {}), read_settings(tmp_path, {}, {"IMAGEGEN_BACKEND": "placeholder"})
+    assert (one, repr(one)) == (other, repr(other))
+    assert one.sources != other.sources
+
+
+def test_a_secret_is_only_known_as_set(tmp_path: Path) -> None:
+    environment = {"HF_TOKEN": "hush", "COMFYUI_AUTH": "hush"}
+    values, problems = find_values(tmp_path, {}, environment)
+    assert "hush" not in repr((values, problems, read_settings(tmp_path, {}, environment)))
+    assert {value.setting.name: str(value) for value in values if value.setting.secret} == {
+        "comfyui_auth": "set",
+        "hf_token": "set",
+    }
+
+
+def test_a_secret_in_pyproject_is_refused_without_showing_it(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.imagegen]\nhf_token = "hush"\n')
+    with pytest.raises(ImagegenError, match="a secret has no place") as caught:
+        read_settings(tmp_path, {}, {})
+    assert "HF_TOKEN" in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["http://me:hush@host", "hush", "me:hush@host:1"])
+def test_an_address_that_cannot_be_is_told_by_its_variable_and_not_shown(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ImagegenError, match="environment variable COMFYUI_URL: expected an address") as caught:
+        read_settings(tmp_path, {}, {"COMFYUI_URL": address})
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wait", ["nan", "-1", "inf", "1e9"])
+def test_a_wait_is_a_finite_number_of_seconds(tmp_path: Path, wait: str) -> None:
+    with pytest.raises(ImagegenError, match="expected a number of seconds"):
+        read_settings(tmp_path, {"wait": wait}, {})

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-DODO = "from imagegen.tasks import DOIT_CONFIG, task_doctor, task_image, task_jobs, task_schema  # noqa: F401\n"
+DODO = "from imagegen.tasks import DOIT_CONFIG, task_doctor, task_image, task_jobs, task_schema, task_settings  # noqa: F401\n"
 JOB: dict[str, Any] = {
     "backend": "scripted",
     "generate": {"width": 64, "height": 64},
@@ -68,7 +68,8 @@ class ProjectFolder:
         self.write("script.json", json.dumps({"log": str(self.log), **script}))
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        known = {key: value for key, value in os.environ.items() if not key.startswith(("DOIT_", "IMAGEGEN_"))}
+        ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "HF_")
+        known = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         return subprocess.Popen(
             [sys.executable, "-m", "doit", *arguments],
             cwd=self.root,

@@ -41,7 +41,7 @@ def test_naming_a_broken_job_or_an_image_of_it_says_what_is_wrong(project: Proje
     assert run.tasks("generated") == []
 
 
-@pytest.mark.parametrize("name", ["list", "run", "clean", "doctor", "image", "schema", "help"])
+@pytest.mark.parametrize("name", ["list", "run", "clean", "doctor", "image", "schema", "settings", "help"])
 def test_a_job_named_like_a_command_or_task_is_refused(project: ProjectFolder, name: str) -> None:
     project.job()
     project.job(name)

@@ -18,7 +18,7 @@ ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -> None:
     project.job(description="The three")
     out = project.doit("list").out
-    assert [line.split()[0] for line in out.splitlines()] == ["doctor", "image", "portraits", "schema"]
+    assert [line.split()[0] for line in out.splitlines()] == ["doctor", "image", "portraits", "schema", "settings"]
     assert "The three" in out
     assert "assets/portraits/yrr.png" in project.doit("list", "--all").out
     assert not (project.root / "assets").exists()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imagegen.backends.base import GeneratedImage, ModelIdentity, Progress
+from imagegen.backends.base import Diagnosis, GeneratedImage, ModelIdentity, Progress
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -30,6 +30,10 @@ class PlaceholderBackend:
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:  # noqa: ARG002 - of the protocol
         """Nothing can be missing."""
         return []
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """It is always there."""
+        return [Diagnosis(True, "", f"embedded, needs nothing else; draws {len(requests)}")]
 
     def model_identity(self, request: Request) -> ModelIdentity:  # noqa: ARG002 - of the protocol
         """There is no model."""

@@ -1,0 +1,138 @@
+"""The one table of the project's settings: what each is called, where it can be given, and what it means."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["SETTINGS", "Kind", "Setting"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What values a setting takes.
+
+    words: for the documentation. read: makes a value of what TOML or a text holds; raises ValueError, whose text
+    never repeats it, with what is expected. show: the value for a person.
+    """
+
+    words: str
+    read: Callable[[object], Any]
+    show: Callable[[Any], str] = str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    name: in `[tool.imagegen]` of pyproject.toml. help: one line. environment, command_line: the variables that can
+    give it, empty where none can. built_in: its value where nobody gives one. field: of `Settings`, where that is
+    not its name. secret: only the environment may give it, and nothing shows, keeps or hands on its value here.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    built_in: Any = ""
+    environment: str = ""
+    command_line: str = ""
+    field: str = ""
+    secret: bool = False
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected text")
+    return value
+
+
+def _address(value: object) -> str:
+    if "@" in _text(value):
+        raise ValueError("expected an address without a user or password in it")
+    return str(value)
+
+
+def _url(value: object) -> str:
+    if not re.match(r"https?://[^/\s]", _address(value)):
+        raise ValueError("expected an address such as 'http://127.0.0.1:8188'")
+    return str(value).rstrip("/")
+
+
+def _folders(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(folder, str) and folder for folder in value):
+        raise ValueError("expected a list of folders")
+    return tuple(os.path.expanduser(folder) for folder in value)  # noqa: PTH111 - it may be no Path yet
+
+
+_UNITS = {"MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+
+
+def _size(value: object) -> int:
+    match = re.fullmatch(rf"(\d+(?:\.\d+)?) ?({'|'.join(_UNITS)})", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a size such as '5 GB'")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _show_size(value: int) -> str:
+    unit = max((unit for unit in _UNITS if value >= _UNITS[unit]), key=_UNITS.__getitem__, default="MB")
+    return f"{value / _UNITS[unit]:g} {unit}"
+
+
+def _seconds(value: object) -> float:
+    try:
+        number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else -1
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1e6:
+        raise ValueError("expected a number of seconds")
+    return number
+
+
+TEXT = Kind("text", _text)
+ADDRESS = Kind("address", _address)
+URL = Kind("URL", _url)
+FOLDERS = Kind("list of folders", _folders, ", ".join)
+SIZE = Kind("size in MB, GB or TB", _size, _show_size)
+SECONDS = Kind("seconds", _seconds, "{:g}".format)
+
+SETTINGS = (
+    Setting("backend", TEXT, "draws the images of jobs that name none", "placeholder", "IMAGEGEN_BACKEND", "backend"),
+    Setting("allow_outside", FOLDERS, "folders outside the project that jobs may use", ()),
+    Setting(
+        "store_size",
+        SIZE,
+        "bound of .imagegen/store; past it, what was used longest ago goes",
+        5 * 1024**3,
+        field="store_bytes",
+    ),
+    Setting("wait_s", SECONDS, "seconds to wait for another build of this project", 0.0, command_line="wait"),
+    Setting(
+        "comfyui_url", URL, "the ComfyUI server; takes effect with comfyui", "http://127.0.0.1:8188", "COMFYUI_URL"
+    ),
+    Setting(
+        "comfyui_checkpoint",
+        TEXT,
+        "the checkpoint of jobs that name none; takes effect with comfyui",
+        environment="COMFYUI_CKPT",
+    ),
+    Setting(
+        "comfyui_auth",
+        TEXT,
+        "access to the ComfyUI server; takes effect with comfyui",
+        environment="COMFYUI_AUTH",
+        secret=True,
+    ),
+    Setting("ollama_host", ADDRESS, "the Ollama server; takes effect with ollama", "127.0.0.1:11434", "OLLAMA_HOST"),
+    Setting(
+        "hf_token",
+        TEXT,
+        "access to Hugging Face, for downloads of models; takes effect with comfyui",
+        environment="HF_TOKEN",
+        secret=True,
+    ),
+)
+"""In the order in which they are shown."""

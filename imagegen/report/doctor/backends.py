@@ -1,0 +1,39 @@
+"""Each backend that a job uses, with the rows that it has to tell itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from imagegen.backends.base import Backend, Diagnosis, Diagnostic
+from imagegen.plan.request import Request
+from imagegen.report.doctor.case import Case
+
+__all__ = ["backends"]
+
+
+def backends(case: Case) -> Iterator[Diagnosis]:
+    """Rows for each backend. One that no stale image needs blocks nothing, whatever is wrong with it."""
+    requests: dict[str, list[Request]] = defaultdict(list)
+    needed = set()
+    for output, verdict in case.verdicts:
+        requests[output.request.backend].append(output.request)
+        if verdict.state == "stale":
+            needed.add(output.request.backend)
+    for name, asked in requests.items():
+        for row in _rows(case.project.backend(name), asked):
+            what = f"backend {name}" + (f": {row.what}" if row.what else "")
+            yield replace(row, what=what, blocks=row.blocks and name in needed)
+
+
+def _rows(backend: Backend, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+    try:
+        if isinstance(backend, Diagnostic):
+            return backend.diagnose(requests)
+        problems = backend.preflight(requests)
+    except Exception as error:  # a plug-in can fail in any way
+        found = f"a fault in the backend: {type(error).__name__}: {error}"
+        return [Diagnosis(False, "", found, "tell whoever makes the package that brings it")]
+    rows = [Diagnosis(False, problem.where, problem.what, problem.mend or "correct it") for problem in problems]
+    return rows or [Diagnosis(True, "", "its preflight finds nothing wrong")]

@@ -1,0 +1,56 @@
+"""What git does with this project: how it merges lock files, and whether Git LFS has fetched the images."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from imagegen.backends.base import Diagnosis
+from imagegen.report.console import counted
+from imagegen.report.doctor.case import Case
+
+__all__ = ["git", "lfs"]
+
+_LINE = "*.lock merge=union text eol=lf"
+_TIMEOUT_S = 10
+
+
+def git(case: Case) -> Iterator[Diagnosis]:
+    """A row on the merging of lock files, where the project is in a git repository."""
+    root = case.project.root
+    if not any((folder / ".git").exists() for folder in (root, *root.parents)):
+        return
+    merge = _merge_of_lock_files(root)
+    if merge is None:
+        yield Diagnosis(
+            True, "git", "does not say how it merges lock files", "look at it: git check-attr merge jobs/x.lock"
+        )
+    elif merge != "union":
+        mend = f"echo '{_LINE}' >> .gitattributes"
+        yield Diagnosis(True, "git", "merges lock files with conflict markers", mend)
+    else:
+        yield Diagnosis(True, "git", "merges lock files by keeping the lines of both sides")
+
+
+def _merge_of_lock_files(root: Path) -> str | None:
+    """git's attribute `merge` for a job's lock file; None where git cannot be asked."""
+    program = shutil.which("git")
+    if program is None:
+        return None
+    command = [program, "check-attr", "-z", "merge", "--", "jobs/x.lock"]
+    try:
+        asked = subprocess.run(command, cwd=root, capture_output=True, timeout=_TIMEOUT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.decode("utf-8", "replace").split("\0")[2]
+
+
+def lfs(case: Case) -> Iterator[Diagnosis]:
+    """A row where outputs are still Git LFS pointers: they count as the files, but nobody can look at them."""
+    states = [case.project.hashes.state(output.path) for output, _ in case.verdicts]
+    pointers = sum(state is not None and state.is_pointer for state in states)
+    if pointers:
+        found = f"{counted(pointers, 'image')} of {len(states)} not fetched: the files are pointers"
+        yield Diagnosis(True, "Git LFS", found, "git lfs pull")

@@ -1,0 +1,58 @@
+"""The settings and the job files: each problem in its place; and what stands in the way of sound jobs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from imagegen.backends.base import Diagnosis
+from imagegen.errors import Problem
+from imagegen.execute.imaging import blocked
+from imagegen.plan.freshness import Verdict
+from imagegen.plan.output import Output
+from imagegen.project import JobPlan
+from imagegen.report.console import counted
+from imagegen.report.doctor.case import Case
+
+__all__ = ["as_row", "jobs"]
+
+_STATES = ("fresh", "stale", "kept", "blocked")
+
+
+def jobs(case: Case) -> Iterator[Diagnosis]:
+    """Rows for the settings, and for each job file."""
+    for problem in case.problems:
+        yield as_row("settings", problem)
+    if case.problems:
+        return  # every job is broken by them, and by nothing that is known yet
+    if not case.plans:
+        yield Diagnosis(True, "jobs", "no job files in jobs/")
+    for plan in case.plans:
+        for problem in plan.problems:
+            yield as_row(f"job {plan.name}", problem, plan.file)
+        if not plan.problems:
+            yield from _sound(plan, [pair for pair in case.verdicts if pair[0].job == plan.name])
+
+
+def as_row(what: str, problem: Problem, where: str = "") -> Diagnosis:
+    """A problem that keeps a job from being built. where: if it does not say so itself."""
+    where = problem.where or where
+    found = f"{where}: {problem.what}" if where else problem.what
+    return Diagnosis(False, what, found, problem.mend or _place(where))
+
+
+def _place(where: str) -> str:
+    file, *numbers = where.split(":")
+    return f"edit {file}, line {numbers[0]}" if numbers and numbers[0].isdigit() else "correct it"
+
+
+def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]]) -> Iterator[Diagnosis]:
+    counts = Counter(verdict.state for _, verdict in verdicts)
+    said = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
+    backends = ", ".join(dict.fromkeys(output.request.backend for output, _ in verdicts))
+    yield Diagnosis(True, f"job {plan.name}", f"{counted(len(verdicts), 'image')} with {backends}: {said}")
+    for output, verdict in verdicts:
+        if verdict.state == "blocked":
+            problem = blocked(output, verdict)
+            # one without a line may be just what its image would be: only the run finds out
+            yield Diagnosis(verdict.line is None, output.task, problem.what, problem.mend)

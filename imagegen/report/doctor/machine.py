@@ -1,0 +1,66 @@
+"""Python, and the packages that imagegen says it needs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+from collections.abc import Iterable, Iterator
+
+from imagegen import __version__
+from imagegen.backends.base import Diagnosis
+
+__all__ = ["machine", "needed_packages"]
+
+_NEEDED = (3, 10)
+_REQUIREMENT = re.compile(r"([\w.-]+?) *>= *([\d.]+)")
+
+
+def machine(requirements: Iterable[str]) -> Iterator[Diagnosis]:
+    """Rows for this interpreter and what is installed in it. requirements: each as `doit>=0.36`."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    mend = "" if sys.version_info >= _NEEDED else f"use Python {'.'.join(map(str, _NEEDED))} or later"
+    yield Diagnosis(not mend, "Python", f"{version}, {sys.executable}", mend)
+    yield Diagnosis(True, "imagegen", __version__)
+    sound = []
+    for requirement in requirements:
+        if ";" in requirement:  # of an extra, or of another Python
+            continue
+        found = _installed(requirement)
+        if isinstance(found, Diagnosis):
+            yield found
+        else:
+            sound.append(found)
+    if sound:
+        yield Diagnosis(True, "packages", ", ".join(sound))
+
+
+def needed_packages() -> list[str]:
+    """The requirements of imagegen as it is installed; none where it only lies on the path."""
+    try:
+        return importlib.metadata.requires("imagegen") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
+def _installed(requirement: str) -> str | Diagnosis:
+    match = _REQUIREMENT.match(requirement)
+    if match is None:
+        return requirement
+    name, needed = match[1], match[2]
+    mend = f"{sys.executable} -m pip install --upgrade '{name}>={needed}'"
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Diagnosis(False, f"package {name}", "not installed", mend)
+    if _numbers(version) < _numbers(needed):
+        return Diagnosis(False, f"package {name}", f"{version}, older than {needed}", mend)
+    return f"{name} {version}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d+(\.\d+)*", version)
+    numbers = [int(number) for number in match[0].split(".")] if match else []
+    while numbers and not numbers[-1]:
+        numbers.pop()  # 6 and 6.0 are one
+    return tuple(numbers)

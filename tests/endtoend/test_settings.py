@@ -1,0 +1,61 @@
+"""`doit settings`: every value, with where it came from."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.endtoend.project import ProjectFolder
+
+
+def row(out: str, setting: str) -> list[str]:
+    """The cells of a setting's line."""
+    (line,) = [line for line in out.splitlines() if line.startswith(f"{setting} ")]
+    return re.split(" {2,}", line)
+
+
+def test_each_setting_is_shown_with_where_it_came_from(project: ProjectFolder) -> None:
+    project.write("pyproject.toml", '[tool.imagegen]\nstore_size = "1.5 GB"\n')
+    run = project.doit("settings", "wait=9", IMAGEGEN_BACKEND="scripted")
+    assert run.code == 0
+    assert row(run.out, "backend")[1:3] == ["scripted", "environment variable IMAGEGEN_BACKEND"]
+    assert row(run.out, "store_size")[1:3] == ["1.5 GB", "pyproject.toml: [tool.imagegen]"]
+    assert row(run.out, "wait_s")[1:3] == ["9", "command line"]
+    assert row(run.out, "comfyui_url")[1:3] == ["http://127.0.0.1:8188", "built-in"]
+
+
+def test_a_job_that_names_its_backend_is_listed_and_the_command_line_is_stronger(project: ProjectFolder) -> None:
+    project.job()
+    assert row(project.doit("settings").out, "job portraits")[1:3] == ["scripted", "jobs/portraits.yaml"]
+    forced = project.doit("settings", "backend=placeholder").out
+    assert row(forced, "job portraits")[1:] == ["placeholder", "command line", "jobs/portraits.yaml names scripted"]
+
+
+def test_secrets_are_shown_as_set_or_not_set_and_kept_nowhere(project: ProjectFolder) -> None:
+    project.job()
+    secrets = {"HF_TOKEN": "hush-hush", "COMFYUI_AUTH": ""}
+    runs = [project.doit(*words, **secrets) for words in ([], ["settings"])]
+    assert row(runs[1].out, "hf_token")[1:3] == ["set", "environment variable HF_TOKEN"]
+    assert row(runs[1].out, "comfyui_auth")[1] == "not set"
+    told = "".join(run.out + run.err for run in runs)
+    files = [path.read_bytes() for path in project.root.rglob("*") if path.is_file()]
+    assert "hush-hush" not in told
+    assert not any(b"hush-hush" in data for data in files)
+
+
+def test_json_is_the_same_as_data_and_nothing_else(project: ProjectFolder) -> None:
+    project.job()
+    run = project.doit("settings", "--json")
+    found = json.loads(run.out)
+    assert found["problems"] == []
+    assert {row["setting"]: row["value"] for row in found["settings"]}["job portraits"] == "scripted"
+
+
+def test_a_value_that_cannot_be_is_told_with_its_source(project: ProjectFolder) -> None:
+    project.job()
+    said = "environment variable IMAGEGEN_BACKEND: there is no backend 'ollamma'; did you mean 'ollama'?"
+    for words in (["settings"], []):
+        run = project.doit(*words, IMAGEGEN_BACKEND="ollamma")
+        assert (run.code != 0, run.out.count(said)) == (True, 1)
+    run = project.doit("settings", "--json", IMAGEGEN_BACKEND="ollamma")
+    assert (run.code != 0, len(json.loads(run.out)["problems"])) == (True, 1)

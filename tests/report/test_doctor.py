@@ -1,0 +1,105 @@
+"""The doctor's rows that no whole project can bring about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends.base import Backend, Diagnosis, ModelIdentity
+from imagegen.config.settings import Settings
+from imagegen.errors import Problem
+from imagegen.plan.request import Request
+from imagegen.project import Project
+from imagegen.report.doctor.backends import backends
+from imagegen.report.doctor.case import Case
+from imagegen.report.doctor.examination import as_lines
+from imagegen.report.doctor.machine import machine, needed_packages
+
+
+def test_the_packages_that_imagegen_needs_are_there() -> None:
+    rows = list(machine(needed_packages()))
+    assert all(row.ok for row in rows)
+    assert "doit " in rows[-1].found
+
+
+def test_a_package_that_is_missing_or_too_old_is_told_with_the_command() -> None:
+    missing, old = [row for row in machine(["no-such-thing>=1.0", "doit>=999", "Pillow>=1.0.0"]) if not row.ok]
+    assert (missing.what, missing.found) == ("package no-such-thing", "not installed")
+    assert missing.mend.endswith("-m pip install --upgrade 'no-such-thing>=1.0'")
+    assert "older than 999" in old.found
+
+
+def test_requirements_of_extras_are_not_asked_for() -> None:
+    assert all(row.ok for row in machine(["no-such-thing>=1; extra == 'test'"]))
+
+
+class PlugIn:
+    """A backend of a package that knows nothing of the doctor."""
+
+    name = "plugin"
+    version = "1"
+    parameters = frozenset({"prompt"})
+    options: Mapping[str, Any] = {}
+    model_option = ""
+    default_model = ""
+    in_flight = 1
+    is_generator = True
+
+    def __init__(self, found: list[Problem] | Exception) -> None:
+        self.found = found
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:  # noqa: ARG002
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    def model_identity(self, request: Request) -> ModelIdentity:
+        return ModelIdentity(request.model)
+
+    def generate(self, request: Request, progress: object) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("found", "row"),
+    [
+        ([], Diagnosis(True, "backend plugin", "its preflight finds nothing wrong")),
+        ([Problem("", "no server", "start it")], Diagnosis(False, "backend plugin", "no server", "start it")),
+        ([Problem("a", "no model")], Diagnosis(False, "backend plugin: a", "no model", "correct it")),
+        (
+            KeyError("oops"),
+            Diagnosis(
+                False,
+                "backend plugin",
+                "a fault in the backend: KeyError: 'oops'",
+                "tell whoever makes the package that brings it",
+            ),
+        ),
+    ],
+)
+def test_a_plug_in_without_rows_of_its_own_is_asked_for_its_preflight(
+    tmp_path: Path, found: list[Problem] | Exception, row: Diagnosis
+) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/j.yaml").write_text("backend: plugin\nitems: [{name: a, prompt: a}]\n")
+    backend: Backend = PlugIn(found)
+    project = Project(tmp_path, Settings(), {"plugin": lambda: backend})
+    plans = project.plans()
+    verdicts = [(output, project.verdict(output)) for plan in plans for output in plan.outputs]
+    assert list(backends(Case(project, plans, [], verdicts))) == [row]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([Diagnosis(True, "a", "b")], "all is well"),
+        ([Diagnosis(True, "a", "b", "c")], "1 warning; no job is blocked"),
+        ([Diagnosis(False, "a", "b", "c", blocks=False)], "1 thing to mend; no job is blocked"),
+        ([Diagnosis(False, "a", "b", "c")] * 2, "2 things to mend"),
+    ],
+)
+def test_the_closing_line_says_how_bad_it_is(rows: list[Diagnosis], said: str) -> None:
+    assert as_lines(rows)[-1] == said
