@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -125,8 +126,12 @@ class Project:
         return compare(output, line, found, self.model_digest(output), forced)
 
     def model_digest(self, output: Output) -> str | None:
-        """Of the model that would draw this output, where it is known locally and cheaply."""
-        return self.backend(output.request.backend).model_identity(output.request).digest
+        """Of the model that would draw this output, where it is known locally and cheaply. Raises ImagegenError."""
+        try:
+            return self.backend(output.request.backend).model_identity(output.request).digest
+        except Exception as error:  # a backend of somebody else's can fail in any way
+            what = f"the backend {output.request.backend} cannot name its model: {type(error).__name__}: {error}"
+            raise ImagegenError(Problem(output.task, what)) from None
 
     def expand_job(self, job: Job, items: tuple[Item, ...]) -> Expansion:
         """The outputs of a checked job, with the backend that it or the settings name. Raises ImagegenError."""
@@ -231,9 +236,11 @@ class Project:
         everything = [output for plan in plans if not plan.problems for output in plan.outputs]
         files = {plan.name: plan.file for plan in plans}
         wrong: dict[str, list[Problem]] = defaultdict(list)
-        for one, other in clashes(everything):
+        folders = {output.path.rpartition("/")[0] for output in everything}
+        real = {folder: os.path.realpath(self.root / folder) for folder in folders}
+        for one, other in clashes(everything, real):
             what = f"'{one.task}' and '{other.task}' would both be written to {other.path}"
-            if one.path != other.path:
+            if one.path != other.path and real[one.path.rpartition("/")[0]] != real[other.path.rpartition("/")[0]]:
                 what += f" ({one.path} differs from it in case or Unicode normalisation only)"
             wrong[other.job].append(Problem(files[other.job], what))
         return [

@@ -31,6 +31,10 @@ def path_problem(root: Path, path: str, allowed: Iterable[str], *, writes: bool 
         )
     if not writes:
         return ""
+    if path.startswith("~"):
+        return f"'{path}': ~ is no home folder here"
+    if Path(path).is_absolute() and not outside:
+        return f"'{path}' lies in the project: write it from there, '{os.path.relpath(real, real_root)}'"
     if not outside and _PRIVATE & {part.lower() for part in Path(os.path.relpath(real, real_root)).parts}:
         return f"'{path}' is not for images"
     return name_problem(path)

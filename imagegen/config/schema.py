@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ITEM_SCHEMA", "job_schema"]
+__all__ = ["COMMON", "ITEM_SCHEMA", "job_schema"]
 
 Schema = dict[str, Any]
 

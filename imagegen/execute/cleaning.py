@@ -26,6 +26,8 @@ def look(project: Project, output: Output) -> Removal:
     known = output.path in project.lock(output.job).lines
     if state is None:
         return Removal(False, known, f"{output.path} is not there")
+    if state.is_pointer:
+        return Removal(False, False, f"keep {output.path}: a Git LFS pointer, whose content is not here to bring back")
     if project.lock(output.job).owns(output.path, state.sha256):
         return Removal(True, True, f"remove {output.path}")
     why = "changed by hand" if known else "not made by this build"

@@ -94,7 +94,7 @@ class Executor:
         self.tell(outcome)
         for work in others:
             again = None
-            if outcome.state == "generated":
+            if outcome.state != "cancelled":  # a failed one may have failed in its own place only
                 again = restore(self.project, self.sources, work.output, work.verdict)
             self.tell(again or Outcome(work.output, outcome.state, work.verdict.reasons, problem=outcome.problem))
 

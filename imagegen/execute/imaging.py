@@ -92,8 +92,9 @@ def failed(output: Output, verdict: Verdict, error: Exception) -> Outcome:
         what = f"what {output.request.backend} returned cannot be used: {error}"
         mend = "try again; where it stays so, look at the generator's own log"
     elif isinstance(error, OSError):
-        what = f"cannot write: {error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-        mend = "free disk space or mend the permissions, then run doit again; what was made is in the store"
+        name = error.filename2 or error.filename
+        what = f"cannot write: {error.strerror or error}" + (f": {name}" if name else "")
+        mend = "mend the permissions or the path, or free disk space, then run doit again; the store has what was made"
     else:
         what = f"a fault in imagegen or the backend {output.request.backend}: {type(error).__name__}: {error}"
         mend = f"report it, with this place: {_place(error)}"

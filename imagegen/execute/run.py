@@ -63,6 +63,10 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
         except ImagegenError as error:
             for one in stale:
                 tell(Outcome(one.output, "failed", problem=error.problems[0]))
+        except KeyboardInterrupt:  # while it waited for another build
+            for one in stale:
+                tell(Outcome(one.output, "cancelled"))
+            ending = Ending(stopped=True)
     elif any(lock.untidy for lock in project.locks.values()):
         # after a kill or a merge; it can wait where another build is at work
         with contextlib.suppress(ImagegenError), hold(project.state, 0):
@@ -165,13 +169,13 @@ def _restore(
     """Restore what can be, as many at a time as there are cores; the others, in order."""
 
     def attempt(work: Work) -> bool:
-        if work.forced or not work.output.fingerprint:
+        if work.forced or (not work.output.fingerprint and work.verdict.state != "blocked"):
             return False
         if stop.is_set():
             told.put(Outcome(work.output, "cancelled", work.verdict.reasons))
             return True
         # a file without a line may be just what would be written (the lock file was lost): restoring finds out
-        outcome = restore(project, sources, work.output, work.verdict)
+        outcome = restore(project, sources, work.output, work.verdict) if work.output.fingerprint else None
         if outcome is None and work.verdict.state == "blocked":
             problem = blocked(work.output, work.verdict)
             outcome = Outcome(work.output, "failed", work.verdict.reasons, problem=problem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
@@ -37,6 +36,11 @@ class Sources:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._lines: dict[str, list[OutputLine]] = defaultdict(list)
+        for lock in project.locks.values():
+            for lines in lock.lines.values():
+                for line in lines:
+                    self._lines[line.fingerprint].append(line)
 
     def find(self, output: Output, model_digest: str | None) -> Source | None:
         """An image that the output can be restored from without loss, or None. Raises OSError.
@@ -67,12 +71,3 @@ class Sources:
                 continue
             if hashlib.sha256(data).hexdigest() == line.sha256:
                 yield Source(data, line.encoding, line.model_digest, line.backend_version, line.seconds, line.time)
-
-    @functools.cached_property
-    def _lines(self) -> dict[str, list[OutputLine]]:
-        found: dict[str, list[OutputLine]] = defaultdict(list)
-        for lock in self._project.locks.values():
-            for lines in lock.lines.values():
-                for line in lines:
-                    found[line.fingerprint].append(line)
-        return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from typing import Any
 
 from imagegen.config.encoding import FORMATS
 from imagegen.config.job import DEFAULT_TIMEOUT_S, GENERATE_FIELDS, Item, Job
+from imagegen.config.schema import COMMON
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.matrix import Cell, cells
 from imagegen.plan.naming import path_key, seed_by_name, slug_of, slug_problem
@@ -17,6 +20,8 @@ from imagegen.plan.request import Request, canonical, fingerprint
 
 __all__ = ["Expansion", "Honours", "clashes", "expand"]
 
+MAX_OUTPUTS = 200_000
+"""Of one job: what is planned is held in memory."""
 _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -44,6 +49,10 @@ def expand(job: Job, items: Sequence[Item], honours: Honours, drawn: Mapping[str
 
     items: inline ones and those of its prompt source, in order. drawn: the random seeds decided so far, by slug.
     """
+    count = len(items) * math.prod(map(len, job.matrix.values())) * job.variants
+    if count > MAX_OUTPUTS:
+        what = f"makes {count} images, more than the {MAX_OUTPUTS} that one job may have: split it"
+        return Expansion((), (Problem(job.where.get("", job.file), what),))
     matrix, wrong = cells(job)
     problems = [*_repeated(items), *wrong]
     outputs: list[Output] = []
@@ -60,6 +69,11 @@ def expand(job: Job, items: Sequence[Item], honours: Honours, drawn: Mapping[str
             problems.append(Problem(unfit.where, str(unfit)))
             continue
         seed, draws = _seed(job, item, slug, index, drawn)
+        if job.variants > 1 and ("seed" in item.overrides or job.seed.mode == "fixed"):
+            problems.append(
+                Problem(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
+            )
+            continue
         request = Request(**asked, seed=seed)
         fields = canonical(request, honours.parameters)
         outputs.append(
@@ -81,12 +95,16 @@ def expand(job: Job, items: Sequence[Item], honours: Honours, drawn: Mapping[str
     return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_notes(job, items, honours)))
 
 
-def clashes(outputs: Sequence[Output]) -> list[tuple[Output, Output]]:
-    """Pairs of outputs with one path, also where the paths differ in case or Unicode normalisation only."""
+def clashes(outputs: Sequence[Output], folders: Mapping[str, str]) -> list[tuple[Output, Output]]:
+    """Pairs of outputs with one path, also where the paths differ in case or Unicode normalisation only.
+
+    folders: what a folder is really called where a symlink leads from one to another.
+    """
     first: dict[str, Output] = {}
     found = []
     for output in outputs:
-        other = first.setdefault(path_key(output.path), output)
+        folder, _, name = output.path.rpartition("/")
+        other = first.setdefault(path_key(f"{folders.get(folder, folder)}/{name}"), output)
         if other is not output:
             found.append((other, output))
     return found
@@ -137,11 +155,11 @@ def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> dict[str, An
         axis = choice.axis
         if axis in used:
             continue
-        if axis not in _AXIS_TYPES:
+        if axis not in _AXIS_FIELDS:
             what = f"matrix.{axis}: the prompt of '{item.name}' does not say {{{axis}}}"
             raise _Unfit(job.where[f"matrix.{axis}"], what)
         try:
-            generate[axis] = _AXIS_TYPES[axis](choice.text)
+            generate[axis] = _field_value(axis, choice.text)
         except _WrongType as wrong:
             what = f"{choice.place}: expected {wrong}, found '{choice.text}'"
             raise _Unfit(job.where[choice.place], what) from None
@@ -161,33 +179,23 @@ class _WrongType(Exception):  # noqa: N818 - internal
     pass
 
 
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 8192:
-        raise _WrongType("a whole number from 1 to 8192")
-    return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1000:
-        raise _WrongType("a number from 0 to 1000")
-    return float(value)
-
-
-def _word(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise _WrongType("text")
-    return value
-
-
-_AXIS_TYPES: dict[str, Any] = {
-    "width": _whole,
-    "height": _whole,
-    "steps": _whole,
-    "cfg": _number,
-    "sampler": _word,
-    "scheduler": _word,
-}
+_AXIS_FIELDS = ("width", "height", "steps", "cfg", "sampler", "scheduler")
 """The fields of `generate` that an axis of their name sets."""
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "whole": ("a whole number", (int,)),
+    "number": ("a number", (int, float)),
+    "text": ("text", (str,)),
+}
+
+
+def _field_value(field: str, value: str | int | float) -> str | int | float:
+    """An axis's value as that field's; held to the same rules as in `generate`."""
+    rules = COMMON[field]
+    words, types = _KINDS[rules["type"]]
+    low, high = rules.get("min"), rules.get("max")
+    if not isinstance(value, types) or (not isinstance(value, str) and not low <= value <= high):
+        raise _WrongType(f"{words} from {low} to {high}" if low is not None else words)
+    return float(value) if field == "cfg" else value
 
 
 def _join(*parts: str) -> str:
@@ -220,7 +228,12 @@ def _path(job: Job, item: Item, cell: Cell, variant: int, slug: str) -> str:
         return words[match[1]]
 
     name = _FIELD.sub(value, job.output.name)
-    return f"{job.output.folder.rstrip('/')}/{name}{FORMATS[job.output.encoding.format]}"
+    if "{" in name or "}" in name:
+        raise _Unfit(where, f"output.name: there are only {', '.join(f'{{{word}}}' for word in words)}")
+    if name.startswith("/") or ".." in name.split("/"):
+        raise _Unfit(where, "output.name: is no path within output.dir")
+    # one spelling for one file: everything that follows compares paths as text
+    return posixpath.normpath(f"{job.output.folder}/{name}{FORMATS[job.output.encoding.format]}")
 
 
 def _repeated(items: Sequence[Item]) -> Iterator[Problem]:

@@ -44,11 +44,11 @@ class Reason:
         if self.kind == "changed" and self.field in ("prompt", "negative"):
             return f"{'negative prompt' if self.field == 'negative' else 'prompt'} changed"
         if self.kind in ("changed", "encoding"):
-            return f"{self.field} {_short(self.old)} → {_short(self.new)}"
+            nothing = "random" if self.field == "seed" else "none"
+            return f"{self.field} {_short(self.old, nothing)} → {_short(self.new, nothing)}"
         return {
             "missing": "missing",
             "new": "new",
-            "unrecorded": "an earlier image",
             "model": "the model's files changed",
             "forced": "asked for anew",
         }[self.kind]
@@ -89,10 +89,12 @@ def compare(
         return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
     if line and line.sha256 == found.sha256:
         return _replaceable(output, reasons or _forced(forced), line)
-    if found.ours:
-        return _replaceable(output, reasons or (Reason("unrecorded"),), line)
     if line and not reasons and not forced:
         return Verdict("kept", (), "changed by hand since it was made", line)
+    if found.ours and line is None and output.request.backend == PLACEHOLDER:
+        return Verdict("blocked", reasons, "no line of the lock file says whether another backend made it")
+    if found.ours:
+        return _replaceable(output, reasons or _forced(forced), line)
     if output.overwrite == "always":
         return Verdict("stale", reasons or _forced(forced), line=line)
     note = "changed by hand since it was made" if line else "it was there before, and this build did not make it"
@@ -135,6 +137,6 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Reason]
     ]
 
 
-def _short(value: object) -> str:
-    text = "none" if value == "" else "random" if value is None else str(value)
+def _short(value: object, nothing: str) -> str:
+    text = nothing if value in ("", None) else str(value)
     return text if len(text) <= 24 else f"{text[:21]}…"

@@ -194,7 +194,10 @@ _OUTPUT_FIELDS = tuple(OutputLine.__dataclass_fields__)
 
 
 def _parse(raw: bytes) -> OutputLine | Decision:
-    fields = json.loads(raw)
+    try:
+        fields = json.loads(raw)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(fields, dict):
         raise ValueError("it is no JSON object")
     version = fields.pop("v", None)
@@ -204,7 +207,7 @@ def _parse(raw: bytes) -> OutputLine | Decision:
         raise _NewerVersion(version)
     try:
         if "decision" in fields:
-            return Decision(fields["decision"], fields["output"], fields["value"], fields["time"])
+            return _decision(Decision(fields["decision"], fields["output"], fields["value"], fields["time"]))
         encoding = Encoding(**fields["encoding"])
         values = {name: fields[name] for name in _OUTPUT_FIELDS if name != "encoding"}
     except KeyError as error:
@@ -215,6 +218,14 @@ def _parse(raw: bytes) -> OutputLine | Decision:
         if not isinstance(value, _TYPES[name]):
             raise ValueError(f"its '{name}' is {json.dumps(value)[:40]}")
     return OutputLine(encoding=encoding, **values)
+
+
+def _decision(found: Decision) -> Decision:
+    if not all(isinstance(text, str) for text in (found.kind, found.output, found.time)):
+        raise ValueError("its decision, output or time is no text")
+    if found.kind == "seed" and not (type(found.value) is int and 0 <= found.value < 2**64):
+        raise ValueError(f"its seed is {json.dumps(found.value)[:40]}")
+    return found
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -23,10 +23,10 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
 
     wait_s: seconds to wait for another build. Raises ImagegenError, naming who holds it, after that.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     holder = folder / "build.json"
     lock = filelock.FileLock(folder / "build.lock", timeout=wait_s)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
         raise ImagegenError(
@@ -36,6 +36,9 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
                 "wait for it, or have this one wait: doit wait=600 (seconds)",
             )
         ) from None
+    except OSError as error:
+        what = f"cannot write: {error.strerror}: {error.filename or folder}"
+        raise ImagegenError(Problem("", what, "mend its permissions")) from None
     try:
         note = {"pid": os.getpid(), "command": " ".join(sys.argv[1:]), "since": time.strftime("%H:%M:%S")}
         holder.write_text(json.dumps(note), encoding="utf-8")

@@ -11,6 +11,7 @@ import gc
 import json
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from doit import get_var
@@ -108,6 +110,8 @@ class Build:
         except OSError as error:
             problem = Problem(plan.file, f"{error.filename} cannot be read: {error.strerror}", "mend its permissions")
             return replace(plan, outputs=(), problems=(problem,))
+        except ImagegenError as error:
+            return replace(plan, outputs=(), problems=error.problems)
         for output, verdict in verdicts:
             self.planned[output.task] = Planned(output, verdict, Ticket(output.task))
         return plan
@@ -176,8 +180,6 @@ class Build:
                     self.project.settings = replace(self.project.settings, wait_s=1e6)
                     tasks = [task]
                 self.run(tasks, named, lambda _: None)
-                if self.stopped:
-                    raise SystemExit(130)
             assert ticket.outcome is not None  # noqa: S101 - run tells an outcome for each
             return ticket.outcome
 
@@ -261,11 +263,24 @@ def _same_model(request: Mapping[str, object], digests: Collection[str]) -> bool
 
 
 def _names_images(root: Path, invocation: Invocation) -> bool:
-    """Whether this invocation needs to know each image: it names, lists, forces or cleans some."""
+    """Whether this invocation needs to know each image: it names, lists, forces or cleans some, or other tasks may."""
     words = invocation.words
+    if _has_other_tasks():
+        return True
     if invocation.command == "run":
         return invocation.always or not set(words) <= set(default_tasks(root))
     return invocation.command != "list" or any(word == "--all" or not word.startswith("-") for word in words)
+
+
+def _has_other_tasks() -> bool:
+    """Whether the dodo file has tasks besides ours, which may depend on single images; yes where it is not found."""
+    ours = {f"task_{name}" for name in (*OUR_TASKS, "jobs")}
+    for name, module in list(sys.modules.items()):
+        names = vars(module).keys() if isinstance(module, ModuleType) else ()
+        if "task_jobs" in names and not name.startswith("imagegen."):
+            creators = {name for name in names if name.startswith("task_")}
+            return not creators <= ours or any(hasattr(one, "create_doit_tasks") for one in vars(module).values())
+    return True
 
 
 @contextmanager

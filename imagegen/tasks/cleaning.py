@@ -70,5 +70,6 @@ def _clean(task: str) -> None:
     except ImagegenError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from None
-    except OSError:
-        pass  # the action's text has said so
+    except OSError as error:
+        sys.stderr.write(f"{task}: cannot be cleaned: {error.strerror}: {error.filename}\n")
+        raise SystemExit(1) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,11 @@ class HintCodec(JSONCodec):  # type: ignore[misc]  # doit ships no types
 def doit_config(root: Path) -> dict[str, Any]:
     """DOIT_CONFIG of the project at `root`."""
     folder = root / ".imagegen"
-    try:
+    with suppress(OSError):
         folder.mkdir(exist_ok=True)
-        database = folder / "doit.json"
-    except OSError:  # read-only: doit list must work all the same
-        database = Path(".doit.json")
+    database = folder / "doit.json"
+    if not os.access(database if database.exists() else folder, os.W_OK):
+        database = Path(os.devnull)  # read-only: doit list must work all the same
     return {
         "default_tasks": default_tasks(root),
         "reporter": ImagegenReporter,

@@ -89,7 +89,8 @@ def _broken(plan: JobPlan, words: Sequence[str]) -> Iterator[dict[str, Any]]:
     }
     count = len(plan.problems)
     doc = f"BROKEN: {count} problem{'' if count == 1 else 's'} in {plan.file} (see doit doctor)"
-    named = [word for word in words if word.startswith(f"{plan.task}:") and "*" not in word]
+    # a pattern too: as a name it matches itself
+    named = [word for word in words if word.startswith(f"{plan.task}:")]
     if named:
         yield {"basename": plan.task, "name": None, "doc": doc, "meta": task["meta"]}
         for word in dict.fromkeys(named):

@@ -44,6 +44,9 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         images = [name for name in reached if name in build.planned and not ignored(tasks[name])]
         broken = [plan for plan in build.plans if plan.problems and _is_reached(plan.task, reached)]
         self._broken = len(broken)
+        if not selected_tasks and build.invocation.words:
+            self.write(f"no task has a name like {' or '.join(build.invocation.words)}; doit list --all shows them\n")
+            raise SystemExit(1)
         if not selected_tasks:
             self.write("no job files in jobs/: nothing to do\n")
         if not images and not broken and not any(job.task in reached for job in build.fresh_jobs or ()):

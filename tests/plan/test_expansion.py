@@ -109,10 +109,15 @@ def test_names_of_outputs_can_be_a_pattern() -> None:
         (job(item("A b"), item("a-B")), "name: 'a-B': 'A b' at j.yaml:A b has the file name 'a-b' too"),
         (job(item("A", "{moood}"), matrix={"mood": {"x": "x"}}), "{moood}: no axis of the matrix has this name; did you mean 'mood'?"),
         (job(item("A", "plain"), matrix={"mood": {"x": "x"}}), "matrix.mood: the prompt of 'A' does not say {mood}"),
-        (job(item("A"), matrix={"steps": {"x": "x"}}), "matrix.steps: expected a whole number from 1 to 8192, found 'x'"),
+        (job(item("A"), matrix={"steps": {"x": "x"}}), "matrix.steps: expected a whole number from 1 to 10000, found 'x'"),
         (job(item("A", "{m}"), matrix={"m": {"A b": "1", "a-b": "2"}}), "matrix.m: 'A b' and 'a-b' make one file name"),
         (job(item("A", "{m}"), matrix={"m": {"?": "1"}}), "matrix.m: '?' has nothing in it that a file could be named after: use letters or digits"),
         (job(item("A"), output=OutputRules("x", "{nam}")), "output.name: there is no {nam}"),
+        (job(item("A"), output=OutputRules("x", "{Slug}")), "output.name: there are only {slug}, {item}, {variant}"),
+        (job(item("A"), output=OutputRules("x", "../{slug}")), "output.name: is no path within output.dir"),
+        (job(item("A", seed=3), variants=2), "seed: 3 for all variants of 'A' makes them alike"),
+        (job(item("A"), matrix={"width": {"1": 1}}), "matrix.width: expected a whole number from 16 to 8192, found '1'"),
+        (job(*(item(f"A{n}") for n in range(300)), variants=1000), "makes 300000 images, more than the 200000 that one job may have: split it"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_expanded(of: Job, expected: str) -> None:
@@ -127,8 +132,8 @@ def test_items_and_cells_that_make_one_slug_are_told() -> None:
 def test_two_outputs_on_one_path_are_found_also_by_case_and_normalisation() -> None:
     one = expanded(job(item("A"), output=OutputRules("assets/Ä"))).outputs
     other = expanded(job(item("A"), output=OutputRules("assets/a\u0308"))).outputs
-    assert clashes([*one, *other]) == [(one[0], other[0])]
-    assert clashes(one) == []
+    assert clashes([*one, *other], {}) == [(one[0], other[0])]
+    assert clashes(one, {}) == []
 
 
 def test_fields_that_the_backend_does_not_honour_are_told_once() -> None:
@@ -149,5 +154,5 @@ def test_any_job_expands_to_unique_portable_outputs_or_says_why_not(
     assert expansion == expanded(of)
     if not expansion.problems:
         assert len(expansion.outputs) == len(names) * max(1, len(moods)) * variants
-        assert clashes(expansion.outputs) == []
+        assert clashes(expansion.outputs, {}) == []
         assert len({output.slug for output in expansion.outputs}) == len(expansion.outputs)

@@ -103,7 +103,15 @@ def test_never_keeps_even_what_is_ours_and_stale() -> None:
 
 def test_a_file_of_ours_without_a_line_may_be_replaced() -> None:
     assert verdict(output(), None, Found("bb", ours=True)).state == "stale"
-    assert verdict(output(), LINE, Found("bb", ours=True)).state == "stale"
+    assert verdict(output(steps=30), LINE, Found("bb", ours=True)).state == "stale"
+
+
+def test_an_earlier_image_that_was_put_back_by_hand_stays() -> None:
+    assert verdict(output(), LINE, Found("bb", ours=True)).state == "kept"
+
+
+def test_placeholder_replaces_nothing_whose_maker_is_not_recorded() -> None:
+    assert verdict(output(backend="placeholder"), None, Found("bb", ours=True)).state == "blocked"
 
 
 def test_forcing_makes_a_fresh_one_stale_and_replaces_nobodys_work() -> None:

@@ -112,7 +112,7 @@ def test_a_matrix_needs_an_axis() -> None:
 
 def test_the_text_of_an_included_value_is_checked_like_any_other() -> None:
     (problem,) = expanded(job(MATRIX | {"include": [{"mood": "calm", "steps": "many"}]})).problems
-    assert problem.what == "matrix.include[0].steps: expected a whole number from 1 to 8192, found 'many'"
+    assert problem.what == "matrix.include[0].steps: expected a whole number from 1 to 10000, found 'many'"
 
 
 def test_problems_stand_at_their_entry() -> None:

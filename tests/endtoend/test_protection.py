@@ -1,0 +1,154 @@
+"""Ways in which a file could be replaced, or an image made in vain, that were once open."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from tests.endtoend.project import DODO, ProjectFolder
+
+
+def test_a_folder_has_one_spelling(project: ProjectFolder) -> None:
+    project.write("assets/e/yrr.png", "precious")
+    project.job(output={"dir": "assets/new/../e"})
+    run = project.doit()
+    assert "was there before" in run.out
+    assert (project.root / "assets/e/yrr.png").read_text() == "precious"
+    assert not (project.root / "assets/new").exists()
+
+
+@pytest.mark.parametrize("other", ["./assets/s", "assets/x/../s", "assets//s"])
+def test_two_spellings_of_one_folder_are_one(project: ProjectFolder, other: str) -> None:
+    project.job(output={"dir": "assets/s"})
+    project.job("zebra", output={"dir": other})
+    assert "would both be written to assets/s/yrr.png" in project.doit().out
+
+
+def test_two_folders_that_a_symlink_makes_one_are_one(project: ProjectFolder) -> None:
+    (project.root / "assets/s").mkdir(parents=True)
+    (project.root / "assets/t").symlink_to("s")
+    project.job(output={"dir": "assets/s"})
+    project.job("zebra", output={"dir": "assets/t"})
+    assert "would both be written to assets/t/yrr.png" in project.doit().out
+
+
+def test_an_absolute_path_into_the_project_is_refused_with_the_relative_one(project: ProjectFolder) -> None:
+    project.job(output={"dir": str(project.root / "assets/s")})
+    assert "write it from there, 'assets/s'" in project.doit().out
+
+
+def test_one_off_images_do_not_climb_over_a_jobs_output(project: ProjectFolder) -> None:
+    project.built()
+    run = project.doit("image", "--prompt", "x", "--out", "nope/../assets/portraits/yrr.png")
+    assert "belongs to portraits:yrr" in run.out
+
+
+def test_no_seed_is_drawn_for_a_file_that_must_not_be_replaced(project: ProjectFolder) -> None:
+    project.write("assets/portraits/yrr.png", "precious")
+    project.job(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
+    run = project.doit()
+    assert run.tasks("failed") == ["portraits:yrr"]
+    assert "Yrr" not in project.started()
+    assert "yrr" not in [line["output"] for line in project.lines() if "decision" in line]
+
+
+def test_an_earlier_take_that_was_put_back_by_hand_stays(project: ProjectFolder) -> None:
+    project.script(acts={"Yrr": [{"format": "webp"}]})
+    project.built()
+    earlier = project.image("yrr").read_bytes()
+    project.script(acts={"Yrr": [{"format": "jpeg"}]})
+    project.doit("-a", "portraits:yrr")
+    assert project.image("yrr").read_bytes() != earlier
+    project.image("yrr").write_bytes(earlier)
+    assert project.doit().tasks("kept") == ["portraits:yrr"]
+    assert project.image("yrr").read_bytes() == earlier
+
+
+def test_clean_keeps_git_lfs_pointers(project: ProjectFolder) -> None:
+    project.built()
+    line = project.lines()[0]
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{line['sha256']}\nsize {line['size']}\n"
+    (project.root / line["path"]).write_text(pointer)
+    run = project.doit("clean", "portraits")
+    assert f"keep {line['path']}: a Git LFS pointer" in run.out
+    assert (project.root / line["path"]).read_text() == pointer
+
+
+def test_tasks_of_the_users_own_may_depend_on_images(project: ProjectFolder) -> None:
+    own = (
+        "\n\ndef task_sheet():\n    return {'actions': ['echo sheet'], 'task_dep': ['portraits:yrr'], 'verbosity': 2}\n"
+    )
+    project.write("dodo.py", DODO + own)
+    project.built()
+    for _ in range(2):
+        assert "3 fresh" in project.doit().closing
+        assert project.doit("sheet").code == 0
+        assert project.doit("list").code == 0
+
+
+@pytest.mark.parametrize("words", [["bad:*"], ["nothing*"]])
+def test_a_pattern_that_can_build_nothing_fails(project: ProjectFolder, words: list[str]) -> None:
+    project.job()
+    project.write("jobs/bad.yaml", "itemz: 3\n")
+    run = project.doit(*words)
+    assert run.code != 0
+    assert "itemz: unknown key" in run.out or "no task has a name like nothing*" in run.out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"value":', '"value":"x', "it is no JSON"),
+        ('"time":"2', '"time":2', "it is no JSON"),
+        ('"decision":"seed"', '"decision":["seed"]', "its decision, output or time is no text"),
+    ],
+)
+def test_a_decision_that_was_edited_into_nonsense_breaks_its_job_only(
+    project: ProjectFolder, old: str, new: str, said: str
+) -> None:
+    project.built(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
+    lock = project.root / "jobs/portraits.lock"
+    lock.write_text(lock.read_text().replace(old, new, 1))
+    assert said in project.doit().out
+    assert project.doit("list").code == 0
+
+
+def test_a_backend_that_cannot_name_its_model_breaks_its_job_only(project: ProjectFolder) -> None:
+    project.job()
+    project.job("other", backend="placeholder")
+    project.write("script.json", "{")
+    run = project.doit()
+    assert "the backend scripted cannot name its model" in run.out
+    assert len(run.tasks("generated")) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_project_can_be_looked_at(project: ProjectFolder) -> None:
+    project.built()
+    (project.root / ".imagegen").chmod(0o555)
+    try:
+        assert project.doit("list").code == 0
+        assert "3 fresh" in project.doit().closing
+    finally:
+        (project.root / ".imagegen").chmod(0o755)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_while_waiting_for_another_build_leaves_quietly(project: ProjectFolder) -> None:
+    project.script(acts={"*": [{"delay_s": 3}]})
+    project.job()
+    first = project.start()
+    while not project.started() and first.poll() is None:
+        time.sleep(0.02)
+    second = project.start("wait=100")
+    time.sleep(1.5)
+    os.kill(second.pid, signal.SIGINT)
+    out, err = second.communicate(timeout=30)
+    first.kill()
+    first.communicate()
+    assert "Traceback" not in out + err
+    assert (second.returncode, "3 not made" in out) == (130, True)
