@@ -1,0 +1,97 @@
+"""The table of docs/jobs.md against the schema: every key, with its type, range and default, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from imagegen.backends.registry import registry
+from imagegen.config.checking import check_job
+from imagegen.config.document import read_document
+from imagegen.config.encoding import DEFAULT_QUALITY
+from imagegen.config.job import DEFAULT_TIMEOUT_S
+from imagegen.config.schema import job_schema
+from imagegen.plan.request import Request
+from tests.docs.pages import table
+
+BACKENDS = {name: make() for name, make in registry().items() if name != "scripted"}
+"""`scripted` is for tests of builds: those who write jobs need not know of it."""
+SECTIONS = {name: backend.options for name, backend in BACKENDS.items()}
+JOB = check_job("NAME", read_document("jobs/NAME.yaml", b"items: [{name: Yrr, prompt: a small figure}]"), SECTIONS)
+REQUEST = Request("placeholder", "Yrr", "a small figure")
+DEFAULTS: dict[str, Any] = {
+    **{f"generate.{key}": getattr(REQUEST, key) for key in ("width", "height", "steps", "cfg", "sampler", "scheduler")},
+    "generate.seed": {"mode": JOB.seed.mode, "base": JOB.seed.base},
+    "generate.timeout_s": DEFAULT_TIMEOUT_S,
+    "variants": JOB.variants,
+    "output.dir": JOB.output.folder,
+    "output.name": JOB.output.name,
+    "output.format": JOB.output.encoding.format,
+    "output.overwrite": JOB.output.overwrite,
+    "output.metadata": JOB.output.encoding.metadata,
+    **{f"{name}.{b.model_option}": b.default_model for name, b in BACKENDS.items() if b.default_model},
+}
+TOLD_IN_WORDS = {
+    "backend": "the project's setting",
+    "output.quality": ", ".join(f"{kind} {quality}" for kind, quality in DEFAULT_QUALITY.items() if kind != "png"),
+}
+
+
+def keys(schema: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every key with its rules, as `output.dir`; a mapping itself only where its keys are not all fixed."""
+    for key, rules in schema.items():
+        fixed = rules.get("schema") if rules["type"] == "mapping" else None
+        if not fixed or "allow_unknown" in rules:
+            yield f"{before}{key}", rules
+        yield from keys(fixed or {}, f"{before}{key}.")
+
+
+def rows() -> Iterator[tuple[str, list[str]]]:
+    for first, *rest in table("docs/jobs.md", "key"):
+        for key in re.findall(r"`([^`]+)`", first):
+            yield key, rest
+
+
+SCHEMA = dict(keys(job_schema(SECTIONS)))
+ROWS = dict(rows())
+
+
+def type_told(key: str, rules: Mapping[str, Any]) -> str:
+    if key == "generate.seed":
+        assert (rules["min"], rules["max"]) == (0, 2**63)
+        return "whole, 0 … 2^63, or `{mode, base}`"
+    if "allowed" in rules and key != "backend":
+        return ", ".join(f"`{word}`" for word in rules["allowed"])
+    if "min" in rules:
+        return f"{rules['type']}, {rules['min']} … {rules['max']}"
+    return str(rules["type"])
+
+
+def test_every_key_is_in_the_table_once_and_nothing_else_is() -> None:
+    told = [key for key, _ in rows()]
+    assert len(told) == len(set(told))
+    assert set(told) == set(SCHEMA)
+
+
+@pytest.mark.parametrize("key", SCHEMA)
+def test_its_type_and_range_are_those_of_the_schema(key: str) -> None:
+    assert ROWS[key][0] == type_told(key, SCHEMA[key])
+
+
+@pytest.mark.parametrize("key", SCHEMA)
+def test_its_default_is_the_one_that_holds(key: str) -> None:
+    told = ROWS[key][1]
+    if key in TOLD_IN_WORDS:
+        assert told == TOLD_IN_WORDS[key]
+    elif key == "output.name":
+        assert told == f"`{DEFAULTS[key]}`"
+    else:
+        assert yaml.safe_load(told.replace("`", "")) == DEFAULTS.get(key)
+
+
+def test_every_backend_is_named() -> None:
+    assert set(re.findall(r"`([^`]+)`", ROWS["backend"][2])) == set(BACKENDS)

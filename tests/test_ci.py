@@ -1,0 +1,29 @@
+"""The files that say what CI runs hold together."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from tests.wheels import ROOT
+
+
+def lines(path: str) -> list[str]:
+    return (ROOT / path).read_text("utf-8").splitlines()
+
+
+def test_pre_commit_runs_what_ci_runs_for_lint_and_types() -> None:
+    script = (ROOT / ".ci/run").read_text("utf-8")
+    (commands,) = re.findall(r'^echo "== lint and types"\n((?:.+\n)+)', script, re.MULTILINE)
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    assert [hook["entry"] for hook in local["hooks"]] == commands.splitlines()
+
+
+def test_the_lowest_versions_are_the_lower_bounds() -> None:
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    (dependencies,) = re.findall(r"^dependencies = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+    bounds = re.findall(r'^    "([^"]+)"', dependencies, re.MULTILINE)
+    assert len(bounds) == len(dependencies.splitlines())
+    pinned = [line for line in lines("tools/lowest.txt") if not line.startswith("#")]
+    assert pinned == [bound.replace(">=", "==", 1) for bound in bounds]
