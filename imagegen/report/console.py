@@ -12,7 +12,7 @@ from imagegen.errors import Problem
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Outcome
 
-__all__ = ["closing_line", "counted", "failures", "outcome_line", "printable", "table"]
+__all__ = ["closing_line", "counted", "failures", "orphan_lines", "outcome_line", "printable", "table"]
 
 STATES = ("generated", "restored", "kept", "fresh", "failed", "cancelled")
 _NAMES_SHOWN = 3
@@ -49,6 +49,18 @@ def failures(outcomes: Iterable[Outcome]) -> list[str]:
         if outcome.problem is not None:
             by_cause[outcome.problem.what, outcome.problem.mend].append(outcome.output.task)
     return [printable(str(Problem(_names(tasks), what, mend))) for (what, mend), tasks in by_cause.items()]
+
+
+def orphan_lines(paths: Sequence[str]) -> list[str]:
+    """What to say of files that belong to no item any more."""
+    if not paths:
+        return []
+    verb = "belongs" if len(paths) == 1 else "belong"
+    return [f"{counted(len(paths), 'earlier image')} {verb} to no item any more and {_stays(paths)}: {_names(paths)}"]
+
+
+def _stays(paths: Sequence[str]) -> str:
+    return "stays" if len(paths) == 1 else "stay"
 
 
 def closing_line(counts: Mapping[str, int], broken_jobs: int, seconds: float) -> str:

@@ -121,6 +121,13 @@ class Build:
         fresh = sum(job.count for job in self.fresh_jobs or () if job.task in tasks)
         return Counter(outcome.state for outcome in self.outcomes) + Counter(fresh=fresh)
 
+    def orphans(self, tasks: Collection[str]) -> list[str]:
+        """Files of ours that belong to no item of these jobs any more: it was renamed, or its format changed."""
+        wanted = {one.output.path for one in self.planned.values()}
+        jobs = [plan for plan in self.plans if plan.task in tasks and not plan.problems]
+        paths = [path for plan in jobs for path in self.project.lock(plan.name).lines if path not in wanted]
+        return [path for path in paths if (self.root / path).exists()]
+
     def named(self, words: Iterable[str]) -> list[str]:
         """The images that the words of a command line name: a task, a job, a target or a pattern with `*`."""
         jobs = {plan.task: [output.task for output in plan.outputs] for plan in self.plans}

@@ -11,7 +11,7 @@ from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
-from imagegen.report.console import closing_line, failures, outcome_line
+from imagegen.report.console import closing_line, failures, orphan_lines, outcome_line
 from imagegen.tasks.build import Build, current_build
 
 if TYPE_CHECKING:
@@ -94,9 +94,12 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             if failed:
                 self._say("", *failed)
             self._say(*map(str, build.ending_problems))
+            counts = build.counts(self._reached)
+            if not build.invocation.quiet and (counts["generated"] or counts["restored"]):
+                self._say(*orphan_lines(build.orphans(self._reached)))
             if not build.invocation.quiet or failed:
                 seconds = time.monotonic() - build.started
-                self._say(closing_line(build.counts(self._reached), self._broken, seconds))
+                self._say(closing_line(counts, self._broken, seconds))
         super().complete_run()
 
     def _bar(self, build: Build, images: Sequence[str], named: Sequence[str]) -> LiveReport | None:
