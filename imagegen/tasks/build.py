@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import fnmatch
 import gc
-import json
 import multiprocessing
 import os
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from doit import get_var
 
-from imagegen import __version__
 from imagegen.config.job_files import job_files, task_names
 from imagegen.config.setting import SETTINGS
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, write_snapshot
-from imagegen.tasks.invocation import DOIT_COMMANDS, Invocation, read_invocation
+from imagegen.tasks.invocation import Invocation, read_invocation
+from imagegen.tasks.rest import RESERVED, default_tasks, fresh_jobs, take_snapshot
 
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Event, Outcome
@@ -40,8 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Build", "Planned", "Ticket", "command_line", "current_build", "default_tasks"]
 
-OUR_TASKS = ("doctor", "image", "schema", "settings")
-RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
+
 _DONE = frozenset({"fresh", "generated", "restored"})
 
 
@@ -82,9 +77,8 @@ class Build:
         self.ending_problems: list[Problem] = []
         self.stopped = False
         self._mutex = threading.Lock()
-        self._memory = root / ".imagegen" / "cache" / "snapshot.json"
         self.settings, self.problems = _settings(root)
-        self.fresh_jobs = None if self.problems or _names_images(root, invocation) else self._snapshot()
+        self.fresh_jobs = None if self.problems else fresh_jobs(root, self.settings, invocation)
         if self.fresh_jobs is None:
             with _no_garbage_collection():
                 self._plan()
@@ -164,8 +158,7 @@ class Build:
         ending = run(self.project, wanted, told)
         self.ending_problems += ending.problems
         self.stopped = self.stopped or ending.stopped
-        with suppress(OSError):  # it only saves the next run some work
-            self._take_snapshot()
+        self._rest()
 
     def expected(self, tasks: Iterable[str]) -> dict[str, float]:
         """How many seconds each of these images will take, as far as what is recorded of others tells."""
@@ -190,47 +183,17 @@ class Build:
             assert ticket.outcome is not None  # noqa: S101 - run tells an outcome for each
             return ticket.outcome
 
-    def _key(self) -> str:
-        names = [path.name for path in job_files(self.root)]
-        return json.dumps([__version__, repr(self.settings), names])
-
-    def _snapshot(self) -> tuple[FreshJob, ...] | None:
-        snapshot = read_snapshot(self.root, self._memory, self._key())
-        if snapshot is None or not all(_same_model(*model) for model in snapshot.models):
-            return None
-        return snapshot.jobs
-
-    def _take_snapshot(self) -> None:
-        """Where all is fresh now: remember it, so that the next run need not find it out again."""
-        planned = self.planned.values()
-        states = (one.ticket.outcome.state if one.ticket.outcome else one.verdict.state for one in planned)
-        if any(plan.problems for plan in self.plans) or not all(state in _DONE for state in states):
-            return
-        files = dict(self.project.inputs)
-        models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
-        for plan in self.plans:
-            lock = self.project.lock(plan.name)
-            files[lock.name] = lock.seen
-            for output in plan.outputs:
-                files[output.path] = self.project.hashes.key(output.path)
-                line = lock.line_of(output.path, None)
-                if files[output.path] is None or line is None:
-                    return
-                if line.model_digest:
-                    request = {**asdict(output.request), "prompt": "", "name": "", "seed": 0}
-                    models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
-        jobs = tuple(FreshJob(plan.task, plan.doc, len(plan.outputs)) for plan in self.plans)
-        known = tuple((request, tuple(sorted(digests))) for request, digests in models.values())
-        write_snapshot(self.root, self._memory, Snapshot(self._key(), jobs, files, known), self.project.temporary)
+    def _rest(self) -> None:
+        states = (
+            one.ticket.outcome.state if one.ticket.outcome else one.verdict.state for one in self.planned.values()
+        )
+        if all(state in _DONE for state in states) and not any(plan.problems for plan in self.plans):
+            with suppress(OSError):  # it only saves the next run some work
+                take_snapshot(self.project, self.plans)
 
     def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
         ticket.outcome = outcome
         self.outcomes.append(outcome)
-
-
-def default_tasks(root: Path) -> list[str]:
-    """What `doit` alone selects: every job, and nothing else."""
-    return list(task_names(job_files(root), RESERVED).values())
 
 
 def current_build() -> Build:
@@ -256,38 +219,6 @@ def _settings(root: Path) -> tuple[Settings, list[Problem]]:
         return read_settings(root, command_line(), os.environ), []
     except ImagegenError as error:
         return Settings(), list(error.problems)
-
-
-def _same_model(request: Mapping[str, object], digests: Collection[str]) -> bool:
-    """Whether the model that would draw this request is still the one that did, as far as is known."""
-    from imagegen.backends.registry import registry
-    from imagegen.plan.request import Request
-
-    asked = Request(**request)  # type: ignore[arg-type]  # as asdict made it
-    make = registry().get(asked.backend)
-    digest = make().model_identity(asked).digest if make else None
-    return make is not None and (digest is None or all(known == digest for known in digests))
-
-
-def _names_images(root: Path, invocation: Invocation) -> bool:
-    """Whether this invocation needs to know each image: it names, lists, forces or cleans some, or other tasks may."""
-    words = invocation.words
-    if _has_other_tasks():
-        return True
-    if invocation.command == "run":
-        return invocation.always or not set(words) <= set(default_tasks(root))
-    return invocation.command != "list" or any(word == "--all" or not word.startswith("-") for word in words)
-
-
-def _has_other_tasks() -> bool:
-    """Whether the dodo file has tasks besides ours, which may depend on single images; yes where it is not found."""
-    ours = {f"task_{name}" for name in (*OUR_TASKS, "jobs")}
-    for name, module in list(sys.modules.items()):
-        names = vars(module).keys() if isinstance(module, ModuleType) else ()
-        if "task_jobs" in names and not name.startswith("imagegen."):
-            creators = {name for name in names if name.startswith("task_")}
-            return not creators <= ours or any(hasattr(one, "create_doit_tasks") for one in vars(module).values())
-    return True
 
 
 @contextmanager

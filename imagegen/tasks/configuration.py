@@ -9,8 +9,8 @@ from typing import Any
 
 from doit.dependency import JSONCodec
 
-from imagegen.tasks.build import default_tasks
 from imagegen.tasks.reporter import ImagegenReporter
+from imagegen.tasks.rest import default_tasks
 
 __all__ = ["HintCodec", "doit_config"]
 

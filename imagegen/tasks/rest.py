@@ -1,0 +1,110 @@
+"""Whether a build can rest: nothing changed since everything was fresh, and nobody asks for a single image.
+
+Then nothing is read, checked or planned, and doit gets one task a job.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from imagegen import __version__
+from imagegen.config.job_files import job_files, task_names
+from imagegen.config.settings import Settings
+from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, write_snapshot
+from imagegen.tasks.invocation import DOIT_COMMANDS, Invocation
+
+if TYPE_CHECKING:
+    from imagegen.project import JobPlan, Project
+
+__all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "fresh_jobs", "take_snapshot"]
+
+OUR_TASKS = ("doctor", "image", "schema", "settings")
+RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
+
+
+def default_tasks(root: Path) -> list[str]:
+    """What `doit` alone selects: every job, and nothing else."""
+    return list(task_names(job_files(root), RESERVED).values())
+
+
+def fresh_jobs(root: Path, settings: Settings, invocation: Invocation) -> tuple[FreshJob, ...] | None:
+    """All jobs, where each of their outputs is known to be fresh; None where that must be found out."""
+    if _needs_images(root, invocation):
+        return None
+    snapshot = read_snapshot(root, _memory(root), _key(root, settings))
+    if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
+        return None
+    return snapshot.jobs
+
+
+def take_snapshot(project: Project, plans: Sequence[JobPlan]) -> None:
+    """Remember that all outputs of these jobs, the project's every one, are fresh now. Raises OSError."""
+    files = dict(project.inputs)
+    models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
+    for plan in plans:
+        lock = project.lock(plan.name)
+        files[lock.name] = lock.seen
+        for output in plan.outputs:
+            files[output.path] = project.hashes.key(output.path)
+            line = lock.line_of(output.path, None)
+            if files[output.path] is None or line is None:
+                return
+            if line.model_digest:
+                request = {**asdict(output.request), "prompt": "", "name": "", "seed": 0}
+                models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
+    jobs = tuple(FreshJob(plan.task, plan.doc, len(plan.outputs)) for plan in plans)
+    known = tuple((request, tuple(sorted(digests))) for request, digests in models.values())
+    snapshot = Snapshot(_key(project.root, project.settings), jobs, files, known)
+    write_snapshot(project.root, _memory(project.root), snapshot, project.temporary)
+
+
+def _memory(root: Path) -> Path:
+    return root / ".imagegen" / "cache" / "snapshot.json"
+
+
+def _key(root: Path, settings: Settings) -> str:
+    """Of all that a plan follows from and that is no file of the project."""
+    backends = importlib.metadata.entry_points(group="imagegen.backends")
+    plug_ins = sorted((entry.name, entry.value, entry.dist.version if entry.dist else "") for entry in backends)
+    return json.dumps([__version__, repr(settings), [path.name for path in job_files(root)], plug_ins])
+
+
+def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> bool:
+    """Whether the model that would draw this request is still the one that did, as far as is known."""
+    from imagegen.backends.registry import registry
+    from imagegen.plan.request import Request
+
+    try:
+        asked = Request(**request)  # type: ignore[arg-type]  # as asdict made it
+        digest = registry()[asked.backend]().model_identity(asked).digest
+    except Exception:  # planning says what is wrong
+        return False
+    return digest is None or all(known == digest for known in digests)
+
+
+def _needs_images(root: Path, invocation: Invocation) -> bool:
+    """Whether this invocation needs to know each image: it names, lists, forces or cleans some, or other tasks may."""
+    words = invocation.words
+    if _has_other_tasks():
+        return True
+    if invocation.command == "run":
+        return invocation.always or not set(words) <= set(default_tasks(root))
+    return invocation.command != "list" or any(word == "--all" or not word.startswith("-") for word in words)
+
+
+def _has_other_tasks() -> bool:
+    """Whether the dodo file has tasks besides ours, which may depend on single images; yes where it is not found."""
+    ours = {f"task_{name}" for name in (*OUR_TASKS, "jobs")}
+    for name, module in list(sys.modules.items()):
+        names = vars(module).keys() if isinstance(module, ModuleType) else ()
+        if "task_jobs" in names and not name.startswith("imagegen."):
+            creators = {name for name in names if name.startswith("task_")}
+            return not creators <= ours or any(hasattr(one, "create_doit_tasks") for one in vars(module).values())
+    return True
