@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from imagegen.backends.base import Backend
 from imagegen.config.checking import check_item, check_job
@@ -84,8 +85,16 @@ class Project:
                         f"choose one of {', '.join(sorted(self.registry))}",
                     )
                 )
-            self._backends[name] = self.registry[name]()
+            try:
+                self._backends[name] = self.registry[name]()
+            except Exception as error:  # a backend of somebody else's can fail in any way
+                what = f"the backend {name} cannot be used: {type(error).__name__}: {error}"
+                raise ImagegenError(Problem("", what, "mend or uninstall the package that brings it")) from None
         return self._backends[name]
+
+    def sections(self) -> dict[str, Mapping[str, Any]]:
+        """Each backend's name → the schema of its section in a job. Raises ImagegenError."""
+        return {name: self.backend(name).options for name in self.registry}
 
     def plans(self) -> list[JobPlan]:
         """All jobs, each with its outputs or with all that is wrong with it."""
@@ -168,9 +177,8 @@ class Project:
         problems: list[Problem] = []
         job = None
         items: list[Item] = []
-        sections = {name: make().options for name, make in self.registry.items()}
         try:
-            job = check_job(name, document, sections)
+            job = check_job(name, document, self.sections())
             items += job.items
         except ImagegenError as error:
             problems += error.problems

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cerberus import TypeDefinition, Validator, errors
+from cerberus import SchemaError, TypeDefinition, Validator, errors
 
 from imagegen.config.document import Ambiguous, Document
 from imagegen.config.encoding import DEFAULT_QUALITY, Encoding
@@ -156,7 +156,11 @@ def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(values: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    validator = _JobValidator(schema, allow_unknown=False)
+    try:
+        validator = _JobValidator(schema, allow_unknown=False)
+    except SchemaError as error:
+        what = f"the options of a backend are no Cerberus schema: {error}"
+        raise ImagegenError(Problem("", what, "mend or uninstall the package that brings it")) from None
     validator.validate(values, normalize=False)
     for path, text in _walk(validator._errors):
         yield path, text + (did_you_mean(str(path[-1]), _siblings(schema, path)) if text == _UNKNOWN else "")

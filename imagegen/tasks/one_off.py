@@ -70,8 +70,7 @@ def _outputs(project: Project, prompts: Sequence[str], options: dict[str, Any], 
         if not backend.model_option:
             raise ImagegenError(Problem(_WHERE, f"--model: the backend {backend.name} has no models", "leave it out"))
         values[backend.name] = {backend.model_option: options["model"]}
-    sections = {name: make().options for name, make in project.registry.items()}
-    job = check_job(JOB, Document(_WHERE, values, {}), sections)
+    job = check_job(JOB, Document(_WHERE, values, {}), project.sections())
     expansion = project.expand_job(job, job.items)
     if expansion.problems:
         raise ImagegenError(*expansion.problems)
