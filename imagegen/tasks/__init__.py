@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imagegen.tasks.configuration import doit_config
+from imagegen.tasks.configuration import doit_config, quiet_ctrl_c
 from imagegen.tasks.doctor import task_doctor
 from imagegen.tasks.image import task_image
 from imagegen.tasks.jobs import task_jobs
@@ -14,3 +14,4 @@ from imagegen.tasks.settings import task_settings
 __all__ = ["DOIT_CONFIG", "task_doctor", "task_image", "task_jobs", "task_schema", "task_settings"]
 
 DOIT_CONFIG = doit_config(Path.cwd())
+quiet_ctrl_c()

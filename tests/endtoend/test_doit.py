@@ -266,6 +266,20 @@ def test_ctrl_c_twice_cancels(project: ProjectFolder) -> None:
     assert "3 not made" in out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_while_planning_shows_no_traceback(project: ProjectFolder) -> None:
+    slow = "\n\ndef task_slow():\n    import time\n    print('planning', flush=True)\n    time.sleep(30)\n"
+    project.write("dodo.py", DODO + slow)
+    process = project.start()
+    assert process.stdout is not None
+    assert process.stdout.readline() == "planning\n"
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert "Traceback" not in out + err
+    assert "stopped" in err
+    assert process.returncode != 0
+
+
 def test_a_spoilt_database_of_doits_stops_nobody(project: ProjectFolder) -> None:
     project.built()
     (project.root / ".imagegen/doit.json").write_text('{"portraits:yrr": {"_val')

@@ -139,13 +139,13 @@ def test_a_read_only_project_can_be_looked_at(project: ProjectFolder) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_while_waiting_for_another_build_leaves_quietly(project: ProjectFolder) -> None:
-    project.script(acts={"*": [{"delay_s": 3}]})
+    project.script(acts={"*": [{"delay_s": 5}]})
     project.job()
     first = project.start()
     while not project.started() and first.poll() is None:
         time.sleep(0.02)
     second = project.start("wait=100")
-    time.sleep(1.5)
+    time.sleep(3)
     os.kill(second.pid, signal.SIGINT)
     out, err = second.communicate(timeout=30)
     first.kill()

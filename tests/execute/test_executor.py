@@ -76,7 +76,7 @@ def test_no_more_than_the_backends_number_are_in_flight(tmp_path: Path) -> None:
     for number in (1, 3):
         root = tmp_path / str(number)
         root.mkdir()
-        found = bench(root, *"abcdef", acts={"*": [{"delay_s": 0.05}]}, in_flight=number)
+        found = bench(root, *"abcd", acts={"*": [{"delay_s": 0.4}]}, in_flight=number)
         found.run()
         running = most = 0
         for event, _ in found.backend.events:
@@ -86,7 +86,7 @@ def test_no_more_than_the_backends_number_are_in_flight(tmp_path: Path) -> None:
 
 
 def test_a_slow_image_holds_up_no_other(tmp_path: Path) -> None:
-    found = bench(tmp_path, *"abcd", acts={"a": [{"delay_s": 0.5}]})
+    found = bench(tmp_path, *"abcd", acts={"a": [{"delay_s": 1.5}]})
     found.run()
     assert found.events("finished")[-1] == "a"
     assert found.outcomes[-1].output.slug == "a"
@@ -162,8 +162,8 @@ def test_a_time_out_fails_its_image_and_says_how_to_raise_it(tmp_path: Path) -> 
 
 
 def test_stopping_finishes_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:
-    found = bench(tmp_path, *"abcd", acts={"*": [{"delay_s": 0.5}]}, in_flight=2)
-    threading.Timer(0.2, found.stop.set).start()
+    found = bench(tmp_path, *"abcd", acts={"*": [{"delay_s": 1.5}]}, in_flight=2)
+    threading.Timer(0.5, found.stop.set).start()
     assert sorted(found.run().values()) == ["cancelled", "cancelled", "generated", "generated"]
     assert len(found.events("started")) == 2
 
@@ -175,7 +175,7 @@ def test_cancelling_gives_up_what_runs(tmp_path: Path) -> None:
         found.stop.set()
         found.cancel.set()
 
-    threading.Timer(0.2, twice).start()
+    threading.Timer(0.7, twice).start()
     assert set(found.run().values()) == {"cancelled"}
     assert len(found.events("cancelled")) == 2
     assert not (tmp_path / "assets").exists()
@@ -190,14 +190,14 @@ def test_one_request_for_two_outputs_is_generated_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_appears_while_its_image_is_made_is_not_replaced(tmp_path: Path) -> None:
-    found = bench(tmp_path, "a", acts={"a": [{"delay_s": 0.3}]})
+    found = bench(tmp_path, "a", acts={"a": [{"delay_s": 1.5}]})
     target = tmp_path / "assets/j/a.png"
 
     def appear() -> None:
         target.parent.mkdir(parents=True)
         target.write_bytes(b"somebody's own")
 
-    threading.Timer(0.1, appear).start()
+    threading.Timer(0.3, appear).start()
     assert found.run() == {"j:a": "failed"}
     assert target.read_bytes() == b"somebody's own"
     assert "was there before" in found.said()
