@@ -32,7 +32,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason for staleness. kind: missing, changed, encoding, model, edited, forced. old, new: of a field."""
+    """One reason for staleness. kind: missing, new, changed, encoding, model or forced. old, new: of a field."""
 
     kind: str
     field: str = ""
