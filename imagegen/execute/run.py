@@ -50,9 +50,11 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
     """
     stale = _settle(project, wanted, tell)
     ending = Ending()
+    waiting = True
     if stale:
         try:
             with hold(project.state, project.settings.wait_s):
+                waiting = False
                 # another build may have made some of them before this one got the mutex
                 project.reload_locks()
                 stale = [replace(one, output=project.with_drawn_seed(one.output)) for one in stale]
@@ -63,7 +65,9 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
         except ImagegenError as error:
             for one in stale:
                 tell(Outcome(one.output, "failed", problem=error.problems[0]))
-        except KeyboardInterrupt:  # while it waited for another build
+        except KeyboardInterrupt:
+            if not waiting:  # a third Ctrl-C, or one after the images: their outcomes are told
+                raise
             for one in stale:
                 tell(Outcome(one.output, "cancelled"))
             ending = Ending(stopped=True)

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
 
-__all__ = ["Build", "Planned", "Ticket", "command_line", "current_build", "default_tasks"]
-
+__all__ = ["Build", "Planned", "Ticket", "command_line", "current_build"]
 
 _DONE = frozenset({"fresh", "generated", "restored"})
 
