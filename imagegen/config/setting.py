@@ -28,9 +28,10 @@ class Kind:
 class Setting:
     """One setting.
 
-    name: in `[tool.imagegen]` of pyproject.toml. help: one line. environment, command_line: the variables that can
-    give it, empty where none can. built_in: its value where nobody gives one. field: of `Settings`, where that is
-    not its name. secret: only the environment may give it, and nothing shows, keeps or hands on its value here.
+    name: in `[tool.imagegen]` of pyproject.toml, a dot for a table within it. help: one line. environment,
+    command_line: the variables that can give it, empty where none can. built_in: its value where nobody gives one.
+    field: of `Settings`, where that is not its name with _ for each dot. secret: only the environment may give it,
+    and nothing shows, keeps or hands on its value here.
     """
 
     name: str
@@ -67,6 +68,31 @@ def _folders(value: object) -> tuple[str, ...]:
     return tuple(os.path.expanduser(folder) for folder in value)  # noqa: PTH111 - it may be no Path yet
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+        raise ValueError("expected a list of texts")
+    return tuple(value)
+
+
+def _folder_table(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if not isinstance(value, dict):
+        raise ValueError('expected folders by kind of model, such as {checkpoints = "~/models/sd"}')
+    return tuple((kind, _folders([found] if isinstance(found, str) else found)) for kind, found in value.items())
+
+
+def _show_folder_table(value: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    return ", ".join(f"{kind}: {folder}" for kind, folders in value for folder in folders)
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
 _UNITS = {"MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 
@@ -98,6 +124,10 @@ URL = Kind("URL", _url)
 FOLDERS = Kind("list of folders", _folders, ", ".join)
 SIZE = Kind("size in MB, GB or TB", _size, _show_size)
 SECONDS = Kind("seconds", _seconds, "{:g}".format)
+TEXTS = Kind("list of texts", _texts, " ".join)
+FOLDER_TABLE = Kind("folders by kind of model", _folder_table, _show_folder_table)
+START = Kind("auto or never", _one_of("auto", "never"))
+TORCH = Kind("auto, cuda, rocm, mps, cpu or none", _one_of("auto", "cuda", "rocm", "mps", "cpu", "none"))
 
 SETTINGS = (
     Setting("backend", TEXT, "draws the images of jobs that name none", "placeholder", "IMAGEGEN_BACKEND", "backend"),
@@ -110,29 +140,33 @@ SETTINGS = (
         field="store_bytes",
     ),
     Setting("wait_s", SECONDS, "seconds to wait for another build of this project", 0.0, command_line="wait"),
+    Setting("comfyui.server.url", URL, "the ComfyUI server", "http://127.0.0.1:8188", "COMFYUI_URL"),
+    Setting("comfyui.server.start", START, "whether a run starts a server on this machine where none answers", "auto"),
+    Setting("comfyui.server.ready_timeout_s", SECONDS, "seconds that the server may take to start", 180.0),
+    Setting("comfyui.server.arguments", TEXTS, "more arguments for ComfyUI's main.py, such as --lowvram", ()),
+    Setting("comfyui.checkpoint", TEXT, "the checkpoint of jobs that name none", "", "COMFYUI_CKPT", "checkpoint"),
+    Setting("comfyui.checkpoint_dirs", FOLDERS, "more folders with checkpoints, to look in while no server runs", ()),
     Setting(
-        "comfyui_url", URL, "the ComfyUI server; takes effect with comfyui", "http://127.0.0.1:8188", "COMFYUI_URL"
+        "comfyui.model_paths", FOLDER_TABLE, "folders of models that you have, for ComfyUI to use where they are", ()
     ),
     Setting(
-        "comfyui_checkpoint",
+        "comfyui.repository",
         TEXT,
-        "the checkpoint of jobs that name none; takes effect with comfyui",
-        environment="COMFYUI_CKPT",
+        "what doit comfyui:setup clones",
+        "https://github.com/Comfy-Org/ComfyUI",
     ),
+    Setting("comfyui.revision", TEXT, "the pinned revision: a tag, branch or commit", "v0.33.0"),
+    Setting("comfyui.python", TEXT, "the Python of ComfyUI's venv: a command or path; left out, the best one found"),
+    Setting("comfyui.torch", TORCH, "the PyTorch build; auto: the one for this machine", "auto"),
+    Setting("comfyui.torch_index", TEXT, "the package index with that PyTorch build, in place of PyTorch's own"),
     Setting(
-        "comfyui_auth",
+        "comfyui.auth",
         TEXT,
-        "access to the ComfyUI server; takes effect with comfyui",
+        "the Authorization header for the ComfyUI server",
         environment="COMFYUI_AUTH",
         secret=True,
     ),
     Setting("ollama_host", ADDRESS, "the Ollama server; takes effect with ollama", "127.0.0.1:11434", "OLLAMA_HOST"),
-    Setting(
-        "hf_token",
-        TEXT,
-        "access to Hugging Face, for downloads of models; takes effect with comfyui",
-        environment="HF_TOKEN",
-        secret=True,
-    ),
+    Setting("hf_token", TEXT, "access to Hugging Face, for doit models:pull", environment="HF_TOKEN", secret=True),
 )
 """In the order in which they are shown."""

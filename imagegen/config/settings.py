@@ -24,7 +24,8 @@ class Settings:
 
     forced_backend: of the command line, stronger than a job's own. backend: for jobs that name none.
     allow_outside: folders outside the project that outputs and prompt sources may lie in.
-    store_bytes: bound of the store. wait_s: seconds to wait for another build. Secrets are not kept here.
+    store_bytes: bound of the store. wait_s: seconds to wait for another build. The others: see the table in
+    `config.setting`. Secrets are not kept here.
     sources: where each value came from, by the setting's name; it decides nothing.
     """
 
@@ -33,8 +34,18 @@ class Settings:
     allow_outside: tuple[str, ...] = ()
     store_bytes: int = 5 * 1024**3
     wait_s: float = 0.0
-    comfyui_url: str = "http://127.0.0.1:8188"
+    comfyui_server_url: str = "http://127.0.0.1:8188"
+    comfyui_server_start: str = "auto"
+    comfyui_server_ready_timeout_s: float = 180.0
+    comfyui_server_arguments: tuple[str, ...] = ()
     comfyui_checkpoint: str = ""
+    comfyui_checkpoint_dirs: tuple[str, ...] = ()
+    comfyui_model_paths: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    comfyui_repository: str = "https://github.com/Comfy-Org/ComfyUI"
+    comfyui_revision: str = "v0.33.0"
+    comfyui_python: str = ""
+    comfyui_torch: str = "auto"
+    comfyui_torch_index: str = ""
     ollama_host: str = "127.0.0.1:11434"
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -63,7 +74,11 @@ def read_settings(root: Path, command_line: Mapping[str, str | None], environmen
     if problems:
         raise ImagegenError(*problems)
     sources = {value.setting.name: value.source for value in values}
-    fields = {value.setting.field or value.setting.name: value.value for value in values if not value.setting.secret}
+    fields = {
+        value.setting.field or value.setting.name.replace(".", "_"): value.value
+        for value in values
+        if not value.setting.secret
+    }
     forced = fields["backend"] if sources["backend"] == COMMAND_LINE else None
     return Settings(**fields, forced_backend=forced, sources=sources)
 
@@ -104,12 +119,26 @@ def _given(
 def _misplaced(table: Mapping[str, Any]) -> Iterator[Problem]:
     secrets = {setting.name: setting for setting in SETTINGS if setting.secret}
     names = [setting.name for setting in SETTINGS if not setting.secret]
-    for key in table:
+    for key, value in table.items():
         if key in secrets:
             mend = f"take it out, and set the environment variable {secrets[key].environment}"
             yield Problem(_PYPROJECT, f"{key}: a secret has no place in a file that is committed", mend)
+        elif key in _TABLES:
+            yield Problem(_PYPROJECT, f"{key}: expected a table, found {value!r:.40}")
         elif key not in names:
             yield Problem(_PYPROJECT, f"{key}: unknown key{did_you_mean(key, names)}")
+
+
+_TABLES = {name.rpartition(".")[0] for setting in SETTINGS if "." in (name := setting.name)}
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys of the nested tables that settings are in, each as `table.key`."""
+    for key, value in table.items():
+        if prefix + key in _TABLES and isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
@@ -131,4 +160,4 @@ def _table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
     if not isinstance(table, dict):
         problems.append(Problem(_PYPROJECT, "expected a table"))
         return {}
-    return table
+    return dict(_flat(table))

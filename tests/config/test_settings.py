@@ -35,6 +35,10 @@ def test_the_command_line_is_stronger_than_a_job(tmp_path: Path) -> None:
         ("allow_outside = 'x'", "allow_outside: expected a list of folders"),
         ("wait_s = true", "wait_s: expected a number of seconds"),
         ("backend = ''", "backend: expected text"),
+        ("comfyui = 3", "comfyui: expected a table, found 3"),
+        ("comfyui.server.ulr = 'x'", "comfyui.server.ulr: unknown key; did you mean 'comfyui.server.url'?"),
+        ("comfyui.server.start = 'maybe'", "comfyui.server.start: expected one of auto, never"),
+        ("comfyui.model_paths = {loras = 3}", "comfyui.model_paths: expected a list of folders"),
     ],
 )
 def test_what_is_wrong_in_pyproject_is_told(tmp_path: Path, text: str, expected: str) -> None:
@@ -79,11 +83,11 @@ def test_the_built_in_values_are_those_of_the_table(tmp_path: Path) -> None:
 
 def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
-        '[tool.imagegen]\nbackend = "comfyui"\nwait_s = 5\ncomfyui_url = "http://a"'
+        '[tool.imagegen]\nbackend = "comfyui"\nwait_s = 5\n[tool.imagegen.comfyui.server]\nurl = "http://a"'
     )
     environment = {"IMAGEGEN_BACKEND": "ollama", "COMFYUI_URL": "http://b/", "OLLAMA_HOST": ""}
     settings = read_settings(tmp_path, {"wait": "7"}, environment)
-    assert (settings.backend, settings.wait_s, settings.comfyui_url) == ("ollama", 7.0, "http://b")
+    assert (settings.backend, settings.wait_s, settings.comfyui_server_url) == ("ollama", 7.0, "http://b")
     assert settings.sources["backend"] == "environment variable IMAGEGEN_BACKEND"
     assert settings.sources["wait_s"] == "command line"
     assert settings.sources["ollama_host"] == "built-in"
@@ -101,7 +105,7 @@ def test_a_secret_is_only_known_as_set(tmp_path: Path) -> None:
     values, problems = find_values(tmp_path, {}, environment)
     assert "hush" not in repr((values, problems, read_settings(tmp_path, {}, environment)))
     assert {value.setting.name: str(value) for value in values if value.setting.secret} == {
-        "comfyui_auth": "set",
+        "comfyui.auth": "set",
         "hf_token": "set",
     }
 

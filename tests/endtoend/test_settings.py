@@ -21,7 +21,7 @@ def test_each_setting_is_shown_with_where_it_came_from(project: ProjectFolder) -
     assert row(run.out, "backend")[1:3] == ["scripted", "environment variable IMAGEGEN_BACKEND"]
     assert row(run.out, "store_size")[1:3] == ["1.5 GB", "pyproject.toml: [tool.imagegen]"]
     assert row(run.out, "wait_s")[1:3] == ["9", "command line"]
-    assert row(run.out, "comfyui_url")[1:3] == ["http://127.0.0.1:8188", "built-in"]
+    assert row(run.out, "comfyui.server.url")[1:3] == ["http://127.0.0.1:8188", "built-in"]
 
 
 def test_a_job_that_names_its_backend_is_listed_and_the_command_line_is_stronger(project: ProjectFolder) -> None:
@@ -36,7 +36,7 @@ def test_secrets_are_shown_as_set_or_not_set_and_kept_nowhere(project: ProjectFo
     secrets = {"HF_TOKEN": "hush-hush", "COMFYUI_AUTH": ""}
     runs = [project.doit(*words, **secrets) for words in ([], ["settings"])]
     assert row(runs[1].out, "hf_token")[1:3] == ["set", "environment variable HF_TOKEN"]
-    assert row(runs[1].out, "comfyui_auth")[1] == "not set"
+    assert row(runs[1].out, "comfyui.auth")[1] == "not set"
     told = "".join(run.out + run.err for run in runs)
     files = [path.read_bytes() for path in project.root.rglob("*") if path.is_file()]
     assert "hush-hush" not in told
