@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.base import Backend
+from imagegen.backends.base import Backend, Context, Resolved, Resolving
 from imagegen.config.checking import check_item, check_job
 from imagegen.config.document import MAX_BYTES, Document, read_document
 from imagegen.config.job import Item, Job
@@ -21,11 +22,15 @@ from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.prompts.item import SourceItem
+from imagegen.state.attempts import Attempts
 from imagegen.state.hashes import Hashes, StatKey, stat_key
 from imagegen.state.lockfile import LockFile, read_lock_file
 from imagegen.state.store import Store
 
-__all__ = ["JobPlan", "Project"]
+__all__ = ["MODEL_DECISION", "JobPlan", "Project"]
+
+MODEL_DECISION = ("model", "")
+"""Kind and output of the decision that gives a job, which names no model, the only one there was."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Project:
         self.state = self.root / ".imagegen"
         self.temporary = self.state / "tmp"
         self.store = Store(self.state / "store", self.temporary)
+        self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.inputs: dict[str, StatKey | None] = {}
         """How each job file and prompt source stood, by its path, before it was read."""
@@ -115,10 +121,14 @@ class Project:
         for job in read:
             self.lock(job)
 
-    def with_drawn_seed(self, output: Output) -> Output:
-        """The output with its random seed, where one has been drawn since it was planned."""
-        decision = self.lock(output.job).decisions.get(("seed", output.slug))
-        return output.with_seed(decision.value) if output.draws_seed and decision else output
+    def decided(self, output: Output) -> Output:
+        """The output with its random seed and its model, where they have been decided since it was planned."""
+        decisions = self.lock(output.job).decisions
+        if (seed := decisions.get(("seed", output.slug))) and output.draws_seed:
+            output = output.decided(seed=seed.value)
+        if (model := decisions.get(MODEL_DECISION)) and output.decides_model:
+            output = output.decided(model=model.value)
+        return output
 
     def found(self, output: Output) -> Found:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""
@@ -147,7 +157,9 @@ class Project:
         backend = self.backend(self.settings.forced_backend or job.backend or self.settings.backend)
         decisions = self.lock(job.name).decisions.values()
         drawn = {decision.output: decision.value for decision in decisions if decision.kind == "seed"}
-        honours = Honours(backend.name, backend.parameters, backend.model_option, backend.default_model)
+        honours, problems = self._honours(job, items, backend)
+        if problems:
+            return Expansion((), tuple(problems))
         expansion = expand(job, items, honours, drawn)
         problems = list(expansion.problems)
         for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in expansion.outputs):
@@ -157,6 +169,50 @@ class Project:
             if problem := name_problem(name):
                 problems.append(Problem(job.where.get("output.name", job.file), f"output.name: {problem}"))
         return Expansion(expansion.outputs, tuple(problems), expansion.notes)
+
+    def _honours(
+        self, job: Job, items: Iterable[Item], backend: Backend
+    ) -> tuple[Callable[[Item], Honours], list[Problem]]:
+        """What the backend honours of each item, as its options have it; and what is wrong with those."""
+        found: dict[str, Honours] = {}
+        problems: list[Problem] = []
+
+        def key(item: Item) -> str:
+            return json.dumps(item.sections.get(backend.name, {}), sort_keys=True)
+
+        for item in items:
+            if key(item) in found:
+                continue
+            try:
+                resolved = self._resolve(backend, item.section(job, backend.name))
+            except ImagegenError as error:
+                for problem in error.problems:
+                    key_path = f"{backend.name}.{problem.where}".rstrip(".")
+                    where = job.where.get(".".join(key_path.split(".")[:2]), job.file)
+                    where = item.where if item.sections.get(backend.name) else where
+                    problems.append(Problem(where, f"{key_path}: {problem.what}", problem.mend))
+                resolved = Resolved({}, "")
+            decision = self.lock(job.name).decisions.get(MODEL_DECISION) if resolved.model is None else None
+            found[key(item)] = Honours(
+                backend.name,
+                backend.parameters,
+                decision.value if decision else resolved.model,
+                resolved.extra,
+                resolved.where_given,
+                decides_model=resolved.model is None,
+            )
+        return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
+
+    def _resolve(self, backend: Backend, section: Mapping[str, Any]) -> Resolved:
+        if isinstance(backend, Resolving):
+            return backend.resolve(section, Context(self.root, self.settings, self._read_for_section))
+        model = section.get(backend.model_option, backend.default_model) if backend.model_option else ""
+        return Resolved({key: value for key, value in section.items() if key != backend.model_option}, model)
+
+    def _read_for_section(self, name: str) -> bytes:
+        if problem := path_problem(self.root, name, self.settings.allow_outside, writes=False):
+            raise ImagegenError(Problem("", problem))
+        return self._read(name)
 
     def _plan(self, path: Path, task: str) -> JobPlan:
         plan = JobPlan(path.stem, f"jobs/{path.name}", task)
@@ -221,7 +277,7 @@ class Project:
                     where = found.marks.get("negative", found.marks["name"])
                     problems.append(Problem(where, "negative: given by its own block, and in the yaml block too"))
                 overrides["negative"] = found.negative
-            item, wrong = check_item(found.name, found.prompt, overrides, found.marks)
+            item, wrong = check_item(found.name, found.prompt, overrides, found.marks, self.sections())
             problems += wrong
             if item is not None:
                 items.append(item)

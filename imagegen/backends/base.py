@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 __all__ = [
     "Backend",
     "Cancelled",
+    "Context",
     "Diagnosis",
     "Diagnostic",
     "GeneratedImage",
     "GenerationError",
     "ModelIdentity",
+    "Prepared",
     "Progress",
+    "Resolved",
+    "Resolving",
 ]
 
 
@@ -26,10 +32,12 @@ class GeneratedImage:
     """What a backend returned: an image file's bytes (PNG, WebP or JPEG), and how they came about.
 
     facts: JSON values worth keeping, for example device or server revision. The executor measures the seconds.
+    may_be_flat: whether one flat colour may be what was asked for; else such an image is refused.
     """
 
     data: bytes
     facts: Mapping[str, Any] = field(default_factory=dict)
+    may_be_flat: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,33 @@ class Diagnosis:
     blocks: bool = True
 
 
+@dataclass(frozen=True)
+class Context:
+    """What a job's section for a backend is resolved with.
+
+    root: the project's folder. read: the bytes of a file that the section names, its path from there; raises
+    ImagegenError where it cannot be read. Files read so are watched: a change of theirs is noticed.
+    """
+
+    root: Path
+    settings: Settings
+    read: Callable[[str], bytes]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a section comes to, its files read.
+
+    extra: of the requests: parameters that are no field of Request, and all that `generate` needs besides.
+    model: the one that the section or the settings name; None where it is to be decided, because there is only one.
+    where_given: parameters that count only where the job gives them, since the section brings its own.
+    """
+
+    extra: Mapping[str, Any]
+    model: str | None
+    where_given: frozenset[str] = frozenset()
+
+
 class GenerationError(Exception):
     """A backend could not make one image. `problem` says why and how to mend it; its `where` is left empty."""
 
@@ -73,8 +108,23 @@ class Progress(Protocol):
     timeout_s: float
     """Seconds that this image may take."""
 
+    @property
+    def attempt(self) -> str:
+        """A UUID for this attempt at the image, on disk before it is told.
+
+        After a kill the next attempt has the same one, so that a backend which hands it on finds what became of it.
+        After a failure, and where an image is made anew, it is another.
+        """
+
     def event(self, name: str, **facts: Any) -> None:
-        """Something happened: `steps.progress` with done=3, total=20, for example."""
+        """Something happened.
+
+        What is shown: `steps` (done, total), `waiting` (text) for what it waits for, `note` (text) for a line that
+        stays.
+        """
+
+    def restart(self) -> None:
+        """The time that it may take counts from now: what was waited for until now was none of this image's own."""
 
     def check(self) -> None:
         """Raise Cancelled where the user asked to stop. Call it at least every 0.2 s of waiting."""
@@ -126,6 +176,31 @@ class Backend(Protocol):
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Make the image. Raises GenerationError, or Cancelled from `progress`."""
+
+
+@runtime_checkable
+class Resolving(Protocol):
+    """A backend whose section names files, or leaves things to the settings. For others, the section is the extra."""
+
+    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+        """What a checked section comes to. Contacts nothing.
+
+        Raises ImagegenError, each problem's `where` the key in the section that it is about.
+        """
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A backend with steps that are done once, before the first image: it starts a server or pulls a model."""
+
+    def only_model(self, request: Request) -> str:
+        """The only model there is, for a request that names none. Raises GenerationError unless it is one."""
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        """What must be done before these requests of one job, which passed preflight; the problems found by then."""
+
+    def close(self) -> None:
+        """The run is over: stop what `prepare` started."""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from cerberus import SchemaError, TypeDefinition, Validator, errors
 from imagegen.config.document import Ambiguous, Document
 from imagegen.config.encoding import DEFAULT_QUALITY, Encoding
 from imagegen.config.job import Item, Job, OutputRules, SeedRule
-from imagegen.config.schema import ITEM_SCHEMA, job_schema
+from imagegen.config.schema import ITEM_SCHEMA, item_schema, job_schema
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = ["check_item", "check_job", "clean_text"]
@@ -65,13 +65,20 @@ def check_job(name: str, document: Document, sections: Mapping[str, Mapping[str,
 
 
 def check_item(
-    name: str, prompt: str, overrides: Mapping[str, Any], marks: Mapping[str, str]
+    name: str,
+    prompt: str,
+    overrides: Mapping[str, Any],
+    marks: Mapping[str, str],
+    sections: Mapping[str, Mapping[str, Any]],
 ) -> tuple[Item | None, list[Problem]]:
-    """An item from a prompt source. marks: `file:line:column` of 'name', 'prompt' and each override."""
+    """An item from a prompt source.
+
+    marks: `file:line:column` of 'name', 'prompt' and each override. sections: as for `check_job`.
+    """
     values = {**overrides, "name": name, "prompt": prompt}
     problems = [
         Problem(marks.get(str(path[0]), marks["name"]), f"{_dotted(path)}: {text}")
-        for path, text in _check(values, ITEM_SCHEMA)
+        for path, text in _check(values, item_schema(sections))
     ]
     problems += [
         Problem(marks.get(key, marks["name"]), f"{key}: the {what} gives it, it cannot be overridden")
@@ -101,6 +108,8 @@ def _job(name: str, document: Document) -> Job:
     matrix = dict(values.get("matrix", {}))
     parts: list[Path] = [(key,) for key in values] + [("output", "dir"), ("output", "name"), ("generate", "seed")]
     parts += [("matrix", key) for key in matrix]
+    sections = {key: values[key] for key in values if key not in _OWN_KEYS}
+    parts += [(name, key) for name, section in sections.items() for key in section]
     entries = {key: matrix.pop(key, []) for key in ("include", "exclude")}
     for key, found in entries.items():
         parts += [("matrix", key, index) for index in range(len(found))]
@@ -131,7 +140,7 @@ def _job(name: str, document: Document) -> Job:
             encoding=encoding,
             overwrite=rules.get("overwrite", OutputRules.overwrite),
         ),
-        sections={key: values[key] for key in values if key not in _OWN_KEYS},
+        sections=sections,
         where={_dotted(path): document.where(path) for path in parts} | {"": document.where(())},
     )
 
@@ -140,8 +149,9 @@ _OWN_KEYS = frozenset(job_schema({}))
 
 
 def _item(values: Mapping[str, Any], where: str) -> Item:
-    overrides = {key: value for key, value in values.items() if key not in ("name", "prompt")}
-    return Item(values["name"].strip(), clean_text(values["prompt"]), _typed(overrides), where)
+    overrides = {key: value for key, value in values.items() if key in ITEM_SCHEMA and key not in ("name", "prompt")}
+    sections = {key: value for key, value in values.items() if key not in ITEM_SCHEMA}
+    return Item(values["name"].strip(), clean_text(values["prompt"]), _typed(overrides), where, sections)
 
 
 def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:

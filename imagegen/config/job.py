@@ -25,12 +25,25 @@ class SeedRule:
 
 @dataclass(frozen=True)
 class Item:
-    """A named prompt. overrides: its own fields of `generate`; `where` is `file:line:column` of its name."""
+    """A named prompt.
+
+    overrides: its own fields of `generate`. sections: its own options, by backend; they go before the job's.
+    where: `file:line:column` of its name.
+    """
 
     name: str
     prompt: str
     overrides: Mapping[str, Any]
     where: str
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def section(self, job: Job, backend: str) -> dict[str, Any]:
+        """The options for a backend: the job's with the item's own; of mappings, key by key."""
+        options = dict(job.sections.get(backend, {}))
+        for key, own in self.sections.get(backend, {}).items():
+            of_job = options.get(key)
+            options[key] = {**of_job, **own} if isinstance(of_job, dict) and isinstance(own, dict) else own
+        return options
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,8 @@ class Job:
     generate: the fields that it sets, without seed. sections: by backend. matrix: axis → value's name → its text.
     include: cells added to the matrix, each axis → value's name, or {name: text}. exclude: what takes cells out of it,
     each axis → value's name.
-    where: `file:line:column` of its parts, by path ('source', 'output.dir', 'matrix.mood', 'matrix.include[0].mood').
+    where: `file:line:column` of its parts, by path ('source', 'output.dir', 'matrix.mood', 'matrix.include[0].mood',
+    'comfyui.workflow').
     """
 
     name: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["COMMON", "ITEM_SCHEMA", "job_schema"]
+__all__ = ["COMMON", "ITEM_SCHEMA", "item_schema", "job_schema"]
 
 Schema = dict[str, Any]
 
@@ -66,6 +66,7 @@ ITEM_SCHEMA: Schema = {
     **COMMON,
     "seed": SEED,
 }
+"""The fields of an item, but for its own sections for backends."""
 
 _AXIS_NAME = "^[a-z][a-z0-9_]*$"
 _VALUE_TEXT: Schema = {"type": ["text", "whole", "number"]}
@@ -85,6 +86,11 @@ def _cells(value: Schema, description: str) -> Schema:
     """Entries that name cells of the matrix: axis → value."""
     entry = {"type": "mapping", "minlength": 1, "valuesrules": value}
     return {"type": "list", "minlength": 1, "schema": entry, "meta": {"description": description}}
+
+
+def item_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
+    """The schema of an item. sections: each backend's name → the schema of its section."""
+    return {**ITEM_SCHEMA, **{name: _section(name, options) for name, options in sections.items() if options}}
 
 
 def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
@@ -147,7 +153,7 @@ def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
         "items": {
             "type": "list",
             "minlength": 1,
-            "schema": {"type": "mapping", "schema": ITEM_SCHEMA},
+            "schema": {"type": "mapping", "schema": item_schema(sections)},
             "meta": {"description": "Items of the job's own: named prompts. With a source, they come first."},
         },
         "matrix": {

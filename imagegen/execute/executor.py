@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from imagegen.backends.base import Backend
+from imagegen.backends.base import Backend, Cancelled, Prepared
 from imagegen.errors import Problem
-from imagegen.execute.imaging import draw_seed, failed, generate, restore
-from imagegen.execute.outcome import Event, Outcome, Started
+from imagegen.execute.imaging import decide_model, draw_seed, failed, generate, restore
+from imagegen.execute.outcome import Event, Happened, Outcome, Started
+from imagegen.execute.progress import ImageProgress
 from imagegen.execute.sources import Sources
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
@@ -45,23 +48,72 @@ class Executor:
 
     def run(self, works: Sequence[Work]) -> None:
         """Preflight of each job's images, then the images of those jobs that passed; images of one model together."""
-        passed: list[Work] = []
         by_job: dict[str, list[Work]] = defaultdict(list)
         for work in works:
             by_job[work.output.job].append(work)
-        for job in by_job.values():
-            passed += self._preflight(job)
-        first_seen = {model: rank for rank, model in reversed(list(enumerate(w.output.request.model for w in passed)))}
-        passed.sort(key=lambda work: first_seen[work.output.request.model])
-        self._generate(passed)
+        jobs = [passed for job in by_job.values() if (passed := self._preflight(self._with_model(job)))]
+        try:
+            passed = [work for job in jobs for work in self._prepare(job)]
+            first = {model: rank for rank, model in reversed(list(enumerate(w.output.request.model for w in passed)))}
+            passed.sort(key=lambda work: first[work.output.request.model])
+            self._generate(passed)
+        finally:
+            if isinstance(self.backend, Prepared):
+                self.backend.close()
+
+    def _with_model(self, job: list[Work]) -> list[Work]:
+        """The images with the model decided that their job leaves open; without those that can now be restored."""
+        if not isinstance(self.backend, Prepared) or not any(_is_open(work) for work in job):
+            return job
+        try:
+            first = next(work for work in job if _is_open(work))
+            decide_model(self.project, first.output.job, self.backend.only_model(first.output.request))
+        except Exception as error:
+            self._all_failed(job, error)
+            return []
+        settled = []
+        for work in job:
+            work = replace(work, output=self.project.decided(work.output))
+            again = None
+            if work.output.fingerprint and not work.forced:
+                again = restore(self.project, self.sources, work.output, work.verdict)
+            if again:
+                self.tell(again)
+            else:
+                settled.append(work)
+        return settled
+
+    def _prepare(self, job: list[Work]) -> list[Work]:
+        """Once for each job that passed its preflight: what takes long, and the checks that only then can be made."""
+        if not isinstance(self.backend, Prepared):
+            return job
+        try:
+            progress = ImageProgress(math.inf, self.stop, tell=self._happened(None))
+            problems = self.backend.prepare([work.output.request for work in job], progress)
+        except Cancelled:
+            self._cancelled(job)
+            return []
+        except Exception as error:
+            self._all_failed(job, error)
+            return []
+        return self._passed(job, problems)
 
     def _preflight(self, job: list[Work]) -> list[Work]:
+        if not job:
+            return []
         try:
             problems = list(self.backend.preflight([work.output.request for work in job]))
         except Exception as error:  # a backend of somebody else's can fail in any way
-            for work in job:
-                self.tell(failed(work.output, work.verdict, error))
+            self._all_failed(job, error)
             return []
+        return self._passed(job, problems)
+
+    def _all_failed(self, job: Sequence[Work], error: Exception) -> None:
+        for work in job:
+            self.tell(failed(work.output, work.verdict, error))
+
+    def _passed(self, job: list[Work], problems: Sequence[Problem]) -> list[Work]:
+        """All of the job's images, or none."""
         if not problems:
             return job
         for work in job:
@@ -106,11 +158,19 @@ class Executor:
         except OSError as error:
             return failed(output, work.verdict, error)
         self.tell(Started(output))
-        return generate(self.project, self.backend, output, work.verdict, self.cancel)
+        tell = self._happened(output)
+        return generate(self.project, self.backend, output, work.verdict, self.cancel, tell, forced=work.forced)
+
+    def _happened(self, output: Output | None) -> Callable[[str, dict[str, Any]], None]:
+        return lambda name, facts: self.tell(Happened(output, name, facts))
 
     def _cancelled(self, same: Sequence[Work]) -> None:
         for work in same:
             self.tell(Outcome(work.output, "cancelled", work.verdict.reasons))
+
+
+def _is_open(work: Work) -> bool:
+    return work.output.decides_model and not work.output.request.model
 
 
 def _by_fingerprint(works: Sequence[Work]) -> list[list[Work]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from imagegen.backends.base import Backend, Cancelled, GenerationError
-from imagegen.errors import Problem
+from imagegen.backends.base import Backend, Cancelled, GeneratedImage, GenerationError
+from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.outcome import Outcome
 from imagegen.execute.progress import ImageProgress
 from imagegen.execute.sources import Source, Sources
@@ -21,39 +23,96 @@ from imagegen.images.verification import BadImage, verify
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.record import Decision, OutputLine
-from imagegen.project import Project
+from imagegen.project import MODEL_DECISION, Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.store import StoreEntry
 
-__all__ = ["blocked", "draw_seed", "failed", "generate", "keep", "restore"]
+__all__ = ["blocked", "decide_model", "draw_seed", "failed", "generate", "keep", "restore"]
 
 
 def draw_seed(project: Project, output: Output) -> Output:
     """The output with its random seed, 1 … 2^32−1: drawn, and recorded as a decision before it is used."""
     seed = secrets.randbelow(2**32 - 1) + 1
     project.lock(output.job).append(Decision("seed", output.slug, seed, _now()))
-    return output.with_seed(seed)
+    return output.decided(seed=seed)
 
 
-def generate(project: Project, backend: Backend, output: Output, verdict: Verdict, cancel: threading.Event) -> Outcome:
-    """Have the backend make the image, and put it in place."""
+def decide_model(project: Project, job: str, model: str) -> None:
+    """Record that the job, which names no model, is drawn with this one, the only one there is."""
+    project.lock(job).append(Decision(*MODEL_DECISION, model, _now()))
+
+
+def generate(
+    project: Project,
+    backend: Backend,
+    output: Output,
+    verdict: Verdict,
+    cancel: threading.Event,
+    tell: Callable[[str, dict[str, Any]], None],
+    *,
+    forced: bool,
+) -> Outcome:
+    """Have the backend make the image, and put it in place. forced: one that was made earlier does not do."""
     note = f"seed {output.request.seed}" if output.draws_seed else ""
     start = time.monotonic()
+    attempt = _Attempt(project, output, forced)
     try:
-        made = backend.generate(output.request, ImageProgress(output.timeout_s, cancel))
+        made = backend.generate(output.request, ImageProgress(output.timeout_s, cancel, attempt.open, tell))
         seconds = round(time.monotonic() - start, 3)
-        verify(made.data, output.request.width, output.request.height)
+        _verify(output, made)
         sha256 = project.store.put(made.data)
-        digest = backend.model_identity(output.request).digest
-        entry = StoreEntry(output.fingerprint, sha256, digest, backend.version, seconds, _now(), facts=made.facts)
+        digest = project.model_digest(output)
+        facts = {**made.facts, **attempt.fact}
+        entry = StoreEntry(output.fingerprint, sha256, digest, backend.version, seconds, _now(), facts=facts)
         project.store.add(entry)
+        attempt.close(made=True)
         source = Source(made.data, None, digest, backend.version, seconds, entry.time)
         _put_in_place(project, output, source)
     except Cancelled:
+        attempt.close(made=False)
         return Outcome(output, "cancelled", verdict.reasons)
+    except OSError as error:  # nothing is wrong with the attempt: the next run can take its image
+        return failed(output, verdict, error)
     except Exception as error:
+        attempt.close(made=False)
         return failed(output, verdict, error)
     return Outcome(output, "generated", verdict.reasons, note, seconds=seconds)
+
+
+class _Attempt:
+    """The attempt at one image; on disk only for a backend that asks for it."""
+
+    def __init__(self, project: Project, output: Output, forced: bool) -> None:
+        self._project, self._output, self._forced = project, output, forced
+        self._image = ""
+        self.fact: dict[str, str] = {}
+
+    def open(self) -> str:
+        """Its UUID."""
+        if not self._image:
+            output, store = self._output, self._project.store
+            digest = self._project.model_digest(output)
+            self._image = " ".join(filter(None, (output.fingerprint, digest, output.path)))
+            done = {str(entry.facts.get("attempt")) for entry in store.entries(output.fingerprint)}
+            self.fact = {"attempt": self._project.attempts.open(self._image, anew=self._forced, done=done)}
+        return self.fact["attempt"]
+
+    def close(self, *, made: bool) -> None:
+        """It is over. That it cannot be written down loses nothing: the store knows the image by the attempt."""
+        if self._image:
+            with contextlib.suppress(OSError):
+                self._project.attempts.close(self._image, made=made)
+
+
+def _verify(output: Output, made: GeneratedImage) -> None:
+    """Raises BadImage. A size that the job does not ask for is whatever the backend makes."""
+    request = output.request
+    verify(
+        made.data,
+        request.width if "width" in output.fields else None,
+        request.height if "height" in output.fields else None,
+        may_be_flat=made.may_be_flat,
+    )
 
 
 def restore(project: Project, sources: Sources, output: Output, verdict: Verdict) -> Outcome | None:
@@ -88,8 +147,10 @@ def failed(output: Output, verdict: Verdict, error: Exception) -> Outcome:
         return Outcome(output, "failed", verdict.reasons, problem=blocked(output, error.verdict))
     if isinstance(error, GenerationError):
         what, mend = error.problem.what, error.problem.mend
+    elif isinstance(error, ImagegenError):
+        what, mend = error.problems[0].what, error.problems[0].mend
     elif isinstance(error, BadImage):
-        what = f"what {output.request.backend} returned cannot be used: {error}"
+        what = f"verify: what {output.request.backend} returned cannot be used: {error}"
         mend = "try again; where it stays so, look at the generator's own log"
     elif isinstance(error, OSError):
         name = error.filename2 or error.filename

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from imagegen.errors import Problem
 from imagegen.plan.freshness import Reason
 from imagegen.plan.output import Output
 
-__all__ = ["Event", "Outcome", "Started"]
+__all__ = ["Event", "Happened", "Outcome", "Started"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,18 @@ class Started:
     """The backend begins to make this output's image."""
 
     output: Output
+
+
+@dataclass(frozen=True)
+class Happened:
+    """Something within the making of an output's image, or, where that is None, before the first.
+
+    name: `steps` (done, total), `waiting` (text) or `note` (text); others mean nothing here.
+    """
+
+    output: Output | None
+    name: str
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,4 +48,4 @@ class Outcome:
     seconds: float = 0.0
 
 
-Event = Started | Outcome
+Event = Started | Happened | Outcome

@@ -1,9 +1,10 @@
-"""What a backend reports to while it makes one image: it carries the time-out and the user's wish to stop."""
+"""What a backend reports to while it makes one image: its time, its attempt, and the user's wish to stop."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from imagegen.backends.base import Cancelled, GenerationError
@@ -12,16 +13,37 @@ __all__ = ["ImageProgress"]
 
 
 class ImageProgress:
-    """One image's progress; see `imagegen.backends.base.Progress`."""
+    """One image's progress; see `imagegen.backends.base.Progress`.
 
-    def __init__(self, timeout_s: float, cancel: threading.Event) -> None:
+    attempt: opens the attempt, which only a backend that asks for it has. tell: is told of events.
+    """
+
+    def __init__(
+        self,
+        timeout_s: float,
+        cancel: threading.Event,
+        attempt: Callable[[], str] = str,
+        tell: Callable[[str, dict[str, Any]], None] = lambda _name, _facts: None,
+    ) -> None:
         self.timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         self._cancel = cancel
+        self._attempt = attempt
+        self._tell = tell
 
-    def event(self, name: str, **facts: Any) -> None:  # noqa: ARG002 - of the protocol
+    @property
+    def attempt(self) -> str:
+        """The UUID of this attempt."""
+        return self._attempt()
+
+    def event(self, name: str, **facts: Any) -> None:
         """Something happened. A good moment to notice that it is time to stop."""
+        self._tell(name, facts)
         self.check()
+
+    def restart(self) -> None:
+        """The time counts from now."""
+        self._deadline = time.monotonic() + self.timeout_s
 
     def check(self) -> None:
         """Raise Cancelled where the user asked to stop, GenerationError where the time is over."""

@@ -57,7 +57,7 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
                 waiting = False
                 # another build may have made some of them before this one got the mutex
                 project.reload_locks()
-                stale = [replace(one, output=project.with_drawn_seed(one.output)) for one in stale]
+                stale = [replace(one, output=project.decided(one.output)) for one in stale]
                 stale = _settle(project, stale, tell, again=True)
                 shutil.rmtree(project.temporary, ignore_errors=True)
                 stopped = _make(project, stale, tell)
@@ -201,6 +201,8 @@ def _finish(project: Project) -> tuple[Problem, ...]:
                 lock.fold(on_disk, project.temporary)
             except OSError as error:
                 problems.append(Problem(lock.name, f"cannot be folded: {error.strerror}", "the next run tries again"))
+    with contextlib.suppress(OSError):  # it only keeps the file short
+        project.attempts.fold()
     project.store.prune(project.settings.store_bytes)
     shutil.rmtree(project.temporary, ignore_errors=True)
     return tuple(problems)

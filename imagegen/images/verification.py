@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from imagegen.images import jpeg, png, webp
 from imagegen.images.containers import decode, format_of
 from imagegen.images.errors import BadImage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["MAX_PIXELS", "BadImage", "ImageInfo", "verify"]
 
@@ -24,18 +28,17 @@ class ImageInfo:
     lossless: bool
 
 
-def verify(data: bytes, width: int | None = None, height: int | None = None) -> ImageInfo:
+def verify(data: bytes, width: int | None = None, height: int | None = None, *, may_be_flat: bool = True) -> ImageInfo:
     """Decode the whole image, and say what it is.
 
-    width, height: the pixels asked for, None where any will do.
+    width, height: the pixels asked for, None where any will do. may_be_flat: whether one flat colour will do.
 
     Pillow passes files that miss their end, so the file's structure is walked first, to its last byte. A PNG
     has checksums; within the data of a lossy image a flipped bit may go unseen. Of an animation, only the
     first frame is decoded.
 
     Raises BadImage for what is no PNG, WebP or JPEG, is cut off, corrupt or followed by something else, is
-    larger than `MAX_PIXELS` or not of the size asked for. The last two are told by the header, before
-    decoding.
+    larger than `MAX_PIXELS`, not of the size asked for, or flat. Size is told by the header, before decoding.
     """
     info = _header(data)
     actual = (info.width, info.height)
@@ -46,7 +49,9 @@ def verify(data: bytes, width: int | None = None, height: int | None = None) -> 
         raise BadImage(f"the image is {_size(actual)}, not the {_size(asked)} asked for")
     if info.width * info.height > MAX_PIXELS:
         raise BadImage(f"the image is {_size(actual)}, which is more than {MAX_PIXELS} pixels")
-    decode(data)
+    image = decode(data)
+    if not may_be_flat and len(image.convert("RGBA").getcolors(1) or ()) == 1:
+        raise BadImage(f"the image is of one flat colour, {_colour(image)}")
     return info
 
 
@@ -58,6 +63,10 @@ def _header(data: bytes) -> ImageInfo:
         chunks = webp.read_chunks(data)
         return ImageInfo(kind, *webp.size(chunks), lossless=webp.is_lossless(chunks))
     return ImageInfo(kind, *jpeg.size(jpeg.read_segments(data)), lossless=False)
+
+
+def _colour(image: Image) -> str:
+    return "#" + "".join(f"{value:02x}" for value in image.convert("RGB").resize((1, 1)).tobytes())
 
 
 def _size(pixels: tuple[int, int]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.config.encoding import FORMATS
@@ -27,12 +27,18 @@ _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 @dataclass(frozen=True)
 class Honours:
-    """What expansion must know of a backend: the request fields it honours, and how its model is named."""
+    """What expansion must know of a backend, as one item's options have it.
+
+    parameters: the request fields that it honours. where_given: those of them that count only where the job gives
+    them. model: None while it is not decided, which the executor does. extra: of the request.
+    """
 
     backend: str
     parameters: frozenset[str]
-    model_option: str
-    default_model: str
+    model: str | None = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    where_given: frozenset[str] = frozenset()
+    decides_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,11 @@ class Expansion:
     notes: tuple[str, ...] = ()
 
 
-def expand(job: Job, items: Sequence[Item], honours: Honours, drawn: Mapping[str, int]) -> Expansion:
+def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], drawn: Mapping[str, int]) -> Expansion:
     """The outputs of a job.
 
-    items: inline ones and those of its prompt source, in order. drawn: the random seeds decided so far, by slug.
+    items: inline ones and those of its prompt source, in order. honours: of each. drawn: the random seeds decided
+    so far, by slug.
     """
     count = len(items) * math.prod(map(len, job.matrix.values())) * job.variants
     if count > MAX_OUTPUTS:
@@ -63,7 +70,8 @@ def expand(job: Job, items: Sequence[Item], honours: Honours, drawn: Mapping[str
             problems.append(Problem(item.where, f"name: '{item.name[:60]}' {problem}"))
             continue
         try:
-            asked = _request(job, item, cell, honours)
+            of_item = honours(item)
+            asked, given = _request(job, item, cell, of_item)
             path = _path(job, item, cell, variant, slug)
         except _Unfit as unfit:
             problems.append(Problem(unfit.where, str(unfit)))
@@ -75,20 +83,22 @@ def expand(job: Job, items: Sequence[Item], honours: Honours, drawn: Mapping[str
             )
             continue
         request = Request(**asked, seed=seed)
-        fields = canonical(request, honours.parameters)
+        parameters = of_item.parameters - (of_item.where_given - given)
+        fields = canonical(request, parameters)
         outputs.append(
             Output(
                 job=job.name,
                 slug=slug,
                 path=path,
                 request=request,
-                parameters=honours.parameters,
+                parameters=parameters,
                 encoding=job.output.encoding,
                 overwrite=job.output.overwrite,
                 timeout_s=item.overrides.get("timeout_s", job.generate.get("timeout_s", DEFAULT_TIMEOUT_S)),
                 fields=fields,
-                fingerprint="" if seed is None else fingerprint(fields),
+                fingerprint="" if seed is None or of_item.model is None else fingerprint(fields),
                 draws_seed=draws,
+                decides_model=of_item.decides_model,
             )
         )
     problems += _same_slugs(job, outputs)
@@ -128,7 +138,8 @@ def _slug_problem(item: Item, slug: str) -> str:
     return slug_problem(slug_of(item.name)) if not slug_of(item.name) else slug_problem(slug)
 
 
-def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> dict[str, Any]:
+def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> tuple[dict[str, Any], frozenset[str]]:
+    """The request's fields but for the seed, and which of them the job gives."""
     texts = {choice.axis: str(choice.text) for choice in cell}
     generate = {**job.generate, **item.overrides}
     used: set[str] = set()
@@ -163,16 +174,16 @@ def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> dict[str, An
         except _WrongType as wrong:
             what = f"{choice.place}: expected {wrong}, found '{choice.text}'"
             raise _Unfit(job.where[choice.place], what) from None
-    section = job.sections.get(honours.backend, {})
-    model = section.get(honours.model_option, honours.default_model) if honours.model_option else ""
-    return {
+    given = {key: generate[key] for key in GENERATE_FIELDS if key in generate and key != "seed"}
+    asked = {
         "backend": honours.backend,
         "name": item.name,
         "prompt": prompt,
-        "model": model,
-        "extra": {key: value for key, value in section.items() if key != honours.model_option},
-        **{key: generate[key] for key in GENERATE_FIELDS if key in generate and key != "seed"},
+        "model": honours.model or "",
+        "extra": honours.extra,
+        **given,
     }
+    return asked, frozenset(key for key, value in given.items() if value != "")
 
 
 class _WrongType(Exception):  # noqa: N818 - internal
@@ -254,7 +265,12 @@ def _same_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Problem]:
             yield Problem(job.where.get("matrix", job.file), f"two outputs of this job have the name '{slug}'")
 
 
-def _notes(job: Job, items: Sequence[Item], honours: Honours) -> Iterator[str]:
-    given = set(job.generate) | {key for item in items for key in item.overrides}
-    if left_out := [field for field in GENERATE_FIELDS if field in given - honours.parameters]:
-        yield f"{honours.backend} does not honour {', '.join(left_out)}: left out"
+def _notes(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours]) -> Iterator[str]:
+    left_out: dict[str, None] = {}
+    backend = ""
+    for item in items:
+        of_item = honours(item)
+        backend = of_item.backend
+        left_out |= dict.fromkeys((job.generate.keys() | item.overrides.keys()) - of_item.parameters)
+    if names := [name for name in GENERATE_FIELDS if name in left_out]:
+        yield f"{backend} does not honour {', '.join(names)}: left out"

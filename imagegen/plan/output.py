@@ -17,8 +17,9 @@ class Output:
     """One image file of a job.
 
     slug: its name within the job, unique there. path: relative to the project, with forward slashes.
-    fields: the canonical form of the request. fingerprint: of it; empty while its seed is not drawn.
-    draws_seed: whether the seed is a decision of a draw. timeout_s: seconds.
+    fields: the canonical form of the request. fingerprint: of it; empty while its seed or model is not decided.
+    draws_seed: whether the seed is a decision of a draw. decides_model: whether the model is one, because it is the
+    only one there is. timeout_s: seconds.
     """
 
     job: str
@@ -32,14 +33,17 @@ class Output:
     fields: Mapping[str, Any]
     fingerprint: str
     draws_seed: bool = False
+    decides_model: bool = False
 
     @property
     def task(self) -> str:
         """Its name in doit: `portraits:mallsing`."""
         return f"{self.job}:{self.slug}"
 
-    def with_seed(self, seed: int) -> Output:
-        """The same output, its seed now drawn."""
-        request = replace(self.request, seed=seed)
+    def decided(self, *, seed: int | None = None, model: str | None = None) -> Output:
+        """The same output, its seed or model now decided; what is None stays as it was."""
+        request = self.request
+        request = replace(request, seed=request.seed if seed is None else seed, model=model or request.model)
         fields = canonical(request, self.parameters)
-        return replace(self, request=request, fields=fields, fingerprint=fingerprint(fields))
+        is_settled = request.seed is not None and (request.model or not self.decides_model)
+        return replace(self, request=request, fields=fields, fingerprint=fingerprint(fields) if is_settled else "")

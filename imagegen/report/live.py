@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from imagegen.execute.outcome import Event, Outcome, Started
-from imagegen.report.console import outcome_line
+from imagegen.execute.outcome import Event, Happened, Outcome, Started
+from imagegen.report.console import outcome_line, printable
 
 __all__ = ["LiveReport"]
 
@@ -33,14 +33,19 @@ class LiveReport:
             transient=True,
         )
         self._bar = self._progress.add_task("", total=total)
-        self._in_flight: dict[str, None] = {}
+        self._in_flight: dict[str, str] = {}
+        self._waiting = ""
         self._progress.start()
 
     def tell(self, event: Event) -> None:
         """Something happened."""
+        if isinstance(event, Happened):
+            self._happened(event)
+            return
         task = event.output.task
         if isinstance(event, Started):
-            self._in_flight[task] = None
+            self._in_flight[task] = ""
+            self._waiting = ""
             self._remaining.started()
         else:
             self._in_flight.pop(task, None)
@@ -49,9 +54,24 @@ class LiveReport:
                 line = outcome_line(event)
                 self._progress.console.print(Text(line[:10], _STYLES.get(event.state, "")).append(line[10:], "default"))
             self._progress.advance(self._bar)
-        names = list(self._in_flight)
+        self._describe()
+
+    def _happened(self, event: Happened) -> None:
+        if event.name == "note":
+            self._progress.console.print(Text(printable(event.facts["text"])))
+        elif event.output is None:
+            self._waiting = printable(event.facts.get("text", ""))
+        elif event.name == "steps" and event.output.task in self._in_flight:
+            self._in_flight[event.output.task] = f" {event.facts['done']}/{event.facts['total']}"
+        elif event.name == "waiting" and event.output.task in self._in_flight:
+            self._in_flight[event.output.task] = f" ({printable(event.facts['text'])})"
+        self._describe()
+
+    def _describe(self) -> None:
+        """What it waits for, or what is in flight, each with its steps."""
+        names = [name + state for name, state in self._in_flight.items()]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        self._progress.update(self._bar, description=", ".join(names[:_SHOWN]) + more)
+        self._progress.update(self._bar, description=self._waiting or ", ".join(names[:_SHOWN]) + more)
 
     def stop(self) -> None:
         """Take the bar away; the lines stay."""

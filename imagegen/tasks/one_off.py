@@ -11,12 +11,12 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.encoding import FORMATS
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.outcome import Event, Happened, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.plan.naming import short_slug
 from imagegen.plan.output import Output
 from imagegen.project import Project
-from imagegen.report.console import failures, outcome_line
+from imagegen.report.console import failures, outcome_line, printable
 from imagegen.tasks.build import Build
 
 __all__ = ["make_images"]
@@ -34,6 +34,8 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
     outcomes: list[Outcome] = []
 
     def tell(event: Event) -> None:
+        if isinstance(event, Happened) and event.name == "note":
+            print(printable(event.facts["text"]))
         if isinstance(event, Outcome):
             outcomes.append(event)
             seed = event.output.request.seed

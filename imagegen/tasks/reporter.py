@@ -11,7 +11,7 @@ from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
-from imagegen.report.console import closing_line, failures, orphan_lines, outcome_line
+from imagegen.report.console import closing_line, failures, orphan_lines, outcome_line, printable
 from imagegen.tasks.build import Build, current_build
 
 if TYPE_CHECKING:
@@ -115,10 +115,12 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
     def _tell(self, event: Event) -> None:
         """Elsewhere than on a terminal: a plain line an outcome."""
-        from imagegen.execute.outcome import Outcome
+        from imagegen.execute.outcome import Happened, Outcome
 
         assert self._build is not None  # noqa: S101 - initialize set it
         quiet = self._build.invocation.quiet
+        if isinstance(event, Happened) and event.name == "note" and not quiet:
+            self._say(printable(event.facts["text"]))
         if isinstance(event, Outcome) and event.state != "fresh" and (not quiet or event.state == "failed"):
             self._say(outcome_line(event))
 

@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -57,7 +56,7 @@ def take_snapshot(project: Project, plans: Sequence[JobPlan]) -> None:
             if files[output.path] is None or line is None:
                 return
             if line.model_digest:
-                request = {**asdict(output.request), "prompt": "", "name": "", "seed": 0}
+                request = {**vars(output.request), "prompt": "", "name": "", "seed": 0}
                 models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
     jobs = tuple(FreshJob(plan.task, plan.doc, len(plan.outputs)) for plan in plans)
     known = tuple((request, tuple(sorted(digests))) for request, digests in models.values())

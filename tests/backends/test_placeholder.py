@@ -4,6 +4,7 @@ import dataclasses
 import io
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +17,7 @@ from imagegen.backends.base import Backend, Cancelled, ModelIdentity
 from imagegen.backends.placeholder import PlaceholderBackend, card, words
 from imagegen.backends.placeholder import picture as view
 from imagegen.backends.placeholder.palette import Dice, palette_of
+from imagegen.execute.progress import ImageProgress
 from imagegen.plan.request import Request
 
 BACKEND: Backend = PlaceholderBackend()
@@ -38,26 +40,8 @@ SUBJECTS = {
 }
 
 
-class Calm:
-    timeout_s = 60.0
-
-    def event(self, name: str, **facts: Any) -> None:
-        pass
-
-    def check(self) -> None:
-        pass
-
-    def wait(self, seconds: float) -> None:
-        pass
-
-
-class Stopped(Calm):
-    def check(self) -> None:
-        raise Cancelled
-
-
 def generate(request: Request = MALLSING, **changes: Any) -> bytes:
-    return BACKEND.generate(dataclasses.replace(request, **changes), Calm()).data
+    return BACKEND.generate(dataclasses.replace(request, **changes), ImageProgress(60, threading.Event())).data
 
 
 def picture(request: Request = MALLSING, **changes: Any) -> Image.Image:
@@ -267,8 +251,10 @@ def test_pillow_without_freetype_will_do(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_stop_is_heard_before_anything_is_drawn() -> None:
+    stop = threading.Event()
+    stop.set()
     with pytest.raises(Cancelled):
-        BACKEND.generate(MALLSING, Stopped())
+        BACKEND.generate(MALLSING, ImageProgress(60, stop))
 
 
 def test_it_needs_nothing_and_is_no_generator() -> None:

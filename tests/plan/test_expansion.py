@@ -11,7 +11,7 @@ from imagegen.config.job import Item, Job, OutputRules, SeedRule
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.naming import seed_by_name, slug_of
 
-HONOURS = Honours("b", frozenset({"prompt", "steps", "cfg", "negative", "seed"}), "model", "default")
+HONOURS = Honours("b", frozenset({"prompt", "steps", "cfg", "negative", "seed"}), "default")
 
 
 def item(name: str, prompt: str = "a figure", **overrides: Any) -> Item:
@@ -24,7 +24,7 @@ def job(*items: Item, **fields: Any) -> Job:
 
 
 def expanded(of: Job, drawn: dict[str, int] | None = None) -> Expansion:
-    return expand(of, of.items, HONOURS, drawn or {})
+    return expand(of, of.items, lambda _: HONOURS, drawn or {})
 
 
 def paths(of: Job) -> list[str]:
@@ -90,7 +90,7 @@ def test_random_seeds_are_those_that_were_drawn() -> None:
     of = job(item("A"), item("B"), seed=SeedRule("random"))
     one, other = expanded(of, {"a": 77}).outputs
     assert (one.request.seed, one.draws_seed, other.request.seed, other.fingerprint) == (77, True, None, "")
-    assert other.with_seed(77).fingerprint == one.fingerprint  # names are not honoured by this backend
+    assert other.decided(seed=77).fingerprint == one.fingerprint  # names are not honoured by this backend
 
 
 def test_names_of_outputs_can_be_a_pattern() -> None:

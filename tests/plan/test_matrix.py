@@ -14,7 +14,7 @@ from imagegen.errors import ImagegenError
 from imagegen.plan.expansion import Expansion, Honours, expand
 from imagegen.plan.matrix import cells
 
-HONOURS = Honours("b", frozenset({"prompt", "steps", "seed"}), "", "")
+HONOURS = Honours("b", frozenset({"prompt", "steps", "seed"}))
 MATRIX: dict[str, Any] = {"mood": {"calm": "serene", "angry": "shouting"}, "steps": [20, 40]}
 
 
@@ -25,7 +25,7 @@ def job(matrix: dict[str, Any], *prompts: str) -> Job:
 
 
 def expanded(of: Job) -> Expansion:
-    return expand(of, of.items, HONOURS, {})
+    return expand(of, of.items, lambda _: HONOURS, {})
 
 
 def names(**changes: Any) -> list[str]:

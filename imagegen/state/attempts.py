@@ -1,0 +1,96 @@
+"""Attempts at images: which is under way for an output, known again after a kill.
+
+A generator that is handed an attempt's UUID can be asked later what became of it, so that nothing is made twice. This
+is only about images that are on their way: once one is in the store, nothing of its attempt is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Container
+from pathlib import Path
+
+from imagegen.state.atomic import append_line, replace_file
+
+__all__ = ["Attempts"]
+
+_NAMESPACE = uuid.UUID("5f0b3f6e-3c86-5d0f-9a9e-0f6b8a1d2c47")
+
+
+class Attempts:
+    """JSON Lines in the file `path`, the last one of an image counting. Safe to share among threads."""
+
+    def __init__(self, path: Path, temporary: Path) -> None:
+        self.path = path
+        self.temporary = temporary
+        self._mutex = threading.Lock()
+        self._known: dict[str, tuple[int, bool]] | None = None
+
+    def open(self, image: str, *, anew: bool, done: Container[str]) -> str:
+        """The UUID of the attempt at an image: of the one that a kill cut off, else of a new one, on disk by then.
+
+        image: what it is an attempt at: fingerprint, path, model digest. anew: whether an image made earlier must not
+        do. done: the UUIDs of attempts whose images are in the store. Raises OSError.
+        """
+        with self._mutex:
+            known = self._read()
+            number, is_open = known.get(image, (0, False))
+            attempt = _uuid(image, number)
+            if is_open and attempt not in done:
+                return attempt
+            # the first number is the same everywhere, the others are no one else's: so the clock
+            number = 1 if number == 0 and not anew and not is_open else max(number + 1, time.time_ns() // 1_000_000)
+            self._write(image, number, is_open=True)
+            return _uuid(image, number)
+
+    def close(self, image: str, *, made: bool) -> None:
+        """The attempt is over. made: its image is in the store; else the next attempt is a new one. Raises OSError."""
+        with self._mutex:
+            number, is_open = self._read().get(image, (0, False))
+            if not is_open:
+                return
+            self._write(image, number, is_open=False)
+            if made:
+                self._read().pop(image)
+
+    def fold(self) -> None:
+        """Rewrite the file with what is still needed: attempts under way, and those that failed. Raises OSError."""
+        with self._mutex:
+            if self._known is None:
+                return
+            lines = "".join(_line(image, *state) + "\n" for image, state in sorted(self._known.items()))
+            if lines:
+                replace_file(self.path, lines.encode("utf-8"), self.temporary)
+            else:
+                self.path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, tuple[int, bool]]:
+        if self._known is None:
+            self._known = {}
+            try:
+                lines = self.path.read_bytes().splitlines()
+            except FileNotFoundError:
+                lines = []
+            for line in lines:
+                try:
+                    fields = json.loads(line)
+                    self._known[fields["image"]] = (int(fields["number"]), bool(fields["open"]))
+                except (ValueError, TypeError, KeyError):
+                    continue  # cut off by a kill: what it would say was not told to anybody yet
+        return self._known
+
+    def _write(self, image: str, number: int, *, is_open: bool) -> None:
+        # a line that a kill cut off must not run into this one
+        append_line(self.path, b"\n" + _line(image, number, is_open).encode("utf-8"))
+        self._read()[image] = (number, is_open)
+
+
+def _uuid(image: str, number: int) -> str:
+    return str(uuid.uuid5(_NAMESPACE, f"{image} {number}"))
+
+
+def _line(image: str, number: int, is_open: bool) -> str:
+    return json.dumps({"image": image, "number": number, "open": is_open}, separators=(",", ":"))
