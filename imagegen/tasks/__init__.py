@@ -9,9 +9,10 @@ from imagegen.tasks.doctor import task_doctor
 from imagegen.tasks.image import task_image
 from imagegen.tasks.jobs import task_jobs
 from imagegen.tasks.schema import task_schema
+from imagegen.tasks.server import task_server
 from imagegen.tasks.settings import task_settings
 
-__all__ = ["DOIT_CONFIG", "task_doctor", "task_image", "task_jobs", "task_schema", "task_settings"]
+__all__ = ["DOIT_CONFIG", "task_doctor", "task_image", "task_jobs", "task_schema", "task_server", "task_settings"]
 
 DOIT_CONFIG = doit_config(Path.cwd())
 quiet_ctrl_c()

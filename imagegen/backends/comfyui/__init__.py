@@ -1,0 +1,1 @@
+"""ComfyUI: its server on this machine."""

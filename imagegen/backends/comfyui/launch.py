@@ -1,0 +1,128 @@
+"""How this project's own ComfyUI is started: from where, at which address, with which arguments. Starts nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imagegen.config.settings import Settings
+from imagegen.errors import Problem
+
+__all__ = [
+    "MODEL_PATHS",
+    "STATE",
+    "TREE",
+    "VENV",
+    "Launch",
+    "can_start",
+    "command",
+    "is_local",
+    "launch_of",
+    "port_of",
+    "torch_choice",
+]
+
+TREE = Path("tools/ComfyUI")
+VENV = TREE / ".venv"
+STATE = Path(".imagegen/comfyui")
+"""The folder of the server's record, log and lock."""
+MODEL_PATHS = STATE / "extra_model_paths.yaml"
+"""Handed to ComfyUI where it is there."""
+_DECIDED = ("--listen", "--port")
+_LISTEN = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How this project's server is started.
+
+    root: the project, absolute. url: where it will serve. arguments: more of them for main.py.
+    ready_timeout_s: seconds from its start until it must serve.
+    """
+
+    root: Path
+    url: str
+    arguments: tuple[str, ...] = ()
+    ready_timeout_s: float = 180.0
+
+
+def launch_of(root: Path, settings: Settings) -> Launch:
+    """As the settings of the project at `root` have it."""
+    return Launch(
+        root,
+        settings.comfyui_server_url,
+        settings.comfyui_server_arguments,
+        settings.comfyui_server_ready_timeout_s,
+    )
+
+
+def is_local(url: str) -> bool:
+    """Whether the address is one of this machine alone, so that a server may be started for it."""
+    host = _host(url)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def port_of(url: str) -> int | None:
+    """The port of the address, by its scheme where it names none; None where that is no port."""
+    try:
+        parts = urlsplit(url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+
+
+def can_start(launch: Launch) -> Problem | None:
+    """Why no server can be started for this address; None where ComfyUI and its venv are there for it."""
+    url = f"comfyui.server.url: {launch.url}"
+    if not is_local(launch.url):
+        return Problem("", f"{url} is not on this machine, so it is not started from here", "start it where it is")
+    parts, port = urlsplit(launch.url), port_of(launch.url)
+    if parts.scheme != "http" or _host(launch.url) not in (_LISTEN, "localhost") or parts.path.strip("/") or not port:
+        what = f"{url} is no address at which ComfyUI can be started: it listens on {_LISTEN}, with plain http"
+        return Problem("", what, f"make it http://{_LISTEN}:{port or 8188}")
+    if decided := [word for word in launch.arguments if word.startswith(_DECIDED)]:
+        what = f"comfyui.server.arguments: {decided[0]} follows from comfyui.server.url"
+        return Problem("", what, "take it out; a server that others can reach is started by hand")
+    for needed in (TREE / "main.py", _PYTHON):
+        if not (launch.root / needed).exists():
+            return Problem("", f"ComfyUI is not set up: there is no {needed.as_posix()}", "doit comfyui:setup")
+    return None
+
+
+def command(launch: Launch) -> list[str]:
+    """The command line, to be run in the folder of ComfyUI."""
+    words = [str(launch.root / _PYTHON), "main.py", *launch.arguments]
+    if torch_choice(launch.root) == "cpu" and "--cpu" not in launch.arguments:
+        words.append("--cpu")
+    if (launch.root / MODEL_PATHS).exists():
+        words += ["--extra-model-paths-config", str(launch.root / MODEL_PATHS)]
+    return [*words, "--listen", _LISTEN, "--port", str(port_of(launch.url))]
+
+
+def torch_choice(root: Path) -> str:
+    """The PyTorch build in ComfyUI's venv, as set-up noted it, or `cpu` where it says so itself; empty if unknown."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((root / VENV / "imagegen.json").read_bytes())["torch"])
+    for version in (root / VENV).glob("lib/python3*/site-packages/torch/version.py"):
+        with suppress(OSError):
+            return "cpu" if b"+cpu" in version.read_bytes() else ""
+    return ""
+
+
+_PYTHON = VENV / "bin" / "python"
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # [::1 without its end
+        return ""

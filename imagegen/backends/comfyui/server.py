@@ -1,0 +1,292 @@
+"""The life of the ComfyUI server on this machine: what is at its address, its start and its stop.
+
+It stops nothing that this project did not start, and starts no second server beside one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import filelock
+import requests
+
+from imagegen.backends.comfyui.launch import STATE, Launch, can_start, is_local, port_of
+from imagegen.backends.comfyui.process import (
+    GRACE_S,
+    LOG,
+    By,
+    Record,
+    end,
+    exit_code,
+    forget,
+    log_tail,
+    read_record,
+    spawn,
+    this_process,
+    write_record,
+)
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["Answer", "Started", "Status", "probe", "release", "start", "status", "stop"]
+
+_LOCK_S = 60.0
+"""Longer than any other holds the lock: a start only until its process is there, a stop at most twice its grace."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is at an address. said: the words for anything but ComfyUI. stats: ComfyUI's own of `/system_stats`."""
+
+    what: Literal["comfyui", "nothing", "other"]
+    said: str = ""
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How it stands with the server.
+
+    state: `serving`; `starting`: our process is alive and does not answer yet; `stopped`: nothing answers; `taken`:
+    something answers that is not ComfyUI. url: where. answer: what is there. record: of the server that this project
+    started and that is alive, at whatever address. left: what became of one that is not, empty where there is none.
+    """
+
+    state: Literal["serving", "starting", "stopped", "taken"]
+    url: str
+    answer: Answer
+    record: Record | None = None
+    left: str = ""
+
+    @property
+    def ours(self) -> Record | None:
+        """The record, where the server at this address is ours."""
+        return self.record if self.record and _same_place(self.record.url, self.url) else None
+
+
+@dataclass(frozen=True)
+class Started:
+    """A server that serves. here: it was started now. ours: this run stops it at its end, with `release`."""
+
+    status: Status
+    here: bool
+    ours: bool
+
+
+def probe(url: str, timeout_s: float = 3.0) -> Answer:
+    """Ask what is at the address; never raises for what it finds there."""
+    try:
+        with requests.Session() as session:
+            session.trust_env = not is_local(url)  # no proxy between this machine and itself
+            got = session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
+            if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
+                return Answer("other", f"answers GET /system_stats with {got.status_code} {got.reason}".rstrip())
+            stats = got.json()
+    except requests.Timeout:
+        return Answer("other", f"says nothing within {timeout_s:g} s") if _accepts(url, timeout_s) else _NOTHING
+    except requests.RequestException:
+        return Answer("other", "does not speak HTTP") if _accepts(url, timeout_s) else _NOTHING
+    if isinstance(stats, dict) and isinstance(stats.get("system"), dict) and isinstance(stats.get("devices"), list):
+        return Answer("comfyui", stats=stats)
+    return Answer("other", "answers GET /system_stats with something else than ComfyUI does")
+
+
+_NOTHING = Answer("nothing")
+
+
+def status(launch: Launch) -> Status:
+    """How it stands with the server; looks only."""
+    record, left = read_record(launch.root), ""
+    if record and (look := record.process.look()) != "alive":
+        ended = "is gone" if look == "gone" else "is gone, and another program has its number now"
+        left = f"process {record.process.pid}, which this project started, {ended}"
+        record = None
+    answer = probe(launch.url)
+    found = Status("serving", launch.url, answer, record, left)
+    if answer.what == "comfyui":
+        return found
+    if found.ours:
+        return replace(found, state="starting")
+    return replace(found, state="stopped" if answer.what == "nothing" else "taken")
+
+
+def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None], by: By) -> Started:
+    """Have a server serve at this address; one that does already is left as it is.
+
+    say: gets a few words about once a second while it waits. check: is called at least every few seconds then, and
+    raises to cancel. by: `run` for a run that calls `release` at its end; it takes over what a killed run left.
+    `server:start` for a person, to whom runs leave the server from then on.
+
+    Raises ImagegenError where that cannot be done. What was started is stopped again then, and when `check` raises.
+    """
+    with _lock(launch.root):
+        now = status(launch)
+        if now.state == "stopped":
+            _refuse(launch, now)
+            record, here = spawn(launch, by), True
+        elif now.state == "taken":
+            raise ImagegenError(_taken(now))
+        elif now.ours is None:
+            return Started(now, here=False, ours=False)
+        else:
+            record, here = _take_over(launch.root, now.ours, by), False
+    ours = record.by == "run" and record.owner.is_same(this_process())
+    if now.state != "serving":
+        try:
+            _wait_until_it_serves(launch, record, say, check)
+        except BaseException:
+            if here or ours:
+                with _lock(launch.root):
+                    _end(launch.root, record, GRACE_S)
+            raise
+        now = status(launch)
+    return Started(replace(now, record=record), here, ours)
+
+
+def stop(root: Path, grace_s: float = GRACE_S) -> str:
+    """Stop the server that this project started, whoever did; nothing else. The words for what was done.
+
+    grace_s: seconds that it gets to end by itself. Raises ImagegenError where it cannot be stopped.
+    """
+    with _lock(root):
+        record = read_record(root)
+        if record is None:
+            forget(root)  # it may be there and unreadable
+            return "no server runs that this project started"
+        look = record.process.look()
+        stopped = _end(root, record, grace_s)
+    if stopped:
+        return f"ComfyUI at {record.url} is stopped (process {record.process.pid})"
+    if look == "reused":
+        return f"ComfyUI is gone already; process {record.process.pid} is another program now and was left alone"
+    return f"ComfyUI (process {record.process.pid}) is gone already"
+
+
+def release(root: Path, grace_s: float = GRACE_S) -> bool:
+    """A run's end: stop the server if this run started it or took it over, and nobody took it over since.
+
+    Whether it was stopped. Raises ImagegenError where it cannot be.
+    """
+    with _lock(root):
+        record = read_record(root)
+        if record is None or record.by != "run" or not record.owner.is_same(this_process()):
+            return False
+        return _end(root, record, grace_s)
+
+
+def _take_over(root: Path, record: Record, by: By) -> Record:
+    """The record of a server that runs, with its new owner, if it gets one."""
+    left_behind = record.by == "run" and record.owner.look() != "alive"
+    if record.by == "server:start" or (by == "run" and not left_behind):
+        return record
+    record = replace(record, by=by, owner=this_process())
+    write_record(root, record)
+    return record
+
+
+def _refuse(launch: Launch, now: Status) -> None:
+    if now.record:
+        what = f"this project's ComfyUI serves at {now.record.url}, and comfyui.server.url is {launch.url}"
+        raise ImagegenError(Problem("", what, "doit server:stop, or set the address back"))
+    if problem := can_start(launch):
+        raise ImagegenError(problem)
+
+
+def _taken(now: Status) -> Problem:
+    return Problem(
+        "",
+        f"{now.url} is taken by something that is not ComfyUI: it {now.answer.said}",
+        "end that program, or take another port: comfyui.server.url in [tool.imagegen], or COMFYUI_URL",
+    )
+
+
+def _wait_until_it_serves(
+    launch: Launch, record: Record, say: Callable[[str], None], check: Callable[[], None]
+) -> None:
+    began, said = time.monotonic(), -1
+    while True:
+        check()
+        ended = exit_code(record.process) is not None or record.process.look() != "alive"
+        if not ended and probe(launch.url, timeout_s=2).what == "comfyui":
+            return
+        if ended:
+            raise ImagegenError(_died(launch.root, exit_code(record.process)))
+        seconds = time.monotonic() - began
+        if seconds > launch.ready_timeout_s:
+            what = f"ComfyUI did not serve within {launch.ready_timeout_s:g} s{_end_of_log(launch.root)}"
+            raise ImagegenError(Problem("", what, "comfyui.server.ready_timeout_s in [tool.imagegen] gives it longer"))
+        if int(seconds) > said:
+            said = int(seconds)
+            say(f"starting ComfyUI … {said} s")
+        time.sleep(0.1)
+
+
+def _died(root: Path, code: int | None) -> Problem:
+    how = "" if code is None else f" with exit code {code}" if code >= 0 else f" by signal {-code}"
+    log = "\n".join(log_tail(root))
+    mend = next((mend for sign, mend in _MENDS.items() if sign in log), "mend what its log says")
+    return Problem("", f"ComfyUI ended{how} while it started{_end_of_log(root)}", mend)
+
+
+_MENDS = {
+    "is already in use on address": "end the program that has the port, or take another: comfyui.server.url",
+    "No module named": "doit comfyui:setup",
+    "Torch not compiled with CUDA": 'to do without a GPU: comfyui.server.arguments = ["--cpu"]',
+    "Found no NVIDIA driver": 'install the driver, or do without a GPU: comfyui.server.arguments = ["--cpu"]',
+}
+"""What ComfyUI or PyTorch writes before it ends: what to do."""
+
+
+def _end_of_log(root: Path) -> str:
+    lines = log_tail(root)
+    if not lines:
+        return f"; {LOG.as_posix()} is empty"
+    return "".join([f"; the end of {LOG.as_posix()}:", *(f"\n    | {line}" for line in lines)])
+
+
+def _end(root: Path, record: Record, grace_s: float) -> bool:
+    """Stop the server of the record, which goes too unless it is of another one by now."""
+    stopped = end(record.process, grace_s)
+    now = read_record(root)
+    if now is None or now.process == record.process:
+        forget(root)
+    return stopped
+
+
+def _same_place(one: str, other: str) -> bool:
+    return is_local(one) and is_local(other) and port_of(one) == port_of(other)
+
+
+def _accepts(url: str, timeout_s: float) -> bool:
+    """Whether anything at all listens there."""
+    host, port = urlsplit(url).hostname, port_of(url)
+    try:
+        socket.create_connection((host or "", port or 0), timeout_s).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _lock(root: Path) -> Iterator[None]:
+    """One start or stop at a time in this project, in whichever process."""
+    folder = root / STATE
+    lock = filelock.FileLock(folder / "server.lock", timeout=_LOCK_S)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise ImagegenError(Problem("", "ComfyUI is being started or stopped by another doit", "wait for it")) from None
+    except OSError as error:
+        what = f"cannot write: {error.strerror}: {error.filename or folder}"
+        raise ImagegenError(Problem("", what, "mend its permissions")) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,120 @@
+"""`doit server:start`, `server:stop`, `server:status`: the ComfyUI server of this project, on this machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import ImagegenError
+from imagegen.tasks.build import current_build
+from imagegen.tasks.reporter import OURS
+
+if TYPE_CHECKING:
+    from imagegen.backends.comfyui.launch import Launch
+
+__all__ = ["task_server"]
+
+_SAY_S = 10
+"""Elsewhere than on a terminal, a line that often (seconds)."""
+
+
+def task_server() -> Iterator[dict[str, Any]]:
+    """Three commands, and no group of them: each has a basename of its own."""
+    commands: dict[str, tuple[str, Callable[[], TaskFailed | None]]] = {
+        "start": ("Start ComfyUI from tools/ComfyUI and wait until it serves; runs leave it on.", _start),
+        "stop": ("Stop the ComfyUI that this project started, and no other.", _stop),
+        "status": ("Show whether ComfyUI serves, with its versions and devices.", _status),
+    }
+    for name, (doc, action) in commands.items():
+        yield {
+            "basename": f"server:{name}",
+            "doc": doc,
+            "actions": [action],
+            "uptodate": [False],
+            "verbosity": 2,
+            "meta": {OURS: {}},
+        }
+
+
+def _start() -> TaskFailed | None:
+    from imagegen.backends.comfyui.server import start
+    from imagegen.report.server import status_lines
+
+    def work() -> bool:
+        started = start(_launch(), _say(), lambda: None, "server:start")
+        _clear()
+        if not started.here:
+            print("ComfyUI is there already")
+        print("\n".join(status_lines(started.status)))
+        return True
+
+    return _told(work)
+
+
+def _stop() -> TaskFailed | None:
+    from imagegen.backends.comfyui.server import probe, stop
+
+    def work() -> bool:
+        print(stop(current_build().root))
+        launch = _launch()
+        if probe(launch.url).what == "comfyui":
+            print(f"ComfyUI at {launch.url} was not started by this project and is left alone")
+        return True
+
+    return _told(work)
+
+
+def _status() -> TaskFailed | None:
+    from imagegen.backends.comfyui.server import status
+    from imagegen.report.server import status_lines
+
+    def work() -> bool:
+        found = status(_launch())
+        print("\n".join(status_lines(found)))
+        return found.state == "serving"
+
+    return _told(work)
+
+
+def _told(work: Callable[[], bool]) -> TaskFailed | None:
+    """Do it, and tell what is wrong, if anything."""
+    try:
+        return None if work() else TaskFailed("ComfyUI does not serve", report=False)
+    except ImagegenError as error:
+        said = "\n".join(map(str, error.problems))
+        _clear()
+        print(said)
+        return TaskFailed(said, report=False)
+
+
+def _launch() -> Launch:
+    from imagegen.backends.comfyui.launch import launch_of
+
+    build = current_build()
+    if build.problems:
+        raise ImagegenError(*build.problems)
+    return launch_of(build.root, build.settings)
+
+
+def _say() -> Callable[[str], None]:
+    """What tells of progress: in place on a terminal, a line now and then elsewhere."""
+    next_s = 0.0
+
+    def say(text: str) -> None:
+        nonlocal next_s
+        if sys.stdout.isatty():
+            print(f"\r{text}\x1b[K", end="", flush=True)
+        elif time.monotonic() >= next_s:
+            next_s = time.monotonic() + _SAY_S
+            print(text, flush=True)
+
+    return say
+
+
+def _clear() -> None:
+    if sys.stdout.isatty():
+        print("\r\x1b[K", end="")
