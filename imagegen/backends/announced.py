@@ -1,6 +1,6 @@
-"""Backends whose words a job can use already, and that this release cannot draw with yet.
+"""The backend whose words a job can use already, and that this release cannot draw with yet.
 
-So job files written for them are checked, and can be built with `doit backend=placeholder`.
+So job files written for it are checked, and can be built with `doit backend=placeholder`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from imagegen.backends.base import Diagnosis, GeneratedImage, GenerationError, M
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["COMFYUI", "OLLAMA"]
+__all__ = ["OLLAMA"]
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,6 @@ class _AnnouncedBackend:
         )
 
 
-COMFYUI = _AnnouncedBackend(
-    "comfyui",
-    frozenset({"prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"}),
-    model_option="checkpoint",
-    default_model="",
-)
 OLLAMA = _AnnouncedBackend(
     "ollama",
     frozenset({"prompt", "width", "height", "steps", "seed"}),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable
 
-from imagegen.backends.announced import COMFYUI, OLLAMA
+from imagegen.backends.announced import OLLAMA
 from imagegen.backends.base import Backend
+from imagegen.backends.comfyui import ComfyUIBackend
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.backends.scripted import ScriptedBackend
 from imagegen.errors import ImagegenError, Problem
@@ -21,7 +22,7 @@ def registry() -> dict[str, Callable[[], Backend]]:
     """Each backend's name → what makes its object. Raises ImagegenError where a package's cannot be imported."""
     found: dict[str, Callable[[], Backend]] = {
         "placeholder": PlaceholderBackend,
-        "comfyui": lambda: COMFYUI,
+        "comfyui": ComfyUIBackend,
         "ollama": lambda: OLLAMA,
         "scripted": ScriptedBackend,
     }

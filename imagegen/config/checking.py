@@ -26,6 +26,7 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
         "mapping": TypeDefinition("mapping", (Mapping,), ()),
         "number": TypeDefinition("number", (int, float), (bool,)),  # a document has no NaN or infinity
         "list": TypeDefinition("list", (list,), ()),
+        "boolean": TypeDefinition("boolean", (bool,), ()),
     }
 
     def _validate_blank(self, allowed: bool, field: str, value: object) -> None:
@@ -40,6 +41,7 @@ _TYPE_WORDS = {
     "number": "a number",
     "mapping": "a mapping",
     "list": "a list",
+    "boolean": "true or false",
 }
 
 

@@ -82,7 +82,14 @@ def _no_counterpart(path: str, rule: str) -> ImagegenError:
     return ImagegenError(Problem("", what, "tell it to who makes this backend, or imagegen where it is one of its own"))
 
 
-_TYPES = {"text": "string", "whole": "integer", "number": "number", "mapping": "object", "list": "array"}
+_TYPES = {
+    "text": "string",
+    "whole": "integer",
+    "number": "number",
+    "mapping": "object",
+    "list": "array",
+    "boolean": "boolean",
+}
 _LENGTHS = {"text": "Length", "mapping": "Properties", "list": "Items"}
 
 

@@ -183,7 +183,8 @@ def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> tuple[dict[s
         "extra": honours.extra,
         **given,
     }
-    return asked, frozenset(key for key, value in given.items() if value != "")
+    names = frozenset(key for key, value in given.items() if value != "")
+    return {**asked, "given": tuple(sorted(names))}, names
 
 
 class _WrongType(Exception):  # noqa: N818 - internal

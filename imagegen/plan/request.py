@@ -17,7 +17,8 @@ class Request:
 
     width, height: pixels. seed: None only while a random seed has not been drawn yet.
     model: the checkpoint or model ID, empty where the backend has none.
-    extra: the job's section for this backend, by key.
+    extra: the job's section for this backend, by key. given: the fields that the job itself gives, sorted; of the
+    others the values are our defaults.
     """
 
     backend: str
@@ -33,6 +34,7 @@ class Request:
     seed: int | None = None
     model: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    given: tuple[str, ...] = ()
 
 
 def canonical(request: Request, parameters: Iterable[str]) -> dict[str, Any]:

@@ -1,1 +1,5 @@
-"""ComfyUI: its server on this machine."""
+"""The backend `comfyui`: a ComfyUI server, its workflows and models, its life and its set-up."""
+
+from imagegen.backends.comfyui.backend import ComfyUIBackend
+
+__all__ = ["ComfyUIBackend"]

@@ -1,0 +1,339 @@
+"""The backend `comfyui`: requests become workflows, which a ComfyUI server runs.
+
+What needs no server stands here and beside it; what does is imported where it is used, so that a run with nothing to
+do loads none of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagegen.backends.base import (
+    Context,
+    Diagnosis,
+    GeneratedImage,
+    GenerationError,
+    ModelIdentity,
+    Progress,
+    Resolved,
+)
+from imagegen.backends.comfyui.graph import Place, literals, output_nodes, place_of, replaced
+from imagegen.backends.comfyui.launch import Launch, can_start, is_local
+from imagegen.backends.comfyui.models import KINDS, digest_of, file_of, names_in
+from imagegen.backends.comfyui.options import OPTIONS
+from imagegen.backends.comfyui.prompt import alike, asked_in_vain, values_of, workflow_of
+from imagegen.backends.comfyui.section import OF_SECTION, OWN, resolve
+from imagegen.backends.comfyui.workflow import Workflow
+from imagegen.errors import Problem
+from imagegen.plan.request import Request
+
+if TYPE_CHECKING:
+    from imagegen.backends.comfyui.connection import Connection
+
+__all__ = ["ComfyUIBackend"]
+
+
+class ComfyUIBackend:
+    """One object serves a whole run; it holds a connection for each server."""
+
+    name = "comfyui"
+    version = "1"
+    parameters = OWN | OF_SECTION
+    options: Mapping[str, Any] = OPTIONS
+    model_option = "checkpoint"
+    default_model = ""
+    in_flight = 2
+    """So that the server is never idle, and little is lost with it: measured in docs/comfyui.md."""
+    is_generator = True
+
+    def __init__(self) -> None:
+        self._connections: dict[str, Connection] = {}
+        self._started: list[Path] = []
+
+    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+        """Read the workflow and the reference images, find the model's name, and say which server it is for."""
+        return resolve(section, context)
+
+    def only_model(self, request: Request) -> str:
+        """The only checkpoint that the server lists, or, while none runs, that its folders hold."""
+        from imagegen.backends.comfyui.client import Refused, Unreachable
+
+        connection = self._connection(request)
+        try:
+            found = connection.client.models("checkpoints")
+            where = f"the server at {connection.url}"
+        except Unreachable:
+            found, where = names_in(_folders(request)["checkpoints"]), "the folders where ComfyUI looks"
+        except Refused as refused:
+            raise GenerationError(refused.what, refused.mend) from None
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            mend = "doit models:pull, or name the folder where you have one: comfyui.checkpoint_dirs"
+            raise GenerationError(f"{where} has no checkpoint", mend)
+        from imagegen.backends.comfyui.checks import choices_text
+
+        what = f"the job names no checkpoint, and {where} has {len(found)}"
+        raise GenerationError(what, f"name it (comfyui.checkpoint, or COMFYUI_CKPT): {choices_text('', found)}")
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        """What the requests ask for against what the server has, or its folders while none runs."""
+        from imagegen.backends.comfyui.client import Refused, Unreachable
+
+        problems = [*_sizes(requests), *(problem for request in requests for problem in asked_in_vain(request))]
+        for server in _by_server(requests):
+            connection = self._connection(server[0])
+            try:
+                problems += self._on_server(connection, server)
+            except Unreachable as error:
+                problem = _cannot_start(server[0])
+                if problem is None:
+                    problems += _in_folders(server)
+                else:
+                    what = f"no ComfyUI answers at {connection.url} ({error})"
+                    problems.append(Problem("", what, problem.mend if is_local(connection.url) else _CHECK))
+            except Refused as refused:
+                problems.append(Problem("", refused.what, refused.mend))
+        return problems
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        """Start the server where none answers; have it forget a model whose file was replaced."""
+        from imagegen.backends.comfyui.client import Refused, Unreachable
+
+        problems: list[Problem] = []
+        for server in _by_server(requests):
+            connection = self._connection(server[0])
+            try:
+                connection.stats = connection.client.system_stats()
+            except Unreachable:
+                self._start(server[0], progress)
+                connection.forget()
+            try:
+                if not connection.stats:
+                    problems += self._on_server(connection, server)
+                self._replace_models(connection, server)
+            except Unreachable as error:
+                problems.append(Problem("", f"ComfyUI at {connection.url} does not answer: {error}", _CHECK))
+            except Refused as refused:
+                problems.append(Problem("", refused.what, refused.mend))
+            connection.listen()
+        return problems
+
+    def _start(self, request: Request, progress: Progress) -> None:
+        from imagegen.backends.comfyui.server import start
+
+        launch = _launch(request)
+        started = start(launch, lambda text: progress.event("waiting", text=text), progress.check, "run")
+        progress.event("waiting", text="")
+        if started.ours:
+            self._started.append(launch.root)
+        if started.here:
+            version = started.status.answer.stats.get("system", {}).get("comfyui_version", "")
+            text = f"started ComfyUI {version} at {launch.url}; it is stopped at the end of the run"
+            progress.event("note", text=text)
+
+    def close(self) -> None:
+        """Close the connections; stop the server that this run started."""
+        for connection in self._connections.values():
+            connection.close()
+        if self._started:
+            from imagegen.backends.comfyui.server import release
+
+            for root in dict.fromkeys(self._started):
+                release(root)
+            self._started.clear()
+
+    def model_identity(self, request: Request) -> ModelIdentity:
+        """The checkpoint, and its file's sha256 where the server is on this machine and the file is found."""
+        if not is_local(request.extra.get("url", "")):
+            return ModelIdentity(request.model)
+        path = self._file(request.model, request.extra["folders"])
+        memory = Path(request.extra["root"]) / ".imagegen" / "cache" / "models.json"
+        return ModelIdentity(request.model, digest_of(path, memory) if path else None)
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """Have the server draw the request, and download what it made."""
+        from imagegen.backends.comfyui import failures
+
+        connection = self._connection(request)
+        workflow = workflow_of(request)
+        prompt_id = progress.attempt
+        with failures.stage("queue"):
+            graph = self._filled(connection, request, workflow, prompt_id, progress)
+        entry = connection.run(prompt_id, graph, progress)
+        with failures.stage("wait"):
+            if failures.is_out_of_memory(entry):
+                connection.client.free()  # its queue can hang for want of memory until it lets go of its models
+            image = failures.image_of(entry, workflow.output)
+        with failures.stage("download"):
+            data = connection.view(image, progress)
+        system = connection.stats.get("system", {})
+        devices = [device.get("name", "") for device in connection.stats.get("devices", ())]
+        facts = {"comfyui": system.get("comfyui_version", ""), "device": ", ".join(devices)}
+        return GeneratedImage(data, facts, may_be_flat=bool(request.extra.get("allow_flat")))
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """Rows for ComfyUI's set-up, the servers, and the checkpoint of each job."""
+        raise NotImplementedError
+
+    def _filled(
+        self, connection: Connection, request: Request, workflow: Workflow, prompt_id: str, progress: Progress
+    ) -> dict[str, Any]:
+        """The graph to be queued, names as the server spells them, files under a prefix that no other prompt has."""
+        from imagegen.backends.comfyui.checks import options_of, spec_of, spelling
+
+        values = values_of(request, workflow)
+        for text, sha256 in request.extra.get("images", {}).items():
+            file = Path(request.extra["files"][text])
+            name = f"{sha256[:32]}{file.suffix.lower()}"
+            values[place_of(text)] = connection.uploaded(sha256, name, _reader(file, sha256), progress)
+        for node in output_nodes(workflow.graph):
+            if "filename_prefix" in workflow.graph[node]["inputs"]:
+                values[Place(node, "filename_prefix")] = f"imagegen/{prompt_id}"
+        graph = replaced(workflow.graph, values)
+        for body in graph.values():
+            for name, value in body["inputs"].items():
+                if isinstance(value, str) and ("/" in value or "\\" in value):
+                    options = options_of(*spec_of(connection.info, body["class_type"], name))
+                    body["inputs"][name] = (spelling(value, options) if options else None) or value
+        return graph
+
+    def _on_server(self, connection: Connection, requests: Sequence[Request]) -> list[Problem]:
+        """What the server itself says of the requests' graphs. Raises Unreachable, Refused."""
+        from imagegen.backends.comfyui.checks import check
+
+        connection.stats = connection.client.system_stats()
+        found: dict[Problem, list[str]] = defaultdict(list)
+        for same in alike(requests):
+            workflow = workflow_of(same[0])
+            graph = replaced(workflow.graph, values_of(same[0], workflow))
+            uploaded = {place_of(text) for text in same[0].extra.get("images", ())}
+            for problem in check(graph, connection.info, connection.client.class_names, uploaded):
+                found[problem] += [request.name for request in same]
+        return _shared(found, requests)
+
+    def _replace_models(self, connection: Connection, requests: Sequence[Request]) -> None:
+        """A server does not notice that a file was replaced under its name: have it forget what it loaded."""
+        for request in {request.model: request for request in requests}.values():
+            found = self.model_identity(request).digest
+            memory = Path(request.extra["root"]) / ".imagegen" / "cache" / "loaded.json"
+            if found and _note_model(memory, f"{connection.url} {request.model}", found):
+                connection.client.free()
+
+    def _connection(self, request: Request) -> Connection:
+        from imagegen.backends.comfyui.client import Client
+        from imagegen.backends.comfyui.connection import Connection
+
+        url = request.extra["url"]
+        if url not in self._connections:
+            auth = os.environ.get("COMFYUI_AUTH", "") if request.extra["has_auth"] else ""
+            self._connections[url] = Connection(Client(url, auth), auth)
+        return self._connections[url]
+
+    @lru_cache(maxsize=256)  # noqa: B019 - the object lives as long as the run
+    def _file(self, model: str, folders: str) -> str:
+        kinds = json.loads(folders)
+        return file_of(model, [*kinds["checkpoints"], *kinds["diffusion_models"], *kinds["unet"]])
+
+
+_CHECK = "start it where it is, or correct its address: COMFYUI_URL, or comfyui.server.url"
+
+
+def _folders(request: Request) -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = json.loads(request.extra["folders"])
+    return found
+
+
+def _launch(request: Request) -> Launch:
+    extra = request.extra
+    return Launch(Path(extra["root"]), extra["url"], tuple(extra["arguments"]), extra["ready_timeout_s"])
+
+
+def _cannot_start(request: Request) -> Problem | None:
+    """Why a run cannot start the server where none answers; None where it can."""
+    if request.extra["start"] == "never":
+        return Problem("", "it is not started by a run", "start it: doit server:start")
+    return can_start(_launch(request))
+
+
+def _by_server(requests: Sequence[Request]) -> list[list[Request]]:
+    same: dict[str, list[Request]] = defaultdict(list)
+    for request in requests:
+        same[request.extra["url"]].append(request)
+    return list(same.values())
+
+
+def _shared(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
+    """Each problem once where it is that of all the requests, else for each that has it."""
+    return [
+        Problem(where, problem.what, problem.mend)
+        for problem, names in problems.items()
+        for where in ([""] if len(names) == len(requests) else names)
+    ]
+
+
+def _in_folders(requests: Sequence[Request]) -> list[Problem]:
+    """While no server runs: the models that are in no folder where the one to be started will look."""
+    from imagegen.backends.comfyui.checks import choices_text
+
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for same in alike(requests):
+        workflow = workflow_of(same[0])
+        folders = _folders(same[0])
+        for place, value in literals(replaced(workflow.graph, values_of(same[0], workflow))):
+            kinds = KINDS.get(place.input, ())
+            inside = [folder for kind in kinds for folder in folders.get(kind, ())]
+            if kinds and isinstance(value, str) and not file_of(value, inside):
+                node = workflow.graph[place.node]
+                what = f"node {place.node} ({node['class_type']}): {place.input}: '{value}' is not there"
+                problem = Problem("", what, choices_text(value, names_in(inside)))
+                found[problem] += [one.name for one in same]
+    return _shared(found, requests)
+
+
+def _sizes(requests: Sequence[Request]) -> list[Problem]:
+    """ComfyUI takes sizes that are no multiple of 8, and makes a smaller image."""
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for request in requests:
+        for field in ("width", "height"):
+            size = getattr(request, field)
+            if size % 8 and ("graph" not in request.extra or field in request.given):
+                what = f"{field}: {size} is no multiple of 8, which ComfyUI needs"
+                found[Problem("", what, f"make it {max(16, round(size / 8) * 8)}")].append(request.name)
+    return _shared(found, requests)
+
+
+def _reader(file: Path, sha256: str) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise GenerationError(
+                f"{file} cannot be read: {error.strerror}", "put it back, then run doit again"
+            ) from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise GenerationError(f"{file} was changed in the middle of the run", "run doit again")
+        return data
+
+    return read
+
+
+def _note_model(memory: Path, name: str, digest: str) -> bool:
+    """Remember which file a server loads under a name; whether it was another one before."""
+    known: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = dict(json.loads(memory.read_bytes()))
+    before = known.get(name)
+    if before != digest:
+        with contextlib.suppress(OSError):
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            memory.write_text(json.dumps(known | {name: digest}), encoding="utf-8")
+    return before not in (None, digest)

@@ -1,0 +1,223 @@
+"""ComfyUI's HTTP API at one address: each call once, its answer or what went wrong. It waits for nothing.
+
+This is the one boundary at which errors of `requests` are translated. Source of the facts: a real server, v0.33.0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from requests.auth import AuthBase
+
+from imagegen.backends.comfyui.launch import is_local
+
+__all__ = ["Client", "Refused", "Unreachable", "one_line"]
+
+CONNECT_S, ANSWER_S = 5.0, 60.0
+"""Seconds until a connection stands, and between two parts of an answer."""
+MAX_JSON, MAX_IMAGE = 64 * 1024**2, 512 * 1024**2
+"""Bytes of an answer that are read; the whole of /object_info is less than 1 MB."""
+_PASSING = frozenset({502, 503, 504})
+"""What a proxy says while the server behind it is away."""
+
+
+class Unreachable(Exception):  # noqa: N818 - a state, which may pass
+    """No answer: refused, reset, timed out, or a proxy without its server. Whether the request arrived is not known."""
+
+
+class Refused(Exception):  # noqa: N818 - an answer
+    """The server answered, and it is no success. status: of HTTP. answer: its JSON, where it is any."""
+
+    def __init__(self, what: str, mend: str = "", status: int = 0, answer: Mapping[str, Any] | None = None) -> None:
+        super().__init__(what)
+        self.what, self.mend, self.status, self.answer = what, mend, status, answer or {}
+
+
+class Client:
+    """One server. url: without a slash at its end. auth: the value of the Authorization header. For many threads."""
+
+    def __init__(self, url: str, auth: str = "") -> None:
+        self.url = url
+        self._auth = auth
+        self._threads = threading.local()
+
+    def system_stats(self) -> dict[str, Any]:
+        """`system` and `devices`. Raises Refused where whoever answers is no ComfyUI."""
+        stats = self._json("GET", "/system_stats")
+        if not (isinstance(stats, dict) and "comfyui_version" in stats.get("system", {})):
+            raise Refused(f"what answers at {self.url} is no ComfyUI", _ELSEWHERE)
+        return stats
+
+    def object_info(self, class_type: str) -> dict[str, Any] | None:
+        """A node class: its inputs and so on; None where there is no such class."""
+        found = self._json("GET", f"/object_info/{quote(class_type, safe='')}")
+        return found.get(class_type) if isinstance(found, dict) else None
+
+    def class_names(self) -> list[str]:
+        """Every node class."""
+        return list(self._json("GET", "/object_info"))
+
+    def models(self, folder: str) -> list[str]:
+        """The model files in one of its folders, `checkpoints` for example."""
+        found = self._json("GET", f"/models/{folder}")
+        return [str(name) for name in found] if isinstance(found, list) else []
+
+    def queue(self) -> dict[str, str]:
+        """The prompt_ids that are running or pending → which of the two."""
+        found = self._json("GET", "/queue")
+        states = (("running", "queue_running"), ("pending", "queue_pending"))
+        return {str(entry[1]): state for state, key in states for entry in found.get(key, ())}
+
+    def history(self, prompt_id: str) -> dict[str, Any] | None:
+        """What became of a finished prompt; None while it is not, and where the server knows nothing of it."""
+        found = self._json("GET", f"/history/{prompt_id}")
+        entry = found.get(prompt_id) if isinstance(found, dict) else None
+        return entry if isinstance(entry, dict) else None
+
+    def submit(self, graph: Mapping[str, Any], prompt_id: str, client_id: str) -> None:
+        """Queue a prompt. Raises Refused, with its answer, where it is invalid; Unreachable where nobody knows."""
+        body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+        answer = self._json("POST", "/prompt", json=body)
+        if answer.get("node_errors"):  # the others run, and end in a success without this one
+            raise Refused("", status=200, answer=answer)
+
+    def cancel(self, prompt_id: str) -> None:
+        """Take our own prompt out of the queue, or stop it; nobody else's."""
+        self._send("POST", "/queue", json={"delete": [prompt_id]})
+        # without an ID, or on a server too old to heed it, it would hit whatever is running
+        if self.queue().get(prompt_id) == "running":
+            self._send("POST", "/interrupt", json={"prompt_id": prompt_id})
+
+    def free(self) -> None:
+        """Have it unload its models and forget what it cached, before its next prompt."""
+        self._send("POST", "/free", json={"unload_models": True, "free_memory": True})
+
+    def upload(self, name: str, data: bytes, subfolder: str) -> str:
+        """Put an image into the server's input folder, over one of the same name; what a LoadImage node calls it."""
+        form = {"type": "input", "subfolder": subfolder, "overwrite": "true"}
+        answer = self._json("POST", "/upload/image", data=form, files={"image": (name, data)})
+        return "/".join(filter(None, (answer.get("subfolder", ""), answer["name"])))
+
+    def view(self, image: Mapping[str, Any]) -> bytes:
+        """The bytes of an image, as history names it."""
+        named = {key: image[key] for key in ("filename", "subfolder", "type") if key in image}
+        return self._send("GET", "/view", params=named, limit=MAX_IMAGE)
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Any:
+        data = self._send(method, path, **arguments)
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            raise Refused(f"{method} {path} was answered with what is no JSON: {one_line(data)}", _ELSEWHERE) from None
+
+    def _send(self, method: str, path: str, limit: int = MAX_JSON, **arguments: Any) -> bytes:
+        try:
+            with self._session().request(
+                method,
+                self.url + path,
+                timeout=(CONNECT_S, ANSWER_S),
+                allow_redirects=False,  # it may lead to another host
+                stream=True,
+                **arguments,
+            ) as response:
+                data = _read(response, limit)
+        except requests.exceptions.SSLError as error:
+            what = f"the certificate of {self.url} is not accepted: {one_line(_cause(error))}"
+            raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
+            # its text could repeat the header
+            what = f"{self.url} cannot be asked: {type(error).__name__}"
+            raise Refused(what, "correct COMFYUI_URL or COMFYUI_AUTH") from None
+        except requests.exceptions.RequestException as error:
+            raise Unreachable(one_line(_cause(error))) from None
+        if response.status_code in _PASSING:
+            raise Unreachable(f"{response.status_code} {response.reason}")
+        if response.status_code != 200:
+            raise self._refused(method, path, response, data)
+        return data
+
+    def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
+        status = response.status_code
+        if status in (401, 403, 407):
+            known = "the server does not take what COMFYUI_AUTH holds" if self._auth else "COMFYUI_AUTH is not set"
+            what = f"{self.url} asks for authorization ({status} {response.reason}), and {known}"
+            return Refused(what, "set COMFYUI_AUTH to the whole header value, such as 'Bearer …'", status)
+        if 300 <= status < 400:
+            to = one_line(response.headers.get("Location", "nowhere"))
+            return Refused(f"{self.url} sends {method} {path} on to {to}", "set COMFYUI_URL to where it is", status)
+        try:
+            answer = json.loads(data)
+        except (ValueError, RecursionError):
+            answer = None
+        what = f"{method} {path} was answered with {status} {response.reason}: {one_line(data)}"
+        return Refused(what, "", status, answer if isinstance(answer, dict) else None)
+
+    def _session(self) -> requests.Session:
+        """A session for each thread: requests does not promise that one is safe to share."""
+        if not hasattr(self._threads, "session"):
+            session = requests.Session()
+            session.auth = _Header(self._auth)
+            if is_local(self.url):  # no proxy is asked for this very machine
+                session.trust_env = False
+                session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+            self._threads.session = session
+        session = self._threads.session
+        assert isinstance(session, requests.Session)  # noqa: S101 - set above
+        return session
+
+
+class _Header(AuthBase):
+    """The Authorization header as it was given, or none: in any case not what a ~/.netrc says."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._value:
+            request.headers["Authorization"] = self._value
+        return request
+
+
+_ELSEWHERE = "check the address: COMFYUI_URL, or comfyui.server.url in the job or in [tool.imagegen]"
+
+
+def _read(response: requests.Response, limit: int) -> bytes:
+    parts = []
+    size = 0
+    for part in response.iter_content(256 * 1024):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise Refused(f"the answer to {response.request.path_url} is larger than {limit // 1024**2} MiB")
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdigit() and "Content-Encoding" not in response.headers and size < int(announced):
+        raise requests.exceptions.ConnectionError(f"only {size} of {announced} bytes came")
+    return b"".join(parts)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: `requests` wraps urllib3's errors, which wrap the system's."""
+    reason: Any = error
+    while True:
+        inner = getattr(reason, "reason", None) or (reason.args[-1] if getattr(reason, "args", ()) else None)
+        if not isinstance(inner, BaseException):
+            break
+        reason = inner
+    if isinstance(reason, OSError) and reason.strerror:
+        return str(reason.strerror)
+    text = str(reason)
+    return text.rpartition(": ")[2] if "object at 0x" in text else text
+
+
+def one_line(text: str | bytes, longest: int = 300) -> str:
+    """The text as one line without control characters, cut to so many characters."""
+    if isinstance(text, bytes):
+        text = text[: 4 * longest].decode("utf-8", "replace")
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -1,0 +1,209 @@
+"""One server during a run: what is known of it, and one prompt's way through it: queued, waited for, downloaded.
+
+A prompt is known by its ID, which is on disk before the server hears of it. So it is looked up before it is queued,
+nothing is ever queued twice, and a prompt that the server has forgotten is told from one that is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from imagegen.backends.base import GenerationError, Progress
+from imagegen.backends.comfyui import failures
+from imagegen.backends.comfyui.client import Client, Refused, Unreachable
+from imagegen.backends.comfyui.events import Events
+
+__all__ = ["PATIENCE_S", "Connection"]
+
+PATIENCE_S = 10.0
+"""Seconds that a server may be away in the middle of a run."""
+_POLLS_S = (0.05, 0.1, 0.1, 0.2, 0.25, 0.5)
+"""Seconds between two looks at history, the last for all further ones. A look costs the server 1 to 2 ms."""
+_QUEUE_S = 2.0
+"""Seconds between two looks at the queue, which holds everybody's graphs."""
+
+T = TypeVar("T")
+
+
+class Connection:
+    """A server, for all threads of a run. with_events: whether a websocket is to tell the steps."""
+
+    def __init__(self, client: Client, auth: str) -> None:
+        self.client = client
+        self.url = client.url
+        self._auth = auth
+        self._mutex = threading.Lock()
+        self._info: dict[str, Mapping[str, Any] | None] = {}
+        self._uploaded: dict[str, str] = {}
+        self._ours: list[str] = []
+        self._events: Events | None = None
+        self._gone: GenerationError | None = None
+        self.stats: Mapping[str, Any] = {}
+
+    def info(self, class_type: str) -> Mapping[str, Any] | None:
+        """The entry of /object_info for a node class; asked for once. Raises Unreachable, Refused."""
+        if class_type not in self._info:
+            self._info[class_type] = self.client.object_info(class_type)
+        return self._info[class_type]
+
+    def forget(self) -> None:
+        """What was known of the server is known no more: it was started, or has other models."""
+        self._info.clear()
+        self.stats = {}
+
+    def listen(self) -> None:
+        """Open the websocket."""
+        if self._events is None:
+            self._events = Events(self.url, self._auth)
+
+    def close(self) -> None:
+        """The run is over."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def uploaded(self, sha256: str, name: str, data: Callable[[], bytes], progress: Progress) -> str:
+        """A reference image on the server, put there once; what a LoadImage node calls it."""
+        with self._mutex:
+            if sha256 not in self._uploaded:
+                self._uploaded[sha256] = self._patiently(lambda: self.client.upload(name, data(), "imagegen"), progress)
+            return self._uploaded[sha256]
+
+    def run(self, prompt_id: str, graph: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
+        """Have the prompt run to its end, unless it has already; its entry of history. Raises GenerationError."""
+        if self._gone:
+            raise self._gone
+        client_id = self._events.client_id if self._events else prompt_id
+        done = threading.Event()
+        if self._events:
+            done = self._events.watch(prompt_id, lambda n, of: self._steps(progress, n, of))
+        with self._mutex:
+            self._ours.append(prompt_id)
+        finished = False
+        try:
+            with failures.stage("queue"):
+                self._queue(prompt_id, graph, client_id, progress)
+            with failures.stage("wait"):
+                entry = self._wait(prompt_id, done, progress)
+                if entry is None:
+                    progress.event(
+                        "note", text=f"{self.url} lost a prompt, as when it restarts; it is queued once more"
+                    )
+                    with failures.stage("queue"):
+                        self._queue(prompt_id, graph, client_id, progress)
+                    entry = self._wait(prompt_id, done, progress)
+                if entry is None:
+                    raise GenerationError(
+                        "the server lost the prompt twice: it is neither in its queue nor in its history",
+                        "look at the server's own log",
+                    )
+            finished = True
+        finally:
+            with self._mutex:
+                self._ours.remove(prompt_id)
+            if self._events:
+                self._events.forget(prompt_id)
+            if not finished and not self._gone:
+                with contextlib.suppress(Unreachable, Refused):
+                    self.client.cancel(prompt_id)
+        return entry
+
+    def view(self, image: Mapping[str, Any], progress: Progress) -> bytes:
+        """Download an image. Raises GenerationError."""
+        try:
+            return self._patiently(lambda: self.client.view(image), progress)
+        except Refused as refused:
+            raise failures.of_download(refused, image) from None
+
+    @staticmethod
+    def _steps(progress: Progress, done: int, total: int) -> None:
+        with contextlib.suppress(Exception):  # that it is time to stop is heard where it can be heeded
+            progress.event("steps", done=done, total=total)
+
+    def _queue(self, prompt_id: str, graph: Mapping[str, Any], client_id: str, progress: Progress) -> None:
+        """Queue the prompt unless the server knows it. A POST is not repeated while it may have arrived."""
+        if self._is_known(prompt_id, progress):
+            return
+        for last in (False, True):
+            try:
+                self.client.submit(graph, prompt_id, client_id)
+                return
+            except Unreachable as error:
+                if self._is_known(prompt_id, progress):
+                    return
+                if last:
+                    raise self._is_gone(error) from None
+            except Refused as refused:
+                if refused.status >= 500 and self._is_known(prompt_id, progress):
+                    return  # it answers so and queues it, where number and ID are given twice
+                if refused.status == 200:
+                    with contextlib.suppress(Unreachable, Refused):
+                        self.client.cancel(prompt_id)
+                raise failures.of_submission(refused, graph) from None
+
+    def _is_known(self, prompt_id: str, progress: Progress) -> bool:
+        """Whether it is in the queue or in the history; asked in this order, in which it wanders."""
+        return self._patiently(
+            lambda: prompt_id in self.client.queue() or self.client.history(prompt_id) is not None, progress
+        )
+
+    def _wait(self, prompt_id: str, done: threading.Event, progress: Progress) -> Mapping[str, Any] | None:
+        """The entry of history once there is one; None where the server has forgotten the prompt."""
+        looked_s = time.monotonic()
+        for pause_s in _pauses():
+            away_s = time.monotonic()
+            entry = self._patiently(lambda: self.client.history(prompt_id), progress)
+            if entry is not None:
+                return entry
+            now_s = time.monotonic()
+            if now_s - looked_s > _QUEUE_S or now_s - away_s > 1.0:
+                looked_s = now_s
+                if not self._is_known(prompt_id, progress):
+                    return None
+            with self._mutex:
+                is_next = self._ours[0] == prompt_id
+            if not is_next:
+                progress.restart()  # its own time begins when nothing of ours is before it
+            self._pause(pause_s, done, progress)
+            done.clear()
+        raise AssertionError("pauses do not end")
+
+    @staticmethod
+    def _pause(seconds: float, done: threading.Event, progress: Progress) -> None:
+        """Wait that long, or until the websocket says that the prompt is done."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not done.wait(min(left, 0.1)):
+            progress.check()
+        progress.check()
+
+    def _patiently(self, ask: Callable[[], T], progress: Progress) -> T:
+        """The answer, asked for again while the server is away, for up to PATIENCE_S. Raises GenerationError."""
+        began_s = time.monotonic()
+        pause_s = 0.1
+        while True:
+            if self._gone:
+                raise self._gone
+            try:
+                return ask()
+            except Unreachable as error:
+                if time.monotonic() - began_s > PATIENCE_S:
+                    raise self._is_gone(error) from None
+            progress.event("waiting", text="the server does not answer")
+            progress.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - only so that clients do not march in step
+            pause_s = min(2 * pause_s, 2.0)
+
+    def _is_gone(self, error: Unreachable) -> GenerationError:
+        """No more of this run's images are tried on this server."""
+        self._gone = failures.of_absence(self.url, error)
+        return self._gone
+
+
+def _pauses() -> Iterator[float]:
+    yield from _POLLS_S
+    while True:
+        yield _POLLS_S[-1]

@@ -1,0 +1,87 @@
+"""What ComfyUI tells over its websocket: the steps of our prompts, and that one is done. It decides nothing.
+
+Polling is the truth, so a socket that is refused, silent or broken costs only the display of steps. It takes the
+package `websocket-client`, the extra `imagegen[comfyui]`; without it there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Events"]
+
+_CONNECT_S = 5.0
+
+
+class Events:
+    """One connection, from a thread of its own, with a client ID that no other has had.
+
+    Source of the facts: of two connections with one ID, the newer goes silent when the older closes.
+    """
+
+    def __init__(self, url: str, auth: str) -> None:
+        self.client_id = uuid.uuid4().hex
+        self._mutex = threading.Lock()
+        self._steps: dict[str, Callable[[int, int], None]] = {}
+        self._done: dict[str, threading.Event] = {}
+        self._socket: Any = None
+        self._closed = False
+        threading.Thread(target=self._listen, args=(url, auth), name="comfyui events", daemon=True).start()
+
+    def watch(self, prompt_id: str, steps: Callable[[int, int], None]) -> threading.Event:
+        """From now on `steps` is called with (done, total) of this prompt; the event is set when it seems done."""
+        with self._mutex:
+            self._steps[prompt_id] = steps
+            return self._done.setdefault(prompt_id, threading.Event())
+
+    def forget(self, prompt_id: str) -> None:
+        """It is not watched any more."""
+        with self._mutex:
+            self._steps.pop(prompt_id, None)
+            self._done.pop(prompt_id, None)
+
+    def close(self) -> None:
+        """The connection ends."""
+        self._closed = True
+        if self._socket is not None:
+            self._socket.close()
+
+    def _listen(self, url: str, auth: str) -> None:
+        try:
+            import websocket
+        except ImportError:
+            return
+        try:
+            authority = os.environ.get("REQUESTS_CA_BUNDLE")
+            self._socket = websocket.create_connection(
+                f"ws{url.removeprefix('http')}/ws?clientId={self.client_id}",
+                timeout=_CONNECT_S,
+                header=[f"Authorization: {auth}"] if auth else [],
+                sslopt={"ca_certs": authority} if authority else {},
+                redirect_limit=0,
+            )
+            self._socket.settimeout(None)
+            while not self._closed:
+                message = self._socket.recv()
+                if message == "":
+                    return
+                if isinstance(message, str):  # the others are previews of pictures
+                    self._take(json.loads(message))
+        except Exception:  # polling finds out whatever there is to find out
+            return
+
+    def _take(self, message: Any) -> None:
+        data = message.get("data") or {}
+        prompt_id = str(data.get("prompt_id"))
+        with self._mutex:
+            steps, done = self._steps.get(prompt_id), self._done.get(prompt_id)
+        if message.get("type") == "progress" and steps:
+            steps(int(data["value"]), int(data["max"]))
+        # history has it by then, which it does not always at `execution_success`
+        if message.get("type") == "executing" and data.get("node") is None and done:
+            done.set()

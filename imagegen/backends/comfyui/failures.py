@@ -1,0 +1,136 @@
+"""What ComfyUI says when something fails, in one line, and what to do. The stages: queue, wait, download."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from imagegen.backends.base import GenerationError
+from imagegen.backends.comfyui.checks import choices_text
+from imagegen.backends.comfyui.client import Refused, Unreachable, one_line
+
+__all__ = ["image_of", "of_absence", "of_download", "of_submission", "stage"]
+
+
+@contextlib.contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Put the stage's name before what went wrong in it, once."""
+    try:
+        yield
+    except Refused as refused:
+        raise GenerationError(f"{name}: {refused.what}", refused.mend) from None
+    except Unreachable as error:
+        raise GenerationError(f"{name}: the server does not answer: {error}", "run doit again") from None
+    except GenerationError as error:
+        if getattr(error, "stage", ""):
+            raise
+        staged = GenerationError(f"{name}: {error.problem.what}", error.problem.mend)
+        staged.stage = name  # type: ignore[attr-defined]  # only here
+        raise staged from None
+
+
+def of_absence(url: str, error: Unreachable) -> GenerationError:
+    """The server is away for longer than one waits."""
+    return GenerationError(
+        f"the server at {url} does not answer any more: {error}",
+        "see why (doit server:status, its log), start it again, then run doit: what was made is kept",
+    )
+
+
+def of_submission(refused: Refused, graph: Mapping[str, Any]) -> GenerationError:
+    """Why POST /prompt did not take the graph: node by node, where the answer says so."""
+    said = [*_node_errors(refused.answer.get("node_errors") or {}, graph)]
+    error = refused.answer.get("error") or {}
+    if not said and isinstance(error, dict) and error:
+        extra = error.get("extra_info") or {}
+        at = f"node {extra['node_id']}: " if isinstance(extra, dict) and extra.get("node_id") else ""
+        text = ", ".join(filter(None, (str(error.get("message", "")), str(error.get("details", "")))))
+        said = [at + (one_line(text) or str(error.get("type", "")))]
+    if not said:
+        return GenerationError(refused.what or "ComfyUI refused the prompt", refused.mend or "see the server's own log")
+    return GenerationError(f"ComfyUI refused the prompt: {'; '.join(said)}", "correct the job or its workflow")
+
+
+def _node_errors(errors: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterator[str]:
+    for node, of_node in errors.items():
+        class_type = of_node.get("class_type") or graph.get(node, {}).get("class_type", "?")
+        for error in of_node.get("errors", ()):
+            extra = error.get("extra_info") or {}
+            config = extra.get("input_config") or []
+            options = config[0] if config and isinstance(config[0], list) else None
+            if error.get("type") == "value_not_in_list" and options is not None:
+                said = f"{extra.get('input_name')}: '{extra.get('received_value')}' is not there, "
+                said += choices_text(str(extra.get("received_value")), options)
+            else:
+                said = ": ".join(filter(None, (str(error.get("message", "")), str(error.get("details", "")))))
+            yield f"node {node} ({class_type}): {one_line(said)}"
+
+
+def image_of(entry: Mapping[str, Any], output: str) -> Mapping[str, Any]:
+    """The one image that a finished prompt made in the node `output`. Raises GenerationError where it failed."""
+    status = entry.get("status") or {}
+    if status.get("status_str") != "success":
+        raise _failed(status)
+    images = [
+        image
+        for image in (entry.get("outputs") or {}).get(output, {}).get("images", ())
+        if isinstance(image, dict) and isinstance(image.get("filename"), str)
+    ]
+    if not images:
+        raise GenerationError(
+            f"ComfyUI says success, and no image came from node {output}",
+            "run doit again; where it stays so, look at the workflow in ComfyUI itself",
+        )
+    if len(images) > 1:
+        raise GenerationError(
+            f"node {output} made {len(images)} images, and one prompt makes one",
+            'set the batch size to 1, for example set: {"5.batch_size": 1}',
+        )
+    return images[0]
+
+
+def is_out_of_memory(entry: Mapping[str, Any]) -> bool:
+    """Whether the prompt failed for want of memory."""
+    _, facts = _last_message(entry.get("status") or {})
+    said = f"{facts.get('exception_type', '')} {facts.get('exception_message', '')}".lower()
+    return "outofmemory" in said or "out of memory" in said or "not enough memory" in said
+
+
+def of_download(refused: Refused, image: Mapping[str, Any]) -> GenerationError:
+    """The image of a success could not be had."""
+    name = one_line("/".join(filter(None, (str(image.get("subfolder", "")), str(image.get("filename", ""))))))
+    if refused.status == 404:
+        return GenerationError(
+            f"ComfyUI says success, and its file {name} is not there", "somebody deleted it: run doit again"
+        )
+    return GenerationError(f"{name}: {refused.what}", refused.mend)
+
+
+def _failed(status: Mapping[str, Any]) -> GenerationError:
+    kind, facts = _last_message(status)
+    at = f"node {facts.get('node_id')} ({facts.get('node_type')})"
+    if kind == "execution_interrupted":
+        return GenerationError(f"it was interrupted in ComfyUI, in {at}", "run doit again")
+    if kind != "execution_error":
+        return GenerationError("ComfyUI says that it failed, and not why", "look at the server's own log")
+    message = one_line(str(facts.get("exception_message", "")).strip().split("\n")[0])
+    name = str(facts.get("exception_type", "")).rpartition(".")[2]
+    if is_out_of_memory({"status": status}):
+        return GenerationError(
+            f"ComfyUI ran out of memory in {at}: {message}",
+            "make width and height smaller, close what else uses the GPU, "
+            'or start the server with comfyui.server.arguments = ["--lowvram"]',
+        )
+    mend = "the server's own log has the whole story"
+    if str(facts.get("node_type", "")).startswith(("CheckpointLoader", "UNETLoader", "VAELoader", "LoraLoader")):
+        mend = "the model's file may be damaged or of a kind that this node does not load: download it again"
+    return GenerationError(f"ComfyUI failed in {at}: {name}: {message}", mend)
+
+
+def _last_message(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    for message in reversed(status.get("messages") or ()):
+        kind, facts = message if isinstance(message, list) and len(message) == 2 else ("", {})
+        if kind in ("execution_error", "execution_interrupted"):
+            return kind, facts if isinstance(facts, dict) else {}
+    return "", {}
