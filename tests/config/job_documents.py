@@ -109,6 +109,8 @@ def _typed(word: str, rules: Mapping[str, Any]) -> st.SearchStrategy[Any]:
         return st.integers(rules.get("min"), rules.get("max"))
     if word == "number":
         return st.floats(rules.get("min"), rules.get("max"), allow_nan=False, allow_infinity=False)
+    if word == "boolean":
+        return st.booleans()
     if word == "list":
         return st.lists(_value(rules["schema"]), min_size=least, max_size=3)
     if "schema" in rules:

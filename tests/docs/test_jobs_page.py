@@ -44,7 +44,7 @@ TOLD_IN_WORDS = {
 def keys(schema: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every key with its rules, as `output.dir`; a mapping itself only where its keys are not all fixed."""
     for key, rules in schema.items():
-        fixed = rules.get("schema") if rules["type"] == "mapping" else None
+        fixed = rules.get("schema") if rules.get("type") == "mapping" else None
         if not fixed or "allow_unknown" in rules:
             yield f"{before}{key}", rules
         yield from keys(fixed or {}, f"{before}{key}.")
@@ -68,7 +68,8 @@ def type_told(key: str, rules: Mapping[str, Any]) -> str:
         return ", ".join(f"`{word}`" for word in rules["allowed"])
     if "min" in rules:
         return f"{rules['type']}, {rules['min']} … {rules['max']}"
-    return str(rules["type"])
+    kinds = rules.get("type") or [alternative["type"] for alternative in rules["anyof"]]
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
 
 
 def test_every_key_is_in_the_table_once_and_nothing_else_is() -> None:

@@ -18,7 +18,9 @@ ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -> None:
     project.job(description="The three")
     out = project.doit("list").out
-    assert [line.split()[0] for line in out.splitlines()] == ["doctor", "image", "portraits", "schema", "settings"]
+    server = ["server:start", "server:status", "server:stop"]
+    shown = ["doctor", "image", "portraits", "schema", *server, "settings"]
+    assert [line.split()[0] for line in out.splitlines()] == shown
     assert "The three" in out
     assert "assets/portraits/yrr.png" in project.doit("list", "--all").out
     assert not (project.root / "assets").exists()
@@ -203,10 +205,10 @@ def test_an_unknown_backend_is_told_once_with_the_choices(project: ProjectFolder
 
 def test_a_backend_that_this_release_cannot_draw_with_says_so(project: ProjectFolder) -> None:
     job = {key: value for key, value in JOB.items() if key != "scripted"}
-    project.write("jobs/portraits.json", json.dumps(job | {"backend": "comfyui", "comfyui": {"checkpoint": "x"}}))
+    project.write("jobs/portraits.json", json.dumps(job | {"backend": "ollama"}))
     run = project.doit()
     assert run.code != 0
-    assert "cannot draw with comfyui yet" in run.out
+    assert "cannot draw with ollama yet" in run.out
     assert project.doit("backend=placeholder").tasks("generated") == ALL
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ class Identity:
             process = psutil.Process(self.pid)
             if not self.is_same(Identity(self.pid, process.create_time())):
                 return "reused"
-            return "gone" if process.status() == psutil.STATUS_ZOMBIE else "alive"
+            return "alive" if _runs(process) else "gone"
         except psutil.NoSuchProcess:
             return "gone"
         except psutil.AccessDenied:  # somebody else's
@@ -168,7 +169,7 @@ def end(identity: Identity, grace_s: float = GRACE_S) -> bool:
             for one in family:
                 with suppress(psutil.NoSuchProcess):
                     signal(one)
-            _, family = psutil.wait_procs(family, grace_s)
+            family = _left_after(family, grace_s)
     except psutil.NoSuchProcess:
         family = []
     except psutil.AccessDenied:
@@ -178,6 +179,21 @@ def end(identity: Identity, grace_s: float = GRACE_S) -> bool:
         raise ImagegenError(Problem("", what, f"as the user who started it: kill -9 {family[0].pid}"))
     exit_code(identity)
     return True
+
+
+def _left_after(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that have not ended by then. One that nobody asks for its exit code (a zombie) has ended."""
+    until = time.monotonic() + seconds
+    while (family := [one for one in family if _runs(one)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    return family
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def log_tail(root: Path, lines: int = 15) -> list[str]:

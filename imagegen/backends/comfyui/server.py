@@ -79,7 +79,7 @@ class Started:
     ours: bool
 
 
-def probe(url: str, timeout_s: float = 3.0) -> Answer:
+def probe(url: str, timeout_s: float = 5.0) -> Answer:
     """Ask what is at the address; never raises for what it finds there."""
     try:
         with requests.Session() as session:
@@ -87,10 +87,10 @@ def probe(url: str, timeout_s: float = 3.0) -> Answer:
             got = session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
             if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
                 return Answer("other", f"answers GET /system_stats with {got.status_code} {got.reason}".rstrip())
-            stats = got.json()
+            stats = _read_json(got)
     except requests.Timeout:
         return Answer("other", f"says nothing within {timeout_s:g} s") if _accepts(url, timeout_s) else _NOTHING
-    except requests.RequestException:
+    except (requests.RequestException, ValueError):
         return Answer("other", "does not speak HTTP") if _accepts(url, timeout_s) else _NOTHING
     if isinstance(stats, dict) and isinstance(stats.get("system"), dict) and isinstance(stats.get("devices"), list):
         return Answer("comfyui", stats=stats)
@@ -98,6 +98,13 @@ def probe(url: str, timeout_s: float = 3.0) -> Answer:
 
 
 _NOTHING = Answer("nothing")
+
+
+def _read_json(got: requests.Response) -> Any:
+    try:
+        return got.json()
+    except requests.JSONDecodeError:
+        return None
 
 
 def status(launch: Launch) -> Status:
@@ -199,6 +206,9 @@ def _refuse(launch: Launch, now: Status) -> None:
 
 
 def _taken(now: Status) -> Problem:
+    if not is_local(now.url):
+        what = f"what answers at {now.url} is not ComfyUI: it {now.answer.said}"
+        return Problem("", what, "check comfyui.server.url in [tool.imagegen], or COMFYUI_URL")
     return Problem(
         "",
         f"{now.url} is taken by something that is not ComfyUI: it {now.answer.said}",
@@ -236,7 +246,8 @@ def _died(root: Path, code: int | None) -> Problem:
 
 _MENDS = {
     "is already in use on address": "end the program that has the port, or take another: comfyui.server.url",
-    "No module named": "doit comfyui:setup",
+    "main.py: error: ": "mend comfyui.server.arguments in [tool.imagegen]",
+    "ModuleNotFoundError: ": "doit comfyui:setup",
     "Torch not compiled with CUDA": 'to do without a GPU: comfyui.server.arguments = ["--cpu"]',
     "Found no NVIDIA driver": 'install the driver, or do without a GPU: comfyui.server.arguments = ["--cpu"]',
 }
@@ -265,10 +276,9 @@ def _same_place(one: str, other: str) -> bool:
 
 def _accepts(url: str, timeout_s: float) -> bool:
     """Whether anything at all listens there."""
-    host, port = urlsplit(url).hostname, port_of(url)
     try:
-        socket.create_connection((host or "", port or 0), timeout_s).close()
-    except (OSError, OverflowError):
+        socket.create_connection((urlsplit(url).hostname or "", port_of(url) or 0), timeout_s).close()
+    except (OSError, ValueError):
         return False
     return True
 
