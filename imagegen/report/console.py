@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from imagegen.errors import Problem
 
 if TYPE_CHECKING:
-    from imagegen.execute.outcome import Outcome
+    from imagegen.execute.outcome import Happened, Outcome
 
-__all__ = ["closing_line", "counted", "failures", "orphan_lines", "outcome_line", "printable", "table"]
+__all__ = ["closing_line", "counted", "failures", "note_line", "orphan_lines", "outcome_line", "printable", "table"]
 
 STATES = ("generated", "restored", "kept", "fresh", "failed", "cancelled")
 _NAMES_SHOWN = 3
@@ -31,6 +31,12 @@ def outcome_line(outcome: Outcome) -> str:
     if detail and outcome.state != "failed":
         said.append(f"({detail})")
     return printable("  ".join(said))
+
+
+def note_line(event: Happened) -> str:
+    """A line of what happened within a run, with the image that it is about."""
+    of = f"{event.output.task}: " if event.output else ""
+    return printable(f"{of}{event.facts['text']}")
 
 
 def printable(text: str) -> str:

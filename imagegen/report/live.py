@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
-from imagegen.report.console import outcome_line, printable
+from imagegen.report.console import note_line, outcome_line, printable
 
 __all__ = ["LiveReport"]
 
@@ -58,7 +58,7 @@ class LiveReport:
 
     def _happened(self, event: Happened) -> None:
         if event.name == "note":
-            self._progress.console.print(Text(printable(event.facts["text"])))
+            self._progress.console.print(Text(note_line(event)))
         elif event.output is None:
             self._waiting = printable(event.facts.get("text", ""))
         elif event.name == "steps" and event.output.task in self._in_flight:

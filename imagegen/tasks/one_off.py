@@ -16,7 +16,7 @@ from imagegen.execute.run import Wanted, run
 from imagegen.plan.naming import short_slug
 from imagegen.plan.output import Output
 from imagegen.project import Project
-from imagegen.report.console import failures, outcome_line, printable
+from imagegen.report.console import failures, note_line, outcome_line
 from imagegen.tasks.build import Build
 
 __all__ = ["make_images"]
@@ -35,7 +35,7 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
 
     def tell(event: Event) -> None:
         if isinstance(event, Happened) and event.name == "note":
-            print(printable(event.facts["text"]))
+            print(note_line(event))
         if isinstance(event, Outcome):
             outcomes.append(event)
             seed = event.output.request.seed

@@ -11,7 +11,7 @@ from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
-from imagegen.report.console import closing_line, failures, orphan_lines, outcome_line, printable
+from imagegen.report.console import closing_line, failures, note_line, orphan_lines, outcome_line
 from imagegen.tasks.build import Build, current_build
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         assert self._build is not None  # noqa: S101 - initialize set it
         quiet = self._build.invocation.quiet
         if isinstance(event, Happened) and event.name == "note" and not quiet:
-            self._say(printable(event.facts["text"]))
+            self._say(note_line(event))
         if isinstance(event, Outcome) and event.state != "fresh" and (not quiet or event.state == "failed"):
             self._say(outcome_line(event))
 

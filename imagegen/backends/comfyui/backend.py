@@ -27,7 +27,7 @@ from imagegen.backends.base import (
 )
 from imagegen.backends.comfyui.graph import Place, literals, output_nodes, place_of, replaced
 from imagegen.backends.comfyui.launch import Launch, can_start, is_local
-from imagegen.backends.comfyui.models import KINDS, digest_of, file_of, names_in
+from imagegen.backends.comfyui.models import KINDS, Folders, digest_of, file_of, names_in
 from imagegen.backends.comfyui.options import OPTIONS
 from imagegen.backends.comfyui.prompt import alike, asked_in_vain, values_of, workflow_of
 from imagegen.backends.comfyui.section import OF_SECTION, OWN, resolve
@@ -66,12 +66,12 @@ class ComfyUIBackend:
         """The only checkpoint that the server lists, or, while none runs, that its folders hold."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
 
-        connection = self._connection(request)
+        connection = self.connection(request)
         try:
             found = connection.client.models("checkpoints")
             where = f"the server at {connection.url}"
         except Unreachable:
-            found, where = names_in(_folders(request)["checkpoints"]), "the folders where ComfyUI looks"
+            found, where = names_in(self.folders(request)["checkpoints"]), "the folders where ComfyUI looks"
         except Refused as refused:
             raise GenerationError(refused.what, refused.mend) from None
         if len(found) == 1:
@@ -90,11 +90,11 @@ class ComfyUIBackend:
 
         problems = [*_sizes(requests), *(problem for request in requests for problem in asked_in_vain(request))]
         for server in _by_server(requests):
-            connection = self._connection(server[0])
+            connection = self.connection(server[0])
             try:
                 problems += self._on_server(connection, server)
             except Unreachable as error:
-                problem = _cannot_start(server[0])
+                problem = self.cannot_start(server[0])
                 if problem is None:
                     problems += _in_folders(server)
                 else:
@@ -110,7 +110,7 @@ class ComfyUIBackend:
 
         problems: list[Problem] = []
         for server in _by_server(requests):
-            connection = self._connection(server[0])
+            connection = self.connection(server[0])
             try:
                 connection.stats = connection.client.system_stats()
             except Unreachable:
@@ -128,17 +128,20 @@ class ComfyUIBackend:
         return problems
 
     def _start(self, request: Request, progress: Progress) -> None:
-        from imagegen.backends.comfyui.server import start
+        from imagegen.backends.comfyui.process import LOG
+        from imagegen.backends.comfyui.server import how_it_ended, start
 
         launch = _launch(request)
+        text = f"starting ComfyUI, to serve at {launch.url}; its log is {LOG.as_posix()}"
+        progress.event("note", text=text)
         started = start(launch, lambda text: progress.event("waiting", text=text), progress.check, "run")
         progress.event("waiting", text="")
         if started.ours:
             self._started.append(launch.root)
+            self.connection(request).ended = lambda: how_it_ended(launch.root)
         if started.here:
             version = started.status.answer.stats.get("system", {}).get("comfyui_version", "")
-            text = f"started ComfyUI {version} at {launch.url}; it is stopped at the end of the run"
-            progress.event("note", text=text)
+            progress.event("note", text=f"ComfyUI {version} serves; it is stopped at the end of the run")
 
     def close(self) -> None:
         """Close the connections; stop the server that this run started."""
@@ -163,7 +166,7 @@ class ComfyUIBackend:
         """Have the server draw the request, and download what it made."""
         from imagegen.backends.comfyui import failures
 
-        connection = self._connection(request)
+        connection = self.connection(request)
         workflow = workflow_of(request)
         prompt_id = progress.attempt
         with failures.stage("queue"):
@@ -182,7 +185,9 @@ class ComfyUIBackend:
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Rows for ComfyUI's set-up, the servers, and the checkpoint of each job."""
-        raise NotImplementedError
+        from imagegen.backends.comfyui.diagnosis import diagnose
+
+        return list(diagnose(requests, self))
 
     def _filled(
         self, connection: Connection, request: Request, workflow: Workflow, prompt_id: str, progress: Progress
@@ -228,7 +233,8 @@ class ComfyUIBackend:
             if found and _note_model(memory, f"{connection.url} {request.model}", found):
                 connection.client.free()
 
-    def _connection(self, request: Request) -> Connection:
+    def connection(self, request: Request) -> Connection:
+        """The one of this run to the request's server."""
         from imagegen.backends.comfyui.client import Client
         from imagegen.backends.comfyui.connection import Connection
 
@@ -237,6 +243,19 @@ class ComfyUIBackend:
             auth = os.environ.get("COMFYUI_AUTH", "") if request.extra["has_auth"] else ""
             self._connections[url] = Connection(Client(url, auth), auth)
         return self._connections[url]
+
+    @staticmethod
+    def folders(request: Request) -> Folders:
+        """Where models are looked for while no server runs."""
+        found: Folders = json.loads(request.extra["folders"])
+        return found
+
+    @staticmethod
+    def cannot_start(request: Request) -> Problem | None:
+        """Why a run cannot start the server where none answers; None where it can."""
+        if request.extra["start"] == "never":
+            return Problem("", "it is not started by a run", "start it: doit server:start")
+        return can_start(_launch(request))
 
     @lru_cache(maxsize=256)  # noqa: B019 - the object lives as long as the run
     def _file(self, model: str, folders: str) -> str:
@@ -247,21 +266,9 @@ class ComfyUIBackend:
 _CHECK = "start it where it is, or correct its address: COMFYUI_URL, or comfyui.server.url"
 
 
-def _folders(request: Request) -> Mapping[str, Sequence[str]]:
-    found: dict[str, list[str]] = json.loads(request.extra["folders"])
-    return found
-
-
 def _launch(request: Request) -> Launch:
     extra = request.extra
     return Launch(Path(extra["root"]), extra["url"], tuple(extra["arguments"]), extra["ready_timeout_s"])
-
-
-def _cannot_start(request: Request) -> Problem | None:
-    """Why a run cannot start the server where none answers; None where it can."""
-    if request.extra["start"] == "never":
-        return Problem("", "it is not started by a run", "start it: doit server:start")
-    return can_start(_launch(request))
 
 
 def _by_server(requests: Sequence[Request]) -> list[list[Request]]:
@@ -287,7 +294,7 @@ def _in_folders(requests: Sequence[Request]) -> list[Problem]:
     found: dict[Problem, list[str]] = defaultdict(list)
     for same in alike(requests):
         workflow = workflow_of(same[0])
-        folders = _folders(same[0])
+        folders = ComfyUIBackend.folders(same[0])
         for place, value in literals(replaced(workflow.graph, values_of(same[0], workflow))):
             kinds = KINDS.get(place.input, ())
             inside = [folder for kind in kinds for folder in folders.get(kind, ())]

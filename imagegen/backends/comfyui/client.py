@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +20,7 @@ from imagegen.backends.comfyui.launch import is_local
 
 __all__ = ["Client", "Refused", "Unreachable", "one_line"]
 
-CONNECT_S, ANSWER_S = 5.0, 60.0
+CONNECT_S, ANSWER_S = 5.0, 30.0
 """Seconds until a connection stands, and between two parts of an answer."""
 MAX_JSON, MAX_IMAGE = 64 * 1024**2, 512 * 1024**2
 """Bytes of an answer that are read; the whole of /object_info is less than 1 MB."""
@@ -202,17 +203,13 @@ def _read(response: requests.Response, limit: int) -> bytes:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason: `requests` wraps urllib3's errors, which wrap the system's."""
-    reason: Any = error
-    while True:
-        inner = getattr(reason, "reason", None) or (reason.args[-1] if getattr(reason, "args", ()) else None)
-        if not isinstance(inner, BaseException):
-            break
-        reason = inner
-    if isinstance(reason, OSError) and reason.strerror:
-        return str(reason.strerror)
-    text = str(reason)
-    return text.rpartition(": ")[2] if "object at 0x" in text else text
+    """The reason that the system gives, which `requests` and urllib3 wrap in words of their own."""
+    text = str(error)
+    found = _SYSTEM.search(text)
+    return found[1] if found else text.rpartition(": ")[2].strip("()'\"")
+
+
+_SYSTEM = re.compile(r"\[(?:Errno|WinError) -?\d+\] ([^'\")]+)")
 
 
 def one_line(text: str | bytes, longest: int = 300) -> str:

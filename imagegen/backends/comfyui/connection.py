@@ -20,8 +20,8 @@ from imagegen.backends.comfyui.events import Events
 
 __all__ = ["PATIENCE_S", "Connection"]
 
-PATIENCE_S = 10.0
-"""Seconds that a server may be away in the middle of a run."""
+PATIENCE_S = 15.0
+"""Seconds that a server may be away in the middle of a run: one that restarts is waited for where it is quick."""
 _POLLS_S = (0.05, 0.1, 0.1, 0.2, 0.25, 0.5)
 """Seconds between two looks at history, the last for all further ones. A look costs the server 1 to 2 ms."""
 _QUEUE_S = 2.0
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Connection:
-    """A server, for all threads of a run. with_events: whether a websocket is to tell the steps."""
+    """A server, for all threads of a run. auth: as for the client."""
 
     def __init__(self, client: Client, auth: str) -> None:
         self.client = client
@@ -44,6 +44,8 @@ class Connection:
         self._events: Events | None = None
         self._gone: GenerationError | None = None
         self.stats: Mapping[str, Any] = {}
+        self.ended: Callable[[], str] = str
+        """How the server ended, where this run started it and it did; else an empty text."""
 
     def info(self, class_type: str) -> Mapping[str, Any] | None:
         """The entry of /object_info for a node class; asked for once. Raises Unreachable, Refused."""
@@ -185,13 +187,15 @@ class Connection:
         """The answer, asked for again while the server is away, for up to PATIENCE_S. Raises GenerationError."""
         began_s = time.monotonic()
         pause_s = 0.1
+        times = 0
         while True:
             if self._gone:
                 raise self._gone
             try:
                 return ask()
             except Unreachable as error:
-                if time.monotonic() - began_s > PATIENCE_S:
+                times += 1  # one time-out alone can be longer than the patience
+                if self.ended() or (times > 1 and time.monotonic() - began_s > PATIENCE_S):
                     raise self._is_gone(error) from None
             progress.event("waiting", text="the server does not answer")
             progress.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - only so that clients do not march in step
@@ -199,7 +203,7 @@ class Connection:
 
     def _is_gone(self, error: Unreachable) -> GenerationError:
         """No more of this run's images are tried on this server."""
-        self._gone = failures.of_absence(self.url, error)
+        self._gone = failures.of_absence(self.url, self.ended() or str(error))
         return self._gone
 
 

@@ -30,10 +30,10 @@ def stage(name: str) -> Iterator[None]:
         raise staged from None
 
 
-def of_absence(url: str, error: Unreachable) -> GenerationError:
+def of_absence(url: str, why: str) -> GenerationError:
     """The server is away for longer than one waits."""
     return GenerationError(
-        f"the server at {url} does not answer any more: {error}",
+        f"the server at {url} does not answer any more: {why}",
         "see why (doit server:status, its log), start it again, then run doit: what was made is kept",
     )
 

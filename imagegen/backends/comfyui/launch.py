@@ -94,7 +94,8 @@ def can_start(launch: Launch) -> Problem | None:
         return Problem("", what, "take it out; a server that others can reach is started by hand")
     for needed in (TREE / "main.py", _PYTHON):
         if not (launch.root / needed).exists():
-            return Problem("", f"ComfyUI is not set up: there is no {needed.as_posix()}", "doit comfyui:setup")
+            what = f"ComfyUI is not set up: there is no {needed.as_posix()}"
+            return Problem("", what, "start yours at this address, or have one set up here: doit comfyui:setup")
     return None
 
 

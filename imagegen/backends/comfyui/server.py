@@ -34,7 +34,7 @@ from imagegen.backends.comfyui.process import (
 )
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["Answer", "Started", "Status", "probe", "release", "start", "status", "stop"]
+__all__ = ["Answer", "Started", "Status", "how_it_ended", "probe", "release", "start", "status", "stop"]
 
 _LOCK_S = 60.0
 """Longer than any other holds the lock: a start only until its process is there, a stop at most twice its grace."""
@@ -187,6 +187,14 @@ def release(root: Path, grace_s: float = GRACE_S) -> bool:
         return _end(root, record, grace_s)
 
 
+def how_it_ended(root: Path) -> str:
+    """How the server that this project started ended, with the end of its log; empty while it is alive."""
+    record = read_record(root)
+    if record is None or record.process.look() == "alive":
+        return ""
+    return f"ComfyUI ended{_by_code(exit_code(record.process))}{_end_of_log(root)}"
+
+
 def _take_over(root: Path, record: Record, by: By) -> Record:
     """The record of a server that runs, with its new owner, if it gets one."""
     left_behind = record.by == "run" and record.owner.look() != "alive"
@@ -238,10 +246,14 @@ def _wait_until_it_serves(
 
 
 def _died(root: Path, code: int | None) -> Problem:
-    how = "" if code is None else f" with exit code {code}" if code >= 0 else f" by signal {-code}"
+    how = _by_code(code)
     log = "\n".join(log_tail(root))
     mend = next((mend for sign, mend in _MENDS.items() if sign in log), "mend what its log says")
     return Problem("", f"ComfyUI ended{how} while it started{_end_of_log(root)}", mend)
+
+
+def _by_code(code: int | None) -> str:
+    return "" if code is None else f" with exit code {code}" if code >= 0 else f" by signal {-code}"
 
 
 _MENDS = {
