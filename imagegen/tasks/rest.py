@@ -56,7 +56,9 @@ def take_snapshot(project: Project, plans: Sequence[JobPlan]) -> None:
             if files[output.path] is None or line is None:
                 return
             if line.model_digest:
-                request = {**vars(output.request), "prompt": "", "name": "", "seed": 0}
+                # the line knows the model that was decided in this very run
+                model = line.request.get("model", "")
+                request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
                 models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
     jobs = tuple(FreshJob(plan.task, plan.doc, len(plan.outputs)) for plan in plans)
     known = tuple((request, tuple(sorted(digests))) for request, digests in models.values())

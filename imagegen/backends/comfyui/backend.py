@@ -69,19 +69,19 @@ class ComfyUIBackend:
         connection = self.connection(request)
         try:
             found = connection.client.models("checkpoints")
-            where = f"the server at {connection.url}"
+            where = f"at the server {connection.url}"
         except Unreachable:
-            found, where = names_in(self.folders(request)["checkpoints"]), "the folders where ComfyUI looks"
+            found, where = names_in(self.folders(request)["checkpoints"]), "in the folders where ComfyUI looks"
         except Refused as refused:
             raise GenerationError(refused.what, refused.mend) from None
         if len(found) == 1:
             return found[0]
         if not found:
             mend = "doit models:pull, or name the folder where you have one: comfyui.checkpoint_dirs"
-            raise GenerationError(f"{where} has no checkpoint", mend)
+            raise GenerationError(f"there is no checkpoint {where}", mend)
         from imagegen.backends.comfyui.checks import choices_text
 
-        what = f"the job names no checkpoint, and {where} has {len(found)}"
+        what = f"the job names no checkpoint, and there are {len(found)} {where}"
         raise GenerationError(what, f"name it (comfyui.checkpoint, or COMFYUI_CKPT): {choices_text('', found)}")
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
