@@ -119,8 +119,8 @@ class Executor:
         for work in job:
             name = work.output.request.name
             own = [problem for problem in problems if problem.where in ("", name)]
-            problem = own[0] if own else _held_up(problems)
-            self.tell(Outcome(work.output, "failed", work.verdict.reasons, problem=problem))
+            first, *also = own or [_held_up(problems)]
+            self.tell(Outcome(work.output, "failed", work.verdict.reasons, problem=first, also=tuple(also)))
         return []
 
     def _generate(self, works: Sequence[Work]) -> None:

@@ -36,7 +36,7 @@ class Happened:
 class Outcome:
     """state: generated, restored, fresh, kept, failed or cancelled.
 
-    reasons: why it was stale. note: what else there is to say. problem: of a failed one.
+    reasons: why it was stale. note: what else there is to say. problem: of a failed one; also: what else is wrong.
     seconds: that the generator took, or the rest of the work where it was not asked.
     """
 
@@ -45,6 +45,7 @@ class Outcome:
     reasons: tuple[Reason, ...] = ()
     note: str = ""
     problem: Problem | None = None
+    also: tuple[Problem, ...] = ()
     seconds: float = 0.0
 
 

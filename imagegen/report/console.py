@@ -52,8 +52,8 @@ def failures(outcomes: Iterable[Outcome]) -> list[str]:
     """Each cause once, with whom it hit and how to mend it."""
     by_cause: dict[tuple[str, str], list[str]] = defaultdict(list)
     for outcome in outcomes:
-        if outcome.problem is not None:
-            by_cause[outcome.problem.what, outcome.problem.mend].append(outcome.output.task)
+        for problem in (*filter(None, [outcome.problem]), *outcome.also):
+            by_cause[problem.what, problem.mend].append(outcome.output.task)
     return [printable(str(Problem(_names(tasks), what, mend))) for (what, mend), tasks in by_cause.items()]
 
 

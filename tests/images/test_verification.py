@@ -171,3 +171,13 @@ def test_importing_the_room_does_not_import_pillow() -> None:
     code = f"import sys, {modules}; sys.exit('PIL' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=folder.parents[1], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
+def test_one_flat_colour_is_refused_only_where_it_is_not_meant(mode: str) -> None:
+    flat = Image.new("RGB", (16, 16))
+    verify(saved(flat.convert(mode), "png"))
+    with pytest.raises(BadImage, match="of one flat colour, #000000"):
+        verify(saved(flat.convert(mode), "png"), may_be_flat=False)
+    flat.putpixel((3, 4), (255, 255, 255))
+    verify(saved(flat.convert(mode), "png"), may_be_flat=False)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Container
+from pathlib import Path
+
+import pytest
+
+from imagegen.state.attempts import Attempts
+
+
+def attempts(folder: Path) -> Attempts:
+    """As a process that begins now reads them."""
+    return Attempts(folder / "attempts.jsonl", folder / "tmp")
+
+
+def opened(of: Attempts, image: str = "f path", anew: bool = False, done: Container[str] = ()) -> str:
+    return of.open(image, anew=anew, done=done)
+
+
+def test_an_attempt_that_a_kill_cut_off_is_the_same_again(tmp_path: Path) -> None:
+    first = opened(attempts(tmp_path))
+    assert opened(attempts(tmp_path)) == first
+    assert opened(attempts(tmp_path), anew=True) == first  # the killed one was made anew already
+
+
+def test_it_is_on_disk_before_it_is_told(tmp_path: Path) -> None:
+    opened(attempts(tmp_path))
+    assert b'"open":true' in (tmp_path / "attempts.jsonl").read_bytes()
+
+
+def test_the_first_attempt_at_an_image_is_the_same_on_every_machine(tmp_path: Path) -> None:
+    assert opened(attempts(tmp_path / "a")) == opened(attempts(tmp_path / "b"))
+    assert opened(attempts(tmp_path / "a"), "other") != opened(attempts(tmp_path / "b"))
+
+
+def test_after_a_failure_it_is_another(tmp_path: Path) -> None:
+    one = attempts(tmp_path)
+    first = opened(one)
+    one.close("f path", made=False)
+    second = opened(attempts(tmp_path))
+    assert second != first
+    assert opened(attempts(tmp_path)) == second
+
+
+def test_an_image_made_anew_is_another_even_where_nothing_is_remembered(tmp_path: Path) -> None:
+    assert opened(attempts(tmp_path / "a"), anew=True) != opened(attempts(tmp_path / "b"))
+
+
+def test_an_attempt_whose_image_is_in_the_store_is_over(tmp_path: Path) -> None:
+    first = opened(attempts(tmp_path))
+    again = opened(attempts(tmp_path), anew=True, done={first})
+    assert again != first
+
+
+def test_folding_keeps_what_is_under_way_and_what_failed(tmp_path: Path) -> None:
+    one = attempts(tmp_path)
+    under_way, failed = opened(one, "under way"), opened(one, "failed")
+    opened(one, "made")
+    one.close("failed", made=False)
+    one.close("made", made=True)
+    one.fold()
+    assert len((tmp_path / "attempts.jsonl").read_text().splitlines()) == 2
+    assert opened(attempts(tmp_path), "under way") == under_way
+    assert opened(attempts(tmp_path), "failed") != failed
+
+
+def test_with_nothing_to_keep_there_is_no_file(tmp_path: Path) -> None:
+    one = attempts(tmp_path)
+    opened(one)
+    one.close("f path", made=True)
+    one.fold()
+    assert not (tmp_path / "attempts.jsonl").exists()
+
+
+@pytest.mark.parametrize("torn", [b'{"image":"f pa', b"\xff\n", b"[]\n", b'{"image":"f path"}\n'])
+def test_a_line_that_cannot_be_read_is_passed_over(tmp_path: Path, torn: bytes) -> None:
+    first = opened(attempts(tmp_path))
+    with (tmp_path / "attempts.jsonl").open("ab") as file:
+        file.write(torn)
+    one = attempts(tmp_path)
+    assert opened(one) == first
+    one.close("f path", made=False)
+    assert opened(attempts(tmp_path)) != first  # what was written after the torn line is read
