@@ -1,0 +1,268 @@
+"""The stand-in's HTTP: each request's way to its answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mimetypes
+import socket
+import ssl
+import sys
+from http.server import BaseHTTPRequestHandler
+from typing import Any, BinaryIO, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from imagegen.backends.comfyui.standin import files, jobs
+from imagegen.backends.comfyui.standin.engine import Engine
+from imagegen.backends.comfyui.standin.listener import Listener
+from imagegen.backends.comfyui.standin.nodes import catalogue, object_info
+from imagegen.backends.comfyui.standin.sockets import Connection, accept_key
+from imagegen.backends.comfyui.standin.submission import submit
+from imagegen.backends.comfyui.standin.validation import Crash
+from imagegen.backends.comfyui.standin.world import World
+
+__all__ = ["Handler"]
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_NOT_JSON = object()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection's requests."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "aiohttp/stand-in"
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        """Finish the handshake here, in this connection's own thread, before anything is read."""
+        if isinstance(self.request, ssl.SSLSocket):
+            self.request.do_handshake()
+        super().setup()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Nothing: `World.log` has it."""
+
+    def do_GET(self) -> None:
+        """Any GET."""
+        self._handle(self._get)
+
+    def do_POST(self) -> None:
+        """Any POST."""
+        self._handle(self._post)
+
+    def do_DELETE(self) -> None:
+        """None is answered."""
+        self._handle(lambda: self._answer(405, b"405: Method Not Allowed", "text/plain; charset=utf-8"))
+
+    do_PUT = do_DELETE  # noqa: N815 - the base class's name
+
+    @property
+    def _listener(self) -> Listener:
+        return cast(Listener, self.server)
+
+    @property
+    def _engine(self) -> Engine:
+        return self._listener.engine
+
+    @property
+    def _world(self) -> World:
+        return self._listener.engine.world
+
+    def _handle(self, respond: Any) -> None:
+        parts = urlsplit(self.path)
+        self._query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        self._is_api = parts.path.startswith("/api/")
+        self._route = unquote(parts.path.removeprefix("/api"))
+        self._raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            self._body = json.loads(self._raw)
+        except ValueError:
+            self._body = _NOT_JSON
+        shown = self._raw if self._body is _NOT_JSON else self._body
+        with self._world.mutex:
+            self._world.log.append((self.command, self.path, shown if self._raw else None))
+        if self._world.auth is not None and self.headers.get("Authorization") != self._world.auth:
+            page = b"<html><body>401 Authorization Required</body></html>"
+            return self._answer(401, page, "text/html", {"WWW-Authenticate": 'Bearer realm="stand-in"'})
+        if self._is_foreign():
+            return self._answer(403)
+        if self.command == "GET" and self._world.strike("dropped", self.path):
+            return self._reset()
+        if self.command == "GET" and self._world.strike("502", self.path):
+            return self._answer(502, b"<html><body>502 Bad Gateway</body></html>", "text/html")
+        try:
+            respond()
+        except Crash:
+            text = b"500 Internal Server Error\n\nServer got itself in trouble"
+            self._answer(500, text, "text/plain; charset=utf-8")
+        return None
+
+    def _get(self) -> None:
+        engine, world = self._engine, self._world
+        match self._route.strip("/").split("/"):
+            case ["ws"]:
+                self._socket()
+            case ["system_stats"]:
+                self._json(_system_stats(world))
+            case ["prompt"]:
+                self._json(engine.remaining())
+            case ["queue"]:
+                with engine.changed:
+                    running = [engine.running.entry] if engine.running else []
+                    self._json({"queue_running": running, "queue_pending": [job.entry for job in engine.pending]})
+            case ["history"]:
+                with engine.changed:
+                    newest = list(engine.history.items())
+                    if "max_items" in self._query:
+                        newest = newest[-int(self._query["max_items"]) :]
+                    self._json(dict(newest))
+            case ["history", id_]:
+                with engine.changed:
+                    self._json({id_: engine.history[id_]} if id_ in engine.history else {})
+            case ["jobs", id_] if self._is_api and world.since(0, 5, 1):
+                found = jobs.job(engine, id_)
+                self._json(found or {"error": "Job not found"}, 200 if found else 404)
+            case ["object_info"]:
+                self._json({name: object_info(name, node) for name, node in catalogue(world).items()})
+            case ["object_info", name]:
+                nodes = catalogue(world)
+                self._json({name: object_info(name, nodes[name])} if name in nodes else {})
+            case ["models", folder]:
+                names = world.models(folder)
+                self._answer(404) if names is None else self._json(names)
+            case ["view"]:
+                self._view()
+            case _:
+                self._answer(404, b"", "application/octet-stream")
+
+    def _post(self) -> None:
+        engine, world = self._engine, self._world
+        match self._route.strip("/").split("/"):
+            case ["prompt"]:
+                self._prompt()
+            case ["queue"]:
+                body = self._object()
+                if body.get("clear"):
+                    engine.delete(None)
+                engine.delete(set(body.get("delete", ())))
+                self._answer(200)
+            case ["history"]:
+                body = self._object()
+                with engine.changed:
+                    for id_ in list(engine.history) if body.get("clear") else body.get("delete", ()):
+                        engine.history.pop(id_, None)
+                self._answer(200)
+            case ["interrupt"]:
+                engine.interrupt(self._body.get("prompt_id") if isinstance(self._body, dict) else None)
+                self._answer(200)
+            case ["free"]:
+                if self._object().get("free_memory"):
+                    engine.free()
+                self._answer(200)
+            case ["jobs", id_, "cancel"] if self._is_api and world.since(0, 28):
+                self._json({"cancelled": engine.interrupt(id_) or engine.delete({id_})})
+            case ["upload", "image"]:
+                stored = files.store(world.folder, files.parse_form(self.headers.get("Content-Type", ""), self._raw))
+                self._json(stored) if stored else self._answer(400)
+            case _:
+                self._answer(405, b"405: Method Not Allowed", "text/plain; charset=utf-8")
+
+    def _object(self) -> dict[str, Any]:
+        if not isinstance(self._body, dict):
+            raise Crash("the body is no JSON object")
+        return self._body
+
+    def _prompt(self) -> None:
+        if self._body is _NOT_JSON:
+            raise Crash("the body is not JSON")
+        status, answer, job = submit(self._engine, self._body)
+        if job is not None and job.struck("post 500"):
+            raise Crash("the stand-in was told to")
+        if job is not None and job.struck("post reset"):
+            return self._reset()
+        return self._json(answer, status)
+
+    def _view(self) -> None:
+        found = files.find(self._world.folder, self._query)
+        if isinstance(found, int):
+            return self._answer(found)
+        if (self._query["filename"], self._query.get("subfolder", "")) in self._engine.pages:
+            return self._answer(200, b"<html><body>Please log in</body></html>", "text/html")
+        kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
+        safe = {"X-Content-Type-Options": "nosniff", "Content-Disposition": f'filename="{found.name}"'}
+        return self._answer(200, found.read_bytes(), kind, safe)
+
+    def _socket(self) -> None:
+        key = self.headers.get("Sec-WebSocket-Key")
+        if self.headers.get("Upgrade", "").lower() != "websocket" or key is None:
+            text = b'No WebSocket UPGRADE hdr: None\n Can "Upgrade" only to "WebSocket".'
+            return self._answer(400, text, "text/plain; charset=utf-8")
+        if self._world.strike("socket refused", self.path):
+            return self._answer(403)
+        silent = self._world.strike("socket silent", self.path) is not None
+        closes = self._world.strike("socket closes", self.path) is not None
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "upgrade")
+        self.send_header("Sec-WebSocket-Accept", accept_key(key))
+        self.end_headers()
+        self.close_connection = True
+        connection = Connection(self.connection, silent=silent, closes=closes)
+        client_id = self._query.get("clientId", "")
+        return self._engine.sockets.serve(connection, cast(BinaryIO, self.rfile), client_id, self._engine.remaining())
+
+    def _is_foreign(self) -> bool:
+        """Whether a page of another site asks, on a loopback host."""
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin", "")
+        if self.headers.get("Sec-Fetch-Site") == "cross-site":
+            return True
+        return bool(origin) and urlsplit(f"//{host}").hostname in _LOOPBACK and urlsplit(origin).netloc != host
+
+    def _reset(self) -> None:
+        """Hang up in the middle, without an answer."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
+
+    def _json(self, value: Any, status: int = 200) -> None:
+        self._answer(status, json.dumps(value).encode(), "application/json; charset=utf-8")
+
+    def _answer(
+        self, status: int, body: bytes = b"", content_type: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        if content_type:
+            self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _system_stats(world: World) -> dict[str, Any]:
+    memory = 16 * 2**30
+    return {
+        "system": {
+            "os": sys.platform,
+            "ram_total": memory,
+            "ram_free": memory // 2,
+            "comfyui_version": world.version,
+            "python_version": sys.version,
+            "pytorch_version": "2.13.0+cpu",
+            "embedded_python": False,
+            "argv": ["main.py", "--cpu"],
+        },
+        "devices": [
+            {
+                "name": "cpu",
+                "type": "cpu",
+                "index": None,
+                "vram_total": memory,
+                "vram_free": memory // 2,
+                "torch_vram_total": memory,
+                "torch_vram_free": memory // 2,
+            }
+        ],
+    }
