@@ -189,7 +189,8 @@ class Project:
                 for problem in error.problems:
                     key_path = f"{backend.name}.{problem.where}".rstrip(".")
                     where = job.where.get(".".join(key_path.split(".")[:2]), job.file)
-                    where = item.where if item.sections.get(backend.name) else where
+                    is_own = problem.where.split(".")[0] in item.sections.get(backend.name, {})
+                    where = item.where if is_own else where
                     problems.append(Problem(where, f"{key_path}: {problem.what}", problem.mend))
                 resolved = Resolved({}, "")
             decision = self.lock(job.name).decisions.get(MODEL_DECISION) if resolved.model is None else None

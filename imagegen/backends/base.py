@@ -33,11 +33,14 @@ class GeneratedImage:
 
     facts: JSON values worth keeping, for example device or server revision. The executor measures the seconds.
     may_be_flat: whether one flat colour may be what was asked for; else such an image is refused.
+    any_size: whether it may have another size than the request's, which then is not that of the image but of what
+    it begins with; else such an image is refused.
     """
 
     data: bytes
     facts: Mapping[str, Any] = field(default_factory=dict)
     may_be_flat: bool = True
+    any_size: bool = False
 
 
 @dataclass(frozen=True)

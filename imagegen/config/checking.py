@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,15 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
         """{'type': 'boolean'}"""  # noqa: D400, D415 - Cerberus reads from it what the rule may be
         if not allowed and isinstance(value, str) and value and not clean_text(value):
             self._error(field, "is nothing but white space")
+
+    def _validate_regex(self, pattern: str, field: str, value: object) -> None:
+        """{'type': 'string'}"""  # noqa: D400, D415 - as above
+        anchored = pattern if pattern.endswith("$") else f"{pattern}$"  # as Cerberus does it
+        if isinstance(value, str) and not re.match(anchored, value):
+            expected = (
+                self._resolve_rules_set(self.schema[field]).get("meta", {}).get("expected", "text that fits here")
+            )
+            self._error(field, f"'{value[:60]}' is no {expected}")
 
 
 _TYPE_WORDS = {
@@ -236,8 +246,6 @@ def _message(error: Any) -> str:
     if error.code == errors.MAX_LENGTH.code:
         unit = "characters" if isinstance(value, str) else "entries"
         return f"is too long: {len(value)} {unit}, at most {constraint}"
-    if error.code == errors.REGEX_MISMATCH.code:
-        return f"'{value}' is no name of an axis: lower-case letters, digits and _, a letter first"
     return f"does not fit ({error.rule}: {constraint})"
 
 

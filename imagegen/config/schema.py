@@ -1,7 +1,8 @@
 """The grammar of a job file: one Cerberus schema, from which everything else that knows it is derived.
 
 Types are our own, because Cerberus takes True as an integer and NaN as a float; so is the rule `blank`. What an editor
-shows beside a key stands in its `meta`, which Cerberus leaves to the application.
+shows beside a key stands in its `meta`, which Cerberus leaves to the application; so does what a `regex` asks for, in
+words.
 """
 
 from __future__ import annotations
@@ -159,7 +160,12 @@ def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
         "matrix": {
             "type": "mapping",
             "minlength": 1,
-            "keysrules": {"type": "text", "regex": _AXIS_NAME, "forbidden": ["slug", "item", "variant"]},
+            "keysrules": {
+                "type": "text",
+                "regex": _AXIS_NAME,
+                "forbidden": ["slug", "item", "variant"],
+                "meta": {"expected": "name of an axis: lower-case letters, digits and _, a letter first"},
+            },
             "schema": {
                 "include": _cells(_INCLUDED, "Cells that the axes do not make: a value for every axis."),
                 "exclude": _cells(_VALUE_TEXT, "Cells to leave out: all that match an entry's values."),

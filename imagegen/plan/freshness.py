@@ -129,12 +129,16 @@ def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) 
     return tuple(reasons)
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Reason]:
-    return [
-        Reason("changed", key, old.get(key), new.get(key))
-        for key in [*new, *(key for key in old if key not in new)]
-        if old.get(key) != new.get(key)
-    ]
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
+    """Field by field; of mappings, key by key."""
+    reasons: list[Reason] = []
+    for key in [*new, *(key for key in old if key not in new)]:
+        one, other = old.get(key), new.get(key)
+        if isinstance(one, Mapping) or isinstance(other, Mapping):
+            reasons += _differences(one or {}, other or {}, f"{above}{key}.")
+        elif one != other:
+            reasons.append(Reason("changed", above + key, one, other))
+    return reasons
 
 
 def _short(value: object, nothing: str) -> str:

@@ -105,6 +105,8 @@ def _typed(word: str, rules: Mapping[str, Any]) -> st.SearchStrategy[Any]:
         return (
             st.from_regex(rules["regex"], fullmatch=True) if "regex" in rules else st.text(min_size=least, max_size=9)
         )
+    if word == "boolean":
+        return st.booleans()
     if word == "whole":
         return st.integers(rules.get("min"), rules.get("max"))
     if word == "number":

@@ -42,7 +42,7 @@ class Server:
         running, pending = ([entry[1] for entry in found[key]] for key in ("queue_running", "queue_pending"))
         return running, pending
 
-    def workflow(self, **inputs: Any) -> dict[str, Any]:
+    def workflow(self) -> dict[str, Any]:
         """Text to image as somebody exports it, with a title and a layout, and 97 as its seed."""
 
         def node(class_type: str, title: str, **given: Any) -> dict[str, Any]:

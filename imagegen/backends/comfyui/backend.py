@@ -25,11 +25,11 @@ from imagegen.backends.base import (
     Progress,
     Resolved,
 )
-from imagegen.backends.comfyui.graph import Place, literals, output_nodes, place_of, replaced
+from imagegen.backends.comfyui.graph import place_of, prefixes, replaced
 from imagegen.backends.comfyui.launch import Launch, can_start, is_local
-from imagegen.backends.comfyui.models import KINDS, Folders, digest_of, file_of, names_in
+from imagegen.backends.comfyui.models import Folders, digest_of, file_of, names_in
 from imagegen.backends.comfyui.options import OPTIONS
-from imagegen.backends.comfyui.prompt import alike, asked_in_vain, values_of, workflow_of
+from imagegen.backends.comfyui.prompt import values_of, workflow_of
 from imagegen.backends.comfyui.section import OF_SECTION, OWN, resolve
 from imagegen.backends.comfyui.workflow import Workflow
 from imagegen.errors import Problem
@@ -87,8 +87,9 @@ class ComfyUIBackend:
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """What the requests ask for against what the server has, or its folders while none runs."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
+        from imagegen.backends.comfyui.preflight import in_folders, in_themselves
 
-        problems = [*_sizes(requests), *(problem for request in requests for problem in asked_in_vain(request))]
+        problems = in_themselves(requests)
         for server in _by_server(requests):
             connection = self.connection(server[0])
             try:
@@ -96,13 +97,16 @@ class ComfyUIBackend:
             except Unreachable as error:
                 problem = self.cannot_start(server[0])
                 if problem is None:
-                    problems += _in_folders(server)
+                    problems += in_folders(server)
                 else:
                     what = f"no ComfyUI answers at {connection.url} ({error})"
                     problems.append(Problem("", what, problem.mend if is_local(connection.url) else _CHECK))
             except Refused as refused:
                 problems.append(Problem("", refused.what, refused.mend))
-        return problems
+        told: dict[tuple[str, str], Problem] = {}
+        for problem in problems:  # of a size, the server says the same again
+            told.setdefault((problem.where, problem.what), problem)
+        return list(told.values())
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the server where none answers; have it forget a model whose file was replaced."""
@@ -181,7 +185,8 @@ class ComfyUIBackend:
         system = connection.stats.get("system", {})
         devices = [device.get("name", "") for device in connection.stats.get("devices", ())]
         facts = {"comfyui": system.get("comfyui_version", ""), "device": ", ".join(devices)}
-        return GeneratedImage(data, facts, may_be_flat=bool(request.extra.get("allow_flat")))
+        may_be_flat, has_own = bool(request.extra.get("allow_flat")), "graph" in request.extra
+        return GeneratedImage(data, facts, may_be_flat=may_be_flat, any_size=has_own)  # it may scale what it drew
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Rows for ComfyUI's set-up, the servers, and the checkpoint of each job."""
@@ -200,9 +205,7 @@ class ComfyUIBackend:
             file = Path(request.extra["files"][text])
             name = f"{sha256[:32]}{file.suffix.lower()}"
             values[place_of(text)] = connection.uploaded(sha256, name, _reader(file, sha256), progress)
-        for node in output_nodes(workflow.graph):
-            if "filename_prefix" in workflow.graph[node]["inputs"]:
-                values[Place(node, "filename_prefix")] = f"imagegen/{prompt_id}"
+        values |= dict.fromkeys(prefixes(workflow.graph), f"imagegen/{prompt_id}")
         graph = replaced(workflow.graph, values)
         for body in graph.values():
             for name, value in body["inputs"].items():
@@ -213,17 +216,10 @@ class ComfyUIBackend:
 
     def _on_server(self, connection: Connection, requests: Sequence[Request]) -> list[Problem]:
         """What the server itself says of the requests' graphs. Raises Unreachable, Refused."""
-        from imagegen.backends.comfyui.checks import check
+        from imagegen.backends.comfyui.preflight import on_server
 
         connection.stats = connection.client.system_stats()
-        found: dict[Problem, list[str]] = defaultdict(list)
-        for same in alike(requests):
-            workflow = workflow_of(same[0])
-            graph = replaced(workflow.graph, values_of(same[0], workflow))
-            uploaded = {place_of(text) for text in same[0].extra.get("images", ())}
-            for problem in check(graph, connection.info, connection.client.class_names, uploaded):
-                found[problem] += [request.name for request in same]
-        return _shared(found, requests)
+        return on_server(requests, connection.info, connection.client.class_names)
 
     def _replace_models(self, connection: Connection, requests: Sequence[Request]) -> None:
         """A server does not notice that a file was replaced under its name: have it forget what it loaded."""
@@ -276,46 +272,6 @@ def _by_server(requests: Sequence[Request]) -> list[list[Request]]:
     for request in requests:
         same[request.extra["url"]].append(request)
     return list(same.values())
-
-
-def _shared(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
-    """Each problem once where it is that of all the requests, else for each that has it."""
-    return [
-        Problem(where, problem.what, problem.mend)
-        for problem, names in problems.items()
-        for where in ([""] if len(names) == len(requests) else names)
-    ]
-
-
-def _in_folders(requests: Sequence[Request]) -> list[Problem]:
-    """While no server runs: the models that are in no folder where the one to be started will look."""
-    from imagegen.backends.comfyui.checks import choices_text
-
-    found: dict[Problem, list[str]] = defaultdict(list)
-    for same in alike(requests):
-        workflow = workflow_of(same[0])
-        folders = ComfyUIBackend.folders(same[0])
-        for place, value in literals(replaced(workflow.graph, values_of(same[0], workflow))):
-            kinds = KINDS.get(place.input, ())
-            inside = [folder for kind in kinds for folder in folders.get(kind, ())]
-            if kinds and isinstance(value, str) and not file_of(value, inside):
-                node = workflow.graph[place.node]
-                what = f"node {place.node} ({node['class_type']}): {place.input}: '{value}' is not there"
-                problem = Problem("", what, choices_text(value, names_in(inside)))
-                found[problem] += [one.name for one in same]
-    return _shared(found, requests)
-
-
-def _sizes(requests: Sequence[Request]) -> list[Problem]:
-    """ComfyUI takes sizes that are no multiple of 8, and makes a smaller image."""
-    found: dict[Problem, list[str]] = defaultdict(list)
-    for request in requests:
-        for field in ("width", "height"):
-            size = getattr(request, field)
-            if size % 8 and ("graph" not in request.extra or field in request.given):
-                what = f"{field}: {size} is no multiple of 8, which ComfyUI needs"
-                found[Problem("", what, f"make it {max(16, round(size / 8) * 8)}")].append(request.name)
-    return _shared(found, requests)
 
 
 def _reader(file: Path, sha256: str) -> Callable[[], bytes]:

@@ -16,48 +16,75 @@ Info = Callable[[str], Mapping[str, Any] | None]
 _SHOWN = 8
 
 
-def check(graph: Graph, info: Info, classes: Callable[[], Sequence[str]], uploaded: Collection[Place]) -> list[Problem]:
+def check(
+    graph: Graph,
+    output: str,
+    info: Info,
+    classes: Callable[[], Sequence[str]],
+    keys: Mapping[Place, str],
+    uploaded: Collection[Place],
+) -> list[Problem]:
     """All that the server would refuse in the graph, or do otherwise than it says.
 
-    classes: all node classes, asked for only where one is missing. uploaded: inputs whose files are yet to come.
+    output: the node whose image is taken. classes: all node classes, asked for only where one is missing. keys: the
+    job's keys that decide inputs, each problem's place for the user. uploaded: inputs whose files are yet to come.
     """
     problems = []
     for node, body in graph.items():
-        if info(body["class_type"]) is None:
-            what = f"node {node}: the server has no node class '{body['class_type']}'"
-            near = ", ".join(nearest(body["class_type"], classes())[:3])
-            mend = f"install the custom nodes that bring it; the nearest that it has: {near}"
-            problems.append(Problem("", what, mend))
+        class_type = body["class_type"]
+        if (entry := info(class_type)) is None:
+            near = ", ".join(nearest(class_type, classes())[:3])
+            mend = f"install the custom nodes that bring it; the nearest that the server has: {near}"
+            problems.append(Problem("", f"node {node}: the server has no node class '{class_type}'", mend))
             continue
-        given = body["inputs"]
-        for name in (info(body["class_type"]) or {}).get("input", {}).get("required") or {}:
-            if name not in given:
-                what = f"node {node} ({body['class_type']}) needs the input '{name}', which the workflow leaves out"
+        for name, spec in (entry.get("input", {}).get("required") or {}).items():
+            if name not in body["inputs"] and not _grows(spec):
+                what = f"node {node} ({class_type}) needs the input '{name}', which the workflow leaves out"
                 problems.append(Problem("", what, "export the workflow again from this version of ComfyUI"))
+        if node == output and entry.get("output_node") is False:
+            what = f"node {node} ({class_type}) gives no image file, so it cannot be the output"
+            problems.append(Problem("", what, "name a SaveImage or PreviewImage node: comfyui.bind.output"))
     for place, value in literals(graph):
-        if place in uploaded or info(graph[place.node]["class_type"]) is None:
-            continue
-        problems += _wrong(graph, place, value, info)
+        class_type = graph[place.node]["class_type"]
+        if place not in uploaded and info(class_type) is not None:
+            at = keys.get(place) or f"node {place.node} ({class_type}): {place.input}"
+            wrong = _wrong(place.input, value, *spec_of(info, class_type, place.input))
+            problems += [Problem("", f"{at}: {problem.what}", problem.mend) for problem in wrong]
     return problems
 
 
-def _wrong(graph: Graph, place: Place, value: Any, info: Info) -> Iterator[Problem]:
-    class_type = graph[place.node]["class_type"]
-    kind, rules = spec_of(info, class_type, place.input)
+def _grows(spec: Any) -> bool:
+    """Whether an input is none itself but stands for any number of them, as `COMFY_AUTOGROW_V3` does."""
+    return isinstance(spec, list) and bool(spec) and isinstance(spec[0], str) and spec[0].startswith("COMFY_")
+
+
+def _wrong(name: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
     options = options_of(kind, rules)
-    at = f"node {place.node} ({class_type}): {place.input}"
     if options is not None:
-        if value not in options and spelling(value, options) is None and not _is_upload(rules):
-            yield Problem("", f"{at}: '{value}' is not there", choices_text(str(value), options))
-    elif kind in ("INT", "FLOAT") and isinstance(value, (int, float)) and not isinstance(value, bool):
+        known = value in options or spelling(value, options) is not None
+        if not known and not isinstance(value, (list, dict)) and not _is_upload(rules):
+            yield Problem("", f"'{value}' is not there", choices_text(str(value), options))
+    elif kind in ("INT", "FLOAT"):
+        number = _number(value)
         low, high, step = rules.get("min"), rules.get("max"), rules.get("step")
-        if low is not None and value < low:
-            yield Problem("", f"{at}: {value} is less than {low}, the least that ComfyUI takes")
-        elif high is not None and value > high:
-            yield Problem("", f"{at}: {value} is more than {high}, the most that ComfyUI takes")
-        elif place.input in ("width", "height") and isinstance(step, int) and step > 1 and value % step:
-            near = round(value / step) * step
-            yield Problem("", f"{at}: {value} is no multiple of {step}", f"make it {max(low or step, near)}")
+        if number is None:
+            yield Problem("", f"expected a number, found {str(value)[:40]!r}")
+        elif low is not None and number < low:
+            yield Problem("", f"{value} is too small: ComfyUI takes at least {low}")
+        elif high is not None and number > high:
+            yield Problem("", f"{value} is too large: ComfyUI takes at most {high}")
+        elif name in ("width", "height") and isinstance(step, int) and step % 8 == 0 and number % 8:
+            yield Problem("", f"{value} is no multiple of 8, and ComfyUI would make a smaller image")
+
+
+def _number(value: Any) -> float | int | None:
+    """The number that ComfyUI makes of an input; it takes `"2"` too."""
+    if isinstance(value, (int, float)):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def spec_of(info: Info, class_type: str, name: str) -> tuple[Any, Mapping[str, Any]]:

@@ -13,26 +13,28 @@ from imagegen.backends.comfyui.client import Refused, Unreachable, one_line
 __all__ = ["image_of", "of_absence", "of_download", "of_submission", "stage"]
 
 
+class _ToldError(GenerationError):
+    """Its words are whole: no stage is put before them any more."""
+
+
 @contextlib.contextmanager
 def stage(name: str) -> Iterator[None]:
     """Put the stage's name before what went wrong in it, once."""
     try:
         yield
     except Refused as refused:
-        raise GenerationError(f"{name}: {refused.what}", refused.mend) from None
+        raise _ToldError(f"{name}: {refused.what}", refused.mend) from None
     except Unreachable as error:
-        raise GenerationError(f"{name}: the server does not answer: {error}", "run doit again") from None
+        raise _ToldError(f"{name}: the server does not answer: {error}", "run doit again") from None
+    except _ToldError:
+        raise
     except GenerationError as error:
-        if getattr(error, "stage", ""):
-            raise
-        staged = GenerationError(f"{name}: {error.problem.what}", error.problem.mend)
-        staged.stage = name  # type: ignore[attr-defined]  # only here
-        raise staged from None
+        raise _ToldError(f"{name}: {error.problem.what}", error.problem.mend) from None
 
 
 def of_absence(url: str, why: str) -> GenerationError:
-    """The server is away for longer than one waits."""
-    return GenerationError(
+    """The server is away for longer than one waits: whichever stage finds out, it is one cause for all images."""
+    return _ToldError(
         f"the server at {url} does not answer any more: {why}",
         "see why (doit server:status, its log), start it again, then run doit: what was made is kept",
     )

@@ -1,4 +1,4 @@
-"""A workflow in API format as data: nodes by ID, each with a class and inputs; and where it takes which value.
+"""A workflow in API format as data: nodes by ID, each with a class and inputs.
 
 Source of the format: what ComfyUI's "Export (API)" writes and POST /prompt takes.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Graph", "Place", "digest", "is_link", "literals", "output_nodes", "place_of", "replaced"]
+__all__ = ["Graph", "Place", "digest", "is_link", "literals", "output_nodes", "place_of", "prefixes", "replaced"]
 
 Graph = Mapping[str, Mapping[str, Any]]
 """Node ID → {"class_type": text, "inputs": {name: value or link}}. A link is [node ID, output's number]."""
@@ -48,9 +48,14 @@ def literals(graph: Graph) -> Iterator[tuple[Place, Any]]:
 
 
 def output_nodes(graph: Graph) -> list[str]:
-    """The nodes that save or show an image: those with a `filename_prefix`; without one, PreviewImage."""
-    saving = [node for node, body in graph.items() if "filename_prefix" in body["inputs"]]
+    """The nodes that save an image, told by their `filename_prefix`; where there are none, those that only show one."""
+    saving = [place.node for place in prefixes(graph)]
     return saving or [node for node, body in graph.items() if body["class_type"] == "PreviewImage"]
+
+
+def prefixes(graph: Graph) -> list[Place]:
+    """What the names of the files that the workflow saves begin with."""
+    return [Place(node, "filename_prefix") for node, body in graph.items() if "filename_prefix" in body["inputs"]]
 
 
 def replaced(graph: Graph, values: Mapping[Place, Any]) -> dict[str, Any]:
@@ -61,17 +66,12 @@ def replaced(graph: Graph, values: Mapping[Place, Any]) -> dict[str, Any]:
     return made
 
 
-def digest(graph: Graph, without: Collection[Place]) -> str:
-    """SHA-256 (hex) of what the graph says: classes and inputs, but for the inputs in `without`, which are replaced.
+def digest(graph: Graph, output: str, taken: Mapping[Place, str]) -> str:
+    """SHA-256 (hex) of what the graph says: classes and inputs, and which node gives the image.
 
-    Titles, positions and `_meta` say nothing, nor does the order of nodes and inputs.
+    taken: inputs whose own values count for nothing, because they are replaced → what is put there, in a word.
+    Titles and positions say nothing, nor does the order of nodes and inputs.
     """
-    content = {
-        node: {
-            "class_type": body["class_type"],
-            "inputs": {name: value for name, value in body["inputs"].items() if Place(node, name) not in without},
-        }
-        for node, body in graph.items()
-    }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    content = {node: [body["class_type"], body["inputs"]] for node, body in replaced(graph, taken).items()}
+    text = json.dumps([output, content], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

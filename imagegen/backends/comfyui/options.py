@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from imagegen.backends.comfyui.workflow import FIELDS
+from imagegen.backends.comfyui.fields import FIELDS
 
 __all__ = ["OPTIONS"]
 
 _NAME = {"type": "text", "minlength": 1, "maxlength": 500}
-_PLACE = {"type": "text", "regex": r"[^.]+\..+"}
+_PLACE = {"type": "text", "regex": r"[^.]+\..+", "meta": {"expected": "input: node ID, dot, input's name, as 6.text"}}
 _NODE = {"type": "text", "minlength": 1, "maxlength": 100}
 
 
@@ -77,7 +77,14 @@ OPTIONS: Mapping[str, Any] = {
         {
             "type": "mapping",
             "schema": {
-                "url": _described({"type": "text", "regex": r"https?://[^/\s@]+(/[^\s@]*)?"}, "The server's address."),
+                "url": {
+                    "type": "text",
+                    "regex": r"https?://[^/\s@]+(/[^\s@]*)?",
+                    "meta": {
+                        "description": "The server's address.",
+                        "expected": "address such as http://127.0.0.1:8188, without a user or password in it",
+                    },
+                },
                 "start": _described(
                     {"type": "text", "allowed": ["auto", "never"]},
                     "Whether a run starts a server on this machine where none answers.",

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, WORDS, filled, marks_in
 from imagegen.backends.comfyui.graph import Place, place_of
-from imagegen.backends.comfyui.section import ALWAYS
-from imagegen.backends.comfyui.text_to_image import text_to_image
-from imagegen.backends.comfyui.workflow import FIELDS, Workflow, cannot_take, understand
+from imagegen.backends.comfyui.text_to_image import KEYS, text_to_image
+from imagegen.backends.comfyui.workflow import Workflow, cannot_take, understand
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["alike", "asked_in_vain", "values_of", "workflow_of"]
+__all__ = ["alike", "asked_in_vain", "key_of", "values_of", "workflow_of"]
 
 
 def workflow_of(request: Request) -> Workflow:
@@ -33,45 +33,67 @@ def _understood(graph: str, bindings: str) -> Workflow:
 def values_of(request: Request, workflow: Workflow) -> dict[Place, Any]:
     """The inputs that the request sets, but for its images and the files' names."""
     values: dict[Place, Any] = {place_of(text): value for text, value in request.extra.get("set", {}).items()}
-    fields = {field: request.model if field == "checkpoint" else getattr(request, field) for field in FIELDS}
-    for field in _wanted(request, workflow):
+    wanted = dict(_wanted(request, workflow))
+    for field, value in wanted.items():
         for place in workflow.places.get(field, ()):
-            held, mark = workflow.graph[place.node]["inputs"][place.input], f"%{field}%"
-            held = values.get(place, held)
-            is_part = isinstance(held, str) and mark in held and held != mark
-            values[place] = held.replace(mark, str(fields[field])) if is_part else fields[field]
+            held = workflow.held(place)
+            values[place] = filled(held, wanted) if marks_in(held) else value
     return values
 
 
-def _wanted(request: Request, workflow: Workflow) -> Iterator[str]:
-    """The fields that go into the workflow; those of one's own are used as they are where the job gives no other."""
-    if "graph" not in request.extra:
-        yield from FIELDS
-        return
+def _wanted(request: Request, workflow: Workflow) -> Iterator[tuple[str, Any]]:
+    """The fields that go into the workflow; where the job gives none, a workflow of its own has one already."""
+    is_own = "graph" in request.extra
     for field in FIELDS:
+        value = request.model if field == "checkpoint" else getattr(request, field)
         given = bool(request.model) if field == "checkpoint" else field in request.given
-        if given or field in ALWAYS or field in workflow.marked:
-            yield field
+        if given or not is_own or field in ALWAYS or field in workflow.marked:
+            yield field, value
+
+
+def key_of(request: Request, workflow: Workflow, place: Place) -> str:
+    """The job's key that decides what is in this input; empty where the workflow's file does."""
+    if str(place) in request.extra.get("set", {}):
+        return f"comfyui.set.{place}"
+    if "graph" not in request.extra and (key := KEYS.get(place.input)):
+        return key
+    for field, value in _wanted(request, workflow):
+        if place in workflow.places.get(field, ()) and (field != "checkpoint" or value != workflow.checkpoint):
+            return {"prompt": "prompt", "checkpoint": "comfyui.checkpoint"}.get(field, f"generate.{field}")
+    return ""
 
 
 def asked_in_vain(request: Request) -> list[Problem]:
-    """The fields that the job gives and its workflow has no place for."""
+    """What the job gives and its workflow cannot take."""
     if "graph" not in request.extra:
         return []
     workflow = workflow_of(request)
-    return [
-        Problem(request.name, f"generate.{field}: {problem.what}", problem.mend)
+    problems = [
+        Problem("", f"generate.{field}: comfyui.workflow {problem.what}", problem.mend)
         for field in FIELDS
         if field in request.given and field not in workflow.places
         for problem in [cannot_take(workflow, field)]
     ]
+    taken: dict[Place, tuple[str, Any]] = {}
+    for field, value in _wanted(request, workflow):
+        for place in workflow.places.get(field, ()):
+            other, before = taken.setdefault(place, (field, value))
+            if before != value and not marks_in(workflow.held(place)):
+                what = f"comfyui.workflow: {_said(other, before)} and {_said(field, value)} would both go to {place}"
+                problems.append(Problem("", what, "make them equal, or name other inputs with comfyui.bind"))
+    return problems
+
+
+def _said(field: str, value: Any) -> str:
+    return f"{WORDS.get(field, field)} {str(value)[:20]}"
 
 
 def alike(requests: Sequence[Request]) -> list[list[Request]]:
     """Requests that differ in prompt and seed only: what the server says of one holds for all of them."""
     same: dict[str, list[Request]] = {}
     for request in requests:
-        but = ("name", "prompt", "negative", "seed")
-        key = json.dumps({name: value for name, value in vars(request).items() if name not in but}, sort_keys=True)
-        same.setdefault(key, []).append(request)
+        but = ("name", "prompt", "negative", "seed", "extra")
+        fields = {name: value for name, value in vars(request).items() if name not in but}
+        # the items of a job that have no options of their own share one `extra`
+        same.setdefault(json.dumps([id(request.extra), fields], sort_keys=True), []).append(request)
     return list(same.values())

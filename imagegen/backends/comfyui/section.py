@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.backends.base import Context, Resolved
-from imagegen.backends.comfyui.graph import Graph, Place, digest, is_link, output_nodes, place_of, replaced
+from imagegen.backends.comfyui.fields import ALWAYS, WORDS, marks_in
+from imagegen.backends.comfyui.graph import Graph, Place, digest, is_link, place_of, prefixes, replaced
 from imagegen.backends.comfyui.models import model_folders
-from imagegen.backends.comfyui.text_to_image import text_to_image
-from imagegen.backends.comfyui.workflow import FIELDS, Workflow, cannot_take, read_workflow, understand
+from imagegen.backends.comfyui.workflow import Workflow, cannot_take, is_input, read_workflow, understand
+from imagegen.config.document import MAX_BYTES
 from imagegen.config.settings import COMMAND_LINE
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["ALWAYS", "OF_SECTION", "OWN", "resolve"]
+__all__ = ["OF_SECTION", "OWN", "resolve"]
 
-ALWAYS = frozenset({"prompt", "seed"})
-"""Fields that every workflow takes from the job; of the others, those that the job gives."""
-OWN = ALWAYS | {"negative", "width", "height", "steps", "cfg", "sampler", "scheduler"}
+OWN = frozenset({*ALWAYS, "negative", "width", "height", "steps", "cfg", "sampler", "scheduler"})
 OF_SECTION = frozenset({"loras", "vae", "workflow", "bind", "set", "images"})
 """Options that decide pixels; of files, what is in them and not what they are called."""
 
@@ -46,37 +45,41 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         "folders": json.dumps(_with_checkpoint_dirs(section, model_folders(context.root, settings), context.root)),
         "allow_flat": section.get("allow_flat", False),
     }
-    workflow = _workflow(section, extra, context)
-    own = section.get("checkpoint", "")
+    _refuse_of_the_other_kind(section)
+    asked = section.get("checkpoint", "")
     if settings.sources.get("comfyui.checkpoint") == COMMAND_LINE:
-        own = settings.comfyui_checkpoint
+        asked = settings.comfyui_checkpoint
     if "workflow" not in section:
-        return Resolved(extra, own or settings.comfyui_checkpoint or None)
-    if section.get("checkpoint") and "checkpoint" not in workflow.places:
-        problem = cannot_take(workflow, "checkpoint")
-        raise ImagegenError(Problem("checkpoint", problem.what, problem.mend))
-    where_given = (OWN - ALWAYS) - workflow.marked
-    model = (own if "checkpoint" in workflow.places else "") or workflow.checkpoint
-    if not model and "checkpoint" in workflow.marked:
-        return Resolved(extra, settings.comfyui_checkpoint or None, where_given)
-    return Resolved(extra, model, where_given)
-
-
-def _workflow(section: Mapping[str, Any], extra: dict[str, Any], context: Context) -> Workflow:
-    """The job's workflow, with all that it and its images say put into `extra`. Raises ImagegenError."""
-    if "workflow" not in section:
-        if wrong := [key for key in ("bind", "set", "images") if section.get(key)]:
-            raise ImagegenError(*(Problem(key, "goes with a workflow, and the job names none") for key in wrong))
-        loras = {name: _strengths(given) for name, given in section.get("loras", {}).items()}
-        if loras:
-            extra["loras"] = loras
+        if section.get("loras"):
+            extra["loras"] = {name: _strengths(given) for name, given in section["loras"].items()}
         if section.get("vae"):
             extra["vae"] = section["vae"]
-        return text_to_image(loras, section.get("vae", ""))
-    if wrong := [key for key in ("loras", "vae") if section.get(key)]:
-        mend = 'set it in the workflow: set: {"NODE.INPUT": …}'
+        return Resolved(extra, asked or settings.comfyui_checkpoint or None)
+    workflow, of_workflow = _own_workflow(section, context)
+    if asked and "checkpoint" not in workflow.places:
+        problem = cannot_take(workflow, "checkpoint")
+        raise ImagegenError(Problem("workflow", f"checkpoint '{asked[:60]}': {problem.what}", problem.mend))
+    model: str | None = asked or workflow.checkpoint
+    if not model and "checkpoint" in workflow.marked:
+        model = settings.comfyui_checkpoint or None
+    return Resolved({**extra, **of_workflow}, model, OWN - workflow.marked - {*ALWAYS})
+
+
+def _refuse_of_the_other_kind(section: Mapping[str, Any]) -> None:
+    """Raises ImagegenError for options of the built-in workflow beside one of the job's own, and the reverse."""
+    if "workflow" in section:
         what = "is for the built-in workflow, and the job has one of its own"
-        raise ImagegenError(*(Problem(key, what, mend) for key in wrong))
+        mend = 'set: {"NODE.INPUT": …} sets it there'
+        keys = [key for key in ("loras", "vae") if section.get(key)]
+    else:
+        what, mend = "goes with a workflow, and the job names none", "add one: workflow: jobs/workflows/NAME.json"
+        keys = [key for key in ("bind", "set", "images") if section.get(key)]
+    if keys:
+        raise ImagegenError(*(Problem(key, what, mend) for key in keys))
+
+
+def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflow, dict[str, Any]]:
+    """The job's own workflow, and what it and its images come to. Raises ImagegenError."""
     name = section["workflow"]
     try:
         graph = read_workflow(name, context.read(name))
@@ -86,42 +89,60 @@ def _workflow(section: Mapping[str, Any], extra: dict[str, Any], context: Contex
     bind = {field: [named] if isinstance(named, str) else named for field, named in section.get("bind", {}).items()}
     workflow = understand(graph, bind)
     problems: list[Problem] = []
-    values = {}
-    for key in ("set", "images"):
-        for text, value in section.get(key, {}).items():
-            if place := _place(graph, key, text, problems):
-                values[place] = value
-    images: dict[str, str] = {}
+    values = dict(_values(section, workflow, problems))
     files: dict[str, str] = {}
+    images: dict[str, str] = {}
     for text, file in section.get("images", {}).items():
         try:
-            data = context.read(file)
+            images[text] = _hashed(context, file)
+            files[text] = str(context.root / file)
         except ImagegenError as error:
             problems += [Problem(f"images.{text}", f"{file}: {p.what}", p.mend) for p in error.problems]
-            continue
-        images[text] = hashlib.sha256(data).hexdigest()
-        files[text] = str(context.root / file)
-    of_fields = {place: field for field in workflow.places for place in workflow.places[field]}
-    for place in values:
-        if place in of_fields:
-            key = "set" if str(place) in section.get("set", {}) else "images"
-            problems.append(Problem(f"{key}.{place}", f"is where the {of_fields[place]} goes"))
     problems += _batches(replaced(graph, values))
     if problems:
         raise ImagegenError(*problems)
-    always = {place for field in ALWAYS | workflow.marked for place in workflow.places[field]}
-    prefixes = {Place(node, "filename_prefix") for node in output_nodes(graph)}
-    extra["workflow"] = digest(graph, {*values, *prefixes, *(p for p in always if not _has_text_around(graph, p))})
-    extra["graph"] = json.dumps(graph)
-    extra["bindings"] = json.dumps(bind)
-    if bind:
-        extra["bind"] = {field: list(named) for field, named in bind.items()}
-    if section.get("set"):
-        extra["set"] = dict(section["set"])
-    if images:
-        extra["images"] = images
-        extra["files"] = files
-    return workflow
+    always = {place: f"%{field}%" for field in ALWAYS for place in workflow.places[field]}
+    taken = {place: mark for place, mark in always.items() if not marks_in(workflow.held(place))}
+    taken |= dict.fromkeys([*values, *prefixes(graph)], "")
+    options = {
+        "set": section.get("set"),
+        "images": images,
+        "bind": {field: named for field, named in bind.items() if field not in (*ALWAYS, "output")},  # in the digest
+    }
+    return workflow, {
+        "workflow": digest(graph, workflow.output, taken),
+        "graph": json.dumps(graph),
+        "bindings": json.dumps(bind),
+        "files": files,
+        **{key: dict(value) for key, value in options.items() if value},
+    }
+
+
+def _values(section: Mapping[str, Any], workflow: Workflow, problems: list[Problem]) -> Iterator[tuple[Place, Any]]:
+    """The inputs that `set` and `images` name, with their values there."""
+    of_fields = {place: field for field, places in workflow.places.items() for place in places}
+    for key in ("set", "images"):
+        for text, value in section.get(key, {}).items():
+            place = place_of(text)
+            if not is_input(workflow.graph, f"{key}.{text}", text, problems):
+                continue
+            if is_link(held := workflow.held(place)):
+                mend = "name an input of that node, or of one further up"
+                problems.append(Problem(f"{key}.{text}", f"it comes from node {held[0]} by a link", mend))
+            elif place in of_fields:
+                word = WORDS.get(of_fields[place], of_fields[place])
+                mend = f"leave this out, or bind the {word} to other inputs"
+                problems.append(Problem(f"{key}.{text}", f"the {word} goes there", mend))
+            elif key == "images" and text in section.get("set", {}):
+                problems.append(Problem(f"images.{text}", "it is given in set too", "keep one of the two"))
+            yield place, value
+
+
+def _hashed(context: Context, file: str) -> str:
+    data = context.read(file)
+    if len(data) > MAX_BYTES:  # what is more was not read
+        raise ImagegenError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
+    return hashlib.sha256(data).hexdigest()
 
 
 def _with_checkpoint_dirs(
@@ -131,31 +152,12 @@ def _with_checkpoint_dirs(
     return {kind: [*own, *found] if kind == "checkpoints" else list(found) for kind, found in folders.items()}
 
 
-def _strengths(given: float | Mapping[str, float]) -> tuple[float, float]:
+def _strengths(given: float | Mapping[str, float]) -> list[float]:
+    """For the model and for CLIP. A list, as a lock file gives it back."""
     if isinstance(given, Mapping):
         model = float(given.get("model", 1.0))
-        return model, float(given.get("clip", model))
-    return float(given), float(given)
-
-
-def _place(graph: Graph, key: str, text: str, problems: list[Problem]) -> Place | None:
-    """An input that the job names; it must be there, and a value."""
-    place = place_of(text)
-    where = f"{key}.{text}"
-    if place.node not in graph:
-        what = f"there is no node '{place.node[:40]}' in the workflow{did_you_mean(place.node, graph)}"
-        problems.append(Problem(where, what))
-        return None
-    inputs = graph[place.node]["inputs"]
-    if place.input not in inputs:
-        of = f"node {place.node} ({graph[place.node]['class_type']})"
-        what = f"{of} has no input '{place.input[:40]}'{did_you_mean(place.input, inputs)}"
-        problems.append(Problem(where, what, f"it has {', '.join(inputs) or 'none'}"))
-        return None
-    if is_link(inputs[place.input]):
-        problems.append(Problem(where, f"is linked to node {inputs[place.input][0]}, which gives its value"))
-        return None
-    return place
+        return [model, float(given.get("clip", model))]
+    return [float(given), float(given)]
 
 
 def _batches(graph: Graph) -> Iterator[Problem]:
@@ -165,9 +167,3 @@ def _batches(graph: Graph) -> Iterator[Problem]:
         if isinstance(size, int) and size > 1:
             what = f"node {node} makes a batch of {size}, and one prompt makes one image"
             yield Problem("workflow", what, f'set: {{"{node}.batch_size": 1}}')
-
-
-def _has_text_around(graph: Graph, place: Place) -> bool:
-    """Whether the input's own text stays, around a %mark% in it."""
-    value = graph[place.node]["inputs"][place.input]
-    return isinstance(value, str) and any(f"%{field}%" in value and f"%{field}%" != value for field in FIELDS)

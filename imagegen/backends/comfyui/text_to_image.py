@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imagegen.backends.comfyui.graph import Place
 from imagegen.backends.comfyui.workflow import Workflow
 
-__all__ = ["text_to_image"]
+__all__ = ["KEYS", "text_to_image"]
+
+KEYS = {
+    "lora_name": "comfyui.loras",
+    "strength_model": "comfyui.loras",
+    "strength_clip": "comfyui.loras",
+    "vae_name": "comfyui.vae",
+}
+"""Inputs that a job's option decides → its key."""
 
 
-def text_to_image(loras: Mapping[str, tuple[float, float]], vae: str) -> Workflow:
-    """The workflow. loras: name → strength for the model and for CLIP. vae: empty for the checkpoint's own."""
+def text_to_image(loras: Mapping[str, Sequence[float]], vae: str) -> Workflow:
+    """The workflow. loras: name → strength for the model and for CLIP. vae: empty for the checkpoint's own.
+
+    The order in which a job names its LoRAs means nothing: they are chained by name.
+    """
     graph: dict[str, Any] = {
         "checkpoint": _node("CheckpointLoaderSimple", ckpt_name=""),
         "positive": _node("CLIPTextEncode", text=""),

@@ -1,31 +1,23 @@
-"""A workflow file that ComfyUI exported: read, and where it takes the prompt, the seed and so on, found.
+"""A workflow file that ComfyUI exported: read, and where it takes the prompt, the seed and so on, made out.
 
 A field's place is named in the job (`bind`), or marked in the file (`"%prompt%"`), or found by following the links of
-the sampler. Nothing here knows the server: node classes are told by the names of their inputs, so that custom ones
-are found as well.
+the sampler. Nothing here knows the server.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from imagegen.backends.comfyui.graph import Graph, Place, is_link, literals, output_nodes
-from imagegen.config.document import read_document
+from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, WORDS, marks_in
+from imagegen.backends.comfyui.graph import Graph, Place, is_link, literals, output_nodes, place_of
+from imagegen.backends.comfyui.links import MODELS, SEEDS, TEXTS, find
+from imagegen.config.document import Document, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
-__all__ = ["FIELDS", "Workflow", "cannot_take", "read_workflow", "understand"]
-
-FIELDS = ("prompt", "negative", "seed", "width", "height", "steps", "cfg", "sampler", "scheduler", "checkpoint")
-"""What a workflow can take from a job."""
-_MARK = re.compile(r"%([a-z]+)%")
-_TEXTS = ("text", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "llama", "prompt", "string", "value")
-"""Inputs that hold a prompt's text, in the nodes that encode one and in those that only hold a text."""
-_NUMBERS = ("value", "int", "float", "number")
-_MODELS = ("ckpt_name", "unet_name")
-_SEEDS = ("seed", "noise_seed")
+__all__ = ["Workflow", "cannot_take", "is_input", "read_workflow", "understand"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,82 +35,83 @@ class Workflow:
     marked: frozenset[str] = frozenset()
     unclear: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def held(self, place: Place) -> Any:
+        """The input's value in the file."""
+        return self.graph[place.node]["inputs"][place.input]
+
     @property
     def checkpoint(self) -> str:
         """The checkpoint that the file itself names, empty where it names none."""
-        for place in self.places.get("checkpoint", ()):
-            value = self.graph[place.node]["inputs"][place.input]
-            if "%checkpoint%" not in value:
-                return str(value)
-        return ""
+        held = [self.held(place) for place in self.places.get("checkpoint", ())]
+        return next((value for value in held if isinstance(value, str) and not marks_in(value)), "")
 
 
+@lru_cache(maxsize=32)  # each item with options of its own asks again
 def read_workflow(name: str, data: bytes) -> Graph:
     """The graph in the file `name`. Raises ImagegenError, located, for what is no workflow in API format."""
     if not name.lower().endswith(".json"):
-        raise ImagegenError(Problem(name, "a workflow is a .json file"))
+        raise ImagegenError(Problem(name, "is no .json file, which a workflow is", _EXPORT))
     document = read_document(name, data)
-    values = document.values
-    if isinstance(values, dict) and {"nodes", "links"} <= values.keys():
-        raise ImagegenError(
-            Problem(
-                name,
-                "is a workflow in the format of ComfyUI's editor, which the API does not take",
-                "open it in ComfyUI and choose Workflow → Export (API); "
-                "in older versions, turn on the dev mode options in the settings, then Save (API Format)",
-            )
-        )
+    values, above = document.values, tuple[str, ...]()
+    if isinstance(values, dict) and isinstance(values.get("prompt"), dict) and "class_type" not in values["prompt"]:
+        values, above = values["prompt"], ("prompt",)  # as POST /prompt takes it
+    if isinstance(values, dict) and isinstance(values.get("nodes"), list):
+        raise ImagegenError(Problem(name, "is a workflow for ComfyUI's editor, which its API does not take", _EXPORT))
     if not isinstance(values, dict) or not values:
-        raise ImagegenError(Problem(document.where(()), "is no workflow: expected nodes by their IDs"))
+        raise ImagegenError(Problem(document.where(above), "is no workflow: it has no nodes", _EXPORT))
     problems = []
-    graph: dict[str, Any] = {}
     for node, body in values.items():
         if not (isinstance(body, dict) and isinstance(body.get("class_type"), str)):
-            problems.append(Problem(document.where((node,)), f"node {node!r:.40} has no class_type"))
+            problems.append(Problem(document.where((*above, node)), f"node '{node[:40]}' has no class_type", _EXPORT))
         elif not isinstance(body.get("inputs", {}), dict):
-            problems.append(Problem(document.where((node, "inputs")), f"node {node!r:.40}: inputs is no mapping"))
-        else:
-            graph[node] = {"class_type": body["class_type"], "inputs": body.get("inputs", {})}
-    for node, body in graph.items():
-        for input_name, value in body["inputs"].items():
-            if is_link(value) and value[0] not in values:
-                what = f"{node}.{input_name} is linked to node {value[0]!r:.40}, which is not there"
-                problems.append(Problem(document.where((node, "inputs", input_name)), what))
+            what = f"node '{node[:40]}': its inputs are no mapping"
+            problems.append(Problem(document.where((*above, node, "inputs")), what, _EXPORT))
+        elif "." in node:
+            what = f"node '{node[:40]}': an ID with a dot in it could not be told from an input"
+            problems.append(Problem(document.where((*above, node)), what, "call it otherwise"))
+    problems = problems or [*_dangling(document, above, values)]
     if problems:
         raise ImagegenError(*problems)
-    return graph
+    return {node: {"class_type": body["class_type"], "inputs": body.get("inputs", {})} for node, body in values.items()}
+
+
+_EXPORT = (
+    "open it in ComfyUI and choose Workflow → Export (API); "
+    "in older versions, turn on the dev mode options in the settings, then Save (API Format)"
+)
+
+
+def _dangling(document: Document, above: tuple[str, ...], values: Mapping[str, Any]) -> Iterator[Problem]:
+    for node, body in values.items():
+        for name, value in body.get("inputs", {}).items():
+            if is_link(value) and value[0] not in values:
+                what = f"{node}.{name} is linked to node '{value[0][:40]}', which is not there"
+                yield Problem(document.where((*above, node, "inputs", name)), what, "export it again")
 
 
 def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
-    """Find what a job can set. bind: field, or `output`, → the places that the job names.
+    """Make out what a job can set. bind: field, or `output`, → the places that the job names.
 
     Raises ImagegenError, each problem's `where` the key in the job's section.
     """
     problems: list[Problem] = []
     output = _output(graph, bind, problems)
+    marked = _marked(graph, problems)
+    found = find(graph, output) if output else {}
     places: dict[str, tuple[Place, ...]] = {}
-    marked: dict[str, list[Place]] = {}
-    for place, value in literals(graph):
-        for word in _MARK.findall(value) if isinstance(value, str) and place.input != "filename_prefix" else ():
-            if word in FIELDS:
-                marked.setdefault(word, []).append(place)
-            else:
-                what = f"{place} has the mark %{word}%, which is none{did_you_mean(word, FIELDS)}"
-                problems.append(Problem("workflow", what, f"there are {', '.join(f'%{field}%' for field in FIELDS)}"))
-    found = _found(graph, output) if output else {}
     unclear = {}
     for field in FIELDS:
-        if field in bind:
-            places[field] = tuple(_named(graph, field, bind[field], problems))
-        elif field in marked:
-            places[field] = tuple(marked[field])
-        elif len(found.get(field, ())) > 1:
-            unclear[field] = " or ".join(map(" with ".join, ([*map(str, group)] for group in found[field])))
-        elif found.get(field):
-            places[field] = found[field][0]
-    workflow = Workflow(graph, places, output, frozenset(marked) - bind.keys(), unclear)
+        named = [place_of(text) for text in bind.get(field, ()) if is_input(graph, f"bind.{field}", text, problems)]
+        groups = found.get(field, [])
+        if asked := [*named, *marked.get(field, ())]:
+            places[field] = tuple(dict.fromkeys(asked))
+        elif len(groups) == 1:
+            places[field] = groups[0]
+        elif groups:
+            unclear[field] = " or ".join(" with ".join(map(str, group)) for group in groups)
+    workflow = Workflow(graph, places, output, frozenset(marked), unclear)
     if not problems:
-        problems += [cannot_take(workflow, field) for field in ("prompt", "seed") if field not in places]
+        problems += [cannot_take(workflow, field) for field in ALWAYS if field not in places]
     if problems:
         raise ImagegenError(*problems)
     return workflow
@@ -126,14 +119,51 @@ def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
 
 def cannot_take(workflow: Workflow, field: str) -> Problem:
     """Why a workflow has no place for a field, and how to name it one."""
-    example = {"prompt": "6.text", "negative": "7.text", "seed": "31.noise_seed"}.get(field, f"3.{field}")
+    word = WORDS.get(field, field)
     if where := workflow.unclear.get(field):
-        mend = f"name what is meant: bind: {{{field}: …}}, one input or a list of them"
-        return Problem("workflow", f"the {field} could go to {where}", mend)
-    what = f"no input for the {field} was found by following the sampler's links"
+        mend = f"say which: bind: {{{field}: NODE.INPUT}}, or a list of them"
+        return Problem("workflow", f"the {word} could go to {where}", mend)
+    names = {"prompt": TEXTS, "negative": TEXTS, "seed": SEEDS, "sampler": ("sampler_name",), "checkpoint": MODELS}
+    alike = [place for place, _ in literals(workflow.graph) if place.input in names.get(field, (field,))]
+    example = alike[0] if alike else "NODE.INPUT"
     return Problem(
-        "workflow", what, f'name it, such as bind: {{{field}: "{example}"}}, or write "%{field}%" into the file'
+        "workflow",
+        f"has no input for the {word} among those that the sampler's links lead to",
+        f'name one, such as bind: {{{field}: "{example}"}}, or write "%{field}%" into the file',
     )
+
+
+def is_input(graph: Graph, key: str, text: str, problems: list[Problem]) -> bool:
+    """Whether the workflow has the input that the job names as `6.text` under this key; if not, that is a problem."""
+    place = place_of(text)
+    if place.node not in graph:
+        what = f"'{text[:60]}': the workflow has no node '{place.node[:40]}'{did_you_mean(place.node, graph)}"
+        problems.append(Problem(key, what, f"it has {_listed(graph)}"))
+    elif place.input not in (inputs := graph[place.node]["inputs"]):
+        node = f"node {place.node} ({graph[place.node]['class_type']})"
+        what = f"'{text[:60]}': {node} has no input '{place.input[:40]}'{did_you_mean(place.input, inputs)}"
+        problems.append(Problem(key, what, f"it has {_listed(inputs)}"))
+    else:
+        return True
+    return False
+
+
+def _listed(names: Iterable[str]) -> str:
+    known = list(names)
+    more = f" and {len(known) - 30} more" if len(known) > 30 else ""
+    return ", ".join(known[:30]) + more or "none"
+
+
+def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[Place]]:
+    marked: dict[str, list[Place]] = {}
+    for place, value in literals(graph):
+        for word in marks_in(value) if place.input != "filename_prefix" else ():  # ComfyUI has marks of its own there
+            if word in FIELDS:
+                marked.setdefault(word, []).append(place)
+            else:
+                what = f"{place} has the mark %{word}%, which is none{did_you_mean(word, FIELDS)}"
+                problems.append(Problem("workflow", what, f"there are {', '.join(f'%{field}%' for field in FIELDS)}"))
+    return marked
 
 
 def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Problem]) -> str:
@@ -141,158 +171,14 @@ def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Prob
     if named := bind.get("output"):
         if named[0] in graph:
             return named[0]
-        what = f"there is no node {named[0]!r:.40}{did_you_mean(named[0], graph)}"
-        problems.append(Problem("bind.output", what))
+        what = f"the workflow has no node '{named[0][:40]}'{did_you_mean(named[0], graph)}"
+        problems.append(Problem("bind.output", what, f"images are saved by {_listed(nodes)}"))
     elif len(nodes) == 1:
         return nodes[0]
     elif nodes:
-        all_of_them = ", ".join(f"{node} ({graph[node]['class_type']})" for node in nodes)
-        what = f"saves images in {len(nodes)} nodes: {all_of_them}"
-        problems.append(Problem("workflow", what, f'name the one to take: bind: {{output: "{nodes[0]}"}}'))
+        listed = ", ".join(f"{node} ({graph[node]['class_type']})" for node in nodes)
+        what = f"saves images in {len(nodes)} nodes: {listed}"
+        problems.append(Problem("workflow", what, f'say which to take: bind: {{output: "{nodes[0]}"}}'))
     else:
         problems.append(Problem("workflow", "saves no image: it has no SaveImage node", "add one, and export it again"))
     return ""
-
-
-def _named(graph: Graph, field: str, named: Sequence[str], problems: list[Problem]) -> Iterator[Place]:
-    for text in named:
-        place = Place(*text.partition(".")[::2])
-        if place.node not in graph:
-            what = f"'{text[:60]}': there is no node '{place.node[:40]}'{did_you_mean(place.node, graph)}"
-            problems.append(Problem(f"bind.{field}", what))
-        elif place.input not in (inputs := graph[place.node]["inputs"]):
-            of = f"node {place.node} ({graph[place.node]['class_type']})"
-            what = f"'{text[:60]}': {of} has no input '{place.input[:40]}'{did_you_mean(place.input, inputs)}"
-            problems.append(Problem(f"bind.{field}", what, f"it has {', '.join(inputs) or 'none'}"))
-        else:
-            yield place
-
-
-Found = dict[str, list[tuple[Place, ...]]]
-"""Field → the groups of inputs that could take it; the inputs of one group take it together."""
-
-
-def _found(graph: Graph, output: str) -> Found:
-    """What the samplers above the output node lead to."""
-    found: Found = {}
-    for node in _above(graph, output):
-        inputs = graph[node]["inputs"]
-        if not _is_sampler(inputs):
-            continue
-        guider = inputs["guider"][0] if is_link(inputs.get("guider")) else node
-        for field, places in {
-            "seed": _held(graph, node, _SEEDS, "noise"),
-            "steps": _held(graph, node, ("steps",), "sigmas"),
-            "scheduler": _held(graph, node, ("scheduler",), "sigmas"),
-            "sampler": _held(graph, node, ("sampler_name",), "sampler"),
-            "cfg": _held(graph, guider, ("cfg",), ""),
-            "checkpoint": _upwards(graph, guider, ("model",), _MODELS, "model"),
-        }.items():
-            if places and places not in found.setdefault(field, []):
-                found[field].append(places)
-        several = {
-            "prompt": _texts(graph, guider, ("positive", "conditioning")),
-            "negative": _texts(graph, guider, ("negative",)),
-            **{field: [place] for field, place in zip(("width", "height"), _size(graph, node), strict=False)},
-        }
-        for field, groups in several.items():
-            found.setdefault(field, []).extend(group for group in groups if group and group not in found[field])
-    if found.get("negative") == found.get("prompt"):  # one text for both is the prompt
-        found.pop("negative", None)
-    return found
-
-
-def _is_sampler(inputs: Mapping[str, Any]) -> bool:
-    """KSampler, KSamplerAdvanced, SamplerCustom, SamplerCustomAdvanced, and custom ones of their shape."""
-    return is_link(inputs.get("latent_image")) and any(key in inputs for key in (*_SEEDS, "noise"))
-
-
-def _above(graph: Graph, node: str) -> Iterator[str]:
-    """The node and all that it is made from, the nearest first."""
-    waiting, seen = [node], {node}
-    while waiting:
-        node = waiting.pop(0)
-        yield node
-        for value in graph[node]["inputs"].values():
-            if is_link(value) and value[0] not in seen:
-                seen.add(value[0])
-                waiting.append(value[0])
-
-
-def _held(graph: Graph, node: str, names: Sequence[str], link: str) -> tuple[Place, ...]:
-    """An input of the node, or of the node that it is linked to by `link`: its own value, or that of a value's node."""
-    inputs = graph[node]["inputs"]
-    for name in names:
-        if name in inputs:
-            return _value(graph, Place(node, name))
-    if is_link(inputs.get(link)):
-        linked = inputs[link][0]
-        for name in names:
-            if name in graph[linked]["inputs"]:
-                return _value(graph, Place(linked, name))
-    return ()
-
-
-def _value(graph: Graph, place: Place) -> tuple[Place, ...]:
-    value = graph[place.node]["inputs"][place.input]
-    if not is_link(value):
-        return (place,)
-    for name in (*_NUMBERS, *_SEEDS):
-        held = graph[value[0]]["inputs"].get(name)
-        if held is not None and not is_link(held):
-            return (Place(value[0], name),)
-    return ()
-
-
-def _texts(graph: Graph, node: str, names: Sequence[str]) -> list[tuple[Place, ...]]:
-    """The inputs that hold the text of this conditioning: of each encoder up the links, those of one together."""
-    links = [graph[node]["inputs"][name] for name in names if is_link(graph[node]["inputs"].get(name))]
-    waiting = [(link[0], link[1]) for link in links]
-    seen = set(waiting)
-    groups = []
-    while waiting:
-        above, number = waiting.pop(0)
-        inputs = graph[above]["inputs"]
-        if graph[above]["class_type"] == "ConditioningZeroOut":
-            continue  # its text decides nothing
-        if held := [name for name in _TEXTS if isinstance(inputs.get(name), str)]:
-            groups.append(tuple(Place(above, name) for name in held))
-            continue
-        if "positive" in inputs and "negative" in inputs:  # ControlNet and others hand on both, in this order
-            further = [inputs[("positive", "negative")[number]]] if number < 2 else []
-        else:
-            further = [value for value in inputs.values() if is_link(value)]
-        for link in further:
-            if is_link(link) and (link[0], link[1]) not in seen:
-                seen.add((link[0], link[1]))
-                waiting.append((link[0], link[1]))
-    return groups
-
-
-def _upwards(graph: Graph, node: str, first: Sequence[str], wanted: Sequence[str], along: str) -> tuple[Place, ...]:
-    """The nearest node with one of the inputs `wanted`, up the links called `along`."""
-    seen = set()
-    link = next((graph[node]["inputs"][name] for name in first if is_link(graph[node]["inputs"].get(name))), None)
-    while link and link[0] not in seen:
-        seen.add(link[0])
-        inputs = graph[link[0]]["inputs"]
-        for name in wanted:
-            if isinstance(inputs.get(name), str):
-                return (Place(link[0], name),)
-        link = inputs[along] if is_link(inputs.get(along)) else None
-    return ()
-
-
-def _size(graph: Graph, sampler: str) -> tuple[tuple[Place, ...], ...]:
-    """Width and height of the latent that the sampler begins with; nothing where it begins with a picture's."""
-    link = graph[sampler]["inputs"]["latent_image"]
-    seen = set()
-    while is_link(link) and link[0] not in seen:
-        seen.add(link[0])
-        inputs = graph[link[0]]["inputs"]
-        if "width" in inputs and "height" in inputs:
-            return _value(graph, Place(link[0], "width")), _value(graph, Place(link[0], "height"))
-        link = next(
-            (inputs[name] for name in ("samples", "latent", "pixels", "image") if is_link(inputs.get(name))), None
-        )
-    return ()

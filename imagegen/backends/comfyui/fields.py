@@ -1,0 +1,28 @@
+"""What a workflow can take from a job, and the %marks% that ask for it in a workflow file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["ALWAYS", "FIELDS", "WORDS", "filled", "marks_in"]
+
+FIELDS = ("prompt", "negative", "seed", "width", "height", "steps", "cfg", "sampler", "scheduler", "checkpoint")
+ALWAYS = ("prompt", "seed")
+"""Fields that every workflow takes from the job; of the others, those that the job gives."""
+WORDS = {"negative": "negative prompt", "cfg": "CFG"}
+"""What a field is called in a sentence, where that is not its name."""
+_MARK = re.compile(r"%([a-z]+)%")
+
+
+def marks_in(value: object) -> list[str]:
+    """The words between percent signs in an input's value, whether or not there is such a field."""
+    return _MARK.findall(value) if isinstance(value, str) else []
+
+
+def filled(text: str, values: Mapping[str, Any]) -> Any:
+    """The text with the values in place of its marks; the value itself, a number too, where a mark is all of it."""
+    if (whole := _MARK.fullmatch(text)) and whole[1] in values:
+        return values[whole[1]]
+    return _MARK.sub(lambda mark: str(values.get(mark[1], mark[0])), text)

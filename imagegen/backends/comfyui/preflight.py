@@ -1,0 +1,75 @@
+"""What is wrong with requests before any is queued: by themselves, by the folders of models, and by a server's word."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from imagegen.backends.comfyui.checks import Info, check, choices_text
+from imagegen.backends.comfyui.graph import literals, place_of, replaced
+from imagegen.backends.comfyui.models import KINDS, file_of, names_in
+from imagegen.backends.comfyui.prompt import alike, asked_in_vain, key_of, values_of, workflow_of
+from imagegen.errors import Problem
+from imagegen.plan.request import Request
+
+__all__ = ["in_folders", "in_themselves", "on_server"]
+
+
+def in_themselves(requests: Sequence[Request]) -> list[Problem]:
+    """What no server need be asked about: fields that the workflow cannot take, sizes."""
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for request in requests:
+        for problem in (*asked_in_vain(request), *_sizes(request)):
+            found[problem].append(request.name)
+    return _shared(found, requests)
+
+
+def _sizes(request: Request) -> Iterator[Problem]:
+    """ComfyUI takes sizes that are no multiple of 8, and makes a smaller image."""
+    for field in ("width", "height"):
+        size = getattr(request, field)
+        if size % 8 and ("graph" not in request.extra or field in request.given):
+            what = f"generate.{field}: {size} is no multiple of 8, and ComfyUI would make a smaller image"
+            yield Problem("", what, f"make it {max(16, size - size % 8)} or {size + 8 - size % 8}")
+
+
+def in_folders(requests: Sequence[Request]) -> list[Problem]:
+    """While no server runs: the models that are in no folder where the one to be started will look."""
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for same in alike(requests):
+        workflow = workflow_of(same[0])
+        folders: Mapping[str, Sequence[str]] = json.loads(same[0].extra["folders"])
+        for place, value in literals(replaced(workflow.graph, values_of(same[0], workflow))):
+            kinds = KINDS.get(place.input, ())
+            inside = [folder for kind in kinds for folder in folders.get(kind, ())]
+            if kinds and isinstance(value, str) and not file_of(value, inside):
+                at = key_of(same[0], workflow, place)
+                at = at or f"node {place.node} ({workflow.graph[place.node]['class_type']}): {place.input}"
+                problem = Problem("", f"{at}: '{value}' is not there", choices_text(value, names_in(inside)))
+                found[problem] += [request.name for request in same]
+    return _shared(found, requests)
+
+
+def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Sequence[str]]) -> list[Problem]:
+    """What the server says of the requests' graphs, asked with `info` and `classes`, as for `checks.check`."""
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for same in alike(requests):
+        request, workflow = same[0], workflow_of(same[0])
+        values = values_of(request, workflow)
+        keys = {place: key for place in values if (key := key_of(request, workflow, place))}
+        if "graph" not in request.extra:  # all of its inputs are the job's
+            keys = {place: key for place, _ in literals(workflow.graph) if (key := key_of(request, workflow, place))}
+        uploaded = {place_of(text) for text in request.extra.get("images", ())}
+        for problem in check(replaced(workflow.graph, values), workflow.output, info, classes, keys, uploaded):
+            found[problem] += [request.name for request in same]
+    return _shared(found, requests)
+
+
+def _shared(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
+    """Each problem once where it is that of all the requests, else for each item that has it."""
+    return [
+        Problem(where, problem.what, problem.mend)
+        for problem, names in problems.items()
+        for where in ([""] if len(names) == len(requests) else dict.fromkeys(names))
+    ]

@@ -1,0 +1,69 @@
+"""A project's folder with workflow files and images in it, whose sections are resolved by themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends.base import Context, Resolved
+from imagegen.backends.comfyui.section import OF_SECTION, OWN, resolve
+from imagegen.config.settings import read_settings
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.request import Request, canonical, fingerprint
+from tests.backends.comfyui.workflows import Nodes
+
+FILE = "jobs/workflows/x.json"
+
+
+class Sections:
+    """root: the project's folder. `given` resolves a section there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.command_line: dict[str, str | None] = {}
+        self.environment: dict[str, str] = {}
+
+    def write(self, name: str, data: bytes) -> None:
+        file = self.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+
+    def workflow(self, nodes: Nodes) -> None:
+        self.write(FILE, json.dumps(nodes).encode())
+
+    def given(self, **section: Any) -> Resolved:
+        settings = read_settings(self.root, self.command_line, self.environment)
+        return resolve(section, Context(self.root, settings, self._read))
+
+    def refused(self, **section: Any) -> list[Problem]:
+        with pytest.raises(ImagegenError) as caught:
+            self.given(**section)
+        return list(caught.value.problems)
+
+    def of(self, nodes: Nodes, **section: Any) -> Resolved:
+        self.workflow(nodes)
+        return self.given(workflow=FILE, **section)
+
+    def request(self, nodes: Nodes | None = None, section: Mapping[str, Any] | None = None, **fields: Any) -> Request:
+        """A request as expansion makes it; fields: those that the job gives, besides prompt and seed."""
+        found = self.given(**(section or {})) if nodes is None else self.of(nodes, **(section or {}))
+        always = {"prompt": fields.pop("prompt", "a tall figure"), "seed": fields.pop("seed", 7)}
+        given = tuple(sorted(fields))
+        return Request(
+            "comfyui", "Mallsing", model=found.model or "", extra=found.extra, given=given, **always, **fields
+        )
+
+    def fingerprint(self, nodes: Nodes, section: Mapping[str, Any] | None = None, **fields: Any) -> str:
+        request = self.request(nodes, section, **fields)
+        optional = self.of(nodes, **(section or {})).where_given
+        return fingerprint(canonical(request, (OWN | OF_SECTION) - (optional - {*request.given})))
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            raise ImagegenError(Problem(name, "there is no such file")) from None
