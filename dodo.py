@@ -1,5 +1,23 @@
 """The build of this project's images: `doit` brings the stale ones up to date. See README.md."""
 
-from imagegen.tasks import DOIT_CONFIG, task_doctor, task_image, task_jobs, task_schema, task_server, task_settings
+from imagegen.tasks import (
+    DOIT_CONFIG,
+    task_doctor,
+    task_image,
+    task_jobs,
+    task_models,
+    task_schema,
+    task_server,
+    task_settings,
+)
 
-__all__ = ["DOIT_CONFIG", "task_doctor", "task_image", "task_jobs", "task_schema", "task_server", "task_settings"]
+__all__ = [
+    "DOIT_CONFIG",
+    "task_doctor",
+    "task_image",
+    "task_jobs",
+    "task_models",
+    "task_schema",
+    "task_server",
+    "task_settings",
+]

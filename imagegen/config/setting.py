@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from imagegen.config.models import HUGGING_FACE, download_address, read_models, show_models
+
 __all__ = ["SETTINGS", "Kind", "Setting"]
 
 
@@ -15,8 +17,9 @@ __all__ = ["SETTINGS", "Kind", "Setting"]
 class Kind:
     """What values a setting takes.
 
-    words: for the documentation. read: makes a value of what TOML or a text holds; raises ValueError, whose text
-    never repeats it, with what is expected. show: the value for a person.
+    words: for the documentation. read: makes a value of what TOML or a text holds; raises ValueError, each of whose
+    arguments is one thing that is wrong, with what is expected; of what may hold a secret, it never repeats any.
+    show: the value for a person.
     """
 
     words: str
@@ -93,6 +96,10 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return read
 
 
+def _endpoint(value: object) -> str:
+    return download_address(value).rstrip("/")
+
+
 _UNITS = {"MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 
@@ -126,6 +133,8 @@ SIZE = Kind("size in MB, GB or TB", _size, _show_size)
 SECONDS = Kind("seconds", _seconds, "{:g}".format)
 TEXTS = Kind("list of texts", _texts, " ".join)
 FOLDER_TABLE = Kind("folders by kind of model", _folder_table, _show_folder_table)
+MODELS = Kind("a table for each", read_models, show_models)
+ENDPOINT = Kind("URL", _endpoint)
 START = Kind("auto or never", _one_of("auto", "never"))
 TORCH = Kind("auto, cuda, rocm, mps, cpu or none", _one_of("auto", "cuda", "rocm", "mps", "cpu", "none"))
 
@@ -167,6 +176,8 @@ SETTINGS = (
         secret=True,
     ),
     Setting("ollama_host", ADDRESS, "the Ollama server; takes effect with ollama", "127.0.0.1:11434", "OLLAMA_HOST"),
+    Setting("models", MODELS, "the model files that doit models:pull downloads", ()),
+    Setting("hf_endpoint", ENDPOINT, "Hugging Face, or a mirror of it", HUGGING_FACE, "HF_ENDPOINT"),
     Setting("hf_token", TEXT, "access to Hugging Face, for doit models:pull", environment="HF_TOKEN", secret=True),
 )
 """In the order in which they are shown."""

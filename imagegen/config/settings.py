@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imagegen.config.models import HUGGING_FACE, ModelFile
 from imagegen.config.setting import SETTINGS, Setting
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
@@ -47,6 +48,8 @@ class Settings:
     comfyui_torch: str = "auto"
     comfyui_torch_index: str = ""
     ollama_host: str = "127.0.0.1:11434"
+    models: tuple[ModelFile, ...] = ()
+    hf_endpoint: str = HUGGING_FACE
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -97,7 +100,7 @@ def find_values(
             try:
                 value = setting.kind.read(given)
             except ValueError as error:
-                problems.append(Problem(source, f"{label}{error}"))
+                problems += [Problem(source, f"{label}{text}") for text in error.args]
             else:
                 found = Value(setting, True if setting.secret else value, source)
         values.append(found)

@@ -8,11 +8,21 @@ from imagegen.tasks.configuration import doit_config, quiet_ctrl_c
 from imagegen.tasks.doctor import task_doctor
 from imagegen.tasks.image import task_image
 from imagegen.tasks.jobs import task_jobs
+from imagegen.tasks.models import task_models
 from imagegen.tasks.schema import task_schema
 from imagegen.tasks.server import task_server
 from imagegen.tasks.settings import task_settings
 
-__all__ = ["DOIT_CONFIG", "task_doctor", "task_image", "task_jobs", "task_schema", "task_server", "task_settings"]
+__all__ = [
+    "DOIT_CONFIG",
+    "task_doctor",
+    "task_image",
+    "task_jobs",
+    "task_models",
+    "task_schema",
+    "task_server",
+    "task_settings",
+]
 
 DOIT_CONFIG = doit_config(Path.cwd())
 quiet_ctrl_c()

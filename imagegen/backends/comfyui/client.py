@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 
 from imagegen.backends.comfyui.launch import is_local
 
-__all__ = ["Client", "Refused", "Unreachable", "one_line"]
+__all__ = ["Client", "Refused", "Unreachable", "cause", "one_line"]
 
 CONNECT_S, ANSWER_S = 5.0, 30.0
 """Seconds until a connection stands, and between two parts of an answer."""
@@ -129,14 +129,14 @@ class Client:
             ) as response:
                 data = _read(response, limit)
         except requests.exceptions.SSLError as error:
-            what = f"the certificate of {self.url} is not accepted: {one_line(_cause(error))}"
+            what = f"the certificate of {self.url} is not accepted: {one_line(cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
             # its text could repeat the header
             what = f"{self.url} cannot be asked: {type(error).__name__}"
             raise Refused(what, "correct COMFYUI_URL or COMFYUI_AUTH") from None
         except requests.exceptions.RequestException as error:
-            raise Unreachable(one_line(_cause(error))) from None
+            raise Unreachable(one_line(cause(error))) from None
         if response.status_code in _PASSING:
             raise Unreachable(f"{response.status_code} {response.reason}")
         if response.status_code != 200:
@@ -202,7 +202,7 @@ def _read(response: requests.Response, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """The reason that the system gives, which `requests` and urllib3 wrap in words of their own."""
     text = str(error)
     found = _SYSTEM.search(text)

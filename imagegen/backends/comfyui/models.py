@@ -17,7 +17,7 @@ from typing import Any
 from imagegen.backends.comfyui.launch import MODEL_PATHS, TREE
 from imagegen.config.settings import Settings
 
-__all__ = ["KINDS", "Folders", "digest_of", "file_of", "model_folders", "names_in"]
+__all__ = ["KINDS", "Folders", "digest_of", "file_of", "model_folders", "names_in", "note_digest"]
 
 Folders = Mapping[str, Sequence[str]]
 """Kind of model, as ComfyUI calls its folder → absolute folders, the first one counting most."""
@@ -98,14 +98,22 @@ def digest_of(path: str, memory: Path) -> str | None:
             digest = _sha256(file)
     except OSError:
         return None
-    entry = [stat.st_size, stat.st_mtime_ns, digest]
-    _MEMORIES[memory] = {**_remembered(memory), path: entry}
+    _remember(path, stat, digest, memory)
+    return digest
+
+
+def note_digest(path: str, digest: str, memory: Path) -> None:
+    """Remember the sha256 of a file that was just written, so that it is not read for it. Raises OSError."""
+    _remember(path, os.stat(path), digest, memory)  # noqa: PTH116 - as above
+
+
+def _remember(path: str, stat: os.stat_result, digest: str, memory: Path) -> None:
+    _MEMORIES[memory] = {**_remembered(memory), path: [stat.st_size, stat.st_mtime_ns, digest]}
     with contextlib.suppress(OSError):  # then it is read again next time
         memory.parent.mkdir(parents=True, exist_ok=True)
         written = memory.with_name(f".{uuid.uuid4().hex}.tmp")
         written.write_text(json.dumps(_MEMORIES[memory]), encoding="utf-8")
         written.replace(memory)
-    return digest
 
 
 _MEMORIES: dict[Path, dict[str, Any]] = {}

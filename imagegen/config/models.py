@@ -1,0 +1,239 @@
+"""The table `[tool.imagegen.models]`: model files that the project wants, each from one source, with its sha256.
+
+Nothing here looks at a disk or a network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagegen.config.paths import name_problem
+from imagegen.errors import did_you_mean
+
+__all__ = ["HUGGING_FACE", "ModelFile", "download_address", "read_models", "show_models"]
+
+HUGGING_FACE = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One model file that is listed.
+
+    key: what the table calls it. folder: ComfyUI's kind of model. name: the file's own in that folder, with `/`
+    between folders. sha256: in small letters. size: in bytes, about. least, most: bytes that it may really have.
+    repo, file, revision: on Hugging Face; or else url. licence: a page, empty where none is given.
+    """
+
+    key: str
+    folder: str
+    name: str
+    sha256: str
+    size: int
+    least: int
+    most: int
+    repo: str = ""
+    file: str = ""
+    revision: str = "main"
+    url: str = ""
+    licence: str = ""
+
+    @property
+    def page(self) -> str:
+        """Where its licence is read and accepted; empty where that is not known."""
+        return self.licence or (f"{HUGGING_FACE}/{self.repo}" if self.repo else "")
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, for a person: no more of an address than its host."""
+        return f"{self.repo} on Hugging Face" if self.repo else self.url.split("/")[2]
+
+
+def read_models(value: object) -> tuple[ModelFile, ...]:
+    """The models of the table. Raises ValueError, each of whose arguments is one thing that is wrong."""
+    if not isinstance(value, dict):
+        raise ValueError("expected a table for each model, such as [tool.imagegen.models.dreamshaper]")
+    wrong: list[str] = []
+    models = []
+    for key, entry in value.items():
+        found = _Entry(key, entry)
+        model = found.read()
+        wrong += [f"{key}{text}" for text in found.wrong]
+        if not found.wrong:
+            models.append(model)
+    wrong += _clashes(models)
+    if wrong:
+        raise ValueError(*wrong)
+    return tuple(models)
+
+
+def show_models(models: Sequence[ModelFile]) -> str:
+    """Their names."""
+    return ", ".join(model.key for model in models)
+
+
+def download_address(value: object) -> str:
+    """The address, if a model may be downloaded from it: https, or http from this very machine. Raises ValueError."""
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        raise ValueError("expected an address that begins with https://, without a user or password in it")
+    return value
+
+
+_LOCAL = r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?"
+_ADDRESS = re.compile(rf"(?:https://[A-Za-z0-9.\[\]:-]+|{_LOCAL})(?:/[!-\[\]-~]*)?")
+"""No @ before the path, and neither a backslash nor a space: those are read differently by different programs."""
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SIZE = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))? ?([KMGT])B")
+_KEYS = ("repo", "file", "revision", "url", "folder", "name", "sha256", "size", "licence")
+_OF_HUGGING_FACE = ("repo", "file", "revision")
+_FOLDERS = (
+    *("checkpoints", "loras", "vae", "vae_approx", "diffusion_models", "unet", "text_encoders", "clip", "clip_vision"),
+    *("controlnet", "embeddings", "upscale_models", "latent_upscale_models", "hypernetworks", "style_models", "gligen"),
+    *("photomaker", "diffusers", "configs", "classifiers", "model_patches", "audio_encoders"),
+)
+"""ComfyUI's own, v0.33.0; custom nodes have others, so that only what looks like a slip is refused."""
+
+
+class _Entry:
+    """One entry while it is read. wrong: what is, each text beginning where the entry's name ends."""
+
+    def __init__(self, key: str, entry: object) -> None:
+        self.wrong: list[str] = []
+        self._key = key
+        self._table: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
+        if not _KEY.fullmatch(key):
+            self.wrong.append(": expected a name of letters, digits, '_', '.' and '-'")
+        if not isinstance(entry, dict):
+            self.wrong.append(": expected a table with repo or url, folder, sha256 and size")
+
+    def read(self) -> ModelFile:
+        """The model; of no use where something is wrong."""
+        if self.wrong:
+            return ModelFile("", "", "", "", 0, 0, 0)
+        for unknown in [key for key in self._table if key not in _KEYS]:
+            self._is_wrong(unknown, f"unknown key{did_you_mean(unknown, _KEYS)}")
+        least, size, most = self._size()
+        source = self._source()
+        return ModelFile(
+            self._key,
+            self._folder(),
+            self._name(source),
+            self._sha256(),
+            size,
+            least,
+            most,
+            **source,
+            licence=self._page(),
+        )
+
+    def _is_wrong(self, key: str, text: str) -> None:
+        self.wrong.append(f".{key}: {text}")
+
+    def _text(self, key: str, needed: str) -> str:
+        """A text that must be there; needed: what it is, where it is not."""
+        value = self._table.get(key)
+        if isinstance(value, str) and value:
+            return value
+        self._is_wrong(key, f"expected {needed}" if key in self._table else f"is missing: {needed}")
+        return ""
+
+    def _path(self, key: str, needed: str) -> str:
+        """A text that must be there and stay in its folder."""
+        path = self._text(key, needed)
+        if path and (why := _path_problem(path)):
+            self._is_wrong(key, why)
+        return path
+
+    def _source(self) -> dict[str, str]:
+        given = [key for key in _OF_HUGGING_FACE if key in self._table]
+        if "url" in self._table:
+            if given:
+                self._is_wrong(given[0], "is for Hugging Face; with url, leave it out")
+            try:
+                return {"url": download_address(self._table["url"])}
+            except ValueError as error:
+                self._is_wrong("url", str(error))
+                return {}
+        if not given:
+            self.wrong.append(": needs repo and file (on Hugging Face), or url")
+            return {}
+        source = {"repo": self._text("repo", "a Hugging Face repository, such as 'Lykon/DreamShaper'")}
+        if source["repo"] and not _REPO.fullmatch(source["repo"]):
+            self._is_wrong("repo", "expected OWNER/NAME, such as 'Lykon/DreamShaper'")
+        source["file"] = self._path("file", "the file's path in that repository")
+        if "revision" in self._table:
+            source["revision"] = self._text("revision", "a branch, tag or commit of that repository")
+            if not source["revision"].isprintable() or ".." in source["revision"]:
+                self._is_wrong("revision", "expected a branch, tag or commit")
+        return source
+
+    def _folder(self) -> str:
+        folder = self._path("folder", "ComfyUI's folder for it: checkpoints, loras, vae …")
+        if "/" in folder:
+            self._is_wrong("folder", "expected one of ComfyUI's folders; name may have more before the file")
+        elif folder not in _FOLDERS and (slip := did_you_mean(folder, _FOLDERS)):
+            self._is_wrong("folder", f"ComfyUI has no folder '{folder}'{slip}")
+        return folder
+
+    def _name(self, source: Mapping[str, str]) -> str:
+        if "name" in self._table:
+            return self._path("name", "the file's own name in its folder")
+        if "repo" in source:
+            return source["file"].rpartition("/")[2]
+        name = re.split(r"[?#]", source.get("url", ""))[0].rpartition("/")[2]
+        if source and ("." not in name or "%" in name or _path_problem(name)):
+            self._is_wrong("name", "is missing: the url does not tell the file's name")
+        return name
+
+    def _sha256(self) -> str:
+        sha256 = self._text("sha256", "the file's own, which Hugging Face shows on the file's page")
+        if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+            self._is_wrong("sha256", f"expected 64 hexadecimal digits, found {len(sha256)} characters")
+        return sha256.lower()
+
+    def _size(self) -> tuple[int, int, int]:
+        """At least, about, at most: a number of bytes is exact, a text is as people round it."""
+        value = self._table.get("size")
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value, value, value
+        match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            expected = "a size such as '2.1 GB', or the exact number of bytes"
+            self._is_wrong("size", f"expected {expected}" if "size" in self._table else f"is missing: {expected}")
+            return 0, 0, 0
+        digits = match[2] or ""
+        number, step = int(match[1] + digits), 10 ** len(digits)
+        power = "KMGT".index(match[3]) + 1
+        # some count 1000 bytes to a KB and others 1024, some round and others cut off
+        least, most = (number - 1) * 1000**power // step, (number + 1) * 1024**power // step
+        return max(1, least), number * 1024**power // step, most
+
+    def _page(self) -> str:
+        if "licence" not in self._table:
+            return ""
+        page = self._text("licence", "the address of a page")
+        if page and not re.fullmatch(r"https?://[!-~]+", page):
+            self._is_wrong("licence", "expected the address of a page")
+        return page
+
+
+def _path_problem(path: str) -> str:
+    """Why a path must not be used within a folder, on whatever system; empty where it may."""
+    if any(part in ("", ".", "..") or part.startswith(("~", ".")) for part in path.split("/")):
+        return f"'{path}' is no plain path within its folder"
+    if path.lower().endswith(".part"):
+        return f"'{path}' ends as files do here that are not whole yet"
+    return name_problem(path)
+
+
+def _clashes(models: Sequence[ModelFile]) -> Iterator[str]:
+    """Two models for one file, also where a system does not tell large letters from small ones."""
+    taken: dict[str, str] = {}
+    for model in models:
+        path = f"{model.folder}/{model.name}"
+        first = taken.setdefault(path.lower(), model.key)
+        if first != model.key:
+            yield f"{model.key}: is {path}, and so is {first}; give one of them a name of its own"

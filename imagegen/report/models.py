@@ -1,0 +1,98 @@
+"""The models that the project lists, as a person reads them, and their downloads while they go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from imagegen.backends.comfyui.listed import Listed, free_bytes, shown, size_text
+from imagegen.report.console import counted, printable, table
+
+__all__ = ["PullReport", "model_lines"]
+
+
+def model_lines(root: Path, listed: Sequence[Listed]) -> list[str]:
+    """A line for each model, and one for what is to be downloaded and the room for it."""
+    rows = [
+        (_state(one), one.model.key, size_text(_size(one)), shown(root, one.path), _licence(one, "")) for one in listed
+    ]
+    there = sum(one.state == "there" for one in listed)
+    closing = f"{there} of {counted(len(listed), 'model')} {'is' if there == 1 else 'are'} there"
+    lacking = [one for one in listed if one.state in ("missing", "partly")]
+    if lacking:
+        needed, free = sum(one.lacking for one in lacking), free_bytes(lacking[0].path)
+        closing += f"; {size_text(needed)} to download, {size_text(free)} free: doit models:pull"
+    return [*(printable(line) for line in table(rows)), closing]
+
+
+class PullReport:
+    """A line when a download begins and one when it ends; between them a bar, on a terminal only."""
+
+    def __init__(self, root: Path, stream: TextIO) -> None:
+        self._root = root
+        self._console = Console(file=stream, highlight=False, soft_wrap=True, markup=False)
+        self._bar = Progress(
+            BarColumn(bar_width=24),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=self._console,
+            transient=True,
+            disable=not stream.isatty(),
+        )
+        self._task = self._bar.add_task("", visible=False)
+        self._began_s = 0.0
+
+    def __enter__(self) -> PullReport:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, one: Listed) -> None:
+        """Its download is about to begin."""
+        self._began_s = time.monotonic()
+        begun = f", {size_text(one.bytes)} of it are there" if one.bytes else ""
+        self.say(
+            f"pulling  {one.model.key}  {size_text(_size(one))}{begun}, from {one.model.source}{_licence(one, '  ')}"
+        )
+        self._bar.reset(self._task, description=one.model.key, total=one.model.size, completed=one.bytes, visible=True)
+
+    def tell(self, done: int, total: int) -> None:
+        """So many bytes are there, of so many."""
+        self._bar.update(self._task, completed=done, total=total)
+
+    def end(self, one: Listed) -> None:
+        """Its download has ended well."""
+        seconds = time.monotonic() - self._began_s
+        self.say(f"pulled   {one.model.key}  {shown(self._root, one.path)}  {seconds:.1f} s")
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._bar.update(self._task, visible=False)
+        self._console.print(printable(text))
+        self._console.file.flush()
+
+
+def _state(one: Listed) -> str:
+    if one.state == "partly":
+        return f"{min(99, 100 * one.bytes // one.model.size)} %"
+    return {"other": "another file"}.get(one.state, one.state)
+
+
+def _size(one: Listed) -> int:
+    return one.bytes if one.state == "there" else one.model.size
+
+
+def _licence(one: Listed, before: str) -> str:
+    return f"{before}licence: {one.model.page}" if one.model.page else ""

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytest
+
+from imagegen.backends.comfyui.download import download
+from imagegen.backends.comfyui.source import HuggingFace
+from imagegen.errors import ImagegenError
+from tests.backends.comfyui.file_server import DATA, FileServer, Served, file_server, listed
+
+TOKEN = "hf_hush"  # noqa: S105 - no real one
+
+
+class Place:
+    """A folder to download into, and what was told meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "models" / "m.safetensors"
+        self.part = folder / "models" / "m.safetensors.part"
+        self.notes: list[str] = []
+        self.told: list[tuple[int, int]] = []
+
+    def get(self, server: FileServer, data: bytes = DATA, **changes: Any) -> None:
+        """From the address /m.safetensors of the server, unless the changes say otherwise."""
+        changes = changes if "repo" in changes else {"url": f"{server.url}/m.safetensors"} | changes
+        hub = HuggingFace(server.url, TOKEN)
+        download(
+            listed("m", data, **changes), self.path, hub, lambda *so_far: self.told.append(so_far), self.notes.append
+        )
+
+    def refused(self, server: FileServer, **changes: Any) -> str:
+        with pytest.raises(ImagegenError) as caught:
+            self.get(server, **changes)
+        assert not self.path.exists(), "never under the final name"
+        said = str(caught.value)
+        assert TOKEN not in said
+        return said
+
+    def has_part(self, data: bytes) -> None:
+        self.part.parent.mkdir(parents=True)
+        self.part.write_bytes(data)
+
+    def has_all(self) -> bool:
+        return self.path.read_bytes() == DATA and not self.part.exists()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_a_file_is_downloaded_and_how_far_it_is_is_told(place: Place) -> None:
+    with file_server(m=Served()) as server:
+        place.get(server)
+    assert place.has_all()
+    assert server.ranges == [""]
+    assert (place.told[0], place.told[-1]) == ((0, len(DATA)), (len(DATA), len(DATA)))
+
+
+def test_a_size_in_words_is_enough_and_a_server_may_not_say_how_much_comes(place: Place) -> None:
+    with file_server(m=Served(length=False)) as server:
+        place.get(server, size="3.0 MB")
+    assert place.has_all()
+
+
+def test_a_connection_that_is_cut_is_taken_up_where_it_ended(place: Place) -> None:
+    with file_server(m=Served(cut_after=[2_000_000])) as server:
+        place.get(server)
+    assert place.has_all()
+    assert server.ranges == ["", f"bytes={30 * 65536}-"]
+
+
+def test_what_an_earlier_call_left_is_taken_up(place: Place) -> None:
+    place.has_part(DATA[:1000])
+    with file_server(m=Served()) as server:
+        place.get(server)
+    assert place.has_all()
+    assert server.ranges == ["bytes=1000-"]
+
+
+def test_what_an_earlier_call_left_whole_is_only_named(place: Place) -> None:
+    place.has_part(DATA)
+    with file_server() as server:
+        place.get(server)
+    assert place.has_all()
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("left", [b"other" * 100, DATA[:-1] + b"x", DATA + b"more"])
+def test_a_part_of_something_else_does_no_harm(place: Place, left: bytes) -> None:
+    place.has_part(left)
+    with file_server(m=Served()) as server:
+        place.get(server)
+    assert place.has_all()
+    assert server.ranges[-1] == ""
+
+
+def test_a_server_that_does_not_resume_sends_it_from_the_start(place: Place) -> None:
+    place.has_part(DATA[:1000])
+    with file_server(m=Served(ranges=False)) as server:
+        place.get(server)
+    assert place.has_all()
+    assert place.notes == ["m: the server does not resume; it is downloaded from the start"]
+
+
+def test_a_server_that_sends_another_range_than_asked_for_is_not_believed(place: Place) -> None:
+    place.has_part(DATA[:1000])
+    served = Served(status=206, ranges=False, headers={"Content-Range": f"bytes 0-{len(DATA) - 1}/{len(DATA)}"})
+    with file_server(m=served) as server:
+        place.get(server)
+    assert place.has_all()
+    assert server.ranges == ["bytes=1000-", ""]
+
+
+def test_a_connection_that_gets_nowhere_is_given_up_and_what_came_stays(place: Place) -> None:
+    with file_server(m=Served(cut_after=[70_000, 0, 0, 0, 0, 0])) as server:
+        said = place.refused(server)
+    assert len(server.asked) == 4
+    assert "m: 127.0.0.1:" in said
+    assert "run it again: it goes on from there" in said
+    assert place.part.read_bytes() == DATA[:65536]
+
+
+def test_a_server_that_is_not_there_is_told_and_leaves_nothing(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with file_server() as server:
+        said = place.refused(server, url=f"http://127.0.0.1:{port}/m.safetensors")
+    assert "Connection refused" in said
+    assert not place.part.exists()
+
+
+def test_a_busy_server_is_asked_again(place: Place) -> None:
+    served = Served(status=503)
+    with file_server(m=served) as server:
+        timer = threading.Timer(0.3, lambda: server.files.update({"/m.safetensors": Served()}))
+        timer.start()
+        place.get(server)
+        timer.join()
+    assert place.has_all()
+
+
+def test_another_sha256_is_refused_and_nothing_is_kept(place: Place) -> None:
+    other = hashlib.sha256(b"other").hexdigest()
+    with file_server(m=Served()) as server:
+        said = place.refused(server, sha256=other)
+    assert f"what came has sha256 {hashlib.sha256(DATA).hexdigest()}, and {other} is listed; it is not kept" in said
+    assert not place.part.exists()
+    assert server.ranges == [""]
+
+
+def test_another_size_is_refused_before_anything_is_downloaded(place: Place) -> None:
+    with file_server(m=Served(hold=threading.Event(), cut_after=[0])) as server:
+        said = place.refused(server, size=5)
+        server.files["/m.safetensors"].hold.set()  # type: ignore[union-attr]
+    assert f"the file there has {len(DATA):,} bytes, and size says 5" in said
+    assert not place.part.exists()
+
+
+def test_an_answer_without_end_is_bounded_by_size(place: Place) -> None:
+    with file_server(m=Served(endless=True)) as server:
+        said = place.refused(server)
+    assert "more than 3,145,745 bytes come, which is more than size says; it is not kept" in said
+    assert not place.part.exists()
+
+
+def test_a_web_page_in_place_of_the_file_is_told(place: Place) -> None:
+    with file_server(m=Served(headers={"Content-Type": "text/html; charset=utf-8"})) as server:
+        said = place.refused(server, licence="https://example.org/licence")
+    assert "127.0.0.1 sends a web page in place of the file" in said
+    assert "open https://example.org/licence in a browser" in said
+
+
+def test_hugging_face_gets_the_token_and_the_quoted_path_of_the_revision(place: Place) -> None:
+    with file_server() as server:
+        server.files["/o/r/resolve/refs%2Fpr%2F1/a%20b/m%231.safetensors"] = Served()
+        place.get(server, repo="o/r", file="a b/m#1.safetensors", revision="refs/pr/1")
+    assert place.has_all()
+    assert [asked.authorization for asked in server.asked] == [f"Bearer {TOKEN}"]
+
+
+def test_no_other_host_gets_the_token(place: Place) -> None:
+    with file_server("localhost", m=Served()) as other, file_server() as server:
+        place.get(server, url=f"{other.url}/m.safetensors")
+    assert place.has_all()
+    assert [asked.authorization for asked in other.asked] == [""]
+
+
+def test_the_token_does_not_go_along_a_redirect_to_another_host(place: Place) -> None:
+    with file_server("localhost", m=Served()) as other, file_server() as server:
+        server.files["/o/r/resolve/main/m.safetensors"] = Served(b"", 302, headers={"Location": "/again"})
+        server.files["/again"] = Served(b"", 302, headers={"Location": f"{other.url}/m.safetensors?signed=1"})
+        place.get(server, repo="o/r", file="m.safetensors")
+    assert place.has_all()
+    assert [asked.authorization for asked in server.asked] == [f"Bearer {TOKEN}"] * 2
+    assert [asked.authorization for asked in other.asked] == [""]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url", "trusted"),
+    [
+        ("https://huggingface.co", "https://huggingface.co/x", True),
+        ("https://huggingface.co", "https://huggingface.co:443/x", True),
+        ("https://huggingface.co", "http://huggingface.co/x", False),
+        ("https://huggingface.co", "https://huggingface.co:8443/x", False),
+        ("https://huggingface.co", "https://huggingface.co.evil.org/x", False),
+        ("https://huggingface.co", "https://cdn-lfs.huggingface.co/x", False),
+        ("https://mirror.example.org", "https://mirror.example.org/x", False),
+        ("https://mirror.example.org", "https://huggingface.co/x", True),
+        ("http://127.0.0.1:80", "http://127.0.0.1/x", True),
+        ("http://127.0.0.1:80", "http://localhost/x", False),
+    ],
+)
+def test_the_token_is_for_hugging_face_alone(endpoint: str, url: str, trusted: bool) -> None:
+    assert HuggingFace(endpoint, TOKEN).is_at(url) is trusted
+
+
+def test_the_token_is_in_no_text_of_what_holds_it() -> None:
+    assert TOKEN not in repr(HuggingFace(token=TOKEN))
+
+
+@pytest.mark.parametrize("token", ["a\nb", "a b", "ä"])
+def test_what_can_be_no_token_is_not_sent(tmp_path: Path, token: str) -> None:
+    with pytest.raises(ImagegenError, match="HF_TOKEN holds what is no token") as caught:
+        download(listed(url="https://example.org/m.pt"), tmp_path / "m.pt", HuggingFace(token=token))
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_gated_file_says_which_licence_to_accept(place: Place, status: int) -> None:
+    with file_server() as server:
+        server.files["/o/r/resolve/main/m.safetensors"] = Served(b"", status)
+        said = place.refused(server, repo="o/r", file="m.safetensors")
+        assert f"does not give m.safetensors to the account of HF_TOKEN ({status} " in said
+        assert "accept the licence on https://huggingface.co/o/r; let the token" in said
+        model = listed(repo="o/r", file="m.safetensors", licence="https://example.org/licence")
+        with pytest.raises(ImagegenError) as caught:
+            download(model, place.path, HuggingFace(server.url))
+    assert "only to those who accepted its licence" in str(caught.value)
+    assert "accept the licence on https://example.org/licence, and set HF_TOKEN" in str(caught.value)
+
+
+def test_another_host_that_refuses_is_told_by_its_licence_page(place: Place) -> None:
+    with file_server("localhost", m=Served(b"", 403)) as other, file_server() as server:
+        said = place.refused(server, url=f"{other.url}/m.safetensors", licence="https://example.org/licence")
+    assert "localhost does not give m.safetensors (403 Forbidden)" in said
+    assert "open https://example.org/licence in a browser" in said
+
+
+def test_a_file_that_is_not_there_is_told_by_what_to_correct(place: Place) -> None:
+    with file_server() as server:
+        said = place.refused(server, repo="o/r", file="m.safetensors")
+        assert "o/r has no m.safetensors at revision main (404 Not Found)" in said
+        assert "127.0.0.1 does not have it: 404 Not Found" in place.refused(server)
+
+
+def test_hugging_face_says_that_the_file_is_another_before_it_sends_it(place: Place) -> None:
+    with file_server(cdn=Served()) as server:
+        headers = {"Location": "/cdn.safetensors", "X-Linked-Etag": f'"{"ab" * 32}"'}
+        server.files["/o/r/resolve/main/m.safetensors"] = Served(b"", 302, headers=headers)
+        said = place.refused(server, repo="o/r", file="m.safetensors")
+    assert f"o/r on Hugging Face has another file: its sha256 is {'ab' * 32}" in said
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("to", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://example.org/x", "http://[", "https://[::1", "https://a@b/", "//:0"])  # fmt: skip
+def test_a_redirect_to_what_is_not_asked_is_refused(place: Place, to: str) -> None:
+    with file_server(m=Served(b"", 302, headers={"Location": to})) as server:
+        assert "127.0.0.1 leads on to" in place.refused(server)
+
+
+def test_a_redirect_in_a_circle_ends(place: Place) -> None:
+    with file_server(m=Served(b"", 302, headers={"Location": "/m.safetensors"})) as server:
+        assert "redirects more than 5 times" in place.refused(server)
+    assert len(server.asked) == 6
+
+
+def test_a_signed_address_is_not_told(place: Place) -> None:
+    with file_server("localhost", m=Served(b"", 410)) as other, file_server() as server:
+        server.files["/m.safetensors"] = Served(
+            b"", 302, headers={"Location": f"{other.url}/m.safetensors?signed=hush"}
+        )
+        assert "hush" not in place.refused(server)
+
+
+def test_only_one_downloads_into_a_folder_at_a_time(place: Place) -> None:
+    place.path.parent.mkdir()
+    with file_server(m=Served()) as server:
+        with filelock.FileLock(place.path.parent / ".imagegen.lock"):
+            assert "another doit models:pull is downloading into" in place.refused(server)
+        assert server.asked == []
+        place.get(server)
+    assert place.has_all()
+
+
+def test_a_folder_that_cannot_be_written_is_told(place: Place) -> None:
+    place.path.parent.write_text("in the way")
+    with file_server(m=Served()) as server:
+        assert re.search(r"cannot write: .*models", place.refused(server))
+
+
+def test_a_file_that_came_in_between_is_not_replaced(place: Place) -> None:
+    place.path.parent.mkdir()
+    place.path.write_text("mine")
+    with file_server(m=Served()) as server, pytest.raises(ImagegenError, match="is there by now"):
+        place.get(server)
+    assert place.path.read_text() == "mine"

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends.comfyui.listed import look, memory_of, missing_models, named, obstacles, part_of, path_of
+from imagegen.backends.comfyui.models import digest_of, note_digest
+from imagegen.config.models import ModelFile
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError
+from tests.backends.comfyui.file_server import listed
+
+DATA = b"weights" * 100
+_BUILT_IN = Settings()
+COMFYUI = Path("tools/ComfyUI")
+
+
+def model(key: str = "m", **changes: Any) -> ModelFile:
+    return listed(key, DATA, **{"url": f"https://example.org/{key}.safetensors"} | changes)
+
+
+def put(path: Path, data: bytes = DATA) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    put(tmp_path / COMFYUI / "main.py", b"")
+    return tmp_path
+
+
+def test_a_model_belongs_into_comfyuis_folder_or_the_first_of_ones_own(root: Path) -> None:
+    assert path_of(root, Settings(), model(name="sd15/a.pt")) == root / COMFYUI / "models/checkpoints/sd15/a.pt"
+    own = Settings(comfyui_model_paths=(("checkpoints", ("/big/sd", "/other")), ("loras", ("lora",))))
+    assert path_of(root, own, model()) == Path("/big/sd/m.safetensors")
+    assert path_of(root, own, model(folder="loras")) == root / "lora/m.safetensors"
+    assert path_of(root, own, model(folder="vae")) == root / COMFYUI / "models/vae/m.safetensors"
+
+
+def test_it_is_there_where_size_and_sha256_are_its_own_in_any_folder_of_its_kind(root: Path) -> None:
+    settings = Settings(comfyui_checkpoint_dirs=("mine",), comfyui_model_paths=(("checkpoints", ("one", "two")),))
+    for folder in ("one", "two", "mine", COMFYUI / "models/checkpoints"):
+        assert look(root, settings, model()).state == "missing"
+        path = put(root / folder / "m.safetensors")
+        found = look(root, settings, model())
+        assert (found.state, found.path, found.lacking) == ("there", path, 0)
+        path.unlink()
+
+
+def test_a_file_of_another_size_or_content_is_another_file(root: Path) -> None:
+    for other in (DATA + b"x", DATA[:-1] + b"x"):
+        put(path_of(root, Settings(), model()), other)
+        assert look(root, Settings(), model()).state == "other"
+
+
+def test_a_download_that_was_cut_short_is_known(root: Path) -> None:
+    put(part_of(path_of(root, Settings(), model())), DATA[:300])
+    found = look(root, Settings(), model())
+    assert (found.state, found.bytes, found.lacking) == ("partly", 300, 400)
+
+
+def test_a_file_is_read_once_and_what_was_just_downloaded_not_at_all(root: Path) -> None:
+    path = put(path_of(root, Settings(), model()))
+    note_digest(str(path), model().sha256, memory_of(root))
+    before = path.stat()
+    path.write_bytes(b"x" * len(DATA))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert look(root, Settings(), model()).state == "there"
+    os.utime(path, ns=(0, 0))
+    assert look(root, Settings(), model()).state == "other"
+    assert digest_of(str(path), memory_of(root)) == hashlib.sha256(b"x" * len(DATA)).hexdigest()
+
+
+def test_names_choose_models_and_one_that_is_not_listed_is_told() -> None:
+    models = [model("one"), model("two")]
+    assert named(models, []) == models
+    assert named(models, ["two", "two"]) == [models[1]]
+    with pytest.raises(ImagegenError, match=r"no model 'tow' is listed; did you mean 'two'\?\n    listed are one, two"):
+        named(models, ["tow"])
+    with pytest.raises(ImagegenError, match="list it in"):
+        named([], ["two"])
+
+
+def test_what_lacks_is_told_by_comfyuis_name_with_the_command_that_gets_it(root: Path) -> None:
+    models = (model("one", name="sd/a.pt"), model("two"), model("three", folder="vae", name="sd/a.pt"))
+    settings = Settings(models=models)
+    put(path_of(root, settings, models[1]), b"whatever it is, it is there")
+    assert missing_models(root, settings) == {"sd/a.pt": "doit models:pull one three"}
+
+
+def said(root: Path, *models: ModelFile, settings: Settings = _BUILT_IN) -> list[str]:
+    return [str(problem) for problem in obstacles(root, [look(root, settings, one) for one in models])]
+
+
+def test_nothing_is_in_the_way_where_there_is_room(root: Path) -> None:
+    assert said(root, model("one"), model("two")) == []
+
+
+def test_too_little_room_is_told_before_anything_is_asked_for(root: Path) -> None:
+    free = shutil.disk_usage(root).free
+    one, two = (model(key, size=int(free * 0.6)) for key in ("one", "two"))
+    assert said(root, one) == []
+    (told,) = said(root, one, two)
+    assert told.startswith("one, two: ")
+    assert "free on the disk of tools/ComfyUI/models/checkpoints\n    make room, or move the folder" in told
+
+
+def test_another_file_in_its_place_is_not_replaced(root: Path) -> None:
+    put(path_of(root, Settings(), model()), b"mine")
+    (told,) = said(root, model())
+    assert told.startswith(
+        "m: tools/ComfyUI/models/checkpoints/m.safetensors is there and is not the file that is listed"
+    )
+
+
+def test_without_comfyui_its_folder_is_not_begun_since_a_clone_needs_it_empty(root: Path) -> None:
+    (root / COMFYUI / "main.py").unlink()
+    (told,) = said(root, model("one"), model("two"))
+    assert told.startswith("ComfyUI is not set up, and models go into tools/ComfyUI/models\n    doit comfyui:setup")
+    assert said(root, model(), settings=Settings(comfyui_model_paths=(("checkpoints", ("sd",)),))) == []
