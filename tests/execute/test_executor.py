@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from imagegen.backends.base import GeneratedImage, Progress
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
+from imagegen.errors import Problem
 from imagegen.execute.executor import Executor, Work
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.sources import Sources
 from imagegen.images.verification import verify
+from imagegen.plan.request import Request
 from imagegen.project import Project
 
 JOB = """
@@ -123,12 +127,39 @@ def test_a_backend_may_return_other_formats(tmp_path: Path, kind: str) -> None:
     assert verify((tmp_path / "assets/j/a.png").read_bytes()).format == "png"
 
 
+def test_another_size_is_taken_where_the_backend_says_so(tmp_path: Path) -> None:
+    class Scaling(ScriptedBackend):
+        def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+            return replace(super().generate(request, progress), any_size=True)
+
+    found = Bench(tmp_path, Script(), {"j": ["a"]})
+    found.backend = Scaling(Script({"a": [{"size": [16, 16]}]}))
+    assert found.run() == {"j:a": "generated"}
+
+
 def test_nothing_of_a_job_is_queued_after_a_failed_preflight_and_other_jobs_go_on(tmp_path: Path) -> None:
     found = Bench(tmp_path, Script(problems={"b": "no such checkpoint"}), {"j": ["a", "b"], "k": ["c"]})
     assert found.run() == {"j:a": "failed", "j:b": "failed", "k:c": "generated"}
     assert found.events("started") == ["c"]
     assert "no such checkpoint" in found.said()
     assert "not started, because preflight found problems with b" in found.said()
+
+
+def test_all_that_preflight_finds_is_told_at_once(tmp_path: Path) -> None:
+    class Picky(ScriptedBackend):
+        def preflight(self, requests: Any) -> Any:
+            return [
+                Problem("", "no such sampler", "choose another"),
+                Problem(requests[1].name, "too large", "make it 64"),
+            ]
+
+    found = Bench(tmp_path, Script(), {"job": ["a", "b"]})
+    found.backend = Picky(Script())
+    found.run()
+    assert [str(outcome.problem) for outcome in found.outcomes] == [
+        "no such sampler\n    choose another",
+        "2 problems\n    no such sampler\n        choose another\n    too large\n        make it 64",
+    ]
 
 
 def test_a_backend_that_breaks_in_preflight_fails_its_job_only(tmp_path: Path) -> None:

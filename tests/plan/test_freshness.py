@@ -11,7 +11,7 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request, canonical, fingerprint
 
-PARAMETERS = frozenset({"prompt", "steps", "seed"})
+PARAMETERS = frozenset({"prompt", "steps", "seed", "set"})
 OURS = Found("aa", ours=True)
 EDITED = Found("ff")
 
@@ -56,6 +56,7 @@ def test_what_is_not_there_is_stale() -> None:
         (output(steps=30, seed=2), ["seed 1 → 2", "steps 20 → 30"]),
         (output(backend="ollama"), ["backend comfyui → ollama"]),
         (replace(output(), encoding=Encoding("png", 100, "none")), ["metadata full → none"]),
+        (output(extra={"set": {"3.cfg": 1}}), ["set.3.cfg none → 1"]),
     ],
 )
 def test_reasons_name_the_fields_with_old_and_new(changed: Output, said: list[str]) -> None:
@@ -126,3 +127,10 @@ def test_placeholder_never_replaces_an_image_of_a_real_backend(found: Found, ove
     for forced in (False, True):
         assert verdict(stand_in, LINE, found, forced=forced).state == "kept"
     assert verdict(stand_in, LINE, Found(None)).state == "stale"
+
+
+def test_of_a_mapping_only_the_keys_that_differ_are_reasons() -> None:
+    made = output(extra={"set": {"3.cfg": 1, "3.denoise": 0.5, "7.text": "a"}})
+    asked = output(extra={"set": {"3.cfg": 1, "3.denoise": 0.6}})
+    found = verdict(asked, line_of(made), OURS)
+    assert [str(reason) for reason in found.reasons] == ["set.3.denoise 0.5 → 0.6", "set.7.text a → none"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from imagegen.backends.comfyui.graph import Graph, Place, literals
 from imagegen.errors import Problem
 
-__all__ = ["Info", "check", "choices_text", "options_of", "spelling"]
+__all__ = ["Info", "check", "choices_text", "options_of", "spec_of", "spelling", "uneven"]
 
 Info = Callable[[str], Mapping[str, Any] | None]
 """A node class → its entry of /object_info, None where there is no such class."""
@@ -37,19 +38,22 @@ def check(
             mend = f"install the custom nodes that bring it; the nearest that the server has: {near}"
             problems.append(Problem("", f"node {node}: the server has no node class '{class_type}'", mend))
             continue
-        for name, spec in (entry.get("input", {}).get("required") or {}).items():
-            if name not in body["inputs"] and not _grows(spec):
-                what = f"node {node} ({class_type}) needs the input '{name}', which the workflow leaves out"
-                problems.append(Problem("", what, "export the workflow again from this version of ComfyUI"))
+        required = entry.get("input", {}).get("required") or {}
+        if missing := [name for name, spec in required.items() if name not in body["inputs"] and not _grows(spec)]:
+            what = f"node {node} ({class_type}) needs {', '.join(missing)}, which the workflow leaves out"
+            problems.append(Problem("", what, "export the workflow again from this version of ComfyUI"))
         if node == output and entry.get("output_node") is False:
             what = f"node {node} ({class_type}) gives no image file, so it cannot be the output"
             problems.append(Problem("", what, "name a SaveImage or PreviewImage node: comfyui.bind.output"))
     for place, value in literals(graph):
         class_type = graph[place.node]["class_type"]
-        if place not in uploaded and info(class_type) is not None:
-            at = keys.get(place) or f"node {place.node} ({class_type}): {place.input}"
-            wrong = _wrong(place.input, value, *spec_of(info, class_type, place.input))
-            problems += [Problem("", f"{at}: {problem.what}", problem.mend) for problem in wrong]
+        if place in uploaded or info(class_type) is None:
+            continue
+        kind, rules = spec_of(info, class_type, place.input)
+        at = keys.get(place) or f"node {place.node} ({class_type}): {place.input}"
+        problems += [Problem("", f"{at}: {problem.what}", problem.mend) for problem in _wrong(value, kind, rules)]
+        if place.input in ("width", "height") and not at.startswith("generate."):  # those are known without a server
+            problems += [Problem("", f"{at}: {problem.what}", problem.mend) for problem in uneven(value, rules)]
     return problems
 
 
@@ -58,23 +62,34 @@ def _grows(spec: Any) -> bool:
     return isinstance(spec, list) and bool(spec) and isinstance(spec[0], str) and spec[0].startswith("COMFY_")
 
 
-def _wrong(name: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
+def uneven(size: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
+    """ComfyUI takes a size that is no multiple of 8. rules: of the input; of another step, it draws no latent."""
+    step = rules.get("step")
+    if isinstance(size, int) and size % 8 and isinstance(step, int) and step % 8 == 0:
+        less = size - size % 8
+        what = f"{size} is no multiple of 8, and ComfyUI would make a smaller image"
+        yield Problem("", what, f"make it {less} or {less + 8}" if less >= 16 else "make it 16")
+
+
+def _wrong(value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
     options = options_of(kind, rules)
     if options is not None:
-        known = value in options or spelling(value, options) is not None
-        if not known and not isinstance(value, (list, dict)) and not _is_upload(rules):
+        if spelling(value, options) is not None or isinstance(value, (list, dict)):
+            return
+        if not _is_upload(rules):
             yield Problem("", f"'{value}' is not there", choices_text(str(value), options))
+        elif rules.get("image_upload") and not re.search(r"[/\\[]", str(value)):
+            mend = "give the image with the job, comfyui.images, or put it into the server's input folder"
+            yield Problem("", f"'{value}' is not on the server", mend)
     elif kind in ("INT", "FLOAT"):
         number = _number(value)
-        low, high, step = rules.get("min"), rules.get("max"), rules.get("step")
+        low, high = rules.get("min"), rules.get("max")
         if number is None:
             yield Problem("", f"expected a number, found {str(value)[:40]!r}")
         elif low is not None and number < low:
             yield Problem("", f"{value} is too small: ComfyUI takes at least {low}")
         elif high is not None and number > high:
             yield Problem("", f"{value} is too large: ComfyUI takes at most {high}")
-        elif name in ("width", "height") and isinstance(step, int) and step % 8 == 0 and number % 8:
-            yield Problem("", f"{value} is no multiple of 8, and ComfyUI would make a smaller image")
 
 
 def _number(value: Any) -> float | int | None:
@@ -115,8 +130,8 @@ def spelling(value: Any, options: Sequence[Any]) -> Any:
 
 def choices_text(value: str, options: Sequence[Any]) -> str:
     """What there is to choose from, the nearest names first."""
-    if not options:
-        return "there are none"
+    if len(options) < 2:
+        return f"there is only {options[0]}" if options else "there are none"
     names = nearest(value, [str(option) for option in options])
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"choose one of {', '.join(names[:_SHOWN])}{more}"
@@ -129,5 +144,5 @@ def nearest(value: str, names: Sequence[str]) -> list[str]:
 
 
 def _is_upload(rules: Mapping[str, Any]) -> bool:
-    """Whether the list is of files in the server's input folder, which it does not always list in full."""
+    """Whether the list is of files in the server's input folder; those in folders within it are not listed."""
     return any(rules.get(key) for key in ("image_upload", "video_upload", "audio_upload", "file_upload", "remote"))

@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ALWAYS", "FIELDS", "WORDS", "filled", "marks_in"]
+__all__ = ["ALWAYS", "FIELDS", "KEYS", "WORDS", "filled", "marks_in"]
 
 FIELDS = ("prompt", "negative", "seed", "width", "height", "steps", "cfg", "sampler", "scheduler", "checkpoint")
 ALWAYS = ("prompt", "seed")
 """Fields that every workflow takes from the job; of the others, those that the job gives."""
 WORDS = {"negative": "negative prompt", "cfg": "CFG"}
 """What a field is called in a sentence, where that is not its name."""
+KEYS = {"prompt": "prompt", "checkpoint": "comfyui.checkpoint"}
+"""The job's key for a field, where that is not `generate` and its name."""
 _MARK = re.compile(r"%([a-z]+)%")
 
 

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from imagegen.backends.comfyui.checks import Info, check, choices_text
+from imagegen.backends.comfyui.checks import Info, check, choices_text, uneven
 from imagegen.backends.comfyui.graph import literals, place_of, replaced
 from imagegen.backends.comfyui.models import KINDS, file_of, names_in
 from imagegen.backends.comfyui.prompt import alike, asked_in_vain, key_of, values_of, workflow_of
@@ -26,12 +26,10 @@ def in_themselves(requests: Sequence[Request]) -> list[Problem]:
 
 
 def _sizes(request: Request) -> Iterator[Problem]:
-    """ComfyUI takes sizes that are no multiple of 8, and makes a smaller image."""
     for field in ("width", "height"):
-        size = getattr(request, field)
-        if size % 8 and ("graph" not in request.extra or field in request.given):
-            what = f"generate.{field}: {size} is no multiple of 8, and ComfyUI would make a smaller image"
-            yield Problem("", what, f"make it {max(16, size - size % 8)} or {size + 8 - size % 8}")
+        if "graph" not in request.extra or field in request.given:
+            for problem in uneven(getattr(request, field), {"step": 8}):
+                yield Problem("", f"generate.{field}: {problem.what}", problem.mend)
 
 
 def in_folders(requests: Sequence[Request]) -> list[Problem]:

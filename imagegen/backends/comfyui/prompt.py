@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, WORDS, filled, marks_in
+from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, KEYS, WORDS, filled, marks_in
 from imagegen.backends.comfyui.graph import Place, place_of
-from imagegen.backends.comfyui.text_to_image import KEYS, text_to_image
+from imagegen.backends.comfyui.text_to_image import OPTIONS, text_to_image
 from imagegen.backends.comfyui.workflow import Workflow, cannot_take, understand
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -55,11 +55,11 @@ def key_of(request: Request, workflow: Workflow, place: Place) -> str:
     """The job's key that decides what is in this input; empty where the workflow's file does."""
     if str(place) in request.extra.get("set", {}):
         return f"comfyui.set.{place}"
-    if "graph" not in request.extra and (key := KEYS.get(place.input)):
+    if "graph" not in request.extra and (key := OPTIONS.get(place.input)):
         return key
     for field, value in _wanted(request, workflow):
         if place in workflow.places.get(field, ()) and (field != "checkpoint" or value != workflow.checkpoint):
-            return {"prompt": "prompt", "checkpoint": "comfyui.checkpoint"}.get(field, f"generate.{field}")
+            return KEYS.get(field, f"generate.{field}")
     return ""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.backends.base import Context, Resolved
-from imagegen.backends.comfyui.fields import ALWAYS, WORDS, marks_in
+from imagegen.backends.comfyui.fields import ALWAYS, KEYS, WORDS, marks_in
 from imagegen.backends.comfyui.graph import Graph, Place, digest, is_link, place_of, prefixes, replaced
 from imagegen.backends.comfyui.models import model_folders
 from imagegen.backends.comfyui.workflow import Workflow, cannot_take, is_input, read_workflow, understand
@@ -130,8 +130,10 @@ def _values(section: Mapping[str, Any], workflow: Workflow, problems: list[Probl
                 mend = "name an input of that node, or of one further up"
                 problems.append(Problem(f"{key}.{text}", f"it comes from node {held[0]} by a link", mend))
             elif place in of_fields:
-                word = WORDS.get(of_fields[place], of_fields[place])
-                mend = f"leave this out, or bind the {word} to other inputs"
+                field = of_fields[place]
+                word = WORDS.get(field, field)
+                other = "leave this out" if field in ALWAYS else f"give it as {KEYS.get(field, f'generate.{field}')}"
+                mend = f"{other}, or bind the {word} to other inputs"
                 problems.append(Problem(f"{key}.{text}", f"the {word} goes there", mend))
             elif key == "images" and text in section.get("set", {}):
                 problems.append(Problem(f"images.{text}", "it is given in set too", "keep one of the two"))

@@ -8,9 +8,9 @@ from typing import Any
 from imagegen.backends.comfyui.graph import Place
 from imagegen.backends.comfyui.workflow import Workflow
 
-__all__ = ["KEYS", "text_to_image"]
+__all__ = ["OPTIONS", "text_to_image"]
 
-KEYS = {
+OPTIONS = {
     "lora_name": "comfyui.loras",
     "strength_model": "comfyui.loras",
     "strength_clip": "comfyui.loras",

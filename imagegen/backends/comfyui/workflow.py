@@ -122,13 +122,14 @@ def cannot_take(workflow: Workflow, field: str) -> Problem:
     word = WORDS.get(field, field)
     if where := workflow.unclear.get(field):
         mend = f"say which: bind: {{{field}: NODE.INPUT}}, or a list of them"
-        return Problem("workflow", f"the {word} could go to {where}", mend)
+        return Problem("workflow", f"has several places for the {word}: {where}", mend)
     names = {"prompt": TEXTS, "negative": TEXTS, "seed": SEEDS, "sampler": ("sampler_name",), "checkpoint": MODELS}
+    taken = {place for places in workflow.places.values() for place in places}
     alike = [place for place, _ in literals(workflow.graph) if place.input in names.get(field, (field,))]
-    example = alike[0] if alike else "NODE.INPUT"
+    example = next((place for place in alike if place not in taken), "NODE.INPUT")
     return Problem(
         "workflow",
-        f"has no input for the {word} among those that the sampler's links lead to",
+        f"has no place for the {word}: the sampler's links lead to none",
         f'name one, such as bind: {{{field}: "{example}"}}, or write "%{field}%" into the file',
     )
 

@@ -101,11 +101,19 @@ def test_what_the_server_reads_as_a_number_is_one(value: object) -> None:
     assert told(changed(sd15(), n3={"seed": value})) == []
 
 
-def test_an_input_that_is_missing_is_told() -> None:
+def test_a_size_of_the_job_is_left_to_the_check_that_needs_no_server() -> None:
+    graph = changed(sd15(), n5={"width": 70})
+    assert checked(graph, {Place("5", "width"): "generate.width"}) == []
+    (problem,) = checked(graph, {Place("5", "width"): "comfyui.set.5.width"})
+    assert str(problem).startswith("comfyui.set.5.width: 70 is no multiple of 8")
+    assert problem.mend == "make it 64 or 72"
+
+
+def test_the_inputs_that_a_node_lacks_are_told_together() -> None:
     graph = sd15()
-    del graph["3"]["inputs"]["denoise"]
+    del graph["3"]["inputs"]["denoise"], graph["3"]["inputs"]["cfg"]
     (problem,) = checked(graph)
-    assert problem.what == "node 3 (KSampler) needs the input 'denoise', which the workflow leaves out"
+    assert problem.what == "node 3 (KSampler) needs cfg, denoise, which the workflow leaves out"
 
 
 def test_inputs_that_stand_for_any_number_of_them_are_not_missing() -> None:
@@ -117,9 +125,17 @@ def test_inputs_that_the_server_does_not_know_are_left_to_it() -> None:
     assert checked(changed(sd15(), n3={"control_after_generate": "randomize"})) == []
 
 
-def test_files_to_be_uploaded_and_lists_of_choices_are_left_to_the_server() -> None:
-    graph = sd15(n10=node("LoadImage", image="x.png"), n11=node("LoadImage", image="sub/y.png"))
-    assert checked({**graph, "12": node("Tags", tags=["a", "b", "c"])}) == []
+def test_files_that_the_server_does_not_list_are_left_to_it() -> None:
+    uploaded = sd15(n10=node("LoadImage", image="x.png"))
+    assert told({**uploaded, "11": node("LoadImage", image="sub/y.png")}) == []
+    assert told({**uploaded, "11": node("LoadImage", image="y.png [output]")}) == []
+    (problem,) = checked({**uploaded, "11": node("LoadImage", image="y.png")})
+    assert problem.what == "node 11 (LoadImage): image: 'y.png' is not on the server"
+    assert "comfyui.images" in problem.mend
+
+
+def test_lists_of_choices_are_left_to_the_server() -> None:
+    assert told(sd15(n12=node("Tags", tags=["a", "b", "c"]))) == []
 
 
 def test_the_output_must_give_an_image_file() -> None:
@@ -142,3 +158,4 @@ def test_a_name_is_known_in_the_spelling_of_either_system() -> None:
 def test_many_choices_are_cut_and_none_is_said() -> None:
     assert choices_text("a9", [f"a{n}" for n in range(12)]) == "choose one of a9, a0, a1, a2, a3, a4, a5, a6 and 4 more"
     assert choices_text("a", []) == "there are none"
+    assert choices_text("a", ["b"]) == "there is only b"

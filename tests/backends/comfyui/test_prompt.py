@@ -119,9 +119,8 @@ def test_only_the_places_of_the_fields_are_ever_changed(graph: Nodes, fields: di
 def test_what_the_workflow_has_no_place_for_is_refused_by_name(sections: Sections) -> None:
     problems = asked_in_vain(sections.request(w.flux(), negative="blur", cfg=1.0, steps=4))
     assert [problem.what for problem in problems] == [
-        "generate.negative: comfyui.workflow has no input for the negative prompt among those that the sampler's links "
-        "lead to",
-        "generate.cfg: comfyui.workflow has no input for the CFG among those that the sampler's links lead to",
+        "generate.negative: comfyui.workflow has no place for the negative prompt: the sampler's links lead to none",
+        "generate.cfg: comfyui.workflow has no place for the CFG: the sampler's links lead to none",
     ]
     assert asked_in_vain(sections.request(w.flux(), {"bind": {"cfg": "26.guidance"}}, cfg=1.0)) == []
     assert asked_in_vain(sections.request(section={"checkpoint": "a"}, negative="blur")) == []

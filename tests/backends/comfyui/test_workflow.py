@@ -144,8 +144,8 @@ def test_what_cannot_be_found_is_told_by_name_with_an_input_that_might_be_meant(
     graph["8"] = node("Mystery", prompt_1=["6", 0], noise_seed=3)
     found = problems(graph)
     assert [problem.what for problem in found] == [
-        "has no input for the prompt among those that the sampler's links lead to",
-        "has no input for the seed among those that the sampler's links lead to",
+        "has no place for the prompt: the sampler's links lead to none",
+        "has no place for the seed: the sampler's links lead to none",
     ]
     assert found[0].mend == 'name one, such as bind: {prompt: "6.text"}, or write "%prompt%" into the file'
     assert 'bind: {seed: "8.noise_seed"}' in found[1].mend
@@ -154,14 +154,17 @@ def test_what_cannot_be_found_is_told_by_name_with_an_input_that_might_be_meant(
 def test_what_could_go_to_several_places_is_told_with_all_of_them() -> None:
     graph = changed(w.sdxl_with_refiner(), n6={"text_l": "style"})
     (problem,) = problems(graph)
-    assert problem.what == "the prompt could go to 15.text or 6.text_g with 6.text_l"
+    assert problem.what == "has several places for the prompt: 15.text or 6.text_g with 6.text_l"
     assert problem.mend == "say which: bind: {prompt: NODE.INPUT}, or a list of them"
     bound = understand(graph, {"prompt": ["6.text_g", "6.text_l"]})
-    assert cannot_take(bound, "checkpoint").what == "the checkpoint could go to 12.ckpt_name or 4.ckpt_name"
+    assert cannot_take(bound, "checkpoint").what == "has several places for the checkpoint: 12.ckpt_name or 4.ckpt_name"
 
 
 def test_a_field_without_a_place_is_called_by_its_words() -> None:
-    assert "input for the negative prompt" in cannot_take(understand(w.flux(), {}), "negative").what
+    assert "place for the negative prompt" in cannot_take(understand(w.flux(), {}), "negative").what
+    assert (
+        'bind: {negative: "NODE.INPUT"}' in cannot_take(understand(w.flux(), {}), "negative").mend
+    )  # not the prompt's
     assert 'bind: {cfg: "NODE.INPUT"}' in cannot_take(understand(w.flux(), {}), "cfg").mend
 
 

@@ -49,7 +49,8 @@ def sdxl_with_refiner() -> Nodes:
         return node("KSamplerAdvanced", steps=25, cfg=8.0, sampler_name="euler", scheduler="normal", **inputs)
 
     def encode(clip: str, text: str) -> dict[str, Any]:
-        return node("CLIPTextEncodeSDXL", width=1024, height=1024, text_g=text, text_l=text, clip=[clip, 1])
+        size = {"width": 1024, "height": 1024, "target_width": 1024, "target_height": 1024, "crop_w": 0, "crop_h": 0}
+        return node("CLIPTextEncodeSDXL", **size, text_g=text, text_l=text, clip=[clip, 1])
 
     def refine(text: str) -> dict[str, Any]:
         return node("CLIPTextEncodeSDXLRefiner", ascore=6.0, width=1024, height=1024, text=text, clip=["12", 1])
@@ -68,6 +69,9 @@ def sdxl_with_refiner() -> Nodes:
             negative=["7", 0],
             latent_image=["5", 0],
             add_noise="enable",
+            start_at_step=0,
+            end_at_step=20,
+            return_with_leftover_noise="enable",
             noise_seed=721897303308196,
         ),
         "11": sampler(
@@ -76,6 +80,9 @@ def sdxl_with_refiner() -> Nodes:
             negative=["16", 0],
             latent_image=["10", 0],
             add_noise="disable",
+            start_at_step=20,
+            end_at_step=10000,
+            return_with_leftover_noise="disable",
             noise_seed=0,
         ),
         "17": node("VAEDecode", samples=["11", 0], vae=["12", 2]),
