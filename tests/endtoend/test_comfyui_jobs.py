@@ -182,7 +182,7 @@ def test_a_field_of_one_item_is_refused_with_that_item(comfyui: ProjectFolder) -
     write(comfyui, image_to_image())
     job(comfyui, {"workflow": WORKFLOW}, [ITEMS[0], {**ITEMS[1], "height": 512}])
     out = failed_preflight(comfyui).out
-    assert re.search(r"portraits:yrr: 2 problems\n    generate\.height: ", out)
+    assert "portraits:yrr: generate.height: " in out
     assert out.count("generate.height") == 1
 
 

@@ -40,30 +40,10 @@ def _size(default: int, low: int, **more: Any) -> Input:
     return _number("INT", default, low, 16384, **more)
 
 
-def _catalogue_of_choices(world: World) -> dict[str, list[str]]:
-    folder = world.folder / "input"
-    return {
-        "images": sorted(path.name for path in folder.iterdir() if path.is_file()),
-        "vaes": [*sorted(world.vaes), "pixel_space"],
-        "clip types": [
-            "stable_diffusion",
-            "sd3",
-            "stable_audio",
-            "pixart",
-            "lumina2",
-            "wan",
-            "chroma",
-            "qwen_image",
-            "flux2",
-        ],
-        "dual clip types": ["sdxl", "sd3", "flux", "hunyuan_video", "hidream"],
-        "weights": ["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"],
-    }
-
-
 def catalogue(world: World) -> dict[str, Node]:
     """The classes by name, with the choices that there are now."""
-    choices = _catalogue_of_choices(world)
+    folder = world.folder / "input"
+    images = sorted(path.name for path in folder.iterdir() if path.is_file())
     seed = _number("INT", 0, 0, 2**64 - 1, control_after_generate=True)
     steps = _number("INT", 20, 1, 10000)
     cfg = _number("FLOAT", 8.0, 0.0, 100.0, step=0.1, round=0.01)
@@ -122,7 +102,7 @@ def catalogue(world: World) -> dict[str, Node]:
         ),
         "VAEDecode": Node({"samples": ["LATENT"], "vae": ["VAE"]}, ("IMAGE",), title="VAE Decode"),
         "VAEEncode": Node({"pixels": ["IMAGE"], "vae": ["VAE"]}, ("LATENT",), title="VAE Encode"),
-        "VAELoader": Node({"vae_name": [choices["vaes"]]}, ("VAE",), title="Load VAE"),
+        "VAELoader": Node({"vae_name": [[*sorted(world.vaes), "pixel_space"]]}, ("VAE",), title="Load VAE"),
         "LoraLoader": Node(
             {
                 "model": ["MODEL"],
@@ -142,16 +122,20 @@ def catalogue(world: World) -> dict[str, Node]:
             is_output=True,
         ),
         "PreviewImage": Node({"images": ["IMAGE"]}, ("IMAGE",), ("images",), title="Preview Image", is_output=True),
-        "LoadImage": Node(
-            {"image": [choices["images"], {"image_upload": True}]}, ("IMAGE", "MASK"), title="Load Image"
-        ),
+        "LoadImage": Node({"image": [images, {"image_upload": True}]}, ("IMAGE", "MASK"), title="Load Image"),
         "UNETLoader": Node(
-            {"unet_name": [sorted(world.unets)], "weight_dtype": [choices["weights"], {"advanced": True}]},
+            {
+                "unet_name": [sorted(world.unets)],
+                "weight_dtype": [["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"], {"advanced": True}],
+            },
             ("MODEL",),
             title="Load Diffusion Model",
         ),
         "CLIPLoader": Node(
-            {"clip_name": [sorted(world.clips)], "type": [choices["clip types"]]},
+            {
+                "clip_name": [sorted(world.clips)],
+                "type": [["stable_diffusion", "sd3", "lumina2", "wan", "chroma", "flux2"]],
+            },
             ("CLIP",),
             title="Load CLIP",
             optional=device,
@@ -160,7 +144,7 @@ def catalogue(world: World) -> dict[str, Node]:
             {
                 "clip_name1": [sorted(world.clips)],
                 "clip_name2": [sorted(world.clips)],
-                "type": [choices["dual clip types"]],
+                "type": [["sdxl", "sd3", "flux", "hunyuan_video", "hidream"]],
             },
             ("CLIP",),
             title="Load CLIP (Dual)",
@@ -223,6 +207,7 @@ def catalogue(world: World) -> dict[str, Node]:
                 "text_l": text,
             },
             ("CONDITIONING",),
+            title="CLIP Text Encode (SDXL)",
             extra=True,
         ),
     }

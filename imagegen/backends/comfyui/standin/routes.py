@@ -112,11 +112,7 @@ class Handler(BaseHTTPRequestHandler):
                     running = [engine.running.entry] if engine.running else []
                     self._json({"queue_running": running, "queue_pending": [job.entry for job in engine.pending]})
             case ["history"]:
-                with engine.changed:
-                    newest = list(engine.history.items())
-                    if "max_items" in self._query:
-                        newest = newest[-int(self._query["max_items"]) :]
-                    self._json(dict(newest))
+                self._history()
             case ["history", id_]:
                 with engine.changed:
                     self._json({id_: engine.history[id_]} if id_ in engine.history else {})
@@ -168,6 +164,13 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self._answer(405, b"405: Method Not Allowed", "text/plain; charset=utf-8")
 
+    def _history(self) -> None:
+        newest = self._query.get("max_items", "0")
+        if not newest.isdigit():
+            raise Crash("max_items is no number")
+        with self._engine.changed:
+            self._json(dict(list(self._engine.history.items())[-int(newest) :]))
+
     def _object(self) -> dict[str, Any]:
         if not isinstance(self._body, dict):
             raise Crash("the body is no JSON object")
@@ -201,7 +204,7 @@ class Handler(BaseHTTPRequestHandler):
         if self._world.strike("socket refused", self.path):
             return self._answer(403)
         silent = self._world.strike("socket silent", self.path) is not None
-        closes = self._world.strike("socket closes", self.path) is not None
+        closes = not silent and self._world.strike("socket closes", self.path) is not None
         self.send_response(101)
         self.send_header("Upgrade", "websocket")
         self.send_header("Connection", "upgrade")

@@ -46,7 +46,7 @@ Kind = Literal[
 ]
 
 
-@dataclass
+@dataclass(eq=False)
 class Fault:
     """Something that goes wrong, as often as `times`.
 
@@ -91,7 +91,7 @@ class Fault:
         return self.times >= 0
 
 
-@dataclass
+@dataclass(eq=False)
 class World:
     """The state of a stand-in that outlives a restart.
 
