@@ -2,6 +2,7 @@
 
 from imagegen.tasks import (
     DOIT_CONFIG,
+    task_comfyui,
     task_doctor,
     task_image,
     task_jobs,
@@ -13,6 +14,7 @@ from imagegen.tasks import (
 
 __all__ = [
     "DOIT_CONFIG",
+    "task_comfyui",
     "task_doctor",
     "task_image",
     "task_jobs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from imagegen.tasks.comfyui import task_comfyui
 from imagegen.tasks.configuration import doit_config, quiet_ctrl_c
 from imagegen.tasks.doctor import task_doctor
 from imagegen.tasks.image import task_image
@@ -15,6 +16,7 @@ from imagegen.tasks.settings import task_settings
 
 __all__ = [
     "DOIT_CONFIG",
+    "task_comfyui",
     "task_doctor",
     "task_image",
     "task_jobs",

@@ -41,6 +41,11 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._reached = reached = _reached(tasks, selected_tasks)
         build = current_build()
         ignored = Globals.dep_manager.status_is_ignore  # `doit ignore`: doit itself would ask only later
+        for name in reached:
+            before = (tasks[name].meta or {}).get(OURS, {}).get("before")
+            if before and (problems := before(build)):
+                self._say(*map(str, problems))
+                raise SystemExit(1)
         images = [name for name in reached if name in build.planned and not ignored(tasks[name])]
         broken = [plan for plan in build.plans if plan.problems and _is_reached(plan.task, reached)]
         self._broken = len(broken)

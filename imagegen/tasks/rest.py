@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "fresh_jobs", "take_snapshot"]
 
-OUR_TASKS = ("doctor", "image", "models", "schema", "server", "settings")
+OUR_TASKS = ("comfyui", "doctor", "image", "models", "schema", "server", "settings")
 RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
 
 
@@ -102,7 +102,7 @@ def _needs_images(root: Path, invocation: Invocation) -> bool:
 
 def _has_other_tasks() -> bool:
     """Whether the dodo file has tasks besides ours, which may depend on single images; yes where it is not found."""
-    ours = {f"task_{name}" for name in (*OUR_TASKS, "jobs")}
+    ours = {f"task_{name.replace(':', '_')}" for name in (*OUR_TASKS, "jobs")}
     for name, module in list(sys.modules.items()):
         names = vars(module).keys() if isinstance(module, ModuleType) else ()
         if "task_jobs" in names and not name.startswith("imagegen."):

@@ -105,7 +105,7 @@ def test_a_checkpoint_that_is_not_there_stops_the_job_before_anything_is_queued(
     run = project.doit()
     assert run.code != 0
     assert run.out.count("comfyui.checkpoint: 'nope.safetensors' is not there") == 1
-    assert server.checkpoint in run.out.partition("choose one of")[2]
+    assert server.checkpoint in run.out.partition("'nope.safetensors' is not there\n")[2]
     assert server.executed() == before
 
 

@@ -177,7 +177,8 @@ def test_a_flat_image_is_taken_where_it_is_allowed(project: ProjectFolder, comfy
 def test_time_counts_from_when_nothing_of_ours_is_ahead(project: ProjectFolder, comfy: StandIn, server: Server) -> None:
     comfy.seconds = 3
     project.job(**server.job(generate={"timeout_s": 5.5}))
-    assert project.doit().tasks("generated") == ALL
+    run = project.doit()
+    assert run.tasks("generated") == ALL, run.out
 
 
 def test_images_of_one_checkpoint_are_drawn_together(project: ProjectFolder, comfy: StandIn, server: Server) -> None:

@@ -18,8 +18,9 @@ ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -> None:
     project.job(description="The three")
     out = project.doit("list").out
+    comfyui = ["comfyui", "comfyui:setup", "comfyui:update"]
     server = ["server:start", "server:status", "server:stop"]
-    shown = ["doctor", "image", "portraits", "schema", *server, "settings"]
+    shown = [*comfyui, "doctor", "image", "models", "models:pull", "portraits", "schema", *server, "settings"]
     assert [line.split()[0] for line in out.splitlines()] == shown
     assert "The three" in out
     assert "assets/portraits/yrr.png" in project.doit("list", "--all").out

@@ -157,7 +157,7 @@ def test_all_that_preflight_finds_is_told_at_once(tmp_path: Path) -> None:
     found.backend = Picky(Script())
     found.run()
     told = [[str(outcome.problem), *map(str, outcome.also)] for outcome in found.outcomes]
-    sampler, size = "no such sampler\n    choose another", "too large\n    make it 64"
+    sampler, size = "no such sampler\n    choose another", "b: too large\n    make it 64"
     assert told == [[sampler], [sampler, size]]
 
 

@@ -32,6 +32,7 @@ from imagegen.backends.comfyui.options import OPTIONS
 from imagegen.backends.comfyui.prompt import values_of, workflow_of
 from imagegen.backends.comfyui.section import OF_SECTION, OWN, resolve
 from imagegen.backends.comfyui.workflow import Workflow
+from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -57,9 +58,11 @@ class ComfyUIBackend:
     def __init__(self) -> None:
         self._connections: dict[str, Connection] = {}
         self._started: list[Path] = []
+        self._settings = Settings()
 
     def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
         """Read the workflow and the reference images, find the model's name, and say which server it is for."""
+        self._settings = context.settings
         return resolve(section, context)
 
     def only_model(self, request: Request) -> str:
@@ -132,10 +135,12 @@ class ComfyUIBackend:
         return problems
 
     def _start(self, request: Request, progress: Progress) -> None:
+        from imagegen.backends.comfyui.model_paths import write_model_paths
         from imagegen.backends.comfyui.process import LOG
         from imagegen.backends.comfyui.server import how_it_ended, start
 
         launch = _launch(request)
+        write_model_paths(launch.root, self._settings)
         text = f"starting ComfyUI, to serve at {launch.url}; its log is {LOG.as_posix()}"
         progress.event("note", text=text)
         started = start(launch, lambda text: progress.event("waiting", text=text), progress.check, "run")
@@ -192,7 +197,7 @@ class ComfyUIBackend:
         """Rows for ComfyUI's set-up, the servers, and the checkpoint of each job."""
         from imagegen.backends.comfyui.diagnosis import diagnose
 
-        return list(diagnose(requests, self))
+        return list(diagnose(requests, self, self._settings))
 
     def _filled(
         self, connection: Connection, request: Request, workflow: Workflow, prompt_id: str, progress: Progress
@@ -245,6 +250,15 @@ class ComfyUIBackend:
         """Where models are looked for while no server runs."""
         found: Folders = json.loads(request.extra["folders"])
         return found
+
+    def serves(self, request: Request) -> bool:
+        """Whether the request's server answers."""
+        from imagegen.backends.comfyui.client import Refused, Unreachable
+
+        try:
+            return bool(self.connection(request).client.system_stats())
+        except (Unreachable, Refused):
+            return False
 
     @staticmethod
     def cannot_start(request: Request) -> Problem | None:

@@ -38,9 +38,11 @@ class Connection:
         self.url = client.url
         self._auth = auth
         self._mutex = threading.Lock()
+        self._posting = threading.Lock()
         self._info: dict[str, Mapping[str, Any] | None] = {}
         self._uploaded: dict[str, str] = {}
-        self._ours: list[str] = []
+        self._ours: dict[str, None] = {}
+        """Our prompts with the server, in the order in which it has them."""
         self._events: Events | None = None
         self._gone: GenerationError | None = None
         self.stats: Mapping[str, Any] = {}
@@ -84,8 +86,6 @@ class Connection:
         done = threading.Event()
         if self._events:
             done = self._events.watch(prompt_id, lambda n, of: self._steps(progress, n, of))
-        with self._mutex:
-            self._ours.append(prompt_id)
         finished = False
         try:
             with failures.stage("queue"):
@@ -107,7 +107,7 @@ class Connection:
             finished = True
         finally:
             with self._mutex:
-                self._ours.remove(prompt_id)
+                self._ours.pop(prompt_id, None)
             if self._events:
                 self._events.forget(prompt_id)
             if not finished and not self._gone:
@@ -130,10 +130,13 @@ class Connection:
     def _queue(self, prompt_id: str, graph: Mapping[str, Any], client_id: str, progress: Progress) -> None:
         """Queue the prompt unless the server knows it. A POST is not repeated while it may have arrived."""
         if self._is_known(prompt_id, progress):
+            self._note(prompt_id)
             return
         for last in (False, True):
             try:
-                self.client.submit(graph, prompt_id, client_id)
+                with self._posting:  # else the server could have two in another order than they are noted in
+                    self._note(prompt_id)
+                    self.client.submit(graph, prompt_id, client_id)
                 return
             except Unreachable as error:
                 if self._is_known(prompt_id, progress):
@@ -147,6 +150,10 @@ class Connection:
                     with contextlib.suppress(Unreachable, Refused):
                         self.client.cancel(prompt_id)
                 raise failures.of_submission(refused, graph) from None
+
+    def _note(self, prompt_id: str) -> None:
+        with self._mutex:
+            self._ours.setdefault(prompt_id)
 
     def _is_known(self, prompt_id: str, progress: Progress) -> bool:
         """Whether it is in the queue or in the history; asked in this order, in which it wanders."""
@@ -168,7 +175,7 @@ class Connection:
                 if not self._is_known(prompt_id, progress):
                     return None
             with self._mutex:
-                is_next = self._ours[0] == prompt_id
+                is_next = next(iter(self._ours), "") == prompt_id
             if not is_next:
                 progress.restart()  # its own time begins when nothing of ours is before it
             self._pause(pause_s, done, progress)

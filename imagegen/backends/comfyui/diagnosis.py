@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import Diagnosis, GenerationError
 from imagegen.backends.comfyui.client import Refused, Unreachable
+from imagegen.backends.comfyui.installation import diagnose_installation
 from imagegen.backends.comfyui.launch import is_local
 from imagegen.backends.comfyui.models import names_in
+from imagegen.config.settings import Settings
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
@@ -24,8 +27,11 @@ _ENOUGH_GB = 20.0
 """Free disk that ComfyUI with PyTorch and one model need at the least, roughly."""
 
 
-def diagnose(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
-    """Rows for the servers of these requests; what keeps a request from being drawn is a row that is not ok."""
+def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Settings) -> Iterator[Diagnosis]:
+    """Rows for the servers of these requests; what keeps a request from being drawn is a row that is not ok.
+
+    The set-up here matters where a server of these requests is on this machine, and blocks none that serves already.
+    """
     for request in {request.extra["url"]: request for request in requests}.values():
         of_server = [one for one in requests if one.extra["url"] == request.extra["url"]]
         yield from _server(request, backend)
@@ -36,6 +42,10 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[D
         if not problems:
             yield Diagnosis(True, "its jobs", "preflight finds nothing wrong")
         if is_local(request.extra["url"]):
+            serves = backend.serves(request)
+            for row in diagnose_installation(Path(request.extra["root"]), settings):
+                # a server that serves is somebody's own, and needs none of it
+                yield replace(row, ok=row.ok or serves, mend="" if serves else row.mend, blocks=False)
             yield _disk(Path(request.extra["root"]))
     token = "set" if os.environ.get("HF_TOKEN") else "not set; only models behind a licence need it"
     yield Diagnosis(True, "HF_TOKEN", token)

@@ -13,7 +13,6 @@ from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 
 __all__ = [
-    "MODEL_PATHS",
     "STATE",
     "TREE",
     "VENV",
@@ -30,8 +29,6 @@ TREE = Path("tools/ComfyUI")
 VENV = TREE / ".venv"
 STATE = Path(".imagegen/comfyui")
 """The folder of the server's record, log and lock."""
-MODEL_PATHS = STATE / "extra_model_paths.yaml"
-"""Handed to ComfyUI where it is there."""
 _DECIDED = ("--listen", "--port")
 _LISTEN = "127.0.0.1"
 
@@ -104,15 +101,13 @@ def command(launch: Launch) -> list[str]:
     words = [str(launch.root / _PYTHON), "main.py", *launch.arguments]
     if torch_choice(launch.root) == "cpu" and "--cpu" not in launch.arguments:
         words.append("--cpu")
-    if (launch.root / MODEL_PATHS).exists():
-        words += ["--extra-model-paths-config", str(launch.root / MODEL_PATHS)]
     return [*words, "--listen", _LISTEN, "--port", str(port_of(launch.url))]
 
 
 def torch_choice(root: Path) -> str:
     """The PyTorch build in ComfyUI's venv, as set-up noted it, or `cpu` where it says so itself; empty if unknown."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((root / VENV / "imagegen.json").read_bytes())["torch"])
+        return str(json.loads((root / VENV / "imagegen.json").read_bytes())["torch"]["build"])
     for version in (root / VENV).glob("lib/python3*/site-packages/torch/version.py"):
         with suppress(OSError):
             return "cpu" if b"+cpu" in version.read_bytes() else ""

@@ -114,10 +114,6 @@ def obstacles(root: Path, wanted: Sequence[Listed]) -> Iterator[Problem]:
                 one.model.key, what, "move it away; or correct size and sha256, or give the model another name"
             )
     lacking = [one for one in wanted if one.lacking]
-    tree = root / TREE
-    if any(one.path.is_relative_to(tree) for one in lacking) and not (tree / "main.py").exists():
-        mend = "doit comfyui:setup; or name folders of your own: comfyui.model_paths in [tool.imagegen]"
-        yield Problem("", f"ComfyUI is not set up, and models go into {TREE.as_posix()}/models", mend)
     disks: dict[int, list[Listed]] = defaultdict(list)
     for one in lacking:
         disks[_existing(one.path).stat().st_dev].append(one)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.comfyui.launch import MODEL_PATHS, TREE
+from imagegen.backends.comfyui.launch import TREE
 from imagegen.config.settings import Settings
 
 __all__ = ["KINDS", "Folders", "digest_of", "file_of", "model_folders", "names_in", "note_digest"]
@@ -37,13 +37,15 @@ _ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 
 
 def model_folders(root: Path, settings: Settings) -> Folders:
-    """The folders of the project at `root`: the settings', ComfyUI's own, and those of extra_model_paths.yaml."""
+    """The folders of the project at `root`: the settings', ComfyUI's own, and those of its extra_model_paths.yaml."""
     found: dict[str, list[str]] = {"checkpoints": [os.path.abspath(root / f) for f in settings.comfyui_checkpoint_dirs]}  # noqa: PTH100 - it follows no link
+    for kind, own in settings.comfyui_model_paths:
+        found.setdefault(kind, []).extend(os.path.abspath(root / folder) for folder in own)  # noqa: PTH100 - as above
     for kind in sorted(_ALL_KINDS):
         found.setdefault(kind, []).append(str(root / TREE / "models" / kind))
-    for file in (root / MODEL_PATHS, root / TREE / "extra_model_paths.yaml"):
-        for kind, folder in _extra(file):
-            found.setdefault(kind, []).append(folder)
+    for kind, folder in _extra(root / TREE / "extra_model_paths.yaml"):
+        if folder not in found.setdefault(kind, []):
+            found[kind].append(folder)
     return found
 
 

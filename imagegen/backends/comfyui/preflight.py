@@ -64,10 +64,16 @@ def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Seq
     return _shared(found, requests)
 
 
+def _pull(problem: Problem, pulls: Mapping[str, str]) -> str:
+    """The command that downloads what is missing, where the project lists it."""
+    return next((command for name, command in pulls.items() if f"'{name}' is not there" in problem.what), "")
+
+
 def _shared(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
     """Each problem once where it is that of all the requests, else for each item that has it."""
+    pulls: Mapping[str, str] = requests[0].extra.get("pulls", {})
     return [
-        Problem(where, problem.what, problem.mend)
+        Problem(where, problem.what, _pull(problem, pulls) or problem.mend)
         for problem, names in problems.items()
         for where in ([""] if len(names) == len(requests) else dict.fromkeys(names))
     ]

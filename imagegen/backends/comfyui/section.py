@@ -12,6 +12,8 @@ from typing import Any
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.comfyui.fields import ALWAYS, KEYS, WORDS, marks_in
 from imagegen.backends.comfyui.graph import Graph, Place, digest, is_link, place_of, prefixes, replaced
+from imagegen.backends.comfyui.launch import is_local
+from imagegen.backends.comfyui.listed import missing_models
 from imagegen.backends.comfyui.models import model_folders
 from imagegen.backends.comfyui.workflow import Workflow, cannot_take, is_input, read_workflow, understand
 from imagegen.config.document import MAX_BYTES
@@ -43,6 +45,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         "arguments": settings.comfyui_server_arguments,
         "root": str(context.root),
         "folders": json.dumps(_with_checkpoint_dirs(section, model_folders(context.root, settings), context.root)),
+        "pulls": missing_models(context.root, settings) if is_local(url) else {},
         "allow_flat": section.get("allow_flat", False),
     }
     _refuse_of_the_other_kind(section)

@@ -118,10 +118,3 @@ def test_another_file_in_its_place_is_not_replaced(root: Path) -> None:
     assert told.startswith(
         "m: tools/ComfyUI/models/checkpoints/m.safetensors is there and is not the file that is listed"
     )
-
-
-def test_without_comfyui_its_folder_is_not_begun_since_a_clone_needs_it_empty(root: Path) -> None:
-    (root / COMFYUI / "main.py").unlink()
-    (told,) = said(root, model("one"), model("two"))
-    assert told.startswith("ComfyUI is not set up, and models go into tools/ComfyUI/models\n    doit comfyui:setup")
-    assert said(root, model(), settings=Settings(comfyui_model_paths=(("checkpoints", ("sd",)),))) == []

@@ -89,14 +89,11 @@ def test_it_listens_on_this_machine_only_with_what_it_needs_and_no_secrets(
     monkeypatch.setenv("HF_TOKEN", "hush")
     monkeypatch.setenv("COMFYUI_AUTH", "Bearer hush")
     monkeypatch.setenv("PYTHONPATH", "/of/doit")
-    (comfy.tree / ".venv/imagegen.json").write_text('{"torch": "cpu"}')
-    paths = comfy.root / ".imagegen/comfyui/extra_model_paths.yaml"
-    paths.parent.mkdir(parents=True)
-    paths.write_text("")
+    (comfy.tree / ".venv/imagegen.json").write_text('{"torch": {"build": "cpu", "index": ""}}')
     start(launch_of(comfy, "--preview-method", "none"), ignore, nothing, "run")
     (seen,) = comfy.starts
     assert seen["argv"] == [
-        *("--preview-method", "none", "--cpu", "--extra-model-paths-config", str(paths)),
+        *("--preview-method", "none", "--cpu"),
         *("--listen", "127.0.0.1", "--port", str(comfy.port)),
     ]
     assert "hush" not in str(seen["environment"])
@@ -113,7 +110,7 @@ def test_the_torch_build_is_told_by_set_up_or_by_itself(comfy: ComfyFolder) -> N
     version.write_text("__version__ = '2.13.0+cpu'\n")
     assert command(launch_of(comfy)).count("--cpu") == 1
     assert command(launch_of(comfy, "--cpu")).count("--cpu") == 1
-    (comfy.tree / ".venv/imagegen.json").write_text('{"torch": "cuda"}')
+    (comfy.tree / ".venv/imagegen.json").write_text('{"torch": {"build": "cuda", "index": ""}}')
     assert torch_choice(comfy.root) == "cuda"
 
 

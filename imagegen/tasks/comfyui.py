@@ -1,0 +1,97 @@
+"""`doit comfyui`: ComfyUI there, started, and its jobs drawn; `comfyui:setup` and `comfyui:update`: parts of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import ImagegenError, Problem
+from imagegen.tasks.build import Build, current_build
+from imagegen.tasks.reporter import OURS
+
+__all__ = ["task_comfyui"]
+
+_BACKEND = "comfyui"
+_TORCH = {
+    "name": "torch",
+    "long": "torch",
+    "type": str,
+    "default": "",
+    "help": "the PyTorch build: auto, cuda, rocm, mps, cpu or none [as the settings say]",
+}
+
+
+def task_comfyui() -> Iterator[dict[str, Any]]:
+    """Three commands, and no group of them: to draw is not to set up anew, or to update."""
+    doc = "Have ComfyUI there and started, and draw every job of the backend comfyui."
+    # `before` is called ahead of the first image
+    meta = {OURS: {"before": _ensure}}
+    yield {"basename": "comfyui", "doc": doc, "actions": [_nothing_more], "task_dep": _jobs(), "meta": meta}
+    common = {
+        "io": {"capture": False},  # git and pip write to the terminal themselves
+        "uptodate": [False],
+        "verbosity": 2,
+        "meta": {OURS: {}},
+    }
+    doc = "Set ComfyUI up in tools/ComfyUI, or what is missing of it."
+    yield {"basename": "comfyui:setup", "doc": doc, "actions": [_setup], "params": [_TORCH], **common}
+    doc = "Bring tools/ComfyUI to the newest commit of the pinned revision."
+    yield {"basename": "comfyui:update", "doc": doc, "actions": [_update], **common}
+
+
+def _jobs() -> list[str]:
+    """The jobs that ComfyUI draws; those that are broken are among them, so that it is told."""
+    build = current_build()
+    if _BACKEND not in build.invocation.words:
+        return []  # it is not selected, and perhaps nothing is planned
+    default = build.settings.forced_backend or build.settings.backend
+    return [
+        plan.task
+        for plan in build.plans
+        if any(output.request.backend == _BACKEND for output in plan.outputs)
+        or (plan.problems and (build.settings.forced_backend or plan.backend or default) == _BACKEND)
+    ]
+
+
+def _nothing_more() -> None:
+    """The images are made by then, as the jobs' own."""
+
+
+def _ensure(build: Build) -> list[Problem]:
+    """Set ComfyUI up where the project's own is to serve, and none does. What kept it from that."""
+    from imagegen.backends.comfyui.launch import is_local, launch_of
+    from imagegen.backends.comfyui.server import status
+
+    settings = build.settings
+    if not _jobs():
+        return [Problem("", "no job draws with comfyui", "give one: backend: comfyui in jobs/NAME.yaml")]
+    if not is_local(settings.comfyui_server_url) or settings.comfyui_server_start == "never":
+        return []
+    if status(launch_of(build.root, settings)).state != "stopped":
+        return []
+    failed = _bring("", newest=False)
+    return [Problem("", "ComfyUI is not set up: see above", "doit comfyui:setup goes on from there")] if failed else []
+
+
+def _setup(torch: str) -> TaskFailed | None:
+    return _bring(torch, newest=False)
+
+
+def _update() -> TaskFailed | None:
+    return _bring("", newest=True)
+
+
+def _bring(torch: str, newest: bool) -> TaskFailed | None:
+    from imagegen.backends.comfyui.install import setup  # what they need, no other task does
+
+    build = current_build()
+    try:
+        if build.problems:
+            raise ImagegenError(*build.problems)
+        setup(build.root, build.settings, torch, newest)
+    except ImagegenError as error:
+        print(error)
+        return TaskFailed(str(error), report=False)
+    return None
