@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 
 from imagegen.backends.comfyui.launch import is_local
 
-__all__ = ["Client", "Refused", "Unreachable", "cause", "one_line"]
+__all__ = ["Client", "Refused", "Session", "Unreachable", "cause", "one_line"]
 
 CONNECT_S, ANSWER_S = 5.0, 30.0
 """Seconds until a connection stands, and between two parts of an answer."""
@@ -38,6 +38,13 @@ class Refused(Exception):  # noqa: N818 - an answer
     def __init__(self, what: str, mend: str = "", status: int = 0, answer: Mapping[str, Any] | None = None) -> None:
         super().__init__(what)
         self.what, self.mend, self.status, self.answer = what, mend, status, answer or {}
+
+
+class Session(requests.Session):
+    """One that leaves redirects alone: even where told not to follow them, requests reads all of one and parses it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None, so that there is nothing to prepare."""
 
 
 class Client:
@@ -131,7 +138,7 @@ class Client:
         except requests.exceptions.SSLError as error:
             what = f"the certificate of {self.url} is not accepted: {one_line(cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
+        except ValueError as error:  # of requests, for an address or a header that cannot be
             # its text could repeat the header
             what = f"{self.url} cannot be asked: {type(error).__name__}"
             raise Refused(what, "correct COMFYUI_URL or COMFYUI_AUTH") from None
@@ -162,7 +169,7 @@ class Client:
     def _session(self) -> requests.Session:
         """A session for each thread: requests does not promise that one is safe to share."""
         if not hasattr(self._threads, "session"):
-            session = requests.Session()
+            session = Session()
             session.auth = _Header(self._auth)
             if is_local(self.url):  # no proxy is asked for this very machine
                 session.trust_env = False

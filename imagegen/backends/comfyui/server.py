@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import filelock
 import requests
 
+from imagegen.backends.comfyui.client import Session
 from imagegen.backends.comfyui.launch import STATE, Launch, can_start, is_local, port_of
 from imagegen.backends.comfyui.process import (
     GRACE_S,
@@ -82,7 +83,7 @@ class Started:
 def probe(url: str, timeout_s: float = 5.0) -> Answer:
     """Ask what is at the address; never raises for what it finds there."""
     try:
-        with requests.Session() as session:
+        with Session() as session:
             session.trust_env = not is_local(url)  # no proxy between this machine and itself
             got = session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
             if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):

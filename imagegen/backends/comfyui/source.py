@@ -14,7 +14,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 
-from imagegen.backends.comfyui.client import cause, one_line
+from imagegen.backends.comfyui.client import Session, cause, one_line
 from imagegen.backends.comfyui.launch import is_local, port_of
 from imagegen.backends.comfyui.listed import size_text
 from imagegen.backends.comfyui.part import Part
@@ -59,13 +59,6 @@ class Cut(Exception):  # noqa: N818 - a state, which may pass
     """The connection ended early, or never stood. What came stays, and it may be tried again."""
 
 
-class _Session(requests.Session):
-    """One that leaves redirects alone: even where told not to follow them, requests reads all of one and parses it."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None, so that there is nothing to prepare."""
-
-
 class Source:
     """Where one model comes from. total: the bytes that the file has, about until the server says it."""
 
@@ -74,7 +67,7 @@ class Source:
         self.total = model.size
         self._least = model.least
         self._hub = hub
-        self._session = _Session()
+        self._session = Session()
         self._url = hub.address(model)
 
     def close(self) -> None:

@@ -1,0 +1,106 @@
+"""The HTTP client against servers that mean harm, or are something else: real HTTP, a handler a test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from imagegen.backends.comfyui import client as module
+from imagegen.backends.comfyui.client import Client, Refused, Unreachable, one_line
+
+
+@contextmanager
+def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def says(status: int, body: bytes = b"", **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in {"Content_Length": str(len(body)), **headers}.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+def refused(url: str, auth: str = "") -> Refused:
+    with pytest.raises(Refused) as caught:
+        Client(url, auth).system_stats()
+    return caught.value
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"system": {}}', b"null", b"[" * 100_000])
+def test_what_is_no_comfyui_is_told(body: bytes) -> None:
+    with answering(says(200, body)) as url:
+        assert "check the address" in refused(url).mend
+
+
+def test_a_redirect_is_told_and_not_followed() -> None:
+    asked = []
+    with answering(lambda request: (asked.append(1), says(200)(request))[0]) as other:
+        with answering(says(302, Location=f"{other}/login")) as url:
+            assert f"sends GET /system_stats on to {other}/login" in refused(url).what
+    assert asked == []
+
+
+def test_a_redirect_to_nonsense_is_told() -> None:
+    with answering(says(302, Location="http://[::1")) as url:
+        assert "on to http://[::1" in refused(url).what
+
+
+def test_an_answer_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_JSON", 1024**2)
+
+    def endless(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        with pytest.raises(OSError):
+            while True:
+                request.wfile.write(b" " * 65536)
+
+    with answering(endless) as url, pytest.raises(Refused, match="is larger than"):
+        Client(url)._send("GET", "/queue", limit=1024**2)
+
+
+def test_an_answer_that_is_cut_off_counts_as_none() -> None:
+    with answering(says(200, b"{}", Content_Length="100")) as url, pytest.raises(Unreachable):
+        Client(url).queue()
+
+
+def test_the_header_is_shown_by_no_error() -> None:
+    with answering(says(200)) as url:
+        error = refused(url, "Bearer hush\nhush")
+        assert "hush" not in error.what + error.mend
+        assert "COMFYUI_AUTH" in error.mend
+
+
+def test_nobody_there_is_told_in_the_systems_words() -> None:
+    with pytest.raises(Unreachable, match=r"^Connection refused$"):
+        Client("http://127.0.0.1:9").queue()
+
+
+def test_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with answering(says(200, b'{"queue_running": [], "queue_pending": []}')) as url:
+        assert Client(url).queue() == {}
+
+
+def test_a_line_has_no_control_characters_and_an_end() -> None:
+    assert one_line("a\n\x1b[31mb\u202e" + "c" * 400) == "a [31mb " + "c" * 291 + "…"
