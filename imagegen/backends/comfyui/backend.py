@@ -114,13 +114,18 @@ class ComfyUIBackend:
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the server where none answers; have it forget a model whose file was replaced."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
+        from imagegen.backends.comfyui.process import LOG, read_record
 
         problems: list[Problem] = []
         for server in _by_server(requests):
             connection = self.connection(server[0])
             try:
                 connection.stats = connection.client.system_stats()
+                if is_local(connection.url) and read_record(Path(server[0].extra["root"])):
+                    self._start(server[0], progress)  # it may be what a killed run left behind: this one stops it then
             except Unreachable:
+                launch = _launch(server[0])
+                progress.event("note", text=f"starting ComfyUI, to serve at {launch.url}; its log is {LOG.as_posix()}")
                 self._start(server[0], progress)
                 connection.forget()
             try:
@@ -136,13 +141,10 @@ class ComfyUIBackend:
 
     def _start(self, request: Request, progress: Progress) -> None:
         from imagegen.backends.comfyui.model_paths import write_model_paths
-        from imagegen.backends.comfyui.process import LOG
         from imagegen.backends.comfyui.server import how_it_ended, start
 
         launch = _launch(request)
         write_model_paths(launch.root, self._settings)
-        text = f"starting ComfyUI, to serve at {launch.url}; its log is {LOG.as_posix()}"
-        progress.event("note", text=text)
         started = start(launch, lambda text: progress.event("waiting", text=text), progress.check, "run")
         progress.event("waiting", text="")
         if started.ours:

@@ -1,0 +1,137 @@
+"""`doit comfyui`: from nothing to drawn images in one command, and a run that starts the server by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from imagegen.backends.comfyui.standin import StandIn
+from tests.backends.comfyui.stand_in import free_port
+from tests.backends.comfyui.upstream import Upstream
+from tests.endtoend.comfyui import Server
+from tests.endtoend.project import ProjectFolder
+
+MAIN = f"""
+import pathlib, signal, sys, threading
+sys.path[:0] = {[path for path in sys.path if path]!r}
+from imagegen.backends.comfyui.standin import StandIn
+here = pathlib.Path(__file__).parent
+names = sorted(path.name for path in (here / "models/checkpoints").glob("*.safetensors"))
+pathlib.Path(here / "starts").open("a").write("start\\n")
+server = StandIn(checkpoints=names, port=int(sys.argv[sys.argv.index("--port") + 1]), folder=here / "data", seconds=0.3)
+ended = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: ended.set())
+with server:
+    ended.wait(120)
+"""
+SETTINGS = """
+[tool.imagegen.comfyui]
+repository = "../upstream"
+revision = "v2"
+python = '{python}'
+torch = "none"
+[tool.imagegen.comfyui.server]
+url = "http://127.0.0.1:{port}"
+ready_timeout_s = 60
+"""
+
+
+@pytest.fixture
+def comfyui(project: ProjectFolder, tmp_path: Path) -> ProjectFolder:
+    """A project whose ComfyUI, still to be set up, is the stand-in in a process of its own."""
+    Upstream(tmp_path / "upstream").release("v2", **{"main.py": MAIN})
+    project.environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
+    project.write("pyproject.toml", SETTINGS.format(python=sys.executable, port=free_port()))
+    project.write("tools/ComfyUI/models/checkpoints/only.safetensors", "weights")
+    job = Server("", "", set).job()
+    del job["comfyui"]
+    project.job(**job)
+    return project
+
+
+def starts(project: ProjectFolder) -> int:
+    path = project.root / "tools/ComfyUI/starts"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def test_one_command_sets_up_starts_draws_and_stops(comfyui: ProjectFolder) -> None:
+    run = comfyui.doit("comfyui")
+    assert run.code == 0, run.out + run.err
+    told = [
+        run.out.index(text)
+        for text in ("about 0.8 GB to download", "ComfyUI is set up", "starting ComfyUI", "serves", "3 generated")
+    ]
+    assert told == sorted(told)
+    assert comfyui.doit("server:status").out.startswith("stopped")
+    decisions = [line for line in comfyui.lines() if "decision" in line]
+    assert [line["value"] for line in decisions] == ["only.safetensors"]
+    assert all(line["model_digest"] for line in comfyui.lines() if "sha256" in line)
+    again = comfyui.doit("comfyui")
+    assert (again.code, starts(comfyui)) == (0, 1)
+    assert "3 fresh, nothing to do" in again.out
+
+
+def test_without_set_up_a_plain_run_says_what_to_do(comfyui: ProjectFolder) -> None:
+    run = comfyui.doit()
+    assert run.code != 0
+    assert "doit comfyui:setup" in run.out
+
+
+def test_a_replaced_checkpoint_is_noticed_and_the_earlier_one_restored(comfyui: ProjectFolder) -> None:
+    assert comfyui.doit("comfyui").code == 0
+    model = comfyui.root / "tools/ComfyUI/models/checkpoints/only.safetensors"
+    model.write_text("other weights, of another size")
+    run = comfyui.doit()
+    assert len(run.tasks("generated")) == 3
+    assert "the model's files changed" in run.out
+    model.write_text("weights")
+    assert len(comfyui.doit().tasks("restored")) == 3
+
+
+def test_a_server_that_a_person_started_is_left_on(comfyui: ProjectFolder) -> None:
+    assert comfyui.doit("comfyui:setup").code == 0
+    assert comfyui.doit("server:start").code == 0
+    try:
+        assert comfyui.doit("comfyui").code == 0
+        assert comfyui.doit("server:status").code == 0
+        assert starts(comfyui) == 1
+    finally:
+        assert comfyui.doit("server:stop").code == 0
+
+
+def test_a_killed_run_leaves_its_server_and_the_next_one_collects_and_stops_it(comfyui: ProjectFolder) -> None:
+    assert comfyui.doit("comfyui:setup").code == 0
+    process = comfyui.start()
+    assert process.stdout is not None
+    while "generated" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert comfyui.doit("server:status").code == 0
+    run = comfyui.doit()
+    assert run.code == 0, run.out
+    assert starts(comfyui) == 1
+    assert comfyui.doit("server:status").out.startswith("stopped")
+    images = list((comfyui.root / "tools/ComfyUI/data/output").rglob("*.png"))
+    assert len(images) == 3
+
+
+def test_without_a_job_for_it_it_says_so(comfyui: ProjectFolder) -> None:
+    comfyui.job(backend="placeholder")
+    run = comfyui.doit("comfyui")
+    assert run.code != 0
+    assert "no job draws with comfyui" in run.out
+    assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
+
+
+def test_a_server_elsewhere_is_not_set_up_here(comfyui: ProjectFolder) -> None:
+    with StandIn() as server:
+        run = comfyui.doit("comfyui", COMFYUI_URL=server.url)
+        assert run.code == 0, run.out
+    assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
