@@ -58,14 +58,16 @@ class Client:
     def system_stats(self) -> dict[str, Any]:
         """`system` and `devices`. Raises Refused where whoever answers is no ComfyUI."""
         stats = self._json("GET", "/system_stats")
-        if not (isinstance(stats, dict) and "comfyui_version" in stats.get("system", {})):
+        system, devices = stats.get("system"), stats.get("devices")
+        if not isinstance(system, dict) or "comfyui_version" not in system or not isinstance(devices, list):
             raise Refused(f"what answers at {self.url} is no ComfyUI", _ELSEWHERE)
-        return stats
+        return {"system": system, "devices": [device for device in devices if isinstance(device, dict)]}
 
     def object_info(self, class_type: str) -> dict[str, Any] | None:
         """A node class: its inputs and so on; None where there is no such class."""
         found = self._json("GET", f"/object_info/{quote(class_type, safe='')}")
-        return found.get(class_type) if isinstance(found, dict) else None
+        entry = found.get(class_type)
+        return entry if isinstance(entry, dict) else None
 
     def class_names(self) -> list[str]:
         """Every node class."""
@@ -73,19 +75,20 @@ class Client:
 
     def models(self, folder: str) -> list[str]:
         """The model files in one of its folders, `checkpoints` for example."""
-        found = self._json("GET", f"/models/{folder}")
-        return [str(name) for name in found] if isinstance(found, list) else []
+        found = self._json("GET", f"/models/{folder}", kind=list)
+        return [str(name) for name in found]
 
     def queue(self) -> dict[str, str]:
         """The prompt_ids that are running or pending → which of the two."""
         found = self._json("GET", "/queue")
         states = (("running", "queue_running"), ("pending", "queue_pending"))
-        return {str(entry[1]): state for state, key in states for entry in found.get(key, ())}
+        entries = [(state, entry) for state, key in states for entry in found.get(key) or ()]
+        return {str(entry[1]): state for state, entry in entries if isinstance(entry, list) and len(entry) > 1}
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
         """What became of a finished prompt; None while it is not, and where the server knows nothing of it."""
         found = self._json("GET", f"/history/{prompt_id}")
-        entry = found.get(prompt_id) if isinstance(found, dict) else None
+        entry = found.get(prompt_id)
         return entry if isinstance(entry, dict) else None
 
     def submit(self, graph: Mapping[str, Any], prompt_id: str, client_id: str) -> None:
@@ -110,19 +113,23 @@ class Client:
         """Put an image into the server's input folder, over one of the same name; what a LoadImage node calls it."""
         form = {"type": "input", "subfolder": subfolder, "overwrite": "true"}
         answer = self._json("POST", "/upload/image", data=form, files={"image": (name, data)})
-        return "/".join(filter(None, (answer.get("subfolder", ""), answer["name"])))
+        return "/".join(filter(None, (str(answer.get("subfolder", "")), str(answer.get("name", name)))))
 
     def view(self, image: Mapping[str, Any]) -> bytes:
         """The bytes of an image, as history names it."""
         named = {key: image[key] for key in ("filename", "subfolder", "type") if key in image}
         return self._send("GET", "/view", params=named, limit=MAX_IMAGE)
 
-    def _json(self, method: str, path: str, **arguments: Any) -> Any:
+    def _json(self, method: str, path: str, kind: type = dict, **arguments: Any) -> Any:
+        """The answer as JSON of this kind, dict or list. Raises Refused for anything else."""
         data = self._send(method, path, **arguments)
         try:
-            return json.loads(data)
+            found = json.loads(data)
         except (ValueError, RecursionError):
             raise Refused(f"{method} {path} was answered with what is no JSON: {one_line(data)}", _ELSEWHERE) from None
+        if not isinstance(found, kind):
+            raise Refused(f"{method} {path} was answered as no ComfyUI does: {one_line(data, 80)}", _ELSEWHERE)
+        return found
 
     def _send(self, method: str, path: str, limit: int = MAX_JSON, **arguments: Any) -> bytes:
         try:

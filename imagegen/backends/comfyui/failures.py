@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imagegen.backends.base import GenerationError
@@ -42,11 +42,11 @@ def of_absence(url: str, why: str) -> GenerationError:
 
 def of_submission(refused: Refused, graph: Mapping[str, Any]) -> GenerationError:
     """Why POST /prompt did not take the graph: node by node, where the answer says so."""
-    said = [*_node_errors(refused.answer.get("node_errors") or {}, graph)]
-    error = refused.answer.get("error") or {}
-    if not said and isinstance(error, dict) and error:
-        extra = error.get("extra_info") or {}
-        at = f"node {extra['node_id']}: " if isinstance(extra, dict) and extra.get("node_id") else ""
+    said = [*_node_errors(_mapping(refused.answer.get("node_errors")), graph)]
+    error = _mapping(refused.answer.get("error"))
+    if not said and error:
+        extra = _mapping(error.get("extra_info"))
+        at = f"node {extra['node_id']}: " if extra.get("node_id") else ""
         text = ", ".join(filter(None, (str(error.get("message", "")), str(error.get("details", "")))))
         said = [at + (one_line(text) or str(error.get("type", "")))]
     if not said:
@@ -56,10 +56,11 @@ def of_submission(refused: Refused, graph: Mapping[str, Any]) -> GenerationError
 
 def _node_errors(errors: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterator[str]:
     for node, of_node in errors.items():
-        class_type = of_node.get("class_type") or graph.get(node, {}).get("class_type", "?")
-        for error in of_node.get("errors", ()):
-            extra = error.get("extra_info") or {}
-            config = extra.get("input_config") or []
+        of_node = _mapping(of_node)
+        class_type = of_node.get("class_type") or _mapping(graph.get(node)).get("class_type", "?")
+        for error in map(_mapping, _list(of_node.get("errors"))):
+            extra = _mapping(error.get("extra_info"))
+            config = _list(extra.get("input_config"))
             options = config[0] if config and isinstance(config[0], list) else None
             if error.get("type") == "value_not_in_list" and options is not None:
                 said = f"{extra.get('input_name')}: '{extra.get('received_value')}' is not there, "
@@ -71,12 +72,12 @@ def _node_errors(errors: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterato
 
 def image_of(entry: Mapping[str, Any], output: str) -> Mapping[str, Any]:
     """The one image that a finished prompt made in the node `output`. Raises GenerationError where it failed."""
-    status = entry.get("status") or {}
+    status = _mapping(entry.get("status"))
     if status.get("status_str") != "success":
         raise _failed(status)
     images = [
         image
-        for image in (entry.get("outputs") or {}).get(output, {}).get("images", ())
+        for image in _list(_mapping(_mapping(entry.get("outputs")).get(output)).get("images"))
         if isinstance(image, dict) and isinstance(image.get("filename"), str)
     ]
     if not images:
@@ -94,7 +95,7 @@ def image_of(entry: Mapping[str, Any], output: str) -> Mapping[str, Any]:
 
 def is_out_of_memory(entry: Mapping[str, Any]) -> bool:
     """Whether the prompt failed for want of memory."""
-    _, facts = _last_message(entry.get("status") or {})
+    _, facts = _last_message(_mapping(entry.get("status")))
     said = f"{facts.get('exception_type', '')} {facts.get('exception_message', '')}".lower()
     return "outofmemory" in said or "out of memory" in said or "not enough memory" in said
 
@@ -131,8 +132,18 @@ def _failed(status: Mapping[str, Any]) -> GenerationError:
 
 
 def _last_message(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    for message in reversed(status.get("messages") or ()):
+    for message in reversed(_list(status.get("messages"))):
         kind, facts = message if isinstance(message, list) and len(message) == 2 else ("", {})
         if kind in ("execution_error", "execution_interrupted"):
             return kind, facts if isinstance(facts, dict) else {}
     return "", {}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """The value where it is a mapping, as ComfyUI's is, else an empty one: it is no reason to fail in another way."""
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    """The value where it is a list, else an empty one."""
+    return value if isinstance(value, list) else []

@@ -105,3 +105,21 @@ def test_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_line_has_no_control_characters_and_an_end() -> None:
     assert one_line("a\n\x1b[31mb\u202e" + "c" * 400) == "a [31mb " + "c" * 291 + "…"
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"7", b'"x"'])
+def test_json_of_another_shape_is_told_as_the_servers(body: bytes) -> None:
+    with answering(says(200, body)) as url:
+        for ask in (
+            lambda: Client(url).queue(),
+            lambda: Client(url).history("x"),
+            lambda: Client(url).object_info("X"),
+        ):
+            with pytest.raises(Refused, match="was answered as no ComfyUI does"):
+                ask()
+
+
+@pytest.mark.parametrize("body", [b'{"queue_running": [7, [], [1]], "queue_pending": null}', b"{}"])
+def test_a_queue_with_nonsense_in_it_has_none_of_ours(body: bytes) -> None:
+    with answering(says(200, body)) as url:
+        assert Client(url).queue() == {}

@@ -1,0 +1,57 @@
+"""What is made of ComfyUI's words; whatever shape they have, there is an error with a stage, and no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagegen.backends.base import GenerationError
+from imagegen.backends.comfyui.client import Refused
+from imagegen.backends.comfyui.failures import image_of, is_out_of_memory, of_submission, stage
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def around(*keys: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects with these keys and anything in them."""
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(keys, JSON))
+
+
+ERROR = around("type", "message", "details", "extra_info")
+ANSWER = st.fixed_dictionaries(
+    {"error": ERROR | JSON, "node_errors": st.dictionaries(st.text(max_size=3), around("errors", "class_type")) | JSON}
+)
+ENTRY = st.fixed_dictionaries(
+    {
+        "status": around("status_str", "messages") | JSON,
+        "outputs": st.dictionaries(st.just("9"), around("images")) | JSON,
+    }
+)
+
+
+@given(ANSWER)
+def test_any_refusal_is_one_line(answer: dict[str, Any]) -> None:
+    problem = of_submission(Refused("", status=400, answer=answer), {}).problem
+    assert problem.what
+    assert "\n" not in problem.what
+
+
+@given(ENTRY)
+def test_any_entry_of_history_is_an_image_or_an_error(entry: dict[str, Any]) -> None:
+    is_out_of_memory(entry)
+    try:
+        assert isinstance(image_of(entry, "9")["filename"], str)
+    except GenerationError as error:
+        assert "\n" not in error.problem.what
+
+
+def test_the_stage_is_named_once() -> None:
+    with pytest.raises(GenerationError, match=r"^wait: slow$"), stage("queue"), stage("wait"):
+        raise GenerationError("slow")
