@@ -88,7 +88,8 @@ def counted(number: int, thing: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of text in columns that line up; the last column is as wide as it is."""
+    """Rows of text in columns that line up, safe for a terminal; the last column is as wide as it is."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] if rows else []
     return [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()

@@ -51,5 +51,9 @@ def test_nothing_that_a_backend_says_steers_the_terminal(output: Output) -> None
         assert "\\x1b[2J" in text
 
 
+def test_no_cell_of_a_table_steers_the_terminal() -> None:
+    assert table([("a\x1b[2J", "\x9b31m")]) == ["a\\x1b[2J  \\x9b31m"]
+
+
 def test_columns_line_up() -> None:
     assert table([("a", "b", "c"), ("aaa", "", "long text")]) == ["a    b  c", "aaa     long text"]

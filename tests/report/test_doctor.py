@@ -103,3 +103,8 @@ def test_a_plug_in_without_rows_of_its_own_is_asked_for_its_preflight(
 )
 def test_the_closing_line_says_how_bad_it_is(rows: list[Diagnosis], said: str) -> None:
     assert as_lines(rows)[-1] == said
+
+
+def test_no_row_steers_the_terminal() -> None:
+    evil = "\x1b]0;title\x07"
+    assert "\x1b" not in "".join(as_lines([Diagnosis(False, evil, evil, evil)]))

@@ -9,19 +9,21 @@ import json
 import os
 import re
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import requests
+import urllib3
 from requests.auth import AuthBase
 
 from imagegen.backends.comfyui.launch import is_local
 
-__all__ = ["Client", "Refused", "Session", "Unreachable", "cause", "one_line"]
+__all__ = ["Client", "Refused", "Session", "Unreachable", "cause", "is_of_comfyui", "one_line", "read"]
 
-CONNECT_S, ANSWER_S = 5.0, 30.0
-"""Seconds until a connection stands, and between two parts of an answer."""
+CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
+"""Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
 MAX_JSON, MAX_IMAGE = 64 * 1024**2, 512 * 1024**2
 """Bytes of an answer that are read; the whole of /object_info is less than 1 MB."""
 _PASSING = frozenset({502, 503, 504})
@@ -58,10 +60,9 @@ class Client:
     def system_stats(self) -> dict[str, Any]:
         """`system` and `devices`. Raises Refused where whoever answers is no ComfyUI."""
         stats = self._json("GET", "/system_stats")
-        system, devices = stats.get("system"), stats.get("devices")
-        if not isinstance(system, dict) or "comfyui_version" not in system or not isinstance(devices, list):
+        if not is_of_comfyui(stats):
             raise Refused(f"what answers at {self.url} is no ComfyUI", _ELSEWHERE)
-        return {"system": system, "devices": [device for device in devices if isinstance(device, dict)]}
+        return dict(stats)
 
     def object_info(self, class_type: str) -> dict[str, Any] | None:
         """A node class: its inputs and so on; None where there is no such class."""
@@ -115,10 +116,10 @@ class Client:
         answer = self._json("POST", "/upload/image", data=form, files={"image": (name, data)})
         return "/".join(filter(None, (str(answer.get("subfolder", "")), str(answer.get("name", name)))))
 
-    def view(self, image: Mapping[str, Any]) -> bytes:
-        """The bytes of an image, as history names it."""
+    def view(self, image: Mapping[str, Any], check: Callable[[], None]) -> bytes:
+        """The bytes of an image, as history names it. check: is called with each part of it, and may raise."""
         named = {key: image[key] for key in ("filename", "subfolder", "type") if key in image}
-        return self._send("GET", "/view", params=named, limit=MAX_IMAGE)
+        return self._send("GET", "/view", MAX_IMAGE, check, params=named)
 
     def _json(self, method: str, path: str, kind: type = dict, **arguments: Any) -> Any:
         """The answer as JSON of this kind, dict or list. Raises Refused for anything else."""
@@ -128,10 +129,18 @@ class Client:
         except (ValueError, RecursionError):
             raise Refused(f"{method} {path} was answered with what is no JSON: {one_line(data)}", _ELSEWHERE) from None
         if not isinstance(found, kind):
-            raise Refused(f"{method} {path} was answered as no ComfyUI does: {one_line(data, 80)}", _ELSEWHERE)
+            raise Refused(f"{method} {path} was answered by what is no ComfyUI: {one_line(data, 80)}", _ELSEWHERE)
         return found
 
-    def _send(self, method: str, path: str, limit: int = MAX_JSON, **arguments: Any) -> bytes:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        limit: int = MAX_JSON,
+        check: Callable[[], None] | None = None,
+        **arguments: Any,
+    ) -> bytes:
+        """The body of a success. check: decides how long it may take; else that is WHOLE_S."""
         try:
             with self._session().request(
                 method,
@@ -141,7 +150,7 @@ class Client:
                 stream=True,
                 **arguments,
             ) as response:
-                data = _read(response, limit)
+                data = b"" if response.is_redirect else read(response, limit, check)
         except requests.exceptions.SSLError as error:
             what = f"the certificate of {self.url} is not accepted: {one_line(cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
@@ -173,7 +182,7 @@ class Client:
         what = f"{method} {path} was answered with {status} {response.reason}: {one_line(data)}"
         return Refused(what, "", status, answer if isinstance(answer, dict) else None)
 
-    def _session(self) -> requests.Session:
+    def _session(self) -> Session:
         """A session for each thread: requests does not promise that one is safe to share."""
         if not hasattr(self._threads, "session"):
             session = Session()
@@ -183,7 +192,7 @@ class Client:
                 session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
             self._threads.session = session
         session = self._threads.session
-        assert isinstance(session, requests.Session)  # noqa: S101 - set above
+        assert isinstance(session, Session)  # noqa: S101 - set above
         return session
 
 
@@ -202,10 +211,31 @@ class _Header(AuthBase):
 _ELSEWHERE = "check the address: COMFYUI_URL, or comfyui.server.url in the job or in [tool.imagegen]"
 
 
-def _read(response: requests.Response, limit: int) -> bytes:
+def is_of_comfyui(stats: Any) -> bool:
+    """Whether this is what ComfyUI answers to `/system_stats`."""
+    if not isinstance(stats, dict) or not isinstance(stats.get("system"), dict):
+        return False
+    devices = stats.get("devices")
+    return (
+        "comfyui_version" in stats["system"]
+        and isinstance(devices, list)
+        and all(isinstance(device, dict) for device in devices)
+    )
+
+
+def read(response: requests.Response, limit: int, check: Callable[[], None] | None = None) -> bytes:
+    """The body. Raises Refused where it is more than so many bytes; Unreachable where it takes longer than WHOLE_S.
+
+    check: in place of that time, is called with each part that comes, and may raise.
+    """
     parts = []
     size = 0
-    for part in response.iter_content(256 * 1024):
+    until_s = time.monotonic() + WHOLE_S
+    while part := _part(response):
+        if check is not None:
+            check()
+        elif time.monotonic() > until_s:
+            raise Unreachable(f"the answer was not whole after {WHOLE_S:g} s")
         parts.append(part)
         size += len(part)
         if size > limit:
@@ -214,6 +244,14 @@ def _read(response: requests.Response, limit: int) -> bytes:
     if announced.isdigit() and "Content-Encoding" not in response.headers and size < int(announced):
         raise requests.exceptions.ConnectionError(f"only {size} of {announced} bytes came")
     return b"".join(parts)
+
+
+def _part(response: requests.Response) -> bytes:
+    """What has come by now, and at least something until the end: a server that drips is no reason to wait for more."""
+    try:
+        return bytes(response.raw.read1(256 * 1024, decode_content=True))
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.exceptions.ConnectionError(error) from None
 
 
 def cause(error: BaseException) -> str:

@@ -118,7 +118,7 @@ class Connection:
     def view(self, image: Mapping[str, Any], progress: Progress) -> bytes:
         """Download an image. Raises GenerationError."""
         try:
-            return self._patiently(lambda: self.client.view(image), progress)
+            return self._patiently(lambda: self.client.view(image, progress.check), progress)
         except Refused as refused:
             raise failures.of_download(refused, image) from None
 

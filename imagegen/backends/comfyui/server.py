@@ -6,6 +6,7 @@ It stops nothing that this project did not start, and starts no second server be
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 import filelock
 import requests
 
-from imagegen.backends.comfyui.client import Session
+from imagegen.backends.comfyui.client import MAX_JSON, Refused, Session, is_of_comfyui, one_line, read
 from imagegen.backends.comfyui.launch import STATE, Launch, can_start, is_local, port_of
 from imagegen.backends.comfyui.process import (
     GRACE_S,
@@ -87,13 +88,14 @@ def probe(url: str, timeout_s: float = 5.0) -> Answer:
             session.trust_env = not is_local(url)  # no proxy between this machine and itself
             got = session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
             if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
-                return Answer("other", f"answers GET /system_stats with {got.status_code} {got.reason}".rstrip())
+                said = one_line(f"{got.status_code} {got.reason}")
+                return Answer("other", f"answers GET /system_stats with {said}")
             stats = _read_json(got)
     except requests.Timeout:
         return Answer("other", f"says nothing within {timeout_s:g} s") if _accepts(url, timeout_s) else _NOTHING
     except (requests.RequestException, ValueError):
         return Answer("other", "does not speak HTTP") if _accepts(url, timeout_s) else _NOTHING
-    if isinstance(stats, dict) and isinstance(stats.get("system"), dict) and isinstance(stats.get("devices"), list):
+    if is_of_comfyui(stats):
         return Answer("comfyui", stats=stats)
     return Answer("other", "answers GET /system_stats with something else than ComfyUI does")
 
@@ -103,8 +105,8 @@ _NOTHING = Answer("nothing")
 
 def _read_json(got: requests.Response) -> Any:
     try:
-        return got.json()
-    except requests.JSONDecodeError:
+        return json.loads(read(got, MAX_JSON))
+    except (ValueError, RecursionError, Refused):
         return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from imagegen.backends.base import Diagnosis
-from imagegen.report.console import counted, table
+from imagegen.report.console import counted, printable, table
 from imagegen.report.doctor.backends import backends
 from imagegen.report.doctor.case import Case
 from imagegen.report.doctor.disk import folders, store
@@ -47,7 +47,7 @@ def as_lines(rows: Sequence[Diagnosis]) -> list[str]:
     for row, line in zip(rows, shown, strict=True):
         lines.append(line)
         if row.mend:
-            lines.append(f"     → {row.mend}")
+            lines.append(f"     → {printable(row.mend)}")
     return [*lines, "", _closing(rows)]
 
 

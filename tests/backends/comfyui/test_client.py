@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from imagegen.backends.comfyui import client as module
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable, one_line
 
 
@@ -115,7 +117,7 @@ def test_json_of_another_shape_is_told_as_the_servers(body: bytes) -> None:
             lambda: Client(url).history("x"),
             lambda: Client(url).object_info("X"),
         ):
-            with pytest.raises(Refused, match="was answered as no ComfyUI does"):
+            with pytest.raises(Refused, match="was answered by what is no ComfyUI"):
                 ask()
 
 
@@ -123,3 +125,26 @@ def test_json_of_another_shape_is_told_as_the_servers(body: bytes) -> None:
 def test_a_queue_with_nonsense_in_it_has_none_of_ours(body: bytes) -> None:
     with answering(says(200, body)) as url:
         assert Client(url).queue() == {}
+
+
+def drips(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.end_headers()
+    with suppress(OSError):
+        for _ in range(100):
+            request.wfile.write(b" ")
+            time.sleep(0.05)
+
+
+def test_an_answer_that_drips_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WHOLE_S", 0.3)
+    with answering(drips) as url, pytest.raises(Unreachable, match=r"was not whole after 0\.3 s"):
+        Client(url).queue()
+
+
+def test_an_image_that_drips_is_given_up_when_it_is_time() -> None:
+    def over() -> None:
+        raise TimeoutError
+
+    with answering(drips) as url, pytest.raises(TimeoutError):
+        Client(url).view({"filename": "x.png"}, over)

@@ -1,0 +1,44 @@
+"""The HTTP boundary, against servers that mean no good."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagegen.backends.comfyui.client import Client, Refused
+from imagegen.backends.comfyui.server import probe
+from tests.backends.comfyui.file_server import FileServer, Served, file_server
+
+STATS = "/system_stats"
+
+
+def refusal(server: FileServer) -> str:
+    with pytest.raises(Refused) as refused:
+        Client(server.url).system_stats()
+    return refused.value.what
+
+
+@pytest.mark.parametrize("location", ["http://example.org/", "http://[::1/", "/system_stats"])
+def test_a_redirect_is_neither_followed_nor_read(location: str) -> None:
+    with file_server() as server:
+        server.files[STATS] = Served(status=302, endless=True, headers={"Location": location})
+        assert refusal(server) == f"{server.url} sends GET /system_stats on to {location}"
+        assert probe(server.url).what == "other"
+        assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"[1]", b"null", b"5", b'{"system": 5}', b'{"system": {"comfyui_version": "1"}, "devices": [7]}', b"[" * 100_000],
+)
+def test_an_answer_that_is_not_as_comfyui_answers_is_told_as_such(answer: bytes) -> None:
+    with file_server() as server:
+        server.files[STATS] = Served(answer, headers={"Content-Type": "application/json"})
+        assert "is no ComfyUI" in refusal(server) or "no JSON" in refusal(server)
+        assert probe(server.url).what == "other"
+
+
+def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    with file_server() as server:
+        server.files[STATS] = Served(endless=True, headers={"Content-Type": "application/json"})
+        assert "is larger than 64 MiB" in refusal(server)
+        assert probe(server.url).what == "other"
