@@ -1,0 +1,80 @@
+"""The websocket's events: steps, the end of a prompt, and nothing lost where there is no socket."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import trustme
+
+from imagegen.backends.comfyui.events import Events
+from imagegen.backends.comfyui.standin import Fault, StandIn
+from imagegen.backends.comfyui.text_to_image import text_to_image
+
+AUTH = "Bearer hush"
+
+
+def watched(server: StandIn, auth: str = "", verify: str | bool = True) -> tuple[list[tuple[int, int]], bool]:
+    """The steps that one prompt told, and whether its end was told."""
+    events = Events(server.url, auth)
+    steps: list[tuple[int, int]] = []
+    prompt_id = str(uuid.uuid4())
+    done = events.watch(prompt_id, lambda *now: steps.append(now))
+    time.sleep(0.5)  # it connects in a thread of its own, and a prompt queued before that tells it less
+    graph: dict[str, dict[str, Any]] = {node: dict(body) for node, body in text_to_image({}, "").graph.items()}
+    for node, values in {
+        "checkpoint": {"ckpt_name": "stand-in.safetensors"},
+        "latent": {"width": 64, "height": 64},
+        "sampler": {"steps": 4, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"},
+    }.items():
+        graph[node]["inputs"] = {**graph[node]["inputs"], **values}
+    graph["save"]["inputs"] = {**graph["save"]["inputs"], "filename_prefix": "x"}
+    answer = requests.post(
+        f"{server.url}/prompt",
+        json={"prompt": graph, "prompt_id": prompt_id, "client_id": events.client_id},
+        headers={"Authorization": auth} if auth else {},
+        timeout=10,
+        verify=verify,
+    )
+    assert answer.status_code == 200, answer.text
+    is_done = done.wait(3)
+    events.close()
+    return steps, is_done
+
+
+def test_the_steps_and_the_end_of_a_prompt_are_told() -> None:
+    with StandIn(seconds=0.2) as server:
+        assert watched(server) == ([(1, 4), (2, 4), (3, 4), (4, 4)], True)
+
+
+def test_authorization_and_a_ca_of_ones_own_hold_for_the_socket_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, certificate = tmp_path / "ca.pem", tmp_path / "server.pem"
+    ours = trustme.CA()
+    ours.cert_pem.write_to_path(authority)
+    ours.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+    with StandIn(certfile=certificate, auth=AUTH, seconds=0.2) as server:
+        steps, is_done = watched(server, AUTH, str(authority))
+    assert (len(steps), is_done) == (4, True)
+
+
+@pytest.mark.parametrize("kind", ["socket refused", "socket silent"])
+def test_a_socket_that_tells_nothing_says_nothing(kind: str) -> None:
+    with StandIn(seconds=0.1) as server:
+        server.faults.append(Fault(kind, times=None))  # type: ignore[arg-type]  # one of its kinds
+        assert watched(server) == ([], False)
+
+
+def test_nobody_there_ends_the_thread() -> None:
+    Events("http://127.0.0.1:9", "").close()
+    until = time.monotonic() + 10
+    while any(thread.name == "comfyui events" for thread in threading.enumerate()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
