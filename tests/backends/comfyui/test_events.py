@@ -27,13 +27,14 @@ def watched(server: StandIn, auth: str = "", verify: str | bool = True) -> tuple
     done = events.watch(prompt_id, lambda *now: steps.append(now))
     time.sleep(0.5)  # it connects in a thread of its own, and a prompt queued before that tells it less
     graph: dict[str, dict[str, Any]] = {node: dict(body) for node, body in text_to_image({}, "").graph.items()}
-    for node, values in {
+    given: dict[str, dict[str, Any]] = {
         "checkpoint": {"ckpt_name": "stand-in.safetensors"},
         "latent": {"width": 64, "height": 64},
         "sampler": {"steps": 4, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"},
-    }.items():
+        "save": {"filename_prefix": "x"},
+    }
+    for node, values in given.items():
         graph[node]["inputs"] = {**graph[node]["inputs"], **values}
-    graph["save"]["inputs"] = {**graph["save"]["inputs"], "filename_prefix": "x"}
     answer = requests.post(
         f"{server.url}/prompt",
         json={"prompt": graph, "prompt_id": prompt_id, "client_id": events.client_id},
