@@ -45,19 +45,20 @@ class PullReport:
             TextColumn("{task.description}", markup=False),
             console=self._console,
             transient=True,
-            disable=not stream.isatty(),
         )
         self._task = self._bar.add_task("", visible=False)
         self._began_s = 0.0
 
     def __enter__(self) -> PullReport:
-        self._bar.start()
+        if self._console.is_terminal:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:  # elsewhere some versions of rich end in an empty line
+            self._bar.stop()
 
     def begin(self, one: Listed) -> None:
         """Its download is about to begin."""

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -71,14 +70,12 @@ def test_it_sets_up_says_what_it_downloads_first_and_does_nothing_the_second_tim
     assert f"ComfyUI is set up in tools/ComfyUI: v1, git revision {commit}\n" in rest
     assert version("plain") == "1.0"
 
-    before = files(root)
+    before = files(root / "tools")
     shutil.rmtree(upstream.folder)
     shutil.rmtree(index.folder)
-    started = time.monotonic()
     setup(root, settings)
-    assert time.monotonic() - started < 2
     assert capfd.readouterr().out.splitlines()[0].startswith("ComfyUI is set up in")
-    assert files(root) == before
+    assert files(root / "tools") == before
 
 
 def test_the_build_comes_from_its_own_index_and_no_requirement_replaces_it(
