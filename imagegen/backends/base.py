@@ -24,6 +24,7 @@ __all__ = [
     "Progress",
     "Resolved",
     "Resolving",
+    "UnsettledError",
 ]
 
 
@@ -101,6 +102,10 @@ class GenerationError(Exception):
         self.problem = Problem("", what, mend)
 
 
+class UnsettledError(GenerationError):
+    """The same, where the generator may have made the image or make it yet: the next attempt is this one again."""
+
+
 class Cancelled(Exception):  # noqa: N818 - it is no error: the user asked for it
     """The user asked to stop; raised by `Progress.check` within a backend."""
 
@@ -116,7 +121,7 @@ class Progress(Protocol):
         """A UUID for this attempt at the image, on disk before it is told.
 
         After a kill the next attempt has the same one, so that a backend which hands it on finds what became of it.
-        After a failure, and where an image is made anew, it is another.
+        After a failure, and where an image is made anew, it is another; after an UnsettledError it is the same.
         """
 
     def event(self, name: str, **facts: Any) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from imagegen.backends.base import Backend, Cancelled, GeneratedImage, GenerationError
+from imagegen.backends.base import Backend, Cancelled, GeneratedImage, GenerationError, UnsettledError
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.outcome import Outcome
 from imagegen.execute.progress import ImageProgress
@@ -71,7 +71,7 @@ def generate(
     except Cancelled:
         attempt.close(made=False)
         return Outcome(output, "cancelled", verdict.reasons)
-    except OSError as error:  # nothing is wrong with the attempt: the next run can take its image
+    except (OSError, UnsettledError) as error:  # nothing is wrong with the attempt: the next run can take its image
         return failed(output, verdict, error)
     except Exception as error:
         attempt.close(made=False)

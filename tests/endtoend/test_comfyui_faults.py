@@ -168,6 +168,21 @@ def test_a_server_that_dies_in_the_middle_fails_the_rest_with_one_line(
     assert len(again.tasks("generated")) == 6 - len(made)
 
 
+def test_what_a_server_draws_while_it_cannot_be_asked_is_collected_by_the_next_run(
+    project: ProjectFolder, comfy: StandIn, server: Server
+) -> None:
+    comfy.seconds = 0.5
+    project.job(**server.job())
+    comfy.faults.append(Fault("dropped", "/", skip=20, seconds=20))
+    run = project.doit()
+    assert "does not answer any more" in run.out
+    assert run.tasks("failed")
+    eventually(lambda: comfy.faults[0].ends is not None and time.monotonic() > comfy.faults[0].ends)
+    again = project.doit()
+    assert sorted(run.tasks("generated") + again.tasks("generated")) == ALL
+    assert len(comfy.executions) == 3
+
+
 def test_a_flat_image_is_taken_where_it_is_allowed(project: ProjectFolder, comfy: StandIn, server: Server) -> None:
     project.job(**server.job("Bird", comfyui={"allow_flat": True}))
     comfy.faults.append(Fault("black", "bird"))

@@ -58,6 +58,8 @@ class ComfyUIBackend:
     def __init__(self) -> None:
         self._connections: dict[str, Connection] = {}
         self._started: list[Path] = []
+        self._away: set[str] = set()
+        """Servers that did not answer in preflight, so that each job is still to be checked by their word."""
         self._settings = Settings()
 
     def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
@@ -98,6 +100,7 @@ class ComfyUIBackend:
             try:
                 problems += self._on_server(connection, server)
             except Unreachable as error:
+                self._away.add(connection.url)
                 problem = self.cannot_start(server[0])
                 if problem is None:
                     problems += in_folders(server)
@@ -129,7 +132,7 @@ class ComfyUIBackend:
                 self._start(server[0], progress)
                 connection.forget()
             try:
-                if not connection.stats:
+                if connection.url in self._away:
                     problems += self._on_server(connection, server)
                 self._replace_models(connection, server)
             except Unreachable as error:
@@ -176,6 +179,7 @@ class ComfyUIBackend:
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Have the server draw the request, and download what it made."""
         from imagegen.backends.comfyui import failures
+        from imagegen.backends.comfyui.client import Refused, Unreachable
 
         connection = self.connection(request)
         workflow = workflow_of(request)
@@ -185,7 +189,8 @@ class ComfyUIBackend:
         entry = connection.run(prompt_id, graph, progress)
         with failures.stage("wait"):
             if failures.is_out_of_memory(entry):
-                connection.client.free()  # its queue can hang for want of memory until it lets go of its models
+                with contextlib.suppress(Unreachable, Refused):
+                    connection.client.free()  # its queue can hang for want of memory until it lets go of its models
             image = failures.image_of(entry, workflow.output)
         with failures.stage("download"):
             data = connection.view(image, progress)

@@ -250,18 +250,29 @@ def _part(response: requests.Response) -> bytes:
     """What has come by now, and at least something until the end: a server that drips is no reason to wait for more."""
     try:
         return bytes(response.raw.read1(256 * 1024, decode_content=True))
+    except urllib3.exceptions.TimeoutError as error:
+        raise requests.exceptions.ReadTimeout(error) from None
     except urllib3.exceptions.HTTPError as error:
-        raise requests.exceptions.ConnectionError(error) from None
+        raise requests.exceptions.ChunkedEncodingError(error) from None
 
 
 def cause(error: BaseException) -> str:
     """The reason that the system gives, which `requests` and urllib3 wrap in words of their own."""
     text = str(error)
-    found = _SYSTEM.search(text)
-    return found[1] if found else text.rpartition(": ")[2].strip("()'\"")
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the answer broke off"
+    if "Read timed out" in text:
+        return "it says nothing any more"
+    found = _SYSTEM.search(text) or _QUOTED.search(text)
+    said = found[1] if found else text.rpartition(": ")[2].strip("()'\"")
+    return (
+        f"the proxy of HTTP_PROXY or HTTPS_PROXY: {said}" if isinstance(error, requests.exceptions.ProxyError) else said
+    )
 
 
 _SYSTEM = re.compile(r"\[(?:Errno|WinError) -?\d+\] ([^'\")]+)")
+_QUOTED = re.compile(r"""\w+\((?:\d+, )?['"]([^'"]+)['"]\)+$""")
+"""Such as `('Connection aborted.', RemoteDisconnected('Remote end closed …'))`."""
 
 
 def one_line(text: str | bytes, longest: int = 300) -> str:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from imagegen.backends.base import GenerationError
+from imagegen.backends.base import GenerationError, UnsettledError
 from imagegen.backends.comfyui.checks import choices_text
 from imagegen.backends.comfyui.client import Refused, Unreachable, one_line
 
@@ -25,16 +25,19 @@ def stage(name: str) -> Iterator[None]:
     except Refused as refused:
         raise _ToldError(f"{name}: {refused.what}", refused.mend) from None
     except Unreachable as error:
-        raise _ToldError(f"{name}: the server does not answer: {error}", "run doit again") from None
-    except _ToldError:
+        raise UnsettledError(f"{name}: the server does not answer: {error}", "run doit again") from None
+    except (_ToldError, UnsettledError):
         raise
     except GenerationError as error:
         raise _ToldError(f"{name}: {error.problem.what}", error.problem.mend) from None
 
 
-def of_absence(url: str, why: str) -> GenerationError:
-    """The server is away for longer than one waits: whichever stage finds out, it is one cause for all images."""
-    return _ToldError(
+def of_absence(url: str, why: str) -> UnsettledError:
+    """The server is away for longer than one waits: whichever stage finds out, it is one cause for all images.
+
+    It may be drawing all the while, so what it was given is asked for again in the next run.
+    """
+    return UnsettledError(
         f"the server at {url} does not answer any more: {why}",
         "see why (doit server:status, its log), start it again, then run doit: what was made is kept",
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import pytest
 
-from imagegen.backends.comfyui.client import Client, Refused
+from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.server import probe
 from tests.backends.comfyui.file_server import FileServer, Served, file_server
 
@@ -42,3 +45,33 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
         server.files[STATS] = Served(endless=True, headers={"Content-Type": "application/json"})
         assert "is larger than 64 MiB" in refusal(server)
         assert probe(server.url).what == "other"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "Remote end closed connection without response"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", "the answer broke off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "the answer broke off"),
+    ],
+)
+def test_a_connection_that_ends_too_early_is_told_in_plain_words(answer: bytes, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def once() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        with pytest.raises(Unreachable, match=f"^{said}$"):
+            Client(f"http://127.0.0.1:{listening.getsockname()[1]}").system_stats()
+        thread.join()
+
+
+def test_a_proxy_that_is_not_there_is_told_from_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(Unreachable, match=r"^the proxy of HTTP_PROXY or HTTPS_PROXY: Connection refused$"):
+        Client("http://comfyui.example").system_stats()
