@@ -141,6 +141,9 @@ class Client:
         **arguments: Any,
     ) -> bytes:
         """The body of a success. check: decides how long it may take; else that is WHOLE_S."""
+        if not (self._auth.isascii() and self._auth.isprintable() and self._auth == self._auth.strip()):
+            # what is below would say so too, and repeat it
+            raise Refused("COMFYUI_AUTH holds what is no header value: a line break, or what is not ASCII", _AUTH)
         try:
             with self._session().request(
                 method,
@@ -154,12 +157,11 @@ class Client:
         except requests.exceptions.SSLError as error:
             what = f"the certificate of {self.url} is not accepted: {one_line(cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
-        except ValueError as error:  # of requests, for an address or a header that cannot be
-            # its text could repeat the header
-            what = f"{self.url} cannot be asked: {type(error).__name__}"
-            raise Refused(what, "correct COMFYUI_URL or COMFYUI_AUTH") from None
         except requests.exceptions.RequestException as error:
             raise Unreachable(one_line(cause(error))) from None
+        except (OSError, ValueError) as error:  # of what it is asked with: there is no such file, no such address
+            what = f"{self.url} cannot be asked: {one_line(str(error))}"
+            raise Refused(what, "correct COMFYUI_URL, or REQUESTS_CA_BUNDLE") from None
         if response.status_code in _PASSING:
             raise Unreachable(f"{response.status_code} {response.reason}")
         if response.status_code != 200:
@@ -169,9 +171,13 @@ class Client:
     def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
         status = response.status_code
         if status in (401, 403, 407):
-            known = "the server does not take what COMFYUI_AUTH holds" if self._auth else "COMFYUI_AUTH is not set"
-            what = f"{self.url} asks for authorization ({status} {response.reason}), and {known}"
-            return Refused(what, "set COMFYUI_AUTH to the whole header value, such as 'Bearer …'", status)
+            what = f"{self.url} asks for authorization ({status} {one_line(response.reason)}), and "
+            if self._auth:
+                return Refused(f"{what}the server does not take what COMFYUI_AUTH holds", _AUTH, status)
+            if os.environ.get("COMFYUI_AUTH"):
+                what += "COMFYUI_AUTH is sent to the server of COMFYUI_URL only"
+                return Refused(what, "set COMFYUI_URL, or comfyui.server.url in [tool.imagegen], to this one", status)
+            return Refused(f"{what}COMFYUI_AUTH is not set", _AUTH, status)
         if 300 <= status < 400:
             to = one_line(response.headers.get("Location", "nowhere"))
             return Refused(f"{self.url} sends {method} {path} on to {to}", "set COMFYUI_URL to where it is", status)
@@ -179,7 +185,10 @@ class Client:
             answer = json.loads(data)
         except (ValueError, RecursionError):
             answer = None
-        what = f"{method} {path} was answered with {status} {response.reason}: {one_line(data)}"
+        said = one_line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}")
+        for secret in filter(None, (self._auth, self._auth.rpartition(" ")[2])):  # some repeat what they were sent
+            said = said.replace(secret, "…")
+        what = f"{method} {path} was answered with {status} {said}"
         return Refused(what, "", status, answer if isinstance(answer, dict) else None)
 
     def _session(self) -> Session:
@@ -208,6 +217,7 @@ class _Header(AuthBase):
         return request
 
 
+_AUTH = "set COMFYUI_AUTH to the whole header value, such as 'Bearer …'"
 _ELSEWHERE = "check the address: COMFYUI_URL, or comfyui.server.url in the job or in [tool.imagegen]"
 
 

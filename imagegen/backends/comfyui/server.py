@@ -93,7 +93,7 @@ def probe(url: str, timeout_s: float = 5.0) -> Answer:
             stats = _read_json(got)
     except requests.Timeout:
         return Answer("other", f"says nothing within {timeout_s:g} s") if _accepts(url, timeout_s) else _NOTHING
-    except (requests.RequestException, ValueError):
+    except (OSError, ValueError):  # those of requests are among them
         return Answer("other", "does not speak HTTP") if _accepts(url, timeout_s) else _NOTHING
     if is_of_comfyui(stats):
         return Answer("comfyui", stats=stats)

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from imagegen.backends.base import Cancelled
 from imagegen.backends.comfyui import client as module
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable, one_line
 
@@ -144,7 +145,7 @@ def test_an_answer_that_drips_has_its_time(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_image_that_drips_is_given_up_when_it_is_time() -> None:
     def over() -> None:
-        raise TimeoutError
+        raise Cancelled
 
-    with answering(drips) as url, pytest.raises(TimeoutError):
+    with answering(drips) as url, pytest.raises(Cancelled):
         Client(url).view({"filename": "x.png"}, over)

@@ -75,3 +75,46 @@ def test_a_proxy_that_is_not_there_is_told_from_a_server(monkeypatch: pytest.Mon
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with pytest.raises(Unreachable, match=r"^the proxy of HTTP_PROXY or HTTPS_PROXY: Connection refused$"):
         Client("http://comfyui.example").system_stats()
+
+
+@pytest.mark.parametrize(
+    "auth", ["Bearer hush\nX-Other: 1", "Bearer hush\x1b[31m", "Bearer hush\u0416", "Bearer hush\n"]
+)
+def test_what_is_no_header_value_is_neither_sent_nor_told(auth: str) -> None:
+    with file_server() as server:
+        with pytest.raises(Refused, match=r"^COMFYUI_AUTH holds what is no header value") as refused:
+            Client(server.url, auth).system_stats()
+        assert "hush" not in str(refused.value)
+        assert not server.asked
+
+
+def test_a_secret_that_a_server_repeats_is_not_told() -> None:
+    with file_server() as server:
+        server.files[STATS] = Served(b"I take no 'hush', nor Authorization: Bearer hush", status=400)
+        with pytest.raises(
+            Refused, match=r"^GET /system_stats was answered with 400 Bad Request: I take no '…'"
+        ) as refused:
+            Client(server.url, "Bearer hush").system_stats()
+    assert "hush" not in str(refused.value)
+
+
+def test_a_certificate_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    for url in ("https://127.0.0.1:9", "https://comfyui.example"):
+        with pytest.raises(Refused, match=r"cannot be asked: .*/nowhere/ca\.pem"):
+            Client(url).system_stats()
+        assert probe(url).what == "nothing"
+
+
+def test_an_address_that_is_none_is_told_as_such() -> None:
+    with pytest.raises(Refused, match=r"^http://a\.\.b cannot be asked: ") as refused:
+        Client("http://a..b").system_stats()
+    assert "COMFYUI_URL" in refused.value.mend
+
+
+def test_a_secret_for_another_server_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with file_server() as server:
+        server.files[STATS] = Served(status=401)
+        assert "COMFYUI_AUTH is not set" in refusal(server)
+        monkeypatch.setenv("COMFYUI_AUTH", "Bearer hush")
+        assert "COMFYUI_AUTH is sent to the server of COMFYUI_URL only" in refusal(server)
