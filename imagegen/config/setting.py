@@ -60,7 +60,8 @@ def _address(value: object) -> str:
 
 
 def _url(value: object) -> str:
-    if not re.match(r"https?://[^/\s]", _address(value)):
+    match = _URL.fullmatch(_address(value))
+    if match is None or int(match["port"] or 0) > 65_535:
         raise ValueError("expected an address such as 'http://127.0.0.1:8188'")
     return str(value).rstrip("/")
 
@@ -100,6 +101,7 @@ def _endpoint(value: object) -> str:
     return download_address(value).rstrip("/")
 
 
+_URL = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[^/\s?#:\[\]]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?")
 _UNITS = {"MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 

@@ -56,12 +56,12 @@ def _start() -> TaskFailed | None:
 
 
 def _stop() -> TaskFailed | None:
-    from imagegen.backends.comfyui.server import probe, stop
+    from imagegen.backends.comfyui.server import status, stop
 
     def work() -> bool:
         print(stop(current_build().root))
         launch = _launch()
-        if probe(launch.url).what == "comfyui":
+        if status(launch).answer.what == "comfyui":
             print(f"ComfyUI at {launch.url} was not started by this project and is left alone")
         return True
 

@@ -118,7 +118,10 @@ def test_a_secret_in_pyproject_is_refused_without_showing_it(tmp_path: Path) -> 
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("address", ["http://me:hush@host", "hush", "me:hush@host:1"])
+@pytest.mark.parametrize(
+    "address",
+    ["http://me:hush@host", "hush", "me:hush@host:1", "http://h ush", "http://h:99999", "http://h?hush", "http://:1"],
+)
 def test_an_address_that_cannot_be_is_told_by_its_variable_and_not_shown(tmp_path: Path, address: str) -> None:
     with pytest.raises(ImagegenError, match="environment variable COMFYUI_URL: expected an address") as caught:
         read_settings(tmp_path, {}, {"COMFYUI_URL": address})

@@ -245,6 +245,8 @@ def test_the_authorization_goes_to_its_own_server_and_is_shown_nowhere(
     runs = [project.doit(COMFYUI_AUTH="Bearer wrong-hush"), project.doit(COMFYUI_AUTH="Bearer hush-hush")]
     assert "does not take what COMFYUI_AUTH holds" in runs[0].out
     assert runs[1].tasks("generated") == ALL
+    assert project.doit("server:status").out.startswith("taken")
+    assert project.doit("server:status", COMFYUI_AUTH="Bearer hush-hush").out.startswith("serving")
     with StandIn() as other:
         project.job(**server.job(comfyui={"server": {"url": other.url}}, generate={"steps": 9}))
         other.auth = "Bearer hush-hush"

@@ -285,7 +285,9 @@ _CHECK = "start it where it is, or correct its address: COMFYUI_URL, or comfyui.
 
 def _launch(request: Request) -> Launch:
     extra = request.extra
-    return Launch(Path(extra["root"]), extra["url"], tuple(extra["arguments"]), extra["ready_timeout_s"])
+    return Launch(
+        Path(extra["root"]), extra["url"], tuple(extra["arguments"]), extra["ready_timeout_s"], extra["has_auth"]
+    )
 
 
 def _by_server(requests: Sequence[Request]) -> list[list[Request]]:

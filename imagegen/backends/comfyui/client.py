@@ -20,7 +20,7 @@ from requests.auth import AuthBase
 
 from imagegen.backends.comfyui.launch import is_local
 
-__all__ = ["Client", "Refused", "Session", "Unreachable", "cause", "is_of_comfyui", "one_line", "read"]
+__all__ = ["Client", "Refused", "Session", "Unreachable", "cause", "is_of_comfyui", "one_line", "open_session", "read"]
 
 CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
 """Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
@@ -194,15 +194,20 @@ class Client:
     def _session(self) -> Session:
         """A session for each thread: requests does not promise that one is safe to share."""
         if not hasattr(self._threads, "session"):
-            session = Session()
-            session.auth = _Header(self._auth)
-            if is_local(self.url):  # no proxy is asked for this very machine
-                session.trust_env = False
-                session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-            self._threads.session = session
+            self._threads.session = open_session(self.url, self._auth)
         session = self._threads.session
         assert isinstance(session, Session)  # noqa: S101 - set above
         return session
+
+
+def open_session(url: str, auth: str) -> Session:
+    """A session for one server. auth: the value of the Authorization header, empty for none."""
+    session = Session()
+    session.auth = _Header(auth)
+    if is_local(url):  # no proxy is asked for this very machine
+        session.trust_env = False
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+    return session
 
 
 class _Header(AuthBase):

@@ -38,13 +38,14 @@ class Launch:
     """How this project's server is started.
 
     root: the project, absolute. url: where it will serve. arguments: more of them for main.py.
-    ready_timeout_s: seconds from its start until it must serve.
+    ready_timeout_s: seconds from its start until it must serve. has_auth: whether COMFYUI_AUTH is for it.
     """
 
     root: Path
     url: str
     arguments: tuple[str, ...] = ()
     ready_timeout_s: float = 180.0
+    has_auth: bool = False
 
 
 def launch_of(root: Path, settings: Settings) -> Launch:
@@ -54,6 +55,7 @@ def launch_of(root: Path, settings: Settings) -> Launch:
         settings.comfyui_server_url,
         settings.comfyui_server_arguments,
         settings.comfyui_server_ready_timeout_s,
+        has_auth=True,
     )
 
 

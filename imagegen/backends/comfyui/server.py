@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 import filelock
 import requests
 
-from imagegen.backends.comfyui.client import MAX_JSON, Refused, Session, is_of_comfyui, one_line, read
+from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, one_line, open_session, read
 from imagegen.backends.comfyui.launch import STATE, Launch, can_start, is_local, port_of
 from imagegen.backends.comfyui.process import (
     GRACE_S,
@@ -81,11 +82,10 @@ class Started:
     ours: bool
 
 
-def probe(url: str, timeout_s: float = 5.0) -> Answer:
-    """Ask what is at the address; never raises for what it finds there."""
+def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
+    """Ask what is at the address; never raises for what it finds there. auth: of the Authorization header."""
     try:
-        with Session() as session:
-            session.trust_env = not is_local(url)  # no proxy between this machine and itself
+        with open_session(url, auth) as session:
             got = session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
             if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
                 said = one_line(f"{got.status_code} {got.reason}")
@@ -103,6 +103,10 @@ def probe(url: str, timeout_s: float = 5.0) -> Answer:
 _NOTHING = Answer("nothing")
 
 
+def _auth(launch: Launch) -> str:
+    return os.environ.get("COMFYUI_AUTH", "") if launch.has_auth else ""
+
+
 def _read_json(got: requests.Response) -> Any:
     try:
         return json.loads(read(got, MAX_JSON))
@@ -117,7 +121,7 @@ def status(launch: Launch) -> Status:
         ended = "is gone" if look == "gone" else "is gone, and another program has its number now"
         left = f"process {record.process.pid}, which this project started, {ended}"
         record = None
-    answer = probe(launch.url)
+    answer = probe(launch.url, auth=_auth(launch))
     found = Status("serving", launch.url, answer, record, left)
     if answer.what == "comfyui":
         return found
@@ -234,7 +238,7 @@ def _wait_until_it_serves(
     while True:
         check()
         ended = exit_code(record.process) is not None or record.process.look() != "alive"
-        if not ended and probe(launch.url, timeout_s=2).what == "comfyui":
+        if not ended and probe(launch.url, timeout_s=2, auth=_auth(launch)).what == "comfyui":
             return
         if ended:
             raise ImagegenError(_died(launch.root, exit_code(record.process)))
