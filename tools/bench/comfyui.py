@@ -3,9 +3,9 @@
     python tools/bench/comfyui.py http://127.0.0.1:8188 [--images 20] [--steps 20] [--size 64] [--rounds 3]
 
 Both make images of the same workflow, with seeds that the server has not seen. It takes any server with a checkpoint.
-What counts is images per second, from the first prompt's start to the last image that is there; doit's own start comes on
-top and is shown beside it. Where other programs use the machine, look at how busy the server was kept: that is in its
-own clock, and does not depend on how fast it is just then.
+What counts is images per second, from the first prompt's start to the last image that is there; doit's own start comes
+on top and is shown beside it. Where other programs use the machine, look at how busy the server was kept: that is by
+its own clock, and does not depend on how fast it is just then.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def main() -> None:
     version = requests.get(f"{url}/system_stats", timeout=30).json()["system"]["comfyui_version"]
     print(f"ComfyUI {version}, {options.images} images of {options.size}×{options.size} in {options.steps} steps")
     print(
-        "| round | all at once, s | doit, s | of its throughput | whole command, s | server busy at once | with doit |"
+        "| round | all at once, s | doit, s | of its throughput | whole command, s | busy at once | with doit |"
     )
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for number in range(options.rounds + 1):
