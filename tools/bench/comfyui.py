@@ -139,9 +139,7 @@ def main() -> None:
     checkpoint = options.checkpoint or requests.get(f"{url}/models/checkpoints", timeout=30).json()[0]
     version = requests.get(f"{url}/system_stats", timeout=30).json()["system"]["comfyui_version"]
     print(f"ComfyUI {version}, {options.images} images of {options.size}×{options.size} in {options.steps} steps")
-    print(
-        "| round | all at once, s | doit, s | of its throughput | whole command, s | busy at once | with doit |"
-    )
+    print("| round | all at once, s | doit, s | of its throughput | whole command, s | busy at once | with doit |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for number in range(options.rounds + 1):
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
