@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from doit.exceptions import TaskFailed
@@ -60,16 +61,16 @@ def _nothing_more() -> None:
 
 
 def _ensure(build: Build) -> list[Problem]:
-    """Set ComfyUI up where the project's own is to serve, and none does. What kept it from that."""
+    """Set ComfyUI up where the project's own is to serve a job, and none does. What kept it from that."""
     from imagegen.backends.comfyui.launch import is_local, launch_of
     from imagegen.backends.comfyui.server import status
 
-    settings = build.settings
     if not _jobs():
         return [Problem("", "no job draws with comfyui", "give one: backend: comfyui in jobs/NAME.yaml")]
-    if not is_local(settings.comfyui_server_url) or settings.comfyui_server_start == "never":
-        return []
-    if status(launch_of(build.root, settings)).state != "stopped":
+    requests = [output.request for plan in build.plans for output in plan.outputs]
+    urls = {one.extra["url"] for one in requests if one.backend == _BACKEND and one.extra["start"] != "never"}
+    launch = launch_of(build.root, build.settings)
+    if not any(is_local(url) and status(replace(launch, url=url)).state == "stopped" for url in urls):
         return []
     failed = _bring("", newest=False)
     return [Problem("", "ComfyUI is not set up: see above", "doit comfyui:setup goes on from there")] if failed else []

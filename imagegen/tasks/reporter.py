@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from doit.exceptions import BaseFail
@@ -15,6 +15,7 @@ from imagegen.report.console import closing_line, failures, note_line, orphan_li
 from imagegen.tasks.build import Build, current_build
 
 if TYPE_CHECKING:
+    from imagegen.errors import Problem
     from imagegen.execute.outcome import Event
     from imagegen.report.live import LiveReport
 
@@ -42,9 +43,9 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         build = current_build()
         ignored = Globals.dep_manager.status_is_ignore  # `doit ignore`: doit itself would ask only later
         for name in reached:
-            before = (tasks[name].meta or {}).get(OURS, {}).get("before")
-            if before and (problems := before(build)):
-                self._say(*map(str, problems))
+            before = _before(tasks[name])
+            if before and (obstacles := before(build)):
+                self._say(*map(str, obstacles))
                 raise SystemExit(1)
         images = [name for name in reached if name in build.planned and not ignored(tasks[name])]
         broken = [plan for plan in build.plans if plan.problems and _is_reached(plan.task, reached)]
@@ -66,7 +67,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             for plan in build.plans:
                 if any(output.task in reached for output in plan.outputs):
                     self._say(*(f"{plan.name}: {note}" for note in plan.notes))
-        named = build.named(selected_tasks)
+        # a task with something before its jobs has nothing besides: whoever names it names them
+        named = build.named([job for word in selected_tasks for job in _jobs_of(tasks[word])])
         self._live = self._bar(build, images, named)
         try:
             build.run(images, named, self._live.tell if self._live else self._tell)
@@ -133,6 +135,15 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         for line in lines:
             self.write(f"{line}\n")
         self.outstream.flush()
+
+
+def _before(task: Task) -> Callable[[Build], Sequence[Problem]] | None:
+    found: Callable[[Build], Sequence[Problem]] | None = (task.meta or {}).get(OURS, {}).get("before")
+    return found
+
+
+def _jobs_of(task: Task) -> list[str]:
+    return list(task.task_dep) if _before(task) else [task.name]
 
 
 def _is_ours(task: Task) -> bool:

@@ -135,3 +135,22 @@ def test_a_server_elsewhere_is_not_set_up_here(comfyui: ProjectFolder) -> None:
         run = comfyui.doit("comfyui", COMFYUI_URL=server.url)
         assert run.code == 0, run.out
     assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
+
+
+@pytest.mark.parametrize("start", ["auto", "never"])
+def test_nothing_is_set_up_for_jobs_with_a_server_of_their_own(comfyui: ProjectFolder, start: str) -> None:
+    with StandIn() as server:
+        own = {"url": server.url, "start": start}
+        comfyui.job(**Server("", "", set).job(comfyui={"checkpoint": "stand-in.safetensors", "server": own}))
+        run = comfyui.doit("comfyui")
+        assert (run.code, len(run.tasks("generated"))) == (0, 3), run.out
+    assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
+
+
+def test_all_its_images_are_made_anew_where_that_is_asked_for(comfyui: ProjectFolder) -> None:
+    with StandIn() as server:
+        comfyui.environment["COMFYUI_URL"] = server.url
+        assert comfyui.doit("comfyui").code == 0
+        run = comfyui.doit("-a", "comfyui")
+        assert len(run.tasks("generated")) == 3
+        assert len(server.executions) == 6

@@ -56,6 +56,15 @@ def test_no_seed_is_drawn_for_a_file_that_must_not_be_replaced(project: ProjectF
     assert "yrr" not in [line["output"] for line in project.lines() if "decision" in line]
 
 
+def test_one_that_was_touched_up_is_not_replaced_because_it_is_asked_for_anew(project: ProjectFolder) -> None:
+    project.built()
+    project.image("yrr").write_text("touched up")
+    run = project.doit("-a", "portraits:yrr")
+    assert run.tasks("failed") == ["portraits:yrr"]
+    assert "is not replaced: changed by hand since it was made\n" in run.out
+    assert project.image("yrr").read_text() == "touched up"
+
+
 def test_an_earlier_take_that_was_put_back_by_hand_stays(project: ProjectFolder) -> None:
     project.script(acts={"Yrr": [{"format": "webp"}]})
     project.built()

@@ -73,9 +73,12 @@ class ComfyUIBackend:
 
         connection = self.connection(request)
         try:
+            connection.client.system_stats()  # whoever answers may be no ComfyUI
             found = connection.client.models("checkpoints")
             where = f"at the server {connection.url}"
-        except Unreachable:
+        except Unreachable as error:
+            if problem := self._absence(request, error):
+                raise GenerationError(problem.what, problem.mend) from None
             found, where = names_in(self.folders(request)["checkpoints"]), "in the folders where ComfyUI looks"
         except Refused as refused:
             raise GenerationError(refused.what, refused.mend) from None
@@ -101,12 +104,8 @@ class ComfyUIBackend:
                 problems += self._on_server(connection, server)
             except Unreachable as error:
                 self._away.add(connection.url)
-                problem = self.cannot_start(server[0])
-                if problem is None:
-                    problems += in_folders(server)
-                else:
-                    what = f"no ComfyUI answers at {connection.url} ({error})"
-                    problems.append(Problem("", what, problem.mend if is_local(connection.url) else _CHECK))
+                problem = self._absence(server[0], error)
+                problems += [problem] if problem else in_folders(server)
             except Refused as refused:
                 problems.append(Problem("", refused.what, refused.mend))
         told: dict[tuple[str, str], Problem] = {}
@@ -273,6 +272,13 @@ class ComfyUIBackend:
         if request.extra["start"] == "never":
             return Problem("", "it is not started by a run", "start it: doit server:start")
         return can_start(_launch(request))
+
+    @classmethod
+    def _absence(cls, request: Request, error: Exception) -> Problem | None:
+        """That no server answers, where a run cannot start it; its models are not to be found out then."""
+        problem, url = cls.cannot_start(request), request.extra["url"]
+        mend = problem.mend if problem and is_local(url) else _CHECK
+        return problem and Problem("", f"no ComfyUI answers at {url} ({error})", mend)
 
     @lru_cache(maxsize=256)  # noqa: B019 - the object lives as long as the run
     def _file(self, model: str, folders: str) -> str:

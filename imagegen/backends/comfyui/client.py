@@ -59,7 +59,12 @@ class Client:
 
     def system_stats(self) -> dict[str, Any]:
         """`system` and `devices`. Raises Refused where whoever answers is no ComfyUI."""
-        stats = self._json("GET", "/system_stats")
+        try:
+            stats = self._json("GET", "/system_stats")
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            stats = None
         if not is_of_comfyui(stats):
             raise Refused(f"what answers at {self.url} is no ComfyUI", _ELSEWHERE)
         return dict(stats)
@@ -157,6 +162,8 @@ class Client:
         except requests.exceptions.SSLError as error:
             what = f"the certificate of {self.url} is not accepted: {one_line(cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
+        except requests.exceptions.InvalidURL:
+            raise Refused(f"{self.url} cannot be asked: it is no address", _ELSEWHERE) from None
         except requests.exceptions.RequestException as error:
             raise Unreachable(one_line(cause(error))) from None
         except (OSError, ValueError) as error:  # of what it is asked with: there is no such file, no such address
@@ -185,7 +192,7 @@ class Client:
             answer = json.loads(data)
         except (ValueError, RecursionError):
             answer = None
-        said = one_line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}")
+        said = one_line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
         for secret in filter(None, (self._auth, self._auth.rpartition(" ")[2])):  # some repeat what they were sent
             said = said.replace(secret, "…")
         what = f"{method} {path} was answered with {status} {said}"

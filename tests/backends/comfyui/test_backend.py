@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
+from imagegen.backends.base import GenerationError
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.backends.comfyui.standin import StandIn
 from imagegen.execute.progress import ImageProgress
+from tests.backends.comfyui.file_server import file_server
 from tests.backends.comfyui.sections import Sections
-from tests.backends.comfyui.stand_in import ComfyFolder
+from tests.backends.comfyui.stand_in import ComfyFolder, free_port
 
 
 def test_each_job_is_checked_by_a_server_that_came_after_preflight(sections: Sections) -> None:
@@ -26,3 +30,24 @@ def test_each_job_is_checked_by_a_server_that_came_after_preflight(sections: Sec
         finally:
             backend.close()
     assert [problem.what for problem in problems] == ["generate.sampler: 'eulr' is not there"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"COMFYUI_URL": "http://comfyui.invalid"}])
+def test_the_only_checkpoint_is_not_taken_from_folders_that_no_server_would_use(
+    sections: Sections, settings: dict[str, str]
+) -> None:
+    sections.write("tools/ComfyUI/models/checkpoints/stand-in.safetensors", b"")
+    sections.environment = {"COMFYUI_URL": f"http://127.0.0.1:{free_port()}", **settings}
+    with pytest.raises(GenerationError, match=r"^no ComfyUI answers at http://") as error:
+        ComfyUIBackend().only_model(sections.request())
+    assert ("doit comfyui:setup" in error.value.problem.mend) == (not settings)
+
+
+def test_an_address_with_nothing_of_comfyui_is_told_as_such(sections: Sections) -> None:
+    with file_server() as server:
+        sections.environment = {"COMFYUI_URL": f"{server.url}/prefix"}
+        with pytest.raises(GenerationError, match=r"/prefix is no ComfyUI$"):
+            ComfyUIBackend().only_model(sections.request())
+        (problem,) = ComfyUIBackend().preflight([sections.request()])
+    assert problem.what == f"what answers at {server.url}/prefix is no ComfyUI"
+    assert "COMFYUI_URL" in problem.mend
