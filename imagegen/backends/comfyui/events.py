@@ -6,6 +6,7 @@ package `websocket-client`, the extra `imagegen[comfyui]`; without it there is n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -58,20 +59,22 @@ class Events:
             return
         try:
             authority = os.environ.get("REQUESTS_CA_BUNDLE")
-            self._socket = websocket.create_connection(
-                f"ws{url.removeprefix('http')}/ws?clientId={self.client_id}",
-                timeout=_CONNECT_S,
-                header=[f"Authorization: {auth}"] if auth else [],
-                sslopt={"ca_certs": authority} if authority else {},
-                redirect_limit=0,
-            )
-            self._socket.settimeout(None)
-            while not self._closed:
-                message = self._socket.recv()
-                if message == "":
-                    return
-                if isinstance(message, str):  # the others are previews of pictures
-                    self._take(json.loads(message))
+            with contextlib.closing(
+                websocket.create_connection(
+                    f"ws{url.removeprefix('http')}/ws?clientId={self.client_id}",
+                    timeout=_CONNECT_S,
+                    header=[f"Authorization: {auth}"] if auth else [],
+                    sslopt={"ca_certs": authority} if authority else {},
+                    redirect_limit=0,
+                )
+            ) as self._socket:  # the run may be over by the time that it stands
+                self._socket.settimeout(None)
+                while not self._closed:
+                    message = self._socket.recv()
+                    if message == "":
+                        return
+                    if isinstance(message, str):  # the others are previews of pictures
+                        self._take(json.loads(message))
         except Exception:  # polling finds out whatever there is to find out
             return
 
