@@ -146,6 +146,7 @@ def test_a_server_that_restarts_in_the_middle_gets_what_it_lost_again(
     assert "lost a prompt" in out
 
 
+@pytest.mark.long  # waits as long as a run does for a server that is away
 def test_a_server_that_dies_in_the_middle_fails_the_rest_with_one_line(
     project: ProjectFolder, comfy: StandIn, server: Server
 ) -> None:
@@ -168,6 +169,7 @@ def test_a_server_that_dies_in_the_middle_fails_the_rest_with_one_line(
     assert len(again.tasks("generated")) == 6 - len(made)
 
 
+@pytest.mark.long  # waits as long as a run does for a server that is away
 def test_what_a_server_draws_while_it_cannot_be_asked_is_collected_by_the_next_run(
     project: ProjectFolder, comfy: StandIn, server: Server
 ) -> None:

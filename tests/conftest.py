@@ -1,0 +1,9 @@
+"""For all tests."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+# no test is timed: the machines that run them are often busy with something else
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
