@@ -205,7 +205,10 @@ class Prepared(Protocol):
         """The only model there is, for a request that names none. Raises GenerationError unless it is one."""
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """What must be done before these requests of one job, which passed preflight; the problems found by then."""
+        """What must be done before these requests of one job, which passed preflight; the problems found by then.
+
+        Jobs are prepared side by side, in threads of their own, while images of others are generated.
+        """
 
     def close(self) -> None:
         """The run is over: stop what `prepare` started."""

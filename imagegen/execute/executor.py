@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagegen.backends.base import Backend, Cancelled, Prepared
@@ -16,20 +16,11 @@ from imagegen.execute.imaging import decide_model, draw_seed, failed, generate, 
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
 from imagegen.execute.progress import ImageProgress
 from imagegen.execute.sources import Sources
-from imagegen.plan.freshness import Verdict
+from imagegen.execute.waiting import Waiting, Work
 from imagegen.plan.output import Output
 from imagegen.project import Project
 
-__all__ = ["Executor", "Work"]
-
-
-@dataclass(frozen=True)
-class Work:
-    """A stale output, why it is so, and whether it must be generated though it could be restored."""
-
-    output: Output
-    verdict: Verdict
-    forced: bool = False
+__all__ = ["Executor"]
 
 
 @dataclass
@@ -45,6 +36,7 @@ class Executor:
     tell: Callable[[Event], None]
     stop: threading.Event
     cancel: threading.Event
+    _tried: set[str] = field(default_factory=set)
 
     def run(self, works: Sequence[Work]) -> None:
         """Preflight of each job's images, then the images of those jobs that passed; images of one model together."""
@@ -53,10 +45,8 @@ class Executor:
             by_job[work.output.job].append(work)
         jobs = [passed for job in by_job.values() if (passed := self._preflight(self._with_model(job)))]
         try:
-            passed = [work for job in jobs for work in self._prepare(job)]
-            first = {model: rank for rank, model in reversed(list(enumerate(w.output.request.model for w in passed)))}
-            passed.sort(key=lambda work: first[work.output.request.model])
-            self._generate(passed)
+            if jobs:
+                self._make(jobs)
         finally:
             if isinstance(self.backend, Prepared):
                 self.backend.close()
@@ -123,32 +113,46 @@ class Executor:
             self.tell(Outcome(work.output, "failed", work.verdict.reasons, problem=first, also=tuple(also)))
         return []
 
-    def _generate(self, works: Sequence[Work]) -> None:
-        waiting = _by_fingerprint(works)[::-1]
-        running: set[Future[None]] = set()
-        with ThreadPoolExecutor(max(1, self.backend.in_flight)) as pool:
-            while waiting or running:
-                while waiting and len(running) < max(1, self.backend.in_flight) and not self.stop.is_set():
-                    running.add(pool.submit(self._same, waiting.pop()))
+    def _make(self, jobs: Sequence[list[Work]]) -> None:
+        """Prepare the jobs side by side, and generate each one's images as soon as it is prepared."""
+        most = max(1, self.backend.in_flight)
+        waiting = Waiting()
+        preparing: set[Future[list[Work]]] = set()
+        running: dict[Future[None], str] = {}
+        with ThreadPoolExecutor(len(jobs)) as preparers, ThreadPoolExecutor(most) as generators:
+            if isinstance(self.backend, Prepared):
+                preparing = {preparers.submit(self._prepare, job) for job in jobs}
+            else:
+                for job in jobs:
+                    waiting.add(job)
+            while preparing or waiting or running:
                 if self.stop.is_set():
-                    for same in waiting:
-                        self._cancelled(same)
-                    waiting.clear()
-                if running:
-                    done, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
+                    self._cancelled(waiting.clear())
+                while len(running) < most and (same := waiting.take(running.values())):
+                    running[generators.submit(self._same, same)] = same[0].key
+                at_work: list[Future[Any]] = [*preparing, *running]
+                done, _ = wait(at_work, timeout=0.5, return_when=FIRST_COMPLETED)
+                for prepared in done & preparing:
+                    preparing.remove(prepared)
+                    waiting.add(prepared.result())
+                for generated in done & running.keys():
+                    del running[generated]
+                    generated.result()
 
     def _same(self, same: Sequence[Work]) -> None:
         """Images of one fingerprint: the first is generated, the others are that one again."""
         first, *others = same
-        outcome = self._one(first)
+        # of a job that was prepared later than another with the same image
+        outcome = (first.key in self._tried and self._again(first)) or self._one(first)
+        self._tried.add(first.key)
         self.tell(outcome)
         for work in others:
-            again = None
-            if outcome.state != "cancelled":  # a failed one may have failed in its own place only
-                again = restore(self.project, self.sources, work.output, work.verdict)
+            # a failed one may have failed in its own place only
+            again = self._again(work) if outcome.state != "cancelled" else None
             self.tell(again or Outcome(work.output, outcome.state, work.verdict.reasons, problem=outcome.problem))
+
+    def _again(self, work: Work) -> Outcome | None:
+        return restore(self.project, self.sources, work.output, work.verdict)
 
     def _one(self, work: Work) -> Outcome:
         output = work.output
@@ -171,13 +175,6 @@ class Executor:
 
 def _is_open(work: Work) -> bool:
     return work.output.decides_model and not work.output.request.model
-
-
-def _by_fingerprint(works: Sequence[Work]) -> list[list[Work]]:
-    same: dict[str, list[Work]] = defaultdict(list)
-    for work in works:
-        same[work.output.fingerprint or work.output.task].append(work)
-    return list(same.values())
 
 
 def _held_up(problems: Sequence[Problem]) -> Problem:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.executor import Executor, Work
+from imagegen.execute.executor import Executor
 from imagegen.execute.imaging import blocked, restore
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.sources import Sources
+from imagegen.execute.waiting import Work
 from imagegen.plan.output import Output
 from imagegen.project import Project
 from imagegen.state.mutex import hold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from imagegen.backends.base import GeneratedImage, Progress
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
-from imagegen.execute.executor import Executor, Work
+from imagegen.execute.executor import Executor
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.sources import Sources
+from imagegen.execute.waiting import Work
 from imagegen.images.verification import verify
 from imagegen.plan.request import Request
 from imagegen.project import Project
@@ -232,3 +234,56 @@ def test_a_file_that_appears_while_its_image_is_made_is_not_replaced(tmp_path: P
     assert target.read_bytes() == b"somebody's own"
     assert "was there before" in found.said()
     assert len(list(found.project.store.blobs())) == 1  # what was made is not lost
+
+
+class SlowToPrepare(ScriptedBackend):
+    """Goes on with the job of so many images only when as many others are made."""
+
+    def __init__(self, held_up: int, after: int) -> None:
+        super().__init__(Script())
+        self._held_up, self._after, self.closed = held_up, after, False
+
+    def only_model(self, request: Request) -> str:
+        return request.model
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        while len(requests) == self._held_up and self.events_of("finished") < self._after:
+            progress.wait(0.01)
+        return []
+
+    def events_of(self, kind: str) -> int:
+        return [event for event, _ in self.events].count(kind)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def slow(root: Path, backend: SlowToPrepare, **jobs: list[str]) -> Bench:
+    found = Bench(root, Script(), jobs)
+    found.backend = backend
+    found.project = Project(root, Settings(), {"scripted": lambda: backend})
+    return found
+
+
+def test_a_job_that_takes_long_to_prepare_holds_up_no_other(tmp_path: Path) -> None:
+    backend = SlowToPrepare(held_up=1, after=2)
+    found = slow(tmp_path, backend, a=["one"], b=["two", "three"])
+    assert set(found.run().values()) == {"generated"}
+    assert found.events("started")[-1] == "one"
+    assert backend.closed
+
+
+def test_an_image_of_two_jobs_is_made_once_though_one_is_prepared_later(tmp_path: Path) -> None:
+    backend = SlowToPrepare(held_up=3, after=2)
+    found = slow(tmp_path, backend, a=["one", "two", "three"], b=["two", "three"])
+    states = found.run()
+    assert [task for task, state in states.items() if state == "restored"] == ["a:two", "a:three"]
+    assert sorted(found.events("started")) == ["one", "three", "two"]
+
+
+def test_stopping_ends_the_preparing_too(tmp_path: Path) -> None:
+    backend = SlowToPrepare(held_up=1, after=1)
+    found = slow(tmp_path, backend, a=["one"])
+    threading.Timer(0.2, found.stop.set).start()
+    assert found.run() == {"a:one": "cancelled"}
+    assert backend.closed

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -57,6 +58,7 @@ class ComfyUIBackend:
 
     def __init__(self) -> None:
         self._connections: dict[str, Connection] = {}
+        self._preparing = threading.Lock()
         self._started: list[Path] = []
         self._away: set[str] = set()
         """Servers that did not answer in preflight, so that each job is still to be checked by their word."""
@@ -115,6 +117,10 @@ class ComfyUIBackend:
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the server where none answers; have it forget a model whose file was replaced."""
+        with self._preparing:  # one job after another, since they may share a server that is yet to be started
+            return self._prepare(requests, progress)
+
+    def _prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         from imagegen.backends.comfyui.client import Refused, Unreachable
         from imagegen.backends.comfyui.process import LOG, read_record
 
