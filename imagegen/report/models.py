@@ -11,7 +11,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from imagegen.backends.comfyui.listed import Listed, free_bytes, shown, size_text
+from imagegen.backends.comfyui.listed import Listed, free_bytes, shown
+from imagegen.backends.text import size_text
 from imagegen.report.console import counted, printable, table
 
 __all__ = ["PullReport", "model_lines"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from imagegen.backends.comfyui.process import LOG, Record
-from imagegen.backends.comfyui.server import Status
+from imagegen.backends.comfyui.server import LOG, Status
+from imagegen.backends.own_server import Record
 from imagegen.report.console import table
 
 __all__ = ["status_lines"]

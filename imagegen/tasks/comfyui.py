@@ -62,7 +62,8 @@ def _nothing_more() -> None:
 
 def _ensure(build: Build) -> list[Problem]:
     """Set ComfyUI up where the project's own is to serve a job, and none does. What kept it from that."""
-    from imagegen.backends.comfyui.launch import is_local, launch_of
+    from imagegen.backends.address import is_local
+    from imagegen.backends.comfyui.launch import launch_of
     from imagegen.backends.comfyui.server import status
 
     if not _jobs():

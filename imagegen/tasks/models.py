@@ -51,10 +51,10 @@ def _pull(names: list[str]) -> TaskFailed | None:
 
 def _download(settings: Settings, names: list[str]) -> list[Problem]:
     """Get those that are missing, one after another; what kept any of them from it."""
-    from imagegen.backends.comfyui.download import download
+    from imagegen.backends.comfyui.hugging_face import HuggingFace, remote_of
     from imagegen.backends.comfyui.listed import look, memory_of, named, obstacles
     from imagegen.backends.comfyui.models import note_digest
-    from imagegen.backends.comfyui.source import HuggingFace
+    from imagegen.backends.download import download
     from imagegen.report.models import PullReport, model_lines
 
     root = current_build().root
@@ -71,7 +71,7 @@ def _download(settings: Settings, names: list[str]) -> list[Problem]:
                 continue
             report.begin(one)
             try:
-                download(one.model, one.path, hub, report.tell, report.say)
+                download(remote_of(one.model, hub), one.path, report.tell, report.say)
             except ImagegenError as error:
                 problems += error.problems
                 report.say(f"failed   {one.model.key}")

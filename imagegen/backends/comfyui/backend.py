@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagegen.backends.address import is_local
 from imagegen.backends.base import (
     Context,
     Diagnosis,
@@ -27,7 +28,7 @@ from imagegen.backends.base import (
     Resolved,
 )
 from imagegen.backends.comfyui.graph import place_of, prefixes, replaced
-from imagegen.backends.comfyui.launch import Launch, can_start, is_local
+from imagegen.backends.comfyui.launch import Launch, can_start
 from imagegen.backends.comfyui.models import Folders, digest_of, file_of, names_in
 from imagegen.backends.comfyui.options import OPTIONS
 from imagegen.backends.comfyui.prompt import values_of, workflow_of
@@ -122,14 +123,14 @@ class ComfyUIBackend:
 
     def _prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         from imagegen.backends.comfyui.client import Refused, Unreachable
-        from imagegen.backends.comfyui.process import LOG, read_record
+        from imagegen.backends.comfyui.server import LOG, own_server
 
         problems: list[Problem] = []
         for server in _by_server(requests):
             connection = self.connection(server[0])
             try:
                 connection.stats = connection.client.system_stats()
-                if is_local(connection.url) and read_record(Path(server[0].extra["root"])):
+                if is_local(connection.url) and own_server(Path(server[0].extra["root"])).record():
                     self._start(server[0], progress)  # it may be what a killed run left behind: this one stops it then
             except Unreachable:
                 launch = _launch(server[0])
@@ -149,7 +150,7 @@ class ComfyUIBackend:
 
     def _start(self, request: Request, progress: Progress) -> None:
         from imagegen.backends.comfyui.model_paths import write_model_paths
-        from imagegen.backends.comfyui.server import how_it_ended, start
+        from imagegen.backends.comfyui.server import own_server, start
 
         launch = _launch(request)
         write_model_paths(launch.root, self._settings)
@@ -157,7 +158,7 @@ class ComfyUIBackend:
         progress.event("waiting", text="")
         if started.ours:
             self._started.append(launch.root)
-            self.connection(request).ended = lambda: how_it_ended(launch.root)
+            self.connection(request).ended = own_server(launch.root).how_it_ended
         if started.here:
             version = started.status.answer.stats.get("system", {}).get("comfyui_version", "")
             progress.event("note", text=f"ComfyUI {version} serves; it is stopped at the end of the run")

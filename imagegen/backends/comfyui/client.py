@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,11 +15,11 @@ from urllib.parse import quote
 
 import requests
 import urllib3
-from requests.auth import AuthBase
 
-from imagegen.backends.comfyui.launch import is_local
+from imagegen.backends.session import Session, cause, open_session
+from imagegen.backends.text import one_line
 
-__all__ = ["Client", "Refused", "Session", "Unreachable", "cause", "is_of_comfyui", "one_line", "open_session", "read"]
+__all__ = ["Client", "Refused", "Unreachable", "is_of_comfyui", "read"]
 
 CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
 """Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
@@ -40,13 +39,6 @@ class Refused(Exception):  # noqa: N818 - an answer
     def __init__(self, what: str, mend: str = "", status: int = 0, answer: Mapping[str, Any] | None = None) -> None:
         super().__init__(what)
         self.what, self.mend, self.status, self.answer = what, mend, status, answer or {}
-
-
-class Session(requests.Session):
-    """One that leaves redirects alone: even where told not to follow them, requests reads all of one and parses it."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None, so that there is nothing to prepare."""
 
 
 class Client:
@@ -207,28 +199,6 @@ class Client:
         return session
 
 
-def open_session(url: str, auth: str) -> Session:
-    """A session for one server. auth: the value of the Authorization header, empty for none."""
-    session = Session()
-    session.auth = _Header(auth)
-    if is_local(url):  # no proxy is asked for this very machine
-        session.trust_env = False
-        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-    return session
-
-
-class _Header(AuthBase):
-    """The Authorization header as it was given, or none: in any case not what a ~/.netrc says."""
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._value:
-            request.headers["Authorization"] = self._value
-        return request
-
-
 _AUTH = "set COMFYUI_AUTH to the whole header value, such as 'Bearer …'"
 _ELSEWHERE = "check the address: COMFYUI_URL, or comfyui.server.url in the job or in [tool.imagegen]"
 
@@ -276,30 +246,3 @@ def _part(response: requests.Response) -> bytes:
         raise requests.exceptions.ReadTimeout(error) from None
     except urllib3.exceptions.HTTPError as error:
         raise requests.exceptions.ChunkedEncodingError(error) from None
-
-
-def cause(error: BaseException) -> str:
-    """The reason that the system gives, which `requests` and urllib3 wrap in words of their own."""
-    text = str(error)
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the answer broke off"
-    if "Read timed out" in text:
-        return "it says nothing any more"
-    found = _SYSTEM.search(text) or _QUOTED.search(text)
-    said = found[1] if found else text.rpartition(": ")[2].strip("()'\"")
-    return (
-        f"the proxy of HTTP_PROXY or HTTPS_PROXY: {said}" if isinstance(error, requests.exceptions.ProxyError) else said
-    )
-
-
-_SYSTEM = re.compile(r"\[(?:Errno|WinError) -?\d+\] ([^'\")]+)")
-_QUOTED = re.compile(r"""\w+\((?:\d+, )?['"]([^'"]+)['"]\)+$""")
-"""Such as `('Connection aborted.', RemoteDisconnected('Remote end closed …'))`."""
-
-
-def one_line(text: str | bytes, longest: int = 300) -> str:
-    """The text as one line without control characters, cut to so many characters."""
-    if isinstance(text, bytes):
-        text = text[: 4 * longest].decode("utf-8", "replace")
-    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

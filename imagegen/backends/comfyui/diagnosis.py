@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagegen.backends.address import is_local
 from imagegen.backends.base import Diagnosis, GenerationError
 from imagegen.backends.comfyui.client import Refused, Unreachable
 from imagegen.backends.comfyui.installation import diagnose_installation
-from imagegen.backends.comfyui.launch import is_local
 from imagegen.backends.comfyui.models import names_in
 from imagegen.config.settings import Settings
 from imagegen.plan.request import Request

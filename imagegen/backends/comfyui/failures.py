@@ -8,7 +8,8 @@ from typing import Any
 
 from imagegen.backends.base import GenerationError, UnsettledError
 from imagegen.backends.comfyui.checks import choices_text
-from imagegen.backends.comfyui.client import Refused, Unreachable, one_line
+from imagegen.backends.comfyui.client import Refused, Unreachable
+from imagegen.backends.text import one_line
 
 __all__ = ["image_of", "of_absence", "of_download", "of_submission", "stage"]
 

@@ -6,19 +6,17 @@ Each step that is done is left alone. Models and custom nodes are never touched.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import filelock
 
 from imagegen.backends.comfyui.checkout import FOLDER, Checkout, bring, refuse_foreign
 from imagegen.backends.comfyui.environment import VENV, Environment, TorchChoice
 from imagegen.backends.comfyui.model_paths import write_model_paths
-from imagegen.backends.comfyui.process import read_record
 from imagegen.backends.comfyui.python import find_python
+from imagegen.backends.comfyui.server import own_server
 from imagegen.backends.comfyui.torch_build import BUILDS, check_build, detect
+from imagegen.backends.locked import locked
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 
@@ -29,6 +27,9 @@ _CLONE = (80 * _MB, 200 * _MB)
 _VENV = (0, 50 * _MB)
 _PACKAGES = (700 * _MB, 2 * _GB)
 """About how many bytes each step downloads, and takes on disk."""
+_BUSY = Problem(
+    "", "another set-up of ComfyUI is at work here", "wait for it, or have this one wait: wait=600 (seconds)"
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def setup(root: Path, settings: Settings, torch: str = "", newest: bool = False)
     """
     check_build(torch or "auto")
     try:
-        with _alone(root, settings.wait_s):
+        with locked(root / ".imagegen/comfyui-setup.lock", _BUSY, settings.wait_s):
             _set_up(root, settings, torch, newest)
     except OSError as error:
         what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"
@@ -96,7 +97,7 @@ def _set_up(root: Path, settings: Settings, torch: str, newest: bool) -> None:
         steps.append(Step(f"PyTorch: {choice.build} ({why}){source}", build.download, build.disk))
     if not environment.has_requirements():
         steps.append(Step("the packages of its requirements.txt, as far as they are missing", *_PACKAGES))
-    record = read_record(root)
+    record = own_server(root).record()
     if (steps or newest or not is_pinned) and record and record.process.look() == "alive":
         raise ImagegenError(
             Problem("", f"ComfyUI runs from {FOLDER} (process {record.process.pid})", "doit server:stop")
@@ -132,19 +133,6 @@ def announce(steps: Sequence[Step], free: int) -> None:
     if free < disk:
         what = f"too little room: about {_size(disk)} are needed, {_size(free)} are free"
         raise ImagegenError(Problem(FOLDER, what, "make room; nothing has been downloaded"))
-
-
-@contextmanager
-def _alone(root: Path, wait_s: float) -> Iterator[None]:
-    """Hold the lock of set-ups of this project; the system frees it when this process dies."""
-    folder = root / ".imagegen"
-    folder.mkdir(exist_ok=True)
-    try:
-        with filelock.FileLock(folder / "comfyui-setup.lock", timeout=wait_s):
-            yield
-    except filelock.Timeout:
-        mend = "wait for it, or have this one wait: wait=600 (seconds)"
-        raise ImagegenError(Problem("", "another set-up of ComfyUI is at work here", mend)) from None
 
 
 def _size(count: int) -> str:

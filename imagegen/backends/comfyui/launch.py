@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from imagegen.backends.address import host_of, is_local, port_of
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 
@@ -19,9 +19,7 @@ __all__ = [
     "Launch",
     "can_start",
     "command",
-    "is_local",
     "launch_of",
-    "port_of",
     "torch_choice",
 ]
 
@@ -59,33 +57,13 @@ def launch_of(root: Path, settings: Settings) -> Launch:
     )
 
 
-def is_local(url: str) -> bool:
-    """Whether the address is one of this machine alone, so that a server may be started for it."""
-    host = _host(url)
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def port_of(url: str) -> int | None:
-    """The port of the address, by its scheme where it names none; None where that is no port."""
-    try:
-        parts = urlsplit(url)
-        return parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        return None
-
-
 def can_start(launch: Launch) -> Problem | None:
     """Why no server can be started for this address; None where ComfyUI and its venv are there for it."""
     url = f"comfyui.server.url: {launch.url}"
     if not is_local(launch.url):
         return Problem("", f"{url} is not on this machine, so it is not started from here", "start it where it is")
     parts, port = urlsplit(launch.url), port_of(launch.url)
-    if parts.scheme != "http" or _host(launch.url) not in (_LISTEN, "localhost") or parts.path.strip("/") or not port:
+    if parts.scheme != "http" or host_of(launch.url) not in (_LISTEN, "localhost") or parts.path.strip("/") or not port:
         what = f"{url} is no address at which ComfyUI can be started: it listens on {_LISTEN}, with plain http"
         return Problem("", what, f"make it http://{_LISTEN}:{port or 8188}")
     if decided := [word for word in launch.arguments if word.startswith(_DECIDED)]:
@@ -117,10 +95,3 @@ def torch_choice(root: Path) -> str:
 
 
 _PYTHON = VENV / "bin" / "python"
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:  # [::1 without its end
-        return ""

@@ -12,6 +12,8 @@ from typing import Literal
 
 from imagegen.backends.comfyui.launch import TREE
 from imagegen.backends.comfyui.models import digest_of, model_folders
+from imagegen.backends.part import part_of
+from imagegen.backends.text import size_text
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -24,10 +26,8 @@ __all__ = [
     "missing_models",
     "named",
     "obstacles",
-    "part_of",
     "path_of",
     "shown",
-    "size_text",
 ]
 
 State = Literal["there", "partly", "missing", "other"]
@@ -56,11 +56,6 @@ def path_of(root: Path, settings: Settings, model: ModelFile) -> Path:
     """Where it is downloaded to: in the first of the user's own folders of its kind, else in ComfyUI's."""
     own = dict(settings.comfyui_model_paths).get(model.folder, ())
     return (root / own[0] if own else root / TREE / "models" / model.folder) / model.name
-
-
-def part_of(path: Path) -> Path:
-    """Where a download is until it is whole."""
-    return path.with_name(f"{path.name}.part")
 
 
 def memory_of(root: Path) -> Path:
@@ -134,14 +129,6 @@ def free_bytes(path: Path) -> int:
 def shown(root: Path, path: Path) -> str:
     """A path for a person: from the project where it lies in it."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
-def size_text(size: int) -> str:
-    """`2.1 GB`, `144 MB`, `12 KB`."""
-    for unit, factor, digits in (("TB", 1024**4, 1), ("GB", 1024**3, 1), ("MB", 1024**2, 0)):
-        if size >= factor:
-            return f"{size / factor:.{digits}f} {unit}"
-    return f"{-(-size // 1024)} KB"
 
 
 def _others(root: Path, settings: Settings, model: ModelFile) -> list[Path]:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from imagegen.backends.address import is_local
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.comfyui.fields import ALWAYS, KEYS, WORDS, marks_in
 from imagegen.backends.comfyui.graph import Graph, Place, digest, is_link, place_of, prefixes, replaced
-from imagegen.backends.comfyui.launch import is_local
 from imagegen.backends.comfyui.listed import missing_models
 from imagegen.backends.comfyui.models import model_folders
 from imagegen.backends.comfyui.workflow import Workflow, cannot_take, is_input, read_workflow, understand

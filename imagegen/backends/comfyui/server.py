@@ -5,42 +5,29 @@ It stops nothing that this project did not start, and starts no second server be
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import filelock
 import requests
 
-from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, one_line, open_session, read
-from imagegen.backends.comfyui.launch import STATE, Launch, can_start, is_local, port_of
-from imagegen.backends.comfyui.process import (
-    GRACE_S,
-    LOG,
-    By,
-    Record,
-    end,
-    exit_code,
-    forget,
-    log_tail,
-    read_record,
-    spawn,
-    this_process,
-    write_record,
-)
+from imagegen.backends.address import is_local, port_of
+from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, read
+from imagegen.backends.comfyui.launch import STATE, TREE, Launch, can_start, command
+from imagegen.backends.own_server import By, OwnServer, Record
+from imagegen.backends.process import GRACE_S, without_secrets
+from imagegen.backends.session import open_session
+from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["Answer", "Started", "Status", "how_it_ended", "probe", "release", "start", "status", "stop"]
+__all__ = ["LOG", "Answer", "Started", "Status", "own_server", "probe", "release", "start", "status", "stop"]
 
-_LOCK_S = 60.0
-"""Longer than any other holds the lock: a start only until its process is there, a stop at most twice its grace."""
+LOG = STATE / "server.log"
 
 
 @dataclass(frozen=True)
@@ -82,6 +69,11 @@ class Started:
     ours: bool
 
 
+def own_server(root: Path) -> OwnServer:
+    """The server of the project at `root`, whether it runs or not."""
+    return OwnServer("ComfyUI", root, LOG, "mend its permissions, or doit comfyui:setup", _TOO_SLOW, _MENDS)
+
+
 def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
     """Ask what is at the address; never raises for what it finds there. auth: of the Authorization header."""
     try:
@@ -116,7 +108,7 @@ def _read_json(got: requests.Response) -> Any:
 
 def status(launch: Launch) -> Status:
     """How it stands with the server; looks only."""
-    record, left = read_record(launch.root), ""
+    record, left = own_server(launch.root).record(), ""
     if record and (look := record.process.look()) != "alive":
         ended = "is gone" if look == "gone" else "is gone, and another program has its number now"
         left = f"process {record.process.pid}, which this project started, {ended}"
@@ -139,28 +131,29 @@ def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None],
 
     Raises ImagegenError where that cannot be done. What was started is stopped again then, and when `check` raises.
     """
-    with _lock(launch.root):
+    own = own_server(launch.root)
+    with own.lock():
         now = status(launch)
         if now.state == "stopped":
             _refuse(launch, now)
-            record, here = spawn(launch, by), True
+            environment = {**without_secrets(), "PYTHONUNBUFFERED": "1"}
+            record, here = own.spawn(command(launch), launch.root / TREE, environment, launch.url, by), True
         elif now.state == "taken":
             raise ImagegenError(_taken(now))
         elif now.ours is None:
             return Started(now, here=False, ours=False)
         else:
-            record, here = _take_over(launch.root, now.ours, by), False
-    ours = record.by == "run" and record.owner.is_same(this_process())
+            record, here = own.take_over(now.ours, by), False
     if now.state != "serving":
         try:
-            _wait_until_it_serves(launch, record, say, check)
+            own.wait(record, lambda: _serves(launch), launch.ready_timeout_s, say, check)
         except BaseException:
-            if here or ours:
-                with _lock(launch.root):
-                    _end(launch.root, record, GRACE_S)
+            if here or record.is_this_runs:
+                with own.lock():
+                    own.end(record)
             raise
         now = status(launch)
-    return Started(replace(now, record=record), here, ours)
+    return Started(replace(now, record=record), here, record.is_this_runs)
 
 
 def stop(root: Path, grace_s: float = GRACE_S) -> str:
@@ -168,13 +161,14 @@ def stop(root: Path, grace_s: float = GRACE_S) -> str:
 
     grace_s: seconds that it gets to end by itself. Raises ImagegenError where it cannot be stopped.
     """
-    with _lock(root):
-        record = read_record(root)
+    own = own_server(root)
+    with own.lock():
+        record = own.record()
         if record is None:
-            forget(root)  # it may be there and unreadable
+            own.forget()  # it may be there and unreadable
             return "no server runs that this project started"
         look = record.process.look()
-        stopped = _end(root, record, grace_s)
+        stopped = own.end(record, grace_s)
     if stopped:
         return f"ComfyUI at {record.url} is stopped (process {record.process.pid})"
     if look == "reused":
@@ -187,29 +181,7 @@ def release(root: Path, grace_s: float = GRACE_S) -> bool:
 
     Whether it was stopped. Raises ImagegenError where it cannot be.
     """
-    with _lock(root):
-        record = read_record(root)
-        if record is None or record.by != "run" or not record.owner.is_same(this_process()):
-            return False
-        return _end(root, record, grace_s)
-
-
-def how_it_ended(root: Path) -> str:
-    """How the server that this project started ended, with the end of its log; empty while it is alive."""
-    record = read_record(root)
-    if record is None or record.process.look() == "alive":
-        return ""
-    return f"ComfyUI ended{_by_code(exit_code(record.process))}{_end_of_log(root)}"
-
-
-def _take_over(root: Path, record: Record, by: By) -> Record:
-    """The record of a server that runs, with its new owner, if it gets one."""
-    left_behind = record.by == "run" and record.owner.look() != "alive"
-    if record.by == "server:start" or (by == "run" and not left_behind):
-        return record
-    record = replace(record, by=by, owner=this_process())
-    write_record(root, record)
-    return record
+    return own_server(root).release(grace_s)
 
 
 def _refuse(launch: Launch, now: Status) -> None:
@@ -231,38 +203,11 @@ def _taken(now: Status) -> Problem:
     )
 
 
-def _wait_until_it_serves(
-    launch: Launch, record: Record, say: Callable[[str], None], check: Callable[[], None]
-) -> None:
-    began, said = time.monotonic(), -1
-    while True:
-        check()
-        ended = exit_code(record.process) is not None or record.process.look() != "alive"
-        if not ended and probe(launch.url, timeout_s=2, auth=_auth(launch)).what == "comfyui":
-            return
-        if ended:
-            raise ImagegenError(_died(launch.root, exit_code(record.process)))
-        seconds = time.monotonic() - began
-        if seconds > launch.ready_timeout_s:
-            what = f"ComfyUI did not serve within {launch.ready_timeout_s:g} s{_end_of_log(launch.root)}"
-            raise ImagegenError(Problem("", what, "comfyui.server.ready_timeout_s in [tool.imagegen] gives it longer"))
-        if int(seconds) > said:
-            said = int(seconds)
-            say(f"starting ComfyUI … {said} s")
-        time.sleep(0.1)
+def _serves(launch: Launch) -> bool:
+    return probe(launch.url, timeout_s=2, auth=_auth(launch)).what == "comfyui"
 
 
-def _died(root: Path, code: int | None) -> Problem:
-    how = _by_code(code)
-    log = "\n".join(log_tail(root))
-    mend = next((mend for sign, mend in _MENDS.items() if sign in log), "mend what its log says")
-    return Problem("", f"ComfyUI ended{how} while it started{_end_of_log(root)}", mend)
-
-
-def _by_code(code: int | None) -> str:
-    return "" if code is None else f" with exit code {code}" if code >= 0 else f" by signal {-code}"
-
-
+_TOO_SLOW = "comfyui.server.ready_timeout_s in [tool.imagegen] gives it longer"
 _MENDS = {
     "is already in use on address": "end the program that has the port, or take another: comfyui.server.url",
     "main.py: error: ": "mend comfyui.server.arguments in [tool.imagegen]",
@@ -271,22 +216,6 @@ _MENDS = {
     "Found no NVIDIA driver": 'install the driver, or do without a GPU: comfyui.server.arguments = ["--cpu"]',
 }
 """What ComfyUI or PyTorch writes before it ends: what to do."""
-
-
-def _end_of_log(root: Path) -> str:
-    lines = log_tail(root)
-    if not lines:
-        return f"; {LOG.as_posix()} is empty"
-    return "".join([f"; the end of {LOG.as_posix()}:", *(f"\n    | {line}" for line in lines)])
-
-
-def _end(root: Path, record: Record, grace_s: float) -> bool:
-    """Stop the server of the record, which goes too unless it is of another one by now."""
-    stopped = end(record.process, grace_s)
-    now = read_record(root)
-    if now is None or now.process == record.process:
-        forget(root)
-    return stopped
 
 
 def _same_place(one: str, other: str) -> bool:
@@ -300,22 +229,3 @@ def _accepts(url: str, timeout_s: float) -> bool:
     except (OSError, ValueError):
         return False
     return True
-
-
-@contextlib.contextmanager
-def _lock(root: Path) -> Iterator[None]:
-    """One start or stop at a time in this project, in whichever process."""
-    folder = root / STATE
-    lock = filelock.FileLock(folder / "server.lock", timeout=_LOCK_S)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout:
-        raise ImagegenError(Problem("", "ComfyUI is being started or stopped by another doit", "wait for it")) from None
-    except OSError as error:
-        what = f"cannot write: {error.strerror}: {error.filename or folder}"
-        raise ImagegenError(Problem("", what, "mend its permissions")) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -10,9 +10,9 @@ from imagegen.backends.base import GenerationError
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.backends.comfyui.standin import StandIn
 from imagegen.execute.progress import ImageProgress
-from tests.backends.comfyui.file_server import file_server
 from tests.backends.comfyui.sections import Sections
 from tests.backends.comfyui.stand_in import ComfyFolder, free_port
+from tests.backends.file_server import file_server
 
 
 def test_each_job_is_checked_by_a_server_that_came_after_preflight(sections: Sections) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from imagegen.backends.base import Cancelled
 from imagegen.backends.comfyui import client as module
-from imagegen.backends.comfyui.client import Client, Refused, Unreachable, one_line
+from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 
 
 @contextmanager
@@ -104,10 +104,6 @@ def test_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("NO_PROXY", raising=False)
     with answering(says(200, b'{"queue_running": [], "queue_pending": []}')) as url:
         assert Client(url).queue() == {}
-
-
-def test_a_line_has_no_control_characters_and_an_end() -> None:
-    assert one_line("a\n\x1b[31mb\u202e" + "c" * 400) == "a [31mb " + "c" * 291 + "…"
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"7", b'"x"'])

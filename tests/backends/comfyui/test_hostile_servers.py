@@ -9,7 +9,7 @@ import pytest
 
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.server import probe
-from tests.backends.comfyui.file_server import FileServer, Served, file_server
+from tests.backends.file_server import FileServer, Served, file_server
 
 STATS = "/system_stats"
 

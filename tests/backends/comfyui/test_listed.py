@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.listed import look, memory_of, missing_models, named, obstacles, part_of, path_of
+from imagegen.backends.comfyui.listed import look, memory_of, missing_models, named, obstacles, path_of
 from imagegen.backends.comfyui.models import digest_of, note_digest
+from imagegen.backends.part import part_of
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
-from tests.backends.comfyui.file_server import listed
+from tests.backends.file_server import listed
 
 DATA = b"weights" * 100
 _BUILT_IN = Settings()

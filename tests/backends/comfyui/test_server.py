@@ -20,8 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from imagegen.backends.comfyui.launch import Launch, can_start, command, is_local, torch_choice
-from imagegen.backends.comfyui.process import Identity, log_tail
+from imagegen.backends.comfyui.launch import Launch, can_start, command, torch_choice
 from imagegen.backends.comfyui.server import Started, release, start, status, stop
 from imagegen.errors import ImagegenError, Problem
 from imagegen.report.server import status_lines
@@ -471,22 +470,6 @@ def test_localhost_is_the_same_server(comfy: ComfyFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "local"),
-    [
-        ("http://127.0.0.1:8188", True),
-        ("http://localhost:8188", True),
-        ("http://[::1]:8188", True),
-        ("http://127.1.2.3", True),
-        ("http://192.168.1.4:8188", False),
-        ("https://localhost.example.org", False),
-        ("http://[::1", False),
-    ],
-)
-def test_loopback_addresses_are_local(url: str, local: bool) -> None:
-    assert is_local(url) == local
-
-
-@pytest.mark.parametrize(
     ("url", "mend"),
     [
         ("http://gpu.example.org:8188", "start it where it is"),
@@ -537,11 +520,3 @@ def test_the_lines_of_a_status_say_all_there_is_to_know(comfy: ComfyFolder) -> N
     assert lines[2].startswith(f"process  {pid}, since 20")
     assert lines[2].endswith(", started by doit server:start")
     assert lines[3] == "log      .imagegen/comfyui/server.log"
-
-
-def test_a_process_that_never_was_is_gone() -> None:
-    assert Identity(2**22 + 1, 1.0).look() == "gone"
-
-
-def test_a_log_that_is_not_there_has_no_end(tmp_path: Path) -> None:
-    assert log_tail(tmp_path) == []

@@ -7,20 +7,25 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from imagegen.config.models import ModelFile
+from imagegen.backends.remote import Remote
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["Part"]
+__all__ = ["Part", "part_of"]
 
 _CHUNK = 1024**2
+
+
+def part_of(path: Path) -> Path:
+    """Where a download is until it is whole."""
+    return path.with_name(f"{path.name}.part")
 
 
 class Part:
     """What there is of the file so far, on disk, with its sha256; no file stays where that is nothing."""
 
-    def __init__(self, path: Path, model: ModelFile) -> None:
+    def __init__(self, path: Path, remote: Remote) -> None:
         self.path = path
-        self._model = model
+        self._remote = remote
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b", buffering=0)
         self._file.seek(0)
@@ -28,7 +33,7 @@ class Part:
         self._hash = hashlib.sha256()
         while data := self._file.read(_CHUNK):
             self._count(data)
-        if self.size > model.most:
+        if self.size > remote.most:
             self.restart()
 
     def __enter__(self) -> Part:
@@ -48,10 +53,10 @@ class Part:
 
     def add(self, data: bytes) -> None:
         """More of it. Raises ImagegenError where that is more than the file can have."""
-        if self.size + len(data) > self._model.most:
+        if self.size + len(data) > self._remote.most:
             self.restart()
-            what = f"more than {self._model.most:,} bytes come, which is more than size says; it is not kept"
-            raise ImagegenError(Problem(self._model.key, what, "correct size, or the source"))
+            what = f"more than {self._remote.most:,} bytes come, which is more than it can have; it is not kept"
+            raise ImagegenError(Problem(self._remote.key, what, self._remote.if_other))
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]

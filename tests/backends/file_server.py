@@ -8,10 +8,11 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from imagegen.backends.remote import Remote
 from imagegen.config.models import ModelFile, read_models
 
 DATA = random.Random(4).randbytes(3 * 1024**2 + 17)  # noqa: S311 - the same in each run
@@ -81,6 +82,24 @@ def listed(key: str = "m", data: bytes = DATA, **changes: Any) -> ModelFile:
     known = {"folder": "checkpoints", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (model,) = read_models({key: known | changes})
     return model
+
+
+def remote(url: str, data: bytes = DATA, **changes: Any) -> Remote:
+    """A file to be downloaded that is to have these bytes."""
+    known = Remote(
+        key="m",
+        name="m.safetensors",
+        url=url,
+        host="127.0.0.1",
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        least=len(data),
+        most=len(data),
+        page="https://example.org/page",
+        if_other="compare",
+        if_away="look elsewhere",
+    )
+    return replace(known, **changes)
 
 
 def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:

@@ -1,0 +1,36 @@
+"""What an address says by itself: its host, its port, whether it is this machine. Asks nobody."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+__all__ = ["host_of", "is_local", "port_of"]
+
+
+def is_local(url: str) -> bool:
+    """Whether the address is one of this machine alone, so that a server may be started for it."""
+    host = host_of(url)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def port_of(url: str) -> int | None:
+    """The port of the address, by its scheme where it names none; None where that is no port."""
+    try:
+        parts = urlsplit(url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+
+
+def host_of(url: str) -> str:
+    """The host of the address; empty where there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # [::1 without its end
+        return ""

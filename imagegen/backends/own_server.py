@@ -1,0 +1,193 @@
+"""A server that this project starts: its record, its log, its lock, its beginning and its end.
+
+Which server that is, and when it serves, whoever calls knows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from imagegen.backends.locked import locked
+from imagegen.backends.process import GRACE_S, Identity, by_code, end, exit_code, spawn, this_process
+from imagegen.backends.text import plain_lines
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["By", "OwnServer", "Record"]
+
+By = Literal["run", "server:start"]
+"""Who started a server: a run, which stops it at its end, or a person, who does that."""
+_LOCK_S = 60.0
+"""Longer than any other holds the lock: a start only until its process is there, a stop at most twice its grace."""
+_END_OF_LOG = 15
+"""Lines of it that are told."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A server that this project started. owner: the process of doit that did, or that took it over since."""
+
+    process: Identity
+    url: str
+    by: By
+    owner: Identity
+
+    @property
+    def is_this_runs(self) -> bool:
+        """Whether the run of this process stops it at its end."""
+        return self.by == "run" and self.owner.is_same(this_process())
+
+
+@dataclass(frozen=True)
+class OwnServer:
+    """One such server, whether it runs or not.
+
+    name: what it is, for a person. root: the project. log: what the process says, a file there; record and lock are
+    beside it.
+    cannot_start, too_slow: what to do then. signs: what it writes before it ends → what to do.
+    """
+
+    name: str
+    root: Path
+    log: Path
+    cannot_start: str
+    too_slow: str
+    signs: Mapping[str, str] = field(default_factory=dict)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """One start or stop at a time in this project, in whichever process. Raises ImagegenError."""
+        busy = Problem("", f"{self.name} is being started or stopped by another doit", "wait for it")
+        return locked((self.root / self.log).with_suffix(".lock"), busy, _LOCK_S)
+
+    def record(self) -> Record | None:
+        """The record; None where there is none that can be read."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads(self._record.read_bytes())
+            by: By = "run" if found["by"] == "run" else "server:start"
+            return Record(_identity(found["process"]), str(found["url"]), by, _identity(found["owner"]))
+        return None
+
+    def forget(self) -> None:
+        """Remove the record, if there is one."""
+        self._record.unlink(missing_ok=True)
+
+    def spawn(self, command: Sequence[str], folder: Path, environment: Mapping[str, str], url: str, by: By) -> Record:
+        """Start the process in `folder` and record it, with the lock held. Raises ImagegenError."""
+        log, process = self.root / self.log, None
+        try:
+            with suppress(FileNotFoundError):
+                log.replace(log.with_suffix(".log.1"))  # it may hold why the last one ended
+            process = spawn(command, folder, environment, log)
+            record = Record(process, url, by, this_process())
+            self._write(record)
+        except OSError as error:
+            if process:  # nobody would know of it
+                end(process, self.name, 0)
+            what = f"{self.name} cannot be started: {error.filename or log}: {error.strerror}"
+            raise ImagegenError(Problem("", what, self.cannot_start)) from None
+        return record
+
+    def take_over(self, record: Record, by: By) -> Record:
+        """The record of one that runs, with its new owner, if it gets one; with the lock held."""
+        left_behind = record.by == "run" and record.owner.look() != "alive"
+        if record.by == "server:start" or (by == "run" and not left_behind):
+            return record
+        record = replace(record, by=by, owner=this_process())
+        self._write(record)
+        return record
+
+    def wait(
+        self,
+        record: Record,
+        serves: Callable[[], bool],
+        timeout_s: float,
+        say: Callable[[str], None],
+        check: Callable[[], None],
+    ) -> None:
+        """Wait until it serves, which is asked often. say: gets a few words about once a second. check: may raise.
+
+        Raises ImagegenError where it ends before, or takes longer, with the end of its log.
+        """
+        began, said = time.monotonic(), -1
+        while True:
+            check()
+            ended = exit_code(record.process) is not None or record.process.look() != "alive"
+            if not ended and serves():
+                return
+            if ended:
+                raise ImagegenError(self._died(record))
+            seconds = time.monotonic() - began
+            if seconds > timeout_s:
+                what = f"{self.name} did not serve within {timeout_s:g} s{self._end_of_log()}"
+                raise ImagegenError(Problem("", what, self.too_slow))
+            if int(seconds) > said:
+                said = int(seconds)
+                say(f"starting {self.name} … {said} s")
+            time.sleep(0.1)
+
+    def end(self, record: Record, grace_s: float = GRACE_S) -> bool:
+        """Stop the server of the record, which goes too unless it is of another one by now; with the lock held.
+
+        Whether it ran until now. Raises ImagegenError where it cannot be stopped.
+        """
+        stopped = end(record.process, self.name, grace_s)
+        now = self.record()
+        if now is None or now.process == record.process:
+            self.forget()
+        return stopped
+
+    def release(self, grace_s: float = GRACE_S) -> bool:
+        """A run's end: stop the server if this run started it or took it over, and nobody took it over since.
+
+        Whether it was stopped. Raises ImagegenError where it cannot be.
+        """
+        with self.lock():
+            record = self.record()
+            return record is not None and record.is_this_runs and self.end(record, grace_s)
+
+    def how_it_ended(self) -> str:
+        """How it ended, with the end of its log; empty while it is alive."""
+        record = self.record()
+        if record is None or record.process.look() == "alive":
+            return ""
+        return f"{self.name} ended{by_code(exit_code(record.process))}{self._end_of_log()}"
+
+    def log_tail(self) -> list[str]:
+        """The last lines of its log, as plain text."""
+        try:
+            with (self.root / self.log).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 65536))
+                return plain_lines(log.read().decode("utf-8", "replace"))[-_END_OF_LOG:]
+        except OSError:
+            return []
+
+    def _died(self, record: Record) -> Problem:
+        how, log = by_code(exit_code(record.process)), "\n".join(self.log_tail())
+        mend = next((mend for sign, mend in self.signs.items() if sign in log), "mend what its log says")
+        return Problem("", f"{self.name} ended{how} while it started{self._end_of_log()}", mend)
+
+    def _end_of_log(self) -> str:
+        lines = self.log_tail()
+        if not lines:
+            return f"; {self.log.as_posix()} is empty"
+        return "".join([f"; the end of {self.log.as_posix()}:", *(f"\n    | {line}" for line in lines)])
+
+    @property
+    def _record(self) -> Path:
+        return (self.root / self.log).with_suffix(".json")
+
+    def _write(self, record: Record) -> None:
+        """Put it on disk in one step. Raises OSError."""
+        written = self._record.with_suffix(".tmp")
+        written.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+        written.replace(self._record)
+
+
+def _identity(found: dict[str, float]) -> Identity:
+    return Identity(int(found["pid"]), float(found["started"]))

@@ -1,0 +1,35 @@
+"""Text for a person: one line of whatever was said, what a terminal would show of a log, sizes."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["one_line", "plain_lines", "size_text"]
+
+
+def one_line(text: str | bytes, longest: int = 300) -> str:
+    """The text as one line without control characters, cut to so many characters."""
+    if isinstance(text, bytes):
+        text = text[: 4 * longest].decode("utf-8", "replace")
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def plain_lines(text: str) -> list[str]:
+    """The lines that are not empty, as a terminal would show them but without colours, each cut to 400 characters."""
+    shown = (_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]).rstrip() for line in text.split("\n"))
+    return [line[:400] for line in shown if line]
+
+
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_]|(?!\t)[\x00-\x1f\x7f-\x9f]"
+)
+"""Escape sequences of a terminal (ECMA-48: CSI, OSC, two-character ones), and other control characters."""
+
+
+def size_text(size: int) -> str:
+    """`2.1 GB`, `144 MB`, `12 KB`."""
+    for unit, factor, digits in (("TB", 1024**4, 1), ("GB", 1024**3, 1), ("MB", 1024**2, 0)):
+        if size >= factor:
+            return f"{size / factor:.{digits}f} {unit}"
+    return f"{-(-size // 1024)} KB"

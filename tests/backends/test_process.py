@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagegen.backends.process import Identity, end, exit_code, spawn, this_process, without_secrets
+
+
+def test_a_process_that_never_was_is_gone() -> None:
+    assert Identity(2**22 + 1, 1.0).look() == "gone"
+
+
+def test_this_process_is_alive_and_one_that_started_at_another_time_is_another() -> None:
+    this = this_process()
+    assert (this.pid, this.look()) == (os.getpid(), "alive")
+    assert replace(this, started=this.started - 600).look() == "reused"
+
+
+def test_what_is_started_is_ended_by_its_identity_and_says_how(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = spawn([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, {}, log)
+    assert (process.look(), exit_code(process), os.getsid(process.pid)) == ("alive", None, process.pid)
+    assert end(process, "it")
+    assert (process.look(), exit_code(process)) == ("gone", -15)
+    assert not end(process, "it")
+
+
+def test_a_process_of_somebody_else_with_that_number_is_not_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
+        assert not end(Identity(other.pid, 1.0), "it")
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "COMFYUI_AUTH", "PYTHONPATH", "KEPT"):
+        monkeypatch.setenv(name, "x")
+    found = without_secrets()
+    assert (found["KEPT"], {"HF_TOKEN", "COMFYUI_AUTH", "PYTHONPATH"} & set(found)) == ("x", set())
