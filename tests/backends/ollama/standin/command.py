@@ -15,7 +15,6 @@ from tests.backends.ollama.standin.program import Program
 from tests.backends.ollama.standin.pull import pull
 from tests.backends.ollama.standin.queries import list_models, show, stop, version
 from tests.backends.ollama.standin.run import run
-from tests.backends.ollama.standin.server import serve
 from tests.backends.ollama.standin.state import State
 from tests.backends.ollama.standin.versions import parses_flags, shows_flags
 
@@ -93,6 +92,8 @@ def _do(program: Program, words: list[str]) -> None:
         wanted = "at least 1 arg(s), only" if command == "run" else "1 arg(s),"
         raise WrongUseError(f"{'requires' if command == 'run' else 'accepts'} {wanted} received 0")
     if command == "serve":
+        from tests.backends.ollama.standin.server import serve  # what it takes only a server needs
+
         return serve(program)
     heartbeat()
     return COMMANDS[command](program, arguments)

@@ -212,7 +212,7 @@ class StandIn:
     def run(self, *arguments: str, cwd: Path | None = None, stdin: str | None = None, **environment: str) -> Any:
         """Call it by hand. Returns the CompletedProcess, in text."""
         return subprocess.run(
-            [self.bin / "ollama", *arguments],
+            [str(self.bin / "ollama"), *arguments],
             cwd=cwd or self.home,
             env=self.environment | environment,
             capture_output=True,
@@ -221,3 +221,8 @@ class StandIn:
             timeout=30,
             **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),
         )
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """The same, without waiting for its end, with other `options` of Popen. It says nothing unless they ask it to."""
+        silent: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        return subprocess.Popen([str(self.bin / "ollama"), *arguments], env=self.environment, **(silent | options))

@@ -19,7 +19,7 @@ def launcher(state: Path, version: str) -> str:
     """What the script says. It needs no installed package, so that it starts fast."""
     start = f"main(__file__, {str(state)!r}, {version!r})"
     take = f"from {__package__}.command import main"
-    return f"#!{sys.executable} -ISB\nimport sys; sys.path.insert(0, {str(ROOT)!r}); {take}; sys.exit({start})\n"
+    return f"#!{sys.executable} -IS\nimport sys; sys.path.insert(0, {str(ROOT)!r}); {take}; sys.exit({start})\n"
 
 
 def archive(path: Path, state: Path, version: str) -> str:

@@ -55,6 +55,7 @@ def _handler(program: Program, runner: Runner) -> type[BaseHTTPRequestHandler]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     program: Program
     runner: Runner
 
