@@ -175,7 +175,7 @@ def _refusal(fault: Fault, version: str) -> Refusal:
 def _no_mlx(version: str) -> str:
     if number(version) < (0, 18, 0):
         return "MLX runner not available: build with mlx tag"
-    if number(version) < (0, 24, 0):
+    if number(version) < (0, 30, 0):
         return "failed to initialize MLX: libmlxc.so not found"
     return "failed to initialize MLX: failed to load MLX dynamic library (searched: [/usr/local/lib/ollama])"
 
