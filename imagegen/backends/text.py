@@ -1,10 +1,12 @@
-"""Text for a person: one line of whatever was said, what a terminal would show of a log, sizes."""
+"""Text for a person: one line of whatever was said, what a terminal would show of a log, sizes; whether one watches."""
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 
-__all__ = ["one_line", "plain_lines", "size_text"]
+__all__ = ["is_terminal", "one_line", "plain_lines", "size_text"]
 
 
 def one_line(text: str | bytes, longest: int = 300) -> str:
@@ -25,6 +27,14 @@ _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_]|(?!\t)[\x00-\x1f\x7f-\x9f]"
 )
 """Escape sequences of a terminal (ECMA-48: CSI, OSC, two-character ones), and other control characters."""
+
+
+def is_terminal() -> bool:
+    """Whether a person watches: then there are progress bars."""
+    try:
+        return sys.stdout.isatty() and os.isatty(1)
+    except (AttributeError, OSError):
+        return False
 
 
 def size_text(size: int) -> str:

@@ -97,6 +97,23 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return read
 
 
+def _version(value: object) -> str:
+    if not re.fullmatch(r"\d+\.\d+\.\d+(?:-[A-Za-z0-9.]+)?", _text(value)):
+        raise ValueError("expected a version such as '0.32.5'")
+    return str(value)
+
+
+def _sha256(value: object) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", _text(value)):
+        raise ValueError(f"expected 64 hexadecimal digits, found {len(str(value))} characters")
+    return str(value).lower()
+
+
+def _archive(value: object) -> str:
+    text = _text(value)
+    return download_address(text) if "://" in text else os.path.expanduser(text)  # noqa: PTH111 - it may be no Path yet
+
+
 def _endpoint(value: object) -> str:
     return download_address(value).rstrip("/")
 
@@ -137,6 +154,9 @@ TEXTS = Kind("list of texts", _texts, " ".join)
 FOLDER_TABLE = Kind("folders by kind of model", _folder_table, _show_folder_table)
 MODELS = Kind("a table for each", read_models, show_models)
 ENDPOINT = Kind("URL", _endpoint)
+VERSION = Kind("version", _version)
+SHA256 = Kind("sha256", _sha256)
+ARCHIVE = Kind("URL or file", _archive)
 START = Kind("auto or never", _one_of("auto", "never"))
 TORCH = Kind("auto, cuda, rocm, mps, cpu or none", _one_of("auto", "cuda", "rocm", "mps", "cpu", "none"))
 
@@ -178,6 +198,14 @@ SETTINGS = (
         secret=True,
     ),
     Setting("ollama_host", ADDRESS, "the Ollama server; takes effect with ollama", "127.0.0.1:11434", "OLLAMA_HOST"),
+    Setting("ollama.version", VERSION, "what doit ollama:setup installs", "0.32.5"),
+    Setting(
+        "ollama.archive_sha256",
+        SHA256,
+        "the sha256 of that version's archive",
+        "5789dd037a86adb328c72c11fc45e6c558452d07e5b50814a8bdb7b0fbdbcd81",
+    ),
+    Setting("ollama.archive", ARCHIVE, "that archive; left out, ollama-darwin.tgz of Ollama's release on GitHub"),
     Setting("models", MODELS, "the model files that doit models:pull downloads", ()),
     Setting("hf_endpoint", ENDPOINT, "Hugging Face, or a mirror of it", HUGGING_FACE, "HF_ENDPOINT"),
     Setting("hf_token", TEXT, "access to Hugging Face, for doit models:pull", environment="HF_TOKEN", secret=True),

@@ -48,6 +48,9 @@ class Settings:
     comfyui_torch: str = "auto"
     comfyui_torch_index: str = ""
     ollama_host: str = "127.0.0.1:11434"
+    ollama_version: str = "0.32.5"
+    ollama_archive_sha256: str = "5789dd037a86adb328c72c11fc45e6c558452d07e5b50814a8bdb7b0fbdbcd81"
+    ollama_archive: str = ""
     models: tuple[ModelFile, ...] = ()
     hf_endpoint: str = HUGGING_FACE
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)

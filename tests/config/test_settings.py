@@ -38,6 +38,12 @@ def test_the_command_line_is_stronger_than_a_job(tmp_path: Path) -> None:
         ("comfyui = 3", "comfyui: expected a table, found 3"),
         ("comfyui.server.ulr = 'x'", "comfyui.server.ulr: unknown key; did you mean 'comfyui.server.url'?"),
         ("comfyui.server.start = 'maybe'", "comfyui.server.start: expected one of auto, never"),
+        ("ollama.version = 'latest'", "ollama.version: expected a version such as '0.32.5'"),
+        ("ollama.archive_sha256 = 'ab'", "ollama.archive_sha256: expected 64 hexadecimal digits, found 2 characters"),
+        (
+            "ollama.archive = 'http://example.org/o.tgz'",
+            "ollama.archive: expected an address that begins with https://, without a user or password in it",
+        ),
         ("comfyui.model_paths = {loras = 3}", "comfyui.model_paths: expected a list of folders"),
     ],
 )

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagegen.backends.comfyui.commands import ask, is_terminal, run
+from imagegen.backends.comfyui.commands import ask, run
+from imagegen.backends.text import is_terminal
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = ["FOLDER", "Checkout", "bring", "refuse_foreign"]

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from imagegen.backends.text import is_terminal
 from imagegen.config.setting import SETTINGS
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["ask", "is_terminal", "run"]
+__all__ = ["ask", "run"]
 
 _TIMEOUT_S = 60
 """For a question that is answered without a network."""
@@ -98,14 +99,6 @@ def _show(process: subprocess.Popen[bytes]) -> str:
 def _last_lines(said: str) -> list[str]:
     lines = [line.rpartition("\r")[2].rstrip() for line in re.sub("\x1b\\[[0-9;?]*[A-Za-z]|\r$", "", said).split("\n")]
     return [line if len(line) <= _LINE else f"{line[:_LINE]}…" for line in filter(None, lines)][-_KEPT_LINES:]
-
-
-def is_terminal() -> bool:
-    """Whether a person watches: then there are progress bars."""
-    try:
-        return sys.stdout.isatty() and os.isatty(1)
-    except (AttributeError, OSError):
-        return False
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
