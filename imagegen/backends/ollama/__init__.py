@@ -1,0 +1,1 @@
+"""The backend `ollama`: through the Ollama command line."""

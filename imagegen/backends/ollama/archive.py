@@ -1,0 +1,284 @@
+"""Ollama at a pinned version in tools/ollama, from its standalone archive. Nothing but `bring` ever changes it.
+
+A folder there that this did not make is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagegen.backends.address import host_of
+from imagegen.backends.download import download
+from imagegen.backends.locked import locked
+from imagegen.backends.ollama.server import end_left
+from imagegen.backends.ollama.unpack import unpack, unpacked_size
+from imagegen.backends.remote import Remote
+from imagegen.backends.text import is_terminal, size_text
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["FOLDER", "announce", "bring", "executable", "installed_version"]
+
+FOLDER = "tools/ollama"
+"""Where it is, from the project's root."""
+_NEW, _OLD = "tools/.ollama-new", "tools/.ollama-old"
+"""Beside it while it is put there: it is whole or not there."""
+_MARK = "imagegen.json"
+"""In the folder: which version and archive this put there."""
+_DOWNLOADS = Path(".imagegen/ollama")
+_MOST = 4 * 1024**3
+"""Bytes that the archive may have."""
+_UNPACKED = 4
+"""About how many times as large it gets; before it is there, that is all one knows."""
+_BUSY = Problem(
+    "", "another set-up of Ollama is at work here", "wait for it, or have this one wait: wait=600 (seconds)"
+)
+_BUILT_IN = Settings()
+
+
+@dataclass(frozen=True)
+class _Pin:
+    """What is wanted. source: an address, or a file."""
+
+    version: str
+    sha256: str
+    source: str | Path
+
+    @property
+    def page(self) -> str:
+        """Where a person finds this release."""
+        return f"https://github.com/ollama/ollama/releases/tag/v{self.version}"
+
+
+def executable(root: Path) -> Path | None:
+    """The installed `ollama` of the project at `root`; None where none is installed whole. Contacts nothing."""
+    path = root / FOLDER / "ollama"
+    return path if _mark(root) and path.is_file() and os.access(path, os.X_OK) else None
+
+
+def installed_version(root: Path) -> str | None:
+    """Its version, as it was pinned when it was installed; None where none is."""
+    return _mark(root).get("version") if executable(root) else None
+
+
+def bring(root: Path, settings: Settings) -> None:
+    """Bring tools/ollama of the project at `root` to the pinned version, and print what is done.
+
+    Where that is done already, it asks no network. After a kill at any moment the next call goes on.
+    Raises ImagegenError; what was installed before is there then.
+    """
+    pin = _pin(root, settings)
+    with locked(root / ".imagegen/ollama-setup.lock", _BUSY, settings.wait_s), _disk_errors():
+        _tidy(root)
+        if executable(root) is None or _mark(root) != _mark_of(pin):
+            _refuse_foreign(root)
+            archive = _archive(root, pin)
+            _unpack(root, archive, pin)
+            _put_in_place(root)
+        _forget_downloads(root)
+    print(f"Ollama {pin.version} is set up in {FOLDER}", flush=True)
+
+
+def _pin(root: Path, settings: Settings) -> _Pin:
+    version, sha256, archive = settings.ollama_version, settings.ollama_archive_sha256, settings.ollama_archive
+    if version != _BUILT_IN.ollama_version and sha256 == _BUILT_IN.ollama_archive_sha256:
+        what = f"the sha256 that is known is that of {_BUILT_IN.ollama_version}, and {version} is to be installed"
+        mend = f"set ollama.archive_sha256 too: {_Pin(version, sha256, '').page} shows it beside ollama-darwin.tgz"
+        raise ImagegenError(Problem("ollama.version", what, mend))
+    if not archive:
+        release = f"https://github.com/ollama/ollama/releases/download/v{version}"
+        return _Pin(version, sha256, f"{release}/ollama-darwin.tgz")
+    return _Pin(version, sha256, archive if "://" in archive else root / archive)
+
+
+def _archive(root: Path, pin: _Pin) -> Path:
+    """The archive, whole and the right one: downloaded, unless it is a file that the settings name."""
+    source = str(pin.source).partition("?")[0]  # the rest may be a signature
+    print(f"to be put into {FOLDER}: Ollama {pin.version}, from {source}", flush=True)
+    if isinstance(pin.source, str):
+        path = root / _DOWNLOADS / f"{pin.sha256}.tgz"
+        if not path.exists():
+            _download(root, pin, pin.source, path)
+        elif _sha256(path) != pin.sha256:  # it was whole when it got its name
+            path.unlink()
+            _download(root, pin, pin.source, path)
+        return path
+    try:
+        found = _sha256(pin.source)
+    except OSError as error:
+        what = f"{pin.source} cannot be read: {error.strerror}"
+        raise ImagegenError(Problem("ollama.archive", what, f"download ollama-darwin.tgz from {pin.page}")) from None
+    if found != pin.sha256:
+        what = f"{pin.source} has sha256 {found}, and {pin.sha256} is expected"
+        mend = f"compare ollama.version and ollama.archive_sha256 with {pin.page}, and download it again"
+        raise ImagegenError(Problem("ollama.archive", what, mend))
+    return pin.source
+
+
+def _download(root: Path, pin: _Pin, url: str, path: Path) -> None:
+    host = host_of(url)
+    remote = Remote(
+        f"Ollama {pin.version}",
+        "ollama-darwin.tgz",
+        url,
+        host,
+        pin.sha256,
+        size=0,
+        least=1,
+        most=_MOST,
+        page=pin.page,
+        if_other=f"compare ollama.version, ollama.archive and ollama.archive_sha256 with {pin.page}",
+        if_away=f"check ollama.version and ollama.archive; or download it by hand from {pin.page}, and name that file: "
+        "ollama.archive",
+    )
+    progress = _Progress(root)
+    try:
+        download(remote, path, progress.tell, progress.say)
+    finally:
+        progress.end()
+
+
+class _Progress:
+    """How far a download is: what it comes to, before anything comes; then a line that moves, on a terminal only."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._is_announced = False
+        self._shown = ""
+
+    def tell(self, done: int, total: int) -> None:
+        """So many bytes are there, of so many. Raises ImagegenError where there is no room for what they become."""
+        if not self._is_announced:
+            self._is_announced = True
+            announce(done, total, shutil.disk_usage(self._root).free)
+        if is_terminal():
+            shown = f"{size_text(done)} of {size_text(total)}, {100 * done // total} %" if total else size_text(done)
+            if shown != self._shown:
+                self._shown = shown
+                print(f"\r  {shown}  ", end="", flush=True)
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.end()
+        print(text, flush=True)
+
+    def end(self) -> None:
+        """End the line that moves."""
+        if self._shown:
+            print()
+            self._shown = ""
+
+
+def announce(done: int, total: int, free: int) -> None:
+    """Say how many bytes come and what they become. Raises ImagegenError where the free ones do not suffice.
+
+    done: bytes that are there of the total, which is 0 where nobody says it.
+    """
+    if not total:
+        print(f"how much there is to download is not known; {size_text(free)} are free", flush=True)
+        return
+    disk = total - done + _UNPACKED * total
+    begun = f" ({size_text(done)} are there)" if done else ""
+    print(f"{size_text(total - done)} to download{begun}, about {size_text(disk)} on disk; {size_text(free)} are free")
+    _check_room(disk, free)
+
+
+def _check_room(needed: int, free: int) -> None:
+    if free < needed:
+        what = f"too little room: about {size_text(needed)} are needed, {size_text(free)} are free"
+        raise ImagegenError(Problem(FOLDER, what, "make room, and run it again"))
+
+
+def _unpack(root: Path, archive: Path, pin: _Pin) -> None:
+    """All of it into the folder beside, whole with its mark, or nothing."""
+    _check_room(unpacked_size(archive), shutil.disk_usage(root).free)
+    print(f"unpacking it into {FOLDER}", flush=True)
+    new = root / _NEW
+    new.mkdir(parents=True)
+    try:
+        unpack(archive, new)
+        program = new / "ollama"
+        if program.is_symlink() or not program.is_file() or not os.access(program, os.X_OK):
+            what = f"{pin.source} has no program 'ollama' at its top"
+            raise ImagegenError(Problem("ollama.archive", what, f"name ollama-darwin.tgz of {pin.page}"))
+        (new / ".gitignore").write_text("*\n", encoding="utf-8")
+        (new / _MARK).write_text(json.dumps(_mark_of(pin), indent=1) + "\n", encoding="utf-8")
+    except ImagegenError:
+        shutil.rmtree(new)
+        raise
+
+
+def _put_in_place(root: Path) -> None:
+    """Make what was unpacked tools/ollama. A kill in between leaves the one before beside it: see _tidy."""
+    folder = root / FOLDER
+    end_left(root)
+    if folder.exists():
+        folder.replace(root / _OLD)
+    (root / _NEW).replace(folder)
+    _tidy(root)
+
+
+def _tidy(root: Path) -> None:
+    """Put away what a set-up left beside the folder, after it is done or was killed."""
+    folder, old = root / FOLDER, root / _OLD
+    if old.exists() and not os.path.lexists(folder):
+        old.replace(folder)
+    for path in (old, root / _NEW):
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def _forget_downloads(root: Path) -> None:
+    for path in (root / _DOWNLOADS).glob("*.tgz*"):
+        path.unlink()
+
+
+def _refuse_foreign(root: Path) -> None:
+    """Raise ImagegenError where tools/ollama is something that this did not make."""
+    folder = root / FOLDER
+    if folder.is_symlink():
+        raise ImagegenError(Problem(FOLDER, "is a link, and stays as it is", "move it away; or set up where it leads"))
+    if not folder.exists() or _mark(root):
+        return
+    if not folder.is_dir():
+        raise ImagegenError(Problem(FOLDER, "is no folder, and stays as it is", "move it away"))
+    if any(entry.name != ".DS_Store" for entry in folder.iterdir()):
+        what = "is there, doit ollama:setup did not make it, and it stays as it is"
+        raise ImagegenError(Problem(FOLDER, what, "move it away; an Ollama in it can be used by PATH"))
+
+
+def _mark(root: Path) -> dict[str, str]:
+    """What this put there; empty where it put nothing."""
+    with suppress(OSError, ValueError):
+        found = json.loads((root / FOLDER / _MARK).read_bytes())
+        if isinstance(found, dict) and isinstance(found.get("version"), str):
+            return found
+    return {}
+
+
+def _mark_of(pin: _Pin) -> dict[str, str]:
+    return {"version": pin.version, "archive_sha256": pin.sha256}
+
+
+def _sha256(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1024**2):
+            found.update(part)
+    return found.hexdigest()
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"
+        raise ImagegenError(Problem("", what, "mend its permissions, or make room, and run it again")) from None

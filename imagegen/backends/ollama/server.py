@@ -1,0 +1,126 @@
+"""The life of `ollama serve` from tools/ollama: started for a run, stopped at its end.
+
+It touches no server that this project did not start.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from imagegen.backends.address import host_of, is_local, port_of
+from imagegen.backends.own_server import OwnServer
+from imagegen.backends.process import GRACE_S, without_secrets
+from imagegen.backends.session import open_session
+from imagegen.backends.text import one_line
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["LOG", "end_left", "how_it_ended", "release", "start", "version_at"]
+
+LOG = Path(".imagegen/ollama/server.log")
+_READY_S = 60.0
+"""Seconds that it may take to answer; a real one takes less than one."""
+_LONGEST = 65536
+"""Bytes of an answer that are read."""
+
+
+def start(
+    root: Path,
+    executable: Path,
+    host: str,
+    say: Callable[[str], None],
+    check: Callable[[], None],
+    timeout_s: float = _READY_S,
+) -> str:
+    """Have the project at `root` (absolute) a server of its own; where it answers, such as `127.0.0.1:11434`.
+
+    That is `host`, HOST:PORT of this machine, or, where something listens there, a free port. One that a killed run
+    left is taken over, wherever it answers. say: gets a few words about once a second while it waits. check: is called
+    often then, and raises to cancel. Whoever calls this calls `release` at the end.
+
+    Raises ImagegenError where it does not answer after `timeout_s` seconds. It is stopped again then, and when `check`
+    raises.
+    """
+    if not is_local(f"http://{host}"):
+        what = f"{host} is no address of this machine, so that no Ollama is started for it"
+        raise ImagegenError(Problem("", what, "start it where it is"))
+    own = _own_server(root)
+    with own.lock():
+        record = own.record()
+        if record and record.process.look() == "alive":
+            record = own.take_over(record, "run")
+        else:
+            at = host if _is_free(host) else _free_host()
+            # what it shares with the user's own Ollama, perhaps a later one, are the models: it must not tidy those up
+            environment = {**without_secrets(), "OLLAMA_HOST": at, "OLLAMA_NOPRUNE": "1"}
+            record = own.spawn([str(executable), "serve"], root, environment, f"http://{at}", "run")
+    at = record.url.removeprefix("http://")
+    try:
+        own.wait(record, lambda: version_at(at) is not None, timeout_s, say, check)
+    except BaseException:
+        release(root)
+        raise
+    return at
+
+
+def release(root: Path, grace_s: float = GRACE_S) -> bool:
+    """A run's end: stop the server, and all that it started, if this run started it or took it over.
+
+    Whether it was stopped. grace_s: seconds that it gets to end by itself. Raises ImagegenError where it cannot be.
+    """
+    return _own_server(root).release(grace_s)
+
+
+def how_it_ended(root: Path) -> str:
+    """How the project's own server ended, with the end of its log; empty while it is alive."""
+    return _own_server(root).how_it_ended()
+
+
+def end_left(root: Path) -> None:
+    """Stop the server that a killed run left, if there is one. Raises ImagegenError where a run at work has one."""
+    own = _own_server(root)
+    with own.lock():
+        record = own.record()
+        if record is None:
+            return
+        if record.process.look() == "alive" and record.owner.look() == "alive":
+            what = f"a run draws with Ollama from tools/ollama (process {record.owner.pid})"
+            raise ImagegenError(Problem("", what, "wait for its end"))
+        own.end(record)
+
+
+def version_at(host: str, timeout_s: float = 2.0) -> str | None:
+    """The version of the Ollama that answers there, such as `0.32.5`; None where none does. timeout_s: in seconds."""
+    url = f"http://{host}"
+    try:
+        with open_session(url) as session:
+            got = session.get(f"{url}/api/version", timeout=timeout_s, allow_redirects=False, stream=True)
+            if got.status_code != 200:
+                return None
+            found = json.loads(next(got.iter_content(_LONGEST), b""))
+            return one_line(str(found["version"]), 40)
+    except (requests.RequestException, OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _own_server(root: Path) -> OwnServer:
+    return OwnServer("Ollama", root, LOG, "mend its permissions, or doit ollama:setup", f"see {LOG.as_posix()}")
+
+
+def _is_free(host: str) -> bool:
+    url = f"http://{host}"
+    try:
+        socket.create_connection((host_of(url), port_of(url) or 0), 2).close()
+    except OSError:
+        return True
+    return False
+
+
+def _free_host() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{found.getsockname()[1]}"

@@ -1,0 +1,325 @@
+"""Ollama brought into tools/ollama: real archives over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import filelock
+import pytest
+
+from imagegen.backends.ollama.archive import FOLDER, announce, bring, executable, installed_version
+from imagegen.backends.ollama.server import release, start, version_at
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError
+from tests.backends.file_server import FileServer, Served, file_server
+from tests.backends.ollama.archives import archive, free_host, pinned, runs, tgz
+
+DATA, NEWER = archive(), archive("0.33.0")
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with file_server() as server:
+        server.files["/o.tgz"] = Served(DATA)
+        yield server
+
+
+@pytest.fixture
+def settings(server: FileServer) -> Settings:
+    return pinned(DATA, f"{server.url}/o.tgz")
+
+
+def newer(server: FileServer) -> Settings:
+    server.files["/newer.tgz"] = Served(NEWER)
+    return pinned(NEWER, f"{server.url}/newer.tgz", "0.33.0")
+
+
+def said_of(root: Path, settings: Settings) -> str:
+    with pytest.raises(ImagegenError) as caught:
+        bring(root, settings)
+    return str(caught.value)
+
+
+def nothing_is_left_over(root: Path) -> bool:
+    beside = [path.name for path in (root / "tools").iterdir()]
+    return beside == ["ollama"] and not list(root.glob(".imagegen/**/*.tgz*"))
+
+
+def test_it_is_downloaded_unpacked_and_says_so(
+    tmp_path: Path, server: FileServer, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (executable(tmp_path), installed_version(tmp_path)) == (None, None)
+    bring(tmp_path, settings)
+    assert executable(tmp_path) == tmp_path / FOLDER / "ollama"
+    assert installed_version(tmp_path) == "0.32.5"
+    assert nothing_is_left_over(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"to be put into tools/ollama: Ollama 0.32.5, from {server.url}/o.tgz"
+    assert lines[1].startswith(f"{-(-len(DATA) // 1024)} KB to download, about ")
+    assert lines[2:] == ["unpacking it into tools/ollama", "Ollama 0.32.5 is set up in tools/ollama"]
+
+
+def test_a_second_time_it_asks_nobody(
+    tmp_path: Path, server: FileServer, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bring(tmp_path, settings)
+    server.asked.clear()
+    capsys.readouterr()
+    bring(tmp_path, settings)
+    assert (server.asked, capsys.readouterr().out) == ([], "Ollama 0.32.5 is set up in tools/ollama\n")
+
+
+def test_git_leaves_it_out_wherever_it_is(tmp_path: Path, settings: Settings) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    bring(tmp_path, settings)
+    words = ["git", "-C", str(tmp_path), "status", "--porcelain", "--untracked-files=all", "tools"]
+    assert subprocess.run(words, capture_output=True, check=True).stdout == b""
+
+
+@pytest.mark.parametrize("is_absolute", [True, False])
+def test_without_a_network_a_file_does(tmp_path: Path, is_absolute: bool) -> None:
+    (tmp_path / "o.tgz").write_bytes(DATA)
+    bring(tmp_path, pinned(DATA, str(tmp_path / "o.tgz") if is_absolute else "o.tgz"))
+    assert installed_version(tmp_path) == "0.32.5"
+    assert (tmp_path / "o.tgz").read_bytes() == DATA
+
+
+def test_a_file_that_is_not_there_or_another_is_told(tmp_path: Path) -> None:
+    said = said_of(tmp_path, pinned(DATA, "o.tgz"))
+    assert "o.tgz cannot be read: No such file" in said
+    assert "download ollama-darwin.tgz from https://github.com/ollama/ollama/releases/tag/v0.32.5" in said
+    (tmp_path / "o.tgz").write_bytes(b"other")
+    assert "and download it again" in said_of(tmp_path, pinned(DATA, "o.tgz"))
+    assert executable(tmp_path) is None
+
+
+def test_a_download_that_was_stopped_goes_on(
+    tmp_path: Path, server: FileServer, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = tmp_path / ".imagegen/ollama" / f"{settings.ollama_archive_sha256}.tgz.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(DATA[:50_000])
+    bring(tmp_path, settings)
+    assert server.ranges == ["bytes=50000-"]
+    assert "KB to download (49 KB are there), about " in capsys.readouterr().out
+    assert nothing_is_left_over(tmp_path)
+
+
+BRING = """
+import pickle, sys
+from pathlib import Path
+from imagegen.backends.ollama.archive import bring
+bring(Path(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))
+"""
+
+
+def test_after_a_kill_the_next_goes_on(tmp_path: Path, server: FileServer, settings: Settings) -> None:
+    server.files["/o.tgz"] = Served(DATA, cut_after=[70_000], hold=threading.Event())
+    words = [sys.executable, "-c", BRING, str(tmp_path), pickle.dumps(settings).hex()]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 20
+        while not any(path.stat().st_size for path in tmp_path.glob(".imagegen/ollama/*.part")):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    server.files["/o.tgz"].hold.set()  # type: ignore[union-attr]
+    server.files["/o.tgz"] = Served(DATA)
+    bring(tmp_path, settings)
+    assert server.ranges == ["", "bytes=65536-"]
+    assert installed_version(tmp_path) == "0.32.5"
+
+
+def test_a_kill_before_or_while_it_is_unpacked_downloads_nothing_anew(
+    tmp_path: Path, server: FileServer, settings: Settings
+) -> None:
+    whole = tmp_path / ".imagegen/ollama" / f"{settings.ollama_archive_sha256}.tgz"
+    whole.parent.mkdir(parents=True)
+    whole.write_bytes(DATA)
+    half = tmp_path / "tools/.ollama-new"
+    half.mkdir(parents=True)
+    (half / "ollama").write_bytes(b"half")
+    bring(tmp_path, settings)
+    assert server.asked == []
+    assert version_of(tmp_path) == "0.32.5"
+    assert nothing_is_left_over(tmp_path)
+
+
+def test_a_download_that_was_spoilt_since_is_downloaded_anew(
+    tmp_path: Path, server: FileServer, settings: Settings
+) -> None:
+    whole = tmp_path / ".imagegen/ollama" / f"{settings.ollama_archive_sha256}.tgz"
+    whole.parent.mkdir(parents=True)
+    whole.write_bytes(DATA[:-1] + b"?")
+    bring(tmp_path, settings)
+    assert server.ranges == [""]
+    assert installed_version(tmp_path) == "0.32.5"
+
+
+def version_of(root: Path) -> str:
+    """What is really there."""
+    return "0.33.0" if '"0.33.0"' in (root / FOLDER / "ollama").read_text() else "0.32.5"
+
+
+def test_another_pinned_version_takes_the_place_of_ours(tmp_path: Path, server: FileServer, settings: Settings) -> None:
+    bring(tmp_path, settings)
+    bring(tmp_path, newer(server))
+    assert (installed_version(tmp_path), version_of(tmp_path)) == ("0.33.0", "0.33.0")
+    assert nothing_is_left_over(tmp_path)
+
+
+@pytest.mark.parametrize("when", ["old moved away", "new in place"])
+def test_after_a_kill_between_two_versions_one_is_whole_and_the_next_set_up_has_the_new_one(
+    tmp_path: Path, server: FileServer, settings: Settings, when: str
+) -> None:
+    bring(tmp_path, settings)
+    (tmp_path / FOLDER).rename(tmp_path / "tools/.ollama-old")
+    wanted = newer(server)
+    if when == "new in place":
+        (tmp_path / "o.tgz").write_bytes(NEWER)
+        bring(tmp_path / "other", replace(wanted, ollama_archive=str(tmp_path / "o.tgz")))
+        (tmp_path / "other" / FOLDER).rename(tmp_path / FOLDER)
+    bring(tmp_path, wanted)
+    assert (installed_version(tmp_path), version_of(tmp_path)) == ("0.33.0", "0.33.0")
+    assert nothing_is_left_over(tmp_path)
+    assert len(server.asked) == (1 if when == "new in place" else 2)
+
+
+def test_after_a_kill_between_two_versions_going_back_takes_no_network(
+    tmp_path: Path, server: FileServer, settings: Settings
+) -> None:
+    bring(tmp_path, settings)
+    server.asked.clear()
+    (tmp_path / FOLDER).rename(tmp_path / "tools/.ollama-old")
+    bring(tmp_path, settings)
+    assert (server.asked, installed_version(tmp_path)) == ([], "0.32.5")
+
+
+def test_the_version_before_stays_until_the_new_one_is_whole(
+    tmp_path: Path, server: FileServer, settings: Settings
+) -> None:
+    bring(tmp_path, settings)
+    wanted = newer(server)
+    server.files["/newer.tgz"] = Served(b"", 404)
+    said = said_of(tmp_path, wanted)
+    assert "Ollama 0.33.0: 127.0.0.1 does not have it: 404 Not Found" in said
+    assert "download it by hand from https://github.com/ollama/ollama/releases/tag/v0.33.0" in said
+    server.files["/newer.tgz"] = Served(DATA)
+    assert "ollama.archive_sha256" in said_of(tmp_path, wanted)
+    strange = tgz(("bin/ollama", b"", {"mode": 0o755}))
+    server.files["/newer.tgz"] = Served(strange)
+    said = said_of(tmp_path, pinned(strange, wanted.ollama_archive, "0.33.0"))
+    assert "has no program 'ollama' at its top" in said
+    assert (installed_version(tmp_path), version_of(tmp_path)) == ("0.32.5", "0.32.5")
+    assert [path.name for path in (tmp_path / "tools").iterdir()] == ["ollama"]
+
+
+def test_another_version_needs_its_own_sha256(tmp_path: Path) -> None:
+    said = said_of(tmp_path, replace(Settings(), ollama_version="0.31.0"))
+    assert said.startswith("ollama.version: the sha256 that is known is that of 0.32.5, and 0.31.0 is to be installed")
+    assert "set ollama.archive_sha256 too" in said
+    assert not (tmp_path / "tools").exists()
+
+
+def test_what_is_damaged_of_ours_is_mended(tmp_path: Path, settings: Settings) -> None:
+    bring(tmp_path, settings)
+    (tmp_path / FOLDER / "ollama").unlink()
+    assert (executable(tmp_path), installed_version(tmp_path)) == (None, None)
+    bring(tmp_path, settings)
+    assert installed_version(tmp_path) == "0.32.5"
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link", "other mark"])
+def test_what_somebody_else_put_there_is_left_alone(
+    tmp_path: Path, server: FileServer, settings: Settings, kind: str
+) -> None:
+    folder = tmp_path / FOLDER
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / ("imagegen.json" if kind == "other mark" else "ollama")).write_text("[1]")
+    folder.parent.mkdir()
+    if kind == "file":
+        folder.write_text("mine")
+    elif kind == "link":
+        folder.symlink_to(mine)
+    else:
+        mine.rename(folder)
+    before = sorted(tmp_path.rglob("*"))
+    said = said_of(tmp_path, settings)
+    assert said.startswith("tools/ollama: is ")
+    assert "move it away" in said
+    assert [path for path in sorted(tmp_path.rglob("*")) if ".imagegen" not in path.parts] == before
+    assert server.asked == []
+    assert executable(tmp_path) is None
+
+
+def test_an_empty_folder_is_in_nobodys_way(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / FOLDER).mkdir(parents=True)
+    (tmp_path / FOLDER / ".DS_Store").touch()
+    bring(tmp_path, settings)
+    assert nothing_is_left_over(tmp_path)
+
+
+def test_two_set_ups_do_not_collide(tmp_path: Path, server: FileServer, settings: Settings) -> None:
+    (tmp_path / ".imagegen").mkdir()
+    with filelock.FileLock(tmp_path / ".imagegen/ollama-setup.lock"):
+        assert "another set-up of Ollama is at work here" in said_of(tmp_path, settings)
+    assert server.asked == []
+
+
+def test_too_little_room_is_told_before_anything_comes(capsys: pytest.CaptureFixture[str]) -> None:
+    mb = 1024**2
+    announce(40 * mb, 100 * mb, 460 * mb)
+    with pytest.raises(ImagegenError, match="about 460 MB are needed, 459 MB are free"):
+        announce(40 * mb, 100 * mb, 459 * mb)
+    assert "60 MB to download (40 MB are there), about 460 MB on disk; 459 MB are free" in capsys.readouterr().out
+    announce(0, 0, mb)
+    assert capsys.readouterr().out == "how much there is to download is not known; 1 MB are free\n"
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "tools").write_text("in the way")
+    assert "cannot be written or read: Not a directory" in said_of(tmp_path, settings)
+
+
+def test_what_a_run_draws_with_is_not_replaced_and_what_a_killed_one_left_is_ended(
+    tmp_path: Path, server: FileServer, settings: Settings
+) -> None:
+    bring(tmp_path, settings)
+    program = executable(tmp_path)
+    assert program
+    run = f"""
+import sys
+from pathlib import Path
+from imagegen.backends.ollama.server import start
+print(start(Path({str(tmp_path)!r}), Path({str(program)!r}), {free_host()!r}, lambda _: None, lambda: None), flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", run], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        host = process.stdout.readline().decode().strip()
+        assert "a run draws with Ollama from tools/ollama" in said_of(tmp_path, newer(server))
+        assert version_at(host) == "0.32.5"
+        process.kill()
+    bring(tmp_path, newer(server))
+    assert version_at(host) is None
+    assert installed_version(tmp_path) == "0.33.0"
+
+
+def test_what_was_brought_serves(tmp_path: Path, settings: Settings) -> None:
+    bring(tmp_path, settings)
+    program = executable(tmp_path)
+    assert program
+    host = start(tmp_path, program, free_host(), lambda _: None, lambda: None)
+    assert version_at(host) == "0.32.5"
+    assert release(tmp_path)
+    (seen,) = map(json.loads, (program.parent / "starts.jsonl").read_text().splitlines())
+    assert not runs(seen["pid"])

@@ -1,0 +1,207 @@
+"""The life of `ollama serve`: real processes on real ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from imagegen.backends.ollama.server import how_it_ended, release, start, version_at
+from imagegen.errors import ImagegenError, Problem
+from tests.backends.ollama.archives import OllamaFolder, free_host, runs
+
+
+@pytest.fixture
+def ollama(tmp_path: Path) -> Iterator[OllamaFolder]:
+    folder = OllamaFolder(tmp_path)
+    yield folder
+    folder.end()
+
+
+def started(
+    ollama: OllamaFolder, host: str = "", check: Callable[[], None] = lambda: None, timeout_s: float = 20
+) -> str:
+    return start(ollama.root, ollama.program, host or free_host(), lambda _: None, check, timeout_s)
+
+
+def refused(act: Callable[[], str]) -> Problem:
+    with pytest.raises(ImagegenError) as caught:
+        act()
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_it_serves_where_it_is_to_until_the_end_of_the_run(ollama: OllamaFolder) -> None:
+    ollama.play(delay=1.2, child=True, says=["\x1b[1mhello\x1b[0m"])
+    said: list[str] = []
+    host = free_host()
+    assert start(ollama.root, ollama.program, host, said.append, lambda: None) == host
+    assert said[:2] == ["starting Ollama … 0 s", "starting Ollama … 1 s"]
+    assert version_at(host) == "0.32.5"
+    assert "hello" in ollama.log.read_text()
+    assert release(ollama.root)
+    (seen,) = ollama.starts
+    assert not runs(seen["pid"])
+    assert not runs(seen["child"])
+    assert not ollama.record.exists()
+    assert not release(ollama.root)
+
+
+def test_it_gets_no_secrets_and_must_not_tidy_up_the_users_models(
+    ollama: OllamaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_TOKEN", "COMFYUI_AUTH"):
+        monkeypatch.setenv(name, "hush")
+    monkeypatch.setenv("OLLAMA_HOST", "example.org:1")
+    monkeypatch.setenv("OLLAMA_MODELS", "/big/models")
+    host = started(ollama)
+    (seen,) = ollama.starts
+    assert seen["argv"] == ["serve"]
+    assert "hush" not in str(seen["environment"])
+    found = {name: value for name, value in seen["environment"].items() if name.startswith("OLLAMA_")}
+    assert found == {"OLLAMA_HOST": host, "OLLAMA_MODELS": "/big/models", "OLLAMA_NOPRUNE": "1"}
+    assert os.getsid(seen["pid"]) == seen["pid"] != os.getsid(0)
+    release(ollama.root)
+
+
+def test_where_something_listens_it_takes_a_free_port_and_leaves_that_alone(ollama: OllamaFolder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        host = started(ollama, taken)
+        assert host != taken
+        assert host.startswith("127.0.0.1:")
+        assert version_at(host) == "0.32.5"
+        release(ollama.root)
+        socket.create_connection(other.getsockname(), 2).close()
+
+
+def test_a_second_start_of_this_run_starts_nothing(ollama: OllamaFolder) -> None:
+    host = started(ollama)
+    assert started(ollama) == host
+    assert len(ollama.starts) == 1
+    assert release(ollama.root)
+
+
+def test_one_that_somebody_else_started_is_never_stopped(ollama: OllamaFolder) -> None:
+    host = free_host()
+    environment = {**os.environ, "OLLAMA_HOST": host}
+    with subprocess.Popen([ollama.program, "serve"], cwd=ollama.root, env=environment) as other:
+        while version_at(host) is None:
+            time.sleep(0.05)
+        assert started(ollama, host) != host
+        assert release(ollama.root)
+        assert not release(ollama.root)
+        assert version_at(host) == "0.32.5"
+        other.kill()
+
+
+def test_one_that_ends_while_it_starts_shows_the_end_of_its_log(ollama: OllamaFolder) -> None:
+    ollama.play(says=["Error: listen tcp 127.0.0.1:1: bind: permission denied"], exit=1)
+    problem = refused(lambda: started(ollama))
+    assert problem.what == (
+        "Ollama ended with exit code 1 while it started; the end of .imagegen/ollama/server.log:\n"
+        "    | Error: listen tcp 127.0.0.1:1: bind: permission denied"
+    )
+    assert not ollama.record.exists()
+
+
+def test_one_that_never_answers_is_stopped_again(ollama: OllamaFolder) -> None:
+    ollama.play(delay=60, says=["loading"])
+    problem = refused(lambda: started(ollama, timeout_s=0.7))
+    assert problem.what.startswith("Ollama did not serve within 0.7 s; the end of .imagegen/ollama/server.log:")
+    assert not any(runs(seen["pid"]) for seen in ollama.starts)
+
+
+def test_a_cancelled_start_leaves_nothing_running(ollama: OllamaFolder) -> None:
+    ollama.play(delay=60, child=True)
+
+    def check() -> None:
+        if ollama.starts:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        started(ollama, check=check)
+    (seen,) = ollama.starts
+    assert not runs(seen["pid"])
+    assert not runs(seen["child"])
+    assert not ollama.record.exists()
+
+
+def test_what_is_no_program_is_told(ollama: OllamaFolder) -> None:
+    ollama.program.write_text("no program")
+    problem = refused(lambda: started(ollama))
+    assert problem.what.startswith("Ollama cannot be started: ")
+    assert problem.mend == "mend its permissions, or doit ollama:setup"
+
+
+@pytest.mark.parametrize("host", ["example.org:11434", "192.168.1.4:11434", "0.0.0.0:11434"])
+def test_none_is_started_for_another_machine(ollama: OllamaFolder, host: str) -> None:
+    assert refused(lambda: started(ollama, host)).what.startswith(f"{host} is no address of this machine")
+    assert ollama.starts == []
+
+
+def test_how_it_ended_is_told_when_it_has(ollama: OllamaFolder) -> None:
+    ollama.play(says=["out of memory"])
+    started(ollama)
+    assert how_it_ended(ollama.root) == ""
+    os.kill(ollama.starts[0]["pid"], signal.SIGKILL)
+    until = time.monotonic() + 10
+    while not (said := how_it_ended(ollama.root)):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert said.startswith("Ollama ended by signal 9; the end of ")
+    assert said.endswith("| out of memory")
+    assert version_at(started(ollama)) == "0.32.5"
+    assert len(ollama.starts) == 2
+    release(ollama.root)
+
+
+RUN = """
+import sys
+from pathlib import Path
+from imagegen.backends.ollama.server import start
+root, program, host = sys.argv[1:]
+print(start(Path(root), Path(program), host, lambda _: None, lambda: None), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_run(ollama: OllamaFolder, host: str) -> Iterator[str]:
+    """While a process that has started the server goes on; where it answers."""
+    words = [sys.executable, "-c", RUN, str(ollama.root), str(ollama.program), host]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        yield process.stdout.readline().decode().strip()
+        process.kill()
+
+
+def test_what_a_killed_run_left_is_taken_over_and_ended(ollama: OllamaFolder) -> None:
+    with another_run(ollama, free_host()) as host:
+        pass
+    assert version_at(host) == "0.32.5"
+    assert started(ollama, host) == host
+    assert len(ollama.starts) == 1
+    assert release(ollama.root)
+    assert not runs(ollama.starts[0]["pid"])
+
+
+def test_the_server_of_a_run_at_work_is_left_to_it(ollama: OllamaFolder) -> None:
+    with another_run(ollama, free_host()) as host:
+        assert started(ollama, host) == host
+        assert not release(ollama.root)
+        assert version_at(host) == "0.32.5"
+
+
+def test_what_is_no_ollama_has_no_version() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert version_at(f"127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2) is None
+    assert version_at(free_host()) is None
