@@ -61,6 +61,7 @@ def test_no_more_than_being_a_program_is_kept_of_a_mode(tmp_path: Path) -> None:
         [("x", b"", {"type": HARD, "linkname": "nothing"})],
         [("x", b"", {"type": SYM, "linkname": "x"})],
         [("d", b"", {"type": SYM, "linkname": "../.."}), ("d/x", b"out", {})],
+        [("d", b"", {"type": SYM, "linkname": "../.."}), ("d/x", b"", {"type": SYM, "linkname": "a"})],
         [("d", b"", {"type": SYM, "linkname": "."}), ("d/x", b"", {"type": SYM, "linkname": ".."})],
         # each leads nowhere bad by itself, until the next is there
         [
