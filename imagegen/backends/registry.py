@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable
 
-from imagegen.backends.announced import OLLAMA
 from imagegen.backends.base import Backend
 from imagegen.backends.comfyui import ComfyUIBackend
+from imagegen.backends.ollama import OllamaBackend
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.backends.scripted import ScriptedBackend
 from imagegen.errors import ImagegenError, Problem
@@ -23,7 +23,7 @@ def registry() -> dict[str, Callable[[], Backend]]:
     found: dict[str, Callable[[], Backend]] = {
         "placeholder": PlaceholderBackend,
         "comfyui": ComfyUIBackend,
-        "ollama": lambda: OLLAMA,
+        "ollama": OllamaBackend,
         "scripted": ScriptedBackend,
     }
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):

@@ -197,7 +197,7 @@ SETTINGS = (
         environment="COMFYUI_AUTH",
         secret=True,
     ),
-    Setting("ollama_host", ADDRESS, "the Ollama server; takes effect with ollama", "127.0.0.1:11434", "OLLAMA_HOST"),
+    Setting("ollama.host", ADDRESS, "the Ollama server", "127.0.0.1:11434", "OLLAMA_HOST"),
     Setting("ollama.version", VERSION, "what doit ollama:setup installs", "0.32.5"),
     Setting(
         "ollama.archive_sha256",

@@ -10,6 +10,7 @@ from imagegen.tasks.doctor import task_doctor
 from imagegen.tasks.image import task_image
 from imagegen.tasks.jobs import task_jobs
 from imagegen.tasks.models import task_models
+from imagegen.tasks.ollama import task_ollama
 from imagegen.tasks.schema import task_schema
 from imagegen.tasks.server import task_server
 from imagegen.tasks.settings import task_settings
@@ -21,6 +22,7 @@ __all__ = [
     "task_image",
     "task_jobs",
     "task_models",
+    "task_ollama",
     "task_schema",
     "task_server",
     "task_settings",

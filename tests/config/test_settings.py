@@ -96,7 +96,7 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     assert (settings.backend, settings.wait_s, settings.comfyui_server_url) == ("ollama", 7.0, "http://b")
     assert settings.sources["backend"] == "environment variable IMAGEGEN_BACKEND"
     assert settings.sources["wait_s"] == "command line"
-    assert settings.sources["ollama_host"] == "built-in"
+    assert settings.sources["ollama.host"] == "built-in"
     assert read_settings(tmp_path, {}, {}).sources["backend"] == "pyproject.toml: [tool.imagegen]"
 
 

@@ -207,13 +207,5 @@ def test_a_backend_tells_its_own_rows_and_blocks_while_images_are_stale(project:
     assert only(project)[:3] == (0, "wrong", "no such checkpoint")
 
 
-def test_a_backend_that_cannot_draw_yet_blocks_its_jobs(project: ProjectFolder) -> None:
-    project.job()
-    code, state, found, mend = only(project, "backend=ollama")
-    assert (code, state, mend) == (1, "wrong", "for stand-ins: doit backend=placeholder")
-    assert "cannot draw with ollama yet" in found
-    assert examined(project, "backend=placeholder") == (0, [])
-
-
 def test_without_jobs_all_is_well(project: ProjectFolder) -> None:
     assert examined(project) == (0, [])

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.endtoend.project import DODO, JOB, ProjectFolder
+from tests.endtoend.project import DODO, ProjectFolder
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -20,7 +20,18 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
     out = project.doit("list").out
     comfyui = ["comfyui", "comfyui:setup", "comfyui:update"]
     server = ["server:start", "server:status", "server:stop"]
-    shown = [*comfyui, "doctor", "image", "models", "models:pull", "portraits", "schema", *server, "settings"]
+    shown = [
+        *comfyui,
+        "doctor",
+        "image",
+        "models",
+        "models:pull",
+        "ollama:setup",
+        "portraits",
+        "schema",
+        *server,
+        "settings",
+    ]
     assert [line.split()[0] for line in out.splitlines()] == shown
     assert "The three" in out
     assert "assets/portraits/yrr.png" in project.doit("list", "--all").out
@@ -202,15 +213,6 @@ def test_an_unknown_backend_is_told_once_with_the_choices(project: ProjectFolder
     run = project.doit("backend=placehodler")
     assert run.code != 0
     assert run.out.count("there is no backend 'placehodler'; did you mean 'placeholder'?") == 1
-
-
-def test_a_backend_that_this_release_cannot_draw_with_says_so(project: ProjectFolder) -> None:
-    job = {key: value for key, value in JOB.items() if key != "scripted"}
-    project.write("jobs/portraits.json", json.dumps(job | {"backend": "ollama"}))
-    run = project.doit()
-    assert run.code != 0
-    assert "cannot draw with ollama yet" in run.out
-    assert project.doit("backend=placeholder").tasks("generated") == ALL
 
 
 def test_without_jobs_there_is_nothing_to_do(project: ProjectFolder) -> None:

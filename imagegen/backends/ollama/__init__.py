@@ -1,1 +1,5 @@
-"""The backend `ollama`: through the Ollama command line."""
+"""The backend `ollama`: images through Ollama's command line."""
+
+from imagegen.backends.ollama.backend import OllamaBackend
+
+__all__ = ["OllamaBackend"]

@@ -1,0 +1,124 @@
+"""The backend `ollama`: each image is a call of `ollama run`, one at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagegen.backends.base import (
+    Context,
+    Diagnosis,
+    GeneratedImage,
+    GenerationError,
+    ModelIdentity,
+    Progress,
+    Resolved,
+)
+from imagegen.backends.ollama.digests import digest_of
+from imagegen.backends.ollama.names import plain
+from imagegen.backends.ollama.options import DEFAULT_MODEL, OPTIONS
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.request import Request
+
+if TYPE_CHECKING:
+    from imagegen.backends.ollama.serving import Serving
+
+__all__ = ["OllamaBackend"]
+
+
+class OllamaBackend:
+    """One object serves a whole run. What asks Ollama is imported where it is used, which is in no run without work."""
+
+    name = "ollama"
+    version = "1"
+    parameters = frozenset({"prompt", "width", "height", "steps", "seed"})
+    options: Mapping[str, Any] = OPTIONS
+    model_option = "model"
+    default_model = DEFAULT_MODEL
+    in_flight = 1
+    """Its runner draws one after another."""
+    is_generator = True
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._pulling: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._serving: Serving | None = None
+        self._used: set[str] = set()
+        self._gone: GenerationError | None = None
+
+    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+        """Steps that the job does not give are the model's own."""
+        extra = {"root": str(context.root), "host": context.settings.ollama_host}
+        return Resolved(extra, plain(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
+
+    def only_model(self, request: Request) -> str:
+        """There is a default, so that no job leaves it open."""
+        return request.model or DEFAULT_MODEL
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        """What Ollama would change or refuse; whether it can make images; whether its models do, and fit the disk."""
+        from imagegen.backends.ollama.checks import in_themselves
+
+        try:
+            return [*in_themselves(requests), *self._of(requests[0]).problems({one.model for one in requests})]
+        except ImagegenError as error:
+            return error.problems
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        """Start the project's own server where that is to serve; pull the models that are missing."""
+        serving = self._of(requests[0])
+        try:
+            with self._mutex:
+                serving.start(progress)
+            for model in sorted({request.model for request in requests}):
+                with self._pulling[model]:  # of two jobs that need it, the second waits for the first
+                    serving.bring(model, progress)
+        except ImagegenError as error:
+            return error.problems
+        return []
+
+    def close(self) -> None:
+        """Have Ollama let go of the models that were used; stop the server that this run started."""
+        if self._serving:
+            self._serving.close(self._used)
+
+    def model_identity(self, request: Request) -> ModelIdentity:
+        """The model, and the sha256 of its manifest where that is known to be on this disk."""
+        extra = request.extra
+        digest = digest_of(Path(extra["root"]), extra["host"], request.model) if "root" in extra else None
+        return ModelIdentity(request.model, digest)
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """Have Ollama draw the request."""
+        from imagegen.backends.ollama.drawing import draw
+        from imagegen.backends.ollama.failures import FailedError
+
+        if self._gone:
+            raise self._gone
+        serving = self._of(request)
+        self._used.add(request.model)
+        try:
+            data = draw(serving.command, serving.program.machine, request, Path(request.extra["root"]), progress)
+        except FailedError as failure:
+            if failure.lasts:
+                self._gone = failure
+            raise
+        return GeneratedImage(data, {"ollama": serving.program.version}, may_be_flat=False)
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """Rows for the command line, the versions, the machine, and each job's models."""
+        from imagegen.backends.ollama.diagnosis import diagnose
+
+        return list(diagnose(requests, self))
+
+    def _of(self, request: Request) -> Serving:
+        """The Ollama that this run uses; found out once. Raises ImagegenError."""
+        from imagegen.backends.ollama.serving import Serving
+
+        with self._mutex:
+            if self._serving is None:
+                self._serving = Serving.find(Path(request.extra["root"]), request.extra["host"])
+            return self._serving

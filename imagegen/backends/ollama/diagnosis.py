@@ -1,0 +1,87 @@
+"""Ollama's rows for `doit doctor`: command line, versions, machine, each job's model, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from imagegen.backends.base import Diagnosis
+from imagegen.backends.ollama.names import tagged
+from imagegen.backends.ollama.pull import announcement
+from imagegen.backends.ollama.serving import Serving
+from imagegen.errors import ImagegenError
+from imagegen.plan.request import Request
+
+if TYPE_CHECKING:
+    from imagegen.backends.ollama.backend import OllamaBackend
+
+__all__ = ["diagnose"]
+
+_GB = 1e9
+_ENOUGH_GB = 14.0
+"""Memory that the default model needs, roughly: it has 12 GB."""
+
+
+def diagnose(requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Diagnosis]:
+    """Rows for these requests; what keeps one from being drawn is a row that is not ok. Asks, and starts nothing."""
+    try:
+        serving = Serving.find(Path(requests[0].extra["root"]), requests[0].extra["host"])
+    except ImagegenError as error:
+        yield from (Diagnosis(False, "Ollama", problem.what, problem.mend) for problem in error.problems)
+        return
+    yield from _program(serving)
+    try:
+        yield from _models(serving, requests, backend)
+        for problem in backend.preflight(requests):
+            if problem != serving.program.problem:
+                yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.mend or "correct it")
+    except ImagegenError as error:
+        yield from (Diagnosis(False, "Ollama", problem.what, problem.mend) for problem in error.problems)
+
+
+def _program(serving: Serving) -> Iterator[Diagnosis]:
+    program = serving.program
+    yield Diagnosis(True, "command line", f"{program.command.executable}{' (tools/ollama)' if program.is_own else ''}")
+    client, server = program.versions.client, program.versions.server
+    found = f"client {client}, {f'server {server} at' if server else 'and none answers at'} {serving.host}"
+    if program.problem and not program.unable:
+        yield Diagnosis(False, "version", f"client {client}, which makes images, and no server", program.problem.mend)
+    elif program.problem:
+        yield Diagnosis(False, "version", f"{found}: {program.problem.what}", program.problem.mend)
+    elif program.starts:
+        yield Diagnosis(True, "version", f"{found}; a run with something stale starts its own {client}")
+    elif client != server:
+        yield Diagnosis(True, "version", f"{found}: they differ", "have both of one version")
+    else:
+        yield Diagnosis(True, "version", f"{found}: makes images")
+    machine = program.machine
+    if machine is None:
+        yield Diagnosis(True, "platform", f"the server is on another machine: {serving.host}")
+        return
+    yield Diagnosis(True, "platform", f"{machine.system} on {machine.processor}")
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / _GB:.1f} of {memory.total / _GB:.1f} GB free"
+    if memory.total / _GB < _ENOUGH_GB:
+        how = f"a model such as x/z-image-turbo takes about {_ENOUGH_GB:g} GB; x/flux2-klein takes less"
+        yield Diagnosis(False, "memory", found, how, blocks=False)
+    else:
+        yield Diagnosis(True, "memory", found)
+
+
+def _models(serving: Serving, requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Diagnosis]:
+    if not serving.program.versions.server or serving.program.starts:
+        return  # nobody is there to ask
+    there = serving.models()
+    for request in {request.model: request for request in requests}.values():
+        what = f"model {request.model}"
+        found = there.get(tagged(request.model))
+        if found is None:
+            text = announcement(request.model, serving.program.folder).removeprefix(f"pulling {request.model}: ")
+            yield Diagnosis(True, what, f"not there; a run pulls it: {text}")
+            continue
+        digest = backend.model_identity(request).digest
+        known = f"digest {digest[:12]}" if digest else f"ID {found.id}; its manifest is not known on this disk yet"
+        yield Diagnosis(True, what, f"{found.size}, {known}")

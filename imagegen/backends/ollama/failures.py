@@ -1,0 +1,161 @@
+"""What went wrong with an image, from what Ollama said and left: in our words, with what to do.
+
+Source of the facts: Ollama 0.32.5, and what its users report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imagegen.backends.base import GenerationError
+from imagegen.backends.ollama.command import Said
+from imagegen.backends.ollama.verdict import FALLBACK, Machine, mend
+from imagegen.plan.request import Request
+
+__all__ = ["FailedError", "of_call", "of_files"]
+
+_BYTES = 6_000_000
+"""About the largest PNG that Ollama's client takes."""
+_SMALLER = "close other programs, make the image smaller, or take a smaller model, such as x/flux2-klein"
+_LOG = "see Ollama's own log (~/.ollama/logs/server.log on a Mac), then run doit again"
+
+
+class FailedError(GenerationError):
+    """lasts: it would be the same for every other image of this run."""
+
+    def __init__(self, what: str, mend: str, *, lasts: bool = False) -> None:
+        super().__init__(what, mend)
+        self.lasts = lasts
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """What Ollama says (a regular expression), and what that comes to; what, mend: get the match and the request."""
+
+    pattern: str
+    what: Callable[[re.Match[str], Request], str]
+    mend: Callable[[Request, Machine | None], str]
+    lasts: bool = False
+
+
+def of_call(said: Said, request: Request, machine: Machine | None) -> FailedError | None:
+    """What a call that has ended failed of; None where it did not. machine: the server's, None where it is another."""
+    if said.code in (0, None) and not said.error:
+        return None
+    for sign in _SIGNS:
+        if match := re.search(sign.pattern, said.err):
+            return FailedError(sign.what(match, request), sign.mend(request, machine), lasts=sign.lasts)
+    if said.error:
+        return FailedError(f"Ollama says: {said.error}", _LOG)
+    if said.code is not None and said.code < 0:
+        return FailedError(f"'ollama run' was ended by signal {-said.code}", "run doit again")
+    last = " ".join(said.err.split())[-200:]
+    return FailedError(f"'ollama run' ended with exit code {said.code}" + (f": {last}" if last else ""), _LOG)
+
+
+def of_files(count: int, said: Said) -> FailedError | None:
+    """What is wrong with the number of files that a call left though it says that all is well."""
+    if count == 1:
+        return None
+    if count:
+        return FailedError(f"Ollama wrote {count} files in place of one", _LOG)
+    answered = " ".join(said.out.split())
+    if answered and "▕" not in answered and "Generating" not in answered:
+        what = f"Ollama wrote no image but an answer, '{answered[:60]}…': is the model one that makes images?"
+        return FailedError(what, "name one that does: ollama.model: x/z-image-turbo")
+    return FailedError(
+        "Ollama finished without an image and without a reason",
+        f"{_LOG}; where it stays so, try other steps, or another size",
+    )
+
+
+def _size_to_use(request: Request) -> str:
+    """The largest of the same shape that surely fits: a PNG takes at most three bytes a pixel."""
+    scale = min(1.0, (_BYTES / 3 / (request.width * request.height)) ** 0.5)
+    width, height = (max(16, int(value * scale) // 16 * 16) for value in (request.width, request.height))
+    return f"make it smaller: {width}×{height} fits"
+
+
+def _always(text: str) -> Callable[[Request, Machine | None], str]:
+    return lambda _request, _machine: text
+
+
+def _way_out(_request: Request, machine: Machine | None) -> str:
+    return mend(machine)
+
+
+def _said(text: str) -> Callable[[re.Match[str], Request], str]:
+    return lambda match, _request: text.format(*(" ".join(group.split()) for group in match.groups() if group))
+
+
+_SIGNS = (
+    _Sign(
+        r"model requires ([\d.]+ \w+) but only ([\d.]+ \w+) are available(?: \(after ([\d.]+ \w+) overhead\))?",
+        _said("out of memory: the model needs {0}, and {1} are free"),
+        _always(_SMALLER),
+    ),
+    _Sign(
+        r"insufficient memory for image generation: need ([\d.]+ \w+), have ([\d.]+ \w+)",
+        _said("out of memory: the image needs {0}, and {1} are free"),
+        _always(_SMALLER),
+    ),
+    _Sign(
+        r"token too long",
+        lambda _match, request: (
+            f"the image, {request.width}×{request.height}, is larger than Ollama can hand over (about 6 MB)"
+        ),
+        lambda request, _machine: _size_to_use(request),
+    ),
+    _Sign(
+        r"image generation models are not currently supported|unknown flag: --\w+",
+        _said("this version of Ollama makes no images"),
+        _way_out,
+        lasts=True,
+    ),
+    _Sign(
+        r"requires Apple Silicon[^:\n]*|image generation is not supported on (\w+)",
+        _said("the machine on which Ollama serves makes no images: on a Mac it takes Apple silicon"),
+        _always(FALLBACK),
+        lasts=True,
+    ),
+    _Sign(
+        r"failed to initialize MLX: ([^\n]*)|libmlxc\S* not found|MLX runner not available|MLX GPU init failed: [^\n]*",
+        _said("Ollama cannot load its MLX libraries, which it draws with"),
+        _always(f"on a Mac, install Ollama anew; elsewhere unpack its release's MLX archive beside it, or {FALLBACK}"),
+        lasts=True,
+    ),
+    _Sign(
+        r"could not connect to (?:a running|ollama)|connection refused|unexpected EOF|: EOF\b",
+        _said("Ollama does not answer any more"),
+        _always("start it again: open the Ollama app, or 'ollama serve'; then run doit again"),
+        lasts=True,
+    ),
+    _Sign(
+        r"Client\.Timeout or context cancellation",
+        _said("Ollama gives one image 10 minutes, and this one takes longer"),
+        _always("make it smaller, or give it fewer steps"),
+    ),
+    _Sign(
+        r"failed to save image: ([^\n]*)",
+        _said("Ollama could not write the image: {0}"),
+        _always("free disk space, and let the folder .imagegen stay while it draws; then run doit again"),
+    ),
+    _Sign(
+        r"width and height must be <= (\d+)",
+        _said("Ollama takes at most {0} pixels a side"),
+        _always("make it smaller"),
+    ),
+    _Sign(
+        r"server busy",
+        _said("Ollama is busy with what others ask of it"),
+        _always("run doit again later"),
+    ),
+    _Sign(
+        r"model '([^']+)' not found|pull model manifest: file does not exist",
+        _said("Ollama knows no such model"),
+        _always("correct ollama.model; see https://ollama.com/search"),
+    ),
+)
+"""The first that is found counts."""

@@ -1,0 +1,119 @@
+"""Which Ollama draws: the project's own in tools/ollama, or the user's; and what keeps it from that."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imagegen.backends.ollama.archive import executable
+from imagegen.backends.ollama.command import Command
+from imagegen.backends.ollama.names import models_folder
+from imagegen.backends.ollama.queries import Versions, has_image_flags, versions
+from imagegen.backends.ollama.verdict import (
+    Machine,
+    has_payload,
+    not_installed,
+    not_running,
+    verdict,
+)
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["Program", "find_program", "is_local", "listen_address"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """An Ollama. versions: the server is empty where none answers.
+
+    machine: the server's; None where that is another one. is_own: whether it is the one in tools/ollama. unable: why
+    it can make no images, whether it runs or not. starts: whether a run starts a server of its own.
+    """
+
+    command: Command
+    versions: Versions
+    machine: Machine | None
+    is_own: bool
+    unable: Problem | None
+    starts: bool = False
+
+    @property
+    def problem(self) -> Problem | None:
+        """What keeps it from making images now."""
+        if self.unable or self.versions.server or self.starts:
+            return self.unable
+        return not_running(self.command.host, self.machine)
+
+    @property
+    def version(self) -> str:
+        """Of the server that draws."""
+        return self.versions.client if self.starts else self.versions.server
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its models are, as far as one can tell from here."""
+        return models_folder() if self.machine else None
+
+
+def find_program(root: Path, host: str, here: Machine) -> Program:
+    """The Ollama for the project at `root`: its own where it has one, else the one on PATH.
+
+    Its own is served by the server at `host` only if that is of the same version; a run starts another beside it
+    otherwise. here: this machine. Raises ImagegenError where there is none at all, or it cannot be started.
+    """
+    machine = here if is_local(host) else None
+    own = executable(root)
+    path = str(own) if own else shutil.which("ollama")
+    if path is None:
+        raise ImagegenError(not_installed(here))
+    command = Command(path, host)
+    found = versions(command)
+    starts = bool(own and machine and found.server != found.client)
+    judged = replace(found, server=found.client) if starts or not found.server else found
+    unable = verdict(judged, has_image_flags(command), machine, has_payload(Path(path)))
+    return Program(command, found, machine, bool(own), unable, starts and not unable)
+
+
+def is_local(host: str) -> bool:
+    """Whether OLLAMA_HOST names this machine."""
+    name, _ = _parts(host)
+    if name in ("", "localhost", "0.0.0.0", "::"):  # noqa: S104 - it is compared, nothing listens there
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def listen_address(host: str) -> str:
+    """HOST:PORT at which a server of our own listens for it: on this machine, and for it alone."""
+    name, port = _parts(host)
+    try:
+        name = name if ipaddress.ip_address(name).is_loopback else _LOOPBACK
+    except ValueError:
+        name = _LOOPBACK
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+_LOOPBACK = "127.0.0.1"
+_PORTS = {"http": 80, "https": 443}
+_PORT = 11434
+
+
+def _parts(host: str) -> tuple[str, int]:
+    """Name and port of OLLAMA_HOST.
+
+    Source: `host`, `host:port`, `:port` or a URL, blanks and quotes around it ignored; for a port that is none
+    it takes the default.
+    """
+    scheme, found, rest = host.strip(" '\"").partition("://")
+    address = (rest if found else scheme).partition("/")[0]
+    default = _PORTS.get(scheme, _PORT) if found else _PORT
+    if address.count(":") > 1 and "[" not in address:
+        return address, default
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?", address)
+    if match is None:
+        return address.partition(":")[0], default
+    return match[1].strip("[]"), int(match[2]) if match[2] and int(match[2]) <= 65_535 else default

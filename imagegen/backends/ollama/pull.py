@@ -1,0 +1,138 @@
+"""Pulling a model: what is known of it first, then the pull itself with its progress."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagegen.backends.ollama.command import Command
+from imagegen.backends.ollama.names import plain, tagged
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["announcement", "lacks_room", "pull"]
+
+_UNITS = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+_BAR = 24
+
+
+@dataclass(frozen=True)
+class _Known:
+    """size: about how many bytes. licence: as its page has it."""
+
+    size: float
+    licence: str
+
+
+_KNOWN = {
+    "x/z-image-turbo": _Known(12e9, "Apache-2.0"),
+    "x/flux2-klein": _Known(5.7e9, "Apache-2.0"),
+    "x/flux2-klein:4b": _Known(5.7e9, "Apache-2.0"),
+    "x/flux2-klein:9b": _Known(0, "FLUX non-commercial: not for what you sell"),
+}
+"""What Ollama's pages say of the models that make images; the registry says it only while it pulls."""
+
+
+def announcement(model: str, folder: Path | None) -> str:
+    """One line for a person, before anything is pulled: how much comes, the free disk, the licence."""
+    known = _KNOWN.get(plain(model))
+    size = f"about {_text(known.size)}" if known and known.size else "its size is not known before it comes"
+    free = f"; {_text(_free(folder))} of disk are free" if folder else ""
+    licence = f"; licence: {known.licence}" if known else ""
+    return f"pulling {model}: {size}{free}{licence}"
+
+
+def lacks_room(model: str, folder: Path | None) -> Problem | None:
+    """That the disk does not take the model, as far as its size is known. folder: None for a server elsewhere."""
+    known = _KNOWN.get(plain(model))
+    if folder is None or known is None or known.size <= _free(folder):
+        return None
+    return _too_large(model, known.size, folder)
+
+
+def pull(
+    command: Command, model: str, folder: Path | None, say: Callable[[str], None], check: Callable[[], None]
+) -> None:
+    """Have the model pulled. say: gets a line of progress now and then. check: raises to cancel.
+
+    folder: where it goes, None for a server elsewhere. Raises ImagegenError.
+    """
+    with tempfile.TemporaryDirectory(prefix="imagegen-") as place:
+        call = command.call("pull", tagged(model), folder=Path(place), log=Path(place) / "log")
+        room = _Room(model, folder)
+
+        def tell(text: str) -> None:
+            for line in reversed(text.splitlines()):
+                if found := _PROGRESS.search(line):
+                    room.check(_bytes(found["total"] or found["done"]))
+                    say(_progress(model, found))
+                    return
+
+        said = call.wait(check, tell)
+    if said.code != 0:
+        raise ImagegenError(_failed(model, said.error or f"exit code {said.code}"))
+
+
+_PROGRESS = re.compile(
+    r"(?P<percent>\d+)%\s*▕[^▏]*▏\s*(?P<done>[\d.]+ [KMGT]?B)(?:\s*/\s*(?P<total>[\d.]+ [KMGT]?B))?"
+    r"(?:\s+(?P<rate>[\d.]+ [KMGT]?B/s))?(?:\s+(?P<left>[\dhms]+))?"
+)
+"""One bar of its own: `pulling model:  45% ▕███   ▏ 5.4 GB/ 12 GB   45 MB/s   2m10s`."""
+
+
+@dataclass
+class _Room:
+    """Looks once, when it is first said how much comes, whether the disk takes that."""
+
+    model: str
+    folder: Path | None
+    seen: float = 0
+
+    def check(self, size: float) -> None:
+        if self.folder and size > self.seen:
+            self.seen = size
+            if size > _free(self.folder):
+                raise ImagegenError(_too_large(self.model, size, self.folder))
+
+
+def _progress(model: str, found: re.Match[str]) -> str:
+    percent = int(found["percent"])
+    full = round(_BAR * percent / 100)
+    of = f" of {found['total']}" if found["total"] else ""
+    left = f", {found['left']} left" if found["left"] else ""
+    return f"pulling {model} {'━' * full}{'╌' * (_BAR - full)} {percent} %, {found['done']}{of}{left}"
+
+
+def _failed(model: str, said: str) -> Problem:
+    if "file does not exist" in said or "invalid model name" in said:
+        what = f"Ollama knows no model {model} ({said})"
+        return Problem("", what, "correct ollama.model; see https://ollama.com/search")
+    if "no space left" in said:
+        return Problem("", f"{model} could not be pulled: {said}", "make room; it goes on from there")
+    if "could not connect" in said:
+        return Problem("", f"{model} could not be pulled: Ollama does not answer any more", "start it again")
+    return Problem("", f"{model} could not be pulled: {said}", "check the network, then run doit again: it goes on")
+
+
+def _too_large(model: str, size: float, folder: Path) -> Problem:
+    what = f"{model} takes about {_text(size)}, and {_text(_free(folder))} of disk are free at {folder}"
+    return Problem("", what, "make room, or keep models elsewhere: OLLAMA_MODELS, for Ollama itself too")
+
+
+def _free(folder: Path | None) -> float:
+    place = folder or Path()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return float(shutil.disk_usage(place).free)
+
+
+def _bytes(text: str) -> float:
+    number, _, unit = text.partition(" ")
+    return float(number) * _UNITS[unit]
+
+
+def _text(size: float) -> str:
+    return f"{size / 1e9:.0f} GB" if size >= 1e10 else f"{size / 1e9:.1f} GB"

@@ -1,0 +1,160 @@
+"""Whether an Ollama can make images, by its versions, what its `run` knows, and the machine; nothing is asked here.
+
+Source of the facts: image generation came with 0.14.3 and was taken out, "temporarily", after 0.32.5. It may come back,
+so that a newer client is asked for its flags, and not judged by its number.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagegen.backends.ollama.queries import Versions
+from imagegen.errors import Problem
+
+__all__ = [
+    "FALLBACK",
+    "PINNED",
+    "Machine",
+    "has_payload",
+    "mend",
+    "not_installed",
+    "not_running",
+    "this_machine",
+    "verdict",
+]
+
+PINNED = "0.32.5"
+FALLBACK = "draw with another backend: backend: comfyui"
+_FIRST = (0, 14, 3)
+_LAST = (0, 32, 5)
+_BROKEN = {
+    ((0, 16, 0), (0, 16, 1)): "ollama/ollama#14234",
+    ((0, 23, 1), (0, 23, 2)): "ollama/ollama#16096",
+}
+"""The first and the last version of each range whose images are broken, and where it was reported."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What Ollama serves on. system, processor: as Python's `platform` names them."""
+
+    system: str
+    processor: str
+
+    @property
+    def is_apple_silicon(self) -> bool:
+        """Whether it is a Mac with Apple silicon."""
+        return (self.system, self.processor) == ("Darwin", "arm64")
+
+
+def this_machine() -> Machine:
+    """The one that this runs on; of a Mac its true processor, which a translated Python does not see."""
+    system, processor = platform.system(), platform.machine()
+    if (system, processor) == ("Darwin", "x86_64"):
+        asked = subprocess.run(["/usr/sbin/sysctl", "-n", "hw.optional.arm64"], capture_output=True, check=False)
+        processor = "arm64" if asked.stdout.strip() == b"1" else processor
+    return Machine(system, processor)
+
+
+def mend(machine: Machine | None) -> str:
+    """The way to an Ollama that can. machine: None where the server is on another one."""
+    if machine is None:
+        return f"have the server run Ollama {PINNED}, or {FALLBACK}"
+    if machine.is_apple_silicon:
+        return f"doit ollama:setup puts Ollama {PINNED} into tools/ollama, beside yours; or {FALLBACK}"
+    return f"install Ollama {PINNED} (its install.sh takes OLLAMA_VERSION={PINNED}), or {FALLBACK}"
+
+
+def not_installed(machine: Machine) -> Problem:
+    """That there is no Ollama at all."""
+    return cannot_at_all(machine) or Problem("", "Ollama is not installed: there is no ollama on PATH", mend(machine))
+
+
+def not_running(host: str, machine: Machine | None) -> Problem:
+    """That none answers, and this project has none of its own to start."""
+    if machine is None:
+        return Problem("", f"no Ollama answers at {host}", "start it there, or correct OLLAMA_HOST")
+    how = "start it: open the Ollama app, or 'ollama serve' in another terminal"
+    return Problem("", f"Ollama is installed and does not run: nothing answers at {host}", how)
+
+
+def verdict(found: Versions, has_flags: bool, machine: Machine | None, has_payload: bool) -> Problem | None:
+    """What keeps this client and server from making images; None where nothing is known to.
+
+    has_flags: whether the client's `run` has the flags for images. machine: the server's; None where that is another
+    than this one. has_payload: whether the libraries that it draws with are there, as far as one can see.
+    """
+    if problem := (machine and cannot_at_all(machine)):
+        return problem
+    client, server = _numbers(found.client), _numbers(found.server)
+    out = mend(machine)
+    if client != server and (_is_out(client) or _is_out(server)):
+        which = "server" if _is_out(server) else "client"
+        age = _age(server if which == "server" else client)
+        what = f"Ollama's client is {found.client} and its server {found.server}: the {which} is {age} to make images"
+        return Problem("", what, out)
+    if not has_flags:
+        age = _age(client) if _is_out(client) else "a version without image flags, and unable"
+        what = f"Ollama {found.client} is {age} to make images: {_history(client)}"
+        return Problem("", what, out)
+    for number, who in ((server, f"Ollama {found.server}"), (client, f"Ollama's client {found.client}")):
+        for (first, last), report in _BROKEN.items():
+            if number and first <= number <= last:
+                return Problem("", f"{who} makes broken images, or none ({report})", out)
+    if machine and machine.system in ("Linux", "Windows") and not has_payload:
+        what = "this Ollama lacks its MLX libraries, which it draws with and which its installer does not fetch"
+        how = f"unpack the MLX archive of its release beside it (NVIDIA, CUDA 13), or {FALLBACK}"
+        return Problem("", what, how)
+    return None
+
+
+def cannot_at_all(machine: Machine) -> Problem | None:
+    """That no Ollama makes images on such a machine."""
+    if machine.system == "Darwin" and not machine.is_apple_silicon:
+        return Problem(
+            "", "Ollama makes images on a Mac with Apple silicon only, and this one has an Intel processor", FALLBACK
+        )
+    if machine.system not in ("Darwin", "Linux", "Windows"):
+        return Problem("", f"Ollama makes no images on {machine.system}", FALLBACK)
+    return None
+
+
+def has_payload(executable: Path) -> bool:
+    """Whether the MLX libraries are where this Ollama looks for them; True where one cannot say.
+
+    Source: it looks in lib/ollama beside the folder of its executable, and in folders mlx_… there. An executable
+    without such a folder is no usual installation (a container's, a wrapper), and what it has is not to be seen.
+    """
+    if os.environ.get("OLLAMA_LIBRARY_PATH"):
+        return True
+    place = executable.resolve().parent
+    folders = [folder for folder in (place.parent / "lib" / "ollama", place / "lib" / "ollama") if folder.is_dir()]
+    return not folders or any(
+        next(folder.glob(pattern), None) for folder in folders for pattern in ("*mlxc.*", "mlx*/*mlxc.*")
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """To compare by; empty for what is no release, such as one that somebody built."""
+    match = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    found = tuple(map(int, match.groups())) if match else ()
+    return found if any(found) else ()
+
+
+def _is_out(number: tuple[int, ...]) -> bool:
+    return bool(number) and not _FIRST <= number <= _LAST
+
+
+def _age(number: tuple[int, ...]) -> str:
+    return "too new" if number > _LAST else "too old"
+
+
+def _history(number: tuple[int, ...]) -> str:
+    if number > _LAST:
+        return f"that was taken out after {PINNED}"
+    return "that came with 0.14.3" if number < _FIRST else "its 'run' has no --width"

@@ -1,0 +1,64 @@
+"""`doit ollama:setup`: an Ollama that makes images, and the models of the jobs."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import ImagegenError
+from imagegen.report.console import printable
+from imagegen.tasks.build import current_build
+from imagegen.tasks.reporter import OURS
+
+__all__ = ["task_ollama"]
+
+
+def task_ollama() -> Iterator[dict[str, Any]]:
+    """One command, with a basename of its own, like ComfyUI's."""
+    yield {
+        "basename": "ollama:setup",
+        "doc": "Have an Ollama that makes images (on Apple silicon in tools/ollama), and pull the jobs' models.",
+        "actions": [_setup],
+        "uptodate": [False],
+        "verbosity": 2,
+        "io": {"capture": False},
+        "meta": {OURS: {}},
+    }
+
+
+def _setup() -> TaskFailed | None:
+    from imagegen.backends.ollama.setup import setup  # what it needs, no other task does
+    from imagegen.execute.progress import ImageProgress
+
+    build = current_build()
+    requests = [output.request for plan in build.plans for output in plan.outputs]
+    models = sorted({request.model for request in requests if request.backend == "ollama"})
+    try:
+        if build.problems:
+            raise ImagegenError(*build.problems)
+        setup(build.root, build.settings, models, ImageProgress(math.inf, threading.Event(), tell=_teller()))
+    except ImagegenError as error:
+        print(error, flush=True)
+        return TaskFailed(str(error), report=False)
+    except KeyboardInterrupt:
+        print("stopped; what came stays, and doit ollama:setup goes on from there", flush=True)
+        raise SystemExit(130) from None
+    return None
+
+
+def _teller() -> Callable[[str, dict[str, Any]], None]:
+    """What tells of events: notes as lines, what is waited for in place, on a terminal only."""
+
+    def tell(name: str, facts: dict[str, Any]) -> None:
+        text = printable(str(facts.get("text", "")))
+        if sys.stdout.isatty():
+            print(f"\r{text}\x1b[K", end="\n" if name == "note" else "", flush=True)
+        elif name == "note":
+            print(text, flush=True)
+
+    return tell

@@ -1,0 +1,43 @@
+"""A project whose jobs Ollama draws: the stand-in, first on PATH."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.backends.ollama.standin.fixture import Called, StandIn
+from tests.endtoend.project import JOB, ProjectFolder
+
+__all__ = ["OllamaProject"]
+
+_ITS = ("PATH", "HOME", "OLLAMA_HOST", "OLLAMA_MODELS")
+
+
+class OllamaProject(ProjectFolder):
+    """`ollama` is its stand-in; no server runs and no model is there until a test has it so."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root / "project")
+        self.ollama = StandIn(root / "ollama")
+        self.environment |= {name: self.ollama.environment[name] for name in _ITS}
+
+    def job(self, name: str = "portraits", **changes: Any) -> None:
+        kept = {key: value for key, value in JOB.items() if key != "scripted"}
+        self._job(name, kept | {"backend": "ollama"} | changes)
+
+    def _job(self, name: str, job: dict[str, Any]) -> None:
+        self.write(f"jobs/{name}.yaml", yaml.safe_dump(job, sort_keys=False, allow_unicode=True))
+
+    def items(self, *prompts: str, name: str = "portraits", **changes: Any) -> None:
+        """A job with an item for each prompt, called a, b, c and so on."""
+        self.job(name, items=[{"name": "abcdefgh"[n], "prompt": text} for n, text in enumerate(prompts)], **changes)
+
+    def prompts(self) -> list[str]:
+        """Of every image that was made, in order."""
+        return [image["prompt"] for image in self.ollama.images]
+
+    def drawing(self) -> list[Called]:
+        """The calls that were to draw an image."""
+        return [call for call in self.ollama.called("run") if "--help" not in call.argv]
