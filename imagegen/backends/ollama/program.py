@@ -12,6 +12,7 @@ from imagegen.backends.ollama.archive import executable
 from imagegen.backends.ollama.command import Command
 from imagegen.backends.ollama.names import models_folder
 from imagegen.backends.ollama.queries import Versions, has_image_flags, versions
+from imagegen.backends.ollama.server import is_there
 from imagegen.backends.ollama.verdict import (
     Machine,
     has_payload,
@@ -29,7 +30,8 @@ class Program:
     """An Ollama. versions: the server is empty where none answers.
 
     machine: the server's; None where that is another one. is_own: whether it is the one in tools/ollama. unable: why
-    it can make no images, whether it runs or not. starts: whether a run starts a server of its own.
+    it can make no images, whether it runs or not. starts: whether a run starts a server of its own, or takes over
+    what a killed one left.
     """
 
     command: Command
@@ -70,7 +72,7 @@ def find_program(root: Path, host: str, here: Machine) -> Program:
         raise ImagegenError(not_installed(here))
     command = Command(path, host)
     found = versions(command)
-    starts = bool(own and machine and found.server != found.client)
+    starts = bool(own and machine and (found.server != found.client or is_there(root.absolute())))
     judged = replace(found, server=found.client) if starts or not found.server else found
     unable = verdict(judged, has_image_flags(command), machine, has_payload(Path(path)))
     return Program(command, found, machine, bool(own), unable, starts and not unable)

@@ -19,7 +19,7 @@ from imagegen.backends.session import open_session
 from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["LOG", "end_left", "how_it_ended", "release", "start", "version_at"]
+__all__ = ["LOG", "end_left", "how_it_ended", "is_there", "release", "start", "version_at"]
 
 LOG = Path(".imagegen/ollama/server.log")
 _READY_S = 60.0
@@ -78,6 +78,12 @@ def release(root: Path, grace_s: float = GRACE_S) -> bool:
 def how_it_ended(root: Path) -> str:
     """How the project's own server ended, with the end of its log; empty while it is alive."""
     return _own_server(root).how_it_ended()
+
+
+def is_there(root: Path) -> bool:
+    """Whether a server of the project's own is alive: this run's, another's, or what a killed one left."""
+    record = _own_server(root).record()
+    return record is not None and record.process.look() == "alive"
 
 
 def end_left(root: Path) -> None:

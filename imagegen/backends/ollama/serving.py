@@ -67,7 +67,8 @@ class Serving:
         """Start the project's own server where that is to serve. Raises ImagegenError."""
         if not self.program.starts or self._started:
             return
-        progress.event("note", text=f"starting Ollama {self.program.version} from tools/ollama")
+        if not server.is_there(self.root.absolute()):
+            progress.event("note", text=f"starting Ollama {self.program.version} from tools/ollama")
         say = lambda text: progress.event("waiting", text=text)  # noqa: E731
         host = server.start(
             self.root.absolute(), Path(self.command.executable), listen_address(self.host), say, progress.check

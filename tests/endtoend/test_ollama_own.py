@@ -1,0 +1,161 @@
+"""An Ollama in tools/ollama: a run starts it, beside whatever serves already, and stops what it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from imagegen.backends.ollama.archive import bring
+from imagegen.config.settings import read_settings
+from tests.endtoend.ollama import OllamaProject
+
+ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[OllamaProject]:
+    """Its own 0.32.5 is installed, with the default model there; the one on PATH is too new, and nothing serves."""
+    project = OllamaProject(tmp_path)
+    sha256 = project.ollama.archive(project.root / "ollama-darwin.tgz")
+    lines = ["[tool.imagegen.ollama]", 'archive = "ollama-darwin.tgz"', f'archive_sha256 = "{sha256}"']
+    project.write("pyproject.toml", "\n".join(lines))
+    bring(project.root, read_settings(project.root, {}, {}))
+    project.ollama.client("0.32.15")
+    project.ollama.model()
+    project.job()
+    try:
+        yield project
+    finally:
+        project.ollama.stop()
+
+
+def servers(project: OllamaProject) -> list[int]:
+    """The servers of the project's own that are alive."""
+    own = str(project.root / "tools")
+    return [call.pid for call in project.ollama.called("serve") if call.alive and own in call.cwd + str(call.argv)] or [
+        call.pid for call in project.ollama.called("serve") if call.alive and call.version == "0.32.5"
+    ]
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_run_starts_it_where_none_answers_and_stops_it_at_the_end(project: OllamaProject) -> None:
+    run = project.doit()
+    assert run.tasks("generated") == ALL, run.out
+    assert "starting Ollama 0.32.5 from tools/ollama" in run.out
+    (serve,) = project.ollama.called("serve")
+    assert serve.environment["OLLAMA_HOST"] == project.ollama.host
+    assert servers(project) == []
+    assert project.doit().out.startswith("3 fresh")
+    assert len(project.ollama.called("serve")) == 1, "a run with nothing to do starts nothing"
+
+
+def test_it_serves_beside_one_of_another_version_which_is_left_alone(project: OllamaProject) -> None:
+    project.ollama.start_server("0.32.15")
+    run = project.doit()
+    assert run.tasks("generated") == ALL, run.out
+    theirs, ours = project.ollama.called("serve")
+    assert (theirs.version, ours.version) == ("0.32.15", "0.32.5")
+    assert ours.environment["OLLAMA_HOST"] != project.ollama.host
+    assert (theirs.alive, servers(project)) == (True, [])
+    (digest,) = {line["model_digest"] for line in project.lines() if "request" in line}
+    assert digest == project.ollama.model(), "they share their models"
+
+
+def test_one_of_the_same_version_that_serves_already_is_used(project: OllamaProject) -> None:
+    project.ollama.start_server("0.32.5")
+    assert project.doit().tasks("generated") == ALL
+    assert len(project.ollama.called("serve")) == 1
+    assert project.ollama.ask("/api/version") == {"version": "0.32.5"}
+
+
+def test_a_killed_run_leaves_its_server_and_the_next_one_collects_and_stops_it(project: OllamaProject) -> None:
+    project.ollama.fault("slow", "tall", seconds=0.2, times=1)
+    process = project.start()
+    eventually(lambda: any(event["event"] == "start" for event in project.ollama.events))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(servers(project)) == 1
+    run = project.doit()
+    assert run.tasks("generated") == ALL, run.out
+    assert sorted(project.prompts()) == ["a broad figure", "a small figure", "a tall figure"]
+    assert servers(project) == []
+    assert len(project.ollama.called("serve")) == 1
+
+
+def test_ctrl_c_twice_stops_it_too(project: OllamaProject) -> None:
+    project.ollama.fault("hang", "tall")
+    process = project.start()
+    eventually(lambda: any(event["event"] == "start" for event in project.ollama.events))
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert "Traceback" not in out + err
+    assert servers(project) == []
+
+
+@pytest.mark.parametrize("written", ["localhost:{}", ":{}", "http://127.0.0.1:{}/", '"127.0.0.1:{}"', "0.0.0.0:{}"])
+def test_the_address_may_be_written_as_ollama_takes_it(project: OllamaProject, written: str) -> None:
+    port = project.ollama.host.rpartition(":")[2]
+    run = project.doit("portraits:yrr", OLLAMA_HOST=written.format(port))
+    assert run.tasks("generated") == ["portraits:yrr"], run.out
+    assert project.ollama.called("serve")[0].environment["OLLAMA_HOST"] == f"127.0.0.1:{port}"
+
+
+def test_doctor_says_that_a_run_starts_it(project: OllamaProject) -> None:
+    run = project.doit("doctor")
+    assert run.code == 0, run.out
+    said = " ".join(run.out.split())
+    assert f"command line {project.root}/tools/ollama/ollama (tools/ollama)" in said
+    assert "a run with something stale starts its own 0.32.5" in said
+    assert project.ollama.called("serve") == []
+
+
+# doit ollama:setup
+
+
+def test_setup_pulls_the_models_of_the_jobs_and_does_nothing_the_second_time(project: OllamaProject) -> None:
+    project.ollama.model("x/flux2-klein", pulled=False)
+    project.job("others", ollama={"model": "x/flux2-klein"})
+    first, second = project.doit("ollama:setup"), project.doit("ollama:setup")
+    assert (first.code, second.code) == (0, 0), first.out
+    assert "pulled x/flux2-klein, 12 GB" in first.out
+    assert [call.argv for call in project.ollama.called("pull")] == [["pull", "x/flux2-klein:latest"]]
+    assert "x/flux2-klein is there, 12 GB" in second.out
+    assert "x/z-image-turbo is there, 12 GB" in second.out
+    assert project.ollama.images == []
+    assert servers(project) == []
+
+
+def test_setup_elsewhere_than_on_apple_silicon_says_what_to_do_and_installs_nothing(tmp_path: Path) -> None:
+    project = OllamaProject(tmp_path)
+    project.job()
+    project.ollama.client("0.32.15")
+    run = project.doit("ollama:setup")
+    assert run.code != 0
+    assert "Ollama 0.32.15 is too new to make images" in run.out
+    assert "install Ollama 0.32.5" in run.out
+    (project.ollama.bin / "ollama").unlink()
+    assert "Ollama is not installed" in project.doit("ollama:setup").out
+    assert not (project.root / "tools").exists()
+
+
+def test_setup_with_wrong_settings_or_a_broken_pull_fails(project: OllamaProject) -> None:
+    project.job(ollama={"model": "x/nothing"})
+    run = project.doit("ollama:setup")
+    assert run.code != 0
+    assert "Ollama knows no model x/nothing" in run.out
+    assert servers(project) == []
+    project.write("pyproject.toml", "[tool.imagegen.ollama]\nversion = 7\n")
+    assert project.doit("ollama:setup").code != 0
