@@ -45,7 +45,6 @@ class LiveReport:
         task = event.output.task
         if isinstance(event, Started):
             self._in_flight[task] = ""
-            self._waiting = ""
             self._remaining.started()
         else:
             self._in_flight.pop(task, None)
@@ -68,10 +67,11 @@ class LiveReport:
         self._describe()
 
     def _describe(self) -> None:
-        """What it waits for, or what is in flight, each with its steps."""
+        """What is in flight, each with its steps, and what is waited for meanwhile: a pull, a server's start."""
         names = [name + state for name, state in self._in_flight.items()]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        self._progress.update(self._bar, description=self._waiting or ", ".join(names[:_SHOWN]) + more)
+        shown = [", ".join(names[:_SHOWN]) + more, self._waiting]
+        self._progress.update(self._bar, description=" · ".join(filter(None, shown)))
 
     def stop(self) -> None:
         """Take the bar away; the lines stay."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.endtoend.ollama import OllamaProject
 from tests.endtoend.project import ProjectFolder
 
 pty = pytest.importorskip("pty", reason="there are pseudo-terminals on POSIX only")
@@ -19,7 +21,7 @@ def on_a_terminal(project: ProjectFolder, *arguments: str) -> str:
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(project.root)
-        os.environ.update(TERM="xterm-256color", COLUMNS="100", LINES="30")
+        os.environ.update(project.environment, TERM="xterm-256color", COLUMNS="100", LINES="30")
         os.execv(sys.executable, [sys.executable, "-m", "doit", *arguments])  # noqa: S606 - the shell is what is not wanted
     assert Path.cwd() == before
     shown = b""
@@ -83,3 +85,17 @@ def test_what_only_a_working_run_needs_is_not_imported_where_nothing_is_to_be_do
     )
     project.built()
     assert project.doit().out.splitlines()[-1] == "imported:"
+
+
+def test_a_pull_and_what_is_drawn_meanwhile_share_the_line_of_the_bar(tmp_path: Path) -> None:
+    project = OllamaProject(tmp_path)
+    project.ollama.model(pulled=False)
+    project.ollama.model("x/flux2-klein")
+    project.ollama.fault("pull-slow", seconds=0.3)
+    project.ollama.fault("slow", "slow", seconds=0.2)
+    project.items("tall", name="kins")
+    project.items("a slow bird", name="animals", ollama={"model": "x/flux2-klein"})
+    with project.ollama.served():
+        shown = on_a_terminal(project)
+    assert re.search(r"animals:a \d/9 · pulling x/z-image-turbo ━*╌* \d+ %, [\d.]+ GB of 12 GB", shown), shown
+    assert "2 generated" in shown.splitlines()[-1]
