@@ -37,7 +37,8 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
 
     def _validate_regex(self, pattern: str, field: str, value: object) -> None:
         """{'type': 'string'}"""  # noqa: D400, D415 - as above
-        anchored = pattern if pattern.endswith("$") else f"{pattern}$"  # as Cerberus does it
+        # as Cerberus does it, but for its `$`, which lets a new line at the end pass
+        anchored = pattern if pattern.endswith("$") else rf"{pattern}\Z"
         if isinstance(value, str) and not re.match(anchored, value):
             expected = (
                 self._resolve_rules_set(self.schema[field]).get("meta", {}).get("expected", "text that fits here")

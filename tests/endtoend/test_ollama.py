@@ -221,7 +221,7 @@ def test_a_long_pull_holds_up_no_other_job(project: OllamaProject) -> None:
 def test_ctrl_c_ends_a_pull_and_the_next_run_pulls_again(idle: OllamaProject) -> None:
     idle.ollama.model(pulled=False)
     idle.ollama.start_server()
-    idle.ollama.fault("pull-slow", seconds=30, times=1)
+    idle.ollama.fault("pull-slow", seconds=2, times=1)
     idle.job()
     process = idle.start()
     eventually(lambda: idle.ollama.called("pull"))

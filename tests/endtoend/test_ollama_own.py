@@ -105,7 +105,7 @@ def test_ctrl_c_twice_stops_it_too(project: OllamaProject) -> None:
     assert servers(project) == []
 
 
-@pytest.mark.parametrize("written", ["localhost:{}", ":{}", "http://127.0.0.1:{}/", '"127.0.0.1:{}"', "0.0.0.0:{}"])
+@pytest.mark.parametrize("written", [":{}", "http://127.0.0.1:{}/", '"127.0.0.1:{}"', "0.0.0.0:{}"])
 def test_the_address_may_be_written_as_ollama_takes_it(project: OllamaProject, written: str) -> None:
     port = project.ollama.host.rpartition(":")[2]
     run = project.doit("portraits:yrr", OLLAMA_HOST=written.format(port))

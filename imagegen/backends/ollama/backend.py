@@ -30,7 +30,7 @@ __all__ = ["OllamaBackend"]
 
 
 class OllamaBackend:
-    """One object serves a whole run. What asks Ollama is imported where it is used, which is in no run without work."""
+    """One object serves a whole run. What asks Ollama is imported where it is used: with nothing to do, nowhere."""
 
     name = "ollama"
     version = "1"
@@ -48,6 +48,7 @@ class OllamaBackend:
         self._serving: Serving | None = None
         self._used: set[str] = set()
         self._gone: GenerationError | None = None
+        self._silent: ImagegenError | None = None
 
     def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
         """Steps that the job does not give are the model's own."""
@@ -62,10 +63,13 @@ class OllamaBackend:
         """What Ollama would change or refuse; whether it can make images; whether its models do, and fit the disk."""
         from imagegen.backends.ollama.checks import in_themselves
 
-        try:
-            return [*in_themselves(requests), *self._of(requests[0]).problems({one.model for one in requests})]
-        except ImagegenError as error:
-            return error.problems
+        problems = in_themselves(requests)
+        if self._silent is None:
+            try:
+                return problems + self._of(requests[0]).problems({one.model for one in requests})
+            except ImagegenError as error:
+                self._silent = error  # that it hangs takes long to find out: once, and not again for each job
+        return [*problems, *self._silent.problems]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the project's own server where that is to serve; pull the models that are missing."""
@@ -82,8 +86,8 @@ class OllamaBackend:
 
     def close(self) -> None:
         """Have Ollama let go of the models that were used; stop the server that this run started."""
-        if self._serving:
-            self._serving.close(self._used)
+        if self._serving:  # one that is gone holds none, and asking would start it again on a Mac
+            self._serving.close(() if self._gone else self._used)
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """The model, and the sha256 of its manifest where that is known to be on this disk."""

@@ -11,18 +11,21 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from imagegen.backends.process import Identity
+from imagegen.backends.process import end as end_family
+from imagegen.backends.text import one_line
 from imagegen.config.setting import SETTINGS
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["Call", "Command", "Said", "plain_text"]
 
-_ASK_S = 60.0
+_ASK_S = 20.0
 """Seconds for a question: the first one can wait for a disk that sleeps."""
 _GRACE_S = 3.0
 """Seconds that a call has to end by itself."""
@@ -43,7 +46,7 @@ class Said:
     @property
     def error(self) -> str:
         """What follows the first `Error:`, as one line; empty where there is none. It need not begin a line."""
-        return " ".join(self.err.partition("Error: ")[2].split())[:600]
+        return one_line(self.err.partition("Error: ")[2], 600)
 
 
 @dataclass(frozen=True)
@@ -56,20 +59,25 @@ class Command:
     def ask(self, *words: str, timeout_s: float = _ASK_S) -> Said:
         """Run it to its end. Raises ImagegenError where it cannot be started, or does not end."""
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 [self.executable, *words],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout_s,
-                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
-        except subprocess.TimeoutExpired:
-            what = f"'ollama {words[0]}' said nothing for {timeout_s:g} s"
-            raise ImagegenError(Problem("", what, "restart Ollama, then run doit again")) from None
         except OSError as error:
             raise ImagegenError(_cannot_start(self.executable, error)) from None
-        return Said(done.returncode, plain_text(done.stdout), plain_text(done.stderr))
+        with process:
+            try:
+                out, err = process.communicate(timeout=timeout_s)
+            except BaseException as error:
+                _kill(process.pid)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                what = f"'ollama {words[0]}' said nothing for {timeout_s:g} s: does the server at {self.host} hang?"
+                raise ImagegenError(Problem("", what, "restart Ollama, then run doit again")) from None
+        return Said(process.returncode, plain_text(out), plain_text(err))
 
     def call(self, *words: str, folder: Path, log: Path) -> Call:
         """Start it in `folder`, what it says going to the file `log`. Raises ImagegenError.
@@ -89,7 +97,7 @@ class Command:
                 )
         except OSError as error:
             raise ImagegenError(_cannot_start(self.executable, error)) from None
-        return Call(process.pid, log, process)
+        return Call(Identity(process.pid, psutil.Process(process.pid).create_time()), log, process)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -100,76 +108,64 @@ class Command:
 
 @dataclass
 class Call:
-    """A call that was started. process: None where another process started it."""
+    """A call that was started. process: None where another process started it, which has ended since.
 
-    pid: int
+    After a `with`, it has ended, and so has all that it started.
+    """
+
+    identity: Identity
     log: Path
     process: subprocess.Popen[bytes] | None = None
 
-    def wait(self, check: Callable[[], None], say: Callable[[str], None]) -> Said:
-        """Wait for its end. check: may raise, and is called every 0.1 s. say: gets the end of what it said so far.
+    def __enter__(self) -> Call:
+        return self
 
-        However this returns, the call and all that it started have ended.
-        """
-        try:
-            size = -1
-            while self._runs():
-                check()
-                if size != (size := _size(self.log)):
-                    say(plain_text(_tail(self.log)))
-                self._pause()
-        except BaseException:
-            self.end()
-            raise
-        code = self.process.wait() if self.process else None
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def wait(self, check: Callable[[], None], say: Callable[[str], None]) -> Said:
+        """Wait for its end. check: may raise, and is called every 0.05 s. say: gets the end of what it said so far."""
+        size = -1
+        while self._runs():
+            check()
+            if size != (size := _size(self.log)):
+                say(plain_text(_tail(self.log)))
+            time.sleep(0.05)
+        self.end()
         text = plain_text(_tail(self.log))
-        return Said(code, text, text)
+        return Said(self.process.returncode if self.process else None, text, text)
 
     def end(self) -> None:
-        """End it and whatever it started: asked to first, then killed."""
-        _signal(self.pid, signal.SIGTERM)
-        until = time.monotonic() + _GRACE_S
-        while _is_alive(self.pid) and time.monotonic() < until:
-            time.sleep(0.05)
-        # before it is asked for its exit code: until then nobody else can have its number
-        _signal(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        """End it and whatever it started: asked to first, then killed. It may have ended already."""
+        if self.process is None or not hasattr(os, "killpg"):
+            end_family(self.identity, "ollama", _GRACE_S)
+        elif self.process.returncode is None:
+            # its exit code is asked for last: until then no other process, and no group, can have its number
+            if self._runs():
+                _signal_group(self.identity.pid, signal.SIGTERM)
+            until = time.monotonic() + _GRACE_S
+            while self._runs() and time.monotonic() < until:
+                time.sleep(0.05)
+            _signal_group(self.identity.pid, signal.SIGKILL)
         if self.process:
             self.process.wait()
 
     def _runs(self) -> bool:
-        return self.process.poll() is None if self.process else _is_alive(self.pid)
-
-    def _pause(self) -> None:
-        if self.process:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.1)
-        else:
-            time.sleep(0.1)
+        return self.identity.look() == "alive"
 
 
-def _signal(pid: int, number: int) -> None:
-    """To the call and all that it started: its process group where there are such, else its family."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(pid, number)
-            return
-        for process in _family(pid):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of one that has ended
+        os.killpg(pid, number)
 
 
-def _family(pid: int) -> Iterator[psutil.Process]:
+def _kill(pid: int) -> None:
+    """Kill a process and all that it started."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        yield from process.children(recursive=True)
-        yield process
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+        for one in [*process.children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                one.kill()
 
 
 def _size(path: Path) -> int:
@@ -193,10 +189,12 @@ def plain_text(data: bytes) -> str:
     return _CONTROL.sub("", text)
 
 
-_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.?", re.DOTALL)
+_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]?")
 """Escape sequences of a terminal (ECMA-48): CSI, strings such as OSC, and those of two characters."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def _cannot_start(executable: str, error: OSError) -> Problem:
+    if error.filename not in (None, executable):  # the log, or the folder that it is to run in
+        return Problem("", f"{error.filename}: {error.strerror}", "mend that, then run doit again")
     return Problem("", f"{executable} cannot be started: {error.strerror}", "mend its permissions, or install it anew")

@@ -9,16 +9,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagegen.backends.ollama.names import manifest_of, models_folder, tagged
-from imagegen.backends.ollama.queries import Listed
+
+if TYPE_CHECKING:  # a run with nothing to do asks nobody, and has no need of what asks
+    from imagegen.backends.ollama.queries import Listed
 
 __all__ = ["digest_of", "note_agreement"]
 
 _MOST = 16 * 1024**2
-"""Bytes: a manifest has a few thousand."""
+"""Bytes: a manifest has a line for each tensor, and so a few hundred thousand."""
+_NOTING = threading.Lock()
+_Version = tuple[int, int, int, int]
 
 
 def digest_of(root: Path, host: str, model: str) -> str | None:
@@ -32,24 +39,31 @@ def note_agreement(root: Path, host: str, model: str, found: Listed) -> None:
     path = manifest_of(model, models_folder())
     digest = _sha256(path)
     agrees = bool(digest and found.id and digest.startswith(found.id))
-    memory, key = _memory(root), _key(host, model)
-    if memory.get(key) == (str(path) if agrees else None):
-        return
-    kept = {**memory, key: str(path)} if agrees else {name: value for name, value in memory.items() if name != key}
-    file = _file(root)
-    with contextlib.suppress(OSError):  # it is found out again next time
-        file.parent.mkdir(parents=True, exist_ok=True)
-        written = file.with_suffix(".tmp")
-        written.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        written.replace(file)
+    key = _key(host, model)
+    with _NOTING:  # jobs are prepared side by side
+        memory = _memory(root)
+        if memory.get(key) == (str(path) if agrees else None):
+            return
+        kept = {**memory, key: str(path)} if agrees else {name: value for name, value in memory.items() if name != key}
+        file = _file(root)
+        with contextlib.suppress(OSError):  # it is found out again next time
+            file.parent.mkdir(parents=True, exist_ok=True)
+            written = file.with_suffix(".tmp")
+            written.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            written.replace(file)
 
 
 def _memory(root: Path) -> Mapping[str, str]:
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads(_file(root).read_bytes())
-        if isinstance(found, dict):
-            return {str(key): str(value) for key, value in found.items()}
+        file = _file(root)
+        return _remembered(file, _version(file))
     return {}
+
+
+@lru_cache(maxsize=8)
+def _remembered(file: Path, _version: _Version) -> Mapping[str, str]:
+    found = json.loads(file.read_bytes())
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _file(root: Path) -> Path:
@@ -61,8 +75,19 @@ def _key(host: str, model: str) -> str:
 
 
 def _sha256(path: Path) -> str | None:
-    with contextlib.suppress(OSError):
-        with path.open("rb") as file:
-            data = file.read(_MOST)
-        return hashlib.sha256(data).hexdigest()
+    with contextlib.suppress(OSError, ValueError):
+        return _hashed(path, _version(path))
     return None
+
+
+@lru_cache(maxsize=64)
+def _hashed(path: Path, _version: _Version) -> str:
+    """Ten thousand images of one model ask for it ten thousand times."""
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(_MOST)).hexdigest()
+
+
+def _version(path: Path) -> _Version:
+    """What changes whenever the file does. Raises OSError."""
+    state = path.stat()
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns

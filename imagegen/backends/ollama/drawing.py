@@ -11,14 +11,14 @@ import json
 import re
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
-
-import psutil
 
 from imagegen.backends.base import GenerationError, Progress
 from imagegen.backends.ollama import failures
 from imagegen.backends.ollama.command import Call, Command, Said
 from imagegen.backends.ollama.verdict import Machine
+from imagegen.backends.process import Identity
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 
@@ -44,10 +44,12 @@ def draw(command: Command, machine: Machine | None, request: Request, root: Path
             shutil.rmtree(folder, ignore_errors=True)
             images.mkdir(parents=True)
             call = command.call(*words(request), folder=images, log=log)
-            _note(folder, call)
-        else:
-            progress.event("note", text=f"{request.name}: Ollama still draws what a run that ended asked for")
-        said = call.wait(progress.check, lambda text: _tell(text, progress))
+        with call:
+            if call.process:
+                _note(folder, call)
+            else:
+                progress.event("note", text=f"{request.name}: Ollama still draws what a run that ended asked for")
+            said = call.wait(progress.check, lambda text: _tell(text, progress))
         return _image(images, said, request, machine)
     except ImagegenError as error:
         raise GenerationError(error.problems[0].what, error.problems[0].mend) from None
@@ -88,18 +90,16 @@ def _tell(text: str, progress: Progress) -> None:
 
 
 def _note(folder: Path, call: Call) -> None:
-    with contextlib.suppress(psutil.Error, OSError):
-        started = psutil.Process(call.pid).create_time()
-        (folder / "call.json").write_text(json.dumps({"pid": call.pid, "started": started}), encoding="utf-8")
+    (folder / "call.json").write_text(json.dumps(asdict(call.identity)), encoding="utf-8")
 
 
 def _left_behind(folder: Path) -> Call | None:
     """The call of an earlier run that is still alive; not another process that has its number by now."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
         noted = json.loads((folder / "call.json").read_bytes())
-        process = psutil.Process(int(noted["pid"]))
-        if abs(process.create_time() - float(noted["started"])) < 2 and process.status() != psutil.STATUS_ZOMBIE:
-            return Call(process.pid, folder / "log")
+        identity = Identity(int(noted["pid"]), float(noted["started"]))
+        if identity.look() == "alive":
+            return Call(identity, folder / "log")
     return None
 
 

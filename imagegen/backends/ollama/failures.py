@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from imagegen.backends.base import GenerationError
 from imagegen.backends.ollama.command import Said
 from imagegen.backends.ollama.verdict import FALLBACK, Machine, mend
+from imagegen.backends.text import one_line
 from imagegen.plan.request import Request
 
 __all__ = ["FailedError", "of_call", "of_files"]
 
+_LONGEST = 600
+"""Characters of a message."""
 _BYTES = 6_000_000
 """About the largest PNG that Ollama's client takes."""
 _SMALLER = "close other programs, make the image smaller, or take a smaller model, such as x/flux2-klein"
@@ -46,12 +49,13 @@ def of_call(said: Said, request: Request, machine: Machine | None) -> FailedErro
         return None
     for sign in _SIGNS:
         if match := re.search(sign.pattern, said.err):
-            return FailedError(sign.what(match, request), sign.mend(request, machine), lasts=sign.lasts)
+            what = one_line(sign.what(match, request), _LONGEST)
+            return FailedError(what, sign.mend(request, machine), lasts=sign.lasts)
     if said.error:
         return FailedError(f"Ollama says: {said.error}", _LOG)
     if said.code is not None and said.code < 0:
         return FailedError(f"'ollama run' was ended by signal {-said.code}", "run doit again")
-    last = " ".join(said.err.split())[-200:]
+    last = one_line(said.err[-200:])
     return FailedError(f"'ollama run' ended with exit code {said.code}" + (f": {last}" if last else ""), _LOG)
 
 
@@ -61,9 +65,9 @@ def of_files(count: int, said: Said) -> FailedError | None:
         return None
     if count:
         return FailedError(f"Ollama wrote {count} files in place of one", _LOG)
-    answered = " ".join(said.out.split())
-    if answered and "▕" not in answered and "Generating" not in answered:
-        what = f"Ollama wrote no image but an answer, '{answered[:60]}…': is the model one that makes images?"
+    answered = one_line(said.out, 60)
+    if "▕" not in said.out and re.search(r"\w", answered):  # neither a bar nor what turns before there is one
+        what = f"Ollama wrote no image but an answer, '{answered}': is the model one that makes images?"
         return FailedError(what, "name one that does: ollama.model: x/z-image-turbo")
     return FailedError(
         "Ollama finished without an image and without a reason",
@@ -87,9 +91,10 @@ def _way_out(_request: Request, machine: Machine | None) -> str:
 
 
 def _said(text: str) -> Callable[[re.Match[str], Request], str]:
-    return lambda match, _request: text.format(*(" ".join(group.split()) for group in match.groups() if group))
+    return lambda match, _request: text.format(*(group or "?" for group in match.groups()))
 
 
+_CUT = r"(?:EOF|[^\n]*(?:refused|reset by peer|forcibly closed))"
 _SIGNS = (
     _Sign(
         r"model requires ([\d.]+ \w+) but only ([\d.]+ \w+) are available(?: \(after ([\d.]+ \w+) overhead\))?",
@@ -127,7 +132,13 @@ _SIGNS = (
         lasts=True,
     ),
     _Sign(
-        r"could not connect to (?:a running|ollama)|connection refused|unexpected EOF|: EOF\b",
+        rf"/completion\": {_CUT}",  # where its runner serves
+        _said("the process that draws for Ollama broke off"),
+        _always(f"{_SMALLER}; {_LOG}"),
+    ),
+    _Sign(
+        r"could not connect to (?:a running|ollama)|Error: unexpected EOF\s*$"
+        rf"|/api/\w+\": {_CUT}",
         _said("Ollama does not answer any more"),
         _always("start it again: open the Ollama app, or 'ollama serve'; then run doit again"),
         lasts=True,

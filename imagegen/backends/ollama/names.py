@@ -10,13 +10,18 @@ from pathlib import Path
 
 __all__ = ["manifest_of", "models_folder", "plain", "tagged"]
 
-_DEFAULTS = ("registry.ollama.ai", "library")
+_HOST, _NAMESPACE = "registry.ollama.ai", "library"
 
 
 def tagged(model: str) -> str:
     """The name as `ollama list` shows it: with a tag, and without what everybody leaves out."""
-    name = model if ":" in model.rpartition("/")[2] else f"{model}:latest"
-    return name.removeprefix(f"{_DEFAULTS[0]}/").removeprefix(f"{_DEFAULTS[1]}/")
+    before, _, last = model.rpartition("/")
+    parts = before.split("/") if before else []
+    if len(parts) == 2 and parts[0].lower() == _HOST:
+        del parts[0]
+    if len(parts) == 1 and parts[0].lower() == _NAMESPACE:
+        del parts[0]
+    return "/".join([*parts, last if ":" in last else f"{last}:latest"])
 
 
 def plain(model: str) -> str:
@@ -26,7 +31,7 @@ def plain(model: str) -> str:
 
 def models_folder() -> Path:
     """Where an Ollama that this user runs keeps its models."""
-    given = os.environ.get("OLLAMA_MODELS", "").strip(" '\"")
+    given = os.environ.get("OLLAMA_MODELS", "").strip().strip("'\"")
     return Path(given) if given else Path.home() / ".ollama" / "models"
 
 
@@ -34,4 +39,4 @@ def manifest_of(model: str, folder: Path) -> Path:
     """The model's manifest in a folder of models, whether it is there or not."""
     path, _, tag = tagged(model).rpartition(":")
     parts = path.split("/")
-    return folder.joinpath("manifests", *_DEFAULTS[: max(0, 3 - len(parts))], *parts, tag)
+    return folder.joinpath("manifests", *(_HOST, _NAMESPACE)[: max(0, 3 - len(parts))], *parts, tag)

@@ -8,7 +8,11 @@ from typing import Any
 __all__ = ["DEFAULT_MODEL", "OPTIONS"]
 
 DEFAULT_MODEL = "x/z-image-turbo"
-_NAME = r"(?:[\w.-]+(?::\d+)?/)?(?:[\w.-]+/)?[\w][\w.-]*(?::[\w.-]+)?"
+_NAME = (
+    r"(?:(?:[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[0-9]+)?/)?[A-Za-z0-9_][A-Za-z0-9_-]{0,79}/)?"
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,79})?"
+)
+"""HOST/NAMESPACE/MODEL:TAG as Ollama 0.32.5 takes it. No part begins with a dot, and so none leads out of a folder."""
 
 OPTIONS: Mapping[str, Any] = {
     "model": {
@@ -16,6 +20,6 @@ OPTIONS: Mapping[str, Any] = {
         "minlength": 1,
         "maxlength": 350,
         "regex": _NAME,
-        "meta": {"description": "The model that draws.", "expected": f"a model ID, such as {DEFAULT_MODEL}"},
+        "meta": {"description": "The model that draws.", "expected": f"model ID, such as {DEFAULT_MODEL}"},
     }
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagegen.backends.ollama.archive import executable
 from imagegen.backends.ollama.command import Command
+from imagegen.backends.ollama.host import is_local
 from imagegen.backends.ollama.names import models_folder
 from imagegen.backends.ollama.queries import Versions, has_image_flags, versions
 from imagegen.backends.ollama.server import is_there
@@ -22,7 +22,7 @@ from imagegen.backends.ollama.verdict import (
 )
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["Program", "find_program", "is_local", "listen_address"]
+__all__ = ["Program", "find_program"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,14 @@ class Program:
 
     @property
     def folder(self) -> Path | None:
-        """Where its models are, as far as one can tell from here."""
-        return models_folder() if self.machine else None
+        """Where its models are, as far as one can tell from here; None for a server that keeps them elsewhere.
+
+        A server makes its folder when it starts: where one runs and the folder is not there, it is another user's.
+        """
+        folder = models_folder() if self.machine else None
+        if folder and self.versions.server and not os.path.isdir(folder):  # noqa: PTH112 - False where it may not look
+            return None
+        return folder
 
 
 def find_program(root: Path, host: str, here: Machine) -> Program:
@@ -76,46 +82,3 @@ def find_program(root: Path, host: str, here: Machine) -> Program:
     judged = replace(found, server=found.client) if starts or not found.server else found
     unable = verdict(judged, has_image_flags(command), machine, has_payload(Path(path)))
     return Program(command, found, machine, bool(own), unable, starts and not unable)
-
-
-def is_local(host: str) -> bool:
-    """Whether OLLAMA_HOST names this machine."""
-    name, _ = _parts(host)
-    if name in ("", "localhost", "0.0.0.0", "::"):  # noqa: S104 - it is compared, nothing listens there
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def listen_address(host: str) -> str:
-    """HOST:PORT at which a server of our own listens for it: on this machine, and for it alone."""
-    name, port = _parts(host)
-    try:
-        name = name if ipaddress.ip_address(name).is_loopback else _LOOPBACK
-    except ValueError:
-        name = _LOOPBACK
-    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-
-
-_LOOPBACK = "127.0.0.1"
-_PORTS = {"http": 80, "https": 443}
-_PORT = 11434
-
-
-def _parts(host: str) -> tuple[str, int]:
-    """Name and port of OLLAMA_HOST.
-
-    Source: `host`, `host:port`, `:port` or a URL, blanks and quotes around it ignored; for a port that is none
-    it takes the default.
-    """
-    scheme, found, rest = host.strip(" '\"").partition("://")
-    address = (rest if found else scheme).partition("/")[0]
-    default = _PORTS.get(scheme, _PORT) if found else _PORT
-    if address.count(":") > 1 and "[" not in address:
-        return address, default
-    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?", address)
-    if match is None:
-        return address.partition(":")[0], default
-    return match[1].strip("[]"), int(match[2]) if match[2] and int(match[2]) <= 65_535 else default

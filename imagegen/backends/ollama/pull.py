@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 import shutil
 import tempfile
@@ -48,9 +50,10 @@ def announcement(model: str, folder: Path | None) -> str:
 def lacks_room(model: str, folder: Path | None) -> Problem | None:
     """That the disk does not take the model, as far as its size is known. folder: None for a server elsewhere."""
     known = _KNOWN.get(plain(model))
-    if folder is None or known is None or known.size <= _free(folder):
+    if folder is None or known is None:
         return None
-    return _too_large(model, known.size, folder)
+    missing = known.size - _left_by_pulls(folder)
+    return _too_large(model, missing, folder) if missing > _free(folder) else None
 
 
 def pull(
@@ -61,45 +64,47 @@ def pull(
     folder: where it goes, None for a server elsewhere. Raises ImagegenError.
     """
     with tempfile.TemporaryDirectory(prefix="imagegen-") as place:
-        call = command.call("pull", tagged(model), folder=Path(place), log=Path(place) / "log")
         room = _Room(model, folder)
 
         def tell(text: str) -> None:
             for line in reversed(text.splitlines()):
                 if found := _PROGRESS.search(line):
-                    room.check(_bytes(found["total"] or found["done"]))
+                    room.check(found)
                     say(_progress(model, found))
                     return
 
-        said = call.wait(check, tell)
+        with command.call("pull", tagged(model), folder=Path(place), log=Path(place) / "log") as call:
+            said = call.wait(check, tell)
     if said.code != 0:
         raise ImagegenError(_failed(model, said.error or f"exit code {said.code}"))
 
 
 _PROGRESS = re.compile(
-    r"(?P<percent>\d+)%\s*▕[^▏]*▏\s*(?P<done>[\d.]+ [KMGT]?B)(?:\s*/\s*(?P<total>[\d.]+ [KMGT]?B))?"
-    r"(?:\s+(?P<rate>[\d.]+ [KMGT]?B/s))?(?:\s+(?P<left>[\dhms]+))?"
+    r"(?P<percent>\d{1,3})%\s*▕[^▏]*▏\s*(?P<done>SIZE)(?:\s*/\s*(?P<total>SIZE))?(?:\s+SIZE/s)?(?:\s+(?P<left>(?:\d+[hms])+))?".replace(
+        "SIZE", r"\d+(?:\.\d+)? [KMGT]?B"
+    ),
+    re.ASCII,
 )
-"""One bar of its own: `pulling model:  45% ▕███   ▏ 5.4 GB/ 12 GB   45 MB/s   2m10s`."""
+"""One bar of its own: `pulling model:  45% ▕███   ▏ 5.4 GB/ 12 GB   45 MB/s   2m10s`; without the total when done."""
 
 
 @dataclass
 class _Room:
-    """Looks once, when it is first said how much comes, whether the disk takes that."""
+    """Looks once, when it is first said how much comes, whether the disk takes what is not there yet."""
 
     model: str
     folder: Path | None
     seen: float = 0
 
-    def check(self, size: float) -> None:
-        if self.folder and size > self.seen:
-            self.seen = size
-            if size > _free(self.folder):
-                raise ImagegenError(_too_large(self.model, size, self.folder))
+    def check(self, found: re.Match[str]) -> None:
+        if self.folder and found["total"] and (total := _bytes(found["total"])) > self.seen:
+            self.seen = total
+            if (missing := total - _bytes(found["done"])) > _free(self.folder):
+                raise ImagegenError(_too_large(self.model, missing, self.folder))
 
 
 def _progress(model: str, found: re.Match[str]) -> str:
-    percent = int(found["percent"])
+    percent = min(int(found["percent"]), 100)
     full = round(_BAR * percent / 100)
     of = f" of {found['total']}" if found["total"] else ""
     left = f", {found['left']} left" if found["left"] else ""
@@ -118,15 +123,29 @@ def _failed(model: str, said: str) -> Problem:
 
 
 def _too_large(model: str, size: float, folder: Path) -> Problem:
-    what = f"{model} takes about {_text(size)}, and {_text(_free(folder))} of disk are free at {folder}"
+    what = f"{model} takes about {_text(size)} more, and {_text(_free(folder))} of disk are free at {folder}"
     return Problem("", what, "make room, or keep models elsewhere: OLLAMA_MODELS, for Ollama itself too")
 
 
-def _free(folder: Path | None) -> float:
-    place = folder or Path()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return float(shutil.disk_usage(place).free)
+def _free(folder: Path) -> float:
+    """Bytes; without end where the disk is not to be seen."""
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            return float(shutil.disk_usage(place).free)
+    return math.inf
+
+
+def _left_by_pulls(folder: Path) -> float:
+    """Bytes on the disk that no manifest names: of pulls that were broken off. The next one goes on from there."""
+    named, size = set[str](), 0.0
+    with contextlib.suppress(OSError):
+        for manifest in (folder / "manifests").glob("*/*/*/*"):
+            named |= set(re.findall("sha256:([0-9a-f]{64})", manifest.read_text("utf-8", "replace")))
+        for blob in (folder / "blobs").glob("sha256-*"):
+            if blob.name[7:71] not in named:
+                found = blob.stat()
+                size += min(found.st_size, getattr(found, "st_blocks", math.inf) * 512)  # some have their size at once
+    return size
 
 
 def _bytes(text: str) -> float:

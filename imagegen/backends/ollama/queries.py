@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from imagegen.backends.ollama.command import Command, Said
 from imagegen.backends.ollama.names import tagged
+from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["Listed", "Shown", "Versions", "has_image_flags", "listed", "shown", "versions"]
@@ -42,10 +43,10 @@ class Shown:
 
 def versions(command: Command) -> Versions:
     """The version line is the server's, though it is printed by the client. Raises ImagegenError."""
-    said = command.ask("--version").out
-    server, client = _SERVER.search(said), _CLIENT.search(said)
+    said = command.ask("--version")
+    server, client = _SERVER.search(said.out), _CLIENT.search(said.out)
     if not server and not client:
-        what = f"{command.executable} is no Ollama: --version says '{' '.join(said.split())[:80]}'"
+        what = f"{command.executable} is no Ollama: --version says '{one_line(said.out or said.err, 80)}'"
         raise ImagegenError(Problem("", what, "take it off PATH, or put Ollama before it"))
     known = server[1] if server else ""
     return Versions(client[1] if client else known, known)
@@ -74,7 +75,7 @@ def shown(command: Command, model: str) -> Shown:
     said = command.ask("show", tagged(model))
     if said.code != 0:
         return Shown()
-    licence = " ".join(_section(said, "License")[:2])
+    licence = one_line(" ".join(_section(said, "License")[:2]), 120)
     return Shown(tuple(_section(said, "Capabilities")), licence)
 
 

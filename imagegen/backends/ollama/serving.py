@@ -12,8 +12,9 @@ from imagegen.backends.ollama import server
 from imagegen.backends.ollama.command import Command
 from imagegen.backends.ollama.digests import note_agreement
 from imagegen.backends.ollama.drawing import forget_old
+from imagegen.backends.ollama.host import dialled
 from imagegen.backends.ollama.names import tagged
-from imagegen.backends.ollama.program import Program, find_program, listen_address
+from imagegen.backends.ollama.program import Program, find_program
 from imagegen.backends.ollama.pull import announcement, lacks_room, pull
 from imagegen.backends.ollama.queries import Listed, listed, shown
 from imagegen.backends.ollama.verdict import this_machine
@@ -71,7 +72,7 @@ class Serving:
             progress.event("note", text=f"starting Ollama {self.program.version} from tools/ollama")
         say = lambda text: progress.event("waiting", text=text)  # noqa: E731
         host = server.start(
-            self.root.absolute(), Path(self.command.executable), listen_address(self.host), say, progress.check
+            self.root.absolute(), Path(self.command.executable), dialled(self.host), say, progress.check
         )
         progress.event("waiting", text="")
         self._started = True

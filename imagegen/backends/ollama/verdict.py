@@ -92,9 +92,12 @@ def verdict(found: Versions, has_flags: bool, machine: Machine | None, has_paylo
     if problem := (machine and cannot_at_all(machine)):
         return problem
     client, server = _numbers(found.client), _numbers(found.server)
-    out = mend(machine)
-    if client != server and (_is_out(client) or _is_out(server)):
-        which = "server" if _is_out(server) else "client"
+    # a client with the flags vouches for itself, and for servers of its days
+    client_is_out = _is_out(client) and not has_flags
+    server_is_out = _is_out(server) and not (has_flags and min(client, server) > _LAST)
+    out = mend(machine) if machine or server_is_out else f"install Ollama {PINNED} here, or {FALLBACK}"
+    if client != server and (client_is_out or server_is_out):
+        which = "server" if server_is_out else "client"
         age = _age(server if which == "server" else client)
         what = f"Ollama's client is {found.client} and its server {found.server}: the {which} is {age} to make images"
         return Problem("", what, out)

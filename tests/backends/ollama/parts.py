@@ -1,0 +1,63 @@
+"""What tests of the backend have in hand: requests, commands that are scripts, and a progress that remembers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from imagegen.backends.ollama.command import Command
+from imagegen.execute.progress import ImageProgress
+from imagegen.plan.request import Request
+from tests.backends.ollama.standin.fixture import StandIn
+
+__all__ = ["MODEL", "Told", "command_of", "is_alive", "request", "script", "until"]
+
+MODEL = "x/z-image-turbo"
+
+
+def request(prompt: str = "a cat", **changes: Any) -> Request:
+    known = {"name": "yrr", "model": MODEL, "width": 32, "height": 32, "steps": 2, "seed": 1, "given": ("steps",)}
+    return Request("ollama", prompt=prompt, **{**known, **changes})
+
+
+def command_of(standin: StandIn) -> Command:
+    return Command(str(standin.bin / "ollama"), standin.host)
+
+
+def script(folder: Path, text: str, host: str = "127.0.0.1:9") -> Command:
+    """An `ollama` that is a shell script."""
+    path = folder / "ollama"
+    path.write_text(f"#!/bin/sh\n{text}\n", "utf-8")
+    path.chmod(0o755)
+    return Command(str(path), host)
+
+
+class Told(ImageProgress):
+    """One image's progress, with all that was told of it."""
+
+    def __init__(self, attempt: str = "0a1b", timeout_s: float = 60) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.cancel = threading.Event()
+        super().__init__(timeout_s, self.cancel, lambda: attempt, lambda name, facts: self.events.append((name, facts)))
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [facts for event, facts in self.events if event == name]
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,313 @@
+"""The command line: what is asked of it, what it says, and calls that take long. The processes are real."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagegen.backends.ollama.command import Call, Command, Said, plain_text
+from imagegen.backends.process import Identity
+from imagegen.errors import ImagegenError
+from tests.backends.ollama.parts import command_of, is_alive, script, until
+from tests.backends.ollama.standin.fixture import StandIn
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+PIECES = st.sampled_from(
+    [b"\x1b[31m", b"\x1b[", b"\x1b]0;title\x07", b"\x1b]8;;x\x1b\\", b"\x1b_Gf=100;AAAA\x1b\\", b"\x1b", b"\x9b1m", b"\xc2\x9b", b"\r", b"\n", b"Error: no"]
+)  # fmt: skip
+
+
+def never() -> None:
+    pass
+
+
+def ignored(_text: str) -> None:
+    pass
+
+
+def started(command: Command, folder: Path, *words: str) -> Call:
+    return command.call(*words, folder=folder, log=folder / "log")
+
+
+def child_of(folder: Path) -> int:
+    """The number that a script wrote, once it is there."""
+    file = folder / "child"
+    until(lambda: file.exists() and file.read_text().strip())
+    return int(file.read_text())
+
+
+# plain text
+
+
+@given(st.binary() | st.lists(PIECES | st.binary(max_size=4)).map(b"".join))
+def test_no_control_character_is_left_of_any_bytes(data: bytes) -> None:
+    assert not CONTROL.search(plain_text(data))
+
+
+@given(st.text().filter(lambda text: not CONTROL.search(text)))
+def test_text_with_new_lines_and_tabs_stays_as_it_is(text: str) -> None:
+    assert plain_text(text.encode("utf-8", "replace")) == text.encode("utf-8", "replace").decode()
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"\x1b[?25l\x1b[2K\x1b[1Ga\x1b[Kb", "ab"),
+        (b"\x1b]1337;File=inline=1:AAAA\x07Image", "Image"),
+        (b"\x1b_Ga=T;AAAA\x1b\\Image", "Image"),
+        (b"\x1b(Ba\x1b7b\x1bMc", "abc"),
+        (b"one\rtwo", "one\ntwo"),
+        (b"a\x1b\nb", "a\nb"),
+        (b"\xff\xfe", "��"),
+    ],
+)
+def test_what_steers_a_terminal_goes_and_the_rest_stays(data: bytes, text: str) -> None:
+    assert plain_text(data) == text
+
+
+@pytest.mark.parametrize(
+    ("err", "error"),
+    [
+        ("", ""),
+        ("Generating 25% ▕█ ▏ 1/4", ""),
+        ("Error: no\n", "no"),
+        ("⠋ Generating 25% ▕█ ▏ 1/4Error: no room", "no room"),
+        (
+            "Warning: old\nError: 500 Internal Server Error: mlx runner failed: Error: failed to load (exit: 1)\n",
+            "500 Internal Server Error: mlx runner failed: Error: failed to load (exit: 1)",
+        ),
+        ("Error: first\n\n  second\u2028\u202ethird\n", "first second third"),
+    ],
+)
+def test_the_error_is_one_line_from_the_first_sign_of_it(err: str, error: str) -> None:
+    assert Said(1, "", err).error == error
+
+
+@given(st.text())
+def test_an_error_is_always_one_line_of_bounded_length(text: str) -> None:
+    error = Said(1, "", f"Error: {text}").error
+    assert len(error.splitlines()) <= 1
+    assert len(error) <= 600
+
+
+# asking
+
+
+def test_a_question_is_answered_without_control_sequences(shared: StandIn) -> None:
+    said = command_of(shared).ask("show", "x/nothing")
+    assert (said.code, said.out, said.error) == (1, "", "model 'x/nothing:latest' not found")
+    assert "x/z-image-turbo:latest" in command_of(shared).ask("list").out
+
+
+def test_it_gets_our_host_and_neither_our_secrets_nor_what_would_show_images(
+    shared: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (
+        "COMFYUI_AUTH",
+        "HF_TOKEN",
+        "TERM_PROGRAM",
+        "KITTY_WINDOW_ID",
+        "WEZTERM_PANE",
+        "GHOSTTY_RESOURCES_DIR",
+    ):
+        monkeypatch.setenv(name, "to be left out")
+    monkeypatch.setenv("OLLAMA_HOST", "elsewhere")
+    said = script(tmp_path, "env", shared.host).ask("x").out
+    assert f"OLLAMA_HOST={shared.host}\n" in said
+    assert "to be left out" not in said
+    assert re.search("^PATH=", said, re.MULTILINE)
+
+
+def test_one_that_cannot_be_started_says_which(tmp_path: Path) -> None:
+    command = script(tmp_path, "")
+    Path(command.executable).chmod(0o644)
+    for attempt in (lambda: command.ask("list"), lambda: started(command, tmp_path)):
+        with pytest.raises(
+            ImagegenError, match=re.escape(f"{command.executable} cannot be started: Permission denied")
+        ):
+            attempt()
+
+
+def test_a_folder_that_is_gone_is_not_taken_for_a_broken_ollama(tmp_path: Path) -> None:
+    command = script(tmp_path, "")
+    for folder, log in ((tmp_path / "gone", tmp_path / "log"), (tmp_path, tmp_path / "gone/log")):
+        with pytest.raises(ImagegenError, match=r"gone(/log)?: No such file or directory") as caught:
+            command.call("run", folder=folder, log=log)
+        assert "cannot be started" not in str(caught.value)
+
+
+def test_a_question_that_is_never_answered_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    command = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")
+    began = time.monotonic()
+    with pytest.raises(ImagegenError) as caught:
+        command.ask("list", timeout_s=0.5)
+    assert time.monotonic() - began < 5
+    assert str(caught.value) == (
+        "'ollama list' said nothing for 0.5 s: does the server at 127.0.0.1:9 hang?\n    restart Ollama, then run doit again"
+    )
+    child = child_of(tmp_path)
+    until(lambda: not is_alive(child))
+
+
+def test_a_server_that_takes_questions_and_says_nothing_is_given_up(ollama: StandIn) -> None:
+    ollama.fault("silent", "/api/tags")
+    with pytest.raises(ImagegenError, match="'ollama list' said nothing for 1 s"):
+        command_of(ollama).ask("list", timeout_s=1)
+    assert not any(call.alive for call in ollama.called("list"))
+
+
+def test_ctrl_c_ends_a_question_with_all_that_it_started(tmp_path: Path) -> None:
+    command = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")
+    code = f"from imagegen.backends.ollama.command import Command; Command({command.executable!r}, '').ask('list')"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
+        child = child_of(tmp_path)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) != 0
+    until(lambda: not is_alive(child))
+
+
+# calls
+
+
+def test_a_call_tells_its_progress_and_its_end(tmp_path: Path) -> None:
+    call = started(script(tmp_path, "echo one; sleep 0.3; echo two >&2; pwd; exit 3"), tmp_path)
+    heard: list[str] = []
+    with call:
+        said = call.wait(never, heard.append)
+    assert (said.code, said.out) == (3, f"one\ntwo\n{os.path.realpath(tmp_path)}\n")
+    assert "one\n" in heard
+
+
+def test_of_a_log_that_grows_and_grows_the_end_is_kept(tmp_path: Path) -> None:
+    lines = "i=0; while [ $i -lt 400 ]; do printf '%1000s\\n' $i; i=$((i+1)); done; echo Error: the end; exit 1"
+    with started(script(tmp_path, lines), tmp_path) as call:
+        said = call.wait(never, lambda text: None if len(text) <= 65536 else pytest.fail("too long"))
+    assert said.error == "the end"
+    assert len(said.out) == 65536
+    assert (tmp_path / "log").stat().st_size > 400_000
+
+
+def test_it_reads_nothing_and_is_in_a_session_of_its_own(tmp_path: Path) -> None:
+    with started(script(tmp_path, "cat; sleep 0.2"), tmp_path) as call:
+        sid = os.getsid(call.identity.pid)
+        assert call.wait(never, ignored).code == 0
+    assert sid == call.identity.pid != os.getsid(0)
+
+
+def test_a_signal_is_told_by_its_number(tmp_path: Path) -> None:
+    with started(script(tmp_path, "kill -9 $$"), tmp_path) as call:
+        assert call.wait(never, ignored).code == -9
+
+
+class StopError(Exception):
+    pass
+
+
+def stop() -> None:
+    raise StopError
+
+
+def test_a_check_that_raises_ends_the_call_and_what_it_started_and_nothing_else(tmp_path: Path) -> None:
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        call = started(script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait"), tmp_path)
+        child = child_of(tmp_path)
+        with pytest.raises(StopError), call:
+            call.wait(stop, ignored)
+        assert not is_alive(call.identity.pid)
+        until(lambda: not is_alive(child))
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_one_that_asks_for_no_mercy_is_killed(tmp_path: Path) -> None:
+    call = started(script(tmp_path, "trap '' TERM; echo on; while :; do sleep 0.1; done"), tmp_path)
+    until(lambda: (tmp_path / "log").read_bytes())
+    with pytest.raises(StopError), call:
+        call.wait(stop, ignored)
+    assert not is_alive(call.identity.pid)
+
+
+def test_what_a_call_left_running_ends_with_it(tmp_path: Path) -> None:
+    with started(script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; exit 0"), tmp_path) as call:
+        assert call.wait(never, ignored).code == 0
+    child = child_of(tmp_path)
+    until(lambda: not is_alive(child))
+
+
+def test_what_a_call_left_running_ends_too_where_nobody_waited(tmp_path: Path) -> None:
+    with started(script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; exit 0"), tmp_path) as call:
+        child = child_of(tmp_path)
+        until(lambda: not is_alive(call.identity.pid))
+    until(lambda: not is_alive(child))
+    call.end()  # and nothing is left to be done
+
+
+# a call that another process started
+
+
+def orphan(folder: Path, text: str) -> Call:
+    """A call whose parent has ended, as a later run finds it."""
+    command = script(folder, text)
+    code = (
+        "from pathlib import Path; from imagegen.backends.ollama.command import Command;"
+        f"folder = Path({str(folder)!r}); call = Command({command.executable!r}, '').call('run', folder=folder, log=folder / 'log');"
+        "print(call.identity.pid, call.identity.started)"
+    )
+    pid, begun = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    return Call(Identity(int(pid), float(begun)), folder / "log")
+
+
+def test_a_call_outlives_the_process_that_started_it_and_is_waited_for(tmp_path: Path) -> None:
+    with orphan(tmp_path, "sleep 0.8; echo done") as call:
+        assert is_alive(call.identity.pid)
+        said = call.wait(never, ignored)
+    assert (said.code, said.out) == (None, "done\n")
+
+
+def test_it_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    with orphan(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait") as call:
+        child = child_of(tmp_path)
+    until(lambda: not is_alive(call.identity.pid))
+    until(lambda: not is_alive(child))
+
+
+def test_another_process_that_has_its_number_by_now_is_left_alone(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
+        try:
+            begun = psutil.Process(other.pid).create_time()
+            with Call(Identity(other.pid, begun - 3600), tmp_path / "log") as call:
+                assert call.wait(never, ignored) == Said(None, "", "")
+            time.sleep(0.2)
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+def test_ten_calls_at_a_time_are_no_trouble(tmp_path: Path) -> None:
+    codes: list[int | None] = []
+    command = script(tmp_path, "sleep 0.1; exit $1")
+
+    def one(number: int) -> None:
+        with command.call(str(number), folder=tmp_path, log=tmp_path / f"log{number}") as call:
+            codes.append(call.wait(never, ignored).code)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(filter(None, codes)) == list(range(1, 10))

@@ -1,0 +1,91 @@
+"""Ollama's rows for `doit doctor`."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from imagegen.backends.base import Diagnosis
+from imagegen.backends.ollama import OllamaBackend
+from imagegen.plan.request import Request
+from tests.backends.ollama.parts import MODEL, request, script
+from tests.backends.ollama.standin.fixture import StandIn
+
+
+def rows(root: Path, host: str, *requests: Request) -> Sequence[Diagnosis]:
+    extra = {"root": str(root), "host": host}
+    asked = [Request(**{**one.__dict__, "extra": extra}) for one in requests or [request()]]
+    return OllamaBackend().diagnose(asked)
+
+
+def found(rows: Sequence[Diagnosis]) -> dict[str, str]:
+    return {row.what: f"{'' if row.ok else 'NOT OK: '}{row.found}" for row in rows}
+
+
+@pytest.fixture
+def on_path(shared: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    monkeypatch.setenv("PATH", shared.environment["PATH"])
+    monkeypatch.setenv("OLLAMA_MODELS", str(shared.models))
+    return shared
+
+
+def test_a_row_for_each_thing_that_an_image_takes(on_path: StandIn, tmp_path: Path) -> None:
+    told = found(rows(tmp_path, on_path.host, request(), request(model="x/flux2-klein"), request(name="again")))
+    digest = on_path.model()
+    assert list(told) == ["command line", "version", "platform", "memory", f"model {MODEL}", "model x/flux2-klein"]
+    assert told["command line"] == str(on_path.bin / "ollama")
+    assert told["version"] == f"client 0.32.5, server 0.32.5 at {on_path.host}: makes images"
+    assert told["platform"].startswith(f"{platform.system()} on ")
+    assert told[f"model {MODEL}"] == f"12 GB, ID {digest[:12]}; its manifest is not known on this disk yet"
+    assert told["model x/flux2-klein"].startswith("not there; a run pulls it: about 5.7 GB; ")
+
+
+def test_it_changes_nothing(on_path: StandIn, tmp_path: Path) -> None:
+    rows(tmp_path, on_path.host)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("on_path")
+def test_one_that_does_not_run_is_a_row_with_the_way_to_start_it(tmp_path: Path) -> None:
+    told = rows(tmp_path, "127.0.0.1:9")
+    (wrong,) = [row for row in told if not row.ok and row.blocks]
+    assert (wrong.what, wrong.found) == ("version", "client 0.32.5, which makes images, and no server")
+    assert "'ollama serve'" in wrong.mend
+
+
+def test_none_at_all_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (row,) = rows(tmp_path, "127.0.0.1:9")
+    assert (row.ok, row.what) == (False, "Ollama")
+    assert row.found.startswith("Ollama ")
+    assert row.mend
+
+
+def test_versions_that_differ_are_a_warning(on_path: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path.install(tmp_path / "older", "0.32.4")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'older'}:{on_path.environment['PATH']}")
+    (row,) = [row for row in rows(tmp_path, on_path.host) if row.what == "version"]
+    assert (row.ok, row.found, row.mend) == (
+        True,
+        f"client 0.32.4, server 0.32.5 at {on_path.host}: they differ",
+        "have both of one version",
+    )
+
+
+def test_what_is_wrong_with_a_request_or_a_model_is_a_row_too(on_path: StandIn, tmp_path: Path) -> None:
+    on_path.model("x/words", capability="completion")
+    told = found(rows(tmp_path, on_path.host, request("./x.png", name="b"), request(model="x/words")))
+    assert told["b"].startswith("NOT OK: the prompt has './x.png'")
+    assert told["its jobs"] == "NOT OK: x/words makes no images: it can completion"
+
+
+def test_a_list_that_fails_is_a_row_and_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'case "$1" in run) echo "--width int";; list) echo Error: no >&2; exit 1;; *) echo ollama version is 0.32.5;; esac'
+    script(tmp_path, text)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    told = rows(tmp_path, "mac.lan")
+    assert found(told)["Ollama"] == "NOT OK: ollama list: no"
+    assert found(told)["platform"] == "the server is on another machine: mac.lan"
