@@ -36,12 +36,15 @@ class GeneratedImage:
     may_be_flat: whether one flat colour may be what was asked for; else such an image is refused.
     any_size: whether it may have another size than the request's, which then is not that of the image but of what
     it begins with; else such an image is refused.
+    settled: called once the image is in the store, or cannot be used: what the backend kept of it until then, for a run
+    after a kill, can go.
     """
 
     data: bytes
     facts: Mapping[str, Any] = field(default_factory=dict)
     may_be_flat: bool = True
     any_size: bool = False
+    settled: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,9 @@ class Executor:
         return self._passed(job, problems)
 
     def _preflight(self, job: list[Work]) -> list[Work]:
+        if self.stop.is_set():
+            self._cancelled(job)
+            return []
         if not job:
             return []
         try:
@@ -99,6 +102,9 @@ class Executor:
         return self._passed(job, problems)
 
     def _all_failed(self, job: Sequence[Work], error: Exception) -> None:
+        if self.stop.is_set():  # Ctrl-C reaches on a terminal what a backend asks, too
+            self._cancelled(job)
+            return
         for work in job:
             self.tell(failed(work.output, work.verdict, error))
 
@@ -106,6 +112,9 @@ class Executor:
         """All of the job's images, or none."""
         if not problems:
             return job
+        if self.stop.is_set():  # as above
+            self._cancelled(job)
+            return []
         for work in job:
             name = work.output.request.name
             own = [problem for problem in problems if problem.where in ("", name)]

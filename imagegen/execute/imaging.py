@@ -56,6 +56,7 @@ def generate(
     note = f"seed {output.request.seed}" if output.draws_seed else ""
     start = time.monotonic()
     attempt = _Attempt(project, output, forced)
+    made = None
     try:
         made = backend.generate(output.request, ImageProgress(output.timeout_s, cancel, attempt.open, tell))
         seconds = round(time.monotonic() - start, 3)
@@ -66,6 +67,7 @@ def generate(
         entry = StoreEntry(output.fingerprint, sha256, digest, backend.version, seconds, _now(), facts=facts)
         project.store.add(entry)
         attempt.close(made=True)
+        made.settled()
         source = Source(made.data, None, digest, backend.version, seconds, entry.time)
         _put_in_place(project, output, source)
     except Cancelled:
@@ -75,6 +77,8 @@ def generate(
         return failed(output, verdict, error)
     except Exception as error:
         attempt.close(made=False)
+        if made:
+            made.settled()
         return failed(output, verdict, error)
     return Outcome(output, "generated", verdict.reasons, note, seconds=seconds)
 

@@ -41,10 +41,12 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
         raise ImagegenError(Problem("", what, "mend its permissions")) from None
     try:
         note = {"pid": os.getpid(), "command": " ".join(sys.argv[1:]), "since": time.strftime("%H:%M:%S")}
-        holder.write_text(json.dumps(note), encoding="utf-8")
+        with contextlib.suppress(OSError):  # of a full disk, say: without it others are told less
+            holder.write_text(json.dumps(note), encoding="utf-8")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()
 
 

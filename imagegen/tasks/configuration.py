@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from shutil import disk_usage
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +16,9 @@ from imagegen.tasks.reporter import ImagegenReporter
 from imagegen.tasks.rest import default_tasks
 
 __all__ = ["HintCodec", "doit_config", "quiet_ctrl_c"]
+
+_LITTLE = 1_000_000
+"""Bytes: doit's database has fewer, and doit ends in a traceback where it cannot be written."""
 
 
 def quiet_ctrl_c() -> None:
@@ -47,8 +51,8 @@ def doit_config(root: Path) -> dict[str, Any]:
     with suppress(OSError):
         folder.mkdir(exist_ok=True)
     database = folder / "doit.json"
-    if not os.access(database if database.exists() else folder, os.W_OK):
-        database = Path(os.devnull)  # read-only: doit list must work all the same
+    if not os.access(database if database.exists() else folder, os.W_OK) or disk_usage(root).free < _LITTLE:
+        database = Path(os.devnull)  # read-only, or full: doit list must work all the same
     return {
         "default_tasks": default_tasks(root),
         "reporter": ImagegenReporter,

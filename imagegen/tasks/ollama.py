@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ def task_ollama() -> Iterator[dict[str, Any]]:
 def _setup() -> TaskFailed | None:
     from imagegen.backends.ollama.setup import setup  # what it needs, no other task does
     from imagegen.execute.progress import ImageProgress
+    from imagegen.state.mutex import hold
 
     build = current_build()
     requests = [output.request for plan in build.plans for output in plan.outputs]
@@ -41,7 +43,8 @@ def _setup() -> TaskFailed | None:
     try:
         if build.problems:
             raise ImagegenError(*build.problems)
-        setup(build.root, build.settings, models, ImageProgress(math.inf, threading.Event(), tell=_teller()))
+        with hold(build.root / ".imagegen", build.settings.wait_s):  # it may start the server that a run draws with
+            setup(build.root, build.settings, models, ImageProgress(math.inf, threading.Event(), tell=_teller()))
     except ImagegenError as error:
         print(error, flush=True)
         return TaskFailed(str(error), report=False)
@@ -56,9 +59,10 @@ def _teller() -> Callable[[str, dict[str, Any]], None]:
 
     def tell(name: str, facts: dict[str, Any]) -> None:
         text = printable(str(facts.get("text", "")))
-        if sys.stdout.isatty():
-            print(f"\r{text}\x1b[K", end="\n" if name == "note" else "", flush=True)
-        elif name == "note":
-            print(text, flush=True)
+        if name == "note":
+            print(f"\r{text}\x1b[K" if sys.stdout.isatty() else text, flush=True)
+        elif sys.stdout.isatty():
+            shown = text[: shutil.get_terminal_size().columns - 1]  # a second line could not be written over
+            print(f"\r{shown}\x1b[K", end="", flush=True)
 
     return tell

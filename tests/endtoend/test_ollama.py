@@ -387,6 +387,14 @@ def test_a_server_that_dies_fails_the_rest_with_one_line(project: OllamaProject)
     assert len(project.drawing()) == 2
 
 
+def test_a_full_disk_has_nothing_more_drawn_for_it(project: OllamaProject) -> None:
+    project.items("a wolf", "a bird", "a fox", generate={"width": 64, "height": 64})
+    project.ollama.fault("disk-full")
+    run = project.doit()
+    assert run.out.count("no space left on device") == 1
+    assert len(project.drawing()) == 1
+
+
 @pytest.mark.parametrize("also", ["stubborn", "child"])
 def test_a_hang_is_ended_with_all_that_it_started_and_nothing_else(project: OllamaProject, also: str) -> None:
     bystander = psutil.Popen(["sleep", "60"])
@@ -449,6 +457,31 @@ def test_what_a_call_finished_after_its_run_was_killed_is_taken(project: OllamaP
     eventually(lambda: project.ollama.called("run")[-1].end)
     assert project.doit().tasks("generated") == ["portraits:a"]
     assert len(project.ollama.images) == 1
+    assert list((project.root / ".imagegen/ollama/calls").iterdir()) == []
+
+
+def test_a_call_that_its_run_was_killed_before_noting_is_found_all_the_same(project: OllamaProject) -> None:
+    project.items("a slow bird", generate={"width": 64, "height": 64})
+    project.ollama.fault("slow", "slow", seconds=0.2, times=1)
+    process = project.start()
+    eventually(lambda: any(event["event"] == "start" for event in project.ollama.events))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    (noted,) = (project.root / ".imagegen/ollama/calls").glob("*/call.json")
+    noted.unlink()
+    assert project.doit().tasks("generated") == ["portraits:a"]
+    assert project.prompts() == ["a slow bird"]
+
+
+def test_an_image_that_did_not_get_into_the_store_is_not_drawn_again(project: OllamaProject) -> None:
+    project.items("a bird", generate={"width": 64, "height": 64})
+    blobs = project.write(".imagegen/store/blobs", "in the way")
+    run = project.doit()
+    assert (run.code, project.prompts()) == (2, ["a bird"])
+    assert "portraits:a: cannot write: " in run.out
+    blobs.unlink()
+    assert project.doit().tasks("generated") == ["portraits:a"]
+    assert project.prompts() == ["a bird"]
     assert list((project.root / ".imagegen/ollama/calls").iterdir()) == []
 
 

@@ -159,3 +159,19 @@ def test_setup_with_wrong_settings_or_a_broken_pull_fails(project: OllamaProject
     assert servers(project) == []
     project.write("pyproject.toml", "[tool.imagegen.ollama]\nversion = 7\n")
     assert project.doit("ollama:setup").code != 0
+
+
+def test_setup_and_a_run_at_once_do_not_stop_each_others_server(project: OllamaProject) -> None:
+    project.ollama.model("x/flux2-klein", pulled=False)
+    project.job("others", ollama={"model": "x/flux2-klein"})
+    project.ollama.fault("pull-slow", seconds=0.5)
+    setup = project.start("ollama:setup")
+    eventually(lambda: project.ollama.called("pull"))
+    run = project.doit("portraits")
+    assert f"another build is at work here (process {setup.pid}: 'doit ollama:setup', since " in run.out
+    out, _ = setup.communicate()
+    assert "pulled x/flux2-klein" in out
+    waiting = project.start("portraits", "wait=60")
+    assert "generated" in waiting.communicate()[0]
+    assert project.doit("wait=60").code == 0
+    assert servers(project) == []

@@ -200,6 +200,20 @@ def test_stopping_finishes_what_runs_and_starts_nothing_more(tmp_path: Path) -> 
     assert len(found.events("started")) == 2
 
 
+@pytest.mark.parametrize("broken", [True, False])
+def test_what_preflight_finds_once_the_user_has_stopped_it_is_not_told(tmp_path: Path, broken: bool) -> None:
+    class Stopped(ScriptedBackend):
+        def preflight(self, requests: Any) -> Any:
+            found.stop.set()  # Ctrl-C: on a terminal it ends what the backend asks, too
+            if broken:
+                raise RuntimeError("ended by signal 2")
+            return [Problem("", f"ended by signal 2 for {requests[0].name}")]
+
+    found = Bench(tmp_path, Script(), {"j": ["a"], "k": ["b"]})
+    found.backend = Stopped(Script())
+    assert found.run() == {"j:a": "cancelled", "k:b": "cancelled"}
+
+
 def test_cancelling_gives_up_what_runs(tmp_path: Path) -> None:
     found = bench(tmp_path, *"abc", acts={"*": [{"hang": True}]}, in_flight=2)
 

@@ -97,20 +97,22 @@ class OllamaBackend:
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Have Ollama draw the request."""
-        from imagegen.backends.ollama.drawing import draw
+        from imagegen.backends.ollama.drawing import draw, folder_of, forget
         from imagegen.backends.ollama.failures import FailedError
 
         if self._gone:
             raise self._gone
         serving = self._of(request)
         self._used.add(request.model)
+        folder = folder_of(Path(request.extra["root"]), progress.attempt)
         try:
-            data = draw(serving.command, serving.program.machine, request, Path(request.extra["root"]), progress)
+            data = draw(serving.command, serving.program.machine, request, folder, progress)
         except FailedError as failure:
             if failure.lasts:
                 self._gone = failure
             raise
-        return GeneratedImage(data, {"ollama": serving.program.version}, may_be_flat=False)
+        facts = {"ollama": serving.program.version}
+        return GeneratedImage(data, facts, may_be_flat=False, settled=lambda: forget(folder))
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Rows for the command line, the versions, the machine, and each job's models."""

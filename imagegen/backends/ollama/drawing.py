@@ -14,6 +14,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
+
 from imagegen.backends.base import GenerationError, Progress
 from imagegen.backends.ollama import failures
 from imagegen.backends.ollama.command import Call, Command, Said
@@ -22,7 +24,7 @@ from imagegen.backends.process import Identity
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 
-__all__ = ["draw", "forget_old"]
+__all__ = ["draw", "folder_of", "forget", "forget_old"]
 
 _FOLDER = Path(".imagegen/ollama/calls")
 _KEEP_ALIVE = "10m"
@@ -32,16 +34,18 @@ _STEPS = re.compile(r"Generating[^▕]*▕[^▏]*▏\s*(\d+)/(\d+)")
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
-def draw(command: Command, machine: Machine | None, request: Request, root: Path, progress: Progress) -> bytes:
-    """The bytes of the PNG that Ollama makes of the request. Raises GenerationError, and what `progress` raises."""
-    folder = root / _FOLDER / progress.attempt
+def draw(command: Command, machine: Machine | None, request: Request, folder: Path, progress: Progress) -> bytes:
+    """The bytes of the PNG that Ollama makes of the request. Raises GenerationError, and what `progress` raises.
+
+    folder: that of the attempt. It is left with the image in it, and goes where there is none.
+    """
     images, log = folder / "image", folder / "log"
     try:
         call = _left_behind(folder)
         if call is None and (made := _whole(images)):
             return made
         if call is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            forget(folder)
             images.mkdir(parents=True)
             call = command.call(*words(request), folder=images, log=log)
         with call:
@@ -52,9 +56,21 @@ def draw(command: Command, machine: Machine | None, request: Request, root: Path
             said = call.wait(progress.check, lambda text: _tell(text, progress))
         return _image(images, said, request, machine)
     except ImagegenError as error:
+        forget(folder)
         raise GenerationError(error.problems[0].what, error.problems[0].mend) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:
+        forget(folder)
+        raise
+
+
+def folder_of(root: Path, attempt: str) -> Path:
+    """Where an attempt's call runs, and its image lies until it is in the store."""
+    return root / _FOLDER / attempt
+
+
+def forget(folder: Path) -> None:
+    """Remove what an attempt left."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def words(request: Request) -> list[str]:
@@ -70,7 +86,7 @@ def forget_old(root: Path) -> None:
     with contextlib.suppress(OSError):
         for folder in (root / _FOLDER).iterdir():
             if time.time() - folder.stat().st_mtime > _OLD_S and _left_behind(folder) is None:
-                shutil.rmtree(folder, ignore_errors=True)
+                forget(folder)
 
 
 def _image(images: Path, said: Said, request: Request, machine: Machine | None) -> bytes:
@@ -100,7 +116,21 @@ def _left_behind(folder: Path) -> Call | None:
         identity = Identity(int(noted["pid"]), float(noted["started"]))
         if identity.look() == "alive":
             return Call(identity, folder / "log")
-    return None
+    return _unnoted(folder)
+
+
+def _unnoted(folder: Path) -> Call | None:
+    """The call of a run that was killed before it could note it: the first process that works in its folder."""
+    images = folder / "image"
+    if (folder / "call.json").exists() or not images.is_dir():
+        return None
+    working = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == images.resolve():
+                working.append(process)
+    first = min(working, key=lambda process: process.create_time(), default=None)
+    return Call(Identity(first.pid, first.create_time()), folder / "log") if first else None
 
 
 def _whole(images: Path) -> bytes | None:

@@ -149,9 +149,15 @@ _SIGNS = (
         _always("make it smaller, or give it fewer steps"),
     ),
     _Sign(
+        r"failed to save image: [^\n]*no space left on device",
+        _said("Ollama could not write the image: no space left on device"),
+        _always("free disk space; then run doit again"),
+        lasts=True,
+    ),
+    _Sign(
         r"failed to save image: ([^\n]*)",
         _said("Ollama could not write the image: {0}"),
-        _always("free disk space, and let the folder .imagegen stay while it draws; then run doit again"),
+        _always("let the folder .imagegen stay while it draws, and mend what is wrong with it; then run doit again"),
     ),
     _Sign(
         r"width and height must be <= (\d+)",

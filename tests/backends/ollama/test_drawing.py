@@ -13,8 +13,10 @@ import psutil
 import pytest
 
 from imagegen.backends.base import Cancelled, GenerationError
-from imagegen.backends.ollama.drawing import draw, forget_old, words
+from imagegen.backends.ollama.command import Command
+from imagegen.backends.ollama.drawing import draw, folder_of, forget_old, words
 from imagegen.images.verification import verify
+from imagegen.plan.request import Request
 from tests.backends.ollama.parts import MODEL, Told, command_of, is_alive, request, script, until
 from tests.backends.ollama.standin.fixture import StandIn
 
@@ -24,6 +26,10 @@ ATTEMPT = "0a1b"
 
 def left(root: Path) -> list[str]:
     return sorted(path.name for path in (root / CALLS).iterdir())
+
+
+def drawn(command: Command, wanted: Request, root: Path, told: Told) -> bytes:
+    return draw(command, None, wanted, folder_of(root, ATTEMPT), told)
 
 
 def test_the_words_of_a_call() -> None:
@@ -37,11 +43,11 @@ def test_steps_that_the_job_leaves_open_are_the_models_own() -> None:
     assert "--steps" not in words(request(given=("seed", "width")))
 
 
-def test_the_image_comes_with_its_steps_and_leaves_nothing(shared: StandIn, tmp_path: Path) -> None:
+def test_the_image_comes_with_its_steps_and_stays_for_a_run_that_is_killed(shared: StandIn, tmp_path: Path) -> None:
     told = Told()
-    data = draw(command_of(shared), None, request("a drawn cat"), tmp_path, told)
+    data = drawn(command_of(shared), request("a drawn cat"), tmp_path, told)
     assert verify(data, 32, 32)
-    assert left(tmp_path) == []
+    assert left(tmp_path) == [ATTEMPT], "until the image is in the store"
     assert all(steps["total"] == 2 for steps in told.named("steps"))
     call = shared.called("run")[-1]
     assert call.cwd == os.path.realpath(tmp_path / CALLS / ATTEMPT / "image")
@@ -50,14 +56,14 @@ def test_the_image_comes_with_its_steps_and_leaves_nothing(shared: StandIn, tmp_
 
 @pytest.mark.parametrize("prompt", ["--help", "$(id) `id` 'x' \"y\"", "two\nlines", "猫 🦉", " a cat"])
 def test_the_prompt_goes_through_no_shell(shared: StandIn, tmp_path: Path, prompt: str) -> None:
-    draw(command_of(shared), None, request(prompt), tmp_path, Told())
+    drawn(command_of(shared), request(prompt), tmp_path, Told())
     assert shared.images[-1]["prompt"] == prompt.strip()
 
 
 def test_steps_are_told_while_it_draws(ollama: StandIn, tmp_path: Path) -> None:
     ollama.fault("slow", seconds=0.12)
     told = Told()
-    draw(command_of(ollama), None, request(steps=4), tmp_path, told)
+    drawn(command_of(ollama), request(steps=4), tmp_path, told)
     done = [steps["done"] for steps in told.named("steps")]
     assert len(done) >= 2
     assert done == sorted(done)
@@ -79,7 +85,7 @@ def test_steps_are_told_while_it_draws(ollama: StandIn, tmp_path: Path) -> None:
 def test_what_went_wrong_is_told_and_nothing_left(tmp_path: Path, text: str, what: str) -> None:
     command = script(tmp_path, text)
     with pytest.raises(GenerationError) as caught:
-        draw(command, None, request(), tmp_path, Told())
+        drawn(command, request(), tmp_path, Told())
     assert caught.value.problem.what == what
     assert caught.value.problem.mend
     assert left(tmp_path) == []
@@ -89,13 +95,13 @@ def test_one_that_cannot_be_started_fails_the_image_in_its_words(tmp_path: Path)
     command = script(tmp_path, "")
     Path(command.executable).unlink()
     with pytest.raises(GenerationError, match="cannot be started: No such file or directory"):
-        draw(command, None, request(), tmp_path, Told())
+        drawn(command, request(), tmp_path, Told())
     assert left(tmp_path) == []
 
 
 def test_a_hang_is_ended_after_its_time(tmp_path: Path) -> None:
     with pytest.raises(GenerationError, match="not done after 1 s"):
-        draw(script(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 60"), None, request(), tmp_path, Told(timeout_s=1))
+        drawn(script(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 60"), request(), tmp_path, Told(timeout_s=1))
     assert not is_alive(int((tmp_path / "pid").read_text()))
     assert left(tmp_path) == []
 
@@ -107,9 +113,10 @@ STARTS = """
 import sys, time
 from pathlib import Path
 from imagegen.backends.ollama.command import Command
-from imagegen.backends.ollama.drawing import draw
+from imagegen.backends.ollama.command import Command
+from imagegen.backends.ollama.drawing import draw, folder_of
 from tests.backends.ollama.parts import Told, request
-draw(Command(sys.argv[1], sys.argv[2]), None, request("a kept cat"), Path(sys.argv[3]), Told())
+draw(Command(sys.argv[1], sys.argv[2]), None, request("a kept cat"), folder_of(Path(sys.argv[3]), "0a1b"), Told())
 """
 
 
@@ -130,17 +137,16 @@ def test_a_call_that_still_draws_is_waited_for(ollama: StandIn, tmp_path: Path) 
     ollama.fault("slow", seconds=0.3, times=1)
     killed(command_of(ollama).executable, ollama.host, tmp_path)
     told = Told()
-    assert verify(draw(command_of(ollama), None, request("a kept cat"), tmp_path, told), 32, 32)
+    assert verify(drawn(command_of(ollama), request("a kept cat"), tmp_path, told), 32, 32)
     assert told.named("note") == [{"text": "yrr: Ollama still draws what a run that ended asked for"}]
     assert len(ollama.images) == len(ollama.called("run")) == 1
-    assert left(tmp_path) == []
 
 
 def test_the_image_of_a_call_that_has_ended_is_taken(ollama: StandIn, tmp_path: Path) -> None:
     ollama.fault("slow", seconds=0.1, times=1)
     pid = killed(command_of(ollama).executable, ollama.host, tmp_path)
     until(lambda: not is_alive(pid))
-    assert verify(draw(command_of(ollama), None, request("a kept cat"), tmp_path, Told()), 32, 32)
+    assert verify(drawn(command_of(ollama), request("a kept cat"), tmp_path, Told()), 32, 32)
     assert len(ollama.called("run")) == 1
 
 
@@ -151,7 +157,7 @@ def test_the_user_who_stops_ends_a_call_that_was_found_too(tmp_path: Path) -> No
     told = Told()
     told.cancel.set()  # so that even the note raises
     with pytest.raises(Cancelled):
-        draw(command, None, request(), tmp_path, told)
+        drawn(command, request(), tmp_path, told)
     assert not is_alive(pid)
     until(lambda: not is_alive(int((tmp_path / "child").read_text())))
     assert left(tmp_path) == []
@@ -165,7 +171,7 @@ def test_another_process_that_has_the_number_of_a_call_is_neither_waited_for_nor
             begun = psutil.Process(other.pid).create_time()
             (folder / "call.json").write_text(json.dumps({"pid": other.pid, "started": begun - 3600}))
             with pytest.raises(GenerationError, match="without an image"):
-                draw(script(tmp_path, "true"), None, request(), tmp_path, Told())
+                drawn(script(tmp_path, "true"), request(), tmp_path, Told())
             time.sleep(0.1)
             assert other.poll() is None
         finally:
@@ -178,7 +184,7 @@ def test_a_note_that_says_nothing_is_left_aside(shared: StandIn, tmp_path: Path,
     (folder / "image").mkdir(parents=True)
     (folder / "image/half.png").write_bytes(b"\x89PNG\r\n\x1a\nhalf")
     (folder / "call.json").write_text(note)
-    assert verify(draw(command_of(shared), None, request(), tmp_path, Told()), 32, 32)
+    assert verify(drawn(command_of(shared), request(), tmp_path, Told()), 32, 32)
 
 
 def test_only_what_is_old_and_has_ended_is_forgotten(tmp_path: Path) -> None:
