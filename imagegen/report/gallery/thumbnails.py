@@ -89,5 +89,5 @@ def shrink(data: bytes, box: tuple[int, int]) -> tuple[bytes, int, int]:
     if profile and profile[16:20] != b"RGB ":  # one of another colour space would make the file invalid
         profile = None
     buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=QUALITY, method=4, icc_profile=profile or b"")
+    small.save(buffer, "WEBP", quality=QUALITY, method=2, icc_profile=profile or b"")
     return buffer.getvalue(), *size
