@@ -80,6 +80,7 @@ def render(data: Mapping[str, Any], of: str) -> bytes:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     # so that no text of a job ends the script that holds it, tojson writes < > & ' as \u003c and so on
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}

@@ -13,7 +13,7 @@
   const element = (tag, attributes = {}, ...children) => {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
-      if (value !== false && value !== "") made.setAttribute(name, value);
+      made.setAttribute(name, value);
     }
     made.append(...children.filter((child) => child !== null));
     return made;
@@ -127,7 +127,7 @@
     // a single line break is where a file was wrapped, an empty line a paragraph
     ...text.trim().split(/\n\s*\n/).map((part) => element("p", { class: "words", dir: "auto" }, part)));
   const list = (rows) => element("dl", {}, ...rows.filter(([, value]) => value).flatMap(([name, value, kind]) =>
-    [element("dt", {}, name), element("dd", { class: kind || "" }, value)]));
+    [element("dt", {}, name), element("dd", kind ? { class: kind } : {}, value)]));
 
   const parameters = (picture) => {
     const sizes = new Map(picture.parameters);
