@@ -103,7 +103,7 @@ def test_a_kill_at_any_step_leaves_a_gallery_that_is_whole(tmp_path: Path) -> No
     page = max(number for number in ours if "index.html" in steps[number - 1])
 
     last = max(number for number in ours if steps[number - 1].startswith("unlink assets"))
-    for number in (ours[1], page - 1, page, page + 1, last):
+    for number in (ours[1], page, last):
         second = ProjectFolder(tmp_path / f"killed at {number}")
         shutil.rmtree(second.root)
         shutil.copytree(tmp_path / "before", second.root)
