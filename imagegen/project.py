@@ -76,6 +76,8 @@ class Project:
         self.store = Store(self.state / "store", self.temporary)
         self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
+        self.failures = self.state / "cache" / "failures.json"
+        """What failed when it was last tried: see `state.failures`."""
         self.inputs: dict[str, StatKey | None] = {}
         """How each job file and prompt source stood, by its path, before it was read."""
         self._backends: dict[str, Backend] = {}

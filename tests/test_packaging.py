@@ -27,7 +27,8 @@ def package(wheel: Path) -> set[str]:
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "imagegen").rglob("*.py")}
-    assert package(wheel) == sources | {"imagegen/py.typed"}
+    page = {f"imagegen/report/gallery/page/page.{kind}" for kind in ("html", "css", "js")}
+    assert package(wheel) == sources | page | {"imagegen/py.typed"}
 
 
 def test_the_wheel_carries_the_licence(wheel: Path) -> None:

@@ -64,7 +64,17 @@ def generate(
         sha256 = project.store.put(made.data)
         digest = project.model_digest(output)
         facts = {**made.facts, **attempt.fact}
-        entry = StoreEntry(output.fingerprint, sha256, digest, backend.version, seconds, _now(), facts=facts)
+        entry = StoreEntry(
+            output.fingerprint,
+            sha256,
+            digest,
+            backend.version,
+            seconds,
+            _now(),
+            facts=facts,
+            path=output.path,
+            request=output.fields,
+        )
         project.store.add(entry)
         attempt.close(made=True)
         made.settled()
@@ -231,6 +241,8 @@ def keep(project: Project, output: Output) -> None:
                 line.seconds,
                 line.time,
                 encoding=line.encoding,
+                path=line.path,
+                request=line.request,
             )
         )
 

@@ -14,7 +14,7 @@ from imagegen.images.verification import ImageInfo
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["encode"]
+__all__ = ["encode", "plain"]
 
 _LONGEST_SIDE = {"webp": 16_383, "jpeg": 65_500}
 """Pixels. WebP: RFC 9649; JPEG: libjpeg's JPEG_MAX_DIMENSION."""
@@ -44,7 +44,7 @@ def encode(raw: bytes, info: ImageInfo, encoding: Encoding, p: Provenance) -> by
 
 def _encoded(image: Image, encoding: Encoding) -> bytes:
     profile = image.info.get("icc_profile")
-    image = _plain(image)
+    image = plain(image)
     options: dict[str, Any] = {}
     if encoding.format == "webp":
         # lossless also where the picture is transparent: `exact` keeps the colours there
@@ -62,7 +62,7 @@ def _encoded(image: Image, encoding: Encoding) -> bytes:
     return file.getvalue()
 
 
-def _plain(image: Image) -> Image:
+def plain(image: Image) -> Image:
     """The image as L, RGB or RGBA, with nothing in its `info` that saving would pick up."""
     if image.mode.startswith("I"):
         # Pillow's own conversion clips 16 bits to 8 where it should scale; 65535 / 257 = 255
@@ -73,9 +73,9 @@ def _plain(image: Image) -> Image:
         mode = "RGBA"
     else:
         mode = "L" if image.mode in ("1", "L") else "RGB"
-    plain = image if image.mode == mode else image.convert(mode)
-    plain.info.clear()
-    return plain
+    result = image if image.mode == mode else image.convert(mode)
+    result.info.clear()
+    return result
 
 
 def _on_white(image: Image) -> Image:

@@ -25,7 +25,8 @@ class StoreEntry:
     """One image that was made for a fingerprint.
 
     sha256: of its blob. encoding: of an output file that was replaced; None for what a backend returned.
-    seconds and time: of its making. facts: what the backend told besides.
+    seconds and time: of its making. facts: what the backend told besides. path, request: of the output that it was
+    made for, and what was asked for; None in what an earlier release wrote.
     """
 
     fingerprint: str
@@ -36,6 +37,8 @@ class StoreEntry:
     time: str
     encoding: Encoding | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    request: Mapping[str, Any] | None = None
 
 
 class Store:
@@ -86,6 +89,11 @@ class Store:
         except OSError:
             return []
         return list(_parse(data))[::-1]
+
+    def every(self) -> Iterator[StoreEntry]:
+        """All entries whose blobs are there; of one fingerprint, newest first."""
+        for path in sorted((self.folder / "index").glob("??/*.jsonl")):
+            yield from (entry for entry in self.entries(path.stem) if self.has(entry.sha256))
 
     def prune(self, bound: int) -> int:
         """Remove the least recently used blobs until all take at most `bound` bytes; the bytes freed."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from imagegen.tasks.comfyui import task_comfyui
 from imagegen.tasks.configuration import doit_config, quiet_ctrl_c
 from imagegen.tasks.doctor import task_doctor
+from imagegen.tasks.gallery import task_gallery
 from imagegen.tasks.image import task_image
 from imagegen.tasks.jobs import task_jobs
 from imagegen.tasks.models import task_models
@@ -19,6 +20,7 @@ __all__ = [
     "DOIT_CONFIG",
     "task_comfyui",
     "task_doctor",
+    "task_gallery",
     "task_image",
     "task_jobs",
     "task_models",

@@ -157,6 +157,7 @@ class Build:
         ending = run(self.project, wanted, told)
         self.ending_problems += ending.problems
         self.stopped = self.stopped or ending.stopped
+        self._remember_failures()
         self._rest()
 
     def expected(self, tasks: Iterable[str]) -> dict[str, float]:
@@ -189,6 +190,18 @@ class Build:
         if all(state in _DONE for state in states) and not any(plan.problems for plan in self.plans):
             with suppress(OSError):  # it only saves the next run some work
                 take_snapshot(self.project, self.plans)
+
+    def _remember_failures(self) -> None:
+        from imagegen.state.failures import Failure, update_failures
+
+        failed = {}
+        for outcome in self.outcomes:
+            if outcome.problem is not None:
+                fingerprint = self.project.decided(outcome.output).fingerprint
+                failed[outcome.output.task] = Failure(fingerprint, outcome.problem.what, outcome.problem.mend)
+        settled = {outcome.output.task for outcome in self.outcomes if outcome.state in (*_DONE, "kept")}
+        with suppress(OSError):  # it is only a hint
+            update_failures(self.project.failures, self.project.temporary, failed, settled)
 
     def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
         ticket.outcome = outcome

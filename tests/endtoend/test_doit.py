@@ -23,6 +23,7 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
     shown = [
         *comfyui,
         "doctor",
+        "gallery",
         "image",
         "models",
         "models:pull",

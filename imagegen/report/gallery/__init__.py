@@ -1,0 +1,1 @@
+"""The gallery: one folder to look at every image with, in a browser and without a server."""

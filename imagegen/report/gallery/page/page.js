@@ -1,0 +1,383 @@
+"use strict";
+// Search, filters, the view of one image. Nothing here builds markup from text: all of it goes in as textContent.
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const pictures = JSON.parse($("data").textContent);
+  const cards = [...document.querySelectorAll(".card")];
+  const links = cards.map((card) => card.firstElementChild);
+  const jobs = [...document.querySelectorAll(".job")];
+  const selects = [...document.querySelectorAll("[data-facet]")];
+  const chips = [...document.querySelectorAll(".chip")];
+  const at = new Map(pictures.map((picture, index) => [picture.task, index]));
+
+  const element = (tag, attributes = {}, ...children) => {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      made.setAttribute(name, value);
+    }
+    made.append(...children.filter((child) => child !== null));
+    return made;
+  };
+
+  // ---- search and filters
+
+  const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const texts = pictures.map((picture) =>
+    folded([picture.name, picture.part, picture.task, picture.prompt, ...picture.wanted.map((one) => one.new)].join("\n")));
+  let state = "";
+  let shown = pictures.map((_, index) => index);
+
+  const filter = () => {
+    const words = folded($("search").value).split(/\s+/).filter(Boolean);
+    const facets = selects.filter((select) => select.value).map((select) => [select.dataset.facet, select.value]);
+    const counts = { "": 0 };
+    shown = [];
+    pictures.forEach((picture, index) => {
+      const matches = words.every((word) => texts[index].includes(word)) && facets.every(([key, value]) => picture[key] === value);
+      if (matches) {
+        counts[""] += 1;
+        counts[picture.state] = (counts[picture.state] || 0) + 1;
+      }
+      const visible = matches && (!state || picture.state === state);
+      if (visible) shown.push(index);
+      if (cards[index].hidden === visible) cards[index].hidden = !visible;
+    });
+    for (const chip of chips) {
+      chip.lastElementChild.textContent = counts[chip.dataset.state] || 0;
+      chip.setAttribute("aria-pressed", String(chip.dataset.state === state));
+    }
+    const some = shown.length < pictures.length;
+    const seen = new Set(shown.map((index) => pictures[index].job));
+    for (const job of jobs) job.hidden = some && !seen.has(job.dataset.job);
+    $("count").textContent = `${some ? `${shown.length} of ` : ""}${pictures.length} image${pictures.length === 1 ? "" : "s"}`;
+    $("nothing").hidden = shown.length > 0 || !pictures.length;
+    $("clear").hidden = !(words.length || facets.length || state);
+  };
+  let waiting = 0;
+  const filterSoon = () => {
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(filter);
+  };
+  const clear = () => {
+    $("search").value = "";
+    for (const select of selects) select.value = "";
+    state = "";
+    filter();
+    $("search").focus();
+  };
+  $("search").addEventListener("input", filterSoon);
+  for (const select of selects) select.addEventListener("change", filter);
+  for (const chip of chips) {
+    chip.addEventListener("click", () => {
+      state = state === chip.dataset.state ? "" : chip.dataset.state;
+      filter();
+    });
+  }
+  $("clear").addEventListener("click", clear);
+  $("clear-all").addEventListener("click", clear);
+
+  // ---- the view of one image
+
+  const dialog = $("detail");
+  let current = -1;
+  let pushed = false; // whether Back leads to the grid
+
+  const path = (text) => text.split("/").map(encodeURIComponent).join("/");
+  const when = (time) => {
+    const date = new Date(time);
+    return Number.isNaN(date.getTime()) ? time : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  };
+  const took = (seconds) => {
+    if (seconds < 0.1) return "under 0.1 s";
+    if (seconds < 90) return `${Number(seconds.toFixed(1))} s`;
+    return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  };
+  const bytes = (size) => (size < 1e6 ? `${Math.max(1, Math.round(size / 1e3))} kB` : `${(size / 1e6).toFixed(1)} MB`);
+
+  const copy = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // not every browser has the clipboard for a page that is a file
+      const area = element("textarea", { class: "hidden" });
+      area.value = text;
+      dialog.append(area);
+      area.select();
+      const done = document.execCommand("copy");
+      area.remove();
+      if (!done) return "Copying is not allowed here: select the text instead";
+    }
+    return "Copied";
+  };
+  const copyButton = (text, label) => {
+    const button = element("button", { type: "button", class: "plain", "aria-label": label }, "Copy");
+    button.addEventListener("click", async () => {
+      const said = await copy(text);
+      button.focus();
+      button.textContent = said === "Copied" ? said : "Copy";
+      $("said").textContent = said;
+      setTimeout(() => { button.textContent = "Copy"; $("said").textContent = ""; }, 1600);
+    });
+    return button;
+  };
+
+  const section = (title, ...content) => element("section", {}, element("h3", {}, title), ...content);
+  const words = (title, text) => element("section", {},
+    element("div", { class: "over" }, element("h3", {}, title), copyButton(text, `Copy the ${title.toLowerCase()}`)),
+    // a single line break is where a file was wrapped, an empty line a paragraph
+    ...text.trim().split(/\n\s*\n/).map((part) => element("p", { class: "words", dir: "auto" }, part)));
+  const list = (rows) => element("dl", {}, ...rows.filter(([, value]) => value).flatMap(([name, value, kind]) =>
+    [element("dt", {}, name), element("dd", kind ? { class: kind } : {}, value)]));
+
+  const parameters = (picture) => {
+    const sizes = new Map(picture.parameters);
+    const others = picture.parameters.filter(([name]) => !["width", "height"].includes(name));
+    return [
+      ["backend", [picture.backend, picture.version].filter(Boolean).join(" ")],
+      ["model", picture.model],
+      ["digest", picture.digest, "code"],
+      ["seed", picture.seed || "drawn when it is made"],
+      ["size", sizes.size && sizes.has("width") ? `${sizes.get("width")} × ${sizes.get("height")}` : ""],
+      ...others,
+    ];
+  };
+
+  const changes = (earlier, now) => {
+    const flat = (one) => new Map([...one.parameters, ["seed", one.seed], ["negative prompt", one.negative],
+      ["prompt", one.prompt], ["model", one.model], ["backend", one.backend]]);
+    const [old, fresh] = [flat(earlier), flat(now)];
+    const names = [...new Set([...old.keys(), ...fresh.keys()])].filter((name) => (old.get(name) || "") !== (fresh.get(name) || ""));
+    const brief = (value) => value || "none";
+    return names.map((name) => (name.endsWith("prompt") ? `another ${name}` : `${name} ${brief(old.get(name))}`)).join(", ");
+  };
+
+  // word by word: the longest common sequence stays, the rest goes or comes
+  const difference = (old, fresh) => {
+    const [a, b] = [old.split(/(?<=\s)/), fresh.split(/(?<=\s)/)];
+    const same = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+    for (let i = a.length - 1; i >= 0; i--) {
+      for (let j = b.length - 1; j >= 0; j--) {
+        same[i][j] = a[i].trim() === b[j].trim() ? same[i + 1][j + 1] + 1 : Math.max(same[i + 1][j], same[i][j + 1]);
+      }
+    }
+    const parts = [];
+    const put = (kind, word) => {
+      if (parts.length && parts[parts.length - 1][0] === kind) parts[parts.length - 1][1] += word;
+      else parts.push([kind, word]);
+    };
+    let [i, j] = [0, 0];
+    while (i < a.length || j < b.length) {
+      if (i < a.length && j < b.length && a[i].trim() === b[j].trim()) {
+        put("", b[j++]);
+        i += 1;
+      }
+      else if (j >= b.length || (i < a.length && same[i + 1][j] >= same[i][j + 1])) put("del", a[i++]);
+      else put("ins", b[j++]);
+    }
+    return parts.map(([kind, text]) => (kind ? element(kind, {}, text) : text));
+  };
+  const wanted = (one) => element("div", {}, element("span", { class: "quiet" }, one.field),
+    element("p", { dir: "auto" }, ...(/\s/.test(one.old) && /\s/.test(one.new)
+      ? difference(one.old, one.new)
+      : [element("del", {}, one.old || "none"), " → ", element("ins", {}, one.new || "none")])));
+
+  const standing = (picture) => {
+    const says = { fresh: "Fresh", stale: "Stale", missing: "Missing", edited: "Edited", failed: "Failed" };
+    const lines = [...picture.failure, ...picture.why];
+    $("detail-state").className = `standing ${picture.state}`;
+    $("detail-state").replaceChildren(
+      element("p", {}, element("i", { "aria-hidden": "true" }), element("b", {}, says[picture.state])),
+      element("ul", {}, ...lines.map((line) => element("li", { class: "quiet", dir: "auto" }, line))));
+  };
+
+  const compare = (picture, button, version) => {
+    const on = version !== null && button.getAttribute("aria-pressed") !== "true";
+    for (const other of document.querySelectorAll(".versions button")) other.setAttribute("aria-pressed", "false");
+    $("before").hidden = $("now-caption").hidden = !on;
+    if (!on) return;
+    button.setAttribute("aria-pressed", "true");
+    $("before-image").src = version.image;
+    $("before-image").alt = `Earlier version of ${picture.name}`;
+    $("before-caption").textContent = `Earlier, ${when(version.time)}`;
+    $("stage").scrollIntoView({ block: "start" });
+  };
+
+  const versions = (picture) => element("ul", { class: "versions" }, ...picture.earlier.map((version) => {
+    const button = element("button", { type: "button", "aria-pressed": "false" },
+      element("img", { src: version.image, alt: "", loading: "lazy", decoding: "async" }),
+      element("span", {}, element("span", {}, when(version.time)),
+        element("span", { class: "quiet" }, changes(version, picture) || "made with the same settings")));
+    button.addEventListener("click", () => compare(picture, button, version));
+    return element("li", {}, button);
+  }));
+
+  const show = (index) => {
+    const picture = pictures[index];
+    const command = `doit -a ${picture.task}`;
+    current = index;
+    $("detail-name").textContent = picture.name;
+    $("detail-part").textContent = [picture.part, picture.job].filter(Boolean).join(" · ");
+    standing(picture);
+    const image = $("now-image");
+    image.hidden = !picture.thumb;
+    $("now-empty").hidden = Boolean(picture.thumb);
+    $("now-empty").textContent = picture.sha256 || picture.size ? "The file cannot be shown here" : "No image yet";
+    if (picture.thumb) {
+      image.alt = picture.prompt || picture.name;
+      image.src = path(picture.href);
+    } else {
+      image.removeAttribute("src");
+    }
+    const file = picture.thumb
+      ? element("a", { href: path(picture.href), target: "_blank", rel: "noopener" }, picture.path) : picture.path;
+    $("detail-body").replaceChildren(...[
+      section("Make it again", element("div", { class: "command" }, element("code", {}, command), copyButton(command, "Copy the command"))),
+      picture.prompt ? words("Prompt", picture.prompt) : null,
+      picture.negative ? words("Negative prompt", picture.negative) : null,
+      picture.wanted.length ? section("The job now asks for", element("div", { class: "changes" }, ...picture.wanted.map(wanted))) : null,
+      section("Settings", list(parameters(picture))),
+      section("File", list([
+        ["made", picture.time ? element("time", { datetime: picture.time }, when(picture.time)) : ""],
+        ["took", picture.seconds === null ? "" : took(picture.seconds)],
+        ["path", file],
+        ["size", picture.size ? bytes(picture.size) : ""],
+        ["sha256", picture.sha256, "code"],
+      ])),
+      picture.earlier.length ? section("Earlier versions", versions(picture)) : null,
+    ].filter(Boolean));
+    compare(picture, null, null);
+    const order = sequence();
+    const place = order.indexOf(index);
+    $("previous").disabled = place <= 0;
+    $("next").disabled = place < 0 || place === order.length - 1;
+    if (!dialog.open) {
+      dialog.showModal();
+      dialog.focus(); // and not what is first in it, which would scroll the image away on a phone
+    }
+    $("facts").scrollTop = dialog.scrollTop = 0;
+    document.title = `${picture.name} · Gallery`;
+  };
+  // an image whose file is not beside the gallery, for somebody who was given the folder only
+  $("now-image").addEventListener("error", () => {
+    const picture = pictures[current];
+    if (picture && picture.thumb && !$("now-image").src.endsWith(picture.thumb)) $("now-image").src = picture.thumb;
+  });
+
+  const sequence = () => (shown.includes(current) ? shown : pictures.map((_, index) => index));
+  const step = (by) => {
+    const order = sequence();
+    const next = order[order.indexOf(current) + by];
+    if (next === undefined) return;
+    history.replaceState(null, "", `#${pictures[next].task}`);
+    show(next);
+  };
+  const follow = () => {
+    let named = "";
+    try {
+      named = decodeURIComponent(location.hash.slice(1));
+    } catch { /* no address of an image */ }
+    if (at.has(named)) show(at.get(named));
+    else if (dialog.open) dialog.close();
+  };
+  links.forEach((link) => link.addEventListener("click", () => { pushed = true; }));
+  window.addEventListener("hashchange", follow);
+  dialog.addEventListener("close", () => {
+    const card = cards[current];
+    document.title = "Gallery";
+    if (location.hash.length > 1) {
+      if (pushed) history.back();
+      else history.replaceState(null, "", location.href.split("#")[0]);
+    }
+    pushed = false;
+    current = -1;
+    if (card && !card.hidden) {
+      card.firstElementChild.focus({ preventScroll: true });
+      card.scrollIntoView({ block: "nearest" });
+    }
+  });
+  $("close").addEventListener("click", () => dialog.close());
+  $("previous").addEventListener("click", () => step(-1));
+  $("next").addEventListener("click", () => step(1));
+  $("stage").addEventListener("click", (event) => { if (event.target === $("stage")) dialog.close(); });
+
+  // ---- keys
+
+  const neighbour = (from, key) => {
+    const place = shown.indexOf(from);
+    if (key === "ArrowLeft") return shown[place - 1];
+    if (key === "ArrowRight") return shown[place + 1];
+    if (key === "Home") return shown[0];
+    if (key === "End") return shown[shown.length - 1];
+    const down = key === "ArrowDown";
+    const here = cards[from].getBoundingClientRect();
+    const middle = here.left + here.width / 2;
+    let best, top;
+    for (let step = place + (down ? 1 : -1); shown[step] !== undefined; step += down ? 1 : -1) {
+      const box = cards[shown[step]].getBoundingClientRect();
+      if (Math.abs(box.top - here.top) < 4) continue; // the same row
+      if (top !== undefined && Math.abs(box.top - top) > 4) break; // the row after the next
+      top = box.top;
+      const distance = Math.abs(box.left + box.width / 2 - middle);
+      if (best === undefined || distance < best.distance) best = { distance, index: shown[step] };
+    }
+    return best && best.index;
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.target;
+    if (dialog.open) {
+      if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
+        event.preventDefault();
+        step(event.key === "ArrowLeft" ? -1 : 1);
+      }
+      return;
+    }
+    if (target === $("search")) {
+      if (event.key === "Escape" && target.value) {
+        event.preventDefault();
+        target.value = "";
+        filter();
+      } else if ((event.key === "ArrowDown" || event.key === "Enter") && shown.length) {
+        event.preventDefault();
+        filter();
+        if (shown.length) links[shown[0]].focus();
+      }
+      return;
+    }
+    if (event.key === "/" && !target.closest("input, select, textarea")) {
+      event.preventDefault();
+      $("search").focus();
+      $("search").select();
+      return;
+    }
+    const card = target.closest(".card");
+    const moves = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
+    if (card && moves.includes(event.key)) {
+      event.preventDefault();
+      const next = neighbour(cards.indexOf(card), event.key);
+      if (next !== undefined) links[next].focus();
+    }
+  });
+
+  // ---- dark and light
+
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (document.documentElement.dataset.theme || (prefersDark.matches ? "dark" : "light")) === "dark";
+  const tell = () => $("theme").setAttribute("aria-pressed", String(isDark()));
+  const remembered = (theme) => {
+    try { // a browser may keep nothing for a page that is a file
+      if (theme) localStorage.setItem("imagegen-gallery-theme", theme);
+      return localStorage.getItem("imagegen-gallery-theme");
+    } catch { return null; }
+  };
+  const theme = remembered();
+  if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+  $("theme").addEventListener("click", () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    remembered(document.documentElement.dataset.theme);
+    tell();
+  });
+  prefersDark.addEventListener("change", tell);
+  tell();
+  follow();
+})();

@@ -1,0 +1,41 @@
+"""`doit gallery`: a page to look at every image with, in a browser and without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import ImagegenError, Problem
+from imagegen.tasks.build import current_build
+from imagegen.tasks.reporter import OURS
+
+__all__ = ["task_gallery"]
+
+
+def task_gallery() -> dict[str, Any]:
+    """Write assets/gallery/index.html, to look at every image in a browser."""
+    return {"actions": [_gallery], "uptodate": [False], "verbosity": 2, "meta": {OURS: {}}}
+
+
+def _gallery() -> TaskFailed | None:
+    from imagegen.report.gallery.console import lines  # what they need, no other task does
+    from imagegen.report.gallery.folder import write_gallery
+
+    build = current_build()
+    try:
+        if build.problems:
+            raise ImagegenError(*build.problems)
+        if not build.plans:
+            raise ImagegenError(Problem("jobs", "there is no job file, so there is nothing to show"))
+        print("\n".join(lines(write_gallery(build.project, build.plans))))
+    except ImagegenError as error:
+        return _failed("\n".join(map(str, error.problems)))
+    except OSError as error:
+        return _failed(str(Problem(str(error.filename or "assets/gallery"), f"cannot be used: {error.strerror}")))
+    return None
+
+
+def _failed(said: str) -> TaskFailed:
+    print(said)
+    return TaskFailed(said, report=False)
