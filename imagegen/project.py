@@ -130,6 +130,26 @@ class Project:
             output = output.decided(model=model.value)
         return output
 
+    def with_origins(self, output: Output) -> Output:
+        """The output made from the files that its origins are now; one that is not there is not settled.
+
+        Raises OSError where one cannot be read.
+        """
+        if not output.origins:
+            return output
+        states = [self.hashes.state(origin.path) for origin in output.origins]
+        shas = [state.sha256 if state else "" for state in states]
+        if shas == [origin.sha256 for origin in output.origins]:
+            return output
+        pairs = zip(output.origins, shas, strict=True)
+        return output.decided(origins=[replace(origin, sha256=sha256) for origin, sha256 in pairs])
+
+    def without_origins(self, output: Output) -> Output:
+        """The output while what it is made from is yet to be made."""
+        if not any(origin.sha256 for origin in output.origins):
+            return output
+        return output.decided(origins=[replace(origin, sha256="") for origin in output.origins])
+
     def found(self, output: Output) -> Found:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""
         state = self.hashes.state(output.path)
@@ -146,6 +166,8 @@ class Project:
 
     def model_digest(self, output: Output) -> str | None:
         """Of the model that would draw this output, where it is known locally and cheaply. Raises ImagegenError."""
+        if output.is_derived:
+            return None
         try:
             return self.backend(output.request.backend).model_identity(output.request).digest
         except Exception as error:  # a backend of somebody else's can fail in any way
@@ -162,9 +184,15 @@ class Project:
             return Expansion((), tuple(problems))
         expansion = expand(job, items, honours, drawn)
         problems = list(expansion.problems)
-        for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in expansion.outputs):
+        images = [output for output in expansion.outputs if not output.is_derived]
+        for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in images):
             if problem := path_problem(self.root, folder or ".", self.settings.allow_outside):
                 problems.append(Problem(job.where.get("output.dir", job.file), f"output.dir: {problem}"))
+        own = {f"derive.{rules.name}.dir": rules.folder for rules in job.derive}
+        own |= {"sheet.dir": job.sheet.folder} if job.sheet else {}
+        for key, own_folder in own.items():
+            if own_folder and (problem := path_problem(self.root, own_folder, self.settings.allow_outside)):
+                problems.append(Problem(job.where[key], f"{key}: {problem}"))
         for name in dict.fromkeys(output.path.rpartition("/")[2] for output in expansion.outputs):
             if problem := name_problem(name):
                 problems.append(Problem(job.where.get("output.name", job.file), f"output.name: {problem}"))

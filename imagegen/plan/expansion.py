@@ -13,6 +13,7 @@ from imagegen.config.encoding import FORMATS
 from imagegen.config.job import DEFAULT_TIMEOUT_S, GENERATE_FIELDS, Item, Job
 from imagegen.config.schema import COMMON
 from imagegen.errors import Problem, did_you_mean
+from imagegen.plan.derived import derived_outputs
 from imagegen.plan.matrix import Cell, cells
 from imagegen.plan.naming import path_key, seed_by_name, slug_of, slug_problem
 from imagegen.plan.output import Output
@@ -102,6 +103,9 @@ def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], 
             )
         )
     problems += _same_slugs(job, outputs)
+    derived, wrong = derived_outputs(job, outputs)
+    outputs += derived
+    problems += wrong
     return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_notes(job, items, honours)))
 
 
