@@ -22,7 +22,9 @@ BACKENDS = {name: make() for name, make in registry().items() if name != "script
 """`scripted` is for tests of builds: those who write jobs need not know of it."""
 SECTIONS = {name: backend.options for name, backend in BACKENDS.items()}
 JOB = check_job("NAME", read_document("jobs/NAME.yaml", b"items: [{name: Yrr, prompt: a small figure}]"), SECTIONS)
-SHEET = check_job("NAME", read_document("jobs/NAME.yaml", b"{items: [{name: Yrr, prompt: a}], sheet: {}}"), SECTIONS).sheet
+SHEET = check_job(
+    "NAME", read_document("jobs/NAME.yaml", b"{items: [{name: Yrr, prompt: a}], sheet: {}}"), SECTIONS
+).sheet
 assert SHEET is not None
 REQUEST = Request("placeholder", "Yrr", "a small figure")
 DEFAULTS: dict[str, Any] = {
@@ -41,7 +43,9 @@ DEFAULTS: dict[str, Any] = {
 }
 TOLD_IN_WORDS = {
     "backend": "the project's setting",
-    **dict.fromkeys(("output.quality", "sheet.quality"), ", ".join(f"{k} {q}" for k, q in DEFAULT_QUALITY.items() if k != "png")),
+    **dict.fromkeys(
+        ("output.quality", "sheet.quality"), ", ".join(f"{k} {q}" for k, q in DEFAULT_QUALITY.items() if k != "png")
+    ),
 }
 
 
