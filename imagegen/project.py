@@ -20,6 +20,7 @@ from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.freshness import Found, Verdict, compare
+from imagegen.plan.linking import link
 from imagegen.plan.output import Output
 from imagegen.prompts.item import SourceItem
 from imagegen.state.attempts import Attempts
@@ -105,7 +106,7 @@ class Project:
     def plans(self) -> list[JobPlan]:
         """All jobs, each with its outputs or with all that is wrong with it."""
         names = task_names(job_files(self.root), self.reserved)
-        return self._without_clashes([self._plan(path, task) for path, task in names.items()])
+        return self._linked(self._without_clashes([self._plan(path, task) for path, task in names.items()]))
 
     def lock(self, job: str) -> LockFile:
         """The job's lock file, read once. Raises ImagegenError where it cannot be understood."""
@@ -229,6 +230,7 @@ class Project:
                 resolved.extra,
                 resolved.where_given,
                 decides_model=resolved.model is None,
+                origins=resolved.origins,
             )
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
 
@@ -324,6 +326,20 @@ class Project:
             raise ImagegenError(Problem(name, "there is no such file")) from None
         except OSError as error:
             raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None
+
+    def _linked(self, plans: list[JobPlan]) -> list[JobPlan]:
+        """With the files of outputs that others name as their reference images."""
+        everything = [output for plan in plans for output in plan.outputs]
+        if not any(origin.where for output in everything for origin in output.origins):
+            return plans
+        broken = {plan.name for plan in plans if plan.problems}
+        linked, wrong = link(everything, broken, self.root.as_posix())
+        return [
+            _broken(plan, *wrong[plan.name])
+            if plan.name in wrong
+            else replace(plan, outputs=tuple(linked.get(output.task, output) for output in plan.outputs))
+            for plan in plans
+        ]
 
     def _without_clashes(self, plans: list[JobPlan]) -> list[JobPlan]:
         everything = [output for plan in plans if not plan.problems for output in plan.outputs]
