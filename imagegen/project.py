@@ -20,6 +20,7 @@ from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.freshness import Found, Verdict, compare
+from imagegen.plan.linking import link
 from imagegen.plan.output import Output
 from imagegen.prompts.item import SourceItem
 from imagegen.state.attempts import Attempts
@@ -107,7 +108,7 @@ class Project:
     def plans(self) -> list[JobPlan]:
         """All jobs, each with its outputs or with all that is wrong with it."""
         names = task_names(job_files(self.root), self.reserved)
-        return self._without_clashes([self._plan(path, task) for path, task in names.items()])
+        return self._linked(self._without_clashes([self._plan(path, task) for path, task in names.items()]))
 
     def lock(self, job: str) -> LockFile:
         """The job's lock file, read once. Raises ImagegenError where it cannot be understood."""
@@ -132,6 +133,26 @@ class Project:
             output = output.decided(model=model.value)
         return output
 
+    def with_origins(self, output: Output) -> Output:
+        """The output made from the files that its origins are now; one that is not there is not settled.
+
+        Raises OSError where one cannot be read.
+        """
+        if not output.origins:
+            return output
+        states = [self.hashes.state(origin.path) for origin in output.origins]
+        shas = [state.sha256 if state else "" for state in states]
+        if shas == [origin.sha256 for origin in output.origins]:
+            return output
+        pairs = zip(output.origins, shas, strict=True)
+        return output.decided(origins=[replace(origin, sha256=sha256) for origin, sha256 in pairs])
+
+    def without_origins(self, output: Output) -> Output:
+        """The output while what it is made from is yet to be made."""
+        if not any(origin.sha256 for origin in output.origins):
+            return output
+        return output.decided(origins=[replace(origin, sha256="") for origin in output.origins])
+
     def found(self, output: Output) -> Found:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""
         state = self.hashes.state(output.path)
@@ -148,6 +169,8 @@ class Project:
 
     def model_digest(self, output: Output) -> str | None:
         """Of the model that would draw this output, where it is known locally and cheaply. Raises ImagegenError."""
+        if output.is_derived:
+            return None
         try:
             return self.backend(output.request.backend).model_identity(output.request).digest
         except Exception as error:  # a backend of somebody else's can fail in any way
@@ -164,9 +187,15 @@ class Project:
             return Expansion((), tuple(problems))
         expansion = expand(job, items, honours, drawn)
         problems = list(expansion.problems)
-        for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in expansion.outputs):
+        images = [output for output in expansion.outputs if not output.is_derived]
+        for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in images):
             if problem := path_problem(self.root, folder or ".", self.settings.allow_outside):
                 problems.append(Problem(job.where.get("output.dir", job.file), f"output.dir: {problem}"))
+        own = {f"derive.{rules.name}.dir": rules.folder for rules in job.derive}
+        own |= {"sheet.dir": job.sheet.folder} if job.sheet else {}
+        for key, own_folder in own.items():
+            if own_folder and (problem := path_problem(self.root, own_folder, self.settings.allow_outside)):
+                problems.append(Problem(job.where[key], f"{key}: {problem}"))
         for name in dict.fromkeys(output.path.rpartition("/")[2] for output in expansion.outputs):
             if problem := name_problem(name):
                 problems.append(Problem(job.where.get("output.name", job.file), f"output.name: {problem}"))
@@ -203,6 +232,7 @@ class Project:
                 resolved.extra,
                 resolved.where_given,
                 decides_model=resolved.model is None,
+                origins=resolved.origins,
             )
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
 
@@ -298,6 +328,20 @@ class Project:
             raise ImagegenError(Problem(name, "there is no such file")) from None
         except OSError as error:
             raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None
+
+    def _linked(self, plans: list[JobPlan]) -> list[JobPlan]:
+        """With the files of outputs that others name as their reference images."""
+        everything = [output for plan in plans for output in plan.outputs]
+        if not any(origin.where for output in everything for origin in output.origins):
+            return plans
+        broken = {plan.name for plan in plans if plan.problems}
+        linked, wrong = link(everything, broken, self.root.as_posix())
+        return [
+            _broken(plan, *wrong[plan.name])
+            if plan.name in wrong
+            else replace(plan, outputs=tuple(linked.get(output.task, output) for output in plan.outputs))
+            for plan in plans
+        ]
 
     def _without_clashes(self, plans: list[JobPlan]) -> list[JobPlan]:
         everything = [output for plan in plans if not plan.problems for output in plan.outputs]

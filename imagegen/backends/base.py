@@ -90,11 +90,15 @@ class Resolved:
     extra: of the requests: parameters that are no field of Request, and all that `generate` needs besides.
     model: the one that the section or the settings name; None where it is to be decided, because there is only one.
     where_given: parameters that count only where the job gives them, since the section brings its own.
+    origins: reference images that are other outputs, by their place in the section's `images`: the outputs' names, as
+    `plan.naming.is_output_name` knows them. `generate` finds each in the request's `extra`: the sha256 of its file in
+    `images`, its path in `files`. Until it is made, `preflight` finds its name in place of the sha256, and no file.
     """
 
     extra: Mapping[str, Any]
     model: str | None
     where_given: frozenset[str] = frozenset()
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 class GenerationError(Exception):

@@ -12,12 +12,21 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.base import Diagnosis, GeneratedImage, GenerationError, ModelIdentity, Progress
-from imagegen.errors import Problem
+from imagegen.backends.base import (
+    Context,
+    Diagnosis,
+    GeneratedImage,
+    GenerationError,
+    ModelIdentity,
+    Progress,
+    Resolved,
+)
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.naming import is_output_name
 from imagegen.plan.request import Request, canonical, fingerprint
 
 __all__ = ["Script", "ScriptedBackend"]
@@ -47,10 +56,17 @@ class ScriptedBackend:
 
     name = "scripted"
     version = "1"
-    parameters = frozenset({"prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"})
+    parameters = frozenset(
+        {"prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed", "images"}
+    )
     options: Mapping[str, Any] = {
         "script": {"type": "text", "minlength": 1, "meta": {"description": "The JSON file with the script."}},
         "model": {"type": "text", "minlength": 1, "meta": {"description": "A model ID, as a real backend has one."}},
+        "images": {
+            "type": "mapping",
+            "valuesrules": {"type": "text", "minlength": 1},
+            "meta": {"description": "Reference images by any name: files, or other outputs. The colour follows."},
+        },
     }
     model_option = "model"
     default_model = "colours"
@@ -66,6 +82,22 @@ class ScriptedBackend:
     def in_flight(self) -> int:
         """Requests at a time."""
         return self._script.in_flight if self._script else 1
+
+    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+        """Read the reference images that are files."""
+        extra = {key: value for key, value in section.items() if key not in ("model", "images")}
+        origins, images, files = {}, {}, {}
+        for place, named in section.get("images", {}).items():
+            if is_output_name(named):
+                origins[place] = named
+                continue
+            try:
+                images[place] = hashlib.sha256(context.read(named)).hexdigest()
+            except ImagegenError as error:
+                raise ImagegenError(*(replace(p, where=f"images.{place}") for p in error.problems)) from None
+            files[place] = str(context.root / named)
+        extra |= {"images": images, "files": files} if images else {}
+        return Resolved(extra, section.get("model", self.default_model), origins=origins)
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """The problems that the script names for these items."""
@@ -90,6 +122,9 @@ class ScriptedBackend:
         self._tell(script, "started", request.name)
         try:
             progress.event("started")
+            for place, path in request.extra.get("files", {}).items():
+                if hashlib.sha256(Path(path).read_bytes()).hexdigest() != request.extra["images"][place]:
+                    raise GenerationError(f"images.{place} is not what it was", "this is only a script")
             if act.get("hang"):
                 while True:
                     progress.wait(1.0)

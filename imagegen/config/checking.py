@@ -11,7 +11,7 @@ from cerberus import SchemaError, TypeDefinition, Validator, errors
 
 from imagegen.config.document import Ambiguous, Document
 from imagegen.config.encoding import DEFAULT_QUALITY, Encoding
-from imagegen.config.job import Item, Job, OutputRules, SeedRule
+from imagegen.config.job import Derivation, Item, Job, OutputRules, SeedRule, SheetRules
 from imagegen.config.schema import ITEM_SCHEMA, item_schema, job_schema
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
@@ -112,15 +112,13 @@ def _job(name: str, document: Document) -> Job:
     seed = generate.pop("seed", {})
     prompt = values.get("prompt", {})
     rules = values.get("output", {})
-    kind = rules.get("format", Encoding.format)
-    encoding = Encoding(
-        format=kind,
-        quality=100 if kind == "png" else rules.get("quality", DEFAULT_QUALITY[kind]),
-        metadata=rules.get("metadata", Encoding.metadata),
-    )
+    encoding = _encoding(rules, Encoding())
+    derive, sheet = values.get("derive", {}), values.get("sheet")
     matrix = dict(values.get("matrix", {}))
     parts: list[Path] = [(key,) for key in values] + [("output", "dir"), ("output", "name"), ("generate", "seed")]
     parts += [("matrix", key) for key in matrix]
+    parts += [("derive", name, *key) for name, rules in derive.items() for key in ((), *((key,) for key in rules))]
+    parts += [("sheet", key) for key in sheet or {}]
     sections = {key: values[key] for key in values if key not in _OWN_KEYS}
     parts += [(name, key) for name, section in sections.items() for key in section]
     entries = {key: matrix.pop(key, []) for key in ("include", "exclude")}
@@ -153,9 +151,31 @@ def _job(name: str, document: Document) -> Job:
             encoding=encoding,
             overwrite=rules.get("overwrite", OutputRules.overwrite),
         ),
+        derive=tuple(_derivation(name, own, encoding) for name, own in derive.items()),
+        sheet=None if sheet is None else _sheet(sheet),
         sections=sections,
         where={_dotted(path): document.where(path) for path in parts} | {"": document.where(())},
     )
+
+
+def _encoding(rules: Mapping[str, Any], default: Encoding) -> Encoding:
+    kind = rules.get("format", default.format)
+    quality = default.quality if kind == default.format else DEFAULT_QUALITY[kind]
+    return Encoding(
+        format=kind,
+        quality=100 if kind == "png" else rules.get("quality", quality),
+        metadata=rules.get("metadata", default.metadata),
+    )
+
+
+def _derivation(name: str, rules: Mapping[str, Any], of_images: Encoding) -> Derivation:
+    own = {key: rules[key] for key in ("width", "height", "crop", "enlarge") if key in rules}
+    return Derivation(name, _encoding(rules, of_images), folder=rules.get("dir"), **own)
+
+
+def _sheet(rules: Mapping[str, Any]) -> SheetRules:
+    own = {key: rules[key] for key in ("name", "columns", "cell") if key in rules}
+    return SheetRules(_encoding(rules, Encoding(metadata="none")), folder=rules.get("dir"), **own)
 
 
 _OWN_KEYS = frozenset(job_schema({}))
@@ -276,12 +296,16 @@ def _describe(value: object) -> str:
     return "a list" if isinstance(value, list) else "a mapping"
 
 
+_ANY = ""
+"""Stands for every key of a mapping whose values all have one schema."""
+
+
 def _siblings(schema: Mapping[str, Any], path: Path) -> list[str]:
     """The keys that are known where the path's last one is not."""
     known: Mapping[str, Any] = schema
     for part in path[:-1]:
-        rules = known if isinstance(part, int) else known.get(part, {})
-        known = rules.get("schema", {})
+        rules = known if isinstance(part, int) else known.get(part, known.get(_ANY, {}))
+        known = rules.get("schema", {_ANY: rules["valuesrules"]} if "valuesrules" in rules else {})
     return list(known)
 
 

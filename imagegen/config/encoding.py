@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_QUALITY", "FORMATS", "Encoding"]
+__all__ = ["DEFAULT_QUALITY", "FORMATS", "LONGEST_SIDE", "Encoding"]
 
 FORMATS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 """The file name extension of each format."""
@@ -12,12 +12,15 @@ FORMATS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 DEFAULT_QUALITY = {"webp": 90, "jpeg": 92, "png": 100}
 """The quality of each format where a job names none."""
 
+LONGEST_SIDE = {"webp": 16_383, "jpeg": 65_500}
+"""Pixels. WebP: RFC 9649; JPEG: libjpeg's JPEG_MAX_DIMENSION."""
+
 
 @dataclass(frozen=True)
 class Encoding:
     """How an output's pixels are written; resolved.
 
-    format: a key of `FORMATS`.
+    format: a key of `FORMATS`; `json` for the index of a sheet.
     quality: 1 to 100. PNG has none, and is always at 100 here; WebP at 100 is lossless.
     metadata: `full` embeds the provenance, `none` takes all metadata out.
     """

@@ -8,7 +8,16 @@ from typing import Any
 
 from imagegen.config.encoding import Encoding
 
-__all__ = ["DEFAULT_TIMEOUT_S", "GENERATE_FIELDS", "Item", "Job", "OutputRules", "SeedRule"]
+__all__ = [
+    "DEFAULT_TIMEOUT_S",
+    "GENERATE_FIELDS",
+    "Derivation",
+    "Item",
+    "Job",
+    "OutputRules",
+    "SeedRule",
+    "SheetRules",
+]
 
 GENERATE_FIELDS = ("width", "height", "steps", "cfg", "sampler", "scheduler", "negative", "seed")
 """The fields of `generate` that can decide pixels (`timeout_s` cannot)."""
@@ -57,6 +66,39 @@ class OutputRules:
 
 
 @dataclass(frozen=True)
+class Derivation:
+    """A derived output of each image: `thumb`, for example.
+
+    width, height: pixels, None where they follow from the image. crop: the side that is kept where the image is cut to
+    fill both, None where it is fitted in whole. enlarge: whether an image that is smaller is enlarged. folder: None for
+    the image's own.
+    """
+
+    name: str
+    encoding: Encoding
+    width: int | None = None
+    height: int | None = None
+    crop: str | None = None
+    enlarge: bool = False
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class SheetRules:
+    """One image with all of a job's images in cells, and its index.
+
+    name: of its task and its files. columns: None for as many as make it nearly square. cell: pixels, of both sides.
+    folder: None for the job's own.
+    """
+
+    encoding: Encoding
+    name: str = "sheet"
+    columns: int | None = None
+    cell: int = 256
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """One job file, checked.
 
@@ -65,7 +107,7 @@ class Job:
     include: cells added to the matrix, each axis → value's name, or {name: text}. exclude: what takes cells out of it,
     each axis → value's name.
     where: `file:line:column` of its parts, by path ('source', 'output.dir', 'matrix.mood', 'matrix.include[0].mood',
-    'comfyui.workflow').
+    'derive.thumb.dir', 'comfyui.workflow').
     """
 
     name: str
@@ -83,5 +125,7 @@ class Job:
     include: tuple[Mapping[str, Any], ...] = ()
     exclude: tuple[Mapping[str, str], ...] = ()
     variants: int = 1
+    derive: tuple[Derivation, ...] = ()
+    sheet: SheetRules | None = None
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     where: Mapping[str, str] = field(default_factory=dict)

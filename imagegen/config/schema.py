@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["COMMON", "ITEM_SCHEMA", "item_schema", "job_schema"]
+__all__ = ["COMMON", "CROPS", "ITEM_SCHEMA", "item_schema", "job_schema"]
 
 Schema = dict[str, Any]
 
@@ -81,6 +81,79 @@ _INCLUDED: Schema = {
     "anyof": [_VALUE_TEXT, {"type": "mapping", "minlength": 1, "maxlength": 1, "valuesrules": _VALUE_TEXT}]
 }
 """A value by its name, or a value of its own: {name: text}."""
+
+
+_NAME: Schema = {
+    "type": "text",
+    "maxlength": 40,
+    "regex": "^[a-z0-9]+(-[a-z0-9]+)*$",
+    "meta": {"expected": "name here: lower-case letters and digits, with single hyphens between them"},
+}
+CROPS = ("centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right")
+"""The sides of an image that a crop keeps."""
+_FORMAT: Schema = {"type": "text", "allowed": ["png", "webp", "jpeg"]}
+_QUALITY: Schema = {
+    "type": "whole",
+    "min": 1,
+    "max": 100,
+    "meta": {"description": "Of WebP (lossless at 100) and JPEG. It means nothing to PNG."},
+}
+_FOLDER: Schema = {"type": "text", "minlength": 1, "maxlength": 500}
+
+
+def _described(rules: Schema, description: str) -> Schema:
+    return {**rules, "meta": {**rules.get("meta", {}), "description": description}}
+
+
+_DERIVATION: Schema = {
+    "width": {
+        "type": "whole",
+        "min": 1,
+        "max": 8192,
+        "meta": {"description": "Width in pixels; with a height too, the most it may be."},
+    },
+    "height": {
+        "type": "whole",
+        "min": 1,
+        "max": 8192,
+        "meta": {"description": "Height in pixels; with a width too, the most it may be."},
+    },
+    "crop": {
+        "type": "text",
+        "allowed": list(CROPS),
+        "meta": {"description": "Cut to exactly width and height, keeping this side. Left out, it is fitted in whole."},
+    },
+    "enlarge": {
+        "type": "boolean",
+        "meta": {"description": "Whether a smaller image is enlarged. Left out, that is an error."},
+    },
+    "format": _described(_FORMAT, "The format of the file. Left out, the images' own."),
+    "quality": _QUALITY,
+    "metadata": {
+        "type": "text",
+        "allowed": ["full", "none"],
+        "meta": {"description": "Whether the file says what made its image. Left out, as the images have it."},
+    },
+    "dir": _described(_FOLDER, "The folder. Left out, the image's own."),
+}
+_SHEET: Schema = {
+    "name": _described(_NAME, "What it is called: its task, its file and its index. Left out, sheet."),
+    "columns": {
+        "type": "whole",
+        "min": 1,
+        "max": 1000,
+        "meta": {"description": "Cells in a row. Left out, as many as make it nearly square."},
+    },
+    "cell": {
+        "type": "whole",
+        "min": 8,
+        "max": 2048,
+        "meta": {"description": "Width and height of a cell in pixels. Left out, 256."},
+    },
+    "format": _described(_FORMAT, "The format of its file. Left out, png."),
+    "quality": _QUALITY,
+    "dir": _described(_FOLDER, "The folder. Left out, that of the job's images."),
+}
 
 
 def _cells(value: Schema, description: str) -> Schema:
@@ -217,6 +290,18 @@ def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
                 },
             },
             "meta": {"description": "Where the images go, and as what."},
+        },
+        "derive": {
+            "type": "mapping",
+            "minlength": 1,
+            "keysrules": _NAME,
+            "valuesrules": {"type": "mapping", "schema": _DERIVATION},
+            "meta": {"description": "Files made of each image without a backend, by name: thumbnails, other formats."},
+        },
+        "sheet": {
+            "type": "mapping",
+            "schema": _SHEET,
+            "meta": {"description": "One image with all of the job's images in cells, and a JSON index of them."},
         },
         **{name: _section(name, options) for name, options in sections.items()},
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import queue
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +28,8 @@ __all__ = ["Executor"]
 class Executor:
     """Runs in a thread of its own. tell: called with each event, from any thread.
 
-    stop: start nothing more. cancel: give up what is running too.
+    stop: start nothing more. cancel: give up what is running too. Works may come while it runs, where it was told of
+    them before: those that wait for what they are made from.
     """
 
     project: Project
@@ -37,13 +39,30 @@ class Executor:
     stop: threading.Event
     cancel: threading.Event
     _tried: set[str] = field(default_factory=set)
+    _later: set[str] = field(default_factory=set)
+    """The tasks of works that may still come."""
+    _inbox: queue.SimpleQueue[Work | str | Future[Any]] = field(default_factory=queue.SimpleQueue)
+    """What happened: a work came, will not come (its task), or something that was at work is done."""
 
-    def run(self, works: Sequence[Work]) -> None:
-        """Preflight of each job's images, then the images of those jobs that passed; images of one model together."""
+    def add(self, work: Work) -> None:
+        """A work that was told of comes: what it is made from is there now. From any thread."""
+        self._inbox.put(work)
+
+    def drop(self, task: str) -> None:
+        """A work that may have been told of will not come. From any thread."""
+        self._inbox.put(task)
+
+    def run(self, works: Sequence[Work], later: Sequence[Work] = ()) -> None:
+        """Preflight of each job's images, then the images of those jobs that passed; images of one model together.
+
+        later: works that may come; preflight is about them too.
+        """
         by_job: dict[str, list[Work]] = defaultdict(list)
-        for work in works:
+        self._later = {work.output.task for work in later}
+        for work in (*works, *later):
             by_job[work.output.job].append(work)
         jobs = [passed for job in by_job.values() if (passed := self._preflight(self._with_model(job)))]
+        self._later &= {work.output.task for job in jobs for work in job}
         try:
             if jobs:
                 self._make(jobs)
@@ -126,27 +145,48 @@ class Executor:
         """Prepare the jobs side by side, and generate each one's images as soon as it is prepared."""
         most = max(1, self.backend.in_flight)
         waiting = Waiting()
-        preparing: set[Future[list[Work]]] = set()
-        running: dict[Future[None], str] = {}
+        unprepared = {job[0].output.job: [work for work in job if not self._comes_later(work)] for job in jobs}
+        preparing: dict[Future[Any], str] = {}
+        running: dict[Future[Any], str] = {}
         with ThreadPoolExecutor(len(jobs)) as preparers, ThreadPoolExecutor(most) as generators:
-            if isinstance(self.backend, Prepared):
-                preparing = {preparers.submit(self._prepare, job) for job in jobs}
-            else:
-                for job in jobs:
-                    waiting.add(job)
-            while preparing or waiting or running:
+            for job in jobs:
+                if isinstance(self.backend, Prepared):
+                    preparing[preparers.submit(self._prepare, job)] = job[0].output.job
+                else:
+                    waiting.add(unprepared.pop(job[0].output.job))
+            for begun in preparing:
+                begun.add_done_callback(self._inbox.put)
+            while preparing or waiting or running or self._later:
                 if self.stop.is_set():
                     self._cancelled(waiting.clear())
+                    self._later.clear()
                 while len(running) < most and (same := waiting.take(running.values())):
-                    running[generators.submit(self._same, same)] = same[0].key
-                at_work: list[Future[Any]] = [*preparing, *running]
-                done, _ = wait(at_work, timeout=0.5, return_when=FIRST_COMPLETED)
-                for prepared in done & preparing:
-                    preparing.remove(prepared)
-                    waiting.add(prepared.result())
-                for generated in done & running.keys():
-                    del running[generated]
-                    generated.result()
+                    begun = generators.submit(self._same, same)
+                    running[begun] = same[0].key
+                    begun.add_done_callback(self._inbox.put)
+                try:
+                    happened = self._inbox.get(timeout=0.5)
+                except queue.Empty:
+                    continue
+                if isinstance(happened, Work):
+                    if self._comes_later(happened):
+                        self._later.remove(happened.output.task)
+                        unprepared.get(happened.output.job, waiting).append(happened)
+                elif isinstance(happened, str):
+                    self._later.discard(happened)
+                elif happened in preparing:
+                    job_name = preparing.pop(happened)
+                    works = unprepared.pop(job_name)
+                    if happened.result():
+                        waiting.add(works)
+                    else:
+                        self._later -= {task for task in self._later if task.partition(":")[0] == job_name}
+                else:
+                    del running[happened]
+                    happened.result()
+
+    def _comes_later(self, work: Work) -> bool:
+        return work.output.task in self._later
 
     def _same(self, same: Sequence[Work]) -> None:
         """Images of one fingerprint: the first is generated, the others are that one again."""

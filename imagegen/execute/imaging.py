@@ -27,19 +27,19 @@ from imagegen.project import MODEL_DECISION, Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.store import StoreEntry
 
-__all__ = ["blocked", "decide_model", "draw_seed", "failed", "generate", "keep", "restore"]
+__all__ = ["blocked", "decide_model", "draw_seed", "failed", "generate", "keep", "now", "put_in_place", "restore"]
 
 
 def draw_seed(project: Project, output: Output) -> Output:
     """The output with its random seed, 1 … 2^32−1: drawn, and recorded as a decision before it is used."""
     seed = secrets.randbelow(2**32 - 1) + 1
-    project.lock(output.job).append(Decision("seed", output.slug, seed, _now()))
+    project.lock(output.job).append(Decision("seed", output.slug, seed, now()))
     return output.decided(seed=seed)
 
 
 def decide_model(project: Project, job: str, model: str) -> None:
     """Record that the job, which names no model, is drawn with this one, the only one there is."""
-    project.lock(job).append(Decision(*MODEL_DECISION, model, _now()))
+    project.lock(job).append(Decision(*MODEL_DECISION, model, now()))
 
 
 def generate(
@@ -70,7 +70,7 @@ def generate(
             digest,
             backend.version,
             seconds,
-            _now(),
+            now(),
             facts=facts,
             path=output.path,
             request=output.fields,
@@ -79,7 +79,7 @@ def generate(
         attempt.close(made=True)
         made.settled()
         source = Source(made.data, None, digest, backend.version, seconds, entry.time)
-        _put_in_place(project, output, source)
+        put_in_place(project, output, source)
     except Cancelled:
         attempt.close(made=False)
         return Outcome(output, "cancelled", verdict.reasons)
@@ -136,7 +136,7 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
         source = sources.find(output, project.model_digest(output))
         if source is None:
             return None
-        _put_in_place(project, output, source)
+        put_in_place(project, output, source)
     except Exception as error:
         return failed(output, verdict, error)
     note = "encoded anew" if verdict.only_encoding else ""
@@ -185,7 +185,8 @@ class _Blocked(Exception):  # noqa: N818 - internal
         self.verdict = verdict
 
 
-def _put_in_place(project: Project, output: Output, source: Source) -> None:
+def put_in_place(project: Project, output: Output, source: Source) -> None:
+    """Append the output's line, and rename the file into place. Raises OSError, and what `failed` can word."""
     data = source.data if source.encoding == output.encoding else _encoded(project, output, source)
     sha256 = hashlib.sha256(data).hexdigest()
     line = OutputLine(
@@ -247,7 +248,8 @@ def keep(project: Project, output: Output) -> None:
         )
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, as lines have it: ISO 8601 in UTC."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

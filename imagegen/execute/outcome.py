@@ -34,7 +34,7 @@ class Happened:
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: generated, restored, fresh, kept, failed or cancelled.
+    """state: generated, derived, restored, fresh, kept, failed or cancelled.
 
     reasons: why it was stale. note: what else there is to say. problem: of a failed one; also: what else is wrong.
     seconds: that the generator took, or the rest of the work where it was not asked.

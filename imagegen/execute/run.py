@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import shutil
 import signal
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import FrameType
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.executor import Executor
-from imagegen.execute.imaging import blocked, restore
+from imagegen.execute.flow import Flow
 from imagegen.execute.outcome import Event, Outcome
-from imagegen.execute.sources import Sources
 from imagegen.execute.waiting import Work
+from imagegen.plan.order import in_order
 from imagegen.plan.output import Output
 from imagegen.project import Project
 from imagegen.state.mutex import hold
@@ -49,6 +45,8 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
     What needs no writing takes no mutex. Ctrl-C once finishes what is running, twice cancels that too; the
     outcomes say which were not made.
     """
+    by_task = {one.output.task: one for one in wanted}
+    wanted = [by_task[output.task] for output in in_order([one.output for one in wanted])]
     stale = _settle(project, wanted, tell)
     ending = Ending()
     waiting = True
@@ -58,8 +56,8 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
                 waiting = False
                 # another build may have made some of them before this one got the mutex
                 project.reload_locks()
-                stale = [replace(one, output=project.decided(one.output)) for one in stale]
-                stale = _settle(project, stale, tell, again=True)
+                decided = [Wanted(project.decided(one.output), one.forced) for one in stale]
+                stale = _settle(project, decided, tell)
                 shutil.rmtree(project.temporary, ignore_errors=True)
                 stopped = _make(project, stale, tell)
                 ending = Ending(stopped, _finish(project))
@@ -82,34 +80,40 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
     return ending
 
 
-def _settle(
-    project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None], *, again: bool = False
-) -> list[Wanted]:
-    """Tell of those that are fresh or kept, and under the mutex (again) of those that are blocked; the others."""
-    stale = []
+def _settle(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None]) -> list[Work]:
+    """Tell of those that are fresh or kept; the others. What is made from others is not judged before them."""
+    stale: list[Work] = []
+    unsettled: set[str] = set()
     for one in wanted:
         output = one.output
+        waits = any(origin.task in unsettled for origin in output.origins)
         try:
+            output = project.without_origins(output) if waits else project.with_origins(output)
             verdict = project.verdict(output, forced=one.forced)
         except OSError as error:
-            problem = Problem(output.task, f"{output.path} cannot be read: {error.strerror}", "mend its permissions")
-            tell(Outcome(output, "failed", problem=problem))
+            what = f"{error.filename or output.path} cannot be read: {error.strerror}"
+            tell(Outcome(output, "failed", problem=Problem(output.task, what, "mend its permissions")))
             continue
-        if verdict.state in ("fresh", "kept"):
+        if verdict.state in ("fresh", "kept") and not waits:
             tell(Outcome(output, verdict.state, verdict.reasons, verdict.note))
-        elif again and verdict.state == "blocked" and (verdict.line or one.forced):
-            tell(Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict)))
         else:
-            stale.append(one)
+            unsettled.add(output.task)
+            stale.append(Work(output, verdict, one.forced))
     return stale
 
 
-def _make(project: Project, stale: Sequence[Wanted], tell: Callable[[Event], None]) -> bool:
+def _make(project: Project, works: Sequence[Work], tell: Callable[[Event], None]) -> bool:
     """Whether the user stopped it."""
-    works = [Work(one.output, project.verdict(one.output, forced=one.forced), one.forced) for one in stale]
     stop, cancel = threading.Event(), threading.Event()
     told: queue.Queue[Event | None] = queue.Queue()
-    worker = threading.Thread(target=_work, args=(project, works, told, stop, cancel), name="imagegen")
+
+    def work() -> None:
+        try:
+            Flow(project, works, told.put, stop, cancel).run()
+        finally:
+            told.put(None)
+
+    worker = threading.Thread(target=work, name="imagegen")
     with _ctrl_c(stop, cancel):
         worker.start()
         while (event := told.get()) is not None:
@@ -137,59 +141,6 @@ def _ctrl_c(stop: threading.Event, cancel: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _work(
-    project: Project,
-    works: Sequence[Work],
-    told: queue.Queue[Event | None],
-    stop: threading.Event,
-    cancel: threading.Event,
-) -> None:
-    try:
-        sources = Sources(project)
-        to_generate = _restore(project, sources, works, told, stop)
-        by_backend: dict[str, list[Work]] = defaultdict(list)
-        for work in to_generate:
-            by_backend[work.output.request.backend].append(work)
-        threads = []
-        for name, own in by_backend.items():
-            executor = Executor(project, project.backend(name), sources, told.put, stop, cancel)
-            threads.append(threading.Thread(target=executor.run, args=(own,), name=name))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        told.put(None)
-
-
-def _restore(
-    project: Project,
-    sources: Sources,
-    works: Sequence[Work],
-    told: queue.Queue[Event | None],
-    stop: threading.Event,
-) -> list[Work]:
-    """Restore what can be, as many at a time as there are cores; the others, in order."""
-
-    def attempt(work: Work) -> bool:
-        if work.forced or (not work.output.fingerprint and work.verdict.state != "blocked"):
-            return False
-        if stop.is_set():
-            told.put(Outcome(work.output, "cancelled", work.verdict.reasons))
-            return True
-        # a file without a line may be just what would be written (the lock file was lost): restoring finds out
-        outcome = restore(project, sources, work.output, work.verdict) if work.output.fingerprint else None
-        if outcome is None and work.verdict.state == "blocked":
-            problem = blocked(work.output, work.verdict)
-            outcome = Outcome(work.output, "failed", work.verdict.reasons, problem=problem)
-        if outcome is not None:
-            told.put(outcome)
-        return outcome is not None
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return [work for work, done in zip(works, pool.map(attempt, works), strict=True) if not done]
 
 
 def _finish(project: Project) -> tuple[Problem, ...]:

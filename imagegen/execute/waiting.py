@@ -41,6 +41,10 @@ class Waiting:
             same = self._models.setdefault(work.output.request.model, {})
             same.setdefault(work.key, []).append(work)
 
+    def append(self, work: Work) -> None:
+        """One more waits."""
+        self.add([work])
+
     def take(self, busy: Collection[str]) -> list[Work]:
         """The works of one image, which wait no longer: of the model that was last, if there are any.
 

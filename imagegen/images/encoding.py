@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.encoding import LONGEST_SIDE, Encoding
 from imagegen.images.containers import decode
 from imagegen.images.errors import BadImage
 from imagegen.images.provenance import Provenance, embed
@@ -14,10 +14,7 @@ from imagegen.images.verification import ImageInfo
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["encode", "plain"]
-
-_LONGEST_SIDE = {"webp": 16_383, "jpeg": 65_500}
-"""Pixels. WebP: RFC 9649; JPEG: libjpeg's JPEG_MAX_DIMENSION."""
+__all__ = ["encode", "plain", "refuse_too_long", "written"]
 
 _COLOUR_SPACE = {"L": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 """A mode's name in the header of an ICC profile (ICC.1:2022, section 7.2.6)."""
@@ -34,15 +31,21 @@ def encode(raw: bytes, info: ImageInfo, encoding: Encoding, p: Provenance) -> by
     """
     data = raw
     if not info.format == encoding.format == "png":
-        longest = _LONGEST_SIDE.get(encoding.format)
-        if longest is not None and max(info.width, info.height) > longest:
-            limit = f"{encoding.format} holds no more than {longest} pixels a side"
-            raise BadImage(f"the image is {info.width}×{info.height}, and {limit}")
-        data = _encoded(decode(raw), encoding)
+        refuse_too_long(info.width, info.height, encoding)
+        data = written(decode(raw), encoding)
     return embed(data, p if encoding.metadata == "full" else None)
 
 
-def _encoded(image: Image, encoding: Encoding) -> bytes:
+def refuse_too_long(width: int, height: int, encoding: Encoding) -> None:
+    """Raises BadImage where the format cannot hold an image of this size in pixels."""
+    longest = LONGEST_SIDE.get(encoding.format)
+    if longest is not None and max(width, height) > longest:
+        limit = f"{encoding.format} holds no more than {longest} pixels a side"
+        raise BadImage(f"the image is {width}×{height}, and {limit}")
+
+
+def written(image: Image, encoding: Encoding) -> bytes:
+    """The picture as a file of this format and quality, with its ICC profile and no other metadata."""
     profile = image.info.get("icc_profile")
     image = plain(image)
     options: dict[str, Any] = {}

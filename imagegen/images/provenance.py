@@ -17,7 +17,7 @@ from typing import Any
 from imagegen.images import exif, jpeg, png, webp, xmp
 from imagegen.images.containers import bare, format_of
 
-__all__ = ["Provenance", "embed", "imagegen_json", "parameters_text", "read", "xmp_packet"]
+__all__ = ["Provenance", "embed", "imagegen_json", "inherited", "parameters_text", "read", "xmp_packet"]
 
 _PARAMETERS, _RECORD, _XMP = "parameters", "imagegen", "XML:com.adobe.xmp"
 
@@ -159,16 +159,40 @@ def read(data: bytes) -> dict[str, Any] | None:
 
     Raises BadImage for a file that cannot be read.
     """
-    kind = format_of(data)
-    if kind == "png":
+    if format_of(data) == "png":
         found = [png.text(chunk) for chunk in png.read_chunks(data) if png.keyword(chunk) == _RECORD]
         text = found[0] if found else None
-    elif kind == "webp":
-        text = xmp.record_of(webp.metadata(webp.read_chunks(data), b"XMP "))
     else:
-        text = xmp.record_of(jpeg.metadata(jpeg.read_segments(data), jpeg.XMP))
+        text = xmp.record_of(_xmp_of(data))
     try:
         record = json.loads(text or "null")
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def inherited(data: bytes) -> Provenance | None:
+    """The provenance for an image that is made from this image file; None where it has none that can be read.
+
+    Raises BadImage for a file that cannot be read.
+    """
+    record = read(data)
+    if record is None or not isinstance(record.get("request"), dict):
+        return None
+    digest = record.get("model_digest")
+    return Provenance(
+        fields=record["request"],
+        model_digest=digest if isinstance(digest, str) else None,
+        backend_version=str(record.get("backend_version", "")),
+        generated=xmp.is_generated(_xmp_of(data)),
+    )
+
+
+def _xmp_of(data: bytes) -> bytes:
+    kind = format_of(data)
+    if kind == "png":
+        found = [png.text(chunk) or "" for chunk in png.read_chunks(data) if png.keyword(chunk) == _XMP]
+        return found[0].encode("utf-8") if found else b""
+    if kind == "webp":
+        return webp.metadata(webp.read_chunks(data), b"XMP ")
+    return jpeg.metadata(jpeg.read_segments(data), jpeg.XMP)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 
-__all__ = ["packet", "record_of"]
+__all__ = ["is_generated", "packet", "record_of"]
 
 _NAMESPACE = "urn:imagegen:1#"
 _GENERATED = (
@@ -39,6 +39,11 @@ def packet(record: str, *, generated: bool) -> str:
         generated=_GENERATED if generated else "",
         record=html.escape(safe, quote=False),
     )
+
+
+def is_generated(xmp: bytes) -> bool:
+    """Whether a packet that `packet` wrote marks its image as a trained model's work."""
+    return _GENERATED.encode("ascii") in xmp  # nothing within the record can be this: it is escaped there
 
 
 def record_of(xmp: bytes) -> str | None:

@@ -13,9 +13,10 @@ from imagegen.config.encoding import FORMATS
 from imagegen.config.job import DEFAULT_TIMEOUT_S, GENERATE_FIELDS, Item, Job
 from imagegen.config.schema import COMMON
 from imagegen.errors import Problem, did_you_mean
+from imagegen.plan.derived import derived_outputs
 from imagegen.plan.matrix import Cell, cells
 from imagegen.plan.naming import path_key, seed_by_name, slug_of, slug_problem
-from imagegen.plan.output import Output
+from imagegen.plan.output import Origin, Output
 from imagegen.plan.request import Request, canonical, fingerprint
 
 __all__ = ["Expansion", "Honours", "clashes", "expand"]
@@ -30,7 +31,8 @@ class Honours:
     """What expansion must know of a backend, as one item's options have it.
 
     parameters: the request fields that it honours. where_given: those of them that count only where the job gives
-    them. model: None while it is not decided, which the executor does. extra: of the request.
+    them. model: None while it is not decided, which the executor does. extra: of the request. origins: reference
+    images that are other outputs, by their place.
     """
 
     backend: str
@@ -39,6 +41,7 @@ class Honours:
     extra: Mapping[str, Any] = field(default_factory=dict)
     where_given: frozenset[str] = frozenset()
     decides_model: bool = False
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], 
                 Problem(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
             )
             continue
+        origins = _origins(job, item, of_item)
         request = Request(**asked, seed=seed)
         parameters = of_item.parameters - (of_item.where_given - given)
         fields = canonical(request, parameters)
@@ -96,12 +100,16 @@ def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], 
                 overwrite=job.output.overwrite,
                 timeout_s=item.overrides.get("timeout_s", job.generate.get("timeout_s", DEFAULT_TIMEOUT_S)),
                 fields=fields,
-                fingerprint="" if seed is None or of_item.model is None else fingerprint(fields),
+                fingerprint="" if seed is None or of_item.model is None or origins else fingerprint(fields),
                 draws_seed=draws,
                 decides_model=of_item.decides_model,
+                origins=origins,
             )
         )
     problems += _same_slugs(job, outputs)
+    derived, wrong = derived_outputs(job, outputs)
+    outputs += derived
+    problems += wrong
     return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_notes(job, items, honours)))
 
 
@@ -180,11 +188,26 @@ def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> tuple[dict[s
         "name": item.name,
         "prompt": prompt,
         "model": honours.model or "",
-        "extra": honours.extra,
+        "extra": _with_images(honours),
         **given,
     }
     names = frozenset(key for key, value in given.items() if value != "")
     return {**asked, "given": tuple(sorted(names))}, names
+
+
+def _with_images(honours: Honours) -> Mapping[str, Any]:
+    """The extra, with the names of other outputs among its images."""
+    if not honours.origins:
+        return honours.extra
+    return {**honours.extra, "images": {**honours.extra.get("images", {}), **honours.origins}}
+
+
+def _origins(job: Job, item: Item, honours: Honours) -> tuple[Origin, ...]:
+    own = item.sections.get(honours.backend, {}).get("images", {})
+    of_job = job.where.get(f"{honours.backend}.images", job.file)
+    return tuple(
+        Origin(place, task, where=item.where if place in own else of_job) for place, task in honours.origins.items()
+    )
 
 
 class _WrongType(Exception):  # noqa: N818 - internal

@@ -32,7 +32,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason for staleness. kind: missing, new, changed, encoding, model or forced. old, new: of a field."""
+    """One reason for staleness. old, new: of a field.
+
+    kind: missing, new, changed, encoding, model, forced; origin, where an output that it is made from is another than
+    it was, the field being that one's task, and old or new None where it was or is none of them; follows, where that
+    one is yet to be made, so that nobody knows yet.
+    """
 
     kind: str
     field: str = ""
@@ -45,7 +50,13 @@ class Reason:
             return f"{'negative prompt' if self.field == 'negative' else 'prompt'} changed"
         if self.kind in ("changed", "encoding"):
             nothing = "random" if self.field == "seed" else "none"
+            if isinstance(self.old, list) or isinstance(self.new, list):
+                return f"{self.field} changed"
             return f"{self.field} {_short(self.old, nothing)} → {_short(self.new, nothing)}"
+        if self.kind == "origin":
+            return f"{self.field} {'added' if self.old is None else 'left out' if self.new is None else 'changed'}"
+        if self.kind == "follows":
+            return f"may follow {self.field}"
         return {
             "missing": "missing",
             "new": "new",
@@ -120,13 +131,31 @@ def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) 
         return (Reason("new"),)
     reasons = []
     if line.fingerprint != output.fingerprint:
-        reasons += _differences(line.request, output.fields) or [Reason("changed", "request")]
-    if line.encoding != output.encoding:
+        found = _differences(line.request, output.fields) or [Reason("changed", "request")]
+        reasons += _of_origins(found, output) if output.origins else found
+    if line.encoding != output.encoding and not output.is_derived:  # of a derived one it is in the request
         old, new = asdict(line.encoding), asdict(output.encoding)
         reasons += [Reason("encoding", key, old[key], new[key]) for key in new if old[key] != new[key]]
     if model_digest and line.model_digest and model_digest != line.model_digest:
         reasons.append(Reason("model", "model_digest", line.model_digest, model_digest))
     return tuple(reasons)
+
+
+def _of_origins(reasons: list[Reason], output: Output) -> list[Reason]:
+    """The reasons, with those that are about the images which the output is made from told of those."""
+    origins = {f"images.{origin.place}": origin for origin in output.origins}
+    told = []
+    for reason in reasons:
+        if origin := origins.get(reason.field):
+            follows = Reason("follows", origin.task)
+            told.append(Reason("origin", origin.task, reason.old, reason.new) if origin.sha256 else follows)
+        elif output.is_derived and reason.field.startswith("images."):
+            told.append(Reason("origin", f"{output.job}:{reason.field.removeprefix('images.')}", reason.old))
+        else:
+            told.append(reason)
+    if any(reason.kind == "origin" and None in (reason.old, reason.new) for reason in told):
+        told = [reason for reason in told if reason.field != "order"]  # which says no more than these
+    return told
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:

@@ -7,7 +7,7 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["MAX_SLUG", "path_key", "seed_by_name", "short_slug", "slug_of", "slug_problem"]
+__all__ = ["MAX_SLUG", "is_output_name", "path_key", "seed_by_name", "short_slug", "slug_of", "slug_problem"]
 
 MAX_SLUG = 120
 """Characters: with a folder and an extension, well within what every file system takes."""
@@ -16,6 +16,7 @@ _RESERVED = frozenset(
 )
 """Names that Windows keeps for devices, whatever the extension:
 https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file"""
+_OUTPUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(:[a-z0-9-]+){1,2}")
 _PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -27,6 +28,14 @@ def slug_of(name: str) -> str:
     from slugify import slugify  # only for names that need it
 
     return slugify(name)
+
+
+def is_output_name(text: str) -> bool:
+    """Whether this names an output (`portraits:mallsing`, `portraits:mallsing:thumb`) where a file can be named too.
+
+    A file that is called so is written with its folder: `./portraits:mallsing`.
+    """
+    return _OUTPUT.fullmatch(text) is not None
 
 
 def slug_problem(slug: str) -> str:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from imagegen.config.encoding import Encoding
 from imagegen.plan.request import Request, canonical, fingerprint
 
-__all__ = ["Output"]
+__all__ = ["DERIVE", "Origin", "Output"]
+
+DERIVE = "derive"
+"""In place of a backend's name: the output is derived from others, with none."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An output that another one is made from: the image of its thumbnail, or its reference image.
+
+    place: what it is there, in the request's `images`. task: its name in doit. path: of its file, relative to the
+    project; empty while it has not been looked up. sha256: of its file; empty while that is not settled.
+    where: `file:line:column` of who names it; empty where the job's own structure does.
+    """
+
+    place: str
+    task: str
+    path: str = ""
+    sha256: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -17,9 +36,10 @@ class Output:
     """One image file of a job.
 
     slug: its name within the job, unique there. path: relative to the project, with forward slashes.
-    fields: the canonical form of the request. fingerprint: of it; empty while its seed or model is not decided.
+    fields: the canonical form of the request. fingerprint: of it; empty while its seed or model is not decided, or what
+    it is made from not settled.
     draws_seed: whether the seed is a decision of a draw. decides_model: whether the model is one, because it is the
-    only one there is. timeout_s: seconds.
+    only one there is. timeout_s: seconds. origins: the outputs that it is made from.
     """
 
     job: str
@@ -34,16 +54,41 @@ class Output:
     fingerprint: str
     draws_seed: bool = False
     decides_model: bool = False
+    origins: tuple[Origin, ...] = ()
 
     @property
     def task(self) -> str:
         """Its name in doit: `portraits:mallsing`."""
         return f"{self.job}:{self.slug}"
 
-    def decided(self, *, seed: int | None = None, model: str | None = None) -> Output:
-        """The same output, its seed or model now decided; what is None stays as it was."""
+    @property
+    def is_derived(self) -> bool:
+        """Whether no backend makes it, but we do, from other outputs."""
+        return self.request.backend == DERIVE
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that it is made from is there and known."""
+        return all(origin.sha256 for origin in self.origins)
+
+    def decided(
+        self, *, seed: int | None = None, model: str | None = None, origins: Sequence[Origin] | None = None
+    ) -> Output:
+        """The same output, its seed, model or origins now decided; what is None stays as it was.
+
+        Of an origin that is not settled, its task's name stands in the request in place of the sha256.
+        """
         request = self.request
-        request = replace(request, seed=request.seed if seed is None else seed, model=model or request.model)
+        origins = self.origins if origins is None else tuple(origins)
+        extra = request.extra
+        if origins:
+            images = {origin.place: origin.sha256 or origin.task for origin in origins}
+            extra = {**extra, "images": {**extra.get("images", {}), **images}}
+        seed = request.seed if seed is None else seed
+        request = replace(request, seed=seed, model=model or request.model, extra=extra)
         fields = canonical(request, self.parameters)
-        is_settled = request.seed is not None and (request.model or not self.decides_model)
-        return replace(self, request=request, fields=fields, fingerprint=fingerprint(fields) if is_settled else "")
+        decided = replace(self, request=request, fields=fields, fingerprint="", origins=origins)
+        has_seed = seed is not None or self.is_derived
+        if has_seed and (request.model or not self.decides_model) and decided.is_settled:
+            return replace(decided, fingerprint=fingerprint(fields))
+        return decided

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["closing_line", "counted", "failures", "note_line", "orphan_lines", "outcome_line", "printable", "table"]
 
-STATES = ("generated", "restored", "kept", "fresh", "failed", "cancelled")
+STATES = ("generated", "derived", "restored", "kept", "fresh", "failed", "cancelled")
 _NAMES_SHOWN = 3
+_REASONS_SHOWN = 8
 
 
 def outcome_line(outcome: Outcome) -> str:
     """One output's line, for example `generated  portraits:mallsing  assets/…/mallsing.png  0.1 s (steps 20 → 30)`."""
     output = outcome.output
-    why = ", ".join(map(str, outcome.reasons))
+    why = ", ".join(map(str, outcome.reasons[:_REASONS_SHOWN]))
+    if len(outcome.reasons) > _REASONS_SHOWN:
+        why += f" and {len(outcome.reasons) - _REASONS_SHOWN} more"
     said = [f"{outcome.state:<10} {output.task}  {output.path}"]
     if outcome.state == "generated":
         said.append(f"{outcome.seconds:.1f} s")

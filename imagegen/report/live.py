@@ -14,7 +14,14 @@ from imagegen.report.console import note_line, outcome_line, printable
 
 __all__ = ["LiveReport"]
 
-_STYLES = {"generated": "green", "restored": "cyan", "kept": "yellow", "failed": "bold red", "cancelled": "yellow"}
+_STYLES = {
+    "generated": "green",
+    "derived": "green",
+    "restored": "cyan",
+    "kept": "yellow",
+    "failed": "bold red",
+    "cancelled": "yellow",
+}
 _SHOWN = 2
 
 

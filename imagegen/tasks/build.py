@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Build", "Planned", "Ticket", "command_line", "current_build"]
 
-_DONE = frozenset({"fresh", "generated", "restored"})
+_DONE = frozenset({"fresh", "generated", "derived", "restored"})
 
 
 class Ticket:
@@ -95,19 +95,38 @@ class Build:
         except ImagegenError as error:
             self.problems += [replace(problem, where=source) for problem in error.problems]
         plans = _all_broken(self.root, self.problems) if self.problems else self.project.plans()
-        self.plans = [self._add(plan) for plan in plans]
+        wrong = self._judge([output for plan in plans for output in plan.outputs])
+        self.planned = {task: planned for task, planned in self.planned.items() if planned.output.job not in wrong}
+        for plan in plans:
+            if plan.name in wrong and not plan.problems:
+                located = tuple(replace(problem, where=problem.where or plan.file) for problem in wrong[plan.name])
+                plan = replace(plan, outputs=(), problems=located)
+            self.plans.append(plan)
 
-    def _add(self, plan: JobPlan) -> JobPlan:
-        try:
-            verdicts = [(output, self.project.verdict(output)) for output in plan.outputs]
-        except OSError as error:
-            problem = Problem(plan.file, f"{error.filename} cannot be read: {error.strerror}", "mend its permissions")
-            return replace(plan, outputs=(), problems=(problem,))
-        except ImagegenError as error:
-            return replace(plan, outputs=(), problems=error.problems)
-        for output, verdict in verdicts:
+    def _judge(self, outputs: Sequence[Output]) -> dict[str, tuple[Problem, ...]]:
+        """Judge each after those that it is made from; what keeps a job from being judged, by its name."""
+        from imagegen.plan.order import in_order
+
+        wrong: dict[str, tuple[Problem, ...]] = {}
+        unsettled: set[str] = set()
+        for output in in_order(outputs):
+            if output.job in wrong:
+                continue
+            try:
+                if not any(origin.task in unsettled for origin in output.origins):
+                    output = self.project.with_origins(output)
+                verdict = self.project.verdict(output)
+            except OSError as error:
+                what = f"{error.filename} cannot be read: {error.strerror}"
+                wrong[output.job] = (Problem("", what, "mend its permissions"),)
+                continue
+            except ImagegenError as error:
+                wrong[output.job] = error.problems
+                continue
+            if verdict.state not in ("fresh", "kept"):
+                unsettled.add(output.task)
             self.planned[output.task] = Planned(output, verdict, Ticket(output.task))
-        return plan
+        return wrong
 
     def counts(self, tasks: Collection[str]) -> Counter[str]:
         """How many images of the run ended in each state; tasks: those that doit was to run."""
@@ -139,22 +158,24 @@ class Build:
         """Bring these images up to date and fill in their tickets. named: those that `-a` forces."""
         from imagegen.execute.outcome import Outcome
         from imagegen.execute.run import Wanted, run
+        from imagegen.plan.order import in_order
 
         forced = set(named) if self.invocation.always else set()
-        wanted = []
-        for task in tasks:
-            planned = self.planned[task]
-            if planned.verdict.state == "fresh" and task not in forced:
-                self._settle(planned.ticket, Outcome(planned.output, "fresh"))
+        wanted: dict[str, Wanted] = {}
+        for output in in_order([self.planned[task].output for task in tasks]):
+            task, planned = output.task, self.planned[output.task]
+            follows = any(origin.task in wanted for origin in output.origins)
+            if planned.verdict.state == "fresh" and task not in forced and not follows:
+                self._settle(planned.ticket, Outcome(output, "fresh"))
             else:
-                wanted.append(Wanted(planned.output, task in forced))
+                wanted[task] = Wanted(output, task in forced)
 
         def told(event: Event) -> None:
             if isinstance(event, Outcome):
                 self._settle(self.planned[event.output.task].ticket, event)
             tell(event)
 
-        ending = run(self.project, wanted, told)
+        ending = run(self.project, list(wanted.values()), told)
         self.ending_problems += ending.problems
         self.stopped = self.stopped or ending.stopped
         self._remember_failures()

@@ -46,10 +46,10 @@ def _tasks(build: Build) -> Iterator[dict[str, Any]]:
         }
         cleans = build.invocation.command == "clean"
         for one in planned:
-            yield _image(one, cleans)
+            yield _image(build, one, cleans)
 
 
-def _image(planned: Planned, cleans: bool) -> dict[str, Any]:
+def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
     output, verdict = planned.output, planned.verdict
     task: dict[str, Any] = {
         "basename": output.job,
@@ -70,11 +70,23 @@ def _image(planned: Planned, cleans: bool) -> dict[str, Any]:
             }
         },
     }
+    if output.origins:
+        from imagegen.plan.derived import INDEX, SHEET
+
+        needs = [origin.task for origin in output.origins]
+        needs += [f"{output.task}:{INDEX}"] if output.fields.get("kind") == SHEET else []
+        task["task_dep"] = [name for name in needs if name in build.planned]
+        if not output.is_settled:  # doit asks when those are done
+            task["uptodate"] = [(_came_out_fresh, [planned.ticket])]
     if cleans:
         from imagegen.tasks.cleaning import CleanAction
 
         task["clean"] = [CleanAction(output.task)]
     return task
+
+
+def _came_out_fresh(ticket: Ticket) -> bool:
+    return ticket.outcome is not None and ticket.outcome.state in ("fresh", "kept")
 
 
 def _is_up_to_date(planned: Planned) -> bool:

@@ -102,7 +102,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
                 self._say("", *failed)
             self._say(*map(str, build.ending_problems))
             counts = build.counts(self._reached)
-            if not build.invocation.quiet and (counts["generated"] or counts["restored"]):
+            if not build.invocation.quiet and (counts["generated"] or counts["derived"] or counts["restored"]):
                 self._say(*orphan_lines(build.orphans(self._reached)))
             if not build.invocation.quiet or failed:
                 seconds = time.monotonic() - build.started

@@ -35,6 +35,19 @@ def test_defaults_are_in_place() -> None:
     assert job.output.overwrite == "own"
 
 
+def test_what_is_wrong_with_derived_files_is_told_with_what_would_be_right() -> None:
+    assert problems(derive={"Thumb": {}}) == [
+        "derive.Thumb: 'Thumb' is no name here: lower-case letters and digits, with single hyphens between them"
+    ]
+    assert sorted(problems(derive={"thumb": {"widht": 5, "crop": "center", "width": 0}})) == [
+        "derive.thumb.crop: 'center' is none of centre, top, bottom, left, right, top-left, top-right, bottom-left, "
+        "bottom-right; did you mean 'centre'?",
+        "derive.thumb.width: 0 is too small: at least 1",
+        "derive.thumb.widht: unknown key; did you mean 'width'?",
+    ]
+    assert problems(sheet={"cells": 5}) == ["sheet.cells: unknown key; did you mean 'cell'?"]
+
+
 def test_quality_means_nothing_to_png_and_has_a_default_elsewhere() -> None:
     assert check("items: [{name: A, prompt: a}]\noutput: {quality: 3}").output.encoding.quality == 100
     found = check("items: [{name: A, prompt: a}]\noutput: {format: webp}").output.encoding

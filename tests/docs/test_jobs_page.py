@@ -22,6 +22,10 @@ BACKENDS = {name: make() for name, make in registry().items() if name != "script
 """`scripted` is for tests of builds: those who write jobs need not know of it."""
 SECTIONS = {name: backend.options for name, backend in BACKENDS.items()}
 JOB = check_job("NAME", read_document("jobs/NAME.yaml", b"items: [{name: Yrr, prompt: a small figure}]"), SECTIONS)
+SHEET = check_job(
+    "NAME", read_document("jobs/NAME.yaml", b"{items: [{name: Yrr, prompt: a}], sheet: {}}"), SECTIONS
+).sheet
+assert SHEET is not None
 REQUEST = Request("placeholder", "Yrr", "a small figure")
 DEFAULTS: dict[str, Any] = {
     **{f"generate.{key}": getattr(REQUEST, key) for key in ("width", "height", "steps", "cfg", "sampler", "scheduler")},
@@ -33,11 +37,15 @@ DEFAULTS: dict[str, Any] = {
     "output.format": JOB.output.encoding.format,
     "output.overwrite": JOB.output.overwrite,
     "output.metadata": JOB.output.encoding.metadata,
+    **{f"sheet.{key}": getattr(SHEET, key) for key in ("name", "cell")},
+    "sheet.format": SHEET.encoding.format,
     **{f"{name}.{b.model_option}": b.default_model for name, b in BACKENDS.items() if b.default_model},
 }
 TOLD_IN_WORDS = {
     "backend": "the project's setting",
-    "output.quality": ", ".join(f"{kind} {quality}" for kind, quality in DEFAULT_QUALITY.items() if kind != "png"),
+    **dict.fromkeys(
+        ("output.quality", "sheet.quality"), ", ".join(f"{k} {q}" for k, q in DEFAULT_QUALITY.items() if k != "png")
+    ),
 }
 
 
@@ -88,7 +96,7 @@ def test_its_default_is_the_one_that_holds(key: str) -> None:
     told = ROWS[key][1]
     if key in TOLD_IN_WORDS:
         assert told == TOLD_IN_WORDS[key]
-    elif key == "output.name":
+    elif key in ("output.name", "sheet.name"):
         assert told == f"`{DEFAULTS[key]}`"
     else:
         assert yaml.safe_load(told.replace("`", "")) == DEFAULTS.get(key)

@@ -153,6 +153,28 @@ def test_a_reference_image_is_uploaded_and_decides_its_own_images(project: Proje
     assert project.image("bird").read_bytes() != first
 
 
+def test_a_reference_image_may_be_another_output(project: ProjectFolder, server: Server) -> None:
+    project.write("jobs/workflows/x.json", json.dumps(server.from_image()))
+    project.job(backend="placeholder", derive={"small": {"width": 32, "format": "webp"}})
+    children = server.job(
+        "Fox", "Bird", comfyui={"workflow": "jobs/workflows/x.json", "images": {"10.image": "portraits:yrr"}}
+    )
+    children["generate"] = {}
+    children["items"][1]["comfyui"] = {"images": {"10.image": "portraits:yrr:small"}}
+    project.job("children", **children)
+    before = server.executed()
+    run = project.doit("children")
+    assert run.tasks("generated") == ["children:bird", "children:fox", "portraits:yrr"]
+    assert run.tasks("derived") == ["portraits:yrr:small"]
+    first = project.image("fox", job="children").read_bytes()
+    Image.new("RGB", (64, 64), "red").save(project.image("yrr"))
+    run = project.doit("children")
+    assert run.tasks("generated") == ["children:bird", "children:fox"]
+    assert run.out.count("(portraits:yrr changed)") == 2
+    assert project.image("fox", job="children").read_bytes() != first
+    assert len(server.executed() - before) == 4
+
+
 def test_a_build_that_is_killed_and_started_again_makes_nothing_twice(project: ProjectFolder, server: Server) -> None:
     before = server.executed()
     project.job(**server.job("Fox", variants=6, generate={"steps": 20}))

@@ -41,7 +41,7 @@ def test_golden_seeds() -> None:
     ]
 
 
-@pytest.mark.parametrize("field", [*sorted(HONOURED), "model", "backend"])
+@pytest.mark.parametrize("field", [*sorted(HONOURED - {"images"}), "model", "backend"])
 def test_every_honoured_field_decides(field: str) -> None:
     value: Any = getattr(REQUEST, field)
     changes: dict[str, Any] = {field: value + (1 if isinstance(value, (int, float)) else "x")}
@@ -51,6 +51,15 @@ def test_every_honoured_field_decides(field: str) -> None:
 def test_what_is_not_honoured_does_not_decide() -> None:
     assert of(replace(REQUEST, name="Other", extra={"script": "t.json"})) == of(REQUEST)
     assert of(replace(REQUEST, cfg=1.0), HONOURED - {"cfg"}) == of(REQUEST, HONOURED - {"cfg"})
+
+
+def test_what_a_reference_image_shows_decides_and_not_where_it_lies() -> None:
+    one, same, other = (
+        replace(REQUEST, extra={"images": {"face": content}, "files": {"face": path}})
+        for content, path in (("aa", "x.png"), ("aa", "y.png"), ("bb", "x.png"))
+    )
+    assert len({of(REQUEST), of(one), of(other)}) == 3
+    assert of(one) == of(same)
 
 
 def test_a_parameter_that_a_job_does_not_set_is_left_out() -> None:

@@ -66,7 +66,7 @@ OPTIONS: Mapping[str, Any] = {
     ),
     "images": _described(
         {"type": "mapping", "keysrules": _PLACE, "valuesrules": _NAME},
-        "Reference images for inputs of the workflow, each a path from the project's folder. They are uploaded.",
+        "Reference images for inputs of the workflow: each a file, or another output as JOB:ITEM.",
     ),
     "allow_flat": _described({"type": "boolean"}, "Whether an image of one flat colour is taken."),
     "checkpoint_dirs": _described(

@@ -89,11 +89,13 @@ def _said(field: str, value: Any) -> str:
 
 
 def alike(requests: Sequence[Request]) -> list[list[Request]]:
-    """Requests that differ in prompt and seed only: what the server says of one holds for all of them."""
+    """Requests that differ in prompt, seed and what their images show: what the server says of one holds for all."""
     same: dict[str, list[Request]] = {}
     for request in requests:
         but = ("name", "prompt", "negative", "seed", "extra")
         fields = {name: value for name, value in vars(request).items() if name not in but}
-        # the items of a job that have no options of their own share one `extra`
-        same.setdefault(json.dumps([id(request.extra), fields], sort_keys=True), []).append(request)
+        # the items of a job that have no options of their own share what is in `extra`
+        shared = {key: id(value) for key, value in request.extra.items() if key not in ("images", "files")}
+        places = sorted(request.extra.get("images", ()))
+        same.setdefault(json.dumps([shared, places, fields], sort_keys=True), []).append(request)
     return list(same.values())

@@ -19,6 +19,7 @@ from imagegen.backends.comfyui.workflow import Workflow, cannot_take, is_input, 
 from imagegen.config.document import MAX_BYTES
 from imagegen.config.settings import COMMAND_LINE
 from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.naming import is_output_name
 
 __all__ = ["OF_SECTION", "OWN", "resolve"]
 
@@ -58,6 +59,8 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         if section.get("vae"):
             extra["vae"] = section["vae"]
         return Resolved(extra, asked or settings.comfyui_checkpoint or None)
+    images = section.get("images", {})
+    origins = {place: named for place, named in images.items() if is_output_name(named)}
     workflow, of_workflow = _own_workflow(section, context)
     if asked and "checkpoint" not in workflow.places:
         problem = cannot_take(workflow, "checkpoint")
@@ -65,7 +68,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     model: str | None = asked or workflow.checkpoint
     if not model and "checkpoint" in workflow.marked:
         model = settings.comfyui_checkpoint or None
-    return Resolved({**extra, **of_workflow}, model, OWN - workflow.marked - {*ALWAYS})
+    return Resolved({**extra, **of_workflow}, model, OWN - workflow.marked - {*ALWAYS}, origins)
 
 
 def _refuse_of_the_other_kind(section: Mapping[str, Any]) -> None:
@@ -96,6 +99,8 @@ def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflo
     files: dict[str, str] = {}
     images: dict[str, str] = {}
     for text, file in section.get("images", {}).items():
+        if is_output_name(file):
+            continue
         try:
             images[text] = _hashed(context, file)
             files[text] = str(context.root / file)

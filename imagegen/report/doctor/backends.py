@@ -18,6 +18,8 @@ def backends(case: Case) -> Iterator[Diagnosis]:
     requests: dict[str, list[Request]] = defaultdict(list)
     needed = set()
     for output, verdict in case.verdicts:
+        if output.is_derived:
+            continue
         requests[output.request.backend].append(output.request)
         if verdict.state == "stale":
             needed.add(output.request.backend)

@@ -49,8 +49,12 @@ def _place(where: str) -> str:
 def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]]) -> Iterator[Diagnosis]:
     counts = Counter(verdict.state for _, verdict in verdicts)
     said = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
-    backends = ", ".join(dict.fromkeys(output.request.backend for output, _ in verdicts))
-    yield Diagnosis(True, f"job {plan.name}", f"{counted(len(verdicts), 'image')} with {backends}: {said}")
+    images = [output for output, _ in verdicts if not output.is_derived]
+    backends = ", ".join(dict.fromkeys(output.request.backend for output in images))
+    found = f"{counted(len(images), 'image')} with {backends}"
+    if derived := len(verdicts) - len(images):
+        found += f" and {counted(derived, 'derived file')}"
+    yield Diagnosis(True, f"job {plan.name}", f"{found}: {said}")
     for output, verdict in verdicts:
         if verdict.state == "blocked":
             problem = blocked(output, verdict)

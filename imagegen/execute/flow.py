@@ -1,0 +1,197 @@
+"""The flow of a run: each stale output is worked on as soon as all that it is made from is settled.
+
+What needs no backend (restoring, deriving) is done here, as much at a time as there are cores; the rest is handed to
+the backends' executors, which run side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from imagegen.errors import Problem
+from imagegen.execute.deriving import derive
+from imagegen.execute.executor import Executor
+from imagegen.execute.imaging import blocked, failed, restore
+from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.sources import Sources
+from imagegen.execute.waiting import Work
+from imagegen.project import Project
+
+__all__ = ["Flow"]
+
+
+class Flow:
+    """Brings works to an outcome each. tell: called with each event, from any thread. stop, cancel: see `Executor`.
+
+    works: each after those that it is made from.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        works: Sequence[Work],
+        tell: Callable[[Event], None],
+        stop: threading.Event,
+        cancel: threading.Event,
+    ) -> None:
+        self._project, self._tell, self._stop, self._cancel = project, tell, stop, cancel
+        self._sources = Sources(project)
+        self._open = {work.output.task: work for work in works}
+        self._awaited = {
+            work.output.task: {origin.task for origin in work.output.origins if origin.task in self._open}
+            for work in works
+        }
+        """Of each work, what it is made from and is not settled yet."""
+        self._followers: dict[str, list[str]] = defaultdict(list)
+        for task, awaited in self._awaited.items():
+            for origin in awaited:
+                self._followers[origin].append(task)
+        self._to_generate: dict[str, Work] = {}
+        self._executors: dict[str, Executor] | None = None
+        self._at_work = 0
+        self._changed = threading.Condition(threading.RLock())
+
+    def run(self) -> None:
+        """To the end: there is an outcome for each work then."""
+        works = list(self._open.values())
+        with ThreadPoolExecutor(os.cpu_count() or 1) as self._pool:
+            self._begin([work for work in works if not self._awaited[work.output.task]])
+            self._idle()
+            threads = self._start_executors(works)
+            for thread in threads:
+                thread.join()
+            self._idle()
+        for work in works:  # what is left was stopped
+            self._told(Outcome(work.output, "cancelled", work.verdict.reasons))
+
+    def _begin(self, works: Sequence[Work], *, later: bool = False) -> None:
+        with self._changed:
+            self._at_work += len(works)
+        for work in works:
+            self._pool.submit(self._step, work, later)
+
+    def _idle(self) -> None:
+        """Wait until there is nothing left to do here."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._at_work)
+
+    def _step(self, work: Work, later: bool) -> None:
+        try:
+            outcome: Work | Outcome = self._without_backend(work, later)
+        except Exception as error:
+            outcome = failed(work.output, work.verdict, error)
+        if isinstance(outcome, Outcome):
+            self._told(outcome)
+        else:
+            self._generate(outcome)
+        with self._changed:
+            self._at_work -= 1
+            self._changed.notify_all()
+
+    def _without_backend(self, work: Work, later: bool) -> Outcome | Work:
+        """The outcome; or the work, where only a backend can do it. later: only now is it known what is asked for."""
+        if later:
+            output = self._project.with_origins(self._project.decided(work.output))
+            work = replace(work, output=output, verdict=self._project.verdict(output, forced=work.forced))
+        output, verdict = work.output, work.verdict
+        if verdict.state in ("fresh", "kept"):
+            return Outcome(output, verdict.state, verdict.reasons, verdict.note)
+        if self._stop.is_set():
+            return Outcome(output, "cancelled", verdict.reasons)
+        is_blocked = verdict.state == "blocked"
+        if is_blocked and (verdict.line or work.forced):
+            return Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict))
+        for origin in output.origins:
+            if not origin.sha256:
+                what = f"not made, because {origin.path} is not there, which it is made from"
+                problem = Problem(output.task, what, f"doit {origin.task}")
+                return Outcome(output, "failed", verdict.reasons, problem=problem)
+        outcome = None
+        if output.fingerprint and not work.forced:
+            # a file without a line may be just what would be written (the lock file was lost): restoring finds out
+            outcome = restore(self._project, self._sources, output, verdict)
+        if outcome is None and is_blocked:
+            outcome = Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict))
+        if outcome is None and output.is_derived:
+            outcome = derive(self._project, output, verdict)
+        return outcome or work
+
+    def _generate(self, work: Work) -> None:
+        with self._changed:
+            if self._executors is None:
+                self._to_generate[work.output.task] = work
+            elif work.output.task in self._open:
+                self._executors[work.output.request.backend].add(work)
+
+    def _start_executors(self, works: Sequence[Work]) -> list[threading.Thread]:
+        """One for each backend, in order; it gets what can be generated now, and is told of what may come."""
+        threads = []
+        with self._changed:
+            now: dict[str, list[Work]] = defaultdict(list)
+            later: dict[str, list[Work]] = defaultdict(list)
+            for work in works:
+                task, backend = work.output.task, work.output.request.backend
+                if task in self._to_generate:
+                    now[backend].append(self._to_generate[task])
+                elif task in self._open and not work.output.is_derived:
+                    later[backend].append(work)
+            self._executors = {
+                name: Executor(
+                    self._project, self._project.backend(name), self._sources, self._told, self._stop, self._cancel
+                )
+                for name in {**now, **later}
+            }
+            for name, executor in self._executors.items():
+                run = threading.Thread(target=self._execute, args=(executor, now[name], later[name]), name=name)
+                threads.append(run)
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _execute(self, executor: Executor, now: Sequence[Work], later: Sequence[Work]) -> None:
+        try:
+            executor.run(now, later)
+        except Exception as error:
+            for work in (*now, *later):
+                self._told(failed(work.output, work.verdict, error))
+
+    def _told(self, event: Event) -> None:
+        """Hand the event on; where it settles something, go on with what is made from that."""
+        if not isinstance(event, Outcome):
+            self._tell(event)
+            return
+        released = []
+        with self._changed:
+            task = event.output.task
+            if self._open.pop(task, None) is None:
+                return  # it had its outcome: its job failed while this was on its way
+            self._tell(event)
+            if event.output.origins:
+                for executor in (self._executors or {}).values():
+                    executor.drop(task)
+            for follower in self._followers[task]:
+                if follower not in self._open:
+                    continue
+                work = self._open[follower]
+                if event.state in ("failed", "cancelled"):
+                    self._told(_held_up(work, event))
+                    continue
+                self._awaited[follower].discard(task)
+                if not self._awaited[follower]:
+                    released.append(work)
+        self._begin(released, later=True)
+
+
+def _held_up(work: Work, origin: Outcome) -> Outcome:
+    """The outcome of what is made from an output that was not made."""
+    if origin.state == "cancelled":
+        return Outcome(work.output, "cancelled", work.verdict.reasons)
+    # the name of a derived output tells its image; so that they are one line, though each has its own
+    only_one = work.output.is_derived and len(work.output.origins) == 1
+    what = f"not made, because {'its image' if only_one else origin.output.task} failed"
+    return Outcome(work.output, "failed", work.verdict.reasons, problem=Problem(work.output.task, what))

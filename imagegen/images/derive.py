@@ -1,0 +1,140 @@
+"""Pictures made of pictures, with no generator: another size, cut or format, and many on one sheet.
+
+The same input makes the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imagegen.config.encoding import Encoding
+from imagegen.images.containers import decode
+from imagegen.images.encoding import plain, refuse_too_long, written
+from imagegen.images.errors import BadImage
+from imagegen.images.provenance import embed, inherited
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["Grid", "Shape", "index", "picture", "sheet"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a picture is brought to. width, height: pixels, None where it follows from the other, or from the image.
+
+    With both, the image is fitted in whole; with a crop, it is cut to just that size, and the side that crop names
+    (`top-left`, `centre`) is kept. enlarge: whether an image that is too small may be enlarged.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    crop: str | None = None
+    enlarge: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells of a sheet, filled row by row. cell: pixels, of both sides."""
+
+    columns: int
+    cell: int
+
+
+def picture(data: bytes, shape: Shape, encoding: Encoding) -> bytes:
+    """The image file's picture in this shape and encoding; what the file says of its making goes along.
+
+    Raises BadImage for a file that cannot be read, an image that is too small, and one too large for the format.
+    """
+    image = decode(data)
+    profile = image.info.get("icc_profile")
+    image = _shaped(plain(image), shape)
+    if profile:
+        image.info["icc_profile"] = profile
+    refuse_too_long(*image.size, encoding)
+    return embed(written(image, encoding), inherited(data) if encoding.metadata == "full" else None)
+
+
+def _shaped(image: Picture, shape: Shape) -> Picture:
+    from PIL import Image
+
+    wide, high = image.size
+    scales = [asked / has for asked, has in ((shape.width, wide), (shape.height, high)) if asked is not None]
+    if not scales:
+        return image
+    scale = max(scales) if shape.crop else min(scales)
+    if scale > 1 and not shape.enlarge:
+        asked = "×".join(str(side) for side in (shape.width, shape.height) if side is not None)
+        raise BadImage(f"the image is {wide}×{high}, too small for {asked} pixels")
+    size = (max(1, round(wide * scale)), max(1, round(high * scale)))
+    box = (0.0, 0.0, float(wide), float(high))
+    if shape.crop and shape.width and shape.height:
+        size = (shape.width, shape.height)
+        box = _kept((wide, high), (size[0] / scale, size[1] / scale), shape.crop)
+    if (size, box) == (image.size, (0.0, 0.0, float(wide), float(high))):
+        return image
+    return image.resize(size, Image.Resampling.LANCZOS, box)
+
+
+def _kept(size: tuple[int, int], part: tuple[float, float], crop: str) -> tuple[float, float, float, float]:
+    """The box (left, top, right, bottom; pixels) of that size at the side that is kept."""
+    words = crop.split("-")
+    across = 0.0 if "left" in words else 1.0 if "right" in words else 0.5
+    down = 0.0 if "top" in words else 1.0 if "bottom" in words else 0.5
+    # a part is never larger than the whole, but for the last bit of a float
+    left, top = max(0.0, size[0] - part[0]) * across, max(0.0, size[1] - part[1]) * down
+    return left, top, min(float(size[0]), left + part[0]), min(float(size[1]), top + part[1])
+
+
+def sheet(pictures: Sequence[bytes], grid: Grid, encoding: Encoding) -> bytes:
+    """The image files' pictures on one sheet, row by row, each fitted into the middle of its cell, never enlarged.
+
+    What no picture covers is transparent, or white in a JPEG. Raises BadImage for a file that cannot be read.
+    """
+    from PIL import Image
+
+    rows = -(-len(pictures) // grid.columns)
+    whole = Image.new("RGBA", (grid.columns * grid.cell, rows * grid.cell))
+    for data, (left, top) in zip(pictures, _cells(len(pictures), grid), strict=True):
+        image = decode(data)
+        place = _place(image.size, grid.cell)
+        fitted = plain(image).convert("RGBA").resize(place[2:], Image.Resampling.LANCZOS)
+        whole.paste(fitted, (left + place[0], top + place[1]))
+    return embed(written(whole, encoding), None)
+
+
+def index(sizes: Mapping[str, tuple[int, int]], grid: Grid, image: str) -> bytes:
+    """Where each picture is on a sheet: JSON, as TexturePacker writes it ("hash") and game engines read it.
+
+    sizes: of the images in pixels, by name, in their order. image: the sheet's file, by its name.
+    """
+    frames = {}
+    for (name, size), (left, top) in zip(sizes.items(), _cells(len(sizes), grid), strict=True):
+        x, y, width, height = _place(size, grid.cell)
+        frames[name] = {
+            "frame": {"x": left + x, "y": top + y, "w": width, "h": height},
+            "rotated": False,
+            "trimmed": False,
+            "sourceSize": {"w": width, "h": height},
+        }
+    rows = -(-len(sizes) // grid.columns)
+    size_of_all = {"w": grid.columns * grid.cell, "h": rows * grid.cell}
+    meta = {"image": image, "size": size_of_all, "scale": "1", "columns": grid.columns, "cell": grid.cell}
+    return (json.dumps({"frames": frames, "meta": meta}, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def _cells(count: int, grid: Grid) -> Iterator[tuple[int, int]]:
+    """The left upper corner of each cell."""
+    for number in range(count):
+        row, column = divmod(number, grid.columns)
+        yield column * grid.cell, row * grid.cell
+
+
+def _place(size: tuple[int, int], cell: int) -> tuple[int, int, int, int]:
+    """Within a cell: left, top, width and height (pixels) of an image of that size."""
+    scale = min(1.0, cell / max(size))
+    width, height = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    return (cell - width) // 2, (cell - height) // 2, width, height

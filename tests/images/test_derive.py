@@ -1,0 +1,141 @@
+"""Pictures made of pictures: sizes, crops, formats, sheets."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from imagegen.config.encoding import Encoding
+from imagegen.images.derive import Grid, Shape, index, picture, sheet
+from imagegen.images.provenance import Provenance, embed, inherited, read
+from imagegen.images.verification import BadImage, verify
+
+PNG = Encoding("png", 100, "none")
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def file(image: Image.Image, kind: str = "png") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def thirds(width: int = 300, height: int = 100) -> Image.Image:
+    """Red, green and blue, side by side."""
+    image = Image.new("RGB", (width, height), GREEN)
+    image.paste(RED, (0, 0, width // 3, height))
+    image.paste(BLUE, (width - width // 3, 0, width, height))
+    return image
+
+
+def opened(data: bytes) -> Image.Image:
+    verify(data)
+    return Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        (Shape(), (300, 100)),
+        (Shape(width=150), (150, 50)),
+        (Shape(height=10), (30, 10)),
+        (Shape(width=60, height=60), (60, 20)),
+        (Shape(width=60, height=60, crop="centre"), (60, 60)),
+        (Shape(width=300, height=100, crop="centre"), (300, 100)),
+        (Shape(width=7, height=1), (3, 1)),
+        (Shape(width=1), (1, 1)),
+        (Shape(width=600, enlarge=True), (600, 200)),
+    ],
+)
+def test_an_image_is_brought_to_the_size_asked_for(shape: Shape, size: tuple[int, int]) -> None:
+    assert opened(picture(file(thirds()), shape, PNG)).size == size
+
+
+@pytest.mark.parametrize(
+    "shape", [Shape(width=301), Shape(height=101), Shape(width=10, height=101, crop="top"), Shape(301, 101)]
+)
+def test_an_image_is_never_enlarged_unless_that_is_asked_for(shape: Shape) -> None:
+    with pytest.raises(BadImage, match=r"300×100, too small for .* pixels"):
+        picture(file(thirds()), shape, PNG)
+
+
+@pytest.mark.parametrize(("crop", "colour"), [("left", RED), ("centre", GREEN), ("top", GREEN), ("bottom-right", BLUE)])
+def test_a_crop_keeps_the_side_that_it_names(crop: str, colour: tuple[int, int, int]) -> None:
+    found = opened(picture(file(thirds()), Shape(50, 50, crop), PNG))
+    assert found.convert("RGB").getpixel((25, 25)) == colour
+    upright = picture(file(thirds().transpose(Image.Transpose.ROTATE_270)), Shape(50, 50, "top"), PNG)
+    assert opened(upright).convert("RGB").getpixel((25, 25)) == RED
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
+def test_it_is_written_in_the_format_asked_for_and_always_with_the_same_bytes(kind: str) -> None:
+    encoding = Encoding(kind, 100 if kind == "png" else 80, "none")
+    data = picture(file(thirds()), Shape(width=150), encoding)
+    assert verify(data).format == kind
+    assert data == picture(file(thirds()), Shape(width=150), encoding)
+
+
+def test_transparency_stays_and_no_colour_bleeds_into_what_is_seen() -> None:
+    image = Image.new("RGBA", (100, 100), (0, 255, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 50, 100))
+    found = opened(picture(file(image), Shape(width=10), PNG)).convert("RGBA")
+    assert found.getpixel((9, 5)) == (0, 0, 0, 0)
+    assert found.getpixel((0, 5)) == (255, 0, 0, 255)
+    assert all(found.getpixel((x, 5))[1] < 3 for x in range(10) if found.getpixel((x, 5))[3] > 9)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
+@pytest.mark.parametrize("generated", [True, False])
+def test_what_the_image_says_of_its_making_goes_along(kind: str, generated: bool) -> None:
+    p = Provenance({"backend": "b", "prompt": "a raven", "steps": 20}, "ab" * 32, "1", generated)
+    source = embed(file(thirds(), kind), p)
+    made = picture(source, Shape(width=150), Encoding("webp", 80, "full"))
+    assert inherited(source) == inherited(made) == p
+    assert read(picture(source, Shape(width=150), Encoding("webp", 80, "none"))) is None
+
+
+def test_an_image_that_says_nothing_has_nothing_to_hand_on() -> None:
+    assert inherited(file(thirds())) is None
+    assert read(picture(file(thirds()), Shape(width=150), Encoding("png", 100, "full"))) is None
+
+
+def test_what_no_format_holds_is_refused() -> None:
+    with pytest.raises(BadImage, match="webp holds no more than 16383 pixels a side"):
+        picture(file(Image.new("L", (16_400, 2))), Shape(), Encoding("webp", 80, "none"))
+
+
+PICTURES = [file(thirds()), file(Image.new("RGB", (20, 40), BLUE)), file(Image.new("L", (200, 200), 128))]
+
+
+def test_a_sheet_has_each_picture_in_the_middle_of_its_cell() -> None:
+    found = opened(sheet(PICTURES, Grid(2, 90), PNG)).convert("RGBA")
+    assert found.size == (180, 180)
+    assert found.getpixel((15, 45)) == (*RED, 255)
+    assert found.getpixel((15, 20)) == (0, 0, 0, 0), "above a picture that is wider than high"
+    assert found.getpixel((90 + 45, 45)) == (*BLUE, 255)
+    assert found.getpixel((90 + 30, 45)) == (0, 0, 0, 0), "a small picture is not enlarged"
+    assert found.getpixel((45, 90 + 45)) == (128, 128, 128, 255)
+    assert found.getpixel((135, 135)) == (0, 0, 0, 0), "there is no fourth"
+
+
+def test_the_index_says_where_each_picture_is() -> None:
+    sizes = {"wide": (300, 100), "small": (20, 40), "grey": (200, 200)}
+    found = json.loads(index(sizes, Grid(2, 90), "sheet.png"))
+    assert list(found["frames"]) == list(sizes)
+    frames = {name: tuple(frame["frame"].values()) for name, frame in found["frames"].items()}
+    assert frames == {"wide": (0, 30, 90, 30), "small": (90 + 35, 25, 20, 40), "grey": (0, 90, 90, 90)}
+    assert found["meta"]["image"] == "sheet.png"
+    assert found["meta"]["size"] == {"w": 180, "h": 180}
+    whole = opened(sheet(PICTURES, Grid(2, 90), PNG))
+    for x, y, width, height in frames.values():
+        part = whole.crop((x, y, x + width, y + height))
+        assert part.getchannel("A").getextrema() == (255, 255), "a frame has its picture and no margin"
+    assert whole.getchannel("A").histogram()[255] == sum(w * h for _, _, w, h in frames.values())
+
+
+def test_a_sheet_is_always_the_same_bytes() -> None:
+    assert sheet(PICTURES, Grid(2, 90), PNG) == sheet(PICTURES, Grid(2, 90), PNG)
+    assert verify(sheet(PICTURES, Grid(2, 90), Encoding("jpeg", 90, "none"))).format == "jpeg"
