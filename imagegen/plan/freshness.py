@@ -23,11 +23,15 @@ class Found:
     """What is at the output's path, and whether this build wrote it.
 
     sha256: of the file; None where nothing is there, empty where that is no file but a folder.
-    ours: its sha256 is in one of the output's lines, or in the store.
+    ours: its sha256 is in one of the output's lines, or in the store. accepted: a person decided that it is the image
+    of the present request. by_hand: it was accepted, for this request or an earlier one, and no line says that it was
+    made here.
     """
 
     sha256: str | None
     ours: bool = False
+    accepted: bool = False
+    by_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ def compare(
     reasons = _reasons(output, line, model_digest)
     if not found.sha256:
         return Verdict("blocked", reasons, "a folder is in its place", line)
+    if found.by_hand and (forced or not found.accepted) and output.request.backend == PLACEHOLDER:
+        return Verdict("kept", reasons, f"made or changed by hand, which {PLACEHOLDER} does not replace", line)
+    if found.accepted and not forced:
+        return Verdict("fresh", note=_accepted(found, line, reasons), line=line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
         return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
     if line and line.sha256 == found.sha256:
@@ -109,6 +117,12 @@ def _replaceable(output: Output, reasons: tuple[Reason, ...], line: OutputLine |
     if output.overwrite == "never":
         return Verdict("kept", reasons, "output.overwrite is never", line)
     return Verdict("stale", reasons, line=line)
+
+
+def _accepted(found: Found, line: OutputLine | None, reasons: tuple[Reason, ...]) -> str:
+    if found.by_hand:
+        return f"accepted: {'changed by hand since it was made' if line else 'it was there before'}"
+    return f"accepted as it is: {', '.join(map(str, reasons))}" if reasons else ""
 
 
 def _forced(forced: bool) -> tuple[Reason, ...]:

@@ -16,9 +16,10 @@ __all__ = ["Output"]
 class Output:
     """One image file of a job.
 
-    slug: its name within the job, unique there. path: relative to the project, with forward slashes.
+    slug: its name within the job, unique there. base: that without the variant. variant: 1 …, 0 where the job has
+    none; of a picked one the slug is the base. path: relative to the project, with forward slashes.
     fields: the canonical form of the request. fingerprint: of it; empty while its seed or model is not decided.
-    draws_seed: whether the seed is a decision of a draw. decides_model: whether the model is one, because it is the
+    draws_seed: whether the seed is a decision of a draw. own_seed: whether the item gives it. decides_model: whether the model is one, because it is the
     only one there is. timeout_s: seconds.
     """
 
@@ -34,11 +35,24 @@ class Output:
     fingerprint: str
     draws_seed: bool = False
     decides_model: bool = False
+    base: str = ""
+    variant: int = 0
+    own_seed: bool = False
 
     @property
     def task(self) -> str:
         """Its name in doit: `portraits:mallsing`."""
         return f"{self.job}:{self.slug}"
+
+    @property
+    def full_slug(self) -> str:
+        """Its slug with the variant also where that was picked: its seed and the decisions on it go by this."""
+        return f"{self.base}-v{self.variant}" if self.variant else self.slug
+
+    @property
+    def origin(self) -> str:
+        """The name that its images have in the store, also before and after a pick."""
+        return f"{self.job}:{self.full_slug}"
 
     def decided(self, *, seed: int | None = None, model: str | None = None) -> Output:
         """The same output, its seed or model now decided; what is None stays as it was."""
