@@ -12,7 +12,7 @@ from typing import Any
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 
-__all__ = ["Found", "Reason", "Verdict", "compare"]
+__all__ = ["Found", "Reason", "Verdict", "compare", "differences"]
 
 PLACEHOLDER = "placeholder"
 """The backend whose stand-ins never replace an image of another."""
@@ -134,7 +134,7 @@ def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) 
         return (Reason("new"),)
     reasons = []
     if line.fingerprint != output.fingerprint:
-        reasons += _differences(line.request, output.fields) or [Reason("changed", "request")]
+        reasons += differences(line.request, output.fields) or [Reason("changed", "request")]
     if line.encoding != output.encoding:
         old, new = asdict(line.encoding), asdict(output.encoding)
         reasons += [Reason("encoding", key, old[key], new[key]) for key in new if old[key] != new[key]]
@@ -143,13 +143,13 @@ def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) 
     return tuple(reasons)
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
     """Field by field; of mappings, key by key."""
     reasons: list[Reason] = []
     for key in [*new, *(key for key in old if key not in new)]:
         one, other = old.get(key), new.get(key)
         if isinstance(one, Mapping) or isinstance(other, Mapping):
-            reasons += _differences(one or {}, other or {}, f"{above}{key}.")
+            reasons += differences(one or {}, other or {}, f"{above}{key}.")
         elif one != other:
             reasons.append(Reason("changed", above + key, one, other))
     return reasons

@@ -16,11 +16,11 @@ __all__ = ["Output"]
 class Output:
     """One image file of a job.
 
-    slug: its name within the job, unique there. base: that without the variant. variant: 1 …, 0 where the job has
-    none; of a picked one the slug is the base. path: relative to the project, with forward slashes.
+    slug: its name within the job, unique there. path: relative to the project, with forward slashes.
+    base: the slug without the variant. variant: 1 …, 0 where the job has none; of a picked one the slug is the base.
     fields: the canonical form of the request. fingerprint: of it; empty while its seed or model is not decided.
-    draws_seed: whether the seed is a decision of a draw. own_seed: whether the item gives it. decides_model: whether the model is one, because it is the
-    only one there is. timeout_s: seconds.
+    own_seed: whether the item gives the seed. draws_seed: whether the seed is a decision of a draw. decides_model:
+    whether the model is one, because it is the only one there is. timeout_s: seconds.
     """
 
     job: str

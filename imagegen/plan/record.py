@@ -44,8 +44,9 @@ class OutputLine:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person or a draw settled. output: its full slug (`mallsing-v3`). value, by kind:
+    """What a person or a draw settled.
 
+    output: its full slug (`mallsing-v3`). value, by kind:
     seed: drawn, where the job's seeds are random. reroll: a seed that is stronger than the job's rule; None: the rule
     holds again. model: of the job (output is empty). pick: the variant that is the image of the slug without one; 0:
     all are. accept: the file (`sha256`) that is the image of the request of this `fingerprint`; None: none is.

@@ -53,9 +53,9 @@ def take_snapshot(project: Project, plans: Sequence[JobPlan]) -> None:
         for output in plan.outputs:
             files[output.path] = project.hashes.key(output.path)
             line = lock.line_of(output.path, None)
-            if files[output.path] is None or line is None:
+            if files[output.path] is None:
                 return
-            if line.model_digest:
+            if line and line.model_digest:
                 # the line knows the model that was decided in this very run
                 model = line.request.get("model", "")
                 request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
