@@ -2,26 +2,38 @@
 
 from imagegen.tasks import (
     DOIT_CONFIG,
+    task_accept,
     task_comfyui,
     task_doctor,
     task_image,
     task_jobs,
     task_models,
     task_ollama,
+    task_pick,
+    task_prune,
+    task_reroll,
+    task_restore,
     task_schema,
     task_server,
     task_settings,
+    task_verify,
 )
 
 __all__ = [
     "DOIT_CONFIG",
+    "task_accept",
     "task_comfyui",
     "task_doctor",
     "task_image",
     "task_jobs",
     "task_models",
     "task_ollama",
+    "task_pick",
+    "task_prune",
+    "task_reroll",
+    "task_restore",
     "task_schema",
     "task_server",
     "task_settings",
+    "task_verify",
 ]

@@ -24,7 +24,22 @@ if TYPE_CHECKING:
 
 __all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "fresh_jobs", "take_snapshot"]
 
-OUR_TASKS = ("comfyui", "doctor", "image", "models", "ollama", "schema", "server", "settings")
+OUR_TASKS = (
+    "accept",
+    "comfyui",
+    "doctor",
+    "image",
+    "models",
+    "ollama",
+    "pick",
+    "prune",
+    "reroll",
+    "restore",
+    "schema",
+    "server",
+    "settings",
+    "verify",
+)
 RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
 
 
