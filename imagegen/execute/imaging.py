@@ -287,7 +287,10 @@ def put_in_store(project: Project, output: Output, data: bytes, line: OutputLine
     if line is not None and line.sha256 == sha256:
         put_as_recorded(project, output.origin, data, line)
         return sha256
-    project.store.put(data)
+    if project.store.get(sha256) is None:
+        project.store.put(data)
+    elif any(entry.sha256 == sha256 for entry in project.store.all_entries()):
+        return sha256  # it is listed as what it was when it came
     fingerprint, request = (line.fingerprint, line.request) if line else (output.fingerprint, output.fields)
     if fingerprint:
         origin = output.origin

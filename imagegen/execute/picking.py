@@ -68,8 +68,11 @@ def pick(project: Project, job: str, base: str, variant: int) -> Pick:
     # of an image's lines, that of its variant counts, also where it was changed by hand or is a candidate
     on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
     lock.fold(on_disk | {line.path: line.sha256 for line in lines}, project.temporary)
+    gone = {output.path for output in before} - {output.path for output in after} - on_disk.keys()
+    if not variant and gone:
+        lock.forget(gone, project.temporary)
     waiting = [file.output.full_slug for file in files if file.target is None and file.data]
-    return Pick(after, tuple(waiting))
+    return Pick(after, tuple(sorted(waiting)))
 
 
 def candidate_path(output: Output) -> str:

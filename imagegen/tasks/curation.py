@@ -72,7 +72,7 @@ def _variant(build: Build, names: list[str], variant: int | None) -> tuple[str, 
         variant = first.variant
     if variant is None:
         known = ", ".join(str(output.variant) for output in outputs)
-        now = f"{known} of its variants is picked" if len(outputs) == 1 else f"there are {known}"
+        now = f"{known} is picked now" if len(outputs) == 1 else f"there are {known}"
         what = "say which variant" if first.variant else "it has no variants to pick from"
         mend = f"doit pick {first.job}:{first.base} --variant N ({now}; 0: all are images again)"
         raise ImagegenError(
