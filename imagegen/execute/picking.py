@@ -2,8 +2,8 @@
 
 Each variant's file is in one place at a time: its own (`mallsing-v3.png`), the item's where it is the picked one
 (`mallsing.png`), or among the candidates in `.imagegen/candidates`. A pick moves them. It puts all of them into the
-store, copies the candidates, writes lines and the decision, writes the item's image, and only then removes what was
-moved.
+store, writes the lines, copies all that take no other's place, then decides, replaces the item's image, and only then
+removes what was moved. After a kill the same pick again brings it to its end.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ def pick(project: Project, job: str, base: str, variant: int) -> Pick:
     files = [_keep(project, file) for file in files]
     lock = project.lock(job)
     lines = [line for file in files if (line := _line(file))]
-    for file in files:
-        if file.target is None:
-            _put(project, file)
     for line in lines:
         if line not in lock.lines.get(line.path, ()):
             lock.append(line)
+    replaced = {output.path for output in before}
+    for file in files:
+        if file.goal not in replaced:
+            _put(project, file)
     if _picked(project, job, base) != variant:
         decide(project, job, PICK, base, variant)
     for file in files:
-        if file.target is not None:
+        if file.goal in replaced:
             _put(project, file)
     _remove_moved(project, files)
     # of an image's lines, that of its variant counts, also where it was changed by hand or is a candidate
     on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
     lock.fold(on_disk | {line.path: line.sha256 for line in lines}, project.temporary)
-    gone = {output.path for output in before} - {output.path for output in after} - on_disk.keys()
-    if not variant and gone:
+    if gone := [path for path in _of_the_item(project, files) if path not in on_disk]:
         lock.forget(gone, project.temporary)
     waiting = [file.output.full_slug for file in files if file.target is None and file.data]
     return Pick(after, tuple(sorted(waiting)))
@@ -202,9 +202,20 @@ def _put(project: Project, file: _File) -> None:
     replace_file(there, file.data, project.temporary)
 
 
+def _of_the_item(project: Project, files: Sequence[_File]) -> list[str]:
+    """The paths of images of the item by its own name, where no variant's file goes to one."""
+    output, goals = files[0].output, {file.goal for file in files}
+    lines = project.lock(output.job).lines
+    return [path for path in lines if lines[path][-1].output == output.base and path not in goals]
+
+
 def _remove_moved(project: Project, files: Sequence[_File]) -> None:
     """No variant's file stays in a place where it was; all of them are in the store."""
     goals = {file.goal for file in files}
+    for path in _of_the_item(project, files):  # a kill can have left it
+        there = project.root / path
+        if there.is_file() and there.read_bytes() in [file.data for file in files]:
+            there.unlink()
     for file in files:
         for path, recorded_as in file.places.items():
             state = project.hashes.state(path) if file.data and path not in goals else None
