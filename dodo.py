@@ -2,6 +2,7 @@
 
 from imagegen.tasks import (
     DOIT_CONFIG,
+    task_accept,
     task_comfyui,
     task_doctor,
     task_gallery,
@@ -9,13 +10,19 @@ from imagegen.tasks import (
     task_jobs,
     task_models,
     task_ollama,
+    task_pick,
+    task_prune,
+    task_reroll,
+    task_restore,
     task_schema,
     task_server,
     task_settings,
+    task_verify,
 )
 
 __all__ = [
     "DOIT_CONFIG",
+    "task_accept",
     "task_comfyui",
     "task_doctor",
     "task_gallery",
@@ -23,7 +30,12 @@ __all__ = [
     "task_jobs",
     "task_models",
     "task_ollama",
+    "task_pick",
+    "task_prune",
+    "task_reroll",
+    "task_restore",
     "task_schema",
     "task_server",
     "task_settings",
+    "task_verify",
 ]

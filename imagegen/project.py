@@ -22,6 +22,7 @@ from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.linking import link
 from imagegen.plan.output import Output
+from imagegen.plan.record import ACCEPT, MODEL, REROLL, SEED, Decision, decided
 from imagegen.prompts.item import SourceItem
 from imagegen.state.attempts import Attempts
 from imagegen.state.hashes import Hashes, StatKey, stat_key
@@ -30,7 +31,7 @@ from imagegen.state.store import Store
 
 __all__ = ["MODEL_DECISION", "JobPlan", "Project"]
 
-MODEL_DECISION = ("model", "")
+MODEL_DECISION = (MODEL, "")
 """Kind and output of the decision that gives a job, which names no model, the only one there was."""
 
 
@@ -105,10 +106,15 @@ class Project:
         """Each backend's name → the schema of its section in a job. Raises ImagegenError."""
         return {name: self.backend(name).options for name in self.registry}
 
-    def plans(self) -> list[JobPlan]:
-        """All jobs, each with its outputs or with all that is wrong with it."""
+    def plans(self, instead: Mapping[str, Collection[Decision]] | None = None) -> list[JobPlan]:
+        """All jobs, each with its outputs or with all that is wrong with it.
+
+        instead: by job, decisions to plan with in place of those of their kind and output in its lock file.
+        """
         names = task_names(job_files(self.root), self.reserved)
-        return self._linked(self._without_clashes([self._plan(path, task) for path, task in names.items()]))
+        others = instead or {}
+        plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
+        return self._linked(self._without_clashes(plans))
 
     def lock(self, job: str) -> LockFile:
         """The job's lock file, read once. Raises ImagegenError where it cannot be understood."""
@@ -127,8 +133,10 @@ class Project:
     def decided(self, output: Output) -> Output:
         """The output with its random seed and its model, where they have been decided since it was planned."""
         decisions = self.lock(output.job).decisions
-        if (seed := decisions.get(("seed", output.slug))) and output.draws_seed:
+        if (seed := decisions.get((SEED, output.full_slug))) and output.draws_seed:
             output = output.decided(seed=seed.value)
+        if (reroll := decisions.get((REROLL, output.full_slug))) and not output.own_seed:
+            output = output.decided(seed=reroll.value)
         if (model := decisions.get(MODEL_DECISION)) and output.decides_model:
             output = output.decided(model=model.value)
         return output
@@ -158,8 +166,13 @@ class Project:
         state = self.hashes.state(output.path)
         if state is None:
             return Found(None)
-        owned = self.lock(output.job).owns(output.path, state.sha256)
-        return Found(state.sha256, owned or self.store.has(state.sha256))
+        lock = self.lock(output.job)
+        owned = lock.owns(output.path, state.sha256)
+        decision = lock.decisions.get((ACCEPT, output.full_slug))
+        if decision is None or decision.value is None or decision.value["sha256"] != state.sha256:
+            return Found(state.sha256, owned or self.store.has(state.sha256))
+        accepted = decision.value["fingerprint"] == output.fingerprint
+        return Found(state.sha256, ours=True, accepted=accepted, by_hand=not owned)
 
     def verdict(self, output: Output, *, forced: bool = False) -> Verdict:
         """How the output stands. Raises OSError where the file there cannot be read."""
@@ -177,15 +190,24 @@ class Project:
             what = f"the backend {output.request.backend} cannot name its model: {type(error).__name__}: {error}"
             raise ImagegenError(Problem(output.task, what)) from None
 
-    def expand_job(self, job: Job, items: tuple[Item, ...]) -> Expansion:
-        """The outputs of a checked job, with the backend that it or the settings name. Raises ImagegenError."""
+    def accepted(self, output: Output) -> str | None:
+        """The sha256 of the file that was accepted for what the output's request is now, if one was."""
+        decision = self.lock(output.job).decisions.get((ACCEPT, output.full_slug))
+        if decision is None or decision.value is None or decision.value["fingerprint"] != output.fingerprint:
+            return None
+        return str(decision.value["sha256"])
+
+    def expand_job(self, job: Job, items: tuple[Item, ...], instead: Collection[Decision] = ()) -> Expansion:
+        """The outputs of a checked job, with the backend that it or the settings name. Raises ImagegenError.
+
+        instead: decisions in place of those of their kind and output in its lock file.
+        """
         backend = self.backend(self.settings.forced_backend or job.backend or self.settings.backend)
-        decisions = self.lock(job.name).decisions.values()
-        drawn = {decision.output: decision.value for decision in decisions if decision.kind == "seed"}
         honours, problems = self._honours(job, items, backend)
         if problems:
             return Expansion((), tuple(problems))
-        expansion = expand(job, items, honours, drawn)
+        decisions = self.lock(job.name).decisions | {(one.kind, one.output): one for one in instead}
+        expansion = expand(job, items, honours, decided(decisions.values()))
         problems = list(expansion.problems)
         images = [output for output in expansion.outputs if not output.is_derived]
         for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in images):
@@ -247,14 +269,14 @@ class Project:
             raise ImagegenError(Problem("", problem))
         return self._read(name)
 
-    def _plan(self, path: Path, task: str) -> JobPlan:
+    def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
         plan = JobPlan(path.stem, f"jobs/{path.name}", task)
         try:
             if task != path.stem:
                 raise ImagegenError(Problem(plan.file, self._name_problem(path.stem)))
             document = read_document(plan.file, self._read(plan.file))
             job, items = self._checked(path.stem, document)
-            expansion = self.expand_job(job, items)
+            expansion = self.expand_job(job, items, instead)
         except ImagegenError as error:
             return _broken(plan, *error.problems)
         plan = replace(plan, description=job.description, backend=job.backend or "")

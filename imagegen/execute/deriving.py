@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from imagegen.backends.base import GenerationError
-from imagegen.execute.imaging import failed, now, put_in_place
+from imagegen.execute.deciding import now
+from imagegen.execute.imaging import failed, put_in_place
 from imagegen.execute.outcome import Outcome
 from imagegen.execute.sources import Source
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
@@ -28,7 +29,17 @@ def derive(project: Project, output: Output, verdict: Verdict) -> Outcome:
         data = _made(project, output)
         seconds = round(time.monotonic() - start, 3)
         sha256 = project.store.put(data)
-        entry = StoreEntry(output.fingerprint, sha256, None, _version(), seconds, now(), encoding=output.encoding)
+        entry = StoreEntry(
+            output.fingerprint,
+            sha256,
+            None,
+            _version(),
+            seconds,
+            now(),
+            encoding=output.encoding,
+            origin=output.origin,
+            request=output.fields,
+        )
         project.store.add(entry)
         put_in_place(project, output, Source(data, output.encoding, None, _version(), seconds, entry.time))
     except Exception as error:

@@ -13,7 +13,8 @@ from typing import Any
 
 from imagegen.backends.base import Backend, Cancelled, Prepared
 from imagegen.errors import Problem
-from imagegen.execute.imaging import decide_model, draw_seed, failed, generate, restore
+from imagegen.execute.deciding import decide_model, draw_seed
+from imagegen.execute.imaging import failed, generate, restore
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
 from imagegen.execute.progress import ImageProgress
 from imagegen.execute.sources import Sources

@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
-import secrets
 import threading
 import time
-from collections.abc import Callable
-from datetime import datetime, timezone
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from imagegen.backends.base import Backend, Cancelled, GeneratedImage, GenerationError, UnsettledError
+from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
+from imagegen.execute.deciding import accept_file, decide, now
 from imagegen.execute.outcome import Outcome
 from imagegen.execute.progress import ImageProgress
 from imagegen.execute.sources import Source, Sources
+from imagegen.images.containers import format_of
 from imagegen.images.encoding import encode
 from imagegen.images.provenance import Provenance
 from imagegen.images.verification import BadImage, verify
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
-from imagegen.plan.record import Decision, OutputLine
-from imagegen.project import MODEL_DECISION, Project
+from imagegen.plan.record import ACCEPT, OutputLine
+from imagegen.project import Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.store import StoreEntry
 
-__all__ = ["blocked", "decide_model", "draw_seed", "failed", "generate", "keep", "now", "put_in_place", "restore"]
-
-
-def draw_seed(project: Project, output: Output) -> Output:
-    """The output with its random seed, 1 … 2^32−1: drawn, and recorded as a decision before it is used."""
-    seed = secrets.randbelow(2**32 - 1) + 1
-    project.lock(output.job).append(Decision("seed", output.slug, seed, now()))
-    return output.decided(seed=seed)
-
-
-def decide_model(project: Project, job: str, model: str) -> None:
-    """Record that the job, which names no model, is drawn with this one, the only one there is."""
-    project.lock(job).append(Decision(*MODEL_DECISION, model, now()))
+__all__ = [
+    "blocked",
+    "converted",
+    "encoded",
+    "failed",
+    "generate",
+    "keep",
+    "line_for",
+    "put_as_recorded",
+    "put_in_place",
+    "put_in_store",
+    "restore",
+    "write",
+]
 
 
 def generate(
@@ -72,7 +75,7 @@ def generate(
             seconds,
             now(),
             facts=facts,
-            path=output.path,
+            origin=output.origin,
             request=output.fields,
         )
         project.store.add(entry)
@@ -80,6 +83,8 @@ def generate(
         made.settled()
         source = Source(made.data, None, digest, backend.version, seconds, entry.time)
         put_in_place(project, output, source)
+        if project.accepted(output) is not None:  # it was asked for anew: from now on this one is the image
+            decide(project, output.job, ACCEPT, output.full_slug, None)
     except Cancelled:
         attempt.close(made=False)
         return Outcome(output, "cancelled", verdict.reasons)
@@ -133,6 +138,8 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
     """Put an image in place that was made earlier; None where there is none."""
     start = time.monotonic()
     try:
+        if _put_accepted(project, output):
+            return Outcome(output, "restored", verdict.reasons, "as accepted", seconds=time.monotonic() - start)
         source = sources.find(output, project.model_digest(output))
         if source is None:
             return None
@@ -187,40 +194,83 @@ class _Blocked(Exception):  # noqa: N818 - internal
 
 def put_in_place(project: Project, output: Output, source: Source) -> None:
     """Append the output's line, and rename the file into place. Raises OSError, and what `failed` can word."""
-    data = source.data if source.encoding == output.encoding else _encoded(project, output, source)
-    sha256 = hashlib.sha256(data).hexdigest()
-    line = OutputLine(
+    data = source.data if source.encoding == output.encoding else encoded(project, output, source)
+    line = line_for(output, source, data)
+    write(project, output, data, lambda: project.lock(output.job).append(line))
+
+
+def line_for(output: Output, source: Source, data: bytes) -> OutputLine:
+    """The line of the lock file that says what made this file of the output."""
+    return OutputLine(
         path=output.path,
         output=output.slug,
         fingerprint=output.fingerprint,
         encoding=output.encoding,
         request=output.fields,
-        sha256=sha256,
+        sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
         model_digest=source.model_digest,
         backend_version=source.backend_version,
         seconds=source.seconds,
         time=source.time,
     )
+
+
+def _put_accepted(project: Project, output: Output) -> bool:
+    """Put the file in place that was accepted for the output's request, if one was and the store has it."""
+    sha256 = project.accepted(output) or ""
+    data = project.store.get(sha256)
+    if not sha256 or data is None:
+        return False
+    if format_of(data) != output.encoding.format:
+        data = converted(data, output.encoding)
+        sha256 = project.store.put(data)
+        write(project, output, data, lambda: accept_file(project, output, sha256))
+    else:
+        write(project, output, data, lambda: _bring_line(project, output, sha256))
+    return True
+
+
+def _bring_line(project: Project, output: Output, sha256: str) -> None:
+    """Where the output's path is another than when the file was made, its line goes along."""
     lock = project.lock(output.job)
+    if not lock.owns(output.path, sha256):
+        for line in [line for lines in lock.lines.values() for line in lines if line.sha256 == sha256][:1]:
+            lock.append(dataclasses.replace(line, path=output.path, output=output.slug))
+
+
+def converted(data: bytes, encoding: Encoding) -> bytes:
+    """A file that somebody made or changed, in the format asked for; without provenance, of which we have none."""
+    bare = dataclasses.replace(encoding, metadata="none")
+    return encode(data, verify(data), bare, Provenance({}, None, "", generated=False))
+
+
+def write(project: Project, output: Output, data: bytes, record: Callable[[], None]) -> None:
+    """Put the file in place: what is there goes into the store, then `record` writes its lines, then it is replaced.
+
+    Raises OSError, and where what is there must not be replaced.
+    """
+    sha256 = hashlib.sha256(data).hexdigest()
     if project.found(output).sha256 == sha256:
-        lock.append(line)
+        record()
         return
     verdict = project.verdict(output, forced=True)
     if verdict.state != "stale":
         raise _Blocked(verdict)
     keep(project, output)
-    lock.append(line)
+    record()
     written = replace_file(project.root / output.path, data, project.temporary)
     project.hashes.wrote(output.path, written, sha256)
 
 
-def _encoded(project: Project, output: Output, source: Source) -> bytes:
+def encoded(project: Project, output: Output, source: Source, fields: Mapping[str, Any] | None = None) -> bytes:
+    """The output's file. fields: of the request that made it, where that is not the output's own."""
+    fields = output.fields if fields is None else fields
     provenance = Provenance(
-        fields=output.fields,
+        fields=fields,
         model_digest=source.model_digest,
         backend_version=source.backend_version,
-        generated=project.backend(output.request.backend).is_generator,
+        generated=project.backend(fields["backend"]).is_generator,
     )
     return encode(source.data, verify(source.data), output.encoding, provenance)
 
@@ -228,29 +278,55 @@ def _encoded(project: Project, output: Output, source: Source) -> bytes:
 def keep(project: Project, output: Output) -> None:
     """What is about to be replaced or removed goes into the store first. Raises OSError."""
     state = project.hashes.state(output.path)
-    if state is None or state.is_pointer or project.store.get(state.sha256) is not None:
+    if state is None or state.is_pointer:
         return
-    sha256 = project.store.put((project.root / output.path).read_bytes())
-    line = project.lock(output.job).line_of(output.path, sha256)
+    line = project.lock(output.job).line_of(output.path, state.sha256)
+    put_in_store(project, output, (project.root / output.path).read_bytes(), line)
+
+
+def put_in_store(project: Project, output: Output, data: bytes, line: OutputLine | None) -> str:
+    """Keep an output's file, so that it can be gone back to; its sha256. Raises OSError.
+
+    line: the one that counts for it. Where that is of another file, or there is none, the file was made by hand.
+    """
+    sha256 = hashlib.sha256(data).hexdigest()
     if line is not None and line.sha256 == sha256:
-        project.store.add(
-            StoreEntry(
-                line.fingerprint,
-                sha256,
-                line.model_digest,
-                line.backend_version,
-                line.seconds,
-                line.time,
-                encoding=line.encoding,
-                path=line.path,
-                request=line.request,
-            )
+        put_as_recorded(project, output.origin, data, line)
+        return sha256
+    if project.store.get(sha256) is None:
+        project.store.put(data)
+    elif any(entry.sha256 == sha256 for entry in project.store.all_entries()):
+        return sha256  # it is listed as what it was when it came
+    fingerprint, request = (line.fingerprint, line.request) if line else (output.fingerprint, output.fields)
+    if fingerprint:
+        origin = output.origin
+        entry = StoreEntry(
+            fingerprint, sha256, None, "", 0.0, now(), output.encoding, {}, origin, request, by_hand=True
         )
+        _index(project, entry)
+    return sha256
 
 
-def now() -> str:
-    """The time, as lines have it: ISO 8601 in UTC."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def put_as_recorded(project: Project, origin: str, data: bytes, line: OutputLine) -> None:
+    """Keep a file that is as its line says. origin: of its output (`Output.origin`). Raises OSError."""
+    project.store.put(data)
+    entry = StoreEntry(
+        line.fingerprint,
+        line.sha256,
+        line.model_digest,
+        line.backend_version,
+        line.seconds,
+        line.time,
+        line.encoding,
+        origin=origin,
+        request=line.request,
+    )
+    _index(project, entry)
+
+
+def _index(project: Project, entry: StoreEntry) -> None:
+    if all(known.sha256 != entry.sha256 for known in project.store.entries(entry.fingerprint)):
+        project.store.add(entry)
 
 
 def _place(error: BaseException) -> str:

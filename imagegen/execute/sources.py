@@ -49,7 +49,9 @@ class Sources:
         file that can be taken as it is.
         """
         best = None
-        for source in self._of(output.fingerprint):
+        line = self._project.lock(output.job).line_of(output.path, None)
+        # of several that were made for one request, the one that the lock file tells of
+        for source in self._of(output.fingerprint, line.time if line else ""):
             if model_digest and source.model_digest and source.model_digest != model_digest:
                 continue
             if source.encoding is None:
@@ -58,9 +60,10 @@ class Sources:
                 best = source
         return best
 
-    def _of(self, fingerprint: str) -> Iterator[Source]:
+    def _of(self, fingerprint: str, time: str) -> Iterator[Source]:
         store = self._project.store
-        for entry in store.entries(fingerprint):
+        entries = [entry for entry in store.entries(fingerprint) if not entry.by_hand]
+        for entry in sorted(entries, key=lambda entry: entry.time != time):
             data = store.get(entry.sha256)
             if data is not None:
                 yield Source(data, entry.encoding, entry.model_digest, entry.backend_version, entry.seconds, entry.time)

@@ -17,6 +17,7 @@ from imagegen.plan.derived import derived_outputs
 from imagegen.plan.matrix import Cell, cells
 from imagegen.plan.naming import path_key, seed_by_name, slug_of, slug_problem
 from imagegen.plan.output import Origin, Output
+from imagegen.plan.record import Decided
 from imagegen.plan.request import Request, canonical, fingerprint
 
 __all__ = ["Expansion", "Honours", "clashes", "expand"]
@@ -53,11 +54,11 @@ class Expansion:
     notes: tuple[str, ...] = ()
 
 
-def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], drawn: Mapping[str, int]) -> Expansion:
+def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], decided: Decided) -> Expansion:
     """The outputs of a job.
 
-    items: inline ones and those of its prompt source, in order. honours: of each. drawn: the random seeds decided
-    so far, by slug.
+    items: inline ones and those of its prompt source, in order. honours: of each. decided: so far. A variant that
+    was picked is the image, also where the job has no more so many, or none.
     """
     count = len(items) * math.prod(map(len, job.matrix.values())) * job.variants
     if count > MAX_OUTPUTS:
@@ -66,9 +67,9 @@ def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], 
     matrix, wrong = cells(job)
     problems = [*_repeated(items), *wrong]
     outputs: list[Output] = []
-    wanted = [(item, cell, variant) for item in items for cell in matrix for variant in _variants(job)]
-    for index, (item, cell, variant) in enumerate(wanted):
-        slug = "-".join([slug_of(item.name), *(slug_of(choice.name) for choice in cell), *_variant_slug(job, variant)])
+    for index, item, cell, base, variant in _wanted(job, items, matrix, decided):
+        full_slug = f"{base}-v{variant}" if variant else base
+        slug = base if base in decided.picked else full_slug
         if problem := _slug_problem(item, slug):
             problems.append(Problem(item.where, f"name: '{item.name[:60]}' {problem}"))
             continue
@@ -79,7 +80,7 @@ def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], 
         except _Unfit as unfit:
             problems.append(Problem(unfit.where, str(unfit)))
             continue
-        seed, draws = _seed(job, item, slug, index, drawn)
+        seed, draws = _seed(job, item, full_slug, index, decided)
         if job.variants > 1 and ("seed" in item.overrides or job.seed.mode == "fixed"):
             problems.append(
                 Problem(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
@@ -104,9 +105,13 @@ def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], 
                 draws_seed=draws,
                 decides_model=of_item.decides_model,
                 origins=origins,
+                base=base,
+                variant=variant,
+                own_seed="seed" in item.overrides,
             )
         )
-    problems += _same_slugs(job, outputs)
+    if job.matrix or decided.picked:
+        problems += _same_slugs(job, outputs)
     derived, wrong = derived_outputs(job, outputs)
     outputs += derived
     problems += wrong
@@ -134,12 +139,19 @@ class _Unfit(Exception):  # noqa: N818 - internal
         self.where = where
 
 
-def _variants(job: Job) -> range:
-    return range(1, job.variants + 1)
-
-
-def _variant_slug(job: Job, variant: int) -> list[str]:
-    return [f"v{variant}"] if job.variants > 1 else []
+def _wanted(
+    job: Job, items: Sequence[Item], matrix: Sequence[Cell], decided: Decided
+) -> Iterator[tuple[int, Item, Cell, str, int]]:
+    """Each image's index, item, cell, slug without the variant, and variant (0: there are none)."""
+    variants = range(1, job.variants + 1) if job.variants > 1 else range(1)
+    first = 0
+    for item in items:
+        for cell in matrix:
+            base = "-".join([slug_of(item.name), *(slug_of(choice.name) for choice in cell)])
+            picked = decided.picked.get(base)
+            for variant in (picked,) if picked else variants:
+                yield first + max(0, variant - 1), item, cell, base, variant
+            first += job.variants
 
 
 def _slug_problem(item: Item, slug: str) -> str:
@@ -241,19 +253,21 @@ def _join(*parts: str) -> str:
     return joined
 
 
-def _seed(job: Job, item: Item, slug: str, index: int, drawn: Mapping[str, int]) -> tuple[int | None, bool]:
+def _seed(job: Job, item: Item, slug: str, index: int, decided: Decided) -> tuple[int | None, bool]:
     if "seed" in item.overrides:
         return item.overrides["seed"], False
+    if slug in decided.rerolled:
+        return decided.rerolled[slug], False
     rule = job.seed
     if rule.mode == "random":
-        return drawn.get(slug), True
+        return decided.drawn.get(slug), True
     if rule.mode == "sequence":
         return rule.base + index, False
     return (rule.base if rule.mode == "fixed" else seed_by_name(rule.base, slug)), False
 
 
 def _path(job: Job, item: Item, cell: Cell, variant: int, slug: str) -> str:
-    words = {"slug": slug, "item": slug_of(item.name), "variant": str(variant)}
+    words = {"slug": slug, "item": slug_of(item.name), "variant": str(variant or 1)}
     words |= {choice.axis: slug_of(choice.name) for choice in cell}
     where = job.where.get("output.name", item.where)
 
@@ -283,10 +297,8 @@ def _repeated(items: Sequence[Item]) -> Iterator[Problem]:
 def _same_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Problem]:
     first: dict[str, Output] = {}
     repeated = {output.slug for output in outputs if first.setdefault(output.slug, output) is not output}
-    names = {slug_of(name) for values in job.matrix.values() for name in values}
     for slug in sorted(repeated):
-        if job.matrix or names:
-            yield Problem(job.where.get("matrix", job.file), f"two outputs of this job have the name '{slug}'")
+        yield Problem(job.where.get("matrix", job.file), f"two outputs of this job have the name '{slug}'")
 
 
 def _notes(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours]) -> Iterator[str]:

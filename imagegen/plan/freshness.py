@@ -12,7 +12,7 @@ from typing import Any
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 
-__all__ = ["Found", "Reason", "Verdict", "compare"]
+__all__ = ["Found", "Reason", "Verdict", "compare", "differences"]
 
 PLACEHOLDER = "placeholder"
 """The backend whose stand-ins never replace an image of another."""
@@ -23,11 +23,15 @@ class Found:
     """What is at the output's path, and whether this build wrote it.
 
     sha256: of the file; None where nothing is there, empty where that is no file but a folder.
-    ours: its sha256 is in one of the output's lines, or in the store.
+    ours: its sha256 is in one of the output's lines, or in the store. accepted: a person decided that it is the image
+    of the present request. by_hand: it was accepted, for this request or an earlier one, and no line says that it was
+    made here.
     """
 
     sha256: str | None
     ours: bool = False
+    accepted: bool = False
+    by_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,10 @@ def compare(
     reasons = _reasons(output, line, model_digest)
     if not found.sha256:
         return Verdict("blocked", reasons, "a folder is in its place", line)
+    if found.by_hand and (forced or not found.accepted) and output.request.backend == PLACEHOLDER:
+        return Verdict("kept", reasons, f"made or changed by hand, which {PLACEHOLDER} does not replace", line)
+    if found.accepted and not forced:
+        return Verdict("fresh", note=_accepted(found, line, reasons), line=line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
         return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
     if line and line.sha256 == found.sha256:
@@ -122,6 +130,12 @@ def _replaceable(output: Output, reasons: tuple[Reason, ...], line: OutputLine |
     return Verdict("stale", reasons, line=line)
 
 
+def _accepted(found: Found, line: OutputLine | None, reasons: tuple[Reason, ...]) -> str:
+    if found.by_hand:
+        return f"accepted: {'changed by hand since it was made' if line else 'it was there before'}"
+    return f"accepted as it is: {', '.join(map(str, reasons))}" if reasons else ""
+
+
 def _forced(forced: bool) -> tuple[Reason, ...]:
     return (Reason("forced"),) if forced else ()
 
@@ -131,7 +145,7 @@ def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) 
         return (Reason("new"),)
     reasons = []
     if line.fingerprint != output.fingerprint:
-        found = _differences(line.request, output.fields) or [Reason("changed", "request")]
+        found = differences(line.request, output.fields) or [Reason("changed", "request")]
         reasons += _of_origins(found, output) if output.origins else found
     if line.encoding != output.encoding and not output.is_derived:  # of a derived one it is in the request
         old, new = asdict(line.encoding), asdict(output.encoding)
@@ -158,13 +172,13 @@ def _of_origins(reasons: list[Reason], output: Output) -> list[Reason]:
     return told
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
     """Field by field; of mappings, key by key."""
     reasons: list[Reason] = []
     for key in [*new, *(key for key in old if key not in new)]:
         one, other = old.get(key), new.get(key)
         if isinstance(one, Mapping) or isinstance(other, Mapping):
-            reasons += _differences(one or {}, other or {}, f"{above}{key}.")
+            reasons += differences(one or {}, other or {}, f"{above}{key}.")
         elif one != other:
             reasons.append(Reason("changed", above + key, one, other))
     return reasons

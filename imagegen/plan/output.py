@@ -36,10 +36,11 @@ class Output:
     """One image file of a job.
 
     slug: its name within the job, unique there. path: relative to the project, with forward slashes.
+    base: the slug without the variant. variant: 1 …, 0 where the job has none; of a picked one the slug is the base.
     fields: the canonical form of the request. fingerprint: of it; empty while its seed or model is not decided, or what
-    it is made from not settled.
-    draws_seed: whether the seed is a decision of a draw. decides_model: whether the model is one, because it is the
-    only one there is. timeout_s: seconds. origins: the outputs that it is made from.
+    it is made from not settled. own_seed: whether the item gives the seed. draws_seed: whether the seed is a decision
+    of a draw. decides_model: whether the model is one, because it is the only one there is. timeout_s: seconds.
+    origins: the outputs that it is made from.
     """
 
     job: str
@@ -55,11 +56,24 @@ class Output:
     draws_seed: bool = False
     decides_model: bool = False
     origins: tuple[Origin, ...] = ()
+    base: str = ""
+    variant: int = 0
+    own_seed: bool = False
 
     @property
     def task(self) -> str:
         """Its name in doit: `portraits:mallsing`."""
         return f"{self.job}:{self.slug}"
+
+    @property
+    def full_slug(self) -> str:
+        """Its slug with the variant also where that was picked: its seed and the decisions on it go by this."""
+        return f"{self.base}-v{self.variant}" if self.variant else self.slug
+
+    @property
+    def origin(self) -> str:
+        """The name that its images have in the store, also before and after a pick."""
+        return f"{self.job}:{self.full_slug}"
 
     @property
     def is_derived(self) -> bool:

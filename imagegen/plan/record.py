@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.config.encoding import Encoding
 
-__all__ = ["Decision", "OutputLine"]
+__all__ = ["ACCEPT", "MODEL", "PICK", "REROLL", "SEED", "Decided", "Decision", "OutputLine", "decided"]
+
+SEED, REROLL, MODEL, PICK, ACCEPT = "seed", "reroll", "model", "pick", "accept"
+"""The kinds of decisions; see `Decision`."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,33 @@ class OutputLine:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person or a draw settled for an output: kind `seed` and its value, for example."""
+    """What a person or a draw settled.
+
+    output: its full slug (`mallsing-v3`). value, by kind:
+    seed: drawn, where the job's seeds are random. reroll: a seed that is stronger than the job's rule; None: the rule
+    holds again. model: of the job (output is empty). pick: the variant that is the image of the slug without one; 0:
+    all are. accept: the file (`sha256`) that is the image of the request of this `fingerprint`; None: none is.
+    """
 
     kind: str
     output: str
     value: Any
     time: str
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A job's decisions that its outputs follow from: seeds drawn and rerolled by full slug, variants by base."""
+
+    drawn: Mapping[str, int] = field(default_factory=dict)
+    rerolled: Mapping[str, int] = field(default_factory=dict)
+    picked: Mapping[str, int] = field(default_factory=dict)
+
+
+def decided(decisions: Iterable[Decision]) -> Decided:
+    """Those of them that outputs follow from."""
+    found: dict[str, dict[str, int]] = {SEED: {}, REROLL: {}, PICK: {}}
+    for decision in decisions:
+        if decision.kind in found and decision.value is not None and (decision.kind != PICK or decision.value):
+            found[decision.kind][decision.output] = decision.value
+    return Decided(found[SEED], found[REROLL], found[PICK])

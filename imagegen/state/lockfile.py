@@ -10,14 +10,14 @@ import json
 import operator
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.record import Decision, OutputLine
+from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine
 from imagegen.state.atomic import append_line, replace_file
 from imagegen.state.hashes import StatKey, stat_key
 
@@ -223,9 +223,29 @@ def _parse(raw: bytes) -> OutputLine | Decision:
 def _decision(found: Decision) -> Decision:
     if not all(isinstance(text, str) for text in (found.kind, found.output, found.time)):
         raise ValueError("its decision, output or time is no text")
-    if found.kind == "seed" and not (type(found.value) is int and 0 <= found.value < 2**64):
-        raise ValueError(f"its seed is {json.dumps(found.value)[:40]}")
+    if not _CHECKS.get(found.kind, _any)(found.value):
+        raise ValueError(f"its {found.kind} is {json.dumps(found.value)[:40]}")
     return found
+
+
+def _any(_: object) -> bool:
+    return True  # of a kind that a later release knows
+
+
+def _is_seed(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**64
+
+
+def _is_accepted(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("sha256", "fingerprint"))
+
+
+_CHECKS: dict[str, Callable[[object], bool]] = {
+    SEED: _is_seed,
+    REROLL: lambda value: value is None or _is_seed(value),
+    PICK: lambda value: type(value) is int and 0 <= value < 10_000,
+    ACCEPT: lambda value: value is None or _is_accepted(value),
+}
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

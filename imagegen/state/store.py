@@ -5,6 +5,7 @@ Nothing here is the truth about an output; it is what makes sure that nothing is
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,8 +26,9 @@ class StoreEntry:
     """One image that was made for a fingerprint.
 
     sha256: of its blob. encoding: of an output file that was replaced; None for what a backend returned.
-    seconds and time: of its making. facts: what the backend told besides. path, request: of the output that it was
-    made for, and what was asked for; None in what an earlier release wrote.
+    seconds and time: of its making. facts: what the backend told besides. origin: the name of the output that it was
+    made for (`Output.origin`). request: the canonical fields. Both are empty in entries of earlier releases.
+    by_hand: somebody made or changed it: it is no answer to the fingerprint, but can be gone back to.
     """
 
     fingerprint: str
@@ -37,8 +39,9 @@ class StoreEntry:
     time: str
     encoding: Encoding | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    path: str | None = None
-    request: Mapping[str, Any] | None = None
+    origin: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    by_hand: bool = False
 
 
 class Store:
@@ -74,7 +77,7 @@ class Store:
 
     def add(self, entry: StoreEntry) -> None:
         """Index an image whose blob is there already. Raises OSError."""
-        fields = {name: value for name, value in asdict(entry).items() if value not in (None, {})}
+        fields = {name: value for name, value in asdict(entry).items() if value != _ABSENT.get(name)}
         line = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         path = self._index(entry.fingerprint)
         with self._mutex:
@@ -90,20 +93,25 @@ class Store:
             return []
         return list(_parse(data))[::-1]
 
-    def every(self) -> Iterator[StoreEntry]:
-        """All entries whose blobs are there; of one fingerprint, newest first."""
-        for path in sorted((self.folder / "index").glob("??/*.jsonl")):
-            yield from (entry for entry in self.entries(path.stem) if self.has(entry.sha256))
+    def all_entries(self) -> Iterator[StoreEntry]:
+        """Every entry, in no order."""
+        for path in (self.folder / "index").glob("??/*.jsonl"):
+            with contextlib.suppress(OSError):
+                yield from _parse(path.read_bytes())
 
-    def prune(self, bound: int) -> int:
-        """Remove the least recently used blobs until all take at most `bound` bytes; the bytes freed."""
+    def prune(self, bound: int, *, only_look: bool = False) -> int:
+        """Remove the least recently used blobs until all take at most `bound` bytes; the bytes freed.
+
+        only_look: nothing is removed; the bytes that would be.
+        """
         blobs = sorted((stat.st_mtime_ns, stat.st_size, path) for path, stat in self.blobs())
         excess = max(0, sum(size for _, size, _ in blobs) - bound)
         freed = 0
         for _, size, path in blobs:
             if freed >= excess:
                 break
-            path.unlink(missing_ok=True)
+            if not only_look:
+                path.unlink(missing_ok=True)
             freed += size
         return freed
 
@@ -119,6 +127,17 @@ class Store:
 
     def _index(self, fingerprint: str) -> Path:
         return self.folder / "index" / fingerprint[:2] / f"{fingerprint}.jsonl"
+
+
+_ABSENT: Mapping[str, Any] = {
+    "model_digest": None,
+    "encoding": None,
+    "facts": {},
+    "origin": "",
+    "request": {},
+    "by_hand": False,
+}
+"""What a field is that is left out of an entry's line."""
 
 
 def _ends_a_line(path: Path) -> bool:

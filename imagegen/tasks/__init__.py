@@ -6,6 +6,7 @@ from pathlib import Path
 
 from imagegen.tasks.comfyui import task_comfyui
 from imagegen.tasks.configuration import doit_config, quiet_ctrl_c
+from imagegen.tasks.curation import task_accept, task_pick, task_reroll, task_restore
 from imagegen.tasks.doctor import task_doctor
 from imagegen.tasks.gallery import task_gallery
 from imagegen.tasks.image import task_image
@@ -15,9 +16,11 @@ from imagegen.tasks.ollama import task_ollama
 from imagegen.tasks.schema import task_schema
 from imagegen.tasks.server import task_server
 from imagegen.tasks.settings import task_settings
+from imagegen.tasks.upkeep import task_prune, task_verify
 
 __all__ = [
     "DOIT_CONFIG",
+    "task_accept",
     "task_comfyui",
     "task_doctor",
     "task_gallery",
@@ -25,9 +28,14 @@ __all__ = [
     "task_jobs",
     "task_models",
     "task_ollama",
+    "task_pick",
+    "task_prune",
+    "task_reroll",
+    "task_restore",
     "task_schema",
     "task_server",
     "task_settings",
+    "task_verify",
 ]
 
 DOIT_CONFIG = doit_config(Path.cwd())

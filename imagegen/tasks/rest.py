@@ -24,7 +24,23 @@ if TYPE_CHECKING:
 
 __all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "fresh_jobs", "take_snapshot"]
 
-OUR_TASKS = ("comfyui", "doctor", "gallery", "image", "models", "ollama", "schema", "server", "settings")
+OUR_TASKS = (
+    "accept",
+    "comfyui",
+    "doctor",
+    "gallery",
+    "image",
+    "models",
+    "ollama",
+    "pick",
+    "prune",
+    "reroll",
+    "restore",
+    "schema",
+    "server",
+    "settings",
+    "verify",
+)
 RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
 
 
@@ -53,9 +69,9 @@ def take_snapshot(project: Project, plans: Sequence[JobPlan]) -> None:
         for output in plan.outputs:
             files[output.path] = project.hashes.key(output.path)
             line = lock.line_of(output.path, None)
-            if files[output.path] is None or line is None:
+            if files[output.path] is None:
                 return
-            if line.model_digest:
+            if line and line.model_digest:
                 # the line knows the model that was decided in this very run
                 model = line.request.get("model", "")
                 request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}

@@ -21,6 +21,7 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
     comfyui = ["comfyui", "comfyui:setup", "comfyui:update"]
     server = ["server:start", "server:status", "server:stop"]
     shown = [
+        "accept",
         *comfyui,
         "doctor",
         "gallery",
@@ -28,10 +29,15 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
         "models",
         "models:pull",
         "ollama:setup",
+        "pick",
         "portraits",
+        "prune",
+        "reroll",
+        "restore",
         "schema",
         *server,
         "settings",
+        "verify",
     ]
     assert [line.split()[0] for line in out.splitlines()] == shown
     assert "The three" in out

@@ -14,14 +14,14 @@ from imagegen.plan.expansion import Expansion, Honours, expand
 from imagegen.plan.freshness import Found, compare
 from imagegen.plan.order import circle, in_order
 from imagegen.plan.output import Origin, Output
-from imagegen.plan.record import OutputLine
+from imagegen.plan.record import Decided, OutputLine
 
 ITEMS = [{"name": "Mallsing", "prompt": "a"}, {"name": "Yrr", "prompt": "b"}, {"name": "Okka", "prompt": "c"}]
 
 
 def expansion(**keys: Any) -> Expansion:
     job = check_job("j", Document("jobs/j.yaml", {"items": ITEMS, **keys}, {}), {})
-    return expand(job, job.items, lambda _: Honours("scripted", frozenset({"prompt", "seed"})), {})
+    return expand(job, job.items, lambda _: Honours("scripted", frozenset({"prompt", "seed"})), Decided())
 
 
 def derived(**keys: Any) -> list[Output]:

@@ -10,6 +10,7 @@ from imagegen.config.encoding import Encoding
 from imagegen.config.job import Item, Job, OutputRules, SeedRule
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.naming import seed_by_name, slug_of
+from imagegen.plan.record import Decided
 
 HONOURS = Honours("b", frozenset({"prompt", "steps", "cfg", "negative", "seed"}), "default")
 
@@ -24,7 +25,7 @@ def job(*items: Item, **fields: Any) -> Job:
 
 
 def expanded(of: Job, drawn: dict[str, int] | None = None) -> Expansion:
-    return expand(of, of.items, lambda _: HONOURS, drawn or {})
+    return expand(of, of.items, lambda _: HONOURS, Decided(drawn or {}))
 
 
 def paths(of: Job) -> list[str]:

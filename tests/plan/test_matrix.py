@@ -13,6 +13,7 @@ from imagegen.config.job import Job
 from imagegen.errors import ImagegenError
 from imagegen.plan.expansion import Expansion, Honours, expand
 from imagegen.plan.matrix import cells
+from imagegen.plan.record import Decided
 
 HONOURS = Honours("b", frozenset({"prompt", "steps", "seed"}))
 MATRIX: dict[str, Any] = {"mood": {"calm": "serene", "angry": "shouting"}, "steps": [20, 40]}
@@ -25,7 +26,7 @@ def job(matrix: dict[str, Any], *prompts: str) -> Job:
 
 
 def expanded(of: Job) -> Expansion:
-    return expand(of, of.items, lambda _: HONOURS, {})
+    return expand(of, of.items, lambda _: HONOURS, Decided())
 
 
 def names(**changes: Any) -> list[str]:

@@ -61,17 +61,3 @@ def test_pruning_removes_what_was_used_longest_ago(store: Store) -> None:
     assert store.prune(250) == 300
     assert [store.has(name) for name in names] == [True, False, False, False, True]
     assert store.prune(250) == 0
-
-
-def test_all_entries_can_be_had_whose_blobs_are_there(store: Store) -> None:
-    kept, gone = store.put(b"kept"), store.put(b"gone")
-    for number, sha256 in enumerate((kept, gone, kept)):
-        store.add(replace(ENTRY, sha256=sha256, seconds=float(number), path="assets/a.png", request={"steps": 3}))
-    store.add(replace(ENTRY, fingerprint="0" * 64, sha256=kept))
-    blob(store, gone).unlink()
-    found = [(entry.fingerprint[0], entry.seconds, entry.path, entry.request) for entry in store.every()]
-    assert found == [
-        ("0", 0.5, None, None),
-        ("f", 2.0, "assets/a.png", {"steps": 3}),
-        ("f", 0.0, "assets/a.png", {"steps": 3}),
-    ]

@@ -48,17 +48,17 @@ def making_of(request: Mapping[str, Any], **known: Any) -> Making:
 
 
 class _Earlier:
-    """The earlier versions of each picture: what the store has of its path."""
+    """The earlier versions of each picture: what the store has of its output."""
 
     def __init__(self, store: Store) -> None:
-        self._of_path: dict[str, list[StoreEntry]] = defaultdict(list)
-        for entry in store.every():
-            if entry.path is not None:
-                self._of_path[entry.path].append(entry)
+        self._of_output: dict[str, list[StoreEntry]] = defaultdict(list)
+        for entry in store.all_entries():
+            if entry.origin and store.has(entry.sha256):
+                self._of_output[entry.origin].append(entry)
 
-    def of(self, path: str, line: OutputLine | None) -> tuple[Version, ...]:
+    def of(self, origin: str, line: OutputLine | None) -> tuple[Version, ...]:
         """Newest first, without the one that `line` tells of, and each image once."""
-        entries = sorted(self._of_path.get(path, ()), key=lambda entry: (entry.time, entry.sha256), reverse=True)
+        entries = sorted(self._of_output.get(origin, ()), key=lambda entry: (entry.time, entry.sha256), reverse=True)
         now = (line.fingerprint, line.time) if line else None
         seen = {entry.sha256 for entry in entries if (entry.fingerprint, entry.time) == now}
         times = {now}
@@ -66,7 +66,7 @@ class _Earlier:
         for entry in entries:
             made = (entry.fingerprint, entry.time)  # the same for what a backend returned and for the file it became
             if made not in times and entry.sha256 not in seen:
-                versions.append(Version(entry.sha256, _made(entry, entry.request or {})))
+                versions.append(Version(entry.sha256, _made(entry, entry.request)))
             times.add(made)
             seen.add(entry.sha256)
         return tuple(versions[:MOST_EARLIER])
@@ -106,7 +106,7 @@ def _planned(project: Project, output: Output, failures: Mapping[str, Failure], 
         why=(*_why(verdict.reasons), *filter(None, [verdict.note, _POINTER if is_pointer else ""])),
         wanted=tuple(_wanted(verdict.reasons)),
         failure=tuple(filter(None, [failure.what, failure.mend])) if failure and is_current else (),
-        earlier=earlier.of(output.path, line),
+        earlier=earlier.of(output.origin, line),
     )
 
 
@@ -129,7 +129,7 @@ def _recorded(project: Project, plan: JobPlan, path: str, earlier: _Earlier) -> 
         sha256=sha256,
         size=state.size if state else 0,
         why=(f"{plan.file} is broken, so nothing tells what it asks for",),
-        earlier=earlier.of(path, line if sha256 else None),
+        earlier=earlier.of(f"{plan.name}:{line.output}", line if sha256 else None),
     )
 
 

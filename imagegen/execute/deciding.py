@@ -1,0 +1,67 @@
+"""Recording decisions: what a person or a draw settled, as lines of a job's lock file."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from imagegen.plan.output import Output
+from imagegen.plan.record import ACCEPT, SEED, Decision
+from imagegen.project import MODEL_DECISION, Project
+
+__all__ = ["accept_file", "decide", "decide_model", "draw_seed", "new_seed", "now"]
+
+
+def decide(project: Project, job: str, kind: str, output: str, value: Any) -> None:
+    """Record a decision, on disk before this returns. output: its full slug, or the slug of all variants.
+
+    Of two decisions the later one counts, also after a merge; so it is later than the one it replaces, whatever the
+    clock says that wrote that. Raises OSError.
+    """
+    lock = project.lock(job)
+    before = lock.decisions.get((kind, output))
+    time = now()
+    if before is not None and before.time >= time:
+        time = _just_after(before.time)
+    lock.append(Decision(kind, output, value, time))
+
+
+def accept_file(project: Project, output: Output, sha256: str) -> None:
+    """The file of this sha256 is the output's image, until its request changes."""
+    value = {"fingerprint": output.fingerprint, "sha256": sha256}
+    decide(project, output.job, ACCEPT, output.full_slug, value)
+
+
+def draw_seed(project: Project, output: Output) -> Output:
+    """The output with its random seed: drawn, and recorded as a decision before it is used."""
+    seed = new_seed()
+    decide(project, output.job, SEED, output.full_slug, seed)
+    return output.decided(seed=seed)
+
+
+def decide_model(project: Project, job: str, model: str) -> None:
+    """Record that the job, which names no model, is drawn with this one, the only one there is."""
+    kind, output = MODEL_DECISION
+    decide(project, job, kind, output, model)
+
+
+def new_seed() -> int:
+    """A random seed, 1 … 2^32−1."""
+    return secrets.randbelow(2**32 - 1) + 1
+
+
+def now() -> str:
+    """The time, as lines of a lock file have it."""
+    return _text(datetime.now(timezone.utc))
+
+
+def _just_after(time: str) -> str:
+    try:
+        return _text(datetime.fromisoformat(time.replace("Z", "+00:00")) + timedelta(milliseconds=1))
+    except (ValueError, OverflowError):
+        return time  # of two that are equally late, the one further down counts
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

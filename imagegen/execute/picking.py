@@ -1,0 +1,224 @@
+"""Picking one of an item's variants: it becomes the item's image; the others wait outside the output folder.
+
+Each variant's file is in one place at a time: its own (`mallsing-v3.png`), the item's where it is the picked one
+(`mallsing.png`), or among the candidates in `.imagegen/candidates`. A pick moves them. It puts all of them into the
+store, writes the lines, copies all that take no other's place, then decides, replaces the item's image, and only then
+removes what was moved. After a kill the same pick again brings it to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.execute.deciding import decide
+from imagegen.execute.imaging import blocked, encoded, line_for, put_in_store
+from imagegen.execute.sources import Sources
+from imagegen.plan.output import Output
+from imagegen.plan.record import PICK, Decision, OutputLine
+from imagegen.project import Project
+from imagegen.state.atomic import replace_file
+
+__all__ = ["CANDIDATES", "Pick", "candidate_path", "is_candidate", "pick"]
+
+CANDIDATES = ".imagegen/candidates"
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What became of a pick: the outputs of the item now, and the variants that wait as candidates."""
+
+    outputs: tuple[Output, ...]
+    candidates: tuple[str, ...]
+
+
+def pick(project: Project, job: str, base: str, variant: int) -> Pick:
+    """Make this variant of `base` (`mallsing`, `mallsing-angry`) the image of that name; 0: all are images again.
+
+    The caller holds the mutex, and has read the lock files since. Nothing is generated.
+    Raises ImagegenError where there is no such variant, or a file that is not ours is in the way; OSError.
+    """
+    before, after, home = (_outputs(project, job, base, number) for number in (None, variant, 0))
+    _check(job, base, variant, before, home)
+    targets = {output.variant: output for output in after}
+    known = {output.variant: output for output in (*before, *home)}
+    files = [_find(project, output, targets.get(output.variant), (*before, *home)) for output in known.values()]
+    for target in after:
+        if all(file.path != target.path for file in files):  # else it is moved
+            verdict = project.verdict(target, forced=True)
+            if verdict.state != "stale":
+                raise ImagegenError(blocked(target, verdict))
+    files = [_keep(project, file) for file in files]
+    lock = project.lock(job)
+    lines = [line for file in files if (line := _line(file))]
+    for line in lines:
+        if line not in lock.lines.get(line.path, ()):
+            lock.append(line)
+    replaced = {output.path for output in before}
+    for file in files:
+        if file.goal not in replaced:
+            _put(project, file)
+    if _picked(project, job, base) != variant:
+        decide(project, job, PICK, base, variant)
+    for file in files:
+        if file.goal in replaced:
+            _put(project, file)
+    _remove_moved(project, files)
+    # of an image's lines, that of its variant counts, also where it was changed by hand or is a candidate
+    on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
+    lock.fold(on_disk | {line.path: line.sha256 for line in lines}, project.temporary)
+    if gone := [path for path in _of_the_item(project, files) if path not in on_disk]:
+        lock.forget(gone, project.temporary)
+    waiting = [file.output.full_slug for file in files if file.target is None and file.data]
+    return Pick(after, tuple(sorted(waiting)))
+
+
+def candidate_path(output: Output) -> str:
+    """Where a variant's file is while another one is picked, relative to the project."""
+    return f"{CANDIDATES}/{output.job}/{output.full_slug}{PurePosixPath(output.path).suffix}"
+
+
+def is_candidate(project: Project, job: str, slug: str) -> bool:
+    """Whether this is a variant of an item of which one is picked: its lines are kept, its file is elsewhere."""
+    base, _, number = slug.rpartition("-v")
+    return number.isdigit() and _picked(project, job, base) > 0
+
+
+@dataclass(frozen=True)
+class _File:
+    """One variant's file: where it is, and where it goes.
+
+    output: the variant by itself. places: where its file may be, each with the path that its lines have.
+    target: what it will be the image of; None: it will be a candidate. path: where it is; empty: nowhere.
+    line: the one that counts for it. data: its bytes, once they are in the store.
+    """
+
+    output: Output
+    places: Mapping[str, str]
+    target: Output | None
+    path: str = ""
+    line: OutputLine | None = None
+    data: bytes = b""
+
+    @property
+    def goal(self) -> str:
+        return self.target.path if self.target else candidate_path(self.output)
+
+
+def _picked(project: Project, job: str, base: str) -> int:
+    decision = project.lock(job).decisions.get((PICK, base))
+    return int(decision.value) if decision else 0
+
+
+def _outputs(project: Project, job: str, base: str, variant: int | None) -> tuple[Output, ...]:
+    """The outputs of the item as they are planned with this pick; None: with what is decided now."""
+    instead = {} if variant is None else {job: [Decision(PICK, base, variant, "")]}
+    plan = next((plan for plan in project.plans(instead) if plan.name == job), None)
+    if plan is None or plan.problems:
+        raise ImagegenError(*(plan.problems if plan else [Problem(job, "there is no such job", "doit list")]))
+    found = tuple(output for output in plan.outputs if output.base == base)
+    if not found:
+        near = did_you_mean(base, dict.fromkeys(output.base for output in plan.outputs))
+        raise ImagegenError(Problem(f"{job}:{base}", f"there is no such image{near}", "doit list --all shows them"))
+    return found
+
+
+def _check(job: str, base: str, variant: int, before: Sequence[Output], home: Sequence[Output]) -> None:
+    known = sorted({output.variant for output in (*before, *home)} - {0})
+    if not known:
+        mend = (
+            "variants: 4 in the job makes four of each image, told apart by their seeds; doit reroll draws another seed"
+        )
+        raise ImagegenError(Problem(f"{job}:{base}", "it has no variants to pick from", mend))
+    if variant and variant not in known:
+        mend = f"choose one of {', '.join(map(str, known))}; 0 makes all of them images again"
+        raise ImagegenError(Problem(f"{job}:{base}", f"there is no variant {variant}", mend))
+
+
+def _find(project: Project, output: Output, target: Output | None, planned: Sequence[Output]) -> _File:
+    """Where the variant's file is: an edited one goes before one that we made, else where it ought to be now."""
+    lock = project.lock(output.job)
+    own = {one.path: one.path for one in planned if one.variant == output.variant}
+    places = own | {candidate_path(output): output.path}
+    found: list[tuple[bool, int, _File]] = []
+    for path, recorded_as in places.items():
+        state = project.hashes.state(path)
+        if state is not None and state.sha256:
+            line = lock.line_of(recorded_as, state.sha256)
+            is_as_made = line is not None and line.sha256 == state.sha256
+            found.append((is_as_made, len(found), _File(output, places, target, path, line)))
+    return min(found, key=lambda one: one[:2])[2] if found else _File(output, places, target)
+
+
+def _keep(project: Project, file: _File) -> _File:
+    """Put the file into the store; an image that is picked, and has none, is taken from there."""
+    if file.path:
+        data = _kept(project, file, file.path, file.line)
+        return replace(file, data=data)
+    if file.target is None or file.target.slug == file.output.full_slug:
+        return file  # not made yet, or not here: what is no longer picked can be made again
+    output = file.output
+    source = Sources(project).find(output, project.model_digest(output))
+    if source is None:
+        mend = f"have it made first; where another one is picked: doit pick {output.job}:{output.base} --variant 0"
+        raise ImagegenError(Problem(output.origin, "its image is not here, and none is picked unseen", mend))
+    data = source.data if source.encoding == output.encoding else encoded(project, output, source)
+    line = line_for(output, source, data)
+    put_in_store(project, output, data, line)
+    return replace(file, data=data, line=line)
+
+
+def _kept(project: Project, file: _File, path: str, line: OutputLine | None) -> bytes:
+    data = (project.root / path).read_bytes()
+    state = project.hashes.state(path)
+    if state is None or not state.is_pointer:
+        put_in_store(project, file.output, data, line)
+    return data
+
+
+def _line(file: _File) -> OutputLine | None:
+    """The line that the file has from now on."""
+    if file.line is None or not file.data:
+        return None
+    if file.target is not None:
+        return replace(file.line, path=file.target.path, output=file.target.slug)
+    if file.output.slug != file.output.full_slug:
+        return None  # the job has no such variant any more
+    return replace(file.line, path=file.output.path, output=file.output.slug)
+
+
+def _put(project: Project, file: _File) -> None:
+    """Put the file where it goes; what is there goes into the store first."""
+    if file.goal == file.path or not file.data:
+        return
+    there = project.root / file.goal
+    if there.exists():
+        lock, state = project.lock(file.output.job), project.hashes.state(file.goal)
+        line = lock.line_of(file.places.get(file.goal, file.goal), state.sha256 if state else None)
+        if _kept(project, file, file.goal, line) == file.data:
+            return
+    replace_file(there, file.data, project.temporary)
+
+
+def _of_the_item(project: Project, files: Sequence[_File]) -> list[str]:
+    """The paths of images of the item by its own name, where no variant's file goes to one."""
+    output, goals = files[0].output, {file.goal for file in files}
+    lines = project.lock(output.job).lines
+    return [path for path in lines if lines[path][-1].output == output.base and path not in goals]
+
+
+def _remove_moved(project: Project, files: Sequence[_File]) -> None:
+    """No variant's file stays in a place where it was; all of them are in the store."""
+    goals = {file.goal for file in files}
+    for path in _of_the_item(project, files):  # a kill can have left it
+        there = project.root / path
+        if there.is_file() and there.read_bytes() in [file.data for file in files]:
+            there.unlink()
+    for file in files:
+        for path, recorded_as in file.places.items():
+            state = project.hashes.state(path) if file.data and path not in goals else None
+            if state is not None and state.sha256:
+                _kept(project, file, path, project.lock(file.output.job).line_of(recorded_as, state.sha256))
+                (project.root / path).unlink()

@@ -1,0 +1,184 @@
+"""Going back to an image that an output had before: what there is, and putting it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from imagegen.config.encoding import Encoding
+from imagegen.errors import ImagegenError, Problem
+from imagegen.execute.deciding import accept_file, decide
+from imagegen.execute.imaging import blocked, converted, encoded, keep, line_for
+from imagegen.execute.sources import Source
+from imagegen.images.containers import format_of
+from imagegen.plan.freshness import Reason, differences
+from imagegen.plan.output import Output
+from imagegen.plan.record import ACCEPT, REROLL, Decision, OutputLine
+from imagegen.project import Project
+from imagegen.state.atomic import replace_file
+from imagegen.state.store import StoreEntry
+
+__all__ = ["Past", "go_back", "history", "one_before"]
+
+
+@dataclass(frozen=True)
+class Past:
+    """One image that an output had, or has.
+
+    fingerprint, request: of what it was made for. time: of its making, as the lock file has it.
+    files: sha256 → encoding, None for what a backend returned; of those that the store has. by_hand: somebody made or
+    changed it. is_now: it is the output's image. reasons: how its request differs from the one of now.
+    """
+
+    fingerprint: str
+    request: Mapping[str, Any]
+    time: str
+    model_digest: str | None
+    backend_version: str
+    seconds: float
+    by_hand: bool = False
+    files: Mapping[str, Encoding | None] = field(default_factory=dict)
+    is_now: bool = False
+    reasons: tuple[Reason, ...] = ()
+
+
+def history(project: Project, output: Output) -> list[Past]:
+    """What there is to go back to, the newest first, the present image among it. Raises OSError."""
+    state = project.hashes.state(output.path)
+    sha256 = state.sha256 if state else None
+    lock = project.lock(output.job)
+    line = lock.line_of(output.path, sha256)
+    line = line if line and line.sha256 == sha256 else None
+    known = {output.fingerprint: output.fields}
+    known |= {line.fingerprint: line.request for line in lock.lines.get(output.path, ())}
+    found: dict[tuple[str, str, str], list[StoreEntry]] = {}
+    for entry in _entries(project, output, known):
+        if project.store.has(entry.sha256):
+            found.setdefault((entry.fingerprint, entry.time, entry.sha256 if entry.by_hand else ""), []).append(entry)
+    pasts = []
+    for (fingerprint, time, by_hand), entries in found.items():
+        first = entries[0]
+        request = next((entry.request for entry in entries if entry.request), known.get(fingerprint, {}))
+        pasts.append(
+            Past(
+                fingerprint,
+                request,
+                time,
+                first.model_digest,
+                first.backend_version,
+                first.seconds,
+                bool(by_hand),
+                {entry.sha256: entry.encoding for entry in entries},
+                by_hand == sha256
+                if by_hand
+                else line is not None and (line.fingerprint, line.time) == (fingerprint, time),
+                tuple(differences(request, output.fields)),
+            )
+        )
+    if line and not any(past.is_now for past in pasts):
+        pasts.append(_of_line(line, output))
+    return sorted(pasts, key=lambda past: past.time, reverse=True)
+
+
+def one_before(pasts: list[Past]) -> int | None:
+    """The place in the list of the one before the present image; None where there is none."""
+    at = next((at for at, past in enumerate(pasts) if past.is_now), -1)
+    return at + 1 if at + 1 < len(pasts) else None
+
+
+def _entries(project: Project, output: Output, known: Mapping[str, Any]) -> Iterator[StoreEntry]:
+    """The store's entries that are of this output."""
+    origins = {output.origin, output.task}
+    for entry in project.store.all_entries():
+        if entry.origin in origins or (entry.fingerprint in known and not entry.by_hand):
+            yield entry
+
+
+def _of_line(line: OutputLine, output: Output) -> Past:
+    return Past(
+        line.fingerprint,
+        line.request,
+        line.time,
+        line.model_digest,
+        line.backend_version,
+        line.seconds,
+        is_now=True,
+        reasons=tuple(differences(line.request, output.fields)),
+    )
+
+
+def go_back(project: Project, output: Output, past: Past) -> str:
+    """Put this image back; how it stays. It does so until the output's request changes.
+
+    The caller holds the mutex, and has read the lock files since. Where the seed alone tells the two apart, that seed
+    is decided; else the file is accepted. What is there now goes into the store.
+    Raises ImagegenError where a file is in the way that is not ours; OSError.
+    """
+    found = project.found(output)
+    if found.sha256 is not None and not found.ours:
+        verdict = project.verdict(output, forced=True)
+        problem = blocked(output, verdict)
+        mend = f"to keep it, so that it can be gone back to: doit accept {output.task}; or move the file away"
+        raise ImagegenError(Problem(problem.where, problem.what, mend))
+    data = _file(project, output, past)
+    sha256 = project.store.put(data)
+    keep(project, output)
+    lock = project.lock(output.job)
+    if not past.by_hand:
+        line = line_for(output, _source(past, data, output.encoding), data)
+        lock.append(replace(line, fingerprint=past.fingerprint, request=past.request))
+    stays = _decide(project, output, past, sha256)
+    if found.sha256 != sha256:
+        written = replace_file(project.root / output.path, data, project.temporary)
+        project.hashes.wrote(output.path, written, sha256)
+    on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
+    lock.fold(on_disk, project.temporary)
+    return stays
+
+
+def _decide(project: Project, output: Output, past: Past, sha256: str) -> str:
+    if not past.by_hand and past.fingerprint == output.fingerprint:
+        if project.accepted(output) is not None:
+            decide(project, output.job, ACCEPT, output.full_slug, None)
+        return ""
+    seed = past.request.get("seed")
+    with_seed = output.decided(seed=seed) if isinstance(seed, int) and not output.own_seed else output
+    if not past.by_hand and with_seed.fingerprint == past.fingerprint:
+        decide(project, output.job, REROLL, output.full_slug, None if _rules_seed(project, output) == seed else seed)
+        return f"with its seed {seed}"
+    if not output.fingerprint:
+        mend = "name it in the job; or have doit make another image of this job first"
+        raise ImagegenError(
+            Problem(output.task, "its model is not decided yet, so there is nothing to hold it to", mend)
+        )
+    accept_file(project, output, sha256)
+    return "accepted until its request changes"
+
+
+def _rules_seed(project: Project, output: Output) -> int | None:
+    """The seed that the output has without a reroll."""
+    plans = project.plans({output.job: [Decision(REROLL, output.full_slug, None, "")]})
+    found = (one for plan in plans for one in plan.outputs if one.task == output.task)
+    return next((one.request.seed for one in found), None)
+
+
+def _file(project: Project, output: Output, past: Past) -> bytes:
+    """The output file that shows this image: one that was there, or encoded anew."""
+    by_fitness = sorted(past.files.items(), key=lambda one: (one[1] != output.encoding, one[1] is not None))
+    for sha256, encoding in by_fitness:
+        data = project.store.get(sha256)
+        if data is None:
+            continue
+        if past.by_hand:
+            return data if format_of(data) == output.encoding.format else converted(data, output.encoding)
+        if encoding == output.encoding:
+            return data
+        return encoded(project, output, _source(past, data, encoding), past.request)
+    raise ImagegenError(
+        Problem(output.task, "the store has this image no more, or its file has gone bad", "doit verify")
+    )
+
+
+def _source(past: Past, data: bytes, encoding: Encoding | None) -> Source:
+    return Source(data, encoding, past.model_digest, past.backend_version, past.seconds, past.time)

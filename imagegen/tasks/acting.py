@@ -1,0 +1,57 @@
+"""What tasks that are commands have in common: how doit has them, writing undisturbed, telling what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import ImagegenError, Problem
+from imagegen.tasks.build import Build, current_build
+from imagegen.tasks.reporter import OURS
+
+__all__ = ["command", "told", "writing"]
+
+
+def command(action: Callable[..., TaskFailed | None], params: list[dict[str, Any]]) -> dict[str, Any]:
+    """A task that does something each time it is named. action: gets `words`, all that follows, and the params."""
+    return {
+        "actions": [action],
+        "params": params,
+        "pos_arg": "words",
+        "uptodate": [False],
+        "verbosity": 2,
+        "io": {"capture": False},
+        "meta": {OURS: {}},
+    }
+
+
+@contextlib.contextmanager
+def writing(build: Build) -> Iterator[None]:
+    """Nobody else writes meanwhile, and what they wrote before is known. Raises ImagegenError where somebody does."""
+    from imagegen.state.mutex import hold
+
+    with hold(build.project.state, build.settings.wait_s):
+        build.project.reload_locks()
+        yield
+
+
+def told(work: Callable[[Build], None]) -> TaskFailed | None:
+    """Do it, and tell what is wrong, if anything."""
+    build = current_build()
+    problems = list(build.problems)
+    if not problems:
+        try:
+            work(build)
+            return None
+        except ImagegenError as error:
+            problems += error.problems
+        except OSError as error:
+            name = error.filename2 or error.filename
+            what = f"{error.strerror or error}{f': {name}' if name else ''}"
+            problems.append(Problem("", what, "mend the permissions or the path, or free disk space, then again"))
+    for problem in problems:
+        print(problem, flush=True)
+    return TaskFailed("\n".join(map(str, problems)), report=False)

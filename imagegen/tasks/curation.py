@@ -1,0 +1,187 @@
+"""`doit pick`, `doit reroll`, `doit restore`, `doit accept`: deciding which image it shall be."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import ImagegenError, Problem
+from imagegen.tasks.acting import command, told, writing
+from imagegen.tasks.build import Build
+from imagegen.tasks.words import chosen, option, with_options
+
+if TYPE_CHECKING:
+    from imagegen.execute.outcome import Event
+    from imagegen.plan.output import Output
+
+__all__ = ["task_accept", "task_pick", "task_reroll", "task_restore"]
+
+_PICK = [option("variant", int, None, "which one it is; 0: none any more, all of them are images again")]
+_RESTORE = [
+    option("to", int, None, "the number of the one to go back to [the one before]"),
+    option("list", bool, False, "only show what there is to go back to", "l"),
+]
+
+
+def task_pick() -> dict[str, Any]:
+    """Make one variant the item's image: doit pick portraits:mallsing --variant 3 (0: all are images again)."""
+    return command(_pick, _PICK)
+
+
+def task_reroll() -> dict[str, Any]:
+    """Draw another seed for an image and make it: doit reroll portraits:mallsing."""
+    return command(_reroll, [])
+
+
+def task_restore() -> dict[str, Any]:
+    """Go back to an earlier image, and list what there is: doit restore portraits:mallsing [--list | --to N]."""
+    return command(_restore, _RESTORE)
+
+
+def task_accept() -> dict[str, Any]:
+    """Take the files that are there as the images, until their requests change: doit accept portraits:mallsing."""
+    return command(_accept, [])
+
+
+def _pick(words: list[str], **given: Any) -> TaskFailed | None:
+    def work(build: Build) -> None:
+        from imagegen.execute.picking import pick
+        from imagegen.report.curation import picked_lines
+
+        names, options = with_options(words, _PICK, given)
+        job, base, variant = _variant(build, names, options["variant"])
+        with writing(build):
+            picked = pick(build.project, job, base, variant)
+            print("\n".join(picked_lines(picked, build.project.verdict(picked.outputs[0]))))
+
+    return told(work)
+
+
+def _variant(build: Build, names: list[str], variant: int | None) -> tuple[str, str, int]:
+    """The job, the slug without variant, and the variant that are meant: `portraits:mallsing-v3` says it all."""
+    if len(names) != 1:
+        what = "say which image: doit pick portraits:mallsing --variant 3"
+        raise ImagegenError(Problem("", what, "doit help pick says more"))
+    outputs = [planned.output for planned in chosen(build, names)]
+    if len({output.base for output in outputs}) != 1 or names[0] in (plan.task for plan in build.plans):
+        raise ImagegenError(Problem(names[0], "that is more than one item", "name one: doit pick portraits:mallsing …"))
+    first = outputs[0]
+    if variant is None and names[0] == first.task and first.variant and first.slug == first.full_slug:
+        variant = first.variant
+    if variant is None:
+        known = ", ".join(str(output.variant) for output in outputs)
+        now = f"{known} is picked now" if len(outputs) == 1 else f"there are {known}"
+        what = "say which variant" if first.variant else "it has no variants to pick from"
+        mend = f"doit pick {first.job}:{first.base} --variant N ({now}; 0: all are images again)"
+        raise ImagegenError(
+            Problem(f"{first.job}:{first.base}", what, mend if first.variant else "variants: 4 in the job")
+        )
+    return first.job, first.base, variant
+
+
+def _reroll(words: list[str]) -> TaskFailed | None:
+    def work(build: Build) -> None:
+        from imagegen.execute.rerolling import reroll
+
+        names, _ = with_options(words, [], {})
+        if not names:
+            raise ImagegenError(Problem("", "say which image: doit reroll portraits:mallsing"))
+        with writing(build):
+            outputs = [build.project.decided(planned.output) for planned in chosen(build, names)]
+            drawn = reroll(build.project, outputs)
+        _make(build, drawn)
+
+    return told(work)
+
+
+def _make(build: Build, outputs: list[Output]) -> None:
+    """Make the images now. Raises ImagegenError with what kept any of them from being made."""
+    from imagegen.execute.outcome import Happened, Outcome
+    from imagegen.execute.run import Wanted, run
+    from imagegen.report.console import failures, note_line, outcome_line
+    from imagegen.report.curation import reroll_failed_line
+
+    outcomes: list[Outcome] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Happened) and event.name == "note":
+            print(note_line(event), flush=True)
+        if isinstance(event, Outcome):
+            outcomes.append(event)
+            print(f"{outcome_line(event)}  seed {event.output.request.seed}", flush=True)
+
+    ending = run(build.project, [Wanted(output) for output in outputs], tell)
+    unmade = [outcome.output for outcome in outcomes if outcome.state in ("failed", "cancelled")]
+    if failed := failures(outcomes):
+        print("\n".join(failed))
+    for problem in ending.problems:
+        print(problem)
+    if unmade:
+        print(reroll_failed_line(unmade), flush=True)
+    if ending.stopped:
+        raise SystemExit(130)
+    if unmade:
+        raise ImagegenError
+
+
+def _restore(words: list[str], **given: Any) -> TaskFailed | None:
+    def work(build: Build) -> None:
+        from imagegen.execute.returning import go_back, history, one_before
+        from imagegen.report.curation import history_lines, restored_line
+
+        names, options = with_options(words, _RESTORE, given)
+        planned = chosen(build, names)
+        if len(planned) != 1:
+            what = "name one image" if not planned else f"that is {len(planned)} images"
+            raise ImagegenError(Problem(" ".join(names), what, "for example: doit restore portraits:mallsing"))
+        with contextlib.nullcontext() if options["list"] else writing(build):
+            output = build.project.decided(planned[0].output)
+            pasts = history(build.project, output)
+            print("\n".join(history_lines(pasts)))
+            if options["list"]:
+                return
+            at = one_before(pasts) if options["to"] is None else options["to"] - 1
+            if at is None:
+                mend = "--to N takes a later one" if pasts else f"doit {output.task} makes its first one"
+                raise ImagegenError(Problem(output.task, "there is no earlier image to go back to", mend))
+            if not 0 <= at < len(pasts):
+                raise ImagegenError(Problem(output.task, f"there is no number {at + 1}", "the list has the numbers"))
+            if pasts[at].is_now:
+                print(f"{output.task} has number {at + 1} already")
+                return
+            stays = go_back(build.project, output, pasts[at])
+            print(restored_line(output, pasts[at], stays))
+
+    return told(work)
+
+
+def _accept(words: list[str]) -> TaskFailed | None:
+    def work(build: Build) -> None:
+        from imagegen.execute.accepting import accept
+        from imagegen.report.curation import accepted_lines
+
+        names, _ = with_options(words, [], {})
+        if not names:
+            raise ImagegenError(Problem("", "say what to accept: doit accept portraits:mallsing, or a whole job"))
+        planned = chosen(build, names)
+        problems: list[Problem] = []
+        found = []
+        with writing(build):
+            for one in planned:
+                try:
+                    found.append(accept(build.project, build.project.decided(one.output)))
+                except ImagegenError as error:
+                    problems += error.problems
+        if len(planned) == 1 and found and found[0].state == "missing":
+            output = found[0].output
+            problems.append(
+                Problem(output.task, f"there is no {output.path} to accept", f"doit {output.task} makes it")
+            )
+        elif found:
+            print("\n".join(accepted_lines(found)))
+        if problems:
+            raise ImagegenError(*problems)
+
+    return told(work)

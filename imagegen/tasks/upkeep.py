@@ -1,0 +1,90 @@
+"""`doit verify` and `doit prune`: whether all is as recorded, and removing what nothing needs any more."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import ImagegenError, Problem
+from imagegen.tasks.acting import command, told, writing
+from imagegen.tasks.build import Build
+from imagegen.tasks.words import chosen, option, with_options
+
+__all__ = ["task_prune", "task_verify"]
+
+_PRUNE = [
+    option("dry-run", bool, False, "only say what would be removed", "n"),
+    option("yes", bool, False, "do not ask", "y"),
+    option("candidates", bool, False, "also variants that were not picked"),
+]
+
+
+def task_verify() -> dict[str, Any]:
+    """Hold images, lock files and the store against each other: doit verify, or doit verify portraits."""
+    return command(_verify, [])
+
+
+def task_prune() -> dict[str, Any]:
+    """Remove what nothing needs any more, and nobody changed; asks first (-n only says, --yes does not ask)."""
+    return command(_prune, _PRUNE)
+
+
+def _verify(words: list[str]) -> TaskFailed | None:
+    def work(build: Build) -> None:
+        from imagegen.execute.verifying import verify_orphans, verify_outputs, verify_store
+        from imagegen.report.upkeep import verified_lines
+
+        names, _ = with_options(words, [], {})
+        planned = chosen(build, names) if names else list(build.planned.values())
+        jobs = [plan.name for plan in build.plans if plan.task in names] if names else None
+        images = verify_outputs(build.project, [one.output for one in planned])
+        store = None if names else verify_store(build.project)
+        orphans = verify_orphans(build.project, build.plans, jobs)
+        print("\n".join(verified_lines(images, store, orphans)), flush=True)
+        broken = [] if names else [problem for plan in build.plans for problem in plan.problems]
+        if broken or not all(finding.is_right for finding in (*images, *(store or ()), *orphans)):
+            raise ImagegenError(*dict.fromkeys(broken))
+
+    return told(work)
+
+
+def _prune(words: list[str], **given: Any) -> TaskFailed | None:
+    def work(build: Build) -> None:
+        from imagegen.execute.pruning import find_waste, prune
+        from imagegen.report.upkeep import waste_lines
+
+        names, options = with_options(words, _PRUNE, given)
+        if names:
+            raise ImagegenError(Problem(names[0], "doit prune takes no names", "it looks at the whole project"))
+        if broken := [problem for plan in build.plans for problem in plan.problems]:
+            what = "what belongs to no item cannot be told while a job is broken: nothing is removed"
+            raise ImagegenError(*dict.fromkeys(broken), Problem("", what, "mend the job first"))
+        waste = find_waste(build.project, build.plans, candidates=options["candidates"])
+        lines = waste_lines(build.project, waste)
+        print("\n".join(lines or ["nothing to remove"]), flush=True)
+        if not waste or options["dry_run"]:
+            return
+        if not options["yes"] and not _says_yes():
+            return
+        with writing(build):
+            if find_waste(build.project, build.plans, candidates=options["candidates"]) != waste:
+                raise ImagegenError(Problem("", "something changed meanwhile: nothing is removed", "doit prune again"))
+            prune(build.project, waste)
+        print("removed", flush=True)
+
+    return told(work)
+
+
+def _says_yes() -> bool:
+    """What the user answers. Raises ImagegenError where there is no terminal to ask on."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ImagegenError(
+            Problem("", "nothing is removed unasked, and there is no terminal to ask on", "doit prune --yes")
+        )
+    try:
+        answer = input("Remove all this? [y/N] ")
+    except EOFError:
+        answer = ""
+    return answer.strip().lower() in ("y", "yes")
