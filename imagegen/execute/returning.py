@@ -81,10 +81,14 @@ def history(project: Project, output: Output) -> list[Past]:
     return sorted(pasts, key=lambda past: past.time, reverse=True)
 
 
-def one_before(pasts: list[Past]) -> int | None:
-    """The place in the list of the one before the present image; None where there is none."""
+def one_before(pasts: list[Past], *, is_fresh: bool) -> int | None:
+    """The place in the list of the one before what the request asks for; None where there is none.
+
+    is_fresh: whether the present image is what it asks for; where not (a reroll failed), that is the one before.
+    """
     at = next((at for at, past in enumerate(pasts) if past.is_now), -1)
-    return at + 1 if at + 1 < len(pasts) else None
+    before = at if at >= 0 and not is_fresh else at + 1
+    return before if before < len(pasts) else None
 
 
 def _entries(project: Project, output: Output, known: Mapping[str, Any]) -> Iterator[StoreEntry]:
@@ -121,6 +125,8 @@ def go_back(project: Project, output: Output, past: Past) -> str:
         problem = blocked(output, verdict)
         mend = f"to keep it, so that it can be gone back to: doit accept {output.task}; or move the file away"
         raise ImagegenError(Problem(problem.where, problem.what, mend))
+    if past.is_now:
+        return _decide(project, output, past, found.sha256 or "")
     data = _file(project, output, past)
     sha256 = project.store.put(data)
     keep(project, output)

@@ -142,13 +142,14 @@ def _restore(words: list[str], **given: Any) -> TaskFailed | None:
             print("\n".join(history_lines(pasts)))
             if options["list"]:
                 return
-            at = one_before(pasts) if options["to"] is None else options["to"] - 1
+            is_fresh = build.project.verdict(output).state != "stale"
+            at = one_before(pasts, is_fresh=is_fresh) if options["to"] is None else options["to"] - 1
             if at is None:
                 mend = "--to N takes a later one" if pasts else f"doit {output.task} makes its first one"
                 raise ImagegenError(Problem(output.task, "there is no earlier image to go back to", mend))
             if not 0 <= at < len(pasts):
                 raise ImagegenError(Problem(output.task, f"there is no number {at + 1}", "the list has the numbers"))
-            if pasts[at].is_now:
+            if pasts[at].is_now and is_fresh:
                 print(f"{output.task} has number {at + 1} already")
                 return
             stays = go_back(build.project, output, pasts[at])

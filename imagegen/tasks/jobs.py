@@ -60,7 +60,7 @@ def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
         "verbosity": 0,
         "targets": [output.path],
         "uptodate": [_is_up_to_date(planned)],
-        "doc": output.path,
+        "doc": f"{output.path} ({verdict.note})" if verdict.state == "fresh" and verdict.note else output.path,
         "meta": {
             OURS: {
                 "state": verdict.state,

@@ -42,8 +42,8 @@ def with_options(
             names += rest[:1]
             rest = rest[1:]
     except CmdParseError as error:
-        what = str(error).partition(": ")[2].partition(" (parsing options")[0]
-        raise ImagegenError(Problem("", what or str(error), "doit help shows a task's options")) from None
+        what = " ".join(str(error).partition(" (parsing options")[0].split())
+        raise ImagegenError(Problem("", what, "doit help shows a task's options")) from None
     return names, given
 
 

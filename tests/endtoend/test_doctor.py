@@ -164,7 +164,7 @@ def test_outputs_of_no_item_any_more_are_a_warning_while_they_are_there(project:
     project.job(items=JOB["items"][:2])
     code, state, found, mend = only(project)
     assert (code, state, found) == (0, "warning", "1 file of no item any more: assets/portraits/okka.png")
-    assert "jobs/portraits.lock" in mend
+    assert "doit prune" in mend
     project.image("okka").unlink()
     assert examined(project) == (0, [])
 

@@ -178,3 +178,12 @@ def test_whatever_was_done_every_image_can_be_gone_back_to_and_stays(
         shown.add(workshop.path("yrr").read_bytes())
     assert set(seen) <= shown
     assert workshop.calls() == calls
+
+
+def test_a_reroll_that_was_not_made_is_taken_back(workshop: Workshop) -> None:
+    before = made(workshop)
+    workshop.reroll(YRR)
+    assert workshop.states()[YRR] == "stale"
+    workshop.go_back(YRR)
+    assert workshop.build() == {}
+    assert workshop.path("yrr").read_bytes() == before

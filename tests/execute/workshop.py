@@ -88,7 +88,8 @@ class Workshop:
         project = self.project()
         output = self.outputs(project)[task]
         pasts = history(project, output)
-        at = one_before(pasts) if number is None else number - 1
+        is_fresh = project.verdict(output).state != "stale"
+        at = one_before(pasts, is_fresh=is_fresh) if number is None else number - 1
         assert at is not None
         return go_back(project, output, pasts[at])
 

@@ -53,6 +53,6 @@ def _unwanted(case: Case, lock: LockFile, wanted: set[str]) -> Iterator[Diagnosi
     gone = sorted(path for path in lock.lines if path not in wanted and (case.project.root / path).exists())
     if gone:
         shown = ", ".join(gone[:_SHOWN]) + (" …" if len(gone) > _SHOWN else "")
-        mend = f"bring the items back; or delete the files, and their lines in {lock.name}"
+        mend = "bring the items back; or doit prune, which removes what nobody changed"
         found = f"{counted(len(gone), 'file')} of no item any more: {shown}"
         yield Diagnosis(True, lock.name, found, mend)

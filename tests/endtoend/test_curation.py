@@ -1,0 +1,161 @@
+"""Deciding which image it shall be, verifying and pruning, as one types it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+from tests.endtoend.project import JOB, ProjectFolder
+
+VARIED: dict[str, Any] = {"variants": 3, "items": [{"name": "Mallsing", "prompt": "a tall figure"}]}
+
+
+def test_a_pick_is_told_and_everything_is_fresh_after_it(project: ProjectFolder) -> None:
+    project.built(**VARIED)
+    third = project.image("mallsing-v3").read_bytes()
+    run = project.doit("pick", "portraits:mallsing", "--variant", "3")
+    assert run.code == 0
+    assert "picked     portraits:mallsing  assets/portraits/mallsing.png  (variant 3)" in run.out
+    assert "candidates mallsing-v1, mallsing-v2  in .imagegen/candidates/portraits" in run.out
+    assert project.image("mallsing").read_bytes() == third
+    run = project.doit()
+    assert "1 fresh, nothing to do" in run.closing
+    assert project.doit("pick", "portraits:mallsing", "--variant=0").out.startswith("unpicked")
+    assert "portraits:mallsing-v2" in project.doit("pick", "portraits:mallsing-v2").out.replace(
+        "mallsing  ", "mallsing-v2 "
+    )
+
+
+def test_what_cannot_be_picked_is_told_with_what_can(project: ProjectFolder) -> None:
+    project.built(**VARIED)
+    for words, said in (
+        (["portraits:mallsing"], "--variant N (there are 1, 2, 3; 0: all are images again)"),
+        (["portraits:mallsing", "--variant", "7"], "choose one of 1, 2, 3"),
+        (["portraits:malsing", "--variant", "1"], "did you mean 'portraits:mallsing"),
+        (["portraits:mallsing", "--variant", "x"], "invalid"),
+        ([], "doit pick portraits:mallsing --variant 3"),
+    ):
+        run = project.doit("pick", *words)
+        assert run.code != 0
+        assert said in run.out + run.err, (words, run.out, run.err)
+    assert len(project.lines()) == 3
+
+
+def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(project: ProjectFolder) -> None:
+    project.built()
+    before = project.image("yrr").read_bytes()
+    run = project.doit("reroll", "portraits:yrr")
+    assert (run.code, run.tasks("generated")) == (0, ["portraits:yrr"])
+    assert "  seed " in run.out
+    listed = project.doit("restore", "portraits:yrr", "--list").out.splitlines()
+    assert [line.split()[:2] for line in listed] == [["→", "1"], ["2", listed[1].split()[1]]]
+    assert "a small figure  (seed " in listed[1]
+    run = project.doit("restore", "portraits:yrr")
+    assert run.code == 0
+    assert "restored   portraits:yrr  assets/portraits/yrr.png  (made " in run.out
+    assert project.image("yrr").read_bytes() == before
+    assert "3 fresh" in project.doit().closing
+    assert "there is no earlier image" in project.doit("restore", "portraits:yrr").out
+    assert "there is no number 9" in project.doit("restore", "portraits:yrr", "--to", "9").out
+    assert len(project.generated()) == 4
+
+
+def test_a_reroll_that_fails_keeps_the_image_and_says_how_it_goes_on(project: ProjectFolder) -> None:
+    project.built()
+    before = project.image("yrr").read_bytes()
+    project.script(acts={"Yrr": [{"error": "out of memory"}]})
+    run = project.doit("reroll", "portraits:yrr")
+    assert run.code == 1
+    assert "out of memory" in run.out
+    assert "the earlier image stays, and so does the new seed" in run.out
+    assert project.image("yrr").read_bytes() == before
+    assert project.doit("restore", "portraits:yrr").code == 0
+    assert "3 fresh" in project.doit().closing
+
+
+def test_a_whole_job_is_accepted_after_a_cosmetic_change_and_shown_so(project: ProjectFolder) -> None:
+    project.built()
+    project.job(prompt={"suffix": "fine art"})
+    run = project.doit("accept", "portraits")
+    assert run.code == 0
+    assert "accepted   portraits:yrr  assets/portraits/yrr.png  (accepted as it is: prompt changed)" in run.out
+    assert "3 accepted" in run.closing
+    shown = project.doit("list", "--all", "--status").out
+    assert "U portraits:yrr" in shown
+    assert "assets/portraits/yrr.png (accepted as it is: prompt changed)" in shown
+    assert "accepted as it is: prompt changed" in project.doit("info", "portraits:yrr").out
+    assert "3 fresh" in project.doit().closing
+    assert "0 accepted, 3 fresh already" in project.doit("accept", "portraits").closing
+    assert len(project.generated()) == 3
+
+
+def test_a_job_of_a_file_that_was_there_rests_in_its_snapshot(project: ProjectFolder) -> None:
+    project.built()
+    project.image("yrr").write_bytes(project.image("okka").read_bytes())
+    lock = project.root / "jobs/portraits.lock"
+    lock.write_text("".join(line for line in lock.read_text().splitlines(keepends=True) if '"yrr"' not in line))
+    assert project.doit("accept", "portraits:yrr").code == 0
+    assert "3 fresh" in project.doit().closing
+    assert (project.root / ".imagegen/cache/snapshot.json").exists()
+    assert "3 fresh" in project.doit().closing
+
+
+def test_verify_says_what_is_wrong_with_what_to_do_and_its_code_says_so_too(project: ProjectFolder) -> None:
+    project.built()
+    run = project.doit("verify")
+    assert (run.code, run.closing) == (0, "3 intact; the store: 3 files, none corrupt")
+    project.image("yrr").write_bytes(project.image("yrr").read_bytes()[:-9])
+    project.image("okka").unlink()
+    run = project.doit("verify")
+    assert run.code == 1
+    assert "corrupt   portraits:yrr  assets/portraits/yrr.png: " in run.out
+    assert (
+        "missing   portraits:okka  assets/portraits/okka.png: its file is not there\n    doit portraits:okka" in run.out
+    )
+    assert "1 intact, 1 missing, 1 corrupt" in run.closing
+    assert project.doit("verify", "portraits:mallsing").code == 0
+    assert project.doit("verify", "portraits:m*", "nothing").code == 1
+
+
+def test_prune_asks_first_and_elsewhere_needs_a_yes(project: ProjectFolder) -> None:
+    project.built()
+    project.job(items=JOB["items"][:1])
+    run = project.doit("prune", "-n")
+    assert run.code == 0
+    assert "remove  assets/portraits/yrr.png: no item has it any more" in run.out
+    assert project.image("yrr").exists()
+    run = project.doit("prune")
+    assert run.code == 1
+    assert "doit prune --yes" in run.out
+    assert project.image("yrr").exists()
+    if sys.platform != "win32":
+        assert answered(project, "n") == 0
+        assert project.image("yrr").exists()
+        assert answered(project, "y") == 0
+        assert not project.image("yrr").exists()
+    assert "nothing to remove" in project.doit("prune", "--yes").out
+    assert [line["output"] for line in project.lines()] == ["mallsing"]
+
+
+def answered(project: ProjectFolder, answer: str) -> int:
+    """The exit code of `doit prune` on a terminal, where somebody answers."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "doit", "prune"], cwd=project.root, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    said = b""
+    while b"[y/N]" not in said:
+        said += os.read(ours, 4096)
+    os.write(ours, f"{answer}\n".encode())
+    try:
+        while os.read(ours, 4096):
+            pass
+    except OSError:  # Linux says so where nobody writes any more
+        pass
+    os.close(ours)
+    return process.wait(30)
