@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,7 @@ from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
+from imagegen.plan.wildcards import WILDCARD_FOLDER, Wildcards
 from imagegen.prompts.item import SourceItem
 from imagegen.state.attempts import Attempts
 from imagegen.state.hashes import Hashes, StatKey, stat_key
@@ -77,7 +80,8 @@ class Project:
         self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.inputs: dict[str, StatKey | None] = {}
-        """How each job file and prompt source stood, by its path, before it was read."""
+        """How each job file, prompt source and wildcard file stood, by its path, before it was read."""
+        self.wildcards = Wildcards(functools.lru_cache(self._wildcard_names), self._read_wildcard)
         self._backends: dict[str, Backend] = {}
 
     def backend(self, name: str) -> Backend:
@@ -160,7 +164,7 @@ class Project:
         honours, problems = self._honours(job, items, backend)
         if problems:
             return Expansion((), tuple(problems))
-        expansion = expand(job, items, honours, drawn)
+        expansion = expand(job, items, honours, drawn, self.wildcards)
         problems = list(expansion.problems)
         for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in expansion.outputs):
             if problem := path_problem(self.root, folder or ".", self.settings.allow_outside):
@@ -285,6 +289,16 @@ class Project:
         if problems:
             raise ImagegenError(*problems)
         return items
+
+    def _wildcard_names(self) -> tuple[str, ...]:
+        folder = self.root / WILDCARD_FOLDER
+        found = (path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.txt")))
+        return tuple(unicodedata.normalize("NFC", path.as_posix()) for path in found)
+
+    def _read_wildcard(self, file: str) -> bytes:
+        if problem := path_problem(self.root, file, self.settings.allow_outside, writes=False):
+            raise ImagegenError(Problem(file, problem))
+        return self._read(file)
 
     def _read(self, name: str) -> bytes:
         path = self.root / name

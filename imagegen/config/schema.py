@@ -62,7 +62,10 @@ ITEM_SCHEMA: Schema = {
         "minlength": 1,
         "maxlength": 20_000,
         "blank": False,
-        "meta": {"description": "What the image shows. {mood} stands for the text of the matrix's axis mood."},
+        "meta": {
+            "description": "What the image shows. {mood} stands for the text of the matrix's axis mood, {red|green} "
+            "for one of the two, __hair__ for a line of jobs/wildcards/hair.txt."
+        },
     },
     **COMMON,
     "seed": SEED,
