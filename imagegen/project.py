@@ -15,8 +15,9 @@ from typing import Any
 from imagegen.backends.base import Backend, Context, Resolved, Resolving
 from imagegen.config.checking import check_item, check_job
 from imagegen.config.document import MAX_BYTES, Document, read_document
+from imagegen.config.extends import extended
 from imagegen.config.job import Item, Job
-from imagegen.config.job_files import JOB_NAME, job_files, task_names
+from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files, task_names
 from imagegen.config.paths import name_problem, path_problem
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -80,7 +81,7 @@ class Project:
         self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.inputs: dict[str, StatKey | None] = {}
-        """How each job file, prompt source and wildcard file stood, by its path, before it was read."""
+        """How each job file, base, prompt source and wildcard file stood, by its path, before it was read."""
         self.wildcards = Wildcards(functools.lru_cache(self._wildcard_names), self._read_wildcard)
         self._backends: dict[str, Backend] = {}
 
@@ -224,7 +225,7 @@ class Project:
         try:
             if task != path.stem:
                 raise ImagegenError(Problem(plan.file, self._name_problem(path.stem)))
-            document = read_document(plan.file, self._read(plan.file))
+            document = extended(read_document(plan.file, self._read(plan.file)), self._read_base)
             job, items = self._checked(path.stem, document)
             expansion = self.expand_job(job, items)
         except ImagegenError as error:
@@ -289,6 +290,19 @@ class Project:
         if problems:
             raise ImagegenError(*problems)
         return items
+
+    def _read_base(self, name: str, where: str) -> Document:
+        file = f"jobs/{name}"
+        if problem := path_problem(self.root, file, self.settings.allow_outside, writes=False):
+            raise ImagegenError(Problem(where, f"extends: {problem}"))
+        try:
+            data = self._read(file)
+        except ImagegenError as error:
+            folder = self.root / "jobs"
+            known = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in JOB_SUFFIXES]
+            what = f"extends: {file}: {error.problems[0].what}{did_you_mean(name, known)}"
+            raise ImagegenError(Problem(where, what)) from None
+        return read_document(file, data)
 
     def _wildcard_names(self) -> tuple[str, ...]:
         folder = self.root / WILDCARD_FOLDER

@@ -86,6 +86,9 @@ _INCLUDED: Schema = {
 """A value by its name, or a value of its own: {name: text}."""
 
 
+_BASE: Schema = {"type": "text", "minlength": 1, "maxlength": 500}
+
+
 def _cells(value: Schema, description: str) -> Schema:
     """Entries that name cells of the matrix: axis → value."""
     entry = {"type": "mapping", "minlength": 1, "valuesrules": value}
@@ -100,6 +103,10 @@ def item_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
 def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
     """The schema of a job file. sections: each backend's name → the schema of its section."""
     return {
+        "extends": {
+            "anyof": [_BASE, {"type": "list", "minlength": 1, "schema": _BASE}],
+            "meta": {"description": "The file, or list of files, that this job starts from; paths from jobs/."},
+        },
         "description": {"type": "text", "maxlength": 1000, "meta": {"description": "Shown by doit list."}},
         "backend": {
             "type": "text",
