@@ -220,19 +220,31 @@ class Project:
             raise ImagegenError(Problem("", problem))
         return self._read(name)
 
-    def _plan(self, path: Path, task: str) -> JobPlan:
-        plan = JobPlan(path.stem, f"jobs/{path.name}", task)
+    def document(self, file: str, data: bytes) -> Document:
+        """The job file's document with what it extends, if this were its content. Raises ImagegenError."""
+        return extended(read_document(file, data), self._read_base)
+
+    def plan_of(self, file: str, data: bytes) -> JobPlan:
+        """The job file's plan, if this were its content."""
+        name = Path(file).stem
+        plan = JobPlan(name, file, name)
         try:
-            if task != path.stem:
-                raise ImagegenError(Problem(plan.file, self._name_problem(path.stem)))
-            document = extended(read_document(plan.file, self._read(plan.file)), self._read_base)
-            job, items = self._checked(path.stem, document)
+            job, items = self._checked(name, self.document(file, data))
             expansion = self.expand_job(job, items)
         except ImagegenError as error:
             return _broken(plan, *error.problems)
         plan = replace(plan, description=job.description, backend=job.backend or "")
         plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes)
         return _broken(plan, *expansion.problems) if expansion.problems else plan
+
+    def _plan(self, path: Path, task: str) -> JobPlan:
+        file = f"jobs/{path.name}"
+        try:
+            if task != path.stem:
+                raise ImagegenError(Problem(file, self._name_problem(path.stem)))
+            return self.plan_of(file, self._read(file))
+        except ImagegenError as error:
+            return _broken(JobPlan(path.stem, file, task), *error.problems)
 
     def _checked(self, name: str, document: Document) -> tuple[Job, tuple[Item, ...]]:
         """The job, and its items with those of its prompt source. Raises ImagegenError with all that is wrong."""
