@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,8 +15,9 @@ from typing import Any
 from imagegen.backends.base import Backend, Context, Resolved, Resolving
 from imagegen.config.checking import check_item, check_job
 from imagegen.config.document import MAX_BYTES, Document, read_document
+from imagegen.config.extends import extended
 from imagegen.config.job import Item, Job
-from imagegen.config.job_files import JOB_NAME, job_files, task_names
+from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files, task_names
 from imagegen.config.paths import name_problem, path_problem
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -23,6 +26,7 @@ from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.linking import link
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL, REROLL, SEED, Decision, decided
+from imagegen.plan.wildcards import WILDCARD_FOLDER, Wildcards
 from imagegen.prompts.item import SourceItem
 from imagegen.state.attempts import Attempts
 from imagegen.state.hashes import Hashes, StatKey, stat_key
@@ -81,7 +85,8 @@ class Project:
         self.failures = self.state / "cache" / "failures.json"
         """What failed when it was last tried: see `state.failures`."""
         self.inputs: dict[str, StatKey | None] = {}
-        """How each job file and prompt source stood, by its path, before it was read."""
+        """How each job file, base, prompt source and wildcard file stood, by its path, before it was read."""
+        self.wildcards = Wildcards(functools.lru_cache(self._wildcard_names), self._read_wildcard)
         self._backends: dict[str, Backend] = {}
 
     def backend(self, name: str) -> Backend:
@@ -207,7 +212,7 @@ class Project:
         if problems:
             return Expansion((), tuple(problems))
         decisions = self.lock(job.name).decisions | {(one.kind, one.output): one for one in instead}
-        expansion = expand(job, items, honours, decided(decisions.values()))
+        expansion = expand(job, items, honours, decided(decisions.values()), self.wildcards)
         problems = list(expansion.problems)
         images = [output for output in expansion.outputs if not output.is_derived]
         for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in images):
@@ -269,19 +274,31 @@ class Project:
             raise ImagegenError(Problem("", problem))
         return self._read(name)
 
-    def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
-        plan = JobPlan(path.stem, f"jobs/{path.name}", task)
+    def document(self, file: str, data: bytes) -> Document:
+        """The job file's document with what it extends, if this were its content. Raises ImagegenError."""
+        return extended(read_document(file, data), self._read_base)
+
+    def plan_of(self, file: str, data: bytes, instead: Collection[Decision] = ()) -> JobPlan:
+        """The job file's plan, if this were its content. instead: as for `expand_job`."""
+        name = Path(file).stem
+        plan = JobPlan(name, file, name)
         try:
-            if task != path.stem:
-                raise ImagegenError(Problem(plan.file, self._name_problem(path.stem)))
-            document = read_document(plan.file, self._read(plan.file))
-            job, items = self._checked(path.stem, document)
+            job, items = self._checked(name, self.document(file, data))
             expansion = self.expand_job(job, items, instead)
         except ImagegenError as error:
             return _broken(plan, *error.problems)
         plan = replace(plan, description=job.description, backend=job.backend or "")
         plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes)
         return _broken(plan, *expansion.problems) if expansion.problems else plan
+
+    def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
+        file = f"jobs/{path.name}"
+        try:
+            if task != path.stem:
+                raise ImagegenError(Problem(file, self._name_problem(path.stem)))
+            return self.plan_of(file, self._read(file), instead)
+        except ImagegenError as error:
+            return _broken(JobPlan(path.stem, file, task), *error.problems)
 
     def _checked(self, name: str, document: Document) -> tuple[Job, tuple[Item, ...]]:
         """The job, and its items with those of its prompt source. Raises ImagegenError with all that is wrong."""
@@ -339,6 +356,29 @@ class Project:
         if problems:
             raise ImagegenError(*problems)
         return items
+
+    def _read_base(self, name: str, where: str) -> Document:
+        file = f"jobs/{name}"
+        if problem := path_problem(self.root, file, self.settings.allow_outside, writes=False):
+            raise ImagegenError(Problem(where, f"extends: {problem}"))
+        try:
+            data = self._read(file)
+        except ImagegenError as error:
+            folder = self.root / "jobs"
+            known = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in JOB_SUFFIXES]
+            what = f"extends: {file}: {error.problems[0].what}{did_you_mean(name, known)}"
+            raise ImagegenError(Problem(where, what)) from None
+        return read_document(file, data)
+
+    def _wildcard_names(self) -> tuple[str, ...]:
+        folder = self.root / WILDCARD_FOLDER
+        found = (path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.txt")))
+        return tuple(unicodedata.normalize("NFC", path.as_posix()) for path in found)
+
+    def _read_wildcard(self, file: str) -> bytes:
+        if problem := path_problem(self.root, file, self.settings.allow_outside, writes=False):
+            raise ImagegenError(Problem(file, problem))
+        return self._read(file)
 
     def _read(self, name: str) -> bytes:
         path = self.root / name

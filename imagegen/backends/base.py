@@ -22,6 +22,7 @@ __all__ = [
     "ModelIdentity",
     "Prepared",
     "Progress",
+    "Recalling",
     "Resolved",
     "Resolving",
     "UnsettledError",
@@ -201,6 +202,17 @@ class Resolving(Protocol):
         """What a checked section comes to. Contacts nothing.
 
         Raises ImagegenError, each problem's `where` the key in the section that it is about.
+        """
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A backend whose section says things otherwise than its requests record them. For others, options are recorded."""
+
+    def recall(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The section that comes to these recorded fields of its own, the model apart.
+
+        Raises ImagegenError where none does, because a record does not hold it all.
         """
 
 

@@ -70,7 +70,7 @@ def check_job(name: str, document: Document, sections: Mapping[str, Mapping[str,
         Problem(document.where(path), f"{_dotted(path)}: {text}") for path, text in _check(document.values, schema)
     ]
     values = document.values
-    if "items" not in values and "source" not in values:
+    if not {"items", "source", "extends"} & values.keys():
         problems.append(Problem(document.where(()), "no items: give 'items', or a 'source' that has them, or both"))
     if problems:
         raise ImagegenError(*problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.errors import ImagegenError, Problem
@@ -34,19 +34,21 @@ class Ambiguous:
 class Document:
     """name: as shown to the user. values: dict, list, str, int, float (finite), bool, None or Ambiguous.
 
-    marks: line and column, from 1, of each key and list entry, by its path; () is the top.
+    marks: line and column, from 1, of each key and list entry, by its path; () is the top. files: of those that stand
+    in another file, its name.
     """
 
     name: str
     values: Any
     marks: Mapping[tuple[str | int, ...], tuple[int, int]]
+    files: Mapping[tuple[str | int, ...], str] = field(default_factory=dict)
 
     def where(self, path: Sequence[str | int]) -> str:
         """`jobs/portraits.yaml:12:5`: of the path, or of what it is in."""
         key = tuple(path)
         while key and key not in self.marks:
             key = key[:-1]
-        return ":".join(map(str, (self.name, *self.marks.get(key, ()))))
+        return ":".join(map(str, (self.files.get(key, self.name), *self.marks.get(key, ()))))
 
 
 def decode(name: str, data: bytes) -> str:

@@ -14,10 +14,13 @@ JOB_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def job_files(root: Path) -> list[Path]:
-    """The job files of a project, sorted by name; hidden ones and those in folders of `jobs/` are none."""
+    """The job files of a project, sorted by name.
+
+    None are hidden files, those in folders of `jobs/`, and those whose name begins with `_`, which other jobs extend.
+    """
     try:
         with os.scandir(root / "jobs") as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+            names = [entry.name for entry in entries if not entry.name.startswith((".", "_")) and entry.is_file()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return [root / "jobs" / name for name in sorted(names) if name.endswith(JOB_SUFFIXES)]

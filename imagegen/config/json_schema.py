@@ -33,8 +33,10 @@ _DEFAULTS = {
 }
 
 
-def json_schema(sections: Mapping[str, Mapping[str, Any]], defaults: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    """The JSON Schema of a job file.
+def json_schema(
+    sections: Mapping[str, Mapping[str, Any]], defaults: Mapping[tuple[str, ...], Any], *, of_base: bool = False
+) -> dict[str, Any]:
+    """The JSON Schema of a job file, or of a base: a file that jobs extend, which needs no items.
 
     sections: as for `job_schema`. defaults: of requests and backends, by the key's path: ('generate', 'width') → 1024.
     Raises ImagegenError for a rule that has no counterpart here, as a package's backend may use one.
@@ -42,11 +44,12 @@ def json_schema(sections: Mapping[str, Mapping[str, Any]], defaults: Mapping[tup
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$comment": WRITTEN_BY,
-        "title": "A job of imagegen",
+        "title": "A base of jobs of imagegen" if of_base else "A job of imagegen",
         "type": "object",
         **_keys(job_schema(sections), ""),
-        "anyOf": [{"required": ["items"]}, {"required": ["source"]}],
     }
+    if not of_base:
+        schema["anyOf"] = [{"required": [key]} for key in ("items", "source", "extends")]
     for path, default in {**_DEFAULTS, **defaults}.items():
         found = schema
         for key in path:

@@ -62,7 +62,10 @@ ITEM_SCHEMA: Schema = {
         "minlength": 1,
         "maxlength": 20_000,
         "blank": False,
-        "meta": {"description": "What the image shows. {mood} stands for the text of the matrix's axis mood."},
+        "meta": {
+            "description": "What the image shows. {mood} stands for the text of the matrix's axis mood, {red|green} "
+            "for one of the two, __hair__ for a line of jobs/wildcards/hair.txt."
+        },
     },
     **COMMON,
     "seed": SEED,
@@ -154,6 +157,7 @@ _SHEET: Schema = {
     "quality": _QUALITY,
     "dir": _described(_FOLDER, "The folder. Left out, that of the job's images."),
 }
+_BASE: Schema = {"type": "text", "minlength": 1, "maxlength": 500}
 
 
 def _cells(value: Schema, description: str) -> Schema:
@@ -170,6 +174,10 @@ def item_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
 def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
     """The schema of a job file. sections: each backend's name → the schema of its section."""
     return {
+        "extends": {
+            "anyof": [_BASE, {"type": "list", "minlength": 1, "schema": _BASE}],
+            "meta": {"description": "The file, or list of files, that this job starts from; paths from jobs/."},
+        },
         "description": {"type": "text", "maxlength": 1000, "meta": {"description": "Shown by doit list."}},
         "backend": {
             "type": "text",

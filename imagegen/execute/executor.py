@@ -62,7 +62,8 @@ class Executor:
         self._later = {work.output.task for work in later}
         for work in (*works, *later):
             by_job[work.output.job].append(work)
-        jobs = [passed for job in by_job.values() if (passed := self._preflight(self._with_model(job)))]
+        ready = (self._with_seeds(self._with_model(job)) for job in by_job.values())
+        jobs = [passed for job in ready if (passed := self._preflight(job))]
         self._later &= {work.output.task for job in jobs for work in job}
         try:
             if jobs:
@@ -92,6 +93,17 @@ class Executor:
             else:
                 settled.append(work)
         return settled
+
+    def _with_seeds(self, job: list[Work]) -> list[Work]:
+        """The images, those seeds drawn that decide a prompt: preflight is to see the prompt that will be sent."""
+        try:
+            return [
+                replace(work, output=draw_seed(self.project, work.output)) if _is_unworded(work) else work
+                for work in job
+            ]
+        except OSError as error:
+            self._all_failed(job, error)
+            return []
 
     def _prepare(self, job: list[Work]) -> list[Work]:
         """Once for each job that passed its preflight: what takes long, and the checks that only then can be made."""
@@ -207,7 +219,7 @@ class Executor:
     def _one(self, work: Work) -> Outcome:
         output = work.output
         try:
-            if not output.fingerprint:
+            if output.request.seed is None:
                 output = draw_seed(self.project, output)
         except OSError as error:
             return failed(output, work.verdict, error)
@@ -225,6 +237,10 @@ class Executor:
 
 def _is_open(work: Work) -> bool:
     return work.output.decides_model and not work.output.request.model
+
+
+def _is_unworded(work: Work) -> bool:
+    return work.output.wording is not None and work.output.request.seed is None
 
 
 def _held_up(problems: Sequence[Problem]) -> Problem:

@@ -12,13 +12,15 @@ from typing import Any
 from imagegen.config.encoding import FORMATS
 from imagegen.config.job import DEFAULT_TIMEOUT_S, GENERATE_FIELDS, Item, Job
 from imagegen.config.schema import COMMON
-from imagegen.errors import Problem, did_you_mean
+from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.derived import derived_outputs
 from imagegen.plan.matrix import Cell, cells
 from imagegen.plan.naming import path_key, seed_by_name, slug_of, slug_problem
 from imagegen.plan.output import Origin, Output
 from imagegen.plan.record import Decided
 from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.texts import Text, Wording, joined, word
+from imagegen.plan.wildcards import NO_WILDCARDS, Wildcards
 
 __all__ = ["Expansion", "Honours", "clashes", "expand"]
 
@@ -54,11 +56,17 @@ class Expansion:
     notes: tuple[str, ...] = ()
 
 
-def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], decided: Decided) -> Expansion:
+def expand(
+    job: Job,
+    items: Sequence[Item],
+    honours: Callable[[Item], Honours],
+    decided: Decided,
+    wildcards: Wildcards = NO_WILDCARDS,
+) -> Expansion:
     """The outputs of a job.
 
     items: inline ones and those of its prompt source, in order. honours: of each. decided: so far. A variant that
-    was picked is the image, also where the job has no more so many, or none.
+    was picked is the image, also where the job has no more so many, or none. wildcards: that prompts can name.
     """
     count = len(items) * math.prod(map(len, job.matrix.values())) * job.variants
     if count > MAX_OUTPUTS:
@@ -75,10 +83,13 @@ def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], 
             continue
         try:
             of_item = honours(item)
-            asked, given = _request(job, item, cell, of_item)
+            asked, given, wording = _request(job, item, cell, of_item, wildcards)
             path = _path(job, item, cell, variant, slug)
         except _Unfit as unfit:
             problems.append(Problem(unfit.where, str(unfit)))
+            continue
+        except ImagegenError as error:
+            problems += error.problems
             continue
         seed, draws = _seed(job, item, full_slug, index, decided)
         if job.variants > 1 and ("seed" in item.overrides or job.seed.mode == "fixed"):
@@ -86,6 +97,9 @@ def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], 
                 Problem(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
             )
             continue
+        if seed is not None or not wording.is_open:
+            prompt, negative = wording.of(seed or 0)
+            asked |= {"prompt": prompt} | ({"negative": negative} if "negative" in asked else {})
         origins = _origins(job, item, of_item)
         request = Request(**asked, seed=seed)
         parameters = of_item.parameters - (of_item.where_given - given)
@@ -108,6 +122,7 @@ def expand(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours], 
                 base=base,
                 variant=variant,
                 own_seed="seed" in item.overrides,
+                wording=wording if draws and wording.is_open else None,
             )
         )
     if job.matrix or decided.picked:
@@ -158,33 +173,23 @@ def _slug_problem(item: Item, slug: str) -> str:
     return slug_problem(slug_of(item.name)) if not slug_of(item.name) else slug_problem(slug)
 
 
-def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> tuple[dict[str, Any], frozenset[str]]:
-    """The request's fields but for the seed, and which of them the job gives."""
-    texts = {choice.axis: str(choice.text) for choice in cell}
+def _request(
+    job: Job, item: Item, cell: Cell, honours: Honours, wildcards: Wildcards
+) -> tuple[dict[str, Any], frozenset[str], Wording]:
+    """The request's fields but for the seed and what it decides, which of them the job gives, and its texts."""
     generate = {**job.generate, **item.overrides}
-    used: set[str] = set()
-
-    def fill(text: str, where: str) -> str:
-        def value(match: re.Match[str]) -> str:
-            if match[1] not in texts:
-                raise _Unfit(
-                    where,
-                    f"{{{match[1]}}}: no axis of the matrix has this name{did_you_mean(match[1], texts)}",
-                )
-            used.add(match[1])
-            return texts[match[1]]
-
-        return _FIELD.sub(value, text) if texts else text
-
-    prompt = _join(
-        fill(job.prefix, job.where.get("prompt", item.where)),
-        fill(item.prompt, item.where),
-        fill(job.suffix, job.where.get("prompt", item.where)),
-    )
-    generate["negative"] = fill(generate.get("negative", ""), item.where)
+    of_job = job.where.get("prompt", item.where)
+    texts = {
+        "prefix": Text(job.prefix, "prompt.prefix", of_job),
+        "prompt": Text(item.prompt, "prompt", item.where),
+        "suffix": Text(job.suffix, "prompt.suffix", of_job),
+        "negative": Text(generate.get("negative", ""), "negative", item.where),
+    }
+    axes = {choice.axis: Text(str(choice.text), choice.place, job.where.get(choice.place, "")) for choice in cell}
+    wording = word(texts, axes, wildcards)
     for choice in cell:
         axis = choice.axis
-        if axis in used:
+        if axis in wording.axes:
             continue
         if axis not in _AXIS_FIELDS:
             what = f"matrix.{axis}: the prompt of '{item.name}' does not say {{{axis}}}"
@@ -198,13 +203,13 @@ def _request(job: Job, item: Item, cell: Cell, honours: Honours) -> tuple[dict[s
     asked = {
         "backend": honours.backend,
         "name": item.name,
-        "prompt": prompt,
+        "prompt": joined(job.prefix, item.prompt, job.suffix),
         "model": honours.model or "",
         "extra": _with_images(honours),
         **given,
     }
     names = frozenset(key for key, value in given.items() if value != "")
-    return {**asked, "given": tuple(sorted(names))}, names
+    return {**asked, "given": tuple(sorted(names))}, names, wording
 
 
 def _with_images(honours: Honours) -> Mapping[str, Any]:
@@ -243,14 +248,6 @@ def _field_value(field: str, value: str | int | float) -> str | int | float:
     if not isinstance(value, types) or (not isinstance(value, str) and not low <= value <= high):
         raise _WrongType(f"{words} from {low} to {high}" if low is not None else words)
     return float(value) if field == "cfg" else value
-
-
-def _join(*parts: str) -> str:
-    """Prefix, prompt and suffix: a comma between them, or a space where one ends in a mark of its own."""
-    joined = ""
-    for part in filter(None, parts):
-        joined += part if not joined else (" " if joined[-1] in ".,;:!?" else ", ") + part
-    return joined
 
 
 def _seed(job: Job, item: Item, slug: str, index: int, decided: Decided) -> tuple[int | None, bool]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagegen.config.encoding import Encoding
 from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.texts import Wording
 
 __all__ = ["DERIVE", "Origin", "Output"]
 
@@ -40,7 +41,7 @@ class Output:
     fields: the canonical form of the request. fingerprint: of it; empty while its seed or model is not decided, or what
     it is made from not settled. own_seed: whether the item gives the seed. draws_seed: whether the seed is a decision
     of a draw. decides_model: whether the model is one, because it is the only one there is. timeout_s: seconds.
-    origins: the outputs that it is made from.
+    origins: the outputs that it is made from. wording: of a prompt that a drawn seed decides; else None.
     """
 
     job: str
@@ -59,6 +60,7 @@ class Output:
     base: str = ""
     variant: int = 0
     own_seed: bool = False
+    wording: Wording | None = field(default=None, compare=False, repr=False)
 
     @property
     def task(self) -> str:
@@ -98,6 +100,9 @@ class Output:
         if origins:
             images = {origin.place: origin.sha256 or origin.task for origin in origins}
             extra = {**extra, "images": {**extra.get("images", {}), **images}}
+        if seed is not None and self.wording is not None:
+            prompt, negative = self.wording.of(seed)
+            request = replace(request, prompt=prompt, negative=negative)
         seed = request.seed if seed is None else seed
         request = replace(request, seed=seed, model=model or request.model, extra=extra)
         fields = canonical(request, self.parameters)

@@ -12,7 +12,17 @@ from imagegen.errors import Problem
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Happened, Outcome
 
-__all__ = ["closing_line", "counted", "failures", "note_line", "orphan_lines", "outcome_line", "printable", "table"]
+__all__ = [
+    "closing_line",
+    "counted",
+    "failures",
+    "note_line",
+    "orphan_lines",
+    "outcome_line",
+    "printable",
+    "saved_line",
+    "table",
+]
 
 STATES = ("generated", "derived", "restored", "kept", "fresh", "failed", "cancelled")
 _NAMES_SHOWN = 3
@@ -58,6 +68,11 @@ def failures(outcomes: Iterable[Outcome]) -> list[str]:
         for problem in (*filter(None, [outcome.problem]), *outcome.also):
             by_cause[problem.what, problem.mend].append(outcome.output.task)
     return [printable(str(Problem(_names(tasks), what, mend))) for (what, mend), tasks in by_cause.items()]
+
+
+def saved_line(file: str, names: Sequence[str]) -> str:
+    """What became of a job file that one-off images are saved in. names: of the items that it got."""
+    return printable(f"added to {file}: {', '.join(names)}" if names else f"{file} has it already")
 
 
 def orphan_lines(paths: Sequence[str]) -> list[str]:

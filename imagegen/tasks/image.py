@@ -28,6 +28,9 @@ _OPTIONS = [
     _option("seed", int, "the seed [it follows from the name]"),
     _option("backend", str, "placeholder, comfyui or ollama [as the settings say]"),
     _option("model", str, "the checkpoint or model ID, for a backend that has them"),
+    _option("count", int, "images of each prompt, told apart by their seeds: NAME-1, NAME-2 and so on", 1),
+    _option("like", str, "an image whose settings are taken, prompt, seed and backend too; other options go before"),
+    _option("save", str, "a job file, jobs/scraps.yaml for example, that gets what was made as an item"),
     _option("out", str, f"the file to write, or the folder [{FOLDER}]"),
 ]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from imagegen.config.checking import check_job
@@ -15,15 +15,20 @@ from imagegen.execute.outcome import Event, Happened, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.plan.naming import short_slug
 from imagegen.plan.output import Output
+from imagegen.plan.wording import escaped
 from imagegen.project import Project
-from imagegen.report.console import failures, note_line, outcome_line
+from imagegen.report.console import failures, note_line, outcome_line, saved_line
 from imagegen.tasks.build import Build
+from imagegen.tasks.like import Likeness, likeness
+from imagegen.tasks.saving import Keepsake, save, saving
 
 __all__ = ["make_images"]
 
 JOB = "image"
 """One-off images have a lock file as a job's have; no job can have this name, since the task has it."""
 _WHERE = "doit image"
+_MOST = 1000
+"""Images of one prompt."""
 
 
 def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], folder: str) -> str:
@@ -43,9 +48,18 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
             sys.stdout.flush()
 
     try:
-        outputs = _outputs(build.project, prompts, options, folder)
-        _refuse_jobs_files(outputs, {one.output.path: task for task, one in build.planned.items()})
+        keepsakes = _keepsakes(build.project, prompts, options, folder)
+        outputs = tuple(one.output for one in keepsakes)
+        if options["save"]:
+            outputs = saving(build.project, options["save"], keepsakes).outputs
+        others = {one.output.path: task for task, one in build.planned.items() if one.output.job != outputs[0].job}
+        _refuse_jobs_files(outputs, others)
         ending = run(build.project, [Wanted(output, build.invocation.always) for output in outputs], tell)
+        made = {outcome.output.slug for outcome in outcomes if outcome.state in ("generated", "restored", "fresh")}
+        if options["save"] and made:
+            kept = [one for one in keepsakes if one.output.slug in made]
+            saved = save(build.project, options["save"], kept)
+            print(saved_line(saved.file, saved.added))
     except ImagegenError as error:
         return "\n".join(map(str, error.problems))
     if ending.stopped:
@@ -53,55 +67,82 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
     return "\n".join([*failures(outcomes), *map(str, ending.problems)])
 
 
-def _outputs(project: Project, prompts: Sequence[str], options: dict[str, Any], folder: str) -> tuple[Output, ...]:
+def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any], folder: str) -> list[Keepsake]:
+    """The images that are asked for. Raises ImagegenError."""
+    for word in (*prompts, *filter(None, (value for value in options.values() if isinstance(value, str)))):
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise ImagegenError(Problem(_WHERE, f"{word!a} is not UTF-8", "check the terminal's encoding"))
+    chosen = options["backend"] or project.settings.forced_backend or ""
+    like = _like(project, options["like"], chosen)
+    backend = project.backend(chosen or like.backend or project.settings.backend)
+    prompts = prompts or [escaped(like.prompt)] if like.prompt else prompts
     if not prompts:
         raise ImagegenError(
             Problem(_WHERE, "no prompt", 'for example: doit image --prompt "a raven on a standing stone"')
         )
-    for word in (*prompts, *filter(None, (value for value in options.values() if isinstance(value, str)))):
-        if any("\ud800" <= character <= "\udfff" for character in word):
-            raise ImagegenError(Problem(_WHERE, f"{word!a} is not UTF-8", "check the terminal's encoding"))
-    backend = project.backend(options["backend"] or project.settings.forced_backend or project.settings.backend)
-    values: dict[str, Any] = {
-        "backend": backend.name,
-        "generate": _given(options, "negative", "width", "height", "steps"),
-        "items": [_item(prompt, index, len(prompts), options) for index, prompt in enumerate(prompts)],
-        "output": _where_to(options["out"], len(prompts), folder),
-    }
+    fields = {**like.fields, **_given(options, "width", "height", "steps", "seed")}
+    fields["negative"] = options["negative"] if options["negative"] is not None else escaped(fields.get("negative", ""))
+    seed = fields.pop("seed", None)
+    items = list(_items(prompts, options, seed))
+    section = dict(like.section) if like.backend == backend.name else {}
     if options["model"]:
         if not backend.model_option:
             raise ImagegenError(Problem(_WHERE, f"--model: the backend {backend.name} has no models", "leave it out"))
-        values[backend.name] = {backend.model_option: options["model"]}
+        section[backend.model_option] = options["model"]
+    values: dict[str, Any] = {
+        "backend": backend.name,
+        "generate": {key: value for key, value in fields.items() if value != ""},
+        "items": items,
+        "output": _where_to(options, len(items), folder),
+        **({backend.name: section} if section else {}),
+    }
     job = check_job(JOB, Document(_WHERE, values, {}), project.sections())
     expansion = project.expand_job(job, job.items)
     if expansion.problems:
         raise ImagegenError(*expansion.problems)
-    for note in expansion.notes:
+    for note in (*like.notes, *expansion.notes):
         print(note)
-    return expansion.outputs
+    return [Keepsake(item["name"], one, section) for item, one in zip(items, expansion.outputs, strict=True)]
+
+
+def _like(project: Project, file: str | None, backend: str) -> Likeness:
+    if not file:
+        return Likeness("", "", {})
+    project.lock(JOB)  # those of jobs were read with them
+    return likeness(project, file, backend)
+
+
+def _items(prompts: Sequence[str], options: dict[str, Any], seed: int | None) -> Iterator[dict[str, Any]]:
+    count = options["count"]
+    if not 1 <= count <= _MOST:
+        raise ImagegenError(Problem(_WHERE, f"--count={count}: expected a number from 1 to {_MOST}"))
+    for index, prompt in enumerate(prompts):
+        name = options["name"] or (PurePath(options["like"]).stem if options["like"] and len(prompts) == 1 else "")
+        name = name or short_slug(prompt) or prompt[:60]
+        if options["name"] and len(prompts) > 1:
+            name = f"{name}-{index + 1}"
+        for number in range(count):
+            own_seed = {} if seed is None else {"seed": seed + number}
+            yield {"name": f"{name}-{number + 1}" if count > 1 else name, "prompt": prompt, **own_seed}
 
 
 def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: options[name] for name in names if options[name] is not None}
 
 
-def _item(prompt: str, index: int, count: int, options: dict[str, Any]) -> dict[str, Any]:
-    name = options["name"] or short_slug(prompt) or prompt[:60]
-    if options["name"] and count > 1:
-        name = f"{name}-{index + 1}"
-    return {"name": name, "prompt": prompt, **_given(options, "seed")}
-
-
-def _where_to(out: str | None, count: int, folder: str) -> dict[str, Any]:
+def _where_to(options: dict[str, Any], count: int, folder: str) -> dict[str, Any]:
+    out = options["out"]
     if out is None:
         return {"dir": folder}
+    if options["save"]:
+        raise ImagegenError(Problem(_WHERE, "--out: where a saved image goes is its job's business", "leave it out"))
     path = PurePosixPath(out)
     formats = {suffix: kind for kind, suffix in FORMATS.items()} | {".jpeg": "jpeg"}
     kind = formats.get(path.suffix.lower())
     if kind is None:
         return {"dir": out}
     if count > 1:
-        raise ImagegenError(Problem(_WHERE, f"--out={out} is one file, for {count} prompts", "name a folder"))
+        raise ImagegenError(Problem(_WHERE, f"--out={out} is one file, for {count} images", "name a folder"))
     if path.suffix != FORMATS[kind]:
         raise ImagegenError(Problem(_WHERE, f"--out={out}: write the ending as {FORMATS[kind]}"))
     return {"dir": str(path.parent), "name": path.stem, "format": kind}

@@ -13,25 +13,36 @@ from imagegen.tasks.reporter import OURS
 __all__ = ["OUT", "task_schema"]
 
 OUT = "job.schema.json"
-_OPTION = {
-    "name": "out",
-    "long": "out",
-    "type": str,
-    "default": OUT,
-    "help": f"the file to write, its path from the project's folder; - prints it [{OUT}]",
-}
+BASE_OUT = "base.schema.json"
+_OPTIONS = [
+    {
+        "name": "out",
+        "long": "out",
+        "type": str,
+        "default": "",
+        "help": f"the file to write, its path from the project's folder; - prints it [{OUT}]",
+    },
+    {
+        "name": "base",
+        "long": "base",
+        "type": bool,
+        "default": False,
+        "help": f"the schema of files that jobs extend, which need no items [to {BASE_OUT}]",
+    },
+]
 
 
 def task_schema() -> dict[str, Any]:
     """Write the JSON Schema of job files, for editors."""
-    return {"actions": [_schema], "params": [_OPTION], "uptodate": [False], "verbosity": 2, "meta": {OURS: {}}}
+    return {"actions": [_schema], "params": _OPTIONS, "uptodate": [False], "verbosity": 2, "meta": {OURS: {}}}
 
 
-def _schema(out: str) -> TaskFailed | None:
+def _schema(out: str, base: bool) -> TaskFailed | None:
     from imagegen.tasks.schema_file import schema_text, write_schema  # what they need, no other task does
 
+    out = out or (BASE_OUT if base else OUT)
     try:
-        text = schema_text()
+        text = schema_text(of_base=base)
         if out == "-":
             print(text, end="")
         else:

@@ -18,8 +18,8 @@ from imagegen.state.atomic import replace_file
 __all__ = ["schema_text", "write_schema"]
 
 
-def schema_text() -> str:
-    """The JSON Schema, with every backend that there is. Raises ImagegenError."""
+def schema_text(*, of_base: bool = False) -> str:
+    """The JSON Schema of job files, or of bases, with every backend that there is. Raises ImagegenError."""
     backends = {name: make() for name, make in registry().items()}
     defaults: dict[tuple[str, ...], Any] = {
         ("generate", field.name): field.default
@@ -28,7 +28,8 @@ def schema_text() -> str:
     }
     models = {(name, backend.model_option): backend.default_model for name, backend in backends.items()}
     defaults |= {path: model for path, model in models.items() if model}
-    schema = json_schema({name: backend.options for name, backend in backends.items()}, defaults)
+    sections = {name: backend.options for name, backend in backends.items()}
+    schema = json_schema(sections, defaults, of_base=of_base)
     return json.dumps(schema, indent=2) + "\n"
 
 

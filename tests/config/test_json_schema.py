@@ -28,6 +28,7 @@ VALIDATOR = extend(Draft7Validator, type_checker=Draft4Validator.TYPE_CHECKER)(S
 
 GOOD: dict[str, Any] = {"items": [{"name": "A", "prompt": "a"}]}
 EVERYTHING: dict[str, Any] = {
+    "extends": ["_base.yaml", "shared/size.json"],
     "description": "d",
     "backend": "placeholder",
     "generate": {
@@ -99,9 +100,18 @@ def test_both_give_one_verdict_on_every_key_at_every_bound() -> None:
     assert min(verdicts[True], verdicts[False]) >= 300
 
 
-@pytest.mark.parametrize("values", [[], None, "x", {}, {"description": "x"}, {"items": []}, {"source": "x.md"}, GOOD])
-def test_a_job_is_a_mapping_with_items_or_a_source(values: Any) -> None:
-    assert VALIDATOR.is_valid(values) == is_job(values) == (values in ({"source": "x.md"}, GOOD))
+@pytest.mark.parametrize(
+    "values", [[], None, "x", {}, {"description": "x"}, {"items": []}, {"source": "x.md"}, {"extends": "x.yaml"}, GOOD]
+)
+def test_a_job_is_a_mapping_with_items_or_a_source_or_a_base_that_may_have_them(values: Any) -> None:
+    assert VALIDATOR.is_valid(values) == is_job(values) == (values in ({"source": "x.md"}, {"extends": "x.yaml"}, GOOD))
+
+
+def test_a_base_needs_no_items_and_is_else_checked_as_a_job() -> None:
+    of_base = Draft7Validator(json_schema(SECTIONS, {}, of_base=True))
+    good: list[Any] = [{}, {"variants": 2}, {"extends": "_b.yaml"}, GOOD]
+    bad: list[Any] = [[], {"variants": 0}, {"x": 1}, {"extends": []}]
+    assert [values for values in good + bad if of_base.is_valid(values)] == good
 
 
 def test_the_one_difference_is_a_whole_number_written_as_a_decimal() -> None:

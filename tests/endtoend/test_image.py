@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from imagegen.images.provenance import read
 from tests.endtoend.project import ProjectFolder
@@ -70,7 +73,13 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
         (("--prompt", "x", "--backend", "comfi"), "there is no backend 'comfi'; did you mean 'comfyui'?"),
         (("--prompt", "x", "--model", "m"), "the backend placeholder has no models"),
         (("--prompt", "x", "--out", "../x.png"), "leads out of the project"),
-        (("--prompt", "x", "--prompt", "y", "--out", "x.png"), "is one file, for 2 prompts"),
+        (("--prompt", "x", "--prompt", "y", "--out", "x.png"), "is one file, for 2 images"),
+        (("--prompt", "x", "--count", "3", "--out", "x.png"), "is one file, for 3 images"),
+        (("--prompt", "x", "--count", "0"), "--count=0: expected a number from 1 to 1000"),
+        (("--prompt", "x", "--save", "x.yaml"), "'x.yaml' can be no job file"),
+        (("--prompt", "x", "--save", "jobs/x.yaml", "--out", "x"), "--out: where a saved image goes"),
+        (("--like", "x.png"), "x.png: cannot be read: No such file or directory"),
+        (("--like", "dodo.py"), "dodo.py: not a PNG, WebP or JPEG image"),
         (("--prompt", "!!!"), "has nothing in it that a file could be named after"),
         (("--prompt", "x", "--out", "a/x.jpeg"), "write the ending as .jpg"),
     ],
@@ -87,3 +96,124 @@ def test_a_jobs_output_is_not_taken(project: ProjectFolder) -> None:
     run = project.doit("image", "--prompt", "x", "--out", "assets/portraits/yrr.png")
     assert "belongs to portraits:yrr" in run.out
     assert run.code != 0
+
+
+SCRIPTED = ("--backend", "scripted", *SMALL)
+
+
+def requests(project: ProjectFolder, job: str = "image") -> dict[str, dict[str, Any]]:
+    return {line["output"]: line["request"] for line in project.lines(job)}
+
+
+def test_a_count_makes_as_many_seeds_of_each_prompt_and_a_higher_one_the_rest(project: ProjectFolder) -> None:
+    words = ("image", "--prompt", "a raven", "--prompt", "an {oak|oak}", *SCRIPTED)
+    run = project.doit(*words, "--count", "2")
+    assert run.tasks("generated") == ["image:a-raven-1", "image:a-raven-2", "image:an-oak-oak-1", "image:an-oak-oak-2"]
+    assert len({request["seed"] for request in requests(project).values()}) == 4
+    again = project.doit(*words, "--count", "3", "--seed", "7", "--name", "x")
+    assert len(again.tasks("generated")) == 6
+    seeds = {name: request["seed"] for name, request in requests(project).items() if name.startswith("x-1")}
+    assert seeds == {"x-1-1": 7, "x-1-2": 8, "x-1-3": 9}
+    more = project.doit(*words, "--count", "3")
+    assert (more.tasks("generated"), len(more.tasks("fresh"))) == (["image:a-raven-3", "image:an-oak-oak-3"], 4)
+
+
+GENERATE = {"width": 64, "height": 48, "steps": 9, "cfg": 3.5, "negative": "{hands}", "seed": {"base": 5}}
+
+
+@pytest.mark.parametrize(
+    "kind", ["png", "none", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("webp", "jpeg"))]
+)
+def test_an_image_is_made_like_another_but_for_what_is_given(project: ProjectFolder, kind: str) -> None:
+    output = {"metadata": "none"} if kind == "none" else {"format": kind}
+    items = [{"name": "Yrr", "prompt": "a \\{small|tiny\\} figure"}]
+    project.built(items=items, generate=GENERATE, output=output, scripted={"model": "m2"})
+    (before,) = requests(project, "portraits").values()
+    image = str(project.image("yrr", {"webp": ".webp", "jpeg": ".jpg"}.get(kind, ".png")).relative_to(project.root))
+    if kind != "none":  # the lock line is not needed, and of a copy not there
+        moved = Path(image).name
+        (project.root / image).rename(project.root / moved)
+        (project.root / "jobs/portraits.yaml").unlink()
+        image = moved
+    same = project.doit("image", "--like", image)
+    assert same.tasks("restored") == ["image:yrr"]
+    run = project.doit("image", "--like", image, "--steps", "40")
+    assert run.tasks("generated") == ["image:yrr"]
+    assert requests(project)["yrr"] == {**before, "steps": 40}
+    assert before["prompt"] == "a {small|tiny} figure"
+
+
+def test_another_backend_takes_over_what_it_understands(project: ProjectFolder) -> None:
+    project.built(scripted={"model": "m2"})
+    run = project.doit("image", "--like", "assets/portraits/yrr.png", "--backend", "placeholder", "--prompt", "an oak")
+    assert run.tasks("generated") == ["image:yrr"]
+    found = requests(project)["yrr"]
+    assert (found["backend"], found["model"], found["prompt"], found["width"]) == ("placeholder", "", "an oak", 64)
+
+
+def test_an_image_that_says_nothing_is_refused_with_what_to_do(project: ProjectFolder) -> None:
+    Image.new("RGB", (8, 8)).save(project.root / "x.png")
+    run = project.doit("image", "--like", "x.png")
+    assert run.code != 0
+    assert "x.png: does not say what made it, and no lock file does\n    name an image that" in run.out
+
+
+def test_images_of_other_generators_are_read(project: ProjectFolder) -> None:
+    parameters = (
+        "a raven\nNegative prompt: hands\nSteps: 9, Sampler: Euler a, CFG scale: 3.5, Seed: 12, Size: 64x48, Model: m"
+    )
+    info = PngInfo()
+    info.add_text("parameters", parameters)
+    Image.new("RGB", (8, 8)).save(project.root / "a.png", pnginfo=info)
+    run = project.doit("image", "--like", "a.png", "--backend", "scripted")
+    assert "a.png: not taken over: Sampler Euler a, Model m" in run.out
+    found = requests(project)["a"]
+    assert [found[key] for key in ("prompt", "negative", "steps", "cfg", "seed", "width", "height")] == [
+        "a raven",
+        "hands",
+        9,
+        3.5,
+        12,
+        64,
+        48,
+    ]
+
+
+def test_a_saved_image_is_an_item_that_is_fresh(project: ProjectFolder) -> None:
+    text = "# mine\nbackend: scripted\n\nprompt: {suffix: soft light}  # on all\nitems:\n  - {name: A, prompt: a}\n"
+    project.write("jobs/scraps.yaml", text)
+    project.write("script.json", "{}")
+    run = project.doit(
+        "image",
+        "--prompt",
+        "a raven, soft light",
+        "--count",
+        "2",
+        "--name",
+        "Raven",
+        "--save",
+        "jobs/scraps.yaml",
+        *SCRIPTED,
+    )
+    assert run.tasks("generated") == ["scraps:raven-1", "scraps:raven-2"]
+    assert "added to jobs/scraps.yaml: Raven-1, Raven-2" in run.out
+    after = (project.root / "jobs/scraps.yaml").read_text()
+    assert after.startswith(text)
+    assert "  - {name: Raven-1, prompt: a raven, width: 64, height: 48, seed: " in after
+    assert project.doit("scraps").tasks("generated") == ["scraps:a"]
+    assert project.doit().closing.startswith("3 fresh")
+    again = project.doit("image", "--like", "assets/scraps/raven-2.png", "--save", "jobs/scraps.yaml")
+    assert "jobs/scraps.yaml has it already" in again.out
+
+
+def test_what_failed_or_is_refused_is_not_saved(project: ProjectFolder) -> None:
+    project.job("scraps", scripted={"script": "script.json"})
+    before = (project.root / "jobs/scraps.yaml").read_bytes()
+    project.script(acts={"b": [{"error": "no"}]})
+    run = project.doit("image", "--prompt", "x", "--name", "b", "--save", "jobs/scraps.yaml", *SCRIPTED)
+    assert run.code != 0
+    assert run.tasks("failed") == ["scraps:b"]
+    refused = project.doit("image", "--prompt", "x", "--backend", "placeholder", "--save", "jobs/scraps.yaml")
+    assert "jobs/scraps.yaml is drawn by scripted, and this image by placeholder" in refused.out
+    assert (project.root / "jobs/scraps.yaml").read_bytes() == before
+    assert not (project.root / "assets").exists()

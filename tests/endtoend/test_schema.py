@@ -32,6 +32,11 @@ def test_it_can_be_printed_or_go_elsewhere(project: ProjectFolder) -> None:
     assert (project.root / "docs/job.json").read_text("utf-8") == printed
 
 
+def test_bases_have_a_schema_of_their_own(project: ProjectFolder) -> None:
+    assert project.doit("schema", "--base").out == "base.schema.json: written\n"
+    assert Draft7Validator(json.loads((project.root / "base.schema.json").read_text("utf-8"))).is_valid({"variants": 2})
+
+
 def test_it_knows_every_backends_section_and_every_default(project: ProjectFolder) -> None:
     schema = json.loads(project.doit("schema", "--out", "-").out)
     assert Draft7Validator(schema).is_valid(JOB)

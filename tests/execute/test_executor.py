@@ -72,6 +72,24 @@ def bench(root: Path, *items: str, **script: Any) -> Bench:
     return Bench(root, Script(**script), {"j": list(items)})
 
 
+def test_preflight_sees_the_prompt_that_a_random_seed_decides(tmp_path: Path) -> None:
+    found = bench(tmp_path, "a")
+    job = tmp_path / "jobs/j.yaml"
+    text = job.read_text().replace("height: 32", "height: 32, seed: {mode: random}")
+    job.write_text(text.replace("prompt: a a", "prompt: 'a {x|y}'"))
+    seen: list[str] = []
+
+    class Looking(ScriptedBackend):
+        def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+            seen.extend(request.prompt for request in requests)
+            return []
+
+    found.backend = Looking(Script())
+    assert list(found.run().values()) == ["generated"]
+    assert seen == [next(iter(found.project.lock("j").lines.values()))[0].request["prompt"]]
+    assert seen[0] in ("a x", "a y")
+
+
 def test_images_are_made_and_told(tmp_path: Path) -> None:
     found = bench(tmp_path, "a", "b")
     assert found.run() == {"j:a": "generated", "j:b": "generated"}

@@ -157,3 +157,44 @@ def test_any_job_expands_to_unique_portable_outputs_or_says_why_not(
         assert len(expansion.outputs) == len(names) * max(1, len(moods)) * variants
         assert clashes(expansion.outputs, {}) == []
         assert len({output.slug for output in expansion.outputs}) == len(expansion.outputs)
+
+
+def test_the_seed_decides_what_is_drawn_for_the_prompt() -> None:
+    of = job(
+        item("A", "a {red|green} {mood} cloak", negative="{a|b}"),
+        matrix={"mood": {"m": "{old|new}"}},
+        seed=SeedRule("random"),
+    )
+    (open_,) = expanded(of).outputs
+    assert (open_.fingerprint, open_.request.seed) == ("", None)
+    for seed in range(8):
+        (drawn,) = expanded(of, {"a-m": seed}).outputs
+        assert open_.decided(seed=seed) == drawn
+        assert drawn.request.prompt.split()[1] in ("red", "green")
+        assert drawn.request.prompt.split()[2] in ("old", "new")
+        assert drawn.request.negative in ("a", "b")
+        assert drawn.decided(seed=77) == open_.decided(seed=77)
+
+
+def test_the_same_words_in_prefix_and_prompt_are_drawn_apart() -> None:
+    of = [job(item("A", "{a|b}", seed=seed), prefix="{a|b}") for seed in range(30)]
+    assert len({expanded(one).outputs[0].request.prompt for one in of}) == 4
+
+
+def test_what_an_empty_draw_leaves_at_the_ends_is_no_part_of_the_prompt() -> None:
+    assert expanded(job(item("A", "{|} a raven {|}"), suffix="{|}")).outputs[0].request.prompt == "a raven"
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (job(item("A", "{|a}")), "prompt: can come to nothing, by what is drawn"),
+        (job(item("A", "__hair__")), "prompt: there is no jobs/wildcards/hair.txt for __hair__"),
+        (job(item("A", "x", negative="{a|b")), "negative: the alternatives '{a|b' are not closed"),
+        (job(item("A", "x"), prefix="{a|b"), "prompt.prefix: the alternatives '{a|b' are not closed"),
+        (job(item("A", "{m}"), matrix={"m": {"x": "{a|b"}}), "matrix.m: the alternatives '{a|b' are not closed"),
+        (job(item("A", "{m}"), matrix={"m": {"x": "{a|}"}}), "prompt: can come to nothing, by what is drawn"),
+    ],
+)
+def test_what_cannot_be_drawn(of: Job, expected: str) -> None:
+    assert expected in whats(of)

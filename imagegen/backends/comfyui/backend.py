@@ -32,7 +32,7 @@ from imagegen.backends.comfyui.launch import Launch, can_start
 from imagegen.backends.comfyui.models import Folders, digest_of, file_of, names_in
 from imagegen.backends.comfyui.options import OPTIONS
 from imagegen.backends.comfyui.prompt import values_of, workflow_of
-from imagegen.backends.comfyui.section import OF_SECTION, OWN, resolve
+from imagegen.backends.comfyui.section import OF_SECTION, OWN, recall, resolve
 from imagegen.backends.comfyui.workflow import Workflow
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
@@ -69,6 +69,10 @@ class ComfyUIBackend:
         """Read the workflow and the reference images, find the model's name, and say which server it is for."""
         self._settings = context.settings
         return resolve(section, context)
+
+    def recall(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """LoRAs and VAE; of a workflow of one's own a request records no more than its digest."""
+        return recall(fields)
 
     def only_model(self, request: Request) -> str:
         """The only checkpoint that the server lists, or, while none runs, that its folders hold."""

@@ -21,7 +21,7 @@ from imagegen.config.settings import COMMAND_LINE
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 
-__all__ = ["OF_SECTION", "OWN", "resolve"]
+__all__ = ["OF_SECTION", "OWN", "recall", "resolve"]
 
 OWN = frozenset({*ALWAYS, "negative", "width", "height", "steps", "cfg", "sampler", "scheduler"})
 OF_SECTION = frozenset({"loras", "vae", "workflow", "bind", "set", "images"})
@@ -69,6 +69,19 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     if not model and "checkpoint" in workflow.marked:
         model = settings.comfyui_checkpoint or None
     return Resolved({**extra, **of_workflow}, model, OWN - workflow.marked - {*ALWAYS}, origins)
+
+
+def recall(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The section that comes to these recorded fields. Raises ImagegenError for those of a workflow of one's own."""
+    if "workflow" in fields:
+        what = "was drawn with a workflow of its own, of which it holds no more than the digest"
+        raise ImagegenError(Problem("", what, "add an item to the job that has the workflow, or give --backend"))
+    section: dict[str, Any] = {}
+    if loras := fields.get("loras"):
+        section["loras"] = {name: {"model": model, "clip": clip} for name, (model, clip) in loras.items()}
+    if vae := fields.get("vae"):
+        section["vae"] = vae
+    return section
 
 
 def _refuse_of_the_other_kind(section: Mapping[str, Any]) -> None:

@@ -1,0 +1,251 @@
+"""Adding an item to a job file as text: whatever else is in the file stays as it is, to the last blank.
+
+A library that reads YAML and writes it again does not do: ruamel.yaml 0.19 indents, quotes and folds anew what its
+settings do not foresee, and loses comments within `{…}`. Whoever calls this reads the result again to know that it says
+what it should.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from imagegen.config.document import read_document
+from imagegen.errors import ImagegenError
+
+__all__ = ["with_item"]
+
+_BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass
+class _Node:
+    """A value in a text, from `start` up to `end`. inner: of a list its entries; of a mapping keys and values in turn.
+
+    column: of its start, from 0. flow: a JSON value, or YAML in braces or brackets.
+    """
+
+    start: int
+    column: int
+    flow: bool = True
+    end: int = 0
+    text: str = ""
+    is_mapping: bool = False
+    inner: list[_Node] = field(default_factory=list)
+
+    def value(self, key: str) -> _Node | None:
+        """Of a mapping, the value of a key."""
+        pairs = zip(self.inner[::2], self.inner[1::2], strict=True)
+        return next((value for name, value in pairs if name.text == key), None)
+
+
+def with_item(name: str, text: str, item: Mapping[str, Any]) -> str:
+    """The text of the job file `name` with one more item, behind those that it has. The file must be a sound document.
+
+    Raises ValueError where this cannot be seen to.
+    """
+    newline = "\r\n" if "\r\n" in text else "\n"
+    is_json = name.lower().endswith(".json")
+    root, end = (_json_tree(text), len(text)) if is_json else _yaml_tree(text)
+    if not root.is_mapping:
+        raise ValueError("the file is no mapping")
+    items = root.value("items")
+    if is_json:
+        return _with_json_item(text, root, items, item, newline)
+    if items is None:
+        return _with_items_key(text, root, end, item, newline)
+    if items.flow:
+        return _with_entry(text, items, 1, _flow(item), newline)
+    return _with_block_item(text, items, item, newline)
+
+
+# YAML
+
+
+def _yaml_tree(text: str) -> tuple[_Node, int]:
+    """The document's value, and where something can be added at its end."""
+    events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
+    root = _Node(0, 0)
+    end = len(text)
+    for event in events:
+        if isinstance(event, yaml.DocumentStartEvent):
+            root = _yaml_node(next(events), events)
+        elif isinstance(event, yaml.DocumentEndEvent) and event.explicit:
+            end = _index(event.start_mark)
+    return root, end
+
+
+def _yaml_node(event: Any, events: Iterator[Any]) -> _Node:
+    node = _Node(event.start_mark.index, event.start_mark.column, end=event.end_mark.index)
+    if isinstance(event, yaml.ScalarEvent):
+        node.text = event.value
+    if not isinstance(event, yaml.CollectionStartEvent):
+        return node
+    node.is_mapping = isinstance(event, yaml.MappingStartEvent)
+    node.flow = bool(event.flow_style)
+    following: Any = next(events)
+    while not isinstance(following, yaml.CollectionEndEvent):
+        node.inner.append(_yaml_node(following, events))
+        following = next(events)
+    # that of a block is told only where the next token is, behind comments
+    node.end = _index(following.end_mark) if node.flow else node.inner[-1].end
+    return node
+
+
+def _index(mark: Any) -> int:
+    """Characters before it."""
+    return int(mark.index)
+
+
+def _with_block_item(text: str, items: _Node, item: Mapping[str, Any], newline: str) -> str:
+    last = items.inner[-1]
+    gap = max(1, last.column - items.column - 1)
+    lines = _block_lines(item, gap) if not last.flow else [f"-{' ' * gap}{_flow(item)}"]
+    at = _line_end(text, last.end)
+    while comment := re.compile(rf"[ ]{{{items.column + 1},}}#[^\n]*(?:\n|$)").match(text, at):
+        at = comment.end()  # it is about the item above it
+    between = text[items.inner[-2].end : last.start] if len(items.inner) > 1 else ""
+    blank = [""] if _BLANK_LINE.search(between) else []
+    return _with_lines(text, at, [*blank, *(" " * items.column + line if line else "" for line in lines)], newline)
+
+
+def _with_items_key(text: str, root: _Node, end: int, item: Mapping[str, Any], newline: str) -> str:
+    if root.flow:
+        return _with_entry(text, root, 2, f"items: [{_flow(item)}]", newline)
+    margin = " " * root.column
+    blank = [""] if _BLANK_LINE.search(text[root.start : root.end]) else []
+    lines = [*blank, f"{margin}items:", *(f"{margin}  {line}" if line else "" for line in _block_lines(item, 1))]
+    return _with_lines(text, end, lines, newline)
+
+
+def _block_lines(item: Mapping[str, Any], gap: int) -> list[str]:
+    """An entry of a list in block style. gap: blanks between its dash and its keys."""
+    margin = " " * (1 + gap)
+    lines: list[str] = []
+    for key, value in item.items():
+        if isinstance(value, str) and "\n" in value and _reads(_literal(key, value, ""), {key: value}):
+            lines += _literal(key, value, margin)
+        else:
+            lines.append(f"{margin}{key}: {_scalar(value, '{}: {}')}")
+    return ["-" + lines[0][1:], *lines[1:]]
+
+
+def _literal(key: str, value: str, margin: str) -> list[str]:
+    return [f"{margin}{key}: |-", *(f"{margin}  {line}" if line else "" for line in value.split("\n"))]
+
+
+def _line_end(text: str, at: int) -> int:
+    """Where the next line begins; here, where one does."""
+    if at == 0 or text[at - 1] == "\n":
+        return at
+    found = text.find("\n", at)
+    return len(text) if found < 0 else found + 1
+
+
+def _with_lines(text: str, at: int, lines: list[str], newline: str) -> str:
+    before = text[:at]
+    if before and not before.endswith("\n"):
+        before += newline
+    return before + "".join(line + newline for line in lines) + text[at:]
+
+
+def _flow(value: Any) -> str:
+    """The value in YAML on one line, within braces or brackets."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_scalar(key, '[{1}]')}: {_flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return _scalar(value, "{{{}: {}}}")
+
+
+def _scalar(value: Any, pattern: str) -> str:
+    """The value on one line: plain where it is read back so in the pattern's place, else in double quotes."""
+    if isinstance(value, (Mapping, list, tuple)):
+        return _flow(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    plain = value and value == value.strip() and value.isprintable() and " #" not in value
+    expected: Any = [value] if pattern.startswith("[") else {"x": value}
+    if plain and _reads([pattern.format("x", value)], expected):
+        return value
+    # JSON's escapes are YAML's; what YAML takes for a line end is no line end in JSON
+    return re.sub(
+        r"[\x7f-\x9f\u2028\u2029\ufeff]", lambda c: f"\\u{ord(c[0]):04x}", json.dumps(value, ensure_ascii=False)
+    )
+
+
+def _reads(lines: list[str], expected: Any) -> bool:
+    try:
+        return bool(read_document("", "\n".join(lines).encode("utf-8")).values == expected)
+    except ImagegenError:
+        return False
+
+
+# JSON, and YAML in braces or brackets
+
+
+def _with_entry(text: str, holder: _Node, size: int, entry: str, newline: str) -> str:
+    """The entry behind the last one of a holder in braces or brackets, on a line of its own if that has one.
+
+    size: nodes that an entry is made of.
+    """
+    if not holder.inner:
+        return text[: holder.start + 1] + entry + text[holder.start + 1 :]
+    begin, end = holder.inner[-size].start, holder.inner[-1].end
+    margin = text[text.rfind("\n", 0, begin) + 1 : begin]
+    return text[:end] + (", " if margin.strip() else f",{newline}{margin}") + entry + text[end:]
+
+
+def _with_json_item(text: str, root: _Node, items: _Node | None, item: Mapping[str, Any], newline: str) -> str:
+    def dumped(value: Any, indent: str, margin: str) -> str:
+        return json.dumps(value, ensure_ascii=False, indent=indent).replace("\n", f"{newline}{margin}")
+
+    if items is None:
+        margin = _margin(text, root.inner[0]) if root.inner else ""
+        entry = dumped([item], margin, margin) if margin else json.dumps([item], ensure_ascii=False)
+        return _with_entry(text, root, 2, f'"items": {entry}', newline)
+    last = items.inner[-1] if items.inner else None
+    if last and "\n" in text[last.start : last.end] and last.inner:
+        outer, inner = _margin(text, last), _margin(text, last.inner[0])
+        return _with_entry(text, items, 1, dumped(item, inner.removeprefix(outer) or "  ", outer), newline)
+    return _with_entry(text, items, 1, json.dumps(item, ensure_ascii=False), newline)
+
+
+def _margin(text: str, node: _Node) -> str:
+    """The white space before the line's first character."""
+    line = text[text.rfind("\n", 0, node.start) + 1 : node.start]
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _json_tree(text: str) -> _Node:
+    """The document's value. Raises ValueError."""
+    decoder = json.JSONDecoder()
+    space = re.compile(r"[ \t\r\n]*")
+
+    def skip(at: int) -> int:
+        match = space.match(text, at)
+        return match.end() if match else at
+
+    def node(at: int) -> _Node:
+        found = _Node(at, 0)
+        if text[at] not in "{[":
+            value, found.end = decoder.raw_decode(text, at)
+            found.text = value if isinstance(value, str) else ""
+            return found
+        found.is_mapping = text[at] == "{"
+        at = skip(at + 1)
+        while text[at] not in "}]":
+            found.inner.append(node(at))
+            at = skip(found.inner[-1].end)
+            if text[at] in ",:":
+                at = skip(at + 1)
+        found.end = at + 1
+        return found
+
+    return node(skip(0))

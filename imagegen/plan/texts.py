@@ -1,0 +1,114 @@
+"""The texts of one image: prefix, prompt, suffix and negative prompt; what is wrong with them, drawn, and joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from imagegen.config.checking import clean_text
+from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.plan.wildcards import Wildcards
+from imagegen.plan.wording import Axis, Option, Template, WordingError, is_open, parse, parts_of, resolve
+
+__all__ = ["Text", "Wording", "joined", "word"]
+
+
+class Text(NamedTuple):
+    """A text as the job gives it. what: its key, for a person. where: `file:line:column`."""
+
+    text: str
+    what: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The texts of one image, parsed and checked.
+
+    texts: prefix, prompt, suffix and negative, by these names. axes: the text of each axis that they say.
+    lines: of the wildcards. is_open: whether the seed decides any of it.
+    """
+
+    texts: Mapping[str, Template]
+    axes: Mapping[str, Template]
+    lines: Mapping[str, Sequence[Option]]
+    is_open: bool
+
+    def of(self, seed: int) -> tuple[str, str]:
+        """The prompt and the negative prompt of the image with this seed; an axis has one text in all of it."""
+        axes = {name: resolve(text, seed, f"matrix.{name}", self.lines, {}) for name, text in self.axes.items()}
+        texts = {place: resolve(text, seed, place, self.lines, axes) for place, text in self.texts.items()}
+        if self.is_open:  # an empty draw can leave white space at an end
+            texts = {place: clean_text(text) for place, text in texts.items()}
+        return joined(texts["prefix"], texts["prompt"], texts["suffix"]), texts["negative"]
+
+
+def word(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards: Wildcards) -> Wording:
+    """The wording of these texts: prefix, prompt, suffix and negative. Raises ImagegenError with all that is wrong.
+
+    axes: the text of each axis in this cell of the matrix; empty where there is none.
+    """
+    problems: list[Problem] = []
+    parsed = {place: _parsed(text, bool(axes), problems) for place, text in texts.items()}
+    if not problems and all(isinstance(part, str) for template in parsed.values() for part in template):
+        return Wording(parsed, {}, {}, False)
+    said: dict[str, Template] = {}
+    for place, template in parsed.items():
+        for part in parts_of(template):
+            if not isinstance(part, Axis) or part.name in said:
+                continue
+            if part.name in axes:
+                said[part.name] = _parsed(axes[part.name], False, problems)
+            else:
+                what = f"{{{part.name}}}: no axis of the matrix has this name{did_you_mean(part.name, axes)}"
+                problems.append(Problem(texts[place].where, what))
+    if not problems and any(map(is_open, (*parsed.values(), *said.values()))):
+        problems += _problems(texts, parsed, {name: (axes[name], said[name]) for name in said}, wildcards)
+        if not problems:
+            return Wording(parsed, said, wildcards.lines, True)
+    if problems:
+        raise ImagegenError(*problems)
+    return Wording(parsed, said, {}, False)
+
+
+def _parsed(text: Text, has_axes: bool, problems: list[Problem]) -> Template:
+    try:
+        return parse(text.text, has_axes=has_axes)
+    except WordingError as error:
+        problems.append(Problem(text.where, f"{text.what}: {error}", error.mend))
+        return ()
+
+
+def _problems(
+    texts: Mapping[str, Text],
+    parsed: Mapping[str, Template],
+    axes: Mapping[str, tuple[Text, Template]],
+    wildcards: Wildcards,
+) -> list[Problem]:
+    """What is wrong with what can be drawn."""
+    problems: list[Problem] = []
+    try:
+        of_axes = {name: wildcards.check(text.what, text.where, template) for name, (text, template) in axes.items()}
+    except ImagegenError as error:
+        return list(error.problems)
+    may_be_blank = True
+    for place, template in parsed.items():
+        try:
+            shape = wildcards.check(texts[place].what, texts[place].where, template, of_axes)
+        except ImagegenError as error:
+            problems += error.problems
+        else:
+            may_be_blank = may_be_blank and (shape.may_be_blank or place == "negative")
+    if may_be_blank and not problems:
+        mend = "give each alternative words, or write some beside them"
+        problems.append(Problem(texts["prompt"].where, "prompt: can come to nothing, by what is drawn", mend))
+    return problems
+
+
+def joined(*parts: str) -> str:
+    """Prefix, prompt and suffix as one: a comma between them, or a space where one ends in a mark of its own."""
+    joined = ""
+    for part in filter(None, parts):
+        joined += part if not joined else (" " if joined[-1] in ".,;:!?" else ", ") + part
+    return joined

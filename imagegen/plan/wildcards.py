@@ -1,0 +1,197 @@
+"""Wildcards: files of lines to draw from, read when a prompt names them, and checked to their last line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from imagegen.config.document import decode
+from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.plan.wording import (
+    MAX_DEPTH,
+    Axis,
+    Choice,
+    Option,
+    Template,
+    Wildcard,
+    WordingError,
+    options_of,
+    parse,
+)
+
+__all__ = ["MAX_SIZE", "NO_WILDCARDS", "WILDCARD_FOLDER", "Shape", "Wildcards", "wildcard_file"]
+
+MAX_SIZE = 20_000
+"""Characters that a text with draws may come to, each draw counted as one more: what a prompt may have."""
+
+
+WILDCARD_FOLDER = "jobs/wildcards"
+
+
+def wildcard_file(name: str) -> str:
+    """The path of a wildcard's file: `jobs/wildcards/hair.txt`."""
+    return f"{WILDCARD_FOLDER}/{name}.txt"
+
+
+_Place = Callable[[Wildcard], tuple[str, str]]
+"""Of a wildcard in a text: where that is, and what a problem begins with."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a template can come to.
+
+    size: characters, at most. may_be_blank: whether it can be nothing to see. depth: of wildcards within each other.
+    """
+
+    size: int
+    may_be_blank: bool
+    depth: int = 0
+
+
+@dataclass
+class Wildcards:
+    """The project's wildcard files, each read once.
+
+    names: those that there are. read: the bytes of a file, its path from the project; raises ImagegenError.
+    lines: of each wildcard that was asked for so far and is sound.
+    """
+
+    names: Callable[[], Sequence[str]]
+    read: Callable[[str], bytes]
+    lines: dict[str, tuple[Option, ...]] = field(default_factory=dict)
+    _shapes: dict[str, Shape] = field(default_factory=dict)
+    _wrong: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+
+    def check(
+        self, what: str, where: str, template: Template, axes: Mapping[str, Shape] = MappingProxyType({})
+    ) -> Shape:
+        """What the text can come to. Raises ImagegenError with all that is wrong, in the files too.
+
+        what: `prompt` for example; where: of the text. axes: what each axis's text can come to. After this, nothing
+        that is drawn for the text can fail.
+        """
+        shape = self._shape(template, (), lambda _: (where, f"{what}: "), axes)
+        if shape.size > MAX_SIZE:
+            raise ImagegenError(Problem(where, f"{what}: can come to more than the {MAX_SIZE} characters of a prompt"))
+        return shape
+
+    def _shape(
+        self,
+        template: Template,
+        above: tuple[str, ...],
+        place: _Place,
+        axes: Mapping[str, Shape] = MappingProxyType({}),
+    ) -> Shape:
+        problems: list[Problem] = []
+        size, may_be_blank, depth = 0, True, 0
+        for part in template:
+            if isinstance(part, str):
+                shape = Shape(len(part), not part.strip())
+            elif isinstance(part, Axis):
+                shape = axes[part.name]
+            else:
+                try:
+                    shape = self._drawn(part, above, place, axes)
+                except ImagegenError as error:
+                    problems += error.problems
+                    continue
+            size += shape.size
+            may_be_blank = may_be_blank and shape.may_be_blank
+            depth = max(depth, shape.depth)
+        if problems:
+            raise ImagegenError(*problems)
+        return Shape(min(size, 10 * MAX_SIZE), may_be_blank, depth)
+
+    def _drawn(
+        self, part: Choice | Wildcard, above: tuple[str, ...], place: _Place, axes: Mapping[str, Shape]
+    ) -> Shape:
+        if isinstance(part, Wildcard):
+            return self._file(part, above, *place(part))
+        problems: list[Problem] = []
+        shapes = []
+        for option in part.options:
+            try:
+                shapes.append(self._shape(option.template, above, place, axes))
+            except ImagegenError as error:
+                problems += error.problems
+        if problems:
+            raise ImagegenError(*problems)
+        return _any_of(shapes)
+
+    def _file(self, part: Wildcard, above: tuple[str, ...], where: str, what: str) -> Shape:
+        """The shape of a wildcard, its file read if it has not been. above: the wildcards that it is within."""
+        name = part.name
+        if name in above:
+            circle = " → ".join(f"__{other}__" for other in (*above[above.index(name) :], name))
+            raise ImagegenError(Problem(where, f"{what}__{name}__ comes back to itself: {circle}", "break the circle"))
+        if len(above) > 2 * MAX_DEPTH:  # too deep for sure; the exact depth is known once the last file was read
+            raise ImagegenError(_too_deep(where, what, name))
+        if name in self._wrong:
+            raise ImagegenError(*self._wrong[name])
+        if name not in self._shapes:
+            if name not in (names := self.names()):
+                raise ImagegenError(
+                    Problem(
+                        where,
+                        f"{what}there is no {wildcard_file(name)} for __{name}__{did_you_mean(name, names)}",
+                        rf"write it, one text a line; or \__{name}\__ where the words themselves are meant",
+                    )
+                )
+            try:
+                self._shapes[name] = self._read(name, (*above, name))
+            except ImagegenError as error:
+                self._wrong[name] = error.problems
+                raise
+        if self._shapes[name].depth > MAX_DEPTH:
+            raise ImagegenError(_too_deep(where, what, name))
+        return self._shapes[name]
+
+    def _read(self, name: str, above: tuple[str, ...]) -> Shape:
+        file = wildcard_file(name)
+        problems: list[Problem] = []
+        texts: list[str] = []
+        templates: list[Template] = []
+        shapes: list[Shape] = []
+        for number, raw in enumerate(decode(file, self.read(file)).split("\n"), start=1):
+            text = raw.strip()
+            if not text or text.startswith("#"):
+                continue
+            column = len(raw) - len(raw.lstrip()) + 1
+            if text.startswith("\\#"):
+                text, column = text[1:], column + 1
+            try:
+                template = parse(text)
+                shapes.append(self._shape(template, above, _at(f"{file}:{number}", column)))
+                texts.append(text)
+                templates.append(template)
+            except WordingError as error:
+                problems.append(Problem(f"{file}:{number}:{column + error.at}", str(error), error.mend))
+            except ImagegenError as error:
+                problems += error.problems
+        if not texts and not problems:
+            problems.append(Problem(file, f"has no line to draw for __{name}__", "write one text a line"))
+        if problems:
+            raise ImagegenError(*dict.fromkeys(problems))
+        self.lines[name] = options_of(texts, templates)
+        found = _any_of(shapes)
+        return replace(found, depth=found.depth + 1)
+
+
+NO_WILDCARDS = Wildcards(tuple, lambda _: b"")
+"""Of a project without any."""
+
+
+def _too_deep(where: str, what: str, name: str) -> Problem:
+    return Problem(where, f"{what}__{name}__: wildcards are nested more than {MAX_DEPTH} levels deep")
+
+
+def _at(line: str, column: int) -> _Place:
+    return lambda part: (f"{line}:{column + part.at}", "")
+
+
+def _any_of(shapes: Sequence[Shape]) -> Shape:
+    size = 1 + max(shape.size for shape in shapes)
+    depth = max(shape.depth for shape in shapes)
+    return Shape(min(size, 10 * MAX_SIZE), any(shape.may_be_blank for shape in shapes), depth)

@@ -1,0 +1,164 @@
+"""`doit image --like FILE`: the settings that an image carries, as a job would say them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from imagegen.backends.base import Recalling
+from imagegen.config.document import hidden_character
+from imagegen.config.job import GENERATE_FIELDS
+from imagegen.config.schema import COMMON, SEED
+from imagegen.errors import ImagegenError, Problem
+from imagegen.images.errors import BadImage
+from imagegen.images.parameters import comfyui_prompt, read_parameters
+from imagegen.images.provenance import read
+from imagegen.plan.record import OutputLine
+from imagegen.project import Project
+
+__all__ = ["Likeness", "likeness"]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What an image was made with.
+
+    backend: empty where the image does not say. prompt: the text itself, with nothing to draw. fields: of `generate`,
+    the seed among them. section: options for the backend, the model among them. notes: what its user should be told.
+    """
+
+    backend: str
+    prompt: str
+    fields: Mapping[str, Any]
+    section: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def likeness(project: Project, file: str, backend: str) -> Likeness:
+    """What the image `file`, a path from the project or absolute, was made with.
+
+    Its own record counts first, then its line in one of the lock files that were read, then what another generator
+    wrote. backend: that will draw, empty for the image's own; another's options are left out. Raises ImagegenError
+    where nothing tells.
+    """
+    found = _found(project, file, backend)
+    texts = [found.backend, found.prompt, *map(str, found.fields.values()), *_texts(found.section)]
+    if wrong := next(filter(None, map(hidden_character, texts)), ""):
+        raise ImagegenError(Problem(file, f"its record {wrong}", "give --prompt and the rest yourself"))
+    return found
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _found(project: Project, file: str, backend: str) -> Likeness:
+    path = project.root / file
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImagegenError(Problem(file, f"cannot be read: {error.strerror}", "--like names an image file")) from None
+    try:
+        record = read(data)
+        request = (record or {}).get("request")
+        omitted = (record or {}).get("omitted")
+        if isinstance(request, dict) and not omitted:
+            return _recalled(project, file, request, backend)
+        if line := _line(project, path, data):
+            return _recalled(project, file, line.request, backend)
+        if isinstance(request, dict):
+            left_out = ", ".join(_texts(omitted))
+            found = _recalled(project, file, {"prompt": "", **request}, backend)
+            return replace(found, notes=(f"{file} had no room for its {left_out}: not taken over",))
+        if graph := comfyui_prompt(data):
+            return _of_comfyui(file, graph)
+        if parameters := read_parameters(data):
+            others = ", ".join(f"{name} {value}" for name, value in parameters.others.items())
+            notes = (f"{file}: not taken over: {others}",) if others else ()
+            return Likeness("", parameters.prompt, parameters.fields, notes=notes)
+    except BadImage as error:
+        raise ImagegenError(Problem(file, str(error), "--like names a PNG, WebP or JPEG image")) from None
+    mend = "name an image that this build made with output.metadata: full, or give --prompt and the rest yourself"
+    raise ImagegenError(Problem(file, "does not say what made it, and no lock file does", mend))
+
+
+def _line(project: Project, path: Path, data: bytes) -> OutputLine | None:
+    """The line that counts for the file, of whichever job; of a copy of it, that of the same content."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    found = None
+    for lock in project.locks.values():
+        for lines in lock.lines.values():
+            for line in lines:
+                if line.sha256 == sha256:
+                    return line
+                if (project.root / line.path).resolve() == path.resolve():
+                    found = lock.line_of(line.path, sha256)
+    return found
+
+
+_KINDS: dict[str, tuple[type, ...]] = {"whole": (int,), "number": (int, float), "text": (str,)}
+_FIELDS = {key: _KINDS[{**COMMON, "seed": SEED}[key]["type"]] for key in GENERATE_FIELDS}
+"""The types of the fields of `generate`."""
+
+
+def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: str) -> Likeness:
+    """From the canonical fields of a request."""
+    name, prompt = request.get("backend"), request.get("prompt")
+    if not isinstance(name, str) or not isinstance(prompt, str):
+        raise ImagegenError(
+            Problem(file, "its record names no backend or prompt", "give --prompt and the rest yourself")
+        )
+    fields = {key: request[key] for key in GENERATE_FIELDS if isinstance(request.get(key), _FIELDS[key])}
+    fields = {key: value for key, value in fields.items() if value != ""}
+    if backend not in ("", name):
+        return Likeness(name, prompt, fields)
+    made_by = project.backend(name)
+    others = {
+        key: value
+        for key, value in request.items()
+        if key not in ("backend", "model", "name", "prompt", *GENERATE_FIELDS)
+    }
+    if isinstance(made_by, Recalling):
+        try:
+            section = dict(made_by.recall(others))
+        except (AttributeError, TypeError, ValueError):
+            raise ImagegenError(
+                Problem(file, f"its record is none of the backend {name}", "give --prompt yourself")
+            ) from None
+        except ImagegenError as error:
+            raise ImagegenError(*(Problem(file, problem.what, problem.mend) for problem in error.problems)) from None
+    else:
+        section = {key: value for key, value in others.items() if key in made_by.options}
+    if made_by.model_option and request.get("model"):
+        section[made_by.model_option] = request["model"]
+    return Likeness(name, prompt, fields, section)
+
+
+def _of_comfyui(file: str, graph: str) -> Likeness:
+    """From the workflow that ComfyUI ran: what its sampler was given, where that can be made out."""
+    from imagegen.backends.comfyui.workflow import read_workflow, understand
+
+    try:
+        workflow = understand(read_workflow("workflow.json", graph.encode("utf-8", "replace")), {})
+    except ImagegenError as error:
+        what = f"its ComfyUI workflow cannot be made out: {error.problems[0].what}"
+        raise ImagegenError(Problem(file, what, "give --prompt and the rest yourself")) from None
+    held = {name: workflow.held(places[0]) for name, places in workflow.places.items()}
+    # where another node gives the value, there is a link in its place
+    types = {**_FIELDS, "prompt": (str,), "checkpoint": (str,)}
+    known: dict[str, Any] = {
+        name: value for name, value in held.items() if isinstance(value, types[name]) and value != ""
+    }
+    section = {"checkpoint": known["checkpoint"]} if "checkpoint" in known else {}
+    fields = {name: known[name] for name in GENERATE_FIELDS if name in known}
+    note = f"{file}: of its ComfyUI workflow, no more is taken over than prompts, size, sampler settings and checkpoint"
+    return Likeness("comfyui", known.get("prompt", ""), fields, section, (note,))
