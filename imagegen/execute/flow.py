@@ -82,16 +82,18 @@ class Flow:
 
     def _step(self, work: Work, later: bool) -> None:
         try:
-            outcome: Work | Outcome = self._without_backend(work, later)
-        except Exception as error:
-            outcome = failed(work.output, work.verdict, error)
-        if isinstance(outcome, Outcome):
-            self._told(outcome)
-        else:
-            self._generate(outcome)
-        with self._changed:
-            self._at_work -= 1
-            self._changed.notify_all()
+            try:
+                outcome: Work | Outcome = self._without_backend(work, later)
+            except Exception as error:
+                outcome = failed(work.output, work.verdict, error)
+            if isinstance(outcome, Outcome):
+                self._told(outcome)
+            else:
+                self._generate(outcome)
+        finally:
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
 
     def _without_backend(self, work: Work, later: bool) -> Outcome | Work:
         """The outcome; or the work, where only a backend can do it. later: only now is it known what is asked for."""

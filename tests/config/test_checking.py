@@ -42,8 +42,8 @@ def test_what_is_wrong_with_derived_files_is_told_with_what_would_be_right() -> 
     assert sorted(problems(derive={"thumb": {"widht": 5, "crop": "center", "width": 0}})) == [
         "derive.thumb.crop: 'center' is none of centre, top, bottom, left, right, top-left, top-right, bottom-left, "
         "bottom-right; did you mean 'centre'?",
-        "derive.thumb.width: 0 is too small: at least 1",
         "derive.thumb.widht: unknown key; did you mean 'width'?",
+        "derive.thumb.width: 0 is too small: at least 1",
     ]
     assert problems(sheet={"cells": 5}) == ["sheet.cells: unknown key; did you mean 'cell'?"]
 

@@ -58,8 +58,10 @@ def test_one_command_makes_all_of_it_and_the_next_one_nothing(project: ProjectFo
     [
         (["portraits:yrr"], ["portraits:yrr"], []),
         (["portraits:yrr:thumb"], ["portraits:yrr"], ["portraits:yrr:thumb"]),
-        (["portraits:yrr*"], ["portraits:yrr"], ["portraits:yrr:thumb"]),
-        (["assets/portraits/yrr-thumb.webp"], ["portraits:yrr"], ["portraits:yrr:thumb"]),
+        pytest.param(["portraits:yrr*"], ["portraits:yrr"], ["portraits:yrr:thumb"], marks=pytest.mark.long),
+        pytest.param(
+            ["assets/portraits/yrr-thumb.webp"], ["portraits:yrr"], ["portraits:yrr:thumb"], marks=pytest.mark.long
+        ),
         (["portraits:sheet"], ALL, SHEET),
     ],
 )

@@ -74,7 +74,13 @@ def test_a_task_builds_what_it_is_made_from_and_no_more(project: ProjectFolder) 
     assert run.tasks("generated") == [CHILD]
 
 
-@pytest.mark.parametrize("how", [["-r", "json"], ["-n", "2"], ["-n", "2", "-P", "thread"], ["-n", "2", "-r", "json"]])
+def long(*case: Any) -> Any:
+    return pytest.param(*case, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize(
+    "how", [long(["-r", "json"]), long(["-n", "2"]), long(["-n", "2", "-P", "thread"]), ["-n", "2", "-r", "json"]]
+)
 def test_the_order_holds_with_doits_own_reporters_and_workers(project: ProjectFolder, how: list[str]) -> None:
     project.script(acts={"Mallsing": [{"delay_s": 0.3}]})
     portraits(project)
@@ -144,13 +150,13 @@ def test_a_touched_up_portrait_is_kept_and_what_follows_is_drawn_from_it(project
     ("named", "said"),
     [
         ("portraits:malsing", "there is no output 'malsing' in the job portraits; did you mean 'mallsing'?"),
-        ("portrait:mallsing", "portrait:mallsing: there is no job 'portrait'; did you mean 'portraits'?"),
-        ("portraits:mallsing:thumb", "there is no output 'mallsing:thumb' in the job portraits"),
+        long("portrait:mallsing", "portrait:mallsing: there is no job 'portrait'; did you mean 'portraits'?"),
+        long("portraits:mallsing:thumb", "there is no output 'mallsing:thumb' in the job portraits"),
         ("children:child", "children:child is made from itself"),
-        ("children:sheet:index", "children:sheet:index is no image"),
+        long("children:sheet:index", "children:sheet:index is no image"),
         ("children:sheet", "made in a circle: children:child from children:sheet, children:sheet from children:child"),
-        ("broken:it", "broken:it: the job broken has problems of its own"),
-        ("./portraits:mallsing", "there is no such file"),
+        long("broken:it", "broken:it: the job broken has problems of its own"),
+        long("./portraits:mallsing", "there is no such file"),
     ],
 )
 def test_a_reference_that_cannot_be_is_refused_in_its_place(project: ProjectFolder, named: str, said: str) -> None:

@@ -1,0 +1,148 @@
+"""A run of outputs that are made from each other: each after those, each to one outcome, whatever fails meanwhile."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from imagegen.backends.base import Progress
+from imagegen.backends.scripted import Script, ScriptedBackend
+from imagegen.config.settings import Settings
+from imagegen.errors import Problem
+from imagegen.execute.flow import Flow
+from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.waiting import Work
+from imagegen.plan.order import in_order
+from imagegen.plan.request import Request
+from imagegen.project import Project
+
+
+class Preparing(ScriptedBackend):
+    """One that is prepared, once or more, and closed once."""
+
+    name = "preparing"
+
+    def __init__(self, script: Script, fails: str) -> None:
+        super().__init__(script)
+        self.fails = fails
+        self.preflighted: list[str] = []
+        self.closed = 0
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        self.preflighted += [request.name for request in requests]
+        return super().preflight(requests)
+
+    def only_model(self, request: Request) -> str:
+        raise AssertionError(request)
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        progress.wait(0.02)
+        names = {request.name for request in requests}
+        return [Problem("", "cannot be prepared")] if self.fails in names else []
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Bench:
+    """Jobs whose images are made from each other at random, with derived files, and a run of all of them."""
+
+    def __init__(self, root: Path, seed: int, stops: bool = False) -> None:
+        draw = random.Random(seed)  # noqa: S311 - no secret
+        names = [(f"j{draw.randrange(4)}", f"i{number}") for number in range(14)]
+        acts = {name: [{"error": "no luck"}] for _, name in names if draw.random() < 0.08}
+        script = Script(acts={**acts, "*": [{"delay_s": 0.01}]}, in_flight=2)
+        self.preparing = Preparing(script, draw.choice(["", "", names[-1][1]]))
+        self.scripted = ScriptedBackend(script)
+        jobs: dict[str, list[dict[str, object]]] = {}
+        for number, (job, name) in enumerate(names):
+            images = {
+                f"p{other}": ":".join(names[other]) + draw.choice(["", ":thumb"])
+                for other in range(number)
+                if draw.random() < 0.15
+            }
+            backend = "preparing" if job in ("j0", "j1") else "scripted"
+            own = {backend: {"images": images}} if images else {}
+            jobs.setdefault(job, []).append({"name": name, "prompt": name, **own})
+        (root / "jobs").mkdir()
+        for job, items in jobs.items():
+            backend = "preparing" if job in ("j0", "j1") else "scripted"
+            found = {"backend": backend, "generate": {"width": 16, "height": 16}, "items": items[::-1]}
+            found |= {"derive": {"thumb": {"width": 8}}, "sheet": {"cell": 8}}
+            (root / f"jobs/{job}.yaml").write_text(yaml.safe_dump(found))
+        self.project = Project(
+            root, Settings(), {"scripted": lambda: self.scripted, "preparing": lambda: self.preparing}
+        )
+        self.outcomes: list[Outcome] = []
+        self.stop = threading.Event()
+        self.stops = stops
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, Outcome):
+            self.outcomes.append(event)
+            if self.stops and len(self.outcomes) == 5:
+                self.stop.set()
+
+    def run(self) -> dict[str, str]:
+        plans = self.project.plans()
+        assert not [plan.problems for plan in plans if plan.problems]
+        self.outputs = in_order([output for plan in plans for output in plan.outputs])
+        works = [Work(output, self.project.verdict(output)) for output in self.outputs]
+        flow = Flow(self.project, works, self.tell, self.stop, threading.Event())
+        runner = threading.Thread(target=flow.run, daemon=True)
+        runner.start()
+        runner.join(60)
+        assert not runner.is_alive(), "it hangs"
+        return {outcome.output.task: outcome.state for outcome in self.outcomes}
+
+
+SEEDS = [pytest.param(seed, marks=[] if seed < 6 else pytest.mark.long) for seed in range(100)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_has_one_outcome_after_those_that_it_is_made_from(tmp_path: Path, seed: int) -> None:
+    bench = Bench(tmp_path, seed)
+    states = bench.run()
+    told = [outcome.output.task for outcome in bench.outcomes]
+    assert sorted(told) == sorted(output.task for output in bench.outputs)
+    for output in bench.outputs:
+        before = [origin.task for origin in output.origins]
+        if states[output.task] != "failed":
+            assert all(told.index(task) < told.index(output.task) for task in before)
+        if any(states[task] == "failed" for task in before):
+            assert states[output.task] == "failed"
+        elif not output.is_derived and output.request.backend == "scripted":
+            assert (states[output.task] == "failed") == ("no luck" in str(_acts(bench, output.request.name)))
+        elif output.is_derived:
+            assert states[output.task] == "derived"
+    assert bench.preparing.closed == (1 if bench.preparing.preflighted else 0)
+
+
+def _acts(bench: Bench, name: str) -> object:
+    script = bench.scripted._script
+    assert script is not None
+    return script.acts.get(name)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_run_that_is_stopped_ends_and_says_of_each_what_became_of_it(tmp_path: Path, seed: int) -> None:
+    bench = Bench(tmp_path, seed, stops=True)
+    start = time.monotonic()
+    states = bench.run()
+    assert time.monotonic() - start < 30
+    assert sorted(states) == sorted(output.task for output in bench.outputs)
+    assert len(bench.outcomes) == len(bench.outputs)
+    assert "cancelled" in states.values()
+
+
+def test_all_that_may_be_drawn_is_preflighted_once_before_anything_is(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 3)
+    bench.run()
+    drawn_by_it = [output.request.name for output in bench.outputs if output.request.backend == "preparing"]
+    assert sorted(bench.preparing.preflighted) == sorted(drawn_by_it)
