@@ -80,7 +80,8 @@ def orphan_lines(paths: Sequence[str]) -> list[str]:
     if not paths:
         return []
     verb = "belongs" if len(paths) == 1 else "belong"
-    return [f"{counted(len(paths), 'earlier image')} {verb} to no item any more and {_stays(paths)}: {_names(paths)}"]
+    what = f"{counted(len(paths), 'earlier image')} {verb} to no item any more and {_stays(paths)}: {_names(paths)}"
+    return [f"{what}  (doit prune)"]
 
 
 def _stays(paths: Sequence[str]) -> str:

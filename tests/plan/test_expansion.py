@@ -198,3 +198,17 @@ def test_what_an_empty_draw_leaves_at_the_ends_is_no_part_of_the_prompt() -> Non
 )
 def test_what_cannot_be_drawn(of: Job, expected: str) -> None:
     assert expected in whats(of)
+
+
+def test_a_picked_variant_has_the_items_name_and_its_own_request() -> None:
+    of = job(item("A"), item("B"), variants=3)
+    third = expanded(of).outputs[2]
+    found = expand(of, of.items, lambda _: HONOURS, Decided(picked={"a": 3})).outputs
+    assert [output.slug for output in found] == ["a", "b-v1", "b-v2", "b-v3"]
+    assert (found[0].path, found[0].full_slug, found[0].fingerprint) == ("assets/j/a.png", "a-v3", third.fingerprint)
+
+
+def test_a_rerolled_seed_goes_before_the_rule_and_after_the_items_own() -> None:
+    of = job(item("A"), item("B", seed=5))
+    found = expand(of, of.items, lambda _: HONOURS, Decided(rerolled={"a": 9, "b": 9})).outputs
+    assert [(output.request.seed, output.own_seed) for output in found] == [(9, False), (5, True)]

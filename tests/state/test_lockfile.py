@@ -149,3 +149,32 @@ def test_carriage_returns_of_a_checkout_do_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "j.lock"
     file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
     assert lock(tmp_path).lines == {LINE.path: [LINE]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reads"),
+    [
+        ("pick", 3, True),
+        ("pick", 0, True),
+        ("pick", "3", False),
+        ("pick", True, False),
+        ("reroll", 2**32, True),
+        ("reroll", None, True),
+        ("reroll", -1, False),
+        ("accept", {"fingerprint": "f", "sha256": "s"}, True),
+        ("accept", None, True),
+        ("accept", {"fingerprint": "f"}, False),
+        ("accept", "s", False),
+        ("of a later release", [1], True),
+    ],
+)
+def test_decisions_that_make_no_sense_are_refused_and_unknown_ones_kept(
+    tmp_path: Path, kind: str, value: Any, reads: bool
+) -> None:
+    lock(tmp_path).append(Decision(kind, "a", value, "2026-01-01T00:00:00Z"))
+    if not reads:
+        with pytest.raises(ImagegenError, match=f"its {kind} is"):
+            lock(tmp_path)
+        return
+    lock(tmp_path).fold({}, tmp_path / "tmp")
+    assert lock(tmp_path).decisions[kind, "a"].value == value
