@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from imagegen.config.checking import clean_text
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -13,8 +14,7 @@ from imagegen.plan.wording import Axis, Option, Template, WordingError, is_open,
 __all__ = ["Text", "Wording", "joined", "word"]
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """A text as the job gives it. what: its key, for a person. where: `file:line:column`."""
 
     text: str
@@ -51,6 +51,8 @@ def word(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards: Wildcar
     """
     problems: list[Problem] = []
     parsed = {place: _parsed(text, bool(axes), problems) for place, text in texts.items()}
+    if not problems and all(isinstance(part, str) for template in parsed.values() for part in template):
+        return Wording(parsed, {}, {}, False)
     said: dict[str, Template] = {}
     for place, template in parsed.items():
         for part in parts_of(template):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from imagegen.backends.base import Recalling
+from imagegen.config.document import hidden_character
 from imagegen.config.job import GENERATE_FIELDS
+from imagegen.config.schema import COMMON, SEED
 from imagegen.errors import ImagegenError, Problem
 from imagegen.images.errors import BadImage
 from imagegen.images.parameters import comfyui_prompt, read_parameters
@@ -42,6 +44,24 @@ def likeness(project: Project, file: str, backend: str) -> Likeness:
     wrote. backend: that will draw, empty for the image's own; another's options are left out. Raises ImagegenError
     where nothing tells.
     """
+    found = _found(project, file, backend)
+    texts = [found.backend, found.prompt, *map(str, found.fields.values()), *_texts(found.section)]
+    if wrong := next(filter(None, map(hidden_character, texts)), ""):
+        raise ImagegenError(Problem(file, f"its record {wrong}", "give --prompt and the rest yourself"))
+    return found
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _found(project: Project, file: str, backend: str) -> Likeness:
     path = project.root / file
     try:
         data = path.read_bytes()
@@ -49,13 +69,15 @@ def likeness(project: Project, file: str, backend: str) -> Likeness:
         raise ImagegenError(Problem(file, f"cannot be read: {error.strerror}", "--like names an image file")) from None
     try:
         record = read(data)
-        if record and isinstance(record.get("request"), dict) and not record.get("omitted"):
-            return _recalled(project, file, record["request"], backend)
+        request = (record or {}).get("request")
+        omitted = (record or {}).get("omitted")
+        if isinstance(request, dict) and not omitted:
+            return _recalled(project, file, request, backend)
         if line := _line(project, path, data):
             return _recalled(project, file, line.request, backend)
-        if record and isinstance(record.get("request"), dict):
-            left_out = ", ".join(map(str, record["omitted"]))
-            found = _recalled(project, file, {"prompt": "", **record["request"]}, backend)
+        if isinstance(request, dict):
+            left_out = ", ".join(_texts(omitted))
+            found = _recalled(project, file, {"prompt": "", **request}, backend)
             return replace(found, notes=(f"{file} had no room for its {left_out}: not taken over",))
         if graph := comfyui_prompt(data):
             return _of_comfyui(file, graph)
@@ -83,6 +105,11 @@ def _line(project: Project, path: Path, data: bytes) -> OutputLine | None:
     return found
 
 
+_KINDS: dict[str, tuple[type, ...]] = {"whole": (int,), "number": (int, float), "text": (str,)}
+_FIELDS = {key: _KINDS[{**COMMON, "seed": SEED}[key]["type"]] for key in GENERATE_FIELDS}
+"""The types of the fields of `generate`."""
+
+
 def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: str) -> Likeness:
     """From the canonical fields of a request."""
     name, prompt = request.get("backend"), request.get("prompt")
@@ -90,7 +117,8 @@ def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: 
         raise ImagegenError(
             Problem(file, "its record names no backend or prompt", "give --prompt and the rest yourself")
         )
-    fields = {key: request[key] for key in GENERATE_FIELDS if key in request and request[key] not in (None, "")}
+    fields = {key: request[key] for key in GENERATE_FIELDS if isinstance(request.get(key), _FIELDS[key])}
+    fields = {key: value for key, value in fields.items() if value != ""}
     if backend not in ("", name):
         return Likeness(name, prompt, fields)
     made_by = project.backend(name)
@@ -102,6 +130,10 @@ def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: 
     if isinstance(made_by, Recalling):
         try:
             section = dict(made_by.recall(others))
+        except (AttributeError, TypeError, ValueError):
+            raise ImagegenError(
+                Problem(file, f"its record is none of the backend {name}", "give --prompt yourself")
+            ) from None
         except ImagegenError as error:
             raise ImagegenError(*(Problem(file, problem.what, problem.mend) for problem in error.problems)) from None
     else:
@@ -109,13 +141,6 @@ def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: 
     if made_by.model_option and request.get("model"):
         section[made_by.model_option] = request["model"]
     return Likeness(name, prompt, fields, section)
-
-
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("prompt", "negative", "sampler", "scheduler", "checkpoint"), str),
-    "cfg": (int, float),
-}
-"""Of a workflow's inputs: where a node gives the value, it is a link."""
 
 
 def _of_comfyui(file: str, graph: str) -> Likeness:
@@ -128,8 +153,10 @@ def _of_comfyui(file: str, graph: str) -> Likeness:
         what = f"its ComfyUI workflow cannot be made out: {error.problems[0].what}"
         raise ImagegenError(Problem(file, what, "give --prompt and the rest yourself")) from None
     held = {name: workflow.held(places[0]) for name, places in workflow.places.items()}
+    # where another node gives the value, there is a link in its place
+    types = {**_FIELDS, "prompt": (str,), "checkpoint": (str,)}
     known: dict[str, Any] = {
-        name: value for name, value in held.items() if isinstance(value, _KINDS.get(name, int)) and value != ""
+        name: value for name, value in held.items() if isinstance(value, types[name]) and value != ""
     }
     section = {"checkpoint": known["checkpoint"]} if "checkpoint" in known else {}
     fields = {name: known[name] for name in GENERATE_FIELDS if name in known}

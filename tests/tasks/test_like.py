@@ -51,6 +51,11 @@ def test_a_workflow_of_ones_own_is_not_in_its_images(tmp_path: Path) -> None:
         of(tmp_path, recorded(workflow="ab" * 32))
 
 
+def test_what_is_of_no_use_in_a_record_is_left_out(tmp_path: Path) -> None:
+    found = of(tmp_path, recorded(seed=[1], steps="9", negative=None, width=None))
+    assert found.fields == {key: SETTINGS[key] for key in ("height", "cfg", "sampler", "scheduler")}
+
+
 def test_what_a_jpeg_had_no_room_for_is_told(tmp_path: Path) -> None:
     found = of(tmp_path, recorded("jpeg", prompt="raven " * 20_000))
     assert (found.prompt, found.fields, found.notes) == (
@@ -83,6 +88,9 @@ def test_of_comfyuis_own_image_what_its_sampler_was_given_is_taken(tmp_path: Pat
         (picture("png")[:-20], "is cut off"),
         (picture("webp"), "does not say what made it"),
         (recorded(backend=5), "its record names no backend or prompt"),
+        (recorded(loras=[1]), "its record is none of the backend comfyui"),
+        (recorded(vae={"a": "\0"}), "its record has the control character"),
+        (recorded(prompt="a\0"), "its record has the control character"),
         (recorded(backend="gone"), "there is no backend 'gone'"),
     ],
 )
