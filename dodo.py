@@ -11,6 +11,7 @@ from imagegen.tasks import (
     task_schema,
     task_server,
     task_settings,
+    task_why,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "task_schema",
     "task_server",
     "task_settings",
+    "task_why",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
+from imagegen.plan.record import OutputLine
 from imagegen.prompts.item import SourceItem
 from imagegen.state.attempts import Attempts
 from imagegen.state.hashes import Hashes, StatKey, stat_key
@@ -113,6 +114,10 @@ class Project:
             name = f"jobs/{job}.lock"
             self.locks[job] = read_lock_file(name, self.root / name)
         return self.locks[job]
+
+    def recorded(self) -> Iterator[OutputLine]:
+        """Every line of the lock files that were read so far."""
+        return (line for lock in self.locks.values() for lines in lock.lines.values() for line in lines)
 
     def reload_locks(self) -> None:
         """Read the lock files anew: another build may have written since."""

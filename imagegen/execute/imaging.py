@@ -27,7 +27,7 @@ from imagegen.project import MODEL_DECISION, Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.store import StoreEntry
 
-__all__ = ["blocked", "decide_model", "draw_seed", "failed", "generate", "keep", "restore"]
+__all__ = ["blocked", "decide_model", "draw_seed", "encoded", "failed", "generate", "keep", "restore"]
 
 
 def draw_seed(project: Project, output: Output) -> Output:
@@ -172,7 +172,7 @@ class _Blocked(Exception):  # noqa: N818 - internal
 
 
 def _put_in_place(project: Project, output: Output, source: Source) -> None:
-    data = source.data if source.encoding == output.encoding else _encoded(project, output, source)
+    data = encoded(project, output, source)
     sha256 = hashlib.sha256(data).hexdigest()
     line = OutputLine(
         path=output.path,
@@ -200,7 +200,10 @@ def _put_in_place(project: Project, output: Output, source: Source) -> None:
     project.hashes.wrote(output.path, written, sha256)
 
 
-def _encoded(project: Project, output: Output, source: Source) -> bytes:
+def encoded(project: Project, output: Output, source: Source) -> bytes:
+    """The output file that the image comes to. Raises BadImage."""
+    if source.encoding == output.encoding:
+        return source.data
     provenance = Provenance(
         fields=output.fields,
         model_digest=source.model_digest,

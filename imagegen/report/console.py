@@ -12,7 +12,17 @@ from imagegen.errors import Problem
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Happened, Outcome
 
-__all__ = ["closing_line", "counted", "failures", "note_line", "orphan_lines", "outcome_line", "printable", "table"]
+__all__ = [
+    "closing_line",
+    "counted",
+    "duration",
+    "failures",
+    "note_line",
+    "orphan_lines",
+    "outcome_line",
+    "printable",
+    "table",
+]
 
 STATES = ("generated", "restored", "kept", "fresh", "failed", "cancelled")
 _NAMES_SHOWN = 3
@@ -85,6 +95,18 @@ _STATE_WORDS = {"cancelled": "not made"}
 def counted(number: int, thing: str) -> str:
     """`1 image`, `2 images`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """Of what was estimated: `under 1 s`, `about 12 s`, `about 5 min`, `about 1 h 20 min`, `time unknown`."""
+    if seconds is None:
+        return "time unknown"
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 120:
+        return f"about {seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -14,6 +14,7 @@ from imagegen.tasks.ollama import task_ollama
 from imagegen.tasks.schema import task_schema
 from imagegen.tasks.server import task_server
 from imagegen.tasks.settings import task_settings
+from imagegen.tasks.why import task_why
 
 __all__ = [
     "DOIT_CONFIG",
@@ -26,6 +27,7 @@ __all__ = [
     "task_schema",
     "task_server",
     "task_settings",
+    "task_why",
 ]
 
 DOIT_CONFIG = doit_config(Path.cwd())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "fresh_jobs", "take_snapshot"]
 
-OUR_TASKS = ("comfyui", "doctor", "image", "models", "ollama", "schema", "server", "settings")
+OUR_TASKS = ("comfyui", "doctor", "image", "models", "ollama", "schema", "server", "settings", "why")
 RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
 
 
