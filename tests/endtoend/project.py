@@ -69,7 +69,7 @@ class ProjectFolder:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "HF_")
-        known = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        known = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(ours)}
         return subprocess.Popen(
             [sys.executable, "-m", "doit", *arguments],
             cwd=self.root,

@@ -99,9 +99,11 @@ class OllamaBackend:
         if self._gone:
             raise self._gone
         serving = self._of(request)
+        loads = request.model not in self._used
         self._used.add(request.model)
+        root = Path(request.extra["root"])
         try:
-            data = draw(serving.command, serving.program.machine, request, Path(request.extra["root"]), progress)
+            data = draw(serving.command, serving.program.machine, request, root, progress, loads=loads)
         except FailedError as failure:
             if failure.lasts:
                 self._gone = failure

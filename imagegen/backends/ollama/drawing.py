@@ -32,8 +32,13 @@ _STEPS = re.compile(r"Generating[^▕]*▕[^▏]*▏\s*(\d+)/(\d+)")
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
-def draw(command: Command, machine: Machine | None, request: Request, root: Path, progress: Progress) -> bytes:
-    """The bytes of the PNG that Ollama makes of the request. Raises GenerationError, and what `progress` raises."""
+def draw(
+    command: Command, machine: Machine | None, request: Request, root: Path, progress: Progress, *, loads: bool = False
+) -> bytes:
+    """The bytes of the PNG that Ollama makes of the request. Raises GenerationError, and what `progress` raises.
+
+    loads: whether it is likely to load the model first.
+    """
     folder = root / _FOLDER / progress.attempt
     images, log = folder / "image", folder / "log"
     try:
@@ -47,6 +52,8 @@ def draw(command: Command, machine: Machine | None, request: Request, root: Path
             _note(folder, call)
         else:
             progress.event("note", text=f"{request.name}: Ollama still draws what a run that ended asked for")
+        if loads:
+            progress.event("waiting", text="loading the model")
         said = call.wait(progress.check, lambda text: _tell(text, progress))
         return _image(images, said, request, machine)
     except ImagegenError as error:
