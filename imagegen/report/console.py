@@ -21,6 +21,7 @@ __all__ = [
     "orphan_lines",
     "outcome_line",
     "printable",
+    "shown_line",
     "table",
 ]
 
@@ -41,6 +42,11 @@ def outcome_line(outcome: Outcome) -> str:
     if detail and outcome.state != "failed":
         said.append(f"({detail})")
     return printable("  ".join(said))
+
+
+def shown_line(outcome: Outcome) -> str:
+    """The same, empty for one that was fresh: nothing became of it."""
+    return "" if outcome.state == "fresh" else outcome_line(outcome)
 
 
 def note_line(event: Happened) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from rich.cells import cell_len, set_cell_size
@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
-from imagegen.report.console import note_line, outcome_line, printable
+from imagegen.report.console import note_line, printable, shown_line
 from imagegen.report.in_flight import Flight, InFlight, clock
 
 __all__ = ["LiveReport", "flight_lines"]
@@ -26,9 +26,19 @@ _CLOCK = 7
 
 
 class LiveReport:
-    """A line for each outcome, which stays, and what goes on below. expected: seconds, by task, as far as is known."""
+    """A line for each outcome, which stays, and what goes on below.
 
-    def __init__(self, stream: TextIO, total: int, expected: Mapping[str, float]) -> None:
+    expected: seconds, by task, as far as they are known. line_of: what is said of an outcome, empty for nothing.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        total: int,
+        expected: Mapping[str, float],
+        line_of: Callable[[Outcome], str] = shown_line,
+    ) -> None:
+        self._line_of = line_of
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._mutex = threading.Lock()
         self._in_flight = InFlight()
@@ -48,8 +58,7 @@ class LiveReport:
                 self._remaining.ended(event)
         if isinstance(event, Happened) and event.name == "note":
             self._console.print(Text(note_line(event)))
-        if isinstance(event, Outcome) and event.state != "fresh":
-            line = outcome_line(event)
+        if isinstance(event, Outcome) and (line := self._line_of(event)):
             self._console.print(Text(line[:10], _STYLES.get(event.state, "")).append(line[10:], "default"))
 
     def stop(self) -> None:

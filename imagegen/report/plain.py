@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
-from imagegen.report.console import note_line, outcome_line
+from imagegen.report.console import note_line, shown_line
 from imagegen.report.in_flight import Flight, InFlight, clock
 
 __all__ = ["PlainReport", "is_ci"]
@@ -21,7 +21,7 @@ def is_ci(environment: Mapping[str, str]) -> bool:
 
 
 class PlainReport:
-    """say: takes a line. quiet: says failures only.
+    """say: takes a line. quiet: says failures only. line_of: what is said of an outcome, empty for nothing.
 
     timed: a line an event, each with the time of day; steps are not shown. Not timed, there is a line an outcome, and
     one with the time now and then while a run is silent for long.
@@ -33,11 +33,13 @@ class PlainReport:
         *,
         quiet: bool = False,
         timed: bool = False,
+        line_of: Callable[[Outcome], str] = shown_line,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = say
         self._quiet = quiet
         self._timed = timed
+        self._line_of = line_of
         self._now_s = now_s
         self._in_flight = InFlight(now_s)
         self._waits: dict[str, tuple[str, float]] = {}
@@ -49,8 +51,8 @@ class PlainReport:
         flight = self._in_flight.tell(event)
         self._waits = {name: told for name, told in self._waits.items() if name in self._in_flight.flights}
         if isinstance(event, Outcome):
-            if event.state != "fresh" and (not self._quiet or event.state == "failed"):
-                self._say(outcome_line(event))
+            if (line := self._line_of(event)) and (not self._quiet or event.state == "failed"):
+                self._say(line)
         elif self._quiet:
             return
         elif isinstance(event, Happened) and event.name == "note":

@@ -39,6 +39,7 @@ def task_image() -> dict[str, Any]:
         "params": _OPTIONS,
         "uptodate": [False],
         "verbosity": 2,
+        "io": {"capture": False},
         "meta": {OURS: {}},
     }
 

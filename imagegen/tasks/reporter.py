@@ -109,18 +109,15 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         super().complete_run()
 
     def _report(self, build: Build, images: Sequence[str], named: Sequence[str]) -> LiveReport | PlainReport:
-        """What shows the run: live where a person watches a terminal and there is something to do, else in lines."""
-        from imagegen.report.plain import PlainReport, is_ci
+        """What shows the run. A bar has to do with those that are not fresh, where any of them is to be made."""
+        from imagegen.report.following import following
 
         forced = set(named) if build.invocation.always else set()
         waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]
         making = [task for task in waiting if task in forced or build.planned[task].verdict.state == "stale"]
-        in_ci = is_ci(os.environ)
-        if not making or build.invocation.quiet or in_ci or not self.outstream.isatty():
-            return PlainReport(self._say, quiet=build.invocation.quiet, timed=in_ci)
-        from imagegen.report.live import LiveReport
-
-        return LiveReport(self.outstream, len(waiting), build.expected(making))
+        expected = build.expected(making) if making else {}
+        total = len(waiting) if making else 0
+        return following(self.outstream, os.environ, total, expected, quiet=build.invocation.quiet)
 
     def _say(self, *lines: str) -> None:
         for line in lines:

@@ -77,6 +77,12 @@ def test_elsewhere_there_are_plain_lines_without_control_sequences(project: Proj
     assert "━" not in run.out
 
 
+def test_a_one_off_image_is_shown_in_the_same_way(project: ProjectFolder) -> None:
+    shown = on_a_terminal(project, "image", "--prompt", "a raven")
+    assert re.search(r"image:a-raven +\x1b\[36m +0:00", shown)
+    assert re.search(r"image:a-raven  assets/images/a-raven\.png .*seed \d+", shown)
+
+
 def test_under_ci_each_event_has_a_line_with_its_time(project: ProjectFolder) -> None:
     waits = {"delay_s": 0.2, "steps": 2, "waiting": "loading the model"}
     project.script(acts={"Yrr": [waits], "Okka": [{"error": "no luck"}]})
