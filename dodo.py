@@ -18,6 +18,7 @@ from imagegen.tasks import (
     task_server,
     task_settings,
     task_verify,
+    task_why,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "task_server",
     "task_settings",
     "task_verify",
+    "task_why",
 ]

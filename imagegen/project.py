@@ -7,7 +7,7 @@ import json
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.linking import link
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, MODEL, REROLL, SEED, Decision, decided
+from imagegen.plan.record import ACCEPT, MODEL, REROLL, SEED, Decision, OutputLine, decided
 from imagegen.plan.wildcards import WILDCARD_FOLDER, Wildcards
 from imagegen.prompts.item import SourceItem
 from imagegen.state.attempts import Attempts
@@ -127,6 +127,10 @@ class Project:
             name = f"jobs/{job}.lock"
             self.locks[job] = read_lock_file(name, self.root / name)
         return self.locks[job]
+
+    def recorded(self) -> Iterator[OutputLine]:
+        """Every line of the lock files that were read so far."""
+        return (line for lock in self.locks.values() for lines in lock.lines.values() for line in lines)
 
     def reload_locks(self) -> None:
         """Read the lock files anew: another build may have written since."""

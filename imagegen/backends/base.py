@@ -136,7 +136,7 @@ class Progress(Protocol):
         """Something happened.
 
         What is shown: `steps` (done, total), `waiting` (text) for what it waits for, `note` (text) for a line that
-        stays.
+        stays. The first two words of a `waiting` say what, the others how far that is; an empty text ends it.
         """
 
     def restart(self) -> None:

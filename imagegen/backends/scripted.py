@@ -37,7 +37,8 @@ class Script:
     """What the backend does.
 
     acts: by an item's name, one mapping for each call in turn (the last one repeats), with any of
-    `delay_s` (seconds), `error` (text), `crash` (text: an exception that no backend should raise),
+    `delay_s` (seconds), `waiting` (text: what it waits for, told first), `steps` (a number, told over the delay),
+    `error` (text), `crash` (text: an exception that no backend should raise),
     `data` (text: returned in place of an image), `size` ([width, height] in place of the one asked for),
     `cut` (bytes to cut off the end), `format` (png, webp or jpeg), `hang` (true: until it is cancelled).
     problems: by an item's name, what preflight finds. digest: of the model. in_flight: requests at a time.
@@ -128,7 +129,7 @@ class ScriptedBackend:
             if act.get("hang"):
                 while True:
                     progress.wait(1.0)
-            progress.wait(float(act.get("delay_s", 0)))
+            self._wait(act, progress)
             progress.check()
             if "crash" in act:
                 raise RuntimeError(act["crash"])
@@ -140,6 +141,16 @@ class ScriptedBackend:
             raise
         self._tell(script, "finished", request.name)
         return GeneratedImage(data[: -act["cut"]] if act.get("cut") else data, {"device": "none"})
+
+    @staticmethod
+    def _wait(act: Mapping[str, Any], progress: Progress) -> None:
+        steps = int(act.get("steps", 0))
+        if "waiting" in act:
+            progress.event("waiting", text=act["waiting"])
+        for step in range(1, steps + 2):
+            progress.wait(float(act.get("delay_s", 0)) / (steps + 1))
+            if step <= steps:
+                progress.event("steps", done=step, total=steps)
 
     def _draw(self, request: Request, act: Mapping[str, Any]) -> bytes:
         from PIL import Image

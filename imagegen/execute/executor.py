@@ -110,7 +110,7 @@ class Executor:
         if not isinstance(self.backend, Prepared):
             return job
         try:
-            progress = ImageProgress(math.inf, self.stop, tell=self._happened(None))
+            progress = ImageProgress(math.inf, self.stop, tell=self._happened(None, job[0].output.job))
             problems = self.backend.prepare([work.output.request for work in job], progress)
         except Cancelled:
             self._cancelled(job)
@@ -227,8 +227,8 @@ class Executor:
         tell = self._happened(output)
         return generate(self.project, self.backend, output, work.verdict, self.cancel, tell, forced=work.forced)
 
-    def _happened(self, output: Output | None) -> Callable[[str, dict[str, Any]], None]:
-        return lambda name, facts: self.tell(Happened(output, name, facts))
+    def _happened(self, output: Output | None, job: str = "") -> Callable[[str, dict[str, Any]], None]:
+        return lambda name, facts: self.tell(Happened(output, name, facts, job))
 
     def _cancelled(self, same: Sequence[Work]) -> None:
         for work in same:

@@ -22,7 +22,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Happened:
-    """Something within the making of an output's image, or, where that is None, before the first.
+    """Something within the making of an output's image, or, where that is None, while its job is prepared.
 
     name: `steps` (done, total), `waiting` (text) or `note` (text); others mean nothing here.
     """
@@ -30,6 +30,7 @@ class Happened:
     output: Output | None
     name: str
     facts: Mapping[str, Any]
+    job: str = ""
 
 
 @dataclass(frozen=True)

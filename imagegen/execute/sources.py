@@ -12,16 +12,29 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 
-__all__ = ["Source", "Sources"]
+__all__ = ["Copy", "Source", "Sources"]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A file that is said to hold an image made earlier for the fingerprint that is wanted.
+
+    path: of the output that it is, empty where it is in the store. encoding: of that output; None for what the
+    backend returned. seconds, time, model_digest, backend_version: of its making.
+    """
+
+    sha256: str
+    path: str
+    encoding: Encoding | None
+    model_digest: str | None
+    backend_version: str
+    seconds: float
+    time: str
 
 
 @dataclass(frozen=True)
 class Source:
-    """An image made earlier for the fingerprint that is wanted.
-
-    data: what the backend returned (encoding None), or an output file of that encoding.
-    seconds, time, model_digest, backend_version: of its making.
-    """
+    """An image made earlier, its bytes read and checked. The other fields are its copy's."""
 
     data: bytes
     encoding: Encoding | None
@@ -37,10 +50,8 @@ class Sources:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._lines: dict[str, list[OutputLine]] = defaultdict(list)
-        for lock in project.locks.values():
-            for lines in lock.lines.values():
-                for line in lines:
-                    self._lines[line.fingerprint].append(line)
+        for line in project.recorded():
+            self._lines[line.fingerprint].append(line)
 
     def find(self, output: Output, model_digest: str | None) -> Source | None:
         """An image that the output can be restored from without loss, or None. Raises OSError.
@@ -48,29 +59,68 @@ class Sources:
         One made by a model of another, known digest does not count. What a backend returned comes first, then a
         file that can be taken as it is.
         """
-        best = None
-        line = self._project.lock(output.job).line_of(output.path, None)
-        # of several that were made for one request, the one that the lock file tells of
-        for source in self._of(output.fingerprint, line.time if line else ""):
-            if model_digest and source.model_digest and source.model_digest != model_digest:
-                continue
-            if source.encoding is None:
-                return source
-            if source.encoding == output.encoding or (best is None and source.encoding.lossless):
-                best = source
-        return best
+        return next(filter(None, map(self._read, self._copies(output, model_digest))), None)
 
-    def _of(self, fingerprint: str, time: str) -> Iterator[Source]:
-        store = self._project.store
-        entries = [entry for entry in store.entries(fingerprint) if not entry.by_hand]
-        for entry in sorted(entries, key=lambda entry: entry.time != time):
-            data = store.get(entry.sha256)
-            if data is not None:
-                yield Source(data, entry.encoding, entry.model_digest, entry.backend_version, entry.seconds, entry.time)
-        for line in self._lines.get(fingerprint, ()):
-            try:
-                data = (self._project.root / line.path).read_bytes()
-            except OSError:
+    def foresee(self, output: Output, model_digest: str | None) -> Copy | None:
+        """Where `find` would find it. Reads no blob and writes nothing: one that has gone bad passes for a good one."""
+        return next(filter(self._is_there, self._copies(output, model_digest)), None)
+
+    def look(self, copy: Copy) -> Source | None:
+        """The image of a copy, read without its counting as a use."""
+        return _source(copy, self._project.store.look(copy.sha256) if not copy.path else self._file(copy))
+
+    def _read(self, copy: Copy) -> Source | None:
+        return _source(copy, self._project.store.get(copy.sha256) if not copy.path else self._file(copy))
+
+    def _file(self, copy: Copy) -> bytes | None:
+        try:
+            data = (self._project.root / copy.path).read_bytes()
+        except OSError:
+            return None
+        return data if hashlib.sha256(data).hexdigest() == copy.sha256 else None
+
+    def _is_there(self, copy: Copy) -> bool:
+        if not copy.path:
+            return self._project.store.has(copy.sha256)
+        try:
+            state = self._project.hashes.state(copy.path)
+        except OSError:
+            return False
+        return state is not None and state.sha256 == copy.sha256 and not state.is_pointer
+
+    def _copies(self, output: Output, model_digest: str | None) -> list[Copy]:
+        """Those that would do, best first."""
+        ranked = []
+        line = self._project.lock(output.job).line_of(output.path, None)
+        for copy in self._of(output.fingerprint, line.time if line else ""):
+            if model_digest and copy.model_digest and copy.model_digest != model_digest:
                 continue
-            if hashlib.sha256(data).hexdigest() == line.sha256:
-                yield Source(data, line.encoding, line.model_digest, line.backend_version, line.seconds, line.time)
+            if copy.encoding is None:
+                ranked.append((0, copy))
+            elif copy.encoding == output.encoding:
+                ranked.append((1, copy))
+            elif copy.encoding.lossless:
+                ranked.append((2, copy))
+        return [copy for _, copy in sorted(ranked, key=lambda one: one[0])]
+
+    def _of(self, fingerprint: str, time: str) -> Iterator[Copy]:
+        """time: of several that were made for one request, the one that the lock file tells of comes first."""
+        entries = [entry for entry in self._project.store.entries(fingerprint) if not entry.by_hand]
+        for one in sorted(entries, key=lambda entry: entry.time != time):
+            yield Copy(one.sha256, "", one.encoding, one.model_digest, one.backend_version, one.seconds, one.time)
+        for line in self._lines.get(fingerprint, ()):
+            yield Copy(
+                line.sha256,
+                line.path,
+                line.encoding,
+                line.model_digest,
+                line.backend_version,
+                line.seconds,
+                line.time,
+            )
+
+
+def _source(copy: Copy, data: bytes | None) -> Source | None:
+    if data is None:
+        return None
+    return Source(data, copy.encoding, copy.model_digest, copy.backend_version, copy.seconds, copy.time)

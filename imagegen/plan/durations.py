@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request
 
-__all__ = ["Durations"]
+__all__ = ["Durations", "in_all"]
 
 
 class Durations:
@@ -32,3 +32,8 @@ class Durations:
             return None
         nearest = min(sizes, key=lambda size: abs(size - pixels))
         return sizes[nearest] * (pixels / nearest if nearest else 1.0)
+
+
+def in_all(seconds: Sequence[float], in_flight: int) -> float:
+    """Seconds that images take together, so many of them at a time (at least 1)."""
+    return max(max(seconds, default=0.0), sum(seconds) / max(1, in_flight))

@@ -11,6 +11,7 @@ from typing import Any
 
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
+from imagegen.plan.request import Request
 
 __all__ = ["Found", "Reason", "Verdict", "compare", "differences"]
 
@@ -95,9 +96,9 @@ def compare(
     line: the one of its lock lines that counts. model_digest: of the model that would draw it, None if unknown.
     forced: whether it was named to `doit -a`.
     """
-    if found.sha256 is None:
-        return Verdict("stale", (Reason("missing" if line else "new"),), line=line)
     reasons = _reasons(output, line, model_digest)
+    if found.sha256 is None:
+        return Verdict("stale", (Reason("missing"), *reasons) if line else reasons, line=line)
     if not found.sha256:
         return Verdict("blocked", reasons, "a folder is in its place", line)
     if found.by_hand and (forced or not found.accepted) and output.request.backend == PLACEHOLDER:
@@ -173,15 +174,18 @@ def _of_origins(reasons: list[Reason], output: Output) -> list[Reason]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
-    """Field by field; of mappings, key by key."""
+    """Field by field, in the order of a request's; of mappings, key by key."""
     reasons: list[Reason] = []
-    for key in [*new, *(key for key in old if key not in new)]:
+    for key in sorted({*old, *new}, key=lambda key: (_ORDER.get(key, len(_ORDER)), key)):
         one, other = old.get(key), new.get(key)
         if isinstance(one, Mapping) or isinstance(other, Mapping):
             reasons += differences(one or {}, other or {}, f"{above}{key}.")
         elif one != other:
             reasons.append(Reason("changed", above + key, one, other))
     return reasons
+
+
+_ORDER = {name: place for place, name in enumerate(Request.__dataclass_fields__)}
 
 
 def _short(value: object, nothing: str) -> str:

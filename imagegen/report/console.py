@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 __all__ = [
     "closing_line",
     "counted",
+    "duration",
     "failures",
     "note_line",
     "orphan_lines",
     "outcome_line",
     "printable",
     "saved_line",
+    "shown_line",
     "table",
 ]
 
@@ -44,6 +46,11 @@ def outcome_line(outcome: Outcome) -> str:
     if detail and outcome.state != "failed":
         said.append(f"({detail})")
     return printable("  ".join(said))
+
+
+def shown_line(outcome: Outcome) -> str:
+    """The same, empty for one that was fresh: nothing became of it."""
+    return "" if outcome.state == "fresh" else outcome_line(outcome)
 
 
 def note_line(event: Happened) -> str:
@@ -104,6 +111,18 @@ _STATE_WORDS = {"cancelled": "not made"}
 def counted(number: int, thing: str) -> str:
     """`1 image`, `2 images`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """Of what was estimated: `under 1 s`, `about 12 s`, `about 5 min`, `about 1 h 20 min`, `time unknown`."""
+    if seconds is None:
+        return "time unknown"
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 120:
+        return f"about {seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,18 +1,21 @@
-"""The progress bar of a terminal: how far the run is, how long it will take, what is in flight."""
+"""A run on a terminal: below the lines that stay, one for each image in flight, and a bar for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, Group
+from rich.live import Live
 from rich.text import Text
 
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
-from imagegen.report.console import note_line, outcome_line, printable
+from imagegen.report.console import note_line, printable, shown_line
+from imagegen.report.in_flight import Flight, InFlight, clock
 
-__all__ = ["LiveReport"]
+__all__ = ["LiveReport", "flight_lines"]
 
 _STYLES = {
     "generated": "green",
@@ -22,67 +25,107 @@ _STYLES = {
     "failed": "bold red",
     "cancelled": "yellow",
 }
-_SHOWN = 2
+_MOST = 16
+"""Lines of images in flight; of more there is only the number."""
+_BAR, _STEPS = 24, 12
+"""Cells of the bar of all images, and of that of one's steps."""
+_CLOCK = 7
 
 
 class LiveReport:
-    """A line for each outcome, and below them one bar. expected: seconds, by task, as far as they are known."""
+    """A line for each outcome, which stays, and what goes on below.
 
-    def __init__(self, stream: TextIO, total: int, expected: Mapping[str, float]) -> None:
+    expected: seconds, by task, as far as they are known. line_of: what is said of an outcome, empty for nothing.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        total: int,
+        expected: Mapping[str, float],
+        line_of: Callable[[Outcome], str] = shown_line,
+    ) -> None:
+        self._line_of = line_of
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._mutex = threading.Lock()
+        self._in_flight = InFlight()
+        self._total, self._done = total, 0
         self._remaining = _Remaining(total, expected)
-        self._progress = Progress(
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            _Left(self._remaining.seconds),
-            TextColumn("{task.description}", markup=False),
-            console=self._console,
-            transient=True,
-        )
-        self._bar = self._progress.add_task("", total=total)
-        self._in_flight: dict[str, str] = {}
-        self._waiting = ""
-        self._progress.start()
+        self._live = Live(get_renderable=self._shown, console=self._console, refresh_per_second=8, transient=True)
+        self._live.start()
 
     def tell(self, event: Event) -> None:
         """Something happened."""
-        if isinstance(event, Happened):
-            self._happened(event)
-            return
-        task = event.output.task
-        if isinstance(event, Started):
-            self._in_flight[task] = ""
-            self._remaining.started()
-        else:
-            self._in_flight.pop(task, None)
-            self._remaining.ended(task, event)
-            if event.state != "fresh":
-                line = outcome_line(event)
-                self._progress.console.print(Text(line[:10], _STYLES.get(event.state, "")).append(line[10:], "default"))
-            self._progress.advance(self._bar)
-        self._describe()
-
-    def _happened(self, event: Happened) -> None:
-        if event.name == "note":
-            self._progress.console.print(Text(note_line(event)))
-        elif event.output is None:
-            self._waiting = printable(event.facts.get("text", ""))
-        elif event.name == "steps" and event.output.task in self._in_flight:
-            self._in_flight[event.output.task] = f" {event.facts['done']}/{event.facts['total']}"
-        elif event.name == "waiting" and event.output.task in self._in_flight:
-            self._in_flight[event.output.task] = f" ({printable(event.facts['text'])})"
-        self._describe()
-
-    def _describe(self) -> None:
-        """What is in flight, each with its steps, and what is waited for meanwhile: a pull, a server's start."""
-        names = [name + state for name, state in self._in_flight.items()]
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        shown = [", ".join(names[:_SHOWN]) + more, self._waiting]
-        self._progress.update(self._bar, description=" · ".join(filter(None, shown)))
+        with self._mutex:
+            self._in_flight.tell(event)
+            if isinstance(event, Started):
+                self._remaining.started()
+            elif isinstance(event, Outcome):
+                self._done += 1
+                self._remaining.ended(event)
+        if isinstance(event, Happened) and event.name == "note":
+            self._console.print(Text(note_line(event)))
+        if isinstance(event, Outcome) and (line := self._line_of(event)):
+            self._console.print(Text(line[:10], _STYLES.get(event.state, "")).append(line[10:], "default"))
 
     def stop(self) -> None:
-        """Take the bar away; the lines stay."""
-        self._progress.stop()
+        """Take away what moves; the lines stay."""
+        self._live.stop()
+
+    def _shown(self) -> Group:
+        width, height = self._console.size
+        with self._mutex:
+            flights, now_s = list(self._in_flight.flights.values()), self._in_flight.now_s()
+            lines = flight_lines(flights, now_s, width, max(1, min(_MOST, height - 4)))
+            bar = _bar(self._done, self._total, _BAR).append(f" {self._done}/{self._total}")
+            left = self._remaining.seconds({flight.name: now_s - flight.since_s for flight in flights})
+        if left is not None:
+            bar.append(f"  {clock(round(left))} left", "cyan")
+        return Group(*lines, bar)
+
+
+def flight_lines(flights: Sequence[Flight], now_s: float, width: int, most: int) -> list[Text]:
+    """A line each, in columns: its name, its steps or what it waits for, how long it has been. width: in cells.
+
+    most: lines; the last one is for those that there is no room for.
+    """
+    shown = flights if len(flights) <= most else flights[: most - 1]
+    states = [_state(flight) for flight in shown]
+    room = max(0, width - _CLOCK - 4)
+    wide = max((state.cell_len for state in states), default=0)
+    names = min(max((cell_len(flight.name) for flight in shown), default=0), max(width * 2 // 5, room - wide))
+    wide = min(wide, max(0, room - names))
+    lines = []
+    for flight, state in zip(shown, states, strict=True):
+        state.truncate(wide, overflow="ellipsis", pad=True)
+        time = f"  {clock(now_s - flight.since_s):>{_CLOCK}}"
+        line = Text(f"{_fitted(printable(flight.name), names)}  ", no_wrap=True, overflow="crop")
+        lines.append(line.append_text(state).append(time, "cyan"))
+    if len(shown) < len(flights):
+        lines.append(Text(f"and {len(flights) - len(shown)} more", no_wrap=True))
+    return lines
+
+
+def _state(flight: Flight) -> Text:
+    if flight.waits:
+        return Text().append(flight.waits, "yellow")
+    return _bar(flight.done, flight.total, _STEPS).append(f" {flight.done}/{flight.total}") if flight.total else Text()
+
+
+def _bar(done: int, total: int, cells: int) -> Text:
+    full = cells * min(done, total) // max(1, total)
+    return Text(no_wrap=True).append("━" * full, "green").append("╌" * (cells - full))
+
+
+def _fitted(name: str, cells: int) -> str:
+    """Without its middle where it is too long: names of one job begin alike, and end differently."""
+    if cell_len(name) <= cells:
+        return set_cell_size(name, cells)
+    head = (cells - 1) // 2
+    tail = name
+    while cell_len(tail) > cells - 1 - head:
+        tail = tail[1:]
+    return set_cell_size(f"{set_cell_size(name, head)}…{tail}", cells)
 
 
 class _Remaining:
@@ -98,33 +141,19 @@ class _Remaining:
         self._in_flight += 1
         self._most = max(self._most, self._in_flight)
 
-    def ended(self, task: str, outcome: Outcome) -> None:
+    def ended(self, outcome: Outcome) -> None:
         self._left -= 1
-        self._expected.pop(task, None)
+        self._expected.pop(outcome.output.task, None)
         if outcome.state == "generated":
             self._unknown.append(outcome.seconds)
         self._in_flight = max(0, self._in_flight - 1)
 
-    def seconds(self) -> float | None:
-        known = sum(self._expected.values())
+    def seconds(self, passed: Mapping[str, float]) -> float | None:
+        """passed: of those in flight, by task."""
+        known = sum(max(0.0, seconds - passed.get(task, 0.0)) for task, seconds in self._expected.items())
         others = self._left - len(self._expected)
         seen = self._unknown or list(self._expected.values())
         if others and not seen:
             return None
         each = sum(seen) / len(seen) if seen else 0.0
         return (known + others * each) / max(1, self._most)
-
-
-class _Left(ProgressColumn):
-    def __init__(self, seconds: Callable[[], float | None]) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    def render(self, task: Task) -> Text:  # noqa: ARG002 - of rich's protocol
-        seconds = self._seconds()
-        if seconds is None:
-            return Text("")
-        minutes, rest = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        text = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-        return Text(f"{text} left", "cyan")

@@ -61,15 +61,18 @@ class Store:
 
     def get(self, sha256: str) -> bytes | None:
         """The bytes of that hash, checked; None where there are none, or where they have gone bad."""
-        path = self._blob(sha256)
+        data = self.look(sha256)
+        if data is not None:
+            os.utime(self._blob(sha256))  # what was used last is pruned last
+        return data
+
+    def look(self, sha256: str) -> bytes | None:
+        """The same, where looking is no use: nothing is written."""
         try:
-            data = path.read_bytes()
+            data = self._blob(sha256).read_bytes()
         except OSError:
             return None
-        if hashlib.sha256(data).hexdigest() != sha256:
-            return None
-        os.utime(path)  # what was used last is pruned last
-        return data
+        return data if hashlib.sha256(data).hexdigest() == sha256 else None
 
     def has(self, sha256: str) -> bool:
         """Whether there is a blob of that hash, unchecked."""

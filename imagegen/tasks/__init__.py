@@ -17,6 +17,7 @@ from imagegen.tasks.schema import task_schema
 from imagegen.tasks.server import task_server
 from imagegen.tasks.settings import task_settings
 from imagegen.tasks.upkeep import task_prune, task_verify
+from imagegen.tasks.why import task_why
 
 __all__ = [
     "DOIT_CONFIG",
@@ -36,6 +37,7 @@ __all__ = [
     "task_server",
     "task_settings",
     "task_verify",
+    "task_why",
 ]
 
 DOIT_CONFIG = doit_config(Path.cwd())

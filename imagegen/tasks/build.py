@@ -185,7 +185,7 @@ class Build:
         """How many seconds each of these images will take, as far as what is recorded of others tells."""
         from imagegen.plan.durations import Durations
 
-        known = Durations(line for lock in self.project.locks.values() for ls in lock.lines.values() for line in ls)
+        known = Durations(self.project.recorded())
         found = {task: known.of(self.planned[task].output.request) for task in tasks}
         return {task: seconds for task, seconds in found.items() if seconds is not None}
 

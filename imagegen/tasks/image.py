@@ -42,6 +42,7 @@ def task_image() -> dict[str, Any]:
         "params": _OPTIONS,
         "uptodate": [False],
         "verbosity": 2,
+        "io": {"capture": False},
         "meta": {OURS: {}},
     }
 

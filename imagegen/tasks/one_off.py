@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath, PurePosixPath
@@ -11,13 +12,15 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.encoding import FORMATS
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.outcome import Event, Happened, Outcome
+from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
+from imagegen.plan.durations import Durations
 from imagegen.plan.naming import short_slug
 from imagegen.plan.output import Output
 from imagegen.plan.wording import escaped
 from imagegen.project import Project
-from imagegen.report.console import failures, note_line, outcome_line, saved_line
+from imagegen.report.console import failures, outcome_line, saved_line
+from imagegen.report.following import following
 from imagegen.tasks.build import Build
 from imagegen.tasks.like import Likeness, likeness
 from imagegen.tasks.saving import Keepsake, save, saving
@@ -38,15 +41,6 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
     """
     outcomes: list[Outcome] = []
 
-    def tell(event: Event) -> None:
-        if isinstance(event, Happened) and event.name == "note":
-            print(note_line(event))
-        if isinstance(event, Outcome):
-            outcomes.append(event)
-            seed = event.output.request.seed
-            print(outcome_line(event) + (f"  seed {seed}" if event.state != "failed" else ""))
-            sys.stdout.flush()
-
     try:
         keepsakes = _keepsakes(build.project, prompts, options, folder)
         outputs = tuple(one.output for one in keepsakes)
@@ -54,7 +48,19 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
             outputs = saving(build.project, options["save"], keepsakes).outputs
         others = {one.output.path: task for task, one in build.planned.items() if one.output.job != outputs[0].job}
         _refuse_jobs_files(outputs, others)
-        ending = run(build.project, [Wanted(output, build.invocation.always) for output in outputs], tell)
+        known = Durations(build.project.recorded())
+        expected = {output.task: seconds for output in outputs if (seconds := known.of(output.request)) is not None}
+        report = following(sys.stdout, os.environ, len(outputs), expected, line_of=_line)
+
+        def tell(event: Event) -> None:
+            if isinstance(event, Outcome):
+                outcomes.append(event)
+            report.tell(event)
+
+        try:
+            ending = run(build.project, [Wanted(output, build.invocation.always) for output in outputs], tell)
+        finally:
+            report.stop()
         made = {outcome.output.slug for outcome in outcomes if outcome.state in ("generated", "restored", "fresh")}
         if options["save"] and made:
             kept = [one for one in keepsakes if one.output.slug in made]
@@ -65,6 +71,11 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
     if ending.stopped:
         raise SystemExit(130)
     return "\n".join([*failures(outcomes), *map(str, ending.problems)])
+
+
+def _line(outcome: Outcome) -> str:
+    seed = f"  seed {outcome.output.request.seed}" if outcome.state != "failed" else ""
+    return outcome_line(outcome) + seed
 
 
 def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any], folder: str) -> list[Keepsake]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -11,13 +12,13 @@ from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
-from imagegen.report.console import closing_line, failures, note_line, orphan_lines, outcome_line
+from imagegen.report.console import closing_line, failures, orphan_lines
 from imagegen.tasks.build import Build, current_build
 
 if TYPE_CHECKING:
     from imagegen.errors import Problem
-    from imagegen.execute.outcome import Event
     from imagegen.report.live import LiveReport
+    from imagegen.report.plain import PlainReport
 
 __all__ = ["OURS", "ImagegenReporter"]
 
@@ -35,7 +36,6 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._build: Build | None = None
         self._reached: Mapping[str, None] = {}
         self._broken = 0
-        self._live: LiveReport | None = None
 
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
         """doit is about to begin: have the images of the selection made, before the first task runs."""
@@ -69,12 +69,11 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
                     self._say(*(f"{plan.name}: {note}" for note in plan.notes))
         # a task with something before its jobs has nothing besides: whoever names it names them
         named = build.named([job for word in selected_tasks for job in _jobs_of(tasks[word])])
-        self._live = self._bar(build, images, named)
+        report = self._report(build, images, named)
         try:
-            build.run(images, named, self._live.tell if self._live else self._tell)
+            build.run(images, named, report.tell)
         finally:
-            if self._live:
-                self._live.stop()
+            report.stop()
         if build.stopped:
             raise SystemExit(130)
 
@@ -109,27 +108,16 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
                 self._say(closing_line(counts, self._broken, seconds))
         super().complete_run()
 
-    def _bar(self, build: Build, images: Sequence[str], named: Sequence[str]) -> LiveReport | None:
-        """A progress bar, where there is a terminal and something to do."""
+    def _report(self, build: Build, images: Sequence[str], named: Sequence[str]) -> LiveReport | PlainReport:
+        """What shows the run. A bar has to do with those that are not fresh, where any of them is to be made."""
+        from imagegen.report.following import following
+
         forced = set(named) if build.invocation.always else set()
         waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]
         making = [task for task in waiting if task in forced or build.planned[task].verdict.state == "stale"]
-        if not making or build.invocation.quiet or not self.outstream.isatty():
-            return None
-        from imagegen.report.live import LiveReport
-
-        return LiveReport(self.outstream, len(waiting), build.expected(making))
-
-    def _tell(self, event: Event) -> None:
-        """Elsewhere than on a terminal: a plain line an outcome."""
-        from imagegen.execute.outcome import Happened, Outcome
-
-        assert self._build is not None  # noqa: S101 - initialize set it
-        quiet = self._build.invocation.quiet
-        if isinstance(event, Happened) and event.name == "note" and not quiet:
-            self._say(note_line(event))
-        if isinstance(event, Outcome) and event.state != "fresh" and (not quiet or event.state == "failed"):
-            self._say(outcome_line(event))
+        expected = build.expected(making) if making else {}
+        total = len(waiting) if making else 0
+        return following(self.outstream, os.environ, total, expected, quiet=build.invocation.quiet)
 
     def _say(self, *lines: str) -> None:
         for line in lines:

@@ -40,6 +40,7 @@ OUR_TASKS = (
     "server",
     "settings",
     "verify",
+    "why",
 )
 RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
 

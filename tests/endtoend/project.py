@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-DODO = "from imagegen.tasks import DOIT_CONFIG, task_accept, task_comfyui, task_doctor, task_gallery, task_image, task_jobs, task_models, task_ollama, task_pick, task_prune, task_reroll, task_restore, task_schema, task_server, task_settings, task_verify  # noqa: F401\n"
+DODO = "from imagegen.tasks import DOIT_CONFIG, task_accept, task_comfyui, task_doctor, task_gallery, task_image, task_jobs, task_models, task_ollama, task_pick, task_prune, task_reroll, task_restore, task_schema, task_server, task_settings, task_verify, task_why  # noqa: F401\n"
 JOB: dict[str, Any] = {
     "backend": "scripted",
     "generate": {"width": 64, "height": 64},
@@ -69,7 +69,7 @@ class ProjectFolder:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "HF_")
-        known = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        known = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(ours)}
         return subprocess.Popen(
             [sys.executable, "-m", "doit", *arguments],
             cwd=self.root,

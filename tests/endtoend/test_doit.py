@@ -38,6 +38,7 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
         *server,
         "settings",
         "verify",
+        "why",
     ]
     assert [line.split()[0] for line in out.splitlines()] == shown
     assert "The three" in out

@@ -21,6 +21,7 @@ def on_a_terminal(project: ProjectFolder, *arguments: str) -> str:
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(project.root)
+        os.environ.pop("CI", None)
         os.environ.update(project.environment, TERM="xterm-256color", COLUMNS="100", LINES="30")
         os.execv(sys.executable, [sys.executable, "-m", "doit", *arguments])  # noqa: S606 - the shell is what is not wanted
     assert Path.cwd() == before
@@ -76,6 +77,39 @@ def test_elsewhere_there_are_plain_lines_without_control_sequences(project: Proj
     assert "━" not in run.out
 
 
+def test_a_one_off_image_is_shown_in_the_same_way(project: ProjectFolder) -> None:
+    shown = on_a_terminal(project, "image", "--prompt", "a raven")
+    assert re.search(r"image:a-raven +\x1b\[36m +0:00", shown)
+    assert re.search(r"image:a-raven  assets/images/a-raven\.png .*seed \d+", shown)
+
+
+def test_under_ci_each_event_has_a_line_with_its_time(project: ProjectFolder) -> None:
+    waits = {"delay_s": 0.2, "steps": 2, "waiting": "loading the model"}
+    project.script(acts={"Yrr": [waits], "Okka": [{"error": "no luck"}]})
+    project.job()
+    run = project.doit(CI="true")
+    lines = run.out.splitlines()[:7]
+    assert all(re.match(r"\d\d:\d\d:\d\d  ", line) for line in lines), run.out
+    assert [re.sub(r"  \d+\.\d s", "", line[10:]) for line in lines] == [
+        "started    portraits:mallsing  assets/portraits/mallsing.png",
+        "generated  portraits:mallsing  assets/portraits/mallsing.png  (new)",
+        "started    portraits:yrr  assets/portraits/yrr.png",
+        "waiting    portraits:yrr  loading the model",
+        "generated  portraits:yrr  assets/portraits/yrr.png  (new)",
+        "started    portraits:okka  assets/portraits/okka.png",
+        "failed     portraits:okka  assets/portraits/okka.png",
+    ]
+    assert "\x1b" not in run.out
+
+
+def test_ci_with_a_terminal_gets_plain_lines_too(project: ProjectFolder) -> None:
+    project.job()
+    project.environment["CI"] = "true"
+    shown = on_a_terminal(project)
+    assert "\x1b[" not in shown
+    assert "started    portraits:yrr" in shown
+
+
 def test_what_only_a_working_run_needs_is_not_imported_where_nothing_is_to_be_done(project: ProjectFolder) -> None:
     project.write(
         "dodo.py",
@@ -87,7 +121,7 @@ def test_what_only_a_working_run_needs_is_not_imported_where_nothing_is_to_be_do
     assert project.doit().out.splitlines()[-1] == "imported:"
 
 
-def test_a_pull_and_what_is_drawn_meanwhile_share_the_line_of_the_bar(tmp_path: Path) -> None:
+def test_a_pull_and_what_is_drawn_meanwhile_have_a_line_each_above_the_bar(tmp_path: Path) -> None:
     project = OllamaProject(tmp_path)
     project.ollama.model(pulled=False)
     project.ollama.model("x/flux2-klein")
@@ -97,5 +131,10 @@ def test_a_pull_and_what_is_drawn_meanwhile_share_the_line_of_the_bar(tmp_path: 
     project.items("a slow bird", name="animals", ollama={"model": "x/flux2-klein"})
     with project.ollama.served():
         shown = on_a_terminal(project)
-    assert re.search(r"animals:a \d/9 · pulling x/z-image-turbo ━*╌* \d+ %, [\d.]+ GB of 12 GB", shown), shown
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    drawn, pulled = (
+        r"animals:a  ━*╌* \d/9 +\d:\d\d",
+        r"kins +pulling x/z-image-turbo \d+ %, [\d.]+ GB of 12 GB +\d:\d\d",
+    )
+    assert re.search(rf"{drawn}\r\n{pulled}\r\n━*╌* \d/2", plain), shown
     assert "2 generated" in shown.splitlines()[-1]

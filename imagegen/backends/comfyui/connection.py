@@ -84,21 +84,22 @@ class Connection:
             raise self._gone
         client_id = self._events.client_id if self._events else prompt_id
         done = threading.Event()
+        shown = _Shown(graph, progress)
         if self._events:
-            done = self._events.watch(prompt_id, lambda n, of: self._steps(progress, n, of))
+            done = self._events.watch(prompt_id, shown.steps, shown.node)
         finished = False
         try:
             with failures.stage("queue"):
                 self._queue(prompt_id, graph, client_id, progress)
             with failures.stage("wait"):
-                entry = self._wait(prompt_id, done, progress)
+                entry = self._wait(prompt_id, done, progress, shown)
                 if entry is None:
                     progress.event(
                         "note", text=f"{self.url} lost a prompt, as when it restarts; it is queued once more"
                     )
                     with failures.stage("queue"):
                         self._queue(prompt_id, graph, client_id, progress)
-                    entry = self._wait(prompt_id, done, progress)
+                    entry = self._wait(prompt_id, done, progress, shown)
                 if entry is None:
                     raise GenerationError(
                         "the server lost the prompt twice: it is neither in its queue nor in its history",
@@ -121,11 +122,6 @@ class Connection:
             return self._patiently(lambda: self.client.view(image, progress.check), progress)
         except Refused as refused:
             raise failures.of_download(refused, image) from None
-
-    @staticmethod
-    def _steps(progress: Progress, done: int, total: int) -> None:
-        with contextlib.suppress(Exception):  # that it is time to stop is heard where it can be heeded
-            progress.event("steps", done=done, total=total)
 
     def _queue(self, prompt_id: str, graph: Mapping[str, Any], client_id: str, progress: Progress) -> None:
         """Queue the prompt unless the server knows it. A POST is not repeated while it may have arrived."""
@@ -161,7 +157,9 @@ class Connection:
             lambda: prompt_id in self.client.queue() or self.client.history(prompt_id) is not None, progress
         )
 
-    def _wait(self, prompt_id: str, done: threading.Event, progress: Progress) -> Mapping[str, Any] | None:
+    def _wait(
+        self, prompt_id: str, done: threading.Event, progress: Progress, shown: _Shown
+    ) -> Mapping[str, Any] | None:
         """The entry of history once there is one; None where the server has forgotten the prompt."""
         looked_s = time.monotonic()
         for pause_s in _pauses():
@@ -176,6 +174,7 @@ class Connection:
                     return None
             with self._mutex:
                 is_next = next(iter(self._ours), "") == prompt_id
+            shown.turn(is_next)
             if not is_next:
                 progress.restart()  # its own time begins when nothing of ours is before it
             self._pause(pause_s, done, progress)
@@ -199,7 +198,10 @@ class Connection:
             if self._gone:
                 raise self._gone
             try:
-                return ask()
+                answer = ask()
+                if times:
+                    progress.event("waiting", text="")
+                return answer
             except Unreachable as error:
                 times += 1  # one time-out alone can be longer than the patience
                 if self.ended() or (times > 1 and time.monotonic() - began_s > PATIENCE_S):
@@ -212,6 +214,36 @@ class Connection:
         """No more of this run's images are tried on this server."""
         self._gone = failures.of_absence(self.url, self.ended() or str(error))
         return self._gone
+
+
+class _Shown:
+    """What a person sees of one prompt: that others are before it, that a model is loaded, its steps."""
+
+    def __init__(self, graph: Mapping[str, Any], progress: Progress) -> None:
+        self._graph = graph
+        self._progress = progress
+        self._begun = self._queued = False
+
+    def turn(self, is_next: bool) -> None:
+        """Whether none of ours is before it, as far as polling tells."""
+        if not self._begun and self._queued == is_next:
+            self._queued = not is_next
+            self._tell("waiting", text="queued behind another image" if self._queued else "")
+
+    def node(self, node: str) -> None:
+        """A node of its graph begins."""
+        self._begun = True
+        loads = "Loader" in str(self._graph.get(node, {}).get("class_type"))
+        self._tell("waiting", text="loading the model" if loads else "")
+
+    def steps(self, done: int, total: int) -> None:
+        """So many of its steps are done."""
+        self._begun = True
+        self._tell("steps", done=done, total=total)
+
+    def _tell(self, name: str, **facts: Any) -> None:
+        with contextlib.suppress(Exception):  # that it is time to stop is heard where it can be heeded
+            self._progress.event(name, **facts)
 
 
 def _pauses() -> Iterator[float]:

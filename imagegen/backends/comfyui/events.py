@@ -1,4 +1,4 @@
-"""What ComfyUI tells over its websocket: the steps of our prompts, and that one is done. It decides nothing.
+"""What ComfyUI tells over its websocket: nodes and steps of our prompts, and that one is done. It decides nothing.
 
 Polling is the truth, so a socket that is refused, silent or broken costs only the display of steps. It takes the
 package `websocket-client`, the extra `imagegen[comfyui]`; without it there is none.
@@ -29,21 +29,29 @@ class Events:
         self.client_id = uuid.uuid4().hex
         self._mutex = threading.Lock()
         self._steps: dict[str, Callable[[int, int], None]] = {}
+        self._nodes: dict[str, Callable[[str], None]] = {}
         self._done: dict[str, threading.Event] = {}
         self._socket: Any = None
         self._closed = False
         threading.Thread(target=self._listen, args=(url, auth), name="comfyui events", daemon=True).start()
 
-    def watch(self, prompt_id: str, steps: Callable[[int, int], None]) -> threading.Event:
-        """From now on `steps` is called with (done, total) of this prompt; the event is set when it seems done."""
+    def watch(
+        self, prompt_id: str, steps: Callable[[int, int], None], node: Callable[[str], None] = lambda _: None
+    ) -> threading.Event:
+        """From now on `steps` is called with (done, total) of this prompt, and `node` with each node that begins.
+
+        The event is set when it seems done.
+        """
         with self._mutex:
             self._steps[prompt_id] = steps
+            self._nodes[prompt_id] = node
             return self._done.setdefault(prompt_id, threading.Event())
 
     def forget(self, prompt_id: str) -> None:
         """It is not watched any more."""
         with self._mutex:
             self._steps.pop(prompt_id, None)
+            self._nodes.pop(prompt_id, None)
             self._done.pop(prompt_id, None)
 
     def close(self) -> None:
@@ -83,8 +91,11 @@ class Events:
         prompt_id = str(data.get("prompt_id"))
         with self._mutex:
             steps, done = self._steps.get(prompt_id), self._done.get(prompt_id)
+            node = self._nodes.get(prompt_id)
         if message.get("type") == "progress" and steps:
             steps(int(data["value"]), int(data["max"]))
+        if message.get("type") == "executing" and data.get("node") is not None and node:
+            node(str(data["node"]))
         # history has it by then, which it does not always at `execution_success`
         if message.get("type") == "executing" and data.get("node") is None and done:
             done.set()

@@ -103,10 +103,11 @@ class OllamaBackend:
         if self._gone:
             raise self._gone
         serving = self._of(request)
+        loads = request.model not in self._used
         self._used.add(request.model)
         folder = folder_of(Path(request.extra["root"]), progress.attempt)
         try:
-            data = draw(serving.command, serving.program.machine, request, folder, progress)
+            data = draw(serving.command, serving.program.machine, request, folder, progress, loads=loads)
         except FailedError as failure:
             if failure.lasts:
                 self._gone = failure

@@ -34,10 +34,19 @@ _STEPS = re.compile(r"Generating[^▕]*▕[^▏]*▏\s*(\d+)/(\d+)")
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
-def draw(command: Command, machine: Machine | None, request: Request, folder: Path, progress: Progress) -> bytes:
+def draw(
+    command: Command,
+    machine: Machine | None,
+    request: Request,
+    folder: Path,
+    progress: Progress,
+    *,
+    loads: bool = False,
+) -> bytes:
     """The bytes of the PNG that Ollama makes of the request. Raises GenerationError, and what `progress` raises.
 
-    folder: that of the attempt. It is left with the image in it, and goes where there is none.
+    folder: that of the attempt. It is left with the image in it, and goes where there is none. loads: whether it is
+    likely to load the model first.
     """
     images, log = folder / "image", folder / "log"
     try:
@@ -53,6 +62,8 @@ def draw(command: Command, machine: Machine | None, request: Request, folder: Pa
                 _note(folder, call)
             else:
                 progress.event("note", text=f"{request.name}: Ollama still draws what a run that ended asked for")
+            if loads:
+                progress.event("waiting", text="loading the model")
             said = call.wait(progress.check, lambda text: _tell(text, progress))
         return _image(images, said, request, machine)
     except ImagegenError as error:

@@ -19,12 +19,15 @@ from imagegen.backends.comfyui.text_to_image import text_to_image
 AUTH = "Bearer hush"
 
 
-def watched(server: StandIn, auth: str = "", verify: str | bool = True) -> tuple[list[tuple[int, int]], bool]:
-    """The steps that one prompt told, and whether its end was told."""
+def watched(
+    server: StandIn, auth: str = "", verify: str | bool = True, nodes: list[str] | None = None
+) -> tuple[list[tuple[int, int]], bool]:
+    """The steps that one prompt told, and whether its end was told. nodes: gets the nodes that began."""
     events = Events(server.url, auth)
     steps: list[tuple[int, int]] = []
     prompt_id = str(uuid.uuid4())
-    done = events.watch(prompt_id, lambda *now: steps.append(now))
+    begun = nodes if nodes is not None else []
+    done = events.watch(prompt_id, lambda *now: steps.append(now), begun.append)
     time.sleep(0.5)  # it connects in a thread of its own, and a prompt queued before that tells it less
     graph: dict[str, dict[str, Any]] = {node: dict(body) for node, body in text_to_image({}, "").graph.items()}
     given: dict[str, dict[str, Any]] = {
@@ -48,9 +51,12 @@ def watched(server: StandIn, auth: str = "", verify: str | bool = True) -> tuple
     return steps, is_done
 
 
-def test_the_steps_and_the_end_of_a_prompt_are_told() -> None:
+def test_the_nodes_the_steps_and_the_end_of_a_prompt_are_told() -> None:
     with StandIn(seconds=0.2) as server:
-        assert watched(server) == ([(1, 4), (2, 4), (3, 4), (4, 4)], True)
+        nodes: list[str] = []
+        assert watched(server, nodes=nodes) == ([(1, 4), (2, 4), (3, 4), (4, 4)], True)
+        assert nodes[0] == "checkpoint"
+        assert {"sampler", "save"} <= set(nodes)
 
 
 def test_authorization_and_a_ca_of_ones_own_hold_for_the_socket_too(

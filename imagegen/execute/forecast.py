@@ -1,0 +1,126 @@
+"""What the next run would do, and why: found out without asking a backend, and without writing anything."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from imagegen.execute.imaging import encoded
+from imagegen.execute.sources import Copy, Sources
+from imagegen.plan.durations import Durations, in_all
+from imagegen.plan.freshness import Verdict
+from imagegen.plan.output import Output
+from imagegen.project import Project
+
+__all__ = ["ACTS", "Forecast", "Foreseen", "forecast"]
+
+ACTS = ("generate", "restore", "keep", "fail", "ignore", "fresh")
+"""All that can come of an output. fail: the file in its place must not be replaced. ignore: `doit ignore` named it."""
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What the next run would do with one output, and why: see its verdict.
+
+    act: one of ACTS. origin: of one to restore: `the store`, the path of an output that shows it already, or the task
+    of one that is to be generated. seconds: that its generating takes, None where that is not known.
+    """
+
+    output: Output
+    verdict: Verdict
+    act: str
+    origin: str = ""
+    seconds: float | None = None
+
+    @property
+    def is_encoded_anew(self) -> bool:
+        """Whether only the file is written anew, from the image that it was made of."""
+        return self.act == "restore" and self.verdict.only_encoding
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """images: each one asked for, in order. seconds: that generating takes, as far as that is known.
+
+    unknown: of how many that are to be generated it is not known how long they take.
+    """
+
+    images: tuple[Foreseen, ...]
+    seconds: float = 0.0
+    unknown: int = 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many images, by act."""
+        return Counter(one.act for one in self.images)
+
+
+def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignored: Collection[str]) -> Forecast:
+    """What the next run would do with these outputs, each with how it stands. ignored: tasks that doit passes over."""
+    sources = Sources(project)
+
+    def foreseen(one: tuple[Output, Verdict]) -> Foreseen:
+        output, verdict = one
+        if output.task in ignored:
+            return Foreseen(output, verdict, "ignore")
+        if verdict.state in ("fresh", "kept"):
+            return Foreseen(output, verdict, {"kept": "keep"}.get(verdict.state, verdict.state))
+        origin = _origin(project, sources, output, verdict)
+        if origin is not None:
+            return Foreseen(output, verdict, "restore", origin)
+        return Foreseen(output, verdict, "fail" if verdict.state == "blocked" else "generate")
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        images = _each_once(pool.map(foreseen, standing))
+    known = Durations(project.recorded())
+    making = [one for one in images if one.act == "generate"]
+    seconds = {one.output.task: known.of(one.output.request) for one in making}
+    images = [replace(one, seconds=seconds.get(one.output.task)) for one in images]
+    unknown = sum(each is None for each in seconds.values())
+    return Forecast(tuple(images), _seconds(project, images), unknown)
+
+
+def _origin(project: Project, sources: Sources, output: Output, verdict: Verdict) -> str | None:
+    """Where the run would restore it from; None where it would not."""
+    if not output.fingerprint or (verdict.state == "blocked" and verdict.line):
+        return None
+    copy = sources.foresee(output, project.model_digest(output))
+    if copy is None or (verdict.state == "blocked" and not _is_just_that(project, sources, output, copy)):
+        return None
+    return copy.path or "the store"
+
+
+def _is_just_that(project: Project, sources: Sources, output: Output, copy: Copy) -> bool:
+    """Whether the file there, of which no line says what made it, is what would be written: the lock file was lost."""
+    found = project.found(output).sha256
+    source = sources.look(copy) if found else None
+    try:
+        return source is not None and hashlib.sha256(encoded(project, output, source)).hexdigest() == found
+    except Exception:  # what cannot be encoded is not what is there
+        return False
+
+
+def _each_once(images: Iterable[Foreseen]) -> list[Foreseen]:
+    """Of images of one fingerprint the first is generated, and the others are that one again."""
+    first: dict[str, str] = {}
+    found = []
+    for one in images:
+        if one.act == "generate" and one.output.fingerprint:
+            task = first.setdefault(one.output.fingerprint, one.output.task)
+            if task != one.output.task:
+                one = replace(one, act="restore", origin=task)
+        found.append(one)
+    return found
+
+
+def _seconds(project: Project, images: Sequence[Foreseen]) -> float:
+    """Backends work side by side, each on as many images as it takes at a time."""
+    by_backend: dict[str, list[float]] = defaultdict(list)
+    for one in images:
+        if one.seconds is not None:
+            by_backend[one.output.request.backend].append(one.seconds)
+    return max((in_all(each, project.backend(name).in_flight) for name, each in by_backend.items()), default=0.0)

@@ -1,0 +1,121 @@
+"""`doit why`: what the next `doit` would do, and why, without doing it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.endtoend.project import JOB, ProjectFolder
+
+MALLSING = {"name": "Mallsing", "prompt": "a tall figure in a grey cloak"}
+GREEN = {"name": "Mallsing", "prompt": "a tall figure in a green cloak", "seed": 5}
+
+
+def touched(project: ProjectFolder) -> dict[str, int]:
+    """Every file of the project but doit's own database, with its time."""
+    found = (path for path in project.root.rglob("*") if path.is_file() and path.name != "doit.json")
+    return {str(path): path.stat().st_mtime_ns for path in found}
+
+
+def test_it_says_what_the_next_run_does_and_why_and_does_nothing(project: ProjectFolder) -> None:
+    project.built(items=[MALLSING, *JOB["items"][1:], {"name": "Tharn", "prompt": "a thin figure"}])
+    project.job(items=[GREEN, *JOB["items"][1:], {"name": "Tharn", "prompt": "a thin figure"}])
+    project.image("yrr").unlink()
+    project.image("okka").write_bytes(b"touched up")
+    before, seed = touched(project), project.lines()[0]["request"]["seed"]
+    run = project.doit("why")
+    assert (run.code, run.err) == (0, "")
+    assert run.out.splitlines() == [
+        "generate  portraits:mallsing  assets/portraits/mallsing.png  under 1 s",
+        "    prompt: a tall figure in a [-grey-] {+green+} cloak",
+        f"    seed: {seed} → 5",
+        "restore   portraits:yrr  assets/portraits/yrr.png  from the store  (missing)",
+        "keep      portraits:okka  assets/portraits/okka.png: changed by hand since it was made",
+        "1 to generate (under 1 s), 1 to restore, 1 kept, 1 fresh",
+    ]
+    assert touched(project) == before
+    assert len(project.generated()) == 4
+
+
+def test_the_data_is_the_same(project: ProjectFolder) -> None:
+    project.built(items=[MALLSING])
+    project.job(items=[GREEN])
+    project.write("jobs/broken.yaml", "items: [{name: a}]")
+    run = project.doit("why", "--json")
+    found = json.loads(run.out)
+    (image,) = found["images"]
+    assert (image["task"], image["act"], image["seed"]) == ("portraits:mallsing", "generate", 5)
+    prompt = {"kind": "changed", "field": "prompt", "old": MALLSING["prompt"], "new": GREEN["prompt"]}
+    assert image["reasons"][0] == prompt
+    assert found["total"]["generate"] == 1
+    assert 0 <= found["total"]["seconds"] < 60
+    broken = next(job for job in found["jobs"] if job["job"] == "broken")
+    assert broken["problems"][0]["what"] == "items[0].prompt: is missing"
+
+
+def test_words_choose_and_a_fresh_image_named_by_itself_is_told(project: ProjectFolder) -> None:
+    project.built()
+    (line,) = [line for line in project.lines() if line["output"] == "yrr"]
+    when = line["time"][:16].replace("T", " ")
+    of_yrr = (
+        f"fresh     portraits:yrr  assets/portraits/yrr.png  since {when} UTC, "
+        f"seed {line['request']['seed']}, model colours"
+    )
+    for word in ("portraits:yrr", "assets/portraits/yrr.png"):
+        assert project.doit("why", word).out.splitlines() == [of_yrr, "1 fresh, nothing to do"]
+    assert project.doit("why", "portraits:*").out == "3 fresh, nothing to do\n"
+    assert project.doit("why", "portraits").out == "3 fresh, nothing to do\n"
+
+
+def test_a_word_that_names_nothing_is_told_with_the_nearest(project: ProjectFolder) -> None:
+    project.job()
+    run = project.doit("why", "portraits:yr", "portraits:x*", "portraits")
+    assert run.code == 1
+    assert "'portraits:yr' is no job, image or file of one; did you mean 'portraits:yrr'?" in run.out
+    assert "no job or image has a name like 'portraits:x*'" in run.out
+    assert "generate" not in run.out
+
+
+def test_what_is_wrong_with_a_job_is_told_and_is_no_error_of_the_question(project: ProjectFolder) -> None:
+    project.job()
+    project.write("jobs/broken.yaml", "items: [{name: a}]")
+    run = project.doit("why")
+    assert run.code == 0
+    assert "jobs/broken.yaml:1:9: items[0].prompt: is missing" in run.out
+    assert run.closing == "3 to generate (time unknown), 1 broken job"
+    assert project.doit("why", "broken:a").closing == "1 broken job"
+    assert "broken" not in project.doit("why", "portraits").out
+    run = project.doit("why", "backend=placehodler")
+    assert (run.code, run.out.count("did you mean 'placeholder'?")) == (0, 1)
+
+
+def test_what_must_not_be_replaced_or_is_ignored_is_told(project: ProjectFolder) -> None:
+    project.built()
+    project.image("yrr").write_bytes(b"touched up")
+    project.job(generate={"width": 64, "height": 64, "steps": 3})
+    project.doit("ignore", "portraits:okka")
+    run = project.doit("why")
+    said = "fail      portraits:yrr  assets/portraits/yrr.png is not replaced: changed by hand since it was made\n"
+    assert f"{said}    steps: 20 → 3\n" in run.out
+    assert (
+        "ignore    portraits:okka  assets/portraits/okka.png: left alone, until doit forget portraits:okka" in run.out
+    )
+    assert run.out.count("output.overwrite: always") == 1
+    assert run.closing == "1 to generate (under 1 s), 1 to fail, 1 ignored"
+
+
+@pytest.mark.parametrize("backend", ["ollama", "comfyui"])
+def test_no_server_is_asked(project: ProjectFolder, backend: str) -> None:
+    project.job(backend=backend, scripted={})
+    # nothing listens there, and no ollama is on PATH
+    run = project.doit("why", COMFYUI_URL="http://127.0.0.1:9", OLLAMA_HOST="127.0.0.1:9", PATH="")
+    assert run.code == 0
+    assert "3 to generate (time unknown)" in run.out
+
+
+def test_what_is_not_decided_yet_is_said(project: ProjectFolder) -> None:
+    project.job(backend="comfyui", scripted={}, items=JOB["items"][:1], generate={"seed": {"mode": "random"}})
+    run = project.doit("why")
+    assert "its seed is drawn then, its model is decided then: the only one there is" in run.out
+    assert not (project.root / "jobs/portraits.lock").exists()

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from imagegen.report.in_flight import InFlight, clock
+from imagegen.report.live import flight_lines
+from tests.report.events import Clock, happened, outcome, prepares, started
+
+LONG = "mallsing-of-the-long-and-winding-northern-river-valley"
+
+
+def shown(flights: InFlight, now_s: float = 34.0, width: int = 80, most: int = 16) -> list[str]:
+    return [line.plain for line in flight_lines(list(flights.flights.values()), now_s, width, most)]
+
+
+def test_each_image_has_a_line_with_its_steps_or_its_wait_and_its_time() -> None:
+    flights = InFlight(Clock())
+    flights.tell(started("a"))
+    flights.tell(started("bird"))
+    flights.tell(happened("a", "steps", done=12, total=24))
+    flights.tell(happened("bird", "waiting", text="loading the model"))
+    flights.tell(prepares("k", "pulling m ━━╌╌ 26 %, 3.1 GB of 12 GB"))
+    assert [" ".join(line.split()) for line in shown(flights)] == [
+        "j:a ━━━━━━╌╌╌╌╌╌ 12/24 0:34",
+        "j:bird loading the model 0:34",
+        "k pulling m 26 %, 3.1 GB of 12 GB 0:34",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 50, 30, 12])
+def test_eight_in_flight_with_long_names_fit_the_width_and_can_be_told_apart(width: int) -> None:
+    flights = InFlight(Clock())
+    for number in range(8):
+        flights.tell(started(f"{LONG}-v{number}"))
+        flights.tell(happened(f"{LONG}-v{number}", "steps", done=number, total=100))
+    lines = shown(flights, width=width)
+    assert len(set(lines)) == len(lines) == 8
+    if width >= 30:
+        assert all(cell_len(line) <= width for line in lines)
+        assert all(line.endswith("0:34") and f"v{number}" in line for number, line in enumerate(lines))
+
+
+def test_of_those_that_there_is_no_room_for_there_is_the_number() -> None:
+    flights = InFlight(Clock())
+    for number in range(8):
+        flights.tell(started(str(number)))
+    assert len(shown(flights, most=8)) == 8
+    assert shown(flights, most=4)[3] == "and 5 more"
+
+
+def test_a_wait_ends_with_steps_and_a_flight_with_its_outcome() -> None:
+    flights = InFlight(Clock())
+    flights.tell(started("a"))
+    flights.tell(happened("a", "waiting", text="the server does not answer"))
+    flights.tell(happened("a", "steps", done=1, total=2))
+    assert flights.flights["j:a"].waits == ""
+    flights.tell(outcome("a"))
+    flights.tell(happened("a", "steps", done=2, total=2))
+    assert flights.flights == {}
+
+
+def test_a_job_is_prepared_until_it_says_so_or_its_first_image_begins() -> None:
+    flights = InFlight(Clock())
+    flights.tell(prepares("j", "starting"))
+    flights.tell(prepares("k", "pulling"))
+    assert list(flights.flights) == ["j", "k"]
+    flights.tell(prepares("k", ""))
+    flights.tell(started("a"))
+    assert list(flights.flights) == ["j:a"]
+
+
+def test_nothing_that_a_backend_says_steers_the_terminal() -> None:
+    flights = InFlight(Clock())
+    flights.tell(started("a"))
+    flights.tell(happened("a", "waiting", text="\x1b[2Jboo"))
+    assert "\x1b" not in shown(flights)[0]
+
+
+def test_the_clock() -> None:
+    assert [clock(seconds) for seconds in (0.9, 34, 61, 3723)] == ["0:00", "0:34", "1:01", "1:02:03"]
