@@ -99,7 +99,10 @@ def _is_just_that(project: Project, sources: Sources, output: Output, copy: Copy
     found = project.found(output).sha256
     source = sources.look(copy) if found else None
     try:
-        return source is not None and hashlib.sha256(encoded(project, output, source)).hexdigest() == found
+        if source is None:
+            return False
+        data = source.data if source.encoding == output.encoding else encoded(project, output, source)
+        return hashlib.sha256(data).hexdigest() == found
     except Exception:  # what cannot be encoded is not what is there
         return False
 
