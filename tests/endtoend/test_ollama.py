@@ -176,6 +176,14 @@ def test_a_missing_model_is_pulled_once_before_any_image_of_it(idle: OllamaProje
     assert all(call.start >= pull.end for call in idle.drawing())
 
 
+def test_jobs_of_one_model_ask_no_more_than_one_job_does(project: OllamaProject) -> None:
+    for name in "abcd":
+        project.job(name, generate={"width": 64, "height": 64})
+    assert project.doit().code == 0
+    asked = [call.argv[0] for call in project.ollama.calls if call.argv[0] != "serve" and call not in project.drawing()]
+    assert sorted(asked) == ["--version", "list", "run", "show", "stop"], "each once; that run is its --help"
+
+
 def test_a_model_with_a_name_that_another_begins_with_is_not_that_one(project: OllamaProject) -> None:
     project.ollama.model("x/z-image", pulled=False)
     project.items("a bird", ollama={"model": "x/z-image"})

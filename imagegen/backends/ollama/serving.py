@@ -16,7 +16,7 @@ from imagegen.backends.ollama.host import dialled
 from imagegen.backends.ollama.names import tagged
 from imagegen.backends.ollama.program import Program, find_program
 from imagegen.backends.ollama.pull import announcement, lacks_room, pull
-from imagegen.backends.ollama.queries import Listed, listed, shown
+from imagegen.backends.ollama.queries import Listed, Shown, listed, shown
 from imagegen.backends.ollama.verdict import this_machine
 from imagegen.errors import ImagegenError, Problem
 
@@ -33,7 +33,8 @@ class Serving:
     host: str
     program: Program
     command: Command
-    _there: dict[str, Listed] = field(default_factory=dict)
+    _there: Mapping[str, Listed] | None = None
+    _shown: dict[str, Shown] = field(default_factory=dict)
     _started: bool = False
 
     @classmethod
@@ -53,7 +54,7 @@ class Serving:
 
     def _of_model(self, model: str, there: Mapping[str, Listed]) -> Iterator[Problem]:
         if tagged(model) in there:
-            capabilities = shown(self.command, model).capabilities
+            capabilities = self._what_it_is(model).capabilities
             if capabilities and "image" not in capabilities:
                 what = f"{model} makes no images: it can {', '.join(capabilities)}"
                 yield Problem("", what, "name one that does: ollama.model: x/z-image-turbo")
@@ -61,8 +62,18 @@ class Serving:
             yield problem
 
     def models(self) -> Mapping[str, Listed]:
-        """Those that the server has, by name and tag. Raises ImagegenError."""
-        return listed(self.command)
+        """Those that the server has, by name and tag: asked once, and again after a pull. Raises ImagegenError."""
+        there = self._there
+        return self._listed() if there is None else there
+
+    def _listed(self) -> Mapping[str, Listed]:
+        self._there = there = listed(self.command)
+        return there
+
+    def _what_it_is(self, model: str) -> Shown:
+        if model not in self._shown:
+            self._shown[model] = shown(self.command, model)
+        return self._shown[model]
 
     def start(self, progress: Progress) -> None:
         """Start the project's own server where that is to serve. Raises ImagegenError."""
@@ -91,10 +102,10 @@ class Serving:
             finally:
                 with contextlib.suppress(Exception):
                     progress.event("waiting", text="")
-            there = self.models()
+            there = self._listed()
             if tagged(model) not in there:
                 raise ImagegenError(Problem("", f"Ollama pulled {model} and does not list it", "see: ollama list"))
-            licence = shown(self.command, model).licence
+            licence = self._what_it_is(model).licence
             said = f"; its licence: {licence}" if licence else ""
             progress.event("note", text=f"pulled {model}, {there[tagged(model)].size}{said}")
         for problem in self._of_model(model, there):
