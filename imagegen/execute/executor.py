@@ -126,11 +126,11 @@ class Executor:
         """Prepare the jobs side by side, and generate each one's images as soon as it is prepared."""
         most = max(1, self.backend.in_flight)
         waiting = Waiting()
-        preparing: set[Future[list[Work]]] = set()
+        preparing: dict[Future[list[Work]], None] = {}
         running: dict[Future[None], str] = {}
         with ThreadPoolExecutor(len(jobs)) as preparers, ThreadPoolExecutor(most) as generators:
             if isinstance(self.backend, Prepared):
-                preparing = {preparers.submit(self._prepare, job) for job in jobs}
+                preparing = dict.fromkeys(preparers.submit(self._prepare, job) for job in jobs)
             else:
                 for job in jobs:
                     waiting.add(job)
@@ -141,8 +141,8 @@ class Executor:
                     running[generators.submit(self._same, same)] = same[0].key
                 at_work: list[Future[Any]] = [*preparing, *running]
                 done, _ = wait(at_work, timeout=0.5, return_when=FIRST_COMPLETED)
-                for prepared in done & preparing:
-                    preparing.remove(prepared)
+                for prepared in [job for job in preparing if job in done]:  # in the order of the jobs
+                    del preparing[prepared]
                     waiting.add(prepared.result())
                 for generated in done & running.keys():
                     del running[generated]

@@ -166,7 +166,7 @@ def test_a_missing_model_is_pulled_once_before_any_image_of_it(idle: OllamaProje
     idle.job("one")
     idle.job("two")
     run = idle.doit()
-    assert (run.code, run.tasks("generated")) == (0, ["one:mallsing", "one:okka", "one:yrr"]), run.out
+    assert (run.code, len(run.tasks("generated")), len(run.tasks("restored"))) == (0, 3, 3), run.out
     first, last = run.out.splitlines()[:2]
     assert first.startswith("pulling x/z-image-turbo: about 12 GB; ")
     assert first.endswith("of disk are free; licence: Apache-2.0")
