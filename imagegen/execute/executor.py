@@ -49,7 +49,14 @@ class Executor:
                 self._make(jobs)
         finally:
             if isinstance(self.backend, Prepared):
-                self.backend.close()
+                self._close(self.backend)
+
+    def _close(self, backend: Prepared) -> None:
+        """What goes wrong then, fails no image any more."""
+        try:
+            backend.close()
+        except Exception as error:
+            self.tell(Happened(None, "note", {"text": str(error)}))
 
     def _with_model(self, job: list[Work]) -> list[Work]:
         """The images with the model decided that their job leaves open; without those that can now be restored."""

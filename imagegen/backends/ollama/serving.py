@@ -36,6 +36,7 @@ class Serving:
     _there: Mapping[str, Listed] | None = None
     _shown: dict[str, Shown] = field(default_factory=dict)
     _started: bool = False
+    _start_failed: ImagegenError | None = None
 
     @classmethod
     def find(cls, root: Path, host: str) -> Serving:
@@ -76,15 +77,21 @@ class Serving:
         return self._shown[model]
 
     def start(self, progress: Progress) -> None:
-        """Start the project's own server where that is to serve. Raises ImagegenError."""
+        """Start the project's own server where that is to serve. Raises ImagegenError, for a second job the same."""
+        if self._start_failed:
+            raise self._start_failed
         if not self.program.starts or self._started:
             return
         if not server.is_there(self.root.absolute()):
             progress.event("note", text=f"starting Ollama {self.program.version} from tools/ollama")
         say = lambda text: progress.event("waiting", text=text)  # noqa: E731
-        host = server.start(
-            self.root.absolute(), Path(self.command.executable), dialled(self.host), say, progress.check
-        )
+        try:
+            host = server.start(
+                self.root.absolute(), Path(self.command.executable), dialled(self.host), say, progress.check
+            )
+        except ImagegenError as error:
+            self._start_failed = error
+            raise
         progress.event("waiting", text="")
         self._started = True
         self.command = replace(self.command, host=host)
@@ -111,6 +118,10 @@ class Serving:
         for problem in self._of_model(model, there):
             raise ImagegenError(problem)
         note_agreement(self.root, self.host, model, there[tagged(model)])
+
+    def how_it_ended(self) -> str:
+        """Of the project's own server, if this run draws with that: how it ended; empty while it is alive."""
+        return server.how_it_ended(self.root) if self._started else ""
 
     def close(self, used: Collection[str]) -> None:
         """Have Ollama let go of these models, as far as it answers; stop the server that this run started."""
