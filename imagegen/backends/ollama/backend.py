@@ -66,14 +66,14 @@ class OllamaBackend:
         problems = in_themselves(requests)
         if self._silent is None:
             try:
-                return problems + self._of(requests[0]).problems({one.model for one in requests})
+                return problems + self.serving(requests[0]).problems({one.model for one in requests})
             except ImagegenError as error:
                 self._silent = error  # that it hangs takes long to find out: once, and not again for each job
         return [*problems, *self._silent.problems]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the project's own server where that is to serve; pull the models that are missing."""
-        serving = self._of(requests[0])
+        serving = self.serving(requests[0])
         try:
             with self._mutex:
                 serving.start(progress)
@@ -102,7 +102,7 @@ class OllamaBackend:
 
         if self._gone:
             raise self._gone
-        serving = self._of(request)
+        serving = self.serving(request)
         self._used.add(request.model)
         folder = folder_of(Path(request.extra["root"]), progress.attempt)
         try:
@@ -122,7 +122,7 @@ class OllamaBackend:
 
         return list(diagnose(requests, self))
 
-    def _of(self, request: Request) -> Serving:
+    def serving(self, request: Request) -> Serving:
         """The Ollama that this run uses; found out once. Raises ImagegenError."""
         from imagegen.backends.ollama.serving import Serving
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -84,11 +84,9 @@ class Serving:
             return
         if not server.is_there(self.root.absolute()):
             progress.event("note", text=f"starting Ollama {self.program.version} from tools/ollama")
-        say = lambda text: progress.event("waiting", text=text)  # noqa: E731
         try:
-            host = server.start(
-                self.root.absolute(), Path(self.command.executable), dialled(self.host), say, progress.check
-            )
+            root, executable = self.root.absolute(), Path(self.command.executable)
+            host = server.start(root, executable, dialled(self.host), _waiting(progress), progress.check)
         except ImagegenError as error:
             self._start_failed = error
             raise
@@ -104,8 +102,7 @@ class Serving:
                 raise ImagegenError(problem)
             progress.event("note", text=announcement(model, self.program.folder))
             try:
-                say = lambda text: progress.event("waiting", text=text)  # noqa: E731
-                pull(self.command, model, self.program.folder, say, progress.check)
+                pull(self.command, model, self.program.folder, _waiting(progress), progress.check)
             finally:
                 with contextlib.suppress(Exception):
                     progress.event("waiting", text="")
@@ -131,3 +128,7 @@ class Serving:
         forget_old(self.root)
         if self._started:
             server.release(self.root)
+
+
+def _waiting(progress: Progress) -> Callable[[str], None]:
+    return lambda text: progress.event("waiting", text=text)
