@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
@@ -70,7 +71,14 @@ class Executor:
                 self._make(jobs)
         finally:
             if isinstance(self.backend, Prepared):
-                self.backend.close()
+                self._close(self.backend)
+
+    def _close(self, backend: Prepared) -> None:
+        """What goes wrong then, fails no image any more."""
+        try:
+            backend.close()
+        except Exception as error:
+            self.tell(Happened(None, "note", {"text": str(error)}))
 
     def _with_model(self, job: list[Work]) -> list[Work]:
         """The images with the model decided that their job leaves open; without those that can now be restored."""
@@ -159,8 +167,8 @@ class Executor:
         most = max(1, self.backend.in_flight)
         waiting = Waiting()
         unprepared = {job[0].output.job: [work for work in job if not self._comes_later(work)] for job in jobs}
-        preparing: dict[Future[Any], str] = {}
-        running: dict[Future[Any], str] = {}
+        preparing: dict[Future[list[Work]], str] = {}
+        running: dict[Future[None], str] = {}
         with ThreadPoolExecutor(len(jobs)) as preparers, ThreadPoolExecutor(most) as generators:
             for job in jobs:
                 if isinstance(self.backend, Prepared):
@@ -174,29 +182,34 @@ class Executor:
                     self._cancelled(waiting.clear())
                     self._later.clear()
                 while len(running) < most and (same := waiting.take(running.values())):
-                    begun = generators.submit(self._same, same)
-                    running[begun] = same[0].key
-                    begun.add_done_callback(self._inbox.put)
-                try:
-                    happened = self._inbox.get(timeout=0.5)
-                except queue.Empty:
-                    continue
-                if isinstance(happened, Work):
-                    if self._comes_later(happened):
-                        self._later.remove(happened.output.task)
-                        unprepared.get(happened.output.job, waiting).append(happened)
-                elif isinstance(happened, str):
-                    self._later.discard(happened)
-                elif happened in preparing:
-                    job_name = preparing.pop(happened)
+                    started = generators.submit(self._same, same)
+                    running[started] = same[0].key
+                    started.add_done_callback(self._inbox.put)
+                happened = self._happenings()
+                for prepared in [job for job in preparing if job in happened]:  # in the order of the jobs
+                    job_name = preparing.pop(prepared)
                     works = unprepared.pop(job_name)
-                    if happened.result():
+                    if prepared.result():
                         waiting.add(works)
                     else:
                         self._later -= {task for task in self._later if task.partition(":")[0] == job_name}
-                else:
-                    del running[happened]
-                    happened.result()
+                for one in happened:
+                    if isinstance(one, Work) and self._comes_later(one):
+                        self._later.remove(one.output.task)
+                        unprepared.get(one.output.job, waiting).append(one)
+                    elif isinstance(one, str):
+                        self._later.discard(one)
+                    elif isinstance(one, Future) and running.pop(one, None) is not None:
+                        one.result()
+
+    def _happenings(self) -> list[Work | str | Future[Any]]:
+        """What has happened since; waits for it, at most for 0.5 s."""
+        happened = []
+        with contextlib.suppress(queue.Empty):
+            happened.append(self._inbox.get(timeout=0.5))
+            while True:
+                happened.append(self._inbox.get_nowait())
+        return happened
 
     def _comes_later(self, work: Work) -> bool:
         return work.output.task in self._later

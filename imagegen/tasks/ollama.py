@@ -43,6 +43,9 @@ def _setup() -> TaskFailed | None:
     try:
         if build.problems:
             raise ImagegenError(*build.problems)
+        for plan in build.plans:
+            if plan.problems:
+                print(f"{plan.file} is broken, and its models, if any, are left out: doit doctor says why", flush=True)
         with hold(build.root / ".imagegen", build.settings.wait_s):  # it may start the server that a run draws with
             setup(build.root, build.settings, models, ImageProgress(math.inf, threading.Event(), tell=_teller()))
     except ImagegenError as error:

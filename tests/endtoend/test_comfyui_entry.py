@@ -93,6 +93,7 @@ def test_a_replaced_checkpoint_is_noticed_and_the_earlier_one_restored(comfyui: 
     assert len(comfyui.doit().tasks("restored")) == 3
 
 
+@pytest.mark.long
 def test_a_server_that_a_person_started_is_left_on(comfyui: ProjectFolder) -> None:
     assert comfyui.doit("comfyui:setup").code == 0
     assert comfyui.doit("server:start").code == 0

@@ -191,6 +191,7 @@ def test_a_flat_image_is_taken_where_it_is_allowed(project: ProjectFolder, comfy
     assert project.doit().tasks("generated") == ["portraits:bird"]
 
 
+@pytest.mark.long
 def test_time_counts_from_when_nothing_of_ours_is_ahead(project: ProjectFolder, comfy: StandIn, server: Server) -> None:
     comfy.seconds = 3
     project.job(**server.job(generate={"timeout_s": 5.5}))

@@ -104,13 +104,13 @@ def test_other_backends_go_on_beside_it(project: OllamaProject) -> None:
     "prompt",
     [
         "--seed 5",
-        "-",
+        pytest.param("-", marks=pytest.mark.long),
         'it\'s "quoted" `twice` $HOME %PATH% \\ and !',
         "first line\nsecond line\n\nlast",
         "🦉 an owl, 梟, сова, ﷽",
-        "a 3/4 view, and/or a cat",
-        "*",
-        "a tail of blanks between   words",
+        pytest.param("a 3/4 view, and/or a cat", marks=pytest.mark.long),
+        pytest.param("*", marks=pytest.mark.long),
+        pytest.param("a tail of blanks between   words", marks=pytest.mark.long),
     ],
 )
 def test_a_prompt_arrives_as_it_is(project: OllamaProject, prompt: str) -> None:
@@ -166,7 +166,7 @@ def test_a_missing_model_is_pulled_once_before_any_image_of_it(idle: OllamaProje
     idle.job("one")
     idle.job("two")
     run = idle.doit()
-    assert (run.code, run.tasks("generated")) == (0, ["one:mallsing", "one:okka", "one:yrr"]), run.out
+    assert (run.code, len(run.tasks("generated")), len(run.tasks("restored"))) == (0, 3, 3), run.out
     first, last = run.out.splitlines()[:2]
     assert first.startswith("pulling x/z-image-turbo: about 12 GB; ")
     assert first.endswith("of disk are free; licence: Apache-2.0")
@@ -174,6 +174,14 @@ def test_a_missing_model_is_pulled_once_before_any_image_of_it(idle: OllamaProje
     (pull,) = idle.ollama.called("pull")
     assert pull.end is not None
     assert all(call.start >= pull.end for call in idle.drawing())
+
+
+def test_jobs_of_one_model_ask_no_more_than_one_job_does(project: OllamaProject) -> None:
+    for name in "abcd":
+        project.job(name, generate={"width": 64, "height": 64})
+    assert project.doit().code == 0
+    asked = [call.argv[0] for call in project.ollama.calls if call.argv[0] != "serve" and call not in project.drawing()]
+    assert sorted(asked) == ["--version", "list", "run", "show", "stop"], "each once; that run is its --help"
 
 
 def test_a_model_with_a_name_that_another_begins_with_is_not_that_one(project: OllamaProject) -> None:
@@ -274,12 +282,27 @@ def told(run: Run) -> str:
     ("client", "server", "said"),
     [
         ("0.32.15", "0.32.15", "Ollama 0.32.15 is too new to make images: that was taken out after 0.32.5"),
-        ("0.32.6", "0.32.6", "Ollama 0.32.6 is too new to make images"),
+        pytest.param("0.32.6", "0.32.6", "Ollama 0.32.6 is too new to make images", marks=pytest.mark.long),
         ("0.14.2", "0.14.2", "Ollama 0.14.2 is too old to make images: that came with 0.14.3"),
         ("0.32.5", "0.32.15", "client is 0.32.5 and its server 0.32.15: the server is too new to make images"),
-        ("0.32.15", "0.32.5", "client is 0.32.15 and its server 0.32.5: the client is too new to make images"),
-        ("0.16.1", "0.16.1", "Ollama 0.16.1 makes broken images, or none (ollama/ollama#14234)"),
-        ("0.23.1", "0.23.1", "Ollama 0.23.1 makes broken images, or none (ollama/ollama#16096)"),
+        pytest.param(
+            "0.32.15",
+            "0.32.5",
+            "client is 0.32.15 and its server 0.32.5: the client is too new to make images",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "0.16.1",
+            "0.16.1",
+            "Ollama 0.16.1 makes broken images, or none (ollama/ollama#14234)",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "0.23.1",
+            "0.23.1",
+            "Ollama 0.23.1 makes broken images, or none (ollama/ollama#16096)",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_version_that_cannot_is_told_before_anything_is_made(
@@ -340,19 +363,37 @@ def test_another_program_of_that_name_is_told(project: OllamaProject) -> None:
     ("fault", "details", "said", "mend"),
     [
         ("no-image", {}, "Ollama finished without an image and without a reason", "server.log"),
-        ("early-end", {}, "Ollama finished without an image and without a reason", "server.log"),
+        pytest.param(
+            "early-end",
+            {},
+            "Ollama finished without an image and without a reason",
+            "server.log",
+            marks=pytest.mark.long,
+        ),
         ("memory", {}, "out of memory: the model needs 12.0 GiB, and 7.4 GiB are free", "smaller"),
-        ("runner-memory", {}, "out of memory: the image needs 11 GB, and 8 GB are free", "smaller"),
-        ("mid-stream", {}, "Ollama says: mlx runner closed response before completion", "log"),
+        pytest.param(
+            "runner-memory",
+            {},
+            "out of memory: the image needs 11 GB, and 8 GB are free",
+            "smaller",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "mid-stream", {}, "Ollama says: mlx runner closed response before completion", "log", marks=pytest.mark.long
+        ),
         ("http", {"status": 400, "text": "bad thing"}, "Ollama says: 400 Bad Request: bad thing", "log"),
-        ("http", {}, "Ollama says: 500 Internal Server Error: something went wrong", "log"),
-        ("directory-gone", {}, "Ollama could not write the image", "run doit again"),
+        pytest.param(
+            "http", {}, "Ollama says: 500 Internal Server Error: something went wrong", "log", marks=pytest.mark.long
+        ),
+        pytest.param(
+            "directory-gone", {}, "Ollama could not write the image", "run doit again", marks=pytest.mark.long
+        ),
         ("disk-full", {}, "no space left on device", "free disk space"),
-        ("two-files", {}, "Ollama wrote 2 files in place of one", "log"),
+        pytest.param("two-files", {}, "Ollama wrote 2 files in place of one", "log", marks=pytest.mark.long),
         ("cut", {}, "what Ollama wrote is no whole PNG", "run doit again"),
-        ("not-png", {}, "what Ollama wrote is no whole PNG", "run doit again"),
+        pytest.param("not-png", {}, "what Ollama wrote is no whole PNG", "run doit again", marks=pytest.mark.long),
         ("other-size", {}, "the image is 32×32", "try again"),
-        ("busy", {}, "Ollama is busy with what others ask of it", "later"),
+        pytest.param("busy", {}, "Ollama is busy with what others ask of it", "later", marks=pytest.mark.long),
         ("mlx", {}, "Ollama cannot load its MLX libraries", "backend: comfyui"),
     ],
 )

@@ -175,3 +175,25 @@ def test_setup_and_a_run_at_once_do_not_stop_each_others_server(project: OllamaP
     assert "generated" in waiting.communicate()[0]
     assert project.doit("wait=60").code == 0
     assert servers(project) == []
+
+
+def test_its_death_is_told_with_how_it_ended(project: OllamaProject) -> None:
+    project.ollama.fault("server-dies", "small")
+    run = project.doit()
+    assert (
+        run.out.count("Ollama ended with exit code 1; the end of .imagegen/ollama/server.log:\n    | level=INFO") == 1
+    )
+    assert "open the Ollama app" not in run.out
+
+
+def test_one_that_does_not_start_is_started_once_and_not_again_for_each_job(project: OllamaProject) -> None:
+    script = project.root / "tools/ollama/ollama"
+    real = script.rename(project.root / "real")
+    script.write_text(f'#!/bin/sh\nif [ "$1" = serve ]; then echo broken; exit 3; fi\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    project.job("others")
+    run = project.doit()
+    assert (run.code, run.tasks("generated")) == (2, [])
+    assert run.out.count("starting Ollama 0.32.5") == 1
+    assert run.out.count("Ollama ended with exit code 3 while it started") == 1
+    assert "    | broken" in run.out

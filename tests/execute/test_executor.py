@@ -16,7 +16,7 @@ from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.executor import Executor
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.outcome import Event, Happened, Outcome
 from imagegen.execute.sources import Sources
 from imagegen.execute.waiting import Work
 from imagegen.images.verification import verify
@@ -319,3 +319,19 @@ def test_stopping_ends_the_preparing_too(tmp_path: Path) -> None:
     threading.Timer(0.2, found.stop.set).start()
     assert found.run() == {"a:one": "cancelled"}
     assert backend.closed
+
+
+def test_what_goes_wrong_at_the_end_is_told_and_fails_nothing(tmp_path: Path) -> None:
+    class Unending(SlowToPrepare):
+        def close(self) -> None:
+            raise RuntimeError("its process cannot be stopped")
+
+    found = slow(tmp_path, Unending(held_up=1, after=0), a=["one"])
+    told: list[Event] = []
+    project = found.project
+    executor = Executor(project, found.backend, Sources(project), told.append, found.stop, found.cancel)
+    executor.run(found.works())
+    assert [event.state for event in told if isinstance(event, Outcome)] == ["generated"]
+    last = told[-1]
+    assert isinstance(last, Happened)
+    assert (last.name, last.facts) == ("note", {"text": "its process cannot be stopped"})

@@ -66,14 +66,14 @@ class OllamaBackend:
         problems = in_themselves(requests)
         if self._silent is None:
             try:
-                return problems + self._of(requests[0]).problems({one.model for one in requests})
+                return problems + self.serving(requests[0]).problems({one.model for one in requests})
             except ImagegenError as error:
                 self._silent = error  # that it hangs takes long to find out: once, and not again for each job
         return [*problems, *self._silent.problems]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the project's own server where that is to serve; pull the models that are missing."""
-        serving = self._of(requests[0])
+        serving = self.serving(requests[0])
         try:
             with self._mutex:
                 serving.start(progress)
@@ -102,7 +102,7 @@ class OllamaBackend:
 
         if self._gone:
             raise self._gone
-        serving = self._of(request)
+        serving = self.serving(request)
         loads = request.model not in self._used
         self._used.add(request.model)
         folder = folder_of(Path(request.extra["root"]), progress.attempt)
@@ -111,7 +111,9 @@ class OllamaBackend:
         except FailedError as failure:
             if failure.lasts:
                 self._gone = failure
-            raise
+                if ended := serving.how_it_ended():
+                    self._gone = FailedError(ended, "mend what its log says, if anything; then run doit again")
+            raise self._gone or failure from None
         facts = {"ollama": serving.program.version}
         return GeneratedImage(data, facts, may_be_flat=False, settled=lambda: forget(folder))
 
@@ -121,7 +123,7 @@ class OllamaBackend:
 
         return list(diagnose(requests, self))
 
-    def _of(self, request: Request) -> Serving:
+    def serving(self, request: Request) -> Serving:
         """The Ollama that this run uses; found out once. Raises ImagegenError."""
         from imagegen.backends.ollama.serving import Serving
 

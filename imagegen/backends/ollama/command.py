@@ -17,10 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from imagegen.backends.process import Identity
+from imagegen.backends.process import Identity, without_secrets
 from imagegen.backends.process import end as end_family
 from imagegen.backends.text import one_line
-from imagegen.config.setting import SETTINGS
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["Call", "Command", "Said", "plain_text"]
@@ -102,8 +101,8 @@ class Command:
     @property
     def environment(self) -> dict[str, str]:
         """Our own, for this server, without our secrets and what would have images in the output."""
-        left_out = {setting.environment for setting in SETTINGS if setting.secret} | set(_SHOWS_IMAGES)
-        return {**{name: value for name, value in os.environ.items() if name not in left_out}, "OLLAMA_HOST": self.host}
+        ours = {name: value for name, value in without_secrets().items() if name not in _SHOWS_IMAGES}
+        return {**ours, "OLLAMA_HOST": self.host}
 
 
 @dataclass
@@ -178,7 +177,7 @@ def _tail(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT))
-            return file.read()
+            return file.read(_KEPT)  # it may have grown since
     except OSError:
         return b""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -11,12 +10,12 @@ import psutil
 from imagegen.backends.base import Diagnosis
 from imagegen.backends.ollama.names import tagged
 from imagegen.backends.ollama.pull import announcement
-from imagegen.backends.ollama.serving import Serving
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
     from imagegen.backends.ollama.backend import OllamaBackend
+    from imagegen.backends.ollama.serving import Serving
 
 __all__ = ["diagnose"]
 
@@ -28,7 +27,7 @@ _ENOUGH_GB = 14.0
 def diagnose(requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Diagnosis]:
     """Rows for these requests; what keeps one from being drawn is a row that is not ok. Asks, and starts nothing."""
     try:
-        serving = Serving.find(Path(requests[0].extra["root"]), requests[0].extra["host"])
+        serving = backend.serving(requests[0])
     except ImagegenError as error:
         yield from (Diagnosis(False, "Ollama", problem.what, problem.mend) for problem in error.problems)
         return

@@ -66,11 +66,10 @@ def draw(
                 progress.event("waiting", text="loading the model")
             said = call.wait(progress.check, lambda text: _tell(text, progress))
         return _image(images, said, request, machine)
-    except ImagegenError as error:
+    except BaseException as error:
         forget(folder)
-        raise GenerationError(error.problems[0].what, error.problems[0].mend) from None
-    except BaseException:
-        forget(folder)
+        if isinstance(error, ImagegenError):
+            raise GenerationError(error.problems[0].what, error.problems[0].mend) from None
         raise
 
 
@@ -105,7 +104,7 @@ def _image(images: Path, said: Said, request: Request, machine: Machine | None) 
     if failure := failures.of_call(said, request, machine) or failures.of_files(len(files), said):
         raise failure
     data = files[0].read_bytes()
-    if not data.startswith(_PNG) or not data.endswith(_PNG_END):
+    if not _is_whole(data):
         raise GenerationError("what Ollama wrote is no whole PNG", "free disk space where it is short; run doit again")
     return data
 
@@ -149,5 +148,9 @@ def _whole(images: Path) -> bytes | None:
     with contextlib.suppress(OSError, ValueError):
         (file,) = images.iterdir()
         data = file.read_bytes()
-        return data if data.startswith(_PNG) and data.endswith(_PNG_END) else None
+        return data if _is_whole(data) else None
     return None
+
+
+def _is_whole(data: bytes) -> bool:
+    return data.startswith(_PNG) and data.endswith(_PNG_END)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagegen.backends.ollama.queries import Versions
+from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
     "verdict",
 ]
 
-PINNED = "0.32.5"
+PINNED = Settings().ollama_version
 FALLBACK = "draw with another backend: backend: comfyui"
 _FIRST = (0, 14, 3)
 _LAST = (0, 32, 5)
@@ -66,7 +67,7 @@ def mend(machine: Machine | None) -> str:
     if machine is None:
         return f"have the server run Ollama {PINNED}, or {FALLBACK}"
     if machine.is_apple_silicon:
-        return f"doit ollama:setup puts Ollama {PINNED} into tools/ollama, beside yours; or {FALLBACK}"
+        return f"doit ollama:setup puts Ollama {PINNED} into tools/ollama; or {FALLBACK}"
     return f"install Ollama {PINNED} (its install.sh takes OLLAMA_VERSION={PINNED}), or {FALLBACK}"
 
 
@@ -159,5 +160,5 @@ def _age(number: tuple[int, ...]) -> str:
 
 def _history(number: tuple[int, ...]) -> str:
     if number > _LAST:
-        return f"that was taken out after {PINNED}"
+        return "that was taken out after 0.32.5"
     return "that came with 0.14.3" if number < _FIRST else "its 'run' has no --width"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+import socket
 import threading
 import time
 import uuid
@@ -85,3 +89,23 @@ def test_nobody_there_ends_the_thread() -> None:
     while any(thread.name == "comfyui events" for thread in threading.enumerate()):
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+def test_a_socket_that_stands_only_after_the_run_is_over_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        events = Events(f"http://127.0.0.1:{server.getsockname()[1]}", "")
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(10)
+            key = re.search(rb"Sec-WebSocket-Key: (\S+)", connection.recv(65536))
+            assert key
+            events.close()
+            # RFC 6455, section 1.3
+            accepted = base64.b64encode(hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324
+            connection.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: " + accepted + b"\r\n\r\n"
+            )
+            assert connection.recv(64)[:1] == b"\x88"  # it says that it closes
+            connection.sendall(b"\x88\x00")
+            assert connection.recv(64) == b""

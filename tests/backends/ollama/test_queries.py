@@ -88,9 +88,9 @@ def test_what_a_model_can_do_and_its_licence(shared: StandIn) -> None:
     assert shown(command_of(shared), MODEL) == Shown(("image",), "Apache License Version 2.0, January 2004")
 
 
-def test_a_model_without_a_licence_shows_none(shared: StandIn) -> None:
-    shared.model("x/free", licence="")
-    assert shown(command_of(shared), "x/free") == Shown(("image",), "")
+def test_a_model_without_a_licence_shows_none(ollama: StandIn) -> None:
+    ollama.model("x/free", licence="")
+    assert shown(command_of(ollama), "x/free") == Shown(("image",), "")
 
 
 def test_nothing_is_known_where_a_newer_one_refuses_to_show(shared: StandIn) -> None:

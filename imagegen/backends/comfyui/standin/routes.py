@@ -8,6 +8,7 @@ import mimetypes
 import socket
 import ssl
 import sys
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -205,15 +206,18 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer(403)
         silent = self._world.strike("socket silent", self.path) is not None
         closes = not silent and self._world.strike("socket closes", self.path) is not None
+        self.close_connection = True
+        connection = Connection(self.connection, silent=silent, closes=closes)
+        client_id, stream = self._query.get("clientId", ""), cast(BinaryIO, self.rfile)
+        accept = partial(self._switch_protocols, accept_key(key))
+        return self._engine.sockets.serve(connection, stream, client_id, self._engine.remaining(), accept)
+
+    def _switch_protocols(self, accepted: str) -> None:
         self.send_response(101)
         self.send_header("Upgrade", "websocket")
         self.send_header("Connection", "upgrade")
-        self.send_header("Sec-WebSocket-Accept", accept_key(key))
+        self.send_header("Sec-WebSocket-Accept", accepted)
         self.end_headers()
-        self.close_connection = True
-        connection = Connection(self.connection, silent=silent, closes=closes)
-        client_id = self._query.get("clientId", "")
-        return self._engine.sockets.serve(connection, cast(BinaryIO, self.rfile), client_id, self._engine.remaining())
 
     def _is_foreign(self) -> bool:
         """Whether a page of another site asks, on a loopback host."""

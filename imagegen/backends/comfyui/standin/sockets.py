@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 import uuid
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 __all__ = ["Connection", "Sockets", "accept_key"]
@@ -82,10 +83,13 @@ class Sockets:
         self._clients: dict[str, Connection] = {}
         self._mutex = threading.Lock()
 
-    def serve(self, connection: Connection, stream: BinaryIO, client_id: str, greeting: Any) -> None:
-        """Keep a client until it goes. greeting: the status that it is told first."""
+    def serve(
+        self, connection: Connection, stream: BinaryIO, client_id: str, greeting: Any, accept: Callable[[], None]
+    ) -> None:
+        """Accept a client and keep it until it goes. greeting: the status that it is told first."""
         client_id = client_id or uuid.uuid4().hex
-        with self._mutex:
+        with self._mutex:  # as on the real server, whoever is accepted misses no event from then on
+            accept()
             self._clients[client_id] = connection
         connection.send("status", {"status": greeting, "sid": client_id})
         try:
