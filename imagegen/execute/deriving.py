@@ -37,7 +37,7 @@ def derive(project: Project, output: Output, verdict: Verdict) -> Outcome:
             seconds,
             now(),
             encoding=output.encoding,
-            origin=output.origin,
+            name=output.store_name,
             request=output.fields,
         )
         project.store.add(entry)

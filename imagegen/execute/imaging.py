@@ -75,7 +75,7 @@ def generate(
             seconds,
             now(),
             facts=facts,
-            origin=output.origin,
+            name=output.store_name,
             request=output.fields,
         )
         project.store.add(entry)
@@ -291,7 +291,7 @@ def put_in_store(project: Project, output: Output, data: bytes, line: OutputLine
     """
     sha256 = hashlib.sha256(data).hexdigest()
     if line is not None and line.sha256 == sha256:
-        put_as_recorded(project, output.origin, data, line)
+        put_as_recorded(project, output.store_name, data, line)
         return sha256
     if project.store.get(sha256) is None:
         project.store.put(data)
@@ -299,16 +299,16 @@ def put_in_store(project: Project, output: Output, data: bytes, line: OutputLine
         return sha256  # it is listed as what it was when it came
     fingerprint, request = (line.fingerprint, line.request) if line else (output.fingerprint, output.fields)
     if fingerprint:
-        origin = output.origin
+        name = output.store_name
         entry = StoreEntry(
-            fingerprint, sha256, None, "", 0.0, now(), output.encoding, {}, origin, request, by_hand=True
+            fingerprint, sha256, None, "", 0.0, now(), output.encoding, {}, name, request, by_hand=True
         )
         _index(project, entry)
     return sha256
 
 
-def put_as_recorded(project: Project, origin: str, data: bytes, line: OutputLine) -> None:
-    """Keep a file that is as its line says. origin: of its output (`Output.origin`). Raises OSError."""
+def put_as_recorded(project: Project, name: str, data: bytes, line: OutputLine) -> None:
+    """Keep a file that is as its line says. name: of its output (`Output.store_name`). Raises OSError."""
     project.store.put(data)
     entry = StoreEntry(
         line.fingerprint,
@@ -318,7 +318,7 @@ def put_as_recorded(project: Project, origin: str, data: bytes, line: OutputLine
         line.seconds,
         line.time,
         line.encoding,
-        origin=origin,
+        name=name,
         request=line.request,
     )
     _index(project, entry)

@@ -163,7 +163,7 @@ def _keep(project: Project, file: _File) -> _File:
     source = Sources(project).find(output, project.model_digest(output))
     if source is None:
         mend = f"have it made first; where another one is picked: doit pick {output.job}:{output.base} --variant 0"
-        raise ImagegenError(Problem(output.origin, "its image is not here, and none is picked unseen", mend))
+        raise ImagegenError(Problem(output.store_name, "its image is not here, and none is picked unseen", mend))
     data = source.data if source.encoding == output.encoding else encoded(project, output, source)
     line = line_for(output, source, data)
     put_in_store(project, output, data, line)

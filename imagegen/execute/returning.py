@@ -93,9 +93,9 @@ def one_before(pasts: list[Past], *, is_fresh: bool) -> int | None:
 
 def _entries(project: Project, output: Output, known: Mapping[str, Any]) -> Iterator[StoreEntry]:
     """The store's entries that are of this output."""
-    origins = {output.origin, output.task}
+    names = {output.store_name, output.task}
     for entry in project.store.all_entries():
-        if entry.origin in origins or (entry.fingerprint in known and not entry.by_hand):
+        if entry.name in names or (entry.fingerprint in known and not entry.by_hand):
             yield entry
 
 

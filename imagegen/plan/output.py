@@ -73,7 +73,7 @@ class Output:
         return f"{self.base}-v{self.variant}" if self.variant else self.slug
 
     @property
-    def origin(self) -> str:
+    def store_name(self) -> str:
         """The name that its images have in the store, also before and after a pick."""
         return f"{self.job}:{self.full_slug}"
 

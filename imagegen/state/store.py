@@ -26,8 +26,8 @@ class StoreEntry:
     """One image that was made for a fingerprint.
 
     sha256: of its blob. encoding: of an output file that was replaced; None for what a backend returned.
-    seconds and time: of its making. facts: what the backend told besides. origin: the name of the output that it was
-    made for (`Output.origin`). request: the canonical fields. Both are empty in entries of earlier releases.
+    seconds and time: of its making. facts: what the backend told besides. name: of the output that it was made for
+    (`Output.store_name`). request: the canonical fields. Both are empty in entries of earlier releases.
     by_hand: somebody made or changed it: it is no answer to the fingerprint, but can be gone back to.
     """
 
@@ -39,7 +39,7 @@ class StoreEntry:
     time: str
     encoding: Encoding | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    origin: str = ""
+    name: str = ""
     request: Mapping[str, Any] = field(default_factory=dict)
     by_hand: bool = False
 
@@ -136,7 +136,7 @@ _ABSENT: Mapping[str, Any] = {
     "model_digest": None,
     "encoding": None,
     "facts": {},
-    "origin": "",
+    "name": "",
     "request": {},
     "by_hand": False,
 }

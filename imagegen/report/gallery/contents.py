@@ -54,6 +54,7 @@ class Picture:
     task: its name in doit, unique. part: what tells it from the others of its item (matrix cell, variant).
     path: relative to the project. sha256: of the file there, empty where there is none. size: of it, bytes.
     width, height: pixels, as planned. why: reasons and notes in words. earlier: newest first.
+    derived: name and path of each file there that is derived from it alone.
     """
 
     task: str
@@ -70,6 +71,7 @@ class Picture:
     wanted: tuple[Wanted, ...] = ()
     failure: tuple[str, ...] = ()
     earlier: tuple[Version, ...] = ()
+    derived: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from imagegen.errors import ImagegenError
+from imagegen.plan.derived import PICTURE
 from imagegen.plan.freshness import Found, Reason, Verdict
 from imagegen.plan.naming import slug_of
-from imagegen.plan.output import Output
+from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import Group, Making, Picture, Version, Wanted
@@ -53,12 +54,12 @@ class _Earlier:
     def __init__(self, store: Store) -> None:
         self._of_output: dict[str, list[StoreEntry]] = defaultdict(list)
         for entry in store.all_entries():
-            if entry.origin and store.has(entry.sha256):
-                self._of_output[entry.origin].append(entry)
+            if entry.name and store.has(entry.sha256):
+                self._of_output[entry.name].append(entry)
 
-    def of(self, origin: str, line: OutputLine | None) -> tuple[Version, ...]:
+    def of(self, name: str, line: OutputLine | None) -> tuple[Version, ...]:
         """Newest first, without the one that `line` tells of, and each image once."""
-        entries = sorted(self._of_output.get(origin, ()), key=lambda entry: (entry.time, entry.sha256), reverse=True)
+        entries = sorted(self._of_output.get(name, ()), key=lambda entry: (entry.time, entry.sha256), reverse=True)
         now = (line.fingerprint, line.time) if line else None
         seen = {entry.sha256 for entry in entries if (entry.fingerprint, entry.time) == now}
         times = {now}
@@ -74,17 +75,36 @@ class _Earlier:
 
 def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], earlier: _Earlier) -> Group:
     if not plan.problems:
-        pictures = tuple(_planned(project, output, failures, earlier) for output in plan.outputs)
+        derived = _derived(project, plan)
+        images = [output for output in plan.outputs if not output.is_derived]
+        pictures = tuple(_planned(project, output, failures, earlier, derived[output.task]) for output in images)
         return Group(plan.name, plan.doc, plan.file, pictures)
     try:
         lines = project.lock(plan.name).lines
     except ImagegenError:
         lines = {}  # it is among the problems
-    pictures = tuple(_recorded(project, plan, path, earlier) for path in lines)
+    images = [path for path, (*_, line) in lines.items() if line.request.get("backend") != DERIVE]
+    pictures = tuple(_recorded(project, plan, path, earlier) for path in images)
     return Group(plan.name, plan.doc, plan.file, pictures, tuple(map(str, plan.problems)))
 
 
-def _planned(project: Project, output: Output, failures: Mapping[str, Failure], earlier: _Earlier) -> Picture:
+def _derived(project: Project, plan: JobPlan) -> dict[str, list[tuple[str, str]]]:
+    """By the task of an image, the name and the path of what is there and derived from it alone."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for output in plan.outputs:
+        if output.fields.get("kind") == PICTURE and output.is_derived and project.hashes.state(output.path):
+            image = output.origins[0].task
+            found[image].append((output.task.removeprefix(f"{image}:"), output.path))
+    return found
+
+
+def _planned(
+    project: Project,
+    output: Output,
+    failures: Mapping[str, Failure],
+    earlier: _Earlier,
+    derived: Sequence[tuple[str, str]],
+) -> Picture:
     output = project.decided(output)
     found, verdict = project.found(output), project.verdict(output)
     failure = failures.get(output.task)
@@ -106,7 +126,8 @@ def _planned(project: Project, output: Output, failures: Mapping[str, Failure], 
         why=(*_why(verdict.reasons), *filter(None, [verdict.note, _POINTER if is_pointer else ""])),
         wanted=tuple(_wanted(verdict.reasons)),
         failure=tuple(filter(None, [failure.what, failure.mend])) if failure and is_current else (),
-        earlier=earlier.of(output.origin, line),
+        earlier=earlier.of(output.store_name, line),
+        derived=tuple(derived),
     )
 
 

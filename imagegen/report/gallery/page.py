@@ -127,6 +127,10 @@ def _picture(picture: Picture, files: Files, folder: str) -> dict[str, Any]:
         "sha256": picture.sha256,
         "thumb": f"{THUMBS}/{thumb.name}" if thumb else "",
         "href": _href(picture, files, folder) if picture.sha256 else "",
+        "derived": [
+            {"name": name, "path": path, "href": "" if path.startswith("../") else posixpath.relpath(path, folder)}
+            for name, path in picture.derived
+        ],
         **_making(picture.making),
     }
     versions = [(version, files.earlier.get(version.sha256)) for version in picture.earlier]

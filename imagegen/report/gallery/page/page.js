@@ -243,6 +243,8 @@
         ["size", picture.size ? bytes(picture.size) : ""],
         ["sha256", picture.sha256, "code"],
       ])),
+      picture.derived.length ? section("Made of it", list(picture.derived.map((one) => [one.name,
+        one.href ? element("a", { href: path(one.href), target: "_blank", rel: "noopener" }, one.path) : one.path]))) : null,
       picture.earlier.length ? section("Earlier versions", versions(picture)) : null,
     ].filter(Boolean));
     compare(picture, null, null);
