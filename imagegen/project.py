@@ -150,25 +150,19 @@ class Project:
             output = output.decided(model=model.value)
         return output
 
-    def with_origins(self, output: Output) -> Output:
+    def with_origins(self, output: Output, unsettled: Collection[str] = ()) -> Output:
         """The output made from the files that its origins are now; one that is not there is not settled.
 
-        Raises OSError where one cannot be read.
+        unsettled: tasks of origins that are yet to be made. Raises OSError where one cannot be read.
         """
         if not output.origins:
             return output
-        states = [self.hashes.state(origin.path) for origin in output.origins]
+        states = [self.hashes.state(origin.path) if origin.task not in unsettled else None for origin in output.origins]
         shas = [state.sha256 if state else "" for state in states]
         if shas == [origin.sha256 for origin in output.origins]:
             return output
         pairs = zip(output.origins, shas, strict=True)
         return output.decided(origins=[replace(origin, sha256=sha256) for origin, sha256 in pairs])
-
-    def without_origins(self, output: Output) -> Output:
-        """The output while what it is made from is yet to be made."""
-        if not any(origin.sha256 for origin in output.origins):
-            return output
-        return output.decided(origins=[replace(origin, sha256="") for origin in output.origins])
 
     def found(self, output: Output) -> Found:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""

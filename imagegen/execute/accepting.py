@@ -29,6 +29,7 @@ def accept(project: Project, output: Output) -> Accepted:
     The caller holds the mutex, and has read the lock files since.
     Raises ImagegenError where the file is no whole image of the output's format; OSError.
     """
+    output = project.with_origins(output)
     verdict = project.verdict(output)
     state = project.hashes.state(output.path)
     if state is None:
@@ -41,6 +42,10 @@ def accept(project: Project, output: Output) -> Accepted:
         raise ImagegenError(Problem(output.task, f"{output.path} is a folder", "move it away"))
     if not output.fingerprint and output.draws_seed:
         output = draw_seed(project, output)
+    if not output.is_settled:
+        absent = next(origin for origin in output.origins if not origin.sha256)
+        what = f"{absent.path} is not there, which it is made from, so there is nothing to hold it to"
+        raise ImagegenError(Problem(output.task, what, f"doit {absent.task}"))
     if not output.fingerprint:
         mend = "name it in the job; or have doit make another image of this job first"
         raise ImagegenError(
@@ -56,6 +61,8 @@ def accept(project: Project, output: Output) -> Accepted:
 
 def _judged(output: Output, data: bytes) -> str:
     """What is to be said of the image; ImagegenError where it is none."""
+    if output.encoding.format == "json":
+        return ""  # a sheet's index is for other programs to read
     try:
         info = verify(data)
     except BadImage as error:

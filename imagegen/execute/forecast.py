@@ -18,8 +18,9 @@ from imagegen.project import Project
 
 __all__ = ["ACTS", "Forecast", "Foreseen", "forecast"]
 
-ACTS = ("generate", "restore", "keep", "fail", "ignore", "fresh")
-"""All that can come of an output. fail: the file in its place must not be replaced. ignore: `doit ignore` named it."""
+ACTS = ("generate", "derive", "follow", "restore", "keep", "fail", "ignore", "fresh")
+"""All that can come of an output. follow: what it is made from is yet to be made, and only then is it known whether it
+is stale. fail: the file in its place must not be replaced. ignore: `doit ignore` named it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
         origin = _origin(project, sources, output, verdict)
         if origin is not None:
             return Foreseen(output, verdict, "restore", origin)
-        return Foreseen(output, verdict, "fail" if verdict.state == "blocked" else "generate")
+        return Foreseen(output, verdict, _act(output, verdict))
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         images = _each_once(pool.map(foreseen, standing))
@@ -82,6 +83,14 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
     images = [replace(one, seconds=seconds.get(one.output.task)) for one in images]
     unknown = sum(each is None for each in seconds.values())
     return Forecast(tuple(images), _seconds(project, images), unknown)
+
+
+def _act(output: Output, verdict: Verdict) -> str:
+    if verdict.state == "blocked":
+        return "fail"
+    if verdict.reasons and all(reason.kind == "follows" for reason in verdict.reasons):
+        return "follow"
+    return "derive" if output.is_derived else "generate"
 
 
 def _origin(project: Project, sources: Sources, output: Output, verdict: Verdict) -> str | None:

@@ -300,9 +300,7 @@ def put_in_store(project: Project, output: Output, data: bytes, line: OutputLine
     fingerprint, request = (line.fingerprint, line.request) if line else (output.fingerprint, output.fields)
     if fingerprint:
         name = output.store_name
-        entry = StoreEntry(
-            fingerprint, sha256, None, "", 0.0, now(), output.encoding, {}, name, request, by_hand=True
-        )
+        entry = StoreEntry(fingerprint, sha256, None, "", 0.0, now(), output.encoding, {}, name, request, by_hand=True)
         _index(project, entry)
     return sha256
 

@@ -40,6 +40,9 @@ def _problem(project: Project, output: Output) -> Problem | None:
     if output.own_seed:
         mend = "take its 'seed' out of the job file, or write another one there"
         return Problem(output.task, "its item has a seed of its own, which goes before any other", mend)
+    if output.is_derived:
+        what = f"it is derived from {', '.join(origin.task for origin in output.origins[:3])}, and has no seed"
+        return Problem(output.task, what, f"doit reroll {output.origins[0].task}")
     if "seed" not in output.parameters:
         what = f"{output.request.backend} makes the same image whatever the seed"
         return Problem(output.task, what, f"to have it made anew: doit -a {output.task}")

@@ -88,7 +88,7 @@ def _settle(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], 
         output = one.output
         waits = any(origin.task in unsettled for origin in output.origins)
         try:
-            output = project.without_origins(output) if waits else project.with_origins(output)
+            output = project.with_origins(output, unsettled)
             verdict = project.verdict(output, forced=one.forced)
         except OSError as error:
             what = f"{error.filename or output.path} cannot be read: {error.strerror}"

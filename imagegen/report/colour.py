@@ -14,6 +14,8 @@ __all__ = ["STYLES", "show"]
 
 STYLES = {
     "generate": "green",
+    "derive": "green",
+    "follow": "cyan",
     "restore": "cyan",
     "keep": "yellow",
     "fail": "bold red",

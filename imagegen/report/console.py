@@ -11,6 +11,7 @@ from imagegen.errors import Problem
 
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Happened, Outcome
+    from imagegen.plan.freshness import Reason
 
 __all__ = [
     "closing_line",
@@ -21,6 +22,7 @@ __all__ = [
     "orphan_lines",
     "outcome_line",
     "printable",
+    "reasons",
     "saved_line",
     "shown_line",
     "table",
@@ -28,24 +30,27 @@ __all__ = [
 
 STATES = ("generated", "derived", "restored", "kept", "fresh", "failed", "cancelled")
 _NAMES_SHOWN = 3
-_REASONS_SHOWN = 8
+_REASONS_SHOWN = 4
 
 
 def outcome_line(outcome: Outcome) -> str:
     """One output's line, for example `generated  portraits:mallsing  assets/…/mallsing.png  0.1 s (steps 20 → 30)`."""
     output = outcome.output
-    why = ", ".join(map(str, outcome.reasons[:_REASONS_SHOWN]))
-    if len(outcome.reasons) > _REASONS_SHOWN:
-        why += f" and {len(outcome.reasons) - _REASONS_SHOWN} more"
     said = [f"{outcome.state:<10} {output.task}  {output.path}"]
     if outcome.state == "generated":
         said.append(f"{outcome.seconds:.1f} s")
     if outcome.state == "kept":
         return printable(f"{said[0]}: {outcome.note}")
-    detail = "; ".join(filter(None, [why, outcome.note]))
+    detail = "; ".join(filter(None, [reasons(outcome.reasons), outcome.note]))
     if detail and outcome.state != "failed":
         said.append(f"({detail})")
     return printable("  ".join(said))
+
+
+def reasons(found: Sequence[Reason]) -> str:
+    """Reasons of staleness in one line, the first of many."""
+    why = ", ".join(map(str, found[:_REASONS_SHOWN]))
+    return f"{why} and {len(found) - _REASONS_SHOWN} more" if len(found) > _REASONS_SHOWN else why
 
 
 def shown_line(outcome: Outcome) -> str:

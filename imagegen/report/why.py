@@ -12,7 +12,7 @@ from imagegen.execute.forecast import ACTS, Forecast, Foreseen
 from imagegen.execute.imaging import blocked
 from imagegen.plan.freshness import Reason
 from imagegen.project import JobPlan
-from imagegen.report.console import counted, duration, printable
+from imagegen.report.console import counted, duration, printable, reasons
 from imagegen.report.word_diff import Piece, word_diff
 
 __all__ = ["Line", "as_data", "as_lines"]
@@ -37,7 +37,7 @@ def as_lines(
         yield from _plain(str(problem))
     for one in _shown(forecast, named):
         yield _head(one)
-        yield from ([("    ", ""), *_pieces(reason)] for reason in one.verdict.reasons if reason.field)
+        yield from ([("    ", ""), *_pieces(reason)] for reason in one.verdict.reasons if _is_of_field(reason))
     if stuck := next((one for one in forecast.images if one.act == "fail"), None):
         yield from _plain(f"where a file is not replaced: {blocked(stuck.output, stuck.verdict).mend}")
     for plan in plans:
@@ -83,12 +83,18 @@ def _head(one: Foreseen) -> Line:
         said += f" is not replaced: {verdict.note}"
     elif one.act == "ignore":
         said += f": left alone, until doit forget {output.task}"
-    elif verdict.line:
+    elif one.act == "fresh" and verdict.line:
         said += f"  since {verdict.line.time[:16].replace('T', ' ')} UTC"
     said += "".join(f", {part}" for part in _of_request(one))
-    if one.act in ("generate", "restore"):  # of others it is told already, or decides nothing
-        said += "".join(f"  ({reason})" for reason in verdict.reasons if not reason.field)
+    if one.act in ("generate", "derive", "follow", "restore"):  # of others it is told already, or decides nothing
+        others = [reason for reason in verdict.reasons if not _is_of_field(reason)]
+        said += f"  ({reasons(others)})" if others else ""
     return [(f"{one.act:<9}", one.act), (printable(said), "")]
+
+
+def _is_of_field(reason: Reason) -> bool:
+    """Whether it has a line of its own, with the old value and the new one."""
+    return bool(reason.field) and reason.kind not in ("origin", "follows")
 
 
 def _of_request(one: Foreseen) -> Iterator[str]:
@@ -135,7 +141,15 @@ def _short(digest: str | None) -> str:
 
 def _total(forecast: Forecast, broken: int) -> str:
     counts = forecast.counts
-    words = {"generate": "to generate", "restore": "to restore", "keep": "kept", "fail": "to fail", "ignore": "ignored"}
+    words = {
+        "generate": "to generate",
+        "derive": "to derive",
+        "follow": "may follow",
+        "restore": "to restore",
+        "keep": "kept",
+        "fail": "to fail",
+        "ignore": "ignored",
+    }
     said = []
     for act in ACTS:
         if counts[act]:

@@ -113,8 +113,7 @@ class Build:
             if output.job in wrong:
                 continue
             try:
-                if not any(origin.task in unsettled for origin in output.origins):
-                    output = self.project.with_origins(output)
+                output = self.project.with_origins(output, unsettled)
                 verdict = self.project.verdict(output)
             except OSError as error:
                 what = f"{error.filename} cannot be read: {error.strerror}"

@@ -10,7 +10,8 @@ from doit.exceptions import TaskFailed
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.acting import command, told, writing
 from imagegen.tasks.build import Build
-from imagegen.tasks.words import chosen, option, with_options
+from imagegen.tasks.selection import choose, chosen
+from imagegen.tasks.words import option, with_options
 
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Event
@@ -48,13 +49,16 @@ def task_accept() -> dict[str, Any]:
 def _pick(words: list[str], **given: Any) -> TaskFailed | None:
     def work(build: Build) -> None:
         from imagegen.execute.picking import pick
+        from imagegen.execute.settling import settle_derived
         from imagegen.report.curation import picked_lines
 
         names, options = with_options(words, _PICK, given)
         job, base, variant = _variant(build, names, options["variant"])
         with writing(build):
             picked = pick(build.project, job, base, variant)
-            print("\n".join(picked_lines(picked, build.project.verdict(picked.outputs[0]))))
+            print("\n".join(picked_lines(picked, build.project.verdict(picked.outputs[0]))), flush=True)
+            derived = settle_derived(build.project, picked)
+        _make(build, derived)
 
     return told(work)
 
@@ -89,7 +93,12 @@ def _reroll(words: list[str]) -> TaskFailed | None:
         if not names:
             raise ImagegenError(Problem("", "say which image: doit reroll portraits:mallsing"))
         with writing(build):
-            outputs = [build.project.decided(planned.output) for planned in chosen(build, names)]
+            named = choose(build, names).one_by_one
+            outputs = [
+                build.project.decided(planned.output)
+                for planned in chosen(build, names)
+                if planned.output.task in named or not planned.output.is_derived  # they follow
+            ]
             drawn = reroll(build.project, outputs)
         _make(build, drawn)
 
@@ -97,7 +106,7 @@ def _reroll(words: list[str]) -> TaskFailed | None:
 
 
 def _make(build: Build, outputs: list[Output]) -> None:
-    """Make the images now. Raises ImagegenError with what kept any of them from being made."""
+    """Make them now. Raises ImagegenError with what kept any of them from being made."""
     from imagegen.execute.outcome import Happened, Outcome
     from imagegen.execute.run import Wanted, run
     from imagegen.report.console import failures, note_line, outcome_line
@@ -110,7 +119,8 @@ def _make(build: Build, outputs: list[Output]) -> None:
             print(note_line(event), flush=True)
         if isinstance(event, Outcome):
             outcomes.append(event)
-            print(f"{outcome_line(event)}  seed {event.output.request.seed}", flush=True)
+            seed = event.output.request.seed
+            print(outcome_line(event) + (f"  seed {seed}" if seed is not None else ""), flush=True)
 
     ending = run(build.project, [Wanted(output) for output in outputs], tell)
     unmade = [outcome.output for outcome in outcomes if outcome.state in ("failed", "cancelled")]
@@ -118,8 +128,8 @@ def _make(build: Build, outputs: list[Output]) -> None:
         print("\n".join(failed))
     for problem in ending.problems:
         print(problem)
-    if unmade:
-        print(reroll_failed_line(unmade), flush=True)
+    if rerolled := [output for output in unmade if not output.is_derived]:
+        print(reroll_failed_line(rerolled), flush=True)
     if ending.stopped:
         raise SystemExit(130)
     if unmade:
@@ -132,7 +142,7 @@ def _restore(words: list[str], **given: Any) -> TaskFailed | None:
         from imagegen.report.curation import history_lines, restored_line
 
         names, options = with_options(words, _RESTORE, given)
-        planned = chosen(build, names)
+        planned = chosen(build, names) if names else []
         if len(planned) != 1:
             what = "name one image" if not planned else f"that is {len(planned)} images"
             raise ImagegenError(Problem(" ".join(names), what, "for example: doit restore portraits:mallsing"))

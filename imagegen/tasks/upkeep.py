@@ -10,7 +10,8 @@ from doit.exceptions import TaskFailed
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.acting import command, told, writing
 from imagegen.tasks.build import Build
-from imagegen.tasks.words import chosen, option, with_options
+from imagegen.tasks.selection import chosen
+from imagegen.tasks.words import option, with_options
 
 __all__ = ["task_prune", "task_verify"]
 

@@ -9,26 +9,21 @@ from doit.exceptions import TaskFailed
 from doit.globals import Globals
 
 from imagegen.errors import ImagegenError
+from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
-from imagegen.tasks.reporter import OURS
+from imagegen.tasks.words import option, with_options
 
 __all__ = ["task_why"]
+
+_PARAMS = [option("json", bool, False, "print it as JSON")]
 
 
 def task_why() -> dict[str, Any]:
     """Say what the next doit would do and why: of all images, or doit why portraits portraits:mallsing."""
-    return {
-        "actions": [_why],
-        "params": [{"name": "as_json", "long": "json", "type": bool, "default": False, "help": "print it as JSON"}],
-        "pos_arg": "words",
-        "uptodate": [False],
-        "verbosity": 2,
-        "io": {"capture": False},
-        "meta": {OURS: {}},
-    }
+    return command(_why, _PARAMS)
 
 
-def _why(as_json: bool, words: list[str]) -> TaskFailed | None:
+def _why(words: list[str], **given: Any) -> TaskFailed | None:
     from imagegen.backends.text import is_terminal
     from imagegen.execute.forecast import forecast
     from imagegen.report.why import as_data, as_lines
@@ -36,13 +31,14 @@ def _why(as_json: bool, words: list[str]) -> TaskFailed | None:
 
     build = current_build()
     try:
-        chosen = choose(build, words)
+        names, options = with_options(words, _PARAMS, given)
+        chosen = choose(build, names)
     except ImagegenError as error:
         print("\n".join(map(str, error.problems)), flush=True)
         return TaskFailed("a word names nothing", report=False)
     standing = [(build.planned[task].output, build.planned[task].verdict) for task in chosen.images]
     found = forecast(build.project, standing, {task for task in chosen.images if _is_ignored(task)})
-    if as_json:
+    if options["json"]:
         print(as_data(found, chosen.plans, build.problems, chosen.one_by_one), flush=True)
         return None
     lines = as_lines(found, chosen.plans, build.problems, chosen.one_by_one)

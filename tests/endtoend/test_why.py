@@ -68,6 +68,33 @@ def test_words_choose_and_a_fresh_image_named_by_itself_is_told(project: Project
     assert project.doit("why", "portraits").out == "3 fresh, nothing to do\n"
 
 
+def test_what_is_made_from_others_is_derived_or_may_follow(project: ProjectFolder) -> None:
+    derive = {"thumb": {"width": 16}, "small": {"width": 8}}
+    project.built(items=[MALLSING], derive=derive, sheet={"cell": 16})
+    project.job(items=[GREEN], derive=derive | {"small": {"width": 9}}, sheet={"cell": 16})
+    run = project.doit("why", "portraits", "--json")
+    found = json.loads(run.out)
+    assert {image["task"].partition(":")[2]: image["act"] for image in found["images"]} == {
+        "mallsing": "generate",
+        "mallsing:thumb": "follow",
+        "mallsing:small": "derive",
+        "sheet": "follow",
+        "sheet:index": "follow",
+    }
+    lines = project.doit("why").out.splitlines()
+    assert lines[3:6] == [
+        "follow    portraits:mallsing:thumb  assets/portraits/mallsing-thumb.png  (may follow portraits:mallsing)",
+        "derive    portraits:mallsing:small  assets/portraits/mallsing-small.png  (may follow portraits:mallsing)",
+        "    width: 8 → 9",
+    ]
+    assert lines[-1] == "1 to generate (under 1 s), 1 to derive, 3 may follow"
+
+
+def test_the_name_of_an_item_stands_for_all_its_variants(project: ProjectFolder) -> None:
+    project.job(items=[MALLSING, *JOB["items"][1:]], variants=2)
+    assert project.doit("why", "portraits:mallsing").out.splitlines()[-1].startswith("2 to generate")
+
+
 def test_a_word_that_names_nothing_is_told_with_the_nearest(project: ProjectFolder) -> None:
     project.job()
     run = project.doit("why", "portraits:yr", "portraits:x*", "portraits")

@@ -186,3 +186,16 @@ def test_of_two_merged_branches_the_later_decision_counts(workshop: Workshop) ->
         assert workshop.states()[YRR] == "kept"
         assert workshop.build() == {YRR: "kept"}
         assert workshop.path("yrr").read_bytes() == first
+
+
+def test_an_index_that_somebody_changed_can_be_accepted_too(workshop: Workshop) -> None:
+    workshop.job(sheet={"cell": 16})
+    workshop.build()
+    index = workshop.root / "assets/portraits/sheet.json"
+    index.write_text("{}")
+    assert workshop.accept("portraits:sheet:index").state == "accepted"
+    assert workshop.build() == {}
+    assert index.read_text() == "{}"
+    workshop.path("yrr").unlink()
+    with pytest.raises(ImagegenError, match=r"assets/portraits/yrr\.png is not there, which it is made from"):
+        workshop.accept("portraits:sheet:index")

@@ -80,3 +80,9 @@ def test_a_clone_has_the_seed_too(workshop: Workshop, tmp_path: Path) -> None:
     workshop.build()
     shutil.copytree(workshop.root, tmp_path / "clone", ignore=shutil.ignore_patterns(".imagegen"))
     assert set(Workshop(tmp_path / "clone").states().values()) == {"fresh"}
+
+
+def test_what_is_derived_has_no_seed(workshop: Workshop) -> None:
+    workshop.job(derive={"thumb": {"width": 16}})
+    with pytest.raises(ImagegenError, match="it is derived from portraits:yrr, and has no seed"):
+        workshop.reroll("portraits:yrr:thumb")

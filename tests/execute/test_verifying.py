@@ -41,6 +41,22 @@ def test_every_encoding_is_verified_with_its_own_provenance(workshop: Workshop, 
     assert wrong(workshop) == {}
 
 
+def test_derived_files_are_held_against_their_lines_too(workshop: Workshop) -> None:
+    workshop.job(derive={"thumb": {"width": 16, "format": "webp"}}, sheet={"cell": 16})
+    workshop.build()
+    assert {finding.state for finding in findings(workshop)} == {"intact"}
+    folder = workshop.root / "assets/portraits"
+    (folder / "yrr-thumb.webp").write_bytes((folder / "yrr-thumb.webp").read_bytes()[:-10])
+    with (folder / "sheet.json").open("a") as file:
+        file.write(" ")
+    (folder / "sheet.png").unlink()
+    assert wrong(workshop) == {
+        "portraits:yrr:thumb": "corrupt",
+        "portraits:sheet": "missing",
+        "portraits:sheet:index": "changed",
+    }
+
+
 def test_what_was_never_made_and_what_is_stale_is_not_wrong(built: Workshop) -> None:
     built.job(items=[*ITEMS[:3], ITEMS[3] | {"prompt": "other"}, {"name": "E", "prompt": "new"}])
     assert wrong(built) == {}

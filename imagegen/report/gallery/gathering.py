@@ -83,8 +83,8 @@ def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ear
         lines = project.lock(plan.name).lines
     except ImagegenError:
         lines = {}  # it is among the problems
-    images = [path for path, (*_, line) in lines.items() if line.request.get("backend") != DERIVE]
-    pictures = tuple(_recorded(project, plan, path, earlier) for path in images)
+    paths = [path for path, (*_, line) in lines.items() if line.request.get("backend") != DERIVE]
+    pictures = tuple(_recorded(project, plan, path, earlier) for path in paths)
     return Group(plan.name, plan.doc, plan.file, pictures, tuple(map(str, plan.problems)))
 
 

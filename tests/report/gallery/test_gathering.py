@@ -135,3 +135,16 @@ def test_earlier_versions_that_left_the_store_are_not_shown_and_there_is_a_bound
     assert len(picture.earlier) == MOST_EARLIER
     studio.opened()[0].store.prune(0)
     assert studio.pictures()["portraits:yrr"].earlier == ()
+
+
+def test_derived_files_are_told_with_their_image_and_are_no_pictures(studio: Studio) -> None:
+    studio.items(
+        "mallsing", derive={"thumb": {"width": 16, "format": "webp"}, "face": {"width": 8}}, sheet={"cell": 16}
+    )
+    assert studio.pictures()["portraits:mallsing"].derived == ()
+    studio.build()
+    studio.image("mallsing-face").unlink()
+    (picture,) = studio.pictures().values()
+    assert picture.derived == (("thumb", "assets/portraits/mallsing-thumb.webp"),)
+    studio.job(nonsense=1)
+    assert list(studio.pictures()) == ["portraits:mallsing"]
