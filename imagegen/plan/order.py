@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from imagegen.plan.output import Output
 
@@ -30,15 +31,9 @@ def in_order(outputs: Sequence[Output]) -> list[Output]:
 
 def circle(outputs: Iterable[Output]) -> list[Output]:
     """Outputs of which each is made from the next one, and the last one from the first; empty where there are none."""
-    left = {output.task: output for output in outputs if output.origins}
-    count = len(left) + 1
-    while count > len(left):  # those that are made from none of the others cannot be part of one
-        count = len(left)
-        left = {task: output for task, output in left.items() if any(o.task in left for o in output.origins)}
-    walked: dict[str, Output] = {}
-    task = next(iter(left), "")
-    while task and task not in walked:
-        walked[task] = left[task]
-        task = next(origin.task for origin in left[task].origins if origin.task in left)
-    tasks = list(walked)
-    return [walked[each] for each in tasks[tasks.index(task) :]] if task else []
+    known = {output.task: output for output in outputs if output.origins}
+    try:
+        TopologicalSorter({task: [origin.task for origin in one.origins] for task, one in known.items()}).prepare()
+    except CycleError as error:
+        return [known[task] for task in reversed(error.args[1][1:])]
+    return []
