@@ -59,7 +59,9 @@ def starts(project: ProjectFolder) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def test_one_command_sets_up_starts_draws_and_stops(comfyui: ProjectFolder) -> None:
+def test_one_command_sets_up_starts_draws_and_stops_and_a_replaced_checkpoint_is_noticed(
+    comfyui: ProjectFolder,
+) -> None:
     run = comfyui.doit("comfyui")
     assert run.code == 0, run.out + run.err
     told = [
@@ -74,16 +76,7 @@ def test_one_command_sets_up_starts_draws_and_stops(comfyui: ProjectFolder) -> N
     again = comfyui.doit("comfyui")
     assert (again.code, starts(comfyui)) == (0, 1)
     assert "3 fresh, nothing to do" in again.out
-
-
-def test_without_set_up_a_plain_run_says_what_to_do(comfyui: ProjectFolder) -> None:
-    run = comfyui.doit()
-    assert run.code != 0
-    assert "doit comfyui:setup" in run.out
-
-
-def test_a_replaced_checkpoint_is_noticed_and_the_earlier_one_restored(comfyui: ProjectFolder) -> None:
-    assert comfyui.doit("comfyui").code == 0
+    # a checkpoint that is replaced is noticed, and the earlier one restored
     model = comfyui.root / "tools/ComfyUI/models/checkpoints/only.safetensors"
     model.write_text("other weights, of another size")
     run = comfyui.doit()
@@ -91,6 +84,12 @@ def test_a_replaced_checkpoint_is_noticed_and_the_earlier_one_restored(comfyui: 
     assert "the model's files changed" in run.out
     model.write_text("weights")
     assert len(comfyui.doit().tasks("restored")) == 3
+
+
+def test_without_set_up_a_plain_run_says_what_to_do(comfyui: ProjectFolder) -> None:
+    run = comfyui.doit()
+    assert run.code != 0
+    assert "doit comfyui:setup" in run.out
 
 
 @pytest.mark.long
@@ -105,6 +104,7 @@ def test_a_server_that_a_person_started_is_left_on(comfyui: ProjectFolder) -> No
         assert comfyui.doit("server:stop").code == 0
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_its_server_and_the_next_one_collects_and_stops_it(comfyui: ProjectFolder) -> None:
     assert comfyui.doit("comfyui:setup").code == 0
     process = comfyui.start()

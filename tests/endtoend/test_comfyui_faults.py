@@ -16,6 +16,7 @@ import trustme
 from imagegen.backends.comfyui.standin import Fault, StandIn
 from tests.endtoend.comfyui import Server
 from tests.endtoend.project import ProjectFolder, Run
+from tests.marks import long
 
 ALL = ["portraits:bird", "portraits:fox", "portraits:stone"]
 OTHERS = ["portraits:fox", "portraits:stone"]
@@ -53,17 +54,17 @@ def eventually(holds: Callable[[], object]) -> None:
             Fault("error", "bird"),
             "wait: ComfyUI failed in node sampler (KSampler): RuntimeError: the stand-in was told",
         ),
-        (Fault("out of memory", "bird"), "wait: ComfyUI ran out of memory in node sampler (KSampler)"),
-        (Fault("interrupted", "bird"), "wait: it was interrupted in ComfyUI, in node"),
-        (Fault("wrong size", "bird"), "verify: what comfyui returned cannot be used: the image is "),
-        (
+        long(Fault("out of memory", "bird"), "wait: ComfyUI ran out of memory in node sampler (KSampler)"),
+        long(Fault("interrupted", "bird"), "wait: it was interrupted in ComfyUI, in node"),
+        long(Fault("wrong size", "bird"), "verify: what comfyui returned cannot be used: the image is "),
+        long(
             Fault("black", "bird"),
             "verify: what comfyui returned cannot be used: the image is of one flat colour, #000000",
         ),
         (Fault("truncated", "bird"), "verify: what comfyui returned cannot be used: "),
-        (Fault("html", "bird"), "verify: what comfyui returned cannot be used: not a PNG, WebP or JPEG image"),
+        long(Fault("html", "bird"), "verify: what comfyui returned cannot be used: not a PNG, WebP or JPEG image"),
         (Fault("missing file", "bird"), "download: ComfyUI says success, and its file imagegen/"),
-        (Fault("no outputs", "bird"), "wait: ComfyUI says success, and no image came from node save"),
+        long(Fault("no outputs", "bird"), "wait: ComfyUI says success, and no image came from node save"),
         (Fault("node errors", "bird"), "queue: ComfyUI refused the prompt: node "),
     ],
     ids=lambda value: value.kind if isinstance(value, Fault) else "",

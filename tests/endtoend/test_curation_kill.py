@@ -117,11 +117,10 @@ def killable(root: Path) -> ProjectFolder:
 
 
 SHORT = {
-    "pick": ("→ .imagegen/candidates", "write jobs/portraits.lock", "→ assets", "unlink assets"),
-    "pick another": ("write jobs/portraits.lock", "→ assets"),
-    "pick none": ("→ assets", "→ jobs/portraits.lock"),
-    "restore by accepting": ("write jobs/portraits.lock", "→ assets"),
-    "restore by seed": ("→ assets",),
+    "pick": ("→ .imagegen/candidates", "unlink assets"),
+    "pick another": ("→ assets",),
+    "pick none": ("→ jobs/portraits.lock",),
+    "restore by accepting": ("→ assets",),
     "accept": ("write jobs/portraits.lock",),
 }
 """The steps that the short form is killed at: before the last of each."""

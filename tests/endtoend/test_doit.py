@@ -171,7 +171,7 @@ def test_forget_says_what_decides_here(project: ProjectFolder) -> None:
 
 @pytest.mark.parametrize("how", [["-n", "4"], ["-n", "4", "-P", "thread"]], ids=["process", "thread"])
 @pytest.mark.parametrize("reporter", [[], ["-r", "json"]], ids=["ours", "json"])
-@pytest.mark.parametrize("always", [[], ["-a"]], ids=["stale", "all"])
+@pytest.mark.parametrize("always", [[], pytest.param(["-a"], marks=pytest.mark.long)], ids=["stale", "all"])
 def test_doits_own_workers_make_each_image_once(
     project: ProjectFolder, how: list[str], reporter: list[str], always: list[str]
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from imagegen.images.verification import verify
 from tests.endtoend.ollama import OllamaProject
 from tests.endtoend.project import JOB, Run
+from tests.marks import long
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -104,13 +105,11 @@ def test_other_backends_go_on_beside_it(project: OllamaProject) -> None:
     "prompt",
     [
         "--seed 5",
-        pytest.param("-", marks=pytest.mark.long),
-        'it\'s "quoted" `twice` $HOME %PATH% \\ and !',
-        "first line\nsecond line\n\nlast",
-        "🦉 an owl, 梟, сова, ﷽",
-        pytest.param("a 3/4 view, and/or a cat", marks=pytest.mark.long),
-        pytest.param("*", marks=pytest.mark.long),
-        pytest.param("a tail of blanks between   words", marks=pytest.mark.long),
+        long("-"),
+        'it\'s "quoted" `twice` $HOME %PATH% \\ and !\nsecond line\n\n🦉 an owl, 梟, сова, ﷽',
+        long("a 3/4 view, and/or a cat"),
+        long("*"),
+        long("a tail of blanks between   words"),
     ],
 )
 def test_a_prompt_arrives_as_it_is(project: OllamaProject, prompt: str) -> None:
@@ -120,7 +119,9 @@ def test_a_prompt_arrives_as_it_is(project: OllamaProject, prompt: str) -> None:
     assert project.prompts() == [prompt]
 
 
-@pytest.mark.parametrize("prompt", ["like ./x.png", "like /tmp/a face.JPG", "either and/or a cat.webp", "\\x.jpeg"])
+@pytest.mark.parametrize(
+    "prompt", ["like ./x.png", *map(long, ("like /tmp/a face.JPG", "either and/or a cat.webp", "\\x.jpeg"))]
+)
 def test_a_prompt_of_which_ollama_would_open_a_part_is_refused(project: OllamaProject, prompt: str) -> None:
     project.items("a bird", prompt)
     run = project.doit()
@@ -144,9 +145,9 @@ def test_what_is_not_ollamas_is_told_once_and_decides_nothing(project: OllamaPro
     ("changes", "said"),
     [
         ({"width": 500}, "width 500 is no multiple of 16, and the model would change it"),
-        ({"height": 4112}, "height 4112 is more than Ollama takes"),
-        ({"seed": 0}, "seed 0 means a random one"),
-        ({"seed": 2**53 + 1}, "is more than Ollama can tell apart"),
+        long({"height": 4112}, "height 4112 is more than Ollama takes"),
+        long({"seed": 0}, "seed 0 means a random one"),
+        long({"seed": 2**53 + 1}, "is more than Ollama can tell apart"),
     ],
 )
 def test_what_ollama_would_change_is_refused(project: OllamaProject, changes: dict[str, int], said: str) -> None:
@@ -202,7 +203,7 @@ def test_a_pull_that_fails_fails_its_job_and_no_other(project: OllamaProject) ->
 
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [("pull-offline", "check the network, then run doit again"), ("pull-disk-full", "no space left on device")],
+    [long("pull-offline", "check the network, then run doit again"), ("pull-disk-full", "no space left on device")],
 )
 def test_a_broken_pull_says_what_ollama_said(idle: OllamaProject, fault: str, said: str) -> None:
     idle.ollama.model(pulled=False)
@@ -281,28 +282,13 @@ def told(run: Run) -> str:
 @pytest.mark.parametrize(
     ("client", "server", "said"),
     [
-        ("0.32.15", "0.32.15", "Ollama 0.32.15 is too new to make images: that was taken out after 0.32.5"),
-        pytest.param("0.32.6", "0.32.6", "Ollama 0.32.6 is too new to make images", marks=pytest.mark.long),
-        ("0.14.2", "0.14.2", "Ollama 0.14.2 is too old to make images: that came with 0.14.3"),
+        long("0.32.15", "0.32.15", "Ollama 0.32.15 is too new to make images: that was taken out after 0.32.5"),
+        long("0.32.6", "0.32.6", "Ollama 0.32.6 is too new to make images"),
+        long("0.14.2", "0.14.2", "Ollama 0.14.2 is too old to make images: that came with 0.14.3"),
         ("0.32.5", "0.32.15", "client is 0.32.5 and its server 0.32.15: the server is too new to make images"),
-        pytest.param(
-            "0.32.15",
-            "0.32.5",
-            "client is 0.32.15 and its server 0.32.5: the client is too new to make images",
-            marks=pytest.mark.long,
-        ),
-        pytest.param(
-            "0.16.1",
-            "0.16.1",
-            "Ollama 0.16.1 makes broken images, or none (ollama/ollama#14234)",
-            marks=pytest.mark.long,
-        ),
-        pytest.param(
-            "0.23.1",
-            "0.23.1",
-            "Ollama 0.23.1 makes broken images, or none (ollama/ollama#16096)",
-            marks=pytest.mark.long,
-        ),
+        long("0.32.15", "0.32.5", "client is 0.32.15 and its server 0.32.5: the client is too new to make images"),
+        long("0.16.1", "0.16.1", "Ollama 0.16.1 makes broken images, or none (ollama/ollama#14234)"),
+        long("0.23.1", "0.23.1", "Ollama 0.23.1 makes broken images, or none (ollama/ollama#16096)"),
     ],
 )
 def test_a_version_that_cannot_is_told_before_anything_is_made(
@@ -322,6 +308,7 @@ def test_a_version_that_cannot_is_told_before_anything_is_made(
     assert said in doctor.out
 
 
+@pytest.mark.long
 def test_versions_that_differ_and_both_can_are_used(project: OllamaProject) -> None:
     project.ollama.stop()
     project.ollama.client("0.14.3")
@@ -362,39 +349,21 @@ def test_another_program_of_that_name_is_told(project: OllamaProject) -> None:
 @pytest.mark.parametrize(
     ("fault", "details", "said", "mend"),
     [
-        ("no-image", {}, "Ollama finished without an image and without a reason", "server.log"),
-        pytest.param(
-            "early-end",
-            {},
-            "Ollama finished without an image and without a reason",
-            "server.log",
-            marks=pytest.mark.long,
-        ),
+        long("no-image", {}, "Ollama finished without an image and without a reason", "server.log"),
+        long("early-end", {}, "Ollama finished without an image and without a reason", "server.log"),
         ("memory", {}, "out of memory: the model needs 12.0 GiB, and 7.4 GiB are free", "smaller"),
-        pytest.param(
-            "runner-memory",
-            {},
-            "out of memory: the image needs 11 GB, and 8 GB are free",
-            "smaller",
-            marks=pytest.mark.long,
-        ),
-        pytest.param(
-            "mid-stream", {}, "Ollama says: mlx runner closed response before completion", "log", marks=pytest.mark.long
-        ),
-        ("http", {"status": 400, "text": "bad thing"}, "Ollama says: 400 Bad Request: bad thing", "log"),
-        pytest.param(
-            "http", {}, "Ollama says: 500 Internal Server Error: something went wrong", "log", marks=pytest.mark.long
-        ),
-        pytest.param(
-            "directory-gone", {}, "Ollama could not write the image", "run doit again", marks=pytest.mark.long
-        ),
-        ("disk-full", {}, "no space left on device", "free disk space"),
-        pytest.param("two-files", {}, "Ollama wrote 2 files in place of one", "log", marks=pytest.mark.long),
+        long("runner-memory", {}, "out of memory: the image needs 11 GB, and 8 GB are free", "smaller"),
+        long("mid-stream", {}, "Ollama says: mlx runner closed response before completion", "log"),
+        long("http", {"status": 400, "text": "bad thing"}, "Ollama says: 400 Bad Request: bad thing", "log"),
+        long("http", {}, "Ollama says: 500 Internal Server Error: something went wrong", "log"),
+        long("directory-gone", {}, "Ollama could not write the image", "run doit again"),
+        long("disk-full", {}, "no space left on device", "free disk space"),
+        long("two-files", {}, "Ollama wrote 2 files in place of one", "log"),
         ("cut", {}, "what Ollama wrote is no whole PNG", "run doit again"),
-        pytest.param("not-png", {}, "what Ollama wrote is no whole PNG", "run doit again", marks=pytest.mark.long),
-        ("other-size", {}, "the image is 32×32", "try again"),
-        pytest.param("busy", {}, "Ollama is busy with what others ask of it", "later", marks=pytest.mark.long),
-        ("mlx", {}, "Ollama cannot load its MLX libraries", "backend: comfyui"),
+        long("not-png", {}, "what Ollama wrote is no whole PNG", "run doit again"),
+        long("other-size", {}, "the image is 32×32", "try again"),
+        long("busy", {}, "Ollama is busy with what others ask of it", "later"),
+        long("mlx", {}, "Ollama cannot load its MLX libraries", "backend: comfyui"),
     ],
 )
 def test_one_image_fails_by_name_and_the_next_run_makes_it(
@@ -436,7 +405,7 @@ def test_a_full_disk_has_nothing_more_drawn_for_it(project: OllamaProject) -> No
     assert len(project.drawing()) == 1
 
 
-@pytest.mark.parametrize("also", ["stubborn", "child"])
+@pytest.mark.parametrize("also", ["stubborn", long("child")])
 def test_a_hang_is_ended_with_all_that_it_started_and_nothing_else(project: OllamaProject, also: str) -> None:
     bystander = psutil.Popen(["sleep", "60"])
     try:

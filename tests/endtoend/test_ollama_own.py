@@ -13,6 +13,7 @@ import pytest
 from imagegen.backends.ollama.archive import bring
 from imagegen.config.settings import read_settings
 from tests.endtoend.ollama import OllamaProject
+from tests.marks import long
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -105,7 +106,7 @@ def test_ctrl_c_twice_stops_it_too(project: OllamaProject) -> None:
     assert servers(project) == []
 
 
-@pytest.mark.parametrize("written", [":{}", "http://127.0.0.1:{}/", '"127.0.0.1:{}"', "0.0.0.0:{}"])
+@pytest.mark.parametrize("written", ['"127.0.0.1:{}"', *map(long, (":{}", "http://127.0.0.1:{}/", "0.0.0.0:{}"))])
 def test_the_address_may_be_written_as_ollama_takes_it(project: OllamaProject, written: str) -> None:
     port = project.ollama.host.rpartition(":")[2]
     run = project.doit("portraits:yrr", OLLAMA_HOST=written.format(port))
@@ -161,6 +162,7 @@ def test_setup_with_wrong_settings_or_a_broken_pull_fails(project: OllamaProject
     assert project.doit("ollama:setup").code != 0
 
 
+@pytest.mark.long
 def test_setup_and_a_run_at_once_do_not_stop_each_others_server(project: OllamaProject) -> None:
     project.ollama.model("x/flux2-klein", pulled=False)
     project.job("others", ollama={"model": "x/flux2-klein"})

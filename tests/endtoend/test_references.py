@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.endtoend.project import ProjectFolder
+from tests.marks import long
 
 CHILD = "children:child"
 
@@ -72,10 +73,6 @@ def test_a_task_builds_what_it_is_made_from_and_no_more(project: ProjectFolder) 
     assert project.doit("portraits:mallsing").tasks("generated") == ["portraits:mallsing"]
     run = project.doit("-a", CHILD)
     assert run.tasks("generated") == [CHILD]
-
-
-def long(*case: Any) -> Any:
-    return pytest.param(*case, marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize(

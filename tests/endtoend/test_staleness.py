@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from tests.endtoend.project import JOB, ProjectFolder
+from tests.marks import long
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -83,7 +84,7 @@ def test_reordered_items_generate_nothing(project: ProjectFolder) -> None:
         {"backend": "placeholder"},
     ],
 )
-@pytest.mark.parametrize("backend", ["scripted", "placeholder"])
+@pytest.mark.parametrize("backend", ["scripted", long("placeholder")])
 def test_what_holds_for_the_job_generates_all_of_it(
     project: ProjectFolder, change: dict[str, Any], backend: str
 ) -> None:

@@ -111,6 +111,7 @@ def test_none_installs_no_pytorch_even_for_what_asks_for_it(
     assert version("torch") == version("torchvision") == ""
 
 
+@pytest.mark.long
 def test_another_build_replaces_the_one_there_and_auto_keeps_it(
     root: Path,
     settings: Settings,
@@ -155,6 +156,7 @@ def test_an_update_installs_what_the_new_release_asks_for(
     assert mine.read_text() == "mine"
 
 
+@pytest.mark.long
 def test_a_failing_pip_is_told_in_its_own_words_and_the_next_set_up_goes_on_from_there(
     root: Path, settings: Settings, upstream: Upstream, index: Index, prepare: Prepare, version: Version
 ) -> None:
@@ -237,6 +239,7 @@ def test_a_set_up_that_was_killed_while_pip_was_at_work_goes_on(
     assert version("killer") == "1.0"
 
 
+@pytest.mark.long
 def test_a_venv_that_was_half_made_is_made_anew(
     root: Path, settings: Settings, tmp_path: Path, upstream: Upstream, index: Index
 ) -> None:
