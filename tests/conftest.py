@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # no test is timed: the machines that run them are often busy with something else
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", _UNTIMED, derandomize=True)
+settings.register_profile("long", _UNTIMED)
 
 # what a script starts in the background ignores Ctrl-C, and so would all that it starts: tests press it
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What properties are tried with is the same each time, so that CI tells of a change; with `-m ''` it is new."""
+    settings.load_profile("same" if "not long" in config.option.markexpr else "long")

@@ -78,8 +78,8 @@ def test_elsewhere_there_are_plain_lines_without_control_sequences(project: Proj
 
 
 def test_a_one_off_image_is_shown_in_the_same_way(project: ProjectFolder) -> None:
-    project.script(acts={"*": [{"delay_s": 0.5}]})
-    shown = on_a_terminal(project, "image", "--prompt", "a raven", "--backend", "scripted")
+    size = ("--width", "2048", "--height", "2048")  # so that it takes as long as somebody can see
+    shown = on_a_terminal(project, "image", "--prompt", "a raven", *size)
     assert re.search(r"image:a-raven +\x1b\[36m +0:00", shown)
     assert re.search(r"image:a-raven  assets/images/a-raven\.png .*seed \d+", shown)
 

@@ -52,7 +52,7 @@ def of_submission(refused: Refused, graph: Mapping[str, Any]) -> GenerationError
         extra = _mapping(error.get("extra_info"))
         at = f"node {extra['node_id']}: " if extra.get("node_id") else ""
         text = ", ".join(filter(None, (str(error.get("message", "")), str(error.get("details", "")))))
-        said = [at + (one_line(text) or str(error.get("type", "")))]
+        said = [one_line(at + (text or str(error.get("type", ""))))]
     if not said:
         return GenerationError(refused.what or "ComfyUI refused the prompt", refused.mend or "see the server's own log")
     return GenerationError(f"ComfyUI refused the prompt: {'; '.join(said)}", "correct the job or its workflow")
@@ -71,7 +71,7 @@ def _node_errors(errors: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterato
                 said += choices_text(str(extra.get("received_value")), options)
             else:
                 said = ": ".join(filter(None, (str(error.get("message", "")), str(error.get("details", "")))))
-            yield f"node {node} ({class_type}): {one_line(said)}"
+            yield one_line(f"node {node} ({class_type}): {said}")
 
 
 def image_of(entry: Mapping[str, Any], output: str) -> Mapping[str, Any]:

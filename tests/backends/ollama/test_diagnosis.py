@@ -75,9 +75,12 @@ def test_versions_that_differ_are_a_warning(on_path: StandIn, tmp_path: Path, mo
     )
 
 
-def test_what_is_wrong_with_a_request_or_a_model_is_a_row_too(on_path: StandIn, tmp_path: Path) -> None:
-    on_path.model("x/words", capability="completion")
-    told = found(rows(tmp_path, on_path.host, request("./x.png", name="b"), request(model="x/words")))
+def test_what_is_wrong_with_a_request_or_a_model_is_a_row_too(
+    ollama: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", ollama.environment["PATH"])
+    ollama.model("x/words", capability="completion")
+    told = found(rows(tmp_path, ollama.host, request("./x.png", name="b"), request(model="x/words")))
     assert told["b"].startswith("NOT OK: the prompt has './x.png'")
     assert told["its jobs"] == "NOT OK: x/words makes no images: it can completion"
 
