@@ -11,6 +11,7 @@ import pytest
 
 from tests.docs.pages import files
 from tests.endtoend.project import ProjectFolder
+from tests.marks import long
 from tests.wheels import ROOT, build, install
 
 PAGE = files("docs/your-repository.md")
@@ -107,7 +108,12 @@ def test_doit_in_a_subfolder_says_that_there_is_no_dodo_file_and_makes_nothing(p
 
 @pytest.mark.parametrize(
     ("arguments", "environment"),
-    [(["-k"], {}), ([], {"DOIT_SEEK_FILE": "1"}), (["run", "-k", "icons"], {}), (["-k", "game/icons/rope.webp"], {})],
+    [
+        (["-k"], {}),
+        long([], {"DOIT_SEEK_FILE": "1"}),
+        long(["run", "-k", "icons"], {}),
+        (["-k", "game/icons/rope.webp"], {}),
+    ],
     ids=["option", "environment", "job", "target"],
 )
 def test_seeking_from_a_subfolder_builds_in_the_root(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.endtoend.project import ProjectFolder
+from tests.marks import long
 
 BROKEN = "generate:\n  stepz: 20\n  cfg: high\nitems:\n  - {name: A, prompt: a}\n"
 
@@ -41,7 +42,9 @@ def test_naming_a_broken_job_or_an_image_of_it_says_what_is_wrong(project: Proje
     assert run.tasks("generated") == []
 
 
-@pytest.mark.parametrize("name", ["list", "run", "clean", "doctor", "image", "schema", "settings", "help"])
+@pytest.mark.parametrize(
+    "name", ["run", "gallery", *map(long, ("list", "clean", "doctor", "image", "schema", "settings", "help"))]
+)
 def test_a_job_named_like_a_command_or_task_is_refused(project: ProjectFolder, name: str) -> None:
     project.job()
     project.job(name)
@@ -52,7 +55,7 @@ def test_a_job_named_like_a_command_or_task_is_refused(project: ProjectFolder, n
     assert f"jobs/{name}.yaml" in project.doit("list").out
 
 
-@pytest.mark.parametrize("file", ["a b.yaml", "a=b.yaml", "a:b.yml", "ä.json"])
+@pytest.mark.parametrize("file", ["a=b.yaml", *map(long, ("a b.yaml", "a:b.yml", "ä.json"))])
 def test_a_job_whose_name_doit_cannot_take_is_refused(project: ProjectFolder, file: str) -> None:
     project.job()
     project.write(f"jobs/{file}", "{}")

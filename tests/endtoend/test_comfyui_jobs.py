@@ -15,6 +15,7 @@ from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 from tests.backends.comfyui.workflows import Nodes, changed, image_to_image, sd15
 from tests.endtoend.project import ProjectFolder, Run
+from tests.marks import long
 
 NOWHERE = "http://127.0.0.1:9"
 """The port that discards: nobody serves there."""
@@ -206,21 +207,21 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
     ("section", "where", "said"),
     [
         ({"workflow": "jobs/workflows/no.json"}, "workflow", "workflow: jobs/workflows/no.json: there is no such file"),
-        ({"workflow": "../x.json"}, "workflow", "workflow: ../x.json: '../x.json' leads out of the project"),
+        long({"workflow": "../x.json"}, "workflow", "workflow: ../x.json: '../x.json' leads out of the project"),
         ({"workflow": "refs/editor.json"}, "workflow", "workflow: refs/editor.json: is a workflow for ComfyUI's editor"),
-        ({"workflow": "refs/bad.json"}, "workflow", "workflow: refs/bad.json:2:9: is no JSON"),
-        ({"workflow": WORKFLOW, "bind": {"prompt": "6"}}, "prompt", "bind.prompt: '6' is no input: node ID, dot, input's name, as 6.text"),
-        ({"workflow": WORKFLOW, "bind": {"cfg": ["3.cfg", "x"]}}, "x", "bind.cfg[1]: 'x' is no input: "),
-        ({"workflow": WORKFLOW, "bind": {"promt": "6.text"}}, "promt", "bind.promt: unknown key; did you mean 'prompt'?"),
-        ({"workflow": WORKFLOW, "bind": {"cfg": "3.cgf"}}, "bind", "bind.cfg: '3.cgf': node 3 (KSampler) has no input 'cgf'"),
+        long({"workflow": "refs/bad.json"}, "workflow", "workflow: refs/bad.json:2:9: is no JSON"),
+        long({"workflow": WORKFLOW, "bind": {"prompt": "6"}}, "prompt", "bind.prompt: '6' is no input: node ID, dot, input's name, as 6.text"),
+        long({"workflow": WORKFLOW, "bind": {"cfg": ["3.cfg", "x"]}}, "x", "bind.cfg[1]: 'x' is no input: "),
+        long({"workflow": WORKFLOW, "bind": {"promt": "6.text"}}, "promt", "bind.promt: unknown key; did you mean 'prompt'?"),
+        long({"workflow": WORKFLOW, "bind": {"cfg": "3.cgf"}}, "bind", "bind.cfg: '3.cgf': node 3 (KSampler) has no input 'cgf'"),
         ({"workflow": WORKFLOW, "set": {"33.cfg": 1}}, "set", "set.33.cfg: '33.cfg': the workflow has no node '33'"),
-        ({"workflow": WORKFLOW, "set": {"3.denoise": [1]}}, "3.denoise", "set.3.denoise: expected text or a number or true or false, found a list"),
-        ({"workflow": WORKFLOW, "images": {"10.image": "refs/no.png"}}, "images", "images.10.image: refs/no.png: there is no such file"),
-        ({"workflow": WORKFLOW, "images": {"10.image": "../a.png"}}, "images", "images.10.image: ../a.png: '../a.png' leads out of the project"),
+        long({"workflow": WORKFLOW, "set": {"3.denoise": [1]}}, "3.denoise", "set.3.denoise: expected text or a number or true or false, found a list"),
+        long({"workflow": WORKFLOW, "images": {"10.image": "refs/no.png"}}, "images", "images.10.image: refs/no.png: there is no such file"),
+        long({"workflow": WORKFLOW, "images": {"10.image": "../a.png"}}, "images", "images.10.image: ../a.png: '../a.png' leads out of the project"),
         ({"workflow": WORKFLOW, "vae": "v.pt"}, "vae", "vae: is for the built-in workflow, and the job has one of its own"),
-        ({"set": {"3.cfg": 1}}, "set", "set: goes with a workflow, and the job names none"),
-        ({"loras": {"a": 101}}, "a", "loras.a: 101 is too large: at most 100"),
-        ({"server": {"url": "localhost:8188"}}, "url", "server.url: 'localhost:8188' is no address such as http://127.0.0.1:8188"),
+        long({"set": {"3.cfg": 1}}, "set", "set: goes with a workflow, and the job names none"),
+        long({"loras": {"a": 101}}, "a", "loras.a: 101 is too large: at most 100"),
+        long({"server": {"url": "localhost:8188"}}, "url", "server.url: 'localhost:8188' is no address such as http://127.0.0.1:8188"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_section_is_told_at_its_key(

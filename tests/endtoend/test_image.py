@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from imagegen.images.provenance import read
 from tests.endtoend.project import ProjectFolder
+from tests.marks import long
 
 SMALL = ("--width", "64", "--height", "48")
 
@@ -68,20 +69,20 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
     ("words", "said"),
     [
         ((), "no prompt"),
-        (("--prompt", "x", "--steps", "0"), "generate.steps: 0 is too small"),
+        long(("--prompt", "x", "--steps", "0"), "generate.steps: 0 is too small"),
         (("--prompt", "x", "--width", "7"), "generate.width: 7 is too small"),
         (("--prompt", "x", "--backend", "comfi"), "there is no backend 'comfi'; did you mean 'comfyui'?"),
-        (("--prompt", "x", "--model", "m"), "the backend placeholder has no models"),
+        long(("--prompt", "x", "--model", "m"), "the backend placeholder has no models"),
         (("--prompt", "x", "--out", "../x.png"), "leads out of the project"),
-        (("--prompt", "x", "--prompt", "y", "--out", "x.png"), "is one file, for 2 images"),
-        (("--prompt", "x", "--count", "3", "--out", "x.png"), "is one file, for 3 images"),
-        (("--prompt", "x", "--count", "0"), "--count=0: expected a number from 1 to 1000"),
-        (("--prompt", "x", "--save", "x.yaml"), "'x.yaml' can be no job file"),
-        (("--prompt", "x", "--save", "jobs/x.yaml", "--out", "x"), "--out: where a saved image goes"),
+        long(("--prompt", "x", "--prompt", "y", "--out", "x.png"), "is one file, for 2 images"),
+        long(("--prompt", "x", "--count", "3", "--out", "x.png"), "is one file, for 3 images"),
+        long(("--prompt", "x", "--count", "0"), "--count=0: expected a number from 1 to 1000"),
+        long(("--prompt", "x", "--save", "x.yaml"), "'x.yaml' can be no job file"),
+        long(("--prompt", "x", "--save", "jobs/x.yaml", "--out", "x"), "--out: where a saved image goes"),
         (("--like", "x.png"), "x.png: cannot be read: No such file or directory"),
         (("--like", "dodo.py"), "dodo.py: not a PNG, WebP or JPEG image"),
-        (("--prompt", "!!!"), "has nothing in it that a file could be named after"),
-        (("--prompt", "x", "--out", "a/x.jpeg"), "write the ending as .jpg"),
+        long(("--prompt", "!!!"), "has nothing in it that a file could be named after"),
+        long(("--prompt", "x", "--out", "a/x.jpeg"), "write the ending as .jpg"),
     ],
 )
 def test_what_cannot_be_made_is_told(project: ProjectFolder, words: tuple[str, ...], said: str) -> None:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.endtoend.project import DODO, ProjectFolder
+from tests.marks import long
 
 
 def test_a_folder_has_one_spelling(project: ProjectFolder) -> None:
@@ -112,8 +113,8 @@ def test_a_pattern_that_can_build_nothing_fails(project: ProjectFolder, words: l
     ("old", "new", "said"),
     [
         ('"value":', '"value":"x', "it is no JSON"),
-        ('"time":"2', '"time":2', "it is no JSON"),
-        ('"decision":"seed"', '"decision":["seed"]', "its decision, output or time is no text"),
+        long('"time":"2', '"time":2', "it is no JSON"),
+        long('"decision":"seed"', '"decision":["seed"]', "its decision, output or time is no text"),
     ],
 )
 def test_a_decision_that_was_edited_into_nonsense_breaks_its_job_only(

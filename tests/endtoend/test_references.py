@@ -146,10 +146,10 @@ def test_a_touched_up_portrait_is_kept_and_what_follows_is_drawn_from_it(project
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ("portraits:malsing", "there is no output 'malsing' in the job portraits; did you mean 'mallsing'?"),
+        long("portraits:malsing", "there is no output 'malsing' in the job portraits; did you mean 'mallsing'?"),
         long("portrait:mallsing", "portrait:mallsing: there is no job 'portrait'; did you mean 'portraits'?"),
         long("portraits:mallsing:thumb", "there is no output 'mallsing:thumb' in the job portraits"),
-        ("children:child", "children:child is made from itself"),
+        long("children:child", "children:child is made from itself"),
         long("children:sheet:index", "children:sheet:index is no image"),
         ("children:sheet", "made in a circle: children:child from children:sheet, children:sheet from children:child"),
         long("broken:it", "broken:it: the job broken has problems of its own"),

@@ -89,6 +89,7 @@ def test_the_build_comes_from_its_own_index_and_no_requirement_replaces_it(
     assert version("needs-torch") == "1.0"
 
 
+@pytest.mark.long
 def test_a_requirement_that_needs_another_build_fails_and_leaves_the_build(
     root: Path, settings: Settings, upstream: Upstream, index: Index, cpu: Index, prepare: Prepare, version: Version
 ) -> None:
@@ -136,6 +137,7 @@ def test_another_build_replaces_the_one_there_and_auto_keeps_it(
     assert version("torch") == "2.7.0+cu130"
 
 
+@pytest.mark.long
 def test_an_update_installs_what_the_new_release_asks_for(
     root: Path, settings: Settings, upstream: Upstream, index: Index, cpu: Index, prepare: Prepare, version: Version
 ) -> None:
@@ -221,6 +223,7 @@ def set_up_apart(victim: Path, root: Path, settings: Settings) -> int:
     return code
 
 
+@pytest.mark.long
 def test_a_set_up_that_was_killed_while_pip_was_at_work_goes_on(
     root: Path, settings: Settings, upstream: Upstream, tmp_path: Path, prepare: Prepare, version: Version
 ) -> None:
