@@ -102,6 +102,7 @@ def test_a_lost_prompt_is_queued_once_more_and_said_so(project: ProjectFolder, c
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.long
 def test_a_prompt_that_is_lost_twice_fails(project: ProjectFolder, comfy: StandIn) -> None:
     comfy.faults.append(Fault("lost", "bird", times=2))
     run = project.doit()
@@ -127,6 +128,7 @@ def test_a_socket_that_fails_costs_nothing(project: ProjectFolder, comfy: StandI
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.long
 def test_history_that_comes_late_is_waited_for(project: ProjectFolder, comfy: StandIn) -> None:
     comfy.history_delay = 0.7
     assert project.doit().tasks("generated") == ALL

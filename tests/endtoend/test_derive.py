@@ -151,6 +151,7 @@ def test_what_follows_a_failed_image_fails_with_one_line_and_the_others_go_on(pr
     assert "Unmet" not in run.out + run.err
 
 
+@pytest.mark.long
 def test_an_image_that_is_too_small_is_told_and_not_blown_up(project: ProjectFolder) -> None:
     project.job(derive={"big": {"width": 512}})
     run = project.doit()

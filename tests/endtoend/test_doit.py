@@ -124,6 +124,7 @@ def test_clean_removes_what_is_ours_and_unchanged_and_says_what_it_kept(project:
     assert project.doit().tasks("restored") == ["portraits:mallsing", "portraits:okka"]
 
 
+@pytest.mark.long
 def test_clean_of_one_image_and_of_all(project: ProjectFolder) -> None:
     project.built()
     project.doit("clean", "portraits:okka")
@@ -133,6 +134,7 @@ def test_clean_of_one_image_and_of_all(project: ProjectFolder) -> None:
     assert not project.image("yrr").exists()
 
 
+@pytest.mark.long
 def test_clean_in_a_clone_loses_nothing(project: ProjectFolder) -> None:
     project.built()
     for path in (project.root / ".imagegen/store").rglob("*"):

@@ -61,7 +61,7 @@ PLACES = 26
 
 @pytest.mark.parametrize("replacing", [False, True], ids=["new", "replacing"])
 @pytest.mark.parametrize(
-    "place", [pytest.param(place, marks=[] if place % 6 == 0 else pytest.mark.long) for place in range(PLACES)]
+    "place", [pytest.param(place, marks=[] if place % 8 == 0 else pytest.mark.long) for place in range(PLACES)]
 )
 def test_a_kill_between_any_two_steps_loses_nothing(
     project: ProjectFolder, traces: dict[bool, list[str]], place: int, replacing: bool

@@ -92,6 +92,7 @@ def test_images_are_drawn_one_at_a_time_and_the_model_is_let_go_at_the_end(proje
     assert all(one.end and one.end <= other.start for one, other in itertools.pairwise(calls))
 
 
+@pytest.mark.long
 def test_other_backends_go_on_beside_it(project: OllamaProject) -> None:
     project.items("a slow bird", generate={"width": 64, "height": 64})
     project.ollama.fault("slow", "slow", seconds=0.1)
@@ -177,6 +178,7 @@ def test_a_missing_model_is_pulled_once_before_any_image_of_it(idle: OllamaProje
     assert all(call.start >= pull.end for call in idle.drawing())
 
 
+@pytest.mark.long
 def test_jobs_of_one_model_ask_no_more_than_one_job_does(project: OllamaProject) -> None:
     for name in "abcd":
         project.job(name, generate={"width": 64, "height": 64})
@@ -185,6 +187,7 @@ def test_jobs_of_one_model_ask_no_more_than_one_job_does(project: OllamaProject)
     assert sorted(asked) == ["--version", "list", "run", "show", "stop"], "each once; that run is its --help"
 
 
+@pytest.mark.long
 def test_a_model_with_a_name_that_another_begins_with_is_not_that_one(project: OllamaProject) -> None:
     project.ollama.model("x/z-image", pulled=False)
     project.items("a bird", ollama={"model": "x/z-image"})
@@ -192,6 +195,7 @@ def test_a_model_with_a_name_that_another_begins_with_is_not_that_one(project: O
     assert [call.argv for call in project.ollama.called("pull")] == [["pull", "x/z-image:latest"]]
 
 
+@pytest.mark.long
 def test_a_pull_that_fails_fails_its_job_and_no_other(project: OllamaProject) -> None:
     project.job("one", ollama={"model": "x/nothing"})
     project.job("two")
@@ -261,6 +265,7 @@ def test_another_model_under_the_same_name_makes_its_images_stale(project: Ollam
     assert len(project.ollama.images) == 6
 
 
+@pytest.mark.long
 def test_the_digest_is_unknown_where_the_server_keeps_its_models_elsewhere(project: OllamaProject) -> None:
     project.environment["OLLAMA_MODELS"] = str(project.root / "elsewhere")
     project.job()
@@ -380,6 +385,7 @@ def test_one_image_fails_by_name_and_the_next_run_makes_it(
     assert project.doit().tasks("generated") == ["portraits:b"]
 
 
+@pytest.mark.long
 def test_an_image_that_is_too_large_names_a_size_that_fits(project: OllamaProject) -> None:
     project.items("a wolf", generate={"width": 2048, "height": 2048})
     project.ollama.fault("large", "wolf")

@@ -94,6 +94,7 @@ def test_a_killed_run_leaves_its_server_and_the_next_one_collects_and_stops_it(p
     assert len(project.ollama.called("serve")) == 1
 
 
+@pytest.mark.long
 def test_ctrl_c_twice_stops_it_too(project: OllamaProject) -> None:
     project.ollama.fault("hang", "tall")
     process = project.start()
@@ -152,6 +153,7 @@ def test_setup_elsewhere_than_on_apple_silicon_says_what_to_do_and_installs_noth
     assert not (project.root / "tools").exists()
 
 
+@pytest.mark.long
 def test_setup_with_wrong_settings_or_a_broken_pull_fails(project: OllamaProject) -> None:
     project.job(ollama={"model": "x/nothing"})
     run = project.doit("ollama:setup")
@@ -188,6 +190,7 @@ def test_its_death_is_told_with_how_it_ended(project: OllamaProject) -> None:
     assert "open the Ollama app" not in run.out
 
 
+@pytest.mark.long
 def test_one_that_does_not_start_is_started_once_and_not_again_for_each_job(project: OllamaProject) -> None:
     script = project.root / "tools/ollama/ollama"
     real = script.rename(project.root / "real")

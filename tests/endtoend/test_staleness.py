@@ -183,6 +183,7 @@ def test_an_item_renamed_with_its_seed_pinned_is_restored(project: ProjectFolder
     assert (run.tasks("generated"), run.tasks("restored")) == ([], ["portraits:yrra"])
 
 
+@pytest.mark.long
 def test_an_item_renamed_in_a_fresh_clone_is_taken_from_the_other_output(project: ProjectFolder) -> None:
     pinned = items()
     pinned[1]["seed"] = 7
@@ -216,6 +217,7 @@ def test_a_clone_with_outputs_and_lock_files_generates_nothing(project: ProjectF
     assert project.git("status", "--porcelain") == ""
 
 
+@pytest.mark.long
 def test_a_prompt_changed_and_back_in_a_clone_is_restored_from_what_was_replaced(project: ProjectFolder) -> None:
     project.built()
     shutil.rmtree(project.root / ".imagegen")
