@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 import uuid
 from pathlib import Path
 
-__all__ = ["append_line", "replace_file", "sync_folder", "write_temporary"]
+__all__ = ["append_line", "make_folder", "replace_file", "sync_folder", "write_temporary"]
 
 
 def sync_folder(folder: Path) -> None:
@@ -21,9 +22,24 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """The folder and those above it, durable where they are new: else a power cut takes with them what is within.
+
+    Raises OSError.
+    """
+    with _making:  # a folder that another thread has just made is not durable before that is done with it
+        if not folder.is_dir():
+            make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
+
+
+_making = threading.RLock()
+
+
 def write_temporary(folder: Path, data: bytes) -> Path:
     """A new file in `folder` that holds the bytes, on disk (fsync) before this returns. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f".{uuid.uuid4().hex}.tmp"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
@@ -43,7 +59,7 @@ def replace_file(path: Path, data: bytes, temporary: Path) -> os.stat_result:
     They are written to the folder `temporary` first, so that a kill leaves nothing beside `path`; only where
     that is another file system, beside it under a hidden name. Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         result = _rename_into_place(write_temporary(temporary, data), path)
     except OSError as error:
@@ -66,7 +82,7 @@ def _rename_into_place(written: Path, path: Path) -> os.stat_result:
 
 def append_line(path: Path, line: bytes) -> None:
     """Append one line in one write, on disk (fsync) before this returns. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
     try:
         is_new = os.fstat(descriptor).st_size == 0

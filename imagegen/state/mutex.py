@@ -13,6 +13,7 @@ from pathlib import Path
 import filelock
 
 from imagegen.errors import ImagegenError, Problem
+from imagegen.state.atomic import make_folder
 
 __all__ = ["hold"]
 
@@ -26,7 +27,7 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
     holder = folder / "build.json"
     lock = filelock.FileLock(folder / "build.lock", timeout=wait_s)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock.acquire()
     except filelock.Timeout:
         raise ImagegenError(

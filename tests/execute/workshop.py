@@ -60,7 +60,9 @@ class Workshop:
 
     def states(self) -> dict[str, str]:
         project = self.project()
-        return {task: project.verdict(output).state for task, output in self.outputs(project).items()}
+        return {
+            task: project.verdict(project.with_origins(output)).state for task, output in self.outputs(project).items()
+        }
 
     def note(self, task: str) -> str:
         project = self.project()

@@ -1,0 +1,88 @@
+"""Power lost after any file operation of a build: no partial image, no unreadable record, nothing recorded is made twice."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.images.verification import verify
+from tests.execute.workshop import Workshop
+from tests.faults.disk import Recorder, after_power_cut
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot sync a folder")
+
+EARLIER: dict[str, Any] = {"derive": {"thumb": {"width": 16}}}
+LATER: dict[str, Any] = EARLIER | {"generate": {"width": 32, "height": 32, "steps": 9}}
+
+
+@pytest.fixture(scope="module")
+def recorders(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Recorder]:
+    """Of a first build, and of one that replaces what the first one made."""
+    found = {}
+    for replacing in (False, True):
+        workshop = Workshop(tmp_path_factory.mktemp("recorded") / "project")
+        workshop.job(**(LATER if replacing else EARLIER))
+        if replacing:
+            workshop.job(**EARLIER)
+            workshop.build()
+            workshop.job(**LATER)
+        recorder = Recorder(workshop.root)
+        with pytest.MonkeyPatch.context() as patch, recorder.watching(patch):
+            workshop.build()
+        found[replacing] = recorder
+    return found
+
+
+@pytest.mark.parametrize("keeps_names", [False, True], ids=["only what was synced", "names at once"])
+@pytest.mark.parametrize("replacing", [False, True], ids=["new", "replacing"])
+def test_nothing_recorded_is_lost_or_made_twice(
+    recorders: dict[bool, Recorder], tmp_path: Path, replacing: bool, keeps_names: bool
+) -> None:
+    recorder = recorders[replacing]
+    for count in range(0, len(recorder.operations) + 1, 5):
+        survives(recorder, tmp_path / str(count), count, replacing, keeps_names)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("keeps_names", [False, True], ids=["only what was synced", "names at once"])
+@pytest.mark.parametrize("replacing", [False, True], ids=["new", "replacing"])
+def test_nothing_recorded_is_lost_or_made_twice_after_any_operation(
+    recorders: dict[bool, Recorder], tmp_path: Path, replacing: bool, keeps_names: bool
+) -> None:
+    recorder = recorders[replacing]
+    for count in range(len(recorder.operations) + 1):
+        survives(recorder, tmp_path / str(count), count, replacing, keeps_names)
+
+
+def survives(recorder: Recorder, root: Path, count: int, replacing: bool, keeps_names: bool) -> None:
+    told = f"after {count}: {recorder.operations[count - 1] if count else 'nothing'}"
+    for path, data in sorted(after_power_cut(recorder, count, keeps_names=keeps_names).items()):
+        if data is None:
+            (root / path).mkdir(parents=True)
+        else:
+            (root / path).write_bytes(data)
+    workshop = Workshop(root)
+    workshop.job(**(LATER if replacing else EARLIER))
+    for path, data in workshop.files().items():
+        assert path.endswith(".png"), told
+        verify(data)
+    if replacing:  # what was there before the build is there still, as a file or in the store
+        earlier = [data for path, data in recorder.before.items() if data and path.startswith("assets")]
+        assert all(workshop.is_kept(data) for data in earlier), told
+    project = workshop.project()
+    outputs = workshop.outputs(project)
+    lines = project.lock("portraits").lines
+    recorded = {
+        task
+        for task, output in outputs.items()
+        if any(line.fingerprint == output.fingerprint for line in lines.get(output.path, ()))
+    }
+    became = workshop.build()
+    assert set(became.values()) <= {"generated", "derived", "restored"}, told
+    again = {task for task, state in became.items() if state == "generated"}
+    assert not again & recorded, told
+    assert set(workshop.states().values()) == {"fresh"}, told
+    assert workshop.build() == {}, told
