@@ -169,7 +169,8 @@ class Project:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""
         state = self.hashes.state(output.path)
         if state is None:
-            return Found(None)
+            accepted_one = self.accepted(output)
+            return Found(None, accepted=accepted_one is not None and not self.store.has(accepted_one))
         lock = self.lock(output.job)
         owned = lock.owns(output.path, state.sha256)
         decision = lock.decisions.get((ACCEPT, output.full_slug))

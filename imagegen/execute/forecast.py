@@ -28,7 +28,8 @@ class Foreseen:
     """What the next run would do with one output, and why: see its verdict.
 
     act: one of ACTS. origin: of one to restore: `the store`, the path of an output that shows it already, or the task
-    of one that is to be generated. seconds: that its generating takes, None where that is not known.
+    of one that is to be generated; of one that is ignored, the task that `doit ignore` named. seconds: that its
+    generating takes, None where that is not known.
     """
 
     output: Output
@@ -63,11 +64,19 @@ class Forecast:
 def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignored: Collection[str]) -> Forecast:
     """What the next run would do with these outputs, each with how it stands. ignored: tasks that doit passes over."""
     sources = Sources(project)
+    passed_over = {task: task for task in ignored}
+    for (
+        output,
+        _,
+    ) in standing:  # each comes after what it is made from, without which it is passed over too
+        for origin in output.origins:
+            if origin.task in passed_over:
+                passed_over.setdefault(output.task, passed_over[origin.task])
 
     def foreseen(one: tuple[Output, Verdict]) -> Foreseen:
         output, verdict = one
-        if output.task in ignored:
-            return Foreseen(output, verdict, "ignore")
+        if output.task in passed_over:
+            return Foreseen(output, verdict, "ignore", passed_over[output.task])
         if verdict.state in ("fresh", "kept"):
             return Foreseen(output, verdict, {"kept": "keep"}.get(verdict.state, verdict.state))
         origin = _origin(project, sources, output, verdict)
@@ -97,6 +106,8 @@ def _origin(project: Project, sources: Sources, output: Output, verdict: Verdict
     """Where the run would restore it from; None where it would not."""
     if not output.fingerprint or (verdict.state == "blocked" and verdict.line):
         return None
+    if project.store.has(project.accepted(output) or ""):
+        return "the store"
     copy = sources.foresee(output, project.model_digest(output))
     if copy is None or (verdict.state == "blocked" and not _is_just_that(project, sources, output, copy)):
         return None

@@ -157,7 +157,8 @@ def blocked(output: Output, verdict: Verdict) -> Problem:
         output.task,
         f"{output.path} is not replaced: {verdict.note}"
         + (f" (and now: {reasons})" if verdict.line and reasons else ""),
-        "move or delete the file to have it made anew; "
+        verdict.mend
+        or "move or delete the file to have it made anew; "
         "output.overwrite: always in the job replaces such files (they go into the store first), "
         "never keeps them without this error",
     )

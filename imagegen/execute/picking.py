@@ -162,7 +162,7 @@ def _find(project: Project, output: Output, target: Output | None, planned: Sequ
     """Where the variant's file is: an edited one goes before one that we made, else where it ought to be now."""
     lock = project.lock(output.job)
     own = {one.path: one.path for one in planned if one.variant == output.variant}
-    places = own | {path: output.path for path in _candidate_paths(output)}
+    places = own | dict.fromkeys(_candidate_paths(output), output.path)
     found: list[tuple[bool, int, _File]] = []
     for path, recorded_as in places.items():
         state = project.hashes.state(path)

@@ -82,7 +82,7 @@ def _head(one: Foreseen) -> Line:
     elif one.act == "fail":
         said += f" is not replaced: {verdict.note}"
     elif one.act == "ignore":
-        said += f": left alone, until doit forget {output.task}"
+        said += f": left alone, until doit forget {one.origin}"
     elif one.act == "fresh" and verdict.line:
         said += f"  since {verdict.line.time[:16].replace('T', ' ')} UTC"
     said += "".join(f", {part}" for part in _of_request(one))

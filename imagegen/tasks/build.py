@@ -153,6 +153,15 @@ class Build:
                 found |= dict.fromkeys(jobs.get(hit, [hit] if hit in self.planned else []))
         return list(found)
 
+    @property
+    def items(self) -> dict[str, list[str]]:
+        """The images of each item by its own name, `portraits:mallsing`: its variants."""
+        found: dict[str, list[str]] = {}
+        for task, one in self.planned.items():
+            if one.output.base:
+                found.setdefault(f"{one.output.job}:{one.output.base}", []).append(task)
+        return found
+
     def run(self, tasks: Sequence[str], named: Collection[str], tell: Callable[[Event], None]) -> None:
         """Bring these images up to date and fill in their tickets. named: those that `-a` forces."""
         from imagegen.execute.outcome import Outcome
