@@ -44,9 +44,10 @@ def pick(project: Project, job: str, base: str, variant: int) -> Pick:
     be built any more; OSError.
     """
     plans = [_plans(project, job, base, number) for number in (None, variant, 0)]
-    before, after, home = (_outputs(one, job, base) for one in plans)
-    _check(job, base, variant, before, home)
+    before = _outputs(plans[0], job, base)
     _check_others(f"{job}:{base}", variant, *plans[:2])
+    after, home = (_outputs(one, job, base) for one in plans[1:])
+    _check(job, base, variant, before, home)
     targets = {output.variant: output for output in after}
     known = {output.variant: output for output in (*before, *home)}
     files = [_find(project, output, targets.get(output.variant), (*before, *home)) for output in known.values()]
