@@ -12,9 +12,9 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.encoding import FORMATS
 from imagegen.errors import ImagegenError, Problem
+from imagegen.execute.expecting import expected
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
-from imagegen.plan.durations import Durations
 from imagegen.plan.naming import short_slug
 from imagegen.plan.output import Output
 from imagegen.plan.wording import escaped
@@ -48,9 +48,8 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
             outputs = saving(build.project, options["save"], keepsakes).outputs
         others = {one.output.path: task for task, one in build.planned.items() if one.output.job != outputs[0].job}
         _refuse_jobs_files(outputs, others)
-        known = Durations(build.project.recorded())
-        expected = {output.task: seconds for output in outputs if (seconds := known.of(output.request)) is not None}
-        report = following(sys.stdout, os.environ, len(outputs), expected, line_of=_line)
+        taking = expected(build.project, outputs)
+        report = following(sys.stdout, os.environ, len(outputs), taking, line_of=_line)
 
         def tell(event: Event) -> None:
             if isinstance(event, Outcome):
