@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from imagegen.execute.expecting import expected
 from imagegen.execute.imaging import encoded
 from imagegen.execute.sources import Copy, Sources
-from imagegen.plan.durations import Durations, in_all
+from imagegen.plan.durations import in_all
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.project import Project
@@ -86,12 +87,12 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         images = _each_once(pool.map(foreseen, standing))
-    known = Durations(project.recorded())
-    making = [one for one in images if one.act == "generate"]
-    seconds = {one.output.task: known.of(one.output.request) for one in making}
-    images = [replace(one, seconds=seconds.get(one.output.task)) for one in images]
-    unknown = sum(each is None for each in seconds.values())
-    return Forecast(tuple(images), _seconds(project, images), unknown)
+    taking = expected(project, [one.output for one in images if one.act == "generate"])
+    images = [
+        replace(one, seconds=taking[one.output.task].seconds) if one.output.task in taking else one for one in images
+    ]
+    unknown = sum(one.seconds is None for one in taking.values())
+    return Forecast(tuple(images), in_all(taking.values()), unknown)
 
 
 def _act(output: Output, verdict: Verdict) -> str:
@@ -138,12 +139,3 @@ def _each_once(images: Iterable[Foreseen]) -> list[Foreseen]:
                 one = replace(one, act="restore", origin=task)
         found.append(one)
     return found
-
-
-def _seconds(project: Project, images: Sequence[Foreseen]) -> float:
-    """Backends work side by side, each on as many images as it takes at a time."""
-    by_backend: dict[str, list[float]] = defaultdict(list)
-    for one in images:
-        if one.seconds is not None:
-            by_backend[one.output.request.backend].append(one.seconds)
-    return max((in_all(each, project.backend(name).in_flight) for name, each in by_backend.items()), default=0.0)

@@ -57,12 +57,12 @@ def generate(
 ) -> Outcome:
     """Have the backend make the image, and put it in place. forced: one that was made earlier does not do."""
     note = f"seed {output.request.seed}" if output.draws_seed else ""
-    start = time.monotonic()
     attempt = _Attempt(project, output, forced)
+    progress = ImageProgress(output.timeout_s, cancel, attempt.open, tell)
     made = None
     try:
-        made = backend.generate(output.request, ImageProgress(output.timeout_s, cancel, attempt.open, tell))
-        seconds = round(time.monotonic() - start, 3)
+        made = backend.generate(output.request, progress)
+        seconds = round(progress.seconds, 3)
         _verify(output, made)
         sha256 = project.store.put(made.data)
         digest = project.model_digest(output)

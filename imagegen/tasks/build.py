@@ -189,14 +189,6 @@ class Build:
         self._remember_failures()
         self._rest()
 
-    def expected(self, tasks: Iterable[str]) -> dict[str, float]:
-        """How many seconds each of these images will take, as far as what is recorded of others tells."""
-        from imagegen.plan.durations import Durations
-
-        known = Durations(self.project.recorded())
-        found = {task: known.of(self.planned[task].output.request) for task in tasks}
-        return {task: seconds for task, seconds in found.items() if seconds is not None}
-
     def outcome(self, task: str) -> Outcome:
         """Of an image whose task runs though nobody told this build the selection (a reporter of doit's own)."""
         with self._mutex:

@@ -95,7 +95,7 @@ class _Target:
     def take(self, one: Keepsake) -> Output:
         """The item's output; the item is added where it is not there yet. Raises ImagegenError."""
         wanted = one.output
-        there = next((output for output in self._plan.outputs if output.slug == wanted.slug), None)
+        there = _images(self._plan).get(wanted.slug)
         if there is not None:
             if _differing(there, wanted):
                 what = f"{self.file} has '{wanted.slug}' already, which is another image"
@@ -135,8 +135,7 @@ class _Target:
         if plan.problems:
             first = plan.problems[0]
             raise self._refused(f"{self.file} cannot have it as an item: {first.what} ({first.where})", first.mend)
-        before = {output.slug: output for output in self._plan.outputs}
-        after = {output.slug: output for output in plan.outputs}
+        before, after = _images(self._plan), _images(plan)
         if changed := [slug for slug, output in before.items() if after.get(slug) != output]:
             raise self._refused(f"an item more in {self.file} would change others of it: {', '.join(changed[:3])}")
         if pairs := clashes(plan.outputs, {}):
@@ -178,6 +177,11 @@ class _Target:
 
     def _refused(self, what: str, mend: str = "") -> ImagegenError:
         return ImagegenError(Problem("doit image --save", what, mend or "choose another job file; nothing was changed"))
+
+
+def _images(plan: JobPlan) -> dict[str, Output]:
+    """By slug; without what is derived of them, which follows: the sheet shows what images there are."""
+    return {output.slug: output for output in plan.outputs if not output.is_derived}
 
 
 def _differing(output: Output, wanted: Output) -> list[str]:

@@ -260,6 +260,7 @@ def test_ctrl_c_finishes_what_runs_and_leaves_the_rest(project: ProjectFolder) -
     assert process.returncode == 130
     assert "Traceback" not in out + err
     assert "1 generated, 2 not made" in out
+    assert out.startswith("stopping when 1 image is done; Ctrl-C again cancels it\n")
     project.script()
     run = project.doit()
     assert (run.code, len(run.tasks("generated"))) == (0, 2)
@@ -279,6 +280,7 @@ def test_ctrl_c_twice_cancels(project: ProjectFolder) -> None:
     assert process.returncode == 130
     assert "Traceback" not in out + err
     assert "3 not made" in out
+    assert out.count("stopping") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -176,3 +176,12 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     saved(tmp_path, HEAD + ITEMS)
     with pytest.raises(ImagegenError, match=r"jobs/scraps.yaml has the name 'scraps' already"):
         saved(tmp_path, None, file="jobs/scraps.json")
+
+
+def test_a_job_with_derived_files_and_a_sheet_takes_an_item_and_they_follow(tmp_path: Path) -> None:
+    derived = "derive:\n  thumb: {width: 32}\nsheet: {columns: 2}\n"
+    found = saved(tmp_path, HEAD + derived + ITEMS)
+    assert [output.task for output in found.outputs] == ["scraps:raven"]
+    assert saved(tmp_path, None).added == ()  # it is there
+    outputs = Project(tmp_path, Settings(), REGISTRY).plans()[0].outputs
+    assert [output.slug for output in outputs if output.is_derived and "raven" in output.slug]
