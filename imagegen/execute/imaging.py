@@ -23,7 +23,7 @@ from imagegen.images.encoding import encode
 from imagegen.images.provenance import Provenance
 from imagegen.images.verification import BadImage, verify
 from imagegen.plan.freshness import Verdict
-from imagegen.plan.output import Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import ACCEPT, OutputLine
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
@@ -153,13 +153,16 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
 def blocked(output: Output, verdict: Verdict) -> Problem:
     """Why the file in an output's place must not be replaced, and the ways out."""
     reasons = ", ".join(map(str, verdict.reasons))
+    in_the_job = (
+        "output.overwrite: always in the job replaces such files (they go into the store first), "
+        "never keeps them without this error"
+    )
     return Problem(
         output.task,
         f"{output.path} is not replaced: {verdict.note}"
         + (f" (and now: {reasons})" if verdict.line and reasons else ""),
         "move or delete the file to have it made anew; "
-        "output.overwrite: always in the job replaces such files (they go into the store first), "
-        "never keeps them without this error",
+        + ("choose another --name or --out" if output.job == ONE_OFF else in_the_job),
     )
 
 
