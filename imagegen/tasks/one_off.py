@@ -18,7 +18,7 @@ from imagegen.execute.expecting import expected
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.plan.naming import short_slug
-from imagegen.plan.output import Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.wording import escaped
 from imagegen.project import Project
 from imagegen.report.console import failures, outcome_line, saved_line
@@ -29,8 +29,6 @@ from imagegen.tasks.saving import Keepsake, save, saving
 
 __all__ = ["make_images"]
 
-JOB = "image"
-"""One-off images have a lock file as a job's have; no job can have this name, since the task has it."""
 _WHERE = "doit image"
 _MOST = 1000
 """Images of one prompt."""
@@ -112,7 +110,7 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
         "output": where_to,
         **({backend.name: section} if section else {}),
     }
-    job = check_job(JOB, Document(_WHERE, values, {}), project.sections())
+    job = check_job(ONE_OFF, Document(_WHERE, values, {}), project.sections())
     expansion = project.expand_job(job, job.items)
     if expansion.problems:
         raise ImagegenError(*expansion.problems)
@@ -124,7 +122,7 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
 def _like(project: Project, file: str | None, backend: str) -> Likeness:
     if not file:
         return Likeness("", "", {})
-    project.lock(JOB)  # those of jobs were read with them
+    project.lock(ONE_OFF)  # those of jobs were read with them
     return likeness(project, file, backend)
 
 

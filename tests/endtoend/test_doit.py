@@ -103,6 +103,8 @@ def test_each_cause_of_failure_is_told_once_with_whom_it_hit(project: ProjectFol
 def test_info_shows_the_request_and_why_it_is_stale(project: ProjectFolder) -> None:
     project.built()
     assert "up-to-date" in project.doit("info", "portraits:yrr").out
+    unknown = project.doit("info", "portraits:yr")
+    assert (unknown.code, unknown.err) == (3, "ERROR: 'portraits:yr' is no image; did you mean 'portraits:yrr'?\n")
     project.job(generate={"width": 64, "height": 64, "steps": 33})
     out = project.doit("info", "portraits:yrr").out
     assert "steps 20 → 33" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -162,3 +163,11 @@ def test_what_a_named_one_is_made_from_and_doit_makes_first_is_told(project: Pro
     run = project.doit("children:child")
     assert run.tasks("generated") == ["children:child", "portraits:mallsing"]
     assert run.tasks("derived") == ["portraits:mallsing:thumb"]
+
+
+def test_a_digest_is_told_by_its_first_digits(project: ProjectFolder) -> None:
+    project.write("face.png", "a face")
+    project.built(scripted={"script": "script.json", "images": {"face": "face.png"}})
+    project.job()
+    line = project.doit("why").out.splitlines()[1]
+    assert re.fullmatch(r"    images\.face: [0-9a-f]{12}… → none", line), line
