@@ -136,6 +136,7 @@ class Project:
         """Read the lock files anew: another build may have written since."""
         read = list(self.locks)
         self.locks.clear()
+        self.store.forget()
         for job in read:
             self.lock(job)
 
@@ -168,12 +169,13 @@ class Project:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""
         state = self.hashes.state(output.path)
         if state is None:
-            return Found(None)
+            accepted_one = self.accepted(output)
+            return Found(None, accepted=accepted_one is not None and not self.store.has(accepted_one))
         lock = self.lock(output.job)
         owned = lock.owns(output.path, state.sha256)
         decision = lock.decisions.get((ACCEPT, output.full_slug))
         if decision is None or decision.value is None or decision.value["sha256"] != state.sha256:
-            return Found(state.sha256, owned or self.store.has(state.sha256))
+            return Found(state.sha256, owned or self.store.is_ours(state.sha256))
         accepted = decision.value["fingerprint"] == output.fingerprint
         return Found(state.sha256, ours=True, accepted=accepted, by_hand=not owned)
 

@@ -22,6 +22,7 @@ __all__ = [
     "ModelIdentity",
     "Prepared",
     "Progress",
+    "Queueing",
     "Recalling",
     "Resolved",
     "Resolving",
@@ -140,7 +141,7 @@ class Progress(Protocol):
         """
 
     def restart(self) -> None:
-        """The time that it may take counts from now: what was waited for until now was none of this image's own."""
+        """Its time counts from now, for the time-out and the record: what was waited for was none of its own."""
 
     def check(self) -> None:
         """Raise Cancelled where the user asked to stop. Call it at least every 0.2 s of waiting."""
@@ -214,6 +215,18 @@ class Recalling(Protocol):
 
         Raises ImagegenError where none does, because a record does not hold it all.
         """
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """A backend whose images wait for each other at the generator. Of others, all that are in flight are drawn at once.
+
+    While one waits so, `generate` calls `Progress.restart`.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """How many are drawn at a time, of those in flight (at least 1)."""
 
 
 @runtime_checkable

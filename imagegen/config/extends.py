@@ -1,4 +1,7 @@
-"""`extends`: a job that starts from other files. Mappings are merged key by key; of all else the nearer one counts."""
+"""`extends`: a job that starts from other files. Mappings are merged key by key; of all else the nearer one counts.
+
+A key of the job that is `null` takes out that of its bases.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,8 @@ def _names(value: object) -> list[str] | None:
 def _merged(near: Document, far: Document) -> Document:
     """Both as one, with the nearer one's name; a mark of the other's names its file."""
     taken: set[_Path] = set()
-    values = _merge(near.values, far.values, (), taken)
+    out = {key for key in far.values if key in near.values and near.values[key] is None}
+    values = _merge(_without(out, near.values), _without(out, far.values), (), taken)
     marks = dict(near.marks)
     files = dict(near.files)
     for path, mark in far.marks.items():
@@ -83,6 +87,10 @@ def _merged(near: Document, far: Document) -> Document:
             marks[path] = mark
             files[path] = far.files.get(path, far.name)
     return replace(near, values=values, marks=marks, files=files)
+
+
+def _without(keys: set[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _merge(near: Mapping[str, Any], far: Mapping[str, Any], above: _Path, taken: set[_Path]) -> dict[str, Any]:

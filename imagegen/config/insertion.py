@@ -28,7 +28,8 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _Node:
     """A value in a text, from `start` up to `end`. inner: of a list its entries; of a mapping keys and values in turn.
 
-    column: of its start, from 0. flow: a JSON value, or YAML in braces or brackets.
+    column: of its start, from 0. flow: a JSON value, or YAML in braces or brackets. is_empty: in YAML, nothing is
+    behind the key.
     """
 
     start: int
@@ -37,6 +38,8 @@ class _Node:
     end: int = 0
     text: str = ""
     is_mapping: bool = False
+    is_list: bool = False
+    is_empty: bool = False
     inner: list[_Node] = field(default_factory=list)
 
     def value(self, key: str) -> _Node | None:
@@ -56,13 +59,17 @@ def with_item(name: str, text: str, item: Mapping[str, Any]) -> str:
     if not root.is_mapping:
         raise ValueError("the file is no mapping")
     items = root.value("items")
+    if items and items.is_empty and not root.flow:
+        return _with_block_item(text, root, items, item, newline)
+    if items and not items.is_list:
+        raise ValueError("its items are no list")
     if is_json:
         return _with_json_item(text, root, items, item, newline)
     if items is None:
         return _with_items_key(text, root, end, item, newline)
     if items.flow:
         return _with_entry(text, items, 1, _flow(item), newline)
-    return _with_block_item(text, items, item, newline)
+    return _with_block_item(text, root, items, item, newline)
 
 
 # YAML
@@ -85,9 +92,11 @@ def _yaml_node(event: Any, events: Iterator[Any]) -> _Node:
     node = _Node(event.start_mark.index, event.start_mark.column, end=event.end_mark.index)
     if isinstance(event, yaml.ScalarEvent):
         node.text = event.value
+        node.is_empty = node.start == node.end
     if not isinstance(event, yaml.CollectionStartEvent):
         return node
     node.is_mapping = isinstance(event, yaml.MappingStartEvent)
+    node.is_list = not node.is_mapping
     node.flow = bool(event.flow_style)
     following: Any = next(events)
     while not isinstance(following, yaml.CollectionEndEvent):
@@ -103,7 +112,11 @@ def _index(mark: Any) -> int:
     return int(mark.index)
 
 
-def _with_block_item(text: str, items: _Node, item: Mapping[str, Any], newline: str) -> str:
+def _with_block_item(text: str, root: _Node, items: _Node, item: Mapping[str, Any], newline: str) -> str:
+    if items.is_empty:
+        margin = " " * (root.column + 2)
+        lines = [margin + line if line else "" for line in _block_lines(item, 1)]
+        return _with_lines(text, _line_end(text, items.end), lines, newline)
     last = items.inner[-1]
     gap = max(1, last.column - items.column - 1)
     lines = _block_lines(item, gap) if not last.flow else [f"-{' ' * gap}{_flow(item)}"]
@@ -238,7 +251,7 @@ def _json_tree(text: str) -> _Node:
             value, found.end = decoder.raw_decode(text, at)
             found.text = value if isinstance(value, str) else ""
             return found
-        found.is_mapping = text[at] == "{"
+        found.is_mapping, found.is_list = text[at] == "{", text[at] == "["
         at = skip(at + 1)
         while text[at] not in "}]":
             found.inner.append(node(at))

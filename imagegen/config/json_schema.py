@@ -1,7 +1,7 @@
 """The grammar of a job file as a JSON Schema (draft-07), for editors: derived from its Cerberus schema, rule by rule.
 
-It gives the checks' verdict but for one thing that JSON Schema cannot say: its `integer` takes 64.0, our `whole` does
-not.
+It gives the checks' verdict but for two things that JSON Schema cannot say: its `integer` takes 64.0, our `whole` does
+not; and it does not know whether a base has the key that a job takes out with `null`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,11 @@ def json_schema(
     }
     if not of_base:
         schema["anyOf"] = [{"required": [key]} for key in ("items", "source", "extends")]
+    # null takes out what a base has; which keys that has, only the checks know
+    found = schema["properties"]
+    schema["properties"] = {key: one if key == "extends" else _or_null(one) for key, one in found.items()}
+    schema["if"] = {"not": {"required": ["extends"]}}
+    schema["then"] = {"additionalProperties": {"not": {"type": "null"}}}
     for path, default in {**_DEFAULTS, **defaults}.items():
         found = schema
         for key in path:
@@ -66,6 +71,18 @@ def _keys(schema: Rules, path: str) -> dict[str, Any]:
         **({"required": required} if required else {}),
         "additionalProperties": False,
     }
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    found = dict(schema)
+    if "type" in found:
+        types = found["type"]
+        found["type"] = [*([types] if isinstance(types, str) else types), "null"]
+    if "enum" in found:
+        found["enum"] = [*found["enum"], None]
+    if "anyOf" in found:
+        found["anyOf"] = [*found["anyOf"], {"type": "null"}]
+    return found
 
 
 def _value(rules: Rules, path: str) -> dict[str, Any]:

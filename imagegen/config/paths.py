@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["name_problem", "path_problem"]
+__all__ = ["GALLERY", "name_problem", "path_problem"]
+
+GALLERY = "assets/gallery"
+"""The folder of `doit gallery`, which takes away what is not its own there."""
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
 """Control characters, and what Windows takes in no file name."""
@@ -37,6 +40,8 @@ def path_problem(root: Path, path: str, allowed: Iterable[str], *, writes: bool 
         return f"'{path}' lies in the project: write it from there, '{os.path.relpath(real, real_root)}'"
     if not outside and _PRIVATE & {part.lower() for part in Path(os.path.relpath(real, real_root)).parts}:
         return f"'{path}' is not for images"
+    if _within(real.casefold(), str(Path(real_root, GALLERY)).casefold()):
+        return f"'{path}' is not for images: {GALLERY} is where doit gallery writes"
     return name_problem(path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.deciding import accept_file, draw_seed
+from imagegen.execute.deciding import accept_file, check_holdable, draw_seed
 from imagegen.execute.imaging import put_in_store
 from imagegen.images.verification import BadImage, verify
 from imagegen.plan.output import Output
@@ -42,15 +42,7 @@ def accept(project: Project, output: Output) -> Accepted:
         raise ImagegenError(Problem(output.task, f"{output.path} is a folder", "move it away"))
     if not output.fingerprint and output.draws_seed:
         output = draw_seed(project, output)
-    if not output.is_settled:
-        absent = next(origin for origin in output.origins if not origin.sha256)
-        what = f"{absent.path} is not there, which it is made from, so there is nothing to hold it to"
-        raise ImagegenError(Problem(output.task, what, f"doit {absent.task}"))
-    if not output.fingerprint:
-        mend = "name it in the job; or have doit make another image of this job first"
-        raise ImagegenError(
-            Problem(output.task, "its model is not decided yet, so there is nothing to hold it to", mend)
-        )
+    check_holdable(output)
     data = (project.root / output.path).read_bytes()
     note = _judged(output, data)
     line = project.lock(output.job).line_of(output.path, state.sha256)

@@ -6,11 +6,12 @@ import secrets
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, SEED, Decision
 from imagegen.project import MODEL_DECISION, Project
 
-__all__ = ["accept_file", "decide", "decide_model", "draw_seed", "new_seed", "now"]
+__all__ = ["accept_file", "check_holdable", "decide", "decide_model", "draw_seed", "new_seed", "now"]
 
 
 def decide(project: Project, job: str, kind: str, output: str, value: Any) -> None:
@@ -31,6 +32,18 @@ def accept_file(project: Project, output: Output, sha256: str) -> None:
     """The file of this sha256 is the output's image, until its request changes."""
     value = {"fingerprint": output.fingerprint, "sha256": sha256}
     decide(project, output.job, ACCEPT, output.full_slug, value)
+
+
+def check_holdable(output: Output) -> None:
+    """That it is known what the output asks for, so that an image can be held to it. Raises ImagegenError."""
+    if not output.is_settled:
+        absent = next(origin for origin in output.origins if not origin.sha256)
+        what = f"{absent.path} is not there, which it is made from, so there is nothing to hold it to"
+        raise ImagegenError(Problem(output.task, what, f"doit {absent.task}"))
+    if not output.fingerprint:
+        mend = "name it in the job; or have doit make another image of this job first"
+        what = "its model is not decided yet, so there is nothing to hold it to"
+        raise ImagegenError(Problem(output.task, what, mend))
 
 
 def draw_seed(project: Project, output: Output) -> Output:

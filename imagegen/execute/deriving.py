@@ -12,7 +12,8 @@ from imagegen.execute.imaging import failed, put_in_place
 from imagegen.execute.outcome import Outcome
 from imagegen.execute.sources import Source
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
-from imagegen.images.verification import BadImage, verify
+from imagegen.images.errors import BadImage
+from imagegen.images.orientation import upright
 from imagegen.plan.derived import INDEX, PICTURE
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Origin, Output
@@ -63,12 +64,21 @@ def _made(project: Project, output: Output) -> bytes:
         pictures = [files[place] for place in recipe["order"]]
         if recipe["kind"] != INDEX:
             return sheet(pictures, grid, output.encoding)
-        sizes = [verify(data) for data in pictures]
-        named = {place: (size.width, size.height) for place, size in zip(recipe["order"], sizes, strict=True)}
+        named = {place: upright(data).size for place, data in zip(recipe["order"], pictures, strict=True)}
         return index(named, grid, recipe["image"])
     except BadImage as error:
-        of = f" from {output.origins[0].path}" if len(output.origins) == 1 else ""
+        one = recipe["kind"] == PICTURE
+        broken = [origin.path for origin in output.origins if one or not _can_be_read(files[origin.place])]
+        of = f" from {', '.join(broken)}" if broken else ""
         raise GenerationError(f"cannot be made{of}: {error.what}", _mend(error)) from None
+
+
+def _can_be_read(data: bytes) -> bool:
+    try:
+        upright(data)
+    except BadImage:
+        return False
+    return True
 
 
 def _mend(error: BadImage) -> str:

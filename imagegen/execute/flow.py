@@ -106,7 +106,7 @@ class Flow:
         if self._stop.is_set():
             return Outcome(output, "cancelled", verdict.reasons)
         is_blocked = verdict.state == "blocked"
-        if is_blocked and (verdict.line or work.forced):
+        if is_blocked and (verdict.line or work.forced or verdict.is_missing):
             return Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict))
         for origin in output.origins:
             if not origin.sha256:

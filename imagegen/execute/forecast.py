@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from imagegen.execute.expecting import expected
 from imagegen.execute.imaging import encoded
 from imagegen.execute.sources import Copy, Sources
-from imagegen.plan.durations import Durations, in_all
+from imagegen.plan.durations import in_all
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.project import Project
@@ -28,7 +29,8 @@ class Foreseen:
     """What the next run would do with one output, and why: see its verdict.
 
     act: one of ACTS. origin: of one to restore: `the store`, the path of an output that shows it already, or the task
-    of one that is to be generated. seconds: that its generating takes, None where that is not known.
+    of one that is to be generated; of one that is ignored, the task that `doit ignore` named. seconds: that its
+    generating takes, None where that is not known.
     """
 
     output: Output
@@ -63,11 +65,19 @@ class Forecast:
 def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignored: Collection[str]) -> Forecast:
     """What the next run would do with these outputs, each with how it stands. ignored: tasks that doit passes over."""
     sources = Sources(project)
+    passed_over = {task: task for task in ignored}
+    for (
+        output,
+        _,
+    ) in standing:  # each comes after what it is made from, without which it is passed over too
+        for origin in output.origins:
+            if origin.task in passed_over:
+                passed_over.setdefault(output.task, passed_over[origin.task])
 
     def foreseen(one: tuple[Output, Verdict]) -> Foreseen:
         output, verdict = one
-        if output.task in ignored:
-            return Foreseen(output, verdict, "ignore")
+        if output.task in passed_over:
+            return Foreseen(output, verdict, "ignore", passed_over[output.task])
         if verdict.state in ("fresh", "kept"):
             return Foreseen(output, verdict, {"kept": "keep"}.get(verdict.state, verdict.state))
         origin = _origin(project, sources, output, verdict)
@@ -77,12 +87,12 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         images = _each_once(pool.map(foreseen, standing))
-    known = Durations(project.recorded())
-    making = [one for one in images if one.act == "generate"]
-    seconds = {one.output.task: known.of(one.output.request) for one in making}
-    images = [replace(one, seconds=seconds.get(one.output.task)) for one in images]
-    unknown = sum(each is None for each in seconds.values())
-    return Forecast(tuple(images), _seconds(project, images), unknown)
+    taking = expected(project, [one.output for one in images if one.act == "generate"])
+    images = [
+        replace(one, seconds=taking[one.output.task].seconds) if one.output.task in taking else one for one in images
+    ]
+    unknown = sum(one.seconds is None for one in taking.values())
+    return Forecast(tuple(images), in_all(taking.values()), unknown)
 
 
 def _act(output: Output, verdict: Verdict) -> str:
@@ -97,6 +107,8 @@ def _origin(project: Project, sources: Sources, output: Output, verdict: Verdict
     """Where the run would restore it from; None where it would not."""
     if not output.fingerprint or (verdict.state == "blocked" and verdict.line):
         return None
+    if project.store.has(project.accepted(output) or ""):
+        return "the store"
     copy = sources.foresee(output, project.model_digest(output))
     if copy is None or (verdict.state == "blocked" and not _is_just_that(project, sources, output, copy)):
         return None
@@ -127,12 +139,3 @@ def _each_once(images: Iterable[Foreseen]) -> list[Foreseen]:
                 one = replace(one, act="restore", origin=task)
         found.append(one)
     return found
-
-
-def _seconds(project: Project, images: Sequence[Foreseen]) -> float:
-    """Backends work side by side, each on as many images as it takes at a time."""
-    by_backend: dict[str, list[float]] = defaultdict(list)
-    for one in images:
-        if one.seconds is not None:
-            by_backend[one.output.request.backend].append(one.seconds)
-    return max((in_all(each, project.backend(name).in_flight) for name, each in by_backend.items()), default=0.0)

@@ -23,7 +23,7 @@ from imagegen.images.encoding import encode
 from imagegen.images.provenance import Provenance
 from imagegen.images.verification import BadImage, verify
 from imagegen.plan.freshness import Verdict
-from imagegen.plan.output import Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import ACCEPT, OutputLine
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
@@ -57,12 +57,12 @@ def generate(
 ) -> Outcome:
     """Have the backend make the image, and put it in place. forced: one that was made earlier does not do."""
     note = f"seed {output.request.seed}" if output.draws_seed else ""
-    start = time.monotonic()
     attempt = _Attempt(project, output, forced)
+    progress = ImageProgress(output.timeout_s, cancel, attempt.open, tell)
     made = None
     try:
-        made = backend.generate(output.request, ImageProgress(output.timeout_s, cancel, attempt.open, tell))
-        seconds = round(time.monotonic() - start, 3)
+        made = backend.generate(output.request, progress)
+        seconds = round(progress.seconds, 3)
         _verify(output, made)
         sha256 = project.store.put(made.data)
         digest = project.model_digest(output)
@@ -153,14 +153,15 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
 def blocked(output: Output, verdict: Verdict) -> Problem:
     """Why the file in an output's place must not be replaced, and the ways out."""
     reasons = ", ".join(map(str, verdict.reasons))
-    return Problem(
-        output.task,
-        f"{output.path} is not replaced: {verdict.note}"
-        + (f" (and now: {reasons})" if verdict.line and reasons else ""),
-        "move or delete the file to have it made anew; "
-        "output.overwrite: always in the job replaces such files (they go into the store first), "
-        "never keeps them without this error",
+    what = f"{output.path} is not replaced: {verdict.note}"
+    what += f" (and now: {reasons})" if verdict.line and reasons else ""
+    mend = (
+        f"to keep it: doit accept {output.task}; to have it made anew: move or delete the file; "
+        "output.overwrite: always in the job replaces such files (they go into the store first)"
     )
+    if output.job == ONE_OFF:
+        mend = "move or delete the file to have it made anew; or choose another --name or --out"
+    return Problem(output.task, what, verdict.mend or mend)
 
 
 def failed(output: Output, verdict: Verdict, error: Exception) -> Outcome:

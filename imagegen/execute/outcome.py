@@ -24,7 +24,8 @@ class Started:
 class Happened:
     """Something within the making of an output's image, or, where that is None, while its job is prepared.
 
-    name: `steps` (done, total), `waiting` (text) or `note` (text); others mean nothing here.
+    name: `steps` (done, total), `waiting` (text), `note` (text), or `restarted`, where its own time only begins; others
+    mean nothing here.
     """
 
     output: Output | None

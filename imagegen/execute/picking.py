@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from imagegen.config.encoding import FORMATS
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.execute.deciding import decide
 from imagegen.execute.imaging import blocked, encoded, line_for, put_in_store
 from imagegen.execute.sources import Sources
+from imagegen.images.verification import BadImage, verify
 from imagegen.plan.output import Output
 from imagegen.plan.record import PICK, Decision, OutputLine
-from imagegen.project import Project
+from imagegen.project import JobPlan, Project
 from imagegen.state.atomic import replace_file
 
 __all__ = ["CANDIDATES", "Pick", "candidate_path", "is_candidate", "pick"]
@@ -38,9 +40,13 @@ def pick(project: Project, job: str, base: str, variant: int) -> Pick:
     """Make this variant of `base` (`mallsing`, `mallsing-angry`) the image of that name; 0: all are images again.
 
     The caller holds the mutex, and has read the lock files since. Nothing is generated.
-    Raises ImagegenError where there is no such variant, or a file that is not ours is in the way; OSError.
+    Raises ImagegenError where there is no such variant, a file that is not ours is in the way, or another job could not
+    be built any more; OSError.
     """
-    before, after, home = (_outputs(project, job, base, number) for number in (None, variant, 0))
+    plans = [_plans(project, job, base, number) for number in (None, variant, 0)]
+    before = _outputs(plans[0], job, base)
+    _check_others(f"{job}:{base}", variant, *plans[:2])
+    after, home = (_outputs(one, job, base) for one in plans[1:])
     _check(job, base, variant, before, home)
     targets = {output.variant: output for output in after}
     known = {output.variant: output for output in (*before, *home)}
@@ -112,10 +118,14 @@ def _picked(project: Project, job: str, base: str) -> int:
     return int(decision.value) if decision else 0
 
 
-def _outputs(project: Project, job: str, base: str, variant: int | None) -> tuple[Output, ...]:
-    """The outputs of the item as they are planned with this pick; None: with what is decided now."""
+def _plans(project: Project, job: str, base: str, variant: int | None) -> dict[str, JobPlan]:
+    """All jobs by name, as they are planned with this pick; None: with what is decided now."""
     instead = {} if variant is None else {job: [Decision(PICK, base, variant, "")]}
-    plan = next((plan for plan in project.plans(instead) if plan.name == job), None)
+    return {plan.name: plan for plan in project.plans(instead)}
+
+
+def _outputs(plans: Mapping[str, JobPlan], job: str, base: str) -> tuple[Output, ...]:
+    plan = plans.get(job)
     if plan is None or plan.problems:
         raise ImagegenError(*(plan.problems if plan else [Problem(job, "there is no such job", "doit list")]))
     found = tuple(output for output in plan.outputs if output.base == base)
@@ -132,24 +142,61 @@ def _check(job: str, base: str, variant: int, before: Sequence[Output], home: Se
             "variants: 4 in the job makes four of each image, told apart by their seeds; doit reroll draws another seed"
         )
         raise ImagegenError(Problem(f"{job}:{base}", "it has no variants to pick from", mend))
+    if not variant and all(output.variant == 0 or output.slug == output.base for output in home):
+        what = "the job has no variants any more, so they cannot all be images again"
+        raise ImagegenError(Problem(f"{job}:{base}", what, f"put variants: {max(known)} back into the job first"))
     if variant and variant not in known:
         mend = f"choose one of {', '.join(map(str, known))}; 0 makes all of them images again"
         raise ImagegenError(Problem(f"{job}:{base}", f"there is no variant {variant}", mend))
+
+
+def _check_others(name: str, variant: int, before: Mapping[str, JobPlan], after: Mapping[str, JobPlan]) -> None:
+    """That no job has a problem with this pick that it has not now: a file that two would write, a reference."""
+    known = {problem for plan in before.values() for problem in plan.problems}
+    new = [problem for plan in after.values() for problem in plan.problems if problem not in known]
+    if new:
+        what = f"cannot be {f'variant {variant}' if variant else 'all variants again'}: that would break what follows"
+        raise ImagegenError(Problem(name, what, "change that first, or pick another one"), *dict.fromkeys(new))
 
 
 def _find(project: Project, output: Output, target: Output | None, planned: Sequence[Output]) -> _File:
     """Where the variant's file is: an edited one goes before one that we made, else where it ought to be now."""
     lock = project.lock(output.job)
     own = {one.path: one.path for one in planned if one.variant == output.variant}
-    places = own | {candidate_path(output): output.path}
+    places = own | dict.fromkeys(_candidate_paths(output), output.path)
     found: list[tuple[bool, int, _File]] = []
     for path, recorded_as in places.items():
         state = project.hashes.state(path)
+        if state is not None and state.is_pointer:
+            what = f"{path} is a Git LFS pointer, whose content is not here"
+            raise ImagegenError(Problem(output.store_name, what, "git lfs pull, then again"))
         if state is not None and state.sha256:
             line = lock.line_of(recorded_as, state.sha256)
             is_as_made = line is not None and line.sha256 == state.sha256
+            if not is_as_made:
+                _check_edited(project, output, path)
             found.append((is_as_made, len(found), _File(output, places, target, path, line)))
     return min(found, key=lambda one: one[:2])[2] if found else _File(output, places, target)
+
+
+def _candidate_paths(output: Output) -> list[str]:
+    """Where it can be as a candidate: first with the ending of its format, then with those it may have had."""
+    path = candidate_path(output)
+    stem = path.removesuffix(PurePosixPath(path).suffix)
+    return list(dict.fromkeys([path, *(stem + suffix for suffix in FORMATS.values())]))
+
+
+def _check_edited(project: Project, output: Output, path: str) -> None:
+    """That what somebody changed is a whole image, of the format that it is to have."""
+    try:
+        found = verify((project.root / path).read_bytes()).format
+    except BadImage as error:
+        mend = "delete the file: its image is taken from the store, or made again"
+        raise ImagegenError(Problem(output.store_name, f"{path} cannot be used: {error}", mend)) from None
+    if PurePosixPath(path).suffix != PurePosixPath(output.path).suffix or found != output.encoding.format:
+        what = f"{path} was changed by hand, and the job's images are {output.encoding.format} now"
+        mend = f"save it as {candidate_path(output)}, or delete it to do without the change"
+        raise ImagegenError(Problem(output.store_name, what, mend))
 
 
 def _keep(project: Project, file: _File) -> _File:

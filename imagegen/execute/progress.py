@@ -26,7 +26,7 @@ class ImageProgress:
         tell: Callable[[str, dict[str, Any]], None] = lambda _name, _facts: None,
     ) -> None:
         self.timeout_s = timeout_s
-        self._deadline = time.monotonic() + timeout_s
+        self._began_s = time.monotonic()
         self._cancel = cancel
         self._attempt = attempt
         self._tell = tell
@@ -43,13 +43,19 @@ class ImageProgress:
 
     def restart(self) -> None:
         """The time counts from now."""
-        self._deadline = time.monotonic() + self.timeout_s
+        self._began_s = time.monotonic()
+        self._tell("restarted", {})
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been, without what was waited for others."""
+        return time.monotonic() - self._began_s
 
     def check(self) -> None:
         """Raise Cancelled where the user asked to stop, GenerationError where the time is over."""
         if self._cancel.is_set():
             raise Cancelled
-        if time.monotonic() > self._deadline:
+        if self.seconds > self.timeout_s:
             raise GenerationError(
                 f"not done after {self.timeout_s:g} s",
                 "raise generate.timeout_s in the job file if it only needs longer",
@@ -58,7 +64,7 @@ class ImageProgress:
     def wait(self, seconds: float) -> None:
         """Sleep that long, raising as `check` does as soon as there is cause."""
         end = time.monotonic() + seconds
-        while (left := min(end, self._deadline) - time.monotonic()) > 0:
+        while (left := min(end, self._began_s + self.timeout_s) - time.monotonic()) > 0:
             self._cancel.wait(min(left, 60.0))
             self.check()
         self.check()

@@ -66,7 +66,8 @@ def prune(project: Project, waste: Waste) -> None:
     for job, path, line in waste.candidates:
         if (project.root / path).exists():
             _remove(project, job, path, line)
-        gone[job].append(line.path)
+        if not (project.root / path).exists():
+            gone[job].append(line.path)
     for job, paths in gone.items():
         project.lock(job).forget(paths, project.temporary)
     project.store.prune(project.settings.store_bytes)
@@ -93,7 +94,7 @@ def _candidates(project: Project, plans: Collection[JobPlan]) -> Iterator[tuple[
                 path = f"{CANDIDATES}/{plan.name}/{lines[-1].output}{PurePosixPath(recorded_as).suffix}"
                 state = project.hashes.state(path)
                 line = project.lock(plan.name).line_of(recorded_as, state.sha256 if state else None)
-                is_ours = state is None or (line is not None and line.sha256 == state.sha256)
+                is_ours = state is None or (line is not None and line.sha256 == state.sha256 and not state.is_pointer)
                 others.discard(path)
                 yield plan.name, path, line if is_ours else None
         for path in sorted(others):

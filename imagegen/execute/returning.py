@@ -8,7 +8,7 @@ from typing import Any
 
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.deciding import accept_file, decide
+from imagegen.execute.deciding import accept_file, check_holdable, decide
 from imagegen.execute.imaging import blocked, converted, encoded, keep, line_for
 from imagegen.execute.sources import Source
 from imagegen.images.containers import format_of
@@ -50,7 +50,7 @@ def history(project: Project, output: Output) -> list[Past]:
     lock = project.lock(output.job)
     line = lock.line_of(output.path, sha256)
     line = line if line and line.sha256 == sha256 else None
-    known = {output.fingerprint: output.fields}
+    known = {output.fingerprint: output.fields} if output.fingerprint else {}
     known |= {line.fingerprint: line.request for line in lock.lines.get(output.path, ())}
     found: dict[tuple[str, str, str], list[StoreEntry]] = {}
     for entry in _entries(project, output, known):
@@ -126,8 +126,10 @@ def go_back(project: Project, output: Output, past: Past) -> str:
         mend = f"to keep it, so that it can be gone back to: doit accept {output.task}; or move the file away"
         raise ImagegenError(Problem(problem.where, problem.what, mend))
     if past.is_now:
+        _check_holdable(output, past)
         return _decide(project, output, past, found.sha256 or "")
     data = _file(project, output, past)
+    _check_holdable(output, past)
     sha256 = project.store.put(data)
     keep(project, output)
     lock = project.lock(output.job)
@@ -144,22 +146,30 @@ def go_back(project: Project, output: Output, past: Past) -> str:
 
 
 def _decide(project: Project, output: Output, past: Past, sha256: str) -> str:
+    seed = _seed_of(output, past)
     if not past.by_hand and past.fingerprint == output.fingerprint:
         if project.accepted(output) is not None:
             decide(project, output.job, ACCEPT, output.full_slug, None)
         return ""
-    seed = past.request.get("seed")
-    with_seed = output.decided(seed=seed) if isinstance(seed, int) and not output.own_seed else output
-    if not past.by_hand and with_seed.fingerprint == past.fingerprint:
+    if seed is not None:
         decide(project, output.job, REROLL, output.full_slug, None if _rules_seed(project, output) == seed else seed)
         return f"with its seed {seed}"
-    if not output.fingerprint:
-        mend = "name it in the job; or have doit make another image of this job first"
-        raise ImagegenError(
-            Problem(output.task, "its model is not decided yet, so there is nothing to hold it to", mend)
-        )
     accept_file(project, output, sha256)
     return "accepted until its request changes"
+
+
+def _check_holdable(output: Output, past: Past) -> None:
+    """That it can be decided to be the output's image. Raises ImagegenError."""
+    if past.by_hand or (past.fingerprint != output.fingerprint and _seed_of(output, past) is None):
+        check_holdable(output)
+
+
+def _seed_of(output: Output, past: Past) -> int | None:
+    """The seed that makes the output's request the one of that image; None where that takes more."""
+    seed = past.request.get("seed")
+    if past.by_hand or output.own_seed or not isinstance(seed, int):
+        return None
+    return seed if output.decided(seed=seed).fingerprint == past.fingerprint else None
 
 
 def _rules_seed(project: Project, output: Output) -> int | None:

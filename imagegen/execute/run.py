@@ -13,7 +13,7 @@ from types import FrameType
 
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.flow import Flow
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.outcome import Event, Happened, Outcome, Started
 from imagegen.execute.waiting import Work
 from imagegen.plan.order import in_order
 from imagegen.plan.output import Output
@@ -105,7 +105,8 @@ def _settle(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], 
 def _make(project: Project, works: Sequence[Work], tell: Callable[[Event], None]) -> bool:
     """Whether the user stopped it."""
     stop, cancel = threading.Event(), threading.Event()
-    told: queue.Queue[Event | None] = queue.Queue()
+    told: queue.SimpleQueue[Event | _Interrupted | None] = queue.SimpleQueue()
+    running: set[str] = set()
 
     def work() -> None:
         try:
@@ -114,17 +115,37 @@ def _make(project: Project, works: Sequence[Work], tell: Callable[[Event], None]
             told.put(None)
 
     worker = threading.Thread(target=work, name="imagegen")
-    with _ctrl_c(stop, cancel):
+    with _ctrl_c(stop, cancel, lambda: told.put(_Interrupted())):
         worker.start()
         while (event := told.get()) is not None:
+            if isinstance(event, _Interrupted):
+                event = Happened(None, "note", {"text": _stopping(len(running))})
+            elif isinstance(event, Started):
+                running.add(event.output.task)
+            elif isinstance(event, Outcome):
+                running.discard(event.output.task)
             tell(event)
         worker.join()
     return stop.is_set()
 
 
+class _Interrupted:
+    """Ctrl-C was pressed for the first time."""
+
+
+def _stopping(running: int) -> str:
+    if not running:
+        return "stopping"
+    images, them = ("1 image is", "it") if running == 1 else (f"{running} images are", "them")
+    return f"stopping when {images} done; Ctrl-C again cancels {them}"
+
+
 @contextlib.contextmanager
-def _ctrl_c(stop: threading.Event, cancel: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C sets `stop`, the second `cancel`; a third is Python's own."""
+def _ctrl_c(stop: threading.Event, cancel: threading.Event, heard: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C sets `stop`, the second `cancel`; a third is Python's own.
+
+    heard: called at the first, from the signal's handler: it must not wait for what this thread may hold.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
@@ -134,6 +155,8 @@ def _ctrl_c(stop: threading.Event, cancel: threading.Event) -> Iterator[None]:
         if stop.is_set():
             cancel.set()
             signal.signal(signal.SIGINT, before)
+        else:
+            heard()
         stop.set()
 
     signal.signal(signal.SIGINT, interrupted)

@@ -85,9 +85,11 @@ def _output(project: Project, output: Output) -> Finding:
         line = lock.line_of(output.path, None)
         if line is None and accepted is None:
             return Finding("new", output.task, output.path)
-        return Finding(
-            "missing", output.task, output.path, "its file is not there", f"doit {output.task} brings it back"
-        )
+        verdict = project.verdict(output)
+        if verdict.state == "blocked":
+            return Finding("missing", output.task, output.path, verdict.note, verdict.mend)
+        note, mend = "its file is not there", f"doit {output.task} brings it back, or makes it anew"
+        return Finding("missing", output.task, output.path, note, mend)
     if not state.sha256:
         return Finding("wrong", output.task, output.path, "a folder is in its place", "move it away")
     # what is remembered of an untouched file says nothing of its bytes: they are read

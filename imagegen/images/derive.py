@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagegen.config.encoding import Encoding
-from imagegen.images.containers import decode
 from imagegen.images.encoding import plain, refuse_too_long, written
 from imagegen.images.errors import BadImage
+from imagegen.images.orientation import upright
 from imagegen.images.provenance import embed, inherited
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def picture(data: bytes, shape: Shape, encoding: Encoding) -> bytes:
 
     Raises BadImage for a file that cannot be read, an image that is too small, and one too large for the format.
     """
-    image = decode(data)
+    image = upright(data)
     profile = image.info.get("icc_profile")
     image = _shaped(plain(image), shape)
     if profile:
@@ -99,7 +99,7 @@ def sheet(pictures: Sequence[bytes], grid: Grid, encoding: Encoding) -> bytes:
     rows = -(-len(pictures) // grid.columns)
     whole = Image.new("RGBA", (grid.columns * grid.cell, rows * grid.cell))
     for data, (left, top) in zip(pictures, _cells(len(pictures), grid), strict=True):
-        image = decode(data)
+        image = upright(data)
         place = _place(image.size, grid.cell)
         fitted = plain(image).convert("RGBA").resize(place[2:], Image.Resampling.LANCZOS)
         whole.paste(fitted, (left + place[0], top + place[1]))

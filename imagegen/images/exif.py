@@ -1,4 +1,4 @@
-"""The one Exif field that we write, UserComment, set without losing the plain fields that were there before.
+"""The Exif field that we write, UserComment, without losing what was there before; and the one that we follow.
 
 Source: Exif 2.32 sections 4.5, 4.6; TIFF 6.0 section 2.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct
 
-__all__ = ["with_user_comment"]
+__all__ = ["orientation", "with_user_comment"]
 
-_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
-_LONG, _UNDEFINED = 4, 7
+_ORIENTATION, _EXIF_IFD, _USER_COMMENT = 0x0112, 0x8769, 0x9286
+_SHORT, _LONG, _UNDEFINED = 3, 4, 7
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _POINTERS = frozenset({_EXIF_IFD, 0x8825, 0xA005, 0x014A, 0x0111, 0x0117, 0x0201, 0x0202})
 
@@ -33,6 +33,14 @@ def with_user_comment(tiff: bytes, comment: str) -> bytes:
     mark = b"MM" if order == ">" else b"II"
     head = mark + struct.pack(order + "HI", 42, 8)
     return head + _directory(order, entries, 8) + _directory(order, sub, sub_at)
+
+
+def orientation(tiff: bytes) -> int:
+    """Which of the eight ways the picture lies, 1 … 8; 1, upright, where the TIFF structure does not say."""
+    order, entries = _first_directory(tiff)
+    kind, count, value = entries.get(_ORIENTATION, (0, 0, b""))
+    found = struct.unpack(order + "H", value)[0] if (kind, count) == (_SHORT, 1) else 1
+    return found if 1 <= found <= 8 else 1
 
 
 def _first_directory(tiff: bytes) -> tuple[str, _Entries]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request
 
-__all__ = ["Durations", "in_all"]
+__all__ = ["Durations", "Expected", "in_all"]
 
 
 class Durations:
@@ -34,6 +35,19 @@ class Durations:
         return sizes[nearest] * (pixels / nearest if nearest else 1.0)
 
 
-def in_all(seconds: Sequence[float], in_flight: int) -> float:
-    """Seconds that images take together, so many of them at a time (at least 1)."""
-    return max(max(seconds, default=0.0), sum(seconds) / max(1, in_flight))
+@dataclass(frozen=True)
+class Expected:
+    """What generating an image takes. seconds: None where unknown. at_once: how many its backend draws at a time."""
+
+    seconds: float | None
+    backend: str
+    at_once: int = 1
+
+
+def in_all(images: Iterable[Expected]) -> float:
+    """Seconds that they take together, as far as known: backends work side by side, each at its own images."""
+    each: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for one in images:
+        if one.seconds is not None:
+            each[one.backend, one.at_once].append(one.seconds)
+    return max((max(max(of), sum(of) / max(1, at_once)) for (_, at_once), of in each.items()), default=0.0)

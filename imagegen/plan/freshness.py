@@ -19,14 +19,17 @@ PLACEHOLDER = "placeholder"
 """The backend whose stand-ins never replace an image of another."""
 
 
+_NEVER = "take output.overwrite: never out of the job, or move the file away"
+
+
 @dataclass(frozen=True)
 class Found:
     """What is at the output's path, and whether this build wrote it.
 
     sha256: of the file; None where nothing is there, empty where that is no file but a folder.
-    ours: its sha256 is in one of the output's lines, or in the store. accepted: a person decided that it is the image
-    of the present request. by_hand: it was accepted, for this request or an earlier one, and no line says that it was
-    made here.
+    ours: its sha256 is in one of the output's lines, or of the store's that a build made. accepted: a person decided
+    that it is the image of the present request; where nothing is there, that what was accepted is nowhere any more.
+    by_hand: it was accepted, for this request or an earlier one, and no line says that it was made here.
     """
 
     sha256: str | None
@@ -75,12 +78,19 @@ class Verdict:
     """state: fresh, stale, kept (left as it is, though not what was asked for) or blocked (must not be replaced).
 
     reasons: why it is stale. note: why it is kept or blocked. line: the recorded line that counts, if any.
+    mend: the way out of what is blocked or kept, where it is not the usual one.
     """
 
     state: str
     reasons: tuple[Reason, ...] = ()
     note: str = ""
     line: OutputLine | None = None
+    mend: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there was a file, and none is there now."""
+        return any(reason.kind == "missing" for reason in self.reasons)
 
     @property
     def only_encoding(self) -> bool:
@@ -97,12 +107,18 @@ def compare(
     forced: whether it was named to `doit -a`.
     """
     reasons = _reasons(output, line, model_digest)
+    if found.sha256 is None and found.accepted and not forced:
+        note = "the image that was accepted is neither there nor in the store"
+        mend = f"bring the file back, from git or a copy; or doit -a {output.task} has another one made"
+        return Verdict("blocked", (Reason("missing"), *reasons), note, line, mend)
     if found.sha256 is None:
         return Verdict("stale", (Reason("missing"), *reasons) if line else reasons, line=line)
     if not found.sha256:
-        return Verdict("blocked", reasons, "a folder is in its place", line)
+        return Verdict("blocked", reasons, "a folder is in its place", line, "move the folder away")
     if found.by_hand and (forced or not found.accepted) and output.request.backend == PLACEHOLDER:
-        return Verdict("kept", reasons, f"made or changed by hand, which {PLACEHOLDER} does not replace", line)
+        note = f"made or changed by hand, which {PLACEHOLDER} does not replace"
+        mend = f"have another backend draw it; or go back to one that was made: doit restore {output.task}"
+        return Verdict("kept", reasons, note, line, mend)
     if found.accepted and not forced:
         return Verdict("fresh", note=_accepted(found, line, reasons), line=line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
@@ -119,7 +135,7 @@ def compare(
         return Verdict("stale", reasons or _forced(forced), line=line)
     note = "changed by hand since it was made" if line else "it was there before, and this build did not make it"
     if output.overwrite == "never":
-        return Verdict("kept", reasons, f"{note}; output.overwrite is never", line)
+        return Verdict("kept", reasons, f"{note}; output.overwrite is never", line, _NEVER)
     return Verdict("blocked", reasons, note, line)
 
 
@@ -127,7 +143,7 @@ def _replaceable(output: Output, reasons: tuple[Reason, ...], line: OutputLine |
     if not reasons:
         return Verdict("fresh", line=line)
     if output.overwrite == "never":
-        return Verdict("kept", reasons, "output.overwrite is never", line)
+        return Verdict("kept", reasons, "output.overwrite is never", line, _NEVER)
     return Verdict("stale", reasons, line=line)
 
 

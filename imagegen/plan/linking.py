@@ -20,6 +20,7 @@ def link(
 
     outputs: of all jobs but those that are `broken`. root: the project's folder, for the paths that backends get.
     """
+    outputs = _by_present_names(outputs)
     wrong: dict[str, list[Problem]] = {}
     while True:  # a job that turns out to be broken may break others
         known = {output.task: output for output in outputs if output.job not in wrong}
@@ -32,6 +33,27 @@ def link(
 
 def _names_others(output: Output) -> bool:
     return any(origin.where for origin in output.origins)
+
+
+def _by_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
+    """References to a variant that is picked, or what is derived from it, by its own name, by the name that it has."""
+    names: dict[str, str] = {}
+    for output in outputs:
+        if output.variant and output.slug != output.full_slug:
+            names[f"{output.job}:{output.full_slug}"] = output.task
+    if not names:
+        return outputs
+    for output in outputs:
+        image, _, derived = output.slug.partition(":")
+        for own, present in list(names.items()):
+            if derived and present == f"{output.job}:{image}":
+                names[f"{own}:{derived}"] = output.task
+    return [
+        replace(output, origins=tuple(replace(one, task=names.get(one.task, one.task)) for one in output.origins))
+        if any(one.task in names for one in output.origins)
+        else output
+        for output in outputs
+    ]
 
 
 def _linked(output: Output, known: Mapping[str, Output], root: str) -> Output:
@@ -65,15 +87,20 @@ def _why_not(task: str, known: Mapping[str, Output], broken: Collection[str]) ->
 
 
 def _circular(known: Mapping[str, Output]) -> dict[str, list[Problem]]:
-    ring = circle(known.values())
-    tasks = [output.task for output in ring]
-    steps = [f"{one} from {other}" for one, other in zip(tasks, [*tasks[1:], *tasks[:1]], strict=True)]
-    what = f"made in a circle: {', '.join(steps)}" if len(ring) > 1 else f"{''.join(tasks)} is made from itself"
-    found: dict[str, list[Problem]] = {}
-    for output in ring:
-        for origin in output.origins:
-            if origin.task in tasks and origin.where:
-                found.setdefault(output.job, [_problem(output, origin, what)])
+    found: dict[str, list[Problem]] = defaultdict(list)
+    left = dict(known)
+    while ring := circle(left.values()):
+        tasks = [output.task for output in ring]
+        steps = [f"{one} from {other}" for one, other in zip(tasks, [*tasks[1:], *tasks[:1]], strict=True)]
+        what = f"made in a circle: {', '.join(steps)}" if len(ring) > 1 else f"{''.join(tasks)} is made from itself"
+        named: dict[str, Problem] = {}
+        for output in ring:
+            del left[output.task]
+            for origin in output.origins:
+                if origin.task in tasks and origin.where:
+                    named.setdefault(output.job, _problem(output, origin, what))
+        for job, problem in named.items():
+            found[job].append(problem)
     return found
 
 

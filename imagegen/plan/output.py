@@ -10,10 +10,13 @@ from imagegen.config.encoding import Encoding
 from imagegen.plan.request import Request, canonical, fingerprint
 from imagegen.plan.texts import Wording
 
-__all__ = ["DERIVE", "Origin", "Output"]
+__all__ = ["DERIVE", "ONE_OFF", "Origin", "Output"]
 
 DERIVE = "derive"
 """In place of a backend's name: the output is derived from others, with none."""
+
+ONE_OFF = "image"
+"""In place of a job's name: one-off images. No job can have it, since the task that makes them has it."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from imagegen.report.console import shown_line
 from imagegen.report.plain import PlainReport, is_ci
 
 if TYPE_CHECKING:
+    from imagegen.plan.durations import Expected
     from imagegen.report.live import LiveReport
 
 __all__ = ["following"]
@@ -19,15 +20,15 @@ def following(
     stream: TextIO,
     environment: Mapping[str, str],
     total: int,
-    expected: Mapping[str, float],
+    expected: Mapping[str, Expected],
     *,
     quiet: bool = False,
     line_of: Callable[[Outcome], str] = shown_line,
 ) -> LiveReport | PlainReport:
     """What is told each event, and stopped at the end.
 
-    total: images that the run has to do with; with none there is nothing to watch. expected: seconds, by task, as far
-    as they are known. quiet: only failures are told. line_of: what is said of an outcome, empty for nothing.
+    total: images that the run has to do with; with none there is nothing to watch. expected: what generating takes, by
+    task. quiet: only failures are told. line_of: what is said of an outcome, empty for nothing.
     """
     in_ci = is_ci(environment)
     if total and not quiet and not in_ci and stream.isatty():

@@ -19,11 +19,13 @@ _BAR = re.compile(r"\s*[━╌]+\s*")
 class Flight:
     """name: an image's task, or the job that is being prepared. since_s: when it began, by the clock of `InFlight`.
 
-    done, total: steps, 0 of 0 before the first. waits: what it waits for, and how far that is.
+    own_s: when its own time began, which is later where others were waited for. done, total: steps, 0 of 0 before the
+    first. waits: what it waits for, and how far that is.
     """
 
     name: str
     since_s: float
+    own_s: float
     done: int = 0
     total: int = 0
     waits: str = ""
@@ -49,7 +51,7 @@ class InFlight:
         output = event.output
         self.flights.pop(output.job, None)  # it is prepared, if it was to be
         if isinstance(event, Started):
-            self.flights[output.task] = Flight(output.task, self.now_s())
+            self.flights[output.task] = Flight(output.task, self.now_s(), self.now_s())
             return self.flights[output.task]
         self.flights.pop(output.task, None)
         return None
@@ -61,10 +63,12 @@ class InFlight:
             # how far it is, is said in numbers too
             text = printable(_BAR.sub(" ", str(event.facts.get("text", "")))).strip()
         if event.output is None and text:
-            self.flights.setdefault(name, Flight(name, self.now_s()))
+            self.flights.setdefault(name, Flight(name, self.now_s(), self.now_s()))
         elif event.output is None and event.name == "waiting":
             self.flights.pop(name, None)
         flight = self.flights.get(name)
+        if flight and event.name == "restarted":
+            flight.own_s = self.now_s()
         if flight is None or event.name not in ("steps", "waiting"):
             return flight
         flight.waits = text

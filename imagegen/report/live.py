@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from rich.cells import cell_len, set_cell_size
@@ -11,11 +14,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from imagegen.execute.outcome import Event, Happened, Outcome, Started
+from imagegen.execute.outcome import Event, Happened, Outcome
+from imagegen.plan.durations import Expected, in_all
 from imagegen.report.console import note_line, printable, shown_line
 from imagegen.report.in_flight import Flight, InFlight, clock
 
-__all__ = ["LiveReport", "flight_lines"]
+__all__ = ["LiveReport", "Remaining", "flight_lines"]
 
 _STYLES = {
     "generated": "green",
@@ -35,14 +39,14 @@ _CLOCK = 7
 class LiveReport:
     """A line for each outcome, which stays, and what goes on below.
 
-    expected: seconds, by task, as far as they are known. line_of: what is said of an outcome, empty for nothing.
+    expected: what generating takes, by task. line_of: what is said of an outcome, empty for nothing.
     """
 
     def __init__(
         self,
         stream: TextIO,
         total: int,
-        expected: Mapping[str, float],
+        expected: Mapping[str, Expected],
         line_of: Callable[[Outcome], str] = shown_line,
     ) -> None:
         self._line_of = line_of
@@ -50,7 +54,7 @@ class LiveReport:
         self._mutex = threading.Lock()
         self._in_flight = InFlight()
         self._total, self._done = total, 0
-        self._remaining = _Remaining(total, expected)
+        self._remaining = Remaining(expected)
         self._live = Live(get_renderable=self._shown, console=self._console, refresh_per_second=8, transient=True)
         self._live.start()
 
@@ -58,9 +62,7 @@ class LiveReport:
         """Something happened."""
         with self._mutex:
             self._in_flight.tell(event)
-            if isinstance(event, Started):
-                self._remaining.started()
-            elif isinstance(event, Outcome):
+            if isinstance(event, Outcome):
                 self._done += 1
                 self._remaining.ended(event)
         if isinstance(event, Happened) and event.name == "note":
@@ -78,8 +80,8 @@ class LiveReport:
             flights, now_s = list(self._in_flight.flights.values()), self._in_flight.now_s()
             lines = flight_lines(flights, now_s, width, max(1, min(_MOST, height - 4)))
             bar = _bar(self._done, self._total, _BAR).append(f" {self._done}/{self._total}")
-            left = self._remaining.seconds({flight.name: now_s - flight.since_s for flight in flights})
-        if left is not None:
+            left = self._remaining.seconds({flight.name: now_s - flight.own_s for flight in flights})
+        if left is not None and round(left):  # what takes longer than was expected, takes nobody knows how long
             bar.append(f"  {clock(round(left))} left", "cyan")
         return Group(*lines, bar)
 
@@ -128,32 +130,29 @@ def _fitted(name: str, cells: int) -> str:
     return set_cell_size(f"{set_cell_size(name, head)}…{tail}", cells)
 
 
-class _Remaining:
-    """Estimates the time left: what the images that are left are expected to take, at the pace so far."""
+class Remaining:
+    """Estimates the time left, as `doit why` does; what is not known of an image is what others took in this run."""
 
-    def __init__(self, total: int, expected: Mapping[str, float]) -> None:
+    def __init__(self, expected: Mapping[str, Expected]) -> None:
         self._expected = dict(expected)
-        self._left = total
-        self._unknown: list[float] = []
-        self._in_flight = self._most = 0
-
-    def started(self) -> None:
-        self._in_flight += 1
-        self._most = max(self._most, self._in_flight)
+        self._took: dict[str, list[float]] = defaultdict(list)
+        for one in expected.values():
+            if one.seconds is not None:
+                self._took[one.backend].append(one.seconds)
 
     def ended(self, outcome: Outcome) -> None:
-        self._left -= 1
-        self._expected.pop(outcome.output.task, None)
-        if outcome.state == "generated":
-            self._unknown.append(outcome.seconds)
-        self._in_flight = max(0, self._in_flight - 1)
+        """An image is done."""
+        one = self._expected.pop(outcome.output.task, None)
+        if one and outcome.state == "generated":
+            self._took[one.backend].append(outcome.seconds)
 
     def seconds(self, passed: Mapping[str, float]) -> float | None:
-        """passed: of those in flight, by task."""
-        known = sum(max(0.0, seconds - passed.get(task, 0.0)) for task, seconds in self._expected.items())
-        others = self._left - len(self._expected)
-        seen = self._unknown or list(self._expected.values())
-        if others and not seen:
-            return None
-        each = sum(seen) / len(seen) if seen else 0.0
-        return (known + others * each) / max(1, self._most)
+        """None where that cannot be known. passed: of those in flight, by task."""
+        left = []
+        for task, one in self._expected.items():
+            took = self._took[one.backend]
+            if one.seconds is None and not took:
+                return None
+            seconds = one.seconds if one.seconds is not None else statistics.fmean(took)
+            left.append(replace(one, seconds=max(0.0, seconds - passed.get(task, 0.0))))
+        return in_all(left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +22,7 @@ Line = Sequence[Piece]
 """A line in pieces; the style of one is an act, `old`, `new` or none."""
 _LONGEST = 100
 """Characters of a value that is no text of several words."""
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def as_lines(
@@ -82,7 +84,7 @@ def _head(one: Foreseen) -> Line:
     elif one.act == "fail":
         said += f" is not replaced: {verdict.note}"
     elif one.act == "ignore":
-        said += f": left alone, until doit forget {output.task}"
+        said += f": left alone, until doit forget {one.origin}"
     elif one.act == "fresh" and verdict.line:
         said += f"  since {verdict.line.time[:16].replace('T', ' ')} UTC"
     said += "".join(f", {part}" for part in _of_request(one))
@@ -131,6 +133,8 @@ def _has_words(value: object) -> bool:
 def _value(value: Any, nothing: str) -> str:
     if value in ("", None):
         return nothing
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return f"{_short(value)}…"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return printable(" ".join((text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…").split()))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from imagegen.state.atomic import replace_file
 
-__all__ = ["TICK_NS", "FileState", "Hashes", "StatKey", "is_settled", "stat_key"]
+__all__ = ["TICK_NS", "FileState", "Hashes", "StatKey", "is_settled", "pointer_sha256", "stat_key"]
 
 StatKey = tuple[int, int, int]
 """Size, mtime in nanoseconds, inode: where these are the same, so is the file's content."""
@@ -38,6 +38,12 @@ class FileState:
     sha256: str
     size: int
     is_pointer: bool = False
+
+
+def pointer_sha256(data: bytes) -> str | None:
+    """The sha256 of the content where these are the bytes of a Git LFS pointer, else None."""
+    pointer = _POINTER.match(data) if len(data) < 1024 else None
+    return pointer[1].decode() if pointer else None
 
 
 class Hashes:
@@ -64,8 +70,8 @@ class Hashes:
             if known is not None and known[:3] == key:
                 return FileState(known[3], found.st_size, known[4])
         data = (self.root / path).read_bytes()
-        pointer = _POINTER.match(data) if len(data) < 1024 else None
-        sha256 = pointer[1].decode() if pointer else hashlib.sha256(data).hexdigest()
+        pointer = pointer_sha256(data)
+        sha256 = pointer or hashlib.sha256(data).hexdigest()
         if is_settled(found.st_mtime_ns):
             self._remember(path, found, sha256, pointer is not None)
         return FileState(sha256, found.st_size, pointer is not None)

@@ -51,6 +51,9 @@ class Store:
         self.folder = folder
         self.temporary = temporary
         self._mutex = threading.Lock()
+        self._made_here: dict[str, bool] = {}
+        """Of blobs that the index tells of: whether any entry says that a build made it."""
+        self._is_read = False
 
     def put(self, data: bytes) -> str:
         """Keep the bytes; their sha256. Raises OSError."""
@@ -78,6 +81,25 @@ class Store:
         """Whether there is a blob of that hash, unchecked."""
         return bool(sha256) and self._blob(sha256).exists()
 
+    def is_ours(self, sha256: str) -> bool:
+        """Whether there is a blob of that hash that a build made: not one that somebody made or changed."""
+        if not self.has(sha256):
+            return False
+        with self._mutex:
+            if not self._is_read:
+                self._is_read = True
+                for entry in self.all_entries():
+                    self._note(entry)
+            return self._made_here.get(sha256, True)  # what no entry tells of was made before there were any
+
+    def forget(self) -> None:
+        """Another build may have written since."""
+        with self._mutex:
+            self._is_read = False
+
+    def _note(self, entry: StoreEntry) -> None:
+        self._made_here[entry.sha256] = self._made_here.get(entry.sha256, False) or not entry.by_hand
+
     def add(self, entry: StoreEntry) -> None:
         """Index an image whose blob is there already. Raises OSError."""
         fields = {name: value for name, value in asdict(entry).items() if value != _ABSENT.get(name)}
@@ -85,6 +107,7 @@ class Store:
         path = self._index(entry.fingerprint)
         with self._mutex:
             # a line that a kill cut off must not run into this one
+            self._note(entry)
             lead = b"" if _ends_a_line(path) else b"\n"
             append_line(path, lead + line.encode("utf-8"))
 

@@ -153,6 +153,15 @@ class Build:
                 found |= dict.fromkeys(jobs.get(hit, [hit] if hit in self.planned else []))
         return list(found)
 
+    @property
+    def items(self) -> dict[str, list[str]]:
+        """The images of each item by its own name, `portraits:mallsing`: its variants."""
+        found: dict[str, list[str]] = {}
+        for task, one in self.planned.items():
+            if one.output.base:
+                found.setdefault(f"{one.output.job}:{one.output.base}", []).append(task)
+        return found
+
     def run(self, tasks: Sequence[str], named: Collection[str], tell: Callable[[Event], None]) -> None:
         """Bring these images up to date and fill in their tickets. named: those that `-a` forces."""
         from imagegen.execute.outcome import Outcome
@@ -179,14 +188,6 @@ class Build:
         self.stopped = self.stopped or ending.stopped
         self._remember_failures()
         self._rest()
-
-    def expected(self, tasks: Iterable[str]) -> dict[str, float]:
-        """How many seconds each of these images will take, as far as what is recorded of others tells."""
-        from imagegen.plan.durations import Durations
-
-        known = Durations(self.project.recorded())
-        found = {task: known.of(self.planned[task].output.request) for task in tasks}
-        return {task: seconds for task, seconds in found.items() if seconds is not None}
 
     def outcome(self, task: str) -> Outcome:
         """Of an image whose task runs though nobody told this build the selection (a reporter of doit's own)."""

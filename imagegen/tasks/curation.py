@@ -56,7 +56,8 @@ def _pick(words: list[str], **given: Any) -> TaskFailed | None:
         job, base, variant = _variant(build, names, options["variant"])
         with writing(build):
             picked = pick(build.project, job, base, variant)
-            print("\n".join(picked_lines(picked, build.project.verdict(picked.outputs[0]))), flush=True)
+            image = build.project.with_origins(picked.outputs[0])
+            print("\n".join(picked_lines(picked, build.project.verdict(image))), flush=True)
             derived = settle_derived(build.project, picked)
         _make(build, derived)
 
@@ -68,11 +69,22 @@ def _variant(build: Build, names: list[str], variant: int | None) -> tuple[str, 
     if len(names) != 1:
         what = "say which image: doit pick portraits:mallsing --variant 3"
         raise ImagegenError(Problem("", what, "doit help pick says more"))
+    item, _, told = names[0].rpartition("-v")
+    if variant is None and told.isdigit() and names[0] not in build.planned and item in build.items:
+        names, variant = [item], int(told)  # it waits as a candidate
     outputs = [planned.output for planned in chosen(build, names)]
+    if len(outputs) == 1 and outputs[0].is_derived:
+        image = outputs[0].origins[0].task
+        what = f"it is derived from {image}, and has no variants of its own"
+        raise ImagegenError(Problem(names[0], what, f"doit pick {image} --variant N"))
+    outputs = [output for output in outputs if not output.is_derived]
     if len({output.base for output in outputs}) != 1 or names[0] in (plan.task for plan in build.plans):
         raise ImagegenError(Problem(names[0], "that is more than one item", "name one: doit pick portraits:mallsing …"))
     first = outputs[0]
-    if variant is None and names[0] == first.task and first.variant and first.slug == first.full_slug:
+    if names[0] == first.task and first.variant and first.slug == first.full_slug:
+        if variant not in (None, first.variant):
+            what = f"names variant {first.variant}, and --variant {variant} another one"
+            raise ImagegenError(Problem(names[0], what, f"doit pick {first.job}:{first.base} --variant {variant}"))
         variant = first.variant
     if variant is None:
         known = ", ".join(str(output.variant) for output in outputs)
@@ -100,9 +112,22 @@ def _reroll(words: list[str]) -> TaskFailed | None:
                 if planned.output.task in named or not planned.output.is_derived  # they follow
             ]
             drawn = reroll(build.project, outputs)
-        _make(build, drawn)
+        _make(build, [*_stale_origins(build, drawn), *drawn])
 
     return told(work)
+
+
+def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
+    """What these are made from, and that is not fresh: doit would make it first, too."""
+    found: dict[str, Output] = {}
+    waiting = [origin.task for output in outputs for origin in output.origins]
+    while waiting:
+        planned = build.planned[waiting.pop()]
+        if planned.output.task not in found and planned.verdict.state not in ("fresh", "kept"):
+            found[planned.output.task] = build.project.decided(planned.output)
+        waiting += [origin.task for origin in planned.output.origins]
+    named = {output.task for output in outputs}
+    return [output for task, output in found.items() if task not in named]
 
 
 def _make(build: Build, outputs: list[Output]) -> None:
@@ -147,7 +172,7 @@ def _restore(words: list[str], **given: Any) -> TaskFailed | None:
             what = "name one image" if not planned else f"that is {len(planned)} images"
             raise ImagegenError(Problem(" ".join(names), what, "for example: doit restore portraits:mallsing"))
         with contextlib.nullcontext() if options["list"] else writing(build):
-            output = build.project.decided(planned[0].output)
+            output = build.project.with_origins(build.project.decided(planned[0].output))
             pasts = history(build.project, output)
             print("\n".join(history_lines(pasts)))
             if options["list"]:

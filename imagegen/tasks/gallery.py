@@ -28,7 +28,8 @@ def _gallery() -> TaskFailed | None:
             raise ImagegenError(*build.problems)
         if not build.plans:
             raise ImagegenError(Problem("jobs", "there is no job file, so there is nothing to show"))
-        print("\n".join(lines(write_gallery(build.project, build.plans))))
+        broken = [plan.task for plan in build.plans if plan.problems]
+        print("\n".join(lines(write_gallery(build.project, build.plans), broken)))
     except ImagegenError as error:
         return _failed("\n".join(map(str, error.problems)))
     except OSError as error:

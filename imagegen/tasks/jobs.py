@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from doit.exceptions import TaskFailed
+from doit.exceptions import InvalidTask, TaskFailed
 
-from imagegen.errors import Problem
+from imagegen.errors import Problem, did_you_mean
 from imagegen.tasks.build import Build, Planned, Ticket, current_build
 from imagegen.tasks.reporter import OURS
 
@@ -26,7 +26,17 @@ def task_jobs() -> Iterator[dict[str, Any]] | None:
             "doit's own database decides nothing here, the lock files in jobs/ do. "
             "To make an image anew though it is fresh: doit -a portraits:mallsing\n"
         )
+    if build.invocation.command == "info":
+        _refuse_unknown(build)
     return _tasks(build) if build.plans or build.fresh_jobs else None
+
+
+def _refuse_unknown(build: Build) -> None:
+    """doit's own `info` ends in a traceback where there is no such task; other tasks than ours are not known here."""
+    sound = {plan.task for plan in build.plans if not plan.problems}
+    for word in build.invocation.words:
+        if word.partition(":")[0] in sound and word not in sound and word not in build.planned:
+            raise InvalidTask(f"'{word}' is no image{did_you_mean(word, list(build.planned))}")
 
 
 def _tasks(build: Build) -> Iterator[dict[str, Any]]:

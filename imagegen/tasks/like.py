@@ -18,6 +18,7 @@ from imagegen.images.parameters import comfyui_prompt, read_parameters
 from imagegen.images.provenance import read
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
+from imagegen.state.hashes import pointer_sha256
 
 __all__ = ["Likeness", "likeness"]
 
@@ -67,13 +68,15 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
         data = path.read_bytes()
     except OSError as error:
         raise ImagegenError(Problem(file, f"cannot be read: {error.strerror}", "--like names an image file")) from None
+    pointer = pointer_sha256(data)
+    sha256 = pointer or hashlib.sha256(data).hexdigest()
     try:
         record = read(data)
         request = (record or {}).get("request")
         omitted = (record or {}).get("omitted")
         if isinstance(request, dict) and not omitted:
             return _recalled(project, file, request, backend)
-        if line := _line(project, path, data):
+        if line := _line(project, path, sha256):
             return _recalled(project, file, line.request, backend)
         if isinstance(request, dict):
             left_out = ", ".join(_texts(omitted))
@@ -86,14 +89,18 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
             notes = (f"{file}: not taken over: {others}",) if others else ()
             return Likeness("", parameters.prompt, parameters.fields, notes=notes)
     except BadImage as error:
+        if line := _line(project, path, sha256):
+            return _recalled(project, file, line.request, backend)
+        if pointer:
+            what = "is a Git LFS pointer in place of the image, and no lock file has its line"
+            raise ImagegenError(Problem(file, what, "git lfs pull")) from None
         raise ImagegenError(Problem(file, str(error), "--like names a PNG, WebP or JPEG image")) from None
     mend = "name an image that this build made with output.metadata: full, or give --prompt and the rest yourself"
     raise ImagegenError(Problem(file, "does not say what made it, and no lock file does", mend))
 
 
-def _line(project: Project, path: Path, data: bytes) -> OutputLine | None:
+def _line(project: Project, path: Path, sha256: str) -> OutputLine | None:
     """The line that counts for the file, of whichever job; of a copy of it, that of the same content."""
-    sha256 = hashlib.sha256(data).hexdigest()
     found = None
     for lock in project.locks.values():
         for lines in lock.lines.values():

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from doit import get_initial_workdir
 
 from imagegen.config.checking import check_job
 from imagegen.config.document import Document
-from imagegen.config.encoding import FORMATS
+from imagegen.config.encoding import FORMATS, Encoding
 from imagegen.errors import ImagegenError, Problem
+from imagegen.execute.expecting import expected
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
-from imagegen.plan.durations import Durations
 from imagegen.plan.naming import short_slug
-from imagegen.plan.output import Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.wording import escaped
 from imagegen.project import Project
 from imagegen.report.console import failures, outcome_line, saved_line
@@ -27,8 +29,6 @@ from imagegen.tasks.saving import Keepsake, save, saving
 
 __all__ = ["make_images"]
 
-JOB = "image"
-"""One-off images have a lock file as a job's have; no job can have this name, since the task has it."""
 _WHERE = "doit image"
 _MOST = 1000
 """Images of one prompt."""
@@ -48,9 +48,8 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
             outputs = saving(build.project, options["save"], keepsakes).outputs
         others = {one.output.path: task for task, one in build.planned.items() if one.output.job != outputs[0].job}
         _refuse_jobs_files(outputs, others)
-        known = Durations(build.project.recorded())
-        expected = {output.task: seconds for output in outputs if (seconds := known.of(output.request)) is not None}
-        report = following(sys.stdout, os.environ, len(outputs), expected, line_of=_line)
+        taking = expected(build.project, outputs)
+        report = following(sys.stdout, os.environ, len(outputs), taking, line_of=_line)
 
         def tell(event: Event) -> None:
             if isinstance(event, Outcome):
@@ -84,6 +83,7 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
         if any("\ud800" <= character <= "\udfff" for character in word):
             raise ImagegenError(Problem(_WHERE, f"{word!a} is not UTF-8", "check the terminal's encoding"))
     chosen = options["backend"] or project.settings.forced_backend or ""
+    options = options | {"like": _image_file(project, options["like"])}
     like = _like(project, options["like"], chosen)
     backend = project.backend(chosen or like.backend or project.settings.backend)
     prompts = prompts or [escaped(like.prompt)] if like.prompt else prompts
@@ -94,6 +94,9 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
     fields = {**like.fields, **_given(options, "width", "height", "steps", "seed")}
     fields["negative"] = options["negative"] if options["negative"] is not None else escaped(fields.get("negative", ""))
     seed = fields.pop("seed", None)
+    where_to = _where_to(options, len(prompts) * options["count"], folder)
+    if options["like"] and len(prompts) == 1 and not options["name"]:
+        options["name"] = _name_like(project, options, where_to)
     items = list(_items(prompts, options, seed))
     section = dict(like.section) if like.backend == backend.name else {}
     if options["model"]:
@@ -104,10 +107,10 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
         "backend": backend.name,
         "generate": {key: value for key, value in fields.items() if value != ""},
         "items": items,
-        "output": _where_to(options, len(items), folder),
+        "output": where_to,
         **({backend.name: section} if section else {}),
     }
-    job = check_job(JOB, Document(_WHERE, values, {}), project.sections())
+    job = check_job(ONE_OFF, Document(_WHERE, values, {}), project.sections())
     expansion = project.expand_job(job, job.items)
     if expansion.problems:
         raise ImagegenError(*expansion.problems)
@@ -119,8 +122,16 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
 def _like(project: Project, file: str | None, backend: str) -> Likeness:
     if not file:
         return Likeness("", "", {})
-    project.lock(JOB)  # those of jobs were read with them
+    project.lock(ONE_OFF)  # those of jobs were read with them
     return likeness(project, file, backend)
+
+
+def _image_file(project: Project, file: str | None) -> str | None:
+    """From the project, also where the shell completed it from the folder that doit was called in."""
+    called_in = get_initial_workdir()
+    if file and called_in and not (project.root / file).exists() and Path(called_in, file).exists():
+        return Path(os.path.relpath(Path(called_in, file), project.root)).as_posix()
+    return file
 
 
 def _items(prompts: Sequence[str], options: dict[str, Any], seed: int | None) -> Iterator[dict[str, Any]]:
@@ -128,13 +139,26 @@ def _items(prompts: Sequence[str], options: dict[str, Any], seed: int | None) ->
     if not 1 <= count <= _MOST:
         raise ImagegenError(Problem(_WHERE, f"--count={count}: expected a number from 1 to {_MOST}"))
     for index, prompt in enumerate(prompts):
-        name = options["name"] or (PurePath(options["like"]).stem if options["like"] and len(prompts) == 1 else "")
-        name = name or short_slug(prompt) or prompt[:60]
+        name = options["name"] or short_slug(prompt) or prompt[:60]
         if options["name"] and len(prompts) > 1:
             name = f"{name}-{index + 1}"
         for number in range(count):
             own_seed = {} if seed is None else {"seed": seed + number}
             yield {"name": f"{name}-{number + 1}" if count > 1 else name, "prompt": prompt, **own_seed}
+
+
+def _name_like(project: Project, options: Mapping[str, Any], where_to: Mapping[str, Any]) -> str:
+    """That of the image it is like; with a number where that would take this very image's place."""
+    path = project.root / str(options["like"])
+    if options["save"] or options["count"] > 1 or "name" in where_to:
+        return path.stem
+    folder = project.root / where_to["dir"]
+    if path.suffix != FORMATS[Encoding().format] or path.resolve().parent != folder.resolve():
+        return path.stem
+    number = 2
+    while (folder / f"{path.stem}-{number}{path.suffix}").exists():
+        number += 1
+    return f"{path.stem}-{number}"
 
 
 def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:

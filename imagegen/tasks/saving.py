@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.config.checking import clean_text
-from imagegen.config.document import decode
+from imagegen.config.document import decode, read_document
 from imagegen.config.insertion import with_item
 from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files
@@ -95,7 +95,7 @@ class _Target:
     def take(self, one: Keepsake) -> Output:
         """The item's output; the item is added where it is not there yet. Raises ImagegenError."""
         wanted = one.output
-        there = next((output for output in self._plan.outputs if output.slug == wanted.slug), None)
+        there = _images(self._plan).get(wanted.slug)
         if there is not None:
             if _differing(there, wanted):
                 what = f"{self.file} has '{wanted.slug}' already, which is another image"
@@ -123,7 +123,9 @@ class _Target:
 
     def _with(self, item: Mapping[str, Any], one: Keepsake) -> tuple[bytes, Output]:
         """The file with the item, and the item's output there; all others are as they were."""
-        text = decode(self.file, self.data) if self.data else _new_file(self.file, one.output.request.backend)
+        text = decode(self.file, self.data)
+        if self._is_blank():
+            text = _begun(self.file, text, one.output.request.backend)
         bom = codecs.BOM_UTF8 if self.data.startswith(codecs.BOM_UTF8) else b""
         if b"\r\n" in self.data:
             text = text.replace("\n", "\r\n")
@@ -135,8 +137,9 @@ class _Target:
         if plan.problems:
             first = plan.problems[0]
             raise self._refused(f"{self.file} cannot have it as an item: {first.what} ({first.where})", first.mend)
-        before = {output.slug: output for output in self._plan.outputs}
-        after = {output.slug: output for output in plan.outputs}
+        before, after = _images(self._plan), _images(plan)
+        if before and self._has_items_of_a_base():
+            raise self._refused(f"the items of {self.file} are those that it extends, and its own would replace them")
         if changed := [slug for slug, output in before.items() if after.get(slug) != output]:
             raise self._refused(f"an item more in {self.file} would change others of it: {', '.join(changed[:3])}")
         if pairs := clashes(plan.outputs, {}):
@@ -162,7 +165,7 @@ class _Target:
 
     def _prompt(self, prompt: str) -> str:
         """As the item says it: without what the job puts before and after each."""
-        values = self._project.document(self.file, self.data).values if self.data else {}
+        values = {} if self._is_blank() else self._project.document(self.file, self.data).values
         around = values.get("prompt", {}) if isinstance(values, dict) else {}
         prefix, suffix = (clean_text(str(around.get(key, ""))) for key in ("prefix", "suffix"))
         head = joined(prefix, "x")[:-1]
@@ -173,11 +176,25 @@ class _Target:
                 return escaped(inner)
         return escaped(prompt)
 
+    def _is_blank(self) -> bool:
+        """Whether there is nothing in it, or nothing but comments."""
+        lines = map(bytes.strip, self.data.removeprefix(codecs.BOM_UTF8).splitlines())
+        return all(not line or (line.startswith(b"#") and not self.file.endswith(".json")) for line in lines)
+
+    def _has_items_of_a_base(self) -> bool:
+        own = read_document(self.file, self.data).values
+        return "items" not in own and "items" in self._project.document(self.file, self.data).values
+
     def _planned(self, data: bytes) -> JobPlan:
         return self._project.plan_of(self.file, data)
 
     def _refused(self, what: str, mend: str = "") -> ImagegenError:
         return ImagegenError(Problem("doit image --save", what, mend or "choose another job file; nothing was changed"))
+
+
+def _images(plan: JobPlan) -> dict[str, Output]:
+    """By slug; without what is derived of them, which follows: the sheet shows what images there are."""
+    return {output.slug: output for output in plan.outputs if not output.is_derived}
 
 
 def _differing(output: Output, wanted: Output) -> list[str]:
@@ -205,7 +222,9 @@ def _job_file(project: Project, file: str) -> str:
     return path
 
 
-def _new_file(file: str, backend: str) -> str:
+def _begun(file: str, comments: str, backend: str) -> str:
+    """A job without items yet, behind the comments that are there."""
     if file.endswith(".json"):
         return json.dumps({"backend": backend}, indent=2) + "\n"
-    return f"# Images that were made one by one first: doit image --save {file}\nbackend: {backend}\n"
+    comments = comments.rstrip("\n") or f"# Images that were made one by one first: doit image --save {file}"
+    return f"{comments}\nbackend: {backend}\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,9 +37,7 @@ def choose(build: Build, words: Sequence[str]) -> Chosen:
     """
     jobs = {plan.task: plan for plan in build.plans}
     targets = {one.output.path: task for task, one in build.planned.items()}
-    items: dict[str, list[str]] = defaultdict(list)
-    for task, one in build.planned.items():
-        items[f"{one.output.job}:{one.output.base}"].append(task)
+    items = build.items
     images: set[str] = set()
     one_by_one: set[str] = set()
     asked: set[str] = set(jobs) if not words else set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from doit.exceptions import TaskFailed
@@ -10,7 +11,7 @@ from doit.globals import Globals
 
 from imagegen.errors import ImagegenError
 from imagegen.tasks.acting import command
-from imagegen.tasks.build import current_build
+from imagegen.tasks.build import Build, Planned, current_build
 from imagegen.tasks.words import option, with_options
 
 __all__ = ["task_why"]
@@ -36,12 +37,15 @@ def _why(words: list[str], **given: Any) -> TaskFailed | None:
     except ImagegenError as error:
         print("\n".join(map(str, error.problems)), flush=True)
         return TaskFailed("a word names nothing", report=False)
-    standing = [(build.planned[task].output, build.planned[task].verdict) for task in chosen.images]
-    found = forecast(build.project, standing, {task for task in chosen.images if _is_ignored(task)})
+    images = _with_origins(build, chosen.images)
+    jobs = {plan.name for plan in chosen.plans} | {one.output.job for one in images}
+    plans = [plan for plan in build.plans if plan.name in jobs]
+    ignored = {one.output.task for one in images if _is_ignored(one.output.task)}
+    found = forecast(build.project, [(one.output, one.verdict) for one in images], ignored)
     if options["json"]:
-        print(as_data(found, chosen.plans, build.problems, chosen.one_by_one), flush=True)
+        print(as_data(found, plans, build.problems, chosen.one_by_one), flush=True)
         return None
-    lines = as_lines(found, chosen.plans, build.problems, chosen.one_by_one)
+    lines = as_lines(found, plans, build.problems, chosen.one_by_one)
     if is_terminal():
         from imagegen.report.colour import show
 
@@ -49,6 +53,18 @@ def _why(words: list[str], **given: Any) -> TaskFailed | None:
     else:
         print("\n".join("".join(text for text, _ in line) for line in lines), flush=True)
     return None
+
+
+def _with_origins(build: Build, tasks: Iterable[str]) -> list[Planned]:
+    """The images of these tasks, and all that they are made from, which doit makes first; in the order of the run."""
+    wanted: set[str] = set()
+    waiting = list(tasks)
+    while waiting:
+        task = waiting.pop()
+        if task in build.planned and task not in wanted:
+            wanted.add(task)
+            waiting += [origin.task for origin in build.planned[task].output.origins]
+    return [one for task, one in build.planned.items() if task in wanted]
 
 
 class _Named:

@@ -58,6 +58,32 @@ def test_mappings_are_merged_and_all_else_is_the_nearer_ones() -> None:
     assert list(found.values["matrix"]["mood"]) == ["calm", "angry"]
 
 
+def test_null_takes_out_what_a_base_has_and_is_else_left_to_the_checks() -> None:
+    found = merged("extends: _b.yaml\nmatrix: null\nsheet: null\ngenerate: {width: null}", _b=BASE)
+    assert found.values == {
+        "generate": {"width": None, "seed": {"mode": "fixed"}},
+        "items": [{"name": "A", "prompt": "a"}],
+        "sheet": None,
+    }
+    bases = {"_a": "extends: _b.yaml\nmatrix:", "_b": BASE}
+    assert "matrix" not in merged("extends: _a.yaml", **bases).values
+    assert merged("extends: _a.yaml\nmatrix: {x: [1]}", **bases).values["matrix"] == {"x": [1]}
+    assert merged("extends: [_b.yaml, _a.yaml]\nitems: null", **bases).values.keys() == {"generate", "matrix"}
+
+
+def test_a_job_without_what_its_base_derives_is_planned(tmp_path: Path) -> None:
+    base = "backend: scripted\nderive: {t: {width: 8}}\nsheet: {}\nitems: [{name: A, prompt: a}]"
+    plan = planned(tmp_path, j="extends: _b.yaml\nderive: null\nsheet: null", _b=base)
+    assert [output.slug for output in plan.outputs] == ["a"]
+
+
+def test_null_where_no_base_has_the_key_is_told(tmp_path: Path) -> None:
+    plan = planned(tmp_path, j="extends: _b.yaml\nderive: null", _b="backend: scripted\nitems: [{name: A, prompt: a}]")
+    assert [(p.where, p.what) for p in plan.problems] == [
+        ("jobs/j.yaml:2:1", "derive: is given nothing: give it a value, or leave it out")
+    ]
+
+
 def test_a_mark_is_where_the_value_really_stands() -> None:
     found = merged("extends: _b.yaml\ngenerate:\n    steps: 3\n    seed: 7", _b=BASE)
     assert found.where(("generate", "width")) == "jobs/_b.yaml:2:3"
@@ -141,7 +167,7 @@ def test_a_base_that_is_missing_is_told_with_the_nearest(tmp_path: Path) -> None
 
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2),
+    st.none() | st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=8,
 )
@@ -152,6 +178,11 @@ def leaves(values: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
     if not isinstance(values, dict):
         return {path: values}
     return {key: leaf for name, inner in values.items() for key, leaf in leaves(inner, (*path, name)).items()}
+
+
+def job_over(near: Any, far: Any) -> Any:
+    out = {key for key, value in near.items() if value is None and key in far}
+    return {key: value for key, value in over(near, far).items() if key not in out}
 
 
 def over(near: Any, far: Any) -> Any:
@@ -168,7 +199,7 @@ def test_any_two_files_merge_by_the_rule_with_every_mark_in_its_file(near: dict[
         read_document("jobs/j.json", text.encode()),
         lambda name, _: read_document(f"jobs/{name}", json.dumps(far).encode()),
     )
-    assert found.values == over(near, far)
+    assert found.values == job_over(near, far)
     of_near = leaves(near)
     for path in leaves(found.values):
         where = found.where(path)
@@ -183,6 +214,6 @@ def test_a_list_is_the_chain_of_its_files(files: list[dict[str, Any]]) -> None:
     texts = {f"_{index}": json.dumps(values) for index, values in enumerate(files)}
     expected: Any = {}
     for values in files:
-        expected = over(values, expected)
+        expected = job_over(values, expected)
     names = json.dumps([f"{name}.json" for name in texts])
     assert merged(f"extends: {names}", **texts).values == expected

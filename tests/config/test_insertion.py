@@ -90,6 +90,27 @@ def test_json_stays_as_it_is_laid_out(before: str, after: str) -> None:
     assert with_item("j.json", before, {"name": "B", "prompt": "b"}) == after
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("items:\nvariants: 1\n", "items:\n  - name: B\n    prompt: b\nvariants: 1\n"),
+        ("items:  # mine\n  # none yet\n", "items:  # mine\n  - name: B\n    prompt: b\n  # none yet\n"),
+        ("source: x\nitems:", "source: x\nitems:\n  - name: B\n    prompt: b\n"),
+        ("items: []\n", "items: [{name: B, prompt: b}]\n"),
+    ],
+)
+def test_a_list_that_is_empty_is_begun(before: str, after: str) -> None:
+    assert with_item("j.yaml", before, {"name": "B", "prompt": "b"}) == after
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("j.yaml", "items: null\n"), ("j.yaml", "{items: }"), ("j.json", '{"items": null}')]
+)
+def test_items_that_are_no_list_are_refused(name: str, text: str) -> None:
+    with pytest.raises(ValueError, match="its items are no list"):
+        with_item(name, text, {"name": "B", "prompt": "b"})
+
+
 def test_keys_that_blank_lines_part_stay_parted() -> None:
     after = with_item("j.yaml", "source: x.md\n\nvariants: 1\n", {"name": "B", "prompt": "b"})
     assert after == "source: x.md\n\nvariants: 1\n\nitems:\n  - name: B\n    prompt: b\n"

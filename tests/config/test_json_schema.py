@@ -60,6 +60,9 @@ def checked(values: Any) -> Job:
 
 
 def is_job(values: Any) -> bool:
+    """As if it extended a file that has all that the job takes out."""
+    if isinstance(values, dict) and "extends" in values:
+        values = {key: value for key, value in values.items() if key == "extends" or value is not None}
     try:
         checked(values)
     except ImagegenError:
@@ -105,6 +108,12 @@ def test_both_give_one_verdict_on_every_key_at_every_bound() -> None:
 )
 def test_a_job_is_a_mapping_with_items_or_a_source_or_a_base_that_may_have_them(values: Any) -> None:
     assert VALIDATOR.is_valid(values) == is_job(values) == (values in ({"source": "x.md"}, {"extends": "x.yaml"}, GOOD))
+
+
+@pytest.mark.parametrize("key", ["derive", "backend", "source", "items", "scripted", "extends"])
+def test_null_is_for_a_job_that_extends(key: str) -> None:
+    assert VALIDATOR.is_valid({"extends": "x.yaml", key: None}) == (key != "extends")
+    assert not VALIDATOR.is_valid({**GOOD, key: None})
 
 
 def test_a_base_needs_no_items_and_is_else_checked_as_a_job() -> None:

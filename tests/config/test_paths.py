@@ -30,7 +30,22 @@ def test_a_symlink_that_leaves_the_project_is_refused_unless_allowed(tmp_path: P
 
 @pytest.mark.parametrize(
     "path",
-    ["a\\b", "a:b", "a/b?", "a/b.", "a/b ", "con", "a/NUL.txt", "com1/x", ".git/x", ".imagegen", "a\x1bb", ".GIT/x"],
+    [
+        "a\\b",
+        "a:b",
+        "a/b?",
+        "a/b.",
+        "a/b ",
+        "con",
+        "a/NUL.txt",
+        "com1/x",
+        ".git/x",
+        ".imagegen",
+        "a\x1bb",
+        ".GIT/x",
+        "assets/gallery",
+        "assets/x/../Gallery/y",
+    ],
 )
 def test_paths_that_not_every_system_takes_are_refused(tmp_path: Path, path: str) -> None:
     assert path_problem(tmp_path, path, ())

@@ -46,6 +46,9 @@ class Run:
 class ProjectFolder:
     """`root` has a dodo.py, job files as a test writes them, and a script for the scripted backend."""
 
+    called_in: Path | None = None
+    """The folder in which doit is called, where that is not `root`."""
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.log = root / "calls.jsonl"
@@ -72,7 +75,7 @@ class ProjectFolder:
         known = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(ours)}
         return subprocess.Popen(
             [sys.executable, "-m", "doit", *arguments],
-            cwd=self.root,
+            cwd=self.called_in or self.root,
             env={**known, **self.environment, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -103,6 +103,8 @@ def test_each_cause_of_failure_is_told_once_with_whom_it_hit(project: ProjectFol
 def test_info_shows_the_request_and_why_it_is_stale(project: ProjectFolder) -> None:
     project.built()
     assert "up-to-date" in project.doit("info", "portraits:yrr").out
+    unknown = project.doit("info", "portraits:yr")
+    assert (unknown.code, unknown.err) == (3, "ERROR: 'portraits:yr' is no image; did you mean 'portraits:yrr'?\n")
     project.job(generate={"width": 64, "height": 64, "steps": 33})
     out = project.doit("info", "portraits:yrr").out
     assert "steps 20 → 33" in out
@@ -260,6 +262,7 @@ def test_ctrl_c_finishes_what_runs_and_leaves_the_rest(project: ProjectFolder) -
     assert process.returncode == 130
     assert "Traceback" not in out + err
     assert "1 generated, 2 not made" in out
+    assert out.startswith("stopping when 1 image is done; Ctrl-C again cancels it\n")
     project.script()
     run = project.doit()
     assert (run.code, len(run.tasks("generated"))) == (0, 2)
@@ -279,6 +282,7 @@ def test_ctrl_c_twice_cancels(project: ProjectFolder) -> None:
     assert process.returncode == 130
     assert "Traceback" not in out + err
     assert "3 not made" in out
+    assert out.count("stopping") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -65,7 +65,8 @@ def test_without_jinja2_it_says_how_to_have_it_and_leaves_the_earlier_one(projec
 def test_a_job_that_is_broken_is_shown_so_and_settings_that_are_wrong_are_refused(project: ProjectFolder) -> None:
     project.built()
     project.write("jobs/portraits.yaml", "items: [{name: Yrr, promt: x}]\n")
-    assert project.doit("gallery").code == 0
+    run = project.doit("gallery")
+    assert (run.code, run.out.splitlines()[1:]) == (0, ["1 broken job, shown as recorded: portraits  (doit doctor)"])
     assert "did you mean &#39;prompt&#39;?" in (project.root / PAGE).read_text("utf-8")
     project.write("pyproject.toml", "[tool.imagegen]\nbackend = 3\n")
     before = (project.root / PAGE).read_bytes()

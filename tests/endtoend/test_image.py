@@ -56,6 +56,8 @@ def test_files_that_were_there_are_protected_like_a_jobs(project: ProjectFolder)
     run = project.doit("image", "--prompt", "x", "--name", "own", *SMALL)
     assert run.code != 0
     assert "was there before" in run.out
+    assert "choose another --name or --out\n" in run.out
+    assert "in the job" not in run.out
     assert (project.root / "assets/images/own.png").read_text() == "mine"
 
 
@@ -218,3 +220,36 @@ def test_what_failed_or_is_refused_is_not_saved(project: ProjectFolder) -> None:
     assert "jobs/scraps.yaml is drawn by scripted, and this image by placeholder" in refused.out
     assert (project.root / "jobs/scraps.yaml").read_bytes() == before
     assert not (project.root / "assets").exists()
+
+
+def test_an_image_like_a_one_off_replaces_nothing_and_the_same_command_goes_back(project: ProjectFolder) -> None:
+    words = ("image", "--name", "raven", *SCRIPTED)
+    project.doit(*words, "--prompt", "a raven")
+    like = ("image", "--like", "assets/images/raven.png", "--steps")
+    assert project.doit(*like, "40").tasks("generated") == ["image:raven-2"]
+    assert project.doit(*like, "50").tasks("generated") == ["image:raven-3"]
+    assert project.doit(*words, "--prompt", "an oak").tasks("generated") == ["image:raven"]
+    assert project.doit(*words, "--prompt", "a raven").tasks("restored") == ["image:raven"]
+
+
+def test_a_file_to_be_like_is_found_from_the_folder_that_doit_was_called_in(project: ProjectFolder) -> None:
+    project.built()
+    project.called_in = project.root / "jobs"
+    run = project.doit("-k", "image", "--like", "../assets/portraits/yrr.png")
+    assert run.tasks("restored") == ["image:yrr"]
+    run = project.doit("-k", "image", "--like", "../assets/portraits/nobody.png")
+    assert "../assets/portraits/nobody.png: cannot be read" in run.out
+
+
+def test_of_a_pointer_or_a_damaged_file_the_line_in_the_lock_file_tells(project: ProjectFolder) -> None:
+    project.built()
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 9\n"
+    mallsing = next(line for line in project.lines() if line["output"] == "mallsing")
+    project.write("mallsing.png", pointer.format(mallsing["sha256"]))
+    project.image("yrr").write_bytes(project.image("yrr").read_bytes()[:-20])
+    assert project.doit("image", "--like", "mallsing.png").tasks("restored") == ["image:mallsing"]
+    assert project.doit("image", "--like", "assets/portraits/yrr.png").tasks("restored") == ["image:yrr"]
+    project.write("unknown.png", pointer.format("0" * 64))
+    run = project.doit("image", "--like", "unknown.png")
+    assert "unknown.png: is a Git LFS pointer in place of the image" in run.out
+    assert "    git lfs pull" in run.out

@@ -182,3 +182,13 @@ def test_a_circle_over_two_jobs_breaks_both_and_what_follows_them_and_no_other(p
     assert run.out.count("made in a circle: ") == 2
     assert f"{CHILD}: the job children has problems of its own" in run.out
     assert "3 broken jobs" in run.closing
+
+
+def test_a_reroll_draws_first_what_it_is_made_from(project: ProjectFolder) -> None:
+    portraits(project)
+    children(project)
+    project.doit()
+    portraits(project, "a very tall figure")
+    run = project.doit("reroll", CHILD)
+    assert run.tasks("generated") == [CHILD, "portraits:mallsing"]
+    assert "4 fresh, nothing to do" in project.doit().closing

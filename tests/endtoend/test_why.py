@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -146,3 +147,27 @@ def test_what_is_not_decided_yet_is_said(project: ProjectFolder) -> None:
     run = project.doit("why")
     assert "its seed is drawn then, its model is decided then: the only one there is" in run.out
     assert not (project.root / "jobs/portraits.lock").exists()
+
+
+def test_what_a_named_one_is_made_from_and_doit_makes_first_is_told(project: ProjectFolder) -> None:
+    project.job(derive={"thumb": {"width": 32}})
+    child = {"name": "Child", "prompt": "a child", "scripted": {"images": {"face": "portraits:mallsing:thumb"}}}
+    project.job("children", items=[child])
+    run = project.doit("why", "children:child")
+    acts = [line.split()[:2] for line in run.out.splitlines()[:-1]]
+    assert acts == [
+        ["generate", "portraits:mallsing"],
+        ["derive", "portraits:mallsing:thumb"],
+        ["generate", "children:child"],
+    ]
+    run = project.doit("children:child")
+    assert run.tasks("generated") == ["children:child", "portraits:mallsing"]
+    assert run.tasks("derived") == ["portraits:mallsing:thumb"]
+
+
+def test_a_digest_is_told_by_its_first_digits(project: ProjectFolder) -> None:
+    project.write("face.png", "a face")
+    project.built(scripted={"script": "script.json", "images": {"face": "face.png"}})
+    project.job()
+    line = project.doit("why").out.splitlines()[1]
+    assert re.fullmatch(r"    images\.face: [0-9a-f]{12}… → none", line), line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.executor import Executor
+from imagegen.execute.expecting import expected
 from imagegen.execute.outcome import Event, Happened, Outcome
 from imagegen.execute.sources import Sources
 from imagegen.execute.waiting import Work
@@ -155,6 +157,30 @@ def test_another_size_is_taken_where_the_backend_says_so(tmp_path: Path) -> None
     found = Bench(tmp_path, Script(), {"j": ["a"]})
     found.backend = Scaling(Script({"a": [{"size": [16, 16]}]}))
     assert found.run() == {"j:a": "generated"}
+
+
+def test_what_an_image_waits_for_others_is_not_recorded_as_its_own_time(tmp_path: Path) -> None:
+    class OneAtATime(ScriptedBackend):
+        at_once = 1
+        turn = threading.Lock()
+
+        def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+            while not self.turn.acquire(timeout=0.02):
+                progress.restart()
+            with contextlib.closing(self):
+                return super().generate(request, progress)
+
+        def close(self) -> None:
+            self.turn.release()
+
+    found = Bench(tmp_path, Script(), {"j": ["a", "b", "c"]})
+    found.backend = OneAtATime(Script({"*": [{"delay_s": 0.3}]}, in_flight=3))
+    began_s = time.monotonic()
+    found.run()
+    assert time.monotonic() - began_s >= 0.9
+    assert all(0.3 <= outcome.seconds < 0.55 for outcome in found.outcomes)
+    recorded = expected(found.project, [work.output for work in found.works()])
+    assert {(one.at_once, round(one.seconds or 0, 1)) for one in recorded.values()} <= {(1, 0.3), (1, 0.4)}
 
 
 def test_nothing_of_a_job_is_queued_after_a_failed_preflight_and_other_jobs_go_on(tmp_path: Path) -> None:
@@ -309,7 +335,7 @@ def test_an_image_of_two_jobs_is_made_once_though_one_is_prepared_later(tmp_path
     backend = SlowToPrepare(held_up=3, after=2)
     found = slow(tmp_path, backend, a=["one", "two", "three"], b=["two", "three"])
     states = found.run()
-    assert [task for task, state in states.items() if state == "restored"] == ["a:two", "a:three"]
+    assert {task for task, state in states.items() if state == "restored"} == {"a:two", "a:three"}
     assert sorted(found.events("started")) == ["one", "three", "two"]
 
 

@@ -169,15 +169,18 @@ def test_a_pick_whose_name_another_output_has_is_refused(workshop: Workshop) -> 
         workshop.pick("a-v1", 2)
 
 
-def test_git_lfs_pointers_are_moved_as_they_are(workshop: Workshop) -> None:
+def test_git_lfs_pointers_are_not_put_out_of_gits_sight(workshop: Workshop) -> None:
     made(workshop)
     for line in list(workshop.project().lock("portraits").lines.values()):
         text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{line[0].sha256}\nsize {line[0].size}\n"
         (workshop.root / line[0].path).write_text(text)
     shutil.rmtree(workshop.root / ".imagegen")
-    workshop.pick("mallsing", 3)
-    assert workshop.path("mallsing").read_bytes().startswith(b"version https://git-lfs")
-    assert set(workshop.states().values()) == {"fresh"}
+    before = workshop.files(), workshop.lock()
+    with pytest.raises(
+        ImagegenError, match=r"mallsing-v1\.png is a Git LFS pointer, whose content is not here\n +git lfs pull"
+    ):
+        workshop.pick("mallsing", 3)
+    assert (workshop.files(), workshop.lock()) == before
 
 
 def test_of_two_merged_branches_the_later_pick_counts(workshop: Workshop) -> None:

@@ -6,7 +6,7 @@ import io
 import json
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps
 
 from imagegen.config.encoding import Encoding
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
@@ -34,6 +34,27 @@ def thirds(width: int = 300, height: int = 100) -> Image.Image:
 def opened(data: bytes) -> Image.Image:
     verify(data)
     return Image.open(io.BytesIO(data))
+
+
+def turned(kind: str, orientation: int) -> bytes:
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "webp" else {"quality": 100, "subsampling": 0} if kind == "jpeg" else {}
+    thirds().save(buffer, kind, exif=exif, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_stands_as_viewers_show_it(kind: str, orientation: int) -> None:
+    data = turned(kind, orientation)
+    shown = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    made = opened(picture(data, Shape(), PNG)).convert("RGB")
+    assert made.size == shown.size == ((100, 300) if orientation > 4 else (300, 100))
+    assert ImageChops.difference(made, shown).getbbox() is None
+    whole = opened(sheet([data], Grid(1, 300), PNG))
+    assert whole.getchannel("A").getbbox() == ((100, 0, 200, 300) if orientation > 4 else (0, 100, 300, 200))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from imagegen.config.encoding import Encoding
-from imagegen.plan.durations import Durations
+from imagegen.plan.durations import Durations, Expected, in_all
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request
 
@@ -28,3 +28,12 @@ def test_another_size_is_scaled_from_the_nearest() -> None:
 def test_what_was_never_made_is_unknown() -> None:
     assert Durations([line(2)]).of(request(model="new")) is None
     assert Durations([]).of(request()) is None
+
+
+def test_images_of_one_backend_wait_for_each_other_and_backends_do_not() -> None:
+    queued, beside = Expected(10, "a", 1), Expected(4, "b", 2)
+    assert in_all([queued] * 3) == 30
+    assert in_all([beside] * 3) == 6
+    assert in_all([beside]) == 4, "no image is done before its time"
+    assert in_all([*[queued] * 3, *[beside] * 3, Expected(None, "c")]) == 30
+    assert in_all([]) == 0

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
+from imagegen.plan.durations import Expected
 from imagegen.report.in_flight import InFlight, clock
-from imagegen.report.live import flight_lines
+from imagegen.report.live import Remaining, flight_lines
 from tests.report.events import Clock, happened, outcome, prepares, started
 
 LONG = "mallsing-of-the-long-and-winding-northern-river-valley"
@@ -79,3 +80,29 @@ def test_nothing_that_a_backend_says_steers_the_terminal() -> None:
 
 def test_the_clock() -> None:
     assert [clock(seconds) for seconds in (0.9, 34, 61, 3723)] == ["0:00", "0:34", "1:01", "1:02:03"]
+
+
+def test_the_time_left_is_that_of_the_backend_that_takes_longest() -> None:
+    expected = {"j:a": Expected(10, "slow"), "j:b": Expected(10, "slow"), "j:c": Expected(3, "quick", 2)}
+    remaining = Remaining(expected)
+    assert remaining.seconds({}) == 20
+    assert remaining.seconds({"j:a": 4, "j:c": 1}) == 16
+    remaining.ended(outcome("a"))
+    assert remaining.seconds({"j:b": 25}) == 3
+
+
+def test_what_nobody_knows_takes_what_others_of_its_backend_took() -> None:
+    remaining = Remaining({f"j:{name}": Expected(None, "b") for name in "abc"})
+    assert remaining.seconds({}) is None
+    remaining.ended(outcome("a"))
+    assert remaining.seconds({"j:b": 1.5}) == 2.5
+
+
+def test_an_images_own_time_begins_when_it_waits_for_no_other() -> None:
+    now = Clock()
+    flights = InFlight(now)
+    flights.tell(started("a"))
+    now.now = 5.0
+    flights.tell(happened("a", "restarted"))
+    flight = flights.flights["j:a"]
+    assert (flight.since_s, flight.own_s) == (0.0, 5.0)

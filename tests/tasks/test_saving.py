@@ -132,7 +132,7 @@ def test_a_file_through_a_link_with_a_bom_and_windows_line_ends_stays_so(tmp_pat
         (HEAD + "matrix: {steps: [3, 4]}\n" + ITEMS, {}, "would make 2 images of it, by its matrix or variants"),
         (HEAD + "matrix: {mood: [calm]}\nitems: [{name: A, prompt: 'a {mood}'}]", {}, "the prompt of 'Raven' does not say {mood}"),
         (HEAD + "output: {name: one}\n" + ITEMS, {}, "would write two images to assets/scraps/one.png"),
-        (HEAD + "extends: _b.yaml\n", {}, "an item more in jobs/scraps.yaml would change others of it: b"),
+        (HEAD + "extends: _b.yaml\n", {}, "the items of jobs/scraps.yaml are those that it extends, and its own would replace them"),
         (HEAD + "items: [{name: A, prompt: a, stepz: 3}]", {}, "items[0].stepz: unknown key"),
         (HEAD + "items: [{", {}, "is no YAML"),
     ],
@@ -176,3 +176,21 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     saved(tmp_path, HEAD + ITEMS)
     with pytest.raises(ImagegenError, match=r"jobs/scraps.yaml has the name 'scraps' already"):
         saved(tmp_path, None, file="jobs/scraps.json")
+
+
+def test_a_job_with_derived_files_and_a_sheet_takes_an_item_and_they_follow(tmp_path: Path) -> None:
+    derived = "derive:\n  thumb: {width: 32}\nsheet: {columns: 2}\n"
+    found = saved(tmp_path, HEAD + derived + ITEMS)
+    assert [output.task for output in found.outputs] == ["scraps:raven"]
+    assert saved(tmp_path, None).added == ()  # it is there
+    outputs = Project(tmp_path, Settings(), REGISTRY).plans()[0].outputs
+    assert [output.slug for output in outputs if output.is_derived and "raven" in output.slug]
+
+
+def test_a_file_of_comments_and_a_list_without_entries_are_begun(tmp_path: Path) -> None:
+    size = "    width: 64\n    height: 64\n"
+    item = f"  - name: Raven\n    prompt: a raven\n{size}    seed: 7\n"
+    saved(tmp_path, "# scraps\n")
+    assert (tmp_path / "jobs/scraps.yaml").read_text() == f"# scraps\nbackend: scripted\nitems:\n{item}"
+    saved(tmp_path, "backend: scripted\nitems:  # to come\n")
+    assert (tmp_path / "jobs/scraps.yaml").read_text() == f"backend: scripted\nitems:  # to come\n{item}"

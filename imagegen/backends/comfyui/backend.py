@@ -55,6 +55,8 @@ class ComfyUIBackend:
     default_model = ""
     in_flight = 2
     """So that the server is never idle, and little is lost with it: measured in docs/comfyui.md."""
+    at_once = 1
+    """A server draws one at a time; the other one waits for it."""
     is_generator = True
 
     def __init__(self) -> None:

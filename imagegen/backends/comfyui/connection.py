@@ -97,6 +97,7 @@ class Connection:
                     progress.event(
                         "note", text=f"{self.url} lost a prompt, as when it restarts; it is queued once more"
                     )
+                    shown.anew()
                     with failures.stage("queue"):
                         self._queue(prompt_id, graph, client_id, progress)
                     entry = self._wait(prompt_id, done, progress, shown)
@@ -229,6 +230,11 @@ class _Shown:
         if not self._begun and self._queued == is_next:
             self._queued = not is_next
             self._tell("waiting", text="queued behind another image" if self._queued else "")
+
+    def anew(self) -> None:
+        """It is queued once more: none of its steps is done."""
+        self._begun = self._queued = False
+        self._tell("steps", done=0, total=0)
 
     def node(self, node: str) -> None:
         """A node of its graph begins."""

@@ -17,10 +17,12 @@ from typing import Any
 __all__ = ["Events"]
 
 _CONNECT_S = 5.0
+_PAUSES_S = 1.0, 30.0
+"""Seconds between two connections, the first and the most: a server that restarts takes a while."""
 
 
 class Events:
-    """One connection, from a thread of its own, with a client ID that no other has had.
+    """One connection at a time, from a thread of its own, with a client ID that no other has had.
 
     Source of the facts: of two connections with one ID, the newer goes silent when the older closes.
     """
@@ -32,7 +34,7 @@ class Events:
         self._nodes: dict[str, Callable[[str], None]] = {}
         self._done: dict[str, threading.Event] = {}
         self._socket: Any = None
-        self._closed = False
+        self._over = threading.Event()
         threading.Thread(target=self._listen, args=(url, auth), name="comfyui events", daemon=True).start()
 
     def watch(
@@ -56,35 +58,45 @@ class Events:
 
     def close(self) -> None:
         """The connection ends."""
-        self._closed = True
+        self._over.set()
         if self._socket is not None:
             self._socket.close()
 
     def _listen(self, url: str, auth: str) -> None:
+        """Connect, and once more after a pause where the connection ends or there is none."""
         try:
-            import websocket
+            import websocket  # noqa: F401 - without it there is nothing to listen with
         except ImportError:
             return
-        try:
-            authority = os.environ.get("REQUESTS_CA_BUNDLE")
-            with contextlib.closing(
-                websocket.create_connection(
-                    f"ws{url.removeprefix('http')}/ws?clientId={self.client_id}",
-                    timeout=_CONNECT_S,
-                    header=[f"Authorization: {auth}"] if auth else [],
-                    sslopt={"ca_certs": authority} if authority else {},
-                    redirect_limit=0,
-                )
-            ) as self._socket:  # the run may be over by the time that it stands
-                self._socket.settimeout(None)
-                while not self._closed:
-                    message = self._socket.recv()
-                    if message == "":
-                        return
-                    if isinstance(message, str):  # the others are previews of pictures
-                        self._take(json.loads(message))
-        except Exception:  # polling finds out whatever there is to find out
-            return
+        pause_s = _PAUSES_S[0]
+        while not self._over.is_set():
+            # polling finds out whatever there is to find out; and the run may be over by the time that it stands
+            with contextlib.suppress(Exception), contextlib.closing(self._connected(url, auth)) as self._socket:
+                pause_s = _PAUSES_S[0]
+                self._hear(self._socket)
+            self._over.wait(pause_s)
+            pause_s = min(2 * pause_s, _PAUSES_S[1])
+
+    def _connected(self, url: str, auth: str) -> Any:
+        import websocket
+
+        authority = os.environ.get("REQUESTS_CA_BUNDLE")
+        return websocket.create_connection(
+            f"ws{url.removeprefix('http')}/ws?clientId={self.client_id}",
+            timeout=_CONNECT_S,
+            header=[f"Authorization: {auth}"] if auth else [],
+            sslopt={"ca_certs": authority} if authority else {},
+            redirect_limit=0,
+        )
+
+    def _hear(self, connection: Any) -> None:
+        connection.settimeout(None)
+        while not self._over.is_set():
+            message = connection.recv()
+            if message == "":
+                return
+            if isinstance(message, str):  # the others are previews of pictures
+                self._take(json.loads(message))
 
     def _take(self, message: Any) -> None:
         data = message.get("data") or {}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from imagegen.config.paths import GALLERY
 from imagegen.errors import ImagegenError, Problem
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import Group, Picture
@@ -24,7 +25,7 @@ from imagegen.state.mutex import hold
 
 __all__ = ["FOLDER", "PAGE", "Written", "write_gallery"]
 
-FOLDER = "assets/gallery"
+FOLDER = GALLERY
 PAGE = f"{FOLDER}/index.html"
 _THUMB_BOX = (640, 420)
 """Pixels: a row of the grid is 210 high, and screens have two pixels for one."""

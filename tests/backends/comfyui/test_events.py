@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,18 @@ import pytest
 import requests
 import trustme
 
+from imagegen.backends.comfyui.client import Client
+from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.events import Events
 from imagegen.backends.comfyui.standin import Fault, StandIn
 from imagegen.backends.comfyui.text_to_image import text_to_image
+from imagegen.execute.progress import ImageProgress
 
 AUTH = "Bearer hush"
 
 
-def watched(
-    server: StandIn, auth: str = "", verify: str | bool = True, nodes: list[str] | None = None
-) -> tuple[list[tuple[int, int]], bool]:
-    """The steps that one prompt told, and whether its end was told. nodes: gets the nodes that began."""
-    events = Events(server.url, auth)
-    steps: list[tuple[int, int]] = []
-    prompt_id = str(uuid.uuid4())
-    begun = nodes if nodes is not None else []
-    done = events.watch(prompt_id, lambda *now: steps.append(now), begun.append)
-    time.sleep(0.5)  # it connects in a thread of its own, and a prompt queued before that tells it less
+def a_graph() -> dict[str, dict[str, Any]]:
+    """Text to image in four steps."""
     graph: dict[str, dict[str, Any]] = {node: dict(body) for node, body in text_to_image({}, "").graph.items()}
     given: dict[str, dict[str, Any]] = {
         "checkpoint": {"ckpt_name": "stand-in.safetensors"},
@@ -42,9 +38,30 @@ def watched(
     }
     for node, values in given.items():
         graph[node]["inputs"] = {**graph[node]["inputs"], **values}
+    return graph
+
+
+def watched(
+    server: StandIn,
+    auth: str = "",
+    verify: str | bool = True,
+    nodes: list[str] | None = None,
+    before: Callable[[], None] = lambda: None,
+) -> tuple[list[tuple[int, int]], bool]:
+    """The steps that one prompt told, and whether its end was told. nodes: gets the nodes that began.
+
+    before: called once there is a connection, before the prompt is queued.
+    """
+    events = Events(server.url, auth)
+    steps: list[tuple[int, int]] = []
+    prompt_id = str(uuid.uuid4())
+    begun = nodes if nodes is not None else []
+    done = events.watch(prompt_id, lambda *now: steps.append(now), begun.append)
+    time.sleep(0.5)  # it connects in a thread of its own, and a prompt queued before that tells it less
+    before()
     answer = requests.post(
         f"{server.url}/prompt",
-        json={"prompt": graph, "prompt_id": prompt_id, "client_id": events.client_id},
+        json={"prompt": a_graph(), "prompt_id": prompt_id, "client_id": events.client_id},
         headers={"Authorization": auth} if auth else {},
         timeout=10,
         verify=verify,
@@ -83,9 +100,41 @@ def test_a_socket_that_tells_nothing_says_nothing(kind: str) -> None:
         assert watched(server) == ([], False)
 
 
-def test_nobody_there_ends_the_thread() -> None:
-    Events("http://127.0.0.1:9", "").close()
-    until = time.monotonic() + 10
+def test_a_server_that_restarts_is_connected_to_again() -> None:
+    with StandIn(seconds=0.2) as server:
+
+        def restart() -> None:
+            server.restart(away=0.2)
+            time.sleep(1.5)
+
+        assert watched(server, before=restart) == ([(1, 4), (2, 4), (3, 4), (4, 4)], True)
+
+
+def test_the_steps_of_a_prompt_that_is_queued_once_more_go_away() -> None:
+    told: list[tuple[int, int]] = []
+
+    def tell(name: str, facts: dict[str, Any]) -> None:
+        if name == "steps":
+            told.append((facts["done"], facts["total"]))
+
+    with StandIn(seconds=0.2) as server:
+        server.faults.append(Fault("lost"))
+        connection = Connection(Client(server.url), "")
+        connection.listen()
+        time.sleep(0.5)
+        try:
+            connection.run(str(uuid.uuid4()), a_graph(), ImageProgress(60, threading.Event(), tell=tell))
+        finally:
+            connection.close()
+    assert told == [(0, 0), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize("waited_s", [0.0, 1.3])
+def test_nobody_there_ends_the_thread(waited_s: float) -> None:
+    events = Events("http://127.0.0.1:9", "")
+    time.sleep(waited_s)  # it pauses before it tries again
+    events.close()
+    until = time.monotonic() + 1.5
     while any(thread.name == "comfyui events" for thread in threading.enumerate()):
         assert time.monotonic() < until
         time.sleep(0.02)

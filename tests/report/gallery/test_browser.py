@@ -205,14 +205,30 @@ def test_a_link_leads_to_an_image_and_back_leads_out_of_it(browser: Browser, stu
     assert not browser.one("#detail").is_displayed()
 
 
+@pytest.mark.parametrize(
+    ("task", "heading", "command"),
+    [
+        ("portraits:mallsing", "Make it again", "doit -a portraits:mallsing"),
+        ("portraits:okka", "Keep the edited file as the image", "doit accept portraits:okka"),
+        ("signs:raven", "Make it", "doit signs:raven"),
+    ],
+)
+def test_the_command_is_one_that_works_for_it(
+    browser: Browser, studio: Studio, task: str, heading: str, command: str
+) -> None:
+    browser.open(studio.page, f"#{task}")
+    browser.until("document.querySelector('.command code').textContent", command)
+    assert browser.one(".command").find_element("xpath", "preceding-sibling::*").text == heading
+
+
 def test_the_command_that_makes_it_again_is_copied(browser: Browser, studio: Studio) -> None:
-    browser.open(studio.page, "#portraits:okka")
+    browser.open(studio.page, "#portraits:yrr")
     browser.one("[aria-label='Copy the command']").click()
     browser.until("document.getElementById('said').textContent", "Copied")
     browser.press(Keys.ESCAPE)
     browser.press("/")
     browser.one("#search").send_keys(Keys.CONTROL, "v")
-    browser.until("document.getElementById('search').value", "doit -a portraits:okka")
+    browser.until("document.getElementById('search').value", "doit -a portraits:yrr")
 
 
 def test_a_script_in_a_prompt_is_a_text(browser: Browser) -> None:

@@ -181,6 +181,11 @@
       ? difference(one.old, one.new)
       : [element("del", {}, one.old || "none"), " → ", element("ins", {}, one.new || "none")])));
 
+  const whatToDo = ({ state, task }) => {
+    if (state === "edited") return ["Keep the edited file as the image", `doit accept ${task}`];
+    if (state === "missing" || state === "failed") return ["Make it", `doit ${task}`]; // or restore it
+    return ["Make it again", `doit -a ${task}`];
+  };
   const standing = (picture) => {
     const says = { fresh: "Fresh", stale: "Stale", missing: "Missing", edited: "Edited", failed: "Failed" };
     const lines = [...picture.failure, ...picture.why];
@@ -213,7 +218,7 @@
 
   const show = (index) => {
     const picture = pictures[index];
-    const command = `doit -a ${picture.task}`;
+    const [purpose, command] = whatToDo(picture);
     current = index;
     $("detail-name").textContent = picture.name;
     $("detail-part").textContent = [picture.part, picture.job].filter(Boolean).join(" · ");
@@ -231,7 +236,7 @@
     const file = picture.thumb
       ? element("a", { href: path(picture.href), target: "_blank", rel: "noopener" }, picture.path) : picture.path;
     $("detail-body").replaceChildren(...[
-      section("Make it again", element("div", { class: "command" }, element("code", {}, command), copyButton(command, "Copy the command"))),
+      section(purpose, element("div", { class: "command" }, element("code", {}, command), copyButton(command, "Copy the command"))),
       picture.prompt ? words("Prompt", picture.prompt) : null,
       picture.negative ? words("Negative prompt", picture.negative) : null,
       picture.wanted.length ? section("The job now asks for", element("div", { class: "changes" }, ...picture.wanted.map(wanted))) : null,
