@@ -21,7 +21,7 @@ from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, r
 from imagegen.backends.comfyui.launch import STATE, TREE, Launch, can_start, command
 from imagegen.backends.own_server import By, OwnServer, Record
 from imagegen.backends.process import GRACE_S, without_secrets
-from imagegen.backends.session import open_session
+from imagegen.backends.session import Session, open_session, watched, within
 from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
@@ -75,10 +75,13 @@ def own_server(root: Path) -> OwnServer:
 
 
 def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
-    """Ask what is at the address; never raises for what it finds there. auth: of the Authorization header."""
+    """Ask what is at the address; never raises for what it finds there. timeout_s: for all of it.
+
+    auth: of the Authorization header.
+    """
     try:
-        with open_session(url, auth) as session:
-            got = session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
+        late = within(timeout_s, TimeoutError)
+        with open_session(url, auth) as session, watched(late), _asked(session, url, timeout_s) as got:
             if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
                 said = one_line(f"{got.status_code} {got.reason}")
                 return Answer("other", f"answers GET /system_stats with {said}")
@@ -97,6 +100,10 @@ _NOTHING = Answer("nothing")
 
 def _auth(launch: Launch) -> str:
     return os.environ.get("COMFYUI_AUTH", "") if launch.has_auth else ""
+
+
+def _asked(session: Session, url: str, timeout_s: float) -> requests.Response:
+    return session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
 
 
 def _read_json(got: requests.Response) -> Any:
