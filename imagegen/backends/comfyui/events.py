@@ -105,7 +105,7 @@ class Events:
             node = self._nodes.get(prompt_id)
         now, total = data.get("value"), data.get("max")
         if message.get("type") == "progress" and steps and _are_steps(now, total):
-            steps(now, total)
+            steps(int(data["value"]), int(data["max"]))
         if message.get("type") == "executing" and data.get("node") is not None and node:
             node(str(data["node"]))
         # history has it by then, which it does not always at `execution_success`
