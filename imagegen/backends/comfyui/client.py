@@ -37,11 +37,23 @@ class Unreachable(Exception):  # noqa: N818 - a state, which may pass
 
 
 class Refused(Exception):  # noqa: N818 - an answer
-    """The server answered, and it is no success. status: of HTTP. answer: its JSON, where it is any."""
+    """The server answered, and it is no success. status: of HTTP. answer: its JSON, where it is any.
 
-    def __init__(self, what: str, mend: str = "", status: int = 0, answer: Mapping[str, Any] | None = None) -> None:
+    may_pass: whether the same question may have another answer a moment later.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        mend: str = "",
+        status: int = 0,
+        answer: Mapping[str, Any] | None = None,
+        *,
+        may_pass: bool = False,
+    ) -> None:
         super().__init__(what)
         self.what, self.mend, self.status, self.answer = what, mend, status, answer or {}
+        self.may_pass = may_pass or status >= 500 or status in (408, 429)
 
 
 class Client:
@@ -130,9 +142,8 @@ class Client:
         try:
             found = self._hushed(json.loads(data))
         except (ValueError, RecursionError):
-            raise Refused(
-                f"{method} {path} was answered with what is no JSON: {self._line(data)}", _ELSEWHERE
-            ) from None
+            what = f"{method} {path} was answered with what is no JSON: {self._line(data)}"
+            raise Refused(what, _ELSEWHERE, may_pass=True) from None
         if not isinstance(found, kind):
             raise Refused(f"{method} {path} was answered by what is no ComfyUI: {self._line(data, 80)}", _ELSEWHERE)
         return found
