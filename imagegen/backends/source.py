@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from imagegen.backends.address import is_local, port_of
+from imagegen.backends.hush import Hush
 from imagegen.backends.part import Part
 from imagegen.backends.remote import Remote
 from imagegen.backends.session import Session, cause, part_of, watched, within
@@ -46,6 +47,7 @@ class Source:
         self.total = remote.size
         self._least = remote.least
         self._session = Session()
+        self._hush = Hush(remote.token_for(remote.url))
 
     def close(self) -> None:
         """Close its connections."""
@@ -77,7 +79,7 @@ class Source:
                 return response
             response.close()
             if response.status_code in _PASSING:
-                raise Cut(_status(response))
+                raise Cut(self._hush.text(_status(response)))
             if not response.is_redirect:
                 raise self._refused(url, response)
             self._compare_announced(response)
@@ -168,7 +170,7 @@ class Source:
         return self._problem(f"{_host(url)} does not have it: {_status(response)}", self.remote.if_away)
 
     def _problem(self, what: str, mend: str) -> ImagegenError:
-        return ImagegenError(Problem(self.remote.key, what, mend))
+        return ImagegenError(Problem(self.remote.key, self._hush.text(what), mend))
 
     @contextlib.contextmanager
     def _translated(self, url: str) -> Iterator[None]:
@@ -182,7 +184,7 @@ class Source:
             what = f"{_host(url)} cannot be asked: {type(error).__name__}"
             raise self._problem(what, self.remote.if_away) from None
         except requests.RequestException as error:
-            raise Cut(one_line(cause(error))) from None
+            raise Cut(self._hush.line(cause(error))) from None
 
 
 def _pace(part: Part) -> Callable[[], None]:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import requests
 
+from imagegen.backends.hush import Hush
 from imagegen.backends.session import Session, cause, open_session, part_of, watched, within
 from imagegen.backends.text import one_line
 
@@ -62,7 +63,7 @@ class Client:
     def __init__(self, url: str, auth: str = "") -> None:
         self.url = url
         self._auth = auth
-        self._secrets = [secret for secret in (auth, auth.rpartition(" ")[2]) if secret]
+        self._hush = Hush(auth)
         self._threads = threading.local()
 
     def system_stats(self) -> dict[str, Any]:
@@ -132,7 +133,12 @@ class Client:
     def view(self, image: Mapping[str, Any], check: Callable[[], None]) -> bytes:
         """The bytes of an image, as history names it. check: is called with each part of it, and may raise."""
         named = {key: image[key] for key in ("filename", "subfolder", "type") if key in image}
-        return self._send("GET", "/view", MAX_IMAGE, check, params=named)
+        data = self._send("GET", "/view", MAX_IMAGE, check, params=named)
+        if self._hush.is_in(data):  # it would get into the output, which others see
+            raise Refused(
+                "the image has in it what COMFYUI_AUTH holds", "see who runs that server, and change the secret"
+            )
+        return data
 
     def _json(self, method: str, path: str, kind: type = dict, **arguments: Any) -> Any:
         """The answer as JSON of this kind, dict or list. Raises Refused for anything else."""
@@ -140,12 +146,14 @@ class Client:
         if sum(data.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
             raise Refused(f"{method} {path} was answered with more than {_MAX_VALUES:,} values of JSON", _ELSEWHERE)
         try:
-            found = self._hushed(json.loads(data))
+            found = self._hush.json(json.loads(data))
         except (ValueError, RecursionError):
-            what = f"{method} {path} was answered with what is no JSON: {self._line(data)}"
+            what = f"{method} {path} was answered with what is no JSON: {self._hush.line(data)}"
             raise Refused(what, _ELSEWHERE, may_pass=True) from None
         if not isinstance(found, kind):
-            raise Refused(f"{method} {path} was answered by what is no ComfyUI: {self._line(data, 80)}", _ELSEWHERE)
+            raise Refused(
+                f"{method} {path} was answered by what is no ComfyUI: {self._hush.line(data, 80)}", _ELSEWHERE
+            )
         return found
 
     def _send(
@@ -184,7 +192,7 @@ class Client:
             what = f"{self.url} cannot be asked: {one_line(str(error))}"
             raise Refused(what, "correct COMFYUI_URL, or REQUESTS_CA_BUNDLE") from None
         if response.status_code in _PASSING:
-            raise Unreachable(self._line(f"{response.status_code} {response.reason}", 80))
+            raise Unreachable(self._hush.line(f"{response.status_code} {response.reason}", 80))
         if response.status_code != 200:
             raise self._refused(method, path, response, data)
         return data
@@ -192,7 +200,7 @@ class Client:
     def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
         status = response.status_code
         if status in (401, 403, 407):
-            said = self._line(f"{status} {response.reason}", 80)
+            said = self._hush.line(f"{status} {response.reason}", 80)
             what = f"{self.url} asks for authorization ({said}), and "
             if self._auth:
                 return Refused(f"{what}the server does not take what COMFYUI_AUTH holds", _AUTH, status)
@@ -201,36 +209,15 @@ class Client:
                 return Refused(what, "set COMFYUI_URL, or comfyui.server.url in [tool.imagegen], to this one", status)
             return Refused(f"{what}COMFYUI_AUTH is not set", _AUTH, status)
         if 300 <= status < 400:
-            to = self._line(response.headers.get("Location", "nowhere"))
+            to = self._hush.line(response.headers.get("Location", "nowhere"))
             return Refused(f"{self.url} sends {method} {path} on to {to}", "set COMFYUI_URL to where it is", status)
         try:
-            answer = self._hushed(json.loads(data[:_LONGEST_REFUSAL]))
+            answer = self._hush.json(json.loads(data[:_LONGEST_REFUSAL]))
         except (ValueError, RecursionError):
             answer = None
-        said = self._line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
+        said = self._hush.line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
         what = f"{method} {path} was answered with {status} {said}"
         return Refused(what, "", status, answer if isinstance(answer, dict) else None)
-
-    def _line(self, text: str | bytes, longest: int = 300) -> str:
-        """What the server said, as one line without the secret that it was sent: some repeat it."""
-        text = text[: 4 * longest].decode("utf-8", "replace") if isinstance(text, bytes) else text
-        for secret in self._secrets:  # before it is cut, which may be in the middle of it
-            text = text.replace(secret, "…")
-        return one_line(text, longest)
-
-    def _hushed(self, value: Any) -> Any:
-        """The JSON without the secret, which would get into messages and into the lock file. Raises RecursionError."""
-        if not self._secrets:
-            return value
-        if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, "…")
-            return value
-        if isinstance(value, list):
-            return [self._hushed(one) for one in value]
-        if isinstance(value, dict):
-            return {self._hushed(key): self._hushed(one) for key, one in value.items()}
-        return value
 
     def _session(self) -> Session:
         """A session for each thread: requests does not promise that one is safe to share."""

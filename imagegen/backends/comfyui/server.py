@@ -19,10 +19,10 @@ import requests
 from imagegen.backends.address import is_local, port_of
 from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, read
 from imagegen.backends.comfyui.launch import STATE, TREE, Launch, can_start, command
+from imagegen.backends.hush import Hush
 from imagegen.backends.own_server import By, OwnServer, Record
 from imagegen.backends.process import GRACE_S, without_secrets
 from imagegen.backends.session import Session, open_session, watched, within
-from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["LOG", "Answer", "Started", "Status", "own_server", "probe", "release", "start", "status", "stop"]
@@ -80,12 +80,12 @@ def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
     auth: of the Authorization header.
     """
     try:
-        late = within(timeout_s, TimeoutError)
+        late, hush = within(timeout_s, TimeoutError), Hush(auth)
         with open_session(url, auth) as session, watched(late), _asked(session, url, timeout_s) as got:
             if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
-                said = one_line(f"{got.status_code} {got.reason}")
+                said = hush.line(f"{got.status_code} {got.reason}", 80)
                 return Answer("other", f"answers GET /system_stats with {said}")
-            stats = _read_json(got)
+            stats = hush.json(_read_json(got))
     except requests.Timeout:
         return Answer("other", f"says nothing within {timeout_s:g} s") if _accepts(url, timeout_s) else _NOTHING
     except (OSError, ValueError):  # those of requests are among them
