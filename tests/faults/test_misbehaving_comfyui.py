@@ -22,6 +22,7 @@ from imagegen.backends.comfyui import connection as connection_module
 from imagegen.backends.comfyui.standin import Fault, StandIn
 from tests.faults.middleman import Middleman, Trick, answer
 from tests.faults.served import ServedProject
+from tests.marks import all_but_long
 
 PAGE = b"<html><body>Please log in</body></html>"
 BOTH = {"fox": "generated", "bird": "generated"}
@@ -226,6 +227,22 @@ ROWS: dict[str, Callable[[], Row]] = {
 }
 
 
+SHORT = (
+    "reset in preflight",
+    "POST reset before it arrived",
+    "POST reset after it arrived",
+    "POST answered with garbage",
+    "POST 500, not arrived",
+    "502 for a while",
+    "500 for a while",
+    "a hang without end",
+    "history evicted",
+    "an error",
+    "image reset in the middle",
+    "truncated image",
+)
+
+
 @pytest.fixture
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds in earnest takes tenths here."""
@@ -237,7 +254,7 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("short_times")
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", all_but_long(ROWS, SHORT))
 def test_a_fault_is_told_or_waited_out_and_the_next_run_makes_it_right(name: str, tmp_path: Path) -> None:
     row = ROWS[name]()
     with StandIn(seconds=0.1, history_delay=row.history_delay) as comfy, Middleman(comfy.url) as middleman:

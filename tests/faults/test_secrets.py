@@ -133,6 +133,7 @@ def server() -> Iterator[FileServer]:
         yield server
 
 
+@pytest.mark.long
 def test_a_download_tells_no_token_and_sends_it_to_no_other(project: ProjectFolder, server: FileServer) -> None:
     model = listed(repo="o/r", file="m.safetensors")
     path = "/o/r/resolve/main/m.safetensors"
