@@ -1,23 +1,85 @@
-"""Sessions of `requests` that follow no redirect and hand no credentials on; and its errors in the system's words."""
+"""Sessions of `requests`: no redirect is followed, no credentials handed on, no answer waited for beyond its time."""
 
 from __future__ import annotations
 
+import http.client
+import io
 import os
 import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from imagegen.backends.address import is_local
 
-__all__ = ["Session", "cause", "open_session"]
+__all__ = ["Session", "cause", "open_session", "part_of", "watched", "within"]
+
+_LOOK_S = 0.2
+"""Seconds between two calls of `check` while nothing comes."""
 
 
 class Session(requests.Session):
     """One that leaves redirects alone: even where told not to follow them, requests reads all of one and parses it."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["Accept-Encoding"] = "identity"  # else a few bytes can come to gigabytes
+        for scheme in _POOLS:
+            self.mount(f"{scheme}://", _Adapter())
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None, so that there is nothing to prepare."""
+
+
+@contextmanager
+def watched(check: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, whoever reads an answer in this thread calls `check` before each part of it, the head too.
+
+    While nothing comes it is called every 0.2 s. It may raise. `requests` bounds each wait for a part, and not the
+    whole: a byte of a header every now and then could hold it for days.
+    """
+    before = getattr(_of_thread, "check", None)
+    _of_thread.check = check
+    try:
+        yield
+    finally:
+        _of_thread.check = before
+
+
+_of_thread = threading.local()
+
+
+def within(seconds: float, error: Callable[[], Exception]) -> Callable[[], None]:
+    """A check that raises `error` once so much time has passed from now on."""
+    until_s = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > until_s:
+            raise error()
+
+    return check
+
+
+def part_of(response: requests.Response, most: int = 256 * 1024) -> bytes:
+    """What has come of the body by now, and at least a byte until its end; as it was sent, nothing unpacked.
+
+    A server that drips is no reason to wait for more. Raises ReadTimeout and ChunkedEncodingError of `requests`.
+    """
+    try:
+        return bytes(response.raw.read1(most, decode_content=False))
+    except urllib3.exceptions.TimeoutError as error:
+        raise requests.exceptions.ReadTimeout(error) from None
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError(error) from None
 
 
 def open_session(url: str, auth: str = "") -> Session:
@@ -28,6 +90,76 @@ def open_session(url: str, auth: str = "") -> Session:
         session.trust_env = False
         session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     return session
+
+
+class _Adapter(HTTPAdapter):
+    """Connections whose answers are read with a check."""
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **named: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **named)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        stream: Any = self.fp
+        self.fp = io.BufferedReader(_Checked(stream.detach(), sock))
+
+
+class _Plain(HTTPConnection):
+    response_class = _Answer
+
+
+class _Secure(HTTPSConnection):
+    response_class = _Answer
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+_POOLS = {"http": _PlainPool, "https": _SecurePool}
+
+
+class _Checked(io.RawIOBase):
+    """What comes from a socket. stream: of that socket, which keeps it open."""
+
+    def __init__(self, stream: io.RawIOBase, sock: socket.socket) -> None:
+        self._stream, self._sock = stream, sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        patience_s = self._sock.gettimeout()
+        until_s = time.monotonic() + (3600 if patience_s is None else patience_s)
+        try:
+            while True:
+                if check := getattr(_of_thread, "check", None):
+                    check()
+                left_s = until_s - time.monotonic()
+                self._sock.settimeout(max(0.001, min(_LOOK_S, left_s)))
+                try:
+                    return self._sock.recv_into(buffer)
+                except TimeoutError:
+                    if left_s <= 0:
+                        raise
+        finally:
+            self._sock.settimeout(patience_s)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 class _Header(AuthBase):

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from imagegen.backends.address import is_local, port_of
+from imagegen.backends.hush import Hush
 from imagegen.backends.part import Part
 from imagegen.backends.remote import Remote
-from imagegen.backends.session import Session, cause
+from imagegen.backends.session import Session, cause, part_of, watched, within
 from imagegen.backends.text import one_line, size_text
 from imagegen.errors import ImagegenError, Problem
 
@@ -23,9 +25,13 @@ __all__ = ["Cut", "Source"]
 
 CONNECT_S, ANSWER_S = 10.0, 60.0
 """Seconds until a connection stands, and between two parts of an answer."""
+HEAD_S = 120.0
+"""Seconds until the head of an answer is there, which takes one packet."""
+PACE_S, PACE = 60.0, 64 * 1024
+"""Fewer bytes than these in so many seconds are as good as none: 1 KB/s, at which a model takes two months."""
 _REDIRECTS = 5
 _CHUNK = 64 * 1024
-"""Bytes that are read in one go; of a connection that is cut, as many may be lost."""
+"""Bytes that are read in one go, at most: what has come is on disk before more is waited for."""
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -41,6 +47,7 @@ class Source:
         self.total = remote.size
         self._least = remote.least
         self._session = Session()
+        self._hush = Hush(remote.token_for(remote.url))
 
     def close(self) -> None:
         """Close its connections."""
@@ -56,8 +63,8 @@ class Source:
                 part.restart()
             self._check(response, part)
             tell(part.size, self.total)
-            with self._translated(response.url):
-                for data in response.iter_content(_CHUNK):
+            with self._translated(response.url), watched(_pace(part)):
+                while data := part_of(response, _CHUNK):
                     part.add(data)
                     tell(part.size, self.total)
         if part.size < self._least:
@@ -72,7 +79,7 @@ class Source:
                 return response
             response.close()
             if response.status_code in _PASSING:
-                raise Cut(_status(response))
+                raise Cut(self._hush.text(_status(response)))
             if not response.is_redirect:
                 raise self._refused(url, response)
             self._compare_announced(response)
@@ -88,12 +95,12 @@ class Source:
             return request
 
         self._session.trust_env = not is_local(url)  # no proxy between this machine and itself
-        with self._translated(url):
+        late = within(HEAD_S, lambda: Cut(f"it does not answer within {HEAD_S:g} s"))
+        with self._translated(url), watched(late):
             return self._session.get(
                 url,
                 headers={
                     "User-Agent": "imagegen",
-                    "Accept-Encoding": "identity",  # else neither sizes nor ranges are those of the file
                     **({"Range": f"bytes={offset}-"} if offset else {}),
                 },
                 auth=authorize,
@@ -163,7 +170,7 @@ class Source:
         return self._problem(f"{_host(url)} does not have it: {_status(response)}", self.remote.if_away)
 
     def _problem(self, what: str, mend: str) -> ImagegenError:
-        return ImagegenError(Problem(self.remote.key, what, mend))
+        return ImagegenError(Problem(self.remote.key, self._hush.text(what), mend))
 
     @contextlib.contextmanager
     def _translated(self, url: str) -> Iterator[None]:
@@ -177,7 +184,21 @@ class Source:
             what = f"{_host(url)} cannot be asked: {type(error).__name__}"
             raise self._problem(what, self.remote.if_away) from None
         except requests.RequestException as error:
-            raise Cut(one_line(cause(error))) from None
+            raise Cut(self._hush.line(cause(error))) from None
+
+
+def _pace(part: Part) -> Callable[[], None]:
+    """A check that raises Cut where next to nothing of the part comes."""
+    since_s, size = time.monotonic(), part.size
+
+    def check() -> None:
+        nonlocal since_s, size
+        if time.monotonic() - since_s > PACE_S:
+            if part.size - size < PACE:
+                raise Cut(f"less than {size_text(PACE)} came in {PACE_S:g} s")
+            since_s, size = time.monotonic(), part.size
+
+    return check
 
 
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")

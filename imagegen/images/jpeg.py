@@ -34,7 +34,14 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EOI, _SOS, _COM, _APP0, _APP1, _APP2, _APP14 = 0xD9, 0xDA, 0xFE, 0xE0, 0xE1, 0xE2, 0xEE
 _STANDALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FILL = re.compile(rb"\xff*")
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+_MAX_SEGMENTS = 100_000
+"""More than a file has; one of nothing has 4 bytes, and takes forty times that in memory."""
+_MAX_SCANS = 100
+"""An encoder writes about ten. One of a few bytes has a decoder go over all pixels."""
 
 
 class Segment(NamedTuple):
@@ -54,11 +61,11 @@ def read_segments(data: bytes) -> list[Segment]:
         raise BadImage("the image has no JPEG header")
     cut_off = BadImage("the image is cut off: no EOI marker at its end")
     segments: list[Segment] = []
-    at = 2
+    at, scans = 2, 0
     while True:
         start = at
-        while data[at : at + 1] == b"\xff":
-            at += 1
+        fill = _FILL.match(data, at)
+        at = fill.end() if fill else at
         if at >= len(data):
             raise cut_off
         marker = data[at]
@@ -75,7 +82,12 @@ def read_segments(data: bytes) -> list[Segment]:
         if end < at + 2:
             raise BadImage(f"the image is corrupt: there is no JPEG segment at byte {start}")
         payload, scan, at = data[at + 2 : end], b"", end
+        if len(segments) >= _MAX_SEGMENTS:
+            raise BadImage(f"the image has more than {_MAX_SEGMENTS:,} JPEG segments")
         if marker == _SOS:
+            scans += 1
+            if scans > _MAX_SCANS:
+                raise BadImage(f"the image has more than {_MAX_SCANS} JPEG scans")
             found = _END_OF_SCAN.search(data, at)
             if found is None:
                 raise cut_off

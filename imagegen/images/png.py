@@ -25,6 +25,10 @@ __all__ = [
     "write_chunks",
 ]
 
+_MAX_CHUNKS = 100_000
+"""More than a file has: of the largest image that is decoded, with 8 KiB a chunk, they are 32,768. One of nothing has
+12 bytes, and takes ten times that in memory."""
+
 Chunk = tuple[bytes, bytes]
 """A chunk's type (four letters) and its payload."""
 
@@ -60,6 +64,8 @@ def read_chunks(data: bytes) -> list[Chunk]:
         if zlib.crc32(payload, zlib.crc32(kind)).to_bytes(4, "big") != data[end - 4 : end]:
             raise BadImage(f"the image is corrupt: the checksum of its {kind.decode('ascii')} chunk is wrong")
         chunks.append((kind, payload))
+        if len(chunks) > _MAX_CHUNKS:
+            raise BadImage(f"the image has more than {_MAX_CHUNKS:,} PNG chunks")
         at = end
         if kind == b"IEND":
             if at < len(data):

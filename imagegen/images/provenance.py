@@ -20,6 +20,8 @@ from imagegen.images.containers import bare, format_of
 __all__ = ["Provenance", "embed", "imagegen_json", "inherited", "parameters_text", "read", "xmp_packet"]
 
 _PARAMETERS, _RECORD, _XMP = "parameters", "imagegen", "XML:com.adobe.xmp"
+_LARGEST_OTHER = 4 * 1024**2
+"""Bytes of a chunk of somebody else's metadata that stays: a workflow of many nodes has some hundred thousand."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def embed(data: bytes, p: Provenance | None) -> bytes:
     """The image file with this provenance in place of any that it has; the pixels are not encoded again.
 
     With None, the file keeps nothing but what decides its looks. Other metadata (ComfyUI's `prompt` and
-    `workflow`, for example) stays otherwise; XMP does not.
+    `workflow`, for example) stays otherwise, up to 4 MiB a PNG chunk; XMP does not.
 
     A JPEG segment holds `jpeg.LONGEST` bytes. Where the XMP is longer, the request's longest fields are left
     out of it and listed under `omitted`; where the Exif is longer, it stays as it was.
@@ -128,7 +130,11 @@ def _embed_png(data: bytes, p: Provenance) -> bytes:
     if p.generated:
         new.append(png.itxt(_XMP, xmp_packet(p)))
     ours = (_PARAMETERS, _RECORD, _XMP)
-    chunks = [chunk for chunk in png.read_chunks(data) if png.keyword(chunk) not in ours]
+    chunks = [
+        chunk
+        for chunk in png.read_chunks(data)
+        if png.keyword(chunk) not in ours and (chunk[0] in png.LOOKS or len(chunk[1]) <= _LARGEST_OTHER)
+    ]
     # some readers look no further than the pixels
     at = next((at for at, (kind, _) in enumerate(chunks) if kind == b"IDAT"), len(chunks) - 1)
     return png.write_chunks([*chunks[:at], *new, *chunks[at:]])

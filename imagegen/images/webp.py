@@ -21,6 +21,9 @@ __all__ = [
     "write_chunks",
 ]
 
+_MAX_CHUNKS = 100_000
+"""More than a file has: a picture is one chunk, a frame of an animation another."""
+
 Chunk = tuple[bytes, bytes]
 """A chunk's FourCC and its payload, without the padding."""
 
@@ -53,6 +56,8 @@ def _chunks(data: bytes) -> list[Chunk]:
         if end + length % 2 > len(data):
             raise BadImage("the image is corrupt: a WebP chunk is longer than the file")
         chunks.append((kind, data[at + 8 : end]))
+        if len(chunks) > _MAX_CHUNKS:
+            raise BadImage(f"the image has more than {_MAX_CHUNKS:,} WebP chunks")
         at = end + length % 2
     return chunks
 

@@ -17,7 +17,9 @@ def _slowed(name: str) -> None:
     real = getattr(os, name)
 
     def slowed(*args: Any, **kwargs: Any) -> Any:
-        if name == "write" and bytes(args[1]).startswith(b'{"event"'):  # the backend's diary, which the test needs whole
+        if name == "write" and bytes(args[1]).startswith(
+            b'{"event"'
+        ):  # the backend's diary, which the test needs whole
             return real(*args, **kwargs)
         time.sleep(random.uniform(0, _MOST_S))  # noqa: S311 - no secret
         if name == "write" and len(args[1]) > 1:  # a kill may come in the middle of it, too

@@ -34,6 +34,7 @@ from imagegen.backends.comfyui.options import OPTIONS
 from imagegen.backends.comfyui.prompt import values_of, workflow_of
 from imagegen.backends.comfyui.section import OF_SECTION, OWN, recall, resolve
 from imagegen.backends.comfyui.workflow import Workflow
+from imagegen.backends.text import one_line
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -207,8 +208,12 @@ class ComfyUIBackend:
         with failures.stage("download"):
             data = connection.view(image, progress)
         system = connection.stats.get("system", {})
-        devices = [device.get("name", "") for device in connection.stats.get("devices", ())]
-        facts = {"comfyui": system.get("comfyui_version", ""), "device": ", ".join(devices)}
+        devices = [str(device.get("name", "")) for device in connection.stats.get("devices", ())]
+        # kept with the image, so no longer than they are where they are right
+        facts = {
+            "comfyui": one_line(str(system.get("comfyui_version", "")), 40),
+            "device": one_line(", ".join(devices)),
+        }
         may_be_flat, has_own = bool(request.extra.get("allow_flat")), "graph" in request.extra
         return GeneratedImage(data, facts, may_be_flat=may_be_flat, any_size=has_own)  # it may scale what it drew
 

@@ -8,23 +8,27 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import requests
-import urllib3
 
-from imagegen.backends.session import Session, cause, open_session
+from imagegen.backends.hush import Hush
+from imagegen.backends.session import Session, cause, open_session, part_of, watched, within
 from imagegen.backends.text import one_line
 
 __all__ = ["Client", "Refused", "Unreachable", "is_of_comfyui", "read"]
 
 CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
 """Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
-MAX_JSON, MAX_IMAGE = 64 * 1024**2, 512 * 1024**2
-"""Bytes of an answer that are read; the whole of /object_info is less than 1 MB."""
+MAX_JSON, MAX_IMAGE = 32 * 1024**2, 256 * 1024**2
+"""Bytes of an answer that are read. The whole of /object_info is less than 1 MB, and with hundreds of custom nodes some
+20 MB; the pixels of the largest image that is decoded (`images.verification.MAX_PIXELS`) take 256 MiB unpacked."""
+_MAX_VALUES = 2_000_000
+"""Values that a JSON answer has at most: three bytes of it can take a hundred in memory."""
+_LONGEST_REFUSAL = 4 * 1024**2
+"""Bytes of a refusal's JSON that are understood; the list of all checkpoints is in it."""
 _PASSING = frozenset({502, 503, 504})
 """What a proxy says while the server behind it is away."""
 
@@ -34,11 +38,23 @@ class Unreachable(Exception):  # noqa: N818 - a state, which may pass
 
 
 class Refused(Exception):  # noqa: N818 - an answer
-    """The server answered, and it is no success. status: of HTTP. answer: its JSON, where it is any."""
+    """The server answered, and it is no success. status: of HTTP. answer: its JSON, where it is any.
 
-    def __init__(self, what: str, mend: str = "", status: int = 0, answer: Mapping[str, Any] | None = None) -> None:
+    may_pass: whether the same question may have another answer a moment later.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        mend: str = "",
+        status: int = 0,
+        answer: Mapping[str, Any] | None = None,
+        *,
+        may_pass: bool = False,
+    ) -> None:
         super().__init__(what)
         self.what, self.mend, self.status, self.answer = what, mend, status, answer or {}
+        self.may_pass = may_pass or status >= 500 or status in (408, 429)
 
 
 class Client:
@@ -47,6 +63,7 @@ class Client:
     def __init__(self, url: str, auth: str = "") -> None:
         self.url = url
         self._auth = auth
+        self._hush = Hush(auth)
         self._threads = threading.local()
 
     def system_stats(self) -> dict[str, Any]:
@@ -116,17 +133,27 @@ class Client:
     def view(self, image: Mapping[str, Any], check: Callable[[], None]) -> bytes:
         """The bytes of an image, as history names it. check: is called with each part of it, and may raise."""
         named = {key: image[key] for key in ("filename", "subfolder", "type") if key in image}
-        return self._send("GET", "/view", MAX_IMAGE, check, params=named)
+        data = self._send("GET", "/view", MAX_IMAGE, check, params=named)
+        if self._hush.is_in(data):  # it would get into the output, which others see
+            raise Refused(
+                "the image has in it what COMFYUI_AUTH holds", "see who runs that server, and change the secret"
+            )
+        return data
 
     def _json(self, method: str, path: str, kind: type = dict, **arguments: Any) -> Any:
         """The answer as JSON of this kind, dict or list. Raises Refused for anything else."""
         data = self._send(method, path, **arguments)
+        if sum(data.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
+            raise Refused(f"{method} {path} was answered with more than {_MAX_VALUES:,} values of JSON", _ELSEWHERE)
         try:
-            found = json.loads(data)
+            found = self._hush.json(json.loads(data))
         except (ValueError, RecursionError):
-            raise Refused(f"{method} {path} was answered with what is no JSON: {one_line(data)}", _ELSEWHERE) from None
+            what = f"{method} {path} was answered with what is no JSON: {self._hush.line(data)}"
+            raise Refused(what, _ELSEWHERE, may_pass=True) from None
         if not isinstance(found, kind):
-            raise Refused(f"{method} {path} was answered by what is no ComfyUI: {one_line(data, 80)}", _ELSEWHERE)
+            raise Refused(
+                f"{method} {path} was answered by what is no ComfyUI: {self._hush.line(data, 80)}", _ELSEWHERE
+            )
         return found
 
     def _send(
@@ -142,15 +169,18 @@ class Client:
             # what is below would say so too, and repeat it
             raise Refused("COMFYUI_AUTH holds what is no header value: a line break, or what is not ASCII", _AUTH)
         try:
-            with self._session().request(
-                method,
-                self.url + path,
-                timeout=(CONNECT_S, ANSWER_S),
-                allow_redirects=False,  # it may lead to another host
-                stream=True,
-                **arguments,
-            ) as response:
-                data = b"" if response.is_redirect else read(response, limit, check)
+            with (
+                watched(check or within(WHOLE_S, _too_slow)),
+                self._session().request(
+                    method,
+                    self.url + path,
+                    timeout=(CONNECT_S, ANSWER_S),
+                    allow_redirects=False,  # it may lead to another host
+                    stream=True,
+                    **arguments,
+                ) as response,
+            ):
+                data = b"" if response.is_redirect else read(response, limit)
         except requests.exceptions.SSLError as error:
             what = f"the certificate of {self.url} is not accepted: {one_line(cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
@@ -162,7 +192,7 @@ class Client:
             what = f"{self.url} cannot be asked: {one_line(str(error))}"
             raise Refused(what, "correct COMFYUI_URL, or REQUESTS_CA_BUNDLE") from None
         if response.status_code in _PASSING:
-            raise Unreachable(f"{response.status_code} {response.reason}")
+            raise Unreachable(self._hush.line(f"{response.status_code} {response.reason}", 80))
         if response.status_code != 200:
             raise self._refused(method, path, response, data)
         return data
@@ -170,7 +200,8 @@ class Client:
     def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
         status = response.status_code
         if status in (401, 403, 407):
-            what = f"{self.url} asks for authorization ({status} {one_line(response.reason)}), and "
+            said = self._hush.line(f"{status} {response.reason}", 80)
+            what = f"{self.url} asks for authorization ({said}), and "
             if self._auth:
                 return Refused(f"{what}the server does not take what COMFYUI_AUTH holds", _AUTH, status)
             if os.environ.get("COMFYUI_AUTH"):
@@ -178,15 +209,13 @@ class Client:
                 return Refused(what, "set COMFYUI_URL, or comfyui.server.url in [tool.imagegen], to this one", status)
             return Refused(f"{what}COMFYUI_AUTH is not set", _AUTH, status)
         if 300 <= status < 400:
-            to = one_line(response.headers.get("Location", "nowhere"))
+            to = self._hush.line(response.headers.get("Location", "nowhere"))
             return Refused(f"{self.url} sends {method} {path} on to {to}", "set COMFYUI_URL to where it is", status)
         try:
-            answer = json.loads(data)
+            answer = self._hush.json(json.loads(data[:_LONGEST_REFUSAL]))
         except (ValueError, RecursionError):
             answer = None
-        said = one_line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
-        for secret in filter(None, (self._auth, self._auth.rpartition(" ")[2])):  # some repeat what they were sent
-            said = said.replace(secret, "…")
+        said = self._hush.line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
         what = f"{method} {path} was answered with {status} {said}"
         return Refused(what, "", status, answer if isinstance(answer, dict) else None)
 
@@ -215,34 +244,25 @@ def is_of_comfyui(stats: Any) -> bool:
     )
 
 
-def read(response: requests.Response, limit: int, check: Callable[[], None] | None = None) -> bytes:
-    """The body. Raises Refused where it is more than so many bytes; Unreachable where it takes longer than WHOLE_S.
-
-    check: in place of that time, is called with each part that comes, and may raise.
-    """
-    parts = []
-    size = 0
-    until_s = time.monotonic() + WHOLE_S
-    while part := _part(response):
-        if check is not None:
-            check()
-        elif time.monotonic() > until_s:
-            raise Unreachable(f"the answer was not whole after {WHOLE_S:g} s")
-        parts.append(part)
-        size += len(part)
-        if size > limit:
-            raise Refused(f"the answer to {response.request.path_url} is larger than {limit // 1024**2} MiB")
+def read(response: requests.Response, limit: int) -> bytes:
+    """The body. Raises Refused where it is more than so many bytes, or packed; and errors of `requests`."""
+    path = response.request.path_url.partition("?")[0]
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refused(f"{path} was answered with what is compressed, which nobody asked for", _ELSEWHERE)
     announced = response.headers.get("Content-Length", "")
-    if announced.isdigit() and "Content-Encoding" not in response.headers and size < int(announced):
-        raise requests.exceptions.ConnectionError(f"only {size} of {announced} bytes came")
-    return b"".join(parts)
+    awaited = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 20 else 0
+    too_large = Refused(f"the answer to {path} is larger than {limit // 1024**2} MiB")
+    if awaited > limit:
+        raise too_large
+    data = bytearray()
+    while part := part_of(response):
+        data += part
+        if len(data) > limit:
+            raise too_large
+    if len(data) < awaited:
+        raise requests.exceptions.ConnectionError(f"only {len(data)} of {awaited} bytes came")
+    return bytes(data)
 
 
-def _part(response: requests.Response) -> bytes:
-    """What has come by now, and at least something until the end: a server that drips is no reason to wait for more."""
-    try:
-        return bytes(response.raw.read1(256 * 1024, decode_content=True))
-    except urllib3.exceptions.TimeoutError as error:
-        raise requests.exceptions.ReadTimeout(error) from None
-    except urllib3.exceptions.HTTPError as error:
-        raise requests.exceptions.ChunkedEncodingError(error) from None
+def _too_slow() -> Unreachable:
+    return Unreachable(f"the answer was not whole after {WHOLE_S:g} s")

@@ -27,6 +27,8 @@ _POLLS_S = (0.05, 0.1, 0.1, 0.2, 0.25, 0.5)
 _QUEUE_S = 2.0
 """Seconds between two looks at the queue, which holds everybody's graphs."""
 
+_NEVER = threading.Event()
+
 T = TypeVar("T")
 
 
@@ -141,8 +143,9 @@ class Connection:
                 if last:
                     raise self._is_gone(error) from None
             except Refused as refused:
-                if refused.status >= 500 and self._is_known(prompt_id, progress):
-                    return  # it answers so and queues it, where number and ID are given twice
+                # it may have queued it: where number and ID are given twice, or something between broke the answer
+                if refused.may_pass and self._is_known(prompt_id, progress):
+                    return
                 if refused.status == 200:
                     with contextlib.suppress(Unreachable, Refused):
                         self.client.cancel(prompt_id)
@@ -163,6 +166,8 @@ class Connection:
     ) -> Mapping[str, Any] | None:
         """The entry of history once there is one; None where the server has forgotten the prompt."""
         looked_s = time.monotonic()
+        done.clear()
+        heeded = False
         for pause_s in _pauses():
             away_s = time.monotonic()
             entry = self._patiently(lambda: self.client.history(prompt_id), progress)
@@ -178,8 +183,9 @@ class Connection:
             shown.turn(is_next)
             if not is_next:
                 progress.restart()  # its own time begins when nothing of ours is before it
-            self._pause(pause_s, done, progress)
-            done.clear()
+            # an event is heeded once: of one that comes again and again there would be no pause
+            self._pause(pause_s, _NEVER if heeded else done, progress)
+            heeded = heeded or done.is_set()
         raise AssertionError("pauses do not end")
 
     @staticmethod
@@ -191,7 +197,10 @@ class Connection:
         progress.check()
 
     def _patiently(self, ask: Callable[[], T], progress: Progress) -> T:
-        """The answer, asked for again while the server is away, for up to PATIENCE_S. Raises GenerationError."""
+        """The answer, asked for again while the server is away, for up to PATIENCE_S. Raises GenerationError, Refused.
+
+        So it is too while what it answers may pass: a server error, or a page that something in between put there.
+        """
         began_s = time.monotonic()
         pause_s = 0.1
         times = 0
@@ -203,10 +212,13 @@ class Connection:
                 if times:
                     progress.event("waiting", text="")
                 return answer
-            except Unreachable as error:
+            except (Unreachable, Refused) as error:
                 times += 1  # one time-out alone can be longer than the patience
-                if self.ended() or (times > 1 and time.monotonic() - began_s > PATIENCE_S):
+                is_over = times > 1 and time.monotonic() - began_s > PATIENCE_S
+                if isinstance(error, Unreachable) and (is_over or self.ended()):
                     raise self._is_gone(error) from None
+                if isinstance(error, Refused) and (is_over or not error.may_pass):
+                    raise
             progress.event("waiting", text="the server does not answer")
             progress.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - only so that clients do not march in step
             pause_s = min(2 * pause_s, 2.0)

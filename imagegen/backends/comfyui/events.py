@@ -19,6 +19,13 @@ __all__ = ["Events"]
 _CONNECT_S = 5.0
 _PAUSES_S = 1.0, 30.0
 """Seconds between two connections, the first and the most: a server that restarts takes a while."""
+_MOST = 16 * 1024**2
+"""Bytes that are read for one message, previews of pictures and all that comes with it: the largest have a few MB."""
+_MOST_TEXT = 1024**2
+"""Characters of a message that is understood; what is of use here has some hundred."""
+_LEAST = 64
+"""Bytes that a read counts for at least, since each takes time: of the head each byte is read by itself."""
+_MOST_STEPS = 1_000_000
 
 
 class Events:
@@ -87,27 +94,72 @@ class Events:
             header=[f"Authorization: {auth}"] if auth else [],
             sslopt={"ca_certs": authority} if authority else {},
             redirect_limit=0,
+            class_=_bounded(websocket.WebSocket),
         )
 
     def _hear(self, connection: Any) -> None:
         connection.settimeout(None)
         while not self._over.is_set():
+            connection.sock.left = _MOST
             message = connection.recv()
             if message == "":
                 return
-            if isinstance(message, str):  # the others are previews of pictures
+            if isinstance(message, str) and len(message) <= _MOST_TEXT:  # the others are previews of pictures
                 self._take(json.loads(message))
 
     def _take(self, message: Any) -> None:
-        data = message.get("data") or {}
+        data = message.get("data") if isinstance(message, dict) else None
+        if not isinstance(data, dict):
+            return
         prompt_id = str(data.get("prompt_id"))
         with self._mutex:
             steps, done = self._steps.get(prompt_id), self._done.get(prompt_id)
             node = self._nodes.get(prompt_id)
-        if message.get("type") == "progress" and steps:
+        now, total = data.get("value"), data.get("max")
+        if message.get("type") == "progress" and steps and _are_steps(now, total):
             steps(int(data["value"]), int(data["max"]))
         if message.get("type") == "executing" and data.get("node") is not None and node:
             node(str(data["node"]))
         # history has it by then, which it does not always at `execution_success`
         if message.get("type") == "executing" and data.get("node") is None and done:
             done.set()
+
+
+def _are_steps(now: object, total: object) -> bool:
+    return type(now) is int and type(total) is int and 0 <= now <= total <= _MOST_STEPS and total > 0
+
+
+def _bounded(base: type[Any]) -> type[Any]:
+    """The package's WebSocket, which by itself takes a head, and a message, of any size.
+
+    All that it reads, from the first byte of the head on, it reads from its `sock`.
+    """
+
+    class Bounded(base):  # type: ignore[misc]  # the package is not needed
+        @property
+        def sock(self) -> _Limited | None:
+            return self._limited
+
+        @sock.setter
+        def sock(self, sock: Any) -> None:
+            self._limited = sock and _Limited(sock)
+
+    return Bounded
+
+
+class _Limited:
+    """A socket from which `left` bytes can be read, for now."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.left = _MOST_TEXT  # for the head
+
+    def recv(self, size: int) -> bytes:
+        data: bytes = self._sock.recv(size)
+        self.left -= max(len(data), _LEAST)
+        if self.left < 0:
+            raise ValueError("more came than a message has")
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)

@@ -19,10 +19,10 @@ import requests
 from imagegen.backends.address import is_local, port_of
 from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, read
 from imagegen.backends.comfyui.launch import STATE, TREE, Launch, can_start, command
+from imagegen.backends.hush import Hush
 from imagegen.backends.own_server import By, OwnServer, Record
 from imagegen.backends.process import GRACE_S, without_secrets
-from imagegen.backends.session import open_session
-from imagegen.backends.text import one_line
+from imagegen.backends.session import Session, open_session, watched, within
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["LOG", "Answer", "Started", "Status", "own_server", "probe", "release", "start", "status", "stop"]
@@ -75,14 +75,17 @@ def own_server(root: Path) -> OwnServer:
 
 
 def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
-    """Ask what is at the address; never raises for what it finds there. auth: of the Authorization header."""
+    """Ask what is at the address; never raises for what it finds there. timeout_s: for all of it.
+
+    auth: of the Authorization header.
+    """
     try:
-        with open_session(url, auth) as session:
-            got = session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
+        late, hush = within(timeout_s, TimeoutError), Hush(auth)
+        with open_session(url, auth) as session, watched(late), _asked(session, url, timeout_s) as got:
             if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
-                said = one_line(f"{got.status_code} {got.reason}")
+                said = hush.line(f"{got.status_code} {got.reason}", 80)
                 return Answer("other", f"answers GET /system_stats with {said}")
-            stats = _read_json(got)
+            stats = hush.json(_read_json(got))
     except requests.Timeout:
         return Answer("other", f"says nothing within {timeout_s:g} s") if _accepts(url, timeout_s) else _NOTHING
     except (OSError, ValueError):  # those of requests are among them
@@ -97,6 +100,10 @@ _NOTHING = Answer("nothing")
 
 def _auth(launch: Launch) -> str:
     return os.environ.get("COMFYUI_AUTH", "") if launch.has_auth else ""
+
+
+def _asked(session: Session, url: str, timeout_s: float) -> requests.Response:
+    return session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
 
 
 def _read_json(got: requests.Response) -> Any:

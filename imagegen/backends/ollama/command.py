@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import psutil
 
 from imagegen.backends.process import Identity, without_secrets
 from imagegen.backends.process import end as end_family
-from imagegen.backends.text import one_line
+from imagegen.backends.text import one_line, size_text
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["Call", "Command", "Said", "plain_text"]
@@ -30,6 +31,10 @@ _GRACE_S = 3.0
 """Seconds that a call has to end by itself."""
 _SHOWS_IMAGES = ("TERM_PROGRAM", "WEZTERM_PANE", "KITTY_WINDOW_ID", "GHOSTTY_RESOURCES_DIR")
 """Where one of these is set, Ollama writes the whole image to stdout too."""
+_ANSWER = 4 * 1024**2
+"""Bytes of an answer that are read. A list of a thousand models has 100 KB; a licence may be long."""
+_LOG = 64 * 1024**2
+"""Bytes that a call may say; an image's progress has some thousand, a pull's of an hour a few million."""
 _KEPT = 65536
 """Bytes at the end of a log that are looked at."""
 
@@ -69,12 +74,12 @@ class Command:
             raise ImagegenError(_cannot_start(self.executable, error)) from None
         with process:
             try:
-                out, err = process.communicate(timeout=timeout_s)
+                out, err = _answer(process, timeout_s)
             except BaseException as error:
                 _kill(process.pid)
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
-                what = f"'ollama {words[0]}' said nothing for {timeout_s:g} s: does the server at {self.host} hang?"
+                what = f"'ollama {words[0]}' is not done after {timeout_s:g} s: does the server at {self.host} hang?"
                 raise ImagegenError(Problem("", what, "restart Ollama, then run doit again")) from None
         return Said(process.returncode, plain_text(out), plain_text(err))
 
@@ -127,6 +132,9 @@ class Call:
         size = -1
         while self._runs():
             check()
+            if size > _LOG:
+                what = f"'ollama' says more and more, {size_text(size)} so far, and is ended"
+                raise ImagegenError(Problem("", what, "look at its log: does the server answer as Ollama does?"))
             if size != (size := _size(self.log)):
                 say(plain_text(_tail(self.log)))
             time.sleep(0.05)
@@ -165,6 +173,33 @@ def _kill(pid: int) -> None:
         for one in [*process.children(recursive=True), process]:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 one.kill()
+
+
+def _answer(process: subprocess.Popen[bytes], timeout_s: float) -> list[bytes]:
+    """What it says on stdout and stderr until its end, `_ANSWER` bytes of each. Raises subprocess.TimeoutExpired.
+
+    `communicate` would read to the end, however far that is.
+    """
+    until_s = time.monotonic() + timeout_s
+    said: list[bytearray] = []
+    readers = []
+    for stream in filter(None, (process.stdout, process.stderr)):
+        said.append(bytearray())
+        readers.append(threading.Thread(target=_read, args=(os.dup(stream.fileno()), said[-1]), daemon=True))
+        readers[-1].start()
+    for reader in readers:
+        reader.join(max(0.0, until_s - time.monotonic()))
+        if reader.is_alive():
+            raise subprocess.TimeoutExpired(process.args, timeout_s)
+    process.wait(max(0.0, until_s - time.monotonic()))  # one that had more to say waits for somebody to read it
+    return [bytes(data) for data in said]
+
+
+def _read(descriptor: int, data: bytearray) -> None:
+    """Its own descriptor, which it closes: what the call started may keep the pipe open, and this waiting."""
+    with open(descriptor, "rb", buffering=0) as pipe:
+        while len(data) < _ANSWER and (part := pipe.read(65536)):
+            data += part
 
 
 def _size(path: Path) -> int:

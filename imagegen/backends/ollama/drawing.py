@@ -21,6 +21,7 @@ from imagegen.backends.ollama import failures
 from imagegen.backends.ollama.command import Call, Command, Said
 from imagegen.backends.ollama.verdict import Machine
 from imagegen.backends.process import Identity
+from imagegen.backends.text import size_text
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 
@@ -31,6 +32,8 @@ _KEEP_ALIVE = "10m"
 """How long the model stays loaded after an image: longer than from one image to the next."""
 _OLD_S = 7 * 24 * 3600
 _STEPS = re.compile(r"Generating[^▕]*▕[^▏]*▏\s*(\d+)/(\d+)")
+_MOST = 256 * 1024**2
+"""Bytes of an image; those that Ollama can hand over have 6 MB."""
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -103,6 +106,8 @@ def _image(images: Path, said: Said, request: Request, machine: Machine | None) 
     files = sorted(images.iterdir()) if images.is_dir() else []
     if failure := failures.of_call(said, request, machine) or failures.of_files(len(files), said):
         raise failure
+    if (size := files[0].stat().st_size) > _MOST:
+        raise GenerationError(f"what Ollama wrote has {size_text(size)}, and no image has", "run doit again")
     data = files[0].read_bytes()
     if not _is_whole(data):
         raise GenerationError("what Ollama wrote is no whole PNG", "free disk space where it is short; run doit again")
@@ -147,6 +152,8 @@ def _whole(images: Path) -> bytes | None:
     """The image that a call finished after its run had ended."""
     with contextlib.suppress(OSError, ValueError):
         (file,) = images.iterdir()
+        if file.stat().st_size > _MOST:
+            return None
         data = file.read_bytes()
         return data if _is_whole(data) else None
     return None

@@ -15,7 +15,7 @@ import requests
 from imagegen.backends.address import host_of, is_local, port_of
 from imagegen.backends.own_server import OwnServer
 from imagegen.backends.process import GRACE_S, without_secrets
-from imagegen.backends.session import open_session
+from imagegen.backends.session import open_session, part_of, watched, within
 from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
@@ -103,11 +103,12 @@ def version_at(host: str, timeout_s: float = 2.0) -> str | None:
     """The version of the Ollama that answers there, such as `0.32.5`; None where none does. timeout_s: in seconds."""
     url = f"http://{host}"
     try:
-        with open_session(url) as session:
-            got = session.get(f"{url}/api/version", timeout=timeout_s, allow_redirects=False, stream=True)
-            if got.status_code != 200:
-                return None
-            found = json.loads(next(got.iter_content(_LONGEST), b""))
+        late = within(timeout_s, TimeoutError)
+        with open_session(url) as session, watched(late):
+            with session.get(f"{url}/api/version", timeout=timeout_s, allow_redirects=False, stream=True) as got:
+                if got.status_code != 200:
+                    return None
+                found = json.loads(part_of(got, _LONGEST))
             return one_line(str(found["version"]), 40)
     except (requests.RequestException, OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -43,7 +43,7 @@ def test_an_answer_that_is_not_as_comfyui_answers_is_told_as_such(answer: bytes)
 def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     with file_server() as server:
         server.files[STATS] = Served(endless=True, headers={"Content-Type": "application/json"})
-        assert "is larger than 64 MiB" in refusal(server)
+        assert "is larger than 32 MiB" in refusal(server)
         assert probe(server.url).what == "other"
 
 

@@ -154,7 +154,7 @@ def test_a_question_that_is_never_answered_ends_with_all_that_it_started(tmp_pat
         command.ask("list", timeout_s=0.5)
     assert time.monotonic() - began < 5
     assert str(caught.value) == (
-        "'ollama list' said nothing for 0.5 s: does the server at 127.0.0.1:9 hang?\n    restart Ollama, then run doit again"
+        "'ollama list' is not done after 0.5 s: does the server at 127.0.0.1:9 hang?\n    restart Ollama, then run doit again"
     )
     child = child_of(tmp_path)
     until(lambda: not is_alive(child))
@@ -162,7 +162,7 @@ def test_a_question_that_is_never_answered_ends_with_all_that_it_started(tmp_pat
 
 def test_a_server_that_takes_questions_and_says_nothing_is_given_up(ollama: StandIn) -> None:
     ollama.fault("silent", "/api/tags")
-    with pytest.raises(ImagegenError, match="'ollama list' said nothing for 1 s"):
+    with pytest.raises(ImagegenError, match="'ollama list' is not done after 1 s"):
         command_of(ollama).ask("list", timeout_s=1)
     assert not any(call.alive for call in ollama.called("list"))
 

@@ -1,0 +1,37 @@
+"""The tables of docs/reliability.md against the tests and the code that they speak of."""
+
+from __future__ import annotations
+
+from imagegen.backends import source
+from imagegen.backends.comfyui import client, connection, events
+from imagegen.backends.ollama import command, drawing
+from imagegen.images import jpeg, png, webp
+from imagegen.images.verification import MAX_PIXELS
+from tests.docs.pages import table
+from tests.faults.test_misbehaving_comfyui import ROWS, SHORT
+
+PAGE = "docs/reliability.md"
+
+
+def test_each_fault_of_a_comfyui_server_that_is_tried_has_its_row() -> None:
+    assert [row[0] for row in table(PAGE, "fault")] == list(ROWS)
+    assert len(SHORT) == 12
+
+
+def test_the_bounds_are_those_of_the_code() -> None:
+    said = " ".join(" ".join(row) for row in table(PAGE, "what"))
+    mib = 1024**2
+    bounds = (
+        f"{client.WHOLE_S:g} s from the first byte",
+        f"{client.MAX_JSON // mib} MiB; {client._MAX_VALUES:,} values of JSON",
+        f"looked at every 0.2 s; {client.MAX_IMAGE // mib} MiB",
+        f"{client.ANSWER_S:g} s ",
+        f"{events._MOST // mib} MiB, and 1 MiB; a text of more than {events._MOST_TEXT // mib} MiB",
+        f"{source.HEAD_S:g} s for the head of an answer; {source.PACE // 1024} KiB in each {source.PACE_S:g} s",
+        f"{png._MAX_CHUNKS:,} chunks or segments; {jpeg._MAX_SCANS} scans",
+        f"{command._ANSWER // mib} MiB and {command._ASK_S:g} s; {command._LOG // mib} MiB; {drawing._MOST // mib} MiB",
+    )
+    assert [bound for bound in bounds if bound not in said] == []
+    assert webp._MAX_CHUNKS == jpeg._MAX_SEGMENTS == png._MAX_CHUNKS
+    assert MAX_PIXELS == 8192 * 8192
+    assert connection.PATIENCE_S == 15
