@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import posixpath
 import re
@@ -22,7 +23,7 @@ from imagegen.plan.request import Request, canonical, fingerprint
 from imagegen.plan.texts import Text, Wording, joined, word
 from imagegen.plan.wildcards import NO_WILDCARDS, Wildcards
 
-__all__ = ["Expansion", "Honours", "clashes", "expand"]
+__all__ = ["Expansion", "Honours", "clashes", "expand", "within"]
 
 MAX_OUTPUTS = 200_000
 """Of one job: what is planned is held in memory."""
@@ -139,13 +140,26 @@ def clashes(outputs: Sequence[Output], folders: Mapping[str, str]) -> list[tuple
     folders: what a folder is really called where a symlink leads from one to another.
     """
     first: dict[str, Output] = {}
-    found = []
+    others = ((first.setdefault(key, output), output) for key, output in _keyed(outputs, folders))
+    return [(other, output) for other, output in others if other is not output]
+
+
+def within(outputs: Sequence[Output], folders: Mapping[str, str]) -> list[tuple[Output, Output]]:
+    """Pairs of an output and one that would lie in it, as if its file were a folder. folders: as for `clashes`."""
+    keyed = dict(_keyed(outputs, folders))
+    inside = {key.rpartition("/")[0]: output for key, output in keyed.items()}
+    return [
+        (keyed[above], output)
+        for folder, output in inside.items()
+        for above in itertools.accumulate(folder.split("/"), "{}/{}".format)
+        if above in keyed
+    ]
+
+
+def _keyed(outputs: Sequence[Output], folders: Mapping[str, str]) -> Iterator[tuple[str, Output]]:
     for output in outputs:
         folder, _, name = output.path.rpartition("/")
-        other = first.setdefault(path_key(f"{folders.get(folder, folder)}/{name}"), output)
-        if other is not output:
-            found.append((other, output))
-    return found
+        yield path_key(f"{folders.get(folder, folder)}/{name}"), output
 
 
 class _Unfit(Exception):  # noqa: N818 - internal
