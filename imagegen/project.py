@@ -404,6 +404,8 @@ class Project:
         path = self.root / name
         try:
             self.inputs[name] = stat_key(path)
+            if self.inputs[name] and not path.is_file():  # a pipe would be waited for
+                raise ImagegenError(Problem(name, "cannot be read: it is no file"))
             with path.open("rb") as file:
                 return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
         except FileNotFoundError:

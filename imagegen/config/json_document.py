@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from imagegen.config.document import LONGEST_KEY, MAX_DEPTH, MAX_VALUES, Document, hidden_character
+from imagegen.config.document import LONGEST_KEY, MAX_DEPTH, MAX_PROBLEMS, MAX_VALUES, Document, hidden_character
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["read_json"]
@@ -42,6 +42,8 @@ class _Reader:
     def value(self, at: int, path: tuple[str | int, ...], depth: int) -> tuple[Any, int]:
         self.marks.setdefault(path, self.position(at))
         self._count += 1
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise ImagegenError(*self.problems)
         if self._count > MAX_VALUES:
             self.fail(at, f"more than {MAX_VALUES} values are too many for one file: split it")
         if depth > MAX_DEPTH:

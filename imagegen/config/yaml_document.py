@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from imagegen.config.document import LONGEST_KEY, MAX_DEPTH, MAX_VALUES, Ambiguous, Document, hidden_character
+from imagegen.config.document import LONGEST_KEY, MAX_DEPTH, MAX_PROBLEMS, MAX_VALUES, Ambiguous, Document, hidden_character
 from imagegen.config.numbers import plain_number
 from imagegen.errors import ImagegenError, Problem
 
@@ -27,6 +27,8 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _NO_NUMBERS = {".nan": "not a number", ".inf": "infinity", "+.inf": "infinity", "-.inf": "infinity"}
 _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
 _OCTAL = re.compile(r"0o[0-7]+")
+_LONGEST_NUMBER = 10_000
+"""Characters. What is longer is no number to any reader, and PyYAML's patterns take much memory to tell."""
 _KEY = (-1,)
 """The path while a key is read: no list has such an entry."""
 _MENDS = {
@@ -106,6 +108,8 @@ class _Builder:
     def _value(self, event: Any, path: tuple[str | int, ...], depth: int) -> Any:
         self.marks.setdefault(path, self._position(event.start_mark))
         self._count += 1
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _Stop
         if self._count > MAX_VALUES:
             raise self._stop(event.start_mark, f"more than {MAX_VALUES} values are too many for one file: split it")
         if isinstance(event, yaml.AliasEvent):
@@ -191,6 +195,8 @@ class _Builder:
         return text
 
     def _plain(self, text: str) -> Any:
+        if len(text) > _LONGEST_NUMBER:
+            return text
         if text in _NULLS:
             return None
         if text in _BOOLEANS:
