@@ -11,7 +11,15 @@ from typing import Any
 
 import yaml
 
-from imagegen.config.document import LONGEST_KEY, MAX_DEPTH, MAX_PROBLEMS, MAX_VALUES, Ambiguous, Document, hidden_character
+from imagegen.config.document import (
+    LONGEST_KEY,
+    MAX_DEPTH,
+    MAX_PROBLEMS,
+    MAX_VALUES,
+    Ambiguous,
+    Document,
+    hidden_character,
+)
 from imagegen.config.numbers import plain_number
 from imagegen.errors import ImagegenError, Problem
 

@@ -106,7 +106,9 @@ def test_no_index_of_a_sheet_is_written_where_it_would_be_a_job(tmp_path: Path, 
     assert "would be read as a job" in plan.problems[0].what
 
 
-@pytest.mark.parametrize("file", ["\x1b[2Jx.yaml", "a\nb.json", "\udcff.yaml", *map(long, ("\u202ex.yml", "-rf.yaml", "é.json"))])
+@pytest.mark.parametrize(
+    "file", ["\x1b[2Jx.yaml", "a\nb.json", "\udcff.yaml", *map(long, ("\u202ex.yml", "-rf.yaml", "é.json"))]
+)
 def test_a_job_file_of_a_hostile_name_is_refused_and_steers_no_terminal(tmp_path: Path, file: str) -> None:
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / file).write_text("{}")

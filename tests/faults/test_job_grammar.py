@@ -20,9 +20,15 @@ from tests.faults.test_hostile_names import check
 from tests.marks import long
 
 SECTIONS = Project(Path(), Settings(), registry()).sections()
-NAMES = st.sampled_from([name for name in HOSTILE if len(name) < 130]) | st.text("aA-. ~1é雪\u0301", min_size=1, max_size=6)
+NAMES = st.sampled_from([name for name in HOSTILE if len(name) < 130]) | st.text(
+    "aA-. ~1é雪\u0301", min_size=1, max_size=6
+)
 TEXTS = st.text("a ,.{}|_ä\n", max_size=12).map(lambda text: f"words {text}")
-PATTERNS = st.lists(st.sampled_from(["{slug}", "{item}", "{variant}", "{mood}", "/", ".", "-", "é", "x", "~1", "con"]), min_size=1, max_size=4)
+PATTERNS = st.lists(
+    st.sampled_from(["{slug}", "{item}", "{variant}", "{mood}", "/", ".", "-", "é", "x", "~1", "con"]),
+    min_size=1,
+    max_size=4,
+)
 WHOLE = st.integers(1, 5)
 
 
@@ -33,7 +39,10 @@ def _jobs() -> st.SearchStrategy[dict[str, Any]]:
         optional={"steps": WHOLE, "seed": WHOLE, "negative": TEXTS, "cfg": st.floats(0, 30)},
     )
     matrix = st.fixed_dictionaries(
-        {"mood": st.lists(NAMES, min_size=1, max_size=3, unique=True) | st.dictionaries(NAMES, TEXTS, min_size=1, max_size=3)},
+        {
+            "mood": st.lists(NAMES, min_size=1, max_size=3, unique=True)
+            | st.dictionaries(NAMES, TEXTS, min_size=1, max_size=3)
+        },
         optional={"steps": st.lists(WHOLE, min_size=1, max_size=2, unique=True)},
     )
     output = st.fixed_dictionaries(
@@ -48,7 +57,14 @@ def _jobs() -> st.SearchStrategy[dict[str, Any]]:
         max_size=2,
     )
     sheet = st.fixed_dictionaries({}, optional={"name": st.sampled_from(["sheet", "x", "a"]), "dir": NAMES})
-    optional = {"matrix": matrix, "output": output, "generate": generate, "variants": WHOLE, "derive": derive, "sheet": sheet}
+    optional = {
+        "matrix": matrix,
+        "output": output,
+        "generate": generate,
+        "variants": WHOLE,
+        "derive": derive,
+        "sheet": sheet,
+    }
     return st.fixed_dictionaries({"items": st.lists(item, min_size=1, max_size=3)}, optional=optional)
 
 

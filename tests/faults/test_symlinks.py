@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,12 +92,16 @@ def test_a_source_that_leads_out_is_not_read(workshop: Workshop) -> None:
     assert "source: 'prompts.md' leads out of the project" in told(workshop.project())[0]
 
 
-@pytest.mark.parametrize("path", ["../elsewhere/precious", "/etc/passwd", "link/precious", "assets/../../elsewhere/precious"])
+@pytest.mark.parametrize(
+    "path", ["../elsewhere/precious", "/etc/passwd", "link/precious", "assets/../../elsewhere/precious"]
+)
 def test_a_lock_file_cannot_have_a_file_outside_removed(workshop: Workshop, path: str) -> None:
     workshop.job()
     (workshop.root / "link").symlink_to(workshop.root.parent / "elsewhere")
     sha256 = hashlib.sha256(b"mine").hexdigest()
-    line = OutputLine(path, "gone", "f", Encoding(), {"backend": "b"}, sha256, 4, None, "1", 0.1, "2026-01-01T00:00:00Z")
+    line = OutputLine(
+        path, "gone", "f", Encoding(), {"backend": "b"}, sha256, 4, None, "1", 0.1, "2026-01-01T00:00:00Z"
+    )
     record(workshop, line)
     with pytest.raises(ImagegenError, match="leads out of the project"):
         list(orphans(workshop.project(), []))
@@ -107,7 +112,7 @@ def test_a_lock_file_cannot_have_a_file_outside_removed(workshop: Workshop, path
     ("changes", "what"),
     [({"path": "a/.."}, "its 'path'"), ({"path": ""}, "its 'path'"), ({"path": "a\0b"}, "its 'path'"), ({"output": "../../x-v2"}, "its 'output'")],
 )  # fmt: skip
-def test_a_line_that_names_no_file_is_refused(workshop: Workshop, changes: dict[str, str], what: str) -> None:
+def test_a_line_that_names_no_file_is_refused(workshop: Workshop, changes: dict[str, Any], what: str) -> None:
     workshop.job()
     line = OutputLine("a/b.png", "b", "f", Encoding(), {}, "s", 4, None, "1", 0.1, "2026-01-01T00:00:00Z")
     record(workshop, replace(line, **changes))

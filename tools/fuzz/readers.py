@@ -54,7 +54,6 @@ class Reader:
 _TEMPORARY = tempfile.TemporaryDirectory(prefix="imagegen-fuzz-")
 _FOLDER = Path(_TEMPORARY.name)
 _PROJECT = Project(_FOLDER, Settings(), registry())
-_JOBS = _FOLDER / "jobs"
 _PROVENANCE = provenance.Provenance({"backend": "b", "prompt": "ä\n<&>", "seed": 1, "steps": 2}, "ab" * 32, "1", True)
 
 
@@ -68,10 +67,12 @@ def _told(error: ImagegenError, where: str) -> None:
 
 
 def _job(name: str) -> Callable[[bytes], None]:
+    project = Project(_FOLDER / f"project-{name}", Settings(), registry())
+
     def try_one(data: bytes) -> None:
-        _JOBS.mkdir(exist_ok=True)
-        (_JOBS / name).write_bytes(data)
-        (plan,) = _PROJECT.plans()
+        (project.root / "jobs").mkdir(parents=True, exist_ok=True)
+        (project.root / "jobs" / name).write_bytes(data)
+        (plan,) = project.plans()
         if plan.problems:
             _told(ImagegenError(*plan.problems), "jobs/")
             assert not plan.outputs
@@ -80,7 +81,7 @@ def _job(name: str) -> Callable[[bytes], None]:
         assert not [why for path in paths if (why := why_not_portable(path))], paths
         assert not same_files(paths[:200])
         assert len({output.task for output in plan.outputs}) == len(plan.outputs)
-        assert _PROJECT.plans() == [plan]
+        assert project.plans() == [plan]
 
     return try_one
 
@@ -119,7 +120,8 @@ JOBS: tuple[dict[str, Any], ...] = (
 )
 _YAML = (
     b"# a\n---\nitems: &x\n- {name: 'A', prompt: \"b\\u00e4\"}\n-   name: B\n    prompt: |\n      one\n      two\n",
-    b"\xef\xbb\xbfitems:\r\n- name: >-\r\n    folded\r\n  prompt: !!str x\r\ngenerate: {steps: 012, cfg: 1e3, width: 1_0}\r\n",
+    b"\xef\xbb\xbfitems:\r\n- name: >-\r\n    folded\r\n  prompt: !!str x\r\n",
+    b"generate: {steps: 012, cfg: 1e3, width: 1_0, height: 12:30, seed: 0x1F}\n",
     b"a: &a [x, x]\nb: &b [*a, *a]\nitems: [{name: no, prompt: *b}]\n? [k]\n: ~\n<<: {c: .nan}\n",
 )
 
