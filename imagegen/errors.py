@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["ImagegenError", "Problem", "did_you_mean"]
+__all__ = ["LONGEST", "ImagegenError", "Problem", "did_you_mean", "printable"]
+
+LONGEST = 2000
+"""Characters of each part of a problem as it is told: what it quotes may be of any length."""
 
 
 @dataclass(frozen=True, order=True)
@@ -22,9 +26,14 @@ class Problem:
     mend: str = ""
 
     def __str__(self) -> str:
-        """`where: what`, and the mend on a line of its own."""
-        head = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{head}\n    {self.mend}" if self.mend else head
+        """`where: what`, and the mend on a line of its own: safe for a terminal, and of a length that one reads."""
+        where, what, mend = (_cut(printable(part)) for part in (self.where, self.what, self.mend))
+        head = f"{where}: {what}" if where else what
+        return f"{head}\n    {mend}" if mend else head
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 class ImagegenError(Exception):
@@ -33,6 +42,15 @@ class ImagegenError(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+def printable(text: str) -> str:
+    """The text without what would steer a terminal: control characters are shown as escapes, but for newlines."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn the direction of writing, and the bytes of a file's name that are no UTF-8."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

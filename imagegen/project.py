@@ -18,12 +18,13 @@ from imagegen.config.document import MAX_BYTES, Document, read_document
 from imagegen.config.extends import extended
 from imagegen.config.job import Item, Job
 from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files, task_names
-from imagegen.config.paths import name_problem, path_problem
+from imagegen.config.paths import LONGEST_PATH, name_problem, path_problem, path_units
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem, did_you_mean
-from imagegen.plan.expansion import Expansion, Honours, clashes, expand
+from imagegen.errors import ImagegenError, Problem, did_you_mean, printable
+from imagegen.plan.expansion import Expansion, Honours, clashes, expand, within
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.linking import link
+from imagegen.plan.naming import path_key
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL, REROLL, SEED, Decision, OutputLine, decided
 from imagegen.plan.wildcards import WILDCARD_FOLDER, Wildcards
@@ -37,6 +38,8 @@ __all__ = ["MODEL_DECISION", "JobPlan", "Project"]
 
 MODEL_DECISION = (MODEL, "")
 """Kind and output of the decision that gives a job, which names no model, the only one there was."""
+MAX_TOLD = 100
+"""Problems of one job: who has more of them mends the cause of many, and a terminal keeps no more lines."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class JobPlan:
     @property
     def doc(self) -> str:
         """Its line in `doit list`."""
-        return self.description or f"the images of {self.file}"
+        return printable(" ".join((self.description.strip() or f"the images of {self.file}").split()))
 
 
 @dataclass
@@ -125,8 +128,20 @@ class Project:
         """The job's lock file, read once. Raises ImagegenError where it cannot be understood."""
         if job not in self.locks:
             name = f"jobs/{job}.lock"
-            self.locks[job] = read_lock_file(name, self.root / name)
+            mend = "restore the file from git, or delete it"
+            if problem := self._outside(name):
+                raise ImagegenError(Problem(name, problem, mend))
+            lock = read_lock_file(name, self.root / name)
+            for folder in dict.fromkeys(path.rpartition("/")[0] for path in lock.lines):
+                # what it names is read, and may be removed
+                if problem := self._outside(folder or "."):
+                    raise ImagegenError(Problem(name, f"has the line of an output in {problem}", mend))
+            self.locks[job] = lock
         return self.locks[job]
+
+    def _outside(self, path: str) -> str:
+        """Why nothing may be read there; empty where it may."""
+        return path_problem(self.root, path, self.settings.allow_outside, writes=False)
 
     def recorded(self) -> Iterator[OutputLine]:
         """Every line of the lock files that were read so far."""
@@ -214,19 +229,26 @@ class Project:
         decisions = self.lock(job.name).decisions | {(one.kind, one.output): one for one in instead}
         expansion = expand(job, items, honours, decided(decisions.values()), self.wildcards)
         problems = list(expansion.problems)
-        images = [output for output in expansion.outputs if not output.is_derived]
-        for folder in dict.fromkeys(output.path.rpartition("/")[0] for output in images):
-            if problem := path_problem(self.root, folder or ".", self.settings.allow_outside):
-                problems.append(Problem(job.where.get("output.dir", job.file), f"output.dir: {problem}"))
-        own = {f"derive.{rules.name}.dir": rules.folder for rules in job.derive}
-        own |= {"sheet.dir": job.sheet.folder} if job.sheet else {}
-        for key, own_folder in own.items():
-            if own_folder and (problem := path_problem(self.root, own_folder, self.settings.allow_outside)):
-                problems.append(Problem(job.where[key], f"{key}: {problem}"))
+        for key, path in dict.fromkeys(
+            (_folder_key(job, one), one.path.rpartition("/")[0]) for one in expansion.outputs
+        ):
+            if problem := path_problem(self.root, path or ".", self.settings.allow_outside):
+                problems.append(Problem(job.where.get(key, job.file), f"{key}: {problem}"))
         for name in dict.fromkeys(output.path.rpartition("/")[2] for output in expansion.outputs):
             if problem := name_problem(name):
                 problems.append(Problem(job.where.get("output.name", job.file), f"output.name: {problem}"))
+        for output in expansion.outputs:
+            if len(output.path) > LONGEST_PATH // 2 and (length := path_units(output.path)) > LONGEST_PATH:
+                what = f"output.dir: '{output.path[:60]}…' has {length} characters, at most {LONGEST_PATH} are portable"
+                problems.append(Problem(job.where.get("output.dir", job.file), what, "shorten the folder or the name"))
+            if output.path.endswith(JOB_SUFFIXES) and self._is_among_jobs(output.path):
+                what = f"sheet.dir: {output.path} would be read as a job"
+                problems.append(Problem(job.where.get("sheet.dir", job.file), what, "give it another folder"))
         return Expansion(expansion.outputs, tuple(problems), expansion.notes)
+
+    def _is_among_jobs(self, path: str) -> bool:
+        folder, jobs = (os.path.realpath(self.root / one) for one in (Path(path).parent, "jobs"))
+        return path_key(f"{folder}/").startswith(path_key(f"{jobs}/"))
 
     def _honours(
         self, job: Job, items: Iterable[Item], backend: Backend
@@ -384,6 +406,8 @@ class Project:
         path = self.root / name
         try:
             self.inputs[name] = stat_key(path)
+            if self.inputs[name] and not path.is_file():  # a pipe would be waited for
+                raise ImagegenError(Problem(name, "cannot be read: it is no file"))
             with path.open("rb") as file:
                 return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
         except FileNotFoundError:
@@ -416,6 +440,9 @@ class Project:
             if one.path != other.path and real[one.path.rpartition("/")[0]] != real[other.path.rpartition("/")[0]]:
                 what += f" ({one.path} differs from it in case or Unicode normalisation only)"
             wrong[other.job].append(Problem(files[other.job], what))
+        for one, other in within(everything, real):
+            what = f"'{other.task}' would be written to {other.path}, but {one.path} is the file of '{one.task}'"
+            wrong[other.job].append(Problem(files[other.job], what))
         return [
             _broken(plan, *wrong[plan.name]) if plan.name in wrong and not plan.problems else plan for plan in plans
         ]
@@ -435,8 +462,23 @@ def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
     return None
 
 
+def _folder_key(job: Job, output: Output) -> str:
+    """The key of the job file that the output's folder comes from."""
+    if output.is_derived:
+        name = output.slug.rpartition(":")[2]
+        if any(rules.name == name and rules.folder is not None for rules in job.derive):
+            return f"derive.{name}.dir"
+        if job.sheet and job.sheet.folder is not None and output.slug.partition(":")[0] == job.sheet.name:
+            return "sheet.dir"
+    return "output.dir"
+
+
 def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:
-    return replace(plan, outputs=(), problems=(*plan.problems, *sorted(problems, key=_position)))
+    found = (*plan.problems, *sorted(problems, key=_position))
+    if len(found) > MAX_TOLD:
+        more = Problem(plan.file, f"has {len(found) - MAX_TOLD} more problems")
+        found = (*found[:MAX_TOLD], more)
+    return replace(plan, outputs=(), problems=found)
 
 
 def _position(problem: Problem) -> tuple[str, tuple[int, ...]]:

@@ -10,12 +10,32 @@ from typing import Any
 
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "Ambiguous", "Document", "decode", "hidden_character", "read_document"]
+__all__ = [
+    "LONGEST_KEY",
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_LINES",
+    "MAX_PROBLEMS",
+    "MAX_VALUES",
+    "Ambiguous",
+    "Document",
+    "decode",
+    "hidden_character",
+    "read_document",
+]
 
 MAX_BYTES = 16 * 1024**2
 """Of a job file or a prompt source: ten times what 10,000 items take."""
 MAX_DEPTH = 32
 """Levels of lists and mappings within each other; a job has five."""
+MAX_VALUES = 500_000
+"""Values of one document, keys among them: five times what 10,000 items have. They take some 150 MB."""
+MAX_LINES = 1_000_000
+"""Of a job file or a prompt source: a hundred for each of 10,000 items."""
+MAX_PROBLEMS = 1000
+"""After so many in one document, the rest of it is not read."""
+LONGEST_KEY = 500
+"""Characters. A key stands in what is said of each value below it."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
 _SURROGATE = re.compile("[\\ud800-\\udfff]")
@@ -65,6 +85,8 @@ def decode(name: str, data: bytes) -> str:
         what = f"is not UTF-8: byte {data[error.start]:#04x}"
         raise ImagegenError(Problem(f"{name}:{line}:{column}", what, "save it as UTF-8")) from None
     text = _newlines(text)
+    if text.count("\n") > MAX_LINES:
+        raise ImagegenError(Problem(name, f"has more than {MAX_LINES} lines", "split it"))
     if control := _CONTROL.search(text):
         line, column = _position(text[: control.start()])
         what = f"has the control character U+{ord(control[0]):04X} in it"

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from imagegen.errors import printable
+
 __all__ = ["JOB_NAME", "JOB_SUFFIXES", "job_files", "task_names"]
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -31,5 +33,5 @@ def task_names(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, s
     names: dict[Path, str] = {}
     for path in files:
         usable = path.stem not in reserved and JOB_NAME.fullmatch(path.stem) and path.stem not in names.values()
-        names[path] = path.stem if usable else f"jobs/{path.name}".replace("=", "-")
+        names[path] = path.stem if usable else printable(f"jobs/{path.name}".replace("=", "-").replace("\n", " "))
     return names

@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from imagegen.config.document import MAX_DEPTH, Document, hidden_character
+from imagegen.config.document import LONGEST_KEY, MAX_DEPTH, MAX_PROBLEMS, MAX_VALUES, Document, hidden_character
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["read_json"]
@@ -35,11 +35,17 @@ class _Reader:
         self.text = text
         self.marks: dict[tuple[str | int, ...], tuple[int, int]] = {}
         self.problems: list[Problem] = []
+        self._count = 0
         self._lines = [0] + [match.end() for match in re.finditer("\n", text)]
         self._decoder = json.JSONDecoder(parse_constant=self._constant, parse_int=self._whole, parse_float=self._number)
 
     def value(self, at: int, path: tuple[str | int, ...], depth: int) -> tuple[Any, int]:
         self.marks.setdefault(path, self.position(at))
+        self._count += 1
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise ImagegenError(*self.problems)
+        if self._count > MAX_VALUES:
+            self.fail(at, f"more than {MAX_VALUES} values are too many for one file: split it")
         if depth > MAX_DEPTH:
             self.fail(at, f"is nested more than {MAX_DEPTH} levels deep")
         opening = self.text[at : at + 1]
@@ -84,6 +90,8 @@ class _Reader:
             except json.JSONDecodeError as error:
                 self.fail(error.pos, _plain_words(error))
             self._check_text(start, key)
+            if len(key) > LONGEST_KEY:
+                self.fail(start, f"is a key of {len(key)} characters, and a key has at most {LONGEST_KEY}")
             inner = (*path, key)
             if key in found:
                 line, column = self.position(start)

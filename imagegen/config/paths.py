@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["GALLERY", "name_problem", "path_problem"]
+__all__ = ["GALLERY", "LONGEST_PATH", "name_problem", "path_problem", "path_units"]
 
 GALLERY = "assets/gallery"
 """The folder of `doit gallery`, which takes away what is not its own there."""
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
 """Control characters, and what Windows takes in no file name."""
-_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com\d|lpt\d)(\..*)?$")
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that show nothing. HFS+ leaves many of them out of a name (its `.g<U+200C>it` is `.git`),
+and those that turn the direction of writing make a name look like another one."""
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?$")
+_SHORT = re.compile(r"[^.]*~[0-9]+(\..*)?$")
+"""Windows gives a file of a long name such a short one too (`MALLSI~1.PNG`), by which it would be another's."""
+_LONGEST_NAME = 255
+"""Bytes, on ext4 and APFS; NTFS takes as many UTF-16 units, of which a name has no more than bytes."""
+LONGEST_PATH = 240
+"""UTF-16 units from the project's folder on: Windows takes 259, with that folder's own."""
 _PRIVATE = frozenset({".git", ".imagegen"})
 
 
@@ -38,7 +48,7 @@ def path_problem(root: Path, path: str, allowed: Iterable[str], *, writes: bool 
         return f"'{path}': ~ is no home folder here"
     if Path(path).is_absolute() and not outside:
         return f"'{path}' lies in the project: write it from there, '{os.path.relpath(real, real_root)}'"
-    if not outside and _PRIVATE & {part.lower() for part in Path(os.path.relpath(real, real_root)).parts}:
+    if not outside and _PRIVATE & {part.casefold() for part in Path(os.path.relpath(real, real_root)).parts}:
         return f"'{path}' is not for images"
     if _within(real.casefold(), str(Path(real_root, GALLERY)).casefold()):
         return f"'{path}' is not for images: {GALLERY} is where doit gallery writes"
@@ -48,19 +58,44 @@ def path_problem(root: Path, path: str, allowed: Iterable[str], *, writes: bool 
 def name_problem(path: str) -> str:
     """Why not every system takes a file or folder of this name; empty where all do."""
     for part in path.split("/"):
-        if part in ("", ".", ".."):
-            continue
-        if found := _FORBIDDEN.search(part):
-            return f"'{path}' has {_name(found[0])} in it, which not every system takes; use / between folders"
-        if part[-1] in ". ":
-            return f"'{path}': '{part}' ends in a dot or a space, which Windows drops"
-        if _DEVICE.match(part):
-            return f"'{path}': Windows keeps the name '{part}' for a device"
+        if part not in ("", ".", "..") and (why := _part_problem(part)):
+            return f"'{_shown(path)}'{why}"
     return ""
+
+
+def _part_problem(part: str) -> str:
+    if found := _FORBIDDEN.search(part):
+        return f" has {_name(found[0])} in it, which not every system takes; use / between folders"
+    if unseen := "" if part.isascii() else next(filter(_is_unseen, part), ""):
+        return f" has U+{ord(unseen):04X} in it, which shows nothing, and which some systems leave out"
+    if part[-1] in ". ":
+        return f": '{part}' ends in a dot or a space, which Windows drops"
+    if (length := len(part.encode("utf-8"))) > _LONGEST_NAME:
+        return f" has a name of {length} bytes in it, and not every system takes more than {_LONGEST_NAME}"
+    if _SHORT.match(part):
+        return f": '{part}' can be what Windows calls another file for short; leave out the ~"
+    if _DEVICE.match(part):
+        return f": Windows keeps the name '{part}' for a device"
+    return ""
+
+
+def path_units(path: str) -> int:
+    """The length of a path as Windows counts it, in UTF-16 units."""
+    return len(path) if path.isascii() else len(path.encode("utf-16-le")) // 2
 
 
 def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE
+
+
+def _shown(path: str) -> str:
+    """The path, cut, with an escape for what would show nothing, or steer a terminal."""
+    cut = path if len(path) <= 200 else f"{path[:199]}…"
+    return "".join(ascii(sign)[1:-1] if _is_unseen(sign) else sign for sign in cut)
 
 
 def _name(character: str) -> str:

@@ -11,7 +11,15 @@ from typing import Any
 
 import yaml
 
-from imagegen.config.document import MAX_DEPTH, Ambiguous, Document, hidden_character
+from imagegen.config.document import (
+    LONGEST_KEY,
+    MAX_DEPTH,
+    MAX_PROBLEMS,
+    MAX_VALUES,
+    Ambiguous,
+    Document,
+    hidden_character,
+)
 from imagegen.config.numbers import plain_number
 from imagegen.errors import ImagegenError, Problem
 
@@ -27,6 +35,8 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _NO_NUMBERS = {".nan": "not a number", ".inf": "infinity", "+.inf": "infinity", "-.inf": "infinity"}
 _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
 _OCTAL = re.compile(r"0o[0-7]+")
+_LONGEST_NUMBER = 10_000
+"""Characters. What is longer is no number to any reader, and PyYAML's patterns take much memory to tell."""
 _KEY = (-1,)
 """The path while a key is read: no list has such an entry."""
 _MENDS = {
@@ -106,6 +116,10 @@ class _Builder:
     def _value(self, event: Any, path: tuple[str | int, ...], depth: int) -> Any:
         self.marks.setdefault(path, self._position(event.start_mark))
         self._count += 1
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _Stop
+        if self._count > MAX_VALUES:
+            raise self._stop(event.start_mark, f"more than {MAX_VALUES} values are too many for one file: split it")
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, depth)
         if event.tag is not None:
@@ -155,6 +169,9 @@ class _Builder:
             self.problem(event.start_mark, "a key must be text")
         key = self._value(event, _KEY, depth + 1)
         self.marks.pop(_KEY, None)
+        if isinstance(key, str) and len(key) > LONGEST_KEY:
+            what = f"is a key of {len(key)} characters, and a key has at most {LONGEST_KEY}"
+            raise self._stop(event.start_mark, what)
         if isinstance(event, yaml.ScalarEvent):
             if event.implicit[0] and key == "<<":
                 self.problem(event.start_mark, "merge keys (<<) are not read: repeat the values")
@@ -186,6 +203,8 @@ class _Builder:
         return text
 
     def _plain(self, text: str) -> Any:
+        if len(text) > _LONGEST_NUMBER:
+            return text
         if text in _NULLS:
             return None
         if text in _BOOLEANS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import posixpath
 import re
@@ -15,17 +16,21 @@ from imagegen.config.schema import COMMON
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.derived import derived_outputs
 from imagegen.plan.matrix import Cell, cells
-from imagegen.plan.naming import path_key, seed_by_name, slug_of, slug_problem
+from imagegen.plan.naming import MAX_SLUG, path_key, seed_by_name, slug_of, slug_problem
 from imagegen.plan.output import Origin, Output
 from imagegen.plan.record import Decided
 from imagegen.plan.request import Request, canonical, fingerprint
 from imagegen.plan.texts import Text, Wording, joined, word
 from imagegen.plan.wildcards import NO_WILDCARDS, Wildcards
 
-__all__ = ["Expansion", "Honours", "clashes", "expand"]
+__all__ = ["Expansion", "Honours", "clashes", "expand", "within"]
 
 MAX_OUTPUTS = 200_000
-"""Of one job: what is planned is held in memory."""
+"""Of one job, derived ones among them: what is planned is held in memory."""
+MAX_TEXT = 100_000_000
+"""Characters of all prompts of one job, each as often as it is used: a short file can ask for gigabytes."""
+MAX_AXES = MAX_SLUG // 2
+"""Each gives at least two characters of an output's name."""
 _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -68,10 +73,8 @@ def expand(
     items: inline ones and those of its prompt source, in order. honours: of each. decided: so far. A variant that
     was picked is the image, also where the job has no more so many, or none. wildcards: that prompts can name.
     """
-    count = len(items) * math.prod(map(len, job.matrix.values())) * job.variants
-    if count > MAX_OUTPUTS:
-        what = f"makes {count} images, more than the {MAX_OUTPUTS} that one job may have: split it"
-        return Expansion((), (Problem(job.where.get("", job.file), what),))
+    if too_much := _too_much(job, items):
+        return Expansion((), (Problem(job.where.get("", job.file), too_much),))
     matrix, wrong = cells(job)
     problems = [*_repeated(items), *wrong]
     outputs: list[Output] = []
@@ -133,19 +136,48 @@ def expand(
     return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_notes(job, items, honours)))
 
 
+def _too_much(job: Job, items: Sequence[Item]) -> str:
+    """What of the job is more than can be planned, before any of it is; empty where nothing is."""
+    each = math.prod(map(len, job.matrix.values())) * job.variants
+    count = len(items) * each
+    if count * (1 + len(job.derive)) > MAX_OUTPUTS:
+        files = f" and {count * len(job.derive)} files of them" if job.derive else ""
+        return f"makes {count} images{files}, more than the {MAX_OUTPUTS} that one job may have: split it"
+    if len(job.matrix) > MAX_AXES:
+        return f"matrix: has {len(job.matrix)} axes, and at most {MAX_AXES} fit into a name: split it"
+    common = len(job.prefix) + len(job.suffix) + len(job.generate.get("negative", ""))
+    texts = sum(common + len(item.prompt) + len(item.overrides.get("negative", "")) for item in items)
+    if texts * each > MAX_TEXT:
+        return f"makes prompts of {texts * each} characters in all, more than {MAX_TEXT}: split it, or shorten them"
+    return ""
+
+
 def clashes(outputs: Sequence[Output], folders: Mapping[str, str]) -> list[tuple[Output, Output]]:
     """Pairs of outputs with one path, also where the paths differ in case or Unicode normalisation only.
 
     folders: what a folder is really called where a symlink leads from one to another.
     """
     first: dict[str, Output] = {}
-    found = []
+    others = ((first.setdefault(key, output), output) for key, output in _keyed(outputs, folders))
+    return [(other, output) for other, output in others if other is not output]
+
+
+def within(outputs: Sequence[Output], folders: Mapping[str, str]) -> list[tuple[Output, Output]]:
+    """Pairs of an output and one that would lie in it, as if its file were a folder. folders: as for `clashes`."""
+    keyed = dict(_keyed(outputs, folders))
+    inside = {key.rpartition("/")[0]: output for key, output in keyed.items()}
+    return [
+        (keyed[above], output)
+        for folder, output in inside.items()
+        for above in itertools.accumulate(folder.split("/"), "{}/{}".format)
+        if above in keyed
+    ]
+
+
+def _keyed(outputs: Sequence[Output], folders: Mapping[str, str]) -> Iterator[tuple[str, Output]]:
     for output in outputs:
         folder, _, name = output.path.rpartition("/")
-        other = first.setdefault(path_key(f"{folders.get(folder, folder)}/{name}"), output)
-        if other is not output:
-            found.append((other, output))
-    return found
+        yield path_key(f"{folders.get(folder, folder)}/{name}"), output
 
 
 class _Unfit(Exception):  # noqa: N818 - internal

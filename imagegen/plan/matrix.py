@@ -24,6 +24,9 @@ class Choice:
     place: str
 
 
+MAX_COMPARED = 10_000_000
+"""Entries of `exclude` times cells: some seconds."""
+
 Cell = tuple[Choice, ...]
 """A choice for each axis, in the matrix's order; empty where there is no matrix."""
 _Names = dict[str, str]
@@ -37,6 +40,9 @@ def cells(job: Job) -> tuple[list[Cell], list[Problem]]:
     problems: list[Problem] = []
     choices = _choices(job, problems)
     product = [dict(zip(job.matrix, names, strict=True)) for names in itertools.product(*job.matrix.values())]
+    if len(job.exclude) * len(product) > MAX_COMPARED:
+        what = f"matrix.exclude: {len(job.exclude)} entries are too many for the {len(product)} cells of this matrix"
+        return [], [Problem(job.where["matrix.exclude"], what, "leave the values out of the axes instead")]
     left = _without_excluded(job, product, problems)
     found = left + _included(job, left, problems)
     if not found and not problems:

@@ -16,11 +16,13 @@ from imagegen.config.document import decode
 from imagegen.config.numbers import plain_number
 from imagegen.config.schema import ITEM_SCHEMA
 from imagegen.errors import ImagegenError, Problem, did_you_mean
-from imagegen.prompts.item import SourceItem
+from imagegen.prompts.item import MAX_ITEMS, SourceItem
 
 __all__ = ["read_csv"]
 
 _DELIMITERS = ",;\t"
+_MAX_COLUMNS = 100
+"""There are no more than a dozen that mean anything; beside them, what a spreadsheet leaves over."""
 _REQUIRED = [field for field, rules in ITEM_SCHEMA.items() if rules.get("required")]
 _NUMBERS = frozenset(field for field, rules in ITEM_SCHEMA.items() if rules["type"] in ("whole", "number"))
 
@@ -55,6 +57,10 @@ def read_csv(name: str, data: bytes) -> list[SourceItem]:
 def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
     first = next((line for line in io.StringIO(text) if line.strip(_DELIMITERS + " \n")), "")
     delimiter = max(_DELIMITERS, key=first.count)
+    if first.count(delimiter) >= _MAX_COLUMNS:
+        what = f"has {first.count(delimiter) + 1} columns, and at most {_MAX_COLUMNS} are read"
+        problems.append(Problem(f"{name}:1:1", what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
+        return []
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows = []
     begin = 1
@@ -64,6 +70,11 @@ def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
             begin = reader.line_num + 1
             if any(row.cells):
                 rows.append(row)
+            if len(rows) > MAX_ITEMS + 1:
+                problems.append(
+                    Problem(row.where(0), f"more than {MAX_ITEMS} items are too many for one file: split it")
+                )
+                return []
     except csv.Error as error:
         what = f"is no CSV: {error}, in the row that begins here and was read up to line {reader.line_num}"
         mend = "a cell that begins with a double quote must end with one; a quote within it is written twice"

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SourceItem"]
+__all__ = ["MAX_ITEMS", "SourceItem"]
+
+MAX_ITEMS = 200_000
+"""Of one prompt source: no job can have more images."""
 
 
 @dataclass(frozen=True)

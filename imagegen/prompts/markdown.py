@@ -16,7 +16,12 @@ from imagegen.config.document import decode, read_document
 from imagegen.errors import ImagegenError, Problem
 from imagegen.prompts.item import SourceItem
 
-__all__ = ["read_markdown"]
+__all__ = ["MAX_LINES", "read_markdown"]
+
+MAX_LINES = 200_000
+"""Of one page: twenty for each of 10,000 items. The parser keeps up to 4 KB of each."""
+_LONGEST_HEADING = 1000
+"""Characters: an item's name has 200 at most, and the parser takes a time of their number squared."""
 
 
 @dataclass
@@ -32,6 +37,9 @@ class _Section:
 def read_markdown(name: str, data: bytes) -> list[SourceItem]:
     """The items of the file `name`, in order. Raises ImagegenError with every problem, located."""
     text = decode(name, data)
+    if text.count("\n") > MAX_LINES:
+        where = f"{name}:{MAX_LINES + 1}:1"
+        raise ImagegenError(Problem(where, f"more than {MAX_LINES} lines are too many for one page: split it"))
     problems: list[Problem] = []
     sections = _sections(name, text, problems)
     if not sections and not problems:
@@ -68,8 +76,13 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
         if token.type == "heading_open" and token.tag in ("h1", "h2"):
             current = None
             if token.tag == "h2":
+                content = tokens[index + 1].content
+                if len(content) > _LONGEST_HEADING:
+                    what = f"this heading has {len(content)} characters, and an item's name has 200 at most"
+                    problems.append(Problem(f"{name}:{line}:1", what))
+                    continue
                 children: list[Any] = []
-                markdown.inline.parse(tokens[index + 1].content, markdown, env, children)
+                markdown.inline.parse(content, markdown, env, children)
                 current = _Section(_plain(children), line)
                 sections.append(current)
         elif token.type == "fence":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from imagegen.errors import Problem
+from imagegen.errors import Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Happened, Outcome
@@ -64,22 +63,13 @@ def note_line(event: Happened) -> str:
     return printable(f"{of}{event.facts['text']}")
 
 
-def printable(text: str) -> str:
-    """The text without what would steer a terminal: control characters are shown as escapes, but for newlines."""
-    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
-
-
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, and those that turn the direction of writing."""
-
-
 def failures(outcomes: Iterable[Outcome]) -> list[str]:
     """Each cause once, with whom it hit and how to mend it."""
     by_cause: dict[tuple[str, str], list[str]] = defaultdict(list)
     for outcome in outcomes:
         for problem in (*filter(None, [outcome.problem]), *outcome.also):
             by_cause[problem.what, problem.mend].append(outcome.output.task)
-    return [printable(str(Problem(_names(tasks), what, mend))) for (what, mend), tasks in by_cause.items()]
+    return [str(Problem(_names(tasks), what, mend)) for (what, mend), tasks in by_cause.items()]
 
 
 def saved_line(file: str, names: Sequence[str]) -> str:

@@ -6,14 +6,17 @@ rule that reads them is `LockFile.line_of`.
 
 from __future__ import annotations
 
+import codecs
 import json
+import math
 import operator
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
@@ -195,9 +198,13 @@ _OUTPUT_FIELDS = tuple(OutputLine.__dataclass_fields__)
 
 def _parse(raw: bytes) -> OutputLine | Decision:
     try:
-        fields = json.loads(raw)
+        fields = _DECODER.decode(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _is_deeper(fields, _MAX_DEPTH):
+        raise ValueError("it is nested too deeply")
+    if _HALF_PAIR.search(raw) and _has_half_pair(fields):
+        raise ValueError("it has half of a surrogate pair in it")
     if not isinstance(fields, dict):
         raise ValueError("it is no JSON object")
     version = fields.pop("v", None)
@@ -209,6 +216,8 @@ def _parse(raw: bytes) -> OutputLine | Decision:
         if "decision" in fields:
             return _decision(Decision(fields["decision"], fields["output"], fields["value"], fields["time"]))
         encoding = Encoding(**fields["encoding"])
+        if [type(value) for value in vars(encoding).values()] != [str, int, str]:
+            raise TypeError
         values = {name: fields[name] for name in _OUTPUT_FIELDS if name != "encoding"}
     except KeyError as error:
         raise ValueError(f"it has no {error}") from None
@@ -217,6 +226,10 @@ def _parse(raw: bytes) -> OutputLine | Decision:
     for name, value in values.items():
         if not isinstance(value, _TYPES[name]):
             raise ValueError(f"its '{name}' is {json.dumps(value)[:40]}")
+    if _NO_PATH.search(values["path"]):
+        raise ValueError("its 'path' is no path of a file")
+    if _NO_SLUG.search(values["output"]):
+        raise ValueError("its 'output' is no name of one")
     return OutputLine(encoding=encoding, **values)
 
 
@@ -226,6 +239,38 @@ def _decision(found: Decision) -> Decision:
     if not _CHECKS.get(found.kind, _any)(found.value):
         raise ValueError(f"its {found.kind} is {json.dumps(found.value)[:40]}")
     return found
+
+
+def _number(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError(f"it has the number {digits[:20]}, which is too large")
+    return number
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"it has {word}, which is no number in JSON")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inner)
+
+
+def _has_half_pair(fields: object) -> bool:
+    try:
+        json.dumps(fields, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_number)
+_MAX_DEPTH = 100
+"""Levels: a request has a workflow in it, which has at most 32 itself. What is read must be writable again."""
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+_NO_PATH = re.compile(r"[\x00-\x1f\x7f]|(^|/)\.{0,2}$")
+_NO_SLUG = re.compile(r"[\x00-\x1f\x7f/\\]")
+"""Files are named after it: one that leads elsewhere was put there by somebody."""
 
 
 def _any(_: object) -> bool:

@@ -12,6 +12,7 @@ from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
+from imagegen.errors import printable
 from imagegen.report.console import closing_line, failures, orphan_lines
 from imagegen.tasks.build import Build, current_build
 
@@ -122,7 +123,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
     def _say(self, *lines: str) -> None:
         for line in lines:
-            self.write(f"{line}\n")
+            self.write(f"{printable(line)}\n")
         self.outstream.flush()
 
 

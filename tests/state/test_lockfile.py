@@ -34,11 +34,12 @@ def test_what_was_appended_reads_back(tmp_path: Path) -> None:
 
 
 TEXTS = st.text(st.characters(codec="utf-8"))
+SLUGS = st.from_regex(r"[a-z0-9:-]+", fullmatch=True)
 VALUES = TEXTS | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.none()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.dictionaries(TEXTS, VALUES), TEXTS, st.none() | TEXTS, st.floats(0, 1e6))
+@given(st.dictionaries(TEXTS, VALUES), SLUGS, st.none() | TEXTS, st.floats(0, 1e6))
 def test_any_line_reads_back_as_it_was_written(
     tmp_path: Path, request: dict[str, Any], slug: str, digest: str | None, seconds: float
 ) -> None:
