@@ -8,7 +8,7 @@ removes what was moved. After a kill the same pick again brings it to its end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -50,9 +50,16 @@ def pick(project: Project, job: str, base: str, variant: int) -> Pick:
     _check(job, base, variant, before, home)
     targets = {output.variant: output for output in after}
     known = {output.variant: output for output in (*before, *home)}
-    files = [_find(project, output, targets.get(output.variant), (*before, *home)) for output in known.values()]
+    moved = _already_moved(project, known.values())
+    files = [_find(project, output, targets.get(output.variant), (*before, *home), moved) for output in known.values()]
+    # a kill can have left a file in two places
+    known_files = {
+        *moved,
+        *(state.sha256 for file in files if file.path and (state := project.hashes.state(file.path))),
+    }
     for target in after:
-        if all(file.path != target.path for file in files):  # else it is moved
+        state = project.hashes.state(target.path)
+        if state is not None and state.sha256 not in known_files:
             verdict = project.verdict(target, forced=True)
             if verdict.state != "stale":
                 raise ImagegenError(blocked(target, verdict))
@@ -159,7 +166,23 @@ def _check_others(name: str, variant: int, before: Mapping[str, JobPlan], after:
         raise ImagegenError(Problem(name, what, "change that first, or pick another one"), *dict.fromkeys(new))
 
 
-def _find(project: Project, output: Output, target: Output | None, planned: Sequence[Output]) -> _File:
+def _already_moved(project: Project, variants: Iterable[Output]) -> dict[str, int]:
+    """By sha256, whose candidate a file is: a kill can have left it where it was before, too, as another's image."""
+    found: dict[str, int] = {}
+    for output in variants:
+        state = project.hashes.state(candidate_path(output))
+        if state is not None and state.sha256:
+            found[state.sha256] = output.variant
+    return found
+
+
+def _find(
+    project: Project,
+    output: Output,
+    target: Output | None,
+    planned: Sequence[Output],
+    moved: Mapping[str, int],
+) -> _File:
     """Where the variant's file is: an edited one goes before one that we made, else where it ought to be now."""
     lock = project.lock(output.job)
     own = {one.path: one.path for one in planned if one.variant == output.variant}
@@ -173,6 +196,8 @@ def _find(project: Project, output: Output, target: Output | None, planned: Sequ
         if state is not None and state.sha256:
             line = lock.line_of(recorded_as, state.sha256)
             is_as_made = line is not None and line.sha256 == state.sha256
+            if not is_as_made and moved.get(state.sha256, output.variant) != output.variant:
+                continue
             if not is_as_made:
                 _check_edited(project, output, path)
             found.append((is_as_made, len(found), _File(output, places, target, path, line)))

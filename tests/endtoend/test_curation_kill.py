@@ -153,7 +153,8 @@ def kill_and_recover(name: str, before: Traced, root: Path, at: int) -> None:
     workshop = Workshop(root)
     for path, data in Workshop(before.root).files().items():
         assert workshop.is_kept(data), (where, path)
-    assert set(workshop.build().values()) <= {"restored", "kept"}, where
+    # an edit that is not moved away yet is not replaced, until the same command is given again
+    assert set(workshop.build().values()) <= {"restored", "kept", "failed"}, where
     for path, data in Workshop(before.root).files().items():
         assert workshop.is_kept(data), (where, path)
 
