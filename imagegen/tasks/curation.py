@@ -122,7 +122,9 @@ def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
     found: dict[str, Output] = {}
     waiting = [origin.task for output in outputs for origin in output.origins]
     while waiting:
-        planned = build.planned[waiting.pop()]
+        planned = build.planned.get(waiting.pop())
+        if planned is None:  # its job is broken
+            continue
         if planned.output.task not in found and planned.verdict.state not in ("fresh", "kept"):
             found[planned.output.task] = build.project.decided(planned.output)
         waiting += [origin.task for origin in planned.output.origins]

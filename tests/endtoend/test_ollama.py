@@ -6,13 +6,14 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from imagegen.images.verification import verify
+from tests.backends.ollama.parts import is_alive, until
 from tests.endtoend.ollama import OllamaProject
 from tests.endtoend.project import JOB, Run
 from tests.marks import long
@@ -36,20 +37,6 @@ def project(idle: OllamaProject) -> OllamaProject:
     idle.ollama.model()
     idle.ollama.start_server()
     return idle
-
-
-def eventually(holds: Callable[[], object]) -> None:
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_job_is_drawn_once_and_is_fresh_then(project: OllamaProject) -> None:
@@ -237,12 +224,12 @@ def test_ctrl_c_ends_a_pull_and_the_next_run_pulls_again(idle: OllamaProject) ->
     idle.ollama.fault("pull-slow", seconds=2, times=1)
     idle.job()
     process = idle.start()
-    eventually(lambda: idle.ollama.called("pull"))
+    until(lambda: idle.ollama.called("pull"))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode != 0, out + err
     assert "Traceback" not in out + err
-    eventually(lambda: not any(call.alive for call in idle.ollama.called("pull")))
+    until(lambda: not any(call.alive for call in idle.ollama.called("pull")))
     assert idle.doit().tasks("generated") == ALL
 
 
@@ -434,7 +421,7 @@ def test_ctrl_c_finishes_the_image_and_a_second_one_ends_it(project: OllamaProje
     project.items("a slow bird", "a wolf", generate={"width": 64, "height": 64})
     project.ollama.fault("slow", "slow", seconds=0.3)
     process = project.start()
-    eventually(lambda: any(event["event"] == "start" for event in project.ollama.events))
+    until(lambda: any(event["event"] == "start" for event in project.ollama.events))
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert "generated  portraits:a" in out
@@ -442,20 +429,20 @@ def test_ctrl_c_finishes_the_image_and_a_second_one_ends_it(project: OllamaProje
 
     project.ollama.fault("hang", "wolf")
     process = project.start()
-    eventually(lambda: len([event for event in project.ollama.events if event["event"] == "start"]) == 2)
+    until(lambda: len([event for event in project.ollama.events if event["event"] == "start"]) == 2)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert "Traceback" not in out + err
-    eventually(lambda: not any(call.alive for call in project.ollama.called("run")))
+    until(lambda: not any(call.alive for call in project.ollama.called("run")))
 
 
 def test_nothing_is_drawn_twice_by_a_run_that_was_killed(project: OllamaProject) -> None:
     project.items("a slow bird", "a wolf", generate={"width": 64, "height": 64})
     project.ollama.fault("slow", "slow", seconds=0.2, times=1)
     process = project.start()
-    eventually(lambda: any(event["event"] == "start" for event in project.ollama.events))
+    until(lambda: any(event["event"] == "start" for event in project.ollama.events))
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     run = project.doit()
@@ -467,10 +454,10 @@ def test_what_a_call_finished_after_its_run_was_killed_is_taken(project: OllamaP
     project.items("a slow bird", generate={"width": 64, "height": 64})
     project.ollama.fault("slow", "slow", seconds=0.1, times=1)
     process = project.start()
-    eventually(lambda: any(event["event"] == "start" for event in project.ollama.events))
+    until(lambda: any(event["event"] == "start" for event in project.ollama.events))
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    eventually(lambda: project.ollama.called("run")[-1].end)
+    until(lambda: project.ollama.called("run")[-1].end)
     assert project.doit().tasks("generated") == ["portraits:a"]
     assert len(project.ollama.images) == 1
     assert list((project.root / ".imagegen/ollama/calls").iterdir()) == []
@@ -480,7 +467,7 @@ def test_a_call_that_its_run_was_killed_before_noting_is_found_all_the_same(proj
     project.items("a slow bird", generate={"width": 64, "height": 64})
     project.ollama.fault("slow", "slow", seconds=0.2, times=1)
     process = project.start()
-    eventually(lambda: any(event["event"] == "start" for event in project.ollama.events))
+    until(lambda: any(event["event"] == "start" for event in project.ollama.events))
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     (noted,) = (project.root / ".imagegen/ollama/calls").glob("*/call.json")

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.backends.ollama.parts import until
 from tests.backends.ollama.standin.fixture import StandIn
 
 MODEL = "x/z-image-turbo"
@@ -38,13 +38,6 @@ def error(result: Any) -> str:
 
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 # -- an image ------------------------------------------------------------------------------------------------------

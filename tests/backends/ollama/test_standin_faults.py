@@ -12,8 +12,9 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.backends.ollama.parts import until
 from tests.backends.ollama.standin.fixture import StandIn
-from tests.backends.ollama.test_standin import MODEL, SMALL, error, files, until
+from tests.backends.ollama.test_standin import MODEL, SMALL, error, files
 
 
 @pytest.mark.parametrize("kind", ["no-image", "early-end"])
