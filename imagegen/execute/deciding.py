@@ -8,8 +8,8 @@ from typing import Any
 
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, SEED, Decision
-from imagegen.project import MODEL_DECISION, Project
+from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision
+from imagegen.project import Project
 
 __all__ = ["accept_file", "check_holdable", "decide", "decide_model", "draw_seed", "new_seed", "now"]
 

@@ -21,7 +21,7 @@ def expected(project: Project, outputs: Iterable[Output]) -> dict[str, Expected]
         if not output.is_derived:
             name = output.request.backend
             if name not in at_once:
-                at_once[name] = _at_once(project.backend(name))
+                at_once[name] = _at_once(project.backends[name])
             found[output.task] = Expected(known.of(output.request), name, at_once[name])
     return found
 

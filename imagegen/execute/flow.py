@@ -144,7 +144,7 @@ class Flow:
                     later[backend].append(work)
             self._executors = {
                 name: Executor(
-                    self._project, self._project.backend(name), self._sources, self._told, self._stop, self._cancel
+                    self._project, self._project.backends[name], self._sources, self._told, self._stop, self._cancel
                 )
                 for name in {**now, **later}
             }

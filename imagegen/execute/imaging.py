@@ -271,7 +271,7 @@ def encoded(project: Project, output: Output, source: Source, fields: Mapping[st
         fields=fields,
         model_digest=source.model_digest,
         backend_version=source.backend_version,
-        generated=project.backend(fields["backend"]).is_generator,
+        generated=project.backends[fields["backend"]].is_generator,
     )
     return encode(source.data, verify(source.data), output.encoding, provenance)
 

@@ -8,10 +8,23 @@ from typing import Any
 
 from imagegen.config.encoding import Encoding
 
-__all__ = ["ACCEPT", "MODEL", "PICK", "REROLL", "SEED", "Decided", "Decision", "OutputLine", "decided"]
+__all__ = [
+    "ACCEPT",
+    "MODEL",
+    "MODEL_DECISION",
+    "PICK",
+    "REROLL",
+    "SEED",
+    "Decided",
+    "Decision",
+    "OutputLine",
+    "decided",
+]
 
 SEED, REROLL, MODEL, PICK, ACCEPT = "seed", "reroll", "model", "pick", "accept"
 """The kinds of decisions; see `Decision`."""
+MODEL_DECISION = (MODEL, "")
+"""Kind and output of the decision that gives a job, which names no model, the only one there was."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from imagegen.tasks.invocation import Invocation, read_invocation
 from imagegen.tasks.rest import RESERVED, default_tasks, fresh_jobs, take_snapshot
 
 if TYPE_CHECKING:
+    from imagegen.backends.base import Backend
     from imagegen.execute.outcome import Event, Outcome
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
@@ -86,13 +87,17 @@ class Build:
         from imagegen.backends.registry import registry
         from imagegen.project import Project
 
-        self.project = Project(self.root, self.settings, {}, RESERVED)
-        source = ""
+        known: dict[str, Callable[[], Backend]] = {}
         try:
-            self.project.registry = registry()
-            source = self.settings.sources.get("backend", "")
-            self.project.backend(self.settings.backend)
+            known = registry()
         except ImagegenError as error:
+            self.problems += error.problems
+        self.project = Project(self.root, self.settings, known, RESERVED)
+        try:
+            if not self.problems:
+                self.project.backends[self.settings.backend]
+        except ImagegenError as error:
+            source = self.settings.sources.get("backend", "")
             self.problems += [replace(problem, where=source) for problem in error.problems]
         plans = _all_broken(self.root, self.problems) if self.problems else self.project.plans()
         wrong = self._judge([output for plan in plans for output in plan.outputs])

@@ -128,7 +128,7 @@ def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: 
     fields = {key: value for key, value in fields.items() if value != ""}
     if backend not in ("", name):
         return Likeness(name, prompt, fields)
-    made_by = project.backend(name)
+    made_by = project.backends[name]
     others = {
         key: value
         for key, value in request.items()

@@ -85,7 +85,7 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
     chosen = options["backend"] or project.settings.forced_backend or ""
     options = options | {"like": _image_file(project, options["like"])}
     like = _like(project, options["like"], chosen)
-    backend = project.backend(chosen or like.backend or project.settings.backend)
+    backend = project.backends[chosen or like.backend or project.settings.backend]
     prompts = prompts or [escaped(like.prompt)] if like.prompt else prompts
     if not prompts:
         raise ImagegenError(
@@ -110,8 +110,8 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
         "output": where_to,
         **({backend.name: section} if section else {}),
     }
-    job = check_job(ONE_OFF, Document(_WHERE, values, {}), project.sections())
-    expansion = project.expand_job(job, job.items)
+    job = check_job(ONE_OFF, Document(_WHERE, values, {}), project.backends.sections())
+    expansion = project.planner.expand_job(job, job.items)
     if expansion.problems:
         raise ImagegenError(*expansion.problems)
     for note in (*like.notes, *expansion.notes):

@@ -62,7 +62,7 @@ def fresh_jobs(root: Path, settings: Settings, invocation: Invocation) -> tuple[
 
 def take_snapshot(project: Project, plans: Sequence[JobPlan]) -> None:
     """Remember that all outputs of these jobs, the project's every one, are fresh now. Raises OSError."""
-    files = dict(project.inputs)
+    files = dict(project.inputs.stats)
     models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
     for plan in plans:
         lock = project.lock(plan.name)

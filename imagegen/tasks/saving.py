@@ -155,7 +155,7 @@ class _Target:
         overrides = {key: fields[key] for key in GENERATE_FIELDS if key in differing and key in fields}
         if "negative" in overrides:
             overrides["negative"] = escaped(overrides["negative"])
-        backend = self._project.backend(fields["backend"])
+        backend = self._project.backends[fields["backend"]]
         section = dict(one.section)
         if backend.model_option and fields["model"]:
             section[backend.model_option] = fields["model"]
@@ -165,7 +165,7 @@ class _Target:
 
     def _prompt(self, prompt: str) -> str:
         """As the item says it: without what the job puts before and after each."""
-        values = {} if self._is_blank() else self._project.document(self.file, self.data).values
+        values = {} if self._is_blank() else self._project.planner.document(self.file, self.data).values
         around = values.get("prompt", {}) if isinstance(values, dict) else {}
         prefix, suffix = (clean_text(str(around.get(key, ""))) for key in ("prefix", "suffix"))
         head = joined(prefix, "x")[:-1]
@@ -183,10 +183,10 @@ class _Target:
 
     def _has_items_of_a_base(self) -> bool:
         own = read_document(self.file, self.data).values
-        return "items" not in own and "items" in self._project.document(self.file, self.data).values
+        return "items" not in own and "items" in self._project.planner.document(self.file, self.data).values
 
     def _planned(self, data: bytes) -> JobPlan:
-        return self._project.plan_of(self.file, data)
+        return self._project.planner.plan_of(self.file, data)
 
     def _refused(self, what: str, mend: str = "") -> ImagegenError:
         return ImagegenError(Problem("doit image --save", what, mend or "choose another job file; nothing was changed"))

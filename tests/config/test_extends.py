@@ -134,7 +134,7 @@ def planned(root: Path, **files: str) -> JobPlan:
         file.with_suffix(".yaml").write_text(text)
     project = Project(root, Settings(), {"scripted": ScriptedBackend})
     (plan,) = project.plans()
-    assert set(project.inputs) >= {f"jobs/{name.replace('__', '/')}.yaml" for name in files}
+    assert set(project.inputs.stats) >= {f"jobs/{name.replace('__', '/')}.yaml" for name in files}
     return plan
 
 

@@ -16,7 +16,8 @@ from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.config.document import MAX_BYTES
 from imagegen.config.settings import Settings
 from imagegen.errors import LONGEST, ImagegenError, Problem
-from imagegen.project import MAX_TOLD, JobPlan, Project
+from imagegen.project import JobPlan, Project
+from imagegen.project.planner import MAX_TOLD
 from imagegen.prompts.csv import read_csv
 from imagegen.prompts.markdown import read_markdown
 from tests.marks import long

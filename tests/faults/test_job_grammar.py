@@ -19,7 +19,7 @@ from tests.faults.names import HOSTILE
 from tests.faults.test_hostile_names import check
 from tests.marks import long
 
-SECTIONS = Project(Path(), Settings(), registry()).sections()
+SECTIONS = Project(Path(), Settings(), registry()).backends.sections()
 NAMES = st.sampled_from([name for name in HOSTILE if len(name) < 130]) | st.text(
     "aA-. ~1é雪\u0301", min_size=1, max_size=6
 )

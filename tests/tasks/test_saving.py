@@ -23,7 +23,7 @@ ITEMS = "items:\n  - name: A  # the first\n    prompt: a\n"
 def kept(root: Path, backend: str = "scripted", section: dict[str, Any] | None = None, **item: Any) -> Keepsake:
     item = {"name": "Raven", "prompt": "a raven", "width": 64, "height": 64, "seed": 7, **item}
     job = {"backend": backend, "items": [item], **({backend: section} if section else {})}
-    plan = Project(root, Settings(), REGISTRY).plan_of("jobs/one.json", json.dumps(job).encode())
+    plan = Project(root, Settings(), REGISTRY).planner.plan_of("jobs/one.json", json.dumps(job).encode())
     assert plan.problems == ()
     return Keepsake(item["name"], plan.outputs[0], section or {})
 

@@ -148,7 +148,7 @@ def _words_of_jobs() -> list[str]:
             for value in found:
                 collect(value)
 
-    collect(job_schema(_PROJECT.sections()))
+    collect(job_schema(_PROJECT.backends.sections()))
     words.update(["include", "exclude", "{slug}", "{item}", "{variant}", "{a|b}", "__x__", "../", "con", "~1", "1e999"])
     words.update(["\u202e", "\u200d", "\u0345", "e\u0301", "ﬃ", "İ", "\ud7ff", "\u2028", "\x85", "\ufeff", "\x00"])
     words.update(["? ", ": ", "- ", "|\n", ">-\n", "&a ", "*a", "!!str ", "!<x>", "<<", "\\ud800", "\\x1b", "%YAML"])
@@ -163,7 +163,7 @@ def _source(name: str, read: Callable[[str, bytes], list[SourceItem]]) -> Callab
             _told(error, name)
             return
         assert items
-        sections = _PROJECT.sections()
+        sections = _PROJECT.backends.sections()
         for item in items[:20]:
             overrides = {**item.overrides, **({} if item.negative is None else {"negative": item.negative})}
             checked, problems = check_item(item.name, item.prompt, overrides, item.marks, sections)

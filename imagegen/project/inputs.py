@@ -1,0 +1,89 @@
+"""The files that a project is planned from: jobs, what they extend, prompt sources, wildcards, workflows."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection
+from pathlib import Path
+
+from imagegen.config.document import MAX_BYTES, Document, read_document
+from imagegen.config.job_files import JOB_SUFFIXES
+from imagegen.config.paths import path_problem
+from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.plan.wildcards import WILDCARD_FOLDER
+from imagegen.state.hashes import StatKey, stat_key
+
+__all__ = ["Inputs"]
+
+
+class Inputs:
+    """Reads them, and keeps how each stood: what the next run compares to know that nothing has changed.
+
+    root: the project's folder, absolute. allow_outside: folders outside it that may be read.
+    """
+
+    def __init__(self, root: Path, allow_outside: Collection[str]) -> None:
+        self.root = root
+        self.stats: dict[str, StatKey | None] = {}
+        """How each file stood before it was read, by its path; None where there was none."""
+        self._allow_outside = allow_outside
+
+    def problem(self, path: str) -> str:
+        """Why nothing may be read there; empty where it may."""
+        return path_problem(self.root, path, self._allow_outside, writes=False)
+
+    def read(self, name: str) -> bytes:
+        """At most one byte more than a document may have. Raises ImagegenError, located at the file."""
+        path = self.root / name
+        try:
+            self.stats[name] = stat_key(path)
+            if self.stats[name] and not path.is_file():  # a pipe would be waited for
+                raise ImagegenError(Problem(name, "cannot be read: it is no file"))
+            with path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
+        except FileNotFoundError:
+            raise ImagegenError(Problem(name, "there is no such file")) from None
+        except OSError as error:
+            raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None
+
+    def read_for_section(self, name: str) -> bytes:
+        """A file that a backend's section names. Raises ImagegenError, where it leads out located nowhere."""
+        if problem := self.problem(name):
+            raise ImagegenError(Problem("", problem))
+        return self.read(name)
+
+    def read_base(self, name: str, where: str) -> Document:
+        """What the job at `where` extends. Raises ImagegenError."""
+        file = f"jobs/{name}"
+        if problem := self.problem(file):
+            raise ImagegenError(Problem(where, f"extends: {problem}"))
+        try:
+            data = self.read(file)
+        except ImagegenError as error:
+            folder = self.root / "jobs"
+            known = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in JOB_SUFFIXES]
+            what = f"extends: {file}: {error.problems[0].what}{did_you_mean(name, known)}"
+            raise ImagegenError(Problem(where, what)) from None
+        return read_document(file, data)
+
+    def read_source(self, source: str, where: str) -> bytes:
+        """The prompt source that the job names at `where`. Raises ImagegenError."""
+        if problem := self.problem(source):
+            raise ImagegenError(Problem(where, f"source: {problem}"))
+        try:
+            return self.read(source)
+        except ImagegenError as error:
+            problems = (Problem(where, f"source: {p.where}: {p.what}", p.mend) for p in error.problems)
+            raise ImagegenError(*problems) from None
+
+    def read_wildcard(self, file: str) -> bytes:
+        """Raises ImagegenError."""
+        if problem := self.problem(file):
+            raise ImagegenError(Problem(file, problem))
+        return self.read(file)
+
+    def wildcard_names(self) -> tuple[str, ...]:
+        """Of all wildcard files, without their ending."""
+        folder = self.root / WILDCARD_FOLDER
+        found = (path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.txt")))
+        return tuple(unicodedata.normalize("NFC", path.as_posix()) for path in found)

@@ -1,0 +1,312 @@
+"""From job files to planned outputs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imagegen.backends.base import Backend, Context, Resolved, Resolving
+from imagegen.config.checking import check_item, check_job
+from imagegen.config.document import Document, read_document
+from imagegen.config.extends import extended
+from imagegen.config.job import Item, Job
+from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files, task_names
+from imagegen.config.paths import LONGEST_PATH, name_problem, path_problem, path_units
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.plan.expansion import Expansion, Honours, clashes, expand, within
+from imagegen.plan.linking import link
+from imagegen.plan.naming import path_key
+from imagegen.plan.output import Output
+from imagegen.plan.record import MODEL_DECISION, Decision, decided
+from imagegen.plan.wildcards import Wildcards
+from imagegen.project.backends import Backends
+from imagegen.project.inputs import Inputs
+from imagegen.prompts.item import SourceItem
+
+__all__ = ["MAX_TOLD", "JobPlan", "Planner"]
+
+MAX_TOLD = 100
+"""Problems of one job: who has more of them mends the cause of many, and a terminal keeps no more lines."""
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """One job file, read and planned.
+
+    file: as shown to the user. task: what doit calls it, the job's name where that can be. outputs: empty where
+    there are problems: a broken job generates nothing. notes: what its user should be told once in a run.
+    backend: as the file names it; empty where it names none.
+    """
+
+    name: str
+    file: str
+    task: str
+    description: str = ""
+    outputs: tuple[Output, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    backend: str = ""
+
+    @property
+    def doc(self) -> str:
+        """Its line in `doit list`."""
+        return printable(" ".join((self.description.strip() or f"the images of {self.file}").split()))
+
+
+class Planner:
+    """Plans jobs. It reads what they are made of, and looks at no output.
+
+    reserved: names no job may have. decisions: of a job, by kind and output; raises ImagegenError.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        settings: Settings,
+        backends: Backends,
+        reserved: Collection[str],
+        decisions: Callable[[str], Mapping[tuple[str, str], Decision]],
+    ) -> None:
+        self.inputs = inputs
+        self._root = inputs.root
+        self._settings = settings
+        self._backends = backends
+        self._reserved = reserved
+        self._decisions = decisions
+        self._wildcards = Wildcards(functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard)
+
+    def plans(self, instead: Mapping[str, Collection[Decision]] | None = None) -> list[JobPlan]:
+        """All jobs, each with its outputs or with all that is wrong with it.
+
+        instead: by job, decisions to plan with in place of those of their kind and output in its lock file.
+        """
+        names = task_names(job_files(self._root), self._reserved)
+        others = instead or {}
+        plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
+        return self._linked(self._without_clashes(plans))
+
+    def document(self, file: str, data: bytes) -> Document:
+        """The job file's document with what it extends, if this were its content. Raises ImagegenError."""
+        return extended(read_document(file, data), self.inputs.read_base)
+
+    def plan_of(self, file: str, data: bytes, instead: Collection[Decision] = ()) -> JobPlan:
+        """The job file's plan, if this were its content. instead: as for `expand_job`."""
+        name = Path(file).stem
+        plan = JobPlan(name, file, name)
+        try:
+            job, items = self._checked(name, self.document(file, data))
+            expansion = self.expand_job(job, items, instead)
+        except ImagegenError as error:
+            return _broken(plan, *error.problems)
+        plan = replace(plan, description=job.description, backend=job.backend or "")
+        plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes)
+        return _broken(plan, *expansion.problems) if expansion.problems else plan
+
+    def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
+        file = f"jobs/{path.name}"
+        try:
+            if task != path.stem:
+                raise ImagegenError(Problem(file, self._name_problem(path.stem)))
+            return self.plan_of(file, self.inputs.read(file), instead)
+        except ImagegenError as error:
+            return _broken(JobPlan(path.stem, file, task), *error.problems)
+
+    def _checked(self, name: str, document: Document) -> tuple[Job, tuple[Item, ...]]:
+        """The job, and its items with those of its prompt source. Raises ImagegenError with all that is wrong."""
+        problems: list[Problem] = []
+        job = None
+        items: list[Item] = []
+        try:
+            job = check_job(name, document, self._backends.sections())
+            items += job.items
+        except ImagegenError as error:
+            problems += error.problems
+        source = document.values.get("source") if isinstance(document.values, dict) else None
+        if isinstance(source, str):
+            try:
+                items += self._source_items(source, document.where(("source",)))
+            except ImagegenError as error:
+                problems += error.problems
+        if problems or job is None:
+            raise ImagegenError(*problems)
+        return job, tuple(items)
+
+    def _name_problem(self, name: str) -> str:
+        if name in self._reserved:
+            return f"a job cannot have the name '{name}', a command or task has it: rename the file"
+        if not JOB_NAME.fullmatch(name):
+            return f"'{name}' is no name for a job: letters, digits, - and _, a letter or digit first"
+        return f"another job file has the name '{name}' too: rename one of them"
+
+    def _source_items(self, source: str, where: str) -> list[Item]:
+        read = _reader(source)
+        if read is None:
+            what = f"source: '{source}' is no prompt source by its ending: Markdown (.md, .markdown) or CSV (.csv)"
+            raise ImagegenError(Problem(where, what))
+        problems: list[Problem] = []
+        items: list[Item] = []
+        for found in read(source, self.inputs.read_source(source, where)):
+            overrides = dict(found.overrides)
+            if found.negative is not None:
+                if "negative" in overrides:
+                    where = found.marks.get("negative", found.marks["name"])
+                    problems.append(Problem(where, "negative: given by its own block, and in the yaml block too"))
+                overrides["negative"] = found.negative
+            item, wrong = check_item(found.name, found.prompt, overrides, found.marks, self._backends.sections())
+            problems += wrong
+            if item is not None:
+                items.append(item)
+        if problems:
+            raise ImagegenError(*problems)
+        return items
+
+    def expand_job(self, job: Job, items: tuple[Item, ...], instead: Collection[Decision] = ()) -> Expansion:
+        """The outputs of a checked job, with the backend that it or the settings name. Raises ImagegenError.
+
+        instead: decisions in place of those of their kind and output in its lock file.
+        """
+        backend = self._backends[self._settings.forced_backend or job.backend or self._settings.backend]
+        honours, problems = self._honours(job, items, backend)
+        if problems:
+            return Expansion((), tuple(problems))
+        decisions = dict(self._decisions(job.name)) | {(one.kind, one.output): one for one in instead}
+        expansion = expand(job, items, honours, decided(decisions.values()), self._wildcards)
+        problems = list(expansion.problems)
+        for key, path in dict.fromkeys(
+            (_folder_key(job, one), one.path.rpartition("/")[0]) for one in expansion.outputs
+        ):
+            if problem := path_problem(self._root, path or ".", self._settings.allow_outside):
+                problems.append(Problem(job.where.get(key, job.file), f"{key}: {problem}"))
+        for name in dict.fromkeys(output.path.rpartition("/")[2] for output in expansion.outputs):
+            if problem := name_problem(name):
+                problems.append(Problem(job.where.get("output.name", job.file), f"output.name: {problem}"))
+        for output in expansion.outputs:
+            if len(output.path) > LONGEST_PATH // 2 and (length := path_units(output.path)) > LONGEST_PATH:
+                what = f"output.dir: '{output.path[:60]}…' has {length} characters, at most {LONGEST_PATH} are portable"
+                problems.append(Problem(job.where.get("output.dir", job.file), what, "shorten the folder or the name"))
+            if output.path.endswith(JOB_SUFFIXES) and self._is_among_jobs(output.path):
+                what = f"sheet.dir: {output.path} would be read as a job"
+                problems.append(Problem(job.where.get("sheet.dir", job.file), what, "give it another folder"))
+        return Expansion(expansion.outputs, tuple(problems), expansion.notes)
+
+    def _is_among_jobs(self, path: str) -> bool:
+        folder, jobs = (os.path.realpath(self._root / one) for one in (Path(path).parent, "jobs"))
+        return path_key(f"{folder}/").startswith(path_key(f"{jobs}/"))
+
+    def _honours(
+        self, job: Job, items: Iterable[Item], backend: Backend
+    ) -> tuple[Callable[[Item], Honours], list[Problem]]:
+        """What the backend honours of each item, as its options have it; and what is wrong with those."""
+        found: dict[str, Honours] = {}
+        problems: list[Problem] = []
+
+        def key(item: Item) -> str:
+            return json.dumps(item.sections.get(backend.name, {}), sort_keys=True)
+
+        for item in items:
+            if key(item) in found:
+                continue
+            try:
+                resolved = self._resolve(backend, item.section(job, backend.name))
+            except ImagegenError as error:
+                for problem in error.problems:
+                    key_path = f"{backend.name}.{problem.where}".rstrip(".")
+                    where = job.where.get(".".join(key_path.split(".")[:2]), job.file)
+                    is_own = problem.where.split(".")[0] in item.sections.get(backend.name, {})
+                    where = item.where if is_own else where
+                    problems.append(Problem(where, f"{key_path}: {problem.what}", problem.mend))
+                resolved = Resolved({}, "")
+            decision = self._decisions(job.name).get(MODEL_DECISION) if resolved.model is None else None
+            found[key(item)] = Honours(
+                backend.name,
+                backend.parameters,
+                decision.value if decision else resolved.model,
+                resolved.extra,
+                resolved.where_given,
+                decides_model=resolved.model is None,
+                origins=resolved.origins,
+            )
+        return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
+
+    def _resolve(self, backend: Backend, section: Mapping[str, Any]) -> Resolved:
+        if isinstance(backend, Resolving):
+            return backend.resolve(section, Context(self._root, self._settings, self.inputs.read_for_section))
+        model = section.get(backend.model_option, backend.default_model) if backend.model_option else ""
+        return Resolved({key: value for key, value in section.items() if key != backend.model_option}, model)
+
+    def _linked(self, plans: list[JobPlan]) -> list[JobPlan]:
+        """With the files of outputs that others name as their reference images."""
+        everything = [output for plan in plans for output in plan.outputs]
+        if not any(origin.where for output in everything for origin in output.origins):
+            return plans
+        broken = {plan.name for plan in plans if plan.problems}
+        linked, wrong = link(everything, broken, self._root.as_posix())
+        return [
+            _broken(plan, *wrong[plan.name])
+            if plan.name in wrong
+            else replace(plan, outputs=tuple(linked.get(output.task, output) for output in plan.outputs))
+            for plan in plans
+        ]
+
+    def _without_clashes(self, plans: list[JobPlan]) -> list[JobPlan]:
+        everything = [output for plan in plans if not plan.problems for output in plan.outputs]
+        files = {plan.name: plan.file for plan in plans}
+        wrong: dict[str, list[Problem]] = defaultdict(list)
+        folders = {output.path.rpartition("/")[0] for output in everything}
+        real = {folder: os.path.realpath(self._root / folder) for folder in folders}
+        for one, other in clashes(everything, real):
+            what = f"'{one.task}' and '{other.task}' would both be written to {other.path}"
+            if one.path != other.path and real[one.path.rpartition("/")[0]] != real[other.path.rpartition("/")[0]]:
+                what += f" ({one.path} differs from it in case or Unicode normalisation only)"
+            wrong[other.job].append(Problem(files[other.job], what))
+        for one, other in within(everything, real):
+            what = f"'{other.task}' would be written to {other.path}, but {one.path} is the file of '{one.task}'"
+            wrong[other.job].append(Problem(files[other.job], what))
+        return [
+            _broken(plan, *wrong[plan.name]) if plan.name in wrong and not plan.problems else plan for plan in plans
+        ]
+
+
+def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
+    """What reads a prompt source of this name; imported only where a job has one."""
+    ending = source.lower().rpartition(".")[2]
+    if ending in ("md", "markdown"):
+        from imagegen.prompts.markdown import read_markdown
+
+        return read_markdown
+    if ending == "csv":
+        from imagegen.prompts.csv import read_csv
+
+        return read_csv
+    return None
+
+
+def _folder_key(job: Job, output: Output) -> str:
+    """The key of the job file that the output's folder comes from."""
+    if output.is_derived:
+        name = output.slug.rpartition(":")[2]
+        if any(rules.name == name and rules.folder is not None for rules in job.derive):
+            return f"derive.{name}.dir"
+        if job.sheet and job.sheet.folder is not None and output.slug.partition(":")[0] == job.sheet.name:
+            return "sheet.dir"
+    return "output.dir"
+
+
+def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:
+    found = (*plan.problems, *sorted(problems, key=_position))
+    if len(found) > MAX_TOLD:
+        more = Problem(plan.file, f"has {len(found) - MAX_TOLD} more problems")
+        found = (*found[:MAX_TOLD], more)
+    return replace(plan, outputs=(), problems=found)
+
+
+def _position(problem: Problem) -> tuple[str, tuple[int, ...]]:
+    file, *numbers = problem.where.split(":")
+    return file, tuple(int(number) for number in numbers if number.isdigit())

@@ -1,0 +1,144 @@
+"""A project: its settings, its job files as planned outputs, and how each output stands to what is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from imagegen.backends.base import Backend
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.freshness import Found, Verdict, compare
+from imagegen.plan.output import Output
+from imagegen.plan.record import ACCEPT, MODEL_DECISION, REROLL, SEED, Decision, OutputLine
+from imagegen.project.backends import Backends
+from imagegen.project.inputs import Inputs
+from imagegen.project.planner import JobPlan, Planner
+from imagegen.state.attempts import Attempts
+from imagegen.state.hashes import Hashes
+from imagegen.state.lockfile import LockFile, read_lock_file
+from imagegen.state.store import Store
+
+__all__ = ["Project"]
+
+
+@dataclass
+class Project:
+    """One project on disk.
+
+    root: its folder, absolute. registry: the backends that a job can name. reserved: names no job may have.
+    """
+
+    root: Path
+    settings: Settings
+    registry: Mapping[str, Callable[[], Backend]]
+    reserved: Collection[str] = ()
+    locks: dict[str, LockFile] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.state = self.root / ".imagegen"
+        self.temporary = self.state / "tmp"
+        self.store = Store(self.state / "store", self.temporary)
+        self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
+        self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
+        self.failures = self.state / "cache" / "failures.json"
+        """What failed when it was last tried: see `state.failures`."""
+        self.inputs = Inputs(self.root, self.settings.allow_outside)
+        self.backends = Backends(self.registry)
+        self.planner = Planner(
+            self.inputs, self.settings, self.backends, self.reserved, lambda job: self.lock(job).decisions
+        )
+
+    def plans(self, instead: Mapping[str, Collection[Decision]] | None = None) -> list[JobPlan]:
+        """As `Planner.plans`."""
+        return self.planner.plans(instead)
+
+    def lock(self, job: str) -> LockFile:
+        """The job's lock file, read once. Raises ImagegenError where it cannot be understood."""
+        if job not in self.locks:
+            name = f"jobs/{job}.lock"
+            mend = "restore the file from git, or delete it"
+            if problem := self.inputs.problem(name):
+                raise ImagegenError(Problem(name, problem, mend))
+            lock = read_lock_file(name, self.root / name)
+            for folder in dict.fromkeys(path.rpartition("/")[0] for path in lock.lines):
+                # what it names is read, and may be removed
+                if problem := self.inputs.problem(folder or "."):
+                    raise ImagegenError(Problem(name, f"has the line of an output in {problem}", mend))
+            self.locks[job] = lock
+        return self.locks[job]
+
+    def recorded(self) -> Iterator[OutputLine]:
+        """Every line of the lock files that were read so far."""
+        return (line for lock in self.locks.values() for lines in lock.lines.values() for line in lines)
+
+    def reload_locks(self) -> None:
+        """Read the lock files anew: another build may have written since."""
+        read = list(self.locks)
+        self.locks.clear()
+        self.store.forget()
+        for job in read:
+            self.lock(job)
+
+    def decided(self, output: Output) -> Output:
+        """The output with its random seed and its model, where they have been decided since it was planned."""
+        decisions = self.lock(output.job).decisions
+        if (seed := decisions.get((SEED, output.full_slug))) and output.draws_seed:
+            output = output.decided(seed=seed.value)
+        if (reroll := decisions.get((REROLL, output.full_slug))) and not output.own_seed:
+            output = output.decided(seed=reroll.value)
+        if (model := decisions.get(MODEL_DECISION)) and output.decides_model:
+            output = output.decided(model=model.value)
+        return output
+
+    def with_origins(self, output: Output, unsettled: Collection[str] = ()) -> Output:
+        """The output made from the files that its origins are now; one that is not there is not settled.
+
+        unsettled: tasks of origins that are yet to be made. Raises OSError where one cannot be read.
+        """
+        if not output.origins:
+            return output
+        states = [self.hashes.state(origin.path) if origin.task not in unsettled else None for origin in output.origins]
+        shas = [state.sha256 if state else "" for state in states]
+        if shas == [origin.sha256 for origin in output.origins]:
+            return output
+        pairs = zip(output.origins, shas, strict=True)
+        return output.decided(origins=[replace(origin, sha256=sha256) for origin, sha256 in pairs])
+
+    def found(self, output: Output) -> Found:
+        """What is at the output's path, and whether this build wrote it. Raises OSError."""
+        state = self.hashes.state(output.path)
+        if state is None:
+            accepted_one = self.accepted(output)
+            return Found(None, accepted=accepted_one is not None and not self.store.has(accepted_one))
+        lock = self.lock(output.job)
+        owned = lock.owns(output.path, state.sha256)
+        decision = lock.decisions.get((ACCEPT, output.full_slug))
+        if decision is None or decision.value is None or decision.value["sha256"] != state.sha256:
+            return Found(state.sha256, owned or self.store.is_ours(state.sha256))
+        accepted = decision.value["fingerprint"] == output.fingerprint
+        return Found(state.sha256, ours=True, accepted=accepted, by_hand=not owned)
+
+    def verdict(self, output: Output, *, forced: bool = False) -> Verdict:
+        """How the output stands. Raises OSError where the file there cannot be read."""
+        found = self.found(output)
+        line = self.lock(output.job).line_of(output.path, found.sha256)
+        return compare(output, line, found, self.model_digest(output), forced)
+
+    def model_digest(self, output: Output) -> str | None:
+        """Of the model that would draw this output, where it is known locally and cheaply. Raises ImagegenError."""
+        if output.is_derived:
+            return None
+        try:
+            return self.backends[output.request.backend].model_identity(output.request).digest
+        except Exception as error:  # a backend of somebody else's can fail in any way
+            what = f"the backend {output.request.backend} cannot name its model: {type(error).__name__}: {error}"
+            raise ImagegenError(Problem(output.task, what)) from None
+
+    def accepted(self, output: Output) -> str | None:
+        """The sha256 of the file that was accepted for what the output's request is now, if one was."""
+        decision = self.lock(output.job).decisions.get((ACCEPT, output.full_slug))
+        if decision is None or decision.value is None or decision.value["fingerprint"] != output.fingerprint:
+            return None
+        return str(decision.value["sha256"])
