@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["LONGEST", "ImagegenError", "Problem", "did_you_mean", "printable"]
+__all__ = ["LONGEST", "ImagegenError", "Problem", "did_you_mean", "not_written", "printable"]
 
 LONGEST = 2000
 """Characters of each part of a problem as it is told: what it quotes may be of any length."""
@@ -42,6 +44,22 @@ class ImagegenError(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+def not_written(error: OSError, where: str = "", path: str = "", doing: str = "write") -> Problem:
+    """Why something could not be written, and what to do. path: of what, where the error does not tell."""
+    path = str(error.filename2 or error.filename or path)
+    if path.startswith(os.path.join(os.getcwd(), "")):  # noqa: PTH109, PTH118 - texts
+        path = os.path.relpath(path)
+    what = f"cannot {doing}: {error.strerror or error}{f': {path}' if path else ''}"
+    return Problem(where, what, f"{_MENDS.get(error.errno or 0, 'mend the path or its permissions')}, then try again")
+
+
+_MENDS = {
+    errno.ENOSPC: "free disk space",
+    errno.EDQUOT: "free disk space, or have your quota raised",
+    errno.EROFS: "mount the file system so that it can be written to",
+}
 
 
 def printable(text: str) -> str:

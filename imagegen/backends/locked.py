@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, not_written
 
 __all__ = ["locked"]
 
@@ -26,8 +26,7 @@ def locked(path: Path, busy: Problem, timeout_s: float = 0.0) -> Iterator[None]:
     except filelock.Timeout:
         raise ImagegenError(busy) from None
     except OSError as error:
-        what = f"cannot write: {error.strerror}: {error.filename or path.parent}"
-        raise ImagegenError(Problem("", what, "mend its permissions")) from None
+        raise ImagegenError(not_written(error, path=str(path.parent))) from None
     try:
         yield
     finally:

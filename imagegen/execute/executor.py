@@ -15,7 +15,7 @@ from typing import Any
 from imagegen.backends.base import Backend, Cancelled, Prepared
 from imagegen.errors import Problem
 from imagegen.execute.deciding import decide_model, draw_seed
-from imagegen.execute.imaging import failed, generate, restore
+from imagegen.execute.imaging import NotKeptError, failed, generate, restore
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
 from imagegen.execute.progress import ImageProgress
 from imagegen.execute.sources import Sources
@@ -45,6 +45,8 @@ class Executor:
     """The tasks of works that may still come."""
     _inbox: queue.SimpleQueue[Work | str | Future[Any]] = field(default_factory=queue.SimpleQueue)
     """What happened: a work came, will not come (its task), or something that was at work is done."""
+    _not_kept: NotKeptError | None = None
+    """Why nothing more is drawn: it would be lost."""
 
     def add(self, work: Work) -> None:
         """A work that was told of comes: what it is made from is there now. From any thread."""
@@ -231,6 +233,8 @@ class Executor:
 
     def _one(self, work: Work) -> Outcome:
         output = work.output
+        if self._not_kept:
+            return failed(output, work.verdict, self._not_kept)
         try:
             if output.request.seed is None:
                 output = draw_seed(self.project, output)
@@ -238,7 +242,11 @@ class Executor:
             return failed(output, work.verdict, error)
         self.tell(Started(output))
         tell = self._happened(output)
-        return generate(self.project, self.backend, output, work.verdict, self.cancel, tell, forced=work.forced)
+        try:
+            return generate(self.project, self.backend, output, work.verdict, self.cancel, tell, forced=work.forced)
+        except NotKeptError as error:
+            self._not_kept = error
+            return failed(output, work.verdict, error)
 
     def _happened(self, output: Output | None, job: str = "") -> Callable[[str, dict[str, Any]], None]:
         return lambda name, facts: self.tell(Happened(output, name, facts, job))

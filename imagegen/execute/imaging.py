@@ -13,7 +13,7 @@ from typing import Any
 
 from imagegen.backends.base import Backend, Cancelled, GeneratedImage, GenerationError, UnsettledError
 from imagegen.config.encoding import Encoding
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.deciding import accept_file, decide, now
 from imagegen.execute.outcome import Outcome
 from imagegen.execute.progress import ImageProgress
@@ -30,6 +30,7 @@ from imagegen.state.atomic import replace_file
 from imagegen.state.store import StoreEntry
 
 __all__ = [
+    "NotKeptError",
     "blocked",
     "converted",
     "encoded",
@@ -55,7 +56,10 @@ def generate(
     *,
     forced: bool,
 ) -> Outcome:
-    """Have the backend make the image, and put it in place. forced: one that was made earlier does not do."""
+    """Have the backend make the image, and put it in place. forced: one that was made earlier does not do.
+
+    Raises NotKeptError.
+    """
     note = f"seed {output.request.seed}" if output.draws_seed else ""
     attempt = _Attempt(project, output, forced)
     progress = ImageProgress(output.timeout_s, cancel, attempt.open, tell)
@@ -64,30 +68,29 @@ def generate(
         made = backend.generate(output.request, progress)
         seconds = round(progress.seconds, 3)
         _verify(output, made)
-        sha256 = project.store.put(made.data)
-        digest = project.model_digest(output)
-        facts = {**made.facts, **attempt.fact}
         entry = StoreEntry(
             output.fingerprint,
-            sha256,
-            digest,
+            hashlib.sha256(made.data).hexdigest(),
+            project.model_digest(output),
             backend.version,
             seconds,
             now(),
-            facts=facts,
+            facts={**made.facts, **attempt.fact},
             name=output.store_name,
             request=output.fields,
         )
-        project.store.add(entry)
+        _put_made(project, made.data, entry)
         attempt.close(made=True)
         made.settled()
-        source = Source(made.data, None, digest, backend.version, seconds, entry.time)
+        source = Source(made.data, None, entry.model_digest, backend.version, seconds, entry.time)
         put_in_place(project, output, source)
         if project.accepted(output) is not None:  # it was asked for anew: from now on this one is the image
             decide(project, output.job, ACCEPT, output.full_slug, None)
     except Cancelled:
         attempt.close(made=False)
         return Outcome(output, "cancelled", verdict.reasons)
+    except NotKeptError:
+        raise
     except (OSError, UnsettledError) as error:  # nothing is wrong with the attempt: the next run can take its image
         return failed(output, verdict, error)
     except Exception as error:
@@ -96,6 +99,22 @@ def generate(
             made.settled()
         return failed(output, verdict, error)
     return Outcome(output, "generated", verdict.reasons, note, seconds=seconds)
+
+
+class NotKeptError(Exception):
+    """An image was made, and the store could not take it: what is made after it would be lost too."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _put_made(project: Project, data: bytes, entry: StoreEntry) -> None:
+    try:
+        project.store.put(data)
+        project.store.add(entry)
+    except OSError as error:
+        raise NotKeptError(error) from error
 
 
 class _Attempt:
@@ -175,10 +194,13 @@ def failed(output: Output, verdict: Verdict, error: Exception) -> Outcome:
     elif isinstance(error, BadImage):
         what = f"verify: what {output.request.backend} returned cannot be used: {error}"
         mend = "try again; where it stays so, look at the generator's own log"
+    elif isinstance(error, NotKeptError):
+        problem = not_written(error.cause)
+        what = f"nothing is drawn, because it could not be kept: {problem.what}"
+        mend = problem.mend
     elif isinstance(error, OSError):
-        name = error.filename2 or error.filename
-        what = f"cannot write: {error.strerror or error}" + (f": {name}" if name else "")
-        mend = "mend the permissions or the path, or free disk space, then run doit again; the store has what was made"
+        problem = not_written(error)
+        what, mend = problem.what, f"{problem.mend}: the store has what was made"
     else:
         what = f"a fault in imagegen or the backend {output.request.backend}: {type(error).__name__}: {error}"
         mend = f"report it, with this place: {_place(error)}"

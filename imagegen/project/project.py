@@ -111,7 +111,7 @@ class Project:
         state = self.hashes.state(output.path)
         if state is None:
             accepted_one = self.accepted(output)
-            return Found(None, accepted=accepted_one is not None and not self.store.has(accepted_one))
+            return Found(None, accepted=accepted_one is not None and self.store.look(accepted_one) is None)
         lock = self.lock(output.job)
         owned = lock.owns(output.path, state.sha256)
         decision = lock.decisions.get((ACCEPT, output.full_slug))

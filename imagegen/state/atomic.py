@@ -41,15 +41,18 @@ def write_temporary(folder: Path, data: bytes) -> Path:
     """A new file in `folder` that holds the bytes, on disk (fsync) before this returns. Raises OSError."""
     make_folder(folder)
     path = folder / f".{uuid.uuid4().hex}.tmp"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        _write_all(descriptor, data)
-        os.fsync(descriptor)
-    except BaseException:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            _write_all(descriptor, data)
+        except BaseException:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
         os.close(descriptor)
-        path.unlink(missing_ok=True)
+    except OSError as error:
+        error.filename = str(folder)  # the file's own name means nothing to anybody
         raise
-    os.close(descriptor)
     return path
 
 
@@ -81,16 +84,24 @@ def _rename_into_place(written: Path, path: Path) -> os.stat_result:
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append one line in one write, on disk (fsync) before this returns. Raises OSError."""
+    """Append one line in one write, on disk (fsync) before this returns.
+
+    Raises OSError; then the file is as it was, where it can be cut off.
+    """
     make_folder(path.parent)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        is_new = os.fstat(descriptor).st_size == 0
-        _write_all(descriptor, line + b"\n")
-        os.fsync(descriptor)
+        size = os.fstat(descriptor).st_size
+        try:
+            _write_all(descriptor, line + b"\n")
+        except OSError as error:
+            error.filename = str(path)  # the system tells it for names only, not for what is open
+            with contextlib.suppress(OSError):  # what has come of the line must not run into the next one
+                os.ftruncate(descriptor, size)
+            raise
     finally:
         os.close(descriptor)
-    if is_new:
+    if size == 0:
         sync_folder(path.parent)
 
 
@@ -98,3 +109,4 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)

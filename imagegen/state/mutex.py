@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.state.atomic import make_folder
 
 __all__ = ["hold"]
@@ -28,6 +29,7 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
     lock = filelock.FileLock(folder / "build.lock", timeout=wait_s)
     try:
         make_folder(folder)
+        _check_locks(folder)
         lock.acquire()
     except filelock.Timeout:
         raise ImagegenError(
@@ -38,8 +40,8 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
             )
         ) from None
     except OSError as error:
-        what = f"cannot write: {error.strerror}: {error.filename or folder}"
-        raise ImagegenError(Problem("", what, "mend its permissions")) from None
+        error.filename = str(folder)  # not of what is tried there
+        raise ImagegenError(not_written(error)) from None
     try:
         note = {"pid": os.getpid(), "command": " ".join(sys.argv[1:]), "since": time.strftime("%H:%M:%S")}
         with contextlib.suppress(OSError):  # of a full disk, say: without it others are told less
@@ -49,6 +51,23 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
         with contextlib.suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _check_locks(folder: Path) -> None:
+    """Raises ImagegenError where the file system has no locks; filelock waits there, or leaves one behind if killed."""
+    if sys.platform == "win32":  # its locks are the system's, not the file system's
+        return
+    import fcntl
+
+    with tempfile.TemporaryFile(dir=folder) as file:  # not the lock's own: others would find it held meanwhile
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            what = f"the file system of {folder.name} has no locks ({error.strerror}): two builds could write at once"
+            mend = (
+                "mount it with locks (NFS: local_lock=flock), or make .imagegen a symlink to a folder on another disk"
+            )
+            raise ImagegenError(Problem("", what, mend)) from None
 
 
 def _describe(holder: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, not_written
 from imagegen.tasks.build import Build, current_build
 from imagegen.tasks.reporter import OURS
 
@@ -49,9 +49,7 @@ def told(work: Callable[[Build], None]) -> TaskFailed | None:
         except ImagegenError as error:
             problems += error.problems
         except OSError as error:
-            name = error.filename2 or error.filename
-            what = f"{error.strerror or error}{f': {name}' if name else ''}"
-            problems.append(Problem("", what, "mend the permissions or the path, or free disk space, then again"))
+            problems.append(not_written(error, doing="read or write"))
     for problem in problems:
         print(problem, flush=True)
     return TaskFailed("\n".join(map(str, problems)), report=False)

@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from doit.action import PythonAction
 
-from imagegen.errors import ImagegenError
+from imagegen.errors import ImagegenError, not_written
 from imagegen.execute.cleaning import clean, look
 from imagegen.state.mutex import hold
 from imagegen.tasks.build import current_build
@@ -71,5 +71,5 @@ def _clean(task: str) -> None:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from None
     except OSError as error:
-        sys.stderr.write(f"{task}: cannot be cleaned: {error.strerror}: {error.filename}\n")
+        sys.stderr.write(f"{not_written(error, task)}\n")
         raise SystemExit(1) from None

@@ -6,7 +6,7 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.tasks.build import current_build
 from imagegen.tasks.reporter import OURS
 
@@ -33,7 +33,7 @@ def _gallery() -> TaskFailed | None:
     except ImagegenError as error:
         return _failed("\n".join(map(str, error.problems)))
     except OSError as error:
-        return _failed(str(Problem(str(error.filename or "assets/gallery"), f"cannot be used: {error.strerror}")))
+        return _failed(str(not_written(error, path="assets/gallery", doing="read or write")))
     return None
 
 

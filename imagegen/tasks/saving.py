@@ -17,7 +17,7 @@ from imagegen.config.insertion import with_item
 from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files
 from imagegen.config.paths import path_problem
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.expansion import clashes
 from imagegen.plan.output import Output
 from imagegen.plan.texts import joined
@@ -70,7 +70,7 @@ def save(project: Project, file: str, keepsakes: Sequence[Keepsake]) -> Saving:
                 if mode is not None:
                     path.chmod(mode)
             except OSError as error:
-                raise ImagegenError(Problem(made.file, f"cannot be written: {error.strerror}")) from None
+                raise ImagegenError(not_written(error, path=made.file)) from None
         return made
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -65,3 +67,17 @@ def test_it_is_held_where_nothing_can_be_noted_down(tmp_path: Path) -> None:
         pass
     with hold(tmp_path, 0):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its locks are the system's")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", flock)
+        with pytest.raises(ImagegenError, match=rf"has no locks \({os.strerror(code)}\)"), hold(tmp_path / "s", 5):
+            pass
+    with hold(tmp_path / "s", 0):
+        assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["build.json", "build.lock"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from imagegen.report.doctor.case import Case
 
 __all__ = ["folders", "store"]
 
+_ROOM = 32 * 1024**2
+"""Bytes: a PNG of 2048×2048 can take a third of it, in the store and in its place."""
 _SAMPLE = 50
 """Images of the store that are read in one go: enough to find a bad disk, and done in a moment."""
 
@@ -28,13 +31,18 @@ def folders(case: Case) -> Iterator[Diagnosis]:
         what, shown = f"folder {folder}", os.path.relpath(existing, root)
         if not existing.is_dir():
             yield Diagnosis(False, what, f"{shown} is a file", f"move it away, to make room for the folder {shown}")
+        elif _is_read_only(existing):
+            yield Diagnosis(False, what, f"{shown} is on a file system that takes no writes", "mount it writable")
         elif not os.access(existing, os.W_OK | os.X_OK):
             yield Diagnosis(False, what, f"{shown} cannot be written to", f"chmod u+wx {shown}")
+        elif (free := shutil.disk_usage(existing).free) < _ROOM:
+            found = f"{_megabytes(free)} are free, too little for some images more"
+            yield Diagnosis(False, what, found, "free disk space")
         elif existing.stat().st_dev != state.stat().st_dev:
             found = "writable, on another file system than .imagegen: images are first written beside their places"
             yield Diagnosis(True, what, found, "after a kill, a hidden file .*.tmp there can be deleted")
         else:
-            yield Diagnosis(True, what, "writable")
+            yield Diagnosis(True, what, f"writable, {_megabytes(free)} free")
 
 
 def store(case: Case) -> Iterator[Diagnosis]:
@@ -56,6 +64,10 @@ def store(case: Case) -> Iterator[Diagnosis]:
         shown = os.path.relpath(path, case.project.root)
         found = f"{path.name[:12]}… has gone bad: its bytes are not those of its name"
         yield Diagnosis(False, "store", found, f"delete the file: rm {shown}", blocks=False)
+
+
+def _is_read_only(folder: Path) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def _existing(path: Path) -> Path:

@@ -1,0 +1,315 @@
+"""What is on disk was damaged: the lock file, the store, an output's place; and a clock that went back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends.scripted import Script, ScriptedBackend
+from imagegen.errors import ImagegenError
+from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.run import Wanted, run
+from imagegen.execute.verifying import verify_store
+from imagegen.images.verification import verify
+from tests.execute.workshop import JOB, Workshop
+
+ITEMS: list[dict[str, Any]] = JOB["items"]
+LOCK = "jobs/portraits.lock"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two images, each with an earlier version in the store, an accepted edit and a drawn seed."""
+    workshop = Workshop(tmp_path_factory.mktemp("built") / "project")
+    workshop.job(items=[*ITEMS, {"name": "Okka", "prompt": "an old one"}])
+    workshop.build()
+    workshop.job(
+        items=[*ITEMS, {"name": "Okka", "prompt": "an old one"}], generate={"width": 32, "height": 32, "steps": 9}
+    )
+    workshop.build()
+    workshop.reroll("portraits:yrr")
+    workshop.build()
+    workshop.touch_up("okka")
+    workshop.accept("portraits:okka")
+    assert set(workshop.states().values()) <= {"fresh", "kept"}
+    return workshop.root
+
+
+@pytest.fixture
+def copies(built: Path, tmp_path: Path) -> Callable[[], Workshop]:
+    """Each a whole copy of the project, but for the times of its files."""
+    count = iter(range(10**6))
+
+    def copied() -> Workshop:
+        root = tmp_path / str(next(count))
+        shutil.copytree(built, root)
+        return Workshop(root)
+
+    return copied
+
+
+def problems(workshop: Workshop) -> list[str]:
+    """With the plan or with the images, as they are told."""
+    project = workshop.project()
+    plans = project.plans()
+    found = [problem for plan in plans for problem in plan.problems]
+    told: list[Event] = []
+    try:
+        run(project, [Wanted(one) for plan in plans for one in plan.outputs], told.append)
+    except ImagegenError as error:
+        found += error.problems
+    found += [one.problem for one in told if isinstance(one, Outcome) and one.problem]
+    return [str(problem) for problem in found]
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def are_all_right(workshop: Workshop) -> bool:
+    return not problems(workshop) and set(workshop.states().values()) <= {"fresh", "kept"}
+
+
+# --- the lock file
+
+
+def test_one_that_was_cut_anywhere_costs_no_image(copies: Callable[[], Workshop]) -> None:
+    whole = copies().lock()
+    for length in range(0, len(whole), 97):
+        workshop = copies()
+        images = workshop.files()
+        (workshop.root / LOCK).write_bytes(whole[:length])
+        problems(workshop)  # an accepted edit whose line is lost is in the way, and is told; it stays
+        assert workshop.calls() <= 1, length  # of a seed that was drawn and is lost, another is drawn
+        assert all(workshop.is_kept(data) for data in images.values()), length
+        (workshop.root / LOCK).write_bytes(whole)
+        for path, data in images.items():
+            (workshop.root / path).write_bytes(data)
+        assert are_all_right(workshop), length
+
+
+def test_one_with_conflict_markers_is_refused_in_its_place_and_right_once_they_are_gone(
+    copies: Callable[[], Workshop],
+) -> None:
+    workshop = copies()
+    before = tree(workshop.root)
+    lines = workshop.lock().splitlines(keepends=True)
+    (workshop.root / LOCK).write_bytes(
+        b"".join([lines[0], b"<<<<<<< HEAD\n", lines[1], b"=======\n", lines[2], b">>>>>>> theirs\n", *lines[3:]])
+    )
+    (told,) = problems(workshop)
+    assert told.startswith(f"{LOCK}:2: merged with conflict markers\n    delete the marker lines")
+    after = tree(workshop.root)
+    assert {path: data for path, data in after.items() if path != LOCK} == {
+        path: data for path, data in before.items() if path != LOCK
+    }
+    (workshop.root / LOCK).write_bytes(b"".join(lines))
+    assert are_all_right(workshop)
+
+
+def flipped(data: bytes, step: int) -> Iterator[tuple[int, bytes]]:
+    for position in range(step // 2, len(data), step):
+        yield position, data[:position] + bytes([data[position] ^ 1 << position % 8]) + data[position + 1 :]
+
+
+def test_one_with_a_flipped_bit_is_refused_or_costs_no_image(copies: Callable[[], Workshop]) -> None:
+    refused = 0
+    for position, data in flipped(copies().lock(), 71):
+        workshop = copies()
+        images = workshop.files()
+        whole = workshop.lock()
+        (workshop.root / LOCK).write_bytes(data)
+        told = problems(workshop)
+        refused += any(one.startswith(f"{LOCK}:") for one in told)
+        assert not any("fault in imagegen" in one for one in told), (position, told)
+        assert workshop.calls() <= 1, position
+        assert all(workshop.is_kept(data) for data in images.values()), position
+        (workshop.root / LOCK).write_bytes(whole)
+        for path, content in images.items():
+            (workshop.root / path).write_bytes(content)
+        assert are_all_right(workshop), position
+    assert refused > 5
+
+
+# --- the store
+
+
+def blobs(workshop: Workshop) -> list[Path]:
+    return sorted(path for path in (workshop.root / ".imagegen/store/blobs").rglob("*") if path.is_file())
+
+
+def test_flipped_bits_in_the_store_never_reach_an_image(copies: Callable[[], Workshop]) -> None:
+    workshop = copies()
+    images = workshop.files()
+    assert len(blobs(workshop)) > 5
+    for blob in blobs(workshop):
+        ((_, data), *_) = flipped(blob.read_bytes(), 60)
+        blob.write_bytes(data)
+    assert {finding.state for finding in verify_store(workshop.project())} == {"corrupt"}
+    assert set(workshop.states().values()) <= {"fresh", "kept"}
+    (edited,) = (path for path in images if "okka" in path)
+    for path in images:
+        if path != edited:
+            (workshop.root / path).unlink()
+    assert problems(workshop) == []
+    assert workshop.calls() == 2  # the store cannot give them back, so they are drawn; they are as they were
+    assert workshop.files() == images
+    assert are_all_right(workshop)
+
+
+def test_an_edit_whose_copy_went_bad_is_not_drawn_over(copies: Callable[[], Workshop]) -> None:
+    workshop = copies()
+    edited = workshop.path("okka")
+    whole = edited.read_bytes()
+    for blob in blobs(workshop):
+        if blob.read_bytes() == whole:
+            blob.write_bytes(whole[:-1])
+    edited.unlink()
+    (told,) = problems(workshop)
+    assert "accepted" in told
+    assert workshop.calls() == 0
+    edited.write_bytes(whole)
+    assert are_all_right(workshop)
+
+
+def test_an_index_with_flipped_bits_costs_at_most_its_own_image(copies: Callable[[], Workshop]) -> None:
+    index = sorted((copies().root / ".imagegen/store/index").rglob("*.jsonl"))
+    assert len(index) > 3
+    for number, path in enumerate(index):
+        for _, data in flipped(path.read_bytes(), 301):
+            workshop = copies()
+            images = workshop.files()
+            (workshop.root / ".imagegen/store/index" / path.parent.name / path.name).write_bytes(data)
+            mallsing, yrr = workshop.path("mallsing"), workshop.path("yrr")
+            mallsing.unlink()
+            yrr.unlink()
+            assert problems(workshop) == [], number
+            assert workshop.calls() <= 1, number
+            assert workshop.files() == images, number
+            assert are_all_right(workshop), number
+
+
+@pytest.mark.parametrize("where", ["store", "store/blobs", "store/index", "cache", "tmp"])
+def test_a_file_in_place_of_a_folder_of_ours_is_told_and_nothing_is_lost(
+    copies: Callable[[], Workshop], where: str
+) -> None:
+    workshop = copies()
+    workshop.backend = ScriptedBackend(Script(in_flight=1))
+    images = workshop.files()
+    place, aside = workshop.root / ".imagegen" / where, workshop.root / "aside"
+    if place.exists():
+        place.rename(aside)
+    place.write_text("no folder")
+    workshop.job(generate={"width": 32, "height": 32, "steps": 12})
+    told = problems(workshop)
+    if where != "cache":  # a memory that can be done without
+        assert all(f"/{where.split('/')[0]}" in one and "mend" in one for one in told), told
+        assert told
+    place.unlink(missing_ok=True) if place.is_file() else None
+    if aside.exists():
+        aside.rename(place)
+    assert problems(workshop) == []
+    assert all(workshop.is_kept(data) for data in images.values())
+    assert workshop.calls() == 2 + (where != "cache")  # one was drawn, and could not be kept
+
+
+# --- an output's place
+
+
+def test_a_folder_in_an_outputs_place_is_told_and_stays(copies: Callable[[], Workshop]) -> None:
+    workshop = copies()
+    place = workshop.path("mallsing")
+    image = place.read_bytes()
+    place.unlink()
+    (place / "notes").mkdir(parents=True)
+    (place / "notes/mine.txt").write_text("mine")
+    (told,) = problems(workshop)
+    assert "assets/portraits/mallsing.png" in told
+    assert "folder" in told
+    assert (place / "notes/mine.txt").read_text() == "mine"
+    assert workshop.calls() == 0
+    shutil.rmtree(place)
+    assert are_all_right(workshop)
+    assert place.read_bytes() == image
+    assert workshop.calls() == 0
+
+
+def test_a_file_in_place_of_the_output_folder_is_told_and_stays(copies: Callable[[], Workshop]) -> None:
+    workshop = copies()
+    folder, aside = workshop.root / "assets/portraits", workshop.root / "aside"
+    folder.rename(aside)
+    folder.write_text("mine")
+    told = problems(workshop)
+    assert told
+    assert all("assets/portraits" in one for one in told)
+    assert folder.read_text() == "mine"
+    assert workshop.calls() == 0
+    folder.unlink()
+    aside.rename(folder)
+    assert are_all_right(workshop)
+
+
+# --- a clock that went back: all that is on disk is of the year 2099
+
+
+def from_the_future(workshop: Workshop) -> None:
+    for path in [workshop.root / LOCK, *(workshop.root / ".imagegen/store/index").rglob("*.jsonl")]:
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        texts = [json.dumps(line | {"time": line["time"].replace("2026", "2099", 1)}) for line in lines]
+        assert all("2099" in text for text in texts)
+        path.write_text("".join(text + "\n" for text in texts))
+    for path in workshop.root.rglob("*"):
+        os.utime(path, (4_070_908_800, 4_070_908_800))
+
+
+def test_what_was_made_in_the_future_is_fresh_and_what_changes_is_seen(copies: Callable[[], Workshop]) -> None:
+    workshop = copies()
+    from_the_future(workshop)
+    assert are_all_right(workshop)
+    assert workshop.calls() == 0
+    workshop.job(generate={"width": 32, "height": 32, "steps": 12})
+    assert workshop.build() == {"portraits:mallsing": "generated", "portraits:yrr": "generated"}
+    assert are_all_right(workshop)
+    for path in workshop.files():
+        if "okka" not in path:
+            (workshop.root / path).unlink()
+    assert set(workshop.build().values()) == {"restored"}
+
+
+def test_a_decision_counts_though_the_one_before_it_is_of_the_future(copies: Callable[[], Workshop]) -> None:
+    workshop = copies()
+    from_the_future(workshop)
+    before = workshop.outputs()["portraits:yrr"].request.seed
+    seed = workshop.reroll("portraits:yrr")
+    assert seed != before
+    assert workshop.outputs()["portraits:yrr"].request.seed == seed
+    workshop.build()
+    assert workshop.outputs()["portraits:yrr"].request.seed == seed
+    workshop.touch_up("mallsing", "blue")
+    workshop.accept("portraits:mallsing")
+    assert workshop.states()["portraits:mallsing"] == "fresh"
+    data = workshop.touch_up("okka", "green")
+    workshop.accept("portraits:okka")
+    workshop.path("okka").unlink()
+    workshop.build()
+    assert workshop.path("okka").read_bytes() == data
+    verify(data)
+
+
+def test_an_image_that_changed_under_a_clock_that_stands_still_is_seen(copies: Callable[[], Workshop]) -> None:
+    workshop = copies()
+    from_the_future(workshop)
+    workshop.build()
+    place = workshop.path("mallsing")
+    whole = place.read_bytes()
+    place.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    os.utime(place, (4_070_908_800, 4_070_908_800))
+    assert workshop.states()["portraits:mallsing"] == "kept"
+    place.write_bytes(whole)
+    assert are_all_right(workshop)

@@ -1,0 +1,110 @@
+"""A disk that is full, or takes no more writes, from any file operation of a build on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends.scripted import Script, ScriptedBackend
+from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.run import Ending, Wanted, run
+from imagegen.images.verification import verify
+from tests.execute.workshop import Workshop
+from tests.faults.failing import FULL, READ_ONLY, Failing
+
+EARLIER: dict[str, Any] = {"derive": {"thumb": {"width": 16}}}
+LATER: dict[str, Any] = EARLIER | {"generate": {"width": 32, "height": 32, "steps": 9}}
+
+KINDS = pytest.mark.parametrize(
+    ("kind", "for_calls"), [(FULL, None), (FULL, 1), (READ_ONLY, None)], ids=["full", "full once", "read-only"]
+)
+REPLACING = pytest.mark.parametrize("replacing", [False, True], ids=["new", "replacing"])
+
+
+def workshop_at(root: Path, replacing: bool) -> tuple[Workshop, list[bytes]]:
+    """With a build to come; and what must not be lost by it."""
+    workshop = Workshop(root)
+    workshop.backend = ScriptedBackend(Script(in_flight=1))
+    workshop.job(**EARLIER)
+    if not replacing:
+        return workshop, []
+    workshop.build()
+    earlier = list(workshop.files().values())
+    workshop.job(**LATER)
+    return workshop, earlier
+
+
+def built(workshop: Workshop) -> tuple[list[Outcome], Ending]:
+    project = workshop.project()
+    told: list[Event] = []
+    ending = run(project, [Wanted(one) for one in workshop.outputs(project).values()], told.append)
+    return [event for event in told if isinstance(event, Outcome)], ending
+
+
+def operations(root: Path, kind: tuple[int, frozenset[str]], replacing: bool) -> int:
+    workshop, _ = workshop_at(root, replacing)
+    counting = Failing(root, kind, after=10**6)
+    with pytest.MonkeyPatch.context() as patch, counting.failing(patch):
+        built(workshop)
+    assert counting.calls > 50
+    return counting.calls
+
+
+def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls: int | None, replacing: bool) -> None:
+    workshop, earlier = workshop_at(root, replacing)
+    drawn_before = workshop.calls()
+    failing = Failing(root, kind, after, for_calls)
+    with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
+        outcomes, ending = built(workshop)
+    told = f"after {after}: {failing.failed[:3]}"
+    assert {one.output.task for one in outcomes} == set(workshop.outputs()), told
+    for one in outcomes:
+        assert (one.problem is not None) == (one.state == "failed"), told
+    problems = [one.problem for one in outcomes if one.problem] + list(ending.problems)
+    for problem in problems:
+        said = str(problem)
+        assert "fault in imagegen" not in said, f"{told}: {said}"
+        assert os.strerror(kind[0]) in said or "failed" in said, f"{told}: {said}"
+        assert problem.mend or "failed" in said, f"{told}: {said}"
+    for path, data in workshop.files().items():
+        assert path.endswith(".png"), told
+        verify(data)
+    assert all(workshop.is_kept(data) for data in earlier), told
+    project = workshop.project()
+    lines = project.lock("portraits").lines
+    recorded = {
+        task
+        for task, output in workshop.outputs(project).items()
+        if any(line.fingerprint == output.fingerprint for line in lines.get(output.path, ()))
+        or any(project.store.look(entry.sha256) for entry in project.store.entries(output.fingerprint))
+    }
+    lost = workshop.calls() - drawn_before - len(recorded & {"portraits:mallsing", "portraits:yrr"})
+    assert lost <= (0 if not problems else 1), told  # what has just been drawn, and there was no room to keep it
+    became = workshop.build()
+    assert set(became.values()) <= {"generated", "derived", "restored"}, f"{told}: {became}"
+    assert not {task for task, state in became.items() if state == "generated"} & recorded, told
+    assert set(workshop.states().values()) == {"fresh"}, told
+    assert workshop.build() == {}, told
+    assert not list((root / ".imagegen/tmp").glob("*")), told
+
+
+@KINDS
+@REPLACING
+def test_nothing_is_lost_and_all_is_right_once_there_is_room(
+    tmp_path: Path, kind: tuple[int, frozenset[str]], for_calls: int | None, replacing: bool
+) -> None:
+    for after in range(0, operations(tmp_path / "count", kind, replacing), 7):
+        survives(tmp_path / str(after), kind, after, for_calls, replacing)
+
+
+@pytest.mark.long
+@KINDS
+@REPLACING
+def test_nothing_is_lost_wherever_the_room_ends(
+    tmp_path: Path, kind: tuple[int, frozenset[str]], for_calls: int | None, replacing: bool
+) -> None:
+    for after in range(operations(tmp_path / "count", kind, replacing)):
+        survives(tmp_path / str(after), kind, after, for_calls, replacing)
