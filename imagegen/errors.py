@@ -63,11 +63,11 @@ _MENDS = {
 
 
 def printable(text: str) -> str:
-    """The text without what would steer a terminal: control characters are shown as escapes, but for newlines."""
+    """The text without what would steer a terminal: but for newlines and tabs, control characters become escapes."""
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, those that turn the direction of writing, and the bytes of a file's name that are no UTF-8."""
 
 

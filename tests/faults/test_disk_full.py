@@ -88,7 +88,8 @@ def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls
     assert not {task for task, state in became.items() if state == "generated"} & recorded, told
     assert set(workshop.states().values()) == {"fresh"}, told
     assert workshop.build() == {}, told
-    assert not list((root / ".imagegen/tmp").glob("*")), told
+    if became:  # a run that writes sweeps first
+        assert not list((root / ".imagegen/tmp").glob("*")), told
 
 
 @KINDS

@@ -78,9 +78,14 @@ class Events:
         pause_s = _PAUSES_S[0]
         while not self._over.is_set():
             # polling finds out whatever there is to find out; and the run may be over by the time that it stands
-            with contextlib.suppress(Exception), contextlib.closing(self._connected(url, auth)) as self._socket:
-                pause_s = _PAUSES_S[0]
-                self._hear(self._socket)
+            try:
+                with contextlib.closing(self._connected(url, auth)) as self._socket:
+                    pause_s = _PAUSES_S[0]
+                    self._hear(self._socket)
+            except _TooMuchError:
+                return  # it would come again, and what a connection read is not always free at once
+            except Exception:  # noqa: S110 - as said
+                pass
             self._over.wait(pause_s)
             pause_s = min(2 * pause_s, _PAUSES_S[1])
 
@@ -147,6 +152,10 @@ def _bounded(base: type[Any]) -> type[Any]:
     return Bounded
 
 
+class _TooMuchError(Exception):
+    """More came than a message has."""
+
+
 class _Limited:
     """A socket from which `left` bytes can be read, for now."""
 
@@ -158,7 +167,7 @@ class _Limited:
         data: bytes = self._sock.recv(size)
         self.left -= max(len(data), _LEAST)
         if self.left < 0:
-            raise ValueError("more came than a message has")
+            raise _TooMuchError
         return data
 
     def __getattr__(self, name: str) -> Any:
