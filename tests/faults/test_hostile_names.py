@@ -42,7 +42,7 @@ def check(root: Path, plans: list[JobPlan]) -> None:
             assert problem.where.startswith("jobs/")
             said = str(problem)
             assert len(said) < 5000
-                assert not [sign for sign in said if sign not in "\n\t" and unicodedata.category(sign) == "Cc"], ascii(said)
+            assert not [sign for sign in said if sign not in "\n\t" and unicodedata.category(sign) == "Cc"], ascii(said)
 
 
 @pytest.mark.parametrize("place", ["item", "value", "dir", "name", "thumb", "sheet"])
