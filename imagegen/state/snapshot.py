@@ -7,8 +7,10 @@ It holds how each file stood that the last plan was made from, and each output. 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +20,16 @@ from imagegen.state.hashes import TICK_NS, StatKey, is_settled, stat_key
 
 __all__ = ["FreshJob", "Snapshot", "read_snapshot", "write_snapshot"]
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class FreshJob:
-    """A job all of whose outputs are fresh. task: what doit calls it. count: of its outputs."""
+    """A job all of whose outputs are fresh. task: what doit calls it. slugs: of its outputs."""
 
     task: str
     description: str
-    count: int
+    slugs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,18 +48,17 @@ class Snapshot:
 def read_snapshot(root: Path, memory: Path, key: str) -> Snapshot | None:
     """The snapshot in the file `memory`, where it still holds: same key, and no file touched since.
 
-    Whether the models are the same is left to the caller.
+    Its `files` are left out. Whether the models are the same is left to the caller.
     """
     try:
         found = json.loads(memory.read_bytes())
         if found["version"] != VERSION or found["key"] != key:
             return None
-        for path, known in found["files"].items():
-            if stat_key(root / path) != (None if known is None else tuple(known)):
-                return None
-        jobs = tuple(FreshJob(**job) for job in found["jobs"])
+        if not all(_stand(root, folder, files.items()) for folder, files in found["folders"].items()):
+            return None
+        jobs = tuple(FreshJob(job["task"], job["description"], tuple(job["slugs"])) for job in found["jobs"])
         models = tuple((request, tuple(digests)) for request, digests in found["models"])
-        return Snapshot(key, jobs, found["files"], models)
+        return Snapshot(key, jobs, {}, models)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -72,20 +73,50 @@ def write_snapshot(root: Path, memory: Path, snapshot: Snapshot, temporary: Path
     wait_ns = newest + TICK_NS - time.time_ns()
     if 0 < wait_ns <= TICK_NS:
         time.sleep(wait_ns / 1e9 + 0.001)
-    if not _holds(root, snapshot.files):
+    folders: dict[str, dict[str, StatKey | None]] = defaultdict(dict)
+    for path, known in snapshot.files.items():
+        folder, _, name = path.rpartition("/")
+        folders[folder][name] = known
+    if not all(is_settled(known[1]) for known in snapshot.files.values() if known) or not all(
+        _stand(root, folder, files.items()) for folder, files in folders.items()
+    ):
         return False
     fields = {
         "version": VERSION,
         "key": snapshot.key,
         "jobs": [asdict(job) for job in snapshot.jobs],
-        "files": snapshot.files,
+        "folders": folders,
         "models": snapshot.models,
     }
     replace_file(memory, json.dumps(fields, separators=(",", ":")).encode("utf-8"), temporary)
     return True
 
 
-def _holds(root: Path, files: Mapping[str, StatKey | None]) -> bool:
-    return all(
-        stat_key(root / path) == known and (known is None or is_settled(known[1])) for path, known in files.items()
-    )
+def _stand(root: Path, folder: str, files: Iterable[tuple[str, Sequence[int] | None]]) -> bool:
+    """Whether each file of the folder stands as it did. Raises OSError.
+
+    It is asked for each output at every run: by its name in the open folder, where the system can, which is half as
+    dear as by its path.
+    """
+    if os.stat not in os.supports_dir_fd:
+        return all(stat_key(root / folder / name) == (known and tuple(known)) for name, known in files)
+    try:
+        opened = os.open(root / folder, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return all(known is None for _, known in files)
+    try:
+        for name, known in files:
+            try:
+                found = os.stat(name, dir_fd=opened)
+            except (FileNotFoundError, NotADirectoryError):
+                if known is not None:
+                    return False
+                continue
+            if known is None:
+                return False
+            size, mtime_ns, inode = known
+            if found.st_mtime_ns != mtime_ns or found.st_size != size or found.st_ino != inode:
+                return False
+        return True
+    finally:
+        os.close(opened)

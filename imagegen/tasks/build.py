@@ -134,7 +134,7 @@ class Build:
 
     def counts(self, tasks: Collection[str]) -> Counter[str]:
         """How many images of the run ended in each state; tasks: those that doit was to run."""
-        fresh = sum(job.count for job in self.fresh_jobs or () if job.task in tasks)
+        fresh = sum(len(job.slugs) if job.task in tasks else _named(job.task, tasks) for job in self.fresh_jobs or ())
         return Counter(outcome.state for outcome in self.outcomes) + Counter(fresh=fresh)
 
     def orphans(self, tasks: Collection[str]) -> list[str]:
@@ -232,6 +232,10 @@ class Build:
     def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
         ticket.outcome = outcome
         self.outcomes.append(outcome)
+
+
+def _named(job: str, tasks: Collection[str]) -> int:
+    return sum(task.startswith(f"{job}:") for task in tasks)
 
 
 def current_build() -> Build:

@@ -41,7 +41,11 @@ def _refuse_unknown(build: Build) -> None:
 
 def _tasks(build: Build) -> Iterator[dict[str, Any]]:
     for job in build.fresh_jobs or ():
-        yield {"basename": job.task, "name": None, "doc": job.description, "uptodate": [True], "meta": {OURS: {}}}
+        fresh = {"basename": job.task, "uptodate": [True], "meta": {OURS: {}}}
+        yield {**fresh, "name": None, "doc": job.description}
+        for word in dict.fromkeys(build.invocation.words):
+            if word.startswith(f"{job.task}:"):
+                yield {**fresh, "name": word.partition(":")[2], "actions": None}
     for plan in build.plans:
         if plan.problems:
             yield from _broken(plan, build.invocation.words)

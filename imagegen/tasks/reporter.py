@@ -56,7 +56,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             raise SystemExit(1)
         if not selected_tasks:
             self.write("no job files in jobs/: nothing to do\n")
-        if not images and not broken and not any(job.task in reached for job in build.fresh_jobs or ()):
+        if not images and not broken and not any(_is_reached(job.task, reached) for job in build.fresh_jobs or ()):
             return
         self._build = build
         if build.fresh_jobs is not None:

@@ -1,6 +1,6 @@
-"""Whether a build can rest: nothing changed since everything was fresh, and nobody asks for a single image.
+"""Whether a build can rest: nothing changed since everything was fresh, and nobody asks for more than that.
 
-Then nothing is read, checked or planned, and doit gets one task a job.
+Then nothing is read, checked or planned, and doit gets one task a job, and one for each image that is named.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ def fresh_jobs(root: Path, settings: Settings, invocation: Invocation) -> tuple[
     snapshot = read_snapshot(root, _memory(root), _key(root, settings))
     if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
         return None
+    if not all(_is_among(snapshot.jobs, word) for word in _images(invocation)):
+        return None
     return snapshot.jobs
 
 
@@ -77,7 +79,7 @@ def take_snapshot(project: Project, plans: Sequence[JobPlan]) -> None:
                 model = line.request.get("model", "")
                 request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
                 models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
-    jobs = tuple(FreshJob(plan.task, plan.doc, len(plan.outputs)) for plan in plans)
+    jobs = tuple(FreshJob(plan.task, plan.doc, tuple(output.slug for output in plan.outputs)) for plan in plans)
     known = tuple((request, tuple(sorted(digests))) for request, digests in models.values())
     snapshot = Snapshot(_key(project.root, project.settings), jobs, files, known)
     write_snapshot(project.root, _memory(project.root), snapshot, project.temporary)
@@ -108,13 +110,24 @@ def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> b
 
 
 def _needs_images(root: Path, invocation: Invocation) -> bool:
-    """Whether this invocation needs to know each image: it names, lists, forces or cleans some, or other tasks may."""
+    """Whether this invocation needs to know all of an image: it lists, forces or cleans some, or other tasks may."""
     words = invocation.words
     if _has_other_tasks():
         return True
     if invocation.command == "run":
-        return invocation.always or not set(words) <= set(default_tasks(root))
+        named = set(words) - set(_images(invocation))
+        return invocation.always or not named <= set(default_tasks(root))
     return invocation.command != "list" or any(word == "--all" or not word.startswith("-") for word in words)
+
+
+def _images(invocation: Invocation) -> list[str]:
+    """The words that may name an image, as `portraits:mallsing`."""
+    return [word for word in invocation.words if ":" in word] if invocation.command == "run" else []
+
+
+def _is_among(jobs: Sequence[FreshJob], word: str) -> bool:
+    job, _, slug = word.partition(":")
+    return any(slug in one.slugs for one in jobs if one.task == job)
 
 
 def _has_other_tasks() -> bool:

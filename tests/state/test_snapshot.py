@@ -23,7 +23,7 @@ def put(path: Path, data: bytes) -> Path:
 def snapshot(tmp_path: Path) -> Snapshot:
     files = {name: stat_key(put(tmp_path / name, b"data")) for name in ("j.yaml", "a.png")}
     models = (({"backend": "b", "model": "m"}, ("aa",)),)
-    return Snapshot("key", (FreshJob("j", "a job", 3),), files | {"j.lock": None}, models)
+    return Snapshot("key", (FreshJob("j", "a job", ("a", "b")),), files | {"j.lock": None}, models)
 
 
 def write(root: Path, snapshot: Snapshot) -> bool:
@@ -52,7 +52,7 @@ def test_it_holds_while_nothing_changes(tmp_path: Path, snapshot: Snapshot) -> N
         lambda root: put(root / "j.lock", b""),
         lambda root: put(root / "new", b"data").replace(root / "a.png"),
         lambda root: (root / "cache/snapshot.json").write_bytes(b"{"),
-        lambda root: (root / "cache/snapshot.json").write_bytes(b'{"version": 1, "key": "key", "files": {}}'),
+        lambda root: (root / "cache/snapshot.json").write_bytes(b'{"version": 2, "key": "key", "folders": {}}'),
     ],
 )
 def test_any_change_ends_it(tmp_path: Path, snapshot: Snapshot, change: Callable[[Path], object]) -> None:
