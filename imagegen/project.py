@@ -147,13 +147,13 @@ class Project:
         """Every line of the lock files that were read so far."""
         return (line for lock in self.locks.values() for lines in lock.lines.values() for line in lines)
 
-    def reload_locks(self) -> None:
-        """Read the lock files anew: another build may have written since."""
-        read = list(self.locks)
+    def reload_locks(self) -> bool:
+        """Read the lock files anew: another build may have written since. Whether it decided anything."""
+        before = dict(self.locks)
         self.locks.clear()
         self.store.forget()
-        for job in read:
-            self.lock(job)
+        changed = [job for job, lock in before.items() if self.lock(job).decisions != lock.decisions]
+        return bool(changed)
 
     def decided(self, output: Output) -> Output:
         """The output with its random seed and its model, where they have been decided since it was planned."""
