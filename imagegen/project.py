@@ -24,6 +24,7 @@ from imagegen.errors import ImagegenError, Problem, did_you_mean, printable
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand, within
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.linking import link
+from imagegen.plan.merged import counting
 from imagegen.plan.naming import path_key
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL, REROLL, SEED, Decision, OutputLine, decided
@@ -91,6 +92,8 @@ class Project:
         """How each job file, base, prompt source and wildcard file stood, by its path, before it was read."""
         self.wildcards = Wildcards(functools.lru_cache(self._wildcard_names), self._read_wildcard)
         self._backends: dict[str, Backend] = {}
+        self._counting: dict[tuple[str, str, str], Decision] = {}
+        """By job, kind and output, the decision that counts of those that branches took before they were merged."""
 
     def backend(self, name: str) -> Backend:
         """The one object of this run for a backend. Raises ImagegenError where there is none of that name."""
@@ -136,6 +139,9 @@ class Project:
                 # what it names is read, and may be removed
                 if problem := self._outside(folder or "."):
                     raise ImagegenError(Problem(name, f"has the line of an output in {problem}", mend))
+            for kind, output in list(lock.rivals):
+                if (known := self._counting.get((job, kind, output))) in lock.rivals[kind, output]:
+                    lock.settle(known)
             self.locks[job] = lock
         return self.locks[job]
 
@@ -226,8 +232,13 @@ class Project:
         honours, problems = self._honours(job, items, backend)
         if problems:
             return Expansion((), tuple(problems))
-        decisions = self.lock(job.name).decisions | {(one.kind, one.output): one for one in instead}
-        expansion = expand(job, items, honours, decided(decisions.values()), self.wildcards)
+
+        def planned(instead: Collection[Decision]) -> Expansion:
+            decisions = self.lock(job.name).decisions | {(one.kind, one.output): one for one in instead}
+            return expand(job, items, honours, decided(decisions.values()), self.wildcards)
+
+        self._settle_rivals(job.name, lambda decision: planned([decision]).outputs)
+        expansion = planned(instead)
         problems = list(expansion.problems)
         for key, path in dict.fromkeys(
             (_folder_key(job, one), one.path.rpartition("/")[0]) for one in expansion.outputs
@@ -245,6 +256,28 @@ class Project:
                 what = f"sheet.dir: {output.path} would be read as a job"
                 problems.append(Problem(job.where.get("sheet.dir", job.file), what, "give it another folder"))
         return Expansion(expansion.outputs, tuple(problems), expansion.notes)
+
+    def _settle_rivals(self, job: str, outputs_with: Callable[[Decision], Collection[Output]]) -> None:
+        """Where branches were merged that each decided about an image, its file says which decision counts."""
+        lock = self.lock(job)
+
+        def concerned(decision: Decision) -> list[Output]:
+            outputs = (output for output in outputs_with(decision) if not output.is_derived)
+            return [output for output in outputs if decision.output in (output.full_slug, output.base)]
+
+        def shown(output: Output) -> tuple[str | None, OutputLine | None]:
+            state = self.hashes.state(output.path)
+            line = lock.line_of(output.path, state.sha256) if state else None
+            return (state.sha256, line if line and line.sha256 == state.sha256 else None) if state else (None, None)
+
+        for (kind, output), rivals in list(lock.rivals.items()):
+            try:
+                decision = counting(rivals, concerned, shown)
+            except OSError as error:
+                what = f"{error.filename} cannot be read: {error.strerror}"
+                raise ImagegenError(Problem("", what, "mend its permissions")) from None
+            self._counting[job, kind, output] = decision
+            lock.settle(decision)
 
     def _is_among_jobs(self, path: str) -> bool:
         folder, jobs = (os.path.realpath(self.root / one) for one in (Path(path).parent, "jobs"))
