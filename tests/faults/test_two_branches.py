@@ -269,6 +269,8 @@ def test_a_lock_file_of_a_newer_release_stops_its_job_whatever_is_asked_and_no_o
 
 def test_the_lock_file_of_the_first_release_is_read_and_nothing_is_made_anew(tmp_path: Path) -> None:
     shutil.copytree(Path(__file__).with_name("first_release"), tmp_path / "project")
+    jobs = tmp_path / "project/jobs"
+    (jobs / "portraits.lock.jsonl").rename(jobs / "portraits.lock")
     workshop = Workshop(tmp_path / "project")
     before = workshop.lock()
     assert (workshop.build(), workshop.calls(), workshop.lock()) == ({}, 0, before)
