@@ -35,7 +35,7 @@ def test_a_line_that_finds_no_room_leaves_nothing_of_itself(tmp_path: Path, monk
     path = tmp_path / "lines"
     append_line(path, b"whole")
     full = Failing(tmp_path, FULL, after=0)
-    with full.failing(monkeypatch), pytest.raises(OSError, match="No space left on device: '.*lines'"):
+    with full.failing(monkeypatch), pytest.raises(OSError, match=r"No space left on device: '.*lines'"):
         append_line(path, b"one that is cut off")
     assert full.failed == ["write lines"]
     assert path.read_bytes() == b"whole\n"
