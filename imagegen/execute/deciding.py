@@ -17,15 +17,15 @@ __all__ = ["accept_file", "check_holdable", "decide", "decide_model", "draw_seed
 def decide(project: Project, job: str, kind: str, output: str, value: Any) -> None:
     """Record a decision, on disk before this returns. output: its full slug, or the slug of all variants.
 
-    Of two decisions the later one counts, also after a merge; so it is later than the one it replaces, whatever the
-    clock says that wrote that. Raises OSError.
+    It names the one it replaces, and is later than that, whatever the clock says that wrote it. Raises OSError.
     """
     lock = project.lock(job)
     before = lock.decisions.get((kind, output))
+    latest = max((one.time for one in (*lock.rivals.get((kind, output), ()), *filter(None, [before]))), default="")
     time = now()
-    if before is not None and before.time >= time:
-        time = _just_after(before.time)
-    lock.append(Decision(kind, output, value, time))
+    if latest >= time:
+        time = _just_after(latest)
+    lock.append(Decision(kind, output, value, time, before.time if before else ""))
 
 
 def accept_file(project: Project, output: Output, sha256: str) -> None:

@@ -16,7 +16,7 @@ from imagegen.execute.flow import Flow
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
 from imagegen.execute.waiting import Work
 from imagegen.plan.order import in_order
-from imagegen.plan.output import Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
 from imagegen.state.mutex import hold
 
@@ -55,9 +55,7 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
             with hold(project.state, project.settings.wait_s):
                 waiting = False
                 # another build may have made some of them before this one got the mutex
-                project.reload_locks()
-                decided = [Wanted(project.decided(one.output), one.forced) for one in stale]
-                stale = _settle(project, decided, tell)
+                stale = _settle(project, _anew(project, stale, tell), tell)
                 shutil.rmtree(project.temporary, ignore_errors=True)
                 stopped = _make(project, stale, tell)
                 ending = Ending(stopped, _finish(project))
@@ -78,6 +76,22 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
     with contextlib.suppress(OSError):  # it only saves the next run some reading
         project.hashes.save(project.temporary)
     return ending
+
+
+def _anew(project: Project, works: Sequence[Work], tell: Callable[[Event], None]) -> list[Wanted]:
+    """Those that are images still, as they are by what others decided since; the others are told of."""
+    if not project.reload_locks():
+        return [Wanted(project.decided(work.output), work.forced) for work in works]
+    plans = {output.task: output for plan in project.plans() for output in plan.outputs}
+    found = []
+    for work in works:
+        output = project.decided(work.output) if work.output.job == ONE_OFF else plans.get(work.output.task)
+        if output is None:
+            what = "is no image of its job any more, by what was decided or changed meanwhile"
+            tell(Outcome(work.output, "failed", problem=Problem(work.output.task, what, "doit again")))
+        else:
+            found.append(Wanted(output, work.forced))
+    return found
 
 
 def _settle(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None]) -> list[Work]:

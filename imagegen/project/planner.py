@@ -27,6 +27,7 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import MODEL_DECISION, Decision, decided
 from imagegen.plan.wildcards import Wildcards
 from imagegen.project.backends import Backends
+from imagegen.project.decisions import Decisions
 from imagegen.project.inputs import Inputs
 from imagegen.prompts.item import SourceItem
 
@@ -61,9 +62,9 @@ class JobPlan:
 
 
 class Planner:
-    """Plans jobs. It reads what they are made of, and looks at no output.
+    """Plans jobs. It reads what they are made of, and is not told how their outputs stand.
 
-    reserved: names no job may have. decisions: of a job, by kind and output; raises ImagegenError.
+    reserved: names no job may have.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Planner:
         settings: Settings,
         backends: Backends,
         reserved: Collection[str],
-        decisions: Callable[[str], Mapping[tuple[str, str], Decision]],
+        decisions: Decisions,
     ) -> None:
         self.inputs = inputs
         self._root = inputs.root
@@ -176,8 +177,13 @@ class Planner:
         honours, problems = self._honours(job, items, backend)
         if problems:
             return Expansion((), tuple(problems))
-        decisions = dict(self._decisions(job.name)) | {(one.kind, one.output): one for one in instead}
-        expansion = expand(job, items, honours, decided(decisions.values()), self._wildcards)
+
+        def planned(instead: Collection[Decision]) -> Expansion:
+            decisions = dict(self._decisions.of(job.name)) | {(one.kind, one.output): one for one in instead}
+            return expand(job, items, honours, decided(decisions.values()), self._wildcards)
+
+        self._decisions.settle(job.name, lambda decision: planned([decision]).outputs)
+        expansion = planned(instead)
         problems = list(expansion.problems)
         for key, path in dict.fromkeys(
             (_folder_key(job, one), one.path.rpartition("/")[0]) for one in expansion.outputs
@@ -223,7 +229,7 @@ class Planner:
                     where = item.where if is_own else where
                     problems.append(Problem(where, f"{key_path}: {problem.what}", problem.mend))
                 resolved = Resolved({}, "")
-            decision = self._decisions(job.name).get(MODEL_DECISION) if resolved.model is None else None
+            decision = self._decisions.of(job.name).get(MODEL_DECISION) if resolved.model is None else None
             found[key(item)] = Honours(
                 backend.name,
                 backend.parameters,

@@ -13,6 +13,7 @@ from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, REROLL, SEED, Decision, OutputLine
 from imagegen.project.backends import Backends
+from imagegen.project.decisions import Decisions
 from imagegen.project.inputs import Inputs
 from imagegen.project.planner import JobPlan, Planner
 from imagegen.state.attempts import Attempts
@@ -46,9 +47,8 @@ class Project:
         """What failed when it was last tried: see `state.failures`."""
         self.inputs = Inputs(self.root, self.settings.allow_outside)
         self.backends = Backends(self.registry)
-        self.planner = Planner(
-            self.inputs, self.settings, self.backends, self.reserved, lambda job: self.lock(job).decisions
-        )
+        self.decisions = Decisions(self.lock, self.hashes)
+        self.planner = Planner(self.inputs, self.settings, self.backends, self.reserved, self.decisions)
 
     def plans(self, instead: Mapping[str, Collection[Decision]] | None = None) -> list[JobPlan]:
         """As `Planner.plans`."""
@@ -66,6 +66,7 @@ class Project:
                 # what it names is read, and may be removed
                 if problem := self.inputs.problem(folder or "."):
                     raise ImagegenError(Problem(name, f"has the line of an output in {problem}", mend))
+            self.decisions.settle_again(job, lock)
             self.locks[job] = lock
         return self.locks[job]
 
@@ -73,13 +74,13 @@ class Project:
         """Every line of the lock files that were read so far."""
         return (line for lock in self.locks.values() for lines in lock.lines.values() for line in lines)
 
-    def reload_locks(self) -> None:
-        """Read the lock files anew: another build may have written since."""
-        read = list(self.locks)
+    def reload_locks(self) -> bool:
+        """Read the lock files anew: another build may have written since. Whether it decided anything."""
+        before = dict(self.locks)
         self.locks.clear()
         self.store.forget()
-        for job in read:
-            self.lock(job)
+        changed = [job for job, lock in before.items() if self.lock(job).decisions != lock.decisions]
+        return bool(changed)
 
     def decided(self, output: Output) -> Output:
         """The output with its random seed and its model, where they have been decided since it was planned."""

@@ -14,12 +14,13 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.merged import rivals
 from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine
 from imagegen.state.atomic import append_line, replace_file
 from imagegen.state.hashes import StatKey, stat_key
@@ -34,7 +35,8 @@ VERSION = 1
 class LockFile:
     """One job's lock file, as read, and kept in step with what is appended. Safe to share among threads.
 
-    name: as shown to the user. lines: of each output's path, in the order of the file.
+    name: as shown to the user. lines: of each output's path, in the order of the file. decisions: those that count.
+    rivals: where branches were merged that decided about one thing, those decisions, the latest last, until `settle`.
     untidy: it holds more than one line an output, is not sorted, or its last line was cut off.
     """
 
@@ -47,6 +49,7 @@ class LockFile:
     """Where a last line begins that a kill cut off: what is there is cut away before anything is appended."""
     lead: bytes = b""
     """What goes before the next line: a newline where the last one has none."""
+    rivals: dict[tuple[str, str], list[Decision]] = field(default_factory=dict)
     seen: StatKey | None = None
     """How the file stood when it was last read or written whole; None where there was none."""
 
@@ -70,6 +73,12 @@ class LockFile:
         """Whether one of the output's lines says that this build wrote a file of this content there."""
         return any(line.sha256 == sha256 for line in self.lines.get(path, ()))
 
+    def settle(self, decision: Decision) -> None:
+        """Of rivals this one counts; the others go when the file is folded."""
+        key = (decision.kind, decision.output)
+        self.rivals.pop(key, None)
+        self.decisions[key] = decision
+
     def append(self, entry: OutputLine | Decision) -> None:
         """Add a line, on disk before this returns. Raises OSError."""
         with self._mutex:
@@ -80,7 +89,10 @@ class LockFile:
             append_line(self.path, self.lead + _dump(entry).encode("utf-8"))
             self.lead = b""
             self.untidy = True
-            _take(entry, self.lines, self.decisions)
+            if isinstance(entry, OutputLine):
+                self.lines.setdefault(entry.path, []).append(entry)
+            elif (key := (entry.kind, entry.output)) not in self.decisions or self.decisions[key].time <= entry.time:
+                self.settle(entry)
 
     def fold(self, on_disk: Mapping[str, str | None], temporary: Path) -> None:
         """Rewrite the file sorted, one line an output: the one that counts. Raises OSError.
@@ -100,7 +112,9 @@ class LockFile:
             self._write([line for lines in self.lines.values() for line in lines], temporary)
 
     def _write(self, lines: Iterable[OutputLine], temporary: Path) -> None:
-        ordered: list[OutputLine | Decision] = [self.decisions[key] for key in sorted(self.decisions)]
+        ordered: list[OutputLine | Decision] = []
+        for key in sorted(self.decisions):
+            ordered += self.rivals.get(key) or [self.decisions[key]]
         by_path = sorted(lines, key=operator.attrgetter("path"))
         ordered += by_path
         if ordered:
@@ -128,6 +142,7 @@ def read_lock_file(name: str, path: Path) -> LockFile:
     except OSError as error:
         raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}", "check its permissions")) from None
     lock = LockFile(name, path, {}, {}, seen=seen)
+    decisions: dict[tuple[str, str], list[Decision]] = {}
     count = 0
     position = 0
     for number, raw in enumerate(data.splitlines(keepends=True), start=1):
@@ -153,7 +168,15 @@ def read_lock_file(name: str, path: Path) -> LockFile:
             raise ImagegenError(Problem(f"{name}:{number}", *_explain(raw, error))) from None
         count += 1
         position += len(raw)
-        _take(entry, lock.lines, lock.decisions)
+        if isinstance(entry, OutputLine):
+            lock.lines.setdefault(entry.path, []).append(entry)
+        else:
+            decisions.setdefault((entry.kind, entry.output), []).append(entry)
+    for key, taken in decisions.items():
+        heads = rivals(taken)
+        lock.decisions[key] = heads[-1]
+        if len(heads) > 1:
+            lock.rivals[key] = heads
     if data and not data.endswith(b"\n") and lock.torn_at is None:
         lock.lead = b"\n"
     lock.untidy = lock.untidy or bool(lock.lead) or count != len(lock.lines) + len(lock.decisions)
@@ -170,23 +193,11 @@ class _NewerVersion(Exception):  # noqa: N818 - internal, and no error by itself
         self.version = version
 
 
-def _take(
-    entry: OutputLine | Decision,
-    lines: dict[str, list[OutputLine]],
-    decisions: dict[tuple[str, str], Decision],
-) -> None:
-    if isinstance(entry, OutputLine):
-        lines.setdefault(entry.path, []).append(entry)
-        return
-    key = (entry.kind, entry.output)
-    if key not in decisions or decisions[key].time <= entry.time:
-        decisions[key] = entry
-
-
 def _dump(entry: OutputLine | Decision) -> str:
     fields: dict[str, Any] = {"v": VERSION}
     if isinstance(entry, Decision):
         fields |= {"decision": entry.kind, "output": entry.output, "value": entry.value, "time": entry.time}
+        fields |= {"after": entry.after} if entry.after else {}
     else:
         fields |= {name: getattr(entry, name) for name in _OUTPUT_FIELDS}
         fields["encoding"] = vars(entry.encoding)
@@ -214,7 +225,8 @@ def _parse(raw: bytes) -> OutputLine | Decision:
         raise _NewerVersion(version)
     try:
         if "decision" in fields:
-            return _decision(Decision(fields["decision"], fields["output"], fields["value"], fields["time"]))
+            after = fields.get("after", "")
+            return _decision(Decision(fields["decision"], fields["output"], fields["value"], fields["time"], after))
         encoding = Encoding(**fields["encoding"])
         if [type(value) for value in vars(encoding).values()] != [str, int, str]:
             raise TypeError
@@ -234,7 +246,7 @@ def _parse(raw: bytes) -> OutputLine | Decision:
 
 
 def _decision(found: Decision) -> Decision:
-    if not all(isinstance(text, str) for text in (found.kind, found.output, found.time)):
+    if not all(isinstance(text, str) for text in (found.kind, found.output, found.time, found.after)):
         raise ValueError("its decision, output or time is no text")
     if not _CHECKS.get(found.kind, _any)(found.value):
         raise ValueError(f"its {found.kind} is {json.dumps(found.value)[:40]}")

@@ -30,11 +30,14 @@ def command(action: Callable[..., TaskFailed | None], params: list[dict[str, Any
 
 @contextlib.contextmanager
 def writing(build: Build) -> Iterator[None]:
-    """Nobody else writes meanwhile, and what they wrote before is known. Raises ImagegenError where somebody does."""
+    """Nobody else writes meanwhile, and what they did before is known: where they decided something it is planned anew.
+
+    So what is named has to be looked up within. Raises ImagegenError where somebody does.
+    """
     from imagegen.state.mutex import hold
 
     with hold(build.project.state, build.settings.wait_s):
-        build.project.reload_locks()
+        build.know_others()
         yield
 
 

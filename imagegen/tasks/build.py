@@ -83,6 +83,12 @@ class Build:
             with _no_garbage_collection():
                 self._plan()
 
+    def know_others(self) -> None:
+        """What others wrote until now is known; the caller holds the mutex. Raises ImagegenError."""
+        if self.project.reload_locks():
+            self.plans, self.planned = [], {}
+            self._judge_all(self.project.plans())
+
     def _plan(self) -> None:
         from imagegen.backends.registry import registry
         from imagegen.project import Project
@@ -99,7 +105,9 @@ class Build:
         except ImagegenError as error:
             source = self.settings.sources.get("backend", "")
             self.problems += [replace(problem, where=source) for problem in error.problems]
-        plans = _all_broken(self.root, self.problems) if self.problems else self.project.plans()
+        self._judge_all(_all_broken(self.root, self.problems) if self.problems else self.project.plans())
+
+    def _judge_all(self, plans: Sequence[JobPlan]) -> None:
         wrong = self._judge([output for plan in plans for output in plan.outputs])
         self.planned = {task: planned for task, planned in self.planned.items() if planned.output.job not in wrong}
         for plan in plans:

@@ -42,12 +42,14 @@ class _Cleaning:
 
     def one(self, task: str) -> None:
         build = current_build()
-        output = build.planned[task].output
         if not self._begun:
             self._held.enter_context(hold(build.project.state, build.project.settings.wait_s))
-            build.project.reload_locks()
+            build.know_others()
             atexit.register(self._end)
             self._begun = True
+        if task not in build.planned:  # another one was picked while this waited
+            return
+        output = build.planned[task].output
         if clean(build.project, output).forgets:
             self._gone[output.job].append(output.path)
 

@@ -53,8 +53,9 @@ def _pick(words: list[str], **given: Any) -> TaskFailed | None:
         from imagegen.report.curation import picked_lines
 
         names, options = with_options(words, _PICK, given)
-        job, base, variant = _variant(build, names, options["variant"])
+        _variant(build, names, options["variant"])  # a mistake is told before anybody is waited for
         with writing(build):
+            job, base, variant = _variant(build, names, options["variant"])
             picked = pick(build.project, job, base, variant)
             image = build.project.with_origins(picked.outputs[0])
             print("\n".join(picked_lines(picked, build.project.verdict(image))), flush=True)
@@ -169,12 +170,9 @@ def _restore(words: list[str], **given: Any) -> TaskFailed | None:
         from imagegen.report.curation import history_lines, restored_line
 
         names, options = with_options(words, _RESTORE, given)
-        planned = chosen(build, names) if names else []
-        if len(planned) != 1:
-            what = "name one image" if not planned else f"that is {len(planned)} images"
-            raise ImagegenError(Problem(" ".join(names), what, "for example: doit restore portraits:mallsing"))
+        _one(build, names)
         with contextlib.nullcontext() if options["list"] else writing(build):
-            output = build.project.with_origins(build.project.decided(planned[0].output))
+            output = build.project.with_origins(build.project.decided(_one(build, names)))
             pasts = history(build.project, output)
             print("\n".join(history_lines(pasts)))
             if options["list"]:
@@ -195,6 +193,15 @@ def _restore(words: list[str], **given: Any) -> TaskFailed | None:
     return told(work)
 
 
+def _one(build: Build, names: list[str]) -> Output:
+    """The image that is named. Raises ImagegenError where that is none, or more than one."""
+    planned = chosen(build, names) if names else []
+    if len(planned) != 1:
+        what = "name one image" if not planned else f"that is {len(planned)} images"
+        raise ImagegenError(Problem(" ".join(names), what, "for example: doit restore portraits:mallsing"))
+    return planned[0].output
+
+
 def _accept(words: list[str]) -> TaskFailed | None:
     def work(build: Build) -> None:
         from imagegen.execute.accepting import accept
@@ -203,10 +210,11 @@ def _accept(words: list[str]) -> TaskFailed | None:
         names, _ = with_options(words, [], {})
         if not names:
             raise ImagegenError(Problem("", "say what to accept: doit accept portraits:mallsing, or a whole job"))
-        planned = chosen(build, names)
+        chosen(build, names)
         problems: list[Problem] = []
         found = []
         with writing(build):
+            planned = chosen(build, names)
             for one in planned:
                 try:
                     found.append(accept(build.project, build.project.decided(one.output)))

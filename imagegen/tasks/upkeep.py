@@ -70,7 +70,7 @@ def _prune(words: list[str], **given: Any) -> TaskFailed | None:
         if not options["yes"] and not _says_yes():
             return
         with writing(build):
-            if find_waste(build.project, build.plans, candidates=options["candidates"]) != waste:
+            if find_waste(build.project, build.project.plans(), candidates=options["candidates"]) != waste:
                 raise ImagegenError(Problem("", "something changed meanwhile: nothing is removed", "doit prune again"))
             prune(build.project, waste)
         print("removed", flush=True)

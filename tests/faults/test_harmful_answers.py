@@ -21,6 +21,7 @@ from imagegen.backends.comfyui.events import Events
 from imagegen.backends.comfyui.server import probe
 from imagegen.backends.download import download
 from imagegen.backends.ollama.server import version_at
+from imagegen.backends.session import within
 from imagegen.errors import ImagegenError
 from tests.backends.file_server import remote
 from tests.faults.bounded import MB, bounded
@@ -139,6 +140,16 @@ def test_an_answer_of_any_kind_takes_no_more_than_so_much_memory(what: str) -> N
     assert "MemoryError" not in took.said
     print(f"{what}: {took.peak // MB} MB: {took.said}")
     assert took.peak < 400 * MB
+
+
+def test_an_image_without_end_is_cut_off_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MAX_IMAGE", MB)
+    late = within(5, lambda: AssertionError("it reads on"))
+    with (
+        raw_server(lambda _: endlessly(b"x", OK + b"\r\n")) as url,
+        pytest.raises(Refused, match="the answer to /view is larger than 1 MiB"),
+    ):
+        Client(url).view({"filename": "a.png"}, late)
 
 
 DOWNLOAD = """

@@ -70,6 +70,17 @@ def test_a_file_changed_within_the_tick_of_looking_is_read_again(tmp_path: Path)
     assert hashes(tmp_path).state("a.png") == FileState(sha(b"atad"), 4)
 
 
+def test_within_the_tick_it_is_read_again_in_the_same_run_too(tmp_path: Path) -> None:
+    now = time.time_ns()
+    put(tmp_path / "a.png", b"data", now)
+    known = hashes(tmp_path)
+    assert known.state("a.png") == FileState(sha(b"data"), 4)
+    with (tmp_path / "a.png").open("r+b") as open_file:
+        open_file.write(b"atad")
+    os.utime(tmp_path / "a.png", ns=(now, now))
+    assert known.state("a.png") == FileState(sha(b"atad"), 4)
+
+
 def test_what_the_build_wrote_is_known_unless_somebody_changed_it_since(tmp_path: Path) -> None:
     file = put(tmp_path / "a.png", b"data")
     known = hashes(tmp_path)

@@ -101,6 +101,7 @@ def test_a_requirement_that_needs_another_build_fails_and_leaves_the_build(
     assert version("torch") == "2.7.0+cpu"
 
 
+@pytest.mark.long
 def test_none_installs_no_pytorch_even_for_what_asks_for_it(
     root: Path, settings: Settings, upstream: Upstream, cpu: Index, prepare: Prepare, version: Version
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_failing_pip_is_told_in_its_own_words_and_the_next_set_up_goes_on_from
     assert python.lstat().st_mtime_ns == made
 
 
+@pytest.mark.long
 def test_pytorch_that_cannot_be_had_is_told_with_its_index(
     root: Path, settings: Settings, upstream: Upstream, prepare: Prepare, tmp_path: Path
 ) -> None:
@@ -264,6 +266,7 @@ def test_a_venv_that_was_half_made_is_made_anew(
     assert not (root / VENV / "left-over").exists()
 
 
+@pytest.mark.long
 def test_a_venv_whose_python_is_gone_is_made_anew(
     root: Path, settings: Settings, prepare: Prepare, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -345,6 +348,7 @@ def test_a_folder_that_cannot_be_written_is_told(root: Path, settings: Settings)
     assert "tools" in refused(root, settings)
 
 
+@pytest.mark.long
 def test_a_python_that_was_changed_in_the_settings_is_told(
     root: Path, settings: Settings, prepare: Prepare, capfd: pytest.CaptureFixture[str]
 ) -> None:

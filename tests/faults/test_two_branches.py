@@ -1,0 +1,285 @@
+"""Two people, each with a clone of their own, who each change images, and git's merge of it: the file that was chosen decides."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.execute import pruning
+from imagegen.execute.run import run
+from imagegen.images.verification import verify
+from imagegen.state.lockfile import read_lock_file
+from tests.endtoend.project import ProjectFolder
+from tests.execute.workshop import Workshop
+from tests.marks import long
+
+ATTRIBUTES = "jobs/*.lock merge=union text eol=lf\n"
+SIZE = {"width": 32, "height": 32}
+MALLSING, YRR = "portraits:mallsing", "portraits:yrr"
+
+
+class Person(Workshop):
+    """A clone, and who works in it."""
+
+    style = "merge"
+    """Of conflict markers."""
+
+    def git(self, *arguments: str, may_fail: bool = False) -> str:
+        given = ["user.name=t", "user.email=t@example.org", "commit.gpgsign=false", f"merge.conflictStyle={self.style}"]
+        settings = [word for one in given for word in ("-c", one)]
+        done = subprocess.run(
+            ["git", *settings, *arguments], cwd=self.root, capture_output=True, text=True, check=False
+        )
+        assert may_fail or done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("commit", "-qm", "work")
+
+    def merge(self, other: Person) -> list[str]:
+        """Merge the other's work; the files in which git finds conflicts."""
+        self.git("fetch", "-q", str(other.root), "main")
+        self.git("merge", "-q", "--no-edit", "FETCH_HEAD", may_fail=True)
+        return sorted(set(self.git("diff", "--name-only", "--diff-filter=U").split()))
+
+    def choose(self, side: str, *paths: str) -> None:
+        """Take a side's files, `ours` or `theirs`."""
+        self.git("checkout", f"--{side}", "--", *paths)
+
+    def clone(self, root: Path) -> Person:
+        subprocess.run(["git", "clone", "-q", str(self.root), str(root)], check=True, capture_output=True)
+        return Person(root)
+
+    def is_right(self) -> None:
+        """Everything is fresh, nothing is made, the lock file says it in a line an image; a clone agrees."""
+        assert self.build() == {}
+        assert set(self.states().values()) == {"fresh"}
+        assert not self.project().lock("portraits").untidy
+        self.commit()
+        clone = self.clone(self.root.parent / f"{self.root.name}-clone")
+        assert (clone.build(), clone.calls()) == ({}, 0)
+        assert clone.git("status", "--porcelain") == ""
+
+
+def two(folder: Path, attributes: str = ATTRIBUTES, **job: Any) -> tuple[Person, Person]:
+    """Two clones of one project whose images are made."""
+    ours = Person(folder / "ours")
+    ours.git("init", "-q", "-b", "main")
+    (ours.root / ".gitattributes").write_text(attributes)
+    (ours.root / ".gitignore").write_text(".imagegen/\n")
+    ours.job(**job)
+    ours.build()
+    ours.commit()
+    theirs = ours.clone(folder / "theirs")
+    assert theirs.build() == {}
+    return ours, theirs
+
+
+def items(mallsing: str = "a tall figure", yrr: str = "a small figure", name: str = "Yrr") -> list[dict[str, str]]:
+    return [{"name": "Mallsing", "prompt": mallsing}, {"name": name, "prompt": yrr}]
+
+
+@pytest.mark.parametrize(
+    ("job", "image"), [("theirs", "theirs"), ("ours", "theirs"), long("ours", "ours"), long("theirs", "ours")]
+)
+def test_where_both_changed_the_same_image_the_file_that_was_chosen_decides(
+    tmp_path: Path, job: str, image: str
+) -> None:
+    ours, theirs = two(tmp_path)
+    both = {"ours": ours, "theirs": theirs}
+    for person, prompt in ((ours, "a very tall figure"), (theirs, "a figure of stone")):
+        person.job(items=items(mallsing=prompt))
+        assert person.build() == {MALLSING: "generated"}
+        person.commit()
+    files = {side: person.path("mallsing").read_bytes() for side, person in both.items()}
+    assert ours.merge(theirs) == ["assets/portraits/mallsing.png", "jobs/portraits.yaml"]
+    ours.choose(job, "jobs/portraits.yaml")
+    ours.choose(image, "assets/portraits/mallsing.png")
+    assert ours.path("mallsing").read_bytes() == files[image]
+    if job != image:  # the job asks for the other one: that is here in the store, or has to be made
+        ours.build()
+        assert ours.is_kept(files[image])
+    assert ours.path("mallsing").read_bytes() == files[job]
+    ours.is_right()
+    assert ours.calls() == 2 + 1 + (job == "theirs" and image == "ours")
+
+
+MERGES = [
+    (decision, later, chosen)
+    for decision in ("reroll", "draw", "accept", "pick")
+    for later in ("ours", "theirs")
+    for chosen in ("ours", "theirs")
+]
+SHORT = {
+    ("reroll", "theirs", "ours"),
+    ("accept", "theirs", "ours"),
+    ("pick", "theirs", "ours"),
+    ("draw", "ours", "theirs"),
+}
+
+
+@pytest.mark.parametrize(("decision", "later", "chosen"), [one if one in SHORT else long(*one) for one in MERGES])
+def test_where_both_decided_about_the_same_image_the_file_that_was_chosen_decides(
+    tmp_path: Path, decision: str, later: str, chosen: str
+) -> None:
+    job: dict[str, Any] = {"variants": 3} if decision == "pick" else {}
+    job |= {"generate": SIZE | {"seed": {"mode": "random"}}} if decision == "draw" else {}
+    ours, theirs = two(tmp_path, **job)
+    both = {"ours": ours, "theirs": theirs}
+    name = "new" if decision == "draw" else "mallsing"
+    for number, person in enumerate([ours, theirs] if later == "theirs" else [theirs, ours]):
+        if decision == "reroll":
+            person.reroll(MALLSING)
+            person.reroll(YRR)  # twice, so that it has a decision that it replaced
+            person.reroll(MALLSING)
+        elif decision == "draw":
+            person.job(items=[*items(), {"name": "New", "prompt": "new"}], **job)
+        elif decision == "accept":
+            person.touch_up("mallsing", ["red", "blue"][number])
+            person.accept(MALLSING)
+        else:
+            person.pick("mallsing", 2 + number)
+        person.build()
+        person.commit()
+    wanted = both[chosen].path(name).read_bytes()
+    calls = ours.calls()
+    conflicts = ours.merge(theirs)
+    assert f"assets/portraits/{name}.png" in conflicts
+    assert {path.rpartition(".")[2] for path in conflicts} == {"png"}
+    ours.choose(chosen, *conflicts)
+    assert len(ours.project().lock("portraits").rivals) == 0, "planning settles them"
+    ours.is_right()
+    assert ours.path(name).read_bytes() == wanted
+    assert ours.calls() == calls
+
+
+def test_a_reroll_that_was_killed_before_its_image_stands(tmp_path: Path) -> None:
+    ours, _ = two(tmp_path)
+    ours.reroll(MALLSING)
+    ours.build()
+    seed = ours.reroll(MALLSING)  # and the image is still that of the one before
+    assert ours.outputs()[MALLSING].request.seed == seed
+    assert ours.build() == {MALLSING: "generated"}
+
+
+def test_a_merge_that_a_broken_job_keeps_from_being_judged_keeps_both_decisions(tmp_path: Path) -> None:
+    ours, theirs = two(tmp_path)
+    for person in (ours, theirs):
+        person.reroll(MALLSING)
+        person.build()
+        person.commit()
+    wanted = ours.path("mallsing").read_bytes()
+    ours.choose("ours", *ours.merge(theirs))
+    whole = (ours.root / "jobs/portraits.yaml").read_bytes()
+    (ours.root / "jobs/portraits.yaml").write_bytes(whole + b"itemz: []\n")
+    project = ours.project()
+    assert project.lock("portraits").untidy
+    run(project, [], lambda _: None)  # folds what it read
+    (ours.root / "jobs/portraits.yaml").write_bytes(whole)
+    assert len(read_lock_file("", ours.root / "jobs/portraits.lock").rivals) == 1
+    ours.is_right()
+    assert ours.path("mallsing").read_bytes() == wanted
+
+
+def test_an_item_renamed_on_one_branch_and_changed_on_the_other(tmp_path: Path) -> None:
+    ours, theirs = two(tmp_path)
+    ours.job(items=items(name="Yr"))
+    assert ours.build() == {"portraits:yr": "generated"}
+    prune(ours)
+    ours.commit()
+    theirs.job(items=items(yrr="a figure of stone"))
+    assert theirs.build() == {YRR: "generated"}
+    changed = theirs.path("yrr").read_bytes()
+    theirs.commit()
+    conflicts = ours.merge(theirs)
+    assert "jobs/portraits.lock" not in conflicts
+    ours.job(items=items(name="Yr", yrr="a figure of stone"))
+    ours.git("add", "--all")
+    assert ours.build() == {"portraits:yr": "generated"}
+    assert ours.is_kept(changed) or not ours.path("yrr").exists()
+    prune(ours)
+    assert sorted(path.name for path in (ours.root / "assets/portraits").iterdir()) == ["mallsing.png", "yr.png"]
+    ours.is_right()
+
+
+def prune(person: Person) -> None:
+    project = person.project()
+    pruning.prune(project, pruning.find_waste(project, project.plans(), candidates=False))
+
+
+def test_doubled_lines_of_a_merge_are_folded_to_what_they_were(tmp_path: Path) -> None:
+    ours, _ = two(tmp_path)
+    ours.reroll(MALLSING)
+    ours.build()
+    whole = ours.lock()
+    (ours.root / "jobs/portraits.lock").write_bytes(whole + b"".join(reversed(whole.splitlines(keepends=True))))
+    assert ours.build() == {}
+    assert ours.lock() == whole
+
+
+@pytest.mark.parametrize("style", ["merge", "diff3"])
+def test_conflict_markers_are_told_with_their_line_and_are_right_once_mended(tmp_path: Path, style: str) -> None:
+    ours, theirs = two(tmp_path, attributes="")
+    ours.style = style
+    for person in (ours, theirs):
+        person.reroll(MALLSING)
+        person.build()
+        person.commit()
+    wanted = ours.path("mallsing").read_bytes()
+    assert ours.merge(theirs) == ["assets/portraits/mallsing.png", "jobs/portraits.lock"]
+    before = ours.lock()
+    (problem,) = ours.project().plans()[0].problems
+    at = before.splitlines().index(b"<<<<<<< HEAD") + 1
+    assert problem.where == f"jobs/portraits.lock:{at}"
+    assert problem.what == "merged with conflict markers"
+    assert "delete the marker lines" in problem.mend
+    assert ours.lock() == before
+    lines = [line for line in before.splitlines(keepends=True) if line[:1] not in b"<=>|"]
+    (ours.root / "jobs/portraits.lock").write_bytes(b"".join(lines))
+    ours.is_right()
+    assert ours.path("mallsing").read_bytes() == wanted
+
+
+def test_a_lock_file_of_a_newer_release_stops_its_job_whatever_is_asked_and_no_other(tmp_path: Path) -> None:
+    project = ProjectFolder(tmp_path / "project")
+    project.built(variants=2)
+    project.job("other", items=[{"name": "X", "prompt": "x"}])
+    lock = project.root / "jobs/portraits.lock"
+    newer = lock.read_bytes() + b'{"v":2,"of":"a later release"}\n'
+    lock.write_bytes(newer)
+    project.job(variants=2, generate={"width": 32, "height": 32})
+    before = {path: path.read_bytes() for path in (project.root / "assets").rglob("*.png")}
+    (project.root / "assets/portraits/yrr-v1.png").unlink()
+    del before[project.root / "assets/portraits/yrr-v1.png"]
+    run = project.doit()
+    assert "jobs/portraits.lock:7: written by a newer imagegen (line format 2, this one reads up to 1)" in run.out
+    assert "pip install --upgrade imagegen" in run.out
+    assert (run.code != 0, run.tasks("generated")) == (True, ["other:x"])
+    assert project.doit("clean", "portraits").out == ""
+    refused = project.doit("prune", "--yes")
+    assert (refused.code != 0, "written by a newer imagegen" in refused.out) == (True, True)
+    after = {path: path.read_bytes() for path in (project.root / "assets/portraits").rglob("*")}
+    assert (lock.read_bytes(), after) == (newer, before)
+
+
+def test_the_lock_file_of_the_first_release_is_read_and_nothing_is_made_anew(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).with_name("first_release"), tmp_path / "project")
+    jobs = tmp_path / "project/jobs"
+    (jobs / "portraits.lock.jsonl").rename(jobs / "portraits.lock")
+    shutil.copytree(tmp_path / "project/images", tmp_path / "project/assets/portraits")
+    workshop = Workshop(tmp_path / "project")
+    before = workshop.lock()
+    assert (workshop.build(), workshop.calls(), workshop.lock()) == ({}, 0, before)
+    assert set(workshop.states().values()) == {"fresh"}
+    workshop.path("yrr").unlink()
+    assert workshop.build() == {YRR: "generated"}, "from its own drawn seed, in this clone without a store"
+    first, second = before.splitlines()[:2]
+    assert workshop.lock().splitlines()[:2] == [first, second]
+    assert before.splitlines()[2] in workshop.lock().splitlines()
+    for path in (tmp_path / "project/assets").rglob("*.png"):
+        verify(path.read_bytes())

@@ -1,0 +1,241 @@
+"""Deliberate faults in the code that keeps the promises, each with the tests that are to catch it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FAULTS", "Edit", "Fault"]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """In the file `path`, `old` becomes `new`. old: stands there just once."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """name: what goes wrong, in a few words. tests: as pytest takes them, the fewest that catch it."""
+
+    name: str
+    tests: tuple[str, ...]
+    edits: tuple[Edit, ...]
+
+
+def _fault(name: str, test: str, *edits: tuple[str, str, str]) -> Fault:
+    return Fault(name, (f"tests/{test}",), tuple(Edit(f"imagegen/{path}", old, new) for path, old, new in edits))
+
+
+_POWER = "faults/test_power_loss.py::test_nothing_recorded_is_lost_or_made_twice"
+_COMFYUI = "faults/test_misbehaving_comfyui.py::test_a_fault_is_told_or_waited_out_and_the_next_run_makes_it_right"
+_LOCK = "state/test_lockfile.py::"
+_BRANCHES = "faults/test_two_branches.py::"
+
+FAULTS = (
+    _fault(
+        "the sync of what was written is skipped",
+        f"{_POWER}[new-names at once]",
+        ("state/atomic.py", ":]\n    os.fsync(descriptor)\n", ":]\n"),
+    ),
+    _fault(
+        "the sync of a folder is skipped",
+        "faults/test_power_loss.py::test_what_a_build_has_made_outlasts_it[new-only what was synced]",
+        ("state/atomic.py", "        try:\n            os.fsync(descriptor)\n", "        try:\n            pass\n"),
+    ),
+    _fault(
+        "a new folder's own folder is not synced",
+        f"{_POWER}[new-only what was synced]",
+        ("state/atomic.py", "folder.mkdir(exist_ok=True)\n            sync_folder(folder.parent)", "folder.mkdir()"),
+    ),
+    _fault(
+        "the file is written in its place, not renamed there",
+        "endtoend/test_kill.py::test_the_places_cover_every_step_of_writing",
+        ("state/atomic.py", "        written.replace(path)", "        path.write_bytes(written.read_bytes())"),
+    ),
+    _fault(
+        "the file is in place before its line is recorded",
+        f"{_POWER}[replacing-names at once]",
+        (
+            "execute/imaging.py",
+            "    record()\n    written = replace_file(project.root / output.path, data, project.temporary)\n",
+            "    written = replace_file(project.root / output.path, data, project.temporary)\n    record()\n",
+        ),
+    ),
+    _fault(
+        "the store's index tells of an image before it is there",
+        f"{_POWER}[new-names at once]",
+        (
+            "execute/imaging.py",
+            "        project.store.put(data)\n        project.store.add(entry)\n    except",
+            "        project.store.add(entry)\n        project.store.put(data)\n    except",
+        ),
+    ),
+    _fault(
+        "images are drawn though the store cannot take them",
+        "faults/test_disk_full.py::test_nothing_is_lost_and_all_is_right_once_there_is_room[new-full]",
+        ("execute/executor.py", "            self._not_kept = error\n", ""),
+    ),
+    _fault(
+        "what a full disk took of a line is left",
+        "state/test_atomic.py",
+        ("state/atomic.py", "                os.ftruncate(descriptor, size)\n", "                pass\n"),
+    ),
+    _fault(
+        "an image is replaced and not kept",
+        f"{_POWER}[replacing-names at once]",
+        ("execute/imaging.py", "    keep(project, output)\n    record()", "    record()"),
+    ),
+    _fault(
+        "a file that somebody changed meanwhile is replaced",
+        "execute/test_executor.py::test_a_file_that_appears_while_its_image_is_made_is_not_replaced",
+        ("execute/imaging.py", 'if verdict.state != "stale":\n        raise', "if False:\n        raise"),
+    ),
+    _fault(
+        "a touched up file whose request changed is replaced",
+        "plan/test_freshness.py::test_a_file_touched_up_whose_request_changed",
+        ("plan/freshness.py", 'Verdict("blocked", reasons, note, line)', "_replaceable(output, reasons, line)"),
+    ),
+    _fault(
+        "placeholder replaces an image of another backend",
+        "plan/test_freshness.py::test_placeholder_never_replaces_an_image_of_a_real_backend",
+        ("plan/freshness.py", "output.request.backend == PLACEHOLDER != line.backend", "False"),
+    ),
+    _fault(
+        "what the store gives is not held against its sha256",
+        "state/test_store.py::test_a_flipped_bit_is_noticed_and_mended_by_the_next_put",
+        ("state/store.py", "return data if hashlib.sha256(data).hexdigest() == sha256 else None", "return data"),
+    ),
+    _fault(
+        "a download is not held against its sha256",
+        "backends/test_download.py::test_another_sha256_is_refused_and_nothing_is_kept",
+        ("backends/download.py", "if part.sha256 != remote.sha256:\n            found", "if False:\n            found"),
+    ),
+    _fault(
+        "a field is not in the fingerprint",
+        "plan/test_request.py",
+        ("plan/request.py", "    for name in parameters:", '    for name in set(parameters) - {"cfg"}:'),
+    ),
+    _fault(
+        "a file changed within the tick of looking is not read again",
+        "state/test_hashes.py",
+        ("state/hashes.py", "        if is_settled(found.st_mtime_ns):", "        if True:"),
+    ),
+    _fault(
+        "a line that a kill cut off is appended to",
+        f"{_LOCK}test_a_torn_last_line_never_counts_and_is_cut_off_before_anything_is_appended",
+        ("state/lockfile.py", "                os.truncate(self.path, self.torn_at)\n", ""),
+    ),
+    _fault(
+        "of an output's lines the first counts, not that of its file",
+        f"{_LOCK}test_the_line_of_the_file_on_disk_counts_else_the_newest",
+        ("state/lockfile.py", "if line.sha256 == sha256:\n                return line", "return lines[0]"),
+    ),
+    _fault(
+        "lines of a newer release are taken",
+        f"{_BRANCHES}test_a_lock_file_of_a_newer_release_stops_its_job_whatever_is_asked_and_no_other",
+        ("state/lockfile.py", "    if version > VERSION:", "    if False:"),
+    ),
+    _fault(
+        "of merged decisions the later counts, not that of the file",
+        f"{_BRANCHES}test_where_both_decided_about_the_same_image_the_file_that_was_chosen_decides",
+        ("plan/merged.py", "    for decision in reversed(decisions):", "    for decision in ():"),
+    ),
+    _fault(
+        "a decision does not name the one it replaces",
+        f"{_BRANCHES}test_a_reroll_that_was_killed_before_its_image_stands",
+        ("execute/deciding.py", 'before.time if before else ""', '""'),
+    ),
+    _fault(
+        "the mutex among builds is not taken",
+        "state/test_mutex.py",
+        ("state/mutex.py", "        lock.acquire()\n", ""),
+    ),
+    _fault(
+        "who waited for a build does not read what it wrote",
+        "endtoend/test_staleness.py::test_a_build_that_waited_takes_the_seeds_that_the_other_drew",
+        ("execute/run.py", "    if not project.reload_locks():", "    if True:"),
+    ),
+    _fault(
+        "who waited for a build does not plan anew",
+        "faults/test_two_builds.py::test_who_waited_makes_what_is_an_image_by_then",
+        ("execute/run.py", "    if not project.reload_locks():", "    project.reload_locks()\n    if True:"),
+    ),
+    _fault(
+        "a drawn seed is not recorded before it is used",
+        "endtoend/test_staleness.py::test_a_build_that_waited_takes_the_seeds_that_the_other_drew",
+        ("execute/deciding.py", "    decide(project, output.job, SEED, output.full_slug, seed)\n", ""),
+    ),
+    _fault(
+        "what somebody changed is pruned",
+        "execute/test_pruning.py::test_what_somebody_changed_is_never_removed",
+        ("execute/orphans.py", "elif state is not None and line.sha256 != state.sha256:", "elif False:"),
+        ("execute/pruning.py", "if hashlib.sha256(data).hexdigest() == line.sha256:", "if True:"),
+    ),
+    _fault(
+        "a prompt whose answer was lost is posted again unasked",
+        f"{_COMFYUI}[POST reset after it arrived]",
+        (
+            "backends/comfyui/connection.py",
+            "if self._is_known(prompt_id, progress):\n                    return\n                if last:",
+            "if last:",
+        ),
+    ),
+    _fault(
+        "redirects are followed",
+        "backends/comfyui/test_client.py::test_a_redirect_is_told_and_not_followed",
+        ("backends/comfyui/client.py", "allow_redirects=False,", "allow_redirects=True,"),
+        (
+            "backends/session.py",
+            "    def get_redirect_target(self, resp: requests.Response) -> None:",
+            "    def _unused(self, resp: requests.Response) -> None:",
+        ),
+    ),
+    _fault(
+        "the secret is sent to a server that a job names",
+        "backends/comfyui/test_section.py",
+        ("backends/comfyui/section.py", '"has_auth": url == settings.comfyui_server_url', '"has_auth": True'),
+    ),
+    _fault(
+        "the token goes to whoever is asked for a file",
+        "backends/comfyui/test_hugging_face.py::test_the_token_does_not_go_along_a_redirect_to_another_host",
+        ("backends/source.py", "token = self.remote.token_for(url)", "token = self.remote.token_for(self.remote.url)"),
+    ),
+    _fault(
+        "an answer may be of any length",
+        "faults/test_harmful_answers.py::test_an_image_without_end_is_cut_off_at_its_bound",
+        ("backends/comfyui/client.py", "        if len(data) > limit:\n", "        if False:\n"),
+    ),
+    _fault(
+        "control sequences reach the terminal",
+        "faults/test_hostile_jobs.py::test_what_a_problem_quotes_is_cut_and_steers_no_terminal",
+        ("errors.py", "    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)", "    return text"),
+    ),
+    _fault(
+        "a symlink may lead out of the project",
+        "faults/test_symlinks.py::test_a_folder_that_leads_out_is_refused",
+        ("config/paths.py", "os.path.realpath(Path(real_root, path))", "os.path.normpath(Path(real_root, path))"),
+    ),
+    _fault(
+        "aliases may make any number of values",
+        "faults/test_hostile_jobs.py::test_a_hostile_document_is_refused_in_its_place",
+        ("config/yaml_document.py", "        if self._aliased > MAX_ALIASED:", "        if False:"),
+    ),
+    _fault(
+        "a PNG that is cut off is taken",
+        "images/test_verification.py::test_every_cut_is_refused",
+        ("images/png.py", '    raise BadImage("the image is cut off: no IEND chunk at its end")', "    return chunks"),
+    ),
+    _fault(
+        "what a backend returns is not verified",
+        "execute/test_executor.py::test_what_is_no_image_of_the_size_asked_for_is_refused",
+        ("execute/imaging.py", "        _verify(output, made)\n", ""),
+    ),
+    _fault(
+        "a failed preflight queues all the same",
+        "execute/test_executor.py::test_nothing_of_a_job_is_queued_after_a_failed_preflight_and_other_jobs_go_on",
+        ("execute/executor.py", "        if not problems:\n            return job", "        return job"),
+    ),
+)  # fmt: skip
