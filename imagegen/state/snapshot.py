@@ -25,11 +25,11 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class FreshJob:
-    """A job all of whose outputs are fresh. task: what doit calls it. slugs: of its outputs."""
+    """A job all of whose outputs are fresh. task: what doit calls it. outputs: what is told of each, by its slug."""
 
     task: str
     description: str
-    slugs: tuple[str, ...]
+    outputs: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read_snapshot(root: Path, memory: Path, key: str) -> Snapshot | None:
             return None
         if not all(_stand(root, folder, files.items()) for folder, files in found["folders"].items()):
             return None
-        jobs = tuple(FreshJob(job["task"], job["description"], tuple(job["slugs"])) for job in found["jobs"])
+        jobs = tuple(FreshJob(job["task"], job["description"], job["outputs"]) for job in found["jobs"])
         models = tuple((request, tuple(digests)) for request, digests in found["models"])
         return Snapshot(key, jobs, {}, models)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -56,6 +56,12 @@ class Planned:
     verdict: Verdict
     ticket: Ticket
 
+    @property
+    def doc(self) -> str:
+        """Its line in `doit list`."""
+        is_noted = self.verdict.state == "fresh" and self.verdict.note
+        return f"{self.output.path} ({self.verdict.note})" if is_noted else self.output.path
+
 
 class Build:
     """What one invocation knows and does.
@@ -142,7 +148,7 @@ class Build:
 
     def counts(self, tasks: Collection[str]) -> Counter[str]:
         """How many images of the run ended in each state; tasks: those that doit was to run."""
-        fresh = sum(len(job.slugs) if job.task in tasks else _named(job.task, tasks) for job in self.fresh_jobs or ())
+        fresh = sum(len(job.outputs) if job.task in tasks else _named(job.task, tasks) for job in self.fresh_jobs or ())
         return Counter(outcome.state for outcome in self.outcomes) + Counter(fresh=fresh)
 
     def orphans(self, tasks: Collection[str]) -> list[str]:
@@ -223,7 +229,7 @@ class Build:
         )
         if all(state in _DONE for state in states) and not any(plan.problems for plan in self.plans):
             with suppress(OSError):  # it only saves the next run some work
-                take_snapshot(self.project, self.plans)
+                take_snapshot(self.project, self.plans, {task: one.doc for task, one in self.planned.items()})
 
     def _remember_failures(self) -> None:
         from imagegen.state.failures import Failure, update_failures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import InvalidTask, TaskFailed
@@ -14,6 +14,8 @@ from imagegen.tasks.reporter import OURS
 
 if TYPE_CHECKING:
     from imagegen.project import JobPlan
+    from imagegen.state.snapshot import FreshJob
+    from imagegen.tasks.invocation import Invocation
 
 __all__ = ["task_jobs"]
 
@@ -43,9 +45,8 @@ def _tasks(build: Build) -> Iterator[dict[str, Any]]:
     for job in build.fresh_jobs or ():
         fresh = {"basename": job.task, "uptodate": [True], "meta": {OURS: {}}}
         yield {**fresh, "name": None, "doc": job.description}
-        for word in dict.fromkeys(build.invocation.words):
-            if word.startswith(f"{job.task}:"):
-                yield {**fresh, "name": word.partition(":")[2], "actions": None}
+        for slug in _named(job, build.invocation):
+            yield {**fresh, "name": slug, "actions": None, "doc": job.outputs[slug]}
     for plan in build.plans:
         if plan.problems:
             yield from _broken(plan, build.invocation.words)
@@ -63,6 +64,14 @@ def _tasks(build: Build) -> Iterator[dict[str, Any]]:
             yield _image(build, one, cleans)
 
 
+def _named(job: FreshJob, invocation: Invocation) -> Iterable[str]:
+    """The slugs of those that doit is to know: all where they are listed, else those that are named."""
+    if invocation.command == "list" and any(len(word) > 2 and "--all".startswith(word) for word in invocation.words):
+        return job.outputs
+    named = (word.partition(":") for word in dict.fromkeys(invocation.words))
+    return [slug for task, _, slug in named if task == job.task and slug]
+
+
 def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
     output, verdict = planned.output, planned.verdict
     task: dict[str, Any] = {
@@ -74,7 +83,7 @@ def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
         "verbosity": 0,
         "targets": [output.path],
         "uptodate": [_is_up_to_date(planned)],
-        "doc": f"{output.path} ({verdict.note})" if verdict.state == "fresh" and verdict.note else output.path,
+        "doc": planned.doc,
         "meta": {
             OURS: {
                 "state": verdict.state,

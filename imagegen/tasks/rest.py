@@ -62,8 +62,11 @@ def fresh_jobs(root: Path, settings: Settings, invocation: Invocation) -> tuple[
     return snapshot.jobs
 
 
-def take_snapshot(project: Project, plans: Sequence[JobPlan]) -> None:
-    """Remember that all outputs of these jobs, the project's every one, are fresh now. Raises OSError."""
+def take_snapshot(project: Project, plans: Sequence[JobPlan], docs: Mapping[str, str]) -> None:
+    """Remember that all outputs of these jobs, the project's every one, are fresh now. Raises OSError.
+
+    docs: what is told of each, by its task.
+    """
     files = dict(project.inputs.stats)
     models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
     for plan in plans:
@@ -79,7 +82,9 @@ def take_snapshot(project: Project, plans: Sequence[JobPlan]) -> None:
                 model = line.request.get("model", "")
                 request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
                 models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
-    jobs = tuple(FreshJob(plan.task, plan.doc, tuple(output.slug for output in plan.outputs)) for plan in plans)
+    jobs = tuple(
+        FreshJob(plan.task, plan.doc, {output.slug: docs[output.task] for output in plan.outputs}) for plan in plans
+    )
     known = tuple((request, tuple(sorted(digests))) for request, digests in models.values())
     snapshot = Snapshot(_key(project.root, project.settings), jobs, files, known)
     write_snapshot(project.root, _memory(project.root), snapshot, project.temporary)
@@ -117,7 +122,7 @@ def _needs_images(root: Path, invocation: Invocation) -> bool:
     if invocation.command == "run":
         named = set(words) - set(_images(invocation))
         return invocation.always or not named <= set(default_tasks(root))
-    return invocation.command != "list" or any(word == "--all" or not word.startswith("-") for word in words)
+    return invocation.command != "list" or any(not word.startswith("-") for word in words)
 
 
 def _images(invocation: Invocation) -> list[str]:
@@ -127,7 +132,7 @@ def _images(invocation: Invocation) -> list[str]:
 
 def _is_among(jobs: Sequence[FreshJob], word: str) -> bool:
     job, _, slug = word.partition(":")
-    return any(slug in one.slugs for one in jobs if one.task == job)
+    return any(slug in one.outputs for one in jobs if one.task == job)
 
 
 def _has_other_tasks() -> bool:

@@ -23,7 +23,7 @@ def put(path: Path, data: bytes) -> Path:
 def snapshot(tmp_path: Path) -> Snapshot:
     files = {name: stat_key(put(tmp_path / name, b"data")) for name in ("j.yaml", "a.png")}
     models = (({"backend": "b", "model": "m"}, ("aa",)),)
-    return Snapshot("key", (FreshJob("j", "a job", ("a", "b")),), files | {"j.lock": None}, models)
+    return Snapshot("key", (FreshJob("j", "a job", {"a": "a.png", "b": "b.png"}),), files | {"j.lock": None}, models)
 
 
 def write(root: Path, snapshot: Snapshot) -> bool:
