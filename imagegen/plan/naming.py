@@ -20,7 +20,7 @@ _OUTPUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(:[a-z0-9-]+){1,2}")
 _PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=65536)
 def slug_of(name: str) -> str:
     """`The Æsir's Own` → `the-aesir-s-own`; empty where nothing of the name can be written so."""
     if _PLAIN.fullmatch(name):

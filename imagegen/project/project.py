@@ -76,8 +76,9 @@ class Project:
 
     def reload_locks(self) -> bool:
         """Read the lock files anew: another build may have written since. Whether it decided anything."""
-        before = dict(self.locks)
-        self.locks.clear()
+        before = {job: lock for job, lock in self.locks.items() if not lock.stands()}
+        for job in before:
+            del self.locks[job]
         self.store.forget()
         changed = [job for job, lock in before.items() if self.lock(job).decisions != lock.decisions]
         return bool(changed)

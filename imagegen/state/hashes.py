@@ -52,6 +52,7 @@ class Hashes:
     def __init__(self, root: Path, memory: Path) -> None:
         self.root = root
         self.memory = memory
+        self._folder = os.path.join(root, "")  # noqa: PTH118 - a text
         self._known: dict[str, tuple[int, int, int, str, bool]] = _load(memory)
         self._fresh: dict[str, tuple[int, int, int, str, bool]] = {}
         self._mutex = threading.Lock()
@@ -59,7 +60,7 @@ class Hashes:
     def state(self, path: str) -> FileState | None:
         """What is at the path now; None where there is nothing. Raises OSError where it cannot be read."""
         try:
-            found = (self.root / path).stat()
+            found = os.stat(f"{self._folder}{path}")  # noqa: PTH116 - it is called for each output: see `stat_key`
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not stat.S_ISREG(found.st_mode):

@@ -23,7 +23,7 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.merged import rivals
 from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine
 from imagegen.state.atomic import append_line, replace_file
-from imagegen.state.hashes import StatKey, stat_key
+from imagegen.state.hashes import StatKey, is_settled, stat_key
 
 __all__ = ["VERSION", "LockFile", "read_lock_file"]
 
@@ -72,6 +72,10 @@ class LockFile:
     def owns(self, path: str, sha256: str) -> bool:
         """Whether one of the output's lines says that this build wrote a file of this content there."""
         return any(line.sha256 == sha256 for line in self.lines.get(path, ()))
+
+    def stands(self) -> bool:
+        """Whether nobody has written to the file since. Raises OSError."""
+        return self.seen == stat_key(self.path) and (self.seen is None or is_settled(self.seen[1]))
 
     def settle(self, decision: Decision) -> None:
         """Of rivals this one counts; the others go when the file is folded."""

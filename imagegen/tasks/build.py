@@ -26,7 +26,7 @@ from imagegen.config.setting import SETTINGS
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.invocation import Invocation, read_invocation
-from imagegen.tasks.rest import RESERVED, default_tasks, fresh_jobs, take_snapshot
+from imagegen.tasks.rest import RESERVED, default_tasks, fresh_jobs, names_no_image, take_snapshot
 
 if TYPE_CHECKING:
     from imagegen.backends.base import Backend
@@ -79,6 +79,7 @@ class Build:
         self.root = root
         self.plans: list[JobPlan] = []
         self.planned: dict[str, Planned] = {}
+        self._builds_whole_jobs = names_no_image(root, invocation)
         self.outcomes: list[Outcome] = []
         self.ending_problems: list[Problem] = []
         self.stopped = False
@@ -88,6 +89,10 @@ class Build:
         if self.fresh_jobs is None:
             with _no_garbage_collection():
                 self._plan()
+
+    def is_task(self, planned: Planned) -> bool:
+        """Whether doit gets a task for it. One of 10,000 that are fresh costs as much as planning it."""
+        return not (self._builds_whole_jobs and planned.verdict.state == "fresh" and not planned.verdict.note)
 
     def know_others(self) -> None:
         """What others wrote until now is known; the caller holds the mutex. Raises ImagegenError."""

@@ -60,7 +60,7 @@ def _tasks(build: Build) -> Iterator[dict[str, Any]]:
             "meta": {OURS: {"job": plan.file}},
         }
         cleans = build.invocation.command == "clean"
-        for one in planned:
+        for one in filter(build.is_task, planned):
             yield _image(build, one, cleans)
 
 
@@ -98,7 +98,7 @@ def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
 
         needs = [origin.task for origin in output.origins]
         needs += [f"{output.task}:{INDEX}"] if output.fields.get("kind") == SHEET else []
-        task["task_dep"] = [name for name in needs if name in build.planned]
+        task["task_dep"] = [name for name in needs if name in build.planned and build.is_task(build.planned[name])]
         if not output.is_settled:  # doit asks when those are done
             task["uptodate"] = [(_came_out_fresh, [planned.ticket])]
     if cleans:

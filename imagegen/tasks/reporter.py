@@ -48,7 +48,11 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             if before and (obstacles := before(build)):
                 self._say(*map(str, obstacles))
                 raise SystemExit(1)
-        images = [name for name in reached if name in build.planned and not ignored(tasks[name])]
+        images = [
+            name
+            for name, one in build.planned.items()
+            if (not ignored(tasks[name]) if name in reached else one.output.job in reached and not build.is_task(one))
+        ]
         broken = [plan for plan in build.plans if plan.problems and _is_reached(plan.task, reached)]
         self._broken = len(broken)
         if not selected_tasks and build.invocation.words:

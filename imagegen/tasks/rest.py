@@ -22,7 +22,7 @@ from imagegen.tasks.invocation import DOIT_COMMANDS, Invocation
 if TYPE_CHECKING:
     from imagegen.project import JobPlan, Project
 
-__all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "fresh_jobs", "take_snapshot"]
+__all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "fresh_jobs", "names_no_image", "take_snapshot"]
 
 OUR_TASKS = (
     "accept",
@@ -60,6 +60,12 @@ def fresh_jobs(root: Path, settings: Settings, invocation: Invocation) -> tuple[
     if not all(_is_among(snapshot.jobs, word) for word in _images(invocation)):
         return None
     return snapshot.jobs
+
+
+def names_no_image(root: Path, invocation: Invocation) -> bool:
+    """Whether this invocation builds whole jobs, so that doit needs no task for an image that is fresh."""
+    is_run = invocation.command == "run" and not invocation.always
+    return is_run and not _has_other_tasks() and set(invocation.words) <= set(default_tasks(root))
 
 
 def take_snapshot(project: Project, plans: Sequence[JobPlan], docs: Mapping[str, str]) -> None:
