@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+import psutil
 import pytest
 
 from tests.endtoend.project import DODO, ProjectFolder
@@ -147,15 +148,24 @@ def test_a_read_only_project_can_be_looked_at(project: ProjectFolder) -> None:
         (project.root / ".imagegen").chmod(0o755)
 
 
+def is_idle(pid: int) -> bool:
+    """Whether it has begun, and hardly takes any time of the processor for a second."""
+    process = psutil.Process(pid)
+    before = sum(process.cpu_times()[:2])
+    time.sleep(1)
+    return before > 0.2 and sum(process.cpu_times()[:2]) - before < 0.05
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_while_waiting_for_another_build_leaves_quietly(project: ProjectFolder) -> None:
-    project.script(acts={"*": [{"delay_s": 5}]})
+    project.script(acts={"*": [{"delay_s": 60}]})
     project.job()
     first = project.start()
     while not project.started() and first.poll() is None:
         time.sleep(0.02)
     second = project.start("wait=100")
-    time.sleep(3)
+    while not is_idle(second.pid):
+        pass
     os.kill(second.pid, signal.SIGINT)
     out, err = second.communicate(timeout=30)
     first.kill()
