@@ -196,7 +196,7 @@ def failed(output: Output, verdict: Verdict, error: Exception) -> Outcome:
         mend = "try again; where it stays so, look at the generator's own log"
     elif isinstance(error, NotKeptError):
         problem = not_written(error.cause)
-        what = f"nothing is drawn, because it could not be kept: {problem.what}"
+        what = f"what is made cannot be kept, so nothing more is: {problem.what}"
         mend = problem.mend
     elif isinstance(error, OSError):
         problem = not_written(error)
