@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagegen.config.models import HUGGING_FACE, download_address, read_models, show_models
-from imagegen.config.store_url import read_store_url
 
 __all__ = ["SETTINGS", "Kind", "Setting"]
 
@@ -119,6 +118,8 @@ def _store(value: object) -> str:
     text = _text(value)
     if text == "none":
         return ""
+    from imagegen.config.store_url import read_store_url
+
     read_store_url(text)
     return text.rstrip("/")
 

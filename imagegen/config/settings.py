@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from typing import Any
 
 from imagegen.config.models import HUGGING_FACE, ModelFile
 from imagegen.config.setting import SETTINGS, Setting
-from imagegen.config.store_url import without_user
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = ["COMMAND_LINE", "Settings", "Value", "find_values", "read_settings"]
@@ -119,7 +119,8 @@ def _given(
 ) -> Iterator[tuple[str, str, object]]:
     """Each source that gives the setting, strongest first: its name, what a problem begins with, and the value."""
     if text := command_line.get(setting.command_line):
-        yield COMMAND_LINE, f"{setting.command_line}={without_user(text)}: ", text
+        shown = re.sub(r"//\S*@", "//…@", text)  # a user's password is not repeated
+        yield COMMAND_LINE, f"{setting.command_line}={shown}: ", text
     if text := environment.get(setting.environment):
         yield f"environment variable {setting.environment}", "", text
     if setting.name in table and not setting.secret:

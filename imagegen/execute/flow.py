@@ -25,7 +25,7 @@ from imagegen.project import Project
 
 __all__ = ["Flow"]
 
-_WAITERS = 4
+_WAITERS = 8
 """Threads more where there is a shared store: they wait for it, and need no core meanwhile."""
 
 

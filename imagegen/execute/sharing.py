@@ -30,8 +30,8 @@ from imagegen.state.within import GivenUp, within
 __all__ = ["Patience", "Sharing", "check_packages", "is_shared", "words_of"]
 
 _Answer = TypeVar("_Answer")
-_SENDERS = 2
-"""Images that go up at a time: more would make each too slow on a thin line."""
+_SENDERS = 4
+"""Images that go up at a time: with more, each could take too long on a thin line."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,10 @@ class Sharing:
         self._unsent = 0
         self._senders: list[threading.Thread] = []
         self._changed = threading.Condition()
-        if self._writes:
-            for one in project.pending.all():
-                self._send_later(*one)
+        earlier = project.pending.all() if self._writes else []
+        self._earlier = len(earlier)
+        for one in earlier:
+            self._send_later(*one)
 
     def find(self, output: Output, model_digest: str | None, last: str) -> Source | None:
         """An image that somebody made for this output, now in the local store too; None where there is none to be had.
@@ -132,10 +133,14 @@ class Sharing:
                 self._changed.wait(0.2)
                 if not is_told and time.monotonic() > end - self._patience.last_s + 2:
                     is_told = True
-                    self._note(f"{_images(self._unsent)} on the way to {self._name}; Ctrl-C leaves it to the next run")
+                    self._note(
+                        f"{_images(self._unsent)} on the way to {self._name}; Ctrl-C leaves that to the next run"
+                    )
             unsent = self._unsent
         if unsent and not self._is_over():
             self._note(f"{_images(unsent)} not in {self._name} yet: kept here, and goes up with the next run")
+        elif self._earlier and not unsent:
+            self._note(f"{_images(self._earlier)} in {self._name} now that earlier runs had kept here")
         self._is_left = True
         if self._store is not None and self._store.odd:
             first, *others = self._store.odd
@@ -236,11 +241,10 @@ class Sharing:
                 self._send(fingerprint, sha256)
             except GivenUp:
                 return
-            except TimeoutError as error:
-                self._leave(error)
-                return
             except Exception as error:
-                self._refused(error)
+                # a disk that is full, or closed to us, can still be read
+                is_away = not isinstance(error, OSError) or isinstance(error, (TimeoutError, ConnectionError))
+                (self._leave if is_away else self._refused)(error)
                 return
             self._project.pending.remove(fingerprint, sha256)
             with self._changed:

@@ -57,7 +57,7 @@ class SharedStore:
 
     files: Any
     root: str
-    at_once: int = 4
+    at_once: int = 8
     chmod: Callable[[str, int], object] | None = None
     mode: int = 0o700
     odd: list[str] = field(default_factory=list)
@@ -93,14 +93,11 @@ class SharedStore:
         return data
 
     def put(self, entry: SharedEntry, data: bytes) -> None:
-        """The image, then its entry. What is there already stays, but for an image that cannot be right."""
-        blob = f"blobs/{entry.sha256[:2]}/{entry.sha256}"
-        if entry.sha256 in self._bad or self._size(blob) != len(data):
-            self._write(blob, data)
+        """The image, then its entry. What is there already is the same, but for an image that has gone bad."""
+        self._write(f"blobs/{entry.sha256[:2]}/{entry.sha256}", data, anew=entry.sha256 in self._bad)
         raw = _dump(entry)
-        path = f"index/{entry.fingerprint[:2]}/{entry.fingerprint}-{hashlib.sha256(raw).hexdigest()}.json"
-        if self._size(path) != len(raw):
-            self._write(path, raw)
+        name = f"{entry.fingerprint}-{hashlib.sha256(raw).hexdigest()}.json"
+        self._write(f"index/{entry.fingerprint[:2]}/{name}", raw)
 
     def _names(self, fingerprint: str) -> list[str]:
         start = fingerprint[:2]
@@ -140,10 +137,12 @@ class SharedStore:
         except FileNotFoundError:
             return -1
 
-    def _write(self, path: str, data: bytes) -> None:
-        """Whole, or not at all under this name."""
-        if self.chmod is None:
+    def _write(self, path: str, data: bytes, *, anew: bool = False) -> None:
+        """Whole, or not at all under this name. anew: also where one of this size is there."""
+        if self.chmod is None:  # to ask whether it is there takes as long
             self.files.pipe_file(f"{self.root}/{path}", data)
+            return
+        if not anew and self._size(path) == len(data):
             return
         temporary = f"tmp/{uuid.uuid4().hex}.tmp"
         self._make_folder_of(temporary)

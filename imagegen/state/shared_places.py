@@ -63,6 +63,8 @@ def _s3(place: StoreUrl) -> SharedStore:
 
 
 def _ssh(place: StoreUrl) -> SharedStore:
+    import logging
+
     import paramiko
     from fsspec.implementations.sftp import SFTPFileSystem
 
@@ -86,6 +88,8 @@ def _ssh(place: StoreUrl) -> SharedStore:
                 found: bytes = file.read(size - start)
             return found
 
+    # it logs each failure with a traceback, and raises it too: that is enough
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     user = {"username": place.user} if place.user else {}
     waits = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), _CONNECT_S)
     files = KnownHosts(place.host, port=place.port, **user, **waits)
