@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -32,6 +31,8 @@ __all__ = ["Patience", "Sharing", "check_packages", "is_shared", "words_of"]
 _Answer = TypeVar("_Answer")
 _SENDERS = 4
 """Images that go up at a time: with more, each could take too long on a thin line."""
+_SILENT_S = 2.0
+"""Seconds at the end of a run that need no explanation."""
 
 
 @dataclass(frozen=True)
@@ -126,21 +127,13 @@ class Sharing:
 
     def close(self) -> None:
         """The images are made: what has yet to go up is waited for, for a time. Says what is left, and what was odd."""
-        end = time.monotonic() + self._patience.last_s
-        is_told = False
-        with self._changed:
-            while self._unsent and not self._is_over() and not self._stop.is_set() and time.monotonic() < end:
-                self._changed.wait(0.2)
-                if not is_told and time.monotonic() > end - self._patience.last_s + 2:
-                    is_told = True
-                    self._note(
-                        f"{_images(self._unsent)} on the way to {self._name}; Ctrl-C leaves that to the next run"
-                    )
-            unsent = self._unsent
-        if unsent and not self._is_over():
-            self._note(f"{_images(unsent)} not in {self._name} yet: kept here, and goes up with the next run")
-        elif self._earlier and not unsent:
-            self._note(f"{_images(self._earlier)} in {self._name} now that earlier runs had kept here")
+        if not self._all_sent(_SILENT_S):
+            self._note(f"{_images(self._unsent)} on the way to {self._name}; Ctrl-C leaves that to the next run")
+            self._all_sent(self._patience.last_s - _SILENT_S)
+        if self._unsent and not self._is_over():
+            self._note(f"{_images(self._unsent)} not in {self._name} yet; the next run goes on with that")
+        elif self._earlier and not self._unsent:
+            self._note(f"{_images(self._earlier)} in {self._name} now, kept here by earlier runs until now")
         self._is_left = True
         if self._store is not None and self._store.odd:
             first, *others = self._store.odd
@@ -148,6 +141,13 @@ class Sharing:
             self._note(f"{self._name} has what cannot be used, and was passed over: {first}{also}")
         with contextlib.suppress(OSError):  # what is sent twice does no harm
             self._project.pending.fold()
+
+    def _all_sent(self, seconds: float) -> bool:
+        """Whether there is nothing to wait for any more; waits so long for that."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._unsent or self._is_over() or self._stop.is_set(), max(0.0, seconds)
+            )
 
     @property
     def _name(self) -> str:
@@ -232,24 +232,25 @@ class Sharing:
                 sender.start()
 
     def _send_all(self) -> None:
-        while not self._is_over():
+        while not self._is_over() and not self._stop.is_set():
             try:
                 fingerprint, sha256 = self._to_send.get(timeout=0.2)
+                self._send(fingerprint, sha256)
             except queue.Empty:
                 continue
-            try:
-                self._send(fingerprint, sha256)
             except GivenUp:
-                return
+                break
             except Exception as error:
                 # a disk that is full, or closed to us, can still be read
                 is_away = not isinstance(error, OSError) or isinstance(error, (TimeoutError, ConnectionError))
                 (self._leave if is_away else self._refused)(error)
-                return
+                break
             self._project.pending.remove(fingerprint, sha256)
             with self._changed:
                 self._unsent -= 1
                 self._changed.notify_all()
+        with self._changed:  # who waits for them is to look again
+            self._changed.notify_all()
 
     def _send(self, fingerprint: str, sha256: str) -> None:
         known = self._project.store.entries(fingerprint)
@@ -289,9 +290,9 @@ def words_of(error: Exception) -> str:
     """What went wrong with a shared store, in one line, without a user or password."""
     if isinstance(error, OSError) and error.strerror and error.errno:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    first = next(iter(str(error).strip().splitlines()), "")
-    said = without_user(first)[:200] or type(error).__name__
-    return said if isinstance(error, OSError) else f"{type(error).__name__}: {said}"
+    said = without_user(next(iter(str(error).strip().splitlines()), ""))[:200]
+    kind = "" if isinstance(error, OSError) and said else type(error).__name__
+    return ": ".join(filter(None, [kind, said]))
 
 
 def _images(count: int) -> str:
