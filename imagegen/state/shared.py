@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-__all__ = ["MOST_BYTES", "SharedEntry", "SharedStore"]
+__all__ = ["MOST_BYTES", "Folders", "SharedEntry", "SharedStore"]
 
 VERSION = 1
 """Of an entry's format. Entries of a later version are passed over."""
@@ -45,21 +45,32 @@ class SharedEntry:
     time: str
 
 
+@dataclass(frozen=True)
+class Folders:
+    """What a file system with real folders has besides.
+
+    mode: the permissions of the store's own folder: who may use that may use what is made in it. move: gives a file
+    another name in one step, and replaces what had that.
+    """
+
+    mode: int
+    chmod: Callable[[str, int], object]
+    move: Callable[[str, str], object]
+
+
 @dataclass
 class SharedStore:
     """What is at `root` of an fsspec file system. Raises what that raises: mostly OSError, but a library's own as well.
 
-    files: the file system, which keeps no listings. at_once: how many may use it at a time. chmod: of one with real
-    folders; None where a file is there as soon as it is whole, as in an object store. mode: of `root`, where there is
-    chmod: who may use that may use what is made in it.
+    files: the file system, which keeps no listings. at_once: how many may use it at a time. folders: None where there
+    are none, and a file is there as soon as it is whole, as in an object store.
     odd: what was passed over because it is not as it should be; each a sentence.
     """
 
     files: Any
     root: str
     at_once: int = 8
-    chmod: Callable[[str, int], object] | None = None
-    mode: int = 0o700
+    folders: Folders | None = None
     odd: list[str] = field(default_factory=list)
     _bad: set[str] = field(default_factory=set)
     """The sha256 that images should have which have another."""
@@ -139,24 +150,24 @@ class SharedStore:
 
     def _write(self, path: str, data: bytes, *, anew: bool = False) -> None:
         """Whole, or not at all under this name. anew: also where one of this size is there."""
-        if self.chmod is None:  # to ask whether it is there takes as long
+        if self.folders is None:  # to ask whether it is there takes as long
             self.files.pipe_file(f"{self.root}/{path}", data)
             return
         if not anew and self._size(path) == len(data):
             return
         temporary = f"tmp/{uuid.uuid4().hex}.tmp"
-        self._make_folder_of(temporary)
-        self._make_folder_of(path)
+        self._make_folder_of(temporary, self.folders)
+        self._make_folder_of(path, self.folders)
         try:
             self.files.pipe_file(f"{self.root}/{temporary}", data)
-            self._open_up(f"{self.root}/{temporary}", self.mode & 0o666)
-            self.files.mv(f"{self.root}/{temporary}", f"{self.root}/{path}")
+            _open_up(f"{self.root}/{temporary}", self.folders.mode & 0o666, self.folders)
+            self.folders.move(f"{self.root}/{temporary}", f"{self.root}/{path}")
         except BaseException:
             with contextlib.suppress(Exception):
                 self.files.rm_file(f"{self.root}/{temporary}")
             raise
 
-    def _make_folder_of(self, path: str) -> None:
+    def _make_folder_of(self, path: str, folders: Folders) -> None:
         """Below `root`, which is never made itself: where it is gone, the share is not mounted."""
         folder = self.root
         for part in path.split("/")[:-1]:
@@ -169,13 +180,13 @@ class SharedStore:
                 if not self.files.isdir(folder):  # else somebody was faster
                     raise
             else:
-                self._open_up(folder, self.mode)
+                _open_up(folder, folders.mode, folders)
 
-    def _open_up(self, path: str, mode: int) -> None:
-        """Whatever this one's umask: others are to read it, and to write beside it."""
-        if self.chmod is not None:
-            with contextlib.suppress(OSError):  # not every file system has permissions
-                self.chmod(path, mode)
+
+def _open_up(path: str, mode: int, folders: Folders) -> None:
+    """Whatever this one's umask: others are to read it, and to write beside it."""
+    with contextlib.suppress(OSError):  # not every file system has permissions
+        folders.chmod(path, mode)
 
 
 _ENTRY = re.compile(r"[0-9a-f]{64}-[0-9a-f]{64}\.json")

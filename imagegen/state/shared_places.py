@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from imagegen.config.store_url import StoreUrl, read_store_url
-from imagegen.state.shared import SharedStore
+from imagegen.state.shared import Folders, SharedStore
 
 __all__ = ["missing_package", "open_shared"]
 
@@ -38,7 +38,8 @@ def _file(place: StoreUrl) -> SharedStore:
     from fsspec.core import url_to_fs
 
     files, root = url_to_fs(f"file:///{place.folder}")
-    return SharedStore(files, root, chmod=os.chmod, mode=_mode(os.stat(root).st_mode, root))  # noqa: PTH116 - no Path
+    mode = _mode(os.stat(root).st_mode, root)  # noqa: PTH116 - fsspec's paths are texts
+    return SharedStore(files, root, folders=Folders(mode, os.chmod, os.replace))
 
 
 def _mode(mode: int | None, root: str) -> int:
@@ -95,4 +96,5 @@ def _ssh(place: StoreUrl) -> SharedStore:
     files = KnownHosts(place.host, port=place.port, **user, **waits)
     root = f"/{place.folder}"
     # paramiko's SFTP client loses answers where several threads ask it at once
-    return SharedStore(files, root, at_once=1, chmod=files.ftp.chmod, mode=_mode(files.ftp.stat(root).st_mode, root))
+    folders = Folders(_mode(files.ftp.stat(root).st_mode, root), files.ftp.chmod, files.ftp.posix_rename)
+    return SharedStore(files, root, at_once=1, folders=folders)

@@ -33,7 +33,7 @@ def folder(path: Path) -> SharedStore:
 
 def again(store: SharedStore) -> SharedStore:
     """As another run finds it."""
-    return SharedStore(store.files, store.root, chmod=store.chmod, mode=store.mode)
+    return SharedStore(store.files, store.root, folders=store.folders)
 
 
 def put_raw(store: SharedStore, raw: bytes, fingerprint: str = ENTRY.fingerprint, name: str = "") -> None:
