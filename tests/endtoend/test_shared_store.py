@@ -134,9 +134,13 @@ def test_what_only_plans_does_not_ask_it(project: ProjectFolder, team: Path, wor
 
 
 def test_a_run_that_has_all_it_needs_here_does_not_ask_it(project: ProjectFolder, team: Path) -> None:
+    seen = "import atexit, sys\natexit.register(lambda: print('imported:', *{'fsspec', 'imagegen.execute'} & set(sys.modules)))\n"
+    project.write("dodo.py", DODO + seen)
     project.doit()
     shutil.rmtree(team)
-    assert "cannot be reached" not in project.doit().out
+    run = project.doit()
+    assert "cannot be reached" not in run.out
+    assert run.closing == "imported:"
     project.image("yrr").unlink()
     run = project.doit()
     assert run.tasks("restored") == ["portraits:yrr"]
