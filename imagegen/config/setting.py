@@ -114,6 +114,28 @@ def _archive(value: object) -> str:
     return download_address(text) if "://" in text else os.path.expanduser(text)  # noqa: PTH111 - it may be no Path yet
 
 
+def _store(value: object) -> str:
+    text = _text(value)
+    if text == "none":
+        return ""
+    from imagegen.config.store_url import read_store_url
+
+    read_store_url(text)
+    return text.rstrip("/")
+
+
+def _truth(value: object) -> bool:
+    truths = {"true": True, "false": False}
+    found = truths.get(value) if isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise ValueError("expected true or false")
+    return found
+
+
+def _show_truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
 def _endpoint(value: object) -> str:
     return download_address(value).rstrip("/")
 
@@ -149,6 +171,8 @@ ADDRESS = Kind("address", _address)
 URL = Kind("URL", _url)
 FOLDERS = Kind("list of folders", _folders, ", ".join)
 SIZE = Kind("size in MB, GB or TB", _size, _show_size)
+STORE = Kind("URL or none", _store)
+TRUTH = Kind("true or false", _truth, _show_truth)
 SECONDS = Kind("seconds", _seconds, "{:g}".format)
 TEXTS = Kind("list of texts", _texts, " ".join)
 FOLDER_TABLE = Kind("folders by kind of model", _folder_table, _show_folder_table)
@@ -169,6 +193,15 @@ SETTINGS = (
         "bound of .imagegen/store; past it, what was used longest ago goes",
         5 * 1024**3,
         field="store_bytes",
+    ),
+    Setting("store", STORE, "a store shared with others: s3, ssh or file", "", "IMAGEGEN_STORE", "store"),
+    Setting(
+        "store_writes",
+        TRUTH,
+        "whether what is made here goes up to the shared store",
+        True,
+        "IMAGEGEN_STORE_WRITES",
+        "store_writes",
     ),
     Setting("wait_s", SECONDS, "seconds to wait for another build of this project", 0.0, command_line="wait"),
     Setting("comfyui.server.url", URL, "the ComfyUI server", "http://127.0.0.1:8188", "COMFYUI_URL"),

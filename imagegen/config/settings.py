@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ class Settings:
 
     forced_backend: of the command line, stronger than a job's own. backend: for jobs that name none.
     allow_outside: folders outside the project that outputs and prompt sources may lie in.
-    store_bytes: bound of the store. wait_s: seconds to wait for another build. The others: see the table in
+    store_bytes: bound of the store. store: the address of the shared one, empty for none; store_writes: whether what is
+    made goes up to it. wait_s: seconds to wait for another build. The others: see the table in
     `config.setting`. Secrets are not kept here.
     sources: where each value came from, by the setting's name; it decides nothing.
     """
@@ -34,6 +36,8 @@ class Settings:
     backend: str = "placeholder"
     allow_outside: tuple[str, ...] = ()
     store_bytes: int = 5 * 1024**3
+    store: str = ""
+    store_writes: bool = True
     wait_s: float = 0.0
     comfyui_server_url: str = "http://127.0.0.1:8188"
     comfyui_server_start: str = "auto"
@@ -115,7 +119,8 @@ def _given(
 ) -> Iterator[tuple[str, str, object]]:
     """Each source that gives the setting, strongest first: its name, what a problem begins with, and the value."""
     if text := command_line.get(setting.command_line):
-        yield COMMAND_LINE, f"{setting.command_line}={text}: ", text
+        shown = re.sub(r"//\S*@", "//…@", text)  # a user's password is not repeated
+        yield COMMAND_LINE, f"{setting.command_line}={shown}: ", text
     if text := environment.get(setting.environment):
         yield f"environment variable {setting.environment}", "", text
     if setting.name in table and not setting.secret:

@@ -18,6 +18,7 @@ from imagegen.execute.deciding import decide_model, draw_seed
 from imagegen.execute.imaging import NotKeptError, failed, generate, restore
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
 from imagegen.execute.progress import ImageProgress
+from imagegen.execute.sharing import Sharing
 from imagegen.execute.sources import Sources
 from imagegen.execute.waiting import Waiting, Work
 from imagegen.plan.output import Output
@@ -40,6 +41,7 @@ class Executor:
     tell: Callable[[Event], None]
     stop: threading.Event
     cancel: threading.Event
+    sharing: Sharing | None = None
     _tried: set[str] = field(default_factory=set)
     _later: set[str] = field(default_factory=set)
     """The tasks of works that may still come."""
@@ -243,7 +245,16 @@ class Executor:
         self.tell(Started(output))
         tell = self._happened(output)
         try:
-            return generate(self.project, self.backend, output, work.verdict, self.cancel, tell, forced=work.forced)
+            return generate(
+                self.project,
+                self.backend,
+                output,
+                work.verdict,
+                self.cancel,
+                tell,
+                forced=work.forced,
+                sharing=self.sharing,
+            )
         except NotKeptError as error:
             self._not_kept = error
             return failed(output, work.verdict, error)

@@ -18,11 +18,15 @@ from imagegen.execute.deriving import derive
 from imagegen.execute.executor import Executor
 from imagegen.execute.imaging import blocked, failed, restore
 from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.sharing import Sharing
 from imagegen.execute.sources import Sources
 from imagegen.execute.waiting import Work
 from imagegen.project import Project
 
 __all__ = ["Flow"]
+
+_WAITERS = 8
+"""Threads more where there is a shared store: they wait for it, and need no core meanwhile."""
 
 
 class Flow:
@@ -38,9 +42,11 @@ class Flow:
         tell: Callable[[Event], None],
         stop: threading.Event,
         cancel: threading.Event,
+        sharing: Sharing | None = None,
     ) -> None:
         self._project, self._tell, self._stop, self._cancel = project, tell, stop, cancel
-        self._sources = Sources(project)
+        self._sharing = sharing
+        self._sources = Sources(project, sharing.find) if sharing else Sources(project)
         self._open = {work.output.task: work for work in works}
         self._awaited = {
             work.output.task: {origin.task for origin in work.output.origins if origin.task in self._open}
@@ -59,7 +65,8 @@ class Flow:
     def run(self) -> None:
         """To the end: there is an outcome for each work then."""
         works = list(self._open.values())
-        with ThreadPoolExecutor(os.cpu_count() or 1) as self._pool:
+        more = _WAITERS if self._sharing else 0
+        with ThreadPoolExecutor((os.cpu_count() or 1) + more) as self._pool:
             self._begin([work for work in works if not self._awaited[work.output.task]])
             self._idle()
             threads = self._start_executors(works)
@@ -144,7 +151,13 @@ class Flow:
                     later[backend].append(work)
             self._executors = {
                 name: Executor(
-                    self._project, self._project.backends[name], self._sources, self._told, self._stop, self._cancel
+                    self._project,
+                    self._project.backends[name],
+                    self._sources,
+                    self._told,
+                    self._stop,
+                    self._cancel,
+                    self._sharing,
                 )
                 for name in {**now, **later}
             }

@@ -17,6 +17,7 @@ from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.deciding import accept_file, decide, now
 from imagegen.execute.outcome import Outcome
 from imagegen.execute.progress import ImageProgress
+from imagegen.execute.sharing import Sharing, is_shared
 from imagegen.execute.sources import Source, Sources
 from imagegen.images.containers import format_of
 from imagegen.images.encoding import encode
@@ -55,10 +56,11 @@ def generate(
     tell: Callable[[str, dict[str, Any]], None],
     *,
     forced: bool,
+    sharing: Sharing | None = None,
 ) -> Outcome:
     """Have the backend make the image, and put it in place. forced: one that was made earlier does not do.
 
-    Raises NotKeptError.
+    sharing: by which it goes up to the shared store, where there is one. Raises NotKeptError.
     """
     note = f"seed {output.request.seed}" if output.draws_seed else ""
     attempt = _Attempt(project, output, forced)
@@ -79,7 +81,7 @@ def generate(
             name=output.store_name,
             request=output.fields,
         )
-        _put_made(project, made.data, entry)
+        _put_made(project, made.data, entry, sharing if is_shared(output) else None)
         attempt.close(made=True)
         made.settled()
         source = Source(made.data, None, entry.model_digest, backend.version, seconds, entry.time)
@@ -109,10 +111,10 @@ class NotKeptError(Exception):
         self.cause = cause
 
 
-def _put_made(project: Project, data: bytes, entry: StoreEntry) -> None:
+def _put_made(project: Project, data: bytes, entry: StoreEntry, sharing: Sharing | None) -> None:
     try:
         project.store.put(data)
-        project.store.add(entry)
+        (sharing or project.store).add(entry)
     except OSError as error:
         raise NotKeptError(error) from error
 
@@ -165,7 +167,7 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
         put_in_place(project, output, source)
     except Exception as error:
         return failed(output, verdict, error)
-    note = "encoded anew" if verdict.only_encoding else ""
+    note = "from the shared store" if source.is_shared else "encoded anew" if verdict.only_encoding else ""
     return Outcome(output, "restored", verdict.reasons, note, seconds=time.monotonic() - start)
 
 

@@ -14,6 +14,7 @@ from types import FrameType
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.flow import Flow
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
+from imagegen.execute.sharing import Sharing, check_packages, is_shared
 from imagegen.execute.waiting import Work
 from imagegen.plan.order import in_order
 from imagegen.plan.output import ONE_OFF, Output
@@ -55,6 +56,8 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
             with hold(project.state, project.settings.wait_s):
                 waiting = False
                 # another build may have made some of them before this one got the mutex
+                if project.settings.store and any(is_shared(one.output) for one in stale):
+                    check_packages(project.settings)
                 stale = _settle(project, _anew(project, stale, tell), tell)
                 shutil.rmtree(project.temporary, ignore_errors=True)
                 stopped = _make(project, stale, tell)
@@ -68,11 +71,15 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
             for one in stale:
                 tell(Outcome(one.output, "cancelled"))
             ending = Ending(stopped=True)
-    elif any(lock.untidy for lock in project.locks.values()):
-        # after a kill or a merge; it can wait where another build is at work
+    elif project.has_pending or any(lock.untidy for lock in project.locks.values()):
+        # after a kill or a merge, or with what could not go up; it can wait where another build is at work
         with contextlib.suppress(ImagegenError), hold(project.state, 0):
             project.reload_locks()
-            ending = Ending(problems=_finish(project))
+            stopped = False
+            if project.has_pending:
+                check_packages(project.settings)
+                stopped = _make(project, [], tell)
+            ending = Ending(stopped, _finish(project))
     with contextlib.suppress(OSError):  # it only saves the next run some reading
         project.hashes.save(project.temporary)
     return ending
@@ -124,7 +131,10 @@ def _make(project: Project, works: Sequence[Work], tell: Callable[[Event], None]
 
     def work() -> None:
         try:
-            Flow(project, works, told.put, stop, cancel).run()
+            sharing = Sharing(project, told.put, stop) if project.settings.store else None
+            Flow(project, works, told.put, stop, cancel, sharing).run()
+            if sharing:
+                sharing.close()
         finally:
             told.put(None)
 

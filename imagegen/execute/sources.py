@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imagegen.config.encoding import Encoding
@@ -34,7 +34,10 @@ class Copy:
 
 @dataclass(frozen=True)
 class Source:
-    """An image made earlier, its bytes read and checked. The other fields are its copy's."""
+    """An image made earlier, its bytes read and checked. The other fields are its copy's.
+
+    is_shared: it came from the shared store just now.
+    """
 
     data: bytes
     encoding: Encoding | None
@@ -42,13 +45,21 @@ class Source:
     backend_version: str
     seconds: float
     time: str
+    is_shared: bool = False
 
 
 class Sources:
-    """The images that a run can restore from, as they are when it begins."""
+    """The images that a run can restore from, as they are when it begins.
 
-    def __init__(self, project: Project) -> None:
+    beyond: asked for the image of an output where there is none here; with the model's digest, and the time of the one
+    that the lock file tells of.
+    """
+
+    def __init__(
+        self, project: Project, beyond: Callable[[Output, str | None, str], Source | None] = lambda *_: None
+    ) -> None:
         self._project = project
+        self._beyond = beyond
         self._lines: dict[str, list[OutputLine]] = defaultdict(list)
         for line in project.recorded():
             self._lines[line.fingerprint].append(line)
@@ -57,9 +68,10 @@ class Sources:
         """An image that the output can be restored from without loss, or None. Raises OSError.
 
         One made by a model of another, known digest does not count. What a backend returned comes first, then a
-        file that can be taken as it is.
+        file that can be taken as it is; last what others have.
         """
-        return next(filter(None, map(self._read, self._copies(output, model_digest))), None)
+        here = next(filter(None, map(self._read, self._copies(output, model_digest))), None)
+        return here or self._beyond(output, model_digest, self._time(output))
 
     def foresee(self, output: Output, model_digest: str | None) -> Copy | None:
         """Where `find` would find it. Reads no blob and writes nothing: one that has gone bad passes for a good one."""
@@ -91,8 +103,7 @@ class Sources:
     def _copies(self, output: Output, model_digest: str | None) -> list[Copy]:
         """Those that would do, best first."""
         ranked = []
-        line = self._project.lock(output.job).line_of(output.path, None)
-        for copy in self._of(output.fingerprint, line.time if line else ""):
+        for copy in self._of(output.fingerprint, self._time(output)):
             if model_digest and copy.model_digest and copy.model_digest != model_digest:
                 continue
             if copy.encoding is None:
@@ -102,6 +113,10 @@ class Sources:
             elif copy.encoding.lossless:
                 ranked.append((2, copy))
         return [copy for _, copy in sorted(ranked, key=lambda one: one[0])]
+
+    def _time(self, output: Output) -> str:
+        line = self._project.lock(output.job).line_of(output.path, None)
+        return line.time if line else ""
 
     def _of(self, fingerprint: str, time: str) -> Iterator[Copy]:
         """time: of several that were made for one request, the one that the lock file tells of comes first."""

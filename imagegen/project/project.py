@@ -19,6 +19,7 @@ from imagegen.project.planner import JobPlan, Planner
 from imagegen.state.attempts import Attempts
 from imagegen.state.hashes import Hashes
 from imagegen.state.lockfile import LockFile, read_lock_file
+from imagegen.state.pending import Pending
 from imagegen.state.store import Store
 
 __all__ = ["Project"]
@@ -42,6 +43,7 @@ class Project:
         self.temporary = self.state / "tmp"
         self.store = Store(self.state / "store", self.temporary)
         self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
+        self.pending = Pending(self.state / "pending.txt", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.failures = self.state / "cache" / "failures.json"
         """What failed when it was last tried: see `state.failures`."""
@@ -80,8 +82,14 @@ class Project:
         for job in before:
             del self.locks[job]
         self.store.forget()
+        self.pending.forget()
         changed = [job for job, lock in before.items() if self.lock(job).decisions != lock.decisions]
         return bool(changed)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether something that was made here has yet to go up to the shared store."""
+        return bool(self.settings.store and self.settings.store_writes and self.pending.all())
 
     def decided(self, output: Output) -> Output:
         """The output with its random seed and its model, where they have been decided since it was planned."""

@@ -232,7 +232,8 @@ class Build:
         states = (
             one.ticket.outcome.state if one.ticket.outcome else one.verdict.state for one in self.planned.values()
         )
-        if all(state in _DONE for state in states) and not any(plan.problems for plan in self.plans):
+        is_done = all(state in _DONE for state in states) and not any(plan.problems for plan in self.plans)
+        if is_done and not self.project.has_pending:
             with suppress(OSError):  # it only saves the next run some work
                 take_snapshot(self.project, self.plans, {task: one.doc for task, one in self.planned.items()})
 

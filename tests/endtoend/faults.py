@@ -1,7 +1,8 @@
 """Copied into a test's project, where its dodo.py imports it: dies by SIGKILL at one chosen file operation.
 
 FAULT_TRACE names a file that gets one line for each operation; FAULT_AT is the number of the operation to die
-at, and FAULT_HOW says `before` it, or `half` way through it where it is a write.
+at, and FAULT_HOW says `before` it, or `half` way through it where it is a write. Or FAULT_ON is a part of the line of
+the operation to die before, the first of that kind.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ def _watch(name: str) -> None:
     def watched(*args: Any, **kwargs: Any) -> Any:
         global _count
         target = " → ".join(map(_target, args[: 2 if name == "replace" else 1]))
+        if (on := os.environ.get("FAULT_ON")) and on in f"{name} {target}":
+            os.kill(os.getpid(), signal.SIGKILL)
         if "calls.jsonl" in target:  # the scripted backend's diary, which the test itself needs whole
             return real(*args, **kwargs)
         with _mutex:

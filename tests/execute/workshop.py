@@ -34,13 +34,14 @@ class Workshop:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.backend = ScriptedBackend(Script())
+        self.settings = Settings()
         (root / "jobs").mkdir(parents=True, exist_ok=True)
 
     def job(self, name: str = "portraits", **changes: Any) -> None:
         (self.root / f"jobs/{name}.yaml").write_text(yaml.safe_dump(JOB | changes, sort_keys=False))
 
     def project(self) -> Project:
-        project = Project(self.root, Settings(), {"scripted": lambda: self.backend})
+        project = Project(self.root, self.settings, {"scripted": lambda: self.backend})
         project.plans()
         return project
 

@@ -15,6 +15,7 @@ from imagegen.report.doctor.git import git, lfs
 from imagegen.report.doctor.jobs import jobs
 from imagegen.report.doctor.locks import locks
 from imagegen.report.doctor.machine import machine, needed_packages
+from imagegen.report.doctor.shared import shared
 
 __all__ = ["as_data", "as_lines", "blocks", "examine"]
 
@@ -30,6 +31,7 @@ def examine(case: Case) -> list[Diagnosis]:
         *folders(case),
         *locks(case),
         *store(case),
+        *shared(case),
         *git(case),
         *lfs(case),
     ]
