@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.merged import before
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision
 from imagegen.project import Project
@@ -17,15 +18,16 @@ __all__ = ["accept_file", "check_holdable", "decide", "decide_model", "draw_seed
 def decide(project: Project, job: str, kind: str, output: str, value: Any) -> None:
     """Record a decision, on disk before this returns. output: its full slug, or the slug of all variants.
 
-    It names the one it replaces, and is later than that, whatever the clock says that wrote it. Raises OSError.
+    It names those that it replaces, and is later than they, whatever the clock says that wrote them. Raises OSError.
     """
     lock = project.lock(job)
-    before = lock.decisions.get((kind, output))
-    latest = max((one.time for one in (*lock.rivals.get((kind, output), ()), *filter(None, [before]))), default="")
+    present = lock.decisions.get((kind, output))
+    replaced = [*lock.rivals.get((kind, output), ()), *([present] if present else [])]
+    latest = max((one.time for one in replaced), default="")
     time = now()
     if latest >= time:
         time = _just_after(latest)
-    lock.append(Decision(kind, output, value, time, before.time if before else ""))
+    lock.append(Decision(kind, output, value, time, before(replaced)))
 
 
 def accept_file(project: Project, output: Output, sha256: str) -> None:

@@ -202,7 +202,7 @@ def failed(output: Output, verdict: Verdict, error: Exception) -> Outcome:
         mend = problem.mend
     elif isinstance(error, OSError):
         problem = not_written(error)
-        what, mend = problem.what, f"{problem.mend}: the store has what was made"
+        what, mend = problem.what, problem.mend
     else:
         what = f"a fault in imagegen or the backend {output.request.backend}: {type(error).__name__}: {error}"
         mend = f"report it, with this place: {_place(error)}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.flow import Flow
 from imagegen.execute.outcome import Event, Happened, Outcome, Started
 from imagegen.execute.sharing import Sharing, check_packages, is_shared
@@ -199,7 +199,8 @@ def _finish(project: Project) -> tuple[Problem, ...]:
                 on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
                 lock.fold(on_disk, project.temporary)
             except OSError as error:
-                problems.append(Problem(lock.name, f"cannot be folded: {error.strerror}", "the next run tries again"))
+                mend = not_written(error).mend
+                problems.append(Problem(lock.name, f"cannot be folded: {error.strerror}", f"{mend}; nothing is lost"))
     with contextlib.suppress(OSError):  # it only keeps the file short
         project.attempts.fold()
     project.store.prune(project.settings.store_bytes)

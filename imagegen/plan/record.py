@@ -63,14 +63,14 @@ class Decision:
     seed: drawn, where the job's seeds are random. reroll: a seed that is stronger than the job's rule; None: the rule
     holds again. model: of the job (output is empty). pick: the variant that is the image of the slug without one; 0:
     all are. accept: the file (`sha256`) that is the image of the request of this `fingerprint`; None: none is.
-    after: the time of the decision that it took the place of, empty where there was none.
+    after: the times of those that it took the place of; None in lines of releases that did not say so.
     """
 
     kind: str
     output: str
     value: Any
     time: str
-    after: str = ""
+    after: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.merged import counting
 from imagegen.plan.output import Output
-from imagegen.plan.record import Decision, OutputLine
+from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine
 from imagegen.state.hashes import Hashes
 from imagegen.state.lockfile import LockFile
 
 __all__ = ["Decisions"]
+
+_DONE = {SEED: "drawn", REROLL: "rerolled", PICK: "picked", ACCEPT: "accepted"}
 
 
 class Decisions:
@@ -27,33 +31,44 @@ class Decisions:
         """Those that count, by kind and output. Raises ImagegenError."""
         return self._lock(job).decisions
 
-    def settle(self, job: str, outputs_with: Callable[[Decision], Collection[Output]]) -> None:
-        """Of rivals the one counts whose image is in place. Raises ImagegenError.
+    def settle(self, job: str, planned: Callable[[Collection[Decision]], Iterable[Output]]) -> list[str]:
+        """Of rivals the one counts whose image is in place. What to tell of that. Raises ImagegenError.
 
-        outputs_with: the job's outputs, planned with a decision.
+        planned: the job's outputs, by these decisions.
         """
         lock = self._lock(job)
-
-        def concerned(decision: Decision) -> list[Output]:
-            outputs = (output for output in outputs_with(decision) if not output.is_derived)
-            return [output for output in outputs if decision.output in (output.full_slug, output.base)]
+        ranks = itertools.zip_longest(*lock.rivals.values())  # so that the job is planned two times, not for each rival
+        named = [_by_name(planned([decision for decision in rank if decision])) for rank in ranks]
 
         def shown(output: Output) -> tuple[str | None, OutputLine | None]:
             state = self._hashes.state(output.path)
             line = lock.line_of(output.path, state.sha256) if state else None
             return (state.sha256, line if line and line.sha256 == state.sha256 else None) if state else (None, None)
 
+        notes = []
         for (kind, output), rivals in list(lock.rivals.items()):
             try:
-                decision = counting(rivals, concerned, shown)
+                decision = counting(rivals, [by[output] for by, _ in zip(named, rivals, strict=False)], shown)
             except OSError as error:
                 what = f"{error.filename} cannot be read: {error.strerror}"
                 raise ImagegenError(Problem("", what, "mend its permissions")) from None
             self._counting[job, kind, output] = decision
             lock.settle(decision)
+            notes.append(f"{output}: {_DONE[kind]} on both branches that were merged; that of {decision.time} counts")
+        return notes
 
     def settle_again(self, job: str, lock: LockFile) -> None:
         """A lock file that was read anew: what was found to count does."""
         for kind, output in list(lock.rivals):
             if (known := self._counting.get((job, kind, output))) in lock.rivals[kind, output]:
                 lock.settle(known)
+
+
+def _by_name(outputs: Iterable[Output]) -> dict[str, list[Output]]:
+    """The images by what a decision calls them: the full slug, and that of all variants."""
+    found: dict[str, list[Output]] = defaultdict(list)
+    for output in outputs:
+        if not output.is_derived:
+            for name in {output.full_slug, output.base}:
+                found[name].append(output)
+    return found

@@ -182,7 +182,7 @@ class Planner:
             decisions = dict(self._decisions.of(job.name)) | {(one.kind, one.output): one for one in instead}
             return expand(job, items, honours, decided(decisions.values()), self._wildcards)
 
-        self._decisions.settle(job.name, lambda decision: planned([decision]).outputs)
+        merged = self._decisions.settle(job.name, lambda decisions: planned(decisions).outputs)
         expansion = planned(instead)
         problems = list(expansion.problems)
         for key, path in dict.fromkeys(
@@ -200,7 +200,7 @@ class Planner:
             if output.path.endswith(JOB_SUFFIXES) and self._is_among_jobs(output.path):
                 what = f"sheet.dir: {output.path} would be read as a job"
                 problems.append(Problem(job.where.get("sheet.dir", job.file), what, "give it another folder"))
-        return Expansion(expansion.outputs, tuple(problems), expansion.notes)
+        return Expansion(expansion.outputs, tuple(problems), (*expansion.notes, *merged))
 
     def _is_among_jobs(self, path: str) -> bool:
         folder, jobs = (os.path.realpath(self._root / one) for one in (Path(path).parent, "jobs"))

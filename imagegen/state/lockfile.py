@@ -201,7 +201,7 @@ def _dump(entry: OutputLine | Decision) -> str:
     fields: dict[str, Any] = {"v": VERSION}
     if isinstance(entry, Decision):
         fields |= {"decision": entry.kind, "output": entry.output, "value": entry.value, "time": entry.time}
-        fields |= {"after": entry.after} if entry.after else {}
+        fields |= {} if entry.after is None else {"after": entry.after}
     else:
         fields |= {name: getattr(entry, name) for name in _OUTPUT_FIELDS}
         fields["encoding"] = vars(entry.encoding)
@@ -229,7 +229,10 @@ def _parse(raw: bytes) -> OutputLine | Decision:
         raise _NewerVersion(version)
     try:
         if "decision" in fields:
-            after = fields.get("after", "")
+            after = fields.get("after")
+            if after is not None and not (isinstance(after, list) and all(isinstance(time, str) for time in after)):
+                raise ValueError(f"its 'after' is {json.dumps(after)[:40]}")
+            after = None if after is None else tuple(after)
             return _decision(Decision(fields["decision"], fields["output"], fields["value"], fields["time"], after))
         encoding = Encoding(**fields["encoding"])
         if [type(value) for value in vars(encoding).values()] != [str, int, str]:
@@ -250,7 +253,7 @@ def _parse(raw: bytes) -> OutputLine | Decision:
 
 
 def _decision(found: Decision) -> Decision:
-    if not all(isinstance(text, str) for text in (found.kind, found.output, found.time, found.after)):
+    if not all(isinstance(text, str) for text in (found.kind, found.output, found.time)):
         raise ValueError("its decision, output or time is no text")
     if not _CHECKS.get(found.kind, _any)(found.value):
         raise ValueError(f"its {found.kind} is {json.dumps(found.value)[:40]}")

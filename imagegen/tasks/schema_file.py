@@ -11,7 +11,7 @@ from imagegen.backends.registry import registry
 from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.job_files import JOB_SUFFIXES
 from imagegen.config.json_schema import WRITTEN_BY, json_schema
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.request import Request
 from imagegen.state.atomic import replace_file
 
@@ -46,5 +46,5 @@ def write_schema(root: Path, out: str, text: str) -> str:
             raise ImagegenError(Problem(out, "was not written by doit schema", "move it, or choose another --out"))
         replace_file(path, text.encode("utf-8"), root / ".imagegen" / "tmp")
     except OSError as error:
-        raise ImagegenError(Problem(out, f"cannot be written: {error.strerror}", "choose another --out")) from None
+        raise ImagegenError(not_written(error, path=out)) from None
     return "written"

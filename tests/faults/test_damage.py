@@ -18,6 +18,7 @@ from imagegen.execute.run import Wanted, run
 from imagegen.execute.verifying import verify_store
 from imagegen.images.verification import verify
 from tests.execute.workshop import JOB, Workshop
+from tests.marks import long
 
 ITEMS: list[dict[str, Any]] = JOB["items"]
 LOCK = "jobs/portraits.lock"
@@ -79,9 +80,10 @@ def are_all_right(workshop: Workshop) -> bool:
 # --- the lock file
 
 
-def test_one_that_was_cut_anywhere_costs_no_image(copies: Callable[[], Workshop]) -> None:
+@pytest.mark.parametrize("step", [97, long(7)])
+def test_one_that_was_cut_anywhere_costs_no_image(copies: Callable[[], Workshop], step: int) -> None:
     whole = copies().lock()
-    for length in range(0, len(whole), 97):
+    for length in range(0, len(whole), step):
         workshop = copies()
         images = workshop.files()
         (workshop.root / LOCK).write_bytes(whole[:length])
@@ -118,9 +120,10 @@ def flipped(data: bytes, step: int) -> Iterator[tuple[int, bytes]]:
         yield position, data[:position] + bytes([data[position] ^ 1 << position % 8]) + data[position + 1 :]
 
 
-def test_one_with_a_flipped_bit_is_refused_or_costs_no_image(copies: Callable[[], Workshop]) -> None:
+@pytest.mark.parametrize("step", [71, long(7)])
+def test_one_with_a_flipped_bit_is_refused_or_costs_no_image(copies: Callable[[], Workshop], step: int) -> None:
     refused = 0
-    for position, data in flipped(copies().lock(), 71):
+    for position, data in flipped(copies().lock(), step):
         workshop = copies()
         images = workshop.files()
         whole = workshop.lock()

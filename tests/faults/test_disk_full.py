@@ -109,3 +109,19 @@ def test_nothing_is_lost_wherever_the_room_ends(
 ) -> None:
     for after in range(operations(tmp_path / "count", kind, replacing)):
         survives(tmp_path / str(after), kind, after, for_calls, replacing)
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_once_there_is_no_room_nothing_more_is_drawn(tmp_path: Path, in_flight: int) -> None:
+    workshop = Workshop(tmp_path)
+    workshop.backend = ScriptedBackend(Script(in_flight=in_flight))
+    workshop.job(items=[{"name": f"item {number}", "prompt": f"figure {number}"} for number in range(12)])
+    failing = Failing(tmp_path, FULL, after=30)
+    with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
+        outcomes, _ = built(workshop)
+    store = workshop.project().store
+    kept = sum(any(store.look(entry.sha256) for entry in store.entries(one.output.fingerprint)) for one in outcomes)
+    assert kept < 6
+    assert workshop.calls() - kept <= in_flight
+    assert set(workshop.build().values()) <= {"generated", "restored"}
+    assert set(workshop.states().values()) == {"fresh"}

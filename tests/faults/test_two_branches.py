@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from imagegen.execute import pruning
 from imagegen.execute.run import run
 from imagegen.images.verification import verify
+from imagegen.plan.output import Output
+from imagegen.plan.record import Decision
+from imagegen.project import Project
 from imagegen.state.lockfile import read_lock_file
 from tests.endtoend.project import ProjectFolder
 from tests.execute.workshop import Workshop
@@ -283,3 +287,44 @@ def test_the_lock_file_of_the_first_release_is_read_and_nothing_is_made_anew(tmp
     assert before.splitlines()[2] in workshop.lock().splitlines()
     for path in (tmp_path / "project/assets").rglob("*.png"):
         verify(path.read_bytes())
+
+
+def test_who_decided_nothing_gets_what_the_other_decided_though_it_is_not_drawn_yet(tmp_path: Path) -> None:
+    ours, theirs = two(tmp_path)
+    for person in (ours, theirs):
+        person.git("branch", "-q", "before")
+    theirs.reroll(MALLSING)
+    theirs.build()
+    seed = theirs.reroll(MALLSING)  # and no image of it yet
+    theirs.commit()
+    ours.reroll(YRR)
+    ours.build()
+    ours.commit()
+    assert ours.merge(theirs) == []
+    assert ours.outputs()[MALLSING].request.seed == seed
+    assert ours.build() == {MALLSING: "generated"}
+    ours.is_right()
+
+
+def test_many_rivals_are_judged_in_one_go(tmp_path: Path) -> None:
+    many = [{"name": f"item {number}", "prompt": "a figure"} for number in range(20)]
+    ours, theirs = two(tmp_path, items=many)
+    for person in (ours, theirs):
+        for number in range(20):
+            person.reroll(f"portraits:item-{number}")
+        person.build()
+        person.commit()
+    ours.choose("theirs", *ours.merge(theirs))
+    known = ours.project()
+    project = Project(ours.root, known.settings, known.registry)
+    counted: list[int] = []
+
+    def planned(decisions: Collection[Decision]) -> list[Output]:
+        counted.append(len(decisions))
+        return []
+
+    project.decisions.settle("portraits", planned)
+    assert counted == [20, 20], "the job is planned once with each side's, not for each rival"
+    (plan,) = Project(ours.root, known.settings, known.registry).plans()
+    assert len([note for note in plan.notes if "rerolled on both branches" in note]) == 20
+    ours.is_right()

@@ -141,12 +141,12 @@ FAULTS = (
     _fault(
         "of merged decisions the later counts, not that of the file",
         f"{_BRANCHES}test_where_both_decided_about_the_same_image_the_file_that_was_chosen_decides",
-        ("plan/merged.py", "    for decision in reversed(decisions):", "    for decision in ():"),
+        ("plan/merged.py", "        if all(_is_of(decision,", "        if not all(_is_of(decision,"),
     ),
     _fault(
         "a decision does not name the one it replaces",
         f"{_BRANCHES}test_a_reroll_that_was_killed_before_its_image_stands",
-        ("execute/deciding.py", 'before.time if before else ""', '""'),
+        ("execute/deciding.py", "before(replaced)", "()"),
     ),
     _fault(
         "the mutex among builds is not taken",

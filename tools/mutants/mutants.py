@@ -25,8 +25,8 @@ from faults import FAULTS, Fault
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
 """Faults that are tried at a time, each in a copy of its own."""
-_SECONDS = 120
-"""That the tests of one fault may take: a fault can make them hang, which is caught, too."""
+_SECONDS = 300
+"""That the tests of one fault may take; what hangs is not caught."""
 _NEEDED = ("imagegen", "tests", "tools", "jobs", "pyproject.toml", "README.md", "LICENSE", ".gitattributes")
 
 
@@ -43,14 +43,14 @@ def broken(fault: Fault, root: Path) -> dict[Path, str]:
 
 
 def caught_by(fault: Fault, folder: Path) -> str:
-    """The test that fails with the fault, or what else ended them; empty where all pass. folder: a copy of its own."""
+    """The test that fails with the fault; empty where all pass, or hang. folder: a copy of its own."""
     copy(folder)
     for file, text in broken(fault, folder).items():
         file.write_text(text, "utf-8")
     try:
         code, said = run(folder, fault.tests)
     except subprocess.TimeoutExpired:
-        return f"the tests hang: {fault.tests[0]}"
+        return ""  # a slow machine is no proof
     finally:
         shutil.rmtree(folder)
     failed = re.search(r"^(?:FAILED|ERROR) (\S+::\w+)", said, re.MULTILINE)

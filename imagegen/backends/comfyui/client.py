@@ -229,6 +229,7 @@ class Client:
 
 
 _AUTH = "set COMFYUI_AUTH to the whole header value, such as 'Bearer …'"
+_COMPRESSED = "where a proxy before the server compresses, have it leave answers as they are"
 _ELSEWHERE = "check the address: COMFYUI_URL, or comfyui.server.url in the job or in [tool.imagegen]"
 
 
@@ -248,7 +249,7 @@ def read(response: requests.Response, limit: int) -> bytes:
     """The body. Raises Refused where it is more than so many bytes, or packed; and errors of `requests`."""
     path = response.request.path_url.partition("?")[0]
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(f"{path} was answered with what is compressed, which nobody asked for", _ELSEWHERE)
+        raise Refused(f"{path} was answered with what is compressed, which nobody asked for", _COMPRESSED)
     announced = response.headers.get("Content-Length", "")
     awaited = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 20 else 0
     too_large = Refused(f"the answer to {path} is larger than {limit // 1024**2} MiB")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from imagegen.config.encoding import Encoding
+from imagegen.plan.merged import MOST_BEFORE, before, counting, rivals
+from imagegen.plan.output import Output
+from imagegen.plan.record import ACCEPT, MODEL, REROLL, Decision, OutputLine
+from imagegen.plan.request import Request, canonical, fingerprint
+
+PARAMETERS = frozenset({"prompt", "seed"})
+
+
+def decision(value: Any, time: str, after: tuple[str, ...] | None = (), kind: str = REROLL) -> Decision:
+    return Decision(kind, "a", value, time, after)
+
+
+def output(seed: int = 1, prompt: str = "a figure") -> Output:
+    request = Request("comfyui", "A", prompt=prompt, seed=seed)
+    fields = canonical(request, PARAMETERS)
+    return Output("j", "a", "a.png", request, PARAMETERS, Encoding(), "own", 600, fields, fingerprint(fields))
+
+
+def line_of(made: Output, sha256: str) -> OutputLine:
+    return OutputLine(made.path, "a", made.fingerprint, made.encoding, made.fields, sha256, 9, None, "1", 0.5, "t")
+
+
+def accept(sha256: str, of: Output, time: str) -> Decision:
+    return decision({"sha256": sha256, "fingerprint": of.fingerprint}, time, kind=ACCEPT)
+
+
+def test_what_was_replaced_is_no_rival_also_where_what_replaced_it_was_replaced() -> None:
+    first, second = decision(1, "1"), decision(2, "2", ("1",))
+    third = decision(3, "3", before([second]))
+    assert third.after == ("1", "2")
+    assert rivals([first, third]) == [third]
+    assert rivals([third, first]) == [third], "a merge can put them in any order"
+    assert rivals([first, decision(9, "4")]) == [first, decision(9, "4")]
+
+
+def test_lines_that_do_not_say_what_they_come_after_come_after_one_another() -> None:
+    assert rivals([decision(2, "2", None), decision(1, "1", None)]) == [decision(2, "2", None)]
+    assert rivals([decision(1, "1", None), decision(2, "2")]) == [decision(1, "1", None), decision(2, "2")]
+
+
+def test_one_value_is_no_rival_of_itself_and_a_model_has_none() -> None:
+    assert rivals([decision(7, "1"), decision(7, "2")]) == [decision(7, "2")]
+    assert rivals([decision("x", "1", kind=MODEL), decision("y", "2", kind=MODEL)])[0].value == "y"
+
+
+def test_no_more_than_so_many_are_remembered() -> None:
+    last = decision(0, "000")
+    for number in range(1, 200):
+        last = decision(number, f"{number:03}", before([last]))
+    assert last.after is not None
+    assert (len(last.after), last.after[-1]) == (MOST_BEFORE, "198")
+
+
+def test_the_one_whose_file_is_there_counts() -> None:
+    ours, theirs = decision(1, "1"), decision(2, "2")
+    planned = [[output(1)], [output(2)]]
+    assert counting([ours, theirs], planned, lambda _: ("aa", line_of(output(1), "aa"))) is ours
+    assert counting([ours, theirs], planned, lambda _: (None, None)) is theirs
+    assert counting([ours, theirs], [[], []], lambda _: ("aa", line_of(output(1), "aa"))) is theirs
+
+
+def test_an_accepted_file_that_is_there_counts_more_than_that_nothing_is_accepted() -> None:
+    present = output()
+    accepted, nothing = accept("aa", present, "1"), replace(accept("", present, "2"), value=None)
+    planned = [[present], [present]]
+    drawn = line_of(present, "aa")
+    assert counting([accepted, nothing], planned, lambda _: ("aa", drawn)) is accepted
+    assert counting([accepted, nothing], planned, lambda _: ("bb", replace(drawn, sha256="bb"))) is nothing
+
+
+def test_what_was_accepted_for_another_request_gives_way_to_what_fits() -> None:
+    present, former = output(prompt="new"), output(prompt="old")
+    fitting, other = accept("aa", present, "1"), accept("bb", former, "2")
+    assert counting([fitting, other], [[present], [present]], lambda _: ("bb", None)) is fitting
