@@ -22,7 +22,7 @@ from imagegen.execute.sources import Source, Sources
 from imagegen.images.containers import format_of
 from imagegen.images.encoding import encode
 from imagegen.images.provenance import Provenance
-from imagegen.images.verification import BadImage, verify
+from imagegen.images.verification import BadImage, ImageInfo, verify
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import ACCEPT, OutputLine
@@ -69,7 +69,7 @@ def generate(
     try:
         made = backend.generate(output.request, progress)
         seconds = round(progress.seconds, 3)
-        _verify(output, made)
+        info = _verify(output, made)
         entry = StoreEntry(
             output.fingerprint,
             hashlib.sha256(made.data).hexdigest(),
@@ -84,7 +84,7 @@ def generate(
         _put_made(project, made.data, entry, sharing if is_shared(output) else None)
         attempt.close(made=True)
         made.settled()
-        source = Source(made.data, None, entry.model_digest, backend.version, seconds, entry.time)
+        source = Source(made.data, None, entry.model_digest, backend.version, seconds, entry.time, info=info)
         put_in_place(project, output, source)
         if project.accepted(output) is not None:  # it was asked for anew: from now on this one is the image
             decide(project, output.job, ACCEPT, output.full_slug, None)
@@ -144,10 +144,10 @@ class _Attempt:
                 self._project.attempts.close(self._image, made=made)
 
 
-def _verify(output: Output, made: GeneratedImage) -> None:
-    """Raises BadImage. A size that the job does not ask for is whatever the backend makes."""
+def _verify(output: Output, made: GeneratedImage) -> ImageInfo:
+    """What it is. Raises BadImage. A size that the job does not ask for is whatever the backend makes."""
     request, fields = output.request, {} if made.any_size else output.fields
-    verify(
+    return verify(
         made.data,
         request.width if "width" in fields else None,
         request.height if "height" in fields else None,
@@ -297,7 +297,7 @@ def encoded(project: Project, output: Output, source: Source, fields: Mapping[st
         backend_version=source.backend_version,
         generated=project.backends[fields["backend"]].is_generator,
     )
-    return encode(source.data, verify(source.data), output.encoding, provenance)
+    return encode(source.data, source.info or verify(source.data), output.encoding, provenance)
 
 
 def keep(project: Project, output: Output) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imagegen.config.encoding import Encoding
+from imagegen.images.verification import ImageInfo
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
@@ -36,7 +37,7 @@ class Copy:
 class Source:
     """An image made earlier, its bytes read and checked. The other fields are its copy's.
 
-    is_shared: it came from the shared store just now.
+    is_shared: it came from the shared store just now. info: what `verify` said of it, where it was asked already.
     """
 
     data: bytes
@@ -46,6 +47,7 @@ class Source:
     seconds: float
     time: str
     is_shared: bool = False
+    info: ImageInfo | None = None
 
 
 class Sources:

@@ -50,9 +50,13 @@ def verify(data: bytes, width: int | None = None, height: int | None = None, *, 
     if info.width * info.height > MAX_PIXELS:
         raise BadImage(f"the image is {_size(actual)}, which is more than {MAX_PIXELS} pixels")
     image = decode(data)
-    if not may_be_flat and len(image.convert("RGBA").getcolors(1) or ()) == 1:
+    if not may_be_flat and len(_with_colours(image).getcolors(1) or ()) == 1:
         raise BadImage(f"the image is of one flat colour, {_colour(image)}")
     return info
+
+
+def _with_colours(image: Image) -> Image:
+    return image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGBA")
 
 
 def _header(data: bytes) -> ImageInfo:

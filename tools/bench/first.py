@@ -1,0 +1,258 @@
+"""What a first build costs us for each image, beside a bare loop over the same HTTP calls, as ratios of one run.
+
+    python tools/bench/first.py [--images 40] [--size 1024] [--lines 100,1000,10000]
+
+The stand-in for ComfyUI is a process of its own that draws in no time. The bare loop posts, waits, downloads, decodes
+the PNG and writes it. Ours does the same with two prompts in flight, and keeps, records and verifies besides. Waiting
+for the server is left out of both. Then: one server of 0.2 s an image, against the sum; and the cost of a line of the
+lock file, with so many images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import multiprocessing
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import requests
+from PIL import Image
+
+import imagegen.execute.imaging as imaging
+from imagegen.backends.comfyui.backend import ComfyUIBackend
+from imagegen.backends.comfyui.client import Client
+from imagegen.backends.comfyui.connection import Connection
+from imagegen.backends.comfyui.standin import StandIn
+from imagegen.backends.scripted import ScriptedBackend
+from imagegen.config.settings import Settings
+from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.run import Wanted, run
+from imagegen.project import Project
+from imagegen.state.attempts import Attempts
+from imagegen.state.lockfile import LockFile
+from imagegen.state.store import Store
+
+
+def serve(seconds: float, told: Queue[str]) -> None:
+    """Serve until killed."""
+    with StandIn(seconds=seconds) as server:
+        told.put(server.url)
+        time.sleep(3600)
+
+
+@contextmanager
+def stand_in(seconds: float) -> Iterator[str]:
+    """The URL of a stand-in, in a process of its own, that takes so long for an image."""
+    context = multiprocessing.get_context("spawn")
+    told: Queue[str] = context.Queue()
+    process = context.Process(target=serve, args=(seconds, told), daemon=True)
+    process.start()
+    try:
+        yield told.get(timeout=60)
+    finally:
+        process.kill()
+        process.join()
+
+
+class Timed:
+    """Seconds of each step, of all threads; what is called within another step counts for that one only.
+
+    seconds: by the clock. cpu: of the thread's own processor time, which other programs do not lengthen.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.cpu: dict[str, float] = defaultdict(float)
+        self._mutex = threading.Lock()
+        self._within = threading.local()
+
+    def step(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, timed."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            above = getattr(self._within, "inner", (0.0, 0.0))
+            self._within.inner = (0.0, 0.0)
+            start = time.perf_counter(), time.thread_time()
+            try:
+                return real(*args, **kwargs)
+            finally:
+                took = time.perf_counter() - start[0], time.thread_time() - start[1]
+                inner, self._within.inner = self._within.inner, (above[0] + took[0], above[1] + took[1])
+                with self._mutex:
+                    self.seconds[name] += took[0] - inner[0]
+                    self.cpu[name] += took[1] - inner[1]
+
+        return timed
+
+    @contextmanager
+    def all_steps(self) -> Iterator[None]:
+        """Those that an image takes, by the names of the table."""
+        steps: list[tuple[object, str, str]] = [
+            (Client, "submit", "submit"),
+            (Connection, "_wait", "wait"),
+            (Connection, "view", "download"),
+            (imaging, "verify", "verify"),
+            (imaging, "encode", "provenance"),
+            (Store, "put", "store"),
+            (Store, "add", "store"),
+            (Attempts, "open", "attempt"),
+            (Attempts, "close", "attempt"),
+            (LockFile, "append", "lock file"),
+            (imaging, "replace_file", "output"),
+            (ComfyUIBackend, "generate", "rest of the backend"),
+            (imaging, "put_in_place", "rest of the build"),
+        ]
+        with ExitStack() as stack:
+            for of, name, said in steps:
+                stack.enter_context(mock.patch.object(of, name, self.step(said, getattr(of, name))))
+            yield
+
+
+def job(folder: Path, images: int, size: int, backend: str = "comfyui") -> None:
+    """A job of so many images."""
+    (folder / "jobs").mkdir()
+    checkpoint = "comfyui: {checkpoint: stand-in.safetensors}\n" if backend == "comfyui" else ""
+    items = "".join(f"  - {{name: item {number}, prompt: a fox {number}}}\n" for number in range(images))
+    head = f"backend: {backend}\ngenerate: {{width: {size}, height: {size}, steps: 4}}\n{checkpoint}items:\n"
+    (folder / "jobs/bench.yaml").write_text(head + items)
+
+
+def ours(folder: Path, url: str, images: int, size: int) -> tuple[float, Timed]:
+    """Seconds for so many images, all in all, and of each step."""
+    job(folder, images, size)
+    backend = ComfyUIBackend()
+    settings = Settings(comfyui_server_url=url, comfyui_server_start="never")
+    project = Project(folder, settings, {"comfyui": lambda: backend})
+    outputs = [output for plan in project.plans() for output in plan.outputs]
+    told: list[Event] = []
+    timed = Timed()
+    with timed.all_steps():
+        start = time.perf_counter()
+        run(project, [Wanted(output) for output in outputs], told.append)
+        seconds = time.perf_counter() - start
+    made = sum(isinstance(event, Outcome) and event.state == "generated" for event in told)
+    if made != images:
+        raise SystemExit(f"{made} of {images} were made: {told}")
+    return seconds, timed
+
+
+def bare(folder: Path, url: str, images: int, size: int) -> Timed:
+    """Seconds of each step of a bare loop: queue, wait, download, decode, write."""
+    graph = ComfyGraph(size)
+    session = requests.Session()
+    timed = Timed()
+
+    def submit(number: int) -> str:
+        body = {"prompt": graph.of(number), "client_id": "bench"}
+        answer = session.post(f"{url}/prompt", json=body, timeout=30)
+        answer.raise_for_status()
+        return str(answer.json()["prompt_id"])
+
+    def wait(prompt_id: str) -> dict[str, Any]:
+        while not (entry := session.get(f"{url}/history/{prompt_id}", timeout=30).json().get(prompt_id)):
+            time.sleep(0.02)
+        (image,) = entry["outputs"]["7"]["images"]
+        return dict(image)
+
+    def download(image: dict[str, Any]) -> bytes:
+        answer = session.get(f"{url}/view", params=image, timeout=30)
+        answer.raise_for_status()
+        return answer.content
+
+    def decode(data: bytes) -> None:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+
+    def write(path: Path, data: bytes) -> None:
+        path.write_bytes(data)
+
+    steps = {one.__name__: timed.step(one.__name__, one) for one in (submit, wait, download, decode, write)}
+    for number in range(images):
+        data = steps["download"](steps["wait"](steps["submit"](number)))
+        steps["decode"](data)
+        steps["write"](folder / f"{number}.png", data)
+    return timed
+
+
+class ComfyGraph:
+    """Text to image in API format."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def of(self, seed: int) -> dict[str, Any]:
+        """The graph with this seed."""
+
+        def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+            return {"class_type": class_type, "inputs": inputs}
+
+        sampling = {
+            "seed": seed,
+            "steps": 4,
+            "cfg": 7.0,
+            "sampler_name": "euler",
+            "scheduler": "normal",
+            "denoise": 1.0,
+        }
+        links = {"model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}
+        return {
+            "1": node("CheckpointLoaderSimple", ckpt_name="stand-in.safetensors"),
+            "2": node("CLIPTextEncode", text="a fox", clip=["1", 1]),
+            "3": node("CLIPTextEncode", text="", clip=["1", 1]),
+            "4": node("EmptyLatentImage", width=self._size, height=self._size, batch_size=1),
+            "5": node("KSampler", **sampling, **links),
+            "6": node("VAEDecode", samples=["5", 0], vae=["1", 2]),
+            "7": node("SaveImage", images=["6", 0], filename_prefix="bench"),
+        }
+
+
+def lock_line(images: int) -> float:
+    """Seconds for one line of the lock file, in a first build of so many images."""
+    with tempfile.TemporaryDirectory() as folder:
+        job(Path(folder), images, 16, "scripted")
+        project = Project(Path(folder), Settings(), {"scripted": ScriptedBackend})
+        outputs = [output for plan in project.plans() for output in plan.outputs]
+        timed = Timed()
+        with mock.patch.object(LockFile, "append", timed.step("append", LockFile.append)):
+            run(project, [Wanted(output) for output in outputs], lambda _: None)
+        return timed.seconds["append"] / images
+
+
+def main() -> None:
+    """Print three tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--lines", default="100,1000,10000")
+    options = parser.parse_args()
+    with stand_in(0) as url, tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        plain = bare(Path(one), url, options.images, options.size)
+        _, timed = ours(Path(other), url, options.images, options.size)
+    print(f"An image of {options.size}×{options.size}, milliseconds, of {options.images}:\n")
+    print("| step | bare loop | imagegen | bare loop, CPU | imagegen, CPU |\n|---|---:|---:|---:|---:|")
+    columns = [plain.seconds, timed.seconds, plain.cpu, timed.cpu]
+    for name in dict.fromkeys([*plain.seconds, *timed.seconds]):
+        cells = (f"{of[name] / options.images * 1000:.1f}" if name in of else "" for of in columns)
+        print(f"| {name} | {' | '.join(cells)} |")
+    sums = [sum(value for name, value in of.items() if name != "wait") for of in columns]
+    print(f"| all but waiting | {' | '.join(f'{value / options.images * 1000:.1f}' for value in sums)} |")
+    print(f"\nof the bare loop: {sums[1] / sums[0]:.2f}, by the processor's time {sums[3] / sums[2]:.2f}\n")
+    with stand_in(0.2) as url, tempfile.TemporaryDirectory() as folder:
+        seconds, _ = ours(Path(folder), url, 50, 64)
+    print(f"50 images on one server of 0.2 s: {seconds:.2f} s, {seconds / 10:.3f} of the sum\n")
+    print("| images | a line of the lock file, ms |\n|---:|---:|")
+    for count in map(int, options.lines.split(",")):
+        print(f"| {count} | {lock_line(count) * 1000:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
