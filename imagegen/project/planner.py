@@ -78,7 +78,7 @@ class Planner:
         self.inputs = inputs
         self._root = inputs.root
         self._settings = settings
-        self._backends = backends
+        self.backends = backends
         self._reserved = reserved
         self._decisions = decisions
         self._wildcards = Wildcards(functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard)
@@ -125,7 +125,7 @@ class Planner:
         job = None
         items: list[Item] = []
         try:
-            job = check_job(name, document, self._backends.sections())
+            job = check_job(name, document, self.backends.sections())
             items += job.items
         except ImagegenError as error:
             problems += error.problems
@@ -160,7 +160,7 @@ class Planner:
                     where = found.marks.get("negative", found.marks["name"])
                     problems.append(Problem(where, "negative: given by its own block, and in the yaml block too"))
                 overrides["negative"] = found.negative
-            item, wrong = check_item(found.name, found.prompt, overrides, found.marks, self._backends.sections())
+            item, wrong = check_item(found.name, found.prompt, overrides, found.marks, self.backends.sections())
             problems += wrong
             if item is not None:
                 items.append(item)
@@ -173,7 +173,7 @@ class Planner:
 
         instead: decisions in place of those of their kind and output in its lock file.
         """
-        backend = self._backends[self._settings.forced_backend or job.backend or self._settings.backend]
+        backend = self.backends[self._settings.forced_backend or job.backend or self._settings.backend]
         honours, problems = self._honours(job, items, backend)
         if problems:
             return Expansion((), tuple(problems))

@@ -4,12 +4,14 @@
 
 For each number of images, the same number of up-to-date tasks: ours, plain doit with `config_changed`, and make and
 ninja where they are installed. The best of `--repeat` runs counts. The first build's own cost is told beside it:
-the scripted backend draws a plain 16 × 16 in no time, so what is left is ours.
+the scripted backend draws a plain 16 × 16 in no time, so what is left is ours. Then, of the last number: one image that
+is named, `doit list --all`, and one changed prompt, until its image is with the backend.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +21,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from imagegen.backends.registry import registry
+from imagegen.config.checking import check_job
+from imagegen.config.settings import Settings
+from imagegen.project import Project
 
 DOIT = [sys.executable, "-m", "doit"]
 PLAIN_DOIT = """
@@ -57,7 +64,8 @@ def ours(folder: Path, count: int) -> list[str]:
     (folder / "jobs").mkdir()
     (folder / "dodo.py").write_text("from imagegen.tasks import DOIT_CONFIG, task_doctor, task_image, task_jobs\n")
     items = "".join(f"  - {{name: item {n}, prompt: a portrait of person {n} with a hat}}\n" for n in range(count))
-    head = "backend: scripted\ngenerate: {width: 16, height: 16}\nitems:\n"
+    (folder / "script.json").write_text(json.dumps({"log": str(folder / "log")}))
+    head = "backend: scripted\nscripted: {script: script.json}\ngenerate: {width: 16, height: 16}\nitems:\n"
     (folder / "jobs/portraits.yaml").write_text(head + items)
     return DOIT
 
@@ -101,8 +109,60 @@ TOOLS: dict[str, Callable[[Path, int], list[str]]] = {
 }
 
 
+def until_drawn(folder: Path, number: int) -> float:
+    """Seconds from the start of `doit` until the one image whose prompt was just changed is with the backend."""
+    job, log = folder / "jobs/portraits.yaml", folder / "log"
+    before = job.read_text()
+    job.write_text(before.replace("person 77 ", f"person 77 changed {number} times ", 1))
+    log.unlink(missing_ok=True)
+    start = time.perf_counter()
+    process = subprocess.Popen(DOIT, cwd=folder, stdout=subprocess.DEVNULL)
+    while not (log.exists() and "started" in log.read_text()) and process.poll() is None:
+        time.sleep(0.002)
+    seconds = time.perf_counter() - start
+    if process.wait():
+        raise SystemExit(f"doit failed in {folder}")
+    job.write_text(before)
+    measure(DOIT, folder)
+    return seconds
+
+
+def reading(folder: Path) -> float:
+    """Seconds to read the job file and check it."""
+    planner = Project(folder, Settings(), registry()).planner
+    sections = planner.backends.sections()
+    data = (folder / "jobs/portraits.yaml").read_bytes()
+    start = time.perf_counter()
+    check_job("portraits", planner.document("jobs/portraits.yaml", data), sections)
+    return time.perf_counter() - start
+
+
+def one_of_many(count: int, repeat: int) -> None:
+    """Print a table of what is asked of one image among so many."""
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        mine, plain = Path(one), Path(other)
+        measure(ours(mine, count), mine)
+        measure(plain_doit(plain, count), plain)
+
+        def best(command: list[str], folder: Path) -> float:
+            return min(measure(command, folder).seconds for _ in range(repeat))
+
+        rest = best(DOIT, mine)
+        named = best([*DOIT, "portraits:item-77"], mine)
+        listed, listed_plain = best([*DOIT, "list", "--all"], mine), best([*DOIT, "list", "--all"], plain)
+        read = min(reading(mine) for _ in range(repeat))
+        drawn = min(until_drawn(mine, number) for number in range(repeat))
+    print(f"\n| of {count} images | seconds | ratio |\n|---|---:|---|")
+    print(f"| nothing to do | {rest:.2f} | |")
+    print(f"| one that is named | {named:.2f} | {named / rest:.2f} of nothing to do |")
+    print(f"| `doit list --all` | {listed:.2f} | {listed / listed_plain:.2f} of plain doit's |")
+    print(f"| reading and checking the job file | {read:.2f} | |")
+    allowed = drawn / (1.2 * rest + read)
+    print(f"| one changed prompt, until it is drawn | {drawn:.2f} | {allowed:.2f} of 1.2 × nothing to do + reading |")
+
+
 def main() -> None:
-    """Print a table."""
+    """Print two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", default="100,1000,10000,30000")
     parser.add_argument("--repeat", type=int, default=3)
@@ -126,6 +186,7 @@ def main() -> None:
                 f"| {best.megabytes:.0f} MB | {first.seconds / count * 1000:.2f} ms |",
                 flush=True,
             )
+    one_of_many(count, arguments.repeat)
 
 
 if __name__ == "__main__":
