@@ -93,7 +93,7 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     )
     environment = {"IMAGEGEN_BACKEND": "ollama", "COMFYUI_URL": "http://b/", "OLLAMA_HOST": ""}
     settings = read_settings(tmp_path, {"wait": "7"}, environment)
-    assert (settings.backend, settings.wait_s, settings.comfyui_server_url) == ("ollama", 7.0, "http://b")
+    assert (settings.backend, settings.wait_s, settings.comfyui_server_urls) == ("ollama", 7.0, ("http://b",))
     assert settings.sources["backend"] == "environment variable IMAGEGEN_BACKEND"
     assert settings.sources["wait_s"] == "command line"
     assert settings.sources["ollama.host"] == "built-in"

@@ -44,7 +44,7 @@ class ServedProject:
 
     def build(self) -> Built:
         self.backend = ComfyUIBackend()
-        settings = Settings(comfyui_server_url=self.url, comfyui_server_start="never")
+        settings = Settings(comfyui_server_urls=(self.url,), comfyui_server_start="never")
         project = Project(self.root, settings, {"comfyui": lambda: self.backend})
         plans = project.plans()
         assert not [problem for plan in plans for problem in plan.problems]

@@ -157,9 +157,9 @@ def test_where_the_server_is_decides_nothing(sections: Sections) -> None:
 
 def test_the_secret_is_for_the_settings_server_only(sections: Sections) -> None:
     sections.environment = {"COMFYUI_URL": "http://gpu:8188/"}
-    assert sections.given().extra["has_auth"] is True
-    assert sections.given(server={"url": "http://gpu:8188/"}).extra["has_auth"] is True
-    assert sections.given(server={"url": "http://other:8188"}).extra["has_auth"] is False
+    assert sections.given().extra["trusted"] == ["http://gpu:8188"]
+    assert sections.given(server={"url": "http://gpu:8188/"}).extra["trusted"] == ["http://gpu:8188"]
+    assert sections.given(server={"url": "http://other:8188"}).extra["trusted"] == []
 
 
 @pytest.mark.parametrize(
