@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ class Built:
 class ServedProject:
     """Each build is as a process of its own would do it: what is on disk is read anew."""
 
-    def __init__(self, root: Path, url: str, *items: str, timeout_s: float = 30, **changes: Any) -> None:
-        self.root, self.url = root, url
+    def __init__(
+        self, root: Path, url: str | Sequence[str], *items: str, timeout_s: float = 30, **changes: Any
+    ) -> None:
+        self.root, self.urls = root, (url,) if isinstance(url, str) else tuple(url)
         (root / "jobs").mkdir(parents=True)
         job = {
             "backend": "comfyui",
@@ -44,7 +47,7 @@ class ServedProject:
 
     def build(self) -> Built:
         self.backend = ComfyUIBackend()
-        settings = Settings(comfyui_server_urls=(self.url,), comfyui_server_start="never")
+        settings = Settings(comfyui_server_urls=self.urls, comfyui_server_start="never")
         project = Project(self.root, settings, {"comfyui": lambda: self.backend})
         plans = project.plans()
         assert not [problem for plan in plans for problem in plan.problems]

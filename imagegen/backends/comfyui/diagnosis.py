@@ -82,7 +82,7 @@ def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> I
     if has_others:
         against = Counter(problem.what for request in requests for problem in fleet.against(request, url)[:1])
         for problem, count in against.items():
-            yield Diagnosis(True, what, f"draws {count} of {len(requests)} images not: {problem}")
+            yield Diagnosis(True, what, f"draws none of {count} images: {problem}")
 
 
 def _checkpoints(url: str, request: Request, backend: ComfyUIBackend) -> tuple[list[str], str]:

@@ -10,7 +10,7 @@ import statistics
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +19,9 @@ __all__ = ["AT_A_TIME", "Group", "Hold", "Pool"]
 AT_A_TIME = 2
 """Images with a server, so that it is never idle, and little is lost with it: measured in docs/comfyui.md."""
 _REMEMBERED = 5
-"""Images whose time is remembered of a server; the median of so few is soon rid of the one that loaded a model."""
+"""Images whose time is remembered of a server; the median of so few is soon rid of an odd one."""
+_GOOD_DEAL = 1.5
+_LEAST_S, _UNKNOWN_S = 1e-6, float("inf")
 
 
 class Group(NamedTuple):
@@ -31,34 +33,62 @@ class Group(NamedTuple):
 
 @dataclass(eq=False)
 class Hold:
-    """A place for one image. url: of its server, empty where none is left that can draw it."""
+    """A place for one image. url: of its server, empty where none is left that can draw it. loads: a model first."""
 
     url: str
-    model: str
     since_s: float
+    loads: bool = False
 
 
 @dataclass(eq=False)
 class _Lane:
-    """One server. loaded: the model that it loads for the last image it was given. done_s: when its last was done."""
+    """One server.
+
+    loaded: the model of the image that it was given last. done_s: when its last one was done. took: seconds of the last
+    ones; first: of the last one that loaded a model, None before there is one.
+    """
 
     url: str
     held: list[Hold] = field(default_factory=list)
     loaded: str = ""
     done_s: float = 0.0
     took: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    first: float | None = None
 
-    def elapsed_s(self, now_s: float) -> float:
+    def end_s(self, group: Group, now_s: float) -> float:
+        """Seconds until it would have drawn one of these too, at the most."""
+        each_s = statistics.median(self.took) if self.took else self.first
+        if each_s is None:
+            return _UNKNOWN_S
+        return self.busy_s(each_s, now_s) + each_s + self.load_s(each_s) * (group.model != self.loaded)
+
+    def each_s(self, typical_s: float, now_s: float) -> float:
+        """What an image takes there, probably. typical_s: at others. Before one is done, as long again as by now."""
+        if self.took:
+            return statistics.median(self.took)
+        return typical_s if self.first is not None else max(typical_s, 2 * self._elapsed_s(now_s))
+
+    def load_s(self, each_s: float) -> float:
+        """What it takes longer with a model to load, as far as known."""
+        return max(0.0, (self.first or 0.0) - each_s)
+
+    def busy_s(self, each_s: float, now_s: float) -> float:
+        """Seconds until it has drawn what it holds. An image that is late may be as late again."""
+        expected = [each_s + self.load_s(each_s) * hold.loads for hold in self.held]
+        return abs(expected[0] - self._elapsed_s(now_s)) + sum(expected[1:]) if expected else 0.0
+
+    def is_done(self, hold: Hold, now_s: float) -> None:
+        """It has drawn the image: remember how long that took."""
+        seconds = now_s - max(self.done_s, hold.since_s)
+        self.done_s = now_s
+        if hold.loads:
+            self.first = seconds
+        else:
+            self.took.append(seconds)
+
+    def _elapsed_s(self, now_s: float) -> float:
         """How long it is at the image that it draws now."""
         return now_s - max(self.done_s, self.held[0].since_s) if self.held else 0.0
-
-    def seconds(self, now_s: float, others: float = 0.0) -> float:
-        """What an image takes there; as long as none is done, what it takes others, or twice what it has taken."""
-        return statistics.median(self.took) if self.took else max(others, 2 * self.elapsed_s(now_s))
-
-    def busy_s(self, now_s: float, each_s: float) -> float:
-        """Seconds until it has drawn what it holds. Of an image that is overdue nobody knows: as much again."""
-        return abs(each_s - self.elapsed_s(now_s)) + each_s * (len(self.held) - 1) if self.held else 0.0
 
 
 class Pool:
@@ -92,79 +122,83 @@ class Pool:
         """
         now_s = self._now_s()
         with self._mutex:
-            for group in waiting:
-                if not self.left(group.urls):
-                    return group, Hold("", group.model, now_s)
-            free = [lane for lane in self._lanes.values() if len(lane.held) < self._most(lane)]
-            for lane in sorted(free, key=lambda lane: (len(lane.held), lane.seconds(now_s) if lane.took else 1e9)):
-                able = [group for group in waiting if lane.url in group.urls]
-                if able and not self._is_sooner_elsewhere(lane, waiting, now_s):
-                    return self._given(lane, self._best(lane, able, waiting), now_s)
+            able = {group: len(self.left(group.urls)) for group in waiting}
+            for group, servers in able.items():
+                if not servers:
+                    return group, Hold("", now_s)
+            best = {lane: found for lane in self._lanes.values() if (found := self._best(lane, waiting, able))}
+            ends = {lane: lane.end_s(best[lane], now_s) for lane in best}
+            soonest_s = min(ends.values(), default=_UNKNOWN_S)
+            for lane in sorted(best, key=lambda lane: ends[lane]):
+                if len(lane.held) >= self._most(lane):
+                    continue
+                if ends[lane] in (soonest_s, _UNKNOWN_S) or not self._is_sooner_elsewhere(lane, ends[lane], waiting):
+                    lane.held.append(Hold(lane.url, now_s, loads=best[lane].model != lane.loaded))
+                    lane.loaded = best[lane].model
+                    return best[lane], lane.held[-1]
         return None
 
     def move(self, hold: Hold, url: str) -> None:
         """The image is with another server already."""
         with self._mutex:
-            self._drop(hold)
+            self.leave(hold, drew=False)
             hold.url = url
             if url in self._lanes:
                 self._lanes[url].held.append(hold)
 
     def leave(self, hold: Hold, *, drew: bool) -> None:
         """The image is with its server no more. drew: the server has drawn it now, from start to end."""
-        now_s = self._now_s()
         with self._mutex:
             lane = self._lanes.get(hold.url)
-            if lane and hold in lane.held and drew:
-                lane.took.append(now_s - max(lane.done_s, hold.since_s))
-                lane.done_s = now_s
-            self._drop(hold)
-
-    def _drop(self, hold: Hold) -> None:
-        lane = self._lanes.get(hold.url)
-        if lane and hold in lane.held:
-            lane.held.remove(hold)
-
-    def _given(self, lane: _Lane, group: Group, now_s: float) -> tuple[Group, Hold]:
-        hold = Hold(lane.url, group.model, now_s)
-        lane.held.append(hold)
-        lane.loaded = group.model
-        return group, hold
+            if lane and hold in lane.held:
+                lane.held.remove(hold)
+                if drew:
+                    lane.is_done(hold, self._now_s())
 
     def _most(self, lane: _Lane) -> int:
-        """Of several servers, one has its first image by itself: it may be the slow one."""
+        """Of several servers, one has an image by itself until it is known what that takes: it may be the slow one."""
         return AT_A_TIME if lane.took or len(self._lanes) == 1 else 1
 
-    def _best(self, lane: _Lane, able: Sequence[Group], waiting: Mapping[Group, int]) -> Group:
-        """What few servers can draw, then what needs no other model, then the model most wait for at each server."""
-        loaded = Counter(other.loaded for other in self._lanes.values() if other is not lane)
+    def _best(self, lane: _Lane, waiting: Mapping[Group, int], able: Mapping[Group, int]) -> Group | None:
+        """What is next there: of what the fewest servers can draw, the model that most images wait for at each server.
+
+        able: how many servers can draw each group. The model that is loaded there stays unless other servers have it
+        too, and another is wanted a good deal more.
+        """
+        others = Counter(other.loaded for other in self._lanes.values() if other is not lane)
         wanted: Counter[str] = Counter()
         for group, count in waiting.items():
             wanted[group.model] += count
 
         def rank(group: Group) -> tuple[int, bool, float]:
-            share = wanted[group.model] / (1 + loaded[group.model])
-            return len(self.left(group.urls)), group.model != lane.loaded, -share
+            is_loaded = group.model == lane.loaded
+            share = wanted[group.model] / (1 + others[group.model]) * (_GOOD_DEAL if is_loaded else 1)
+            return able[group], not (is_loaded and not others[group.model]), -share
 
-        return min(able, key=rank)
+        return min((group for group in waiting if lane.url in group.urls), key=rank, default=None)
 
-    def _is_sooner_elsewhere(self, lane: _Lane, waiting: Mapping[Group, int], now_s: float) -> bool:
-        """Whether the others will have drawn all that waits, as far as they can, before this one has drawn one more."""
+    def _is_sooner_elsewhere(self, lane: _Lane, done_s: float, waiting: Mapping[Group, int]) -> bool:
+        """Whether the others will have drawn all that waits before this one has drawn one more of it, in done_s."""
+        now_s = self._now_s()
         others = [other for other in self._lanes.values() if other is not lane]
-        known = [statistics.median(other.took) for other in self._lanes.values() if other.took]
-        if not others or not lane.took:
-            return False
-        typical_s = statistics.median(known)
-        own_s = lane.seconds(now_s)
-        done_s = lane.busy_s(now_s, own_s) + own_s
-        each_s = {other.url: other.seconds(now_s, typical_s) for other in others}
+        typical_s = self._typical_s()
+        each_s = {other.url: max(_LEAST_S, other.each_s(typical_s, now_s)) for other in others}
         theirs = sum(count for group, count in waiting.items() if any(url in each_s for url in group.urls))
-        if theirs < sum(waiting.values()) or theirs >= done_s * sum(1 / max(each, 1e-6) for each in each_s.values()):
+        if theirs < sum(waiting.values()) or theirs >= done_s * sum(1 / each for each in each_s.values()):
             return False
-        heap = [(other.busy_s(now_s, each_s[other.url]) + each_s[other.url], other.url) for other in others]
-        heapq.heapify(heap)
+        ends = []
+        for other in others:
+            loads = not any(group.model == other.loaded for group in waiting if other.url in group.urls)
+            own_s = each_s[other.url]
+            ends.append((other.busy_s(own_s, now_s) + own_s + other.load_s(own_s) * loads, other.url))
+        heapq.heapify(ends)
         end_s = 0.0
         for _ in range(theirs):
-            end_s, url = heap[0]
-            heapq.heapreplace(heap, (end_s + each_s[url], url))
+            end_s, url = ends[0]
+            heapq.heapreplace(ends, (end_s + each_s[url], url))
         return end_s < done_s
+
+    def _typical_s(self) -> float:
+        """What an image takes at a server, where that is known without loading a model. At least one is done."""
+        took = [statistics.median(lane.took) for lane in self._lanes.values() if lane.took]
+        return statistics.median(took or [lane.first for lane in self._lanes.values() if lane.first is not None])
