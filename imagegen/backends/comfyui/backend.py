@@ -28,7 +28,6 @@ from imagegen.backends.base import (
 from imagegen.backends.comfyui.launch import launch_for
 from imagegen.backends.comfyui.models import Folders, digest_of, file_of, names_in
 from imagegen.backends.comfyui.options import OPTIONS
-from imagegen.backends.comfyui.pool import AT_A_TIME
 from imagegen.backends.comfyui.section import OF_SECTION, OWN, recall, resolve
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
@@ -67,6 +66,8 @@ class ComfyUIBackend:
     @property
     def in_flight(self) -> int:
         """Some for each server that preflight was asked about."""
+        from imagegen.backends.comfyui.pool import AT_A_TIME
+
         return AT_A_TIME * max(1, len(self.fleet.connections))
 
     def at_once(self, request: Request) -> int:
