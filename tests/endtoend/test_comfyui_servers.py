@@ -148,8 +148,8 @@ def test_a_server_that_is_not_there_takes_no_part_which_is_said_once(project: Pr
     assert run.code == 0, run.out
     assert len(run.tasks("generated")) == 6
     (line,) = [line for line in run.out.splitlines() if gone.url in line]
-    assert line.startswith(f"no ComfyUI answers at {gone.url} (")
-    assert line.endswith("; its images go to the other servers")
+    says = f"{gone.url} is taken out, its images go to the other servers: no ComfyUI answers at {gone.url} ("
+    assert line.startswith(says)
     assert drawn(one) == [6]
 
 
@@ -188,8 +188,8 @@ def test_a_server_that_keeps_forgetting_its_prompts_is_taken_out(project: Projec
     assert run.code == 0, run.out
     assert len(run.tasks("generated")) == 8
     assert drawn(good) == [8]
-    assert len([line for line in run.out.splitlines() if "go to the other servers" in line]) == 1
-    assert f"the server lost the prompt twice: it is neither in its queue nor in its history, at {bad.url}" in run.out
+    (line,) = [line for line in run.out.splitlines() if "is taken out" in line]
+    assert f"{bad.url} is taken out, its images go to the other servers: wait: the server lost the prompt twice" in line
 
 
 def test_what_fails_at_one_server_is_tried_at_another_and_a_broken_one_taken_out(
@@ -202,7 +202,8 @@ def test_what_fails_at_one_server_is_tried_at_another_and_a_broken_one_taken_out
     assert run.code == 0, run.out
     assert len(run.tasks("generated")) == 10
     assert drawn(good) == [10]
-    assert f"2 images failed at {broken.url} that other servers made; its images go to the other servers" in run.out
+    says = "is taken out, its images go to the other servers: 2 images failed there that other servers made"
+    assert f"{broken.url} {says}" in run.out
     assert len(drawn(broken)) <= 4
 
 
@@ -236,7 +237,7 @@ def test_the_authorization_goes_to_the_servers_of_the_settings_alone(project: Pr
         run = project.doit(COMFYUI_AUTH="Bearer hush")
         assert run.code == 0, run.out
         assert f"{other.url} asks for authorization (401" in run.out
-        assert "its images go to the other servers" in run.out
+        assert f"{other.url} is taken out" in run.out
         assert drawn(other) == [0]
         assert sum(drawn(*ours)) == 12
 

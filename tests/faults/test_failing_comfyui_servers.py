@@ -12,7 +12,9 @@ import pytest
 
 from imagegen.backends.comfyui import connection
 from imagegen.backends.comfyui.standin import Fault, StandIn
+from tests.faults.middleman import Middleman, Trick
 from tests.faults.served import Built, ServedProject
+from tests.faults.test_misbehaving_comfyui import error_500
 
 ITEMS = [f"fox{number}" for number in range(12)]
 
@@ -59,8 +61,8 @@ def test_the_images_of_a_server_that_dies_go_to_the_others(project: ServedProjec
     thread.join()
     assert set(built.states.values()) == {"generated"}, built.said
     assert len(built.states) == 12
-    (out,) = lines(built, "its images go to the other servers")
-    assert f"the server at {dying.url} does not answer any more" in out
+    (out,) = lines(built, "is taken out")
+    assert f"{dying.url} is taken out, its images go to the other servers: the server at {dying.url} does not" in out
     again = lines(built, "is made again")
     assert 1 <= len(again) <= 2
     assert all(f"{dying.url} may have it, and cannot be asked" in line for line in again)
@@ -124,10 +126,28 @@ def test_an_attempt_at_a_server_that_is_away_in_the_next_run_is_made_elsewhere_a
     assert 1 <= len(lines(again, f"{servers[0].url} may have it, and cannot be asked: it is made again")) <= 2
 
 
+@pytest.mark.parametrize("path", ["/history", "/view"])
+def test_a_server_that_answers_with_errors_without_end_is_taken_out(
+    tmp_path: Path, servers: list[StandIn], path: str
+) -> None:
+    with Middleman(servers[0].url) as unfit:
+        unfit.tricks.append(Trick(path, error_500, skip=8 if path == "/history" else 0, times=None))
+        project = ServedProject(tmp_path / "unfit", [unfit.url, servers[1].url], *ITEMS)
+        built = project.build()
+    assert set(built.states.values()) == {"generated"}, built.said
+    (out,) = lines(built, "is taken out")
+    assert f"{unfit.url} is taken out, its images go to the other servers: " in out
+    assert f"GET {path}" in out
+    assert "was answered with 500 Internal Server Error" in out
+    assert len(drawn(servers)) == 12
+    assert sum(drawn(servers).values()) <= 14
+    assert 1 <= len(lines(built, "is made again")) <= 2
+
+
 def test_a_server_that_is_back_in_time_keeps_its_images(project: ServedProject, servers: list[StandIn]) -> None:
     thread = when(lambda: len(servers[2].executions) == 2, lambda: servers[2].restart(away=0.3))
     built = project.build()
     thread.join()
     assert set(built.states.values()) == {"generated"}
-    assert lines(built, "go to the other servers") == []
+    assert lines(built, "is taken out") == []
     assert 1 <= len(lines(built, f"{servers[2].url} lost a prompt")) <= 2

@@ -113,7 +113,7 @@ class Connection:
                         self._queue(prompt_id, graph, client_id, progress)
                     entry = self._wait(prompt_id, done, progress, shown)
                 if entry is None:
-                    raise failures.LostError(
+                    raise failures.UnfitError(
                         "the server lost the prompt twice: it is neither in its queue nor in its history",
                         "look at the server's own log",
                     )

@@ -13,8 +13,8 @@ from imagegen.backends.comfyui.client import Refused, Unreachable
 from imagegen.backends.text import one_line
 
 __all__ = [
-    "LostError",
     "ServersError",
+    "UnfitError",
     "image_of",
     "is_out_of_memory",
     "of_absence",
@@ -31,8 +31,8 @@ class ServersError(GenerationError):
     """Whether its words are whole, with the stage."""
 
 
-class LostError(ServersError):
-    """The server has forgotten the prompt again and again, as one does that keeps restarting."""
+class UnfitError(ServersError):
+    """It is the server that fails: it loses prompts as one does that keeps restarting, or answers with nothing else."""
 
 
 class _ToldError(GenerationError):
@@ -45,7 +45,8 @@ def stage(name: str) -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise _ToldError(f"{name}: {refused.what}", refused.mend) from None
+        what = f"{name}: {refused.what}"
+        raise (_unfit(what, refused.mend) if refused.may_pass else _ToldError(what, refused.mend)) from None
     except Unreachable as error:
         raise UnsettledError(f"{name}: the server does not answer: {error}", "run doit again") from None
     except (_ToldError, UnsettledError):
@@ -57,6 +58,13 @@ def stage(name: str) -> Iterator[None]:
         raise
     except GenerationError as error:
         raise _ToldError(f"{name}: {error.problem.what}", error.problem.mend) from None
+
+
+def _unfit(what: str, mend: str) -> UnfitError:
+    """Of what was asked for again and again, and stayed wrong. The words are whole."""
+    error = UnfitError(what, mend)
+    error.is_told = True
+    return error
 
 
 def of_absence(url: str, why: str) -> UnsettledError:
@@ -137,7 +145,8 @@ def of_download(refused: Refused, image: Mapping[str, Any]) -> GenerationError:
         return GenerationError(
             f"ComfyUI says success, and its file {name} is not there", "somebody deleted it: run doit again"
         )
-    return GenerationError(f"{name}: {refused.what}", refused.mend)
+    kind = UnfitError if refused.may_pass else GenerationError
+    return kind(f"{name}: {refused.what}", refused.mend)
 
 
 def _failed(status: Mapping[str, Any]) -> GenerationError:

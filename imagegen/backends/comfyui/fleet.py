@@ -100,7 +100,7 @@ class Fleet:
         for url in urls:
             if url not in self._out and (problems := self.standing(url)):
                 self._out.add(url)
-                progress.event("note", text=f"{_at(url, problems[0])}; its images go to the other servers")
+                progress.event("note", text=_out(url, problems[0]))
 
     def against(self, request: Request, url: str) -> list[Problem]:
         """What keeps the server from drawing the request, by the server's own word; asked once for all alike."""
@@ -133,7 +133,7 @@ class Fleet:
             self._standing[url] = [problem]
             self._out.add(url)
         if self.pool.take_out(url) and self.pool.left(self.connections):
-            progress.event("note", text=f"{_at(url, problem)}; its images go to the other servers")
+            progress.event("note", text=_out(url, problem))
 
     def none_left(self, request: Request) -> UnsettledError:
         """That there is no server for a request any more."""
@@ -159,7 +159,7 @@ class Fleet:
             with self._mutex:
                 self._strikes[before] += 1
             if self._strikes[before] == _STRIKES:
-                what = f"{_STRIKES} images failed at {before} that other servers made"
+                what = f"{_STRIKES} images failed there that other servers made"
                 self.take_out(before, Problem("", what, "look at that server's own log"), progress)
 
     def close(self) -> None:
@@ -227,9 +227,9 @@ def _merged(against: Mapping[str, Sequence[Problem]]) -> Iterator[Problem]:
             having[problem].append(url)
     for problem, urls in having.items():
         more = f" and {len(urls) - _SHOWN} more" if len(urls) > _SHOWN else ""
-        yield Problem("", _at(f"{', '.join(urls[:_SHOWN])}{more}", problem), problem.mend)
+        where = f"{', '.join(urls[:_SHOWN])}{more}"
+        yield Problem("", problem.what if where in problem.what else f"{problem.what}, at {where}", problem.mend)
 
 
-def _at(where: str, problem: Problem) -> str:
-    """What is wrong, with where, unless that is said."""
-    return problem.what if where in problem.what else f"{problem.what}, at {where}"
+def _out(url: str, problem: Problem) -> str:
+    return f"{url} is taken out, its images go to the other servers: {problem.what}"

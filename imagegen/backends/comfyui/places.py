@@ -6,7 +6,7 @@ from imagegen.backends.base import Elsewhere, GeneratedImage, GenerationError, P
 from imagegen.backends.comfyui.client import Refused
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.drawing import draw
-from imagegen.backends.comfyui.failures import LostError, ServersError
+from imagegen.backends.comfyui.failures import ServersError, UnfitError
 from imagegen.backends.comfyui.fleet import Fleet
 from imagegen.backends.comfyui.pool import Hold
 from imagegen.errors import Problem
@@ -75,7 +75,7 @@ class ServerPlace:
         if len(request.extra["urls"]) == 1:
             return error
         others = [other for other in fleet.pool.left(fleet.group(request).urls) if other != url]
-        if connection.is_gone or (isinstance(error, LostError) and others):
+        if connection.is_gone or (isinstance(error, UnfitError) and others):
             fleet.take_out(url, error.problem, progress)
             return Elsewhere() if others else fleet.none_left(request)
         what = f"{error.problem.what}, at {url}"
