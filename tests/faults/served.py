@@ -35,15 +35,20 @@ class ServedProject:
     ) -> None:
         self.root, self.urls = root, (url,) if isinstance(url, str) else tuple(url)
         (root / "jobs").mkdir(parents=True)
+        self.timeout_s = timeout_s
+        self.job("portraits", *items, **changes)
+        self.backend = ComfyUIBackend()
+
+    def job(self, name: str, *items: str, **changes: Any) -> None:
+        """Write one."""
         job = {
             "backend": "comfyui",
-            "generate": {"width": 64, "height": 64, "steps": 4, "timeout_s": timeout_s},
+            "generate": {"width": 64, "height": 64, "steps": 4, "timeout_s": self.timeout_s},
             "comfyui": {"checkpoint": "stand-in.safetensors"},
             "items": [{"name": item, "prompt": f"a {item}"} for item in items or ("fox", "bird")],
             **changes,
         }
-        (root / "jobs/portraits.yaml").write_text(yaml.safe_dump(job))
-        self.backend = ComfyUIBackend()
+        (self.root / f"jobs/{name}.yaml").write_text(yaml.safe_dump(job))
 
     def build(self) -> Built:
         self.backend = ComfyUIBackend()

@@ -24,7 +24,7 @@ __all__ = ["Fleet", "absence", "named", "of_refusal"]
 _SIDE_BY_SIDE = 16
 """Servers that are asked at a time."""
 _STRIKES = 2
-"""Images that failed at a server and another one made, until it is taken out."""
+"""Images that fail at a server and another one makes, with none that it makes itself, until it is taken out."""
 _SHOWN = 3
 
 
@@ -144,23 +144,27 @@ class Fleet:
         return UnsettledError(f"no server is left: {what}", problems[-1].mend if problems else "")
 
     def failed_before(self, attempt: str) -> str:
-        """The server at which the attempt failed in this run; empty where it did at none."""
+        """The server at which the attempt failed in this run, and another one is to try it; empty where none did."""
         return self._failed.get(attempt, "")
 
     def failed(self, attempt: str, request: Request, url: str) -> None:
         """The attempt failed there, and is to be tried elsewhere."""
         self._failed[attempt] = url
         self._avoided[request.name] = url
+        self.pool.doubt(url, 1)
 
-    def drew(self, attempt: str, url: str, progress: Progress) -> None:
-        """The attempt came to an image: where it failed at another server before, the fault may be that one's."""
-        before = self._failed.pop(attempt, url)
-        if before != url:
-            with self._mutex:
-                self._strikes[before] += 1
-            if self._strikes[before] == _STRIKES:
-                what = f"{_STRIKES} images failed there that other servers made"
-                self.take_out(before, Problem("", what, "look at that server's own log"), progress)
+    def done(self, attempt: str, url: str, progress: Progress, *, made: bool) -> None:
+        """The attempt is over. Where it failed at another server before, and was made, the fault is that one's."""
+        before = self._failed.pop(attempt, "")
+        with self._mutex:
+            if made:
+                self._strikes[url] = 0
+            if before:
+                self.pool.doubt(before, -1)
+                self._strikes[before] += made
+        if before and self._strikes[before] >= _STRIKES:
+            what = f"{_STRIKES} images failed there that other servers made"
+            self.take_out(before, Problem("", what, "look at that server's own log"), progress)
 
     def close(self) -> None:
         """The run is over."""

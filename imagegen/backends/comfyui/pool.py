@@ -20,6 +20,8 @@ AT_A_TIME = 2
 """Images with a server, so that it is never idle, and little is lost with it: measured in docs/comfyui.md."""
 _REMEMBERED = 5
 """Images whose time is remembered of a server; the median of so few is soon rid of an odd one."""
+_DOUBTS = 2
+"""Images that may fail at a server and be tried elsewhere, until it gets no more before one of them is done."""
 _GOOD_DEAL = 1.5
 _LEAST_S, _UNKNOWN_S = 1e-6, float("inf")
 
@@ -45,7 +47,8 @@ class _Lane:
     """One server.
 
     loaded: the model of the image that it was given last. done_s: when its last one was done. took: seconds of the last
-    ones; first: of the last one that loaded a model, None before there is one.
+    ones; first: of the last one that loaded a model, None before there is one. doubts: images that failed there, and
+    that another server tries.
     """
 
     url: str
@@ -54,6 +57,7 @@ class _Lane:
     done_s: float = 0.0
     took: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     first: float | None = None
+    doubts: int = 0
 
     def end_s(self, group: Group, now_s: float) -> float:
         """Seconds until it would have drawn one of these too, at the most."""
@@ -122,9 +126,9 @@ class Pool:
         """
         now_s = self._now_s()
         with self._mutex:
-            able = {group: len(self.left(group.urls)) for group in waiting}
-            for group, servers in able.items():
-                if not servers:
+            able = {group: self._able(group) for group in waiting}
+            for group, urls in able.items():
+                if not urls:
                     return group, Hold("", now_s)
             best = {lane: found for lane in self._lanes.values() if (found := self._best(lane, waiting, able))}
             ends = {lane: lane.end_s(best[lane], now_s) for lane in best}
@@ -155,14 +159,25 @@ class Pool:
                 if drew:
                     lane.is_done(hold, self._now_s())
 
+    def doubt(self, url: str, images: int) -> None:
+        """So many images more, or less, failed there that another server tries, which tells whose fault that is."""
+        with self._mutex:
+            if url in self._lanes:
+                self._lanes[url].doubts += images
+
+    def _able(self, group: Group) -> list[str]:
+        """Those that may draw it; not those that are in doubt, where there are others."""
+        left = self.left(group.urls)
+        return [url for url in left if self._lanes[url].doubts < _DOUBTS] or left
+
     def _most(self, lane: _Lane) -> int:
         """Of several servers, one has an image by itself until it is known what that takes: it may be the slow one."""
         return AT_A_TIME if lane.took or len(self._lanes) == 1 else 1
 
-    def _best(self, lane: _Lane, waiting: Mapping[Group, int], able: Mapping[Group, int]) -> Group | None:
+    def _best(self, lane: _Lane, waiting: Mapping[Group, int], able: Mapping[Group, list[str]]) -> Group | None:
         """What is next there: of what the fewest servers can draw, the model that most images wait for at each server.
 
-        able: how many servers can draw each group. The model that is loaded there stays unless other servers have it
+        able: the servers that may draw each group. The model that is loaded there stays unless other servers have it
         too, and another is wanted a good deal more.
         """
         others = Counter(other.loaded for other in self._lanes.values() if other is not lane)
@@ -173,9 +188,9 @@ class Pool:
         def rank(group: Group) -> tuple[int, bool, float]:
             is_loaded = group.model == lane.loaded
             share = wanted[group.model] / (1 + others[group.model]) * (_GOOD_DEAL if is_loaded else 1)
-            return able[group], not (is_loaded and not others[group.model]), -share
+            return len(able[group]), not (is_loaded and not others[group.model]), -share
 
-        return min((group for group in waiting if lane.url in group.urls), key=rank, default=None)
+        return min((group for group in waiting if lane.url in able[group]), key=rank, default=None)
 
     def _is_sooner_elsewhere(self, lane: _Lane, done_s: float, waiting: Mapping[Group, int]) -> bool:
         """Whether the others will have drawn all that waits before this one has drawn one more of it, in done_s."""

@@ -223,3 +223,30 @@ def test_an_image_that_another_server_has_already_is_counted_there() -> None:
     assert found
     assert found[1].url == "a"
     assert pool.place({group: 1}) is None, "each has one, and nothing is known of them"
+
+
+def test_a_server_in_doubt_gets_no_more_while_others_can_draw_it() -> None:
+    pool = Pool(Clock())
+    pool.add("a")
+    pool.add("b")
+    everyones, as_only = Group("m", ("a", "b")), Group("m", ("a",))
+    pool.doubt("a", 2)
+    first, second = pool.place({everyones: 5}), pool.place({everyones: 4})
+    assert first
+    assert first[1].url == "b"
+    assert second is None
+    alone = pool.place({everyones: 4, as_only: 1})
+    assert alone
+    assert (alone[0], alone[1].url) == (as_only, "a"), "there is nobody else"
+
+
+def test_servers_that_are_all_in_doubt_go_on() -> None:
+    pool = Pool(Clock())
+    pool.add("a")
+    pool.doubt("a", 2)
+    assert pool.place({Group("m", ("a",)): 1})
+    pool.doubt("a", -1)
+    pool.add("b")
+    found = pool.place({Group("m", ("a", "b")): 1})
+    assert found
+    assert found[1].url in ("a", "b")
