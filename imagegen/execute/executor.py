@@ -233,8 +233,8 @@ class Executor:
         try:
             # of a job that was prepared later than another with the same image
             outcome = (first.key in self._tried and self._again(first)) or self._one(first, place)
-        except Elsewhere:
-            return same
+        except Elsewhere:  # with the seed that was drawn for it by then
+            return [replace(work, output=self.project.decided(work.output)) for work in same]
         finally:
             if place:
                 place.leave()

@@ -162,6 +162,16 @@ def test_what_fails_at_one_server_is_tried_at_another_and_a_broken_one_taken_out
     assert built.said.count("another server tries it") == len(broken.executions)
 
 
+def test_what_fails_is_tried_elsewhere_also_where_the_run_draws_its_seed(servers: Servers) -> None:
+    broken, good = servers.serve(), servers.serve(seconds=0.3)
+    broken.faults.append(Fault("error"))
+    drawn_by_the_run = {"width": 64, "height": 64, "steps": 4, "seed": {"mode": "random"}}
+    built = servers.project(["fox"], generate=drawn_by_the_run, variants=3).build()
+    assert generated(built) == 3
+    assert built.said.count("another server tries it") == 1
+    assert len({*broken.executions} & {*good.executions}) == 1
+
+
 def test_what_fails_at_two_servers_fails_and_says_where(servers: Servers) -> None:
     found = [servers.serve(), servers.serve(), servers.serve()]
     for server in found:

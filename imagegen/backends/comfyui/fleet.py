@@ -45,8 +45,8 @@ class Fleet:
         """Those of which it was told that they draw nothing more."""
         self._failed: dict[str, str] = {}
         """By attempt, the server at which it failed and another one may do."""
-        self._avoided: dict[str, str] = {}
-        """The same by the name of its request."""
+        self._avoided: dict[tuple[str, int | None], str] = {}
+        """The same by its request's name and seed, and by none, as it waits whose seed the job leaves open."""
         self._strikes: Counter[str] = Counter()
 
     def connection(self, request: Request, url: str) -> Connection:
@@ -124,7 +124,7 @@ class Fleet:
     def group(self, request: Request) -> Group:
         """The servers that can draw it; without the one at which it failed, where there is another."""
         able = tuple(url for url in request.extra["urls"] if not self.against(request, url))
-        others = tuple(url for url in able if url != self._avoided.get(request.name))
+        others = tuple(url for url in able if url != self._avoided.get((request.name, request.seed)))
         return Group(request.model, others if self.pool.left(others) else able)
 
     def take_out(self, url: str, problem: Problem, progress: Progress) -> None:
@@ -150,12 +150,14 @@ class Fleet:
     def failed(self, attempt: str, request: Request, url: str) -> None:
         """The attempt failed there, and is to be tried elsewhere."""
         self._failed[attempt] = url
-        self._avoided[request.name] = url
+        self._avoided |= {(request.name, request.seed): url, (request.name, None): url}
         self.pool.doubt(url, 1)
 
-    def done(self, attempt: str, url: str, progress: Progress, *, made: bool) -> None:
+    def done(self, attempt: str, request: Request, url: str, progress: Progress, *, made: bool) -> None:
         """The attempt is over. Where it failed at another server before, and was made, the fault is that one's."""
         before = self._failed.pop(attempt, "")
+        for seed in (request.seed, None):
+            self._avoided.pop((request.name, seed), None)
         with self._mutex:
             if made:
                 self._strikes[url] = 0

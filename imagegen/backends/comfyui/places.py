@@ -43,7 +43,7 @@ class ServerPlace:
             raise self._failed(error, connection, attempt, request, progress) from None
         finally:
             self._fleet.pool.leave(self._hold, drew=drew)
-        self._fleet.done(attempt, url, progress, made=True)
+        self._fleet.done(attempt, request, url, progress, made=True)
         return made
 
     def _go_back(self, begun: str, request: Request, progress: Progress) -> None:
@@ -83,6 +83,6 @@ class ServerPlace:
             fleet.failed(attempt, request, url)
             progress.event("note", text=f"{what}; another server tries it")
             return Elsewhere()
-        fleet.done(attempt, url, progress, made=False)
+        fleet.done(attempt, request, url, progress, made=False)
         error.problem = Problem(error.problem.where, what, error.problem.mend)
         return error
