@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -17,9 +17,12 @@ __all__ = [
     "Context",
     "Diagnosis",
     "Diagnostic",
+    "Elsewhere",
     "GeneratedImage",
     "GenerationError",
     "ModelIdentity",
+    "Place",
+    "Placing",
     "Prepared",
     "Progress",
     "Queueing",
@@ -38,6 +41,7 @@ class GeneratedImage:
     may_be_flat: whether one flat colour may be what was asked for; else such an image is refused.
     any_size: whether it may have another size than the request's, which then is not that of the image but of what
     it begins with; else such an image is refused.
+    made_at: the place, where there are several; it is told where the image cannot be used.
     settled: called once the image is in the store, or cannot be used: what the backend kept of it until then, for a run
     after a kill, can go.
     """
@@ -46,6 +50,7 @@ class GeneratedImage:
     facts: Mapping[str, Any] = field(default_factory=dict)
     may_be_flat: bool = True
     any_size: bool = False
+    made_at: str = ""
     settled: Callable[[], None] = lambda: None
 
 
@@ -115,6 +120,10 @@ class UnsettledError(GenerationError):
     """The same, where the generator may have made the image or make it yet: the next attempt is this one again."""
 
 
+class Elsewhere(Exception):  # noqa: N818 - nothing is wrong with the image
+    """Its place was lost, or cannot make it: the same attempt goes on at another. Raised by a `Place` alone."""
+
+
 class Cancelled(Exception):  # noqa: N818 - it is no error: the user asked for it
     """The user asked to stop; raised by `Progress.check` within a backend."""
 
@@ -132,6 +141,13 @@ class Progress(Protocol):
         After a kill the next attempt has the same one, so that a backend which hands it on finds what became of it.
         After a failure, and where an image is made anew, it is another; after an UnsettledError it is the same.
         """
+
+    def attempt_at(self, place: str) -> str:
+        """The same; and it is on disk by then that it is made at this place, by a name that lasts."""
+
+    @property
+    def begun_at(self) -> str:
+        """The place that was told last of the attempt that is open; empty where none is open, or none was told."""
 
     def event(self, name: str, **facts: Any) -> None:
         """Something happened.
@@ -224,9 +240,32 @@ class Queueing(Protocol):
     While one waits so, `generate` calls `Progress.restart`.
     """
 
-    @property
-    def at_once(self) -> int:
-        """How many are drawn at a time, of those in flight (at least 1)."""
+    def at_once(self, request: Request) -> int:
+        """How many like this one are drawn at a time, of those in flight (at least 1). Contacts nothing."""
+
+
+class Place(Protocol):
+    """Where one image is made, of a backend that has several such places."""
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """Make the image, as `Backend.generate` does. Raises Elsewhere too."""
+
+    def leave(self) -> None:
+        """The image needs it no more, made or not. Called once, after `generate` where that was called."""
+
+
+@runtime_checkable
+class Placing(Protocol):
+    """A backend that makes images at several places, servers for example, which are not good for all images alike."""
+
+    def group(self, request: Request) -> Hashable:
+        """What the images have in common that are the same to all places. For requests that are prepared."""
+
+    def place(self, waiting: Mapping[Any, int]) -> tuple[Hashable, Place] | None:
+        """The group of which an image is next, and where it is made; None while it is better to wait.
+
+        waiting: how many images wait of each group. It is asked again whenever an image is done, and twice a second.
+        """
 
 
 @runtime_checkable

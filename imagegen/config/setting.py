@@ -66,6 +66,14 @@ def _url(value: object) -> str:
     return str(value).rstrip("/")
 
 
+def _urls(value: object) -> tuple[str, ...]:
+    """Of a list, or of a text with commas between them; each once."""
+    found = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(found, list) or not found:
+        raise ValueError("expected an address, or a list of addresses")
+    return tuple(dict.fromkeys(map(_url, found)))
+
+
 def _folders(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(folder, str) and folder for folder in value):
         raise ValueError("expected a list of folders")
@@ -168,7 +176,7 @@ def _seconds(value: object) -> float:
 
 TEXT = Kind("text", _text)
 ADDRESS = Kind("address", _address)
-URL = Kind("URL", _url)
+URLS = Kind("URL, or several", _urls, ", ".join)
 FOLDERS = Kind("list of folders", _folders, ", ".join)
 SIZE = Kind("size in MB, GB or TB", _size, _show_size)
 STORE = Kind("URL or none", _store)
@@ -204,7 +212,14 @@ SETTINGS = (
         "store_writes",
     ),
     Setting("wait_s", SECONDS, "seconds to wait for another build of this project", 0.0, command_line="wait"),
-    Setting("comfyui.server.url", URL, "the ComfyUI server", "http://127.0.0.1:8188", "COMFYUI_URL"),
+    Setting(
+        "comfyui.server.url",
+        URLS,
+        "the ComfyUI server, or several: a list, or with commas between them",
+        ("http://127.0.0.1:8188",),
+        "COMFYUI_URL",
+        field="comfyui_server_urls",
+    ),
     Setting("comfyui.server.start", START, "whether a run starts a server on this machine where none answers", "auto"),
     Setting("comfyui.server.ready_timeout_s", SECONDS, "seconds that the server may take to start", 180.0),
     Setting("comfyui.server.arguments", TEXTS, "more arguments for ComfyUI's main.py, such as --lowvram", ()),

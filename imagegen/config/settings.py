@@ -39,7 +39,7 @@ class Settings:
     store: str = ""
     store_writes: bool = True
     wait_s: float = 0.0
-    comfyui_server_url: str = "http://127.0.0.1:8188"
+    comfyui_server_urls: tuple[str, ...] = ("http://127.0.0.1:8188",)
     comfyui_server_start: str = "auto"
     comfyui_server_ready_timeout_s: float = 180.0
     comfyui_server_arguments: tuple[str, ...] = ()

@@ -7,12 +7,12 @@ import math
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imagegen.backends.base import Backend, Cancelled, Prepared
+from imagegen.backends.base import Backend, Cancelled, Elsewhere, Place, Placing, Prepared
 from imagegen.errors import Problem
 from imagegen.execute.deciding import decide_model, draw_seed
 from imagegen.execute.imaging import NotKeptError, failed, generate, restore
@@ -169,10 +169,10 @@ class Executor:
     def _make(self, jobs: Sequence[list[Work]]) -> None:
         """Prepare the jobs side by side, and generate each one's images as soon as it is prepared."""
         most = max(1, self.backend.in_flight)
-        waiting = Waiting()
+        waiting = Waiting(self.backend.group) if isinstance(self.backend, Placing) else Waiting()
         unprepared = {job[0].output.job: [work for work in job if not self._comes_later(work)] for job in jobs}
         preparing: dict[Future[list[Work]], str] = {}
-        running: dict[Future[None], str] = {}
+        running: dict[Future[Sequence[Work]], str] = {}
         with ThreadPoolExecutor(len(jobs)) as preparers, ThreadPoolExecutor(most) as generators:
             for job in jobs:
                 if isinstance(self.backend, Prepared):
@@ -185,9 +185,9 @@ class Executor:
                 if self.stop.is_set():
                     self._cancelled(waiting.clear())
                     self._later.clear()
-                while len(running) < most and (same := waiting.take(running.values())):
-                    started = generators.submit(self._same, same)
-                    running[started] = same[0].key
+                while len(running) < most and (next_one := self._next(waiting, running.values())):
+                    started = generators.submit(self._same, *next_one)
+                    running[started] = next_one[0][0].key
                     started.add_done_callback(self._inbox.put)
                 happened = self._happenings()
                 for prepared in [job for job in preparing if job in happened]:  # in the order of the jobs
@@ -204,7 +204,15 @@ class Executor:
                     elif isinstance(one, str):
                         self._later.discard(one)
                     elif isinstance(one, Future) and running.pop(one, None) is not None:
-                        one.result()
+                        waiting.add(one.result())
+
+    def _next(self, waiting: Waiting, busy: Collection[str]) -> tuple[list[Work], Place | None] | None:
+        """The works of the image that is next, and where it is made if there is more than one place."""
+        if not isinstance(self.backend, Placing):
+            return (works, None) if (works := waiting.take(busy)) else None
+        counts = waiting.counts(busy)
+        found = self.backend.place(counts) if counts else None
+        return found and (waiting.take(busy, found[0]), found[1])
 
     def _happenings(self) -> list[Work | str | Future[Any]]:
         """What has happened since; waits for it, at most for 0.5 s."""
@@ -218,22 +226,32 @@ class Executor:
     def _comes_later(self, work: Work) -> bool:
         return work.output.task in self._later
 
-    def _same(self, same: Sequence[Work]) -> None:
-        """Images of one fingerprint: the first is generated, the others are that one again."""
+    def _same(self, same: Sequence[Work], place: Place | None) -> Sequence[Work]:
+        """Images of one fingerprint: the first is generated, the others are that one again.
+
+        They are given back where they are to be made elsewhere.
+        """
         first, *others = same
-        # of a job that was prepared later than another with the same image
-        outcome = (first.key in self._tried and self._again(first)) or self._one(first)
+        try:
+            # of a job that was prepared later than another with the same image
+            outcome = (first.key in self._tried and self._again(first)) or self._one(first, place)
+        except Elsewhere:  # with the seed that was drawn for it by then
+            return [replace(work, output=self.project.decided(work.output)) for work in same]
+        finally:
+            if place:
+                place.leave()
         self._tried.add(first.key)
         self.tell(outcome)
         for work in others:
             # a failed one may have failed in its own place only
             again = self._again(work) if outcome.state != "cancelled" else None
             self.tell(again or Outcome(work.output, outcome.state, work.verdict.reasons, problem=outcome.problem))
+        return ()
 
     def _again(self, work: Work) -> Outcome | None:
         return restore(self.project, self.sources, work.output, work.verdict)
 
-    def _one(self, work: Work) -> Outcome:
+    def _one(self, work: Work, place: Place | None) -> Outcome:
         output = work.output
         if self._not_kept:
             return failed(output, work.verdict, self._not_kept)
@@ -254,6 +272,7 @@ class Executor:
                 tell,
                 forced=work.forced,
                 sharing=self.sharing,
+                place=place,
             )
         except NotKeptError as error:
             self._not_kept = error

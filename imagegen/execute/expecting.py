@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from imagegen.backends.base import Backend, Queueing
 from imagegen.plan.durations import Durations, Expected
 from imagegen.plan.output import Output
+from imagegen.plan.request import Request
 from imagegen.project import Project
 
 __all__ = ["expected"]
@@ -15,16 +16,14 @@ __all__ = ["expected"]
 def expected(project: Project, outputs: Iterable[Output]) -> dict[str, Expected]:
     """By task; without what is derived, which takes no time to speak of."""
     known = Durations(project.recorded())
-    at_once: dict[str, int] = {}
     found = {}
     for output in outputs:
         if not output.is_derived:
-            name = output.request.backend
-            if name not in at_once:
-                at_once[name] = _at_once(project.backends[name])
-            found[output.task] = Expected(known.of(output.request), name, at_once[name])
+            request = output.request
+            at_once = _at_once(project.backends[request.backend], request)
+            found[output.task] = Expected(known.of(request), request.backend, at_once)
     return found
 
 
-def _at_once(backend: Backend) -> int:
-    return backend.at_once if isinstance(backend, Queueing) else backend.in_flight
+def _at_once(backend: Backend, request: Request) -> int:
+    return backend.at_once(request) if isinstance(backend, Queueing) else backend.in_flight

@@ -9,9 +9,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
-from imagegen.backends.base import Backend, Cancelled, GeneratedImage, GenerationError, UnsettledError
+from imagegen.backends.base import (
+    Backend,
+    Cancelled,
+    Elsewhere,
+    GeneratedImage,
+    GenerationError,
+    Place,
+    UnsettledError,
+)
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.deciding import accept_file, decide, now
@@ -57,17 +66,19 @@ def generate(
     *,
     forced: bool,
     sharing: Sharing | None = None,
+    place: Place | None = None,
 ) -> Outcome:
     """Have the backend make the image, and put it in place. forced: one that was made earlier does not do.
 
-    sharing: by which it goes up to the shared store, where there is one. Raises NotKeptError.
+    sharing: by which it goes up to the shared store, where there is one. place: where the backend makes it, if it has
+    several places. Raises NotKeptError, and Elsewhere.
     """
     note = f"seed {output.request.seed}" if output.draws_seed else ""
     attempt = _Attempt(project, output, forced)
-    progress = ImageProgress(output.timeout_s, cancel, attempt.open, tell)
+    progress = ImageProgress(output.timeout_s, cancel, attempt, tell)
     made = None
     try:
-        made = backend.generate(output.request, progress)
+        made = (place or backend).generate(output.request, progress)
         seconds = round(progress.seconds, 3)
         info = _verify(output, made)
         entry = StoreEntry(
@@ -91,7 +102,7 @@ def generate(
     except Cancelled:
         attempt.close(made=False)
         return Outcome(output, "cancelled", verdict.reasons)
-    except NotKeptError:
+    except (NotKeptError, Elsewhere):
         raise
     except (OSError, UnsettledError) as error:  # nothing is wrong with the attempt: the next run can take its image
         return failed(output, verdict, error)
@@ -124,22 +135,32 @@ class _Attempt:
 
     def __init__(self, project: Project, output: Output, forced: bool) -> None:
         self._project, self._output, self._forced = project, output, forced
-        self._image = ""
         self.fact: dict[str, str] = {}
 
-    def open(self) -> str:
-        """Its UUID."""
-        if not self._image:
-            output, store = self._output, self._project.store
-            digest = self._project.model_digest(output)
-            self._image = " ".join(filter(None, (output.fingerprint, digest, output.path)))
-            done = {str(entry.facts.get("attempt")) for entry in store.entries(output.fingerprint)}
-            self.fact = {"attempt": self._project.attempts.open(self._image, anew=self._forced, done=done)}
+    def open(self, place: str = "") -> str:
+        """Its UUID. place: where it is made, if that is told."""
+        if not self.fact or place:
+            opened = self._project.attempts.open(self._image, anew=self._forced, done=self._done, place=place)
+            self.fact = {"attempt": opened}
         return self.fact["attempt"]
+
+    def place(self) -> str:
+        """Where it was made last, as far as it was told."""
+        return self._project.attempts.place(self._image, self._done)
+
+    @cached_property
+    def _image(self) -> str:
+        digest = self._project.model_digest(self._output)
+        return " ".join(filter(None, (self._output.fingerprint, digest, self._output.path)))
+
+    @cached_property
+    def _done(self) -> set[str]:
+        entries = self._project.store.entries(self._output.fingerprint)
+        return {str(entry.facts.get("attempt")) for entry in entries}
 
     def close(self, *, made: bool) -> None:
         """It is over. That it cannot be written down loses nothing: the store knows the image by the attempt."""
-        if self._image:
+        if self.fact:
             with contextlib.suppress(OSError):
                 self._project.attempts.close(self._image, made=made)
 
@@ -147,12 +168,15 @@ class _Attempt:
 def _verify(output: Output, made: GeneratedImage) -> ImageInfo:
     """What it is. Raises BadImage. A size that the job does not ask for is whatever the backend makes."""
     request, fields = output.request, {} if made.any_size else output.fields
-    return verify(
-        made.data,
-        request.width if "width" in fields else None,
-        request.height if "height" in fields else None,
-        may_be_flat=made.may_be_flat,
-    )
+    try:
+        return verify(
+            made.data,
+            request.width if "width" in fields else None,
+            request.height if "height" in fields else None,
+            may_be_flat=made.may_be_flat,
+        )
+    except BadImage as error:
+        raise BadImage(f"{error} (made at {made.made_at})" if made.made_at else str(error)) from None
 
 
 def restore(project: Project, sources: Sources, output: Output, verdict: Verdict) -> Outcome | None:

@@ -5,24 +5,31 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from imagegen.backends.base import Cancelled, GenerationError
 
-__all__ = ["ImageProgress"]
+__all__ = ["Attempt", "ImageProgress"]
+
+
+class Attempt(Protocol):
+    """The attempt at an image; only a backend that asks for it has one."""
+
+    def open(self, place: str = "") -> str:
+        """Its UUID, on disk by then, and where it is made, if that is told."""
+
+    def place(self) -> str:
+        """Where it was made last, as far as it was told."""
 
 
 class ImageProgress:
-    """One image's progress; see `imagegen.backends.base.Progress`.
-
-    attempt: opens the attempt, which only a backend that asks for it has. tell: is told of events.
-    """
+    """One image's progress; see `imagegen.backends.base.Progress`. tell: is told of events."""
 
     def __init__(
         self,
         timeout_s: float,
         cancel: threading.Event,
-        attempt: Callable[[], str] = str,
+        attempt: Attempt | None = None,
         tell: Callable[[str, dict[str, Any]], None] = lambda _name, _facts: None,
     ) -> None:
         self.timeout_s = timeout_s
@@ -34,7 +41,16 @@ class ImageProgress:
     @property
     def attempt(self) -> str:
         """The UUID of this attempt."""
-        return self._attempt()
+        return self._attempt.open() if self._attempt else ""
+
+    def attempt_at(self, place: str) -> str:
+        """The same, made at this place."""
+        return self._attempt.open(place) if self._attempt else ""
+
+    @property
+    def begun_at(self) -> str:
+        """Where the open attempt was begun."""
+        return self._attempt.place() if self._attempt else ""
 
     def event(self, name: str, **facts: Any) -> None:
         """Something happened. A good moment to notice that it is time to stop."""

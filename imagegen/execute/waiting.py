@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
+from imagegen.plan.request import Request
 
 __all__ = ["Waiting", "Work"]
 
@@ -26,39 +28,49 @@ class Work:
 
 
 class Waiting:
-    """Works in the order in which they came; those of one model together, so that it is loaded once."""
+    """Works in the order in which they came, by groups; those of one model together, so that it is loaded once.
 
-    def __init__(self) -> None:
-        self._models: dict[str, dict[str, list[Work]]] = {}
-        self._model = ""
+    group: what the works of a group have in common, by their requests.
+    """
+
+    def __init__(self, group: Callable[[Request], Hashable] = attrgetter("model")) -> None:
+        self._group = group
+        self._groups: dict[Hashable, dict[str, list[Work]]] = {}
+        self._last: Hashable = ""
 
     def __bool__(self) -> bool:
-        return any(self._models.values())
+        return any(self._groups.values())
 
     def add(self, works: Iterable[Work]) -> None:
         """They wait from now on."""
         for work in works:
-            same = self._models.setdefault(work.output.request.model, {})
+            same = self._groups.setdefault(self._group(work.output.request), {})
             same.setdefault(work.key, []).append(work)
 
     def append(self, work: Work) -> None:
         """One more waits."""
         self.add([work])
 
-    def take(self, busy: Collection[str]) -> list[Work]:
-        """The works of one image, which wait no longer: of the model that was last, if there are any.
+    def counts(self, busy: Collection[str]) -> dict[Hashable, int]:
+        """How many images there are to take of each group. busy: as for `take`."""
+        counts = {group: len(works) - sum(key in works for key in busy) for group, works in self._groups.items()}
+        return {group: count for group, count in counts.items() if count}
+
+    def take(self, busy: Collection[str], wanted: Hashable = None) -> list[Work]:
+        """The works of one image, which wait no longer: of this group, else of the one that was last, if there are any.
 
         busy: keys of those that are being generated; theirs wait until then. Empty where there is nothing to take.
         """
-        for model in sorted(self._models, key=lambda model: model != self._model):
-            for key in self._models[model]:
+        first = self._last if wanted is None else wanted
+        for group in sorted(self._groups, key=lambda group: group != first):
+            for key in self._groups[group]:
                 if key not in busy:
-                    self._model = model
-                    return self._models[model].pop(key)
+                    self._last = group
+                    return self._groups[group].pop(key)
         return []
 
     def clear(self) -> list[Work]:
         """All works that waited."""
-        works = [work for keys in self._models.values() for same in keys.values() for work in same]
-        self._models.clear()
+        works = [work for keys in self._groups.values() for same in keys.values() for work in same]
+        self._groups.clear()
         return works

@@ -61,7 +61,7 @@ def _nothing_more() -> None:
 
 
 def _ensure(build: Build) -> list[Problem]:
-    """Set ComfyUI up where the project's own is to serve a job, and none does. What kept it from that."""
+    """Set ComfyUI up where the project's own is to serve a job, and no server does. What kept it from that."""
     from imagegen.backends.address import is_local
     from imagegen.backends.comfyui.launch import launch_of
     from imagegen.backends.comfyui.server import status
@@ -69,9 +69,12 @@ def _ensure(build: Build) -> list[Problem]:
     if not _jobs():
         return [Problem("", "no job draws with comfyui", "give one: backend: comfyui in jobs/NAME.yaml")]
     requests = [output.request for plan in build.plans for output in plan.outputs]
-    urls = {one.extra["url"] for one in requests if one.backend == _BACKEND and one.extra["start"] != "never"}
+    jobs = {tuple(one.extra["urls"]) for one in requests if one.backend == _BACKEND and one.extra["start"] != "never"}
     launch = launch_of(build.root, build.settings)
-    if not any(is_local(url) and status(replace(launch, url=url)).state == "stopped" for url in urls):
+    # where one of a job's servers is elsewhere, the job can do without one here
+    own = {url for urls in jobs if all(map(is_local, urls)) for url in urls}
+    states = {url: status(replace(launch, url=url)).state for url in own}
+    if not any(all(states.get(url) == "stopped" for url in urls) for urls in jobs):
         return []
     failed = _bring("", newest=False)
     return [Problem("", "ComfyUI is not set up: see above", "doit comfyui:setup goes on from there")] if failed else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
@@ -73,9 +74,10 @@ def _status() -> TaskFailed | None:
     from imagegen.report.server import status_lines
 
     def work() -> bool:
-        found = status(_launch())
-        print("\n".join(status_lines(found)))
-        return found.state == "serving"
+        launch = _launch()
+        found = [status(replace(launch, url=url)) for url in current_build().settings.comfyui_server_urls]
+        print("\n\n".join("\n".join(status_lines(one)) for one in found))
+        return any(one.state == "serving" for one in found)
 
     return _told(work)
 

@@ -93,7 +93,7 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     )
     environment = {"IMAGEGEN_BACKEND": "ollama", "COMFYUI_URL": "http://b/", "OLLAMA_HOST": ""}
     settings = read_settings(tmp_path, {"wait": "7"}, environment)
-    assert (settings.backend, settings.wait_s, settings.comfyui_server_url) == ("ollama", 7.0, "http://b")
+    assert (settings.backend, settings.wait_s, settings.comfyui_server_urls) == ("ollama", 7.0, ("http://b",))
     assert settings.sources["backend"] == "environment variable IMAGEGEN_BACKEND"
     assert settings.sources["wait_s"] == "command line"
     assert settings.sources["ollama.host"] == "built-in"
@@ -104,6 +104,28 @@ def test_where_a_value_came_from_decides_nothing(tmp_path: Path) -> None:
     one, other = read_settings(tmp_path, {}, {}), read_settings(tmp_path, {}, {"IMAGEGEN_BACKEND": "placeholder"})
     assert (one, repr(one)) == (other, repr(other))
     assert one.sources != other.sources
+
+
+@pytest.mark.parametrize(
+    ("table", "environment", "urls"),
+    [
+        ("['http://a', 'http://b:1/']", "", ("http://a", "http://b:1")),
+        ("'http://a, http://b'", "", ("http://a", "http://b")),
+        ("['http://a']", " http://b ,https://c/x/", ("http://b", "https://c/x")),
+        ("['http://a', 'http://a/']", "", ("http://a",)),
+    ],
+)
+def test_there_may_be_several_servers(tmp_path: Path, table: str, environment: str, urls: tuple[str, ...]) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.imagegen.comfyui.server]\nurl = {table}")
+    settings = read_settings(tmp_path, {}, {"COMFYUI_URL": environment})
+    assert settings.comfyui_server_urls == urls
+
+
+@pytest.mark.parametrize("table", ["[]", "1", "['http://a', 1]", "['http://a', 'b']", "'http://a,'", "[['http://a']]"])
+def test_servers_that_cannot_be_are_told(tmp_path: Path, table: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.imagegen.comfyui.server]\nurl = {table}")
+    with pytest.raises(ImagegenError, match=r"^pyproject.toml: \[tool.imagegen\]: comfyui.server.url: expected "):
+        read_settings(tmp_path, {}, {})
 
 
 def test_a_secret_is_only_known_as_set(tmp_path: Path) -> None:
@@ -126,7 +148,16 @@ def test_a_secret_in_pyproject_is_refused_without_showing_it(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "address",
-    ["http://me:hush@host", "hush", "me:hush@host:1", "http://h ush", "http://h:99999", "http://h?hush", "http://:1"],
+    [
+        "http://me:hush@host",
+        "hush",
+        "me:hush@host:1",
+        "http://h ush",
+        "http://h:99999",
+        "http://h?hush",
+        "http://:1",
+        "http://a,hush",
+    ],
 )
 def test_an_address_that_cannot_be_is_told_by_its_variable_and_not_shown(tmp_path: Path, address: str) -> None:
     with pytest.raises(ImagegenError, match="environment variable COMFYUI_URL: expected an address") as caught:

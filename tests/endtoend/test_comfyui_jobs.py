@@ -221,6 +221,9 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
         ({"workflow": WORKFLOW, "vae": "v.pt"}, "vae", "vae: is for the built-in workflow, and the job has one of its own"),
         long({"set": {"3.cfg": 1}}, "set", "set: goes with a workflow, and the job names none"),
         long({"loras": {"a": 101}}, "a", "loras.a: 101 is too large: at most 100"),
+        ({"server": {"url": ["http://a", "localhost:8188"]}}, "localhost:8188", "server.url[1]: 'localhost:8188' is no address such as http://127.0.0.1:8188"),
+        long({"server": {"url": []}}, "url", "server.url: is empty"),
+        long({"server": {"url": 8188}}, "url", "server.url: expected text or a list, found the number 8188"),
         long({"server": {"url": "localhost:8188"}}, "url", "server.url: 'localhost:8188' is no address such as http://127.0.0.1:8188"),
     ],
 )  # fmt: skip

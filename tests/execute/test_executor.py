@@ -161,8 +161,10 @@ def test_another_size_is_taken_where_the_backend_says_so(tmp_path: Path) -> None
 
 def test_what_an_image_waits_for_others_is_not_recorded_as_its_own_time(tmp_path: Path) -> None:
     class OneAtATime(ScriptedBackend):
-        at_once = 1
         turn = threading.Lock()
+
+        def at_once(self, request: Request) -> int:  # noqa: ARG002
+            return 1
 
         def generate(self, request: Request, progress: Progress) -> GeneratedImage:
             while not self.turn.acquire(timeout=0.02):

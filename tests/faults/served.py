@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,22 +30,29 @@ class Built:
 class ServedProject:
     """Each build is as a process of its own would do it: what is on disk is read anew."""
 
-    def __init__(self, root: Path, url: str, *items: str, timeout_s: float = 30, **changes: Any) -> None:
-        self.root, self.url = root, url
+    def __init__(
+        self, root: Path, url: str | Sequence[str], *items: str, timeout_s: float = 30, **changes: Any
+    ) -> None:
+        self.root, self.urls = root, (url,) if isinstance(url, str) else tuple(url)
         (root / "jobs").mkdir(parents=True)
+        self.timeout_s = timeout_s
+        self.job("portraits", *items, **changes)
+        self.backend = ComfyUIBackend()
+
+    def job(self, name: str, *items: str, **changes: Any) -> None:
+        """Write one."""
         job = {
             "backend": "comfyui",
-            "generate": {"width": 64, "height": 64, "steps": 4, "timeout_s": timeout_s},
+            "generate": {"width": 64, "height": 64, "steps": 4, "timeout_s": self.timeout_s},
             "comfyui": {"checkpoint": "stand-in.safetensors"},
             "items": [{"name": item, "prompt": f"a {item}"} for item in items or ("fox", "bird")],
             **changes,
         }
-        (root / "jobs/portraits.yaml").write_text(yaml.safe_dump(job))
-        self.backend = ComfyUIBackend()
+        (self.root / f"jobs/{name}.yaml").write_text(yaml.safe_dump(job))
 
     def build(self) -> Built:
         self.backend = ComfyUIBackend()
-        settings = Settings(comfyui_server_url=self.url, comfyui_server_start="never")
+        settings = Settings(comfyui_server_urls=self.urls, comfyui_server_start="never")
         project = Project(self.root, settings, {"comfyui": lambda: self.backend})
         plans = project.plans()
         assert not [problem for plan in plans for problem in plan.problems]

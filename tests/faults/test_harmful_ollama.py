@@ -30,6 +30,10 @@ except ImagegenError as error:
 class Quiet:
     timeout_s = 60.0
     attempt = "x"
+    begun_at = ""
+
+    def attempt_at(self, place: str) -> str:  # noqa: ARG002
+        return self.attempt
 
     def event(self, name: str, **facts: object) -> None: ...
     def restart(self) -> None: ...

@@ -312,7 +312,7 @@ def test_events_again_and_again_do_not_make_it_ask_without_pause(tmp_path: Path)
 
         def flood() -> None:
             while not over.wait(0.001):
-                for connection in list(project.backend._connections.values()):
+                for connection in list(project.backend.fleet.connections.values()):
                     for done in list(connection._events._done.values()) if connection._events else ():
                         done.set()
 

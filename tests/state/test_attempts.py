@@ -81,3 +81,36 @@ def test_a_line_that_cannot_be_read_is_passed_over(tmp_path: Path, torn: bytes) 
     assert opened(one) == first
     one.close("f path", made=False)
     assert opened(attempts(tmp_path)) != first  # what was written after the torn line is read
+
+
+def test_where_an_attempt_is_made_is_known_after_a_kill(tmp_path: Path) -> None:
+    one = attempts(tmp_path)
+    first = one.open("f path", anew=False, done=(), place="http://a")
+    assert attempts(tmp_path).place("f path", ()) == "http://a"
+    assert opened(attempts(tmp_path)) == first
+    assert attempts(tmp_path).place("f path", ()) == "http://a"
+    assert one.open("f path", anew=False, done=(), place="http://b") == first
+    assert attempts(tmp_path).place("f path", ()) == "http://b"
+
+
+def test_folding_keeps_where_it_is_made(tmp_path: Path) -> None:
+    one = attempts(tmp_path)
+    one.open("f path", anew=False, done=(), place="http://a")
+    one.fold()
+    assert attempts(tmp_path).place("f path", ()) == "http://a"
+
+
+def test_an_attempt_that_is_over_is_made_nowhere(tmp_path: Path) -> None:
+    one = attempts(tmp_path)
+    attempt = one.open("f path", anew=False, done=(), place="http://a")
+    assert one.place("f path", {attempt}) == ""
+    one.close("f path", made=False)
+    assert attempts(tmp_path).place("f path", ()) == ""
+    opened(one)
+    assert attempts(tmp_path).place("f path", ()) == ""
+
+
+def test_a_line_of_an_earlier_release_tells_no_place(tmp_path: Path) -> None:
+    (tmp_path / "attempts.jsonl").write_text('{"image":"f path","number":1,"open":true}\n')
+    assert attempts(tmp_path).place("f path", ()) == ""
+    assert opened(attempts(tmp_path)) == opened(attempts(tmp_path / "other"))

@@ -80,6 +80,15 @@ class Connection:
                 self._uploaded[sha256] = self._patiently(lambda: self.client.upload(name, data(), "imagegen"), progress)
             return self._uploaded[sha256]
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was away for too long: nothing more is tried there."""
+        return self._gone is not None
+
+    def knows(self, prompt_id: str, progress: Progress) -> bool:
+        """Whether it has the prompt in its queue or history. Raises GenerationError, Refused."""
+        return self._is_known(prompt_id, progress)
+
     def run(self, prompt_id: str, graph: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
         """Have the prompt run to its end, unless it has already; its entry of history. Raises GenerationError."""
         if self._gone:
@@ -104,7 +113,7 @@ class Connection:
                         self._queue(prompt_id, graph, client_id, progress)
                     entry = self._wait(prompt_id, done, progress, shown)
                 if entry is None:
-                    raise GenerationError(
+                    raise failures.UnfitError(
                         "the server lost the prompt twice: it is neither in its queue nor in its history",
                         "look at the server's own log",
                     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imagegen.backends.address import is_local
 from imagegen.backends.base import Diagnosis, GenerationError
 from imagegen.backends.comfyui.client import Refused, Unreachable
+from imagegen.backends.comfyui.fleet import named
 from imagegen.backends.comfyui.installation import diagnose_installation
 from imagegen.backends.comfyui.models import names_in
 from imagegen.config.settings import Settings
@@ -32,42 +34,63 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
 
     The set-up here matters where a server of these requests is on this machine, and blocks none that serves already.
     """
-    for request in {request.extra["url"]: request for request in requests}.values():
-        of_server = [one for one in requests if one.extra["url"] == request.extra["url"]]
-        yield from _server(request, backend)
-        yield from _checkpoints(of_server, backend)
-        problems = backend.preflight(of_server)
+    fleet = backend.fleet
+    fleet.look(requests)
+    for url in named(requests):
+        yield from _server(url, [one for one in requests if url in one.extra["urls"]], backend)
+    pools: dict[tuple[str, ...], list[Request]] = defaultdict(list)
+    for request in requests:
+        pools[tuple(request.extra["urls"])].append(request)
+    for of_pool in pools.values():
+        yield from _models(of_pool, backend)
+        problems = backend.preflight(of_pool)
         for problem in problems:
             yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.mend or "correct it")
         if not problems:
             yield Diagnosis(True, "its jobs", "preflight finds nothing wrong")
-        if is_local(request.extra["url"]):
-            serves = backend.serves(request)
-            for row in diagnose_installation(Path(request.extra["root"]), settings):
-                # a server that serves is somebody's own, and needs none of it
-                yield replace(row, ok=row.ok or serves, mend="" if serves else row.mend, blocks=False)
-            yield _disk(Path(request.extra["root"]))
+    if here := [url for url in named(requests) if is_local(url)]:
+        serves = not any(fleet.silence(url) or fleet.standing(url) for url in here)
+        root = Path(requests[0].extra["root"])
+        for row in diagnose_installation(root, settings):
+            # a server that serves is somebody's own, and needs none of it
+            yield replace(row, ok=row.ok or serves, mend="" if serves else row.mend, blocks=False)
+        yield _disk(root)
     token = "set" if os.environ.get("HF_TOKEN") else "not set; only models behind a licence need it"
     yield Diagnosis(True, "HF_TOKEN", token)
 
 
-def _server(request: Request, backend: ComfyUIBackend) -> Iterator[Diagnosis]:
-    connection = backend.connection(request)
-    what = f"server {connection.url}"
+def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
+    """Rows for one server. What it cannot do blocks nothing where others are: preflight says what none of them can."""
+    fleet, what = backend.fleet, f"server {url}"
+    has_others = any(len(request.extra["urls"]) > 1 for request in requests)
+    connection = fleet.connection(requests[0], url)
+    if problems := fleet.standing(url):
+        if has_others:  # else preflight says so
+            yield Diagnosis(False, what, problems[0].what, problems[0].mend, blocks=False)
+        return
+    if silence := fleet.silence(url):
+        yield Diagnosis(True, what, f"nothing answers ({silence}); a run with something stale starts it")
+    else:
+        system = connection.stats["system"]
+        versions = f"ComfyUI {system['comfyui_version']}, PyTorch {system.get('pytorch_version', 'unknown')}"
+        yield Diagnosis(True, what, f"{versions}, Python {str(system.get('python_version', 'unknown')).split()[0]}")
+        for device in connection.stats.get("devices", ()):
+            yield Diagnosis(True, f"device {device.get('name', 'unknown')}", _memory(device))
+    names, where = _checkpoints(url, requests[0], backend)
+    found = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    yield Diagnosis(True, "checkpoints", f"{where} {found or 'none'}")
+    if has_others:
+        against = Counter(problem.what for request in requests for problem in fleet.against(request, url)[:1])
+        for problem, count in against.items():
+            yield Diagnosis(True, what, f"draws none of {count} images: {problem}")
+
+
+def _checkpoints(url: str, request: Request, backend: ComfyUIBackend) -> tuple[list[str], str]:
+    """The names, and where they are, in words."""
     try:
-        stats = connection.client.system_stats()
-    except Refused as refused:
-        yield Diagnosis(False, what, refused.what, refused.mend)
-        return
-    except Unreachable as error:
-        if backend.cannot_start(request) is None:  # else preflight says so
-            yield Diagnosis(True, what, f"nothing answers ({error}); a run with something stale starts it")
-        return
-    system = stats["system"]
-    versions = f"ComfyUI {system['comfyui_version']}, PyTorch {system.get('pytorch_version', 'unknown')}"
-    yield Diagnosis(True, what, f"{versions}, Python {str(system.get('python_version', 'unknown')).split()[0]}")
-    for device in stats.get("devices", ()):
-        yield Diagnosis(True, f"device {device.get('name', 'unknown')}", _memory(device))
+        return backend.fleet.connection(request, url).client.models("checkpoints"), "the server lists"
+    except (Unreachable, Refused):
+        return names_in(backend.folders(request)["checkpoints"]), "its folders hold"
 
 
 def _memory(device: dict[str, Any]) -> str:
@@ -77,14 +100,10 @@ def _memory(device: dict[str, Any]) -> str:
     return f"{free / _GB:.1f} of {total / _GB:.1f} GB free"
 
 
-def _checkpoints(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
-    connection = backend.connection(requests[0])
-    try:
-        names, where = connection.client.models("checkpoints"), "the server lists"
-    except (Unreachable, Refused):
-        names, where = names_in(backend.folders(requests[0])["checkpoints"]), "its folders hold"
-    found = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    yield Diagnosis(True, "checkpoints", f"{where} {found or 'none'}")
+def _models(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
+    """Rows for the checkpoints of requests that the same servers draw."""
+    urls = requests[0].extra["urls"]
+    names = {name.replace("\\", "/") for url in urls for name in _checkpoints(url, requests[0], backend)[0]}
     for request in {request.model: request for request in requests}.values():
         if not request.model:
             try:
@@ -94,8 +113,8 @@ def _checkpoints(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterat
             continue
         digest = backend.model_identity(request).digest
         known = f"sha256 {digest[:12]}…" if digest else "its file is not on this machine, so its sha256 is unknown"
-        is_there = request.model.replace("\\", "/") in {name.replace("\\", "/") for name in names}
-        if is_there:  # where it is not, preflight says so, and it may be another kind of model than a checkpoint
+        # where it is not, preflight says so, and it may be another kind of model than a checkpoint
+        if request.model.replace("\\", "/") in names:
             yield Diagnosis(True, f"checkpoint {request.model}", known)
 
 

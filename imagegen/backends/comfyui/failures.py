@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from imagegen.backends.base import GenerationError, UnsettledError
@@ -11,7 +12,27 @@ from imagegen.backends.comfyui.checks import choices_text
 from imagegen.backends.comfyui.client import Refused, Unreachable
 from imagegen.backends.text import one_line
 
-__all__ = ["image_of", "of_absence", "of_download", "of_submission", "stage"]
+__all__ = [
+    "ServersError",
+    "UnfitError",
+    "image_of",
+    "is_out_of_memory",
+    "of_absence",
+    "of_download",
+    "of_submission",
+    "stage",
+]
+
+
+class ServersError(GenerationError):
+    """The server did not take the prompt, or failed in it: another server may well draw it."""
+
+    is_told = False
+    """Whether its words are whole, with the stage."""
+
+
+class UnfitError(ServersError):
+    """It is the server that fails: it loses prompts as one does that keeps restarting, or answers with nothing else."""
 
 
 class _ToldError(GenerationError):
@@ -24,13 +45,26 @@ def stage(name: str) -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise _ToldError(f"{name}: {refused.what}", refused.mend) from None
+        what = f"{name}: {refused.what}"
+        raise (_unfit(what, refused.mend) if refused.may_pass else _ToldError(what, refused.mend)) from None
     except Unreachable as error:
         raise UnsettledError(f"{name}: the server does not answer: {error}", "run doit again") from None
     except (_ToldError, UnsettledError):
         raise
+    except ServersError as error:
+        if not error.is_told:
+            error.problem = replace(error.problem, what=f"{name}: {error.problem.what}")
+            error.is_told = True
+        raise
     except GenerationError as error:
         raise _ToldError(f"{name}: {error.problem.what}", error.problem.mend) from None
+
+
+def _unfit(what: str, mend: str) -> UnfitError:
+    """Of what was asked for again and again, and stayed wrong. The words are whole."""
+    error = UnfitError(what, mend)
+    error.is_told = True
+    return error
 
 
 def of_absence(url: str, why: str) -> UnsettledError:
@@ -54,8 +88,8 @@ def of_submission(refused: Refused, graph: Mapping[str, Any]) -> GenerationError
         text = ", ".join(filter(None, (str(error.get("message", "")), str(error.get("details", "")))))
         said = [one_line(at + (text or str(error.get("type", ""))))]
     if not said:
-        return GenerationError(refused.what or "ComfyUI refused the prompt", refused.mend or "see the server's own log")
-    return GenerationError(f"ComfyUI refused the prompt: {'; '.join(said)}", "correct the job or its workflow")
+        return ServersError(refused.what or "ComfyUI refused the prompt", refused.mend or "see the server's own log")
+    return ServersError(f"ComfyUI refused the prompt: {'; '.join(said)}", "correct the job or its workflow")
 
 
 def _node_errors(errors: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterator[str]:
@@ -111,7 +145,8 @@ def of_download(refused: Refused, image: Mapping[str, Any]) -> GenerationError:
         return GenerationError(
             f"ComfyUI says success, and its file {name} is not there", "somebody deleted it: run doit again"
         )
-    return GenerationError(f"{name}: {refused.what}", refused.mend)
+    kind = UnfitError if refused.may_pass else GenerationError
+    return kind(f"{name}: {refused.what}", refused.mend)
 
 
 def _failed(status: Mapping[str, Any]) -> GenerationError:
@@ -120,11 +155,11 @@ def _failed(status: Mapping[str, Any]) -> GenerationError:
     if kind == "execution_interrupted":
         return GenerationError(f"it was interrupted in ComfyUI, in {at}", "run doit again")
     if kind != "execution_error":
-        return GenerationError("ComfyUI says that it failed, and not why", "look at the server's own log")
+        return ServersError("ComfyUI says that it failed, and not why", "look at the server's own log")
     message = one_line(str(facts.get("exception_message", "")).strip().split("\n")[0])
     name = str(facts.get("exception_type", "")).rpartition(".")[2]
     if is_out_of_memory({"status": status}):
-        return GenerationError(
+        return ServersError(
             f"ComfyUI ran out of memory in {at}: {message}",
             "make width and height smaller, close what else uses the GPU, "
             'or start the server with comfyui.server.arguments = ["--lowvram"]',
@@ -132,7 +167,7 @@ def _failed(status: Mapping[str, Any]) -> GenerationError:
     mend = "the server's own log has the whole story"
     if str(facts.get("node_type", "")).startswith(("CheckpointLoader", "UNETLoader", "VAELoader", "LoraLoader")):
         mend = "the model's file may be damaged or of a kind that this node does not load: download it again"
-    return GenerationError(f"ComfyUI failed in {at}: {name}: {message}", mend)
+    return ServersError(f"ComfyUI failed in {at}: {name}: {message}", mend)
 
 
 def _last_message(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from imagegen.backends.address import host_of, is_local, port_of
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
+from imagegen.plan.request import Request
 
 __all__ = [
     "STATE",
@@ -18,7 +19,9 @@ __all__ = [
     "VENV",
     "Launch",
     "can_start",
+    "cannot_start",
     "command",
+    "launch_for",
     "launch_of",
     "torch_choice",
 ]
@@ -47,14 +50,29 @@ class Launch:
 
 
 def launch_of(root: Path, settings: Settings) -> Launch:
-    """As the settings of the project at `root` have it."""
+    """As the settings of the project at `root` have it: of several servers, the first that is on this machine."""
+    urls = settings.comfyui_server_urls
     return Launch(
         root,
-        settings.comfyui_server_url,
+        next(filter(is_local, urls), urls[0]),
         settings.comfyui_server_arguments,
         settings.comfyui_server_ready_timeout_s,
         has_auth=True,
     )
+
+
+def launch_for(request: Request, url: str) -> Launch:
+    """As a request has it, for one of its servers."""
+    extra = request.extra
+    has_auth = url in extra["trusted"]
+    return Launch(Path(extra["root"]), url, tuple(extra["arguments"]), extra["ready_timeout_s"], has_auth)
+
+
+def cannot_start(request: Request, url: str) -> Problem | None:
+    """Why a run cannot start the server where none answers; None where it can."""
+    if request.extra["start"] == "never":
+        return Problem("", "it is not started by a run", "start it: doit server:start")
+    return can_start(launch_for(request, url))
 
 
 def can_start(launch: Launch) -> Problem | None:

@@ -23,6 +23,11 @@ def _bound(field: str) -> dict[str, Any]:
     return _described(rules, f"The input, or the list of inputs, that takes the {field}: node ID, dot, input's name.")
 
 
+_ADDRESS = {
+    "type": "text",
+    "regex": r"https?://[^/\s@]+(/[^\s@]*)?",
+    "meta": {"expected": "address such as http://127.0.0.1:8188, without a user or password in it"},
+}
 _STRENGTH = {"type": "number", "min": -100, "max": 100}
 
 OPTIONS: Mapping[str, Any] = {
@@ -77,14 +82,10 @@ OPTIONS: Mapping[str, Any] = {
         {
             "type": "mapping",
             "schema": {
-                "url": {
-                    "type": "text",
-                    "regex": r"https?://[^/\s@]+(/[^\s@]*)?",
-                    "meta": {
-                        "description": "The server's address.",
-                        "expected": "address such as http://127.0.0.1:8188, without a user or password in it",
-                    },
-                },
+                "url": _described(
+                    {"anyof": [_ADDRESS, {"type": "list", "minlength": 1, "schema": _ADDRESS}]},
+                    "The server's address, or a list of several.",
+                ),
                 "start": _described(
                     {"type": "text", "allowed": ["auto", "never"]},
                     "Whether a run starts a server on this machine where none answers.",
@@ -94,6 +95,6 @@ OPTIONS: Mapping[str, Any] = {
                 ),
             },
         },
-        "The ComfyUI server of this job's images.",
+        "The ComfyUI server of this job's images, or several.",
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from imagegen.backends.comfyui.checks import Info, check, choices_text, uneven
 from imagegen.backends.comfyui.graph import literals, place_of, replaced
@@ -13,7 +14,7 @@ from imagegen.backends.comfyui.prompt import alike, asked_in_vain, key_of, value
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["in_folders", "in_themselves", "on_server"]
+__all__ = ["in_folders", "in_themselves", "on_server", "shared"]
 
 
 def in_themselves(requests: Sequence[Request]) -> list[Problem]:
@@ -22,7 +23,7 @@ def in_themselves(requests: Sequence[Request]) -> list[Problem]:
     for request in requests:
         for problem in (*asked_in_vain(request), *_sizes(request)):
             found[problem].append(request.name)
-    return _shared(found, requests)
+    return shared(found, requests)
 
 
 def _sizes(request: Request) -> Iterator[Problem]:
@@ -46,14 +47,15 @@ def in_folders(requests: Sequence[Request]) -> list[Problem]:
                 at = at or f"node {place.node} ({workflow.graph[place.node]['class_type']}): {place.input}"
                 problem = Problem("", f"{at}: '{value}' is not there", choices_text(value, names_in(inside)))
                 found[problem] += [request.name for request in same]
-    return _shared(found, requests)
+    return shared(found, requests)
 
 
 def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Sequence[str]]) -> list[Problem]:
     """What the server says of the requests' graphs, asked with `info` and `classes`, as for `checks.check`."""
     found: dict[Problem, list[str]] = defaultdict(list)
     for same in alike(requests):
-        request, workflow = same[0], workflow_of(same[0])
+        # a random seed is drawn later; any will do until then
+        request, workflow = replace(same[0], seed=same[0].seed or 1), workflow_of(same[0])
         values = values_of(request, workflow)
         keys = {place: key for place in values if (key := key_of(request, workflow, place))}
         if "graph" not in request.extra:  # all of its inputs are the job's
@@ -61,7 +63,7 @@ def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Seq
         uploaded = {place_of(text) for text in request.extra.get("images", ())}
         for problem in check(replaced(workflow.graph, values), workflow.output, info, classes, keys, uploaded):
             found[problem] += [request.name for request in same]
-    return _shared(found, requests)
+    return shared(found, requests)
 
 
 def _pull(problem: Problem, pulls: Mapping[str, str]) -> str:
@@ -69,7 +71,7 @@ def _pull(problem: Problem, pulls: Mapping[str, str]) -> str:
     return next((command for name, command in pulls.items() if f"'{name}' is not there" in problem.what), "")
 
 
-def _shared(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
+def shared(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
     """Each problem once where it is that of all the requests, else for each item that has it."""
     pulls: Mapping[str, str] = requests[0].extra.get("pulls", {})
     return [

@@ -14,7 +14,7 @@ from imagegen.backends.comfyui.workflow import Workflow, cannot_take, understand
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["alike", "asked_in_vain", "key_of", "values_of", "workflow_of"]
+__all__ = ["alike", "asked_in_vain", "key_of", "kind_of", "values_of", "workflow_of"]
 
 
 def workflow_of(request: Request) -> Workflow:
@@ -92,10 +92,14 @@ def alike(requests: Sequence[Request]) -> list[list[Request]]:
     """Requests that differ in prompt, seed and what their images show: what the server says of one holds for all."""
     same: dict[str, list[Request]] = {}
     for request in requests:
-        but = ("name", "prompt", "negative", "seed", "extra")
-        fields = {name: value for name, value in vars(request).items() if name not in but}
-        # the items of a job that have no options of their own share what is in `extra`
-        shared = {key: id(value) for key, value in request.extra.items() if key not in ("images", "files")}
-        places = sorted(request.extra.get("images", ()))
-        same.setdefault(json.dumps([shared, places, fields], sort_keys=True), []).append(request)
+        same.setdefault(kind_of(request), []).append(request)
     return list(same.values())
+
+
+def kind_of(request: Request) -> str:
+    """The same for requests that are alike, while one of them is kept."""
+    but = ("name", "prompt", "negative", "seed", "extra")
+    fields = {name: value for name, value in vars(request).items() if name not in but}
+    # the items of a job that have no options of their own share what is in `extra`
+    shared = {key: id(value) for key, value in request.extra.items() if key not in ("images", "files")}
+    return json.dumps([shared, sorted(request.extra.get("images", ())), fields], sort_keys=True)

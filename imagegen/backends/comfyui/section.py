@@ -31,22 +31,24 @@ OF_SECTION = frozenset({"loras", "vae", "workflow", "bind", "set", "images"})
 def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     """What a checked section comes to. Contacts nothing. Raises ImagegenError, `where` the key in the section.
 
-    Besides the options that decide pixels, `extra` holds what the backend needs to draw: url, has_auth (whether the
-    secret is for that server), start, ready_timeout_s, arguments, root, folders (JSON: kind of model → folders),
-    allow_flat; and of a workflow graph and bindings (JSON) and files (place → path of its image).
+    Besides the options that decide pixels, `extra` holds what the backend needs to draw: urls (of the servers that may
+    draw it), trusted (those of them that the secret is for), start, ready_timeout_s, arguments, root, folders (JSON:
+    kind of model → folders), pulls, allow_flat; and of a workflow graph and bindings (JSON) and files (place → path of
+    its image).
     """
     settings = context.settings
     server = section.get("server", {})
-    url = server.get("url", settings.comfyui_server_url).rstrip("/")
+    named = server.get("url", settings.comfyui_server_urls)
+    urls = list(dict.fromkeys(url.rstrip("/") for url in ([named] if isinstance(named, str) else named)))
     extra: dict[str, Any] = {
-        "url": url,
-        "has_auth": url == settings.comfyui_server_url,  # the secret is for that server, and for no other
+        "urls": urls,
+        "trusted": [url for url in urls if url in settings.comfyui_server_urls],  # the secret is for no other
         "start": server.get("start", settings.comfyui_server_start),
         "ready_timeout_s": server.get("ready_timeout_s", settings.comfyui_server_ready_timeout_s),
         "arguments": settings.comfyui_server_arguments,
         "root": str(context.root),
         "folders": json.dumps(_with_checkpoint_dirs(section, model_folders(context.root, settings), context.root)),
-        "pulls": missing_models(context.root, settings) if is_local(url) else {},
+        "pulls": missing_models(context.root, settings) if any(map(is_local, urls)) else {},
         "allow_flat": section.get("allow_flat", False),
     }
     _refuse_of_the_other_kind(section)

@@ -167,7 +167,7 @@ def test_requests_that_differ_in_what_is_drawn_are_alike_and_in_how_are_not(sect
         Request(name="a", prompt="a", seed=1, **fields),
         Request(name="b", prompt="b", seed=2, negative="n", **fields),
         Request(name="c", prompt="a", seed=1, steps=3, **fields),
-        Request(name="d", prompt="a", seed=1, **{**fields, "extra": {**base.extra, "url": "http://other"}}),
+        Request(name="d", prompt="a", seed=1, **{**fields, "extra": {**base.extra, "urls": ["http://other"]}}),
         Request(name="e", prompt="a", seed=1, **{**fields, "extra": {**base.extra, "images": {"1.image": "x"}}}),
         Request(name="f", prompt="a", seed=1, **{**fields, "extra": {**base.extra, "images": {"1.image": "y"}}}),
     ]

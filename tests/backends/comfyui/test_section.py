@@ -153,13 +153,19 @@ def test_where_the_server_is_decides_nothing(sections: Sections) -> None:
         "checkpoint_dirs": ["~/x"],
     }
     assert sections.fingerprint(sd15(), server) == sections.fingerprint(sd15())
+    several = {"server": {"url": ["http://a", "http://b"]}}
+    assert sections.fingerprint(sd15(), several) == sections.fingerprint(sd15())
 
 
 def test_the_secret_is_for_the_settings_server_only(sections: Sections) -> None:
     sections.environment = {"COMFYUI_URL": "http://gpu:8188/"}
-    assert sections.given().extra["has_auth"] is True
-    assert sections.given(server={"url": "http://gpu:8188/"}).extra["has_auth"] is True
-    assert sections.given(server={"url": "http://other:8188"}).extra["has_auth"] is False
+    assert sections.given().extra["trusted"] == ["http://gpu:8188"]
+    assert sections.given(server={"url": "http://gpu:8188/"}).extra["trusted"] == ["http://gpu:8188"]
+    assert sections.given(server={"url": "http://other:8188"}).extra["trusted"] == []
+    sections.environment = {"COMFYUI_URL": "http://gpu:8188, http://gpu2:8188"}
+    several = sections.given(server={"url": ["http://other:8188/", "http://gpu2:8188"]}).extra
+    assert (several["urls"], several["trusted"]) == (["http://other:8188", "http://gpu2:8188"], ["http://gpu2:8188"])
+    assert sections.given().extra["urls"] == ["http://gpu:8188", "http://gpu2:8188"]
 
 
 @pytest.mark.parametrize(

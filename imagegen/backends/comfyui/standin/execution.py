@@ -164,6 +164,8 @@ class Execution:
         digests = {source: results[source].digest for source in _sources(self._inputs(node))}
         values = {name: value for name, value in inputs.items() if name != "filename_prefix"}
         result = Result(identity(self._class(node), values, digests, self._weights(node)))
+        if self._class(node) == "CheckpointLoaderSimple" and self._interrupt.wait(self._world.loading):
+            raise _Interrupted
         if self._class(node) in _SAMPLERS:
             self._sample(node)
         if self._class(node) in ("SaveImage", "PreviewImage"):

@@ -96,11 +96,11 @@ class World:
     """The state of a stand-in that outlives a restart.
 
     folder: has `output`, `temp` and `input`. checkpoints: name → what its weights are, any text: with another text
-    the same graph draws another picture (once nothing is cached, see /free). seconds: what sampling takes. steps: how
-    many of them the websocket tells; None for as many as the graph asks for. history_delay: seconds from
-    `execution_success` until history has the job. version: of ComfyUI; older ones behave as they did. auth: the
-    Authorization header without which there is a 401. log: (method, path with query, body or None) of each request.
-    executions: each prompt_id whose execution began, in order.
+    the same graph draws another picture (once nothing is cached, see /free). seconds: what sampling takes. loading:
+    what a checkpoint takes that is not the last prompt's. steps: how many of them the websocket tells; None for as
+    many as the graph asks for. history_delay: seconds from `execution_success` until history has the job. version: of
+    ComfyUI; older ones behave as they did. auth: the Authorization header without which there is a 401. log: (method,
+    path with query, body or None) of each request. executions: each prompt_id whose execution began, in order.
     """
 
     folder: Path
@@ -112,6 +112,7 @@ class World:
     samplers: list[str]
     schedulers: list[str]
     seconds: float
+    loading: float
     steps: int | None
     history_delay: float
     version: str

@@ -1,0 +1,218 @@
+"""Several ComfyUI servers: who draws what, and what their user is told."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends.comfyui.standin import Fault, StandIn
+from tests.faults.served import Built, ServedProject
+
+CHECKPOINT = "stand-in.safetensors"
+FOX = [f"fox{number}" for number in range(12)]
+BIRD = [f"bird{number}" for number in range(6)]
+
+
+class Servers:
+    """Each is one more of the project's, with checkpoints and speed of its own."""
+
+    def __init__(self, root: Path, stack: contextlib.ExitStack) -> None:
+        self._root, self._stack = root, stack
+        self.all: list[StandIn] = []
+
+    def serve(self, **given: Any) -> StandIn:
+        self.all.append(self._stack.enter_context(StandIn(**{"seconds": 0.1, **given})))
+        return self.all[-1]
+
+    def project(self, items: Sequence[str], **changes: Any) -> ServedProject:
+        return ServedProject(self._root / "project", [server.url for server in self.all], *items, **changes)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    with contextlib.ExitStack() as stack:
+        yield Servers(tmp_path, stack)
+
+
+def drawn(*servers: StandIn) -> list[int]:
+    return [len(server.executions) for server in servers]
+
+
+def used(server: StandIn) -> list[str]:
+    """The checkpoint of each prompt that it was given, by its first letter."""
+    bodies = [body for method, path, body in server.log if (method, path) == ("POST", "/prompt")]
+    return [body["prompt"]["checkpoint"]["inputs"]["ckpt_name"][0] for body in bodies]
+
+
+def generated(built: Built) -> int:
+    assert set(built.states.values()) == {"generated"}, built.said
+    return len(built.states)
+
+
+def out(built: Built) -> list[str]:
+    """What is said of servers that were taken out."""
+    return re.findall(r"(\S+) is taken out, its images go to the other servers: ", built.said)
+
+
+def test_a_slow_server_among_fast_ones_does_not_hold_up_the_end(servers: Servers) -> None:
+    slow, fast = servers.serve(seconds=3), [servers.serve(), servers.serve()]
+    assert generated(servers.project([f"fox{number}" for number in range(24)]).build()) == 24
+    assert drawn(slow) == [1]
+    assert sum(drawn(*fast)) == 23
+
+
+def test_a_server_without_the_checkpoint_gets_none_of_its_images(servers: Servers) -> None:
+    both = servers.serve(checkpoints=["a.safetensors", "b.safetensors"])
+    only_b = servers.serve(checkpoints=["b.safetensors"])
+    project = servers.project(FOX[:6], comfyui={"checkpoint": "a.safetensors"})
+    project.job("birds", *BIRD, comfyui={"checkpoint": "b.safetensors"})
+    built = project.build()
+    assert generated(built) == 12
+    assert set(used(only_b)) == {"b"}
+    assert used(both).count("a") == 6
+    assert out(built) == [], "it takes part, and draws the others"
+
+
+def test_a_server_without_a_lora_or_a_node_class_gets_none_of_its_images(servers: Servers) -> None:
+    plain, able = servers.serve(), servers.serve(loras=["ink.safetensors"])
+    project = servers.project(FOX[:4], comfyui={"checkpoint": CHECKPOINT, "loras": {"ink.safetensors": 1.0}})
+    project.job("birds", *BIRD)
+    assert generated(project.build()) == 10
+    assert all("ink" not in str(body) for _, _, body in plain.log)
+    assert sum(drawn(plain, able)) == 10
+
+
+def test_what_no_server_has_is_told_with_each_server_before_anything_is_queued(servers: Servers) -> None:
+    one, two = servers.serve(), servers.serve(checkpoints=["b.safetensors"])
+    built = servers.project(FOX[:2], comfyui={"checkpoint": "nope.safetensors"}).build()
+    missing = "comfyui.checkpoint: 'nope.safetensors' is not there, at"
+    assert built.said.splitlines() == [
+        f"portraits:fox0, portraits:fox1: {missing} {one.url}",
+        f"    there is only {CHECKPOINT}",
+        f"portraits:fox0, portraits:fox1: {missing} {two.url}",
+        "    there is only b.safetensors",
+    ]
+    assert drawn(one, two) == [0, 0]
+
+
+def test_what_all_of_many_servers_lack_is_told_once(servers: Servers) -> None:
+    found = [servers.serve() for _ in range(5)]
+    built = servers.project(FOX[:2], comfyui={"checkpoint": "nope.safetensors"}).build()
+    first = ", ".join(server.url for server in found[:3])
+    assert built.said.count("is not there") == 1
+    assert f"'nope.safetensors' is not there, at {first} and 2 more\n" in built.said
+
+
+def test_images_of_one_checkpoint_stay_at_the_servers_that_loaded_it(servers: Servers) -> None:
+    found = [servers.serve(checkpoints=["a.safetensors", "b.safetensors"], loading=1.0) for _ in range(2)]
+    project = servers.project(BIRD, comfyui={"checkpoint": "a.safetensors"})
+    project.job("first", *FOX, comfyui={"checkpoint": "b.safetensors"})
+    assert generated(project.build()) == 18
+    changes = [sum(one != other for one, other in pairwise(used(server))) for server in found]
+    assert sum(changes) <= 1, [used(server) for server in found]
+
+
+def test_a_server_that_is_not_there_takes_no_part_which_is_said_once(servers: Servers) -> None:
+    gone, one = servers.serve(), servers.serve()
+    gone.stop()
+    project = servers.project(FOX[:4])
+    project.job("birds", *BIRD)
+    built = project.build()
+    assert generated(built) == 10
+    assert out(built) == [gone.url]
+    assert f"no ComfyUI answers at {gone.url} (" in built.said
+    assert drawn(one) == [10]
+
+
+def test_none_that_is_there_is_told_before_anything_is_begun(servers: Servers) -> None:
+    found = [servers.serve(), servers.serve()]
+    project = servers.project(FOX)
+    for server in found:
+        server.stop()
+    built = project.build()
+    assert set(built.states.values()) == {"failed"}
+    assert [built.said.count(f"no ComfyUI answers at {server.url}") for server in found] == [1, 1]
+
+
+def test_a_server_that_keeps_forgetting_its_prompts_is_taken_out(servers: Servers) -> None:
+    bad, good = servers.serve(), servers.serve()
+    bad.faults.append(Fault("lost", times=None))
+    built = servers.project(FOX[:4]).build()
+    assert generated(built) == 4
+    assert out(built) == [bad.url]
+    assert "wait: the server lost the prompt twice" in built.said
+    assert drawn(good) == [4]
+
+
+def test_what_fails_at_one_server_is_tried_at_another_and_a_broken_one_taken_out(servers: Servers) -> None:
+    broken, good = servers.serve(), servers.serve()
+    broken.faults.append(Fault("out of memory", times=None))
+    built = servers.project(FOX).build()
+    assert generated(built) == 12
+    assert out(built) == [broken.url]
+    assert "2 images failed there that other servers made" in built.said
+    assert drawn(good) == [12]
+    assert len(broken.executions) == 2
+    assert built.said.count("another server tries it") == len(broken.executions)
+
+
+def test_what_fails_is_tried_elsewhere_also_where_the_run_draws_its_seed(servers: Servers) -> None:
+    broken, good = servers.serve(), servers.serve(seconds=0.3)
+    broken.faults.append(Fault("error"))
+    drawn_by_the_run = {"width": 64, "height": 64, "steps": 4, "seed": {"mode": "random"}}
+    built = servers.project(["fox"], generate=drawn_by_the_run, variants=3).build()
+    assert generated(built) == 3
+    assert built.said.count("another server tries it") == 1
+    assert len({*broken.executions} & {*good.executions}) == 1
+
+
+def test_what_fails_at_two_servers_fails_and_says_where(servers: Servers) -> None:
+    found = [servers.serve(), servers.serve(), servers.serve()]
+    for server in found:
+        server.faults.append(Fault("error", "a bird", times=None))
+    project = servers.project(["fox", "bird", "stone"])
+    built = project.build()
+    assert built.states == {"fox": "generated", "bird": "failed", "stone": "generated"}
+    said = r"portraits:bird: wait: ComfyUI failed in node sampler \(KSampler\): .*, at (http[^;\s]+)"
+    first, second = re.findall(said, built.said)
+    assert first != second
+    assert project.build().states == {"bird": "failed"}
+
+
+def test_an_image_that_cannot_be_used_says_which_server_made_it(servers: Servers) -> None:
+    found = [servers.serve(), servers.serve()]
+    for server in found:
+        server.faults.append(Fault("black", "a bird"))
+    assert f"of one flat colour, #000000 (made at {found[0].url})" in servers.project(["bird"]).build().said
+
+
+def test_the_authorization_goes_to_the_servers_of_the_settings_alone(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMFYUI_AUTH", "Bearer hush")
+    ours = [servers.serve(auth="Bearer hush"), servers.serve(auth="Bearer hush")]
+    project = servers.project(FOX[:4])
+    other = servers.serve(auth="Bearer hush")
+    section = {"checkpoint": CHECKPOINT, "server": {"url": [ours[1].url, other.url]}}
+    project.job("birds", *BIRD, comfyui=section)
+    built = project.build()
+    assert generated(built) == 10
+    assert f"{other.url} asks for authorization (401" in built.said
+    assert out(built) == [other.url]
+    assert drawn(other) == [0]
+
+
+def test_the_only_checkpoint_is_that_of_all_the_servers(servers: Servers) -> None:
+    one, two = servers.serve(), servers.serve()
+    project = servers.project(["fox"], comfyui={})
+    two.checkpoints["other.safetensors"] = ""
+    said = f"the job names no checkpoint, and there are 2 at the servers {one.url}, {two.url}"
+    assert said in project.build().said
+    del two.checkpoints["other.safetensors"]
+    assert generated(project.build()) == 1

@@ -1,0 +1,196 @@
+"""How well several ComfyUI servers are used: `doit` with one, with several, with a slow one, with one that dies.
+
+    python tools/bench/servers.py [--images 50] [--seconds 0.2] [--rounds 3]
+
+Each stand-in is a process of its own and draws one image after another, as ComfyUI does. Times are by the servers' own
+clocks, from the start of the first image to the end of the last one, and each table compares what it measured itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from imagegen.backends.comfyui.standin import StandIn
+
+DODO = "from imagegen.tasks import *  # noqa: F403\n"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A stand-in that serves."""
+
+    url: str
+    process: BaseProcess
+
+
+def serve(seconds: float, told: Queue[str]) -> None:
+    """Serve until killed."""
+    with StandIn(seconds=seconds) as server:
+        told.put(server.url)
+        time.sleep(3600)
+
+
+@contextmanager
+def stand_ins(each_s: Sequence[float]) -> Iterator[list[Served]]:
+    """One for each of these seconds an image, in processes of their own."""
+    context = multiprocessing.get_context("spawn")
+    served = []
+    try:
+        for seconds in each_s:
+            told: Queue[str] = context.Queue()
+            process = context.Process(target=serve, args=(seconds, told), daemon=True)
+            process.start()
+            served.append(Served(told.get(timeout=60), process))
+        yield served
+    finally:
+        for one in served:
+            one.process.kill()
+            one.process.join()
+
+
+def start(folder: Path, servers: Sequence[Served], images: int) -> subprocess.Popen[str]:
+    """`doit` on a job of so many images."""
+    (folder / "jobs").mkdir(parents=True)
+    (folder / "dodo.py").write_text(DODO)
+    (folder / "jobs/bench.yaml").write_text(
+        f"backend: comfyui\ncomfyui: {{checkpoint: stand-in.safetensors}}\nvariants: {images}\n"
+        "generate: {width: 64, height: 64, steps: 4}\nitems: [{name: Fox, prompt: a red fox}]\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-m", "doit"],
+        cwd=folder,
+        env={**os.environ, "COMFYUI_URL": ",".join(server.url for server in servers)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], images: int) -> str:
+    """What it said; it must have made all of them."""
+    out, _ = process.communicate()
+    if f"{images} generated" not in out:
+        raise SystemExit(out)
+    return out
+
+
+def spans(server: Served) -> dict[str, tuple[float, float]]:
+    """When each prompt was executed: from, to."""
+    history: dict[str, Any] = requests.get(f"{server.url}/history", timeout=30).json()
+    found = {}
+    for prompt_id, entry in history.items():
+        times = {kind: facts["timestamp"] / 1000 for kind, facts in entry["status"]["messages"]}
+        found[prompt_id] = times["execution_start"], times["execution_success"]
+    return found
+
+
+def measured(each_s: Sequence[float], images: int) -> tuple[float, list[list[tuple[float, float]]]]:
+    """Seconds from the first image's start to the last one's end, and when each server drew its own."""
+    with stand_ins(each_s) as servers, tempfile.TemporaryDirectory() as folder:
+        finish(start(Path(folder), servers, images), images)
+        found = [sorted(spans(server).values()) for server in servers]
+    drawn = [span for one in found for span in one]
+    return max(end for _, end in drawn) - min(begin for begin, _ in drawn), found
+
+
+def ideal(each_s: Sequence[float], images: int) -> float:
+    """Seconds that they take who know all speeds beforehand, and wait for nothing."""
+    ends = [(seconds, seconds) for seconds in each_s]
+    heapq.heapify(ends)
+    end = 0.0
+    for _ in range(images):
+        end, seconds = ends[0]
+        heapq.heapreplace(ends, (end + seconds, seconds))
+    return end
+
+
+def pace(found: Sequence[tuple[float, float]]) -> float:
+    """Seconds from one image's start to the next one's, while the server has the next one already."""
+    starts = [begin for begin, _ in found]
+    gaps = [later - sooner for sooner, later in pairwise(starts)]
+    return statistics.median(gaps) if gaps else found[0][1] - found[0][0]
+
+
+def throughput(options: argparse.Namespace) -> None:
+    """Several equal servers against one."""
+    print(f"\nServers of {options.seconds:g} s an image, {options.images} images each\n")
+    print("| round | servers | s | images | times the throughput of one |\n|---:|---:|---:|---:|---:|")
+    for number in range(1, options.rounds + 1):
+        one_s, _ = measured([options.seconds], options.images)
+        for servers in (1, 2, 4):
+            took_s, images = one_s, options.images * servers
+            if servers > 1:
+                took_s, _ = measured([options.seconds] * servers, images)
+            ratio = (images / took_s) / (options.images / one_s)
+            print(f"| {number} | {servers} | {took_s:.2f} | {images} | {ratio:.2f} |", flush=True)
+
+
+def slow(options: argparse.Namespace) -> None:
+    """One slow server among fast ones."""
+    print("\nOne server of 2 s an image among three of 0.1 s\n")
+    print("| round | images | by the slow one | s | ideal, s | ratio |\n|---:|---:|---:|---:|---:|---:|")
+    for number in range(1, options.rounds + 1):
+        for images in (60, 240):
+            took_s, found = measured([2.0, 0.1, 0.1, 0.1], images)
+            best_s = ideal([pace(one) for one in found], images)
+            row = f"| {number} | {images} | {len(found[0])} | {took_s:.2f} | {best_s:.2f} | {took_s / best_s:.2f} |"
+            print(row, flush=True)
+
+
+def killed(options: argparse.Namespace) -> None:
+    """One of three servers is killed in the middle."""
+    images = 3 * options.images // 2
+    print(f"\nOne of three servers of {options.seconds:g} s an image is killed, {images} images\n")
+    print("| round | made | images that another server made again | s after the kill | of them waited |")
+    print("|---:|---:|---:|---:|---:|")
+    for number in range(1, options.rounds + 1):
+        with stand_ins([options.seconds] * 3) as servers, tempfile.TemporaryDirectory() as folder:
+            process = start(Path(folder), servers, images)
+            while len(spans(servers[0])) < images // 6:
+                time.sleep(0.05)
+            before = spans(servers[0])
+            servers[0].process.kill()
+            killed_s = time.time()
+            out = finish(process, images)
+            again = out.count("it is made again")
+            left = [spans(server) for server in servers[1:]]
+            drawn = Counter(prompt_id for one in [before, *left] for prompt_id in one)
+            end_s = max(end for one in left for _, end in one.values())
+            idle_s = end_s - sorted(end for one in left for _, end in one.values())[-1 - again]
+            made = len(drawn)
+            print(f"| {number} | {made} | {again} | {end_s - killed_s:.1f} | {idle_s:.1f} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=0.2)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    throughput(options)
+    slow(options)
+    killed(options)
+
+
+if __name__ == "__main__":
+    main()
