@@ -130,7 +130,7 @@ def ours(folder: Path, url: str, images: int, size: int) -> tuple[float, Timed]:
     """Seconds for so many images, all in all, and of each step."""
     job(folder, images, size)
     backend = ComfyUIBackend()
-    settings = Settings(comfyui_server_url=url, comfyui_server_start="never")
+    settings = Settings(comfyui_server_urls=(url,), comfyui_server_start="never")
     project = Project(folder, settings, {"comfyui": lambda: backend})
     outputs = [output for plan in project.plans() for output in plan.outputs]
     told: list[Event] = []

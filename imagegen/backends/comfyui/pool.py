@@ -10,7 +10,7 @@ import statistics
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -130,7 +130,12 @@ class Pool:
             for group, urls in able.items():
                 if not urls:
                     return group, Hold("", now_s)
-            best = {lane: found for lane in self._lanes.values() if (found := self._best(lane, waiting, able))}
+            loaded = Counter(lane.loaded for lane in self._lanes.values())
+            wanted: Counter[str] = Counter()
+            for group, count in waiting.items():
+                wanted[group.model] += count
+            ranked = {lane: self._best(lane, wanted, able, loaded) for lane in self._lanes.values()}
+            best = {lane: group for lane, group in ranked.items() if group}
             ends = {lane: lane.end_s(best[lane], now_s) for lane in best}
             soonest_s = min(ends.values(), default=_UNKNOWN_S)
             for lane in sorted(best, key=lambda lane: ends[lane]):
@@ -165,32 +170,33 @@ class Pool:
             if url in self._lanes:
                 self._lanes[url].doubts += images
 
-    def _able(self, group: Group) -> list[str]:
+    def _able(self, group: Group) -> frozenset[str]:
         """Those that may draw it; not those that are in doubt, where there are others."""
         left = self.left(group.urls)
-        return [url for url in left if self._lanes[url].doubts < _DOUBTS] or left
+        return frozenset(url for url in left if self._lanes[url].doubts < _DOUBTS) or frozenset(left)
 
     def _most(self, lane: _Lane) -> int:
         """Of several servers, one has an image by itself until it is known what that takes: it may be the slow one."""
         return AT_A_TIME if lane.took or len(self._lanes) == 1 else 1
 
-    def _best(self, lane: _Lane, waiting: Mapping[Group, int], able: Mapping[Group, list[str]]) -> Group | None:
+    @staticmethod
+    def _best(
+        lane: _Lane, wanted: Mapping[str, int], able: Mapping[Group, Collection[str]], loaded: Mapping[str, int]
+    ) -> Group | None:
         """What is next there: of what the fewest servers can draw, the model that most images wait for at each server.
 
-        able: the servers that may draw each group. The model that is loaded there stays unless other servers have it
-        too, and another is wanted a good deal more.
+        wanted: images that wait for each model. able: the servers that may draw each group. loaded: at how many servers
+        each model is. The one that is loaded there stays unless other servers have it too, and another is wanted a good
+        deal more.
         """
-        others = Counter(other.loaded for other in self._lanes.values() if other is not lane)
-        wanted: Counter[str] = Counter()
-        for group, count in waiting.items():
-            wanted[group.model] += count
 
         def rank(group: Group) -> tuple[int, bool, float]:
             is_loaded = group.model == lane.loaded
-            share = wanted[group.model] / (1 + others[group.model]) * (_GOOD_DEAL if is_loaded else 1)
-            return len(able[group]), not (is_loaded and not others[group.model]), -share
+            others = loaded[group.model] - is_loaded
+            share = wanted[group.model] / (1 + others) * (_GOOD_DEAL if is_loaded else 1)
+            return len(able[group]), not (is_loaded and not others), -share
 
-        return min((group for group in waiting if lane.url in able[group]), key=rank, default=None)
+        return min((group for group, urls in able.items() if lane.url in urls), key=rank, default=None)
 
     def _is_sooner_elsewhere(self, lane: _Lane, done_s: float, waiting: Mapping[Group, int]) -> bool:
         """Whether the others will have drawn all that waits before this one has drawn one more of it, in done_s."""
