@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 # no test is timed: the machines that run them are often busy with something else
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("same", _UNTIMED, derandomize=True)
+settings.register_profile("same", _UNTIMED, derandomize=True, max_examples=40)
 settings.register_profile("long", _UNTIMED)
 
 # what a script starts in the background ignores Ctrl-C, and so would all that it starts: tests press it
@@ -17,5 +17,5 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What properties are tried with is the same each time, so that CI tells of a change; with `-m ''` it is new."""
+    """What properties are tried with is the same each time, so that CI tells of a change, and few; with `-m ''` it is new."""
     settings.load_profile("same" if "not long" in config.option.markexpr else "long")

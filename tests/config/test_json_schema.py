@@ -77,7 +77,7 @@ def test_it_is_a_json_schema() -> None:
 def test_both_give_one_verdict_on_any_document() -> None:
     verdicts: Counter[bool] = Counter()
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(job_documents(SECTIONS))
     def agree(values: Any) -> None:
         verdict = is_job(values)

@@ -53,7 +53,7 @@ def test_it_knows_every_backends_section_and_every_default(project: ProjectFolde
     [
         ("mine.json", "was not written by doit schema"),
         ("jobs/schema.json", "would be read as a job"),
-        ("docs", "cannot be written: Is a directory"),
+        ("docs", "cannot write: Is a directory: docs"),
     ],
 )
 def test_nothing_else_is_replaced_and_no_job_made(project: ProjectFolder, out: str, said: str) -> None:

@@ -72,7 +72,8 @@ def copy(folder: Path) -> None:
 def run(folder: Path, tests: Iterable[str]) -> tuple[int, str]:
     """The exit code of pytest there, up to the first failure, and what it says."""
     # -B: a file of the same size, changed within the same second, would be taken for the one that was compiled
-    command = [sys.executable, "-B", "-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider"]
+    command += [f"--basetemp={folder / '.temporary'}", *tests]
     environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "400"}
     environment.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(
