@@ -130,18 +130,25 @@ def pace(found: Sequence[tuple[float, float]]) -> float:
     return statistics.median(gaps) if gaps else found[0][1] - found[0][0]
 
 
+def busy(took_s: float, found: Sequence[Sequence[tuple[float, float]]]) -> float:
+    """The share of the time in which a server drew something."""
+    return sum(end - begin for one in found for begin, end in one) / (took_s * len(found))
+
+
 def throughput(options: argparse.Namespace) -> None:
     """Several equal servers against one."""
     print(f"\nServers of {options.seconds:g} s an image, {options.images} images each\n")
-    print("| round | servers | s | images | times the throughput of one |\n|---:|---:|---:|---:|---:|")
+    print("| round | servers | images | s | times the throughput of one | kept busy, of as busy as one |")
+    print("|---:|---:|---:|---:|---:|---:|")
     for number in range(1, options.rounds + 1):
-        one_s, _ = measured([options.seconds], options.images)
-        for servers in (1, 2, 4):
-            took_s, images = one_s, options.images * servers
-            if servers > 1:
-                took_s, _ = measured([options.seconds] * servers, images)
+        one_s, found = measured([options.seconds], options.images)
+        one_busy = busy(one_s, found)
+        for servers in (2, 4):
+            images = options.images * servers
+            took_s, found = measured([options.seconds] * servers, images)
             ratio = (images / took_s) / (options.images / one_s)
-            print(f"| {number} | {servers} | {took_s:.2f} | {images} | {ratio:.2f} |", flush=True)
+            row = f"| {number} | {servers} | {images} | {took_s:.2f} of {one_s:.2f} | {ratio:.2f} |"
+            print(f"{row} {busy(took_s, found) / one_busy:.1%} |", flush=True)
 
 
 def slow(options: argparse.Namespace) -> None:

@@ -49,7 +49,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
         if not problems:
             yield Diagnosis(True, "its jobs", "preflight finds nothing wrong")
     if here := [url for url in named(requests) if is_local(url)]:
-        serves = not any(fleet.silence(url) or fleet.standing(url) for url in here)
+        serves = not all(fleet.silence(url) or fleet.standing(url) for url in here)
         root = Path(requests[0].extra["root"])
         for row in diagnose_installation(root, settings):
             # a server that serves is somebody's own, and needs none of it

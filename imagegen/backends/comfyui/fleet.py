@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from imagegen.backends.address import is_local
@@ -40,7 +40,7 @@ class Fleet:
         """By URL of those that were asked: what keeps it from drawing anything."""
         self._silent: dict[str, str] = {}
         """Those that do not answer (why), and that a run can start: their folders are asked in their place."""
-        self._against: dict[tuple[str, str], tuple[Request, list[Problem]]] = {}
+        self._against: dict[tuple[str, Hashable], tuple[Request, list[Problem]]] = {}
         self._out: set[str] = set()
         """Those of which it was told that they draw nothing more."""
         self._failed: dict[str, str] = {}

@@ -22,6 +22,8 @@ _REMEMBERED = 5
 """Images whose time is remembered of a server; the median of so few is soon rid of an odd one."""
 _DOUBTS = 2
 """Images that may fail at a server and be tried elsewhere, until it gets no more before one of them is done."""
+_MANY = 40
+"""Images that wait for each server: with so many, one that takes some 20 times as long as others has time for two."""
 _GOOD_DEAL = 1.5
 _LEAST_S, _UNKNOWN_S = 1e-6, float("inf")
 
@@ -139,7 +141,7 @@ class Pool:
             ends = {lane: lane.end_s(best[lane], now_s) for lane in best}
             soonest_s = min(ends.values(), default=_UNKNOWN_S)
             for lane in sorted(best, key=lambda lane: ends[lane]):
-                if len(lane.held) >= self._most(lane):
+                if len(lane.held) >= self._most(lane, waiting):
                     continue
                 if ends[lane] in (soonest_s, _UNKNOWN_S) or not self._is_sooner_elsewhere(lane, ends[lane], waiting):
                     lane.held.append(Hold(lane.url, now_s, loads=best[lane].model != lane.loaded))
@@ -175,9 +177,11 @@ class Pool:
         left = self.left(group.urls)
         return frozenset(url for url in left if self._lanes[url].doubts < _DOUBTS) or frozenset(left)
 
-    def _most(self, lane: _Lane) -> int:
-        """Of several servers, one has an image by itself until it is known what that takes: it may be the slow one."""
-        return AT_A_TIME if lane.took or len(self._lanes) == 1 else 1
+    def _most(self, lane: _Lane, waiting: Mapping[Group, int]) -> int:
+        """Of several servers, one has its first image by itself: it may be the slow one, where few images wait."""
+        is_known = lane.first is not None or lane.took
+        do_many_wait = sum(waiting.values()) >= _MANY * len(self._lanes)
+        return AT_A_TIME if is_known or do_many_wait or len(self._lanes) == 1 else 1
 
     @staticmethod
     def _best(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -90,16 +90,18 @@ def _said(field: str, value: Any) -> str:
 
 def alike(requests: Sequence[Request]) -> list[list[Request]]:
     """Requests that differ in prompt, seed and what their images show: what the server says of one holds for all."""
-    same: dict[str, list[Request]] = {}
+    same: dict[Hashable, list[Request]] = {}
     for request in requests:
         same.setdefault(kind_of(request), []).append(request)
     return list(same.values())
 
 
-def kind_of(request: Request) -> str:
-    """The same for requests that are alike, while one of them is kept."""
-    but = ("name", "prompt", "negative", "seed", "extra")
-    fields = {name: value for name, value in vars(request).items() if name not in but}
+def kind_of(request: Request) -> Hashable:
+    """The same for requests that are alike, as long as one of them is kept."""
+    fields = tuple(value for name, value in vars(request).items() if name not in _OWN_OF_EACH)
     # the items of a job that have no options of their own share what is in `extra`
-    shared = {key: id(value) for key, value in request.extra.items() if key not in ("images", "files")}
-    return json.dumps([shared, sorted(request.extra.get("images", ())), fields], sort_keys=True)
+    shared = tuple((key, id(value)) for key, value in request.extra.items() if key not in ("images", "files"))
+    return fields, shared, tuple(sorted(request.extra.get("images", ())))
+
+
+_OWN_OF_EACH = frozenset({"name", "prompt", "negative", "seed", "extra"})

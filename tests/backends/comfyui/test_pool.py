@@ -117,12 +117,15 @@ def test_one_of_several_has_a_second_image_once_it_is_known_what_one_takes() -> 
     for found in given:
         assert found
         pool.leave(found[1], drew=True)
-    given = [pool.place({group: 7}), pool.place({group: 6})]
-    assert pool.place({group: 5}) is None, "the first one loaded the model"
-    clock.now_s = 2.0
-    assert given[0]
-    pool.leave(given[0][1], drew=True)
-    assert [bool(pool.place({group: 5})) for _ in range(3)] == [True, True, False]
+    assert [bool(pool.place({group: 7 - more})) for more in range(5)] == [True, True, True, True, False]
+
+
+def test_where_many_wait_each_has_two_from_the_first_on() -> None:
+    pool = Pool(Clock())
+    pool.add("a")
+    pool.add("b")
+    group = Group("m", ("a", "b"))
+    assert [bool(pool.place({group: 100 - more})) for more in range(5)] == [True, True, True, True, False]
 
 
 @pytest.mark.parametrize("seed", range(20))
