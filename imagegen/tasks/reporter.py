@@ -70,7 +70,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._say(*map(str, problems))
         if not build.invocation.quiet:
             for plan in build.plans:
-                if any(output.task in reached for output in plan.outputs):
+                if _is_reached(plan.task, reached):
                     self._say(*(f"{plan.name}: {note}" for note in plan.notes))
         # a task with something before its jobs has nothing besides: whoever names it names them
         named = build.named([job for word in selected_tasks for job in _jobs_of(tasks[word])])
