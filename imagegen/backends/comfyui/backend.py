@@ -13,6 +13,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from imagegen.backends.comfyui.launch import Launch, can_start
 from imagegen.backends.comfyui.models import Folders, digest_of, file_of, names_in
 from imagegen.backends.comfyui.options import OPTIONS
 from imagegen.backends.comfyui.prompt import values_of, workflow_of
-from imagegen.backends.comfyui.section import OF_SECTION, OWN, recall, resolve
+from imagegen.backends.comfyui.section import OF_SECTION, OWN, here, recall, resolve
 from imagegen.backends.comfyui.workflow import Workflow
 from imagegen.backends.text import one_line
 from imagegen.config.settings import Settings
@@ -72,6 +73,11 @@ class ComfyUIBackend:
         """Read the workflow and the reference images, find the model's name, and say which server it is for."""
         self._settings = context.settings
         return resolve(section, context)
+
+    def relocated(self, request: Request, context: Context) -> Request:
+        """With this machine's server, folders and start-up; a server that the job itself names does not count."""
+        self._settings = context.settings
+        return replace(request, extra={**request.extra, **here({}, context)})
 
     def recall(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """LoRAs and VAE; of a workflow of one's own a request records no more than its digest."""
