@@ -15,6 +15,7 @@ from typing import Any
 from imagegen.backends.base import (
     Backend,
     Cancelled,
+    Diagnosis,
     GeneratedImage,
     GenerationError,
     ModelIdentity,
@@ -145,6 +146,27 @@ class ClusterBackend:
         self._link.close()
         if wrong := [one for one in said.values() if isinstance(one, str) and one]:
             raise ImagegenError(Problem("", wrong[0]))
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """A row for the cluster, and one or more for each worker."""
+        try:
+            link = self._linked()
+            found = self._ask_able(link, link.members, requests)
+        except ImagegenError as error:
+            return [Diagnosis(False, "cluster", one.what, one.mend) for one in error.problems]
+        except GenerationError as error:
+            return [Diagnosis(False, "cluster", error.problem.what, error.problem.mend)]
+        finally:
+            self.close()
+        blocks = not all(self._able[_key(request)] for request in requests)
+        rows = [Diagnosis(True, "cluster", f"{self._address} draws {self.at_once} at a time")] if found else []
+        for name, problems in sorted(found.items()):
+            rows += [Diagnosis(False, f"worker {name}", one.what, one.mend, blocks) for one in problems]
+            rows += [] if problems else [Diagnosis(True, f"worker {name}", "finds nothing wrong")]
+        for one, why in link.refused.items():
+            mend = "give it the same versions"
+            rows.append(Diagnosis(False, f"worker {link.name(one)}", f"gets no images: {why}", mend, blocks))
+        return rows or [Diagnosis(False, "cluster", *self._nobody(link))]
 
     def _linked(self) -> Link:
         """The connection of this run. Raises ImagegenError, for a second job the same."""
