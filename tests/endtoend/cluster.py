@@ -63,11 +63,12 @@ class Cluster:
         process.wait()
 
     def stop(self) -> None:
-        for process in self.processes.values():
+        """The workers first: without a scheduler they take their time."""
+        for name in sorted(self.processes, key=lambda name: name == "scheduler"):
+            process = self.processes[name]
             process.terminate()
-        for process in self.processes.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+                process.wait(5)
             process.kill()
             process.wait()
 

@@ -78,9 +78,12 @@ def test_workers_draw_with_their_own_backend_and_the_caller_verifies_and_records
 
 
 def test_the_images_of_a_killed_worker_are_made_elsewhere(project: ProjectFolder, cluster: Cluster) -> None:
-    cluster.script("two", acts={"*": [{"delay_s": 0.05}, {"delay_s": 0.05}, {"hang": True}]})
+    for name in ("one", "two"):
+        cluster.script(name, acts={"*": [{"delay_s": 0.1}]})
     process = project.start()
-    wait_until(lambda: cluster.calls("one").count("I9") or len(cluster.calls("two", "started")) == 3)
+    wait_until(lambda: len(cluster.calls("two")) >= 2)
+    cluster.script("two", acts={"*": [{"hang": True}]})
+    time.sleep(0.4)  # it hangs, and what it finished is here
     cluster.kill("two")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, ""), out + err
@@ -173,6 +176,9 @@ def test_images_go_to_workers_with_a_gpu_where_there_is_one(project: ProjectFold
 def test_another_imagegen_at_a_worker_is_told_and_it_gets_no_images(project: ProjectFolder, tmp_path: Path) -> None:
     other = tmp_path / "other" / "imagegen-9.9.dist-info"
     other.mkdir(parents=True)
+    package = other.parent / "imagegen"
+    package.mkdir()
+    (package / "__init__.py").write_text("__version__ = '9.9'\n")
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: imagegen\nVersion: 9.9\n")
     with cluster_of(tmp_path / "own") as cluster:
         use(project, cluster)
@@ -222,6 +228,10 @@ def test_a_run_that_is_interrupted_stops_what_the_workers_draw(project: ProjectF
     out, err = process.communicate(timeout=30)
     assert "12 not made" in out, out + err
     wait_until(lambda: cluster.calls("one", "cancelled") and cluster.calls("two", "cancelled"))
+    for name in ("one", "two"):
+        cluster.script(name)
+    assert project.doit().tasks("generated") == TASKS  # none of them is held by what is not wanted any more
+    assert all(len(cluster.calls(name)) > 1 for name in ("one", "two"))
 
 
 @pytest.mark.long

@@ -86,13 +86,16 @@ class Link:
         return found
 
     def tell(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> dict[str, Any]:
-        """The same, waited for only a little; empty where nobody answered."""
-        found: dict[str, Any] = {}
+        """The same, waited for only a little, at those of them that are alive; empty where nobody answered."""
+
+        def ask() -> dict[str, Any]:
+            alive = [one for one in self._client.nthreads() if one in workers]  # a dead one is called for long
+            found: dict[str, Any] = self._client.run(function, *arguments, workers=alive, on_error="return")
+            return found
+
         with contextlib.suppress(Exception):
-            found = self._ask(
-                lambda: self._client.run(function, *arguments, workers=list(workers), on_error="return"), ANSWER_S
-            )
-        return found
+            return self._ask(ask, ANSWER_S)
+        return {}
 
     def submit(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> Any:
         """Dask's future of a task. It runs again elsewhere where its worker dies; Dask counts how often."""
@@ -164,22 +167,22 @@ class Link:
         return Problem("", f"the Dask cluster at {self.address} cannot be used: {why}", mend)
 
     def _admit(self) -> list[str]:
-        """Get to know the workers that came; forget those that left."""
-        found = self._ask(lambda: self._client.get_versions(packages=["imagegen"]), ANSWER_S)
-        workers, own = found["workers"], found["client"]["packages"]
-        for left in self.members.keys() - workers.keys():
+        """Get to know the workers that came; forget those that left, by the scheduler's word."""
+        there = set(self._ask(self._client.nthreads, ANSWER_S))
+        for left in self.members.keys() - there:
             del self.members[left]
-        new = []
-        for worker in workers.keys() - self.members.keys() - self.refused.keys():
-            if why := _differs(own, workers[worker]["packages"]):
-                self.refused[worker] = why
-            else:
-                new.append(worker)
-        said = self._ask(lambda: self._client.run(hello, workers=new, on_error="return"), ANSWER_S) if new else {}
-        for worker, member in said.items():
-            if isinstance(member, Member):
-                self.members[worker] = member
-        return [worker for worker in new if worker in self.members]
+        unknown = there - self.members.keys() - self.refused.keys()
+        if not unknown:
+            return []
+        found = self._ask(lambda: self._client.get_versions(packages=["imagegen"]), ANSWER_S)
+        own, theirs = found["client"]["packages"], found["workers"]
+        unknown &= theirs.keys()
+        self.refused |= {one: why for one in unknown if (why := _differs(own, theirs[one]["packages"]))}
+        new = unknown - self.refused.keys()
+        said = self._ask(lambda: self._client.run(hello, workers=list(new), on_error="return"), ANSWER_S) if new else {}
+        known = {one: member for one, member in said.items() if isinstance(member, Member)}
+        self.members |= known
+        return list(known)
 
     def _told(self, event: tuple[float, Any]) -> None:
         message = event[1]

@@ -10,6 +10,7 @@ import asyncio
 import math
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,6 +114,8 @@ class _Site:
 
 
 _sites: dict[Run, _Site] = {}
+_closed: deque[Run] = deque(maxlen=1000)
+"""Runs that are over: a task of theirs may still be on its way."""
 _opening = threading.Lock()
 
 
@@ -199,6 +202,8 @@ def draw(run: Run, carried: Carried, attempt: str, timeout_s: float) -> Drawn | 
     from distributed import get_worker
 
     worker = get_worker()
+    if run in _closed:
+        return Undrawn(worker.address, cancelled=True)
     site = _site(run)
     progress = WorkerProgress(worker, attempt, timeout_s, site.wish(attempt))
     request = site.here(carried, Path(worker.local_directory) / "imagegen")
@@ -221,9 +226,9 @@ def draw(run: Run, carried: Carried, attempt: str, timeout_s: float) -> Drawn | 
 
 
 def cancel(run: Run, attempt: str) -> None:
-    """The image is not wanted any more: Dask itself stops no thread."""
-    if (site := _sites.get(run)) and (wish := site.cancels.get(attempt)):
-        wish.set()
+    """The image is not wanted any more, whether it has begun or may yet: Dask itself stops no thread."""
+    if site := _sites.get(run):
+        site.wish(attempt).set()
 
 
 async def settle(run: Run, attempt: str) -> None:
@@ -234,11 +239,14 @@ async def settle(run: Run, attempt: str) -> None:
 
 async def close(run: Run) -> str:
     """The run is over; what went wrong then."""
+    _closed.append(run)
     site = _sites.pop(run, None)
-    if site is None or not isinstance(site.backend, Prepared):
+    if site is None:
         return ""
     for wish in list(site.cancels.values()):
         wish.set()
+    if not isinstance(site.backend, Prepared):
+        return ""
     try:
         await asyncio.to_thread(site.backend.close)
     except Exception as error:  # it fails no image any more
