@@ -133,6 +133,18 @@ def test_stand_ins_are_drawn_here(project: ProjectFolder) -> None:
     assert project.doit("cluster=tcp://127.0.0.1:9").tasks("generated") == ["portraits:i0"]
 
 
+def test_a_package_that_is_missing_is_told_and_a_run_with_nothing_to_draw_needs_none(project: ProjectFolder) -> None:
+    project.write("without/sitecustomize.py", "import sys\nsys.modules['distributed'] = None\n")
+    project.environment["PYTHONPATH"] = str(project.root / "without")
+    project.built()
+    assert "3 fresh, nothing to do" in project.doit("cluster=tcp://127.0.0.1:9").closing
+    project.image("yrr").unlink()
+    assert project.doit("cluster=tcp://127.0.0.1:9").tasks("restored") == ["portraits:yrr"]
+    run = project.doit("-a", "cluster=tcp://127.0.0.1:9")
+    assert "cluster: tcp://127.0.0.1:9 needs the package distributed, which is not installed" in run.out
+    assert "pip install 'imagegen[cluster]'; or for now without the cluster: doit cluster=none" in run.out
+
+
 @pytest.mark.long
 def test_a_worker_that_cannot_draw_an_image_gets_none_of_it(project: ProjectFolder, cluster: Cluster) -> None:
     cluster.script("two", problems={"I1": "there is no model x", "I2": "there is no model x"})

@@ -46,8 +46,6 @@ class Link:
             self._ask(lambda: self._client.wait_for_workers(1, timeout=ANSWER_S), 2 * ANSWER_S)
             self._admit()
             self._client.subscribe_topic(TOPIC, self._told)
-        except ImagegenError:
-            raise
         except Exception as error:
             self.close()
             if "workers" in str(error):
