@@ -27,6 +27,7 @@ __all__ = [
     "Progress",
     "Queueing",
     "Recalling",
+    "Relocating",
     "Resolved",
     "Resolving",
     "UnsettledError",
@@ -230,6 +231,17 @@ class Recalling(Protocol):
         """The section that comes to these recorded fields of its own, the model apart.
 
         Raises ImagegenError where none does, because a record does not hold it all.
+        """
+
+
+@runtime_checkable
+class Relocating(Protocol):
+    """A backend whose requests tell where its generator or its folder is. Of others, any machine can draw them."""
+
+    def relocated(self, request: Request, context: Context) -> Request:
+        """The request, planned on another machine, as this one draws it: by `context.settings`, in `context.root`.
+
+        Its reference images are here already. Contacts nothing.
         """
 
 

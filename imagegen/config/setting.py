@@ -132,6 +132,15 @@ def _store(value: object) -> str:
     return text.rstrip("/")
 
 
+def _cluster(value: object) -> str:
+    if value == "none":
+        return ""
+    match = _SCHEDULER.fullmatch(_address(value))
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError("expected the address of a Dask scheduler such as 'tcp://10.0.0.5:8786', or none")
+    return str(value)
+
+
 def _truth(value: object) -> bool:
     truths = {"true": True, "false": False}
     found = truths.get(value) if isinstance(value, str) else value
@@ -149,6 +158,7 @@ def _endpoint(value: object) -> str:
 
 
 _URL = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[^/\s?#:\[\]]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?")
+_SCHEDULER = re.compile(r"(?:tcp|tls)://(?:\[[0-9a-fA-F:.]+\]|[^/\s?#:\[\]]+):(?P<port>\d{1,5})")
 _UNITS = {"MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 
@@ -180,6 +190,7 @@ URLS = Kind("URL, or several", _urls, ", ".join)
 FOLDERS = Kind("list of folders", _folders, ", ".join)
 SIZE = Kind("size in MB, GB or TB", _size, _show_size)
 STORE = Kind("URL or none", _store)
+CLUSTER = Kind("tcp:// or tls:// address, or none", _cluster)
 TRUTH = Kind("true or false", _truth, _show_truth)
 SECONDS = Kind("seconds", _seconds, "{:g}".format)
 TEXTS = Kind("list of texts", _texts, " ".join)
@@ -194,6 +205,14 @@ TORCH = Kind("auto, cuda, rocm, mps, cpu or none", _one_of("auto", "cuda", "rocm
 
 SETTINGS = (
     Setting("backend", TEXT, "draws the images of jobs that name none", "placeholder", "IMAGEGEN_BACKEND", "backend"),
+    Setting(
+        "cluster",
+        CLUSTER,
+        "a Dask cluster whose workers draw the images: its scheduler",
+        "",
+        "IMAGEGEN_CLUSTER",
+        "cluster",
+    ),
     Setting("allow_outside", FOLDERS, "folders outside the project that jobs may use", ()),
     Setting(
         "store_size",

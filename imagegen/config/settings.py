@@ -25,6 +25,7 @@ class Settings:
     """What holds for the whole project.
 
     forced_backend: of the command line, stronger than a job's own. backend: for jobs that name none.
+    cluster: the address of a Dask scheduler whose workers draw, empty for none.
     allow_outside: folders outside the project that outputs and prompt sources may lie in.
     store_bytes: bound of the store. store: the address of the shared one, empty for none; store_writes: whether what is
     made goes up to it. wait_s: seconds to wait for another build. The others: see the table in
@@ -34,6 +35,7 @@ class Settings:
 
     forced_backend: str | None = None
     backend: str = "placeholder"
+    cluster: str = ""
     allow_outside: tuple[str, ...] = ()
     store_bytes: int = 5 * 1024**3
     store: str = ""

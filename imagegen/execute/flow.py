@@ -152,7 +152,7 @@ class Flow:
             self._executors = {
                 name: Executor(
                     self._project,
-                    self._project.backends[name],
+                    self._project.backends.drawing(name),
                     self._sources,
                     self._told,
                     self._stop,

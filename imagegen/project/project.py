@@ -48,7 +48,7 @@ class Project:
         self.failures = self.state / "cache" / "failures.json"
         """What failed when it was last tried: see `state.failures`."""
         self.inputs = Inputs(self.root, self.settings.allow_outside)
-        self.backends = Backends(self.registry)
+        self.backends = Backends(self.registry, self.settings.cluster)
         self.decisions = Decisions(self.lock, self.hashes)
         self.planner = Planner(self.inputs, self.settings, self.backends, self.reserved, self.decisions)
 
@@ -138,7 +138,9 @@ class Project:
 
     def model_digest(self, output: Output) -> str | None:
         """Of the model that would draw this output, where it is known locally and cheaply. Raises ImagegenError."""
-        if output.is_derived:
+        if output.is_derived or self.backends.is_remote(
+            output.request.backend
+        ):  # this machine's says nothing of theirs
             return None
         try:
             return self.backends[output.request.backend].model_identity(output.request).digest

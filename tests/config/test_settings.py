@@ -8,6 +8,8 @@ from imagegen.config.setting import SETTINGS, Setting
 from imagegen.config.settings import Settings, Value, find_values, read_settings
 from imagegen.errors import ImagegenError
 
+SCHEDULER = "expected the address of a Dask scheduler such as 'tcp://10.0.0.5:8786', or none"
+
 
 def test_without_anything_the_built_in_values_hold(tmp_path: Path) -> None:
     settings = read_settings(tmp_path, {}, {})
@@ -44,6 +46,10 @@ def test_the_command_line_is_stronger_than_a_job(tmp_path: Path) -> None:
             "ollama.archive = 'http://example.org/o.tgz'",
             "ollama.archive: expected an address that begins with https://, without a user or password in it",
         ),
+        ("cluster = 'http://a:1'", f"cluster: {SCHEDULER}"),
+        ("cluster = 'tcp://a'", f"cluster: {SCHEDULER}"),
+        ("cluster = 'tcp://a:70000'", f"cluster: {SCHEDULER}"),
+        ("cluster = 'tcp://me:secret@a:1'", "cluster: expected an address without a user or password in it"),
         ("comfyui.model_paths = {loras = 3}", "comfyui.model_paths: expected a list of folders"),
     ],
 )
@@ -169,3 +175,10 @@ def test_an_address_that_cannot_be_is_told_by_its_variable_and_not_shown(tmp_pat
 def test_a_wait_is_a_finite_number_of_seconds(tmp_path: Path, wait: str) -> None:
     with pytest.raises(ImagegenError, match="expected a number of seconds"):
         read_settings(tmp_path, {"wait": wait}, {})
+
+
+def test_a_cluster_is_named_by_whoever_is_strongest_and_none_is_none(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.imagegen]\ncluster = "tcp://a:8786"')
+    assert read_settings(tmp_path, {}, {}).cluster == "tcp://a:8786"
+    assert read_settings(tmp_path, {}, {"IMAGEGEN_CLUSTER": "tls://[::1]:1"}).cluster == "tls://[::1]:1"
+    assert read_settings(tmp_path, {"cluster": "none"}, {"IMAGEGEN_CLUSTER": "tcp://b:1"}).cluster == ""

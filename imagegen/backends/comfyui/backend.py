@@ -10,6 +10,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from imagegen.backends.base import (
 from imagegen.backends.comfyui.launch import launch_for
 from imagegen.backends.comfyui.models import Folders, digest_of, file_of, names_in
 from imagegen.backends.comfyui.options import OPTIONS
-from imagegen.backends.comfyui.section import OF_SECTION, OWN, recall, resolve
+from imagegen.backends.comfyui.section import OF_SECTION, OWN, here, recall, resolve
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
@@ -78,6 +79,11 @@ class ComfyUIBackend:
         """Read the workflow and the reference images, find the model's name, and say which servers it is for."""
         self._settings = context.settings
         return resolve(section, context)
+
+    def relocated(self, request: Request, context: Context) -> Request:
+        """With this machine's server, folders and start-up; a server that the job itself names does not count."""
+        self._settings = context.settings
+        return replace(request, extra={**request.extra, **here({}, context)})
 
     def recall(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """LoRAs and VAE; of a workflow of one's own a request records no more than its digest."""

@@ -21,7 +21,7 @@ from imagegen.config.settings import COMMAND_LINE
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 
-__all__ = ["OF_SECTION", "OWN", "recall", "resolve"]
+__all__ = ["OF_SECTION", "OWN", "here", "recall", "resolve"]
 
 OWN = frozenset({*ALWAYS, "negative", "width", "height", "steps", "cfg", "sampler", "scheduler"})
 OF_SECTION = frozenset({"loras", "vae", "workflow", "bind", "set", "images"})
@@ -37,20 +37,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     its image).
     """
     settings = context.settings
-    server = section.get("server", {})
-    named = server.get("url", settings.comfyui_server_urls)
-    urls = list(dict.fromkeys(url.rstrip("/") for url in ([named] if isinstance(named, str) else named)))
-    extra: dict[str, Any] = {
-        "urls": urls,
-        "trusted": [url for url in urls if url in settings.comfyui_server_urls],  # the secret is for no other
-        "start": server.get("start", settings.comfyui_server_start),
-        "ready_timeout_s": server.get("ready_timeout_s", settings.comfyui_server_ready_timeout_s),
-        "arguments": settings.comfyui_server_arguments,
-        "root": str(context.root),
-        "folders": json.dumps(_with_checkpoint_dirs(section, model_folders(context.root, settings), context.root)),
-        "pulls": missing_models(context.root, settings) if any(map(is_local, urls)) else {},
-        "allow_flat": section.get("allow_flat", False),
-    }
+    extra = {**here(section, context), "allow_flat": section.get("allow_flat", False)}
     _refuse_of_the_other_kind(section)
     asked = section.get("checkpoint", "")
     if settings.sources.get("comfyui.checkpoint") == COMMAND_LINE:
@@ -71,6 +58,24 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     if not model and "checkpoint" in workflow.marked:
         model = settings.comfyui_checkpoint or None
     return Resolved({**extra, **of_workflow}, model, OWN - workflow.marked - {*ALWAYS}, origins)
+
+
+def here(section: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """What of `extra` is about this machine, and about no pixels. section: a job's, which may name another server."""
+    settings = context.settings
+    server = section.get("server", {})
+    named = server.get("url", settings.comfyui_server_urls)
+    urls = list(dict.fromkeys(url.rstrip("/") for url in ([named] if isinstance(named, str) else named)))
+    return {
+        "urls": urls,
+        "trusted": [url for url in urls if url in settings.comfyui_server_urls],  # the secret is for no other
+        "start": server.get("start", settings.comfyui_server_start),
+        "ready_timeout_s": server.get("ready_timeout_s", settings.comfyui_server_ready_timeout_s),
+        "arguments": settings.comfyui_server_arguments,
+        "root": str(context.root),
+        "folders": json.dumps(_with_checkpoint_dirs(section, model_folders(context.root, settings), context.root)),
+        "pulls": missing_models(context.root, settings) if any(map(is_local, urls)) else {},
+    }
 
 
 def recall(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +53,11 @@ class OllamaBackend:
 
     def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
         """Steps that the job does not give are the model's own."""
-        extra = {"root": str(context.root), "host": context.settings.ollama_host}
-        return Resolved(extra, plain(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
+        return Resolved(_here(context), plain(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
+
+    def relocated(self, request: Request, context: Context) -> Request:
+        """With this machine's Ollama."""
+        return replace(request, extra={**request.extra, **_here(context)})
 
     def only_model(self, request: Request) -> str:
         """There is a default, so that no job leaves it open."""
@@ -131,3 +135,7 @@ class OllamaBackend:
             if self._serving is None:
                 self._serving = Serving.find(Path(request.extra["root"]), request.extra["host"])
             return self._serving
+
+
+def _here(context: Context) -> dict[str, str]:
+    return {"root": str(context.root), "host": context.settings.ollama_host}

@@ -24,7 +24,7 @@ def backends(case: Case) -> Iterator[Diagnosis]:
         if verdict.state == "stale":
             needed.add(output.request.backend)
     for name, asked in requests.items():
-        for row in _rows(case.project.backends[name], asked):
+        for row in _rows(case.project.backends.drawing(name), asked):
             what = f"backend {name}" + (f": {row.what}" if row.what else "")
             yield replace(row, what=what, blocks=row.blocks and name in needed)
 

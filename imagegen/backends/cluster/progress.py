@@ -1,0 +1,62 @@
+"""One image's progress at a worker, told by Dask's own events to whoever asked for the image."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from imagegen.backends.base import Cancelled, GenerationError
+
+__all__ = ["TOPIC", "WorkerProgress"]
+
+TOPIC = "imagegen"
+"""Of Dask's events. Each is a mapping: to (an attempt), name, facts."""
+
+
+class WorkerProgress:
+    """As `imagegen.backends.base.Progress`. worker: Dask's. cancelled: set where the user asked to stop."""
+
+    def __init__(self, worker: Any, attempt: str, timeout_s: float, cancelled: threading.Event) -> None:
+        self.timeout_s = timeout_s
+        self.attempt = attempt
+        self._worker = worker
+        self._cancelled = cancelled
+        self._began_s = time.monotonic()
+
+    begun_at = ""
+    """Where a run before this one had it made: Dask itself does not tell."""
+
+    def attempt_at(self, place: str) -> str:  # noqa: ARG002 - the protocol has it
+        """The attempt; which of the worker's own places makes it is not told."""
+        return self.attempt
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Told to whoever asked for the image, and no reason to fail."""
+        self._worker.log_event(TOPIC, {"to": self.attempt, "name": name, "facts": facts})
+        self.check()
+
+    def restart(self) -> None:
+        """The time counts from now, there too."""
+        self._began_s = time.monotonic()
+        self._worker.log_event(TOPIC, {"to": self.attempt, "name": "restarted", "facts": {}})
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled where the user asked to stop."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def check(self) -> None:
+        """Raise Cancelled where the user asked to stop, GenerationError where the time is over."""
+        self.check_cancelled()
+        if time.monotonic() - self._began_s > self.timeout_s:
+            mend = "raise generate.timeout_s in the job file if it only needs longer"
+            raise GenerationError(f"not done after {self.timeout_s:g} s", mend)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep that long, raising as `check` does as soon as there is cause."""
+        end = time.monotonic() + seconds
+        while (left := min(end, self._began_s + self.timeout_s) - time.monotonic()) > 0:
+            self._cancelled.wait(min(left, 60.0))
+            self.check()
+        self.check()

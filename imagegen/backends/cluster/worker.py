@@ -1,0 +1,283 @@
+"""What runs in a worker's process: the backend as it is on that machine, one object for each run that asks.
+
+Its project is the folder that the worker was started in; its settings are those of the pyproject.toml there and of the
+worker's own environment. No secret comes from whoever asks, and none is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imagegen.backends.base import (
+    Backend,
+    Cancelled,
+    Context,
+    GeneratedImage,
+    GenerationError,
+    Prepared,
+    Relocating,
+    UnsettledError,
+)
+from imagegen.backends.cluster.carried import Carried, unpacked
+from imagegen.backends.cluster.progress import WorkerProgress
+from imagegen.config.settings import read_settings
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.request import Request
+
+__all__ = [
+    "Drawn",
+    "Member",
+    "Run",
+    "Undrawn",
+    "cancel",
+    "close",
+    "draw",
+    "hello",
+    "only_model",
+    "preflight",
+    "prepare",
+    "settle",
+]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Whose the work is. id: of one run of doit. backend: the name of the one that draws."""
+
+    id: str
+    backend: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """A worker. name: for a person. threads: tasks at a time. gpus: what it has of the resource GPU."""
+
+    name: str
+    threads: int
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An image that was made; as `GeneratedImage`. keeps: `settle` has something to do."""
+
+    worker: str
+    data: bytes
+    facts: Mapping[str, Any]
+    may_be_flat: bool
+    any_size: bool
+    keeps: bool
+
+
+@dataclass(frozen=True)
+class Undrawn:
+    """One that was not. cancelled: because the user asked for it. unsettled: as UnsettledError.
+
+    unfit: the worker can draw no other either.
+    """
+
+    worker: str
+    what: str = ""
+    mend: str = ""
+    cancelled: bool = False
+    unsettled: bool = False
+    unfit: bool = False
+
+
+@dataclass
+class _Site:
+    """A backend at work for one run."""
+
+    backend: Backend
+    context: Context
+    turns: threading.Semaphore
+    cancels: dict[str, threading.Event] = field(default_factory=dict)
+    settles: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+    def here(self, carried: Carried, folder: Path = Path()) -> Request:
+        """The request as this machine draws it, its files in `folder` where they came along. Raises OSError."""
+        request = unpacked(carried, folder)
+        return self.backend.relocated(request, self.context) if isinstance(self.backend, Relocating) else request
+
+    def wish(self, attempt: str) -> threading.Event:
+        """Set as soon as the user wants this one to stop."""
+        return self.cancels.setdefault(attempt, threading.Event())
+
+
+_sites: dict[Run, _Site] = {}
+_closed: deque[Run] = deque(maxlen=1000)
+"""Runs that are over: a task of theirs may still be on its way."""
+_opening = threading.Lock()
+
+
+def _site(run: Run) -> _Site:
+    """Raises ImagegenError."""
+    with _opening:
+        if run not in _sites:
+            root = Path.cwd()
+            context = Context(root, read_settings(root, {}, os.environ), _reads_nothing)
+            backend = _backend(run.backend)
+            _sites[run] = _Site(backend, context, threading.Semaphore(max(1, backend.in_flight)))
+        return _sites[run]
+
+
+def _backend(name: str) -> Backend:
+    from imagegen.backends.registry import registry
+
+    known = registry()
+    if name not in known:
+        what = f"the backend {name} is not installed"
+        raise ImagegenError(Problem("", what, "install the package that brings it on that machine too"))
+    return known[name]()
+
+
+def _reads_nothing(path: str) -> bytes:
+    raise ImagegenError(Problem(path, "is not read at a worker"))
+
+
+def hello(dask_worker: Any) -> Member:
+    """What kind of worker this is."""
+    state = dask_worker.state
+    name = str(dask_worker.name)
+    shown = dask_worker.address.partition("://")[2] if name == dask_worker.address else name
+    return Member(shown, state.nthreads, state.total_resources.get("GPU", 0))
+
+
+async def only_model(run: Run, carried: Carried) -> str | Problem:
+    """As `Prepared.only_model`; a problem where there is none."""
+
+    def ask() -> str | Problem:
+        site = _site(run)
+        backend = site.backend
+        return backend.only_model(site.here(carried)) if isinstance(backend, Prepared) else carried.request.model
+
+    try:
+        return await asyncio.to_thread(ask)
+    except (GenerationError, ImagegenError) as error:
+        return _problem(error)
+
+
+async def preflight(run: Run, all_carried: Sequence[Carried]) -> Sequence[Problem]:
+    """The backend's own preflight, on this machine."""
+
+    def ask() -> Sequence[Problem]:
+        site = _site(run)
+        return list(site.backend.preflight([site.here(carried) for carried in all_carried]))
+
+    try:
+        return await asyncio.to_thread(ask)
+    except ImagegenError as error:
+        return error.problems
+
+
+async def prepare(run: Run, all_carried: Sequence[Carried], to: str, dask_worker: Any) -> Sequence[Problem]:
+    """The backend's own, where it has any. to: who hears of it."""
+
+    def ask() -> Sequence[Problem]:
+        site = _site(run)
+        if not isinstance(site.backend, Prepared):
+            return []
+        requests = [site.here(carried) for carried in all_carried]
+        return list(site.backend.prepare(requests, WorkerProgress(dask_worker, to, math.inf, site.wish(to))))
+
+    try:
+        return await asyncio.to_thread(ask)
+    except ImagegenError as error:
+        return error.problems
+    except (Cancelled, GenerationError) as error:
+        return [_problem(error)]
+
+
+def draw(run: Run, carried: Carried, attempt: str, timeout_s: float) -> Drawn | Undrawn:
+    """Have the backend make the image; a task of Dask's. attempt: as `Progress.attempt`, the same on every worker."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    if run in _closed:
+        return Undrawn(worker.address, cancelled=True)
+    site = _site(run)
+    progress = WorkerProgress(worker, attempt, timeout_s, site.wish(attempt))
+    request = site.here(carried, Path(worker.local_directory) / "imagegen")
+    try:
+        with _turn(site, progress):
+            progress.restart()
+            made = site.backend.generate(request, progress)
+    except Cancelled:
+        return Undrawn(worker.address, cancelled=True)
+    except (GenerationError, ImagegenError) as error:
+        problem, unsettled = _problem(error), isinstance(error, UnsettledError)
+        unfit = unsettled or _is_unfit(run, request)
+        return Undrawn(worker.address, problem.what, problem.mend, unsettled=unsettled, unfit=unfit)
+    finally:
+        site.cancels.pop(attempt, None)
+    keeps = made.settled is not GeneratedImage.settled
+    if keeps:
+        site.settles[attempt] = made.settled
+    return Drawn(worker.address, made.data, dict(made.facts), made.may_be_flat, made.any_size, keeps)
+
+
+def cancel(run: Run, attempt: str) -> None:
+    """The image is not wanted any more, whether it has begun or may yet: Dask itself stops no thread."""
+    if site := _sites.get(run):
+        site.wish(attempt).set()
+
+
+async def settle(run: Run, attempt: str) -> None:
+    """As `GeneratedImage.settled`."""
+    if (site := _sites.get(run)) and (settled := site.settles.pop(attempt, None)):
+        await asyncio.to_thread(settled)
+
+
+async def close(run: Run) -> str:
+    """The run is over; what went wrong then."""
+    _closed.append(run)
+    site = _sites.pop(run, None)
+    if site is None:
+        return ""
+    for wish in list(site.cancels.values()):
+        wish.set()
+    if not isinstance(site.backend, Prepared):
+        return ""
+    try:
+        await asyncio.to_thread(site.backend.close)
+    except Exception as error:  # it fails no image any more
+        return str(error)
+    return ""
+
+
+def _problem(error: Exception) -> Problem:
+    if isinstance(error, GenerationError):
+        return error.problem
+    return error.problems[0] if isinstance(error, ImagegenError) else Problem("", "it was cancelled")
+
+
+def _is_unfit(run: Run, request: Request) -> bool:
+    """Whether a backend that is asked for the first time finds that it cannot draw here."""
+    backend = _backend(run.backend)
+    try:
+        return bool(backend.preflight([request]))
+    except Exception:  # whatever it is, it would come again
+        return True
+    finally:
+        if isinstance(backend, Prepared):
+            backend.close()
+
+
+@contextmanager
+def _turn(site: _Site, progress: WorkerProgress) -> Iterator[None]:
+    """One of the images that the backend may have at a time: a worker may have more threads. Raises Cancelled."""
+    while not site.turns.acquire(timeout=0.2):
+        progress.check_cancelled()
+    try:
+        yield
+    finally:
+        site.turns.release()

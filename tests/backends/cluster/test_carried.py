@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import pytest
+
+from imagegen.backends.base import Context, GenerationError
+from imagegen.backends.cluster.carried import Carried, carry, unpacked
+from imagegen.backends.comfyui import ComfyUIBackend
+from imagegen.backends.ollama import OllamaBackend
+from imagegen.config.settings import Settings
+from imagegen.plan.request import Request, canonical, fingerprint
+
+POSE = b"a pose"
+SHA256 = hashlib.sha256(POSE).hexdigest()
+
+
+def with_pose(path: Path) -> Request:
+    path.write_bytes(POSE)
+    return Request("scripted", "A", "a", extra={"images": {"pose": SHA256}, "files": {"pose": str(path)}})
+
+
+def test_a_request_arrives_with_the_files_that_it_names(tmp_path: Path) -> None:
+    sent = pickle.dumps(carry(with_pose(tmp_path / "Pose.PNG")))
+    (tmp_path / "Pose.PNG").unlink()
+    arrived = unpacked(pickle.loads(sent), tmp_path / "there")  # noqa: S301 - our own
+    path = Path(arrived.extra["files"]["pose"])
+    assert (path.read_bytes(), path.parent, path.suffix) == (POSE, tmp_path / "there", ".png")
+    assert arrived.extra["images"] == {"pose": SHA256}
+    assert [file.name for file in path.parent.iterdir()] == [f"{SHA256}.png"]
+
+
+def test_a_file_that_is_another_by_now_is_not_sent(tmp_path: Path) -> None:
+    request = with_pose(tmp_path / "pose.png")
+    (tmp_path / "pose.png").write_bytes(b"another")
+    with pytest.raises(GenerationError, match="was changed in the middle of the run"):
+        carry(request)
+    (tmp_path / "pose.png").unlink()
+    with pytest.raises(GenerationError, match="cannot be read: No such file"):
+        carry(request)
+
+
+def test_a_request_without_files_is_itself(tmp_path: Path) -> None:
+    request = Request("scripted", "A", "a")
+    assert unpacked(carry(request), tmp_path / "there") == request
+    assert not (tmp_path / "there").exists()
+
+
+def never(path: str) -> bytes:
+    raise AssertionError(path)
+
+
+@pytest.mark.parametrize("backend", [ComfyUIBackend(), OllamaBackend()], ids=lambda backend: backend.name)
+def test_a_worker_draws_with_its_own_generator_and_the_fingerprint_stays(
+    tmp_path: Path, backend: ComfyUIBackend | OllamaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMFYUI_AUTH", "Bearer s3cret")
+    here = Settings(comfyui_server_urls=("http://here:1",), ollama_host="here:2", comfyui_server_start="never")
+    there = Settings(comfyui_server_urls=("http://there:1",), ollama_host="there:2")
+    extra = backend.resolve({}, Context(tmp_path / "here", here, never)).extra
+    request = Request(backend.name, "A", "a", model="m", extra=extra)
+    sent = pickle.dumps(Carried(request))
+    assert b"s3cret" not in sent
+    moved = backend.relocated(request, Context(tmp_path / "there", there, never))
+    assert "here" not in repr(moved.extra).replace("there", "")
+    assert moved.extra.keys() == request.extra.keys()
+    assert fingerprint(canonical(moved, backend.parameters)) == fingerprint(canonical(request, backend.parameters))
