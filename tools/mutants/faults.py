@@ -69,8 +69,8 @@ FAULTS = (
         f"{_POWER}[new-names at once]",
         (
             "execute/imaging.py",
-            "        project.store.put(data)\n        project.store.add(entry)\n    except",
-            "        project.store.add(entry)\n        project.store.put(data)\n    except",
+            "        project.store.put(data)\n        (sharing or project.store).add(entry)\n    except",
+            "        (sharing or project.store).add(entry)\n        project.store.put(data)\n    except",
         ),
     ),
     _fault(
