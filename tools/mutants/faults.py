@@ -196,7 +196,7 @@ FAULTS = (
     _fault(
         "the secret is sent to a server that a job names",
         "backends/comfyui/test_section.py",
-        ("backends/comfyui/section.py", '"has_auth": url == settings.comfyui_server_url', '"has_auth": True'),
+        ("backends/comfyui/section.py", "[url for url in urls if url in settings.comfyui_server_urls]", "urls"),
     ),
     _fault(
         "the token goes to whoever is asked for a file",
@@ -231,7 +231,7 @@ FAULTS = (
     _fault(
         "what a backend returns is not verified",
         "execute/test_executor.py::test_what_is_no_image_of_the_size_asked_for_is_refused",
-        ("execute/imaging.py", "        _verify(output, made)\n", ""),
+        ("execute/imaging.py", "        info = _verify(output, made)\n", "        info = None\n"),
     ),
     _fault(
         "a failed preflight queues all the same",
