@@ -42,6 +42,13 @@ class Server:
         running, pending = ([entry[1] for entry in found[key]] for key in ("queue_running", "queue_pending"))
         return running, pending
 
+    def spans(self) -> list[tuple[float, float]]:
+        """When each prompt that succeeded was executed, in seconds of the server's clock: from, to."""
+        history = requests.get(f"{self.url}/history", timeout=30).json()
+        told = [dict(entry["status"]["messages"]) for entry in history.values()]
+        times = [(one["execution_start"], one["execution_success"]) for one in told if "execution_success" in one]
+        return [(start["timestamp"] / 1000, end["timestamp"] / 1000) for start, end in times]
+
     def workflow(self) -> dict[str, Any]:
         """Text to image as somebody exports it, with a title and a layout, and 97 as its seed."""
 

@@ -15,6 +15,7 @@ from imagegen.backends.comfyui.standin import Fault, StandIn
 from tests.faults.middleman import Middleman, Trick
 from tests.faults.served import Built, ServedProject
 from tests.faults.test_misbehaving_comfyui import error_500
+from tests.marks import long
 
 ITEMS = [f"fox{number}" for number in range(12)]
 
@@ -93,6 +94,7 @@ def test_all_of_them_gone_fails_the_rest_for_one_cause_and_the_next_run_goes_on(
     assert len(again.states) == 12 - len(made)
 
 
+@pytest.mark.long
 def test_what_servers_draw_while_they_cannot_be_asked_is_collected_by_the_next_run(
     project: ServedProject, servers: list[StandIn]
 ) -> None:
@@ -126,7 +128,7 @@ def test_an_attempt_at_a_server_that_is_away_in_the_next_run_is_made_elsewhere_a
     assert 1 <= len(lines(again, f"{servers[0].url} may have it, and cannot be asked: it is made again")) <= 2
 
 
-@pytest.mark.parametrize("path", ["/history", "/view"])
+@pytest.mark.parametrize("path", ["/history", long("/view")])
 def test_a_server_that_answers_with_errors_without_end_is_taken_out(
     tmp_path: Path, servers: list[StandIn], path: str
 ) -> None:

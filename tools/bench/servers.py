@@ -1,6 +1,6 @@
 """How well several ComfyUI servers are used: `doit` with one, with several, with a slow one, with one that dies.
 
-    python tools/bench/servers.py [--images 50] [--seconds 0.2] [--rounds 3]
+    python tools/bench/servers.py [--images 100] [--seconds 0.2] [--rounds 3]
 
 Each stand-in is a process of its own and draws one image after another, as ComfyUI does. Times are by the servers' own
 clocks, from the start of the first image to the end of the last one, and each table compares what it measured itself.
@@ -165,7 +165,7 @@ def slow(options: argparse.Namespace) -> None:
 
 def killed(options: argparse.Namespace) -> None:
     """One of three servers is killed in the middle."""
-    images = 3 * options.images // 2
+    images = 3 * options.images // 4
     print(f"\nOne of three servers of {options.seconds:g} s an image is killed, {images} images\n")
     print("| round | made | images that another server made again | s after the kill | of them waited |")
     print("|---:|---:|---:|---:|---:|")
@@ -190,7 +190,7 @@ def killed(options: argparse.Namespace) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=50)
+    parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=0.2)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

@@ -142,7 +142,7 @@ class ComfyUIBackend:
         with self._preparing:  # one job after another, since they may share a server that is yet to be started
             urls = named(requests)
             for url, request in urls.items():
-                if not self.fleet.is_out(url):
+                if not self.fleet.standing(url):
                     self.fleet.stands(url, self._brought(request, url, requests, progress))
             problems = self.fleet.problems(requests)
             if not problems:

@@ -91,10 +91,6 @@ class Fleet:
         """Why it does not answer, where a run can start it; else empty."""
         return self._silent.get(url, "")
 
-    def is_out(self, url: str) -> bool:
-        """Whether it was found in this run that it does not draw."""
-        return url in self._out
-
     def tell_absent(self, urls: Iterable[str], progress: Progress) -> None:
         """That servers do not take part, each once; others do."""
         for url in urls:
