@@ -89,6 +89,13 @@ def test_the_same_request_is_the_same_picture(project: ProjectFolder, server: Se
     assert pixels(project, "fox") == first
 
 
+def test_a_random_seed_is_drawn_by_the_run_and_kept(project: ProjectFolder, server: Server) -> None:
+    project.built(**server.job("Fox", generate={"seed": {"mode": "random"}}))
+    (seed,) = [line["request"]["seed"] for line in project.lines() if line.get("output") == "fox" and "request" in line]
+    assert isinstance(seed, int)
+    assert "1 fresh" in project.doit().out
+
+
 def test_an_image_made_anew_is_a_prompt_of_its_own(project: ProjectFolder, server: Server) -> None:
     project.built(**server.job("Fox"))
     before = server.executed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from imagegen.backends.comfyui.checks import Info, check, choices_text, uneven
 from imagegen.backends.comfyui.graph import literals, place_of, replaced
@@ -53,7 +54,9 @@ def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Seq
     """What the server says of the requests' graphs, asked with `info` and `classes`, as for `checks.check`."""
     found: dict[Problem, list[str]] = defaultdict(list)
     for same in alike(requests):
-        request, workflow = same[0], workflow_of(same[0])
+        # a random seed is drawn later; any will do until then
+        seed = 1 if same[0].seed is None else same[0].seed
+        request, workflow = replace(same[0], seed=seed), workflow_of(same[0])
         values = values_of(request, workflow)
         keys = {place: key for place in values if (key := key_of(request, workflow, place))}
         if "graph" not in request.extra:  # all of its inputs are the job's
