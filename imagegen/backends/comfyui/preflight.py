@@ -55,7 +55,9 @@ def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Seq
     found: dict[Problem, list[str]] = defaultdict(list)
     for same in alike(requests):
         # a random seed is drawn later; any will do until then
-        request, workflow = replace(same[0], seed=same[0].seed or 1), workflow_of(same[0])
+        # a random seed is drawn later; any will do until then
+        seed = 1 if same[0].seed is None else same[0].seed
+        request, workflow = replace(same[0], seed=seed), workflow_of(same[0])
         values = values_of(request, workflow)
         keys = {place: key for place in values if (key := key_of(request, workflow, place))}
         if "graph" not in request.extra:  # all of its inputs are the job's
