@@ -55,7 +55,6 @@ def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Seq
     found: dict[Problem, list[str]] = defaultdict(list)
     for same in alike(requests):
         # a random seed is drawn later; any will do until then
-        # a random seed is drawn later; any will do until then
         seed = 1 if same[0].seed is None else same[0].seed
         request, workflow = replace(same[0], seed=seed), workflow_of(same[0])
         values = values_of(request, workflow)
