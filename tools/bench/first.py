@@ -215,6 +215,28 @@ class ComfyGraph:
         }
 
 
+def drawn(url: str) -> tuple[float, float, float]:
+    """When the server began the first prompt and ended the last, and the seconds that all of them took it."""
+    history = requests.get(f"{url}/history", timeout=30).json().values()
+    spans = []
+    for entry in history:
+        times = {kind: facts["timestamp"] / 1000 for kind, facts in entry["status"]["messages"]}
+        spans.append((times["execution_start"], times["execution_success"]))
+    return min(spans)[0], max(end for _, end in spans), sum(end - start for start, end in spans)
+
+
+def all_at_once(url: str, images: int, size: int) -> float:
+    """Seconds from the first one's start to the last one's end, of a server that has them all in its queue."""
+    graph, session = ComfyGraph(size), requests.Session()
+    for number in range(images):
+        body = {"prompt": graph.of(number), "client_id": "bench"}
+        session.post(f"{url}/prompt", json=body, timeout=30).raise_for_status()
+    while len(session.get(f"{url}/history", timeout=30).json()) < images:
+        time.sleep(0.5)
+    begun, ended, _ = drawn(url)
+    return ended - begun
+
+
 def lock_line(images: int) -> float:
     """Seconds for one line of the lock file, in a first build of so many images."""
     with tempfile.TemporaryDirectory() as folder:
@@ -248,7 +270,14 @@ def main() -> None:
     print(f"\nof the bare loop: {sums[1] / sums[0]:.2f}, by the processor's time {sums[3] / sums[2]:.2f}\n")
     with stand_in(0.2) as url, tempfile.TemporaryDirectory() as folder:
         seconds, _ = ours(Path(folder), url, 50, 64)
-    print(f"50 images on one server of 0.2 s: {seconds:.2f} s, {seconds / 10:.3f} of the sum\n")
+        begun, ended, drawing = drawn(url)
+    with stand_in(0.2) as url:
+        fed = all_at_once(url, 50, 64)
+    print(
+        f"50 images on one server of 0.2 s: {seconds:.2f} s in all, {drawing:.2f} s of drawing by the server's clock;"
+    )
+    print(f"from the first one's start to the last one's end {(ended - begun) / drawing:.3f} of the drawing, and")
+    print(f"{(ended - begun) / fed:.3f} of what a server takes that was given all of them at once\n")
     print("| images | a line of the lock file, ms |\n|---:|---:|")
     for count in map(int, options.lines.split(",")):
         print(f"| {count} | {lock_line(count) * 1000:.2f} |", flush=True)
