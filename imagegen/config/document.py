@@ -28,7 +28,7 @@ MAX_BYTES = 16 * 1024**2
 """Of a job file or a prompt source: ten times what 10,000 items take."""
 MAX_DEPTH = 32
 """Levels of lists and mappings within each other; a job has five."""
-MAX_VALUES = 500_000
+MAX_VALUES = 1_000_000
 """Values of one document, keys among them: five times what 10,000 items have. They take some 150 MB."""
 MAX_LINES = 1_000_000
 """Of a job file or a prompt source: a hundred for each of 10,000 items."""
