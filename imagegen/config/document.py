@@ -29,7 +29,7 @@ MAX_BYTES = 16 * 1024**2
 MAX_DEPTH = 32
 """Levels of lists and mappings within each other; a job has five."""
 MAX_VALUES = 1_000_000
-"""Values of one document, keys among them: five times what 10,000 items have. They take some 150 MB."""
+"""Values of one document, keys among them: twice what 100,000 items have. They take some 300 MB."""
 MAX_LINES = 1_000_000
 """Of a job file or a prompt source: a hundred for each of 10,000 items."""
 MAX_PROBLEMS = 1000
