@@ -12,7 +12,7 @@ from imagegen.backends.part import Part, part_of
 from imagegen.backends.remote import Remote
 from imagegen.backends.source import Cut, Source
 from imagegen.backends.text import size_text
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, not_written
 
 __all__ = ["download"]
 
@@ -87,5 +87,5 @@ def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = f"cannot write: {error.strerror}: {error.filename or folder}"
+        what = not_written(error, path=str(folder)).what
         raise ImagegenError(Problem("", what, "mend that, then run it again: what came so far stays")) from None

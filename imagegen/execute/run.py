@@ -203,6 +203,7 @@ def _finish(project: Project) -> tuple[Problem, ...]:
                 problems.append(Problem(lock.name, f"cannot be folded: {error.strerror}", f"{mend}; nothing is lost"))
     with contextlib.suppress(OSError):  # it only keeps the file short
         project.attempts.fold()
-    project.store.prune(project.settings.store_bytes)
+    with contextlib.suppress(OSError):  # the next run tries again
+        project.store.prune(project.settings.store_bytes)
     shutil.rmtree(project.temporary, ignore_errors=True)
     return tuple(problems)

@@ -25,8 +25,10 @@ from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLin
 from imagegen.state.atomic import append_line, replace_file
 from imagegen.state.hashes import StatKey, is_settled, stat_key
 
-__all__ = ["VERSION", "LockFile", "read_lock_file"]
+__all__ = ["ATTRIBUTES", "VERSION", "LockFile", "read_lock_file"]
 
+ATTRIBUTES = "jobs/*.lock merge=union text eol=lf"
+"""The line of .gitattributes by which git merges lock files; those of other tools would be spoilt by it."""
 VERSION = 1
 """Of the line format. Lines of a later version are refused, of an earlier one are read."""
 
@@ -331,7 +333,7 @@ def _explain(raw: bytes, error: ValueError) -> tuple[str, str]:
         return (
             "merged with conflict markers",
             "delete the marker lines and keep the lines of both sides; "
-            "'*.lock merge=union text eol=lf' in .gitattributes keeps this from happening",
+            f"'{ATTRIBUTES}' in .gitattributes keeps this from happening",
         )
     reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
     if isinstance(error, UnicodeDecodeError):

@@ -46,7 +46,9 @@ def doit(disk: Disk, command: str = "") -> str:
 
 
 def images(disk: Disk) -> str:
-    return disk.run("sh", "-c", "sha256sum assets/j/*").stdout
+    said = disk.run("sh", "-c", "sha256sum assets/j/*").stdout
+    assert said.count(".png") == 2
+    return said
 
 
 @pytest.mark.parametrize("commands", [SHORT, long(LONG)], ids=["some", "all"])

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-__all__ = ["FULL", "READ_ONLY", "Failing"]
+__all__ = ["FORBIDDEN", "FULL", "READ_ONLY", "Failing"]
 
 FULL = (errno.ENOSPC, frozenset({"open", "write", "mkdir", "replace", "fsync"}))
 """What takes room. Removing and cutting off do not."""
 READ_ONLY = (errno.EROFS, FULL[1] | {"unlink", "rmdir", "truncate", "utime"})
 """What changes anything: as when the system finds a file system broken, and takes no more for it."""
+FORBIDDEN = (errno.EACCES, READ_ONLY[1])
+"""The same, as where somebody takes the leave to write away. (Who runs tests as root has it always.)"""
 
 
 class Failing:
@@ -51,7 +53,7 @@ class Failing:
                     return real(*args, **kwargs)
                 path = self._path(args[0], kwargs)
                 changes = path and (name != "open" or (args[1] & os.O_CREAT and not os.path.lexists(path)))
-                if changes and self._fails(name, path):
+                if name in self._names and changes and self._fails(name, path):
                     if name == "write":
                         real(args[0], args[1][: len(args[1]) // 2])
                     raise OSError(self._code, os.strerror(self._code), path)

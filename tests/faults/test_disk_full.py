@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Ending, Wanted, run
 from imagegen.images.verification import verify
 from tests.execute.workshop import Workshop
-from tests.faults.failing import FULL, READ_ONLY, Failing
+from tests.faults.failing import FORBIDDEN, FULL, READ_ONLY, Failing
+from tests.marks import long
 
 EARLIER: dict[str, Any] = {"derive": {"thumb": {"width": 16}}}
 LATER: dict[str, Any] = EARLIER | {"generate": {"width": 32, "height": 32, "steps": 9}}
 
 KINDS = pytest.mark.parametrize(
-    ("kind", "for_calls"), [(FULL, None), (FULL, 1), (READ_ONLY, None)], ids=["full", "full once", "read-only"]
+    ("kind", "for_calls"),
+    [(FULL, None), (FULL, 1), (READ_ONLY, None), long(FORBIDDEN, None)],
+    ids=["full", "full once", "read-only", "forbidden"],
 )
 REPLACING = pytest.mark.parametrize("replacing", [False, True], ids=["new", "replacing"])
 
@@ -124,4 +128,16 @@ def test_once_there_is_no_room_nothing_more_is_drawn(tmp_path: Path, in_flight: 
     assert kept < 6
     assert workshop.calls() - kept <= in_flight
     assert set(workshop.build().values()) <= {"generated", "restored"}
+    assert set(workshop.states().values()) == {"fresh"}
+
+
+def test_a_store_that_cannot_be_pruned_fails_no_image(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    workshop.job()
+    project = workshop.project()
+    project.settings = replace(project.settings, store_bytes=0)
+    failing = Failing(tmp_path, (READ_ONLY[0], frozenset({"unlink"})), after=0)
+    with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
+        run(project, [Wanted(one) for one in workshop.outputs(project).values()], lambda _: None)
+    assert any("store/blobs" in call for call in failing.failed)
     assert set(workshop.states().values()) == {"fresh"}

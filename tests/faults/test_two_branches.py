@@ -16,12 +16,11 @@ from imagegen.images.verification import verify
 from imagegen.plan.output import Output
 from imagegen.plan.record import Decision
 from imagegen.project import Project
-from imagegen.state.lockfile import read_lock_file
+from imagegen.state.lockfile import ATTRIBUTES, read_lock_file
 from tests.endtoend.project import ProjectFolder
 from tests.execute.workshop import Workshop
 from tests.marks import long
 
-ATTRIBUTES = "jobs/*.lock merge=union text eol=lf\n"
 SIZE = {"width": 32, "height": 32}
 MALLSING, YRR = "portraits:mallsing", "portraits:yrr"
 
@@ -74,7 +73,7 @@ def two(folder: Path, attributes: str = ATTRIBUTES, **job: Any) -> tuple[Person,
     """Two clones of one project whose images are made."""
     ours = Person(folder / "ours")
     ours.git("init", "-q", "-b", "main")
-    (ours.root / ".gitattributes").write_text(attributes)
+    (ours.root / ".gitattributes").write_text(f"{attributes}\n")
     (ours.root / ".gitignore").write_text(".imagegen/\n")
     ours.job(**job)
     ours.build()

@@ -10,10 +10,10 @@ from pathlib import Path
 from imagegen.backends.base import Diagnosis
 from imagegen.report.console import counted
 from imagegen.report.doctor.case import Case
+from imagegen.state.lockfile import ATTRIBUTES
 
 __all__ = ["git", "lfs"]
 
-_LINE = "*.lock merge=union text eol=lf"
 _TIMEOUT_S = 10
 
 
@@ -28,7 +28,7 @@ def git(case: Case) -> Iterator[Diagnosis]:
             True, "git", "does not say how it merges lock files", "look at it: git check-attr merge jobs/x.lock"
         )
     elif merge != "union":
-        mend = f"echo '{_LINE}' >> .gitattributes"
+        mend = f"echo '{ATTRIBUTES}' >> .gitattributes"
         yield Diagnosis(True, "git", "merges lock files with conflict markers", mend)
     else:
         yield Diagnosis(True, "git", "merges lock files by keeping the lines of both sides")
