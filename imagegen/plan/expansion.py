@@ -8,7 +8,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from imagegen.config.encoding import FORMATS
 from imagegen.config.job import DEFAULT_TIMEOUT_S, GENERATE_FIELDS, Item, Job
@@ -23,7 +23,7 @@ from imagegen.plan.request import Request, canonical, fingerprint
 from imagegen.plan.texts import Text, Wording, joined, word
 from imagegen.plan.wildcards import NO_WILDCARDS, Wildcards
 
-__all__ = ["Expansion", "Honours", "clashes", "expand", "within"]
+__all__ = ["MAX_OUTPUTS", "Expansion", "Honours", "clashes", "expand", "within"]
 
 MAX_OUTPUTS = 200_000
 """Of one job, derived ones among them: what is planned is held in memory."""
@@ -152,17 +152,25 @@ def _too_much(job: Job, items: Sequence[Item]) -> str:
     return ""
 
 
-def clashes(outputs: Sequence[Output], folders: Mapping[str, str]) -> list[tuple[Output, Output]]:
+class _Placed(Protocol):
+    @property
+    def path(self) -> str: ...
+
+
+_AnyPlaced = TypeVar("_AnyPlaced", bound=_Placed)
+
+
+def clashes(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[tuple[_AnyPlaced, _AnyPlaced]]:
     """Pairs of outputs with one path, also where the paths differ in case or Unicode normalisation only.
 
     folders: what a folder is really called where a symlink leads from one to another.
     """
-    first: dict[str, Output] = {}
+    first: dict[str, _AnyPlaced] = {}
     others = ((first.setdefault(key, output), output) for key, output in _keyed(outputs, folders))
     return [(other, output) for other, output in others if other is not output]
 
 
-def within(outputs: Sequence[Output], folders: Mapping[str, str]) -> list[tuple[Output, Output]]:
+def within(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[tuple[_AnyPlaced, _AnyPlaced]]:
     """Pairs of an output and one that would lie in it, as if its file were a folder. folders: as for `clashes`."""
     keyed = dict(_keyed(outputs, folders))
     inside = {key.rpartition("/")[0]: output for key, output in keyed.items()}
@@ -174,7 +182,7 @@ def within(outputs: Sequence[Output], folders: Mapping[str, str]) -> list[tuple[
     ]
 
 
-def _keyed(outputs: Sequence[Output], folders: Mapping[str, str]) -> Iterator[tuple[str, Output]]:
+def _keyed(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> Iterator[tuple[str, _AnyPlaced]]:
     for output in outputs:
         folder, _, name = output.path.rpartition("/")
         yield path_key(f"{folders.get(folder, folder)}/{name}"), output

@@ -7,7 +7,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from imagegen.config.document import Document, read_document
 from imagegen.config.extends import extended
 from imagegen.config.job import Item, Job
 from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files, task_names
+from imagegen.config.keys import keys_of
 from imagegen.config.paths import LONGEST_PATH, name_problem, path_problem, path_units
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, printable
@@ -43,7 +44,8 @@ class JobPlan:
 
     file: as shown to the user. task: what doit calls it, the job's name where that can be. outputs: empty where
     there are problems: a broken job generates nothing. notes: what its user should be told once in a run.
-    backend: as the file names it; empty where it names none.
+    backend: as the file names it; empty where it names none. head, items: of `config.keys`, the latter by the item's
+    name; without them all of the job must be planned together.
     """
 
     name: str
@@ -54,6 +56,8 @@ class JobPlan:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     backend: str = ""
+    head: str = ""
+    items: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def doc(self) -> str:
@@ -99,16 +103,29 @@ class Planner:
 
     def plan_of(self, file: str, data: bytes, instead: Collection[Decision] = ()) -> JobPlan:
         """The job file's plan, if this were its content. instead: as for `expand_job`."""
-        name = Path(file).stem
+        try:
+            document = self.document(file, data)
+        except ImagegenError as error:
+            return _broken(JobPlan(Path(file).stem, file, Path(file).stem), *error.problems)
+        return self.plan_document(document, instead)
+
+    def plan_document(self, document: Document, instead: Collection[Decision] = ()) -> JobPlan:
+        """The plan of the job file that the document is named after. instead: as for `expand_job`."""
+        file, name = document.name, Path(document.name).stem
         plan = JobPlan(name, file, name)
         try:
-            job, items = self._checked(name, self.document(file, data))
+            job, items = self._checked(name, document)
             expansion = self.expand_job(job, items, instead)
         except ImagegenError as error:
             return _broken(plan, *error.problems)
         plan = replace(plan, description=job.description, backend=job.backend or "")
         plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes)
-        return _broken(plan, *expansion.problems) if expansion.problems else plan
+        if expansion.problems:
+            return _broken(plan, *expansion.problems)
+        if keys := keys_of(document):
+            named = zip((item.name for item in items), keys.items, strict=True)
+            plan = replace(plan, head=keys.head, items=dict(named))
+        return plan
 
     def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
         file = f"jobs/{path.name}"

@@ -26,7 +26,7 @@ from imagegen.config.setting import SETTINGS
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.invocation import Invocation, read_invocation
-from imagegen.tasks.rest import RESERVED, default_tasks, fresh_jobs, names_no_image, take_snapshot
+from imagegen.tasks.rest import RESERVED, default_tasks, knows_images, last_rest, names_no_image, take_snapshot
 
 if TYPE_CHECKING:
     from imagegen.backends.base import Backend
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
+    from imagegen.state.snapshot import FreshJob, Snapshot
 
 __all__ = ["Build", "Planned", "Ticket", "command_line", "current_build"]
 
@@ -66,8 +67,8 @@ class Planned:
 class Build:
     """What one invocation knows and does.
 
-    fresh_jobs: all jobs, where a snapshot says that everything is fresh; nothing is planned then. Else None.
-    plans: of every job file. planned: of every output, by its task's name.
+    rest: what a snapshot says is fresh, which is not planned; else None.
+    plans: of every other job file. planned: of every output of theirs that is not in `rest`, by its task's name.
     problems: with the settings or the backends, and so with every job.
     """
 
@@ -85,10 +86,15 @@ class Build:
         self.stopped = False
         self._mutex = threading.Lock()
         self.settings, self.problems = _settings(root)
-        self.fresh_jobs = None if self.problems else fresh_jobs(root, self.settings, invocation)
-        if self.fresh_jobs is None:
+        self.rest = None if self.problems else last_rest(root, self.settings, invocation)
+        if self.rest is None or self.rest.touched:
             with _no_garbage_collection():
                 self._plan()
+
+    @property
+    def fresh_jobs(self) -> tuple[FreshJob, ...]:
+        """All jobs where nothing is planned; of those with a plan, the outputs that are not in it."""
+        return self.rest.jobs if self.rest else ()
 
     def is_task(self, planned: Planned) -> bool:
         """Whether doit gets a task for it. One of 10,000 that are fresh costs as much as planning it."""
@@ -97,8 +103,7 @@ class Build:
     def know_others(self) -> None:
         """What others wrote until now is known; the caller holds the mutex. Raises ImagegenError."""
         if self.project.reload_locks():
-            self.plans, self.planned = [], {}
-            self._judge_all(self.project.plans())
+            self._plan_all()
 
     def _plan(self) -> None:
         from imagegen.backends.registry import registry
@@ -116,7 +121,23 @@ class Build:
         except ImagegenError as error:
             source = self.settings.sources.get("backend", "")
             self.problems += [replace(problem, where=source) for problem in error.problems]
+        if self.rest is None or self.problems or not self._plan_changed(self.rest):
+            self._plan_all()
+
+    def _plan_all(self) -> None:
+        self.rest, self.plans, self.planned = None, [], {}
         self._judge_all(_all_broken(self.root, self.problems) if self.problems else self.project.plans())
+
+    def _plan_changed(self, rest: Snapshot) -> bool:
+        """Plan what changed in the touched job files; whether that says all."""
+        from imagegen.project.changed import plan_changed
+
+        if (found := plan_changed(self.project, rest)) is None:
+            return False
+        plans, self.rest = found
+        self._judge_all(plans)
+        is_sound = not any(plan.problems for plan in self.plans)
+        return is_sound and knows_images(self.rest, self.invocation, self.planned)
 
     def _judge_all(self, plans: Sequence[JobPlan]) -> None:
         wrong = self._judge([output for plan in plans for output in plan.outputs])
@@ -153,12 +174,12 @@ class Build:
 
     def counts(self, tasks: Collection[str]) -> Counter[str]:
         """How many images of the run ended in each state; tasks: those that doit was to run."""
-        fresh = sum(len(job.outputs) if job.task in tasks else _named(job.task, tasks) for job in self.fresh_jobs or ())
+        fresh = sum(len(job.outputs) if job.task in tasks else _named(job, tasks) for job in self.fresh_jobs)
         return Counter(outcome.state for outcome in self.outcomes) + Counter(fresh=fresh)
 
     def orphans(self, tasks: Collection[str]) -> list[str]:
         """Files of ours that belong to no item of these jobs any more: it was renamed, or its format changed."""
-        wanted = {one.output.path for one in self.planned.values()}
+        wanted = {one.output.path for one in self.planned.values()}.union(self.rest.files if self.rest else ())
         jobs = [plan for plan in self.plans if plan.task in tasks and not plan.problems]
         paths = [path for plan in jobs for path in self.project.lock(plan.name).lines if path not in wanted]
         return [path for path in paths if (self.root / path).exists()]
@@ -235,7 +256,8 @@ class Build:
         is_done = all(state in _DONE for state in states) and not any(plan.problems for plan in self.plans)
         if is_done and not self.project.has_pending:
             with suppress(OSError):  # it only saves the next run some work
-                take_snapshot(self.project, self.plans, {task: one.doc for task, one in self.planned.items()})
+                docs = {task: one.doc for task, one in self.planned.items()}
+                take_snapshot(self.project, self.plans, docs, self.rest)
 
     def _remember_failures(self) -> None:
         from imagegen.state.failures import Failure, update_failures
@@ -254,8 +276,9 @@ class Build:
         self.outcomes.append(outcome)
 
 
-def _named(job: str, tasks: Collection[str]) -> int:
-    return sum(task.startswith(f"{job}:") for task in tasks)
+def _named(job: FreshJob, tasks: Collection[str]) -> int:
+    named = (task.partition(":") for task in tasks)
+    return sum(name == job.task and slug in job.outputs for name, _, slug in named)
 
 
 def current_build() -> Build:

@@ -42,9 +42,11 @@ def _refuse_unknown(build: Build) -> None:
 
 
 def _tasks(build: Build) -> Iterator[dict[str, Any]]:
-    for job in build.fresh_jobs or ():
+    planned_jobs = {plan.task for plan in build.plans}
+    for job in build.fresh_jobs:
         fresh = {"basename": job.task, "uptodate": [True], "meta": {OURS: {}}}
-        yield {**fresh, "name": None, "doc": job.description}
+        if job.task not in planned_jobs:
+            yield {**fresh, "name": None, "doc": job.description}
         for slug in _named(job, build.invocation):
             yield {**fresh, "name": slug, "actions": None, "doc": job.outputs[slug]}
     for plan in build.plans:
@@ -69,7 +71,7 @@ def _named(job: FreshJob, invocation: Invocation) -> Iterable[str]:
     if invocation.command == "list" and any(len(word) > 2 and "--all".startswith(word) for word in invocation.words):
         return job.outputs
     named = (word.partition(":") for word in dict.fromkeys(invocation.words))
-    return [slug for task, _, slug in named if task == job.task and slug]
+    return [slug for task, _, slug in named if task == job.task and slug in job.outputs]
 
 
 def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:

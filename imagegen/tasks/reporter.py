@@ -60,10 +60,10 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             raise SystemExit(1)
         if not selected_tasks:
             self.write("no job files in jobs/: nothing to do\n")
-        if not images and not broken and not any(_is_reached(job.task, reached) for job in build.fresh_jobs or ()):
+        if not images and not broken and not any(_is_reached(job.task, reached) for job in build.fresh_jobs):
             return
         self._build = build
-        if build.fresh_jobs is not None:
+        if not build.plans:
             return
         # what is wrong with the settings is wrong with every job: once is enough
         problems = dict.fromkeys(problem for plan in broken for problem in plan.problems)

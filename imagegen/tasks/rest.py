@@ -1,6 +1,7 @@
 """Whether a build can rest: nothing changed since everything was fresh, and nobody asks for more than that.
 
-Then nothing is read, checked or planned, and doit gets one task a job, and one for each image that is named.
+Then nothing is read, checked or planned, and doit gets one task a job, and one for each image that is named. Where only
+job files changed, that goes for what did not change in them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import TYPE_CHECKING
 from imagegen import __version__
 from imagegen.config.job_files import job_files, task_names
 from imagegen.config.settings import Settings
-from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, write_snapshot
+from imagegen.state.snapshot import FreshJob, Parts, Snapshot, read_snapshot, write_snapshot
 from imagegen.tasks.invocation import DOIT_COMMANDS, Invocation
 
 if TYPE_CHECKING:
     from imagegen.project import JobPlan, Project
 
-__all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "fresh_jobs", "names_no_image", "take_snapshot"]
+__all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "knows_images", "last_rest", "names_no_image", "take_snapshot"]
 
 OUR_TASKS = (
     "accept",
@@ -50,16 +51,20 @@ def default_tasks(root: Path) -> list[str]:
     return list(task_names(job_files(root), RESERVED).values())
 
 
-def fresh_jobs(root: Path, settings: Settings, invocation: Invocation) -> tuple[FreshJob, ...] | None:
-    """All jobs, where each of their outputs is known to be fresh; None where that must be found out."""
+def last_rest(root: Path, settings: Settings, invocation: Invocation) -> Snapshot | None:
+    """What is known to be fresh, of all outputs or all but those of touched job files; None where nothing is."""
     if _needs_images(root, invocation):
         return None
-    snapshot = read_snapshot(root, _memory(root), _key(root, settings))
+    may_change = {f"jobs/{path.name}" for path in job_files(root)} if invocation.command == "run" else ()
+    snapshot = read_snapshot(root, _memory(root), _key(root, settings), may_change)
     if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
         return None
-    if not all(_is_among(snapshot.jobs, word) for word in _images(invocation)):
-        return None
-    return snapshot.jobs
+    return snapshot if snapshot.touched or knows_images(snapshot, invocation) else None
+
+
+def knows_images(snapshot: Snapshot, invocation: Invocation, planned: Collection[str] = ()) -> bool:
+    """Whether each image that is named is among those that are fresh, or planned."""
+    return all(word in planned or _is_among(snapshot.jobs, word) for word in _images(invocation))
 
 
 def names_no_image(root: Path, invocation: Invocation) -> bool:
@@ -68,13 +73,18 @@ def names_no_image(root: Path, invocation: Invocation) -> bool:
     return is_run and not _has_other_tasks() and set(invocation.words) <= set(default_tasks(root))
 
 
-def take_snapshot(project: Project, plans: Sequence[JobPlan], docs: Mapping[str, str]) -> None:
-    """Remember that all outputs of these jobs, the project's every one, are fresh now. Raises OSError.
+def take_snapshot(
+    project: Project, plans: Sequence[JobPlan], docs: Mapping[str, str], before: Snapshot | None = None
+) -> None:
+    """Remember that all outputs of these jobs are fresh now, the project's every one. Raises OSError.
 
-    docs: what is told of each, by its task.
+    docs: what is told of each, by its task. before: where only some were planned, what was known of the others.
     """
-    files = dict(project.inputs.stats)
+    known = before or Snapshot("", (), {})
+    files = {**known.files, **project.inputs.stats}
     models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
+    for request, digests in known.models:
+        models[json.dumps(request, sort_keys=True)] = (request, set(digests))
     for plan in plans:
         lock = project.lock(plan.name)
         files[lock.name] = lock.seen
@@ -88,12 +98,34 @@ def take_snapshot(project: Project, plans: Sequence[JobPlan], docs: Mapping[str,
                 model = line.request.get("model", "")
                 request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
                 models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
-    jobs = tuple(
-        FreshJob(plan.task, plan.doc, {output.slug: docs[output.task] for output in plan.outputs}) for plan in plans
+    jobs = {job.task: job for job in known.jobs}
+    for plan in plans:
+        fresh = {output.slug: docs[output.task] for output in plan.outputs}
+        also = jobs[plan.task].outputs if plan.task in jobs else {}
+        jobs[plan.task] = FreshJob(plan.task, plan.doc, {**also, **fresh})
+    snapshot = Snapshot(
+        _key(project.root, project.settings),
+        tuple(jobs.values()),
+        files,
+        tuple((request, tuple(sorted(digests))) for request, digests in models.values()),
+        _parts(plans, known.parts),
     )
-    known = tuple((request, tuple(sorted(digests))) for request, digests in models.values())
-    snapshot = Snapshot(_key(project.root, project.settings), jobs, files, known)
     write_snapshot(project.root, _memory(project.root), snapshot, project.temporary)
+
+
+def _parts(plans: Sequence[JobPlan], known: Mapping[str, Parts]) -> dict[str, Parts]:
+    """Of each job whose outputs follow from their own items; of none where an output names another."""
+    if any(origin.where for plan in plans for output in plan.outputs for origin in output.origins):
+        return {}
+    parts = dict(known)
+    for plan in plans:
+        if plan.head:
+            of_items: dict[str, dict[str, str]] = {key: {} for key in plan.items.values()}
+            for output in plan.outputs:
+                of_items[plan.items[output.request.name]][output.slug] = output.path
+            also = known[plan.file].items if plan.file in known else {}
+            parts[plan.file] = Parts(plan.head, {**also, **of_items})
+    return parts
 
 
 def _memory(root: Path) -> Path:
