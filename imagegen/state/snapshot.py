@@ -12,7 +12,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +131,11 @@ def write_snapshot(root: Path, memory: Path, snapshot: Snapshot, temporary: Path
     fields = {
         "version": VERSION,
         "key": snapshot.key,
-        "jobs": [asdict(job) for job in snapshot.jobs],
+        "jobs": [vars(job) for job in snapshot.jobs],
         "folders": folders,
         "models": snapshot.models,
     }
-    parts = {file: asdict(one) for file, one in snapshot.parts.items()}
+    parts = {file: vars(one) for file, one in snapshot.parts.items()}
     lines = (json.dumps(one, separators=(",", ":")) for one in (fields, parts))  # the second is only read where needed
     replace_file(memory, "\n".join(lines).encode("utf-8"), temporary)
     return True
