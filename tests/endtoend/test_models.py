@@ -140,14 +140,23 @@ def test_a_terminal_gets_a_bar_while_it_comes(shelf: ProjectFolder, server: File
 
     hold = threading.Event()
     server.files["/o/r/resolve/main/one.safetensors"] = Served(cut_after=[2_000_000], hold=hold)
-    release = threading.Timer(2.0, hold.set)
-    release.start()
+
+    def release() -> None:
+        while not any(one.path.endswith("one.safetensors") for one in server.asked) and releasing:
+            time.sleep(0.02)
+        time.sleep(1.0)  # for the bar to be drawn some times
+        hold.set()
+
+    releasing = [True]
+    thread = threading.Thread(target=release)
+    thread.start()
     os.environ["HF_ENDPOINT"] = server.url
     try:
         shown = on_a_terminal(shelf, "models:pull", "one")
     finally:
         del os.environ["HF_ENDPOINT"]
-        release.join()
+        releasing.clear()
+        thread.join()
     assert "1.9/3.0 MiB" in shown
     assert "pulled   one" in shown
     assert "Traceback" not in shown
