@@ -1,7 +1,8 @@
 """Images that are drawn by the workers of a Dask cluster, each with the backend that is local to it.
 
-`backend` stands here for the backend that draws there, `link` is the connection, `carried` what a request takes along,
-`worker` what runs at a worker. Dask schedules, moves bytes, sees to GPUs, and gives a dead worker's images to others.
+`backend` stands here for the backend that draws there, `link` is the connection, `crew` the workers and what each can
+draw, `carried` what a request takes along, `worker` what runs at a worker. Dask schedules, moves bytes, sees to GPUs,
+and gives a dead worker's images to others.
 """
 
 from __future__ import annotations
