@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from collections.abc import Collection
 from pathlib import Path
@@ -48,6 +49,8 @@ class Inputs:
 
     def read_for_section(self, name: str) -> bytes:
         """A file that a backend's section names. Raises ImagegenError, where it leads out located nowhere."""
+        with contextlib.suppress(OSError):
+            self.stats[name] = stat_key(self.root / name)
         if problem := self.problem(name):
             raise ImagegenError(Problem("", problem))
         return self.read(name)

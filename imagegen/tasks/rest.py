@@ -70,7 +70,7 @@ def knows_images(snapshot: Snapshot, invocation: Invocation, planned: Collection
 def names_no_image(root: Path, invocation: Invocation) -> bool:
     """Whether this invocation builds whole jobs, so that doit needs no task for an image that is fresh."""
     is_run = invocation.command == "run" and not invocation.always
-    return is_run and not _has_other_tasks() and set(invocation.words) <= set(default_tasks(root))
+    return is_run and not _has_other_tasks(root) and set(invocation.words) <= set(default_tasks(root))
 
 
 def take_snapshot(
@@ -155,7 +155,7 @@ def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> b
 def _needs_images(root: Path, invocation: Invocation) -> bool:
     """Whether this invocation needs to know all of an image: it lists, forces or cleans some, or other tasks may."""
     words = invocation.words
-    if _has_other_tasks():
+    if _has_other_tasks(root):
         return True
     if invocation.command == "run":
         named = set(words) - set(_images(invocation))
@@ -173,12 +173,17 @@ def _is_among(jobs: Sequence[FreshJob], word: str) -> bool:
     return any(slug in one.outputs for one in jobs if one.task == job)
 
 
-def _has_other_tasks() -> bool:
-    """Whether the dodo file has tasks besides ours, which may depend on single images; yes where it is not found."""
-    ours = {f"task_{name.replace(':', '_')}" for name in (*OUR_TASKS, "jobs")}
+def _has_other_tasks(root: Path) -> bool:
+    """Whether the dodo file has tasks besides ours, or its own default: they may name images. Yes without one."""
     for name, module in list(sys.modules.items()):
-        names = vars(module).keys() if isinstance(module, ModuleType) else ()
+        names = vars(module) if isinstance(module, ModuleType) else {}
         if "task_jobs" in names and not name.startswith("imagegen."):
-            creators = {name for name in names if name.startswith("task_")}
-            return not creators <= ours or any(hasattr(one, "create_doit_tasks") for one in vars(module).values())
+            creators = [value for name, value in names.items() if name.startswith("task_")]
+            default = default_tasks(root)
+            config = names.get("DOIT_CONFIG")
+            return (
+                not all(getattr(one, "__module__", "").startswith("imagegen.tasks.") for one in creators)
+                or any(hasattr(one, "create_doit_tasks") for one in names.values())
+                or (isinstance(config, dict) and config.get("default_tasks", default) != default)
+            )
     return True

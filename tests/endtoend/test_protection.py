@@ -101,6 +101,23 @@ def test_tasks_of_the_users_own_may_depend_on_images(project: ProjectFolder) -> 
         assert project.doit("list").code == 0
 
 
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (
+            "def task_gallery():\n    return {'actions': ['echo mine'], 'task_dep': ['portraits:yrr'], 'verbosity': 2}\n",
+            "3 fresh",
+        ),
+        ("DOIT_CONFIG = {**DOIT_CONFIG, 'default_tasks': ['portraits:yrr']}\n", "1 fresh"),
+    ],
+)
+def test_what_the_user_put_in_place_of_ours_may_name_images(project: ProjectFolder, own: str, said: str) -> None:
+    project.built()
+    project.write("dodo.py", f"{DODO}\n\n{own}")
+    run = project.doit()
+    assert (run.code, said in run.closing) == (0, True), run.out + run.err
+
+
 @pytest.mark.parametrize("words", [["bad:*"], ["nothing*"]])
 def test_a_pattern_that_can_build_nothing_fails(project: ProjectFolder, words: list[str]) -> None:
     project.job()

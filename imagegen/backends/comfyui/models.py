@@ -17,7 +17,7 @@ from typing import Any
 from imagegen.backends.comfyui.launch import TREE
 from imagegen.config.settings import Settings
 
-__all__ = ["KINDS", "Folders", "digest_of", "file_of", "model_folders", "names_in", "note_digest"]
+__all__ = ["EXTRA_PATHS", "KINDS", "Folders", "digest_of", "file_of", "model_folders", "names_in", "note_digest"]
 
 Folders = Mapping[str, Sequence[str]]
 """Kind of model, as ComfyUI calls its folder → absolute folders, the first one counting most."""
@@ -32,6 +32,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "control_net_name": ("controlnet",),
 }
 """An input's name in ComfyUI's loaders → the kinds of model that it names one of."""
+EXTRA_PATHS = f"{TREE}/extra_model_paths.yaml"
 _ENDINGS = (".safetensors", ".ckpt", ".sft", ".pt", ".pth", ".bin", ".gguf")
 _ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 
@@ -43,7 +44,7 @@ def model_folders(root: Path, settings: Settings) -> Folders:
         found.setdefault(kind, []).extend(os.path.abspath(root / folder) for folder in own)  # noqa: PTH100 - as above
     for kind in sorted(_ALL_KINDS):
         found.setdefault(kind, []).append(str(root / TREE / "models" / kind))
-    for kind, folder in _extra(root / TREE / "extra_model_paths.yaml"):
+    for kind, folder in _extra(root / EXTRA_PATHS):
         if folder not in found.setdefault(kind, []):
             found[kind].append(folder)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from imagegen.backends.base import Context, Resolved
 from imagegen.backends.comfyui.fields import ALWAYS, KEYS, WORDS, marks_in
 from imagegen.backends.comfyui.graph import Graph, Place, digest, is_link, place_of, prefixes, replaced
 from imagegen.backends.comfyui.listed import missing_models
-from imagegen.backends.comfyui.models import model_folders
+from imagegen.backends.comfyui.models import EXTRA_PATHS, model_folders
 from imagegen.backends.comfyui.workflow import Workflow, cannot_take, is_input, read_workflow, understand
 from imagegen.config.document import MAX_BYTES
 from imagegen.config.settings import COMMAND_LINE
@@ -65,6 +66,8 @@ def here(section: Mapping[str, Any], context: Context) -> dict[str, Any]:
     settings = context.settings
     server = section.get("server", {})
     named = server.get("url", settings.comfyui_server_urls)
+    with contextlib.suppress(ImagegenError):
+        context.read(EXTRA_PATHS)  # so that a change of it is noticed: which file a name is may follow from it
     urls = list(dict.fromkeys(url.rstrip("/") for url in ([named] if isinstance(named, str) else named)))
     return {
         "urls": urls,
