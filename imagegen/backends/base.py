@@ -21,6 +21,7 @@ __all__ = [
     "GeneratedImage",
     "GenerationError",
     "ModelIdentity",
+    "OverdueError",
     "Place",
     "Placing",
     "Prepared",
@@ -119,6 +120,10 @@ class GenerationError(Exception):
 
 class UnsettledError(GenerationError):
     """The same, where the generator may have made the image or make it yet: the next attempt is this one again."""
+
+
+class OverdueError(GenerationError):
+    """Its time is over; raised by `Progress.check` within a backend."""
 
 
 class Elsewhere(Exception):  # noqa: N818 - nothing is wrong with the image

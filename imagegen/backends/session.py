@@ -44,11 +44,17 @@ class Session(requests.Session):
 def watched(check: Callable[[], None]) -> Iterator[None]:
     """While this lasts, whoever reads an answer in this thread calls `check` before each part of it, the head too.
 
-    While nothing comes it is called every 0.2 s. It may raise. `requests` bounds each wait for a part, and not the
-    whole: a byte of a header every now and then could hold it for days.
+    While nothing comes it is called every 0.2 s, after those that are in force already. It may raise. `requests` bounds
+    each wait for a part, and not the whole: a byte of a header every now and then could hold it for days.
     """
-    before = getattr(_of_thread, "check", None)
-    _of_thread.check = check
+    before: Callable[[], None] | None = getattr(_of_thread, "check", None)
+
+    def both() -> None:
+        if before:
+            before()
+        check()
+
+    _of_thread.check = both
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from imagegen.backends.base import Cancelled, GenerationError
+from imagegen.backends.base import Cancelled, OverdueError
 
 __all__ = ["Attempt", "ImageProgress"]
 
@@ -68,11 +68,11 @@ class ImageProgress:
         return time.monotonic() - self._began_s
 
     def check(self) -> None:
-        """Raise Cancelled where the user asked to stop, GenerationError where the time is over."""
+        """Raise Cancelled where the user asked to stop, OverdueError where the time is over."""
         if self._cancel.is_set():
             raise Cancelled
         if self.seconds > self.timeout_s:
-            raise GenerationError(
+            raise OverdueError(
                 f"not done after {self.timeout_s:g} s",
                 "raise generate.timeout_s in the job file if it only needs longer",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -15,14 +16,17 @@ import pytest
 
 from imagegen.backends import download as download_module
 from imagegen.backends import source as source_module
+from imagegen.backends.base import Cancelled
 from imagegen.backends.comfyui import client as client_module
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
+from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.events import Events
 from imagegen.backends.comfyui.server import probe
 from imagegen.backends.download import download
 from imagegen.backends.ollama.server import version_at
 from imagegen.backends.session import within
 from imagegen.errors import ImagegenError
+from imagegen.execute.progress import ImageProgress
 from tests.backends.file_server import remote
 from tests.faults.bounded import MB, bounded
 from tests.faults.raw_server import Say, after, drip, endlessly, raw_server, upgraded
@@ -107,6 +111,17 @@ def test_an_image_that_drips_anywhere_ends_with_the_time_of_the_image(where: str
         assert time.monotonic() - until_s < 2
 
 
+def test_a_server_that_says_nothing_does_not_keep_one_who_cancels() -> None:
+    cancel = threading.Event()
+    pressed = threading.Timer(0.3, cancel.set)
+    with raw_server(DRIPS["nothing"]) as url:
+        began_s = time.monotonic()
+        pressed.start()
+        with pytest.raises(Cancelled):
+            Connection(Client(url), "").run("id", {}, ImageProgress(60, cancel))
+        assert time.monotonic() - began_s < 20, "an answer is waited for 30 s"
+
+
 @pytest.mark.parametrize("where", all_but_long(DRIPS, ("header", "continue", "length of a chunk", "trailers")))
 def test_a_download_that_drips_anywhere_is_given_up(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -123,7 +138,9 @@ def test_a_download_that_drips_anywhere_is_given_up(
 
 
 ASK = """
+from imagegen.backends.base import Cancelled
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
+from imagegen.backends.comfyui.connection import Connection
 try:
     Client(url).queue()
 except (Unreachable, Refused) as error:

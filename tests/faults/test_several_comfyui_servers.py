@@ -164,6 +164,15 @@ def test_what_fails_at_one_server_is_tried_at_another_and_a_broken_one_taken_out
     assert built.said.count("another server tries it") == len(broken.executions)
 
 
+def test_where_prompts_hang_their_images_go_elsewhere_once_their_time_is_over(servers: Servers) -> None:
+    hangs, good = servers.serve(), servers.serve()
+    hangs.faults.append(Fault("hangs", times=None))
+    built = servers.project(FOX, timeout_s=1.5).build()
+    assert generated(built) == 12
+    assert re.search(r"wait: not done after 1\.5 s, at \S+; another server tries it", built.said)
+    assert len(good.executions) == 12
+
+
 def test_what_fails_is_tried_elsewhere_also_where_the_run_draws_its_seed(servers: Servers) -> None:
     broken, good = servers.serve(), servers.serve(seconds=0.3)
     broken.faults.append(Fault("error"))

@@ -17,6 +17,7 @@ from imagegen.backends.base import GenerationError, Progress
 from imagegen.backends.comfyui import failures
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.events import Events
+from imagegen.backends.session import watched, within
 
 __all__ = ["PATIENCE_S", "Connection"]
 
@@ -27,6 +28,8 @@ _POLLS_S = (0.05, 0.1, 0.1, 0.2, 0.25, 0.5)
 _QUEUE_S = 2.0
 """Seconds between two looks at the queue, which holds everybody's graphs."""
 
+_CANCEL_S = 3.0
+"""Seconds that a prompt's cancelling may take at the end of its run: somebody waits, or another server has it next."""
 _NEVER = threading.Event()
 
 T = TypeVar("T")
@@ -124,7 +127,7 @@ class Connection:
             if self._events:
                 self._events.forget(prompt_id)
             if not finished and not self._gone:
-                with contextlib.suppress(Unreachable, Refused):
+                with contextlib.suppress(Unreachable, Refused), watched(within(_CANCEL_S, Unreachable)):
                     self.client.cancel(prompt_id)
         return entry
 
@@ -142,7 +145,10 @@ class Connection:
             return
         for last in (False, True):
             try:
-                with self._posting:  # else the server could have two in another order than they are noted in
+                with (
+                    watched(progress.check),
+                    self._posting,
+                ):  # else the server could have two in another order than they are noted in
                     self._note(prompt_id)
                     self.client.submit(graph, prompt_id, client_id)
                 return
@@ -217,7 +223,8 @@ class Connection:
             if self._gone:
                 raise self._gone
             try:
-                answer = ask()
+                with watched(progress.check):
+                    answer = ask()
                 if times:
                     progress.event("waiting", text="")
                 return answer

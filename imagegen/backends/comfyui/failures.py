@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from imagegen.backends.base import GenerationError, UnsettledError
+from imagegen.backends.base import GenerationError, OverdueError, UnsettledError
 from imagegen.backends.comfyui.checks import choices_text
 from imagegen.backends.comfyui.client import Refused, Unreachable
 from imagegen.backends.text import one_line
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class ServersError(GenerationError):
-    """The server did not take the prompt, or failed in it: another server may well draw it."""
+    """The server did not take the prompt, failed in it or was too slow: another server may well draw it."""
 
     is_told = False
     """Whether its words are whole, with the stage."""
@@ -46,11 +46,14 @@ def stage(name: str) -> Iterator[None]:
         yield
     except Refused as refused:
         what = f"{name}: {refused.what}"
-        raise (_unfit(what, refused.mend) if refused.may_pass else _ToldError(what, refused.mend)) from None
+        # what was asked for again and again, and stayed wrong
+        raise (_told(UnfitError(what, refused.mend)) if refused.may_pass else _ToldError(what, refused.mend)) from None
     except Unreachable as error:
         raise UnsettledError(f"{name}: the server does not answer: {error}", "run doit again") from None
     except (_ToldError, UnsettledError):
         raise
+    except OverdueError as error:  # another server may not hang, or be faster
+        raise _told(ServersError(f"{name}: {error.problem.what}", error.problem.mend)) from None
     except ServersError as error:
         if not error.is_told:
             error.problem = replace(error.problem, what=f"{name}: {error.problem.what}")
@@ -60,9 +63,8 @@ def stage(name: str) -> Iterator[None]:
         raise _ToldError(f"{name}: {error.problem.what}", error.problem.mend) from None
 
 
-def _unfit(what: str, mend: str) -> UnfitError:
-    """Of what was asked for again and again, and stayed wrong. The words are whole."""
-    error = UnfitError(what, mend)
+def _told(error: ServersError) -> ServersError:
+    """Its words are whole."""
     error.is_told = True
     return error
 

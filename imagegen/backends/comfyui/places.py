@@ -81,6 +81,7 @@ class ServerPlace:
         what = f"{error.problem.what}, at {url}"
         if isinstance(error, ServersError) and others and not fleet.failed_before(attempt):
             fleet.failed(attempt, request, url)
+            progress.restart()  # its time may be over, and begins anew there
             progress.event("note", text=f"{what}; another server tries it")
             return Elsewhere()
         fleet.done(attempt, request, url, progress, made=False)
