@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,16 @@ from imagegen.tasks.invocation import DOIT_COMMANDS, Invocation
 if TYPE_CHECKING:
     from imagegen.project import JobPlan, Project
 
-__all__ = ["OUR_TASKS", "RESERVED", "default_tasks", "knows_images", "last_rest", "names_no_image", "take_snapshot"]
+__all__ = [
+    "OUR_TASKS",
+    "RESERVED",
+    "changed_ns",
+    "default_tasks",
+    "knows_images",
+    "last_rest",
+    "names_no_image",
+    "take_snapshot",
+]
 
 OUR_TASKS = (
     "accept",
@@ -136,7 +146,17 @@ def _key(root: Path, settings: Settings) -> str:
     """Of all that a plan follows from and that is no file of the project."""
     backends = importlib.metadata.entry_points(group="imagegen.backends")
     plug_ins = sorted((entry.name, entry.value, entry.dist.version if entry.dist else "") for entry in backends)
-    return json.dumps([__version__, repr(settings), [path.name for path in job_files(root)], plug_ins])
+    names = [path.name for path in job_files(root)]
+    return json.dumps([__version__, changed_ns(Path(__file__).parents[1]), repr(settings), names, plug_ins])
+
+
+def changed_ns(package: Path) -> int:
+    """When its folders last changed: a package that is installed to be edited keeps its version over a pull."""
+    folders = [package]
+    for depth in range(2):
+        inner = [entry.path for folder in folders[depth:] for entry in os.scandir(folder) if entry.is_dir()]
+        folders += [Path(path) for path in inner if not path.endswith("__pycache__") and Path(path) not in folders]
+    return max(folder.stat().st_mtime_ns for folder in folders)
 
 
 def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> bool:
