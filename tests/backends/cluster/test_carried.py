@@ -11,6 +11,7 @@ from imagegen.backends.cluster.carried import Carried, carry, unpacked
 from imagegen.backends.comfyui import ComfyUIBackend
 from imagegen.backends.ollama import OllamaBackend
 from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request, canonical, fingerprint
 
 POSE = b"a pose"
@@ -49,7 +50,7 @@ def test_a_request_without_files_is_itself(tmp_path: Path) -> None:
 
 
 def never(path: str) -> bytes:
-    raise AssertionError(path)
+    raise ImagegenError(Problem(path, "is not read here"))
 
 
 @pytest.mark.parametrize("backend", [ComfyUIBackend(), OllamaBackend()], ids=lambda backend: backend.name)
