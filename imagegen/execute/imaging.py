@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -81,18 +81,20 @@ def generate(
         made = (place or backend).generate(output.request, progress)
         seconds = round(progress.seconds, 3)
         info = _verify(output, made)
-        entry = StoreEntry(
-            output.fingerprint,
-            hashlib.sha256(made.data).hexdigest(),
-            project.model_digest(output),
-            backend.version,
-            seconds,
-            now(),
-            facts={**made.facts, **attempt.fact},
-            name=output.store_name,
-            request=output.fields,
-        )
-        _put_made(project, made.data, entry, sharing if is_shared(output) else None)
+        digest = project.model_digest(output)
+        with _keeping():
+            entry = StoreEntry(
+                output.fingerprint,
+                project.store.put(made.data),
+                digest,
+                backend.version,
+                seconds,
+                now(),
+                facts={**made.facts, **attempt.fact},
+                name=output.store_name,
+                request=output.fields,
+            )
+            (sharing if sharing and is_shared(output) else project.store).add(entry)
         attempt.close(made=True)
         made.settled()
         source = Source(made.data, None, entry.model_digest, backend.version, seconds, entry.time, info=info)
@@ -122,10 +124,11 @@ class NotKeptError(Exception):
         self.cause = cause
 
 
-def _put_made(project: Project, data: bytes, entry: StoreEntry, sharing: Sharing | None) -> None:
+@contextlib.contextmanager
+def _keeping() -> Iterator[None]:
+    """What the store cannot take is told as that."""
     try:
-        project.store.put(data)
-        (sharing or project.store).add(entry)
+        yield
     except OSError as error:
         raise NotKeptError(error) from error
 
@@ -245,7 +248,7 @@ def put_in_place(project: Project, output: Output, source: Source) -> None:
     """Append the output's line, and rename the file into place. Raises OSError, and what `failed` can word."""
     data = source.data if source.encoding == output.encoding else encoded(project, output, source)
     line = line_for(output, source, data)
-    write(project, output, data, lambda: project.lock(output.job).append(line))
+    write(project, output, data, line.sha256, lambda: project.lock(output.job).append(line))
 
 
 def line_for(output: Output, source: Source, data: bytes) -> OutputLine:
@@ -274,9 +277,9 @@ def _put_accepted(project: Project, output: Output) -> bool:
     if format_of(data) != output.encoding.format:
         data = converted(data, output.encoding)
         sha256 = project.store.put(data)
-        write(project, output, data, lambda: accept_file(project, output, sha256))
+        write(project, output, data, sha256, lambda: accept_file(project, output, sha256))
     else:
-        write(project, output, data, lambda: _bring_line(project, output, sha256))
+        write(project, output, data, sha256, lambda: _bring_line(project, output, sha256))
     return True
 
 
@@ -294,12 +297,11 @@ def converted(data: bytes, encoding: Encoding) -> bytes:
     return encode(data, verify(data), bare, Provenance({}, None, "", generated=False))
 
 
-def write(project: Project, output: Output, data: bytes, record: Callable[[], None]) -> None:
+def write(project: Project, output: Output, data: bytes, sha256: str, record: Callable[[], None]) -> None:
     """Put the file in place: what is there goes into the store, then `record` writes its lines, then it is replaced.
 
-    Raises OSError, and where what is there must not be replaced.
+    sha256: of the data. Raises OSError, and where what is there must not be replaced.
     """
-    sha256 = hashlib.sha256(data).hexdigest()
     if project.found(output).sha256 == sha256:
         record()
         return

@@ -44,7 +44,7 @@ class Cluster:
         """What the scripted backend does at this worker."""
         written = self.root / name / "script.new"
         written.parent.mkdir(exist_ok=True)
-        written.write_text(json.dumps({"log": str(self.root / name / "calls.jsonl"), **script}))
+        written.write_text(json.dumps({"log": str(self.root / name / "calls.jsonl")} | script))
         written.replace(written.with_name("script.json"))
 
     def calls(self, name: str, kind: str = "finished") -> list[str]:

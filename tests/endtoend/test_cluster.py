@@ -66,7 +66,8 @@ def test_workers_draw_with_their_own_backend_and_the_caller_verifies_and_records
     assert not project.image("i3").exists()
     assert (project.started(), run.code) == ([], 2)  # nothing is drawn where doit runs
     assert sorted(cluster.calls("one") + cluster.calls("two")) == NAMES
-    assert min(len(cluster.calls("one")), len(cluster.calls("two"))) >= 3
+    assert cluster.calls("one")
+    assert cluster.calls("two")
     sha256s = {line["path"]: line["sha256"] for line in project.lines() if "path" in line}
     assert sha256s["assets/portraits/i4.png"] == hashlib.sha256(project.image("i4").read_bytes()).hexdigest()
     cluster.script("one")
@@ -79,26 +80,30 @@ def test_workers_draw_with_their_own_backend_and_the_caller_verifies_and_records
 
 def test_the_images_of_a_killed_worker_are_made_elsewhere(project: ProjectFolder, cluster: Cluster) -> None:
     for name in ("one", "two"):
-        cluster.script(name, acts={"*": [{"delay_s": 0.1}]})
+        cluster.script(name, acts={"*": [{"delay_s": 0.5}]})
     process = project.start()
-    wait_until(lambda: len(cluster.calls("two")) >= 2)
-    cluster.script("two", acts={"*": [{"hang": True}]})
-    time.sleep(0.4)  # it hangs, and what it finished is here
+    wait_until(lambda: cluster.calls("two"))
+    hanging = cluster.root / "hanging" / "calls.jsonl"
+    hanging.parent.mkdir()
+    cluster.script("two", acts={"*": [{"hang": True}]}, log=str(hanging))
+    wait_until(lambda: cluster.calls("hanging", "started"))
+    wait_until(lambda: all(project.image(name.lower()).exists() for name in cluster.calls("two")))
     cluster.kill("two")
+    cluster.script("one")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, ""), out + err
     assert "12 generated" in out
     finished = cluster.calls("one") + cluster.calls("two")
     assert sorted(finished) == NAMES  # the one that hung too, and none twice
-    assert set(cluster.calls("two", "started")) - set(cluster.calls("two"))
+    assert set(cluster.calls("hanging", "started")) <= set(cluster.calls("one"))
 
 
 def test_a_scheduler_that_dies_costs_one_line_and_nothing_that_was_made(project: ProjectFolder, tmp_path: Path) -> None:
     with cluster_of(tmp_path / "own", "one") as cluster:
         use(project, cluster)
-        cluster.script("one", acts={"*": [{"delay_s": 0.1}]})
+        cluster.script("one", acts={"*": [{"delay_s": 0.2}]})
         process = project.start()
-        wait_until(lambda: len(cluster.calls("one")) >= 4)
+        wait_until(lambda: any(project.image(name.lower()).exists() for name in NAMES))
         cluster.kill("scheduler")
         out, err = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -107,7 +112,7 @@ def test_a_scheduler_that_dies_costs_one_line_and_nothing_that_was_made(project:
     said = [line for line in out.splitlines() if "the Dask cluster" in line]
     assert len(said) == 1, out
     assert f"the Dask cluster at {cluster.address} is gone, its scheduler does not answer any more" in said[0]
-    assert (err, 3 <= len(made) < 12) == ("", True)
+    assert (err, 1 <= len(made) < 12) == ("", True)
     run = project.doit(IMAGEGEN_CLUSTER="none")
     assert sorted(made + run.tasks("generated")) == TASKS
     assert run.closing.startswith(f"{12 - len(made)} generated, {len(made)} fresh")

@@ -59,22 +59,24 @@ def eventually(holds: Callable[[], object]) -> None:
 
 
 def test_the_work_is_shared_with_two_prompts_at_each_server(project: ProjectFolder, serve: Serve) -> None:
-    servers = [serve(seconds=0.25) for _ in range(4)]
+    servers = [serve(seconds=0.5) for _ in range(4)]
     project.job(**job("Fox", variants=24))
     process = project.start()
-    most = [0] * 4
+    eventually(lambda: all(queued(server) == 2 for server in servers))
+    for server in servers:
+        server.seconds = 0.1
+    most = 0
     while process.poll() is None:
-        most = [max(before, queued(server)) for before, server in zip(most, servers, strict=True)]
+        most = max(most, *map(queued, servers))
         time.sleep(0.05)
     out, err = process.communicate()
     assert len(Run(process.returncode, out, err).tasks("generated")) == 24, out + err
-    assert [len(server.executions) for server in servers] == [6] * 4
-    spans = [span for server in servers for span in Server(server.url, "", set).spans()]
-    assert max(end for _, end in spans) - min(begin for begin, _ in spans) < 24 * 0.25 / 2, (
-        "one would take four times as long"
-    )
     assert set(drawn(*servers).values()) == {1}
-    assert most == [2] * 4
+    assert min(len(server.executions) for server in servers) >= 3
+    assert most <= 2
+    spans = [span for server in servers for span in Server(server.url, "", set).spans()]
+    took = max(end for _, end in spans) - min(begin for begin, _ in spans)
+    assert sum(end - begin for begin, end in spans) > 2 * took, "one would take four times as long"
 
 
 def test_a_build_that_is_killed_draws_nothing_twice_whichever_server_has_it(

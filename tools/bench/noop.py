@@ -3,9 +3,11 @@
     python tools/bench/noop.py [--images 100,1000,10000,30000] [--repeat 3]
 
 For each number of images, the same number of up-to-date tasks: ours, plain doit with `config_changed`, and make and
-ninja where they are installed. The best of `--repeat` runs counts. The first build's own cost is told beside it:
-the scripted backend draws a plain 16 × 16 in no time, so what is left is ours. Then, of the last number: one image that
-is named, `doit list --all`, and one changed prompt, until its image is with the backend.
+ninja where they are installed. make looks for a built-in rule for each file that has none of its own; `make -r` does
+not. Each round measures all of them one after another, so that a change of the machine's load meets all alike, and the
+best of `--repeat` rounds counts. The first build's own cost is told beside it: the scripted backend draws a plain
+16 × 16 in no time, so what is left is ours. Then, of the last number: one image that is named, `doit list --all`, and
+one changed prompt, until its image is with the backend.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from imagegen.backends.registry import registry
@@ -41,7 +45,7 @@ def task_images():
 
 @dataclass(frozen=True)
 class Measured:
-    """seconds: of the wall clock. megabytes: peak resident memory."""
+    """seconds: of the wall clock. megabytes: peak resident memory, which counts at least as much as this script has."""
 
     seconds: float
     megabytes: float
@@ -59,7 +63,7 @@ def measure(command: list[str], folder: Path) -> Measured:
     return Measured(seconds, usage.ru_maxrss / 1024)
 
 
-def ours(folder: Path, count: int) -> list[str]:
+def ours(folder: Path, count: int) -> None:
     """A job of so many images."""
     (folder / "jobs").mkdir()
     (folder / "dodo.py").write_text("from imagegen.tasks import DOIT_CONFIG, task_doctor, task_image, task_jobs\n")
@@ -67,31 +71,27 @@ def ours(folder: Path, count: int) -> list[str]:
     (folder / "script.json").write_text(json.dumps({"log": str(folder / "log")}))
     head = "backend: scripted\nscripted: {script: script.json}\ngenerate: {width: 16, height: 16}\nitems:\n"
     (folder / "jobs/portraits.yaml").write_text(head + items)
-    return DOIT
 
 
-def plain_doit(folder: Path, count: int) -> list[str]:
+def plain_doit(folder: Path, count: int) -> None:
     """As many tasks of doit's own."""
     (folder / "dodo.py").write_text(PLAIN_DOIT.format(count=count))
-    return DOIT
 
 
-def make(folder: Path, count: int) -> list[str]:
+def make(folder: Path, count: int) -> None:
     """As many rules, each a file from a file."""
     names = [f"item-{n}" for n in range(count)]
     rules = "".join(f"out/{name}: in/{name}\n\tcp in/{name} out/{name}\n" for name in names)
     (folder / "Makefile").write_text("all: " + " ".join(f"out/{name}" for name in names) + "\n" + rules)
     _inputs(folder, names)
-    return ["make", "--silent"]
 
 
-def ninja(folder: Path, count: int) -> list[str]:
+def ninja(folder: Path, count: int) -> None:
     """As many edges, each a file from a file."""
     names = [f"item-{n}" for n in range(count)]
     edges = "".join(f"build out/{name}: cp in/{name}\n" for name in names)
     (folder / "build.ninja").write_text("rule cp\n  command = cp $in $out\n" + edges)
     _inputs(folder, names)
-    return ["ninja", "--quiet"]
 
 
 def _inputs(folder: Path, names: list[str]) -> None:
@@ -101,12 +101,50 @@ def _inputs(folder: Path, names: list[str]) -> None:
         (folder / "in" / name).write_text("prompt")
 
 
-TOOLS: dict[str, Callable[[Path, int], list[str]]] = {
-    "imagegen": ours,
-    "plain doit": plain_doit,
-    "make": make,
-    "ninja": ninja,
-}
+@dataclass
+class Tool:
+    """prepare: writes its files for so many images into a folder, which is that of all tools with the same files.
+
+    first: its first run in a folder, None where that was another tool's. again: the later ones, with nothing to do.
+    """
+
+    prepare: Callable[[Path, int], None]
+    command: list[str]
+    first: Measured | None = None
+    again: list[Measured] = field(default_factory=list)
+
+    @property
+    def best(self) -> Measured:
+        """The fastest of those with nothing to do."""
+        return min(self.again, key=lambda run: run.seconds)
+
+
+def tools() -> dict[str, Tool]:
+    """Those that are here, by the names of the table."""
+    found = {
+        "imagegen": Tool(ours, DOIT),
+        "plain doit": Tool(plain_doit, DOIT),
+        "make": Tool(make, ["make", "--silent"]),
+        "make -r": Tool(make, ["make", "-r", "--silent"]),
+        "ninja": Tool(ninja, ["ninja", "--quiet"]),
+    }
+    return {name: tool for name, tool in found.items() if shutil.which(tool.command[0])}
+
+
+def measured(count: int, repeat: int) -> dict[str, Tool]:
+    """Each tool's first run with so many images, then so many rounds of all of them with nothing to do."""
+    found = tools()
+    with tempfile.TemporaryDirectory() as root:
+        folders = {name: Path(root, tool.prepare.__name__) for name, tool in found.items()}
+        for name, tool in found.items():
+            if not folders[name].exists():
+                folders[name].mkdir()
+                tool.prepare(folders[name], count)
+                tool.first = measure(tool.command, folders[name])
+        for _ in range(repeat):
+            for name, tool in found.items():
+                tool.again.append(measure(tool.command, folders[name]))
+    return found
 
 
 def until_drawn(folder: Path, number: int) -> float:
@@ -138,20 +176,25 @@ def reading(folder: Path) -> float:
 
 
 def one_of_many(count: int, repeat: int) -> None:
-    """Print a table of what is asked of one image among so many."""
+    """Print a table of what is asked of one image among so many, the best of so many rounds."""
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         mine, plain = Path(one), Path(other)
-        measure(ours(mine, count), mine)
-        measure(plain_doit(plain, count), plain)
-
-        def best(command: list[str], folder: Path) -> float:
-            return min(measure(command, folder).seconds for _ in range(repeat))
-
-        rest = best(DOIT, mine)
-        named = best([*DOIT, "portraits:item-77"], mine)
-        listed, listed_plain = best([*DOIT, "list", "--all"], mine), best([*DOIT, "list", "--all"], plain)
-        read = min(reading(mine) for _ in range(repeat))
-        drawn = min(until_drawn(mine, number) for number in range(repeat))
+        ours(mine, count)
+        plain_doit(plain, count)
+        measure(DOIT, mine)
+        measure(DOIT, plain)
+        rounds = [
+            (
+                measure(DOIT, mine).seconds,
+                measure([*DOIT, "portraits:item-77"], mine).seconds,
+                measure([*DOIT, "list", "--all"], mine).seconds,
+                measure([*DOIT, "list", "--all"], plain).seconds,
+                reading(mine),
+                until_drawn(mine, number),
+            )
+            for number in range(repeat)
+        ]
+    rest, named, listed, listed_plain, read, drawn = (min(times) for times in zip(*rounds, strict=True))
     print(f"\n| of {count} images | seconds | ratio |\n|---|---:|---|")
     print(f"| nothing to do | {rest:.2f} | |")
     print(f"| one that is named | {named:.2f} | {named / rest:.2f} of nothing to do |")
@@ -167,25 +210,25 @@ def main() -> None:
     parser.add_argument("--images", default="100,1000,10000,30000")
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
-    print("| images | tool | nothing to do | of plain doit | peak memory | first run, an image |")
+    os.environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # imagegen alone would be compiled each time, where pip put the others
+    print("| images | tool | nothing to do | imagegen, of its time | peak memory | first run, an image |")
     print("|---:|---|---:|---:|---:|---:|")
+    ours_s: dict[int, float] = {}
     for count in map(int, arguments.images.split(",")):
-        rows: dict[str, tuple[Measured, Measured]] = {}
-        for name, prepare in TOOLS.items():
-            if name in ("make", "ninja") and shutil.which(name) is None:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                command = prepare(Path(folder), count)
-                first = measure(command, Path(folder))
-                again = [measure(command, Path(folder)) for _ in range(arguments.repeat)]
-                rows[name] = first, min(again, key=lambda run: run.seconds)
-        reference = rows["plain doit"][1].seconds
-        for name, (first, best) in rows.items():
-            print(
-                f"| {count} | {name} | {best.seconds:.2f} s | {best.seconds / reference:.2f} "
-                f"| {best.megabytes:.0f} MB | {first.seconds / count * 1000:.2f} ms |",
-                flush=True,
-            )
+        found = measured(count, arguments.repeat)
+        ours_s[count] = found["imagegen"].best.seconds
+        for name, tool in found.items():
+            ratio = "" if name == "imagegen" else f"{ours_s[count] / tool.best.seconds:.2f}"
+            first = f"{tool.first.seconds / count * 1000:.2f} ms" if tool.first else ""
+            megabytes = tool.best.megabytes
+            least = "≤ " if megabytes <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 else ""
+            cells = (str(count), name, f"{tool.best.seconds:.3f} s", ratio, f"{least}{megabytes:.0f} MB", first)
+            print(f"| {' | '.join(cells)} |", flush=True)
+    print()
+    for fewer, more in pairwise(ours_s):
+        print(f"{more} images take imagegen {ours_s[more] / ours_s[fewer]:.1f} times what {fewer} take it.")
     one_of_many(count, arguments.repeat)
 
 

@@ -69,8 +69,13 @@ FAULTS = (
         f"{_POWER}[new-names at once]",
         (
             "execute/imaging.py",
-            "        project.store.put(data)\n        (sharing or project.store).add(entry)\n    except",
-            "        (sharing or project.store).add(entry)\n        project.store.put(data)\n    except",
+            "                project.store.put(made.data),\n",
+            "                hashlib.sha256(made.data).hexdigest(),\n",
+        ),
+        (
+            "execute/imaging.py",
+            "else project.store).add(entry)\n",
+            "else project.store).add(entry)\n            project.store.put(made.data)\n",
         ),
     ),
     _fault(

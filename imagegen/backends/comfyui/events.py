@@ -99,6 +99,8 @@ class Events:
             header=[f"Authorization: {auth}"] if auth else [],
             sslopt={"ca_certs": authority} if authority else {},
             redirect_limit=0,
+            # byte by byte in Python, which takes longer than all else here; what is none fails as it is decoded
+            skip_utf8_validation=True,
             class_=_bounded(websocket.WebSocket),
         )
 

@@ -1,0 +1,136 @@
+"""The benchmarks that docs/performance.md and docs/scale.md tell of: they run, and their tables mean what they say."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from tests.wheels import ROOT
+
+
+def script(name: str) -> Any:
+    """One of tools/bench, as a module."""
+    specification = importlib.util.spec_from_file_location(f"bench_{name}", ROOT / f"tools/bench/{name}.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # where its dataclasses look themselves up
+    specification.loader.exec_module(module)
+    return module
+
+
+def said(name: str, *arguments: str) -> str:
+    """What one of tools/bench prints."""
+    words = [sys.executable, str(ROOT / f"tools/bench/{name}.py"), *arguments]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def rows(said: str) -> list[list[str]]:
+    """The cells of all tables, without their headings."""
+    lines = re.sub(r"\|.*\n\|[-:|]+\|\n", "", said).splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+
+
+@pytest.mark.long
+def test_all_tools_have_as_many_rounds_with_nothing_to_do_and_those_of_the_same_files_one_first_run() -> None:
+    found = script("noop").measured(3, 2)
+    assert list(found)[:2] == ["imagegen", "plain doit"]
+    assert {len(tool.again) for tool in found.values()} == {2}
+    if "make" in found:
+        assert (found["make"].first is None, found["make -r"].first is None) == (False, True)
+
+
+def test_what_no_step_took_of_the_processor_is_told_too() -> None:
+    def work() -> None:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+
+    timed = script("first").Timed()
+    inner = timed.step("inner", work)
+
+    def both() -> None:
+        work()
+        inner()
+
+    outer = timed.step("outer", both)
+    with timed.whole():
+        outer()
+        work()
+    assert min(timed.cpu["outer"], timed.cpu["inner"], timed.in_no_step) >= 0.019
+    assert timed.whole_cpu == pytest.approx(timed.cpu["outer"] + timed.cpu["inner"] + timed.in_no_step)
+
+
+@pytest.mark.long
+def test_a_first_build_is_told_with_each_ratio() -> None:
+    out = said("first", "--images", "2", "--size", "64", "--fed", "3", "--lines", "3,6")
+    told = {row[0]: row for row in rows(out)}
+    assert {"wait", "look-up", "verify", "store", "lock file", "in no step", "all but waiting"} <= set(told)
+    assert all(float(told[name][4]) > 0 for name in ("rest of the backend", "rest of the build", "in no step"))
+    assert [row[2] for row in rows(out) if len(row) == 5 and row[2].startswith("the sum")] == ["the sum, 3 × 0.2 s"]
+    assert len(re.findall(r"(?m)^\| [36] \|", out)) == 2
+
+
+def a_build(**given: Any) -> Any:
+    """What tools/bench/simulate.py finds of one."""
+    usual = {"images": 200, "servers": 8, "models": 3, "each": 5.0, "load": 30.0, "mtbf": 0.0, "seed": 1}
+    return script("simulate").simulate(argparse.Namespace(**{**usual, **given}))
+
+
+def test_servers_that_die_are_busy_only_while_they_live_and_what_they_lose_is_drawn_again() -> None:
+    found = a_build(mtbf=0.1)
+    assert found.left == 0
+    assert found.dead >= found.again > 0
+    assert 0.5 < found.drawing + found.loading <= 1
+    assert found.makespan_s > found.bound_s
+    assert a_build().dead == 0
+
+
+def test_a_build_whose_servers_are_all_dead_ends_and_says_how_much_is_left() -> None:
+    found = a_build(mtbf=0.01)
+    assert found.dead == 8
+    assert 0 < found.left < 200
+    out = said("simulate", "--images", "200", "--servers", "8", "--mtbf", "0.01")
+    assert "All 8 servers have died, with" in out
+
+
+def test_the_bound_of_more_models_than_servers_loads_each_where_that_costs_the_fewest_images() -> None:
+    simulate = script("simulate")
+    fast, slow = simulate.Server("fast", 1.0, float("inf")), simulate.Server("slow", 10.0, float("inf"))
+    assert simulate.most([fast, slow], 100, 2, 10) == 90 + 9
+    assert simulate.most([fast, slow], 100, 3, 10) == 90 + 8
+    assert simulate.most([fast, slow], 100, 12, 10) == 80  # the slow one has no time for the last one
+    assert simulate.most([fast, slow], 100, 21, 10) == 0
+    found = a_build(models=40)
+    assert found.makespan_s > found.bound_s
+    assert found.loads >= 40
+
+
+@pytest.mark.long
+def test_what_doit_spends_its_time_on_is_told_by_module() -> None:
+    out = said("phases", "--images", "20", "--least", "0")
+    nothing, changed = out.split("One changed prompt")
+    of_nothing, of_changed = ({row[0]: float(row[1]) for row in rows(part)} for part in (nothing, changed))
+    assert of_nothing["importing"] > 0
+    assert "imagegen.state.snapshot" in of_nothing
+    assert {"imagegen.execute.run", "imagegen.state.lockfile"} <= set(of_changed) - set(of_nothing)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="pip install 'imagegen[cluster]'")
+def test_two_workers_are_told_beside_one() -> None:
+    (row,) = rows(said("workers", "--images", "8", "--rounds", "1"))
+    assert 1.2 < float(row[6]) < 3, row
+
+
+def test_the_one_command_runs_every_script_that_needs_no_server() -> None:
+    tables = script("__main__").TABLES
+    scripts = {path.name for path in (ROOT / "tools/bench").glob("*.py")} - {"__main__.py", "comfyui.py"}
+    assert {whole[0] for _, whole, _ in tables} == {quick[0] for _, _, quick in tables} == scripts
