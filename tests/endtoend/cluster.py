@@ -62,6 +62,16 @@ class Cluster:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """It does nothing meanwhile, and its connections stay."""
+        process = self.processes[name]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """The workers first: without a scheduler they take their time."""
         for name in sorted(self.processes, key=lambda name: name == "scheduler"):

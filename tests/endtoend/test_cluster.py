@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 import signal
 import time
@@ -53,6 +54,13 @@ def wait_until(happened: object) -> None:
     while not happened():  # type: ignore[operator]
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def one_line(out: str) -> str:
+    """What is said of all images that failed, which is one thing, with what to do about it."""
+    said = out.rstrip().partition("\n\n")[2].splitlines()
+    assert len(said) == 3, out  # and the closing line
+    return said[0]
 
 
 def test_workers_draw_with_their_own_backend_and_the_caller_verifies_and_records(
@@ -109,9 +117,9 @@ def test_a_scheduler_that_dies_costs_one_line_and_nothing_that_was_made(project:
     assert process.returncode == 2
     assert "Traceback" not in out + err
     made = re.findall(r"^generated +(\S+)  ", out, re.MULTILINE)
-    said = [line for line in out.splitlines() if "the Dask cluster" in line]
-    assert len(said) == 1, out
-    assert f"the Dask cluster at {cluster.address} is gone, its scheduler does not answer any more" in said[0]
+    assert one_line(out).endswith(
+        f": the Dask cluster at {cluster.address} is gone, its scheduler does not answer any more"
+    )
     assert (err, 1 <= len(made) < 12) == ("", True)
     run = project.doit(IMAGEGEN_CLUSTER="none")
     assert sorted(made + run.tasks("generated")) == TASKS
@@ -131,6 +139,17 @@ def test_a_cluster_that_does_not_answer_costs_one_line_and_a_bounded_wait(projec
     assert "doit cluster=none" in run.out
     assert "Dask" not in project.doit("why", "cluster=tcp://127.0.0.1:9").out  # planning asks nobody
     assert project.doit("cluster=none").code == 0
+
+
+def test_an_encrypted_cluster_needs_certificates_which_is_told_at_once(project: ProjectFolder) -> None:
+    project.job(items=ITEMS)
+    start = time.monotonic()
+    run = project.doit("cluster=tls://127.0.0.1:9")
+    assert time.monotonic() - start < 10  # Dask waits 10 s to connect, and 20 s to give up
+    assert one_line(run.out).endswith(
+        "the Dask cluster at tls://127.0.0.1:9 cannot be used: Dask has no certificates here"
+    )
+    assert (run.code, run.err) == (2, "")
 
 
 def test_stand_ins_are_drawn_here(project: ProjectFolder) -> None:
@@ -266,3 +285,96 @@ def test_reference_images_go_along(project: ProjectFolder, cluster: Cluster) -> 
     assert "portraits:other" in run.tasks("generated"), run.out
     assert project.image("i0").read_bytes() != before
     assert len(cluster.calls("one") + cluster.calls("two")) == 4
+
+
+@pytest.mark.long  # it waits 30 s
+def test_a_scheduler_that_freezes_counts_as_gone(project: ProjectFolder, tmp_path: Path) -> None:
+    with cluster_of(tmp_path / "own", "one") as cluster:
+        use(project, cluster)
+        cluster.script("one", acts={"*": [{"delay_s": 0.1}]})
+        process = project.start()
+        wait_until(lambda: len(cluster.calls("one")) >= 4)
+        with cluster.frozen("scheduler"):
+            out, err = process.communicate(timeout=60)
+    assert one_line(out).endswith(
+        f": the Dask cluster at {cluster.address} is gone, its scheduler does not answer any more"
+    )
+    assert (process.returncode, err) == (2, "")
+
+
+@pytest.mark.long  # it waits 10 s
+def test_a_worker_that_is_frozen_takes_no_part_until_it_answers(project: ProjectFolder, cluster: Cluster) -> None:
+    for name in ("one", "two"):
+        cluster.script(name, acts={"*": [{"delay_s": 2.0}]})
+    with cluster.frozen("two"):
+        process = project.start()
+        wait_until(lambda: cluster.calls("one"))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, ""), out + err
+    assert out.count("gets no images for now: it does not answer within 10 s") == 1
+    assert "12 generated" in out
+    assert cluster.calls("two")
+
+
+@pytest.mark.long  # it waits 20 s
+def test_a_worker_that_freezes_in_its_preflight_does_not_hold_up_the_others(
+    project: ProjectFolder, cluster: Cluster
+) -> None:
+    reads = cluster.root / "two" / "script.json"
+    reads.unlink()
+    os.mkfifo(reads)  # whoever reads it waits
+    process = project.start()
+    wait_until(lambda: cluster.calls("one", "preflight"))
+    with cluster.frozen("two"):
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, ""), out + err
+    assert "the worker two gets no images for now: it does not answer within 10 s" in out
+    assert sorted(cluster.calls("one")) == NAMES
+    os.close(os.open(reads, os.O_WRONLY))  # it reads an empty file, and is done
+
+
+@pytest.mark.long
+def test_a_worker_that_comes_later_and_is_slow_holds_up_no_other_that_comes(
+    project: ProjectFolder, tmp_path: Path
+) -> None:
+    with cluster_of(tmp_path / "own", "one") as cluster:
+        use(project, cluster)
+        cluster.script("one", acts={"*": [{"delay_s": 1.5}]})
+        process = project.start()
+        wait_until(lambda: cluster.calls("one"))
+        slow = cluster.root / "slow"
+        slow.mkdir()
+        os.mkfifo(slow / "script.json")
+        cluster.start("slow")
+        cluster.wait_for("slow")
+        cluster.script("well")
+        cluster.start("well")
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, ""), out + err
+        assert cluster.calls("well")
+
+
+@pytest.mark.long  # it waits 30 s
+def test_all_images_wait_together_for_a_worker_to_come_back(project: ProjectFolder, tmp_path: Path) -> None:
+    with cluster_of(tmp_path / "own", "one") as cluster:
+        use(project, cluster)
+        cluster.script("one", acts={"*": [{"delay_s": 0.1}]})
+        process = project.start()
+        wait_until(lambda: len(cluster.calls("one")) >= 3)
+        cluster.kill("one")
+        out, err = process.communicate(timeout=60)  # it draws two at a time
+    assert one_line(out).endswith(f": no worker of the Dask cluster at {cluster.address} can draw it")
+    assert (process.returncode, err) == (2, "")
+
+
+@pytest.mark.long  # it waits 30 s for another worker
+def test_a_file_that_is_missing_at_a_worker_is_told_as_that(project: ProjectFolder, tmp_path: Path) -> None:
+    with cluster_of(tmp_path / "own", "one") as cluster:
+        use(project, cluster)
+        cluster.script("one", acts={"*": [{"delay_s": 0.2}]})
+        process = project.start()
+        wait_until(lambda: cluster.calls("one"))
+        (cluster.root / "one" / "script.json").unlink()
+        out, _ = process.communicate(timeout=60)
+    assert "No such file or directory: script.json (at the worker one)" in out
+    assert "is gone" not in out

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from imagegen.backends.base import (
@@ -24,15 +25,13 @@ from imagegen.backends.base import (
 )
 from imagegen.backends.cluster import worker
 from imagegen.backends.cluster.carried import Carried, carry
-from imagegen.backends.cluster.crew import Crew, bare, hand_on
+from imagegen.backends.cluster.crew import Crew, bare
 from imagegen.backends.cluster.link import Link, missing_package
+from imagegen.backends.cluster.progress import hand_on
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.plan.request import Request
 
 __all__ = ["ClusterBackend"]
-
-_LOST_S = 30.0
-"""Seconds that an image waits for a worker that can draw it to come (back): Dask's nanny starts a dead one anew."""
 
 
 class ClusterBackend:
@@ -45,13 +44,13 @@ class ClusterBackend:
         self._local, self._address = local, address
         self._run = worker.Run(uuid.uuid4().hex, local.name)
         self._opened: tuple[Link, Crew] | None = None
-        self._absent: ImagegenError | None = None
+        self._absent: ImagegenError | GenerationError | None = None
         self._opening = threading.Lock()
 
     @property
     def at_once(self) -> int:
         """How many are drawn at a time, by the workers there were at the beginning."""
-        return self._opened[0].slots(self._local.in_flight) if self._opened else self._local.in_flight
+        return self._opened[1].slots(self._local.in_flight) if self._opened else self._local.in_flight
 
     @property
     def in_flight(self) -> int:
@@ -64,8 +63,8 @@ class ClusterBackend:
 
     def only_model(self, request: Request) -> str:
         """The only one at every worker that knows of one."""
-        link, _ = self._open()
-        found = link.run(worker.only_model, self._run, bare(request), workers=link.members, check=_nothing)
+        _, crew = self._open()
+        found = crew.ask(worker.only_model, bare(request), workers=crew.members)
         models = {one for one in found.values() if isinstance(one, str)}
         if len(models) == 1:
             return models.pop()
@@ -73,7 +72,7 @@ class ClusterBackend:
             what = f"the job names no model, and the workers have different ones: {', '.join(sorted(models))}"
             raise GenerationError(what, "name it in the job")
         problem = next((one for one in found.values() if isinstance(one, Problem)), None)
-        raise GenerationError(problem.what, problem.mend) if problem else link.gone()
+        raise GenerationError(*((problem.what, problem.mend) if problem else crew.nobody()))
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """What each worker's own backend finds; it is a problem where no worker can draw an image."""
@@ -98,7 +97,7 @@ class ClusterBackend:
         while True:
             answer = self._drawn(carried, attempt, progress)
             if isinstance(answer, worker.Drawn):
-                return self._image(link, attempt, answer)
+                return self._image(link, crew, attempt, answer)
             if answer.cancelled:
                 raise Cancelled
             if answer.unfit:
@@ -106,7 +105,7 @@ class ClusterBackend:
                 if crew.workers(request):
                     continue
             kind = UnsettledError if answer.unsettled else GenerationError
-            raise kind(f"{answer.what} (at the worker {link.name(answer.worker)})", answer.mend)
+            raise kind(f"{answer.what} (at the worker {crew.name(answer.worker)})", answer.mend)
 
     def close(self) -> None:
         """The workers let go of what they keep for this run."""
@@ -114,7 +113,7 @@ class ClusterBackend:
             return
         link, crew = self._opened
         crew.close()
-        said = link.tell(worker.close, self._run, workers=link.members) if not link.is_lost else {}
+        said = link.tell(worker.close, self._run, workers=crew.members)
         link.close()
         if wrong := [one for one in said.values() if isinstance(one, str) and one]:
             raise ImagegenError(Problem("", wrong[0]))
@@ -122,7 +121,7 @@ class ClusterBackend:
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """A row for the cluster, and one or more for each worker."""
         try:
-            link, crew = self._open()
+            _, crew = self._open()
             found = crew.preflight(requests)
         except ImagegenError as error:
             return [Diagnosis(False, "cluster", one.what, one.mend) for one in error.problems]
@@ -135,113 +134,89 @@ class ClusterBackend:
         for name, problems in sorted(found.items()):
             rows += [Diagnosis(False, f"worker {name}", one.what, one.mend, blocks) for one in problems]
             rows += [] if problems else [Diagnosis(True, f"worker {name}", "finds nothing wrong")]
-        for one, why in link.refused.items():
-            mend = "give it the same versions"
-            rows.append(Diagnosis(False, f"worker {link.name(one)}", f"gets no images: {why}", mend, blocks))
+        for left_out, mend in (
+            (crew.refused, "give it the same versions"),
+            (crew.silent, "see its log, or restart it"),
+        ):
+            for one, why in left_out.items():
+                rows.append(Diagnosis(False, f"worker {crew.name(one)}", f"gets no images: {why}", mend, blocks))
         return rows or [Diagnosis(False, "cluster", *crew.nobody())]
 
     def _open(self) -> tuple[Link, Crew]:
-        """The connection of this run, and its workers. Raises ImagegenError, for a second job the same."""
+        """The connection of this run, and its workers. Raises what `Link` and `Crew` do, for a second job the same."""
         with self._opening:
             if self._absent:
                 raise self._absent
             if self._opened is None:
                 try:
                     link = _linked(self._address)
-                except ImagegenError as error:
+                    self._opened = link, Crew(link, self._run, prepares=isinstance(self._local, Prepared))
+                except (ImagegenError, GenerationError) as error:
                     self._absent = error
                     raise
-                self._opened = link, Crew(link, self._run, prepares=isinstance(self._local, Prepared))
             return self._opened
 
     def _drawn(self, carried: Carried, attempt: str, progress: Progress) -> worker.Drawn | worker.Undrawn:
         """What became of it at one of the workers, or at another where that died."""
         link, crew = self._open()
         heard = link.listen(attempt)
-        future = None
         try:
             while True:
-                workers = _workers_there(link, crew, carried.request, progress)
-                future = link.submit(
-                    worker.draw, self._run, carried, attempt, progress.timeout_s, workers=sorted(workers)
+                workers = crew.wait_for_workers(carried.request, progress)
+                begun = link.begin(
+                    worker.draw, self._run, carried, attempt, progress.timeout_s, workers=workers, needs=crew.needs
                 )
-                if _waited(link, crew, future, workers, heard, progress):
-                    return _result(link, future)
-                future.cancel()  # all that could draw it are gone: it would wait for ever
-        except BaseException:
-            if future is not None and not link.is_lost:
-                with contextlib.suppress(Exception):
-                    future.cancel()
-                    link.tell(worker.cancel, self._run, attempt, workers=link.members)
-            raise
+                with contextlib.suppress(_AllLeftError):
+                    return _answer(link, crew, begun, workers, heard, progress)
         finally:
             link.forget(attempt)
 
-    def _image(self, link: Link, attempt: str, drawn: worker.Drawn) -> GeneratedImage:
-        settled: Callable[[], None] = _nothing
+    def _image(self, link: Link, crew: Crew, attempt: str, drawn: worker.Drawn) -> GeneratedImage:
+        settled: Callable[[], None] = GeneratedImage.settled
         if drawn.keeps:
 
             def settled() -> None:
                 link.tell(worker.settle, self._run, attempt, workers=[drawn.worker])
 
-        facts = {**drawn.facts, "worker": printable(link.name(drawn.worker))}
+        facts = {**drawn.facts, "worker": printable(crew.name(drawn.worker))}
         return GeneratedImage(drawn.data, facts, drawn.may_be_flat, drawn.any_size, settled=settled)
 
 
-def _workers_there(link: Link, crew: Crew, request: Request, progress: Progress) -> set[str]:
-    """Those that can draw it, waited for where there are none. Raises GenerationError."""
-    end = time.monotonic() + _LOST_S
-    while not (workers := crew.workers(request)):
-        if link.is_lost:
-            raise link.gone()
-        if time.monotonic() > end:
-            raise UnsettledError(*crew.nobody())
-        progress.event("waiting", text="no worker that can draw it")
-        progress.restart()
-        progress.wait(0.5)
-    return workers
+class _AllLeftError(Exception):
+    """All workers that could draw it are gone: Dask's task would wait for ever."""
 
 
-def _waited(
+def _answer(
     link: Link,
     crew: Crew,
-    future: Any,
+    begun: Future[worker.Drawn | worker.Undrawn],
     workers: set[str],
     heard: queue.SimpleQueue[Mapping[str, Any]],
     progress: Progress,
-) -> bool:
-    """Wait until it is done; whether it is, and not all of its workers gone. Its time begins at a worker."""
-    done = threading.Event()
-    future.add_done_callback(lambda _: done.set())
+) -> worker.Drawn | worker.Undrawn:
+    """What a worker made of it. Its time begins there. Raises _AllLeftError."""
+    from distributed import KilledWorker
+
     is_drawn, restarted_s = False, time.monotonic()
-    while not done.wait(0.1):
+
+    def check() -> None:
+        nonlocal is_drawn, restarted_s
         is_drawn = hand_on(heard, progress) or is_drawn
-        if link.is_lost:
-            raise link.gone()
         if not is_drawn and time.monotonic() - restarted_s > 1.0:
             progress.restart()
             restarted_s = time.monotonic()
         progress.check()
         crew.tell(progress)
-        if not workers & link.members.keys():
-            return False
-    hand_on(heard, progress)
-    return True
+        if not workers & link.there:
+            raise _AllLeftError
 
-
-def _result(link: Link, future: Any) -> worker.Drawn | worker.Undrawn:
-    from distributed import KilledWorker
-
-    if future.cancelled():
-        raise link.gone()
-    error = future.exception()
-    if isinstance(error, KilledWorker):
+    try:
+        return link.outcome(begun, check)
+    except KilledWorker:
         what = "the workers that were to draw it died, one after another"
-        raise GenerationError(what, "look at their logs: it may need more memory than they have")
-    if error is not None:
-        raise error
-    answer: worker.Drawn | worker.Undrawn = future.result()
-    return answer
+        raise GenerationError(what, "look at their logs: it may need more memory than they have") from None
+    finally:
+        hand_on(heard, progress)
 
 
 def _linked(address: str) -> Link:
@@ -268,7 +243,3 @@ def _at(names: Sequence[str], of: int) -> str:
         return f"at all {of} workers"
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""
     return f"at the worker{'s' * (len(names) > 1)} {', '.join(names[:2])}{more}"
-
-
-def _nothing() -> None:
-    pass

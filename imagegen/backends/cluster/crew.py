@@ -3,49 +3,88 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import queue
 import threading
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from imagegen.backends.base import Cancelled, Progress
+from imagegen import __version__
+from imagegen.backends.base import Progress, UnsettledError
 from imagegen.backends.cluster import worker
 from imagegen.backends.cluster.carried import Carried
-from imagegen.backends.cluster.link import Link
+from imagegen.backends.cluster.link import ANSWER_S, LOOK_S, Link, SilentError
+from imagegen.backends.cluster.progress import Aside, hand_on
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["Crew", "bare", "hand_on"]
+__all__ = ["Crew", "bare"]
 
 _Key = tuple[str, str]
 """What decides whether a worker can draw an image: its item's name, and its model."""
-_LOOK_S = 2.0
-"""Seconds between two looks at which workers there are."""
+_PREFLIGHT_S = 60.0
+"""Seconds that a worker has for what its backend looks up before the first image."""
+_LOST_S = 30.0
+"""Seconds that images wait for a worker that can draw them to come (back): Dask's nanny starts a dead one anew."""
 
 
 class Crew:
-    """For all threads of a run. prepares: whether the workers' backends take steps before their first image."""
+    """For all threads of a run. prepares: whether the workers' backends take steps before their first image.
+
+    members: those that can draw, by what is installed there. refused: why others get no image; silent: why yet others
+    get none for now. All by their address.
+    """
 
     def __init__(self, link: Link, run: worker.Run, *, prepares: bool) -> None:
         self._link, self._run, self._prepares = link, run, prepares
+        self.members: Mapping[str, worker.Member] = {}
+        self.refused: dict[str, str] = {}
+        self.silent: dict[str, str] = {}
         self._jobs: list[Sequence[Request]] = []
         """Of which a worker that comes later is asked, too."""
         self._able: dict[_Key, set[str]] = defaultdict(set)
         self._unfit: set[str] = set()
+        self._coming: set[str] = set()
+        self._alone_since: dict[frozenset[str], float] = {}
+        """By the workers that could draw some images: since when none of these is there any more."""
         self._notes: dict[str, None] = {}
         """What is to be told, each once; told: how many of these were."""
         self._told = 0
         self._mutex = threading.Lock()
         self._over = threading.Event()
         self._watching: threading.Thread | None = None
+        self._meet(link.there)
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """What an image asks for of a worker's resources: a GPU, where any of the cluster has that."""
+        return {"GPU": 1} if any(member.gpus for member in self.members.values()) else {}
+
+    def slots(self, each: int) -> int:
+        """How many images the workers draw at a time. each: how many one worker does, at most."""
+        gpus = bool(self.needs)
+        of = (min(each, one.threads, int(one.gpus) if gpus else each) for one in self.members.values())
+        return max(1, sum(of))
+
+    def name(self, address: str) -> str:
+        """Of a worker, for a person."""
+        member = self.members.get(address)
+        return member.name if member else address.partition("://")[2]
+
+    def ask(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> dict[str, Any]:
+        """What the function returns or raises at each of the workers. Those that do not answer draw nothing for now."""
+        there = self._link.there & set(workers)
+        found = self._link.ask(function, self._run, *arguments, workers=there, seconds=_PREFLIGHT_S)
+        for one, answer in found.items():
+            if isinstance(answer, SilentError):
+                self._leave_out(one, str(answer))
+        return found
 
     def preflight(self, requests: Sequence[Request]) -> dict[str, Sequence[Problem]]:
         """What each worker has against a job's requests, by its name; those that come later are asked too."""
         self._jobs.append(requests)
-        return self._ask(self._link.members, requests)
+        return self._preflight(self._link.there, requests)
 
     def is_able(self, request: Request) -> bool:
         """Whether any worker that was asked can draw it."""
@@ -53,16 +92,28 @@ class Crew:
 
     def workers(self, request: Request) -> set[str]:
         """Those that can draw it now."""
-        return (self._able[_key(request)] & self._link.members.keys()) - self._unfit
+        return (self._able[_key(request)] & self.members.keys() & self._link.there) - self._unfit
+
+    def wait_for_workers(self, request: Request, progress: Progress) -> set[str]:
+        """The same, waited for where there are none. Raises GenerationError: for all that wait for the same at once."""
+        while not (workers := self.workers(request)):
+            if self._link.is_lost:
+                raise self._link.gone()
+            since_s = self._alone_since.setdefault(frozenset(self._able[_key(request)]), time.monotonic())
+            if time.monotonic() - since_s > _LOST_S:
+                raise UnsettledError(*self.nobody())
+            progress.event("waiting", text="no worker that can draw it")
+            progress.restart()
+            progress.wait(0.5)
+        self._alone_since.pop(frozenset(self._able[_key(request)]), None)
+        return workers
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> list[Problem]:
         """The backend's own steps, at each that can draw some of them. What those found that cannot."""
-        for one, why in self._link.refused.items():
-            self._note(f"the worker {self._link.name(one)} gets no images: {why}")
         self.tell(progress)
         if not self._prepares:
             return []
-        workers = set().union(*(self._able[_key(request)] for request in requests)) & self._link.members.keys()
+        workers = set().union(*map(self.workers, requests))
         problems = self._prepare(workers, requests, progress)
         self.tell(progress)
         return problems
@@ -70,7 +121,7 @@ class Crew:
     def pass_over(self, unfit: str, why: str, progress: Progress) -> None:
         """The worker gets no more images, which is told."""
         self._unfit.add(unfit)
-        self._note(f"the worker {self._link.name(unfit)} gets no more images: {why}")
+        self._note(f"the worker {self.name(unfit)} gets no more images: {why}")
         self.tell(progress)
 
     def tell(self, progress: Progress) -> None:
@@ -95,31 +146,59 @@ class Crew:
     def nobody(self) -> tuple[str, str]:
         """That no worker can draw, and what to do."""
         address = self._link.address
-        whys = [*dict.fromkeys(self._link.refused.values())]
         what = f"no worker of the Dask cluster at {address} can draw it"
         mend = f"see the workers' logs, or start one where the backend is: dask worker {address}"
-        return (f"{what}: {'; '.join(whys)}", "give them the same versions") if whys else (what, mend)
+        if whys := [*dict.fromkeys([*self.refused.values(), *self.silent.values()])]:
+            what += f": {'; '.join(whys)}"
+        return what, "give them the same versions" if self.refused else mend
 
-    def _ask(self, workers: Collection[str], requests: Sequence[Request]) -> dict[str, Sequence[Problem]]:
+    def _meet(self, workers: Collection[str]) -> None:
+        """Get to know these workers."""
+        from distributed.versions import get_versions
+
+        found = self._link.ask(get_versions, ["imagegen"], workers=workers, seconds=ANSWER_S)
+        own = get_versions(["imagegen"])["packages"]
+        whys = {one: _differs(own, theirs["packages"]) for one, theirs in found.items() if isinstance(theirs, dict)}
+        same = [one for one, why in whys.items() if not why]
+        found |= self._link.ask(worker.hello, workers=same, seconds=ANSWER_S)
+        for one, answer in found.items():
+            if isinstance(answer, worker.Member):
+                with self._mutex:
+                    self.members = {**self.members, one: answer}
+                    self.silent.pop(one, None)
+            elif why := whys.get(one):
+                self.refused[one] = why
+                self._note(f"the worker {self.name(one)} gets no images: {why}")
+            else:
+                self._leave_out(one, str(answer) or type(answer).__name__)
+
+    def _leave_out(self, one: str, why: str) -> None:
+        """It is asked again as long as it is there."""
+        self._note(f"the worker {self.name(one)} gets no images for now: {why}")
+        with self._mutex:
+            self.silent[one] = why
+            self.members = {other: member for other, member in self.members.items() if other != one}
+
+    def _preflight(self, workers: Collection[str], requests: Sequence[Request]) -> dict[str, Sequence[Problem]]:
         """Note which of the workers can draw which of the requests; what each has against them, by its name."""
-        if not workers:
-            return {}
-        if self._link.needs:
-            workers = [one for one in workers if self._link.members[one].gpus >= 1]
-        carried = [bare(request) for request in requests]
-        found = self._link.run(worker.preflight, self._run, carried, workers=workers, check=_nothing)
+        needs = bool(self.needs)
+        names = {one: member.name for one, member in self.members.items() if not needs or member.gpus >= 1}
+        found = self.ask(worker.preflight, [bare(request) for request in requests], workers=names.keys() & workers)
         said: dict[str, Sequence[Problem]] = {}
         for one, problems in found.items():
+            if isinstance(problems, SilentError):
+                said[names[one]] = [Problem("", str(problems))]
+                continue
             if isinstance(problems, BaseException):
                 problems = [Problem("", f"its preflight failed: {type(problems).__name__}: {problems}")]
-            said[self._link.name(one)] = problems
+            said[names[one]] = problems
             against = {problem.where for problem in problems}
             for request in requests:
                 able = self._able[_key(request)]
                 able.discard(one) if against & {"", request.name} else able.add(one)
             if problems:
                 named = "the images of a job" if "" in against else "all images of a job"
-                self._note(f"the worker {self._link.name(one)} cannot draw {named}: {problems[0].what}")
+                self._note(f"the worker {names[one]} cannot draw {named}: {problems[0].what}")
         return said
 
     def _prepare(self, workers: set[str], requests: Sequence[Request], progress: Progress) -> list[Problem]:
@@ -133,10 +212,7 @@ class Crew:
 
         try:
             carried = [bare(request) for request in requests]
-            found = self._link.run(worker.prepare, self._run, carried, to, workers=workers, check=check)
-        except Cancelled:
-            self._link.tell(worker.cancel, self._run, to, workers=workers)
-            raise
+            found = self._link.ask(worker.prepare, self._run, carried, to, workers=workers, check=check)
         finally:
             hand_on(heard, progress)
             self._link.forget(to)
@@ -147,8 +223,8 @@ class Crew:
             for request in requests if problems else ():
                 self._able[_key(request)].discard(one)
             for problem in problems:
-                said.append(Problem("", f"{problem.what} (at the worker {self._link.name(one)})", problem.mend))
-                self._note(f"the worker {self._link.name(one)} gets no images of this job: {problem.what}")
+                said.append(Problem("", f"{problem.what} (at the worker {self.name(one)})", problem.mend))
+                self._note(f"the worker {self.name(one)} gets no images of this job: {problem.what}")
         return said
 
     def _note(self, text: str) -> None:
@@ -157,18 +233,30 @@ class Crew:
             self._notes.setdefault(text)
 
     def _watch(self) -> None:
-        """Workers that come later draw too, once they passed the preflights and are prepared."""
-        aside = _Aside(self._over, self._note)
-        while not self._over.wait(_LOOK_S) and not self._link.is_lost:
-            if not (new := set(self._link.look())):
-                continue
-            self._unfit |= new  # until it is prepared
-            with contextlib.suppress(Exception):  # such a worker gets no images
-                for job in self._jobs:
-                    self._ask(new, job)
-                    if self._prepares:
-                        self._prepare(new, job, aside)
-                self._unfit -= new
+        """Who left is forgotten; who came, or was silent, is asked in a thread of its own: it may take its time."""
+        while not self._over.wait(LOOK_S) and not self._link.is_lost:
+            there = self._link.there
+            with self._mutex:
+                self.members = {one: member for one, member in self.members.items() if one in there}
+                for left in (self.refused.keys() | self.silent.keys()) - there:
+                    self.refused.pop(left, None)
+                    self.silent.pop(left, None)
+            for one in there - self.members.keys() - self.refused.keys() - self._coming:
+                self._coming.add(one)
+                threading.Thread(target=self._welcome, args=[one], name="imagegen-worker", daemon=True).start()
+
+    def _welcome(self, one: str) -> None:
+        """It draws too, once it passed the preflights and is prepared."""
+        self._unfit.add(one)
+        with contextlib.suppress(Exception):  # such a worker gets no images
+            self._meet([one])
+            for job in self._jobs:
+                self._preflight([one], job)
+                if self._prepares and one in self.members:
+                    self._prepare({one}, job, Aside(self._over, self._note))
+            if one in self.members:
+                self._unfit.discard(one)
+        self._coming.discard(one)
 
 
 def _key(request: Request) -> _Key:
@@ -180,48 +268,11 @@ def bare(request: Request) -> Carried:
     return Carried(request)
 
 
-def hand_on(heard: queue.SimpleQueue[Mapping[str, Any]], progress: Progress) -> bool:
-    """Tell what workers told; whether one of them began to draw."""
-    began = False
-    while True:
-        try:
-            message = heard.get_nowait()
-        except queue.Empty:
-            return began
-        if message["name"] == "restarted":
-            began = True
-            progress.restart()
-        else:
-            progress.event(str(message["name"]), **message["facts"])
-
-
-def _nothing() -> None:
-    pass
-
-
-class _Aside:
-    """What a worker's preparation reports to, beside the images: its notes are told with the next of them."""
-
-    timeout_s = math.inf
-    attempt = begun_at = ""
-
-    def __init__(self, over: threading.Event, note: Callable[[str], None]) -> None:
-        self._over, self._note = over, note
-
-    def attempt_at(self, place: str) -> str:  # noqa: ARG002 - the protocol has it
-        return self.attempt
-
-    def event(self, name: str, **facts: Any) -> None:
-        if name == "note":
-            self._note(str(facts["text"]))
-
-    def restart(self) -> None:
-        pass
-
-    def check(self) -> None:
-        if self._over.is_set():
-            raise Cancelled
-
-    def wait(self, seconds: float) -> None:
-        self._over.wait(seconds)
-        self.check()
+def _differs(own: Mapping[str, str], theirs: Mapping[str, str | None]) -> str:
+    """What keeps a worker from reading what is sent, or from drawing what would be drawn here; empty for nothing."""
+    if theirs.get("imagegen") is None:
+        return f"imagegen is not installed there; here it is {__version__}"
+    if theirs["imagegen"] != own["imagegen"]:
+        return f"it has imagegen {theirs['imagegen']}; here it is {own['imagegen']}"
+    here, there = (".".join(str(one["python"]).split(".")[:2]) for one in (own, theirs))
+    return f"it has Python {there}; here it is {here}" if here != there else ""

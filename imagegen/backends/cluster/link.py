@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
+import itertools
 import logging
+import math
 import queue
 import threading
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
+from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
 
-from imagegen import __version__
 from imagegen.backends.base import UnsettledError
 from imagegen.backends.cluster.progress import TOPIC
-from imagegen.backends.cluster.worker import Member, hello
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["ANSWER_S", "Link", "missing_package"]
+__all__ = ["ANSWER_S", "LOOK_S", "Link", "SilentError", "missing_package"]
 
 ANSWER_S = 10.0
 """Seconds to connect, for the first worker to be there, and for each question that needs no work."""
+LOOK_S = 2.0
+"""Seconds between two looks at which workers there are."""
+_LOST_S = 30.0
+"""Seconds after which a scheduler that answers nothing counts as gone."""
 
 _Answer = TypeVar("_Answer")
+_Life = tuple[asyncio.AbstractEventLoop, Any]
+"""Its loop, and the task in it that ends all when it is cancelled."""
+
+
+class SilentError(Exception):
+    """A worker did not answer in time; its text says so."""
 
 
 def missing_package() -> str:
@@ -33,76 +45,86 @@ def missing_package() -> str:
 
 
 class Link:
-    """One run's. members: the workers that can draw, by their address. refused: why others get no image, by theirs."""
+    """One run's. there: the addresses of the workers, by the scheduler's word.
+
+    Dask's client lives in a thread of its own, and everybody else waits for it there: so each wait can be given up.
+    """
 
     def __init__(self, address: str) -> None:
         """Raises ImagegenError."""
         self.address = address
-        self.members: dict[str, Member] = {}
-        self.refused: dict[str, str] = {}
+        self.there: AbstractSet[str] = frozenset()
         self._heard: dict[str, queue.SimpleQueue[Mapping[str, Any]]] = {}
-        self._client = self._connected()
+        self._is_lost = False
+        self._client: Any = None
+        opened: Future[_Life] = Future()
+        self._thread = threading.Thread(target=self._live, args=[opened], name="imagegen-cluster", daemon=True)
+        self._thread.start()
         try:
-            self._ask(lambda: self._client.wait_for_workers(1, timeout=ANSWER_S), 2 * ANSWER_S)
-            self._admit()
-            self._client.subscribe_topic(TOPIC, self._told)
-        except Exception as error:
-            self.close()
-            if "workers" in str(error):
-                mend = f"start some, each where it is to draw: dask worker {address}"
-                raise ImagegenError(Problem("", f"the Dask cluster at {address} has no workers", mend)) from None
-            raise ImagegenError(self._absence(error)) from None
+            self._loop, self._life = opened.result()  # each step of it is bounded
+        except ImagegenError:
+            raise
+        except Exception as error:  # of TLS, of another protocol
+            raise ImagegenError(_absence(address, error)) from None
 
-    @property
-    def needs(self) -> dict[str, float]:
-        """What an image asks for of a worker's resources: a GPU, where any of the cluster has that."""
-        return {"GPU": 1} if any(member.gpus for member in self.members.values()) else {}
-
-    def slots(self, each: int) -> int:
-        """How many images the workers draw at a time. each: how many one worker does, at most."""
-        gpus = bool(self.needs)
-        of = (min(each, one.threads, int(one.gpus) if gpus else each) for one in self.members.values())
-        return max(1, sum(of))
-
-    def name(self, worker: str) -> str:
-        """Of a worker, for a person."""
-        return self.members[worker].name if worker in self.members else worker.partition("://")[2]
-
-    def run(
-        self, function: Callable[..., Any], *arguments: Any, workers: Collection[str], check: Callable[[], None]
+    def ask(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        workers: Collection[str],
+        seconds: float = math.inf,
+        check: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
-        """What the function returns, or raises, at each of these workers, beside their tasks. check: may raise.
+        """What the function returns at each of these workers, beside their tasks, or the exception that it raised.
 
-        Raises UnsettledError where the cluster is gone.
+        That is a SilentError where nothing came within so many seconds, or the worker does not answer at all. Raises
+        what `check` does, and UnsettledError where the cluster is gone.
         """
-        try:
-            found: dict[str, Any] = self._ask(
-                lambda: self._client.run(function, *arguments, workers=list(workers), on_error="return"), None, check
-            )
-        except OSError as error:
-            raise self.gone(error) from None
-        return found
+        workers = list(workers)
+
+        async def answers() -> list[Any]:
+            return await asyncio.gather(*(self._asked(one, seconds, function, *arguments) for one in workers))
+
+        return dict(zip(workers, self.outcome(self._begun(answers()), check), strict=True))
 
     def tell(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> dict[str, Any]:
-        """The same, waited for only a little, at those of them that are alive; empty where nobody answered."""
-
-        def ask() -> dict[str, Any]:
-            alive = [one for one in self._client.nthreads() if one in workers]  # a dead one is called for long
-            found: dict[str, Any] = self._client.run(function, *arguments, workers=alive, on_error="return")
-            return found
-
-        with contextlib.suppress(Exception):
-            return self._ask(ask, ANSWER_S)
+        """The same, waited for only a little, at those of them that are there; empty where the cluster is gone."""
+        with contextlib.suppress(UnsettledError):
+            return self.ask(function, *arguments, workers=self.there & set(workers), seconds=ANSWER_S)
         return {}
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> Any:
-        """Dask's future of a task. It runs again elsewhere where its worker dies; Dask counts how often."""
-        try:
-            return self._client.submit(
-                function, *arguments, pure=False, workers=list(workers), resources=self.needs or None
+    def begin(
+        self, function: Callable[..., Any], *arguments: Any, workers: Collection[str], needs: Mapping[str, float]
+    ) -> Future[Any]:
+        """A task at one of the workers, again at another where that dies: Dask counts how often. Cancel gives it up.
+
+        needs: what it takes of a worker's resources.
+        """
+
+        async def done() -> Any:
+            task = self._client.submit(
+                function, *arguments, pure=False, workers=list(workers), resources=dict(needs) or None
             )
-        except Exception as error:  # it closes itself when its scheduler is gone
-            raise self.gone(error) from None
+            try:
+                return await task
+            finally:
+                task.release()
+
+        return self._begun(done())
+
+    def outcome(self, begun: Future[_Answer], check: Callable[[], None]) -> _Answer:
+        """What it returns or raises, or what `check` raises before. Raises UnsettledError where the cluster is gone."""
+        try:
+            while not wait([begun], 0.1).done:
+                if self.is_lost:
+                    raise self.gone()
+                check()
+            try:
+                return begun.result()
+            except (OSError, CancelledError):  # Dask's CommClosedError is an OSError
+                raise self.gone() from None
+        finally:
+            begun.cancel()
 
     def listen(self, to: str) -> queue.SimpleQueue[Mapping[str, Any]]:
         """What workers tell of an attempt, from now until `forget`."""
@@ -112,107 +134,118 @@ class Link:
         """Nobody listens any more."""
         self._heard.pop(to, None)
 
-    def look(self) -> list[str]:
-        """See which workers there are now; those that are new and can draw. Empty too where nobody answers."""
-        with contextlib.suppress(Exception):  # whoever waits for an image finds out that all is over
-            return self._admit()
-        return []
-
     @property
     def is_lost(self) -> bool:
-        """Whether the scheduler went away."""
-        return bool(self._client.status != "running")
+        """Whether the scheduler went away, or does not answer any more. It stays so: what it was asked is forgotten."""
+        self._is_lost = self._is_lost or self._client.status != "running"
+        return self._is_lost
 
-    def gone(self, error: object = "") -> UnsettledError:
-        """What to say then: the next run may find what was being drawn."""
-        why = f": {error}" if error and str(error) else ""
-        what = f"the Dask cluster at {self.address} is gone, its scheduler does not answer any more{why}"
+    def gone(self) -> UnsettledError:
+        """What to say then, the same for all images: the next run may find what was being drawn."""
+        what = f"the Dask cluster at {self.address} is gone, its scheduler does not answer any more"
         return UnsettledError(what, "start it, then run doit again: what was made is kept")
 
     def close(self) -> None:
         """The run is over."""
-        with contextlib.suppress(Exception):
-            self._ask(self._client.close, ANSWER_S)
+        with contextlib.suppress(RuntimeError):  # its loop has ended by itself
+            self._loop.call_soon_threadsafe(self._life.cancel)
+        self._thread.join(ANSWER_S)
 
-    def _connected(self) -> Any:
-        import dask
-        from distributed import Client
+    def _begun(self, coroutine: Coroutine[Any, Any, _Answer]) -> Future[_Answer]:
+        """Raises UnsettledError where the cluster is gone."""
+        if not self.is_lost:
+            with contextlib.suppress(RuntimeError):  # as above
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        coroutine.close()
+        raise self.gone()
 
-        # what it says there is told in one line, or is no concern of a user's
-        for name in (
-            "distributed",
-            "distributed.client",
-            "distributed.core",
-            "distributed.comm",
-            "distributed.batched",
-        ):
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"})  # of reference images
+    async def _asked(self, one: str, seconds: float, *asked: Any) -> Any:
+        """What it answers, or SilentError. asked: a function and its arguments."""
+        answer = asyncio.ensure_future(self._client.run(*asked, workers=[one], on_error="return"))
         try:
-            with warnings.catch_warnings():  # that versions differ: what matters of it is told in our words
-                warnings.simplefilter("ignore")
-                return Client(  # type: ignore[no-untyped-call]
-                    self.address, timeout=ANSWER_S, set_as_default=False, name="imagegen"
-                )
-        except Exception as error:  # of TLS, of another protocol
-            raise ImagegenError(self._absence(error)) from None
+            for waited_s in itertools.count(ANSWER_S, ANSWER_S):
+                if (await asyncio.wait([answer], timeout=ANSWER_S))[0]:
+                    return answer.result()[one]
+                if waited_s >= seconds:
+                    return SilentError(f"it does not answer within {seconds:g} s")
+                await asyncio.wait_for(self._client.run(int, workers=[one], on_error="return"), ANSWER_S)
+        except asyncio.TimeoutError:
+            return SilentError(f"it does not answer within {ANSWER_S:g} s")
+        finally:
+            answer.cancel()
 
-    def _absence(self, error: Exception) -> Problem:
-        text = str(error).partition("\n")[0]
-        is_silent = isinstance(error, TimeoutError) or "Timed out" in text or not text
-        why = f"it does not answer within {ANSWER_S:g} s" if is_silent else text
-        mend = "start its scheduler, or correct its address (cluster, IMAGEGEN_CLUSTER); without it: doit cluster=none"
-        return Problem("", f"the Dask cluster at {self.address} cannot be used: {why}", mend)
+    def _live(self, opened: Future[_Life]) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._lived(opened))
 
-    def _admit(self) -> list[str]:
-        """Get to know the workers that came; forget those that left, by the scheduler's word."""
-        there = set(self._ask(self._client.nthreads, ANSWER_S))
-        for left in self.members.keys() - there:
-            del self.members[left]
-        unknown = there - self.members.keys() - self.refused.keys()
-        if not unknown:
-            return []
-        found = self._ask(lambda: self._client.get_versions(packages=["imagegen"]), ANSWER_S)
-        own, theirs = found["client"]["packages"], found["workers"]
-        unknown &= theirs.keys()
-        self.refused |= {one: why for one in unknown if (why := _differs(own, theirs[one]["packages"]))}
-        new = unknown - self.refused.keys()
-        said = self._ask(lambda: self._client.run(hello, workers=list(new), on_error="return"), ANSWER_S) if new else {}
-        known = {one: member for one, member in said.items() if isinstance(member, Member)}
-        self.members |= known
-        return list(known)
+    async def _lived(self, opened: Future[_Life]) -> None:
+        """The connection, from beginning to end."""
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # Dask leaves some that nobody waits for
+        try:
+            self._client = _client(self.address)
+            await self._connect()
+            opened.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+            await self._look()
+        except Exception as error:
+            if not opened.done():
+                opened.set_exception(error)
+        finally:
+            if self._client is not None:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(self._client.close(), ANSWER_S)
+
+    async def _connect(self) -> None:
+        """Raises ImagegenError where there are no workers, and what Dask does."""
+        await asyncio.wait_for(self._client, ANSWER_S)
+        try:
+            await asyncio.wait_for(self._client.wait_for_workers(1), ANSWER_S)
+        except asyncio.TimeoutError:
+            mend = f"start some, each where it is to draw: dask worker {self.address}"
+            raise ImagegenError(Problem("", f"the Dask cluster at {self.address} has no workers", mend)) from None
+        self.there = frozenset(await asyncio.wait_for(self._client.nthreads(), ANSWER_S))
+        self._client.subscribe_topic(TOPIC, self._told)
+
+    async def _look(self) -> None:
+        """See which workers there are, until the run is over or the scheduler has been silent for too long."""
+        answered_s = time.monotonic()
+        while not self.is_lost and time.monotonic() - answered_s < _LOST_S:
+            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(Exception):
+                self.there = frozenset(await asyncio.wait_for(self._client.nthreads(), _LOST_S))
+                answered_s = time.monotonic()
+        self._is_lost = True
 
     def _told(self, event: tuple[float, Any]) -> None:
         message = event[1]
         if isinstance(message, dict) and (heard := self._heard.get(str(message.get("to")))):
             heard.put(message)
 
-    @staticmethod
-    def _ask(ask: Callable[[], _Answer], seconds: float | None, check: Callable[[], None] = lambda: None) -> _Answer:
-        """What `ask` returns or raises, in a thread of its own that may be left behind. Raises TimeoutError."""
-        answer: Future[_Answer] = Future()
 
-        def work() -> None:
-            try:
-                answer.set_result(ask())
-            except BaseException as error:  # handed on, whatever it is
-                answer.set_exception(error)
+def _client(address: str) -> Any:
+    """Dask's, not connected yet. Raises ImagegenError, and what Dask does."""
+    import dask
+    from distributed import Client
+    from distributed.security import Security
+    from distributed.versions import VersionMismatchWarning
 
-        threading.Thread(target=work, name="imagegen-cluster", daemon=True).start()
-        end = None if seconds is None else time.monotonic() + seconds
-        while not answer.done():
-            check()
-            if end is not None and time.monotonic() > end:
-                raise TimeoutError(f"it does not answer within {seconds:g} s")
-            wait([answer], 0.1)
-        return answer.result()
+    # what it says there is told in one line, or is no concern of a user's
+    for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm", "distributed.batched"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    warnings.simplefilter("ignore", VersionMismatchWarning)  # what matters of it is told in our words
+    dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"})  # of reference images
+    security: Any = Security()  # type: ignore[no-untyped-call]
+    if address.startswith("tls:") and not security.get_connection_args("client")["ssl_context"]:
+        what = f"the Dask cluster at {address} cannot be used: Dask has no certificates here"
+        mend = "name the files: DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__TLS__CLIENT__CERT and …__TLS__CLIENT__KEY"
+        raise ImagegenError(Problem("", what, mend))
+    return Client(  # type: ignore[no-untyped-call]
+        address, timeout=ANSWER_S, asynchronous=True, set_as_default=False, name="imagegen"
+    )
 
 
-def _differs(own: Mapping[str, str], theirs: Mapping[str, str | None]) -> str:
-    """What keeps a worker from reading what is sent, or from drawing what would be drawn here; empty for nothing."""
-    if theirs.get("imagegen") is None:
-        return f"imagegen is not installed there; here it is {__version__}"
-    if theirs["imagegen"] != own["imagegen"]:
-        return f"it has imagegen {theirs['imagegen']}; here it is {own['imagegen']}"
-    here, there = (".".join(str(one["python"]).split(".")[:2]) for one in (own, theirs))
-    return f"it has Python {there}; here it is {here}" if here != there else ""
+def _absence(address: str, error: Exception) -> Problem:
+    text = str(error).partition("\n")[0]
+    is_silent = isinstance(error, asyncio.TimeoutError) or "Timed out" in text or not text
+    why = f"it does not answer within {ANSWER_S:g} s" if is_silent else text
+    mend = "start its scheduler, or correct its address (cluster, IMAGEGEN_CLUSTER); without it: doit cluster=none"
+    return Problem("", f"the Dask cluster at {address} cannot be used: {why}", mend)

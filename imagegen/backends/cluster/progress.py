@@ -1,14 +1,17 @@
-"""One image's progress at a worker, told by Dask's own events to whoever asked for the image."""
+"""One image's progress at a worker, told by Dask's own events to whoever asked for the image, and handed on there."""
 
 from __future__ import annotations
 
+import math
+import queue
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from imagegen.backends.base import Cancelled, GenerationError
+from imagegen.backends.base import Cancelled, GenerationError, Progress
 
-__all__ = ["TOPIC", "WorkerProgress"]
+__all__ = ["TOPIC", "Aside", "WorkerProgress", "hand_on"]
 
 TOPIC = "imagegen"
 """Of Dask's events. Each is a mapping: to (an attempt), name, facts."""
@@ -60,3 +63,50 @@ class WorkerProgress:
             self._cancelled.wait(min(left, 60.0))
             self.check()
         self.check()
+
+
+class Aside:
+    """What a worker's preparation reports to, beside the images: its notes are told with the next of them."""
+
+    timeout_s = math.inf
+    attempt = begun_at = ""
+
+    def __init__(self, over: threading.Event, note: Callable[[str], None]) -> None:
+        self._over, self._note = over, note
+
+    def attempt_at(self, place: str) -> str:  # noqa: ARG002 - the protocol has it
+        """None."""
+        return self.attempt
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Only notes are told."""
+        if name == "note":
+            self._note(str(facts["text"]))
+
+    def restart(self) -> None:
+        """It has no time-out."""
+
+    def check(self) -> None:
+        """Raise Cancelled where the run is over."""
+        if self._over.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        """Sleep that long, raising as `check` does."""
+        self._over.wait(seconds)
+        self.check()
+
+
+def hand_on(heard: queue.SimpleQueue[Mapping[str, Any]], progress: Progress) -> bool:
+    """Tell what workers told; whether one of them began to draw."""
+    began = False
+    while True:
+        try:
+            message = heard.get_nowait()
+        except queue.Empty:
+            return began
+        if message["name"] == "restarted":
+            began = True
+            progress.restart()
+        else:
+            progress.event(str(message["name"]), **message["facts"])

@@ -30,7 +30,7 @@ from imagegen.backends.base import (
 from imagegen.backends.cluster.carried import Carried, unpacked
 from imagegen.backends.cluster.progress import WorkerProgress
 from imagegen.config.settings import read_settings
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.request import Request
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "Member",
     "Run",
     "Undrawn",
-    "cancel",
     "close",
     "draw",
     "hello",
@@ -206,14 +205,15 @@ def draw(run: Run, carried: Carried, attempt: str, timeout_s: float) -> Drawn | 
         return Undrawn(worker.address, cancelled=True)
     site = _site(run)
     progress = WorkerProgress(worker, attempt, timeout_s, site.wish(attempt))
-    request = site.here(carried, Path(worker.local_directory) / "imagegen")
+    request = carried.request
     try:
+        request = site.here(carried, Path(worker.local_directory) / "imagegen")
         with _turn(site, progress):
             progress.restart()
             made = site.backend.generate(request, progress)
     except Cancelled:
         return Undrawn(worker.address, cancelled=True)
-    except (GenerationError, ImagegenError) as error:
+    except (GenerationError, ImagegenError, OSError) as error:
         problem, unsettled = _problem(error), isinstance(error, UnsettledError)
         unfit = unsettled or _is_unfit(run, request)
         return Undrawn(worker.address, problem.what, problem.mend, unsettled=unsettled, unfit=unfit)
@@ -223,12 +223,6 @@ def draw(run: Run, carried: Carried, attempt: str, timeout_s: float) -> Drawn | 
     if keeps:
         site.settles[attempt] = made.settled
     return Drawn(worker.address, made.data, dict(made.facts), made.may_be_flat, made.any_size, keeps)
-
-
-def cancel(run: Run, attempt: str) -> None:
-    """The image is not wanted any more, whether it has begun or may yet: Dask itself stops no thread."""
-    if site := _sites.get(run):
-        site.wish(attempt).set()
 
 
 async def settle(run: Run, attempt: str) -> None:
@@ -257,6 +251,8 @@ async def close(run: Run) -> str:
 def _problem(error: Exception) -> Problem:
     if isinstance(error, GenerationError):
         return error.problem
+    if isinstance(error, OSError):
+        return not_written(error)
     return error.problems[0] if isinstance(error, ImagegenError) else Problem("", "it was cancelled")
 
 
