@@ -17,6 +17,7 @@ from imagegen.tasks import (
     task_schema,
     task_server,
     task_settings,
+    task_store,
     task_verify,
     task_why,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "task_schema",
     "task_server",
     "task_settings",
+    "task_store",
     "task_verify",
     "task_why",
 ]

@@ -123,11 +123,11 @@ def _archive(value: object) -> str:
 
 
 def _store(value: object) -> str:
-    text = _text(value)
-    if text == "none":
+    if value == "none":
         return ""
     from imagegen.config.store_url import read_store_url
 
+    text = value if isinstance(value, str) else ""
     read_store_url(text)
     return text.rstrip("/")
 
@@ -145,7 +145,7 @@ def _truth(value: object) -> bool:
     truths = {"true": True, "false": False}
     found = truths.get(value) if isinstance(value, str) else value
     if not isinstance(found, bool):
-        raise ValueError("expected true or false")
+        raise ValueError(f"expected true or false, found {value!r:.40}")
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -121,8 +120,7 @@ def _given(
 ) -> Iterator[tuple[str, str, object]]:
     """Each source that gives the setting, strongest first: its name, what a problem begins with, and the value."""
     if text := command_line.get(setting.command_line):
-        shown = re.sub(r"//\S*@", "//…@", text)  # a user's password is not repeated
-        yield COMMAND_LINE, f"{setting.command_line}={shown}: ", text
+        yield COMMAND_LINE, f"{setting.command_line}=…: ", text  # not the text: it may hold a password
     if text := environment.get(setting.environment):
         yield f"environment variable {setting.environment}", "", text
     if setting.name in table and not setting.secret:

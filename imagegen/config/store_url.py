@@ -14,7 +14,7 @@ _PLACES = {
     "file": re.compile(""),
 }
 """Between `//` and the next `/`."""
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f?#*\[\]]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f?#*\[\]]|::|\s\Z")
 """In a folder: what no path should have, and what fsspec takes for more than a path."""
 
 
@@ -62,4 +62,4 @@ _PASSWORDS = {
 
 def without_user(text: str) -> str:
     """The text, with … for the user and the password of an address in it."""
-    return re.sub(r"//\S*@", "//…@", text)
+    return re.sub(r"//(?:\S*|[^/]*)@", "//…@", text)

@@ -31,7 +31,12 @@ def decide(project: Project, job: str, kind: str, output: str, value: Any) -> No
 
 
 def accept_file(project: Project, output: Output, sha256: str) -> None:
-    """The file of this sha256 is the output's image, until its request changes."""
+    """The file of this sha256, which is in the store, is the output's image, until its request changes.
+
+    It goes up to the shared store, so that other checkouts have it. Raises OSError.
+    """
+    if project.shares:
+        project.pending.add([("", sha256)])
     value = {"fingerprint": output.fingerprint, "sha256": sha256}
     decide(project, output.job, ACCEPT, output.full_slug, value)
 

@@ -30,19 +30,24 @@ def derive(project: Project, output: Output, verdict: Verdict) -> Outcome:
         data = _made(project, output)
         seconds = round(time.monotonic() - start, 3)
         sha256 = project.store.put(data)
+        version, took, made = _version(), seconds, now()
+        line = project.lock(output.job).line_of(output.path, sha256)
+        if line and (line.sha256, line.fingerprint, line.encoding) == (sha256, output.fingerprint, output.encoding):
+            # it was made before, in another checkout: a line of its own here would say no more, and need a merge
+            version, took, made = line.backend_version, line.seconds, line.time
         entry = StoreEntry(
             output.fingerprint,
             sha256,
             None,
-            _version(),
-            seconds,
-            now(),
+            version,
+            took,
+            made,
             encoding=output.encoding,
             name=output.store_name,
             request=output.fields,
         )
         project.store.add(entry)
-        put_in_place(project, output, Source(data, output.encoding, None, _version(), seconds, entry.time))
+        put_in_place(project, output, Source(data, output.encoding, None, version, took, made))
     except Exception as error:
         return failed(output, verdict, error)
     return Outcome(output, "derived", verdict.reasons, seconds=seconds)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from imagegen.errors import Problem
+from imagegen.execute.bringing import bring_accepted
 from imagegen.execute.deriving import derive
 from imagegen.execute.executor import Executor
 from imagegen.execute.imaging import blocked, failed, restore
@@ -112,6 +113,9 @@ class Flow:
             return Outcome(output, verdict.state, verdict.reasons, verdict.note)
         if self._stop.is_set():
             return Outcome(output, "cancelled", verdict.reasons)
+        if verdict.state == "blocked" and verdict.is_missing and self._sharing and not work.forced:
+            verdict = bring_accepted(self._project, self._sharing, output, verdict)
+            work = replace(work, verdict=verdict)
         is_blocked = verdict.state == "blocked"
         if is_blocked and (verdict.line or work.forced or verdict.is_missing):
             return Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict))

@@ -28,9 +28,9 @@ is stale. fail: the file in its place must not be replaced. ignore: `doit ignore
 class Foreseen:
     """What the next run would do with one output, and why: see its verdict.
 
-    act: one of ACTS. origin: of one to restore: `the store`, the path of an output that shows it already, or the task
-    of one that is to be generated; of one that is ignored, the task that `doit ignore` named. seconds: that its
-    generating takes, None where that is not known.
+    act: one of ACTS. origin: of one to restore: `the store`, the path of an output that shows it already, the task of
+    one that is to be generated, or the shared store, which is not asked for this; of one that is ignored, the task that
+    `doit ignore` named. seconds: that its generating takes, None where that is not known.
     """
 
     output: Output
@@ -105,6 +105,8 @@ def _act(output: Output, verdict: Verdict) -> str:
 
 def _origin(project: Project, sources: Sources, output: Output, verdict: Verdict) -> str | None:
     """Where the run would restore it from; None where it would not."""
+    if verdict.state == "blocked" and verdict.is_missing and project.settings.store:
+        return "the shared store, if it has the accepted file"
     if not output.fingerprint or (verdict.state == "blocked" and verdict.line):
         return None
     if project.store.has(project.accepted(output) or ""):

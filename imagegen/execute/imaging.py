@@ -195,6 +195,9 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
     except Exception as error:
         return failed(output, verdict, error)
     note = "from the shared store" if source.is_shared else "encoded anew" if verdict.only_encoding else ""
+    line = verdict.line
+    if source.is_shared and line and line.fingerprint == output.fingerprint and line.time != source.time:
+        note += ", another one than the lock file tells of"
     return Outcome(output, "restored", verdict.reasons, note, seconds=time.monotonic() - start)
 
 

@@ -50,7 +50,7 @@ def find_waste(project: Project, plans: Collection[JobPlan], *, candidates: bool
         tuple((job, path, line) for job, path, line in found if line is not None),
         tuple(path for _, path, line in found if line is None),
         tuple(_leftovers(project, plans)),
-        project.store.prune(project.settings.store_bytes, only_look=True),
+        project.store.prune(project.settings.store_bytes, project.pending.blobs(), only_look=True),
     )
 
 
@@ -70,7 +70,7 @@ def prune(project: Project, waste: Waste) -> None:
             gone[job].append(line.path)
     for job, paths in gone.items():
         project.lock(job).forget(paths, project.temporary)
-    project.store.prune(project.settings.store_bytes)
+    project.store.prune(project.settings.store_bytes, project.pending.blobs())
     for leftover in waste.leftovers:
         leftover.unlink(missing_ok=True)
     shutil.rmtree(project.temporary, ignore_errors=True)

@@ -154,6 +154,8 @@ def _decide(project: Project, output: Output, past: Past, sha256: str) -> str:
     if seed is not None:
         decide(project, output.job, REROLL, output.full_slug, None if _rules_seed(project, output) == seed else seed)
         return f"with its seed {seed}"
+    if past.is_now:
+        keep(project, output)
     accept_file(project, output, sha256)
     return "accepted until its request changes"
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.execute.attended import Attended
 from imagegen.execute.flow import Flow
-from imagegen.execute.outcome import Event, Happened, Outcome, Started
-from imagegen.execute.sharing import Sharing, check_packages, is_shared
+from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.sharing import Sharing, is_shared
+from imagegen.execute.unreached import check_packages
 from imagegen.execute.waiting import Work
 from imagegen.plan.order import in_order
 from imagegen.plan.output import ONE_OFF, Output
@@ -49,6 +47,8 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
     by_task = {one.output.task: one for one in wanted}
     wanted = [by_task[output.task] for output in in_order([one.output for one in wanted])]
     stale = _settle(project, wanted, tell)
+    attended = Attended(tell)
+    sharing = None
     ending = Ending()
     waiting = True
     if stale:
@@ -60,8 +60,11 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
                     check_packages(project.settings)
                 stale = _settle(project, _anew(project, stale, tell), tell)
                 shutil.rmtree(project.temporary, ignore_errors=True)
-                stopped = _make(project, stale, tell)
-                ending = Ending(stopped, _finish(project))
+                if project.settings.store:
+                    is_brief = not any(is_shared(one.output) for one in stale)
+                    sharing = Sharing(project, attended.put, attended.stop, is_brief=is_brief)
+                attended.do(Flow(project, stale, attended.put, attended.stop, attended.cancel, sharing).run)
+                ending = Ending(attended.stop.is_set(), _finish(project))
         except ImagegenError as error:
             for one in stale:
                 tell(Outcome(one.output, "failed", problem=error.problems[0]))
@@ -75,11 +78,12 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
         # after a kill or a merge, or with what could not go up; it can wait where another build is at work
         with contextlib.suppress(ImagegenError), hold(project.state, 0):
             project.reload_locks()
-            stopped = False
             if project.has_pending:
-                check_packages(project.settings)
-                stopped = _make(project, [], tell)
-            ending = Ending(stopped, _finish(project))
+                sharing = Sharing(project, attended.put, attended.stop, is_brief=True)
+            ending = Ending(problems=_finish(project))
+    if sharing:
+        attended.do(sharing.close)  # not under the mutex: others may build while this one waits for the shared store
+        ending = replace(ending, stopped=attended.stop.is_set())
     with contextlib.suppress(OSError):  # it only saves the next run some reading
         project.hashes.save(project.temporary)
     return ending
@@ -123,73 +127,6 @@ def _settle(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], 
     return stale
 
 
-def _make(project: Project, works: Sequence[Work], tell: Callable[[Event], None]) -> bool:
-    """Whether the user stopped it."""
-    stop, cancel = threading.Event(), threading.Event()
-    told: queue.SimpleQueue[Event | _Interrupted | None] = queue.SimpleQueue()
-    running: set[str] = set()
-
-    def work() -> None:
-        try:
-            sharing = Sharing(project, told.put, stop) if project.settings.store else None
-            Flow(project, works, told.put, stop, cancel, sharing).run()
-            if sharing:
-                sharing.close()
-        finally:
-            told.put(None)
-
-    worker = threading.Thread(target=work, name="imagegen")
-    with _ctrl_c(stop, cancel, lambda: told.put(_Interrupted())):
-        worker.start()
-        while (event := told.get()) is not None:
-            if isinstance(event, _Interrupted):
-                event = Happened(None, "note", {"text": _stopping(len(running))})
-            elif isinstance(event, Started):
-                running.add(event.output.task)
-            elif isinstance(event, Outcome):
-                running.discard(event.output.task)
-            tell(event)
-        worker.join()
-    return stop.is_set()
-
-
-class _Interrupted:
-    """Ctrl-C was pressed for the first time."""
-
-
-def _stopping(running: int) -> str:
-    if not running:
-        return "stopping"
-    images, them = ("1 image is", "it") if running == 1 else (f"{running} images are", "them")
-    return f"stopping when {images} done; Ctrl-C again cancels {them}"
-
-
-@contextlib.contextmanager
-def _ctrl_c(stop: threading.Event, cancel: threading.Event, heard: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C sets `stop`, the second `cancel`; a third is Python's own.
-
-    heard: called at the first, from the signal's handler: it must not wait for what this thread may hold.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def interrupted(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            cancel.set()
-            signal.signal(signal.SIGINT, before)
-        else:
-            heard()
-        stop.set()
-
-    signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _finish(project: Project) -> tuple[Problem, ...]:
     """Fold the lock files, keep the store within its bound; what went wrong, which loses nothing."""
     problems = []
@@ -204,6 +141,6 @@ def _finish(project: Project) -> tuple[Problem, ...]:
     with contextlib.suppress(OSError):  # it only keeps the file short
         project.attempts.fold()
     with contextlib.suppress(OSError):  # the next run tries again
-        project.store.prune(project.settings.store_bytes)
+        project.store.prune(project.settings.store_bytes, project.pending.blobs())
     shutil.rmtree(project.temporary, ignore_errors=True)
     return tuple(problems)

@@ -9,45 +9,31 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
-from imagegen.config.settings import Settings
-from imagegen.config.store_url import without_user
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, not_written
 from imagegen.execute.outcome import Event, Happened
+from imagegen.execute.reach import Patience, Reach
 from imagegen.execute.sources import Source
+from imagegen.execute.unreached import is_away, words_of
 from imagegen.images.verification import BadImage, verify
 from imagegen.plan.freshness import PLACEHOLDER
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
+from imagegen.state.mutex import hold
 from imagegen.state.shared import SharedEntry, SharedStore
-from imagegen.state.shared_places import missing_package, open_shared
+from imagegen.state.shared_places import open_shared
 from imagegen.state.store import StoreEntry
-from imagegen.state.within import GivenUp, within
+from imagegen.state.within import GivenUp
 
-__all__ = ["Patience", "Sharing", "check_packages", "is_shared", "words_of"]
+__all__ = ["Sharing", "is_shared"]
 
 _Answer = TypeVar("_Answer")
 _SENDERS = 4
 """Images that go up at a time: with more, each could take too long on a thin line."""
-_SILENT_S = 2.0
+_SILENT_S = 3.0
 """Seconds at the end of a run that need no explanation."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds. answer_s: to connect, and for each question. image_s: for one image, up or down.
-
-    last_s: at the end of a run, for what has yet to go up.
-    """
-
-    answer_s: float = 10.0
-    image_s: float = 60.0
-    last_s: float = 60.0
-
-
-_PATIENCE = Patience()
+_BRIEF = Patience(answer_s=_SILENT_S, image_s=_SILENT_S, last_s=_SILENT_S)
 
 
 def is_shared(output: Output) -> bool:
@@ -55,19 +41,13 @@ def is_shared(output: Output) -> bool:
     return not output.is_derived and output.job != ONE_OFF and output.request.backend != PLACEHOLDER
 
 
-def check_packages(settings: Settings) -> None:
-    """That what the address needs is installed. Raises ImagegenError: to generate what others have would be dear."""
-    if missing := missing_package(settings.store):
-        package, command = missing
-        what = f"store: {settings.store} needs the package {package}, which is not installed"
-        mend = f"{command}; or for now without the shared store: doit store=none"
-        raise ImagegenError(Problem(settings.sources.get("store", ""), what, mend))
-
-
 class Sharing:
     """Asks and sends, each only once there is something to ask or send. tell: called with events, from any thread.
 
-    stop: the user wants it to end: nothing is waited for any more. opened: opens the store at an address.
+    stop: the user wants it to end: nothing is waited for any more. is_brief: none of the run's images is shared, so
+    that what waits is all there is: where that fails it costs 3 s and one line at the end, and not again for a while.
+    patience: another than follows from that. opened: opens the store at an address.
+    The caller holds the mutex, but not when it closes.
     """
 
     def __init__(
@@ -76,24 +56,27 @@ class Sharing:
         tell: Callable[[Event], None],
         stop: threading.Event,
         *,
+        is_brief: bool = False,
+        patience: Patience | None = None,
         opened: Callable[[str], SharedStore] = open_shared,
-        patience: Patience = _PATIENCE,
     ) -> None:
         self._project, self._tell, self._stop = project, tell, stop
-        self._opened, self._patience = opened, patience
-        self._url, self._writes = project.settings.store, project.settings.store_writes
-        self._store: SharedStore | None = None
-        self._opening = threading.Lock()
-        self._is_left = False
-        """Nothing more is asked or sent."""
+        self._is_brief = is_brief
+        self._patience = patience or (_BRIEF if is_brief else Patience())
+        self._url = project.settings.store
+        self._reach = Reach(lambda: opened(self._url), self._patience.answer_s, stop, self._leave)
         self._takes_nothing = False
-        self._turns = threading.Semaphore(1)
+        self._trouble = ""
+        """What was wrong first."""
+        self._is_ending = is_brief
+        """What is wrong is told at the end, with what is left."""
+        self._is_told = self._is_unlisted = False
         self._to_send: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-        self._unsent = 0
+        self._unsent = self._came_late = self._lost = 0
         self._senders: list[threading.Thread] = []
         self._changed = threading.Condition()
-        earlier = project.pending.all() if self._writes else []
-        self._earlier = len(earlier)
+        is_due = project.has_pending or (project.shares and not is_brief)
+        self._earlier = frozenset(earlier := project.pending.all() if is_due else [])
         for one in earlier:
             self._send_later(*one)
 
@@ -116,31 +99,61 @@ class Sharing:
                 return Source(data, None, *made, is_shared=True)
         return None
 
+    def fetch(self, sha256: str) -> bytes | None:
+        """The file of that sha256, which somebody accepted; None where it is not to be had."""
+        return self._ask(self._patience.image_s, lambda store: store.fetch(sha256))
+
     def add(self, entry: StoreEntry) -> None:
         """Index an image in the local store that was made here, and have it go up. Raises OSError."""
-        if not self._writes:
-            self._project.store.add(entry)
-            return
-        self._project.pending.add(entry.fingerprint, entry.sha256)
+        image = (entry.fingerprint, entry.sha256)
+        if self._project.shares:
+            try:
+                self._project.pending.add([image])
+            except OSError as error:  # the image itself is kept
+                self._unlisted(error)
         self._project.store.add(entry)
-        self._send_later(entry.fingerprint, entry.sha256)
+        if self._project.shares:
+            self._send_later(*image)
 
     def close(self) -> None:
         """The images are made: what has yet to go up is waited for, for a time. Says what is left, and what was odd."""
-        if not self._all_sent(_SILENT_S):
-            self._note(f"{_images(self._unsent)} on the way to {self._name}; Ctrl-C leaves that to the next run")
-            self._all_sent(self._patience.last_s - _SILENT_S)
-        if self._unsent and not self._is_over():
-            self._note(f"{_images(self._unsent)} not in {self._name} yet; the next run goes on with that")
-        elif self._earlier and not self._unsent:
-            self._note(f"{_images(self._earlier)} in {self._name} now, kept here by earlier runs until now")
-        self._is_left = True
-        if self._store is not None and self._store.odd:
-            first, *others = self._store.odd
+        with self._changed:
+            self._is_ending = True
+        later = "later runs go on with that"
+        last_s = self._patience.last_s
+        if not self._all_sent(min(_SILENT_S, last_s)) and last_s > _SILENT_S:
+            self._note(f"{self._waiting}; Ctrl-C ends the wait, and {later}")
+            self._all_sent(last_s - _SILENT_S)
+        with self._changed:
+            left, self._reach.is_left = self._unsent, True
+        if left and not self._is_told:
+            why = f", which {self._trouble}" if self._trouble else ""
+            self._note(f"{self._waiting}{why}; {later}, and doit store:push does at once")
+        elif self._trouble and not self._is_told:
+            self._note(f"{self._name} {self._trouble}")
+        if self._came_late and not left:
+            self._note(f"{_images(self._came_late)} that waited here went up to {self._name}")
+        if self._lost:
+            self._note(f".imagegen/store has lost {_images(self._lost)} that had yet to go up to {self._name}")
+        if self._reach.store is not None and self._reach.store.odd:
+            first, *others = self._reach.store.odd
             also = f" (and {len(others)} more)" if others else ""
             self._note(f"{self._name} has what cannot be used, and was passed over: {first}{also}")
-        with contextlib.suppress(OSError):  # what is sent twice does no harm
-            self._project.pending.fold()
+        self._remember(is_put_off=self._is_brief and left > 0)
+
+    def _remember(self, *, is_put_off: bool) -> None:
+        """What went up; another build that is at work will know that too. What is sent twice does no harm."""
+        with contextlib.suppress(OSError, ImagegenError):
+            if is_put_off:
+                self._project.pending.put_off()
+            if self._senders:
+                with hold(self._project.state, 0):
+                    self._project.pending.fold()
+
+    @property
+    def unsent(self) -> int:
+        """How many images have yet to go up."""
+        return self._unsent
 
     def _all_sent(self, seconds: float) -> bool:
         """Whether there is nothing to wait for any more; waits so long for that."""
@@ -150,51 +163,26 @@ class Sharing:
             )
 
     @property
+    def _waiting(self) -> str:
+        has = "has" if self._unsent == 1 else "have"
+        return f"{_images(self._unsent)} {has} yet to go up to {self._name}"
+
+    @property
     def _name(self) -> str:
         return f"the shared store {self._url}"
 
     def _is_over(self) -> bool:
-        return self._is_left or self._takes_nothing
+        return self._reach.is_left or self._takes_nothing
 
     def _ask(self, seconds: float, question: Callable[[SharedStore], _Answer]) -> _Answer | None:
         """Its answer; None where there is none to be had."""
         try:
-            return self._in_turn(seconds, question)
+            return self._reach.ask(seconds, question)
         except GivenUp:
             return None
         except Exception as error:  # of whatever library: the image can be made here
             self._leave(error)
             return None
-
-    def _in_turn(self, seconds: float, question: Callable[[SharedStore], _Answer]) -> _Answer:
-        """Raises GivenUp where it is not asked any more, or what went wrong."""
-        store = self._open()
-        while not self._turns.acquire(timeout=0.2):
-            self._go_on()
-        try:
-            self._go_on()
-            return within(seconds, lambda: question(store), self._stop.is_set)
-        finally:
-            self._turns.release()
-
-    def _go_on(self) -> None:
-        if self._is_left or self._stop.is_set():
-            raise GivenUp
-
-    def _open(self) -> SharedStore:
-        with self._opening:
-            self._go_on()
-            if self._store is None:
-                try:
-                    store = within(self._patience.answer_s, lambda: self._opened(self._url), self._stop.is_set)
-                except GivenUp:
-                    raise
-                except Exception as error:
-                    self._leave(error)  # before others try it too
-                    raise GivenUp from None
-                self._turns = threading.Semaphore(store.at_once)
-                self._store = store
-            return self._store
 
     def _fetch(self, entry: SharedEntry) -> bytes | None:
         """Its image, whole and sound."""
@@ -241,9 +229,7 @@ class Sharing:
             except GivenUp:
                 break
             except Exception as error:
-                # a disk that is full, or closed to us, can still be read
-                is_away = not isinstance(error, OSError) or isinstance(error, (TimeoutError, ConnectionError))
-                (self._leave if is_away else self._refused)(error)
+                self._give_up(error, is_away=is_away(error))
                 break
             self._project.pending.remove(fingerprint, sha256)
             with self._changed:
@@ -253,47 +239,63 @@ class Sharing:
             self._changed.notify_all()
 
     def _send(self, fingerprint: str, sha256: str) -> None:
-        known = self._project.store.entries(fingerprint)
-        entry = next((one for one in known if one.sha256 == sha256 and one.encoding is None and not one.by_hand), None)
         data = self._project.store.look(sha256)
-        if entry is None or data is None:
-            return  # killed before it was indexed, or pruned since
-        made = (entry.model_digest, entry.backend_version, entry.seconds, entry.time)
-        shared = SharedEntry(fingerprint, sha256, *made)
-        self._in_turn(self._patience.image_s, lambda store: store.put(shared, data))
+        if data is None:
+            with self._changed:
+                self._lost += 1
+            return
+        is_earlier = (fingerprint, sha256) in self._earlier
+        if not fingerprint:
+            self._reach.ask(self._patience.image_s, lambda store: store.put_image(sha256, data))
+        else:
+            known = self._project.store.entries(fingerprint)
+            entry = next((one for one in known if one.sha256 == sha256 and one.is_made), None)
+            if entry is None:
+                return  # killed before it was indexed: it is made again
+            made = (entry.model_digest, entry.backend_version, entry.seconds, entry.time)
+            shared = SharedEntry(fingerprint, sha256, *made)
+            if is_earlier and self._reach.ask(self._patience.answer_s, lambda store: store.has(shared)):
+                return
+            self._reach.ask(self._patience.image_s, lambda store: store.put(shared, data))
+        with self._changed:
+            self._came_late += is_earlier
 
     def _leave(self, error: Exception) -> None:
-        """It cannot be reached: told once, and not tried again in this run."""
-        with self._changed:
-            was_left, self._is_left = self._is_left, True
-            self._changed.notify_all()
-        if not was_left:
-            then = "this run goes on without it"
-            then += ", and what it makes is kept here and goes up with the next one" if self._writes else ""
-            self._note(f"{self._name} cannot be reached: {words_of(error)}; {then}")
+        """It cannot be reached: not tried again in this run."""
+        self._give_up(error, is_away=True)
 
-    def _refused(self, error: Exception) -> None:
-        """It takes nothing, though it may have something to give."""
+    def _give_up(self, error: Exception, *, is_away: bool) -> None:
+        """Told once: now, or at the end with what is left. is_away: else it takes nothing, but may be read."""
         with self._changed:
-            was_over, self._takes_nothing = self._is_over(), True
+            was_over = self._reach.is_left or (self._takes_nothing and not is_away)
+            self._reach.is_left, self._takes_nothing = self._reach.is_left or is_away, True
             self._changed.notify_all()
-        if not was_over:
-            then = "what is made is kept here, and goes up with the next run"
-            mend = "store_writes = false where it is only to be read"
-            self._note(f"{self._name} takes nothing: {words_of(error)}; {then} ({mend})")
+            if was_over:
+                return
+            trouble = f"{'cannot be reached' if is_away else 'takes nothing'}: {words_of(error)}"
+            self._trouble = self._trouble or trouble
+            if self._is_ending:
+                return
+            self._is_told = True
+        if is_away:
+            then = "this run goes on without it"
+            then += ", and what it makes is kept here and goes up with a later one" if self._project.shares else ""
+        else:
+            then = "what is made is kept here, and goes up with a later run"
+            then += " (store_writes = false where it is only to be read)"
+        self._note(f"{self._name} {trouble}; {then}")
+
+    def _unlisted(self, error: OSError) -> None:
+        """Told once."""
+        with self._changed:
+            was_told, self._is_unlisted = self._is_unlisted, True
+        if not was_told:
+            what = f"what does not go up to {self._name} in this run waits for doit store:push"
+            self._note(f"{not_written(error).what}: {what}")
 
     def _note(self, text: str) -> None:
         self._tell(Happened(None, "note", {"text": text}))
 
 
-def words_of(error: Exception) -> str:
-    """What went wrong with a shared store, in one line, without a user or password."""
-    if isinstance(error, OSError) and error.strerror and error.errno:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    said = without_user(next(iter(str(error).strip().splitlines()), ""))[:200]
-    kind = "" if isinstance(error, OSError) and said else type(error).__name__
-    return ": ".join(filter(None, [kind, said]))
-
-
 def _images(count: int) -> str:
-    return "1 image is" if count == 1 else f"{count} images are"
+    return "1 image" if count == 1 else f"{count} images"

@@ -43,7 +43,7 @@ class Project:
         self.temporary = self.state / "tmp"
         self.store = Store(self.state / "store", self.temporary)
         self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
-        self.pending = Pending(self.state / "pending.txt", self.temporary)
+        self.pending = Pending(self.state / "pending.txt", self.temporary, self.settings.store)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.failures = self.state / "cache" / "failures.json"
         """What failed when it was last tried: see `state.failures`."""
@@ -82,14 +82,18 @@ class Project:
         for job in before:
             del self.locks[job]
         self.store.forget()
-        self.pending.forget()
         changed = [job for job, lock in before.items() if self.lock(job).decisions != lock.decisions]
         return bool(changed)
 
     @property
+    def shares(self) -> bool:
+        """Whether what is made here goes up to a shared store."""
+        return bool(self.settings.store and self.settings.store_writes)
+
+    @property
     def has_pending(self) -> bool:
-        """Whether something that was made here has yet to go up to the shared store."""
-        return bool(self.settings.store and self.settings.store_writes and self.pending.all())
+        """Whether something has yet to go up, and the next run is to try it, whatever else it does."""
+        return self.shares and self.pending.is_due
 
     def decided(self, output: Output) -> Output:
         """The output with its random seed and its model, where they have been decided since it was planned."""

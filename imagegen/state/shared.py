@@ -72,8 +72,6 @@ class SharedStore:
     at_once: int = 8
     folders: Folders | None = None
     odd: list[str] = field(default_factory=list)
-    _bad: set[str] = field(default_factory=set)
-    """The sha256 that images should have which have another."""
     _listed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def entries(self, fingerprint: str) -> list[SharedEntry]:
@@ -98,17 +96,23 @@ class SharedStore:
         """The image of that hash, checked; None where there is none, or another one."""
         data = self._read(f"blobs/{sha256[:2]}/{sha256}", MOST_BYTES)
         if data is not None and hashlib.sha256(data).hexdigest() != sha256:
-            self._bad.add(sha256)
             self.odd.append(f"the image {sha256[:12]}… has gone bad: its bytes are not those of its name")
             return None
         return data
 
     def put(self, entry: SharedEntry, data: bytes) -> None:
         """The image, then its entry. What is there already is the same, but for an image that has gone bad."""
-        self._write(f"blobs/{entry.sha256[:2]}/{entry.sha256}", data, anew=entry.sha256 in self._bad)
+        self.put_image(entry.sha256, data)
         raw = _dump(entry)
-        name = f"{entry.fingerprint}-{hashlib.sha256(raw).hexdigest()}.json"
-        self._write(f"index/{entry.fingerprint[:2]}/{name}", raw)
+        self._write(f"index/{entry.fingerprint[:2]}/{_name(entry, raw)}", raw)
+
+    def has(self, entry: SharedEntry) -> bool:
+        """Whether this entry is there, which its image was before it. No image is looked at."""
+        return _name(entry, _dump(entry)) in self._names(entry.fingerprint)
+
+    def put_image(self, sha256: str, data: bytes) -> None:
+        """The image without an entry: who asks for it knows its hash. One that has gone bad is replaced."""
+        self._write(f"blobs/{sha256[:2]}/{sha256}", data)
 
     def _names(self, fingerprint: str) -> list[str]:
         start = fingerprint[:2]
@@ -148,12 +152,12 @@ class SharedStore:
         except FileNotFoundError:
             return -1
 
-    def _write(self, path: str, data: bytes, *, anew: bool = False) -> None:
-        """Whole, or not at all under this name. anew: also where one of this size is there."""
+    def _write(self, path: str, data: bytes) -> None:
+        """Whole, or not at all under this name."""
         if self.folders is None:  # to ask whether it is there takes as long
             self.files.pipe_file(f"{self.root}/{path}", data)
             return
-        if not anew and self._size(path) == len(data):
+        if self._size(path) == len(data) and self._read(path, MOST_BYTES) == data:
             return
         temporary = f"tmp/{uuid.uuid4().hex}.tmp"
         self._make_folder_of(temporary, self.folders)
@@ -197,6 +201,10 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 def _dump(entry: SharedEntry) -> bytes:
     fields = {"v": VERSION, **asdict(entry)}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+
+
+def _name(entry: SharedEntry, raw: bytes) -> str:
+    return f"{entry.fingerprint}-{hashlib.sha256(raw).hexdigest()}.json"
 
 
 def _parse(raw: bytes) -> SharedEntry:

@@ -29,7 +29,10 @@ def missing_package(url: str) -> tuple[str, str] | None:
 
 
 def open_shared(url: str) -> SharedStore:
-    """The shared store at this address, which has to be there. Raises as `SharedStore` does."""
+    """The shared store at this address, which has to be there. Raises as `SharedStore` does, or ModuleNotFoundError."""
+    if missing := missing_package(url):
+        package, command = missing
+        raise ModuleNotFoundError(f"it needs the package {package}, which is not installed: {command}")
     place = read_store_url(url)
     return {"file": _file, "s3": _s3, "ssh": _ssh}[place.protocol](place)
 

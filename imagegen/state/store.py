@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ class StoreEntry:
     name: str = ""
     request: Mapping[str, Any] = field(default_factory=dict)
     by_hand: bool = False
+
+    @property
+    def is_made(self) -> bool:
+        """Whether a backend returned it."""
+        return self.encoding is None and not self.by_hand
 
 
 class Store:
@@ -125,10 +130,11 @@ class Store:
             with contextlib.suppress(OSError):
                 yield from _parse(path.read_bytes())
 
-    def prune(self, bound: int, *, only_look: bool = False) -> int:
+    def prune(self, bound: int, needed: Collection[str], *, only_look: bool = False) -> int:
         """Remove the least recently used blobs until all take at most `bound` bytes; the bytes freed.
 
-        only_look: nothing is removed; the bytes that would be.
+        needed: the sha256 of those that stay, whatever they take. only_look: nothing is removed; the bytes that would
+        be.
         """
         blobs = sorted((stat.st_mtime_ns, stat.st_size, path) for path, stat in self.blobs())
         excess = max(0, sum(size for _, size, _ in blobs) - bound)
@@ -136,6 +142,8 @@ class Store:
         for _, size, path in blobs:
             if freed >= excess:
                 break
+            if path.name in needed:
+                continue
             if not only_look:
                 path.unlink(missing_ok=True)
             freed += size

@@ -16,6 +16,7 @@ from imagegen.tasks.ollama import task_ollama
 from imagegen.tasks.schema import task_schema
 from imagegen.tasks.server import task_server
 from imagegen.tasks.settings import task_settings
+from imagegen.tasks.store import task_store
 from imagegen.tasks.upkeep import task_prune, task_verify
 from imagegen.tasks.why import task_why
 
@@ -36,6 +37,7 @@ __all__ = [
     "task_schema",
     "task_server",
     "task_settings",
+    "task_store",
     "task_verify",
     "task_why",
 ]

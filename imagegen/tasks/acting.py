@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
@@ -12,7 +12,10 @@ from imagegen.errors import ImagegenError, not_written
 from imagegen.tasks.build import Build, current_build
 from imagegen.tasks.reporter import OURS
 
-__all__ = ["command", "told", "writing"]
+if TYPE_CHECKING:
+    from imagegen.execute.outcome import Event
+
+__all__ = ["command", "tell_note", "told", "writing"]
 
 
 def command(action: Callable[..., TaskFailed | None], params: list[dict[str, Any]]) -> dict[str, Any]:
@@ -39,6 +42,15 @@ def writing(build: Build) -> Iterator[None]:
     with hold(build.project.state, build.settings.wait_s):
         build.know_others()
         yield
+
+
+def tell_note(event: Event) -> None:
+    """Print what there is to say of a run, but not what becomes of its images."""
+    from imagegen.execute.outcome import Happened
+    from imagegen.report.console import note_line
+
+    if isinstance(event, Happened) and event.name == "note":
+        print(note_line(event), flush=True)
 
 
 def told(work: Callable[[Build], None]) -> TaskFailed | None:

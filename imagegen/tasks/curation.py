@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.tasks.acting import command, told, writing
+from imagegen.tasks.acting import command, tell_note, told, writing
 from imagegen.tasks.build import Build
 from imagegen.tasks.selection import choose, chosen
 from imagegen.tasks.words import option, with_options
@@ -135,16 +135,15 @@ def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
 
 def _make(build: Build, outputs: list[Output]) -> None:
     """Make them now. Raises ImagegenError with what kept any of them from being made."""
-    from imagegen.execute.outcome import Happened, Outcome
+    from imagegen.execute.outcome import Outcome
     from imagegen.execute.run import Wanted, run
-    from imagegen.report.console import failures, note_line, outcome_line
+    from imagegen.report.console import failures, outcome_line
     from imagegen.report.curation import reroll_failed_line
 
     outcomes: list[Outcome] = []
 
     def tell(event: Event) -> None:
-        if isinstance(event, Happened) and event.name == "note":
-            print(note_line(event), flush=True)
+        tell_note(event)
         if isinstance(event, Outcome):
             outcomes.append(event)
             seed = event.output.request.seed
@@ -162,6 +161,14 @@ def _make(build: Build, outputs: list[Output]) -> None:
         raise SystemExit(130)
     if unmade:
         raise ImagegenError
+
+
+def _send(build: Build) -> None:
+    """What was accepted goes up to the shared store, where there is one: others may need it before the next build."""
+    if build.project.has_pending:
+        from imagegen.execute.run import run
+
+        run(build.project, [], tell_note)
 
 
 def _restore(words: list[str], **given: Any) -> TaskFailed | None:
@@ -188,7 +195,8 @@ def _restore(words: list[str], **given: Any) -> TaskFailed | None:
                 print(f"{output.task} has number {at + 1} already")
                 return
             stays = go_back(build.project, output, pasts[at])
-            print(restored_line(output, pasts[at], stays))
+            print(restored_line(output, pasts[at], stays), flush=True)
+        _send(build)
 
     return told(work)
 
@@ -226,7 +234,8 @@ def _accept(words: list[str]) -> TaskFailed | None:
                 Problem(output.task, f"there is no {output.path} to accept", f"doit {output.task} makes it")
             )
         elif found:
-            print("\n".join(accepted_lines(found)))
+            print("\n".join(accepted_lines(found)), flush=True)
+        _send(build)
         if problems:
             raise ImagegenError(*problems)
 

@@ -50,6 +50,7 @@ OUR_TASKS = (
     "schema",
     "server",
     "settings",
+    "store",
     "verify",
     "why",
 )
@@ -65,11 +66,23 @@ def last_rest(root: Path, settings: Settings, invocation: Invocation) -> Snapsho
     """What is known to be fresh, of all outputs or all but those of touched job files; None where nothing is."""
     if _needs_images(root, invocation):
         return None
+    if invocation.command == "run" and _something_waits(root, settings):
+        return None
     may_change = {f"jobs/{path.name}" for path in job_files(root)} if invocation.command == "run" else ()
     snapshot = read_snapshot(root, _memory(root), _key(root, settings), may_change)
     if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
         return None
     return snapshot if snapshot.touched or knows_images(snapshot, invocation) else None
+
+
+def _something_waits(root: Path, settings: Settings) -> bool:
+    """Whether this run is to try the shared store, for what has yet to go up to it."""
+    if not (settings.store and settings.store_writes):
+        return False
+    from imagegen.state.pending import Pending
+
+    state = root / ".imagegen"
+    return Pending(state / "pending.txt", state / "tmp", settings.store).is_due
 
 
 def knows_images(snapshot: Snapshot, invocation: Invocation, planned: Collection[str] = ()) -> bool:

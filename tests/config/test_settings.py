@@ -67,7 +67,7 @@ def test_a_pyproject_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 def test_a_wait_that_is_no_number_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ImagegenError, match="wait=soon: expected a number of seconds"):
+    with pytest.raises(ImagegenError, match="wait=…: expected a number of seconds"):
         read_settings(tmp_path, {"wait": "soon"}, {})
 
 

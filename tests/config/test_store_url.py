@@ -33,7 +33,7 @@ def test_an_address_is_taken_apart(text: str, place: StoreUrl) -> None:
     [
         "team", "/mnt/team", "gs://team", "http://host/team", "memory://team", "s3://", "s3://Team_1/x", "s3://key@team/x", "s3://team:9000/x",
         "file://", "file:///", "file://mnt/team", "ssh://nas", "ssh://nas/", "ssh:///srv", "ssh://nas:70000/srv", "ssh://nas:x/srv", "ssh://-oProxyCommand=x/srv",
-        "s3://team/a?versionId=1", "s3://team/a#b", "s3://team/*", "file:///mnt/a\nb", "simplecache::s3://team/x", "file:///mnt/[a]",
+        "s3://team/a?versionId=1", "s3://team/a#b", "s3://team/*", "file:///mnt/a\nb", "file:///mnt/team ", "file:///a::b", "simplecache::s3://team/x", "file:///mnt/[a]",
     ],
 )  # fmt: skip
 def test_what_is_no_address_of_a_store_is_refused(text: str) -> None:
@@ -73,6 +73,21 @@ def test_the_command_line_is_stronger_and_none_switches_it_off(tmp_path: Path) -
     assert (settings.store, settings.store_writes) == ("s3://team/x", False)
     settings = read_settings(tmp_path, {"store": "none"}, {"IMAGEGEN_STORE_WRITES": "true"})
     assert (settings.store, settings.store_writes) == ("", True)
+
+
+@pytest.mark.parametrize("address", ["ssh:u:hush@host/x", "ssh://host/x?password=hush", "ssh://u:hus hush@host/x"])
+def test_what_is_refused_on_the_command_line_is_not_repeated(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ImagegenError, match="store=…: expected ") as caught:
+        read_settings(tmp_path, {"store": address}, {})
+    assert "hush" not in str(caught.value)
+
+
+def test_what_else_may_be_said_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.imagegen]\nstore = false\n")
+    with pytest.raises(ImagegenError, match=r"store: expected s3://.* or none"):
+        read_settings(tmp_path, {}, {})
+    with pytest.raises(ImagegenError, match="expected true or false, found 'False'"):
+        read_settings(tmp_path, {"store": "none"}, {"IMAGEGEN_STORE_WRITES": "False"})
 
 
 @pytest.mark.parametrize("value", ["'yes'", "1", "'True'", "[]"])

@@ -37,6 +37,7 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
         "schema",
         *server,
         "settings",
+        "store:push",
         "verify",
         "why",
     ]

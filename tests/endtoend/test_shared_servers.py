@@ -120,8 +120,8 @@ def test_what_one_generated_the_other_restores(kind: str, request: pytest.Fixtur
 def test_a_bucket_that_is_not_there_is_told_and_an_empty_folder_is_none(s3: ProjectFolder) -> None:
     run = s3.doit(IMAGEGEN_STORE="s3://nobody/game")
     assert (run.code, run.out.count("cannot be reached: The specified bucket does not exist")) == (0, 1)
-    run = s3.doit(IMAGEGEN_STORE="s3://team")
-    assert "3 images are in the shared store s3://team now" in run.out
+    run = s3.doit("store:push", IMAGEGEN_STORE="s3://team")
+    assert "3 images that waited here went up to the shared store s3://team\n" in run.out
 
 
 @needs_s3
@@ -154,15 +154,21 @@ def test_the_secret_key_is_told_and_kept_nowhere(s3: ProjectFolder) -> None:
 def test_a_server_that_never_answers_costs_a_line_and_ten_seconds(kind: str, request: pytest.FixtureRequest) -> None:
     project: ProjectFolder = request.getfixturevalue(kind)
     with silent() as port:
+        silence = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "IMAGEGEN_STORE": "s3://team/game" if kind == "s3" else f"ssh://127.0.0.1:{port}/team",
+        }
         start = time.monotonic()
-        run = project.doit(
-            AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
-            IMAGEGEN_STORE="s3://team/game" if kind == "s3" else f"ssh://127.0.0.1:{port}/team",
-        )
+        run = project.doit(**silence)
         assert 9 < time.monotonic() - start < 25
-    assert run.tasks("generated") == NAMES
-    assert run.out.count("shared store") == 1
-    assert "cannot be reached: " in run.out
+        assert run.tasks("generated") == NAMES
+        assert run.out.count("shared store") == 1
+        assert "cannot be reached: " in run.out
+        start = time.monotonic()
+        (line,) = project.doit(**silence).out.splitlines()[:-1]
+        assert time.monotonic() - start < 9
+        assert line.startswith("3 images have yet to go up to the shared store ")
+        assert "shared store" not in project.doit(**silence).out
 
 
 @needs_ssh

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from PIL import Image
 
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
+from imagegen.errors import Problem
 from imagegen.execute.accepting import Accepted, accept
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.outcome import Event, Happened, Outcome
 from imagegen.execute.picking import Pick, pick
 from imagegen.execute.rerolling import reroll
 from imagegen.execute.returning import Past, go_back, history, one_before
@@ -35,10 +37,21 @@ class Workshop:
         self.root = root
         self.backend = ScriptedBackend(Script())
         self.settings = Settings()
+        self.said: dict[str, str] = {}
+        """Of the last build: what was noted of each image that was not fresh; the problem of each that failed; all notes."""
+        self.problems: dict[str, Problem] = {}
+        self.noted: list[str] = []
         (root / "jobs").mkdir(parents=True, exist_ok=True)
 
     def job(self, name: str = "portraits", **changes: Any) -> None:
         (self.root / f"jobs/{name}.yaml").write_text(yaml.safe_dump(JOB | changes, sort_keys=False))
+
+    def clone(self, root: Path) -> Workshop:
+        """A checkout of what is committed: the jobs and their lock files, but no images."""
+        other = Workshop(root)
+        shutil.copytree(self.root / "jobs", root / "jobs", dirs_exist_ok=True)
+        other.settings = self.settings
+        return other
 
     def project(self) -> Project:
         project = Project(self.root, self.settings, {"scripted": lambda: self.backend})
@@ -57,7 +70,17 @@ class Workshop:
         told: list[Event] = []
         run(project, [Wanted(outputs[task], forced) for task in named or outputs], told.append)
         ends = [event for event in told if isinstance(event, Outcome)]
+        self.said = {event.output.task: event.note for event in ends if event.state != "fresh"}
+        self.problems = {event.output.task: event.problem for event in ends if event.problem}
+        self.noted = [
+            str(event.facts["text"]) for event in told if isinstance(event, Happened) and event.name == "note"
+        ]
         return {event.output.task: event.state for event in ends if event.state != "fresh"}
+
+    def notes(self) -> list[str]:
+        """What a run with nothing to make has to say."""
+        assert self.build() == {}
+        return self.noted
 
     def states(self) -> dict[str, str]:
         project = self.project()

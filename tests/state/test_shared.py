@@ -73,6 +73,19 @@ def test_to_put_it_twice_changes_nothing(store: SharedStore) -> None:
     assert {path: store.files.cat_file(path) for path in store.files.find(store.root)} == before
 
 
+def test_whether_an_entry_is_there_is_told_without_reading_it(store: SharedStore) -> None:
+    assert not again(store).has(ENTRY)
+    store.put(ENTRY, DATA)
+    assert again(store).has(ENTRY)
+    assert not again(store).has(replace(ENTRY, time="2026-03-03T03:03:03.000Z"))
+
+
+def test_an_image_without_an_entry_is_had_by_its_hash(store: SharedStore) -> None:
+    store.put_image(ENTRY.sha256, DATA)
+    assert again(store).fetch(ENTRY.sha256) == DATA
+    assert again(store).entries(ENTRY.fingerprint) == []
+
+
 def test_an_image_that_has_gone_bad_is_not_taken_and_the_next_that_has_it_mends_it(store: SharedStore) -> None:
     store.put(ENTRY, DATA)
     blob = f"{store.root}/blobs/{ENTRY.sha256[:2]}/{ENTRY.sha256}"
@@ -81,6 +94,9 @@ def test_an_image_that_has_gone_bad_is_not_taken_and_the_next_that_has_it_mends_
     assert found.fetch(ENTRY.sha256) is None
     assert found.odd == [f"the image {ENTRY.sha256[:12]}… has gone bad: its bytes are not those of its name"]
     found.put(ENTRY, DATA)
+    assert again(store).fetch(ENTRY.sha256) == DATA
+    store.files.pipe_file(blob, b"another!")
+    again(store).put(ONE_MORE, DATA)  # made anew, by one who did not look
     assert again(store).fetch(ENTRY.sha256) == DATA
     store.files.pipe_file(blob, DATA[:3])  # a share that was full
     again(store).put(ENTRY, DATA)

@@ -58,6 +58,15 @@ def test_pruning_removes_what_was_used_longest_ago(store: Store) -> None:
     for age, name in enumerate(names):
         os.utime(blob(store, name), (1000 + age, 1000 + age))
     assert store.get(names[0]) is not None  # used now, so pruned last
-    assert store.prune(250) == 300
+    assert store.prune(250, ()) == 300
     assert [store.has(name) for name in names] == [True, False, False, False, True]
-    assert store.prune(250) == 0
+    assert store.prune(250, ()) == 0
+
+
+def test_pruning_passes_over_what_is_needed_however_much_that_is(store: Store) -> None:
+    names = [store.put(bytes([n]) * 100) for n in range(4)]
+    for age, name in enumerate(names):
+        os.utime(blob(store, name), (1000 + age, 1000 + age))
+    assert store.prune(250, names[:1], only_look=True) == store.prune(250, names[:1]) == 200
+    assert [store.has(name) for name in names] == [True, False, False, True]
+    assert store.prune(0, names) == 0

@@ -31,7 +31,8 @@ def jobs(case: Case) -> Iterator[Diagnosis]:
         for problem in plan.problems:
             yield as_row(f"job {plan.name}", problem, plan.file)
         if not plan.problems:
-            yield from _sound(plan, [pair for pair in case.verdicts if pair[0].job == plan.name])
+            verdicts = [pair for pair in case.verdicts if pair[0].job == plan.name]
+            yield from _sound(plan, verdicts, has_store=bool(case.project.settings.store))
 
 
 def as_row(what: str, problem: Problem, where: str = "") -> Diagnosis:
@@ -46,7 +47,7 @@ def _place(where: str) -> str:
     return f"edit {file}, line {numbers[0]}" if numbers and numbers[0].isdigit() else "correct it"
 
 
-def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]]) -> Iterator[Diagnosis]:
+def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, has_store: bool) -> Iterator[Diagnosis]:
     counts = Counter(verdict.state for _, verdict in verdicts)
     said = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
     images = [output for output, _ in verdicts if not output.is_derived]
@@ -58,5 +59,7 @@ def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]]) -> Iterator[Di
     for output, verdict in verdicts:
         if verdict.state == "blocked":
             problem = blocked(output, verdict)
-            # one without a line may be just what its image would be: only the run finds out
-            yield Diagnosis(verdict.line is None, output.task, problem.what, problem.mend)
+            # one without a line may be just what its image would be, and a shared store may have what was accepted:
+            # only the run finds out
+            may_be_well = verdict.line is None or (verdict.is_missing and has_store)
+            yield Diagnosis(may_be_well, output.task, problem.what, problem.mend)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 
 from imagegen.backends.base import Diagnosis
-from imagegen.execute.sharing import Patience, words_of
+from imagegen.execute.reach import Patience
+from imagegen.execute.unreached import words_of
 from imagegen.report.console import counted
 from imagegen.report.doctor.case import Case
 from imagegen.state.shared_places import missing_package, open_shared

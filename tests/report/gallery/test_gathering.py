@@ -133,7 +133,7 @@ def test_earlier_versions_that_left_the_store_are_not_shown_and_there_is_a_bound
         studio.build()
     (picture,) = studio.pictures().values()
     assert len(picture.earlier) == MOST_EARLIER
-    studio.opened()[0].store.prune(0)
+    studio.opened()[0].store.prune(0, ())
     assert studio.pictures()["portraits:yrr"].earlier == ()
 
 

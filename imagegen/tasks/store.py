@@ -1,0 +1,57 @@
+"""`doit store:push`: what was made here goes up to the shared store, also what was made before there was one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from imagegen.errors import ImagegenError, Problem
+from imagegen.tasks.acting import tell_note, told, writing
+from imagegen.tasks.build import Build
+from imagegen.tasks.reporter import OURS
+
+__all__ = ["task_store"]
+
+
+def task_store() -> Iterator[dict[str, Any]]:
+    """One command, with a basename of its own, like Ollama's."""
+    yield {
+        "basename": "store:push",
+        "doc": "Send all that was made here to the shared store, as far as it does not have it.",
+        "actions": [_push],
+        "uptodate": [False],
+        "verbosity": 2,
+        "io": {"capture": False},
+        "meta": {OURS: {}},
+    }
+
+
+def _push() -> TaskFailed | None:
+    def work(build: Build) -> None:
+        from imagegen.execute.pushing import have_all_wait, push
+        from imagegen.execute.unreached import check_packages
+        from imagegen.report.console import counted
+
+        where = build.settings.sources
+        if not build.settings.store:
+            mend = 'store = "s3://…", "ssh://…" or "file:///…" in [tool.imagegen]: docs/shared-store.md'
+            raise ImagegenError(Problem(where.get("store", ""), "there is no shared store here", mend))
+        if not build.settings.store_writes:
+            what = "store_writes is false: nothing goes up from here"
+            raise ImagegenError(Problem(where.get("store_writes", ""), what, "doit store:push store_writes=true"))
+        check_packages(build.settings)
+        with writing(build):
+            count = have_all_wait(build.project, build.plans)
+        if not count:
+            print("there is nothing here that goes up: no backend made an image yet", flush=True)
+            return
+        left, is_stopped = push(build.project, tell_note)
+        if is_stopped:
+            raise SystemExit(130)
+        if left:
+            raise ImagegenError
+        print(f"the shared store {build.settings.store} has all that was made here: {counted(count, 'image')}")
+
+    return told(work)
