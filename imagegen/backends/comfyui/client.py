@@ -5,6 +5,7 @@ This is the one boundary at which errors of `requests` are translated. Source of
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
@@ -255,14 +256,14 @@ def read(response: requests.Response, limit: int) -> bytes:
     too_large = Refused(f"the answer to {path} is larger than {limit // 1024**2} MiB")
     if awaited > limit:
         raise too_large
-    data = bytearray()
+    data = io.BytesIO()
     while part := part_of(response):
-        data += part
-        if len(data) > limit:
+        data.write(part)
+        if data.tell() > limit:
             raise too_large
-    if len(data) < awaited:
-        raise requests.exceptions.ConnectionError(f"only {len(data)} of {awaited} bytes came")
-    return bytes(data)
+    if data.tell() < awaited:
+        raise requests.exceptions.ConnectionError(f"only {data.tell()} of {awaited} bytes came")
+    return data.getvalue()  # not copied once more, as a bytearray would be
 
 
 def _too_slow() -> Unreachable:
