@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -22,6 +25,18 @@ def script(name: str) -> Any:
     return module
 
 
+def said(name: str, *arguments: str) -> str:
+    """What one of tools/bench prints."""
+    words = [sys.executable, str(ROOT / f"tools/bench/{name}.py"), *arguments]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def rows(said: str) -> list[list[str]]:
+    """The cells of all tables, without their headings."""
+    lines = re.sub(r"\|.*\n\|[-:|]+\|\n", "", said).splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+
+
 @pytest.mark.long
 def test_all_tools_have_as_many_rounds_with_nothing_to_do_and_those_of_the_same_files_one_first_run() -> None:
     found = script("noop").measured(3, 2)
@@ -29,3 +44,34 @@ def test_all_tools_have_as_many_rounds_with_nothing_to_do_and_those_of_the_same_
     assert {len(tool.again) for tool in found.values()} == {2}
     if "make" in found:
         assert (found["make"].first is None, found["make -r"].first is None) == (False, True)
+
+
+def test_what_no_step_took_of_the_processor_is_told_too() -> None:
+    def work() -> None:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+
+    timed = script("first").Timed()
+    inner = timed.step("inner", work)
+
+    def both() -> None:
+        work()
+        inner()
+
+    outer = timed.step("outer", both)
+    with timed.whole():
+        outer()
+        work()
+    assert min(timed.cpu["outer"], timed.cpu["inner"], timed.in_no_step) >= 0.019
+    assert timed.whole_cpu == pytest.approx(timed.cpu["outer"] + timed.cpu["inner"] + timed.in_no_step)
+
+
+@pytest.mark.long
+def test_a_first_build_is_told_with_each_ratio() -> None:
+    out = said("first", "--images", "2", "--size", "64", "--fed", "3", "--lines", "3,6")
+    told = {row[0]: row for row in rows(out)}
+    assert {"wait", "look-up", "verify", "store", "lock file", "in no step", "all but waiting"} <= set(told)
+    assert all(float(told[name][4]) > 0 for name in ("rest of the backend", "rest of the build", "in no step"))
+    assert [row[2] for row in rows(out) if len(row) == 5 and row[2].startswith("the sum")] == ["the sum, 3 × 0.2 s"]
+    assert len(re.findall(r"(?m)^\| [36] \|", out)) == 2
