@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import re
 import subprocess
@@ -75,3 +76,38 @@ def test_a_first_build_is_told_with_each_ratio() -> None:
     assert all(float(told[name][4]) > 0 for name in ("rest of the backend", "rest of the build", "in no step"))
     assert [row[2] for row in rows(out) if len(row) == 5 and row[2].startswith("the sum")] == ["the sum, 3 × 0.2 s"]
     assert len(re.findall(r"(?m)^\| [36] \|", out)) == 2
+
+
+def a_build(**given: Any) -> Any:
+    """What tools/bench/simulate.py finds of one."""
+    usual = {"images": 200, "servers": 8, "models": 3, "each": 5.0, "load": 30.0, "mtbf": 0.0, "seed": 1}
+    return script("simulate").simulate(argparse.Namespace(**{**usual, **given}))
+
+
+def test_servers_that_die_are_busy_only_while_they_live_and_what_they_lose_is_drawn_again() -> None:
+    found = a_build(mtbf=0.1)
+    assert found.left == 0
+    assert found.dead >= found.again > 0
+    assert 0.5 < found.drawing + found.loading <= 1
+    assert found.makespan_s > found.bound_s
+    assert a_build().dead == 0
+
+
+def test_a_build_whose_servers_are_all_dead_ends_and_says_how_much_is_left() -> None:
+    found = a_build(mtbf=0.01)
+    assert found.dead == 8
+    assert 0 < found.left < 200
+    out = said("simulate", "--images", "200", "--servers", "8", "--mtbf", "0.01")
+    assert "All 8 servers have died, with" in out
+
+
+def test_the_bound_of_more_models_than_servers_loads_each_where_that_costs_the_fewest_images() -> None:
+    simulate = script("simulate")
+    fast, slow = simulate.Server("fast", 1.0, float("inf")), simulate.Server("slow", 10.0, float("inf"))
+    assert simulate.most([fast, slow], 100, 2, 10) == 90 + 9
+    assert simulate.most([fast, slow], 100, 3, 10) == 90 + 8
+    assert simulate.most([fast, slow], 100, 12, 10) == 80  # the slow one has no time for the last one
+    assert simulate.most([fast, slow], 100, 21, 10) == 0
+    found = a_build(models=40)
+    assert found.makespan_s > found.bound_s
+    assert found.loads >= 40

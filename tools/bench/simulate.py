@@ -1,11 +1,12 @@
 """A build larger than any machine here: how well the images are spread over servers, against perfect packing.
 
-    python tools/bench/simulate.py [--images 100000] [--servers 64] [--models 8] [--seed 1]
+    python tools/bench/simulate.py [--images 100000] [--servers 64] [--models 8] [--mtbf 5] [--seed 1]
 
 A discrete-event simulation with the real `Pool`, which decides where each image goes, and a clock of its own. Each
-server draws one image after another, at its own speed; the first of another model waits for that to load. One in so
-many hours a server dies, what it holds goes back, and it is not seen again. The bound: all the work that the servers
-had time for, shared without a gap, each model loaded once where it is needed.
+server draws one image after another, at its own speed; the first of another model waits for that to load. After so
+many hours on average (`--mtbf`) a server dies; when it has been waited for as long as a real one is, what it holds goes
+back, and it is not seen again. The bound: all the time that the servers had, shared without a gap, each model loaded
+once, and one at each server that draws; what is loaded beyond that, where it costs the fewest images.
 """
 
 from __future__ import annotations
@@ -18,30 +19,45 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from imagegen.backends.comfyui.connection import PATIENCE_S
 from imagegen.backends.comfyui.pool import Group, Hold, Pool
 
 
 @dataclass
 class Server:
-    """each_s: seconds an image takes. dies_s: when it does. queue: what it holds, the first being drawn."""
+    """each_s: seconds an image takes. dies_s: when it does. queue: what it holds, the first being drawn.
+
+    begun: seconds that this one loads and is drawn. drew_s, loaded_s: in all, of images that it finished.
+    """
 
     url: str
     each_s: float
     dies_s: float
     queue: deque[tuple[Group, Hold]] = field(default_factory=deque)
-    loaded: str = ""
-    busy_s: float = 0.0
+    model: str = ""
+    begun: tuple[float, float] = (0.0, 0.0)
+    drew_s: float = 0.0
+    loaded_s: float = 0.0
     loads: int = 0
-    is_dead: bool = False
+
+    def is_dead(self, now_s: float) -> bool:
+        """Whether it has died by now."""
+        return now_s >= self.dies_s
 
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds but for the counts. bound_s: perfect packing. deciding_s: what the pool took for all, of real time."""
+    """Seconds but for the counts and shares. left: images that no server was left for.
+
+    bound_s: perfect packing. drawing, loading: of the time that the servers lived. again: images that were lost in the
+    middle. deciding_s: what the pool took for all, of real time.
+    """
 
     makespan_s: float
+    left: int
     bound_s: float
-    busy: float
+    drawing: float
+    loading: float
     loads: int
     dead: int
     again: int
@@ -63,7 +79,7 @@ def simulate(options: argparse.Namespace) -> Result:
     counts = [round(options.images * share / sum(shares)) for share in shares]
     groups = [Group(f"model {number}", tuple(servers)) for number in range(options.models)]
     waiting = {group: count for group, count in zip(groups, counts, strict=True) if count}
-    total = sum(waiting.values())
+    total, models = sum(waiting.values()), len(waiting)
     now = 0.0
     pool = Pool(lambda: now)
     for url in servers:
@@ -72,24 +88,30 @@ def simulate(options: argparse.Namespace) -> Result:
     events: list[tuple[float, int, str, str]] = []
     for server in servers.values():
         if server.dies_s < float("inf"):
-            heapq.heappush(events, (server.dies_s, next(order), "dies", server.url))
+            heapq.heappush(events, (server.dies_s + PATIENCE_S, next(order), "is given up", server.url))
     done, again, deciding_s = 0, 0, 0.0
 
     def begin(server: Server) -> None:
         group, _ = server.queue[0]
-        seconds = server.each_s * chance.uniform(0.9, 1.1)
-        if group.model != server.loaded:
-            seconds += options.load
-            server.loads += 1
-            server.loaded = group.model
-        server.busy_s += seconds
-        heapq.heappush(events, (now + seconds, next(order), "drawn", server.url))
+        drawing_s = server.each_s * chance.uniform(0.9, 1.1)
+        loading_s = 0.0 if group.model == server.model else options.load
+        server.model = group.model
+        server.begun = loading_s, drawing_s
+        if now + loading_s + drawing_s < server.dies_s:
+            heapq.heappush(events, (now + loading_s + drawing_s, next(order), "drawn", server.url))
 
-    while done < total:
-        start = time.perf_counter()
-        while waiting and (found := pool.place(waiting)):
-            group, hold = found
+    def hand_out() -> bool:
+        """Give the servers what they take now; whether any server is left."""
+        nonlocal deciding_s
+        while waiting:
+            start = time.perf_counter()
+            found = pool.place(waiting)
             deciding_s += time.perf_counter() - start
+            if not found:
+                break
+            group, hold = found
+            if not hold.url:
+                return False
             waiting[group] -= 1
             if not waiting[group]:
                 del waiting[group]
@@ -97,46 +119,62 @@ def simulate(options: argparse.Namespace) -> Result:
             server.queue.append((group, hold))
             if len(server.queue) == 1:
                 begin(server)
-            start = time.perf_counter()
-        deciding_s += time.perf_counter() - start
+        return True
+
+    while done < total and hand_out():
         now, _, kind, url = heapq.heappop(events)
         server = servers[url]
-        if kind == "dies" and not server.is_dead:
-            server.is_dead = True
+        if kind == "is given up":
             pool.take_out(url)
-            again += len(server.queue)
+            again += bool(server.queue)
             for group, hold in server.queue:
                 pool.leave(hold, drew=False)
                 waiting[group] = waiting.get(group, 0) + 1
             server.queue.clear()
-        elif kind == "drawn" and not server.is_dead:
+        else:
             _, hold = server.queue.popleft()
             pool.leave(hold, drew=True)
             done += 1
+            loading_s, drawing_s = server.begun
+            server.loaded_s += loading_s
+            server.drew_s += drawing_s
+            server.loads += loading_s > 0
             if server.queue:
                 begin(server)
-    loads = sum(server.loads for server in servers.values())
+    every = list(servers.values())
+    lived_s = sum(min(now, server.dies_s) for server in every)
     return Result(
         now,
-        _bound(list(servers.values()), total, len(groups), options.load),
-        sum(min(server.busy_s, now) for server in servers.values())
-        / sum(min(now, server.dies_s) for server in servers.values()),
-        loads,
-        sum(server.is_dead for server in servers.values()),
+        total - done,
+        0.0 if done < total else bound(every, total, models, options.load, now),
+        sum(server.drew_s for server in every) / lived_s,
+        sum(server.loaded_s for server in every) / lived_s,
+        sum(server.loads for server in every),
+        sum(server.is_dead(now) for server in every),
         again,
         deciding_s,
     )
 
 
-def _bound(servers: list[Server], images: int, models: int, load_s: float) -> float:
-    """When servers without a gap have drawn so many; each loads one model, or as many as there are in all."""
-    loads_s = load_s * max(1.0, models / len(servers))
-    low, high = 0.0, images * max(server.each_s for server in servers) + loads_s
+def bound(servers: list[Server], images: int, models: int, load_s: float, known_s: float) -> float:
+    """Seconds in which servers without a gap could have drawn so many. known_s: in which they have."""
+    low, high = 0.0, 2 * known_s  # what an image takes varies a little, and may have been less than it does on average
     while high - low > 0.01:
         middle = (low + high) / 2
-        drawn = sum(max(0.0, min(middle, server.dies_s) - loads_s) / server.each_s for server in servers)
-        low, high = (low, middle) if drawn >= images else (middle, high)
+        low, high = (low, middle) if most(servers, middle, models, load_s) >= images else (middle, high)
     return high
+
+
+def most(servers: list[Server], until_s: float, models: int, load_s: float) -> float:
+    """The images that servers without a gap could draw until then; none where not every model could be loaded."""
+    spare_s = [(max(0.0, min(until_s, server.dies_s) - load_s), server.each_s) for server in servers]
+    more_loads_s = load_s * max(0, models - sum(seconds > 0 for seconds, _ in spare_s))
+    images = 0.0
+    for seconds, each_s in sorted(spare_s, key=lambda one: -one[1]):  # a load costs the fewest images where it is slow
+        loading_s = min(more_loads_s, seconds)
+        more_loads_s -= loading_s
+        images += (seconds - loading_s) / each_s
+    return 0.0 if more_loads_s > 0 else images
 
 
 def main() -> None:
@@ -147,28 +185,31 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=8)
     parser.add_argument("--each", type=float, default=5.0, help="seconds an image takes at a server of usual speed")
     parser.add_argument("--load", type=float, default=30.0, help="seconds to load a model")
-    parser.add_argument("--mtbf", type=float, default=100.0, help="hours until a server dies, on average; 0: never")
+    parser.add_argument("--mtbf", type=float, default=5.0, help="hours until a server dies, on average; 0: never")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    print(
-        f"{options.servers} servers, {options.models} models, {options.each:g} s an image, {options.load:g} s a load\n"
-    )
-    print("| images | hours | of perfect packing | busy | loads | died | drawn again | deciding, ms an image |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    dying = f"each dies after {options.mtbf:g} hours on average" if options.mtbf else "none dies"
+    print(f"{options.servers} servers, {options.models} models, {options.each:g} s an image,", end=" ")
+    print(f"{options.load:g} s a load; {dying}\n")
+    print("| images | hours | of perfect packing | drawing | loading | loads | died | drawn again | deciding, ms |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for count in map(int, options.images.split(",")):
         options.images = count
         found = simulate(options)
         cells = [
             f"{count:,}",
             f"{found.makespan_s / 3600:.2f}",
-            f"{found.makespan_s / found.bound_s:.3f}",
-            f"{found.busy:.1%}",
+            "" if found.left else f"{found.makespan_s / found.bound_s:.3f}",
+            f"{found.drawing:.1%}",
+            f"{found.loading:.1%}",
             str(found.loads),
             str(found.dead),
             str(found.again),
             f"{found.deciding_s / count * 1000:.2f}",
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
+        if found.left:
+            print(f"\nAll {options.servers} servers have died, with {found.left:,} of {count:,} images to draw.\n")
 
 
 if __name__ == "__main__":
