@@ -111,3 +111,26 @@ def test_the_bound_of_more_models_than_servers_loads_each_where_that_costs_the_f
     found = a_build(models=40)
     assert found.makespan_s > found.bound_s
     assert found.loads >= 40
+
+
+@pytest.mark.long
+def test_what_doit_spends_its_time_on_is_told_by_module() -> None:
+    out = said("phases", "--images", "20", "--least", "0")
+    nothing, changed = out.split("One changed prompt")
+    of_nothing, of_changed = ({row[0]: float(row[1]) for row in rows(part)} for part in (nothing, changed))
+    assert of_nothing["importing"] > 0
+    assert "imagegen.state.snapshot" in of_nothing
+    assert {"imagegen.execute.run", "imagegen.state.lockfile"} <= set(of_changed) - set(of_nothing)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="pip install 'imagegen[cluster]'")
+def test_two_workers_are_told_beside_one() -> None:
+    (row,) = rows(said("workers", "--images", "8", "--rounds", "1"))
+    assert 1.2 < float(row[6]) < 3, row
+
+
+def test_the_one_command_runs_every_script_that_needs_no_server() -> None:
+    tables = script("__main__").TABLES
+    scripts = {path.name for path in (ROOT / "tools/bench").glob("*.py")} - {"__main__.py", "comfyui.py"}
+    assert {whole[0] for _, whole, _ in tables} == {quick[0] for _, _, quick in tables} == scripts

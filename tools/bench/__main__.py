@@ -2,7 +2,7 @@
 
     python tools/bench [--quick]
 
-It takes half an hour on two cores, with --quick five minutes. Nothing else should run meanwhile.
+It takes more than half an hour on two cores, with --quick some five minutes. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TABLES = (
     ("A run with nothing to do", ["noop.py", "--images", "1000,10000,100000"], ["noop.py", "--images", "1000,10000"]),
+    ("Where its time goes", ["phases.py"], ["phases.py", "--images", "3000"]),
     ("A first build", ["first.py"], ["first.py", "--lines", "100,1000"]),
     ("Several servers", ["servers.py"], ["servers.py", "--images", "25", "--rounds", "1"]),
+    ("Workers of a Dask cluster", ["workers.py"], ["workers.py", "--images", "25", "--rounds", "1"]),
     ("Beyond this machine", ["simulate.py", "--images", "10000,100000"], ["simulate.py", "--images", "1000,10000"]),
 )
 """Of each: its heading, the command, and its short form."""

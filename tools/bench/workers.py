@@ -1,0 +1,109 @@
+"""How well the workers of a Dask cluster are used: two against one, each a process that takes 0.2 s for an image.
+
+    python tools/bench/workers.py [--images 100] [--seconds 0.2] [--workers 2] [--rounds 3]
+
+Scheduler and workers run on this machine (`pip install 'imagegen[cluster]'`), with a backend that waits for so long and
+draws one colour. Seconds are from the first image's start to the last one in its place; a worker gets so many images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imagegen.backends.registry import registry
+from imagegen.config.settings import Settings
+from imagegen.execute.outcome import Event, Outcome, Started
+from imagegen.execute.run import Wanted, run
+from imagegen.project import Project
+
+
+@contextmanager
+def cluster(root: Path, workers: int, seconds: float) -> Iterator[str]:
+    """The address of a scheduler with so many workers, which are there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    here = ["--host", "127.0.0.1", "--no-dashboard"]
+    commands = {"scheduler": ["scheduler", "--port", str(port), *here]}
+    for number in range(workers):
+        commands[f"worker{number}"] = ["worker", address, "--nthreads", "1", "--no-nanny", *here]
+    processes = []
+    try:
+        for name, command in commands.items():
+            (root / name).mkdir()
+            (root / name / "script.json").write_text(json.dumps({"acts": {"*": [{"delay_s": seconds}]}}))
+            with (root / name / "log").open("wb") as log:
+                words = [sys.executable, "-m", "dask", *command]
+                processes.append(subprocess.Popen(words, cwd=root / name, stdout=log, stderr=subprocess.STDOUT))
+        for name in list(commands)[1:]:
+            while b"Starting established connection" not in (root / name / "log").read_bytes():
+                if any(process.poll() is not None for process in processes):
+                    raise SystemExit((root / name / "log").read_text())
+                time.sleep(0.1)
+        yield address
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def measured(workers: int, images: int, seconds: float) -> float:
+    """Seconds for so many images."""
+    with tempfile.TemporaryDirectory() as root, cluster(Path(root), workers, seconds) as address:
+        folder = Path(root, "project")
+        (folder / "jobs").mkdir(parents=True)
+        (folder / "script.json").write_text("{}")
+        (folder / "jobs/bench.yaml").write_text(
+            f"backend: scripted\nscripted: {{script: script.json}}\nvariants: {images}\n"
+            "generate: {width: 64, height: 64}\nitems: [{name: Fox, prompt: a red fox}]\n"
+        )
+        project = Project(folder, Settings(cluster=address), registry())
+        outputs = [output for plan in project.plans() for output in plan.outputs]
+        begun: list[float] = []
+        made: list[float] = []
+
+        def tell(event: Event) -> None:
+            if isinstance(event, Started):
+                begun.append(time.perf_counter())
+            elif isinstance(event, Outcome) and event.state == "generated":
+                made.append(time.perf_counter())
+
+        run(project, [Wanted(output) for output in outputs], tell)
+    if len(made) != images:
+        raise SystemExit(f"{len(made)} of {images} images were made")
+    return max(made) - min(begun)
+
+
+def main() -> None:
+    """Print a row for each round."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=0.2)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    images, sum_s = options.images * options.workers, options.images * options.seconds
+    print(
+        f"Workers of {options.seconds:g} s an image, {options.images} images each; each alone would draw {sum_s:g} s\n"
+    )
+    print("| round | one, s | of its drawing | workers | s | of their drawing | times the throughput of one |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
+    for number in range(1, options.rounds + 1):
+        one_s = measured(1, options.images, options.seconds)
+        all_s = measured(options.workers, images, options.seconds)
+        one, every = f"{one_s:.2f} | {one_s / sum_s:.2f}", f"{all_s:.2f} | {all_s / sum_s:.2f}"
+        print(f"| {number} | {one} | {options.workers} | {every} | {options.workers * one_s / all_s:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
