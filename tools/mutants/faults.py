@@ -211,7 +211,7 @@ FAULTS = (
     _fault(
         "an answer may be of any length",
         "faults/test_harmful_answers.py::test_an_image_without_end_is_cut_off_at_its_bound",
-        ("backends/comfyui/client.py", "        if len(data) > limit:\n", "        if False:\n"),
+        ("backends/comfyui/client.py", "        if data.tell() > limit:\n", "        if False:\n"),
     ),
     _fault(
         "control sequences reach the terminal",
