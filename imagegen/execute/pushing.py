@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from imagegen.execute.attended import Attended
-from imagegen.execute.outcome import Event
 from imagegen.execute.reach import Patience
 from imagegen.execute.sharing import Sharing
 from imagegen.plan.freshness import PLACEHOLDER
 from imagegen.plan.output import ONE_OFF
 from imagegen.project import JobPlan, Project
 
-__all__ = ["have_all_wait", "push"]
+__all__ = ["push"]
 
 _PATIENCE = Patience(last_s=1e6)
 """As long as each image arrives, nobody is in a hurry."""
 
 
-def have_all_wait(project: Project, plans: list[JobPlan]) -> int:
-    """Note down all that may go up, as what has yet to; how many images. The caller holds the mutex. Raises OSError."""
+def push(project: Project, plans: list[JobPlan], attended: Attended) -> tuple[int, Sharing]:
+    """Begin to send all that may go up; how many images that is, and what to close to wait for them.
+
+    It is noted down first as what has yet to go up. The caller holds the mutex, but not when it closes. Raises OSError.
+    """
     waiting = set(project.pending.all())
     found = {*_made(project), *_accepted(project, plans)}
     if more := sorted(found - waiting):
         project.pending.add(more)
     project.pending.resume()
-    return len(found | waiting)
-
-
-def push(project: Project, tell: Callable[[Event], None]) -> tuple[int, bool]:
-    """Send what waits; how many have yet to go up, and whether the user stopped it, by Ctrl-C.
-
-    tell: called with what there is to say.
-    """
-    attended = Attended(tell)
     sharing = Sharing(project, attended.put, attended.stop, is_brief=True, patience=_PATIENCE)
-    attended.do(sharing.close)
-    return sharing.unsent, attended.stop.is_set()
+    return len(found | waiting), sharing
 
 
 def _made(project: Project) -> Iterator[tuple[str, str]]:

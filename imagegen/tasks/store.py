@@ -30,7 +30,8 @@ def task_store() -> Iterator[dict[str, Any]]:
 
 def _push() -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.pushing import have_all_wait, push
+        from imagegen.execute.attended import Attended
+        from imagegen.execute.pushing import push
         from imagegen.execute.unreached import check_packages
         from imagegen.report.console import counted
 
@@ -42,15 +43,16 @@ def _push() -> TaskFailed | None:
             what = "store_writes is false: nothing goes up from here"
             raise ImagegenError(Problem(where.get("store_writes", ""), what, "doit store:push store_writes=true"))
         check_packages(build.settings)
+        attended = Attended(tell_note)
         with writing(build):
-            count = have_all_wait(build.project, build.plans)
+            count, sharing = push(build.project, build.plans, attended)
         if not count:
             print("there is nothing here that goes up: no backend made an image yet", flush=True)
             return
-        left, is_stopped = push(build.project, tell_note)
-        if is_stopped:
+        attended.do(sharing.close)
+        if attended.stop.is_set():
             raise SystemExit(130)
-        if left:
+        if sharing.unsent:
             raise ImagegenError
         print(f"the shared store {build.settings.store} has all that was made here: {counted(count, 'image')}")
 

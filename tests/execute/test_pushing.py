@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 
 from imagegen.config.settings import Settings
+from imagegen.execute.attended import Attended
 from imagegen.execute.outcome import Event, Happened
-from imagegen.execute.pushing import have_all_wait, push
+from imagegen.execute.pushing import push
 from imagegen.state.store import StoreEntry
 from tests.execute.workshop import Workshop, picture
 
@@ -28,10 +29,10 @@ def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
     def pushed() -> tuple[int, int, list[str]]:
         project = workshop.project()
         told: list[Event] = []
-        count = have_all_wait(project, project.plans())
-        left, is_stopped = push(project, told.append)
-        assert not is_stopped
-        return count, left, [str(event.facts["text"]) for event in told if isinstance(event, Happened)]
+        attended = Attended(told.append)
+        count, sharing = push(project, project.plans(), attended)
+        attended.do(sharing.close)
+        return count, sharing.unsent, [str(event.facts["text"]) for event in told if isinstance(event, Happened)]
 
     assert pushed()[:2] == (3, 3)  # it is not there yet
     (tmp_path / "team").mkdir()

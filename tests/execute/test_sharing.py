@@ -20,7 +20,7 @@ from imagegen.errors import ImagegenError
 from imagegen.execute.outcome import Event, Happened
 from imagegen.execute.pruning import find_waste, prune
 from imagegen.execute.reach import Patience
-from imagegen.execute.run import run
+from imagegen.execute.run import Wanted, run
 from imagegen.execute.sharing import Sharing
 from imagegen.execute.unreached import check_packages, is_away, words_of
 from imagegen.plan.output import Output
@@ -426,16 +426,27 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(works
     workshop.settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
     workshop.job()
     workshop.build()
-    seen = []
+    seen: list[str] = []
 
     def tell(event: Event) -> None:
-        if isinstance(event, Happened):
-            with hold(workshop.root / ".imagegen", 20):  # raises where it is held
-                seen.append(event.facts["text"])
+        if isinstance(event, Happened) and event.name == "note":
+            with hold(project.state, 20):  # raises where it is held
+                seen.append(str(event.facts["text"]))
 
-    run(workshop.project(), [], tell)
+    project = workshop.project()
+    run(project, [], tell)
     (note,) = seen
     assert "have yet to go up" in note
+    seen.clear()
+    (tmp_path / "team").mkdir()
+    workshop.build(forced=True)
+    for blob in (tmp_path / "team/blobs").glob("*/*"):
+        blob.write_bytes(b"changed")
+    other = workshop.clone(tmp_path / "other")
+    project = other.project()
+    run(project, [Wanted(output) for output in other.outputs(project).values()], tell)  # the same after images
+    (note,) = seen
+    assert "was passed over" in note
 
 
 def test_a_list_of_what_waits_that_cannot_be_written_fails_no_image(workshop: Workshop, output: Output) -> None:
