@@ -243,4 +243,19 @@ FAULTS = (
         "execute/test_executor.py::test_nothing_of_a_job_is_queued_after_a_failed_preflight_and_other_jobs_go_on",
         ("execute/executor.py", "        if not problems:\n            return job", "        return job"),
     ),
+    _fault(
+        "an item that changed is taken for fresh",
+        "project/test_changed.py::test_only_what_changed_is_planned",
+        ("project/changed.py", "[item for item, key in pairs if key not in parts.items] or", ""),
+    ),
+    _fault(
+        "a changed item takes the file of an image that was not planned",
+        "project/test_changed.py::test_a_file_of_another_job_is_not_taken",
+        ("project/changed.py", "return not any(isinstance(one, Output)", "return True or any(isinstance(one, Output)"),
+    ),
+    _fault(
+        "what has yet to go up to the shared store is pruned",
+        "execute/test_sharing.py::test_what_has_yet_to_go_up_is_not_pruned",
+        ("execute/pruning.py", "store_bytes, project.pending.blobs())", "store_bytes, set())"),
+    ),
 )  # fmt: skip
