@@ -123,7 +123,11 @@ class UnsettledError(GenerationError):
 
 
 class OverdueError(GenerationError):
-    """Its time is over; raised by `Progress.check` within a backend."""
+    """Its time is over; raised by `Progress.check` within a backend. timeout_s: seconds that it had."""
+
+    def __init__(self, timeout_s: float) -> None:
+        mend = "raise generate.timeout_s in the job file if it only needs longer"
+        super().__init__(f"not done after {timeout_s:g} s", mend)
 
 
 class Elsewhere(Exception):  # noqa: N818 - nothing is wrong with the image

@@ -72,10 +72,7 @@ class ImageProgress:
         if self._cancel.is_set():
             raise Cancelled
         if self.seconds > self.timeout_s:
-            raise OverdueError(
-                f"not done after {self.timeout_s:g} s",
-                "raise generate.timeout_s in the job file if it only needs longer",
-            )
+            raise OverdueError(self.timeout_s)
 
     def wait(self, seconds: float) -> None:
         """Sleep that long, raising as `check` does as soon as there is cause."""

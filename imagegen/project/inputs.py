@@ -49,7 +49,7 @@ class Inputs:
 
     def read_for_section(self, name: str) -> bytes:
         """A file that a backend's section names. Raises ImagegenError, where it leads out located nowhere."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # watched too where it may not be read: that may change
             self.stats[name] = stat_key(self.root / name)
         if problem := self.problem(name):
             raise ImagegenError(Problem("", problem))

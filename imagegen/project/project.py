@@ -142,9 +142,7 @@ class Project:
 
     def model_digest(self, output: Output) -> str | None:
         """Of the model that would draw this output, where it is known locally and cheaply. Raises ImagegenError."""
-        if output.is_derived or self.backends.is_remote(
-            output.request.backend
-        ):  # this machine's says nothing of theirs
+        if output.is_derived or self.backends.is_remote(output.request.backend):  # it is not here
             return None
         try:
             return self.backends[output.request.backend].model_identity(output.request).digest

@@ -26,6 +26,12 @@ JOB: dict[str, Any] = {
 }
 
 
+def items(**prompts: str) -> list[dict[str, Any]]:
+    """Those of JOB, with other prompts, and more of them."""
+    found = {"Mallsing": "a tall figure", "Yrr": "a small figure", "Okka": "a broad figure"} | prompts
+    return [{"name": name, "prompt": prompt} for name, prompt in found.items()]
+
+
 @dataclass(frozen=True)
 class Run:
     """What one command left: its exit code, and all that it said."""

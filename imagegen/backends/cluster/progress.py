@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from imagegen.backends.base import Cancelled, GenerationError, Progress
+from imagegen.backends.base import Cancelled, OverdueError, Progress
 
 __all__ = ["TOPIC", "Aside", "WorkerProgress", "hand_on"]
 
@@ -50,11 +50,10 @@ class WorkerProgress:
             raise Cancelled
 
     def check(self) -> None:
-        """Raise Cancelled where the user asked to stop, GenerationError where the time is over."""
+        """Raise Cancelled where the user asked to stop, OverdueError where the time is over."""
         self.check_cancelled()
         if time.monotonic() - self._began_s > self.timeout_s:
-            mend = "raise generate.timeout_s in the job file if it only needs longer"
-            raise GenerationError(f"not done after {self.timeout_s:g} s", mend)
+            raise OverdueError(self.timeout_s)
 
     def wait(self, seconds: float) -> None:
         """Sleep that long, raising as `check` does as soon as there is cause."""
