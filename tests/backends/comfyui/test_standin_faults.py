@@ -145,14 +145,15 @@ def test_websockets_that_are_refused_silent_or_hung_up(server: StandIn, talk: Ta
     with talk.socket() as silent:
         talk.run(talk.graph())
         assert talk.overheard(silent) == []
-    with talk.socket() as closing:
-        id_ = talk.submit(talk.graph())
+    second, third = Talk(talk.url), Talk(talk.url)  # under one client_id, the socket that goes would silence the next
+    with second.socket() as closing:
+        id_ = second.submit(second.graph())
         heard = []
         with pytest.raises((websocket.WebSocketConnectionClosedException, ConnectionError)):
-            heard += list(talk.events(closing, id_))
-    assert last(talk.entry(id_))[0] == "execution_success"
-    with talk.socket() as fine:
-        assert list(talk.events(fine, talk.submit(talk.graph())))
+            heard += list(second.events(closing, id_))
+    assert last(second.entry(id_))[0] == "execution_success"
+    with third.socket() as fine:
+        assert list(third.events(fine, third.submit(third.graph())))
 
 
 def test_a_fault_strikes_by_word_and_by_order(server: StandIn, talk: Talk) -> None:
