@@ -10,8 +10,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+from imagegen.asking import GivenUp, within
 from imagegen.backends.base import Backend, Cancelled, Elsewhere, Place, Placing, Prepared
 from imagegen.errors import Problem
 from imagegen.execute.deciding import decide_model, draw_seed
@@ -25,6 +27,8 @@ from imagegen.plan.output import Output
 from imagegen.project import Project
 
 __all__ = ["Executor"]
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass
@@ -90,7 +94,11 @@ class Executor:
             return job
         try:
             first = next(work for work in job if _is_open(work))
-            decide_model(self.project, first.output.job, self.backend.only_model(first.output.request))
+            model = self._answer(partial(self.backend.only_model, first.output.request))
+            decide_model(self.project, first.output.job, model)
+        except GivenUp:
+            self._cancelled(job)
+            return []
         except Exception as error:
             self._all_failed(job, error)
             return []
@@ -139,11 +147,18 @@ class Executor:
         if not job:
             return []
         try:
-            problems = list(self.backend.preflight([work.output.request for work in job]))
+            problems = self._answer(partial(self.backend.preflight, [work.output.request for work in job]))
+        except GivenUp:
+            self._cancelled(job)
+            return []
         except Exception as error:  # a backend of somebody else's can fail in any way
             self._all_failed(job, error)
             return []
         return self._passed(job, problems)
+
+    def _answer(self, ask: Callable[[], _Answer]) -> _Answer:
+        """What a backend says before it draws anything, unless the user stops first: a server may be silent."""
+        return within(math.inf, ask, self.stop.is_set)
 
     def _all_failed(self, job: Sequence[Work], error: Exception) -> None:
         if self.stop.is_set():  # Ctrl-C reaches on a terminal what a backend asks, too

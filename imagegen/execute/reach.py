@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from imagegen.asking import GivenUp, within
 from imagegen.state.shared import SharedStore
-from imagegen.state.within import GivenUp, within
 
 __all__ = ["Patience", "Reach"]
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from imagegen.asking import GivenUp
 from imagegen.errors import ImagegenError, not_written
 from imagegen.execute.outcome import Event, Happened
 from imagegen.execute.reach import Patience, Reach
@@ -24,7 +25,6 @@ from imagegen.state.mutex import hold
 from imagegen.state.shared import SharedEntry, SharedStore
 from imagegen.state.shared_places import open_shared
 from imagegen.state.store import StoreEntry
-from imagegen.state.within import GivenUp
 
 __all__ = ["Sharing", "is_shared"]
 

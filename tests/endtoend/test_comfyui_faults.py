@@ -5,7 +5,9 @@ Against the stand-in, which fails as the real server was seen to. Each run is th
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -302,6 +304,21 @@ def test_an_interrupt_from_a_terminal_finishes_what_runs(project: ProjectFolder,
     assert process.returncode == 130
     assert len(comfy.executions) == 2
     assert "2 generated" in out
+    assert "1 not made" in out
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+def test_an_interrupt_does_not_wait_for_servers_that_answer_nothing(project: ProjectFolder, servers: int) -> None:
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(servers)]
+        project.environment["COMFYUI_URL"] = ",".join(f"http://127.0.0.1:{one.getsockname()[1]}" for one in silent)
+        project.job(**Server("", "stand-in.safetensors", set).job("Fox"))
+        process = project.start()
+        asked = [stack.enter_context(one.accept()[0]) for one in silent]
+        assert all(one.recv(1) for one in asked)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=15)  # they would be waited for twice as long
+    assert process.returncode == 130
     assert "1 not made" in out
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imagegen.backends.base import GeneratedImage, Progress
+from imagegen.backends.base import Context, GeneratedImage, Progress, Resolved
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
@@ -347,6 +347,53 @@ def test_stopping_ends_the_preparing_too(tmp_path: Path) -> None:
     threading.Timer(0.2, found.stop.set).start()
     assert found.run() == {"a:one": "cancelled"}
     assert backend.closed
+
+
+class Silent(SlowToPrepare):
+    """Answers a question only once it is let go, or after 10 s. Its jobs name no model."""
+
+    def __init__(self, question: str) -> None:
+        super().__init__(held_up=0, after=0)
+        self._question = question
+        self.asked, self.let_go, self.answers = threading.Event(), threading.Event(), threading.Event()
+
+    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+        return replace(super().resolve(section, context), model=None)
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        self._answer("preflight")
+        return super().preflight(requests)
+
+    def only_model(self, request: Request) -> str:
+        self._answer("only_model")
+        return request.model or "m"
+
+    def _answer(self, question: str) -> None:
+        if question == self._question:
+            self.asked.set()
+            self.let_go.wait(10)
+            self.answers.set()
+
+
+@pytest.mark.parametrize("question", ["preflight", "only_model"])
+def test_stopping_leaves_behind_what_is_asked_and_not_answered(tmp_path: Path, question: str) -> None:
+    backend = Silent(question)
+    found = slow(tmp_path, backend, a=["one", "two"])
+
+    def stop() -> None:
+        backend.asked.wait(10)
+        found.stop.set()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    states = found.run()
+    assert backend.asked.is_set()
+    assert not backend.answers.is_set()
+    backend.let_go.set()
+    stopping.join()
+    assert states == {"a:one": "cancelled", "a:two": "cancelled"}
+    assert backend.closed
+    assert found.events("started") == []
 
 
 def test_what_goes_wrong_at_the_end_is_told_and_fails_nothing(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import os
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+from imagegen.asking import asked
 from imagegen.backends.address import is_local
 from imagegen.backends.base import Progress, UnsettledError
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
@@ -21,8 +22,6 @@ from imagegen.plan.request import Request
 
 __all__ = ["Fleet", "absence", "named", "of_refusal"]
 
-_SIDE_BY_SIDE = 16
-"""Servers that are asked at a time."""
 _STRIKES = 2
 """Images that fail at a server and another one makes, with none that it makes itself, until it is taken out."""
 _SHOWN = 3
@@ -69,9 +68,8 @@ class Fleet:
                 if url in request.extra["urls"]:
                     self.against(request, url)
 
-        urls = list(named(kinds))
-        with ThreadPoolExecutor(max(1, min(len(urls), _SIDE_BY_SIDE))) as threads:
-            list(threads.map(ask, urls))
+        for answer in [asked(partial(ask, url)) for url in named(kinds)]:
+            answer.result()
 
     def stands(self, url: str, problems: list[Problem]) -> None:
         """What keeps the server from drawing anything, now that it is prepared. With nothing, it takes images."""

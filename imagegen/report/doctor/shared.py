@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from imagegen.asking import within
 from imagegen.backends.base import Diagnosis
 from imagegen.execute.reach import Patience
 from imagegen.execute.unreached import words_of
 from imagegen.report.console import counted
 from imagegen.report.doctor.case import Case
 from imagegen.state.shared_places import missing_package, open_shared
-from imagegen.state.within import within
 
 __all__ = ["shared"]
 

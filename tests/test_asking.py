@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from imagegen.state.within import GivenUp, within
+from imagegen.asking import GivenUp, within
 
 
 def test_it_is_what_was_answered() -> None:
@@ -39,6 +39,6 @@ def test_whoever_gives_up_waits_no_more() -> None:
 
 
 def test_what_never_answers_does_not_hold_up_the_end_of_the_process() -> None:
-    code = "import threading\nfrom imagegen.state.within import within\ntry: within(0.1, threading.Event().wait)\nexcept TimeoutError: print('ended')"
+    code = "import threading\nfrom imagegen.asking import within\ntry: within(0.1, threading.Event().wait)\nexcept TimeoutError: print('ended')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.split() == ["ended"]

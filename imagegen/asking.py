@@ -1,4 +1,4 @@
-"""Waiting for what may never answer: a mounted folder, a server behind a firewall."""
+"""Asking what may never answer: a mounted folder, a server behind a firewall."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-__all__ = ["GivenUp", "within"]
+__all__ = ["GivenUp", "asked", "within"]
 
 _Answer = TypeVar("_Answer")
 
@@ -17,11 +17,11 @@ class GivenUp(Exception):  # noqa: N818 - it is no error: the user asked for it
     """It was not waited for any longer."""
 
 
-def within(seconds: float, ask: Callable[[], _Answer], give_up: Callable[[], bool] = lambda: False) -> _Answer:
-    """What `ask` returns or raises, where that takes no longer than this.
+def asked(ask: Callable[[], _Answer]) -> Future[_Answer]:
+    """What `ask` returns or raises, once it does.
 
-    It runs in a thread of its own; where it takes longer, that is left behind, and ends with the process at the latest.
-    give_up: looked at every 0.2 s. Raises TimeoutError, or GivenUp.
+    It runs in a thread of its own that may be left behind, and ends with the process at the latest; an executor's
+    threads are waited for then.
     """
     answer: Future[_Answer] = Future()
 
@@ -31,8 +31,16 @@ def within(seconds: float, ask: Callable[[], _Answer], give_up: Callable[[], boo
         except BaseException as error:  # handed on, whatever it is
             answer.set_exception(error)
 
-    # no executor: its threads are waited for when the process ends
     threading.Thread(target=work, name="imagegen-asks", daemon=True).start()
+    return answer
+
+
+def within(seconds: float, ask: Callable[[], _Answer], give_up: Callable[[], bool] = lambda: False) -> _Answer:
+    """What `ask` returns or raises, where that takes no longer than this; else it is left behind.
+
+    give_up: looked at every 0.2 s. Raises TimeoutError, or GivenUp.
+    """
+    answer = asked(ask)
     end = time.monotonic() + seconds
     while not answer.done():
         left = end - time.monotonic()
