@@ -106,6 +106,22 @@ def test_the_images_of_a_killed_worker_are_made_elsewhere(project: ProjectFolder
     assert set(cluster.calls("hanging", "started")) <= set(cluster.calls("one"))
 
 
+def test_after_a_kill_an_image_goes_to_the_worker_where_it_was_begun(project: ProjectFolder, cluster: Cluster) -> None:
+    project.job(items=ITEMS[:1])
+    slow = {"*": [{"delay_s": 1}]}
+    cluster.script("one", problems={"I0": "Dask would have it draw this, the first of its workers"})
+    cluster.script("two", acts=slow)
+    process = project.start()
+    wait_until(lambda: cluster.calls("two", "started"))
+    time.sleep(0.3)  # doit is told of it meanwhile
+    process.kill()
+    process.communicate()
+    cluster.script("one")
+    assert project.doit().tasks("generated") == TASKS[:1]
+    assert cluster.calls("one", "started") == []
+    assert cluster.calls("two", "started") == ["I0", "I0"]
+
+
 def test_a_scheduler_that_dies_costs_one_line_and_nothing_that_was_made(project: ProjectFolder, tmp_path: Path) -> None:
     with cluster_of(tmp_path / "own", "one") as cluster:
         use(project, cluster)

@@ -163,6 +163,7 @@ class ClusterBackend:
         try:
             while True:
                 workers = crew.wait_for_workers(carried.request, progress)
+                workers = crew.named(progress.begun_at) & workers or workers  # there it may be found again
                 begun = link.begin(
                     worker.draw, self._run, carried, attempt, progress.timeout_s, workers=workers, needs=crew.needs
                 )
@@ -201,7 +202,9 @@ def _answer(
 
     def check() -> None:
         nonlocal is_drawn, restarted_s
-        is_drawn = hand_on(heard, progress) or is_drawn
+        if drawing := hand_on(heard, progress):
+            is_drawn = True
+            progress.attempt_at(crew.name(drawing))
         if not is_drawn and time.monotonic() - restarted_s > 1.0:
             progress.restart()
             restarted_s = time.monotonic()

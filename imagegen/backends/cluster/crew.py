@@ -72,6 +72,10 @@ class Crew:
         member = self.members.get(address)
         return member.name if member else address.partition("://")[2]
 
+    def named(self, name: str) -> set[str]:
+        """The addresses of those of this name, which a worker has over its restarts if it was given one."""
+        return {address for address, member in self.members.items() if member.name == name}
+
     def ask(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> dict[str, Any]:
         """What the function returns or raises at each of the workers. Those that do not answer draw nothing for now."""
         there = self._link.there & set(workers)

@@ -14,7 +14,7 @@ from imagegen.backends.base import Cancelled, OverdueError, Progress
 __all__ = ["TOPIC", "Aside", "WorkerProgress", "hand_on"]
 
 TOPIC = "imagegen"
-"""Of Dask's events. Each is a mapping: to (an attempt), name, facts."""
+"""Of Dask's events. Each is a mapping: to (an attempt), worker (its address), name, facts."""
 
 
 class WorkerProgress:
@@ -28,7 +28,7 @@ class WorkerProgress:
         self._began_s = time.monotonic()
 
     begun_at = ""
-    """Where a run before this one had it made: Dask itself does not tell."""
+    """Where the worker itself began it before is not known; at which worker that was, whoever asks knows."""
 
     def attempt_at(self, place: str) -> str:  # noqa: ARG002 - the protocol has it
         """The attempt; which of the worker's own places makes it is not told."""
@@ -36,13 +36,13 @@ class WorkerProgress:
 
     def event(self, name: str, **facts: Any) -> None:
         """Told to whoever asked for the image, and no reason to fail."""
-        self._worker.log_event(TOPIC, {"to": self.attempt, "name": name, "facts": facts})
+        self._tell(name, facts)
         self.check()
 
     def restart(self) -> None:
         """The time counts from now, there too."""
         self._began_s = time.monotonic()
-        self._worker.log_event(TOPIC, {"to": self.attempt, "name": "restarted", "facts": {}})
+        self._tell("restarted", {})
 
     def check_cancelled(self) -> None:
         """Raise Cancelled where the user asked to stop."""
@@ -62,6 +62,10 @@ class WorkerProgress:
             self._cancelled.wait(min(left, 60.0))
             self.check()
         self.check()
+
+    def _tell(self, name: str, facts: Mapping[str, Any]) -> None:
+        told = {"to": self.attempt, "worker": self._worker.address, "name": name, "facts": facts}
+        self._worker.log_event(TOPIC, told)
 
 
 class Aside:
@@ -96,16 +100,16 @@ class Aside:
         self.check()
 
 
-def hand_on(heard: queue.SimpleQueue[Mapping[str, Any]], progress: Progress) -> bool:
-    """Tell what workers told; whether one of them began to draw."""
-    began = False
+def hand_on(heard: queue.SimpleQueue[Mapping[str, Any]], progress: Progress) -> str:
+    """Tell what workers told; the address of the last one that began to draw, empty where none did."""
+    began = ""
     while True:
         try:
             message = heard.get_nowait()
         except queue.Empty:
             return began
         if message["name"] == "restarted":
-            began = True
+            began = str(message["worker"])
             progress.restart()
         else:
             progress.event(str(message["name"]), **message["facts"])
