@@ -13,13 +13,19 @@ from imagegen.project import Project
 __all__ = ["bring_accepted"]
 
 
-def bring_accepted(project: Project, sharing: Sharing, output: Output, verdict: Verdict) -> Verdict:
-    """The verdict on an output whose accepted file is missing, once it was looked for there. Raises OSError.
+def bring_accepted(project: Project, sharing: Sharing | None, output: Output, verdict: Verdict) -> Verdict:
+    """The verdict on an output whose accepted file is not here, once it was looked for there. Raises OSError.
 
-    Where it was found it is in the local store now, from which it is restored.
+    Where it was found it is in the local store now, from which it is restored. Else what is there is kept.
     """
     sha256 = project.accepted(output) or ""
-    data = sharing.fetch(sha256)
+    data = sharing.fetch(sha256) if sharing else None
+    if data is None and verdict.state == "stale":
+        note = f"another one was accepted, which is not in the store{', nor in the shared one' if sharing else ''}"
+        mend = f"bring it, from git or a copy; or doit -a {output.task} has another one made"
+        return replace(verdict, state="kept", note=note, mend=mend)
+    if data is None and not sharing:
+        return verdict
     if data is None:
         mend = f"doit store:push where it was accepted; or {verdict.mend}"
         return replace(verdict, note=f"{verdict.note}, nor to be had from the shared store", mend=mend)

@@ -11,6 +11,7 @@ from imagegen.plan.merged import before
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision
 from imagegen.project import Project
+from imagegen.state.placed import Placement
 
 __all__ = ["accept_file", "check_holdable", "decide", "decide_model", "draw_seed", "new_seed", "now"]
 
@@ -37,6 +38,7 @@ def accept_file(project: Project, output: Output, sha256: str) -> None:
     """
     if project.shares:
         project.pending.add([("", sha256)])
+    project.placed.note(output.path, Placement(sha256, output.fingerprint, "-"))  # no other is to be told from it
     value = {"fingerprint": output.fingerprint, "sha256": sha256}
     decide(project, output.job, ACCEPT, output.full_slug, value)
 

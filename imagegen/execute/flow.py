@@ -109,13 +109,13 @@ class Flow:
             output = self._project.with_origins(self._project.decided(work.output))
             work = replace(work, output=output, verdict=self._project.verdict(output, forced=work.forced))
         output, verdict = work.output, work.verdict
-        if verdict.state in ("fresh", "kept"):
-            return Outcome(output, verdict.state, verdict.reasons, verdict.note)
-        if self._stop.is_set():
+        if self._stop.is_set() and verdict.state not in ("fresh", "kept"):
             return Outcome(output, "cancelled", verdict.reasons)
-        if verdict.state == "blocked" and verdict.is_missing and self._sharing and not work.forced:
+        if self._lacks_accepted(work):
             verdict = bring_accepted(self._project, self._sharing, output, verdict)
             work = replace(work, verdict=verdict)
+        if verdict.state in ("fresh", "kept"):
+            return Outcome(output, verdict.state, verdict.reasons, verdict.note)
         is_blocked = verdict.state == "blocked"
         if is_blocked and (verdict.line or work.forced or verdict.is_missing):
             return Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict))
@@ -133,6 +133,12 @@ class Flow:
         if outcome is None and output.is_derived:
             outcome = derive(self._project, output, verdict)
         return outcome or work
+
+    def _lacks_accepted(self, work: Work) -> bool:
+        """Whether a file was accepted for what is asked for, and is neither in place nor in the store."""
+        verdict, accepted = work.verdict, self._project.accepted(work.output)
+        is_wanted = verdict.state == "stale" or (verdict.state == "blocked" and verdict.is_missing)
+        return accepted is not None and is_wanted and not work.forced and self._project.store.look(accepted) is None
 
     def _generate(self, work: Work) -> None:
         with self._changed:

@@ -83,7 +83,7 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
         origin = _origin(project, sources, output, verdict)
         if origin is not None:
             return Foreseen(output, verdict, "restore", origin)
-        return Foreseen(output, verdict, _act(output, verdict))
+        return Foreseen(output, verdict, _act(project, output, verdict))
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         images = _each_once(pool.map(foreseen, standing))
@@ -95,11 +95,13 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
     return Forecast(tuple(images), in_all(taking.values()), unknown)
 
 
-def _act(output: Output, verdict: Verdict) -> str:
+def _act(project: Project, output: Output, verdict: Verdict) -> str:
     if verdict.state == "blocked":
         return "fail"
     if verdict.reasons and all(reason.kind == "follows" for reason in verdict.reasons):
         return "follow"
+    if _is_only_brought(project, output, verdict):
+        return "keep"
     return "derive" if output.is_derived else "generate"
 
 
@@ -109,12 +111,23 @@ def _origin(project: Project, sources: Sources, output: Output, verdict: Verdict
         return "the shared store, if it has the accepted file"
     if not output.fingerprint or (verdict.state == "blocked" and verdict.line):
         return None
-    if project.store.has(project.accepted(output) or ""):
+    accepted = project.accepted(output)
+    if project.store.has(accepted or ""):
         return "the store"
-    copy = sources.foresee(output, project.model_digest(output))
+    is_only_brought = _is_only_brought(project, output, verdict)
+    copy = sources.foresee(output, project.model_digest(output), only_recorded=is_only_brought)
+    if is_only_brought and (accepted or copy is None):
+        return "the shared store, if it has that one" if project.settings.store else None
     if copy is None or (verdict.state == "blocked" and not _is_just_that(project, sources, output, copy)):
         return None
     return copy.path or "the store"
+
+
+def _is_only_brought(project: Project, output: Output, verdict: Verdict) -> bool:
+    """Whether the file there is kept where the one that the lock file tells of is not to be had."""
+    if verdict.state != "stale":
+        return False
+    return project.accepted(output) is not None or (verdict.is_superseded and project.answers(output))
 
 
 def _is_just_that(project: Project, sources: Sources, output: Output, copy: Copy) -> bool:

@@ -37,6 +37,7 @@ from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import ACCEPT, OutputLine
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
+from imagegen.state.placed import Placement
 from imagegen.state.store import StoreEntry
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "generate",
     "keep",
     "line_for",
+    "put",
     "put_as_recorded",
     "put_in_place",
     "put_in_store",
@@ -183,12 +185,19 @@ def _verify(output: Output, made: GeneratedImage) -> ImageInfo:
 
 
 def restore(project: Project, sources: Sources, output: Output, verdict: Verdict) -> Outcome | None:
-    """Put an image in place that was made earlier; None where there is none."""
+    """Put an image in place that was made earlier; None where there is none.
+
+    Where the lock file tells of another one for the same request, only that one is: else the file is kept.
+    """
     start = time.monotonic()
     try:
         if _put_accepted(project, output):
             return Outcome(output, "restored", verdict.reasons, "as accepted", seconds=time.monotonic() - start)
-        source = sources.find(output, project.model_digest(output))
+        is_another = verdict.is_superseded and project.answers(output)
+        source = sources.find(output, project.model_digest(output), only_recorded=is_another)
+        if source is None and is_another:
+            note = "the lock file tells of another one for the same request, which is not to be had here"
+            return Outcome(output, "kept", verdict.reasons, note)
         if source is None:
             return None
         put_in_place(project, output, source)
@@ -307,12 +316,19 @@ def write(project: Project, output: Output, data: bytes, sha256: str, record: Ca
     """
     if project.found(output).sha256 == sha256:
         record()
+        project.placed.note(output.path, Placement(sha256, output.fingerprint, output.request.backend))
         return
     verdict = project.verdict(output, forced=True)
     if verdict.state != "stale":
         raise _Blocked(verdict)
     keep(project, output)
     record()
+    put(project, output, data, sha256)
+
+
+def put(project: Project, output: Output, data: bytes, sha256: str) -> None:
+    """Rename the file into its place, noted as ours; it is in the lock file by then. Raises OSError."""
+    project.placed.note(output.path, Placement(sha256, output.fingerprint, output.request.backend))
     written = replace_file(project.root / output.path, data, project.temporary)
     project.hashes.wrote(output.path, written, sha256)
 

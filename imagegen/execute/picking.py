@@ -8,6 +8,7 @@ removes what was moved. After a kill the same pick again brings it to its end.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -22,6 +23,7 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import PICK, Decision, OutputLine
 from imagegen.project import JobPlan, Project
 from imagegen.state.atomic import replace_file
+from imagegen.state.placed import Placement
 
 __all__ = ["CANDIDATES", "Pick", "candidate_path", "is_candidate", "pick"]
 
@@ -271,6 +273,8 @@ def _put(project: Project, file: _File) -> None:
         line = lock.line_of(file.places.get(file.goal, file.goal), state.sha256 if state else None)
         if _kept(project, file, file.goal, line) == file.data:
             return
+    if file.line and file.line.sha256 == hashlib.sha256(file.data).hexdigest():  # else it was changed by hand
+        project.placed.note(file.goal, Placement(file.line.sha256, file.line.fingerprint, file.line.backend))
     replace_file(there, file.data, project.temporary)
 
 

@@ -9,14 +9,13 @@ from typing import Any
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.deciding import accept_file, check_holdable, decide
-from imagegen.execute.imaging import blocked, converted, encoded, keep, line_for
+from imagegen.execute.imaging import blocked, converted, encoded, keep, line_for, put
 from imagegen.execute.sources import Source
 from imagegen.images.containers import format_of
 from imagegen.plan.freshness import Reason, differences
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, REROLL, Decision, OutputLine
 from imagegen.project import Project
-from imagegen.state.atomic import replace_file
 from imagegen.state.store import StoreEntry
 
 __all__ = ["Past", "go_back", "history", "one_before"]
@@ -138,8 +137,7 @@ def go_back(project: Project, output: Output, past: Past) -> str:
         lock.append(replace(line, fingerprint=past.fingerprint, request=past.request))
     stays = _decide(project, output, past, sha256)
     if found.sha256 != sha256:
-        written = replace_file(project.root / output.path, data, project.temporary)
-        project.hashes.wrote(output.path, written, sha256)
+        put(project, output, data, sha256)
     on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
     lock.fold(on_disk, project.temporary)
     return stays

@@ -138,8 +138,9 @@ def _finish(project: Project) -> tuple[Problem, ...]:
             except OSError as error:
                 mend = not_written(error).mend
                 problems.append(Problem(lock.name, f"cannot be folded: {error.strerror}", f"{mend}; nothing is lost"))
-    with contextlib.suppress(OSError):  # it only keeps the file short
+    with contextlib.suppress(OSError):  # it only keeps the files short
         project.attempts.fold()
+        project.placed.fold()
     with contextlib.suppress(OSError):  # the next run tries again
         project.store.prune(project.settings.store_bytes, project.pending.blobs())
     shutil.rmtree(project.temporary, ignore_errors=True)

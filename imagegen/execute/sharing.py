@@ -254,7 +254,7 @@ class Sharing:
                 return  # killed before it was indexed: it is made again
             made = (entry.model_digest, entry.backend_version, entry.seconds, entry.time)
             shared = SharedEntry(fingerprint, sha256, *made)
-            if is_earlier and self._reach.ask(self._patience.answer_s, lambda store: store.has(shared)):
+            if is_earlier and self._reach.ask(self._patience.answer_s, lambda store: store.has(shared, len(data))):
                 return
             self._reach.ask(self._patience.image_s, lambda store: store.put(shared, data))
         with self._changed:

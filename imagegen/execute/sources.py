@@ -66,18 +66,24 @@ class Sources:
         for line in project.recorded():
             self._lines[line.fingerprint].append(line)
 
-    def find(self, output: Output, model_digest: str | None) -> Source | None:
+    def find(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> Source | None:
         """An image that the output can be restored from without loss, or None. Raises OSError.
 
         One made by a model of another, known digest does not count. What a backend returned comes first, then a
-        file that can be taken as it is; last what others have.
+        file that can be taken as it is; last what others have. only_recorded: none but the one that the lock file
+        tells of.
         """
-        here = next(filter(None, map(self._read, self._copies(output, model_digest))), None)
-        return here or self._beyond(output, model_digest, self._time(output))
+        copies = self._copies(output, model_digest, only_recorded=only_recorded)
+        if here := next(filter(None, map(self._read, copies)), None):
+            return here
+        time = self._time(output)
+        beyond = self._beyond(output, model_digest, time)
+        return None if beyond and only_recorded and beyond.time != time else beyond
 
-    def foresee(self, output: Output, model_digest: str | None) -> Copy | None:
+    def foresee(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> Copy | None:
         """Where `find` would find it. Reads no blob and writes nothing: one that has gone bad passes for a good one."""
-        return next(filter(self._is_there, self._copies(output, model_digest)), None)
+        copies = self._copies(output, model_digest, only_recorded=only_recorded)
+        return next(filter(self._is_there, copies), None)
 
     def look(self, copy: Copy) -> Source | None:
         """The image of a copy, read without its counting as a use."""
@@ -102,10 +108,13 @@ class Sources:
             return False
         return state is not None and state.sha256 == copy.sha256 and not state.is_pointer
 
-    def _copies(self, output: Output, model_digest: str | None) -> list[Copy]:
+    def _copies(self, output: Output, model_digest: str | None, *, only_recorded: bool) -> list[Copy]:
         """Those that would do, best first."""
         ranked = []
-        for copy in self._of(output.fingerprint, self._time(output)):
+        time = self._time(output)
+        for copy in self._of(output.fingerprint, time):
+            if only_recorded and copy.time != time:
+                continue
             if model_digest and copy.model_digest and copy.model_digest != model_digest:
                 continue
             if copy.encoding is None:

@@ -30,12 +30,15 @@ class Found:
     ours: its sha256 is in one of the output's lines, or of the store's that a build made. accepted: a person decided
     that it is the image of the present request; where nothing is there, that what was accepted is nowhere any more.
     by_hand: it was accepted, for this request or an earlier one, and no line says that it was made here.
+    superseded_by: where it is as this checkout put it there, and the lock file, as git brought it, tells of another
+    one: whether that was accepted or is recorded as made. Else empty.
     """
 
     sha256: str | None
     ours: bool = False
     accepted: bool = False
     by_hand: bool = False
+    superseded_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Reason:
 
     kind: missing, new, changed, encoding, model, forced; origin, where an output that it is made from is another than
     it was, the field being that one's task, and old or new None where it was or is none of them; follows, where that
-    one is yet to be made, so that nobody knows yet.
+    one is yet to be made, so that nobody knows yet; another, where nothing is wrong with the file but that the lock
+    file tells of another one, new being how that became the image.
     """
 
     kind: str
@@ -70,6 +74,7 @@ class Reason:
             "new": "new",
             "model": "the model's files changed",
             "forced": "asked for anew",
+            "another": "another one was accepted" if self.new == "accepted" else "another one is recorded",
         }[self.kind]
 
 
@@ -91,6 +96,11 @@ class Verdict:
     def is_missing(self) -> bool:
         """Whether there was a file, and none is there now."""
         return any(reason.kind == "missing" for reason in self.reasons)
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether nothing is wrong with the file but that the lock file tells of another one."""
+        return any(reason.kind == "another" for reason in self.reasons)
 
     @property
     def only_encoding(self) -> bool:
@@ -123,6 +133,8 @@ def compare(
         return Verdict("fresh", note=_accepted(found, line, reasons), line=line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
         return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
+    if found.superseded_by and not forced:
+        return _replaceable(output, reasons or (Reason("another", new=found.superseded_by),), line)
     if line and line.sha256 == found.sha256:
         return _replaceable(output, reasons or _forced(forced), line)
     if line and not reasons and not forced:

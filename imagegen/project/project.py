@@ -9,7 +9,7 @@ from pathlib import Path
 from imagegen.backends.base import Backend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.freshness import Found, Verdict, compare
+from imagegen.plan.freshness import PLACEHOLDER, Found, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, REROLL, SEED, Decision, OutputLine
 from imagegen.project.backends import Backends
@@ -20,6 +20,7 @@ from imagegen.state.attempts import Attempts
 from imagegen.state.hashes import Hashes
 from imagegen.state.lockfile import LockFile, read_lock_file
 from imagegen.state.pending import Pending
+from imagegen.state.placed import Placed
 from imagegen.state.store import Store
 
 __all__ = ["Project"]
@@ -44,6 +45,7 @@ class Project:
         self.store = Store(self.state / "store", self.temporary)
         self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
         self.pending = Pending(self.state / "pending.txt", self.temporary, self.settings.store)
+        self.placed = Placed(self.root, self.state / "placed.txt", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.failures = self.state / "cache" / "failures.json"
         """What failed when it was last tried: see `state.failures`."""
@@ -82,6 +84,7 @@ class Project:
         for job in before:
             del self.locks[job]
         self.store.forget()
+        self.placed.forget()
         changed = [job for job, lock in before.items() if self.lock(job).decisions != lock.decisions]
         return bool(changed)
 
@@ -130,9 +133,27 @@ class Project:
         owned = lock.owns(output.path, state.sha256)
         decision = lock.decisions.get((ACCEPT, output.full_slug))
         if decision is None or decision.value is None or decision.value["sha256"] != state.sha256:
-            return Found(state.sha256, owned or self.store.is_ours(state.sha256))
+            superseded_by = self._superseded_by(output, state.sha256)
+            ours = owned or bool(superseded_by) or self.store.is_ours(state.sha256)
+            return Found(state.sha256, ours, superseded_by=superseded_by)
         accepted = decision.value["fingerprint"] == output.fingerprint
         return Found(state.sha256, ours=True, accepted=accepted, by_hand=not owned)
+
+    def _superseded_by(self, output: Output, sha256: str) -> str:
+        """As `Found.superseded_by`, of a file of this sha256."""
+        lock, accepted = self.lock(output.job), self.accepted(output)
+        if accepted is None and (output.path not in lock.lines or lock.owns(output.path, sha256)):
+            return ""
+        placement = self.placed.of(output.path, sha256)
+        if placement is None or output.request.backend == PLACEHOLDER != placement.backend:
+            return ""
+        return "accepted" if accepted else "recorded"
+
+    def answers(self, output: Output) -> bool:
+        """Whether what is at the output's path was put there for what it asks for. Raises OSError."""
+        state = self.hashes.state(output.path)
+        placement = self.placed.of(output.path, state.sha256) if state else None
+        return placement is not None and placement.fingerprint == output.fingerprint
 
     def verdict(self, output: Output, *, forced: bool = False) -> Verdict:
         """How the output stands. Raises OSError where the file there cannot be read."""

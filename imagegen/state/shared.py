@@ -94,7 +94,7 @@ class SharedStore:
 
     def fetch(self, sha256: str) -> bytes | None:
         """The image of that hash, checked; None where there is none, or another one."""
-        data = self._read(f"blobs/{sha256[:2]}/{sha256}", MOST_BYTES)
+        data = self._read(_blob(sha256), MOST_BYTES)
         if data is not None and hashlib.sha256(data).hexdigest() != sha256:
             self.odd.append(f"the image {sha256[:12]}… has gone bad: its bytes are not those of its name")
             return None
@@ -106,13 +106,14 @@ class SharedStore:
         raw = _dump(entry)
         self._write(f"index/{entry.fingerprint[:2]}/{_name(entry, raw)}", raw)
 
-    def has(self, entry: SharedEntry) -> bool:
-        """Whether this entry is there, which its image was before it. No image is looked at."""
-        return _name(entry, _dump(entry)) in self._names(entry.fingerprint)
+    def has(self, entry: SharedEntry, size: int) -> bool:
+        """Whether this entry is there, and a file of its image's size, in bytes: somebody may have made room."""
+        is_listed = _name(entry, _dump(entry)) in self._names(entry.fingerprint)
+        return is_listed and self._size(_blob(entry.sha256)) == size
 
     def put_image(self, sha256: str, data: bytes) -> None:
         """The image without an entry: who asks for it knows its hash. One that has gone bad is replaced."""
-        self._write(f"blobs/{sha256[:2]}/{sha256}", data)
+        self._write(_blob(sha256), data)
 
     def _names(self, fingerprint: str) -> list[str]:
         start = fingerprint[:2]
@@ -196,6 +197,10 @@ def _open_up(path: str, mode: int, folders: Folders) -> None:
 _ENTRY = re.compile(r"[0-9a-f]{64}-[0-9a-f]{64}\.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+
+
+def _blob(sha256: str) -> str:
+    return f"blobs/{sha256[:2]}/{sha256}"
 
 
 def _dump(entry: SharedEntry) -> bytes:

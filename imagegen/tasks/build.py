@@ -250,10 +250,13 @@ class Build:
             return ticket.outcome
 
     def _rest(self) -> None:
-        states = (
-            one.ticket.outcome.state if one.ticket.outcome else one.verdict.state for one in self.planned.values()
-        )
-        is_done = all(state in _DONE for state in states) and not any(plan.problems for plan in self.plans)
+        made = {outcome.output.task for outcome in self.outcomes if outcome.state != "fresh"}
+        is_done = not any(plan.problems for plan in self.plans)
+        for one in self.planned.values():
+            state = one.ticket.outcome.state if one.ticket.outcome else one.verdict.state
+            # what was not selected was fresh before its origins were made anew
+            is_settled = one.ticket.outcome is not None or not any(origin.task in made for origin in one.output.origins)
+            is_done = is_done and state in _DONE and is_settled
         if is_done and not self.project.has_pending:
             with suppress(OSError):  # it only saves the next run some work
                 docs = {task: one.doc for task, one in self.planned.items()}

@@ -69,6 +69,15 @@ def test_a_changed_item_that_fails_is_told_again_and_the_rest_is_fresh(project: 
     assert project.doit().tasks("generated") == ["portraits:yrr"]
 
 
+def test_what_is_made_from_an_image_that_was_made_again_is_not_at_rest(project: ProjectFolder) -> None:
+    project.built(derive={"thumb": {"width": 16}})
+    assert "6 fresh, nothing to do" in project.doit().closing
+    project.script(acts={"Yrr": [{"format": "webp"}]})  # another file of the same image
+    assert project.doit("-a", "portraits:yrr").tasks("generated") == ["portraits:yrr"]
+    assert project.doit().tasks("derived") == ["portraits:yrr:thumb"]
+    assert "6 fresh, nothing to do" in project.doit().closing
+
+
 def test_settings_that_change_end_what_a_snapshot_says(project: ProjectFolder) -> None:
     project.job(backend="placeholder")
     job = project.root / "jobs/portraits.yaml"

@@ -43,3 +43,7 @@ def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
     assert (tmp_path / f"team/blobs/{sha256[:2]}/{sha256}").read_bytes() == accepted
     assert pushed()[:2] == (3, 0)  # again: nothing is written twice
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "team").rglob("*") if path.is_file()} == there
+    for blob in (path for path in there if path.parent.parent.name == "blobs"):
+        blob.unlink()  # somebody made room
+    assert pushed() == (3, 0, [f"3 images that waited here went up to the shared store {address}"])
+    assert {path for path in (tmp_path / "team").rglob("*") if path.is_file()} == there.keys()

@@ -73,11 +73,15 @@ def test_to_put_it_twice_changes_nothing(store: SharedStore) -> None:
     assert {path: store.files.cat_file(path) for path in store.files.find(store.root)} == before
 
 
-def test_whether_an_entry_is_there_is_told_without_reading_it(store: SharedStore) -> None:
-    assert not again(store).has(ENTRY)
+def test_whether_an_image_is_there_is_told_without_reading_it(store: SharedStore) -> None:
+    size = len(DATA)
+    assert not again(store).has(ENTRY, size)
     store.put(ENTRY, DATA)
-    assert again(store).has(ENTRY)
-    assert not again(store).has(replace(ENTRY, time="2026-03-03T03:03:03.000Z"))
+    assert again(store).has(ENTRY, size)
+    assert not again(store).has(ENTRY, size + 1)
+    assert not again(store).has(replace(ENTRY, time="2026-03-03T03:03:03.000Z"), size)
+    store.files.rm_file(f"{store.root}/blobs/{ENTRY.sha256[:2]}/{ENTRY.sha256}")
+    assert not again(store).has(ENTRY, size)
 
 
 def test_an_image_without_an_entry_is_had_by_its_hash(store: SharedStore) -> None:

@@ -1,0 +1,198 @@
+"""What a checkout does with the files that it put in place, where git brings a lock file that tells of others.
+
+The images are not in git; a pull is the other checkout's job and lock files, put over one's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from imagegen.backends.scripted import Script, ScriptedBackend
+from imagegen.config.settings import Settings
+from imagegen.execute.forecast import forecast
+from imagegen.execute.verifying import verify_outputs
+from tests.execute.workshop import Workshop, picture
+
+ITEMS = [{"name": "Mallsing", "prompt": "a tall figure"}, {"name": "Yrr", "prompt": "a small figure"}]
+CHANGED = [ITEMS[0], {"name": "Yrr", "prompt": "a very small figure"}]
+YRR = "portraits:yrr"
+ANOTHER = "another one is recorded"
+
+
+@pytest.fixture
+def other(workshop: Workshop, tmp_path: Path) -> Workshop:
+    """A second checkout, as the first one left all; both with the same shared store."""
+    (tmp_path / "team").mkdir()
+    workshop.settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
+    workshop.job(items=ITEMS)
+    workshop.build()
+    found = workshop.clone(tmp_path / "other")
+    found.build()
+    return found
+
+
+def pull(to: Workshop, source: Workshop) -> None:
+    shutil.copytree(source.root / "jobs", to.root / "jobs", dirs_exist_ok=True)
+
+
+def alike(one: Workshop, other: Workshop) -> bool:
+    return one.files() == other.files() and one.lock() == other.lock()
+
+
+def reasons(workshop: Workshop) -> list[str]:
+    project = workshop.project()
+    return [str(reason) for reason in project.verdict(workshop.outputs(project)[YRR]).reasons]
+
+
+def foreseen(workshop: Workshop) -> dict[str, str]:
+    project = workshop.project()
+    outputs = workshop.outputs(project).values()
+    found = forecast(project, [(one, project.verdict(project.with_origins(one))) for one in outputs], ())
+    return {one.output.task: one.act for one in found.images if one.act != "fresh"}
+
+
+def test_what_another_checkout_made_anew_comes_here(workshop: Workshop, other: Workshop) -> None:
+    workshop.job(items=CHANGED)
+    workshop.build()
+    pull(other, workshop)
+    assert reasons(other) == [ANOTHER]
+    assert other.build() == {YRR: "restored"}
+    assert alike(other, workshop)
+    assert other.build() == {}
+    assert other.calls() == 0
+
+
+def test_so_does_what_it_rerolled_with_what_is_made_from_it(workshop: Workshop, other: Workshop) -> None:
+    for one in (workshop, other):
+        one.job(items=ITEMS, derive={"thumb": {"width": 16}}, sheet={"cell": 16})
+        one.build()
+    workshop.reroll(YRR)
+    workshop.build()
+    pull(other, workshop)
+    assert other.build()[YRR] == "restored"
+    assert alike(other, workshop)
+
+
+def test_a_checkout_goes_back_and_forth(workshop: Workshop, tmp_path: Path) -> None:
+    workshop.job(items=ITEMS)
+    workshop.build()
+    before, lock = workshop.files(), workshop.lock()
+    shutil.copytree(workshop.root / "jobs", tmp_path / "before")
+    workshop.job(items=CHANGED)
+    workshop.build()
+    shutil.copytree(tmp_path / "before", workshop.root / "jobs", dirs_exist_ok=True)
+    assert workshop.build() == {YRR: "restored"}
+    assert (workshop.files(), workshop.lock()) == (before, lock)
+    assert workshop.calls() == 3
+
+
+def test_where_it_cannot_be_had_it_is_made_as_in_a_clone(workshop: Workshop, other: Workshop, tmp_path: Path) -> None:
+    workshop.job(items=CHANGED)
+    workshop.build()
+    shutil.rmtree(tmp_path / "team")
+    pull(other, workshop)
+    assert foreseen(other) == {YRR: "generate"}
+    assert other.build() == {YRR: "generated"}
+
+
+@pytest.mark.parametrize("overwrite", ["own", "never"])
+def test_what_was_changed_by_hand_here_stays(workshop: Workshop, other: Workshop, overwrite: str) -> None:
+    edited = other.touch_up("yrr")
+    workshop.job(items=CHANGED, output={"overwrite": overwrite})
+    workshop.path("yrr").unlink()
+    workshop.build()
+    pull(other, workshop)
+    assert other.build() == {YRR: "kept"}
+    assert other.path("yrr").read_bytes() == edited
+
+
+def test_an_earlier_one_that_was_put_back_by_hand_stays(workshop: Workshop) -> None:
+    workshop.job(items=ITEMS)
+    workshop.build()
+    earlier = workshop.path("yrr").read_bytes()
+    workshop.job(items=CHANGED)
+    workshop.build()
+    workshop.path("yrr").write_bytes(earlier)
+    assert workshop.build() == {YRR: "kept"}
+    assert workshop.path("yrr").read_bytes() == earlier
+
+
+def made_again(workshop: Workshop) -> None:
+    """The same request, another file."""
+    workshop.backend = ScriptedBackend(Script(acts={"Yrr": [{"format": "webp"}]}))
+    before = workshop.path("yrr").read_bytes()
+    assert workshop.build(YRR, forced=True) == {YRR: "generated"}
+    assert workshop.path("yrr").read_bytes() != before
+
+
+def test_one_that_was_made_again_for_the_same_request_comes_here(workshop: Workshop, other: Workshop) -> None:
+    made_again(workshop)
+    pull(other, workshop)
+    assert foreseen(other) == {YRR: "restore"}
+    assert other.build() == {YRR: "restored"}
+    assert alike(other, workshop)
+
+
+def test_where_that_cannot_be_had_ours_is_kept_and_not_drawn_again(workshop: Workshop, other: Workshop) -> None:
+    workshop.settings = other.settings = Settings()
+    made_again(workshop)
+    pull(other, workshop)
+    ours, lock = other.path("yrr").read_bytes(), other.lock()
+    assert foreseen(other) == {YRR: "keep"}
+    assert other.build() == {YRR: "kept"}
+    assert "another one for the same request, which is not to be had here" in other.said[YRR]
+    assert (other.path("yrr").read_bytes(), other.lock(), other.calls()) == (ours, lock, 0)
+
+
+def test_what_another_checkout_accepted_comes_in_place_of_ours(workshop: Workshop, other: Workshop) -> None:
+    edited = workshop.touch_up("yrr")
+    workshop.accept(YRR)
+    workshop.build()
+    pull(other, workshop)
+    assert reasons(other) == ["another one was accepted"]
+    assert foreseen(other) == {YRR: "restore"}
+    assert other.build() == {YRR: "restored"}
+    assert other.path("yrr").read_bytes() == edited
+    assert other.build() == {}
+
+
+def test_where_what_was_accepted_cannot_be_had_ours_is_kept(workshop: Workshop, other: Workshop) -> None:
+    workshop.settings = other.settings = Settings()
+    workshop.touch_up("yrr")
+    workshop.job(items=CHANGED)
+    workshop.accept(YRR)
+    pull(other, workshop)
+    ours, lock = other.path("yrr").read_bytes(), other.lock()
+    assert foreseen(other) == {YRR: "keep"}
+    assert other.build() == {YRR: "kept"}
+    assert other.said[YRR] == "another one was accepted, which is not in the store"
+    assert (other.path("yrr").read_bytes(), other.lock(), other.calls()) == (ours, lock, 0)
+    assert other.build(YRR, forced=True) == {YRR: "generated"}
+
+
+def test_one_that_was_drawn_in_place_of_an_accepted_one_comes_back(workshop: Workshop, other: Workshop) -> None:
+    edited = workshop.touch_up("yrr")
+    workshop.accept(YRR)
+    workshop.build()
+    pull(other, workshop)
+    other.build()
+    made_again(workshop)
+    pull(other, workshop)
+    assert other.build() == {YRR: "restored"}
+    assert alike(other, workshop)
+    assert other.is_kept(edited)
+
+
+def test_verify_tells_it_from_a_hand_edit(workshop: Workshop, other: Workshop) -> None:
+    workshop.job(items=CHANGED)
+    workshop.build()
+    other.path("mallsing").write_bytes(picture("blue"))
+    pull(other, workshop)
+    project = other.project()
+    found = {one.name: one for one in verify_outputs(project, list(other.outputs(project).values()))}
+    assert found["portraits:mallsing"].state == "changed"
+    assert found[YRR].state == "wrong"
+    assert found[YRR].note == "it is the one of before: jobs/portraits.lock tells of another one by now"
