@@ -38,9 +38,10 @@ def accept_file(project: Project, output: Output, sha256: str) -> None:
     """
     if project.shares:
         project.pending.add([("", sha256)])
-    project.placed.note(output.path, Placement(sha256, output.fingerprint, "-"))  # no other is to be told from it
     value = {"fingerprint": output.fingerprint, "sha256": sha256}
     decide(project, output.job, ACCEPT, output.full_slug, value)
+    # only now: a file that nobody accepted is not to be taken for one that we put there
+    project.placed.note(output.path, Placement(sha256, output.fingerprint, "-"))
 
 
 def check_holdable(output: Output) -> None:
