@@ -119,6 +119,8 @@ def test_where_a_value_came_from_decides_nothing(tmp_path: Path) -> None:
         ("'http://a, http://b'", "", ("http://a", "http://b")),
         ("['http://a']", " http://b ,https://c/x/", ("http://b", "https://c/x")),
         ("['http://a', 'http://a/']", "", ("http://a",)),
+        ("'http://a,'", "", ("http://a",)),
+        ("['http://a']", "http://b,, http://c ,", ("http://b", "http://c")),
     ],
 )
 def test_there_may_be_several_servers(tmp_path: Path, table: str, environment: str, urls: tuple[str, ...]) -> None:
@@ -127,7 +129,7 @@ def test_there_may_be_several_servers(tmp_path: Path, table: str, environment: s
     assert settings.comfyui_server_urls == urls
 
 
-@pytest.mark.parametrize("table", ["[]", "1", "['http://a', 1]", "['http://a', 'b']", "'http://a,'", "[['http://a']]"])
+@pytest.mark.parametrize("table", ["[]", "1", "['http://a', 1]", "['http://a', 'b']", "','", "[['http://a']]"])
 def test_servers_that_cannot_be_are_told(tmp_path: Path, table: str) -> None:
     (tmp_path / "pyproject.toml").write_text(f"[tool.imagegen.comfyui.server]\nurl = {table}")
     with pytest.raises(ImagegenError, match=r"^pyproject.toml: \[tool.imagegen\]: comfyui.server.url: expected "):
