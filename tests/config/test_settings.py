@@ -112,6 +112,16 @@ def test_where_a_value_came_from_decides_nothing(tmp_path: Path) -> None:
     assert one.sources != other.sources
 
 
+@pytest.mark.parametrize("name", ["backend", "checkpoint"])
+def test_what_is_stronger_than_a_job_is_told_from_the_same_that_is_not(tmp_path: Path, name: str) -> None:
+    """A snapshot of what was planned with one of them must not speak for the other."""
+    key = {"backend": "backend", "checkpoint": "comfyui.checkpoint"}[name]
+    (tmp_path / "pyproject.toml").write_text(f"[tool.imagegen]\n{key} = 'x'\n")
+    one, other = read_settings(tmp_path, {}, {}), read_settings(tmp_path, {name: "x"}, {})
+    assert one != other
+    assert repr(one) != repr(other)
+
+
 @pytest.mark.parametrize(
     ("table", "environment", "urls"),
     [
