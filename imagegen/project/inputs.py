@@ -27,6 +27,8 @@ class Inputs:
         self.root = root
         self.stats: dict[str, StatKey | None] = {}
         """How each file stood before it was read, by its path; None where there was none."""
+        self.named: set[str] = set()
+        """Those that other files name: more than one may follow from them."""
         self._allow_outside = allow_outside
 
     def problem(self, path: str) -> str:
@@ -34,7 +36,7 @@ class Inputs:
         return path_problem(self.root, path, self._allow_outside, writes=False)
 
     def read(self, name: str) -> bytes:
-        """At most one byte more than a document may have. Raises ImagegenError, located at the file."""
+        """A job file. At most one byte more than a document may have. Raises ImagegenError, located at the file."""
         path = self.root / name
         try:
             self.stats[name] = stat_key(path)
@@ -53,7 +55,7 @@ class Inputs:
             self.stats[name] = stat_key(self.root / name)
         if problem := self.problem(name):
             raise ImagegenError(Problem("", problem))
-        return self.read(name)
+        return self._read_named(name)
 
     def read_base(self, name: str, where: str) -> Document:
         """What the job at `where` extends. Raises ImagegenError."""
@@ -61,7 +63,7 @@ class Inputs:
         if problem := self.problem(file):
             raise ImagegenError(Problem(where, f"extends: {problem}"))
         try:
-            data = self.read(file)
+            data = self._read_named(file)
         except ImagegenError as error:
             folder = self.root / "jobs"
             known = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in JOB_SUFFIXES]
@@ -74,7 +76,7 @@ class Inputs:
         if problem := self.problem(source):
             raise ImagegenError(Problem(where, f"source: {problem}"))
         try:
-            return self.read(source)
+            return self._read_named(source)
         except ImagegenError as error:
             problems = (Problem(where, f"source: {p.where}: {p.what}", p.mend) for p in error.problems)
             raise ImagegenError(*problems) from None
@@ -83,10 +85,14 @@ class Inputs:
         """Raises ImagegenError."""
         if problem := self.problem(file):
             raise ImagegenError(Problem(file, problem))
-        return self.read(file)
+        return self._read_named(file)
 
     def wildcard_names(self) -> tuple[str, ...]:
         """Of all wildcard files, without their ending."""
         folder = self.root / WILDCARD_FOLDER
         found = (path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.txt")))
         return tuple(unicodedata.normalize("NFC", path.as_posix()) for path in found)
+
+    def _read_named(self, name: str) -> bytes:
+        self.named.add(name)
+        return self.read(name)

@@ -131,13 +131,16 @@ def take_snapshot(
         tuple(jobs.values()),
         files,
         tuple((request, tuple(sorted(digests))) for request, digests in models.values()),
-        _parts(plans, known.parts),
+        _parts(plans, known.parts, project.inputs.named),
     )
     write_snapshot(project.root, _memory(project.root), snapshot, project.temporary)
 
 
-def _parts(plans: Sequence[JobPlan], known: Mapping[str, Parts]) -> dict[str, Parts]:
-    """Of each job whose outputs follow from their own items; of none where an output names another."""
+def _parts(plans: Sequence[JobPlan], known: Mapping[str, Parts], named: Collection[str]) -> dict[str, Parts]:
+    """Of each job whose outputs follow from their own items; of none where an output names another.
+
+    named: files that others name. A job file among them is left out: from it follows more than its own outputs.
+    """
     if any(origin.where for plan in plans for output in plan.outputs for origin in output.origins):
         return {}
     parts = dict(known)
@@ -148,7 +151,7 @@ def _parts(plans: Sequence[JobPlan], known: Mapping[str, Parts]) -> dict[str, Pa
                 of_items[plan.items[output.request.name]][output.slug] = output.path
             also = known[plan.file].items if plan.file in known else {}
             parts[plan.file] = Parts(plan.head, {**also, **of_items})
-    return parts
+    return {file: one for file, one in parts.items() if file not in named}
 
 
 def _memory(root: Path) -> Path:

@@ -23,3 +23,15 @@ def test_the_file_that_says_where_models_are_is_watched(tmp_path: Path, is_there
     project = Project(root, Settings(), registry())
     assert not project.plans()[0].problems
     assert (project.inputs.stats[EXTRA] is not None) == is_there
+
+
+def test_a_file_that_another_one_names_is_told_from_a_job_of_which_only_its_own_outputs_follow(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    for name in ("kin", "etch", "arms"):
+        (tmp_path / f"jobs/{name}.yaml").write_text("items: [{name: A, prompt: a}]")
+    (tmp_path / "jobs/etch.yaml").write_text("extends: ./kin.yaml")
+    project = Project(tmp_path, Settings(), registry())
+    assert not any(plan.problems for plan in project.plans())
+    assert project.inputs.named == {"jobs/kin.yaml"}
+    project.inputs.read_for_section("jobs/arms.yaml")  # as a reference image, if somebody likes
+    assert project.inputs.named == {"jobs/kin.yaml", "jobs/arms.yaml"}
