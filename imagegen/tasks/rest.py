@@ -32,6 +32,7 @@ __all__ = [
     "knows_images",
     "last_rest",
     "names_no_image",
+    "snapshot_key",
     "take_snapshot",
 ]
 
@@ -62,14 +63,17 @@ def default_tasks(root: Path) -> list[str]:
     return list(task_names(job_files(root), RESERVED).values())
 
 
-def last_rest(root: Path, settings: Settings, invocation: Invocation) -> Snapshot | None:
-    """What is known to be fresh, of all outputs or all but those of touched job files; None where nothing is."""
+def last_rest(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
+    """What is known to be fresh, of all outputs or all but those of touched job files; None where nothing is.
+
+    key: of `snapshot_key`.
+    """
     if _needs_images(root, invocation):
         return None
     if invocation.command == "run" and _something_waits(root, settings):
         return None
     may_change = {f"jobs/{path.name}" for path in job_files(root)} if invocation.command == "run" else ()
-    snapshot = read_snapshot(root, _memory(root), _key(root, settings), may_change)
+    snapshot = read_snapshot(root, _memory(root), key, may_change)
     if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
         return None
     return snapshot if snapshot.touched or knows_images(snapshot, invocation) else None
@@ -97,11 +101,12 @@ def names_no_image(root: Path, invocation: Invocation) -> bool:
 
 
 def take_snapshot(
-    project: Project, plans: Sequence[JobPlan], docs: Mapping[str, str], before: Snapshot | None = None
+    project: Project, key: str, plans: Sequence[JobPlan], docs: Mapping[str, str], before: Snapshot | None = None
 ) -> None:
     """Remember that all outputs of these jobs are fresh now, the project's every one. Raises OSError.
 
-    docs: what is told of each, by its task. before: where only some were planned, what was known of the others.
+    key: of before they were planned. docs: what is told of each, by its task. before: where only some were planned,
+    what was known of the others.
     """
     known = before or Snapshot("", (), {})
     files = {**known.files, **project.inputs.stats}
@@ -127,7 +132,7 @@ def take_snapshot(
         also = jobs[plan.task].outputs if plan.task in jobs else {}
         jobs[plan.task] = FreshJob(plan.task, plan.doc, {**also, **fresh})
     snapshot = Snapshot(
-        _key(project.root, project.settings),
+        key,
         tuple(jobs.values()),
         files,
         tuple((request, tuple(sorted(digests))) for request, digests in models.values()),
@@ -158,12 +163,17 @@ def _memory(root: Path) -> Path:
     return root / ".imagegen" / "cache" / "snapshot.json"
 
 
-def _key(root: Path, settings: Settings) -> str:
-    """Of all that a plan follows from and that is no file of the project."""
+def snapshot_key(root: Path, settings: Settings) -> str:
+    """Of all that a plan follows from and that is no file of the project; the folders are where models are looked for.
+
+    For a snapshot it is taken before anything is planned: what is added while images are made is in no plan.
+    """
     backends = importlib.metadata.entry_points(group="imagegen.backends")
     plug_ins = sorted((entry.name, entry.value, entry.dist.version if entry.dist else "") for entry in backends)
     names = [path.name for path in job_files(root)]
-    return json.dumps([__version__, changed_ns(Path(__file__).parents[1]), repr(settings), names, plug_ins])
+    folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - there may be none
+    ours = [__version__, changed_ns(Path(__file__).parents[1])]
+    return json.dumps([ours, folders, repr(settings), names, plug_ins])
 
 
 def changed_ns(package: Path) -> int:

@@ -59,13 +59,12 @@ def remember(project: Project, plans: list[JobPlan], before: Snapshot | None = N
         file.write_bytes(b"an image")
         os.utime(file, ns=(OLD, OLD))
         project.hashes.state(output.path)
-    take_snapshot(project, plans, {output.task: output.path for output in outputs}, before)
+    take_snapshot(project, "key", plans, {output.task: output.path for output in outputs}, before)
 
 
 def recalled(root: Path) -> Snapshot | None:
     memory = root / ".imagegen/cache/snapshot.json"
-    key = json.loads(memory.read_text().partition("\n")[0])["key"]
-    return read_snapshot(root, memory, key, [f"jobs/{file.name}" for file in (root / "jobs").iterdir()])
+    return read_snapshot(root, memory, "key", [f"jobs/{file.name}" for file in (root / "jobs").iterdir()])
 
 
 def by_task(plans: list[JobPlan]) -> dict[str, Output]:

@@ -1,11 +1,29 @@
+"""What a snapshot rests on, besides the files that it holds, each with a build of a real project in this process."""
+
 from __future__ import annotations
 
+import json
 import os
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
-from imagegen.tasks.rest import changed_ns
+import imagegen.tasks
+from imagegen.config.settings import Settings
+from imagegen.tasks.build import Build
+from imagegen.tasks.invocation import Invocation
+from imagegen.tasks.rest import changed_ns, snapshot_key
+
+OLD = time.time_ns() - 10**12
+JOB = {
+    "generate": {"width": 64, "height": 64},
+    "items": [{"name": "Yrr", "prompt": "one"}, {"name": "Okka", "prompt": "two"}],
+}
 
 
 @pytest.mark.parametrize("folder", [".", "plan", "backends/comfyui"])
@@ -19,3 +37,52 @@ def test_a_package_that_was_pulled_is_another_one(tmp_path: Path, folder: str) -
     assert changed_ns(tmp_path) == before
     (tmp_path / folder / "new.py").touch()
     assert changed_ns(tmp_path) > before
+
+
+def test_where_the_project_and_the_users_own_folder_are_is_in_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models are looked for in both."""
+    keys = {snapshot_key(tmp_path / name, Settings()) for name in ("here", "there")}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    keys.add(snapshot_key(tmp_path / "here", Settings()))
+    assert len(keys) == 3
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one job; its dodo file is what makes doit's tasks ours alone."""
+    dodo = ModuleType("dodo")
+    dodo.__dict__.update({name: getattr(imagegen.tasks, name) for name in ("task_jobs", "task_doctor")})
+    monkeypatch.setitem(sys.modules, "dodo", dodo)
+    (tmp_path / "jobs").mkdir()
+    job(tmp_path, "kin", JOB)
+    return tmp_path
+
+
+def job(root: Path, name: str, values: dict[str, Any]) -> None:
+    """Long ago, as most are."""
+    file = root / f"jobs/{name}.json"
+    file.write_text(json.dumps(values))
+    os.utime(file, ns=(OLD, OLD))
+
+
+def build(root: Path, meanwhile: Callable[[Build], object] = lambda _: None) -> list[str]:
+    """One `doit`; the images that it planned. meanwhile: done before the first of them is made."""
+    found = Build(root, Invocation())
+    if found.planned:
+        meanwhile(found)
+        found.run(list(found.planned), [], lambda _: None)
+    return sorted(found.planned)
+
+
+def test_nothing_is_planned_once_all_was_fresh(root: Path) -> None:
+    assert build(root) == ["kin:okka", "kin:yrr"]
+    assert build(root) == []
+
+
+def test_a_job_that_is_added_during_a_run_is_planned_by_the_next_one(root: Path) -> None:
+    build(root, lambda _: job(root, "arms", JOB))
+    assert "arms:yrr" in build(root)
+    assert build(root) == []
