@@ -109,7 +109,7 @@ def take_snapshot(
     what was known of the others.
     """
     known = before or Snapshot("", (), {})
-    files = {**known.files, **project.inputs.stats}
+    files = dict(known.files)
     models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
     for request, digests in known.models:
         models[json.dumps(request, sort_keys=True)] = (request, set(digests))
@@ -126,6 +126,7 @@ def take_snapshot(
                 model = line.request.get("model", "")
                 request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
                 models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
+    files |= project.inputs.stats
     jobs = {job.task: job for job in known.jobs}
     for plan in plans:
         fresh = {output.slug: docs[output.task] for output in plan.outputs}

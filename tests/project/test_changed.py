@@ -160,6 +160,18 @@ def test_a_file_of_another_job_is_not_taken(tmp_path: Path) -> None:
     assert planned(tmp_path, {"kin": with_item(1, name="Shield")}) is None
 
 
+def test_no_snapshot_is_taken_of_a_plan_whose_files_were_read_anew_since(tmp_path: Path) -> None:
+    """As after waiting for another build that decided something."""
+    (tmp_path / "jobs").mkdir()
+    write(tmp_path, {"kin": KIN})
+    project = at(tmp_path)
+    plans = project.plans()
+    write(tmp_path, {"kin": with_item(1, prompt="another")})
+    project.plans()
+    remember(project, plans)
+    assert recalled(tmp_path) is None
+
+
 def test_a_job_that_another_one_extends_takes_the_whole_plan(tmp_path: Path) -> None:
     remembered(tmp_path, {"kin": KIN, "etch": {"extends": "kin.json", "prompt": {"suffix": "an etching"}}})
     assert planned(tmp_path, {"kin": with_item(1, prompt="another")}) is None

@@ -14,16 +14,22 @@ from typing import Any
 import pytest
 
 import imagegen.tasks
+from imagegen.backends.registry import registry
 from imagegen.config.settings import Settings
+from imagegen.execute.deciding import decide
+from imagegen.plan.record import REROLL
+from imagegen.project import Project
 from imagegen.tasks.build import Build
 from imagegen.tasks.invocation import Invocation
 from imagegen.tasks.rest import changed_ns, snapshot_key
 
 OLD = time.time_ns() - 10**12
-JOB = {
-    "generate": {"width": 64, "height": 64},
-    "items": [{"name": "Yrr", "prompt": "one"}, {"name": "Okka", "prompt": "two"}],
-}
+
+
+def kin(**prompts: str) -> dict[str, Any]:
+    """A job of two images, with these prompts."""
+    items = [{"name": name, "prompt": prompt} for name, prompt in ({"yrr": "one", "okka": "two"} | prompts).items()]
+    return {"backend": "scripted", "generate": {"width": 64, "height": 64}, "items": items}
 
 
 @pytest.mark.parametrize("folder", [".", "plan", "backends/comfyui"])
@@ -57,13 +63,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     dodo.__dict__.update({name: getattr(imagegen.tasks, name) for name in ("task_jobs", "task_doctor")})
     monkeypatch.setitem(sys.modules, "dodo", dodo)
     (tmp_path / "jobs").mkdir()
-    job(tmp_path, "kin", JOB)
+    job(tmp_path, "kin", kin())
     return tmp_path
 
 
 def job(root: Path, name: str, values: dict[str, Any]) -> None:
     """Long ago, as most are."""
     file = root / f"jobs/{name}.json"
+    file.unlink(missing_ok=True)
     file.write_text(json.dumps(values))
     os.utime(file, ns=(OLD, OLD))
 
@@ -83,6 +90,29 @@ def test_nothing_is_planned_once_all_was_fresh(root: Path) -> None:
 
 
 def test_a_job_that_is_added_during_a_run_is_planned_by_the_next_one(root: Path) -> None:
-    build(root, lambda _: job(root, "arms", JOB))
+    build(root, lambda _: job(root, "arms", kin()))
     assert "arms:yrr" in build(root)
     assert build(root) == []
+
+
+def test_what_another_build_decides_while_this_one_waits_is_seen_by_the_next_one(root: Path) -> None:
+    """A reroll that failed: the lock file says another seed for an image that stands as it did."""
+    job(root, "arms", kin())
+    build(root)
+    job(root, "kin", {**kin(okka="three"), "description": "all are planned"})
+    other = Project(root, Settings(), registry())
+    build(root, lambda _: decide(other, "arms", REROLL, "yrr", 7))
+    assert Build(root, Invocation()).planned["arms:yrr"].verdict.state == "stale"
+
+
+def test_an_image_that_is_painted_over_during_a_run_is_seen_by_the_next_one(root: Path) -> None:
+    build(root)
+    job(root, "kin", {**kin(okka="three"), "description": "all are planned"})
+    painted = root / "assets/kin/yrr.png"
+
+    def paint(_: object) -> None:
+        painted.write_bytes(b"by hand")
+        os.utime(painted, ns=(OLD, OLD))
+
+    build(root, paint)
+    assert Build(root, Invocation()).planned["kin:yrr"].verdict.state == "kept"
