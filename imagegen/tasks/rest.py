@@ -6,7 +6,9 @@ job files changed, that goes for what did not change in them.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import sys
@@ -170,7 +172,10 @@ def snapshot_key(root: Path, settings: Settings) -> str:
     For a snapshot it is taken before anything is planned: what is added while images are made is in no plan.
     """
     backends = importlib.metadata.entry_points(group="imagegen.backends")
-    plug_ins = sorted((entry.name, entry.value, entry.dist.version if entry.dist else "") for entry in backends)
+    plug_ins = sorted(
+        (entry.name, entry.value, entry.dist.version if entry.dist else "", _written_ns(entry.value))
+        for entry in backends
+    )
     names = [path.name for path in job_files(root)]
     folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - there may be none
     ours = [__version__, changed_ns(Path(__file__).parents[1])]
@@ -184,6 +189,17 @@ def changed_ns(package: Path) -> int:
         inner = [entry.path for folder in folders[depth:] for entry in os.scandir(folder) if entry.is_dir()]
         folders += [Path(path) for path in inner if not path.endswith("__pycache__") and Path(path) not in folders]
     return max(folder.stat().st_mtime_ns for folder in folders)
+
+
+def _written_ns(entry: str) -> int:
+    """When the package that brings a backend was last written to: while it is developed, it keeps its version."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # planning says what is wrong
+        spec = importlib.util.find_spec(entry.partition(":")[0].partition(".")[0])
+        files = [Path(spec.origin)] if spec and spec.origin and spec.has_location else []
+        for folder in (spec and spec.submodule_search_locations) or ():
+            files += Path(folder).rglob("*.py")
+        return max((file.stat().st_mtime_ns for file in files), default=0)
+    return 0
 
 
 def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> bool:

@@ -56,6 +56,26 @@ def test_where_the_project_and_the_users_own_folder_are_is_in_the_key(
     assert len(keys) == 3
 
 
+@pytest.mark.parametrize("module", ["plug/drawing.py", "plug/__init__.py", "plug.py"])
+def test_a_package_with_a_backend_that_is_written_to_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """Whoever develops one has it installed to be edited."""
+    (tmp_path / "plug-1.dist-info").mkdir()
+    (tmp_path / "plug-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1\n")
+    (tmp_path / "plug-1.dist-info/entry_points.txt").write_text("[imagegen.backends]\nplug = plug:Plug\n")
+    file = tmp_path / module
+    file.parent.mkdir(exist_ok=True)
+    for path in (file, *([file.with_name("__init__.py")] if "/" in module else [])):
+        path.touch()
+        os.utime(path, ns=(OLD, OLD))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = snapshot_key(tmp_path, Settings())
+    assert snapshot_key(tmp_path, Settings()) == before
+    os.utime(file, ns=(OLD, OLD + 1))
+    assert snapshot_key(tmp_path, Settings()) != before
+
+
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of one job; its dodo file is what makes doit's tasks ours alone."""
