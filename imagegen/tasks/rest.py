@@ -128,7 +128,7 @@ def take_snapshot(
                 model = line.request.get("model", "")
                 request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
                 models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
-    files |= project.inputs.stats
+    files |= project.inputs.stats  # last: they know of lock files that others wrote to
     jobs = {job.task: job for job in known.jobs}
     for plan in plans:
         fresh = {output.slug: docs[output.task] for output in plan.outputs}
