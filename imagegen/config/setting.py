@@ -67,8 +67,8 @@ def _url(value: object) -> str:
 
 
 def _urls(value: object) -> tuple[str, ...]:
-    """Of a list, or of a text with commas between them; each once."""
-    found = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    """Of a list, or of a text with commas between them, or after them too; each once."""
+    found = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
     if not isinstance(found, list) or not found:
         raise ValueError("expected an address, or a list of addresses")
     return tuple(dict.fromkeys(map(_url, found)))

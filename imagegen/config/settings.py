@@ -23,7 +23,7 @@ _PYPROJECT = "pyproject.toml: [tool.imagegen]"
 class Settings:
     """What holds for the whole project.
 
-    forced_backend: of the command line, stronger than a job's own. backend: for jobs that name none.
+    forced_backend, forced_checkpoint: of the command line, stronger than a job's own. backend: for jobs that name none.
     cluster: the address of a Dask scheduler whose workers draw, empty for none.
     allow_outside: folders outside the project that outputs and prompt sources may lie in.
     store_bytes: bound of the store. store: the address of the shared one, empty for none; store_writes: whether what is
@@ -33,6 +33,7 @@ class Settings:
     """
 
     forced_backend: str | None = None
+    forced_checkpoint: str | None = None
     backend: str = "placeholder"
     cluster: str = ""
     allow_outside: tuple[str, ...] = ()
@@ -90,8 +91,13 @@ def read_settings(root: Path, command_line: Mapping[str, str | None], environmen
         for value in values
         if not value.setting.secret
     }
-    forced = fields["backend"] if sources["backend"] == COMMAND_LINE else None
-    return Settings(**fields, forced_backend=forced, sources=sources)
+    forced = {value.setting.name: value.value for value in values if value.source == COMMAND_LINE}
+    return Settings(
+        **fields,
+        forced_backend=forced.get("backend"),
+        forced_checkpoint=forced.get("comfyui.checkpoint"),
+        sources=sources,
+    )
 
 
 def find_values(

@@ -12,7 +12,7 @@ from imagegen.config.job_files import JOB_SUFFIXES
 from imagegen.config.paths import path_problem
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.wildcards import WILDCARD_FOLDER
-from imagegen.state.hashes import StatKey, stat_key
+from imagegen.state.hashes import NEVER, StatKey, is_settled, stat_key
 
 __all__ = ["Inputs"]
 
@@ -26,7 +26,9 @@ class Inputs:
     def __init__(self, root: Path, allow_outside: Collection[str]) -> None:
         self.root = root
         self.stats: dict[str, StatKey | None] = {}
-        """How each file stood before it was read, by its path; None where there was none."""
+        """How each file stood before it was read, by its path; None where there was none. NEVER: it changed since."""
+        self.named: set[str] = set()
+        """Those that other files name: more than one may follow from them."""
         self._allow_outside = allow_outside
 
     def problem(self, path: str) -> str:
@@ -34,11 +36,10 @@ class Inputs:
         return path_problem(self.root, path, self._allow_outside, writes=False)
 
     def read(self, name: str) -> bytes:
-        """At most one byte more than a document may have. Raises ImagegenError, located at the file."""
+        """A job file. At most one byte more than a document may have. Raises ImagegenError, located at the file."""
         path = self.root / name
         try:
-            self.stats[name] = stat_key(path)
-            if self.stats[name] and not path.is_file():  # a pipe would be waited for
+            if self._note(name) and not path.is_file():  # a pipe would be waited for
                 raise ImagegenError(Problem(name, "cannot be read: it is no file"))
             with path.open("rb") as file:
                 return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
@@ -50,10 +51,10 @@ class Inputs:
     def read_for_section(self, name: str) -> bytes:
         """A file that a backend's section names. Raises ImagegenError, where it leads out located nowhere."""
         with contextlib.suppress(OSError):  # watched too where it may not be read: that may change
-            self.stats[name] = stat_key(self.root / name)
+            self._note(name)
         if problem := self.problem(name):
             raise ImagegenError(Problem("", problem))
-        return self.read(name)
+        return self._read_named(name)
 
     def read_base(self, name: str, where: str) -> Document:
         """What the job at `where` extends. Raises ImagegenError."""
@@ -61,7 +62,7 @@ class Inputs:
         if problem := self.problem(file):
             raise ImagegenError(Problem(where, f"extends: {problem}"))
         try:
-            data = self.read(file)
+            data = self._read_named(file)
         except ImagegenError as error:
             folder = self.root / "jobs"
             known = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in JOB_SUFFIXES]
@@ -74,7 +75,7 @@ class Inputs:
         if problem := self.problem(source):
             raise ImagegenError(Problem(where, f"source: {problem}"))
         try:
-            return self.read(source)
+            return self._read_named(source)
         except ImagegenError as error:
             problems = (Problem(where, f"source: {p.where}: {p.what}", p.mend) for p in error.problems)
             raise ImagegenError(*problems) from None
@@ -83,10 +84,24 @@ class Inputs:
         """Raises ImagegenError."""
         if problem := self.problem(file):
             raise ImagegenError(Problem(file, problem))
-        return self.read(file)
+        return self._read_named(file)
 
     def wildcard_names(self) -> tuple[str, ...]:
         """Of all wildcard files, without their ending."""
         folder = self.root / WILDCARD_FOLDER
         found = (path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.txt")))
         return tuple(unicodedata.normalize("NFC", path.as_posix()) for path in found)
+
+    def _note(self, name: str) -> StatKey | None:
+        """How it stands now. Raises OSError.
+
+        A plan may have been made from what it said before, or be from now, if it can still change unnoticed.
+        """
+        found = stat_key(self.root / name)
+        is_other = self.stats.get(name, found) != found
+        self.stats[name] = NEVER if is_other or (found and not is_settled(found[1])) else found
+        return found
+
+    def _read_named(self, name: str) -> bytes:
+        self.named.add(name)
+        return self.read(name)

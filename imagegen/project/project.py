@@ -17,7 +17,7 @@ from imagegen.project.decisions import Decisions
 from imagegen.project.inputs import Inputs
 from imagegen.project.planner import JobPlan, Planner
 from imagegen.state.attempts import Attempts
-from imagegen.state.hashes import Hashes
+from imagegen.state.hashes import NEVER, Hashes
 from imagegen.state.lockfile import LockFile, read_lock_file
 from imagegen.state.pending import Pending
 from imagegen.state.placed import Placed
@@ -81,7 +81,8 @@ class Project:
     def reload_locks(self) -> bool:
         """Read the lock files anew: another build may have written since. Whether it decided anything."""
         before = {job: lock for job, lock in self.locks.items() if not lock.stands()}
-        for job in before:
+        for job, lock in before.items():
+            self.inputs.stats[lock.name] = NEVER  # what is judged already was so without what they say now
             del self.locks[job]
         self.store.forget()
         self.placed.forget()

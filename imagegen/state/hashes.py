@@ -17,10 +17,12 @@ from pathlib import Path
 
 from imagegen.state.atomic import replace_file
 
-__all__ = ["TICK_NS", "FileState", "Hashes", "StatKey", "is_settled", "pointer_sha256", "stat_key"]
+__all__ = ["NEVER", "TICK_NS", "FileState", "Hashes", "StatKey", "is_settled", "pointer_sha256", "stat_key"]
 
 StatKey = tuple[int, int, int]
 """Size, mtime in nanoseconds, inode: where these are the same, so is the file's content."""
+NEVER: StatKey = (-1, -1, -1)
+"""As no file stands: of one that may be another by now than it was when something was decided by it."""
 
 TICK_NS = 50_000_000
 """A file changed twice within one tick of its file system's clock keeps its mtime; so a hash is remembered only
@@ -55,6 +57,8 @@ class Hashes:
         self._folder = os.path.join(root, "")  # noqa: PTH118 - a text
         self._known: dict[str, tuple[int, int, int, str, bool]] = _load(memory)
         self._fresh: dict[str, tuple[int, int, int, str, bool]] = {}
+        self._first: dict[str, tuple[int, int, int, str, bool]] = {}
+        """Of what was told or written here: as it was then, whatever it is now."""
         self._mutex = threading.Lock()
 
     def state(self, path: str) -> FileState | None:
@@ -69,22 +73,28 @@ class Hashes:
         for memory in (self._fresh, self._known):
             known = memory.get(path)
             if known is not None and known[:3] == key:
+                self._first.setdefault(path, known)
                 return FileState(known[3], found.st_size, known[4])
         data = (self.root / path).read_bytes()
         pointer = pointer_sha256(data)
         sha256 = pointer or hashlib.sha256(data).hexdigest()
+        told = (*NEVER, sha256, pointer is not None)
         if is_settled(found.st_mtime_ns):
-            self._remember(path, found, sha256, pointer is not None)
+            told = self._remember(path, found, sha256, pointer is not None)
+        self._first.setdefault(path, told)
         return FileState(sha256, found.st_size, pointer is not None)
 
     def wrote(self, path: str, found: os.stat_result, sha256: str) -> None:
         """The build itself wrote the file: found is its stat as written."""
-        self._remember(path, found, sha256, False)
+        self._first[path] = self._remember(path, found, sha256, False)
 
     def key(self, path: str) -> StatKey | None:
-        """How the file stood when its sha256 was last told; None where that is not remembered."""
-        known = self._fresh.get(path) or self._known.get(path)
-        return known[:3] if known else None
+        """How the file stood when its sha256 was first told, or it was written; None where neither was.
+
+        What was decided by that knows nothing of what became of it since. NEVER: it could have changed unnoticed.
+        """
+        first = self._first.get(path)
+        return first[:3] if first else None
 
     def save(self, temporary: Path) -> None:
         """Keep what was learned for the next run. Raises OSError."""
@@ -96,9 +106,13 @@ class Hashes:
             data = json.dumps(self._known, separators=(",", ":")).encode("utf-8")
             replace_file(self.memory, data, temporary)
 
-    def _remember(self, path: str, found: os.stat_result, sha256: str, is_pointer: bool) -> None:
+    def _remember(
+        self, path: str, found: os.stat_result, sha256: str, is_pointer: bool
+    ) -> tuple[int, int, int, str, bool]:
+        known = (found.st_size, found.st_mtime_ns, found.st_ino, sha256, is_pointer)
         with self._mutex:
-            self._fresh[path] = (found.st_size, found.st_mtime_ns, found.st_ino, sha256, is_pointer)
+            self._fresh[path] = known
+        return known
 
 
 def stat_key(path: Path | str) -> StatKey | None:

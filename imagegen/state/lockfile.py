@@ -23,7 +23,7 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.merged import rivals
 from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine
 from imagegen.state.atomic import append_line, replace_file
-from imagegen.state.hashes import StatKey, is_settled, stat_key
+from imagegen.state.hashes import NEVER, StatKey, is_settled, stat_key
 
 __all__ = ["ATTRIBUTES", "VERSION", "LockFile", "read_lock_file"]
 
@@ -88,7 +88,7 @@ class LockFile:
     def append(self, entry: OutputLine | Decision) -> None:
         """Add a line, on disk before this returns. Raises OSError."""
         with self._mutex:
-            self.seen = _WRITTEN
+            self.seen = NEVER
             if self.torn_at is not None:
                 os.truncate(self.path, self.torn_at)
                 self.torn_at = None
@@ -188,10 +188,6 @@ def read_lock_file(name: str, path: Path) -> LockFile:
     lock.untidy = lock.untidy or bool(lock.lead) or count != len(lock.lines) + len(lock.decisions)
     lock.untidy = lock.untidy or list(lock.lines) != sorted(lock.lines)
     return lock
-
-
-_WRITTEN: StatKey = (-1, -1, -1)
-"""Of a file that has been appended to: no stat is equal to it."""
 
 
 class _NewerVersion(Exception):  # noqa: N818 - internal, and no error by itself

@@ -26,7 +26,15 @@ from imagegen.config.setting import SETTINGS
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.invocation import Invocation, read_invocation
-from imagegen.tasks.rest import RESERVED, default_tasks, knows_images, last_rest, names_no_image, take_snapshot
+from imagegen.tasks.rest import (
+    RESERVED,
+    default_tasks,
+    knows_images,
+    last_rest,
+    names_no_image,
+    snapshot_key,
+    take_snapshot,
+)
 
 if TYPE_CHECKING:
     from imagegen.backends.base import Backend
@@ -86,7 +94,8 @@ class Build:
         self.stopped = False
         self._mutex = threading.Lock()
         self.settings, self.problems = _settings(root)
-        self.rest = None if self.problems else last_rest(root, self.settings, invocation)
+        self._key = snapshot_key(root, self.settings)
+        self.rest = None if self.problems else last_rest(root, self.settings, invocation, self._key)
         if self.rest is None or self.rest.touched:
             with _no_garbage_collection():
                 self._plan()
@@ -260,7 +269,7 @@ class Build:
         if is_done and not self.project.has_pending:
             with suppress(OSError):  # it only saves the next run some work
                 docs = {task: one.doc for task, one in self.planned.items()}
-                take_snapshot(self.project, self.plans, docs, self.rest)
+                take_snapshot(self.project, self._key, self.plans, docs, self.rest)
 
     def _remember_failures(self) -> None:
         from imagegen.state.failures import Failure, update_failures

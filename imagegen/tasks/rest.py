@@ -6,7 +6,9 @@ job files changed, that goes for what did not change in them.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import sys
@@ -32,6 +34,7 @@ __all__ = [
     "knows_images",
     "last_rest",
     "names_no_image",
+    "snapshot_key",
     "take_snapshot",
 ]
 
@@ -62,14 +65,17 @@ def default_tasks(root: Path) -> list[str]:
     return list(task_names(job_files(root), RESERVED).values())
 
 
-def last_rest(root: Path, settings: Settings, invocation: Invocation) -> Snapshot | None:
-    """What is known to be fresh, of all outputs or all but those of touched job files; None where nothing is."""
+def last_rest(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
+    """What is known to be fresh, of all outputs or all but those of touched job files; None where nothing is.
+
+    key: of `snapshot_key`.
+    """
     if _needs_images(root, invocation):
         return None
     if invocation.command == "run" and _something_waits(root, settings):
         return None
     may_change = {f"jobs/{path.name}" for path in job_files(root)} if invocation.command == "run" else ()
-    snapshot = read_snapshot(root, _memory(root), _key(root, settings), may_change)
+    snapshot = read_snapshot(root, _memory(root), key, may_change)
     if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
         return None
     return snapshot if snapshot.touched or knows_images(snapshot, invocation) else None
@@ -97,14 +103,15 @@ def names_no_image(root: Path, invocation: Invocation) -> bool:
 
 
 def take_snapshot(
-    project: Project, plans: Sequence[JobPlan], docs: Mapping[str, str], before: Snapshot | None = None
+    project: Project, key: str, plans: Sequence[JobPlan], docs: Mapping[str, str], before: Snapshot | None = None
 ) -> None:
     """Remember that all outputs of these jobs are fresh now, the project's every one. Raises OSError.
 
-    docs: what is told of each, by its task. before: where only some were planned, what was known of the others.
+    key: of before they were planned. docs: what is told of each, by its task. before: where only some were planned,
+    what was known of the others.
     """
     known = before or Snapshot("", (), {})
-    files = {**known.files, **project.inputs.stats}
+    files = dict(known.files)
     models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
     for request, digests in known.models:
         models[json.dumps(request, sort_keys=True)] = (request, set(digests))
@@ -121,23 +128,27 @@ def take_snapshot(
                 model = line.request.get("model", "")
                 request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
                 models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
+    files |= project.inputs.stats  # last: they know of lock files that others wrote to
     jobs = {job.task: job for job in known.jobs}
     for plan in plans:
         fresh = {output.slug: docs[output.task] for output in plan.outputs}
         also = jobs[plan.task].outputs if plan.task in jobs else {}
         jobs[plan.task] = FreshJob(plan.task, plan.doc, {**also, **fresh})
     snapshot = Snapshot(
-        _key(project.root, project.settings),
+        key,
         tuple(jobs.values()),
         files,
         tuple((request, tuple(sorted(digests))) for request, digests in models.values()),
-        _parts(plans, known.parts),
+        _parts(plans, known.parts, project.inputs.named),
     )
     write_snapshot(project.root, _memory(project.root), snapshot, project.temporary)
 
 
-def _parts(plans: Sequence[JobPlan], known: Mapping[str, Parts]) -> dict[str, Parts]:
-    """Of each job whose outputs follow from their own items; of none where an output names another."""
+def _parts(plans: Sequence[JobPlan], known: Mapping[str, Parts], named: Collection[str]) -> dict[str, Parts]:
+    """Of each job whose outputs follow from their own items; of none where an output names another.
+
+    named: files that others name. A job file among them is left out: from it follows more than its own outputs.
+    """
     if any(origin.where for plan in plans for output in plan.outputs for origin in output.origins):
         return {}
     parts = dict(known)
@@ -148,19 +159,27 @@ def _parts(plans: Sequence[JobPlan], known: Mapping[str, Parts]) -> dict[str, Pa
                 of_items[plan.items[output.request.name]][output.slug] = output.path
             also = known[plan.file].items if plan.file in known else {}
             parts[plan.file] = Parts(plan.head, {**also, **of_items})
-    return parts
+    return {file: one for file, one in parts.items() if file not in named}
 
 
 def _memory(root: Path) -> Path:
     return root / ".imagegen" / "cache" / "snapshot.json"
 
 
-def _key(root: Path, settings: Settings) -> str:
-    """Of all that a plan follows from and that is no file of the project."""
+def snapshot_key(root: Path, settings: Settings) -> str:
+    """Of all that a plan follows from and that is no file of the project; the folders are where models are looked for.
+
+    For a snapshot it is taken before anything is planned: what is added while images are made is in no plan.
+    """
     backends = importlib.metadata.entry_points(group="imagegen.backends")
-    plug_ins = sorted((entry.name, entry.value, entry.dist.version if entry.dist else "") for entry in backends)
+    plug_ins = sorted(
+        (entry.name, entry.value, entry.dist.version if entry.dist else "", _written_ns(entry.value))
+        for entry in backends
+    )
     names = [path.name for path in job_files(root)]
-    return json.dumps([__version__, changed_ns(Path(__file__).parents[1]), repr(settings), names, plug_ins])
+    folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - there may be none
+    ours = [__version__, changed_ns(Path(__file__).parents[1])]
+    return json.dumps([ours, folders, repr(settings), names, plug_ins])
 
 
 def changed_ns(package: Path) -> int:
@@ -170,6 +189,17 @@ def changed_ns(package: Path) -> int:
         inner = [entry.path for folder in folders[depth:] for entry in os.scandir(folder) if entry.is_dir()]
         folders += [Path(path) for path in inner if not path.endswith("__pycache__") and Path(path) not in folders]
     return max(folder.stat().st_mtime_ns for folder in folders)
+
+
+def _written_ns(entry: str) -> int:
+    """When the package that brings a backend was last written to: while it is developed, it keeps its version."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # planning says what is wrong
+        spec = importlib.util.find_spec(entry.partition(":")[0].partition(".")[0])
+        files = [Path(spec.origin)] if spec and spec.origin and spec.has_location else []
+        for folder in (spec and spec.submodule_search_locations) or ():
+            files += Path(folder).rglob("*.py")
+        return max((file.stat().st_mtime_ns for file in files), default=0)
+    return 0
 
 
 def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> bool:

@@ -112,6 +112,16 @@ def test_where_a_value_came_from_decides_nothing(tmp_path: Path) -> None:
     assert one.sources != other.sources
 
 
+@pytest.mark.parametrize("name", ["backend", "checkpoint"])
+def test_what_is_stronger_than_a_job_is_told_from_the_same_that_is_not(tmp_path: Path, name: str) -> None:
+    """A snapshot of what was planned with one of them must not speak for the other."""
+    key = {"backend": "backend", "checkpoint": "comfyui.checkpoint"}[name]
+    (tmp_path / "pyproject.toml").write_text(f"[tool.imagegen]\n{key} = 'x'\n")
+    one, other = read_settings(tmp_path, {}, {}), read_settings(tmp_path, {name: "x"}, {})
+    assert one != other
+    assert repr(one) != repr(other)
+
+
 @pytest.mark.parametrize(
     ("table", "environment", "urls"),
     [
@@ -119,6 +129,8 @@ def test_where_a_value_came_from_decides_nothing(tmp_path: Path) -> None:
         ("'http://a, http://b'", "", ("http://a", "http://b")),
         ("['http://a']", " http://b ,https://c/x/", ("http://b", "https://c/x")),
         ("['http://a', 'http://a/']", "", ("http://a",)),
+        ("'http://a,'", "", ("http://a",)),
+        ("['http://a']", "http://b,, http://c ,", ("http://b", "http://c")),
     ],
 )
 def test_there_may_be_several_servers(tmp_path: Path, table: str, environment: str, urls: tuple[str, ...]) -> None:
@@ -127,7 +139,7 @@ def test_there_may_be_several_servers(tmp_path: Path, table: str, environment: s
     assert settings.comfyui_server_urls == urls
 
 
-@pytest.mark.parametrize("table", ["[]", "1", "['http://a', 1]", "['http://a', 'b']", "'http://a,'", "[['http://a']]"])
+@pytest.mark.parametrize("table", ["[]", "1", "['http://a', 1]", "['http://a', 'b']", "','", "[['http://a']]"])
 def test_servers_that_cannot_be_are_told(tmp_path: Path, table: str) -> None:
     (tmp_path / "pyproject.toml").write_text(f"[tool.imagegen.comfyui.server]\nurl = {table}")
     with pytest.raises(ImagegenError, match=r"^pyproject.toml: \[tool.imagegen\]: comfyui.server.url: expected "):

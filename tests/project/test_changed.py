@@ -46,21 +46,25 @@ def remembered(root: Path, jobs: Jobs) -> list[JobPlan]:
     project = at(root)
     plans = project.plans()
     assert not any(plan.problems for plan in plans)
+    remember(project, plans)
+    return plans
+
+
+def remember(project: Project, plans: list[JobPlan], before: Snapshot | None = None) -> None:
+    """Take a snapshot as if all images of the plans were fresh. before: what is known of others."""
     outputs = [output for plan in plans for output in plan.outputs]
     for output in outputs:
-        file = root / output.path
+        file = project.root / output.path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"an image")
         os.utime(file, ns=(OLD, OLD))
         project.hashes.state(output.path)
-    take_snapshot(project, plans, {output.task: output.path for output in outputs})
-    return plans
+    take_snapshot(project, "key", plans, {output.task: output.path for output in outputs}, before)
 
 
 def recalled(root: Path) -> Snapshot | None:
     memory = root / ".imagegen/cache/snapshot.json"
-    key = json.loads(memory.read_text().partition("\n")[0])["key"]
-    return read_snapshot(root, memory, key, [f"jobs/{file.name}" for file in (root / "jobs").iterdir()])
+    return read_snapshot(root, memory, "key", [f"jobs/{file.name}" for file in (root / "jobs").iterdir()])
 
 
 def by_task(plans: list[JobPlan]) -> dict[str, Output]:
@@ -156,6 +160,35 @@ def test_a_file_of_another_job_is_not_taken(tmp_path: Path) -> None:
     assert planned(tmp_path, {"kin": with_item(1, name="Shield")}) is None
 
 
+def test_no_snapshot_is_taken_of_a_plan_whose_files_were_read_anew_since(tmp_path: Path) -> None:
+    """As after waiting for another build that decided something."""
+    (tmp_path / "jobs").mkdir()
+    write(tmp_path, {"kin": KIN})
+    project = at(tmp_path)
+    plans = project.plans()
+    write(tmp_path, {"kin": with_item(1, prompt="another")})
+    project.plans()
+    remember(project, plans)
+    assert recalled(tmp_path) is None
+
+
+def test_a_job_that_another_one_extends_takes_the_whole_plan(tmp_path: Path) -> None:
+    remembered(tmp_path, {"kin": KIN, "etch": {"extends": "kin.json", "prompt": {"suffix": "an etching"}}})
+    assert planned(tmp_path, {"kin": with_item(1, prompt="another")}) is None
+
+
+def test_so_does_one_that_another_one_extends_since_only_that_was_planned(tmp_path: Path) -> None:
+    remembered(tmp_path, {"kin": KIN, "etch": KIN, "arms": job("Shield")})
+    for jobs in ({"etch": {"extends": "kin.json"}}, {"arms": job("Helm")}):
+        write(tmp_path, jobs)
+        project, snapshot = at(tmp_path), recalled(tmp_path)
+        assert snapshot is not None
+        found = plan_changed(project, snapshot)
+        assert found is not None
+        remember(project, *found)
+    assert planned(tmp_path, {"kin": with_item(1, prompt="another")}) is None
+
+
 def test_a_folder_that_is_another_by_a_link_is_told_from_none(tmp_path: Path) -> None:
     (tmp_path / "assets/kin").mkdir(parents=True)
     (tmp_path / "assets/linked").symlink_to(tmp_path / "assets/kin", target_is_directory=True)
@@ -199,7 +232,7 @@ JOBS = st.builds(
 
 @st.composite
 def edits(draw: st.DrawFn) -> tuple[Jobs, Jobs]:
-    """Two jobs, and the same with some of their items, or of all else, another."""
+    """Three jobs, and the same with some of their items, or of all else, another. The last one may extend the first."""
     before = {name: draw(JOBS) for name in ("kin", "arms")}
     after: Jobs = {}
     for name, values in before.items():
@@ -208,6 +241,9 @@ def edits(draw: st.DrawFn) -> tuple[Jobs, Jobs]:
         items += draw(st.lists(ITEMS | ODD, max_size=1))
         head = {key: values[key] for key in values if key != "items"}
         after[name] = {**(draw(HEADS) if draw(st.integers(0, 9)) == 9 else head), "items": items}
+    etch: list[dict[str, Any]] = [{"extends": "kin.json", "output": {"dir": "assets/etch"}}, before["arms"]]
+    before["etch"] = draw(st.sampled_from(etch))
+    after["etch"] = draw(st.sampled_from(etch)) if draw(st.integers(0, 3)) == 3 else before["etch"]
     return before, after
 
 

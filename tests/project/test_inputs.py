@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import contextlib
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from imagegen.backends.registry import registry
 from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError
 from imagegen.project import Project
+from imagegen.project.inputs import Inputs
+from imagegen.state.hashes import NEVER
 
 EXTRA = "tools/ComfyUI/extra_model_paths.yaml"
 
@@ -23,3 +30,63 @@ def test_the_file_that_says_where_models_are_is_watched(tmp_path: Path, is_there
     project = Project(root, Settings(), registry())
     assert not project.plans()[0].problems
     assert (project.inputs.stats[EXTRA] is not None) == is_there
+
+
+def test_a_file_that_another_one_names_is_told_from_a_job_of_which_only_its_own_outputs_follow(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    for name in ("kin", "etch", "arms"):
+        (tmp_path / f"jobs/{name}.yaml").write_text("items: [{name: A, prompt: a}]")
+    (tmp_path / "jobs/etch.yaml").write_text("extends: ./kin.yaml")
+    project = Project(tmp_path, Settings(), registry())
+    assert not any(plan.problems for plan in project.plans())
+    assert project.inputs.named == {"jobs/kin.yaml"}
+    project.inputs.read_for_section("jobs/arms.yaml")  # as a reference image, if somebody likes
+    assert project.inputs.named == {"jobs/kin.yaml", "jobs/arms.yaml"}
+
+
+OLD = time.time_ns() - 10**12
+
+
+def put(path: Path, text: str, mtime_ns: int = OLD) -> None:
+    path.write_text(text)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        (lambda _: None, True),
+        (lambda file: put(file, "something else"), False),
+        (lambda file: put(file, "anything", OLD + 1), False),
+        (lambda file: file.unlink(), False),
+    ],
+)
+def test_a_file_that_was_read_twice_stands_as_it_did_only_where_it_is_the_same(
+    tmp_path: Path, change: Callable[[Path], object], is_same: bool
+) -> None:
+    """What was planned from the first reading must not be taken for what the second one says, or a later one."""
+    put(tmp_path / "page.md", "anything")
+    inputs = Inputs(tmp_path, ())
+    inputs.read("page.md")
+    change(tmp_path / "page.md")
+    for _ in range(2):
+        with contextlib.suppress(ImagegenError):
+            inputs.read("page.md")
+        assert (inputs.stats["page.md"] != NEVER) == is_same
+
+
+def test_a_file_that_appears_is_another_one_than_none(tmp_path: Path) -> None:
+    inputs = Inputs(tmp_path, ())
+    with pytest.raises(ImagegenError, match="there is no such file"):
+        inputs.read("page.md")
+    put(tmp_path / "page.md", "anything")
+    inputs.read("page.md")
+    assert inputs.stats["page.md"] == NEVER
+
+
+def test_a_file_that_can_change_without_its_time_telling_is_not_known(tmp_path: Path) -> None:
+    """Its file system may keep whole seconds only."""
+    inputs = Inputs(tmp_path, ())
+    put(tmp_path / "page.md", "anything", time.time_ns() // 10**9 * 10**9)
+    inputs.read("page.md")
+    assert inputs.stats["page.md"] == NEVER

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.state.hashes import FileState, Hashes
+from imagegen.state.hashes import NEVER, FileState, Hashes, stat_key
 
 OLD = time.time_ns() - 10**12
 
@@ -88,6 +88,30 @@ def test_what_the_build_wrote_is_known_unless_somebody_changed_it_since(tmp_path
     assert known.state("a.png") == FileState("told", 4)
     put(tmp_path / "a.png", b"more data")
     assert known.state("a.png") == FileState(sha(b"more data"), 9)
+
+
+def test_a_file_stood_as_when_its_content_was_first_told_or_the_build_wrote_it(tmp_path: Path) -> None:
+    file = put(tmp_path / "a.png", b"data")
+    hashes(tmp_path).save(tmp_path / "tmp")
+    known = hashes(tmp_path)
+    assert known.key("a.png") is None
+    known.state("a.png")
+    before = stat_key(file)
+    assert known.key("a.png") == before
+    put(file, b"painted over")
+    assert known.state("a.png") == FileState(sha(b"painted over"), 12)
+    assert known.key("a.png") == before
+    known.wrote("a.png", file.stat(), "told")
+    assert known.key("a.png") == stat_key(file) != before
+
+
+def test_a_file_that_could_change_unnoticed_stood_as_none_does(tmp_path: Path) -> None:
+    file = put(tmp_path / "a.png", b"data", time.time_ns())
+    known = hashes(tmp_path)
+    known.state("a.png")
+    put(file, b"data")
+    known.state("a.png")
+    assert known.key("a.png") == NEVER
 
 
 def test_a_git_lfs_pointer_counts_as_its_content(tmp_path: Path) -> None:

@@ -1,11 +1,35 @@
+"""What a snapshot rests on, besides the files that it holds, each with a build of a real project in this process."""
+
 from __future__ import annotations
 
+import json
 import os
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
-from imagegen.tasks.rest import changed_ns
+import imagegen.tasks
+from imagegen.backends.registry import registry
+from imagegen.config.settings import Settings
+from imagegen.execute.deciding import decide
+from imagegen.plan.record import REROLL
+from imagegen.project import Project
+from imagegen.tasks.build import Build
+from imagegen.tasks.invocation import Invocation
+from imagegen.tasks.rest import changed_ns, snapshot_key
+
+OLD = time.time_ns() - 10**12
+
+
+def kin(**prompts: str) -> dict[str, Any]:
+    """A job of two images, with these prompts."""
+    items = [{"name": name, "prompt": prompt} for name, prompt in ({"yrr": "one", "okka": "two"} | prompts).items()]
+    return {"backend": "scripted", "generate": {"width": 64, "height": 64}, "items": items}
 
 
 @pytest.mark.parametrize("folder", [".", "plan", "backends/comfyui"])
@@ -19,3 +43,96 @@ def test_a_package_that_was_pulled_is_another_one(tmp_path: Path, folder: str) -
     assert changed_ns(tmp_path) == before
     (tmp_path / folder / "new.py").touch()
     assert changed_ns(tmp_path) > before
+
+
+def test_where_the_project_and_the_users_own_folder_are_is_in_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models are looked for in both."""
+    keys = {snapshot_key(tmp_path / name, Settings()) for name in ("here", "there")}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    keys.add(snapshot_key(tmp_path / "here", Settings()))
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize("module", ["plug/drawing.py", "plug/__init__.py", "plug.py"])
+def test_a_package_with_a_backend_that_is_written_to_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """Whoever develops one has it installed to be edited."""
+    (tmp_path / "plug-1.dist-info").mkdir()
+    (tmp_path / "plug-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1\n")
+    (tmp_path / "plug-1.dist-info/entry_points.txt").write_text("[imagegen.backends]\nplug = plug:Plug\n")
+    file = tmp_path / module
+    file.parent.mkdir(exist_ok=True)
+    for path in (file, *([file.with_name("__init__.py")] if "/" in module else [])):
+        path.touch()
+        os.utime(path, ns=(OLD, OLD))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = snapshot_key(tmp_path, Settings())
+    assert snapshot_key(tmp_path, Settings()) == before
+    os.utime(file, ns=(OLD, OLD + 1))
+    assert snapshot_key(tmp_path, Settings()) != before
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one job; its dodo file is what makes doit's tasks ours alone."""
+    dodo = ModuleType("dodo")
+    dodo.__dict__.update({name: getattr(imagegen.tasks, name) for name in ("task_jobs", "task_doctor")})
+    monkeypatch.setitem(sys.modules, "dodo", dodo)
+    (tmp_path / "jobs").mkdir()
+    job(tmp_path, "kin", kin())
+    return tmp_path
+
+
+def job(root: Path, name: str, values: dict[str, Any]) -> None:
+    """Long ago, as most are."""
+    file = root / f"jobs/{name}.json"
+    file.unlink(missing_ok=True)
+    file.write_text(json.dumps(values))
+    os.utime(file, ns=(OLD, OLD))
+
+
+def build(root: Path, meanwhile: Callable[[Build], object] = lambda _: None) -> list[str]:
+    """One `doit`; the images that it planned. meanwhile: done before the first of them is made."""
+    found = Build(root, Invocation())
+    if found.planned:
+        meanwhile(found)
+        found.run(list(found.planned), [], lambda _: None)
+    return sorted(found.planned)
+
+
+def test_nothing_is_planned_once_all_was_fresh(root: Path) -> None:
+    assert build(root) == ["kin:okka", "kin:yrr"]
+    assert build(root) == []
+
+
+def test_a_job_that_is_added_during_a_run_is_planned_by_the_next_one(root: Path) -> None:
+    build(root, lambda _: job(root, "arms", kin()))
+    assert "arms:yrr" in build(root)
+    assert build(root) == []
+
+
+def test_what_another_build_decides_while_this_one_waits_is_seen_by_the_next_one(root: Path) -> None:
+    """A reroll that failed: the lock file says another seed for an image that stands as it did."""
+    job(root, "arms", kin())
+    build(root)
+    job(root, "kin", {**kin(okka="three"), "description": "all are planned"})
+    other = Project(root, Settings(), registry())
+    build(root, lambda _: decide(other, "arms", REROLL, "yrr", 7))
+    assert Build(root, Invocation()).planned["arms:yrr"].verdict.state == "stale"
+
+
+def test_an_image_that_is_painted_over_during_a_run_is_seen_by_the_next_one(root: Path) -> None:
+    build(root)
+    job(root, "kin", {**kin(okka="three"), "description": "all are planned"})
+    painted = root / "assets/kin/yrr.png"
+
+    def paint(_: object) -> None:
+        painted.write_bytes(b"by hand")
+        os.utime(painted, ns=(OLD, OLD))
+
+    build(root, paint)
+    assert Build(root, Invocation()).planned["kin:yrr"].verdict.state == "kept"

@@ -18,7 +18,6 @@ from imagegen.backends.comfyui.listed import missing_models
 from imagegen.backends.comfyui.models import EXTRA_PATHS, model_folders
 from imagegen.backends.comfyui.workflow import Workflow, cannot_take, is_input, read_workflow, understand
 from imagegen.config.document import MAX_BYTES
-from imagegen.config.settings import COMMAND_LINE
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 
@@ -40,9 +39,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     settings = context.settings
     extra = {**here(section, context), "allow_flat": section.get("allow_flat", False)}
     _refuse_of_the_other_kind(section)
-    asked = section.get("checkpoint", "")
-    if settings.sources.get("comfyui.checkpoint") == COMMAND_LINE:
-        asked = settings.comfyui_checkpoint
+    asked = settings.forced_checkpoint or section.get("checkpoint", "")
     if "workflow" not in section:
         if section.get("loras"):
             extra["loras"] = {name: _strengths(given) for name, given in section["loras"].items()}
