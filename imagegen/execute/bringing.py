@@ -10,7 +10,10 @@ from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.project import Project
 
-__all__ = ["bring_accepted"]
+__all__ = ["ELSEWHERE", "bring_accepted"]
+
+ELSEWHERE = "another one was accepted, which is not in the store"
+"""Why an image is kept that is not the accepted one."""
 
 
 def bring_accepted(project: Project, sharing: Sharing | None, output: Output, verdict: Verdict) -> Verdict:
@@ -21,7 +24,7 @@ def bring_accepted(project: Project, sharing: Sharing | None, output: Output, ve
     sha256 = project.accepted(output) or ""
     data = sharing.fetch(sha256) if sharing else None
     if data is None and verdict.state == "stale":
-        note = f"another one was accepted, which is not in the store{', nor in the shared one' if sharing else ''}"
+        note = f"{ELSEWHERE}{', nor in the shared one' if sharing else ''}"
         mend = f"bring it, from git or a copy; or doit -a {output.task} has another one made"
         return replace(verdict, state="kept", note=note, mend=mend)
     if data is None and not sharing:

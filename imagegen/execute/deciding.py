@@ -11,7 +11,8 @@ from imagegen.plan.merged import before
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision
 from imagegen.project import Project
-from imagegen.state.placed import Placement
+from imagegen.state.hashes import stat_key
+from imagegen.state.placed import BY_HAND, Placement
 
 __all__ = ["accept_file", "check_holdable", "decide", "decide_model", "draw_seed", "new_seed", "now"]
 
@@ -40,8 +41,8 @@ def accept_file(project: Project, output: Output, sha256: str) -> None:
         project.pending.add([("", sha256)])
     value = {"fingerprint": output.fingerprint, "sha256": sha256}
     decide(project, output.job, ACCEPT, output.full_slug, value)
-    # only now: a file that nobody accepted is not to be taken for one that we put there
-    project.placed.note(output.path, Placement(sha256, output.fingerprint, "-"))
+    if (key := stat_key(project.root / output.path)) is not None:  # for one that another checkout accepts later
+        project.placed.note({output.path: Placement(sha256, key[1], output.fingerprint, "-", BY_HAND)})
 
 
 def check_holdable(output: Output) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from imagegen.execute.bringing import ELSEWHERE
 from imagegen.execute.expecting import expected
-from imagegen.execute.imaging import encoded
+from imagegen.execute.imaging import NOT_TO_BE_HAD, encoded
 from imagegen.execute.sources import Copy, Sources
 from imagegen.plan.durations import in_all
 from imagegen.plan.freshness import Verdict
@@ -83,7 +84,10 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
         origin = _origin(project, sources, output, verdict)
         if origin is not None:
             return Foreseen(output, verdict, "restore", origin)
-        return Foreseen(output, verdict, _act(project, output, verdict))
+        act = _act(project, output, verdict)
+        if act == "keep":
+            verdict = replace(verdict, note=ELSEWHERE if project.accepted(output) else NOT_TO_BE_HAD)
+        return Foreseen(output, verdict, act)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         images = _each_once(pool.map(foreseen, standing))

@@ -37,10 +37,11 @@ from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import ACCEPT, OutputLine
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
-from imagegen.state.placed import Placement
+from imagegen.state.placed import BY_HAND, Placement
 from imagegen.state.store import StoreEntry
 
 __all__ = [
+    "NOT_TO_BE_HAD",
     "NotKeptError",
     "blocked",
     "converted",
@@ -184,6 +185,10 @@ def _verify(output: Output, made: GeneratedImage) -> ImageInfo:
         raise BadImage(f"{error} (made at {made.made_at})" if made.made_at else str(error)) from None
 
 
+NOT_TO_BE_HAD = "the lock file tells of another one for the same request, which is not to be had here"
+"""Why an image is kept that is not the one that others have."""
+
+
 def restore(project: Project, sources: Sources, output: Output, verdict: Verdict) -> Outcome | None:
     """Put an image in place that was made earlier; None where there is none.
 
@@ -193,11 +198,11 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
     try:
         if _put_accepted(project, output):
             return Outcome(output, "restored", verdict.reasons, "as accepted", seconds=time.monotonic() - start)
-        is_another = verdict.is_superseded and project.answers(output)
-        source = sources.find(output, project.model_digest(output), only_recorded=is_another)
-        if source is None and is_another:
-            note = "the lock file tells of another one for the same request, which is not to be had here"
-            return Outcome(output, "kept", verdict.reasons, note)
+        digest = project.model_digest(output)
+        source = sources.find(output, digest, only_recorded=True) if verdict.is_superseded else None
+        if source is None and verdict.is_superseded and project.answers(output):
+            return Outcome(output, "kept", verdict.reasons, NOT_TO_BE_HAD)
+        source = source or sources.find(output, digest)
         if source is None:
             return None
         put_in_place(project, output, source)
@@ -316,21 +321,26 @@ def write(project: Project, output: Output, data: bytes, sha256: str, record: Ca
     """
     if project.found(output).sha256 == sha256:
         record()
-        project.placed.note(output.path, Placement(sha256, output.fingerprint, output.request.backend))
         return
     verdict = project.verdict(output, forced=True)
     if verdict.state != "stale":
         raise _Blocked(verdict)
     keep(project, output)
     record()
-    put(project, output, data, sha256)
+    line = project.lock(output.job).line_of(output.path, sha256)
+    put(project, output.path, data, sha256, line if line and line.sha256 == sha256 else None)
 
 
-def put(project: Project, output: Output, data: bytes, sha256: str) -> None:
-    """Rename the file into its place, noted as ours; it is in the lock file by then. Raises OSError."""
-    project.placed.note(output.path, Placement(sha256, output.fingerprint, output.request.backend))
-    written = replace_file(project.root / output.path, data, project.temporary)
-    project.hashes.wrote(output.path, written, sha256)
+def put(project: Project, path: str, data: bytes, sha256: str, line: OutputLine | None) -> None:
+    """Rename the file into its place, noted as ours. Raises OSError.
+
+    line: that says what made it, which is in the lock file by then; None of one that was accepted.
+    """
+    written = replace_file(project.root / path, data, project.temporary)
+    project.hashes.wrote(path, written, sha256)
+    made = (line.fingerprint, line.time, line.backend) if line else ("", "-", BY_HAND)
+    with contextlib.suppress(OSError):  # a run that finds all fresh does it then
+        project.placed.note({path: Placement(sha256, written.st_mtime_ns, *made)})
 
 
 def encoded(project: Project, output: Output, source: Source, fields: Mapping[str, Any] | None = None) -> bytes:

@@ -16,14 +16,13 @@ from pathlib import PurePosixPath
 from imagegen.config.encoding import FORMATS
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.execute.deciding import decide
-from imagegen.execute.imaging import blocked, encoded, line_for, put_in_store
+from imagegen.execute.imaging import blocked, encoded, line_for, put, put_in_store
 from imagegen.execute.sources import Sources
 from imagegen.images.verification import BadImage, verify
 from imagegen.plan.output import Output
 from imagegen.plan.record import PICK, Decision, OutputLine
 from imagegen.project import JobPlan, Project
 from imagegen.state.atomic import replace_file
-from imagegen.state.placed import Placement
 
 __all__ = ["CANDIDATES", "Pick", "candidate_path", "is_candidate", "pick"]
 
@@ -273,9 +272,11 @@ def _put(project: Project, file: _File) -> None:
         line = lock.line_of(file.places.get(file.goal, file.goal), state.sha256 if state else None)
         if _kept(project, file, file.goal, line) == file.data:
             return
-    if file.line and file.line.sha256 == hashlib.sha256(file.data).hexdigest():  # else it was changed by hand
-        project.placed.note(file.goal, Placement(file.line.sha256, file.line.fingerprint, file.line.backend))
-    replace_file(there, file.data, project.temporary)
+    sha256 = hashlib.sha256(file.data).hexdigest()
+    if file.line and file.line.sha256 == sha256:
+        put(project, file.goal, file.data, sha256, file.line)
+    else:  # changed by hand, and not accepted: nothing is to take its place
+        replace_file(there, file.data, project.temporary)
 
 
 def _of_the_item(project: Project, files: Sequence[_File]) -> list[str]:

@@ -137,7 +137,7 @@ def go_back(project: Project, output: Output, past: Past) -> str:
         lock.append(replace(line, fingerprint=past.fingerprint, request=past.request))
     stays = _decide(project, output, past, sha256)
     if found.sha256 != sha256:
-        put(project, output, data, sha256)
+        put(project, output.path, data, sha256, None if past.by_hand else lock.line_of(output.path, sha256))
     on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
     lock.fold(on_disk, project.temporary)
     return stays

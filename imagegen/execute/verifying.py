@@ -111,9 +111,13 @@ def _output(project: Project, output: Output) -> Finding:
         return Finding("corrupt", output.task, output.path, str(error), mend)
     if sha256 == accepted:
         return Finding("accepted", output.task, output.path)
-    if sha256 == state.sha256 and project.found(output).superseded_by:
+    found = project.found(output)
+    if sha256 == found.sha256 and found.superseded_by:
         note = f"it is the one of before: {lock.name} tells of another one by now"
-        return Finding("wrong", output.task, output.path, note, f"doit {output.task} brings that one, or makes it")
+        mend = f"doit {output.task} brings that one, if it is to be had"
+        return Finding("wrong", output.task, output.path, note, mend)
+    if sha256 == found.sha256 and found.is_recorded:
+        return Finding("intact", output.task, output.path)
     if not is_line or line is None:
         note = "changed by hand since it was made" if line else "it was there before, and this build did not make it"
         mend = f"to keep it: doit accept {output.task}; to have the build's own: delete it, and run doit {output.task}"

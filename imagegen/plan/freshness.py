@@ -30,6 +30,7 @@ class Found:
     ours: its sha256 is in one of the output's lines, or of the store's that a build made. accepted: a person decided
     that it is the image of the present request; where nothing is there, that what was accepted is nowhere any more.
     by_hand: it was accepted, for this request or an earlier one, and no line says that it was made here.
+    is_recorded: it is as this checkout put it there, of the image that the line tells of, though in other bytes.
     superseded_by: where it is as this checkout put it there, and the lock file, as git brought it, tells of another
     one: whether that was accepted or is recorded as made. Else empty.
     """
@@ -38,6 +39,7 @@ class Found:
     ours: bool = False
     accepted: bool = False
     by_hand: bool = False
+    is_recorded: bool = False
     superseded_by: str = ""
 
 
@@ -135,7 +137,7 @@ def compare(
         return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
     if found.superseded_by and not forced:
         return _replaceable(output, reasons or (Reason("another", new=found.superseded_by),), line)
-    if line and line.sha256 == found.sha256:
+    if line and (line.sha256 == found.sha256 or found.is_recorded):
         return _replaceable(output, reasons or _forced(forced), line)
     if line and not reasons and not forced:
         return Verdict("kept", (), "changed by hand since it was made", line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from imagegen.project.decisions import Decisions
 from imagegen.project.inputs import Inputs
 from imagegen.project.planner import JobPlan, Planner
 from imagegen.state.attempts import Attempts
-from imagegen.state.hashes import NEVER, Hashes
+from imagegen.state.hashes import NEVER, Hashes, stat_key
 from imagegen.state.lockfile import LockFile, read_lock_file
 from imagegen.state.pending import Pending
-from imagegen.state.placed import Placed
+from imagegen.state.placed import BY_HAND, Placed, Placement
 from imagegen.state.store import Store
 
 __all__ = ["Project"]
@@ -133,28 +133,61 @@ class Project:
         lock = self.lock(output.job)
         owned = lock.owns(output.path, state.sha256)
         decision = lock.decisions.get((ACCEPT, output.full_slug))
-        if decision is None or decision.value is None or decision.value["sha256"] != state.sha256:
-            superseded_by = self._superseded_by(output, state.sha256)
-            ours = owned or bool(superseded_by) or self.store.is_ours(state.sha256)
-            return Found(state.sha256, ours, superseded_by=superseded_by)
-        accepted = decision.value["fingerprint"] == output.fingerprint
-        return Found(state.sha256, ours=True, accepted=accepted, by_hand=not owned)
+        if decision is not None and decision.value is not None and decision.value["sha256"] == state.sha256:
+            accepted = decision.value["fingerprint"] == output.fingerprint
+            return Found(state.sha256, ours=True, accepted=accepted, by_hand=not owned)
+        if self.accepted(output) is None and (owned or output.path not in lock.lines):
+            return Found(state.sha256, owned or self.store.is_ours(state.sha256))
+        return self._placed(output, state.sha256, owned)
 
-    def _superseded_by(self, output: Output, sha256: str) -> str:
-        """As `Found.superseded_by`, of a file of this sha256."""
-        lock, accepted = self.lock(output.job), self.accepted(output)
-        if accepted is None and (output.path not in lock.lines or lock.owns(output.path, sha256)):
-            return ""
-        placement = self.placed.of(output.path, sha256)
-        if placement is None or output.request.backend == PLACEHOLDER != placement.backend:
-            return ""
-        return "accepted" if accepted else "recorded"
+    def _placed(self, output: Output, sha256: str, owned: bool) -> Found:
+        """The same, of a file beside which the lock file tells of another. owned: it tells of this one too."""
+        placement = self.placement(output.path, sha256)
+        is_stand_in = output.request.backend == PLACEHOLDER
+        if placement is None or (is_stand_in and placement.backend != PLACEHOLDER):
+            return Found(sha256, owned or self.store.is_ours(sha256))
+        if self.accepted(output):
+            return Found(sha256, ours=True, superseded_by="accepted")
+        lock = self.lock(output.job)
+        line = lock.line_of(output.path, sha256)
+        if placement.backend == BY_HAND:  # unless the lock file says so, nobody gave up what somebody made
+            decision = lock.decisions.get((ACCEPT, output.full_slug))
+            is_given_up = decision is not None and decision.value is None
+            return Found(sha256, ours=is_given_up, superseded_by="recorded" if is_given_up else "")
+        if line and placement.fingerprint == line.fingerprint and (output.is_derived or placement.time == line.time):
+            return Found(sha256, ours=True, is_recorded=True)
+        return Found(sha256, ours=True, superseded_by="recorded")
+
+    def placement(self, path: str, sha256: str) -> Placement | None:
+        """How the file of this sha256 that is at the path came there; None where this checkout did not put it there."""
+        last = self.placed.last(path)
+        if last is None or last.sha256 != sha256:
+            return None
+        key = stat_key(self.root / path)
+        return last if key and key[1] == last.mtime_ns else None
 
     def answers(self, output: Output) -> bool:
         """Whether what is at the output's path was put there for what it asks for. Raises OSError."""
         state = self.hashes.state(output.path)
-        placement = self.placed.of(output.path, state.sha256) if state else None
+        placement = self.placement(output.path, state.sha256) if state else None
         return placement is not None and placement.fingerprint == output.fingerprint
+
+    def note_placed(self, outputs: Iterable[Output]) -> None:
+        """Of these outputs, which are fresh, those files are noted that nobody noted yet, as git may bring them.
+
+        Raises OSError.
+        """
+        found = {}
+        for output in outputs:
+            key, last = self.hashes.key(output.path), self.placed.last(output.path)
+            if key is None or (last and last.mtime_ns == key[1]):
+                continue
+            state = self.hashes.state(output.path)
+            line = self.lock(output.job).line_of(output.path, state.sha256) if state else None
+            if state and line and line.sha256 == state.sha256 and not state.is_pointer:
+                found[output.path] = Placement(state.sha256, key[1], line.fingerprint, line.time, line.backend)
+        if found:
+            self.placed.note(found)
 
     def verdict(self, output: Output, *, forced: bool = False) -> Verdict:
         """How the output stands. Raises OSError where the file there cannot be read."""

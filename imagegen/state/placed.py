@@ -8,31 +8,40 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagegen.state.atomic import append_line, replace_file
 
-__all__ = ["Placed", "Placement"]
+__all__ = ["BY_HAND", "Placed", "Placement"]
 
-_LINE = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{64}|-) (\S+) (.+)")
+_LINE = re.compile(r"([0-9a-f]{64}) (\d+) ([0-9a-f]{64}|-) (\S+) (\S+) (.+)")
 _LEAST = 1000
 """Lines that are not worth folding."""
+BY_HAND = "-"
+"""In place of a backend."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A file that was put somewhere. fingerprint: what it answers, empty if nothing yet. backend: which made it."""
+    """A file that was put somewhere.
+
+    mtime_ns: as it was written; git, or whoever copies it back, writes another. fingerprint: what it answers, empty if
+    nothing yet. time: of its image's making, `-` where that is not known. backend: what made it, or BY_HAND.
+    """
 
     sha256: str
+    mtime_ns: int
     fingerprint: str
+    time: str
     backend: str
 
 
 class Placed:
     """Placements by path relative to `root`, in the file `memory`, a line each, the last one of a path counting.
 
-    Safe to share among threads. Whoever notes or folds holds the project's mutex.
+    It is a memory: what it does not know counts as changed by hand. Safe to share among threads.
     """
 
     def __init__(self, root: Path, memory: Path, temporary: Path) -> None:
@@ -42,21 +51,20 @@ class Placed:
         self._lines = 0
         self._is_noted = False
 
-    def of(self, path: str, sha256: str) -> Placement | None:
-        """How the file of this sha256 came to the path; None where it is not what was put there last."""
+    def last(self, path: str) -> Placement | None:
+        """What was put there last, whatever is there now."""
         with self._mutex:
-            found = self._read().get(path)
-        return found if found and found.sha256 == sha256 else None
+            return self._read().get(path)
 
-    def note(self, path: str, placement: Placement) -> None:
-        """The file is about to come there. Raises OSError."""
+    def note(self, placements: Mapping[str, Placement]) -> None:
+        """These files were put at these paths. Raises OSError."""
         with self._mutex:
             if self._known is not None:
-                self._known[path] = placement
-                self._lines += 1
+                self._known.update(placements)
+                self._lines += len(placements)
             self._is_noted = True
-            # a line that a kill cut off must not run into this one
-            append_line(self._memory, f"\n{_text(path, placement)}".encode())
+            # a line that a kill cut off must not run into these
+            append_line(self._memory, ("\n" + "\n".join(map(_text, placements.items()))).encode())
 
     def forget(self) -> None:
         """Another build may have written since."""
@@ -74,20 +82,24 @@ class Placed:
                 return
             self._known = {path: one for path, one in known.items() if (self._root / path).exists()}
             self._lines = len(self._known)
-            text = "".join(_text(path, one) + "\n" for path, one in self._known.items())
+            text = "".join(f"{_text(one)}\n" for one in self._known.items())
             replace_file(self._memory, text.encode(), self._temporary)
 
     def _read(self) -> dict[str, Placement]:
         if self._known is None:
             try:
                 text = self._memory.read_text("utf-8", errors="replace")
-            except OSError:  # without it, files that git knows nothing of are kept
+            except OSError:
                 text = ""
-            found = [match for line in text.split("\n") if (match := _LINE.fullmatch(line))]
-            self._known = {match[4]: Placement(match[1], match[2].removeprefix("-"), match[3]) for match in found}
+            found = [match.groups() for line in text.split("\n") if (match := _LINE.fullmatch(line))]
+            self._known = {
+                path: Placement(sha256, int(mtime_ns), fingerprint.removeprefix("-"), time, backend)
+                for sha256, mtime_ns, fingerprint, time, backend, path in found
+            }
             self._lines = len(found)
         return self._known
 
 
-def _text(path: str, placement: Placement) -> str:
-    return f"{placement.sha256} {placement.fingerprint or '-'} {placement.backend} {path}"
+def _text(one: tuple[str, Placement]) -> str:
+    path, placed = one
+    return f"{placed.sha256} {placed.mtime_ns} {placed.fingerprint or '-'} {placed.time} {placed.backend} {path}"

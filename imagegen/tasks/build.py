@@ -269,6 +269,7 @@ class Build:
         if is_done and not self.project.has_pending:
             with suppress(OSError):  # it only saves the next run some work
                 docs = {task: one.doc for task, one in self.planned.items()}
+                self.project.note_placed(one.output for one in self.planned.values())
                 take_snapshot(self.project, self._key, self.plans, docs, self.rest)
 
     def _remember_failures(self) -> None:

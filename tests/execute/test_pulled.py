@@ -5,6 +5,8 @@ The images are not in git; a pull is the other checkout's job and lock files, pu
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -196,3 +198,90 @@ def test_verify_tells_it_from_a_hand_edit(workshop: Workshop, other: Workshop) -
     assert found["portraits:mallsing"].state == "changed"
     assert found[YRR].state == "wrong"
     assert found[YRR].note == "it is the one of before: jobs/portraits.lock tells of another one by now"
+
+
+def test_an_accepted_file_stays_where_the_lock_file_is_put_back(workshop: Workshop) -> None:
+    workshop.job(items=ITEMS)
+    workshop.build()
+    before = workshop.lock()
+    painted = workshop.touch_up("yrr")
+    workshop.accept(YRR)
+    for number in range(2):
+        (workshop.root / "jobs/portraits.lock").write_bytes(before)
+        assert workshop.build() == {YRR: "kept"}
+        assert workshop.path("yrr").read_bytes() == painted
+        if number == 0:  # once more, where the build itself brought it back
+            workshop.accept(YRR)
+            workshop.path("yrr").unlink()
+            assert workshop.build() == {YRR: "restored"}
+
+
+def test_what_git_brings_is_not_what_we_put_there(workshop: Workshop, other: Workshop) -> None:
+    earlier = other.path("yrr").read_bytes()
+    workshop.job(items=CHANGED)
+    workshop.build()
+    pull(other, workshop)
+    other.path("yrr").unlink()
+    other.path("yrr").write_bytes(earlier)  # as a checkout of an earlier commit would
+    os.utime(other.path("yrr"), ns=(1, 1))
+    assert other.build() == {YRR: "kept"}
+    assert other.path("yrr").read_bytes() == earlier
+
+
+def test_the_same_image_in_other_bytes_is_fresh_for_both(workshop: Workshop, other: Workshop) -> None:
+    other.job(items=CHANGED)
+    other.build()
+    pull(workshop, other)
+    lock = other.lock()
+    (other.root / "jobs/portraits.lock").write_bytes(lock.replace(sha256(other.path("yrr")), b"0" * 64))
+    assert other.build() == {}  # another release of an encoder wrote what the lock file tells of
+    project = other.project()
+    (found,) = verify_outputs(project, [other.outputs(project)[YRR]])
+    assert found.state == "intact"
+
+
+def sha256(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).hexdigest().encode()
+
+
+def test_a_checkout_that_noted_nothing_knows_what_is_fresh_once_it_was_looked_through(
+    workshop: Workshop, other: Workshop
+) -> None:
+    (other.root / ".imagegen/placed.txt").unlink()
+    project = other.project()
+    assert {project.verdict(output).state for output in other.outputs(project).values()} == {"fresh"}
+    project.note_placed(other.outputs(project).values())
+    noted = (other.root / ".imagegen/placed.txt").read_bytes()
+    project.note_placed(other.outputs(project).values())
+    assert (other.root / ".imagegen/placed.txt").read_bytes() == noted
+    workshop.job(items=CHANGED)
+    workshop.build()
+    pull(other, workshop)
+    assert other.build() == {YRR: "restored"}
+    assert alike(other, workshop)
+
+
+def test_an_image_that_was_gone_back_to_answers_its_own_request(workshop: Workshop, other: Workshop) -> None:
+    workshop.settings = other.settings = Settings()
+    other.reroll(YRR)
+    other.build()
+    other.go_back(YRR)
+    made_again(workshop)
+    pull(other, workshop)
+    calls = other.calls()
+    assert other.build() == {YRR: "kept"}
+    assert other.calls() == calls
+
+
+def test_the_recorded_one_comes_before_another_that_is_here(workshop: Workshop, other: Workshop) -> None:
+    workshop.job(items=CHANGED)
+    other.job(items=CHANGED)
+    other.settings, shared = Settings(), other.settings
+    for one in (workshop, other):
+        one.build()
+    other.job(items=ITEMS)
+    other.build()
+    other.settings = shared
+    pull(other, workshop)
+    assert other.build() == {YRR: "restored"}
+    assert alike(other, workshop)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.state.placed import Placed, Placement
+from imagegen.state.placed import BY_HAND, Placed, Placement
 
-ONE = Placement("a" * 64, "f" * 64, "placeholder")
-OTHER = Placement("b" * 64, "", "derive")
+ONE = Placement("a" * 64, 17, "f" * 64, "2026-01-01T00:00:00.000Z", "placeholder")
+OTHER = Placement("b" * 64, 18, "", "-", BY_HAND)
 
 
 @pytest.fixture
@@ -21,54 +21,53 @@ def placed(memory: Path) -> Placed:
 
 def test_the_last_that_was_put_at_a_path_is_known(memory: Path) -> None:
     found = placed(memory)
-    assert found.of("a b.png", ONE.sha256) is None
+    assert found.last("a b.png") is None
     for placement in (ONE, OTHER):
-        found.note("a b.png", placement)
+        found.note({"a b.png": placement})
     for same in (found, placed(memory)):
-        assert same.of("a b.png", OTHER.sha256) == OTHER
-        assert same.of("a b.png", ONE.sha256) is None
-        assert same.of("other.png", ONE.sha256) is None
+        assert same.last("a b.png") == OTHER
+        assert same.last("other.png") is None
 
 
 def test_what_another_process_noted_is_known_once_it_is_asked_for(memory: Path) -> None:
     found = placed(memory)
-    found.note("a.png", ONE)
-    assert found.of("a.png", ONE.sha256)
-    placed(memory).note("a.png", OTHER)
+    found.note({"a.png": ONE})
+    assert found.last("a.png") == ONE
+    placed(memory).note({"a.png": OTHER})
     found.forget()
-    assert found.of("a.png", OTHER.sha256)
+    assert found.last("a.png") == OTHER
 
 
-@pytest.mark.parametrize("cut", range(1, 140, 7))
+@pytest.mark.parametrize("cut", range(1, 180, 9))
 def test_a_line_that_a_kill_cut_off_costs_no_other(memory: Path, cut: int) -> None:
-    placed(memory).note("a.png", ONE)
+    placed(memory).note({"a.png": ONE})
     whole = memory.read_bytes()
-    placed(memory).note("b.png", ONE)
+    placed(memory).note({"b.png": ONE})
     memory.write_bytes(memory.read_bytes()[: len(whole) + cut])
-    placed(memory).note("c.png", OTHER)
+    placed(memory).note({"c.png": OTHER})
     found = placed(memory)
-    assert found.of("a.png", ONE.sha256)
-    assert found.of("c.png", OTHER.sha256)
+    assert found.last("a.png") == ONE
+    assert found.last("c.png") == OTHER
 
 
 def test_it_is_folded_once_most_of_it_is_not_true_any_more(memory: Path) -> None:
     found = placed(memory)
     (memory.parents[1] / "there.png").write_bytes(b"")
-    found.note("gone.png", ONE)
+    found.note({"gone.png": ONE})
     for _ in range(1001):
-        found.note("there.png", ONE)
+        found.note({"there.png": ONE})
     size = memory.stat().st_size
     found.fold()
     assert memory.stat().st_size < size / 500
     for same in (found, placed(memory)):
-        assert same.of("there.png", ONE.sha256)
-        assert same.of("gone.png", ONE.sha256) is None
+        assert same.last("there.png") == ONE
+        assert same.last("gone.png") is None
 
 
 def test_a_short_one_is_left_as_it_is(memory: Path) -> None:
     found = placed(memory)
     for _ in range(9):
-        found.note("there.png", ONE)
+        found.note({"there.png": ONE})
     before = memory.read_bytes()
     found.fold()
     assert memory.read_bytes() == before
