@@ -180,7 +180,7 @@ class Project:
         found = {}
         for output in outputs:
             key, last = self.hashes.key(output.path), self.placed.last(output.path)
-            if key is None or (last and last.mtime_ns == key[1]):
+            if key in (None, NEVER) or (last and last.mtime_ns == key[1]):
                 continue
             state = self.hashes.state(output.path)
             line = self.lock(output.job).line_of(output.path, state.sha256) if state else None

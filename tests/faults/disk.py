@@ -48,6 +48,9 @@ class Recorder:
     def _watched(self, name: str, real: Any) -> Any:
         def watched(*args: Any, **kwargs: Any) -> Any:
             target = args[0]
+            if name == "close":  # before the number can be another file's, in another thread
+                self._paths.pop(target, None)
+                return real(*args, **kwargs)
             known = self._paths.get(target) if isinstance(target, int) else self._relative(target, kwargs)
             is_new = name == "open" and known is not None and not (self.root / known).exists()
             result = real(*args, **kwargs)
@@ -57,8 +60,6 @@ class Recorder:
                 self._paths[result] = known
                 if is_new:
                     self.operations.append(Operation("create", known))
-            elif name == "close":
-                del self._paths[target]
             elif name == "write":
                 self.operations.append(Operation("write", known, bytes(args[1])[:result]))
             elif name in ("replace", "rename"):

@@ -60,8 +60,9 @@ FAULTS = (
         f"{_POWER}[replacing-names at once]",
         (
             "execute/imaging.py",
-            "    record()\n    written = replace_file(project.root / output.path, data, project.temporary)\n",
-            "    written = replace_file(project.root / output.path, data, project.temporary)\n    record()\n",
+            "    record()\n    line = project.lock(output.job).line_of(output.path, sha256)\n",
+            "    replace_file(project.root / output.path, data, project.temporary)\n    record()\n"
+            "    line = project.lock(output.job).line_of(output.path, sha256)\n",
         ),
     ),
     _fault(
