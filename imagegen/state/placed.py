@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagegen.state.atomic import append_line, replace_file
+from imagegen.state.atomic import make_folder, replace_file
 
 __all__ = ["BY_HAND", "Placed", "Placement"]
 
@@ -63,8 +63,10 @@ class Placed:
                 self._known.update(placements)
                 self._lines += len(placements)
             self._is_noted = True
-            # a line that a kill cut off must not run into these
-            append_line(self._memory, ("\n" + "\n".join(map(_text, placements.items()))).encode())
+            make_folder(self._memory.parent)
+            # a line that a kill cut off must not run into these; it is a memory, and not waited for until it is on disk
+            with self._memory.open("ab") as file:
+                file.write("".join(f"\n{_text(one)}" for one in placements.items()).encode() + b"\n")
 
     def forget(self) -> None:
         """Another build may have written since."""

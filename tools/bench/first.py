@@ -46,19 +46,19 @@ from imagegen.state.lockfile import LockFile
 from imagegen.state.store import Store
 
 
-def serve(seconds: float, told: Queue[str]) -> None:
+def serve(seconds: float, pause: float, told: Queue[str]) -> None:
     """Serve until killed."""
-    with StandIn(seconds=seconds, history_delay=0) as server:  # else it pauses after each, which is none of ours
+    with StandIn(seconds=seconds, history_delay=pause) as server:
         told.put(server.url)
         time.sleep(3600)
 
 
 @contextmanager
-def stand_in(seconds: float) -> Iterator[str]:
-    """The URL of a stand-in, in a process of its own, that takes so long for an image."""
+def stand_in(seconds: float, pause: float) -> Iterator[str]:
+    """The URL of a stand-in, in a process of its own, that takes so long for an image, and pauses after each."""
     context = multiprocessing.get_context("spawn")
     told: Queue[str] = context.Queue()
-    process = context.Process(target=serve, args=(seconds, told), daemon=True)
+    process = context.Process(target=serve, args=(seconds, pause, told), daemon=True)
     process.start()
     try:
         yield told.get(timeout=60)
@@ -276,7 +276,7 @@ def in_a_folder(measured: Callable[..., Timed], *arguments: Any) -> Timed:
 
 def an_image(images: int, size: int) -> None:
     """Print a table of what an image costs, step by step."""
-    with stand_in(0) as url:
+    with stand_in(0, pause=0.02) as url:
         for measured in (bare, ours):
             in_a_folder(measured, url, 1, size)
         plain, timed = in_a_folder(bare, url, images, size), in_a_folder(ours, url, images, size)
@@ -302,10 +302,10 @@ def an_image(images: int, size: int) -> None:
 
 def one_server(images: int, seconds: float) -> None:
     """Print a table of how well one server is used that takes so many seconds for an image."""
-    with stand_in(seconds) as url:
+    with stand_in(seconds, pause=0) as url:
         whole_s = in_a_folder(ours, url, images, 64).whole_s
         begun, ended, drawing_s = drawn(url)
-    with stand_in(seconds) as url:
+    with stand_in(seconds, pause=0) as url:
         fed_s = all_at_once(url, images, 64)
     span_s = ended - begun
     rows = (
