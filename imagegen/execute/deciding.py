@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -41,8 +42,9 @@ def accept_file(project: Project, output: Output, sha256: str) -> None:
         project.pending.add([("", sha256)])
     value = {"fingerprint": output.fingerprint, "sha256": sha256}
     decide(project, output.job, ACCEPT, output.full_slug, value)
-    if (key := stat_key(project.root / output.path)) is not None:  # for one that another checkout accepts later
-        project.placed.note({output.path: Placement(sha256, key[1], output.fingerprint, "-", BY_HAND)})
+    with contextlib.suppress(OSError):  # it is only for one that another checkout accepts later
+        if key := stat_key(project.root / output.path):
+            project.placed.note({output.path: Placement(sha256, key[1], output.fingerprint, "-", BY_HAND)})
 
 
 def check_holdable(output: Output) -> None:

@@ -138,14 +138,14 @@ class Project:
             return Found(state.sha256, ours=True, accepted=accepted, by_hand=not owned)
         if self.accepted(output) is None and (owned or output.path not in lock.lines):
             return Found(state.sha256, owned or self.store.is_ours(state.sha256))
-        return self._placed(output, state.sha256, owned)
+        return self._found_beside(output, state.sha256, owned or self.store.is_ours(state.sha256))
 
-    def _placed(self, output: Output, sha256: str, owned: bool) -> Found:
-        """The same, of a file beside which the lock file tells of another. owned: it tells of this one too."""
+    def _found_beside(self, output: Output, sha256: str, ours: bool) -> Found:
+        """The same, of a file beside which the lock file tells of another. ours: as far as it and the store know."""
         placement = self.placement(output.path, sha256)
         is_stand_in = output.request.backend == PLACEHOLDER
         if placement is None or (is_stand_in and placement.backend != PLACEHOLDER):
-            return Found(sha256, owned or self.store.is_ours(sha256))
+            return Found(sha256, ours)
         if self.accepted(output):
             return Found(sha256, ours=True, superseded_by="accepted")
         lock = self.lock(output.job)
@@ -153,7 +153,7 @@ class Project:
         if placement.backend == BY_HAND:  # unless the lock file says so, nobody gave up what somebody made
             decision = lock.decisions.get((ACCEPT, output.full_slug))
             is_given_up = decision is not None and decision.value is None
-            return Found(sha256, ours=is_given_up, superseded_by="recorded" if is_given_up else "")
+            return Found(sha256, ours or is_given_up, superseded_by="recorded" if is_given_up else "")
         if line and placement.fingerprint == line.fingerprint and (output.is_derived or placement.time == line.time):
             return Found(sha256, ours=True, is_recorded=True)
         return Found(sha256, ours=True, superseded_by="recorded")
