@@ -5,6 +5,7 @@ It writes control sequences even where nobody looks at a terminal; none of them 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -72,15 +74,19 @@ class Command:
             )
         except OSError as error:
             raise ImagegenError(_cannot_start(self.executable, error)) from None
+        kill = partial(_kill, process.pid)
+        atexit.register(kill)  # whoever asked may have left this thread behind
         with process:
             try:
                 out, err = _answer(process, timeout_s)
             except BaseException as error:
-                _kill(process.pid)
+                kill()
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
                 what = f"'ollama {words[0]}' is not done after {timeout_s:g} s: does the server at {self.host} hang?"
                 raise ImagegenError(Problem("", what, "restart Ollama, then run doit again")) from None
+            finally:
+                atexit.unregister(kill)
         return Said(process.returncode, plain_text(out), plain_text(err))
 
     def call(self, *words: str, folder: Path, log: Path) -> Call:

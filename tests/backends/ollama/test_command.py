@@ -172,8 +172,23 @@ def test_ctrl_c_ends_a_question_with_all_that_it_started(tmp_path: Path) -> None
     code = f"from imagegen.backends.ollama.command import Command; Command({command.executable!r}, '').ask('list')"
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
         child = child_of(tmp_path)
+        until(lambda: psutil.Process(process.pid).num_threads() > 1)  # it waits for the answer by then
         process.send_signal(signal.SIGINT)
         assert process.wait(10) != 0
+    until(lambda: not is_alive(child))
+
+
+def test_a_question_that_is_left_behind_ends_with_the_process_that_asked(tmp_path: Path) -> None:
+    command = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")
+    code = (
+        "import pathlib, threading, time\n"
+        "from imagegen.backends.ollama.command import Command\n"
+        f"ask = Command({command.executable!r}, '').ask\n"
+        "threading.Thread(target=ask, args=['list'], daemon=True).start()\n"
+        f"while not pathlib.Path({str(tmp_path / 'child')!r}).exists() or threading.active_count() < 4: time.sleep(0.01)"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    child = child_of(tmp_path)
     until(lambda: not is_alive(child))
 
 
