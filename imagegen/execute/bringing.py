@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from imagegen.execute.imaging import put_in_store
+from imagegen.execute.keeping import put_in_store
 from imagegen.execute.sharing import Sharing
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imagegen.execute.imaging import keep
+from imagegen.execute.keeping import keep
 from imagegen.plan.output import Output
 from imagegen.project import Project
 

@@ -16,7 +16,8 @@ from pathlib import PurePosixPath
 from imagegen.config.encoding import FORMATS
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.execute.deciding import decide
-from imagegen.execute.imaging import blocked, encoded, line_for, put, put_in_store
+from imagegen.execute.imaging import blocked, encoded, line_for, put
+from imagegen.execute.keeping import put_in_store
 from imagegen.execute.sources import Sources
 from imagegen.images.verification import BadImage, verify
 from imagegen.plan.output import Output

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from imagegen.execute.imaging import put_as_recorded
+from imagegen.execute.keeping import put_as_recorded
 from imagegen.execute.orphans import Orphan, orphans
 from imagegen.execute.picking import CANDIDATES, is_candidate
 from imagegen.plan.record import OutputLine

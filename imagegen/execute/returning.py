@@ -9,7 +9,8 @@ from typing import Any
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.deciding import accept_file, check_holdable, decide
-from imagegen.execute.imaging import blocked, converted, encoded, keep, line_for, put
+from imagegen.execute.imaging import blocked, converted, encoded, line_for, put
+from imagegen.execute.keeping import keep
 from imagegen.execute.sources import Source
 from imagegen.images.containers import format_of
 from imagegen.plan.freshness import Reason, differences
