@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from imagegen import DISTRIBUTION
 from tests.wheels import ROOT, build
 
 
@@ -47,3 +49,65 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path, filter="data")
     (source,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert package(build(source, "wheel", tmp_path)) == package(wheel)
+
+
+TEXTS = sorted(
+    path
+    for pattern in (
+        "*.md",
+        "*.toml",
+        "docs/**/*.md",
+        "imagegen/**/*",
+        "tools/**/*",
+        "tests/**/*.py",
+        ".ci/*",
+        ".pre-commit-config.yaml",
+    )
+    for path in ROOT.glob(pattern)
+    if path.is_file() and path.suffix not in (".pyc", ".webp", ".png") and "ComfyUI" not in path.parts
+)
+INSTALLS = re.compile(
+    r"\b(?:pipx?|uv|poetry|pdm)\b[^\n]*?\b(?:install|add|download)\b[`'\"]*(?: +[`'\"]?-[-\w]+)* +[`'\"]?imagegen(?![\w/.-]| *@)"
+    r"|[\"']imagegen *(?:\[\w|[<>=~!]=)"
+    r"|\b(?:dependencies|requires) *= *\[[^\]]*[\"']imagegen[\"']"
+)
+"""Commands and requirements that name plain `imagegen`, which brings somebody else's package."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pip install --upgrade imagegen",
+        "pip install 'imagegen[gallery]'",
+        "`pip install` imagegen",
+        'dependencies = ["Pillow", "imagegen"]',
+        '"imagegen>=0.1"',
+    ],
+)
+def test_a_text_that_installs_somebody_elses_package_is_known(text: str) -> None:
+    assert INSTALLS.search(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["pip install /path/to/imagegen", "pip install doit-imagegen", "pip install 'doit-imagegen[store]'"]
+)
+def test_a_text_that_installs_this_package_is_none_of_them(text: str) -> None:
+    assert not INSTALLS.search(text)
+
+
+def test_nothing_tells_anyone_to_install_the_package_of_that_name_on_the_index() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {hit[0]}"
+        for path in TEXTS
+        if path != Path(__file__)
+        for hit in INSTALLS.finditer(path.read_text("utf-8"))
+    ]
+    assert found == []
+
+
+def test_the_metadata_names_the_distribution_alone(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        text = archive.read(metadata).decode("utf-8")
+    assert f"Name: {DISTRIBUTION}\n" in text
+    assert not re.search(r"^Requires-Dist: imagegen\b", text, re.MULTILINE)

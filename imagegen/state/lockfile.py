@@ -162,7 +162,7 @@ def read_lock_file(name: str, path: Path) -> LockFile:
                 Problem(
                     f"{name}:{number}",
                     f"written by a newer imagegen (line format {newer.version}, this one reads up to {VERSION})",
-                    "upgrade: pip install --upgrade imagegen",
+                    "upgrade imagegen here: docs/your-repository.md says how",
                 )
             ) from None
         except ValueError as error:

@@ -21,7 +21,7 @@ def missing_package(url: str) -> tuple[str, str] | None:
     """The package that the address needs and that is not installed, and the command that brings it; None: all are."""
     pip = f"{sys.executable} -m pip install"
     if importlib.util.find_spec("fsspec") is None:
-        return "fsspec", f"{pip} 'imagegen[store]'"
+        return "fsspec", f"{pip} fsspec"
     package = {"s3": "s3fs", "ssh": "paramiko"}.get(read_store_url(url).protocol)
     if package is not None and importlib.util.find_spec(package) is None:
         return package, f"{pip} {package}"

@@ -18,7 +18,7 @@ from tests.endtoend.cluster import Cluster, cluster_of
 from tests.endtoend.project import ProjectFolder
 from tests.images.pictures import picture
 
-pytestmark = pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="pip install 'imagegen[cluster]'")
+pytestmark = pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="needs the package distributed")
 
 ITEMS = [{"name": f"I{number}", "prompt": f"figure {number}"} for number in range(12)]
 NAMES = sorted(item["name"] for item in ITEMS)
@@ -182,7 +182,7 @@ def test_a_package_that_is_missing_is_told_and_a_run_with_nothing_to_draw_needs_
     assert project.doit("cluster=tcp://127.0.0.1:9").tasks("restored") == ["portraits:yrr"]
     run = project.doit("-a", "cluster=tcp://127.0.0.1:9")
     assert "cluster: tcp://127.0.0.1:9 needs the package distributed, which is not installed" in run.out
-    assert "pip install 'imagegen[cluster]'; or for now without the cluster: doit cluster=none" in run.out
+    assert "-m pip install distributed; or for now without the cluster: doit cluster=none" in run.out
 
 
 @pytest.mark.long
@@ -226,12 +226,12 @@ def test_images_go_to_workers_with_a_gpu_where_there_is_one(project: ProjectFold
 
 @pytest.mark.long
 def test_another_imagegen_at_a_worker_is_told_and_it_gets_no_images(project: ProjectFolder, tmp_path: Path) -> None:
-    other = tmp_path / "other" / "imagegen-9.9.dist-info"
+    other = tmp_path / "other" / "doit_imagegen-9.9.dist-info"
     other.mkdir(parents=True)
     package = other.parent / "imagegen"
     package.mkdir()
     (package / "__init__.py").write_text("__version__ = '9.9'\n")
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: imagegen\nVersion: 9.9\n")
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: doit-imagegen\nVersion: 9.9\n")
     with cluster_of(tmp_path / "own") as cluster:
         use(project, cluster)
         cluster.script("new")

@@ -143,7 +143,7 @@ def test_a_lock_file_without_a_job_is_foreign(project: ProjectFolder) -> None:
     ("line", "said", "mend"),
     [
         ("<<<<<<< HEAD\n", "merged with conflict markers", "delete the marker lines"),
-        ('{"v": 99}\n', "written by a newer imagegen", "pip install --upgrade imagegen"),
+        ('{"v": 99}\n', "written by a newer imagegen", "upgrade imagegen here: docs/your-repository.md"),
         ("what is this\n", "not a line of a lock file", "restore the file from git"),
     ],
     ids=["conflicted", "newer", "unreadable"],

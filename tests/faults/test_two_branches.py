@@ -261,7 +261,7 @@ def test_a_lock_file_of_a_newer_release_stops_its_job_whatever_is_asked_and_no_o
     del before[project.root / "assets/portraits/yrr-v1.png"]
     run = project.doit()
     assert "jobs/portraits.lock:7: written by a newer imagegen (line format 2, this one reads up to 1)" in run.out
-    assert "pip install --upgrade imagegen" in run.out
+    assert "upgrade imagegen here: docs/your-repository.md" in run.out
     assert (run.code != 0, run.tasks("generated")) == (True, ["other:x"])
     assert project.doit("clean", "portraits").out == ""
     refused = project.doit("prune", "--yes")

@@ -126,7 +126,7 @@ def test_what_doit_spends_its_time_on_is_told_by_module() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="pip install 'imagegen[cluster]'")
+@pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="needs the package distributed")
 def test_two_workers_are_told_beside_one() -> None:
     (row,) = rows(said("workers", "--images", "8", "--rounds", "1"))
     assert 1.2 < float(row[6]) < 3, row

@@ -2,7 +2,7 @@
 
     python tools/bench/workers.py [--images 100] [--seconds 0.2] [--workers 2] [--rounds 3]
 
-Scheduler and workers run on this machine (`pip install 'imagegen[cluster]'`), with a backend that waits for so long and
+Scheduler and workers run on this machine (the package distributed), with a backend that waits for so long and
 draws one colour. Seconds are from the first image's start to the last one in its place; a worker gets so many images.
 """
 

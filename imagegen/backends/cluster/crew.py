@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from imagegen import __version__
+from imagegen import DISTRIBUTION, __version__
 from imagegen.backends.base import Progress, UnsettledError
 from imagegen.backends.cluster import worker
 from imagegen.backends.cluster.carried import Carried
@@ -160,8 +160,8 @@ class Crew:
         """Get to know these workers."""
         from distributed.versions import get_versions
 
-        found = self._link.ask(get_versions, ["imagegen"], workers=workers, seconds=ANSWER_S)
-        own = get_versions(["imagegen"])["packages"]
+        found = self._link.ask(get_versions, [DISTRIBUTION], workers=workers, seconds=ANSWER_S)
+        own = get_versions([DISTRIBUTION])["packages"]
         whys = {one: _differs(own, theirs["packages"]) for one, theirs in found.items() if isinstance(theirs, dict)}
         same = [one for one, why in whys.items() if not why]
         found |= self._link.ask(worker.hello, workers=same, seconds=ANSWER_S)
@@ -274,9 +274,9 @@ def bare(request: Request) -> Carried:
 
 def _differs(own: Mapping[str, str], theirs: Mapping[str, str | None]) -> str:
     """What keeps a worker from reading what is sent, or from drawing what would be drawn here; empty for nothing."""
-    if theirs.get("imagegen") is None:
+    if theirs.get(DISTRIBUTION) is None:
         return f"imagegen is not installed there; here it is {__version__}"
-    if theirs["imagegen"] != own["imagegen"]:
-        return f"it has imagegen {theirs['imagegen']}; here it is {own['imagegen']}"
+    if theirs[DISTRIBUTION] != own[DISTRIBUTION]:
+        return f"it has imagegen {theirs[DISTRIBUTION]}; here it is {own[DISTRIBUTION]}"
     here, there = (".".join(str(one["python"]).split(".")[:2]) for one in (own, theirs))
     return f"it has Python {there}; here it is {here}" if here != there else ""

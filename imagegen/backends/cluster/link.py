@@ -9,6 +9,7 @@ import itertools
 import logging
 import math
 import queue
+import sys
 import threading
 import time
 import warnings
@@ -41,7 +42,7 @@ class SilentError(Exception):
 
 def missing_package() -> str:
     """The command that installs what is missing; empty where nothing is."""
-    return "" if importlib.util.find_spec("distributed") else "pip install 'imagegen[cluster]'"
+    return "" if importlib.util.find_spec("distributed") else f"{sys.executable} -m pip install distributed"
 
 
 class Link:

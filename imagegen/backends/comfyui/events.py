@@ -1,7 +1,7 @@
 """What ComfyUI tells over its websocket: nodes and steps of our prompts, and that one is done. It decides nothing.
 
 Polling is the truth, so a socket that is refused, silent or broken costs only the display of steps. It takes the
-package `websocket-client`, the extra `imagegen[comfyui]`; without it there is none.
+package `websocket-client`, the extra `comfyui`; without it there is none.
 """
 
 from __future__ import annotations

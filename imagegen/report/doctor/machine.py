@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 
-from imagegen import __version__
+from imagegen import DISTRIBUTION, __version__
 from imagegen.backends.base import Diagnosis
 
 __all__ = ["machine", "needed_packages"]
@@ -38,7 +38,7 @@ def machine(requirements: Iterable[str]) -> Iterator[Diagnosis]:
 def needed_packages() -> list[str]:
     """The requirements of imagegen as it is installed; none where it only lies on the path."""
     try:
-        return importlib.metadata.requires("imagegen") or []
+        return importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         return []
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import posixpath
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def render(data: Mapping[str, Any], of: str) -> bytes:
         from markupsafe import Markup
     except ImportError:
         what = "the gallery is written with jinja2, which is not installed"
-        raise ImagegenError(Problem("", what, "pip install 'imagegen[gallery]'")) from None
+        raise ImagegenError(Problem("", what, f"{sys.executable} -m pip install jinja2")) from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
