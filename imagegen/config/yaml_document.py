@@ -37,6 +37,7 @@ _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
 _OCTAL = re.compile(r"0o[0-7]+")
 _LONGEST_NUMBER = 10_000
 """Characters. What is longer is no number to any reader, and PyYAML's patterns take much memory to tell."""
+_TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
 _KEY = (-1,)
 """The path while a key is read: no list has such an entry."""
 _MENDS = {
@@ -55,7 +56,11 @@ def read_yaml(name: str, text: str, first_line: int = 1) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(filter(None, [error.problem, error.context and f"({error.context})"]))
-        builder.problem(mark, f"is no YAML: {what}", next((mend for part, mend in _MENDS.items() if part in what), ""))
+        if "maximum nesting depth" in what:  # libyaml has a bound of its own, which it meets before it says more
+            builder.problem(mark, _TOO_DEEP)
+        else:
+            mend = next((mend for part, mend in _MENDS.items() if part in what), "")
+            builder.problem(mark, f"is no YAML: {what}", mend)
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # without libyaml, "\\Uffffffff" raises the last two
         builder.problem(None, f"is no YAML: {' '.join(str(error).split())}")
     if builder.problems:
@@ -137,7 +142,7 @@ class _Builder:
 
     def _reach(self, event: Any, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise self._stop(event.start_mark, f"is nested more than {MAX_DEPTH} levels deep")
+            raise self._stop(event.start_mark, _TOO_DEEP)
         if depth > self._deepest:
             self._deepest = depth
 
