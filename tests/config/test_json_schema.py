@@ -85,7 +85,7 @@ def test_both_give_one_verdict_on_any_document() -> None:
         assert VALIDATOR.is_valid(values) == verdict
 
     agree()
-    assert min(verdicts[True], verdicts[False]) >= 15
+    assert set(verdicts) == {True, False}
 
 
 @pytest.mark.long
