@@ -62,6 +62,11 @@ class Forecast:
         """How many images, by act."""
         return Counter(one.act for one in self.images)
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether the next run would write any image, or fail at one. What it leaves alone is not stale."""
+        return any(one.act not in ("fresh", "keep", "ignore") for one in self.images)
+
 
 def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignored: Collection[str]) -> Forecast:
     """What the next run would do with these outputs, each with how it stands. ignored: tasks that doit passes over."""

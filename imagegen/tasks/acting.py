@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from doit.exceptions import TaskFailed
+from doit.exceptions import BaseFail, TaskFailed
 
 from imagegen.errors import ImagegenError, not_written
 from imagegen.tasks.build import Build, current_build
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["command", "tell_note", "told", "writing"]
 
 
-def command(action: Callable[..., TaskFailed | None], params: list[dict[str, Any]]) -> dict[str, Any]:
+def command(action: Callable[..., BaseFail | None], params: list[dict[str, Any]]) -> dict[str, Any]:
     """A task that does something each time it is named. action: gets `words`, all that follows, and the params."""
     return {
         "actions": [action],

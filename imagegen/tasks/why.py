@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from doit.exceptions import TaskFailed
+from doit.exceptions import TaskError, TaskFailed
 from doit.globals import Globals
 
 from imagegen.errors import ImagegenError
 from imagegen.tasks.acting import command
 from imagegen.tasks.build import Build, Planned, current_build
+from imagegen.tasks.selection import choose
 from imagegen.tasks.words import option, with_options
+
+if TYPE_CHECKING:
+    from imagegen.execute.forecast import Forecast
+    from imagegen.project import JobPlan
 
 __all__ = ["task_why"]
 
-_PARAMS = [option("json", bool, False, "print it as JSON")]
+_PARAMS = [
+    option("json", bool, False, "print it as JSON"),
+    option("check", bool, False, "exit with 1 if anything is stale, and with 2 if a job or a setting is broken"),
+]
 
 
 def task_why() -> dict[str, Any]:
@@ -24,35 +32,48 @@ def task_why() -> dict[str, Any]:
     return command(_why, _PARAMS)
 
 
-def _why(words: list[str], **given: Any) -> TaskFailed | None:
-    from imagegen.backends.text import is_terminal
-    from imagegen.execute.forecast import forecast
-    from imagegen.report.why import as_data, as_lines
-    from imagegen.tasks.selection import choose
-
+def _why(words: list[str], **given: Any) -> TaskFailed | TaskError | None:
+    """doit exits with 1 for a failed task, and with 2 for one that ends in an error."""
     build = current_build()
+    checks = given["check"] or "--check" in words
     try:
         names, options = with_options(words, _PARAMS, given)
+        checks = options["check"]
         chosen = choose(build, names)
     except ImagegenError as error:
         print("\n".join(map(str, error.problems)), flush=True)
-        return TaskFailed("a word names nothing", report=False)
+        return (TaskError if checks else TaskFailed)("a word names nothing", report=False)
     images = _with_origins(build, chosen.images)
     jobs = {plan.name for plan in chosen.plans} | {one.output.job for one in images}
     plans = [plan for plan in build.plans if plan.name in jobs]
+    found = _print_forecast(build, images, plans, chosen.one_by_one, as_json=options["json"])
+    if not checks:
+        return None
+    if build.problems or any(plan.problems for plan in plans):
+        return TaskError("something is broken", report=False)
+    return TaskFailed("something is stale", report=False) if found.is_stale else None
+
+
+def _print_forecast(
+    build: Build, images: Sequence[Planned], plans: Sequence[JobPlan], named: Collection[str], *, as_json: bool
+) -> Forecast:
+    from imagegen.backends.text import is_terminal
+    from imagegen.execute.forecast import forecast
+    from imagegen.report.why import as_data, as_lines
+
     ignored = {one.output.task for one in images if _is_ignored(one.output.task)}
     found = forecast(build.project, [(one.output, one.verdict) for one in images], ignored)
-    if options["json"]:
-        print(as_data(found, plans, build.problems, chosen.one_by_one), flush=True)
-        return None
-    lines = as_lines(found, plans, build.problems, chosen.one_by_one)
+    if as_json:
+        print(as_data(found, plans, build.problems, named), flush=True)
+        return found
+    lines = as_lines(found, plans, build.problems, named)
     if is_terminal():
         from imagegen.report.colour import show
 
         show(lines, sys.stdout)
     else:
         print("\n".join("".join(text for text, _ in line) for line in lines), flush=True)
-    return None
+    return found
 
 
 def _with_origins(build: Build, tasks: Iterable[str]) -> list[Planned]:

@@ -118,6 +118,26 @@ def test_what_is_wrong_with_a_job_is_told_and_is_no_error_of_the_question(projec
     assert (run.code, run.out.count("did you mean 'placeholder'?")) == (0, 1)
 
 
+def test_a_check_answers_with_its_exit_code(project: ProjectFolder) -> None:
+    def codes(*names: str) -> list[int]:
+        return [project.doit("why", *words, *names).code for words in (["--check"], ["--check", "--json"])]
+
+    project.job()
+    assert codes() == [1, 1]
+    assert project.doit().code == 0
+    assert codes() == [0, 0]
+    project.write("jobs/broken.yaml", "items: [{name: a}]")
+    assert codes() == [2, 2]
+    assert codes("portraits") == [0, 0]
+    project.image("yrr").unlink()
+    before = touched(project)
+    assert codes("portraits") == [1, 1]
+    assert codes("portraits:okka") == [0, 0]
+    assert codes("portraits:ok") == [2, 2]
+    assert project.doit("why", "portraits", "--check", "backend=placehodler").code == 2
+    assert touched(project) == before
+
+
 def test_what_must_not_be_replaced_or_is_ignored_is_told(project: ProjectFolder) -> None:
     project.built()
     project.image("yrr").write_bytes(b"touched up")

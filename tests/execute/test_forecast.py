@@ -163,6 +163,32 @@ def test_the_run_does_what_was_foreseen(folder: Folder, change: Callable[[Folder
     assert folder.run() == foreseen
 
 
+def edited_and_kept(folder: Folder) -> None:
+    touched_up_and_changed(folder)
+    folder.job(generate={"width": 32, "height": 32}, output={"overwrite": "never"})
+
+
+@pytest.mark.parametrize(
+    ("change", "is_stale"),
+    [
+        (lambda _: None, False),
+        (touched_up, False),
+        (edited_and_kept, False),
+        (touched_up_and_changed, True),
+        (deleted, True),
+        (another_format, True),
+        (lost_lock_file_and_touched_up, True),
+    ],
+)
+def test_stale_is_what_the_run_would_write_or_fail_at(
+    folder: Folder, change: Callable[[Folder], None], is_stale: bool
+) -> None:
+    assert folder.foresee().is_stale
+    folder.run()
+    change(folder)
+    assert folder.foresee().is_stale is is_stale
+
+
 def files(root: Path) -> dict[Path, tuple[int, int]]:
     found = {path: path.stat() for path in root.rglob("*")}
     return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in found.items()}
