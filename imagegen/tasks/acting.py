@@ -18,16 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["command", "tell_note", "told", "writing"]
 
 
-def command(action: Callable[..., BaseFail | None], params: list[dict[str, Any]]) -> dict[str, Any]:
-    """A task that does something each time it is named. action: gets `words`, all that follows, and the params."""
+def command(action: Callable[..., BaseFail | None], **more: Any) -> dict[str, Any]:
+    """Return a task that does something each time it is named, and that `doit list --status` does not mark as stale.
+
+    Args:
+        action: gets the params, and what follows on the command line where `more` has a `pos_arg`.
+        more: what else there is of the task, for example its `params`.
+
+    """
     return {
         "actions": [action],
-        "params": params,
-        "pos_arg": "words",
-        "uptodate": [False],
+        "uptodate": [current_build().invocation.command == "list"],
         "verbosity": 2,
         "io": {"capture": False},
         "meta": {OURS: {}},
+        **more,
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError, Problem
+from imagegen.tasks.acting import command
 from imagegen.tasks.build import Build, current_build
 from imagegen.tasks.reporter import OURS
 
@@ -29,17 +30,11 @@ def task_comfyui() -> Iterator[dict[str, Any]]:
     doc = "Have ComfyUI there and started, and draw every job of the backend comfyui."
     # `before` is called ahead of the first image
     meta = {OURS: {"before": _ensure}}
-    yield {"basename": "comfyui", "doc": doc, "actions": [_nothing_more], "task_dep": _jobs(), "meta": meta}
-    common = {
-        "io": {"capture": False},  # git and pip write to the terminal themselves
-        "uptodate": [False],
-        "verbosity": 2,
-        "meta": {OURS: {}},
-    }
+    yield command(_nothing_more, basename="comfyui", doc=doc, task_dep=_jobs(), meta=meta)
     doc = "Set ComfyUI up in tools/ComfyUI, or what is missing of it."
-    yield {"basename": "comfyui:setup", "doc": doc, "actions": [_setup], "params": [_TORCH], **common}
+    yield command(_setup, basename="comfyui:setup", doc=doc, params=[_TORCH])
     doc = "Bring tools/ComfyUI to the newest commit of the pinned revision."
-    yield {"basename": "comfyui:update", "doc": doc, "actions": [_update], **common}
+    yield command(_update, basename="comfyui:update", doc=doc)
 
 
 def _jobs() -> list[str]:

@@ -28,22 +28,22 @@ _RESTORE = [
 
 def task_pick() -> dict[str, Any]:
     """Make one variant the item's image: doit pick portraits:mallsing --variant 3 (0: all are images again)."""
-    return command(_pick, _PICK)
+    return command(_pick, params=_PICK, pos_arg="words")
 
 
 def task_reroll() -> dict[str, Any]:
     """Draw another seed for an image and make it: doit reroll portraits:mallsing."""
-    return command(_reroll, [])
+    return command(_reroll, pos_arg="words")
 
 
 def task_restore() -> dict[str, Any]:
     """Go back to an earlier image, and list what there is: doit restore portraits:mallsing [--list | --to N]."""
-    return command(_restore, _RESTORE)
+    return command(_restore, params=_RESTORE, pos_arg="words")
 
 
 def task_accept() -> dict[str, Any]:
     """Take the files that are there as the images, until their requests change: doit accept portraits:mallsing."""
-    return command(_accept, [])
+    return command(_accept, pos_arg="words")
 
 
 def _pick(words: list[str], **given: Any) -> TaskFailed | None:

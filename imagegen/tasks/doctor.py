@@ -6,21 +6,16 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
+from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
-from imagegen.tasks.reporter import OURS
+from imagegen.tasks.words import AS_JSON
 
 __all__ = ["task_doctor"]
 
 
 def task_doctor() -> dict[str, Any]:
     """Check all that the jobs need, and say the mend for what is not there."""
-    return {
-        "actions": [_doctor],
-        "params": [{"name": "as_json", "long": "json", "type": bool, "default": False, "help": "print it as JSON"}],
-        "uptodate": [False],
-        "verbosity": 2,
-        "meta": {OURS: {}},
-    }
+    return command(_doctor, params=[AS_JSON])
 
 
 def _doctor(as_json: bool) -> TaskFailed | None:

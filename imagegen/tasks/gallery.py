@@ -7,15 +7,15 @@ from typing import Any
 from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
-from imagegen.tasks.reporter import OURS
 
 __all__ = ["task_gallery"]
 
 
 def task_gallery() -> dict[str, Any]:
     """Write assets/gallery/index.html, to look at every image in a browser."""
-    return {"actions": [_gallery], "uptodate": [False], "verbosity": 2, "meta": {OURS: {}}}
+    return command(_gallery)
 
 
 def _gallery() -> TaskFailed | None:

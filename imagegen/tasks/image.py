@@ -6,8 +6,8 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
+from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
-from imagegen.tasks.reporter import OURS
 
 __all__ = ["task_image"]
 
@@ -37,14 +37,7 @@ _OPTIONS = [
 
 def task_image() -> dict[str, Any]:
     """Make one-off images: doit image --prompt "a raven on a standing stone"."""
-    return {
-        "actions": [_image],
-        "params": _OPTIONS,
-        "uptodate": [False],
-        "verbosity": 2,
-        "io": {"capture": False},
-        "meta": {OURS: {}},
-    }
+    return command(_image, params=_OPTIONS)
 
 
 def _image(prompt: list[str], **options: Any) -> TaskFailed | None:

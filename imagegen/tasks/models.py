@@ -11,8 +11,8 @@ from doit.exceptions import TaskFailed
 
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
+from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
-from imagegen.tasks.reporter import OURS
 
 __all__ = ["task_models"]
 
@@ -21,11 +21,10 @@ _HOW = "no models are listed; they are in [tool.imagegen.models] of pyproject.to
 
 def task_models() -> Iterator[dict[str, Any]]:
     """Two commands, and no group of them: looking must not download."""
-    common = {"uptodate": [False], "verbosity": 2, "io": {"capture": False}, "meta": {OURS: {}}}
     doc = "Show the models that pyproject.toml lists, with their sizes and what is there."
-    yield {"basename": "models", "doc": doc, "actions": [_models], **common}
+    yield command(_models, basename="models", doc=doc)
     doc = "Download the listed models that are missing: all, or doit models:pull NAME…"
-    yield {"basename": "models:pull", "doc": doc, "actions": [_pull], "pos_arg": "names", **common}
+    yield command(_pull, basename="models:pull", doc=doc, pos_arg="names")
 
 
 def _models() -> TaskFailed | None:

@@ -13,23 +13,16 @@ from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError
 from imagegen.report.console import printable
+from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
-from imagegen.tasks.reporter import OURS
 
 __all__ = ["task_ollama"]
 
 
 def task_ollama() -> Iterator[dict[str, Any]]:
     """One command, with a basename of its own, like ComfyUI's."""
-    yield {
-        "basename": "ollama:setup",
-        "doc": "Have an Ollama that makes images (on Apple silicon in tools/ollama), and pull the jobs' models.",
-        "actions": [_setup],
-        "uptodate": [False],
-        "verbosity": 2,
-        "io": {"capture": False},
-        "meta": {OURS: {}},
-    }
+    doc = "Have an Ollama that makes images (on Apple silicon in tools/ollama), and pull the jobs' models."
+    yield command(_setup, basename="ollama:setup", doc=doc)
 
 
 def _setup() -> TaskFailed | None:

@@ -8,7 +8,7 @@ from typing import Any
 from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError
-from imagegen.tasks.reporter import OURS
+from imagegen.tasks.acting import command
 
 __all__ = ["OUT", "task_schema"]
 
@@ -34,7 +34,7 @@ _OPTIONS = [
 
 def task_schema() -> dict[str, Any]:
     """Write the JSON Schema of job files, for editors."""
-    return {"actions": [_schema], "params": _OPTIONS, "uptodate": [False], "verbosity": 2, "meta": {OURS: {}}}
+    return command(_schema, params=_OPTIONS)
 
 
 def _schema(out: str, base: bool) -> TaskFailed | None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError
+from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
-from imagegen.tasks.reporter import OURS
 
 if TYPE_CHECKING:
     from imagegen.backends.comfyui.launch import Launch
@@ -31,14 +31,7 @@ def task_server() -> Iterator[dict[str, Any]]:
         "status": ("Show whether ComfyUI serves, with its versions and devices.", _status),
     }
     for name, (doc, action) in commands.items():
-        yield {
-            "basename": f"server:{name}",
-            "doc": doc,
-            "actions": [action],
-            "uptodate": [False],
-            "verbosity": 2,
-            "meta": {OURS: {}},
-        }
+        yield command(action, basename=f"server:{name}", doc=doc)
 
 
 def _start() -> TaskFailed | None:

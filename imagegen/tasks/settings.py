@@ -7,21 +7,16 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
+from imagegen.tasks.acting import command
 from imagegen.tasks.build import command_line, current_build
-from imagegen.tasks.reporter import OURS
+from imagegen.tasks.words import AS_JSON
 
 __all__ = ["task_settings"]
 
 
 def task_settings() -> dict[str, Any]:
     """Show every setting, with where its value came from."""
-    return {
-        "actions": [_settings],
-        "params": [{"name": "as_json", "long": "json", "type": bool, "default": False, "help": "print it as JSON"}],
-        "uptodate": [False],
-        "verbosity": 2,
-        "meta": {OURS: {}},
-    }
+    return command(_settings, params=[AS_JSON])
 
 
 def _settings(as_json: bool) -> TaskFailed | None:

@@ -8,24 +8,16 @@ from typing import Any
 from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.tasks.acting import tell_note, told, writing
+from imagegen.tasks.acting import command, tell_note, told, writing
 from imagegen.tasks.build import Build
-from imagegen.tasks.reporter import OURS
 
 __all__ = ["task_store"]
 
 
 def task_store() -> Iterator[dict[str, Any]]:
     """One command, with a basename of its own, like Ollama's."""
-    yield {
-        "basename": "store:push",
-        "doc": "Send all that was made here to the shared store, as far as it does not have it.",
-        "actions": [_push],
-        "uptodate": [False],
-        "verbosity": 2,
-        "io": {"capture": False},
-        "meta": {OURS: {}},
-    }
+    doc = "Send all that was made here to the shared store, as far as it does not have it."
+    yield command(_push, basename="store:push", doc=doc)
 
 
 def _push() -> TaskFailed | None:

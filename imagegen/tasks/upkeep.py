@@ -24,12 +24,12 @@ _PRUNE = [
 
 def task_verify() -> dict[str, Any]:
     """Hold images, lock files and the store against each other: doit verify, or doit verify portraits."""
-    return command(_verify, [])
+    return command(_verify, pos_arg="words")
 
 
 def task_prune() -> dict[str, Any]:
     """Remove what nothing needs any more, and nobody changed; asks first (-n only says, --yes does not ask)."""
-    return command(_prune, _PRUNE)
+    return command(_prune, params=_PRUNE, pos_arg="words")
 
 
 def _verify(words: list[str]) -> TaskFailed | None:

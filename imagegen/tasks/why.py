@@ -29,7 +29,7 @@ _PARAMS = [
 
 def task_why() -> dict[str, Any]:
     """Say what the next doit would do and why: of all images, or doit why portraits portraits:mallsing."""
-    return command(_why, _PARAMS)
+    return command(_why, params=_PARAMS, pos_arg="words")
 
 
 def _why(words: list[str], **given: Any) -> TaskFailed | TaskError | None:

@@ -9,7 +9,9 @@ from doit.cmdparse import CmdOption, CmdParse, CmdParseError
 
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["option", "with_options"]
+__all__ = ["AS_JSON", "option", "with_options"]
+
+AS_JSON = {"name": "as_json", "long": "json", "type": bool, "default": False, "help": "print it as JSON"}
 
 
 def option(name: str, kind: type, default: Any, text: str, short: str = "") -> dict[str, Any]:
