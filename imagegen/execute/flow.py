@@ -22,6 +22,7 @@ from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.sharing import Sharing
 from imagegen.execute.sources import Sources
 from imagegen.execute.waiting import Work
+from imagegen.plan.output import Output
 from imagegen.project import Project
 
 __all__ = ["Flow"]
@@ -92,7 +93,7 @@ class Flow:
         try:
             try:
                 outcome: Work | Outcome = self._without_backend(work, later)
-            except Exception as error:
+            except BaseException as error:  # whatever it is: nobody else would hear of it
                 outcome = failed(work.output, work.verdict, error)
             if isinstance(outcome, Outcome):
                 self._told(outcome)
@@ -181,7 +182,7 @@ class Flow:
     def _execute(self, executor: Executor, now: Sequence[Work], later: Sequence[Work]) -> None:
         try:
             executor.run(now, later)
-        except Exception as error:
+        except BaseException as error:  # as above
             for work in (*now, *later):
                 self._told(failed(work.output, work.verdict, error))
 
@@ -190,33 +191,35 @@ class Flow:
         if not isinstance(event, Outcome):
             self._tell(event)
             return
-        released = []
+        released: list[Work] = []
         with self._changed:
-            task = event.output.task
-            if self._open.pop(task, None) is None:
-                return  # it had its outcome: its job failed while this was on its way
-            self._tell(event)
-            if event.output.origins:
-                for executor in (self._executors or {}).values():
-                    executor.drop(task)
-            for follower in self._followers[task]:
-                if follower not in self._open:
-                    continue
-                work = self._open[follower]
-                if event.state in ("failed", "cancelled"):
-                    self._told(_held_up(work, event))
-                    continue
-                self._awaited[follower].discard(task)
-                if not self._awaited[follower]:
-                    released.append(work)
+            ended = [event]  # and then what is held up by it, however long the chain is
+            for outcome in ended:
+                if self._open.pop(outcome.output.task, None) is None:
+                    continue  # it had its outcome: its job failed while this was on its way
+                self._tell(outcome)
+                if outcome.output.origins:
+                    for executor in (self._executors or {}).values():
+                        executor.drop(outcome.output.task)
+                followers = [self._open[task] for task in self._followers[outcome.output.task] if task in self._open]
+                if outcome.state in ("failed", "cancelled"):
+                    ended += [_held_up(work, outcome, event.output) for work in followers]
+                else:
+                    released += self._without(outcome.output.task, followers)
         self._begin(released, later=True)
 
+    def _without(self, settled: str, followers: Sequence[Work]) -> list[Work]:
+        """Those of the followers that wait for nothing more."""
+        for work in followers:
+            self._awaited[work.output.task].discard(settled)
+        return [work for work in followers if not self._awaited[work.output.task]]
 
-def _held_up(work: Work, origin: Outcome) -> Outcome:
-    """The outcome of what is made from an output that was not made."""
+
+def _held_up(work: Work, origin: Outcome, first: Output) -> Outcome:
+    """The outcome of what is made from an output that was not made. first: the one that all this began with."""
     if origin.state == "cancelled":
         return Outcome(work.output, "cancelled", work.verdict.reasons)
     # the name of a derived output tells its image; so that they are one line, though each has its own
     only_one = work.output.is_derived and len(work.output.origins) == 1
-    what = f"not made, because {'its image' if only_one else origin.output.task} failed"
+    what = f"not made, because {'its image' if only_one else first.task} failed"
     return Outcome(work.output, "failed", work.verdict.reasons, problem=Problem(work.output.task, what))

@@ -194,7 +194,7 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
     """
     start = time.monotonic()
     try:
-        if _put_accepted(project, output):
+        if _put_accepted(project, sources, output):
             return Outcome(output, "restored", verdict.reasons, "as accepted", seconds=time.monotonic() - start)
         digest = project.model_digest(output)
         source = sources.find(output, digest, only_recorded=True) if verdict.is_superseded else None
@@ -227,7 +227,7 @@ def blocked(output: Output, verdict: Verdict) -> Problem:
     return Problem(output.task, what, verdict.mend or mend)
 
 
-def failed(output: Output, verdict: Verdict, error: Exception) -> Outcome:
+def failed(output: Output, verdict: Verdict, error: BaseException) -> Outcome:
     """The outcome of an image that an exception kept from being made: the one place that words them."""
     if isinstance(error, _Blocked):
         return Outcome(output, "failed", verdict.reasons, problem=blocked(output, error.verdict))
@@ -283,7 +283,7 @@ def line_for(output: Output, source: Source, data: bytes) -> OutputLine:
     )
 
 
-def _put_accepted(project: Project, output: Output) -> bool:
+def _put_accepted(project: Project, sources: Sources, output: Output) -> bool:
     """Put the file in place that was accepted for the output's request, if one was and the store has it."""
     sha256 = project.accepted(output) or ""
     data = project.store.get(sha256)
@@ -294,16 +294,16 @@ def _put_accepted(project: Project, output: Output) -> bool:
         sha256 = project.store.put(data)
         write(project, output, data, sha256, lambda: accept_file(project, output, sha256))
     else:
-        write(project, output, data, sha256, lambda: _bring_line(project, output, sha256))
+        write(project, output, data, sha256, lambda: _bring_line(project, sources, output, sha256))
     return True
 
 
-def _bring_line(project: Project, output: Output, sha256: str) -> None:
+def _bring_line(project: Project, sources: Sources, output: Output, sha256: str) -> None:
     """Where the output's path is another than when the file was made, its line goes along."""
     lock = project.lock(output.job)
-    if not lock.owns(output.path, sha256):
-        for line in [line for lines in lock.lines.values() for line in lines if line.sha256 == sha256][:1]:
-            lock.append(dataclasses.replace(line, path=output.path, output=output.slug))
+    line = sources.line_of_file(output.job, sha256)
+    if line and not lock.owns(output.path, sha256):
+        lock.append(dataclasses.replace(line, path=output.path, output=output.slug))
 
 
 def converted(data: bytes, encoding: Encoding) -> bytes:

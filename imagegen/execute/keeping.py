@@ -33,7 +33,7 @@ def put_in_store(project: Project, output: Output, data: bytes, line: OutputLine
         return sha256
     if project.store.get(sha256) is None:
         project.store.put(data)
-    elif any(entry.sha256 == sha256 for entry in project.store.all_entries()):
+    elif project.store.is_listed(sha256):
         return sha256  # it is listed as what it was when it came
     fingerprint, request = (line.fingerprint, line.request) if line else (output.fingerprint, output.fields)
     if fingerprint:

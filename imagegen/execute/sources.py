@@ -63,8 +63,16 @@ class Sources:
         self._project = project
         self._beyond = beyond
         self._lines: dict[str, list[OutputLine]] = defaultdict(list)
-        for line in project.recorded():
-            self._lines[line.fingerprint].append(line)
+        self._files: dict[tuple[str, str], OutputLine] = {}
+        """The first line of each file, by job and sha256."""
+        for job, lock in project.locks.items():
+            for line in lock.every_line():
+                self._lines[line.fingerprint].append(line)
+                self._files.setdefault((job, line.sha256), line)
+
+    def line_of_file(self, job: str, sha256: str) -> OutputLine | None:
+        """The line in the job's lock file that says what made a file of this content, wherever it was then."""
+        return self._files.get((job, sha256))
 
     def find(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> Source | None:
         """An image that the output can be restored from without loss, or None. Raises OSError.

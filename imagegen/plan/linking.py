@@ -43,11 +43,11 @@ def _by_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
             names[f"{output.job}:{output.full_slug}"] = output.task
     if not names:
         return outputs
+    own_names = {present: own for own, present in names.items()}
     for output in outputs:
         image, _, derived = output.slug.partition(":")
-        for own, present in list(names.items()):
-            if derived and present == f"{output.job}:{image}":
-                names[f"{own}:{derived}"] = output.task
+        if derived and (own := own_names.get(f"{output.job}:{image}")):
+            names[f"{own}:{derived}"] = output.task
     return [
         replace(output, origins=tuple(replace(one, task=names.get(one.task, one.task)) for one in output.origins))
         if any(one.task in names for one in output.origins)

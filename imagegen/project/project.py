@@ -76,7 +76,7 @@ class Project:
 
     def recorded(self) -> Iterator[OutputLine]:
         """Every line of the lock files that were read so far."""
-        return (line for lock in self.locks.values() for lines in lock.lines.values() for line in lines)
+        return (line for lock in self.locks.values() for line in lock.every_line())
 
     def reload_locks(self) -> bool:
         """Read the lock files anew: another build may have written since. Whether it decided anything."""

@@ -71,6 +71,11 @@ class LockFile:
                 return line
         return max(enumerate(lines), key=lambda pair: (pair[1].time, pair[0]))[1]
 
+    def every_line(self) -> list[OutputLine]:
+        """All lines of all outputs, as they are now: other threads may be appending."""
+        with self._mutex:
+            return [line for lines in self.lines.values() for line in lines]
+
     def owns(self, path: str, sha256: str) -> bool:
         """Whether one of the output's lines says that this build wrote a file of this content there."""
         return any(line.sha256 == sha256 for line in self.lines.get(path, ()))

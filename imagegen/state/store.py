@@ -90,12 +90,21 @@ class Store:
         """Whether there is a blob of that hash that a build made: not one that somebody made or changed."""
         if not self.has(sha256):
             return False
+        # what no entry tells of was made before there were any
+        return self._read_index().get(sha256, True)
+
+    def is_listed(self, sha256: str) -> bool:
+        """Whether an entry tells of a blob of that hash."""
+        return sha256 in self._read_index()
+
+    def _read_index(self) -> Mapping[str, bool]:
+        """Of each blob that the index tells of, whether a build made it. All of it is read once in a run."""
         with self._mutex:
             if not self._is_read:
                 self._is_read = True
                 for entry in self.all_entries():
                     self._note(entry)
-            return self._made_here.get(sha256, True)  # what no entry tells of was made before there were any
+            return self._made_here
 
     def forget(self) -> None:
         """Another build may have written since."""

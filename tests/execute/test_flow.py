@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -17,6 +18,7 @@ from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.flow import Flow
 from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.run import Wanted, run
 from imagegen.execute.waiting import Work
 from imagegen.plan.order import in_order
 from imagegen.plan.request import Request
@@ -146,3 +148,23 @@ def test_all_that_may_be_drawn_is_preflighted_once_before_anything_is(tmp_path: 
     bench.run()
     drawn_by_it = [output.request.name for output in bench.outputs if output.request.backend == "preparing"]
     assert sorted(bench.preparing.preflighted) == sorted(drawn_by_it)
+
+
+def test_a_chain_of_any_length_fails_with_its_first_image_and_by_that_cause(tmp_path: Path) -> None:
+    length = 1500
+    items: list[dict[str, object]] = [{"name": "i0", "prompt": "p"}]
+    for number in range(1, length):
+        images = {"images": {"ref": f"chain:i{number - 1}"}}
+        items.append({"name": f"i{number}", "prompt": "p", "scripted": images})
+    (tmp_path / "jobs").mkdir()
+    job = {"backend": "scripted", "generate": {"width": 16, "height": 16}, "items": items[::-1]}
+    (tmp_path / "jobs/chain.json").write_text(json.dumps(job))
+    backend = ScriptedBackend(Script(acts={"i0": [{"error": "no luck"}]}))
+    project = Project(tmp_path, Settings(), {"scripted": lambda: backend})
+    (plan,) = project.plans()
+    told: list[Event] = []
+    run(project, [Wanted(output) for output in plan.outputs], told.append)
+    failed = [event for event in told if isinstance(event, Outcome) and event.problem]
+    assert [outcome.state for outcome in failed] == ["failed"] * length
+    causes = {outcome.problem.what for outcome in failed if outcome.problem}
+    assert causes == {"no luck", "not made, because chain:i0 failed"}

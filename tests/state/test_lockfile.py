@@ -59,6 +59,14 @@ def test_the_line_of_the_file_on_disk_counts_else_the_newest(tmp_path: Path) -> 
         assert found.line_of("elsewhere", None) is None
 
 
+def test_its_lines_can_be_gone_through_while_others_append(tmp_path: Path) -> None:
+    file = lock(tmp_path)
+    file.append(LINE)
+    for line in file.every_line():
+        file.append(replace(line, path="assets/other.png"))
+    assert [line.path for line in file.every_line()] == [LINE.path, "assets/other.png"]
+
+
 def test_folding_keeps_the_line_that_counts_sorted_and_the_decisions(tmp_path: Path) -> None:
     found = lock(tmp_path)
     other = replace(LINE, path="assets/j/Z.png", output="z")
