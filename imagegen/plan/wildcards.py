@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -13,11 +15,14 @@ from imagegen.plan.wording import (
     Axis,
     Choice,
     Option,
+    Several,
     Template,
     Wildcard,
     WordingError,
     options_of,
     parse,
+    refuse_comment,
+    weight_of,
 )
 
 __all__ = ["MAX_SIZE", "NO_WILDCARDS", "WILDCARD_FOLDER", "Shape", "Wildcards", "wildcard_file"]
@@ -55,12 +60,14 @@ class Wildcards:
     """The project's wildcard files, each read once.
 
     names: those that there are. read: the bytes of a file, its path from the project; raises ImagegenError.
-    lines: of each wildcard that was asked for so far and is sound.
+    lines: of each wildcard that was asked for so far and is sound. unread: files in the folder that are not text files.
     """
 
     names: Callable[[], Sequence[str]]
     read: Callable[[str], bytes]
     lines: dict[str, tuple[Option, ...]] = field(default_factory=dict)
+    unread: Callable[[], Sequence[str]] = tuple
+    _texts: dict[str, list[tuple[str, Template, float]]] = field(default_factory=dict)
     _shapes: dict[str, Shape] = field(default_factory=dict)
     _wrong: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
 
@@ -105,10 +112,14 @@ class Wildcards:
         return Shape(min(size, 10 * MAX_SIZE), may_be_blank, depth)
 
     def _drawn(
-        self, part: Choice | Wildcard, above: tuple[str, ...], place: _Place, axes: Mapping[str, Shape]
+        self, part: Choice | Several | Wildcard, above: tuple[str, ...], place: _Place, axes: Mapping[str, Shape]
     ) -> Shape:
         if isinstance(part, Wildcard):
-            return self._file(part, above, *place(part))
+            return self._lines(part, above, *place(part))
+        if isinstance(part, Several) and part.wildcard:
+            shape = self._lines(part.wildcard, above, *place(part.wildcard))
+            shapes = [shape] * len(self.lines[part.wildcard.name])
+            return _several_of(part, shapes)
         problems: list[Problem] = []
         shapes = []
         for option in part.options:
@@ -118,11 +129,25 @@ class Wildcards:
                 problems += error.problems
         if problems:
             raise ImagegenError(*problems)
-        return _any_of(shapes)
+        return _several_of(part, shapes) if isinstance(part, Several) else _any_of(shapes)
 
-    def _file(self, part: Wildcard, above: tuple[str, ...], where: str, what: str) -> Shape:
+    def _lines(self, part: Wildcard, above: tuple[str, ...], where: str, what: str) -> Shape:
+        """The shape of all lines of the files that the wildcard names."""
+        if "*" not in part.name:
+            return self._file(part.name, above, where, what)
+        names = [name for name in self.names() if _pattern(part.name).fullmatch(name)]
+        if unread := self.unread():
+            what = f"{what}__{part.name}__ reads text files alone, and there is {WILDCARD_FOLDER}/{unread[0]}"
+            raise ImagegenError(Problem(where, what, "write it as a .txt file, one text a line, or move it away"))
+        if not names:
+            what = f"{what}there is no {wildcard_file(part.name)} for __{part.name}__"
+            raise ImagegenError(Problem(where, what, r"write one; or \__ where the characters themselves are meant"))
+        found = _any_of([self._file(name, above, where, what) for name in sorted(names)])
+        self.lines[part.name] = _options([line for name in sorted(names) for line in self._texts[name]])
+        return found
+
+    def _file(self, name: str, above: tuple[str, ...], where: str, what: str) -> Shape:
         """The shape of a wildcard, its file read if it has not been. above: the wildcards that it is within."""
-        name = part.name
         if name in above:
             circle = " → ".join(f"__{other}__" for other in (*above[above.index(name) :], name))
             raise ImagegenError(Problem(where, f"{what}__{name}__ comes back to itself: {circle}", "break the circle"))
@@ -131,14 +156,8 @@ class Wildcards:
         if name in self._wrong:
             raise ImagegenError(*self._wrong[name])
         if name not in self._shapes:
-            if name not in (names := self.names()):
-                raise ImagegenError(
-                    Problem(
-                        where,
-                        f"{what}there is no {wildcard_file(name)} for __{name}__{did_you_mean(name, names)}",
-                        rf"write it, one text a line; or \__{name}\__ where the words themselves are meant",
-                    )
-                )
+            if name not in self.names():
+                raise ImagegenError(self._missing(name, where, what))
             try:
                 self._shapes[name] = self._read(name, (*above, name))
             except ImagegenError as error:
@@ -148,35 +167,58 @@ class Wildcards:
             raise ImagegenError(_too_deep(where, what, name))
         return self._shapes[name]
 
+    def _missing(self, name: str, where: str, what: str) -> Problem:
+        names = self.names()
+        below = next((other for other in names if other.endswith(f"/{name}")), "")
+        meant = f"; did you mean '{below}'?" if below else did_you_mean(name, names)
+        text = f"{what}there is no {wildcard_file(name)} for __{name}__{meant}"
+        mend = rf"write it, one text a line; or \__{name}\__ where the words themselves are meant"
+        if not meant and (unread := self.unread()):
+            mend = f"{WILDCARD_FOLDER}/{unread[0]} is not read: wildcards are text files; {mend}"
+        return Problem(where, text, mend)
+
     def _read(self, name: str, above: tuple[str, ...]) -> Shape:
         file = wildcard_file(name)
         problems: list[Problem] = []
-        texts: list[str] = []
-        templates: list[Template] = []
+        found: list[tuple[str, Template, float]] = []
         shapes: list[Shape] = []
         for number, raw in enumerate(decode(file, self.read(file)).split("\n"), start=1):
-            text = raw.strip()
-            if not text or text.startswith("#"):
+            written = raw.strip()
+            if not written or written.startswith("#"):
                 continue
-            column = len(raw) - len(raw.lstrip()) + 1
-            if text.startswith("\\#"):
-                text, column = text[1:], column + 1
+            weight, text = weight_of(written)
+            column = raw.rindex(text) + 1 if text else 1
             try:
+                refuse_comment(text)
                 template = parse(text)
                 shapes.append(self._shape(template, above, _at(f"{file}:{number}", column)))
-                texts.append(text)
-                templates.append(template)
+                found.append((text.removeprefix("\\") if text.startswith("\\#") else text, template, weight))
             except WordingError as error:
                 problems.append(Problem(f"{file}:{number}:{column + error.at}", str(error), error.mend))
             except ImagegenError as error:
                 problems += error.problems
-        if not texts and not problems:
-            problems.append(Problem(file, f"has no line to draw for __{name}__", "write one text a line"))
+        if not problems and not any(weight for _, _, weight in found):
+            what = "all lines have the weight 0" if found else f"has no line to draw for __{name}__"
+            problems.append(Problem(file, what, "write one text a line"))
         if problems:
             raise ImagegenError(*dict.fromkeys(problems))
-        self.lines[name] = options_of(texts, templates)
-        found = _any_of(shapes)
-        return replace(found, depth=found.depth + 1)
+        self._texts[name] = found
+        self.lines[name] = _options(found)
+        shape = _any_of(shapes)
+        return replace(shape, depth=shape.depth + 1)
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(name: str) -> re.Pattern[str]:
+    """Of the names that a wildcard with `*` (within a folder) and `**` (folders too) stands for."""
+    parts = re.split(r"(\*\*/?|\*)", name)
+    words = {"*": "[^/]*", "**": ".*", "**/": "(?:.*/)?"}
+    return re.compile("".join(words.get(part, re.escape(part)) for part in parts))
+
+
+def _options(lines: Sequence[tuple[str, Template, float]]) -> tuple[Option, ...]:
+    texts, templates, weights = zip(*lines, strict=True)
+    return options_of(texts, templates, weights)
 
 
 NO_WILDCARDS = Wildcards(tuple, lambda _: b"")
@@ -189,6 +231,14 @@ def _too_deep(where: str, what: str, name: str) -> Problem:
 
 def _at(line: str, column: int) -> _Place:
     return lambda part: (f"{line}:{column + part.at}", "")
+
+
+def _several_of(part: Several, shapes: Sequence[Shape]) -> Shape:
+    """Of so many of the shapes, with the separator between them."""
+    longest = sorted((shape.size for shape in shapes), reverse=True)[: part.most]
+    size = sum(longest) + len(part.separator) * len(longest) + 1
+    blank = sum(shape.may_be_blank for shape in shapes)
+    return Shape(min(size, 10 * MAX_SIZE), blank >= min(part.least, len(shapes)), max(one.depth for one in shapes))
 
 
 def _any_of(shapes: Sequence[Shape]) -> Shape:

@@ -87,10 +87,22 @@ class Inputs:
         return self._read_named(file)
 
     def wildcard_names(self) -> tuple[str, ...]:
-        """Of all wildcard files, without their ending."""
+        """Of all wildcard files, without their ending. Their folders are watched from now on: one more may count."""
         folder = self.root / WILDCARD_FOLDER
+        for path in (folder, *sorted(folder.rglob("*/"))):
+            with contextlib.suppress(OSError):
+                self._note(path.relative_to(self.root).as_posix())
         found = (path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.txt")))
         return tuple(unicodedata.normalize("NFC", path.as_posix()) for path in found)
+
+    def unread_wildcards(self) -> tuple[str, ...]:
+        """What dynamic prompts would read as wildcards beside the text files."""
+        folder = self.root / WILDCARD_FOLDER
+        return tuple(
+            path.relative_to(folder).as_posix()
+            for path in sorted(folder.rglob("*"))
+            if path.suffix.lower() in (".yaml", ".yml", ".json")
+        )
 
     def _note(self, name: str) -> StatKey | None:
         """How it stands now. Raises OSError.

@@ -85,7 +85,9 @@ class Planner:
         self.backends = backends
         self._reserved = reserved
         self._decisions = decisions
-        self._wildcards = Wildcards(functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard)
+        self._wildcards = Wildcards(
+            functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard, unread=inputs.unread_wildcards
+        )
 
     def plans(self, instead: Mapping[str, Collection[Decision]] | None = None) -> list[JobPlan]:
         """All jobs, each with its outputs or with all that is wrong with it.

@@ -44,6 +44,15 @@ def test_an_image_is_drawn_with_the_text_that_its_seed_decides(project: ProjectF
     assert len(project.doit().tasks("restored")) == len(run.tasks("generated"))
 
 
+def test_a_file_that_is_new_counts_where_a_pattern_matches_it(project: ProjectFolder) -> None:
+    project.write("jobs/wildcards/hair-cold.txt", "grey\n")
+    project.built(items=[{"name": "Item", "prompt": "{2$$ and $$__hair*__}"}])
+    assert set(prompts(project).values()) == {"grey"}
+    project.write("jobs/wildcards/hair-warm.txt", "red\n")
+    assert project.doit().tasks("generated") == ["portraits:item"]
+    assert set(prompts(project).values()) <= {"grey and red", "red and grey"}
+
+
 def test_a_random_seed_decides_the_prompt_when_it_is_drawn(project: ProjectFolder) -> None:
     project.write("jobs/wildcards/hair.txt", "black\nwhite\n")
     project.built(items=ITEMS[:3], generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
