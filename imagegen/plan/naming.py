@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import re
@@ -18,6 +19,8 @@ _RESERVED = frozenset(
 https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file"""
 _OUTPUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(:[a-z0-9-]+){1,2}")
 _PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_COMMA = re.compile(r"(?<=\d),(?=\d)")
+"""Of thousands."""
 
 
 @functools.lru_cache(maxsize=65536)
@@ -25,9 +28,38 @@ def slug_of(name: str) -> str:
     """`The Æsir's Own` → `the-aesir-s-own`; empty where nothing of the name can be written so."""
     if _PLAIN.fullmatch(name):
         return name
-    from slugify import slugify  # only for names that need it
+    text = unicodedata.normalize("NFKD", _in_ascii(name.replace("'", "-"))).lower().replace("'", "")
+    return re.sub(r"[^a-z0-9]+", "-", _COMMA.sub("", text)).strip("-")
 
-    return slugify(name)
+
+def _in_ascii(name: str) -> str:
+    """The name in ASCII letters: `Æsir` as `AEsir`, `&amp;` as `&`.
+
+    Only text-unidecode is asked, whose one release never changes: files and seeds are named after what it says.
+    """
+    text = unicodedata.normalize("NFKD", name)
+    if not text.isascii():
+        from text_unidecode import unidecode  # only for names that need it
+
+        text = unidecode(text)
+    return _without_entities(text) if "&" in text else text
+
+
+def _without_entities(text: str) -> str:
+    """`&amp;`, `&#38;` and `&#x26;` as `&`."""
+    from html.entities import name2codepoint
+
+    text = re.sub(
+        "&(\\w+);", lambda match: chr(name2codepoint[match[1]]) if match[1] in name2codepoint else match[0], text
+    )
+    for pattern, base in ((r"&#(\d+);", 10), (r"&#x([\da-fA-F]+);", 16)):
+        with contextlib.suppress(ValueError, OverflowError):  # all of them or none
+            text = re.sub(pattern, functools.partial(_decode, base), text)
+    return text
+
+
+def _decode(base: int, match: re.Match[str]) -> str:
+    return chr(int(match[1], base))
 
 
 def is_output_name(text: str) -> bool:

@@ -115,7 +115,7 @@ def test_what_only_a_working_run_needs_is_not_imported_where_nothing_is_to_be_do
     project.write(
         "dodo.py",
         "import atexit, sys\n"
-        "atexit.register(lambda: print('imported:', *{'PIL', 'rich', 'yaml', 'cerberus', 'slugify'} & set(sys.modules)))\n"
+        "atexit.register(lambda: print('imported:', *{'PIL', 'rich', 'yaml', 'cerberus', 'text_unidecode'} & set(sys.modules)))\n"
         + (project.root / "dodo.py").read_text(),
     )
     project.built()

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -19,6 +23,30 @@ from imagegen.plan.naming import MAX_SLUG, path_key, short_slug, slug_of, slug_p
 )  # fmt: skip
 def test_slugs(name: str, slug: str) -> None:
     assert slug_of(name) == slug
+
+
+GOLDEN = {
+    "Ÿrr": "yrr", "Straße": "strasse", "Ørsted": "orsted", "Łódź": "lodz", "İstanbul": "istanbul",
+    "Москва": "moskva", "Дракон и Змей": "drakon-i-zmei", "北京": "bei-jing", "こんにちは": "konnitiha", "Ελλάς": "ellas", "한국": "hangug",
+    "fox 🦊 red": "fox-red", "naïve café": "naive-cafe", "1,000 swords": "1000-swords", "it's": "it-s", "“it’s”": "its",
+    "R&amp;D": "r-d", "caf&eacute;": "cafe", "&#65;&#x42;": "ab", "&#99999999999;": "99999999999", "½ pint": "1-2-pint", "№ 5 ™": "no-5-tm",
+    "ﬁne": "fine", "x²": "x2", "a/b\\c": "a-b-c",
+}  # fmt: skip
+"""Files and seeds follow from these: none may ever change."""
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_name_keeps_its_slug_for_ever_in_either_normal_form(name: str, form: Literal["NFC", "NFD"]) -> None:
+    assert slug_of(unicodedata.normalize(form, name)) == GOLDEN[name]
+
+
+def test_no_other_package_has_a_say_in_slugs(tmp_path: Path) -> None:
+    for module in ("slugify", "unidecode"):
+        (tmp_path / f"{module}.py").write_text(f"def {module}(text): return 'another'\n")
+    code = "from imagegen.plan.naming import slug_of; print(slug_of('The Æsir'))"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "the-aesir\n"
 
 
 @given(st.text(max_size=200))

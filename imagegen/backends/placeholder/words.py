@@ -109,7 +109,7 @@ def _drawable(text: str) -> str:
 
 def _in_ascii(sign: str, following: str) -> str:
     """The sign in ASCII letters, unless the font knows it: `Aegir` and `AEGIR`, as the sign after it is written."""
-    from text_unidecode import unidecode  # a dependency of python-slugify
+    from text_unidecode import unidecode
 
     if sign in _KNOWN:
         return sign
