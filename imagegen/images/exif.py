@@ -44,9 +44,13 @@ def orientation(tiff: bytes) -> int:
 
 
 def _first_directory(tiff: bytes) -> tuple[str, _Entries]:
-    """The byte order of `struct`, and the entries that point nowhere."""
+    """The byte order of `struct`, and the entries that point nowhere.
+
+    Entries may share bytes, as thousands of them could; together they get no more than the structure has.
+    """
     order = "<" if tiff.startswith(b"II*\0") else ">"
     entries: _Entries = {}
+    left = len(tiff)
     if not tiff.startswith((b"II*\0", b"MM\0*")):
         return order, entries
     try:
@@ -56,9 +60,11 @@ def _first_directory(tiff: bytes) -> tuple[str, _Entries]:
             tag, kind, count = struct.unpack_from(order + "HHI", tiff, entry)
             length = _TYPE_BYTES.get(kind, 0) * count
             start = entry + 8 if length <= 4 else struct.unpack_from(order + "I", tiff, entry + 8)[0]
-            value = tiff[start : start + length]
-            if tag not in _POINTERS and value and len(value) == length:
-                entries[tag] = (kind, count, value)
+            if tag in _POINTERS or not 0 < length <= len(tiff) - start:
+                continue
+            if (left := left - length) < 0:
+                return order, {}
+            entries[tag] = (kind, count, tiff[start : start + length])
     except struct.error:
         return order, {}
     return order, entries
@@ -71,14 +77,15 @@ def _length(entries: _Entries) -> int:
 
 def _directory(order: str, entries: _Entries, at: int) -> bytes:
     """The directory, to be put at that offset, followed by those of its values that do not fit into it."""
-    table = struct.pack(order + "H", len(entries))
-    values = b""
+    table = [struct.pack(order + "H", len(entries))]
+    values: list[bytes] = []
     outside = at + 6 + 12 * len(entries)
     for tag, (kind, count, value) in sorted(entries.items()):
-        table += struct.pack(order + "HHI", tag, kind, count)
+        table.append(struct.pack(order + "HHI", tag, kind, count))
         if len(value) <= 4:
-            table += value.ljust(4, b"\0")
+            table.append(value.ljust(4, b"\0"))
         else:
-            table += struct.pack(order + "I", outside + len(values))
-            values += value + b"\0" * (len(value) % 2)
-    return table + bytes(4) + values
+            table.append(struct.pack(order + "I", outside))
+            values.append(value + b"\0" * (len(value) % 2))
+            outside += len(values[-1])
+    return b"".join([*table, bytes(4), *values])
