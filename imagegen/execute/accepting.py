@@ -8,6 +8,7 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.deciding import accept_file, check_holdable, draw_seed
 from imagegen.execute.keeping import put_in_store
 from imagegen.images.verification import BadImage, verify
+from imagegen.plan.freshness import IN_CONFLICT, choose_side
 from imagegen.plan.output import Output
 from imagegen.project import Project
 
@@ -38,6 +39,8 @@ def accept(project: Project, output: Output) -> Accepted:
         return Accepted(output, "fresh", verdict.note)
     if state.is_pointer:
         raise ImagegenError(Problem(output.task, f"{output.path} is a Git LFS pointer", "git lfs pull, then again"))
+    if state.in_conflict:
+        raise ImagegenError(Problem(output.task, f"{output.path}: {IN_CONFLICT}", choose_side(output.path)))
     if not state.sha256:
         raise ImagegenError(Problem(output.task, f"{output.path} is a folder", "move it away"))
     if not output.fingerprint and output.draws_seed:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from imagegen.execute.orphans import orphans
 from imagegen.images import provenance
 from imagegen.images.verification import BadImage, verify
+from imagegen.plan.freshness import IN_CONFLICT, choose_side
 from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
@@ -92,6 +93,8 @@ def _output(project: Project, output: Output) -> Finding:
         return Finding("missing", output.task, output.path, note, mend)
     if not state.sha256:
         return Finding("wrong", output.task, output.path, "a folder is in its place", "move it away")
+    if state.in_conflict:
+        return Finding("wrong", output.task, output.path, IN_CONFLICT, choose_side(output.path))
     # what is remembered of an untouched file says nothing of its bytes: they are read
     sha256 = state.sha256 if state.is_pointer else hashlib.sha256(data).hexdigest()
     line = lock.line_of(output.path, sha256)

@@ -13,12 +13,13 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request
 
-__all__ = ["Found", "Reason", "Verdict", "compare", "differences"]
+__all__ = ["IN_CONFLICT", "Found", "Reason", "Verdict", "choose_side", "compare", "differences"]
 
 PLACEHOLDER = "placeholder"
 """The backend whose stand-ins never replace an image of another."""
 
 
+IN_CONFLICT = "it is Git LFS pointers in a merge conflict"
 _NEVER = "take output.overwrite: never out of the job, or move the file away"
 
 
@@ -31,6 +32,7 @@ class Found:
     that it is the image of the present request; where nothing is there, that what was accepted is nowhere any more.
     by_hand: it was accepted, for this request or an earlier one, and no line says that it was made here.
     is_recorded: it is as this checkout put it there, of the image that the line tells of, though in other bytes.
+    in_conflict: it is Git LFS pointers that a merge left side by side.
     superseded_by: where it is as this checkout put it there, and the lock file, as git brought it, tells of another
     one: whether that was accepted or is recorded as made. Else empty.
     """
@@ -41,6 +43,7 @@ class Found:
     by_hand: bool = False
     is_recorded: bool = False
     superseded_by: str = ""
+    in_conflict: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ def compare(
         return Verdict("stale", (Reason("missing"), *reasons) if line else reasons, line=line)
     if not found.sha256:
         return Verdict("blocked", reasons, "a folder is in its place", line, "move the folder away")
+    if found.in_conflict:
+        return Verdict("blocked", reasons, IN_CONFLICT, line, choose_side(output.path))
     if found.by_hand and (forced or not found.accepted) and output.request.backend == PLACEHOLDER:
         note = f"made or changed by hand, which {PLACEHOLDER} does not replace"
         mend = f"have another backend draw it; or go back to one that was made: doit restore {output.task}"
@@ -151,6 +156,11 @@ def compare(
     if output.overwrite == "never":
         return Verdict("kept", reasons, f"{note}; output.overwrite is never", line, _NEVER)
     return Verdict("blocked", reasons, note, line)
+
+
+def choose_side(path: str) -> str:
+    """The way out of a merge conflict in the file at the path."""
+    return f"choose a side: git checkout --ours -- {path} (or --theirs), then git add {path}"
 
 
 def _replaceable(output: Output, reasons: tuple[Reason, ...], line: OutputLine | None) -> Verdict:

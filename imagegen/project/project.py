@@ -130,6 +130,8 @@ class Project:
         if state is None:
             accepted_one = self.accepted(output)
             return Found(None, accepted=accepted_one is not None and self.store.look(accepted_one) is None)
+        if state.in_conflict:
+            return Found(state.sha256, in_conflict=True)
         lock = self.lock(output.job)
         owned = lock.owns(output.path, state.sha256)
         decision = lock.decisions.get((ACCEPT, output.full_slug))

@@ -75,12 +75,16 @@ def replace_file(path: Path, data: bytes, temporary: Path) -> os.stat_result:
 
 def _rename_into_place(written: Path, path: Path) -> os.stat_result:
     try:
-        result = written.stat()
+        before = written.stat()
         written.replace(path)
     except OSError:
         written.unlink(missing_ok=True)
         raise
-    return result
+    with contextlib.suppress(OSError):
+        after = path.stat()  # a rename changes its ctime
+        if after.st_ino == before.st_ino and after.st_mtime_ns == before.st_mtime_ns:
+            return after
+    return before
 
 
 def append_line(path: Path, line: bytes) -> None:

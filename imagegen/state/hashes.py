@@ -1,6 +1,6 @@
 """The sha256 of files in the project, remembered so that an untouched file is not read again.
 
-Has somebody touched a file? Its sha256 tells; (size, mtime, inode) only say whether it must be read to know.
+Has somebody touched a file? Its sha256 tells; (size, mtime, inode, ctime) only say whether it must be read to know.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from pathlib import Path
 
 from imagegen.state.atomic import replace_file
 
-__all__ = ["NEVER", "TICK_NS", "FileState", "Hashes", "StatKey", "is_settled", "pointer_sha256", "stat_key"]
+__all__ = ["NEVER", "TICK_NS", "FileState", "Hashes", "StatKey", "is_settled", "key_of", "pointer_sha256", "stat_key"]
 
-StatKey = tuple[int, int, int]
-"""Size, mtime in nanoseconds, inode: where these are the same, so is the file's content."""
-NEVER: StatKey = (-1, -1, -1)
+StatKey = tuple[int, int, int, int]
+"""Size, mtime in nanoseconds, inode, ctime in nanoseconds: where these are the same, so is the file's content.
+
+The ctime tells an edit that puts the mtime back. It changes with a file's name, mode and links too, which costs one
+reading; on Windows it is the time of creation, and tells nothing.
+"""
+NEVER: StatKey = (-1, -1, -1, -1)
 """As no file stands: of one that may be another by now than it was when something was decided by it."""
 
 TICK_NS = 50_000_000
@@ -29,23 +33,43 @@ TICK_NS = 50_000_000
 of a file whose mtime is at least this much (nanoseconds) older than the moment of looking, as git does it."""
 COARSE_TICK_NS = 2_000_000_000
 """The same for file systems that keep whole seconds only (FAT: two)."""
-_POINTER = re.compile(rb"\Aversion https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n")
-"""A Git LFS pointer file: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
+_VERSION = rb"version https://(?:git-lfs|hawser)\.github\.com/spec/v1\r?\n"
+_POINTER = re.compile(
+    rb"\A(?:\xef\xbb\xbf)?" + _VERSION + rb"(?:[a-z0-9.-]+ [^\r\n]*\r?\n)*?oid sha256:([0-9a-fA-F]{64})\s*(?:\n|\Z)"
+)
+"""A Git LFS pointer file: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+
+Its line ends are those of Windows where git was told to write such.
+"""
+_CONFLICT = re.compile(rb"^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7}", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class FileState:
-    """What is at a path. sha256: empty for what is no file (a folder); of a Git LFS pointer, that of its content."""
+    """What is at a path.
+
+    sha256: empty for what is no file (a folder); of a Git LFS pointer, that of its content. in_conflict: it is two
+    pointers between the marks of a merge that nobody has resolved.
+    """
 
     sha256: str
     size: int
     is_pointer: bool = False
+    in_conflict: bool = False
+
+
+_Known = tuple[StatKey, FileState]
 
 
 def pointer_sha256(data: bytes) -> str | None:
     """The sha256 of the content where these are the bytes of a Git LFS pointer, else None."""
     pointer = _POINTER.match(data) if len(data) < 1024 else None
-    return pointer[1].decode() if pointer else None
+    return pointer[1].decode().lower() if pointer else None
+
+
+def are_pointers_in_conflict(data: bytes) -> bool:
+    """Whether these are the bytes of Git LFS pointers that a merge left side by side."""
+    return len(data) < 4096 and b"oid sha256:" in data and _CONFLICT.search(data) is not None
 
 
 class Hashes:
@@ -55,9 +79,9 @@ class Hashes:
         self.root = root
         self.memory = memory
         self._folder = os.path.join(root, "")  # noqa: PTH118 - a text
-        self._known: dict[str, tuple[int, int, int, str, bool]] = _load(memory)
-        self._fresh: dict[str, tuple[int, int, int, str, bool]] = {}
-        self._first: dict[str, tuple[int, int, int, str, bool]] = {}
+        self._known: dict[str, _Known] = _load(memory)
+        self._fresh: dict[str, _Known] = {}
+        self._first: dict[str, _Known] = {}
         """Of what was told or written here: as it was then, whatever it is now."""
         self._mutex = threading.Lock()
 
@@ -69,24 +93,23 @@ class Hashes:
             return None
         if not stat.S_ISREG(found.st_mode):
             return FileState("", found.st_size)
-        key = (found.st_size, found.st_mtime_ns, found.st_ino)
+        key = key_of(found)
         for memory in (self._fresh, self._known):
             known = memory.get(path)
-            if known is not None and known[:3] == key:
+            if known is not None and known[0] == key:
                 self._first.setdefault(path, known)
-                return FileState(known[3], found.st_size, known[4])
+                return known[1]
         data = (self.root / path).read_bytes()
         pointer = pointer_sha256(data)
         sha256 = pointer or hashlib.sha256(data).hexdigest()
-        told = (*NEVER, sha256, pointer is not None)
-        if is_settled(found.st_mtime_ns):
-            told = self._remember(path, found, sha256, pointer is not None)
-        self._first.setdefault(path, told)
-        return FileState(sha256, found.st_size, pointer is not None)
+        state = FileState(sha256, found.st_size, pointer is not None, are_pointers_in_conflict(data))
+        known = self._remember(path, key, state) if is_settled(found.st_mtime_ns) else (NEVER, state)
+        self._first.setdefault(path, known)
+        return state
 
     def wrote(self, path: str, found: os.stat_result, sha256: str) -> None:
         """The build itself wrote the file: found is its stat as written."""
-        self._first[path] = self._remember(path, found, sha256, False)
+        self._first[path] = self._remember(path, key_of(found), FileState(sha256, found.st_size))
 
     def key(self, path: str) -> StatKey | None:
         """How the file stood when its sha256 was first told, or it was written; None where neither was.
@@ -94,34 +117,35 @@ class Hashes:
         What was decided by that knows nothing of what became of it since. NEVER: it could have changed unnoticed.
         """
         first = self._first.get(path)
-        return first[:3] if first else None
+        return first[0] if first else None
 
     def save(self, temporary: Path) -> None:
         """Keep what was learned for the next run. Raises OSError."""
         with self._mutex:
-            settled = {path: known for path, known in self._fresh.items() if is_settled(known[1])}
+            settled = {path: known for path, known in self._fresh.items() if is_settled(known[0][1])}
             if all(self._known.get(path) == known for path, known in settled.items()):
                 return
             self._known |= settled
-            data = json.dumps(self._known, separators=(",", ":")).encode("utf-8")
-            replace_file(self.memory, data, temporary)
+            lines = {path: [*key, *vars(state).values()] for path, (key, state) in self._known.items()}
+            replace_file(self.memory, json.dumps(lines, separators=(",", ":")).encode("utf-8"), temporary)
 
-    def _remember(
-        self, path: str, found: os.stat_result, sha256: str, is_pointer: bool
-    ) -> tuple[int, int, int, str, bool]:
-        known = (found.st_size, found.st_mtime_ns, found.st_ino, sha256, is_pointer)
+    def _remember(self, path: str, key: StatKey, state: FileState) -> _Known:
         with self._mutex:
-            self._fresh[path] = known
-        return known
+            self._fresh[path] = key, state
+        return key, state
+
+
+def key_of(found: os.stat_result) -> StatKey:
+    """Of what `os.stat` found."""
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
 
 
 def stat_key(path: Path | str) -> StatKey | None:
     """Of what is at the path now; None where there is nothing. Raises OSError."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - it is called once for each output, and a Path costs as much again
+        return key_of(os.stat(path))  # noqa: PTH116 - it is called once for each output, and a Path costs as much again
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def is_settled(mtime_ns: int) -> bool:
@@ -130,9 +154,12 @@ def is_settled(mtime_ns: int) -> bool:
     return mtime_ns + tick < time.time_ns()
 
 
-def _load(memory: Path) -> dict[str, tuple[int, int, int, str, bool]]:
+def _load(memory: Path) -> dict[str, _Known]:
     try:
         found = json.loads(memory.read_bytes())
-        return {path: (known[0], known[1], known[2], known[3], known[4]) for path, known in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError, IndexError, KeyError):
+        return {
+            path: ((size, mtime_ns, inode, ctime_ns), FileState(sha256, size, is_pointer, in_conflict))
+            for path, (size, mtime_ns, inode, ctime_ns, sha256, _, is_pointer, in_conflict) in found.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}  # it is only a memory: without it, files are read once more

@@ -23,7 +23,7 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.merged import rivals
 from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine
 from imagegen.state.atomic import append_line, replace_file
-from imagegen.state.hashes import NEVER, StatKey, is_settled, stat_key
+from imagegen.state.hashes import NEVER, StatKey, is_settled, key_of, stat_key
 
 __all__ = ["ATTRIBUTES", "VERSION", "LockFile", "read_lock_file"]
 
@@ -131,7 +131,7 @@ class LockFile:
         if ordered:
             text = "".join(_dump(entry) + "\n" for entry in ordered)
             written = replace_file(self.path, text.encode("utf-8"), temporary)
-            self.seen = (written.st_size, written.st_mtime_ns, written.st_ino)
+            self.seen = key_of(written)
         else:
             self.path.unlink(missing_ok=True)
             self.seen = None

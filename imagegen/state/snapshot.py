@@ -21,7 +21,7 @@ from imagegen.state.hashes import TICK_NS, StatKey, is_settled, stat_key
 
 __all__ = ["FreshJob", "Parts", "Snapshot", "read_snapshot", "write_snapshot"]
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def read_snapshot(root: Path, memory: Path, key: str, may_change: Collection[str
         if not touched:
             return Snapshot(key, jobs, {}, models)
         stats = {
-            _path(folder, name): known and (known[0], known[1], known[2])
+            _path(folder, name): known and (known[0], known[1], known[2], known[3])
             for folder, files in found["folders"].items()
             for name, known in files.items()
         }
@@ -166,8 +166,13 @@ def _touched(root: Path, folder: str, files: Iterable[tuple[str, Sequence[int] |
             if known is None:
                 yield name
                 continue
-            size, mtime_ns, inode = known
-            if found.st_mtime_ns != mtime_ns or found.st_size != size or found.st_ino != inode:
+            size, mtime_ns, inode, ctime_ns = known
+            if (
+                found.st_mtime_ns != mtime_ns
+                or found.st_ctime_ns != ctime_ns
+                or found.st_size != size
+                or found.st_ino != inode
+            ):
                 yield name
     finally:
         os.close(opened)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -157,6 +158,27 @@ def test_another_size_is_taken_where_the_backend_says_so(tmp_path: Path) -> None
     found = Bench(tmp_path, Script(), {"j": ["a"]})
     found.backend = Scaling(Script({"a": [{"size": [16, 16]}]}))
     assert found.run() == {"j:a": "generated"}
+
+
+class FullDisk(ScriptedBackend):
+    """Its first image fails for a reason that is not its own. attempts: the one of each call."""
+
+    def __init__(self) -> None:
+        super().__init__(Script())
+        self.attempts: list[str] = []
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        self.attempts.append(progress.attempt)
+        if len(self.attempts) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().generate(request, progress)
+
+
+def test_the_system_failing_leaves_the_attempt_open_for_the_next_run(tmp_path: Path) -> None:
+    found = bench(tmp_path, "a")
+    found.backend = backend = FullDisk()
+    assert (found.run(), found.run()) == ({"j:a": "failed"}, {"j:a": "generated"})
+    assert backend.attempts[0] == backend.attempts[1]
 
 
 def test_what_an_image_waits_for_others_is_not_recorded_as_its_own_time(tmp_path: Path) -> None:

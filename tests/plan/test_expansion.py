@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,13 @@ def test_an_item_is_an_output() -> None:
     assert (output.task, output.path) == ("j:the-mallsing", "assets/j/the-mallsing.png")
     assert (output.request.steps, output.request.cfg, output.request.width) == (7, 2.0, 1024)
     assert output.request.model == "default"
+
+
+def test_while_its_model_is_not_decided_an_output_has_no_fingerprint() -> None:
+    of = job(item("Mallsing"))
+    (output,) = expand(of, of.items, lambda _: replace(HONOURS, model=None, decides_model=True), Decided()).outputs
+    assert output.fingerprint == ""
+    assert output.decided(model="m").fingerprint != ""
 
 
 def test_slugs_are_item_then_cell_in_the_matrix_order_then_variant() -> None:

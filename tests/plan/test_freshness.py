@@ -49,6 +49,13 @@ def test_what_is_not_there_is_stale() -> None:
     assert str(verdict(output(), None, Found(None)).reasons[0]) == "new"
 
 
+def test_a_file_in_a_merge_conflict_is_never_replaced() -> None:
+    for forced in (False, True):
+        found = verdict(output(overwrite="always"), LINE, Found("ff", in_conflict=True), forced=forced)
+        assert found.state == "blocked"
+        assert "git checkout --ours -- assets/j/a.png" in found.mend
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

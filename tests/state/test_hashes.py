@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.state.hashes import NEVER, FileState, Hashes, stat_key
+from imagegen.state.atomic import replace_file
+from imagegen.state.hashes import NEVER, FileState, Hashes, pointer_sha256, stat_key
 
 OLD = time.time_ns() - 10**12
 
@@ -42,11 +43,28 @@ def test_an_untouched_file_is_not_read_again(tmp_path: Path) -> None:
     first = hashes(tmp_path)
     first.state("a.png")
     first.save(tmp_path / "tmp")
-    # another content behind the same size, time and inode: only a reader would notice
-    with file.open("r+b") as open_file:
-        open_file.write(b"atad")
-    os.utime(file, ns=(OLD, OLD))
-    assert hashes(tmp_path).state("a.png") == FileState(sha(b"data"), 4)
+    # only a reader would notice that the memory is of other bytes
+    memory = first.memory.read_text()
+    first.memory.write_text(memory.replace(sha(b"data"), sha(b"atad")))
+    assert hashes(tmp_path).state("a.png") == FileState(sha(b"atad"), 4)
+    assert file.read_bytes() == b"data"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="ctime is the time of creation there")
+def test_an_edit_that_keeps_size_and_mtime_is_read_again(tmp_path: Path) -> None:
+    file = put(tmp_path / "a.png", b"data")
+    first = hashes(tmp_path)
+    first.state("a.png")
+    first.save(tmp_path / "tmp")
+    while stat_key(put(file, b"atad")) == first.key("a.png"):  # within one tick of the clock its ctime is the same
+        pass
+    assert hashes(tmp_path).state("a.png") == FileState(sha(b"atad"), 4)
+
+
+def test_what_the_build_wrote_is_not_read_again_after_its_rename(tmp_path: Path) -> None:
+    first = hashes(tmp_path)
+    first.wrote("a.png", replace_file(tmp_path / "a.png", b"data", tmp_path / "tmp"), sha(b"data"))
+    assert first.key("a.png") == stat_key(tmp_path / "a.png")
 
 
 def test_a_touched_file_is_read_again(tmp_path: Path) -> None:
@@ -126,3 +144,49 @@ def test_a_spoilt_memory_only_costs_reading(tmp_path: Path, memory: bytes) -> No
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache/hashes.json").write_bytes(memory)
     assert hashes(tmp_path).state("a.png") == FileState(sha(b"data"), 4)
+
+
+OID = "ab" * 32
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{OID}\nsize 12345\n"
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        POINTER.replace("\n", "\r\n"),
+        "\ufeff" + POINTER,
+        POINTER.replace(OID, OID.upper()),
+        POINTER.replace("oid", f"ext-0-foo sha256:{'cd' * 32}\next-1-bar sha256:{'ef' * 32}\noid"),
+        POINTER.replace("git-lfs.github", "hawser.github"),
+        POINTER.removesuffix("\n"),
+        POINTER + "\n",
+    ],
+)
+def test_so_does_one_that_another_tool_wrote_anew(pointer: str) -> None:
+    assert pointer_sha256(pointer.encode()) == OID
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        POINTER.replace("spec/v1", "spec/v9"),
+        POINTER.replace(OID, OID[:-1]),
+        POINTER.replace(OID, OID + "ab"),
+        "x" + POINTER,
+        POINTER + "x" * 1024,
+        POINTER.replace("oid", "<<<<<<< HEAD\noid"),
+    ],
+)
+def test_what_only_looks_like_a_pointer_is_a_file_like_any_other(data: str) -> None:
+    assert pointer_sha256(data.encode()) is None
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("base", ["", "||||||| 1234567\noid sha256:" + "12" * 32 + "\nsize 1\n"])
+def test_pointers_in_a_conflict_are_none_of_the_two(tmp_path: Path, base: str, end: str) -> None:
+    version, ours = POINTER.split("\n", 1)
+    theirs = ours.replace(OID, "cd" * 32)
+    text = f"{version}\n<<<<<<< HEAD\n{ours}{base}=======\n{theirs}>>>>>>> branch\n".replace("\n", end)
+    put(tmp_path / "a.png", text.encode())
+    state = hashes(tmp_path).state("a.png")
+    assert state == FileState(sha(text.encode()), len(text), is_pointer=False, in_conflict=True)

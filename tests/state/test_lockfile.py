@@ -33,6 +33,13 @@ def test_what_was_appended_reads_back(tmp_path: Path) -> None:
     assert lock(tmp_path).decisions == {("seed", "a"): seed}
 
 
+def test_of_two_decisions_of_one_time_the_one_that_was_appended_last_counts(tmp_path: Path) -> None:
+    written = lock(tmp_path)
+    for seed in (1, 2):
+        written.append(Decision("seed", "a", seed, "2026-01-01T00:00:00Z"))
+    assert written.decisions["seed", "a"].value == lock(tmp_path).decisions["seed", "a"].value == 2
+
+
 TEXTS = st.text(st.characters(codec="utf-8"))
 SLUGS = st.from_regex(r"[a-z0-9:-]+", fullmatch=True)
 VALUES = TEXTS | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.none()
