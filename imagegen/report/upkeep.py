@@ -33,9 +33,8 @@ def verified_lines(images: Sequence[Finding], store: Sequence[Finding] | None, o
     closing = ", ".join(said) or "no images"
     if store is not None:
         bad = sum(not finding.is_right for finding in store)
-        closing += (
-            f"; the store: {counted(len(store), 'file')}, {bad or 'none'} corrupt" if store else "; the store is empty"
-        )
+        state = f"{bad} corrupt" if bad else "all intact"
+        closing += f"; the store: {counted(len(store), 'file')}, {state}" if store else "; the store is empty"
     return [*lines, closing]
 
 

@@ -105,7 +105,7 @@ def test_a_job_of_a_file_that_was_there_rests_in_its_snapshot(project: ProjectFo
 def test_verify_says_what_is_wrong_with_what_to_do_and_its_code_says_so_too(project: ProjectFolder) -> None:
     project.built()
     run = project.doit("verify")
-    assert (run.code, run.closing) == (0, "3 intact; the store: 3 files, none corrupt")
+    assert (run.code, run.closing) == (0, "3 intact; the store: 3 files, all intact")
     project.image("yrr").write_bytes(project.image("yrr").read_bytes()[:-9])
     project.image("okka").unlink()
     run = project.doit("verify")
