@@ -33,6 +33,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert package(wheel) == sources | page | {"imagegen/py.typed"}
 
 
+def test_the_wheel_brings_the_command(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/entry_points.txt"))
+        assert archive.read(name).decode() == "[console_scripts]\nimagegen = imagegen.__main__:main\n"
+
+
 def test_the_wheel_carries_the_licence(wheel: Path) -> None:
     assert any(name.endswith("/LICENSE") for name in names(wheel))
 

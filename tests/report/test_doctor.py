@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from imagegen import DISTRIBUTION, __version__
 from imagegen.backends.base import Backend, Diagnosis, ModelIdentity
+from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -16,7 +19,9 @@ from imagegen.project import Project
 from imagegen.report.doctor.backends import backends
 from imagegen.report.doctor.case import Case
 from imagegen.report.doctor.examination import as_lines
+from imagegen.report.doctor.ignored import ignored
 from imagegen.report.doctor.machine import machine, needed_packages
+from tests.wheels import ROOT
 
 
 def test_the_packages_that_imagegen_needs_are_there() -> None:
@@ -108,3 +113,68 @@ def test_the_closing_line_says_how_bad_it_is(rows: list[Diagnosis], said: str) -
 def test_no_row_steers_the_terminal() -> None:
     evil = "\x1b]0;title\x07"
     assert "\x1b" not in "".join(as_lines([Diagnosis(False, evil, evil, evil)]))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for arguments in (["init", "-q"], ["config", "core.excludesFile", str(tmp_path / "none")]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    (tmp_path / "jobs").mkdir()
+    return tmp_path
+
+
+def ignored_rows(root: Path, ignore: str, backend: str = "plugin", **settings: Any) -> list[tuple[bool, str, str]]:
+    (root / ".gitignore").write_text(ignore)
+    if backend:
+        (root / "jobs/j.yaml").write_text(f"backend: {backend}\nitems: [{{name: a, prompt: a}}]\n")
+    known: dict[str, Any] = {"plugin": lambda: PlugIn([]), "placeholder": PlaceholderBackend}
+    project = Project(root, Settings(**settings), known)
+    plans = project.plans()
+    verdicts = [(output, project.verdict(output)) for plan in plans for output in plan.outputs]
+    rows = list(ignored(Case(project, plans, [], verdicts)))
+    assert not any(row.blocks and not row.ok for row in rows)
+    return [(row.ok, row.found, row.mend) for row in rows]
+
+
+@pytest.mark.parametrize("backend", ["plugin", "placeholder", ""], ids=["generator", "placeholder", "no job yet"])
+def test_ignored_lock_files_are_wrong_where_images_are_committed(repository: Path, backend: str) -> None:
+    ((ok, found, hint),) = ignored_rows(repository, "*.lock\n", backend)
+    assert not ok
+    assert found.startswith(f"ignores jobs/{'j' if backend else 'x'}.lock by the rule '*.lock' (.gitignore:1): ")
+    assert hint == "add this line at the end of .gitignore: !jobs/*.lock"
+
+
+def test_ignored_job_files_are_wrong_also_where_they_are_broken(repository: Path) -> None:
+    (repository / "jobs/broken.yaml").write_text("a: [")
+    (_, jobs, hint), (_, locks, _) = ignored_rows(repository, "/jobs\n")
+    assert jobs.startswith("ignores jobs/broken.yaml, jobs/j.yaml by the rule '/jobs' (.gitignore:1): a clone")
+    assert "jobs/broken.lock, jobs/j.lock" in locks
+    assert hint == "edit line 1 of .gitignore so that it leaves jobs/*.yaml alone"
+
+
+def test_ignored_images_are_a_warning_where_they_cost_something(repository: Path) -> None:
+    ((ok, found, hint),) = ignored_rows(repository, "assets/\n")
+    assert ok
+    assert found.startswith(
+        "ignores 1 image (assets/j/a.png) by the rule 'assets/' (.gitignore:1), and there is no shared"
+    )
+    assert "docs/shared-store.md" in hint
+    assert ignored_rows(repository, "assets/\n", store="file:///mnt/art") == []
+    assert ignored_rows(repository, "assets/\n", "placeholder") == []
+
+
+def test_whoever_ignores_images_and_lock_files_is_warned_of_what_is_generated_twice(repository: Path) -> None:
+    ((ok, found, hint),) = ignored_rows(repository, "assets/\n*.lock\n")
+    assert (ok, hint) == (True, "add this line at the end of .gitignore: !jobs/*.lock")
+    assert "its images are ignored too, and a clone generates its own" in found
+    assert [hint for *_, hint in ignored_rows(repository, "assets/\n*.lock\n", "placeholder")] == [""]
+
+
+def test_outside_of_git_nothing_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    assert ignored_rows(tmp_path, "*\n") == []
+
+
+def test_our_own_row_has_the_version_the_distribution_and_the_place() -> None:
+    (row,) = [row for row in machine([]) if row.what == "imagegen"]
+    assert row.found == f"{__version__} ({DISTRIBUTION}, {ROOT / 'imagegen'})"

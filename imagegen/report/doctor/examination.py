@@ -12,6 +12,7 @@ from imagegen.report.doctor.backends import backends
 from imagegen.report.doctor.case import Case
 from imagegen.report.doctor.disk import folders, store
 from imagegen.report.doctor.git import git, lfs
+from imagegen.report.doctor.ignored import ignored
 from imagegen.report.doctor.jobs import jobs
 from imagegen.report.doctor.locks import locks
 from imagegen.report.doctor.machine import machine, needed_packages
@@ -33,6 +34,7 @@ def examine(case: Case) -> list[Diagnosis]:
         *store(case),
         *shared(case),
         *git(case),
+        *ignored(case),
         *lfs(case),
     ]
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 from imagegen.backends.base import Diagnosis
+from imagegen.project.git import git_attribute, git_top
 from imagegen.report.console import counted
 from imagegen.report.doctor.case import Case
 from imagegen.state.lockfile import ATTRIBUTES
 
 __all__ = ["git", "lfs"]
 
-_TIMEOUT_S = 10
-
 
 def git(case: Case) -> Iterator[Diagnosis]:
     """A row on the merging of lock files, where the project is in a git repository."""
     root = case.project.root
-    if not any((folder / ".git").exists() for folder in (root, *root.parents)):
+    if git_top(root) is None:
         return
-    merge = _merge_of_lock_files(root)
+    merge = git_attribute(root, "merge", "jobs/x.lock")
     if merge is None:
         yield Diagnosis(
             True, "git", "does not say how it merges lock files", "look at it: git check-attr merge jobs/x.lock"
@@ -32,19 +28,6 @@ def git(case: Case) -> Iterator[Diagnosis]:
         yield Diagnosis(True, "git", "merges lock files with conflict markers", mend)
     else:
         yield Diagnosis(True, "git", "merges lock files by keeping the lines of both sides")
-
-
-def _merge_of_lock_files(root: Path) -> str | None:
-    """git's attribute `merge` for a job's lock file; None where git cannot be asked."""
-    program = shutil.which("git")
-    if program is None:
-        return None
-    command = [program, "check-attr", "-z", "merge", "--", "jobs/x.lock"]
-    try:
-        asked = subprocess.run(command, cwd=root, capture_output=True, timeout=_TIMEOUT_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return asked.stdout.decode("utf-8", "replace").split("\0")[2]
 
 
 def lfs(case: Case) -> Iterator[Diagnosis]:

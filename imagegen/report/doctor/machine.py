@@ -6,11 +6,14 @@ import importlib.metadata
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
+import imagegen
 from imagegen import DISTRIBUTION, __version__
 from imagegen.backends.base import Diagnosis
 
-__all__ = ["machine", "needed_packages"]
+__all__ = ["installed_as", "machine", "needed_packages"]
 
 _NEEDED = (3, 10)
 _REQUIREMENT = re.compile(r"([\w.-]+?) *>= *([\d.]+)")
@@ -21,7 +24,8 @@ def machine(requirements: Iterable[str]) -> Iterator[Diagnosis]:
     version = ".".join(map(str, sys.version_info[:3]))
     mend = "" if sys.version_info >= _NEEDED else f"use Python {'.'.join(map(str, _NEEDED))} or later"
     yield Diagnosis(not mend, "Python", f"{version}, {sys.executable}", mend)
-    yield Diagnosis(True, "imagegen", __version__)
+    yield Diagnosis(True, "imagegen", installed_as())
+    yield from _namesake()
     sound = []
     for requirement in requirements:
         if ";" in requirement:  # of an extra, or of another Python
@@ -33,6 +37,25 @@ def machine(requirements: Iterable[str]) -> Iterator[Diagnosis]:
             sound.append(found)
     if sound:
         yield Diagnosis(True, "packages", ", ".join(sound))
+
+
+def installed_as() -> str:
+    """Our version, what pip calls us, and where we are: `0.1.0 (doit-imagegen, /…/site-packages/imagegen)`."""
+    try:
+        importlib.metadata.distribution(DISTRIBUTION)
+        name = DISTRIBUTION
+    except importlib.metadata.PackageNotFoundError:
+        name = "not installed, only found"
+    return f"{__version__} ({name}, {Path(imagegen.__file__).parent})"
+
+
+def _namesake() -> Iterator[Diagnosis]:
+    """A row where the distribution `imagegen` is installed beside ours: each has overwritten files of the other."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        version = importlib.metadata.version("imagegen")
+        found = f"imagegen {version} is installed too: another project's package of the same name"
+        hint = f"{sys.executable} -m pip uninstall imagegen, then install {DISTRIBUTION} again: docs/your-repository.md"
+        yield Diagnosis(True, "packages", found, hint)
 
 
 def needed_packages() -> list[str]:

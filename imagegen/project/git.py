@@ -1,0 +1,108 @@
+"""What git says of a project: attributes, and the rules that ignore its files. It is asked, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagegen.errors import printable
+
+__all__ = ["IgnoreRule", "git_attribute", "git_top", "ignore_rules"]
+
+_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class IgnoreRule:
+    """A line of a `.gitignore`, of `.git/info/exclude` or of the user's own excludes file.
+
+    hint: what makes git see the file again that this rule ignores.
+    """
+
+    file: str
+    line: str
+    pattern: str
+    hint: str
+
+    def __str__(self) -> str:
+        """For example `'*.lock' (.gitignore:3)`."""
+        return printable(f"'{self.pattern}' ({self.file}:{self.line})")
+
+
+def git_top(root: Path) -> Path | None:
+    """The git working tree that the folder is in; None where it is in none."""
+    return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+
+
+def git_attribute(root: Path, attribute: str, path: str) -> str | None:
+    """The attribute's value for a path, as git says it; None where git cannot be asked."""
+    answer = _ask(root, "check-attr", "-z", attribute, "--", path)
+    return answer[2] if answer else None
+
+
+def ignore_rules(root: Path, paths: Iterable[str]) -> dict[str, IgnoreRule] | None:
+    """Which rule ignores each of these paths, for those that are ignored; None where git cannot be asked.
+
+    A file that git tracks is not ignored, whatever the rules say. A path that leaves the project, also by a
+    symbolic link or into a submodule, is left out: git has nothing to say of it.
+    """
+    top = git_top(root)
+    by_folder: dict[Path, list[str]] = defaultdict(list)
+    for path in dict.fromkeys(paths):
+        by_folder[Path(path).parent].append(path)
+    inside = [path for folder, held in by_folder.items() if _is_inside(root, folder) for path in held]
+    folders = {parent for path in inside for parent in _parents(path)}
+    answer = _ask(root, "check-ignore", "-v", "-z", "--stdin", asked=[*inside, *folders])
+    if answer is None or top is None:
+        return None
+    found = {path: rule for *rule, path in zip(*[iter(answer)] * 4, strict=False) if not rule[2].startswith("!")}
+    rules = {}
+    for path in inside:
+        if path in found:
+            source, line, pattern = found[path]
+            # git says it from the top of the working tree, or absolute
+            file = source if Path(source).is_absolute() else Path(os.path.relpath(top / source, root)).as_posix()
+            hides_folder = any(folder in found for folder in _parents(path))
+            rules[path] = IgnoreRule(file, line, pattern, _hint(path, file, line, hides_folder=hides_folder))
+    return rules
+
+
+def _hint(path: str, file: str, line: str, *, hides_folder: bool) -> str:
+    folder, _, name = path.rpartition("/")
+    kind = f"{folder}/*{Path(name).suffix}" if folder and Path(name).suffix else path
+    # no later rule brings back what lies in an ignored folder, and none of a folder above is stronger
+    if hides_folder or (folder and file.startswith(f"{folder}/")):
+        return f"edit line {line} of {file} so that it leaves {kind} alone"
+    return f"add this line at the end of .gitignore: !{kind if folder else f'/{name}'}"
+
+
+def _parents(path: str) -> list[str]:
+    return [f"{parent.as_posix()}/" for parent in Path(path).parents if parent.name]
+
+
+def _is_inside(root: Path, folder: Path) -> bool:
+    if folder.is_absolute() or ".." in folder.parts:
+        return False
+    is_submodule = any((root / part / ".git").exists() for part in (folder, *folder.parents) if part.name)
+    real = Path(os.path.realpath(root))
+    return not is_submodule and Path(os.path.realpath(root / folder)) == real / folder
+
+
+def _ask(root: Path, *arguments: str, asked: Iterable[str] = ()) -> list[str] | None:
+    """The fields of git's answer; None where it gives none."""
+    program = shutil.which("git")
+    if program is None:
+        return None
+    data = b"".join(os.fsencode(path) + b"\0" for path in asked)
+    try:
+        answer = subprocess.run([program, *arguments], cwd=root, input=data, capture_output=True, timeout=_TIMEOUT_S)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    if answer.returncode not in (0, 1):  # 1: check-ignore found nothing
+        return None
+    return os.fsdecode(answer.stdout).split("\0")[:-1]

@@ -1,0 +1,136 @@
+"""The command `imagegen`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagegen import DISTRIBUTION, __version__
+from imagegen.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = int(str(end.code))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_init_has_an_aligned_line_a_file_and_the_next_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said(capsys, "init")
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert [line.split()[:2] for line in lines[:5]] == [
+        ["created", name] for name in ("dodo.py", "jobs/icons.yaml", "job.schema.json", ".gitattributes", ".gitignore")
+    ]
+    assert {line.index("  ", 9) > 0 for line in lines[:5]} == {True}
+    assert "This folder is not in a git repository yet. Run git init" in out
+    assert lines[-1].startswith("Next: ")
+    assert lines[-1].endswith("doit")
+    assert sorted(path.name for path in folder.iterdir()) == [".gitattributes", ".gitignore", "dodo.py", "job.schema.json", "jobs"]  # fmt: skip
+
+
+def test_a_second_init_says_that_there_is_nothing_to_add(capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "init")
+    code, out, _ = said(capsys, "init")
+    assert code == 0
+    assert [line.split("  ")[0] for line in out.splitlines()[:5]] == ["already there"] * 5
+    assert out.splitlines()[-1].startswith("Nothing to add. Next: ")
+
+
+def test_init_says_the_line_for_another_dodo_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "dodo.py").write_text("x = 1\n")
+    code, out, _ = said(capsys, "init")
+    assert code == 0
+    assert (
+        "left     dodo.py          it doesn't import imagegen's tasks: add the line: from imagegen.tasks import *"
+        in out
+    )
+    assert "Next: add that line to dodo.py, then: " in out
+
+
+def test_init_says_what_git_ignores(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    (folder / ".gitignore").write_text("*.lock\n*.json")
+    _, out, _ = said(capsys, "init")
+    assert "jobs/*.lock: git ignores lock files by the rule '*.lock' (.gitignore:1)" in out
+    assert "    add this line at the end of .gitignore: !jobs/*.lock" in out
+    assert "job.schema.json: git ignores it by the rule '*.json' (.gitignore:2)" in out
+
+
+@pytest.mark.parametrize("dodo", ["from imagegen.tasks import *\n", "x = 1\n", "def x(:\n"])
+def test_init_below_another_project_says_so(folder: Path, capsys: pytest.CaptureFixture[str], dodo: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    (folder / "dodo.py").write_text(dodo)
+    (folder / "a/b").mkdir(parents=True)
+    monkeypatch.chdir("a/b")
+    code, out, _ = said(capsys, "init")
+    assert code == 0
+    assert ("../../dodo.py is a project already" in out) == ("imagegen" in dodo)
+
+
+def test_what_is_in_the_way_ends_in_an_error_and_nothing_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    (folder / "jobs").touch()
+    assert said(capsys, "init")[::2] == (1, "jobs: is a file, and job files go into a folder of that name\n    rename the file\n")  # fmt: skip
+    assert os.listdir(folder) == ["jobs"]  # noqa: PTH208
+
+
+def test_the_home_folder_is_made_a_project_only_where_it_is_a_repository(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    code, _, err = said(capsys, "init")
+    assert (code, list(folder.iterdir())) == (1, [])
+    assert "is your home folder" in err
+    (folder / ".git").mkdir()
+    assert said(capsys, "init")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "usage: imagegen"),
+        (["inti"], "unknown command 'inti'; did you mean 'init'?"),
+        (["doctor", "--json"], "unknown command 'doctor'; the commands that build images are doit's: doit help"),
+        (["init", "a b"], "init works in the current folder. For 'a b': mkdir -p 'a b' && cd 'a b' && imagegen init"),
+        (["init", "--force"], "unrecognized arguments: --force"),
+        (["--vershun"], "unrecognized arguments: --vershun"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_what_to_type(folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: str) -> None:  # fmt: skip
+    code, out, err = said(capsys, *words)
+    assert (code, out) == (2, "")
+    assert expected in err
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["--help"], ["init", "--help"]])
+def test_help_has_an_example(folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    code, out, _ = said(capsys, *words)
+    assert code == 0
+    assert "example: " in out
+    assert list(folder.iterdir()) == []
+
+
+def test_the_version_has_the_distribution_and_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said(capsys, "--version")
+    assert code == 0
+    assert out == f"imagegen {__version__} ({DISTRIBUTION}, {Path(sys.modules['imagegen'].__path__[0])})\n"
+
+
+def test_the_module_can_be_run_and_its_output_cut_off(tmp_path: Path) -> None:
+    command = f"'{sys.executable}' -m imagegen init | head -1; cat dodo.py"
+    run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)  # noqa: S602
+    assert run.stdout.startswith("created  dodo.py")
+    assert (run.stderr, "import *" in run.stdout) == ("", True)
