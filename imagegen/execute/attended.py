@@ -1,4 +1,4 @@
-"""Work in a thread of its own, while the caller's tells what happens and hears Ctrl-C."""
+"""Work in a thread of its own, while the caller's tells what happens and hears Ctrl-C and other signals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ __all__ = ["Attended"]
 class Attended:
     """What one run does, one piece of work after another. tell: called with each event, in the caller's thread.
 
-    Ctrl-C sets `stop` once, and `cancel` the second time; a third is Python's own.
+    Ctrl-C sets `stop` once, and `cancel` the second time; a third is Python's own. SIGTERM and SIGHUP set both at once.
+    A signal that this process was started to ignore stays ignored.
     """
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
@@ -25,6 +26,7 @@ class Attended:
         self._tell = tell
         self._told: queue.SimpleQueue[Event | _Interrupted | None] = queue.SimpleQueue()
         self._running: set[str] = set()
+        self._ended_by: int | None = None
 
     def put(self, event: Event) -> None:
         """Have it told. From any thread; what comes between two pieces of work is told with the next."""
@@ -40,7 +42,7 @@ class Attended:
                 self._told.put(None)
 
         worker = threading.Thread(target=to_the_end, name="imagegen")
-        with self._ctrl_c():
+        with self._signals():
             worker.start()
             while (event := self._told.get()) is not None:
                 if isinstance(event, _Interrupted):
@@ -52,27 +54,38 @@ class Attended:
                 self._tell(event)
             worker.join()
 
+    def pass_on(self) -> None:
+        """Once all is in order, hand a SIGTERM or SIGHUP on to whom it would have gone to without this."""
+        if self._ended_by is not None:
+            signal.raise_signal(self._ended_by)
+
     @contextlib.contextmanager
-    def _ctrl_c(self) -> Iterator[None]:
-        """The signal's handler must not wait for what this thread may hold."""
+    def _signals(self) -> Iterator[None]:
+        """A signal's handler must not wait for what this thread may hold."""
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread may set handlers
             return
-        before = signal.getsignal(signal.SIGINT)
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        before = {number: signal.getsignal(number) for number in numbers}
 
-        def interrupted(_signal: int, _frame: FrameType | None) -> None:
-            if self.stop.is_set():
-                self.cancel.set()
-                signal.signal(signal.SIGINT, before)
-            else:
+        def interrupted(number: int, _frame: FrameType | None) -> None:
+            if number == signal.SIGINT and not self.stop.is_set():
                 self._told.put(_Interrupted())
+            else:
+                self.cancel.set()
+                signal.signal(number, before[number])
+            if number != signal.SIGINT:
+                self._ended_by = number
             self.stop.set()
 
-        signal.signal(signal.SIGINT, interrupted)
+        taken = [number for number in numbers if before[number] not in (signal.SIG_IGN, None)]
+        for number in taken:
+            signal.signal(number, interrupted)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number in taken:
+                signal.signal(number, before[number])
 
 
 class _Interrupted:

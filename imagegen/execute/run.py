@@ -86,6 +86,7 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
         ending = replace(ending, stopped=attended.stop.is_set())
     with contextlib.suppress(OSError):  # it only saves the next run some reading
         project.hashes.save(project.temporary)
+    attended.pass_on()
     return ending
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imagegen.tasks.comfyui import task_comfyui
-from imagegen.tasks.configuration import doit_config, quiet_ctrl_c
+from imagegen.tasks.configuration import doit_config
 from imagegen.tasks.curation import task_accept, task_pick, task_reroll, task_restore
 from imagegen.tasks.doctor import task_doctor
 from imagegen.tasks.gallery import task_gallery
@@ -13,6 +13,7 @@ from imagegen.tasks.image import task_image
 from imagegen.tasks.jobs import task_jobs
 from imagegen.tasks.models import task_models
 from imagegen.tasks.ollama import task_ollama
+from imagegen.tasks.process import prepare_process
 from imagegen.tasks.schema import task_schema
 from imagegen.tasks.server import task_server
 from imagegen.tasks.settings import task_settings
@@ -42,5 +43,5 @@ __all__ = [
     "task_why",
 ]
 
+prepare_process()
 DOIT_CONFIG = doit_config(Path.cwd())
-quiet_ctrl_c()

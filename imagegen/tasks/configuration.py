@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
-from types import TracebackType
 from typing import Any
 
 from doit.dependency import JSONCodec
@@ -15,22 +13,10 @@ from doit.dependency import JSONCodec
 from imagegen.tasks.reporter import ImagegenReporter
 from imagegen.tasks.rest import default_tasks
 
-__all__ = ["HintCodec", "doit_config", "quiet_ctrl_c"]
+__all__ = ["HintCodec", "doit_config"]
 
 _LITTLE = 1_000_000
 """Bytes: doit's database has fewer, and doit ends in a traceback where it cannot be written."""
-
-
-def quiet_ctrl_c() -> None:
-    """Ctrl-C before anything runs, or after, ends in a word and not in a traceback; doit handles it nowhere."""
-
-    def said(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            sys.stderr.write("stopped\n")
-        else:
-            sys.__excepthook__(kind, error, trace)
-
-    sys.excepthook = said
 
 
 class HintCodec(JSONCodec):  # type: ignore[misc]  # doit ships no types

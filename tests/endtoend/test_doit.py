@@ -286,6 +286,18 @@ def test_ctrl_c_twice_cancels(project: ProjectFolder) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_build_whose_output_nobody_reads_any_more_goes_on(project: ProjectFolder) -> None:
+    project.job()
+    with project.start() as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline().startswith("generated")
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == ("", 0)
+    assert "3 fresh" in project.doit().closing
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_while_planning_shows_no_traceback(project: ProjectFolder) -> None:
     slow = "\n\ndef task_slow():\n    import time\n    print('planning', flush=True)\n    time.sleep(30)\n"
     project.write("dodo.py", DODO + slow)

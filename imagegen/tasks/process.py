@@ -1,0 +1,114 @@
+"""The process that runs doit: how its output, its signals and its end behave, for every command alike."""
+
+from __future__ import annotations
+
+import atexit
+import codecs
+import errno
+import io
+import json
+import os
+import select
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+__all__ = ["prepare_process"]
+
+_UNREAD = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
+"""Nobody reads any more: the pipe is closed, the terminal is gone (EINVAL: a closed pipe, as Windows says it)."""
+
+
+def prepare_process() -> None:
+    """Give this process a clean end in every case, and an output that takes every character."""
+    if sys.__stdout__ is None:  # a file that is opened next would get its number
+        raise SystemExit("the standard output is closed: redirect it to a file or to /dev/null")
+    codecs.register_error(_Escaping.name, _Escaping.escape)
+    _replace_output(sys.__stdout__)
+    if sys.__stderr__ is not None:
+        _replace_output(sys.__stderr__)
+    sys.excepthook = _end_interrupted
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _interrupt)
+
+
+class _Escaping:
+    """What the output's encoding lacks is written as JSON writes it, so that `--json` stays JSON."""
+
+    name = "imagegen.escape"
+
+    @staticmethod
+    def escape(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - it is only used for writing
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+class _Output(io.FileIO):
+    """A standard stream to which writing never fails: where nobody reads, or the disk is full, the work goes on."""
+
+    def write(self, data: Any, /) -> int:
+        """Write, or turn what follows away."""
+        try:
+            while (count := super().write(data)) is None:  # whoever shares it has it not block
+                select.select([], [self], [])
+            return count
+        except OSError as error:
+            if error.errno not in _UNREAD:
+                atexit.register(_end_incomplete, str(error.strerror))
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(data)
+
+
+def _replace_output(stream: Any) -> None:
+    """Have the stream write through an `_Output`; doit has taken hold of the very object before."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return
+    stream.flush()
+    raw = _Output(stream.fileno(), "wb", closefd=False)
+    stream.__init__(  # type: ignore[misc]
+        raw if stream.write_through else io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors=_Escaping.name if stream.errors == "strict" else stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def _end_incomplete(why: str) -> None:
+    """Say at the end that the output is not whole, and exit with 1, as a program that only prints would."""
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(f"the output is incomplete: {why}\n")
+        sys.__stderr__.flush()
+    os._exit(1)
+
+
+class _Interrupted(KeyboardInterrupt):
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """End the command as Ctrl-C does."""
+    raise _Interrupted(number)
+
+
+def _end_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C before anything runs, or after, ends in a word and not in a traceback; doit handles it nowhere."""
+    if not isinstance(error, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    sys.stderr.write("stopped\n")
+    is_at_work = any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread())
+    if isinstance(error, _Interrupted) or is_at_work:  # Python itself would wait for what was to be left
+        number = getattr(error, "number", signal.SIGINT)
+        sys.stdout.flush()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)

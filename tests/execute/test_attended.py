@@ -1,0 +1,91 @@
+"""What signals do to work that is attended."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from imagegen.execute.attended import Attended
+from imagegen.execute.outcome import Event, Happened
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+@pytest.fixture
+def received() -> Iterator[list[int]]:
+    """What comes through to whom signals went before."""
+    found: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: found.append(number)) for number in numbers}
+    yield found
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class Pressed:
+    """Attended work, in which each note is a signal that comes while it is told."""
+
+    def __init__(self) -> None:
+        self.attended = Attended(self._tell)
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Happened) and event.name == "signal":
+            signal.raise_signal(event.facts["number"])
+
+    def press(self, number: int) -> None:
+        self.attended.put(Happened(None, "signal", {"number": number}))
+
+    def do(self, work: Callable[[], None]) -> None:
+        failed: list[BaseException] = []
+
+        def caught() -> None:
+            try:
+                work()
+            except BaseException as error:
+                failed.append(error)
+
+        self.attended.do(caught)
+        assert not failed
+
+
+def test_ctrl_c_stops_then_cancels_and_then_is_what_it_was(received: list[int]) -> None:
+    pressed = Pressed()
+
+    def work() -> None:
+        pressed.press(signal.SIGINT)
+        assert pressed.attended.stop.wait(30)
+        assert not pressed.attended.cancel.is_set()
+        pressed.press(signal.SIGINT)
+        assert pressed.attended.cancel.wait(30)
+        assert not received
+        pressed.press(signal.SIGINT)
+
+    pressed.do(work)
+    pressed.attended.pass_on()
+    assert received == [signal.SIGINT]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_request_to_end_cancels_at_once_and_is_passed_on_when_all_is_in_order(received: list[int], name: str) -> None:
+    number, pressed = getattr(signal, name), Pressed()
+
+    def work() -> None:
+        pressed.press(number)
+        assert pressed.attended.cancel.wait(30)
+
+    pressed.do(work)
+    assert pressed.attended.stop.is_set()
+    assert not received
+    pressed.attended.pass_on()
+    assert received == [number]
+
+
+def test_a_signal_that_was_ignored_stays_ignored(received: list[int]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pressed = Pressed()
+    pressed.do(lambda: pressed.press(signal.SIGINT))
+    assert not pressed.attended.stop.is_set()
+    assert not received
