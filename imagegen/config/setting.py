@@ -10,7 +10,7 @@ from typing import Any
 
 from imagegen.config.models import HUGGING_FACE, download_address, read_models, show_models
 
-__all__ = ["SETTINGS", "Kind", "Setting"]
+__all__ = ["SETTINGS", "TORCH_BUILDS", "Kind", "Setting"]
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,8 @@ VERSION = Kind("version", _version)
 SHA256 = Kind("sha256", _sha256)
 ARCHIVE = Kind("URL or file", _archive)
 START = Kind("auto or never", _one_of("auto", "never"))
-TORCH = Kind("auto, cuda, rocm, mps, cpu or none", _one_of("auto", "cuda", "rocm", "mps", "cpu", "none"))
+TORCH_BUILDS = ("auto", "cuda", "rocm", "mps", "cpu", "none")
+TORCH = Kind("auto, cuda, rocm, mps, cpu or none", _one_of(*TORCH_BUILDS))
 
 SETTINGS = (
     Setting("backend", TEXT, "draws the images of jobs that name none", "placeholder", "IMAGEGEN_BACKEND", "backend"),

@@ -77,7 +77,7 @@ class Value:
         return self.setting.kind.show(self.value) or "none"
 
 
-def read_settings(root: Path, command_line: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
+def read_settings(root: Path, command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """The settings of the project at `root`.
 
     command_line: by the names of the table's command-line variables. Raises ImagegenError with all that is wrong.
@@ -101,7 +101,7 @@ def read_settings(root: Path, command_line: Mapping[str, str | None], environmen
 
 
 def find_values(
-    root: Path, command_line: Mapping[str, str | None], environment: Mapping[str, str]
+    root: Path, command_line: Mapping[str, str], environment: Mapping[str, str]
 ) -> tuple[list[Value], list[Problem]]:
     """The value of each setting, in the order of the table, and all that is wrong; what is wrong does not count."""
     problems: list[Problem] = []
@@ -122,7 +122,7 @@ def find_values(
 
 
 def _given(
-    setting: Setting, command_line: Mapping[str, str | None], environment: Mapping[str, str], table: Mapping[str, Any]
+    setting: Setting, command_line: Mapping[str, str], environment: Mapping[str, str], table: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, object]]:
     """Each source that gives the setting, strongest first: its name, what a problem begins with, and the value."""
     if text := command_line.get(setting.command_line):

@@ -11,6 +11,7 @@ from imagegen.tasks.doctor import task_doctor
 from imagegen.tasks.gallery import task_gallery
 from imagegen.tasks.image import task_image
 from imagegen.tasks.jobs import task_jobs
+from imagegen.tasks.loader import attach
 from imagegen.tasks.models import task_models
 from imagegen.tasks.ollama import task_ollama
 from imagegen.tasks.process import prepare_process
@@ -45,3 +46,4 @@ __all__ = [
 
 prepare_process()
 DOIT_CONFIG = doit_config(Path.cwd())
+attach(DOIT_CONFIG)

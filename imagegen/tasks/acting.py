@@ -10,7 +10,8 @@ from doit.exceptions import BaseFail, TaskFailed
 
 from imagegen.errors import ImagegenError, not_written
 from imagegen.tasks.build import Build, current_build
-from imagegen.tasks.reporter import OURS
+from imagegen.tasks.commands import OURS, Command
+from imagegen.tasks.invocation import current_invocation
 
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Event
@@ -18,20 +19,25 @@ if TYPE_CHECKING:
 __all__ = ["command", "tell_note", "told", "writing"]
 
 
-def command(action: Callable[..., BaseFail | None], **more: Any) -> dict[str, Any]:
-    """Return a task that does something each time it is named, and that `doit list --status` does not mark as stale.
+def command(what: Command, action: Callable[..., BaseFail | None], **more: Any) -> dict[str, Any]:
+    """Return the task of a command; `doit list --status` does not mark it as stale.
 
     Args:
-        action: gets the params, and what follows on the command line where `more` has a `pos_arg`.
-        more: what else there is of the task, for example its `params`.
+        what: the command.
+        action: gets its options by their names and, where it takes words, these as `words`.
+        more: what else there is of the task.
 
     """
     return {
+        "basename": what.name,
+        "doc": what.summary,
         "actions": [action],
-        "uptodate": [current_build().invocation.command == "list"],
+        "params": list(what.options),
+        "uptodate": [current_invocation().command == "list"],
         "verbosity": 2,
         "io": {"capture": False},
         "meta": {OURS: {}},
+        **({"pos_arg": "words"} if what.words else {}),
         **more,
     }
 

@@ -19,13 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doit import get_var
-
 from imagegen.config.job_files import job_files, task_names
-from imagegen.config.setting import SETTINGS
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.tasks.invocation import Invocation, read_invocation
+from imagegen.tasks.invocation import Invocation, current_invocation
 from imagegen.tasks.rest import (
     RESERVED,
     default_tasks,
@@ -44,7 +41,7 @@ if TYPE_CHECKING:
     from imagegen.project import JobPlan, Project
     from imagegen.state.snapshot import FreshJob, Snapshot
 
-__all__ = ["Build", "Planned", "Ticket", "command_line", "current_build"]
+__all__ = ["Build", "Planned", "Ticket", "current_build"]
 
 _DONE = frozenset({"fresh", "generated", "derived", "restored"})
 
@@ -93,7 +90,7 @@ class Build:
         self.ending_problems: list[Problem] = []
         self.stopped = False
         self._mutex = threading.Lock()
-        self.settings, self.problems = _settings(root)
+        self.settings, self.problems = _settings(root, invocation)
         self._key = snapshot_key(root, self.settings)
         self.rest = None if self.problems else last_rest(root, self.settings, invocation, self._key)
         if self.rest is None or self.rest.touched:
@@ -299,7 +296,7 @@ def current_build() -> Build:
     global _build
     with _opening:
         if _build is None:
-            _build = Build(Path.cwd(), read_invocation())
+            _build = Build(Path.cwd(), current_invocation())
         return _build
 
 
@@ -307,14 +304,9 @@ _build: Build | None = None
 _opening = threading.Lock()
 
 
-def command_line() -> dict[str, str | None]:
-    """The variables of doit's command line that give settings."""
-    return {setting.command_line: get_var(setting.command_line) for setting in SETTINGS if setting.command_line}
-
-
-def _settings(root: Path) -> tuple[Settings, list[Problem]]:
+def _settings(root: Path, invocation: Invocation) -> tuple[Settings, list[Problem]]:
     try:
-        return read_settings(root, command_line(), os.environ), []
+        return read_settings(root, invocation.given, os.environ), []
     except ImagegenError as error:
         return Settings(), list(error.problems)
 

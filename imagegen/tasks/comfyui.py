@@ -8,33 +8,40 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
+from imagegen.config.setting import TORCH_BUILDS
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.acting import command
 from imagegen.tasks.build import Build, current_build
-from imagegen.tasks.reporter import OURS
+from imagegen.tasks.commands import OURS, define, option
 
 __all__ = ["task_comfyui"]
 
 _BACKEND = "comfyui"
-_TORCH = {
-    "name": "torch",
-    "long": "torch",
-    "type": str,
-    "default": "",
-    "help": "the PyTorch build: auto, cuda, rocm, mps, cpu or none [as the settings say]",
-}
+_COMFYUI = define(
+    "comfyui",
+    "Install ComfyUI if needed, start it, and build every job that uses it.",
+    {"doit comfyui": ""},
+)
+_SETUP = define(
+    "comfyui:setup",
+    "Install ComfyUI in tools/ComfyUI, or what is missing of it.",
+    {"doit comfyui:setup": "with the PyTorch for this machine", "doit comfyui:setup --torch=cpu": "without a GPU"},
+    [option("torch", str, "", "the PyTorch build, in place of what the settings say", choices=TORCH_BUILDS)],
+)
+_UPDATE = define(
+    "comfyui:update",
+    "Bring tools/ComfyUI to the newest commit of the pinned revision.",
+    {"doit comfyui:update": ""},
+)
 
 
 def task_comfyui() -> Iterator[dict[str, Any]]:
     """Three commands, and no group of them: to draw is not to set up anew, or to update."""
-    doc = "Have ComfyUI there and started, and draw every job of the backend comfyui."
     # `before` is called ahead of the first image
     meta = {OURS: {"before": _ensure}}
-    yield command(_nothing_more, basename="comfyui", doc=doc, task_dep=_jobs(), meta=meta)
-    doc = "Set ComfyUI up in tools/ComfyUI, or what is missing of it."
-    yield command(_setup, basename="comfyui:setup", doc=doc, params=[_TORCH])
-    doc = "Bring tools/ComfyUI to the newest commit of the pinned revision."
-    yield command(_update, basename="comfyui:update", doc=doc)
+    yield command(_COMFYUI, _nothing_more, task_dep=_jobs(), meta=meta)
+    yield command(_SETUP, _setup)
+    yield command(_UPDATE, _update)
 
 
 def _jobs() -> list[str]:

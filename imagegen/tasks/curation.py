@@ -10,8 +10,8 @@ from doit.exceptions import TaskFailed
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.acting import command, tell_note, told, writing
 from imagegen.tasks.build import Build
+from imagegen.tasks.commands import define, option
 from imagegen.tasks.selection import choose, chosen
-from imagegen.tasks.words import option, with_options
 
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Event
@@ -19,44 +19,75 @@ if TYPE_CHECKING:
 
 __all__ = ["task_accept", "task_pick", "task_reroll", "task_restore"]
 
-_PICK = [option("variant", int, None, "which one it is; 0: none any more, all of them are images again")]
-_RESTORE = [
-    option("to", int, None, "the number of the one to go back to [the one before]"),
-    option("list", bool, False, "only show what there is to go back to", "l"),
-]
+_PICK = define(
+    "pick",
+    "Choose one variant as an item's image; 0 makes all of them images again.",
+    {
+        "doit pick portraits:mallsing --variant 3": "variant 3 is the image",
+        "doit pick portraits:mallsing-v3": "the same",
+        "doit pick portraits:mallsing --variant 0": "all variants are images again",
+    },
+    [option("variant", int, None, "which one it is; 0: none, all of them are images again")],
+    words="IMAGE",
+)
+_REROLL = define(
+    "reroll",
+    "Regenerate images with a new seed.",
+    {"doit reroll portraits:mallsing": "another seed for this image", "doit reroll portraits": "for all of a job"},
+    words="IMAGE|JOB...",
+)
+_RESTORE = define(
+    "restore",
+    "Go back to an earlier version of an image (--list shows them).",
+    {
+        "doit restore portraits:mallsing --list": "what there is to go back to",
+        "doit restore portraits:mallsing": "the one before",
+        "doit restore portraits:mallsing --to 3": "number 3 of the list",
+    },
+    [
+        option("to", int, None, "the number of the one to go back to, from --list [default: the one before]"),
+        option("list", bool, False, "only show what there is to go back to", "l"),
+    ],
+    words="IMAGE",
+)
+_ACCEPT = define(
+    "accept",
+    "Keep the current file (a hand-edited one, say) as the image until its prompt or settings change.",
+    {"doit accept portraits:mallsing": "this file", "doit accept portraits": "all files of a job"},
+    words="IMAGE|JOB...",
+)
 
 
 def task_pick() -> dict[str, Any]:
-    """Make one variant the item's image: doit pick portraits:mallsing --variant 3 (0: all are images again)."""
-    return command(_pick, params=_PICK, pos_arg="words")
+    """The command `pick`."""
+    return command(_PICK, _pick)
 
 
 def task_reroll() -> dict[str, Any]:
-    """Draw another seed for an image and make it: doit reroll portraits:mallsing."""
-    return command(_reroll, pos_arg="words")
+    """The command `reroll`."""
+    return command(_REROLL, _reroll)
 
 
 def task_restore() -> dict[str, Any]:
-    """Go back to an earlier image, and list what there is: doit restore portraits:mallsing [--list | --to N]."""
-    return command(_restore, params=_RESTORE, pos_arg="words")
+    """The command `restore`."""
+    return command(_RESTORE, _restore)
 
 
 def task_accept() -> dict[str, Any]:
-    """Take the files that are there as the images, until their requests change: doit accept portraits:mallsing."""
-    return command(_accept, pos_arg="words")
+    """The command `accept`."""
+    return command(_ACCEPT, _accept)
 
 
-def _pick(words: list[str], **given: Any) -> TaskFailed | None:
+def _pick(words: list[str], variant: int | None) -> TaskFailed | None:
     def work(build: Build) -> None:
         from imagegen.execute.picking import pick
         from imagegen.execute.settling import settle_derived
         from imagegen.report.curation import picked_lines
 
-        names, options = with_options(words, _PICK, given)
-        _variant(build, names, options["variant"])  # a mistake is told before anybody is waited for
+        _variant(build, words, variant)  # a mistake is told before anybody is waited for
         with writing(build):
-            job, base, variant = _variant(build, names, options["variant"])
-            picked = pick(build.project, job, base, variant)
+            job, base, number = _variant(build, words, variant)
+            picked = pick(build.project, job, base, number)
             image = build.project.with_origins(picked.outputs[0])
             print("\n".join(picked_lines(picked, build.project.verdict(image))), flush=True)
             derived = settle_derived(build.project, picked)
@@ -102,14 +133,13 @@ def _reroll(words: list[str]) -> TaskFailed | None:
     def work(build: Build) -> None:
         from imagegen.execute.rerolling import reroll
 
-        names, _ = with_options(words, [], {})
-        if not names:
+        if not words:
             raise ImagegenError(Problem("", "say which image: doit reroll portraits:mallsing"))
         with writing(build):
-            named = choose(build, names).one_by_one
+            named = choose(build, words).one_by_one
             outputs = [
                 build.project.decided(planned.output)
-                for planned in chosen(build, names)
+                for planned in chosen(build, words)
                 if planned.output.task in named or not planned.output.is_derived  # they follow
             ]
             drawn = reroll(build.project, outputs)
@@ -171,15 +201,14 @@ def _send(build: Build) -> None:
         run(build.project, [], tell_note)
 
 
-def _restore(words: list[str], **given: Any) -> TaskFailed | None:
+def _restore(words: list[str], **options: Any) -> TaskFailed | None:
     def work(build: Build) -> None:
         from imagegen.execute.returning import go_back, history, one_before
         from imagegen.report.curation import history_lines, restored_line
 
-        names, options = with_options(words, _RESTORE, given)
-        _one(build, names)
+        _one(build, words)
         with contextlib.nullcontext() if options["list"] else writing(build):
-            output = build.project.with_origins(build.project.decided(_one(build, names)))
+            output = build.project.with_origins(build.project.decided(_one(build, words)))
             pasts = history(build.project, output)
             print("\n".join(history_lines(pasts)))
             if options["list"]:
@@ -215,14 +244,13 @@ def _accept(words: list[str]) -> TaskFailed | None:
         from imagegen.execute.accepting import accept
         from imagegen.report.curation import accepted_lines
 
-        names, _ = with_options(words, [], {})
-        if not names:
+        if not words:
             raise ImagegenError(Problem("", "say what to accept: doit accept portraits:mallsing, or a whole job"))
-        chosen(build, names)
+        chosen(build, words)
         problems: list[Problem] = []
         found = []
         with writing(build):
-            planned = chosen(build, names)
+            planned = chosen(build, words)
             for one in planned:
                 try:
                     found.append(accept(build.project, build.project.decided(one.output)))

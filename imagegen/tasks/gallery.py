@@ -9,13 +9,20 @@ from doit.exceptions import TaskFailed
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
+from imagegen.tasks.commands import define
 
 __all__ = ["task_gallery"]
 
+_GALLERY = define(
+    "gallery",
+    "Write assets/gallery/index.html, to look at every image in a browser.",
+    {"doit gallery": "then open assets/gallery/index.html"},
+)
+
 
 def task_gallery() -> dict[str, Any]:
-    """Write assets/gallery/index.html, to look at every image in a browser."""
-    return command(_gallery)
+    """The command `gallery`."""
+    return command(_GALLERY, _gallery)
 
 
 def _gallery() -> TaskFailed | None:

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from doit.exceptions import InvalidTask, TaskFailed
+from doit.exceptions import TaskFailed
 
-from imagegen.errors import Problem, did_you_mean
+from imagegen.errors import Problem
 from imagegen.tasks.build import Build, Planned, Ticket, current_build
-from imagegen.tasks.reporter import OURS
+from imagegen.tasks.commands import OURS
 
 if TYPE_CHECKING:
     from imagegen.project import JobPlan
@@ -28,17 +28,7 @@ def task_jobs() -> Iterator[dict[str, Any]] | None:
             "doit's own database decides nothing here, the lock files in jobs/ do. "
             "To make an image anew though it is fresh: doit -a portraits:mallsing\n"
         )
-    if build.invocation.command == "info":
-        _refuse_unknown(build)
     return _tasks(build) if build.plans or build.fresh_jobs else None
-
-
-def _refuse_unknown(build: Build) -> None:
-    """doit's own `info` ends in a traceback where there is no such task; other tasks than ours are not known here."""
-    sound = {plan.task for plan in build.plans if not plan.problems}
-    for word in build.invocation.words:
-        if word.partition(":")[0] in sound and word not in sound and word not in build.planned:
-            raise InvalidTask(f"'{word}' is no image{did_you_mean(word, list(build.planned))}")
 
 
 def _tasks(build: Build) -> Iterator[dict[str, Any]]:
@@ -68,7 +58,7 @@ def _tasks(build: Build) -> Iterator[dict[str, Any]]:
 
 def _named(job: FreshJob, invocation: Invocation) -> Iterable[str]:
     """The slugs of those that doit is to know: all where they are listed, else those that are named."""
-    if invocation.command == "list" and any(len(word) > 2 and "--all".startswith(word) for word in invocation.words):
+    if invocation.lists_all:
         return job.outputs
     named = (word.partition(":") for word in dict.fromkeys(invocation.words))
     return [slug for task, _, slug in named if task == job.task and slug in job.outputs]

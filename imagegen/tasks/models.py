@@ -13,18 +13,28 @@ from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
+from imagegen.tasks.commands import define
 
 __all__ = ["task_models"]
 
+_MODELS = define(
+    "models",
+    "Show the models that pyproject.toml lists, with their sizes and what is there.",
+    {"doit models": ""},
+)
+_PULL = define(
+    "models:pull",
+    "Download the listed models that are missing.",
+    {"doit models:pull": "all of them", "doit models:pull sdxl": "the one that is listed as sdxl"},
+    words="[NAME...]",
+)
 _HOW = "no models are listed; they are in [tool.imagegen.models] of pyproject.toml: see docs/comfyui.md"
 
 
 def task_models() -> Iterator[dict[str, Any]]:
     """Two commands, and no group of them: looking must not download."""
-    doc = "Show the models that pyproject.toml lists, with their sizes and what is there."
-    yield command(_models, basename="models", doc=doc)
-    doc = "Download the listed models that are missing: all, or doit models:pull NAME…"
-    yield command(_pull, basename="models:pull", doc=doc, pos_arg="names")
+    yield command(_MODELS, _models)
+    yield command(_PULL, _pull)
 
 
 def _models() -> TaskFailed | None:
@@ -40,9 +50,9 @@ def _models() -> TaskFailed | None:
     return _told(work)
 
 
-def _pull(names: list[str]) -> TaskFailed | None:
+def _pull(words: list[str]) -> TaskFailed | None:
     try:
-        return _told(lambda settings: _download(settings, names))
+        return _told(lambda settings: _download(settings, words))
     except KeyboardInterrupt:
         print("stopped; what came stays, and doit models:pull goes on from there", flush=True)
         raise SystemExit(130) from None

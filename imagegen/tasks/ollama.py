@@ -15,14 +15,20 @@ from imagegen.errors import ImagegenError
 from imagegen.report.console import printable
 from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
+from imagegen.tasks.commands import define
 
 __all__ = ["task_ollama"]
+
+_OLLAMA = define(
+    "ollama:setup",
+    "Get an Ollama that generates images (on Apple silicon in tools/ollama), and pull the jobs' models.",
+    {"doit ollama:setup": ""},
+)
 
 
 def task_ollama() -> Iterator[dict[str, Any]]:
     """One command, with a basename of its own, like ComfyUI's."""
-    doc = "Have an Ollama that makes images (on Apple silicon in tools/ollama), and pull the jobs' models."
-    yield command(_setup, basename="ollama:setup", doc=doc)
+    yield command(_OLLAMA, _setup)
 
 
 def _setup() -> TaskFailed | None:

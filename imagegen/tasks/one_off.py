@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,6 +15,7 @@ from doit import get_initial_workdir
 from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.encoding import FORMATS, Encoding
+from imagegen.config.job import Job
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.expecting import expected
 from imagegen.execute.outcome import Event, Outcome
@@ -91,7 +94,7 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
         raise ImagegenError(
             Problem(_WHERE, "no prompt", 'for example: doit image --prompt "a raven on a standing stone"')
         )
-    fields = {**like.fields, **_given(options, "width", "height", "steps", "seed")}
+    fields = {**like.fields, **_given(options, "width", "height", "steps", "cfg", "sampler", "scheduler", "seed")}
     fields["negative"] = options["negative"] if options["negative"] is not None else escaped(fields.get("negative", ""))
     seed = fields.pop("seed", None)
     where_to = _where_to(options, len(prompts) * options["count"], folder)
@@ -110,13 +113,22 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
         "output": where_to,
         **({backend.name: section} if section else {}),
     }
-    job = check_job(ONE_OFF, Document(_WHERE, values, {}), project.backends.sections())
+    job = _checked(project, values)
     expansion = project.planner.expand_job(job, job.items)
     if expansion.problems:
         raise ImagegenError(*expansion.problems)
     for note in (*like.notes, *expansion.notes):
         print(note)
     return [Keepsake(item["name"], one, section) for item, one in zip(items, expansion.outputs, strict=True)]
+
+
+def _checked(project: Project, values: dict[str, Any]) -> Job:
+    """The job that these values are. Raises ImagegenError, in the words of the options."""
+    try:
+        return check_job(ONE_OFF, Document(_WHERE, values, {}), project.backends.sections())
+    except ImagegenError as error:
+        worded = (replace(one, what=re.sub(r"^generate\.(\w+):", r"--\1:", one.what)) for one in error.problems)
+        raise ImagegenError(*worded) from None
 
 
 def _like(project: Project, file: str | None, backend: str) -> Likeness:
@@ -153,7 +165,7 @@ def _name_like(project: Project, options: Mapping[str, Any], where_to: Mapping[s
     if options["save"] or options["count"] > 1 or "name" in where_to:
         return path.stem
     folder = project.root / where_to["dir"]
-    if path.suffix != FORMATS[Encoding().format] or path.resolve().parent != folder.resolve():
+    if path.suffix != FORMATS[where_to.get("format", Encoding().format)] or path.resolve().parent != folder.resolve():
         return path.stem
     number = 2
     while (folder / f"{path.stem}-{number}{path.suffix}").exists():
@@ -165,22 +177,34 @@ def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: options[name] for name in names if options[name] is not None}
 
 
-def _where_to(options: dict[str, Any], count: int, folder: str) -> dict[str, Any]:
-    out = options["out"]
-    if out is None:
-        return {"dir": folder}
+def _where_to(options: Mapping[str, Any], count: int, folder: str) -> dict[str, Any]:
+    """The output section: what ends in / and what is a folder already is a folder, and so is what has no ending."""
+    out, kind = options["out"], options["format"]
+    chosen = {} if kind is None else {"format": kind}
     if options["save"]:
-        raise ImagegenError(Problem(_WHERE, "--out: where a saved image goes is its job's business", "leave it out"))
+        for name in ("out", "format"):
+            if options[name] is not None:
+                what = f"--{name}: where a saved image goes, and its format, its job says"
+                raise ImagegenError(Problem(_WHERE, what, "leave it out"))
+    if out is None:
+        return {"dir": folder, **chosen}
     path = PurePosixPath(out)
+    if out.endswith("/") or Path(out).is_dir() or not path.suffix:
+        return {"dir": out, **chosen}
     formats = {suffix: kind for kind, suffix in FORMATS.items()} | {".jpeg": "jpeg"}
-    kind = formats.get(path.suffix.lower())
-    if kind is None:
-        return {"dir": out}
+    ends = formats.get(path.suffix.lower())
+    if ends is None:
+        hint = f"end it in {' or '.join(FORMATS.values())}; a folder ends in /: --out={out}/"
+        raise ImagegenError(Problem(_WHERE, f"--out={out}: there is no format '{path.suffix}'", hint))
+    if kind not in (None, ends):
+        hint = f"leave --format out, or write --out={path.with_suffix(FORMATS[kind])}"
+        raise ImagegenError(Problem(_WHERE, f"--out={out} is {ends}, and --format={kind} says otherwise", hint))
     if count > 1:
         raise ImagegenError(Problem(_WHERE, f"--out={out} is one file, for {count} images", "name a folder"))
-    if path.suffix != FORMATS[kind]:
-        raise ImagegenError(Problem(_WHERE, f"--out={out}: write the ending as {FORMATS[kind]}"))
-    return {"dir": str(path.parent), "name": path.stem, "format": kind}
+    if path.suffix != FORMATS[ends]:
+        hint = f"--out={path.with_suffix(FORMATS[ends])}"
+        raise ImagegenError(Problem(_WHERE, f"--out={out}: the ending of {ends} is {FORMATS[ends]}", hint))
+    return {"dir": str(path.parent), "name": path.stem, "format": ends}
 
 
 def _refuse_jobs_files(outputs: Sequence[Output], taken: Mapping[str, str]) -> None:

@@ -15,16 +15,14 @@ from doit.task import Task
 from imagegen.errors import printable
 from imagegen.report.console import closing_line, failures, orphan_lines
 from imagegen.tasks.build import Build, current_build
+from imagegen.tasks.commands import OURS
 
 if TYPE_CHECKING:
     from imagegen.errors import Problem
     from imagegen.report.live import LiveReport
     from imagegen.report.plain import PlainReport
 
-__all__ = ["OURS", "ImagegenReporter"]
-
-OURS = "imagegen"
-"""The key in a task's `meta` that marks it as one of this project's, whose story is told here."""
+__all__ = ["ImagegenReporter"]
 
 
 class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no types

@@ -223,7 +223,7 @@ def _needs_images(root: Path, invocation: Invocation) -> bool:
     if invocation.command == "run":
         named = set(words) - set(_images(invocation))
         return invocation.always or not named <= set(default_tasks(root))
-    return invocation.command != "list" or any(not word.startswith("-") for word in words)
+    return invocation.command != "list" or bool(words)
 
 
 def _images(invocation: Invocation) -> list[str]:

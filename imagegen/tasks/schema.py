@@ -9,32 +9,26 @@ from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError
 from imagegen.tasks.acting import command
+from imagegen.tasks.commands import define, option
 
 __all__ = ["OUT", "task_schema"]
 
 OUT = "job.schema.json"
 BASE_OUT = "base.schema.json"
-_OPTIONS = [
-    {
-        "name": "out",
-        "long": "out",
-        "type": str,
-        "default": "",
-        "help": f"the file to write, its path from the project's folder; - prints it [{OUT}]",
-    },
-    {
-        "name": "base",
-        "long": "base",
-        "type": bool,
-        "default": False,
-        "help": f"the schema of files that jobs extend, which need no items [to {BASE_OUT}]",
-    },
-]
+_SCHEMA = define(
+    "schema",
+    "Write the JSON Schema of job files, for editors.",
+    {"doit schema": f"writes {OUT}", "doit schema --base": f"writes {BASE_OUT}", "doit schema --out=-": "prints it"},
+    [
+        option("out", str, "", f"the file to write, seen from the project's folder; - prints it [default: {OUT}]"),
+        option("base", bool, False, f"the schema of files that jobs extend, which need no items [to {BASE_OUT}]"),
+    ],
+)
 
 
 def task_schema() -> dict[str, Any]:
-    """Write the JSON Schema of job files, for editors."""
-    return command(_schema, params=_OPTIONS)
+    """The command `schema`."""
+    return command(_SCHEMA, _schema)
 
 
 def _schema(out: str, base: bool) -> TaskFailed | None:

@@ -13,25 +13,31 @@ from doit.exceptions import TaskFailed
 from imagegen.errors import ImagegenError
 from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
+from imagegen.tasks.commands import define
 
 if TYPE_CHECKING:
     from imagegen.backends.comfyui.launch import Launch
 
 __all__ = ["task_server"]
 
+_START = define(
+    "server:start",
+    "Start ComfyUI from tools/ComfyUI and wait until it serves; runs leave it on.",
+    {"doit server:start": ""},
+)
+_STOP = define("server:stop", "Stop the ComfyUI that this project started, and no other.", {"doit server:stop": ""})
+_STATUS = define(
+    "server:status", "Show whether ComfyUI serves, with its versions and devices.", {"doit server:status": ""}
+)
 _SAY_S = 10
 """Elsewhere than on a terminal, a line that often (seconds)."""
 
 
 def task_server() -> Iterator[dict[str, Any]]:
     """Three commands, and no group of them: each has a basename of its own."""
-    commands: dict[str, tuple[str, Callable[[], TaskFailed | None]]] = {
-        "start": ("Start ComfyUI from tools/ComfyUI and wait until it serves; runs leave it on.", _start),
-        "stop": ("Stop the ComfyUI that this project started, and no other.", _stop),
-        "status": ("Show whether ComfyUI serves, with its versions and devices.", _status),
-    }
-    for name, (doc, action) in commands.items():
-        yield command(action, basename=f"server:{name}", doc=doc)
+    yield command(_START, _start)
+    yield command(_STOP, _stop)
+    yield command(_STATUS, _status)
 
 
 def _start() -> TaskFailed | None:

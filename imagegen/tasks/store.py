@@ -10,14 +10,20 @@ from doit.exceptions import TaskFailed
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.acting import command, tell_note, told, writing
 from imagegen.tasks.build import Build
+from imagegen.tasks.commands import define
 
 __all__ = ["task_store"]
+
+_PUSH = define(
+    "store:push",
+    "Upload every image the shared store doesn't have yet.",
+    {"doit store:push": "", "doit store:push store=s3://team/images": "to another store"},
+)
 
 
 def task_store() -> Iterator[dict[str, Any]]:
     """One command, with a basename of its own, like Ollama's."""
-    doc = "Send all that was made here to the shared store, as far as it does not have it."
-    yield command(_push, basename="store:push", doc=doc)
+    yield command(_PUSH, _push)
 
 
 def _push() -> TaskFailed | None:

@@ -10,26 +10,37 @@ from doit.exceptions import TaskFailed
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.acting import command, told, writing
 from imagegen.tasks.build import Build
+from imagegen.tasks.commands import define, option
 from imagegen.tasks.selection import chosen
-from imagegen.tasks.words import option, with_options
 
 __all__ = ["task_prune", "task_verify"]
 
-_PRUNE = [
-    option("dry-run", bool, False, "only say what would be removed", "n"),
-    option("yes", bool, False, "do not ask", "y"),
-    option("candidates", bool, False, "also variants that were not picked"),
-]
+_VERIFY = define(
+    "verify",
+    "Check all files against the lock files, and the store.",
+    {"doit verify": "the whole project", "doit verify portraits": "one job"},
+    words="[IMAGE|JOB...]",
+)
+_PRUNE = define(
+    "prune",
+    "Remove files nothing uses any more (asks first).",
+    {"doit prune -n": "only say what would be removed", "doit prune --yes": "remove it without asking"},
+    [
+        option("dry-run", bool, False, "only say what would be removed", "n"),
+        option("yes", bool, False, "do not ask", "y"),
+        option("candidates", bool, False, "also variants that were not picked"),
+    ],
+)
 
 
 def task_verify() -> dict[str, Any]:
-    """Hold images, lock files and the store against each other: doit verify, or doit verify portraits."""
-    return command(_verify, pos_arg="words")
+    """The command `verify`."""
+    return command(_VERIFY, _verify)
 
 
 def task_prune() -> dict[str, Any]:
-    """Remove what nothing needs any more, and nobody changed; asks first (-n only says, --yes does not ask)."""
-    return command(_prune, params=_PRUNE, pos_arg="words")
+    """The command `prune`."""
+    return command(_PRUNE, _prune)
 
 
 def _verify(words: list[str]) -> TaskFailed | None:
@@ -37,28 +48,24 @@ def _verify(words: list[str]) -> TaskFailed | None:
         from imagegen.execute.verifying import verify_orphans, verify_outputs, verify_store
         from imagegen.report.upkeep import verified_lines
 
-        names, _ = with_options(words, [], {})
-        planned = chosen(build, names) if names else list(build.planned.values())
-        jobs = [plan.name for plan in build.plans if plan.task in names] if names else None
+        planned = chosen(build, words) if words else list(build.planned.values())
+        jobs = [plan.name for plan in build.plans if plan.task in words] if words else None
         images = verify_outputs(build.project, [one.output for one in planned])
-        store = None if names else verify_store(build.project)
+        store = None if words else verify_store(build.project)
         orphans = verify_orphans(build.project, build.plans, jobs)
         print("\n".join(verified_lines(images, store, orphans)), flush=True)
-        broken = [] if names else [problem for plan in build.plans for problem in plan.problems]
+        broken = [] if words else [problem for plan in build.plans for problem in plan.problems]
         if broken or not all(finding.is_right for finding in (*images, *(store or ()), *orphans)):
             raise ImagegenError(*dict.fromkeys(broken))
 
     return told(work)
 
 
-def _prune(words: list[str], **given: Any) -> TaskFailed | None:
+def _prune(**options: bool) -> TaskFailed | None:
     def work(build: Build) -> None:
         from imagegen.execute.pruning import find_waste, prune
         from imagegen.report.upkeep import waste_lines
 
-        names, options = with_options(words, _PRUNE, given)
-        if names:
-            raise ImagegenError(Problem(names[0], "doit prune takes no names", "it looks at the whole project"))
         if broken := [problem for plan in build.plans for problem in plan.problems]:
             what = "what belongs to no item cannot be told while a job is broken: nothing is removed"
             raise ImagegenError(*dict.fromkeys(broken), Problem("", what, "mend the job first"))

@@ -12,8 +12,8 @@ from doit.globals import Globals
 from imagegen.errors import ImagegenError
 from imagegen.tasks.acting import command
 from imagegen.tasks.build import Build, Planned, current_build
+from imagegen.tasks.commands import AS_JSON, define, option
 from imagegen.tasks.selection import choose
-from imagegen.tasks.words import option, with_options
 
 if TYPE_CHECKING:
     from imagegen.execute.forecast import Forecast
@@ -21,33 +21,40 @@ if TYPE_CHECKING:
 
 __all__ = ["task_why"]
 
-_PARAMS = [
-    option("json", bool, False, "print it as JSON"),
-    option("check", bool, False, "exit with 1 if anything is stale, and with 2 if a job or a setting is broken"),
-]
+_WHY = define(
+    "why",
+    "Say what the next doit would do, and why. It runs nothing, asks no server and writes nothing.",
+    {
+        "doit why": "of all images",
+        "doit why portraits portraits:mallsing": "of a job, and an image in more detail",
+        "doit why --check": "for CI: exit code 0 if everything is fresh",
+    },
+    [
+        AS_JSON,
+        option("check", bool, False, "exit with 1 if anything is stale, and with 2 if a job or a setting is broken"),
+    ],
+    words="[IMAGE|JOB...]",
+)
 
 
 def task_why() -> dict[str, Any]:
-    """Say what the next doit would do and why: of all images, or doit why portraits portraits:mallsing."""
-    return command(_why, params=_PARAMS, pos_arg="words")
+    """The command `why`."""
+    return command(_WHY, _why)
 
 
-def _why(words: list[str], **given: Any) -> TaskFailed | TaskError | None:
+def _why(words: list[str], json: bool, check: bool) -> TaskFailed | TaskError | None:
     """doit exits with 1 for a failed task, and with 2 for one that ends in an error."""
     build = current_build()
-    checks = given["check"] or "--check" in words
     try:
-        names, options = with_options(words, _PARAMS, given)
-        checks = options["check"]
-        chosen = choose(build, names)
+        chosen = choose(build, words)
     except ImagegenError as error:
         print("\n".join(map(str, error.problems)), flush=True)
-        return (TaskError if checks else TaskFailed)("a word names nothing", report=False)
+        return (TaskError if check else TaskFailed)("a word names nothing", report=False)
     images = _with_origins(build, chosen.images)
     jobs = {plan.name for plan in chosen.plans} | {one.output.job for one in images}
     plans = [plan for plan in build.plans if plan.name in jobs]
-    found = _print_forecast(build, images, plans, chosen.one_by_one, as_json=options["json"])
-    if not checks:
+    found = _print_forecast(build, images, plans, chosen.one_by_one, as_json=json)
+    if not check:
         return None
     if build.problems or any(plan.problems for plan in plans):
         return TaskError("something is broken", report=False)

@@ -1,48 +1,167 @@
-"""The words after a task that is a command: options, also among the names."""
+"""The words after a command of ours: its options, wherever they stand, and what else it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import getopt
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from doit.cmdparse import CmdOption, CmdParse, CmdParseError
+from imagegen.errors import Problem, did_you_mean, printable
+from imagegen.tasks.commands import Command, spelled
 
-from imagegen.errors import ImagegenError, Problem
-
-__all__ = ["AS_JSON", "option", "with_options"]
-
-AS_JSON = {"name": "as_json", "long": "json", "type": bool, "default": False, "help": "print it as JSON"}
+__all__ = ["Call", "is_variable", "long_options", "read_call", "short_options", "swallowed"]
 
 
-def option(name: str, kind: type, default: Any, text: str, short: str = "") -> dict[str, Any]:
-    """A parameter of a task."""
-    return {
-        "name": name.replace("-", "_"),
-        "long": name,
-        "short": short,
-        "type": kind,
-        "default": default,
-        "help": text,
-    }
+@dataclass
+class Call:
+    """A command with what follows it on the command line.
 
-
-def with_options(
-    words: Sequence[str], params: Sequence[dict[str, Any]], given: dict[str, Any]
-) -> tuple[list[str], dict[str, Any]]:
-    """The names, and the options also where they follow a name: doit itself takes all that follows one for names.
-
-    given: the options as doit found them. Raises ImagegenError for an option that there is not.
+    options: all of them, by the names of its action's arguments. names: the words it takes. rest: the words behind it
+    that are not its own. wants_help: it is asked what it does, and does not do it.
     """
-    parser = CmdParse([CmdOption(param) for param in params])
-    names: list[str] = []
+
+    command: Command
+    options: dict[str, Any] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    variables: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+    wants_help: bool = False
+
+
+def is_variable(word: str) -> bool:
+    """Whether doit takes it for a variable, `name=value`."""
+    return not word.startswith("-") and "=" in word
+
+
+def read_call(command: Command, words: Sequence[str]) -> Call:
+    """The call of a command with the words that follow its name, and all that is wrong with them."""
+    call = Call(command, {one["name"]: _default(one) for one in command.options})
+    shorts, longs = short_options(command.options), long_options(command.options)
     rest = list(words)
-    try:
-        while rest:
-            found, rest = parser.parse_only(rest)
-            given = {**given, **found}
-            names += rest[:1]
-            rest = rest[1:]
-    except CmdParseError as error:
-        what = " ".join(str(error).partition(" (parsing options")[0].split())
-        raise ImagegenError(Problem("", what, "doit help shows a task's options")) from None
-    return names, given
+    while rest:
+        before = rest
+        try:
+            found, rest = getopt.getopt(rest, f"{shorts}h", [*longs, "help"])
+        except getopt.GetoptError as error:
+            call.problems.append(_unknown(command, error, rest))
+            call.wants_help |= any(word in ("-h", "--help") for word in rest)
+            return call
+        for spelling, value in found:
+            _take(call, spelling, value, before)
+        taken = before[: len(before) - len(rest)]
+        if taken and taken[-1] == "--" and not (found and found[-1][1] == "--"):
+            call.names += rest
+            rest = []
+        elif rest:
+            word, *rest = rest
+            if is_variable(word):
+                name, _, value = word.partition("=")
+                call.variables.append((name, value))
+            elif command.words:
+                call.names.append(word)
+            else:
+                call.rest = [word, *rest]
+                break
+    if call.names and not command.words:
+        call.problems.append(unexpected(command, call.names[0]))
+    return call
+
+
+def unexpected(command: Command, word: str) -> Problem:
+    """What is wrong with a word after a command that takes none."""
+    what = f"it takes no word besides its options, and '{word}' is not a task"
+    texts = command.takes_text
+    hint = f"did you mean {spelled(texts[0], word)}?" if texts else f"doit {command.name} --help shows what it takes"
+    return Problem(f"doit {command.name}", what, hint)
+
+
+def _default(param: Mapping[str, Any]) -> Any:
+    return [] if param["type"] is list else param["default"]
+
+
+def _take(call: Call, spelling: str, value: str, words: Sequence[str]) -> None:
+    if spelling in ("-h", "--help") and not any(spelling == f"-{one['short']}" for one in call.command.options):
+        call.wants_help = True
+        return
+    param = next(one for one in call.command.options if spelling in (f"-{one['short']}", f"--{one['long']}"))
+    if problem := _value_problem(param, value, words):
+        call.problems.append(Problem(f"doit {call.command.name}", *problem))
+    elif param["type"] is bool:
+        call.options[param["name"]] = True
+    elif param["type"] is list:
+        call.options[param["name"]] = [*call.options[param["name"]], value]
+    else:
+        call.options[param["name"]] = param["type"](value)
+
+
+def _value_problem(param: Mapping[str, Any], value: str, words: Sequence[str]) -> tuple[str, str] | None:
+    kind = param["type"]
+    if kind is bool:
+        return None
+    if re.match("--?[A-Za-z]", value) and value in words:  # a word of its own: an option, most likely
+        what = f"--{param['long']} has no value: '{value}' follows it"
+        return what, f"where that is the value, write {spelled(param, value)}"
+    if not value.strip() and not (param["long"] == "negative" and not value):
+        return f"--{param['long']} is empty", f"write {spelled(param)}"
+    if kind in (int, float):
+        word = "a whole number" if kind is int else "a number"
+        pattern = r"\s*[-+]?\d+\s*" if kind is int else r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*"
+        if not re.fullmatch(pattern, value, re.ASCII) or len(value) > 30:
+            return f"--{param['long']}={value:.40}: expected {word}", ""
+    choices = [choice for choice, _ in param["choices"]]
+    if choices and value not in choices:
+        near = did_you_mean(value.lower(), choices)
+        return f"--{param['long']}={value:.40}: expected one of {', '.join(choices)}{near}", ""
+    return None
+
+
+def _unknown(command: Command, error: getopt.GetoptError, words: Sequence[str]) -> Problem:
+    """What getopt refused: an option that there is not, one without its value, or a switch with one."""
+    where = f"doit {command.name}"
+    known = {one["long"]: one for one in command.options}
+    name, text = error.opt, str(error)
+    hint = f"doit {command.name} --help shows its options"
+    if "requires argument" in text:
+        param = known.get(name) or next(one for one in command.options if one["short"] == name)
+        return Problem(where, f"--{param['long']} has no value", f"write {spelled(param)}")
+    if "must not have" in text:
+        return Problem(where, f"--{name} takes no value", f"write --{name}")
+    if "not a unique prefix" in text:
+        fits = [f"--{long}" for long in known if long.startswith(name)]
+        return Problem(where, f"--{name} may be {' or '.join(fits)}", hint)
+    clustered = [word for word in words if word.startswith("-") and not word.startswith("--") and name in word[1:]]
+    for word in clustered:  # -prompt for --prompt
+        long = word[1:].partition("=")[0]
+        if len(long) > 1:
+            return Problem(where, f"unknown option {word}{_near(long, known)}", hint)
+    dashes = "-" if clustered or len(name) == 1 else "--"
+    return Problem(where, f"unknown option {dashes}{printable(name)}{_near(name, known)}", hint)
+
+
+def _near(name: str, known: Mapping[str, Any]) -> str:
+    near = did_you_mean(name.lower(), [*known, "help"])
+    return near.replace("'", "--", 1).replace("'", "") if near else ""
+
+
+def short_options(params: Sequence[Mapping[str, Any]]) -> str:
+    """These options as getopt takes them, one letter each."""
+    return "".join(one["short"] + ("" if one["type"] is bool else ":") for one in params if one.get("short"))
+
+
+def long_options(params: Sequence[Mapping[str, Any]]) -> list[str]:
+    """These options as getopt takes them, by their long names."""
+    names = [one["long"] + ("" if one["type"] is bool else "=") for one in params if one.get("long")]
+    return names + [one["inverse"] for one in params if one.get("inverse")]
+
+
+def swallowed(taken: Sequence[str]) -> Problem | None:
+    """What is wrong where an option has a value with `=` as a word of its own: doit takes that word for a variable."""
+    for option, word in itertools.pairwise(taken):
+        if option.startswith("-") and is_variable(word):
+            written = f"{option}={word}" if option.startswith("--") else f"{option}{word}"
+            return Problem("", f"{option} {word}: doit takes '{word}' for a variable", f"write {written}")
+    return None

@@ -34,7 +34,7 @@ def test_what_cannot_be_picked_is_told_with_what_can(project: ProjectFolder) -> 
         (["portraits:mallsing"], "--variant N (there are 1, 2, 3; 0: all are images again)"),
         (["portraits:mallsing", "--variant", "7"], "choose one of 1, 2, 3"),
         (["portraits:malsing", "--variant", "1"], "did you mean 'portraits:mallsing"),
-        (["portraits:mallsing", "--variant", "x"], "invalid"),
+        (["portraits:mallsing", "--variant", "x"], "--variant=x: expected a whole number"),
         ([], "doit pick portraits:mallsing --variant 3"),
     ):
         run = project.doit("pick", *words)

@@ -104,7 +104,8 @@ def test_info_shows_the_request_and_why_it_is_stale(project: ProjectFolder) -> N
     project.built()
     assert "up-to-date" in project.doit("info", "portraits:yrr").out
     unknown = project.doit("info", "portraits:yr")
-    assert (unknown.code, unknown.err) == (3, "ERROR: 'portraits:yr' is no image; did you mean 'portraits:yrr'?\n")
+    assert unknown.code == 3
+    assert "'portraits:yr' is no image of the job portraits; did you mean 'portraits:yrr'?" in unknown.err
     project.job(generate={"width": 64, "height": 64, "steps": 33})
     out = project.doit("info", "portraits:yrr").out
     assert "steps 20 → 33" in out
@@ -224,7 +225,8 @@ def test_an_unknown_backend_is_told_once_with_the_choices(project: ProjectFolder
     project.job("other")
     run = project.doit("backend=placehodler")
     assert run.code != 0
-    assert run.out.count("there is no backend 'placehodler'; did you mean 'placeholder'?") == 1
+    assert run.err.count("on the command line: there is no backend 'placehodler'; did you mean 'placeholder'?") == 1
+    assert "broken" not in run.out
 
 
 def test_without_jobs_there_is_nothing_to_do(project: ProjectFolder) -> None:

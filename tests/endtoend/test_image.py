@@ -71,8 +71,8 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
     ("words", "said"),
     [
         ((), "no prompt"),
-        long(("--prompt", "x", "--steps", "0"), "generate.steps: 0 is too small"),
-        (("--prompt", "x", "--width", "7"), "generate.width: 7 is too small"),
+        long(("--prompt", "x", "--steps", "0"), "--steps: 0 is too small"),
+        (("--prompt", "x", "--width", "7"), "--width: 7 is too small"),
         (("--prompt", "x", "--backend", "comfi"), "there is no backend 'comfi'; did you mean 'comfyui'?"),
         long(("--prompt", "x", "--model", "m"), "the backend placeholder has no models"),
         (("--prompt", "x", "--out", "../x.png"), "leads out of the project"),
@@ -84,7 +84,7 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
         (("--like", "x.png"), "x.png: cannot be read: No such file or directory"),
         (("--like", "dodo.py"), "dodo.py: not a PNG, WebP or JPEG image"),
         long(("--prompt", "!!!"), "has nothing in it that a file could be named after"),
-        long(("--prompt", "x", "--out", "a/x.jpeg"), "write the ending as .jpg"),
+        long(("--prompt", "x", "--out", "a/x.jpeg"), "the ending of jpeg is .jpg"),
     ],
 )
 def test_what_cannot_be_made_is_told(project: ProjectFolder, words: tuple[str, ...], said: str) -> None:

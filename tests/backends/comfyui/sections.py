@@ -24,7 +24,7 @@ class Sections:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.command_line: dict[str, str | None] = {}
+        self.command_line: dict[str, str] = {}
         self.environment: dict[str, str] = {}
 
     def write(self, name: str, data: bytes) -> None:
