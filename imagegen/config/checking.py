@@ -223,7 +223,7 @@ def _walk(found: Sequence[Any]) -> Iterator[tuple[Path, str]]:
             yield from _nearest(error)
         elif error.is_group_error or error.code in _NESTED:
             yield from _walk(error.child_errors)
-        elif text := _message(error):
+        elif text := _random_seed(path, error.value) or _message(error):
             yield path, text
 
 
@@ -247,6 +247,16 @@ def _nearest(error: Any) -> Iterator[tuple[Path, str]]:
             return
     wanted = [_types(e.constraint) for a in alternatives for e in a if e.code == errors.BAD_TYPE.code]
     yield here, _mistyped(error.value, list(itertools.chain(*wanted)))
+
+
+def _random_seed(path: Path, value: object) -> str:
+    """What to write where a seed is given as other programs write a random one; empty where it is not."""
+    if path[-1:] != ("seed",) or str(getattr(value, "text", value)).lower() not in ("-1", "random", "randomize"):
+        return ""
+    rule = "write seed: {mode: random}"
+    if path[0] != "generate":
+        rule = "leave it out here and write generate: {seed: {mode: random}} in a job"
+    return f"{getattr(value, 'text', value)} is not a seed; for a random one, {rule}"
 
 
 def _message(error: Any) -> str:

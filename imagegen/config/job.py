@@ -26,7 +26,7 @@ DEFAULT_TIMEOUT_S = 600.0
 
 @dataclass(frozen=True)
 class SeedRule:
-    """How seeds follow. mode: by-name, sequence, fixed or random. base: 0 … 2^63."""
+    """How seeds follow. mode: by-name, sequence, fixed or random. base: 0 … 2^64−1."""
 
     mode: str = "by-name"
     base: int = 1

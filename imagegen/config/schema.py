@@ -191,7 +191,7 @@ def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
                 "seed": {
                     "type": ["whole", "mapping"],
                     "min": 0,
-                    "max": 2**63,
+                    "max": 2**64 - 1,
                     "schema": {
                         "mode": {
                             "type": "text",
@@ -201,7 +201,7 @@ def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
                         "base": {
                             "type": "whole",
                             "min": 0,
-                            "max": 2**63,
+                            "max": 2**64 - 1,
                             "meta": {"description": "What the seeds follow from."},
                         },
                     },

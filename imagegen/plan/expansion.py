@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from imagegen.config.encoding import FORMATS
 from imagegen.config.job import DEFAULT_TIMEOUT_S, GENERATE_FIELDS, Item, Job
-from imagegen.config.schema import COMMON
+from imagegen.config.schema import COMMON, SEED
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.derived import derived_outputs
 from imagegen.plan.matrix import Cell, cells
@@ -29,6 +29,7 @@ MAX_OUTPUTS = 200_000
 """Of one job, derived ones among them: what is planned is held in memory."""
 MAX_TEXT = 100_000_000
 """Characters of all prompts of one job, each as often as it is used: a short file can ask for gigabytes."""
+MAX_SEED = SEED["max"]
 MAX_AXES = MAX_SLUG // 2
 """Each gives at least two characters of an output's name."""
 _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -99,6 +100,10 @@ def expand(
             problems.append(
                 Problem(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
             )
+            continue
+        if (seed or 0) > MAX_SEED:
+            what = f"seed: {seed} for '{item.name[:60]}' is too large: the sequence may go up to {MAX_SEED}"
+            problems.append(Problem(job.where.get("generate.seed", item.where), what))
             continue
         if seed is not None or not wording.is_open:
             prompt, negative = wording.of(seed or 0)

@@ -80,7 +80,18 @@ def test_whole_and_decimal_cfg_are_one() -> None:
         ({"generate": {"height": 8193}}, "generate.height: 8193 is too large: at most 8192"),
         ({"generate": {"cfg": float("nan")}}, "generate.cfg: expected a number, found .nan, which YAML may read as not a number; write a plain decimal number"),
         ({"generate": {"cfg": float("inf")}}, "generate.cfg: expected a number, found .inf, which YAML may read as infinity; write a plain decimal number"),
-        ({"generate": {"seed": -1}}, "generate.seed: -1 is too small: at least 0"),
+        ({"generate": {"seed": -1}}, "generate.seed: -1 is not a seed; for a random one, write seed: {mode: random}"),
+        (
+            {"generate": {"seed": "random"}},
+            "generate.seed: random is not a seed; for a random one, write seed: {mode: random}",
+        ),
+        (
+            {"items": [{"name": "A", "prompt": "a", "seed": -1}]},
+            "items[0].seed: -1 is not a seed; for a random one, leave it out here and write "
+            "generate: {seed: {mode: random}} in a job",
+        ),
+        ({"generate": {"seed": -2}}, "generate.seed: -2 is too small: at least 0"),
+        ({"generate": {"seed": 2**64}}, f"generate.seed: {2**64} is too large: at most {2**64 - 1}"),
         ({"generate": {"seed": "x"}}, "generate.seed: expected a whole number or a mapping, found the text 'x'"),
         ({"generate": {"seed": {"mode": "randm"}}}, "generate.seed.mode: 'randm' is none of by-name, sequence, fixed, random; did you mean 'random'?"),
         ({"generate": {"timeout_s": 0}}, "generate.timeout_s: 0 is too small: at least 0.01"),

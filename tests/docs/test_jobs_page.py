@@ -70,8 +70,8 @@ ROWS = dict(rows())
 
 def type_told(key: str, rules: Mapping[str, Any]) -> str:
     if key == "generate.seed":
-        assert (rules["min"], rules["max"]) == (0, 2**63)
-        return "whole, 0 … 2^63, or `{mode, base}`"
+        assert (rules["min"], rules["max"]) == (0, 2**64 - 1)
+        return "whole, 0 … 2^64−1, or `{mode, base}`"
     if "allowed" in rules and key != "backend":
         return ", ".join(f"`{word}`" for word in rules["allowed"])
     if "min" in rules:

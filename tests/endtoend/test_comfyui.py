@@ -19,6 +19,7 @@ import requests
 from PIL import Image
 
 from imagegen.backends.comfyui.standin import StandIn
+from imagegen.images.provenance import read
 from tests.endtoend.comfyui import Server
 from tests.endtoend.project import ProjectFolder
 
@@ -67,6 +68,22 @@ def size(project: ProjectFolder, slug: str) -> tuple[int, int]:
 def pixels(project: ProjectFolder, slug: str) -> bytes:
     with Image.open(project.image(slug)) as image:
         return bytes(image.tobytes())
+
+
+def test_the_largest_seed_of_comfyui_reaches_it_and_is_recorded_exactly(project: ProjectFolder, server: Server) -> None:
+    seed = 2**64 - 1
+    before = server.executed()
+    project.built(**server.job("Fox", generate={"seed": {"mode": "fixed", "base": seed}}))
+    (new,) = server.executed() - before
+    sent = requests.get(f"{server.url}/history/{new}", timeout=30).json()[new]["prompt"][2]
+    assert [node["inputs"]["seed"] for node in sent.values() if node["class_type"] == "KSampler"] == [seed]
+    (line,) = project.lines()
+    assert line["request"]["seed"] == seed
+    record = read(project.image("fox").read_bytes())
+    assert record is not None
+    assert record["request"]["seed"] == seed
+    assert project.doit().closing.startswith("1 fresh")
+    assert f"seed {seed}" in project.doit("why", "-v").out + project.doit("why", "portraits:fox").out
 
 
 def test_a_job_is_drawn_once_and_is_fresh_then(project: ProjectFolder, server: Server) -> None:

@@ -220,3 +220,8 @@ def test_a_rerolled_seed_goes_before_the_rule_and_after_the_items_own() -> None:
     of = job(item("A"), item("B", seed=5))
     found = expand(of, of.items, lambda _: HONOURS, Decided(rerolled={"a": 9, "b": 9})).outputs
     assert [(output.request.seed, output.own_seed) for output in found] == [(9, False), (5, True)]
+
+
+def test_a_sequence_that_leaves_the_range_of_seeds_is_refused() -> None:
+    of = job(item("A"), item("B"), seed=SeedRule("sequence", 2**64 - 1))
+    assert whats(of) == [f"seed: {2**64} for 'B' is too large: the sequence may go up to {2**64 - 1}"]
