@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cerberus import SchemaError, TypeDefinition, Validator, errors
+from cerberus import TypeDefinition, Validator, errors
 
 from imagegen.config.document import MAX_PROBLEMS, Ambiguous, Document
 from imagegen.config.encoding import DEFAULT_QUALITY, Encoding
 from imagegen.config.job import Derivation, Item, Job, OutputRules, SeedRule, SheetRules
-from imagegen.config.schema import ITEM_SCHEMA, item_schema, job_schema
+from imagegen.config.schema import ITEM_SCHEMA, Sections, item_schema, job_schema
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
-__all__ = ["check_item", "check_job", "clean_text"]
+__all__ = ["check_item", "check_job", "clean_text", "schema_fault"]
 
 Path = tuple[Any, ...]
 
@@ -63,8 +63,8 @@ _TYPE_WORDS = {
 }
 
 
-def check_job(name: str, document: Document, sections: Mapping[str, Mapping[str, Any]]) -> Job:
-    """The job of a document. sections: each backend's name → the Cerberus schema of its section.
+def check_job(name: str, document: Document, sections: Sections) -> Job:
+    """The job of a document. sections: as for `job_schema`.
 
     Raises ImagegenError with all that is wrong.
     """
@@ -89,7 +89,7 @@ def check_item(
     prompt: str,
     overrides: Mapping[str, Any],
     marks: Mapping[str, str],
-    sections: Mapping[str, Mapping[str, Any]],
+    sections: Sections,
 ) -> tuple[Item | None, list[Problem]]:
     """An item from a prompt source.
 
@@ -106,6 +106,15 @@ def check_item(
         if key in overrides
     ]
     return (None if problems else _item(values, marks["name"])), problems
+
+
+def schema_fault(backend: str, options: Mapping[str, Any]) -> str:
+    """Why a backend's options cannot be the schema of its section; empty where they can."""
+    try:
+        _JobValidator(job_schema({backend: options}), allow_unknown=False)
+    except Exception as error:  # Cerberus raises what it comes upon
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def clean_text(text: str) -> str:
@@ -206,11 +215,7 @@ def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(values: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    try:
-        validator = _JobValidator(schema, allow_unknown=False)
-    except SchemaError as error:
-        what = f"the options of a backend are no Cerberus schema: {error}"
-        raise ImagegenError(Problem("", what, "mend or uninstall the package that brings it")) from None
+    validator = _JobValidator(schema, allow_unknown=False)
     validator.validate(values, normalize=False)
     for path, text in _walk(validator._errors):
         yield path, text + (did_you_mean(str(path[-1]), _siblings(schema, path)) if text == _UNKNOWN else "")
@@ -272,7 +277,8 @@ def _message(error: Any) -> str:
     if error.code == errors.NOT_NULLABLE.code:
         return "is given nothing: give it a value, or leave it out"
     if error.code == errors.UNALLOWED_VALUE.code:
-        return f"'{value}' is none of {', '.join(constraint)}{did_you_mean(str(value), constraint)}"
+        allowed = list(map(str, constraint))
+        return f"'{value}' is none of {', '.join(allowed)}{did_you_mean(str(value), allowed)}"
     if error.code == errors.FORBIDDEN_VALUE.code:
         return f"the name '{value}' is taken: choose another"
     if error.code == errors.MIN_VALUE.code:

@@ -11,7 +11,7 @@ from typing import Any
 
 from imagegen.config.encoding import Encoding
 from imagegen.config.job import DEFAULT_TIMEOUT_S, Job, OutputRules, SeedRule
-from imagegen.config.schema import job_schema
+from imagegen.config.schema import Sections, job_schema
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["WRITTEN_BY", "json_schema"]
@@ -34,7 +34,7 @@ _DEFAULTS = {
 
 
 def json_schema(
-    sections: Mapping[str, Mapping[str, Any]], defaults: Mapping[tuple[str, ...], Any], *, of_base: bool = False
+    sections: Sections, defaults: Mapping[tuple[str, ...], Any], *, of_base: bool = False
 ) -> dict[str, Any]:
     """The JSON Schema of a job file, or of a base: a file that jobs extend, which needs no items.
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["COMMON", "CROPS", "ITEM_SCHEMA", "item_schema", "job_schema"]
+__all__ = ["COMMON", "CROPS", "ITEM_SCHEMA", "Sections", "item_schema", "job_schema"]
 
 Schema = dict[str, Any]
+Sections = Mapping[str, Mapping[str, Any] | None]
+"""Each backend's name → the Cerberus schema of its section; None of one that cannot be used: anything goes there."""
 
 SEED: Schema = {
     "type": "whole",
@@ -166,13 +168,13 @@ def _cells(value: Schema, description: str) -> Schema:
     return {"type": "list", "minlength": 1, "schema": entry, "meta": {"description": description}}
 
 
-def item_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
-    """The schema of an item. sections: each backend's name → the schema of its section."""
-    return {**ITEM_SCHEMA, **{name: _section(name, options) for name, options in sections.items() if options}}
+def item_schema(sections: Sections) -> Schema:
+    """The schema of an item."""
+    return {**ITEM_SCHEMA, **{name: _section(name, options) for name, options in sections.items() if options != {}}}
 
 
-def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
-    """The schema of a job file. sections: each backend's name → the schema of its section."""
+def job_schema(sections: Sections) -> Schema:
+    """The schema of a job file."""
     return {
         "extends": {
             "anyof": [_BASE, {"type": "list", "minlength": 1, "schema": _BASE}],
@@ -315,6 +317,8 @@ def job_schema(sections: Mapping[str, Mapping[str, Any]]) -> Schema:
     }
 
 
-def _section(backend: str, options: Mapping[str, Any]) -> Schema:
+def _section(backend: str, options: Mapping[str, Any] | None) -> Schema:
+    if options is None:
+        return {"type": "mapping", "meta": {"description": f"Options of the backend {backend}, which cannot be used."}}
     description = f"Options of the backend {backend}." if options else f"The backend {backend} has no options."
     return {"type": "mapping", "schema": dict(options), "meta": {"description": description}}

@@ -292,6 +292,10 @@ class Executor:
         except NotKeptError as error:
             self._not_kept = error
             return failed(output, work.verdict, error)
+        except Elsewhere:
+            raise
+        except BaseException as error:  # nothing that one image does may cost the others
+            return failed(output, work.verdict, error)
 
     def _happened(self, output: Output | None, job: str = "") -> Callable[[str, dict[str, Any]], None]:
         return lambda name, facts: self.tell(Happened(output, name, facts, job))

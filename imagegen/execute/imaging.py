@@ -21,6 +21,7 @@ from imagegen.backends.base import (
     Place,
     UnsettledError,
 )
+from imagegen.backends.boundary import FaultyImageError
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.deciding import accept_file, decide, now
@@ -79,10 +80,13 @@ def generate(
     progress = ImageProgress(output.timeout_s, cancel, attempt, tell)
     made = None
     try:
-        made = (place or backend).generate(output.request, progress)
+        made, fault = _ask(place or backend, output, progress)
         seconds = round(progress.seconds, 3)
         info = _verify(output, made)
-        digest = project.model_digest(output)
+        try:
+            digest = project.model_digest(output)
+        except ImagegenError as error:
+            digest, fault = None, fault or error
         with _keeping():
             entry = StoreEntry(
                 output.fingerprint,
@@ -98,6 +102,8 @@ def generate(
             (sharing if sharing and is_shared(output) else project.store).add(entry)
         attempt.close(made=True)
         made.settled()
+        if fault:  # the next run takes its image from the store
+            return failed(output, verdict, fault)
         source = Source(made.data, None, entry.model_digest, backend.version, seconds, entry.time, info=info)
         put_in_place(project, output, source)
         if project.accepted(output) is not None:  # it was asked for anew: from now on this one is the image
@@ -112,9 +118,18 @@ def generate(
     except Exception as error:
         attempt.close(made=False)
         if made:
-            made.settled()
+            with contextlib.suppress(Exception):  # the first error is the one to report
+                made.settled()
         return failed(output, verdict, error)
     return Outcome(output, "generated", verdict.reasons, note, seconds=seconds)
+
+
+def _ask(maker: Backend | Place, output: Output, progress: ImageProgress) -> tuple[GeneratedImage, Exception | None]:
+    """The image; and which rule was broken, if one was that costs no image."""
+    try:
+        return maker.generate(output.request, progress), None
+    except FaultyImageError as fault:
+        return fault.made, fault
 
 
 class NotKeptError(Exception):

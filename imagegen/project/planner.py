@@ -192,7 +192,7 @@ class Planner:
 
         instead: decisions in place of those of their kind and output in its lock file.
         """
-        backend = self.backends[self._settings.forced_backend or job.backend or self._settings.backend]
+        backend = self._backend(job)
         honours, problems = self._honours(job, items, backend)
         if problems:
             return Expansion((), tuple(problems))
@@ -220,6 +220,17 @@ class Planner:
                 what = f"sheet.dir: {output.path} would be read as a job"
                 problems.append(Problem(job.where.get("sheet.dir", job.file), what, "give it another folder"))
         return Expansion(expansion.outputs, tuple(problems), (*expansion.notes, *merged))
+
+    def _backend(self, job: Job) -> Backend:
+        """The one that the command line, the job or else the settings name. Raises ImagegenError."""
+        settings = self._settings
+        name = settings.forced_backend or job.backend or settings.backend
+        try:
+            return self.backends[name]
+        except ImagegenError as error:
+            is_own = name == job.backend and not settings.forced_backend
+            where = job.where.get("backend", job.file) if is_own else settings.sources.get("backend", "")
+            raise ImagegenError(*(replace(one, where=where) for one in error.problems)) from None
 
     def _is_among_jobs(self, path: str) -> bool:
         folder, jobs = (os.path.realpath(self._root / one) for one in (Path(path).parent, "jobs"))

@@ -203,9 +203,8 @@ class Project:
             return None
         try:
             return self.backends[output.request.backend].model_identity(output.request).digest
-        except Exception as error:  # a backend of somebody else's can fail in any way
-            what = f"the backend {output.request.backend} cannot name its model: {type(error).__name__}: {error}"
-            raise ImagegenError(Problem(output.task, what)) from None
+        except ImagegenError as error:
+            raise ImagegenError(*(replace(one, where=output.task) for one in error.problems)) from None
 
     def accepted(self, output: Output) -> str | None:
         """The sha256 of the file that was accepted for what the output's request is now, if one was."""

@@ -13,6 +13,7 @@ from imagegen.config.job_files import JOB_SUFFIXES
 from imagegen.config.json_schema import WRITTEN_BY, json_schema
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.request import Request
+from imagegen.project.backends import Backends
 from imagegen.state.atomic import replace_file
 
 __all__ = ["schema_text", "write_schema"]
@@ -20,15 +21,16 @@ __all__ = ["schema_text", "write_schema"]
 
 def schema_text(*, of_base: bool = False) -> str:
     """The JSON Schema of job files, or of bases, with every backend that there is. Raises ImagegenError."""
-    backends = {name: make() for name, make in registry().items()}
+    backends = Backends(registry())
+    sections = backends.sections()
+    usable = {name: backends[name] for name, options in sections.items() if options is not None}
     defaults: dict[tuple[str, ...], Any] = {
         ("generate", field.name): field.default
         for field in dataclasses.fields(Request)
         if field.name in GENERATE_FIELDS and field.default is not None
     }
-    models = {(name, backend.model_option): backend.default_model for name, backend in backends.items()}
+    models = {(name, backend.model_option): backend.default_model for name, backend in usable.items()}
     defaults |= {path: model for path, model in models.items() if model}
-    sections = {name: backend.options for name, backend in backends.items()}
     schema = json_schema(sections, defaults, of_base=of_base)
     return json.dumps(schema, indent=2) + "\n"
 

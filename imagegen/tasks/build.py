@@ -34,7 +34,6 @@ from imagegen.tasks.rest import (
 )
 
 if TYPE_CHECKING:
-    from imagegen.backends.base import Backend
     from imagegen.execute.outcome import Event, Outcome
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
@@ -115,15 +114,10 @@ class Build:
         from imagegen.backends.registry import registry
         from imagegen.project import Project
 
-        known: dict[str, Callable[[], Backend]] = {}
-        try:
-            known = registry()
-        except ImagegenError as error:
-            self.problems += error.problems
-        self.project = Project(self.root, self.settings, known, RESERVED)
+        self.project = Project(self.root, self.settings, registry(), RESERVED)
         try:
             if not self.problems:
-                self.project.backends[self.settings.backend]
+                self.project.backends.check_name(self.settings.backend)
         except ImagegenError as error:
             source = self.settings.sources.get("backend", "")
             self.problems += [replace(problem, where=source) for problem in error.problems]

@@ -7,6 +7,7 @@ job files changed, that goes for what did not change in them.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -179,7 +180,14 @@ def snapshot_key(root: Path, settings: Settings) -> str:
     names = [path.name for path in job_files(root)]
     folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - there may be none
     ours = [__version__, changed_ns(Path(__file__).parents[1])]
-    return json.dumps([ours, folders, repr(settings), names, plug_ins])
+    return json.dumps([ours, folders, repr(settings), names, plug_ins, _environment() if plug_ins else ""])
+
+
+def _environment() -> str:
+    """A hash of the environment, by which a plug-in may plan; without what a shell itself changes."""
+    own = {"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL"}
+    found = sorted((name, value) for name, value in os.environ.items() if name not in own)
+    return hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
 
 
 def changed_ns(package: Path) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from imagegen.backends.base import Backend, Diagnosis, Diagnostic
+from imagegen.backends.registry import unusable_names
 from imagegen.plan.request import Request
 from imagegen.report.doctor.case import Case
 
@@ -27,6 +28,11 @@ def backends(case: Case) -> Iterator[Diagnosis]:
         for row in _rows(case.project.backends.drawing(name), asked):
             what = f"backend {name}" + (f": {row.what}" if row.what else "")
             yield replace(row, what=what, blocks=row.blocks and name in needed)
+    for name, error in case.project.backends.unusable().items():  # a job that uses it has a row of its own
+        for problem in error.problems:
+            yield Diagnosis(False, f"backend {name}", problem.what, problem.mend, blocks=False)
+    for problem in unusable_names():
+        yield Diagnosis(False, "backends", problem.what, problem.mend, blocks=False)
 
 
 def _rows(backend: Backend, requests: Sequence[Request]) -> Sequence[Diagnosis]:

@@ -1,0 +1,466 @@
+"""The boundary to a backend that another package brings: whatever it does, it fails only what it is asked for.
+
+Each member is checked against `backends.base`, and each call too: what goes in is a copy, what comes out must be what
+the protocol says, and whatever is raised becomes a `BackendFaultError`, with the backend's name and the rule it broke.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import importlib
+import inspect
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, TypeVar
+
+from imagegen.asking import asked
+from imagegen.backends.base import (
+    Backend,
+    Cancelled,
+    Context,
+    Diagnosis,
+    Diagnostic,
+    Elsewhere,
+    GeneratedImage,
+    GenerationError,
+    ModelIdentity,
+    OverdueError,
+    Place,
+    Placing,
+    Prepared,
+    Progress,
+    Queueing,
+    Recalling,
+    Relocating,
+    Resolved,
+    Resolving,
+    UnsettledError,
+)
+from imagegen.backends.rules import (
+    image_faults,
+    is_text,
+    member_faults,
+    plain,
+    problem_faults,
+    resolved_faults,
+    shown,
+    step_faults,
+)
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.request import Request
+
+__all__ = ["BackendFaultError", "FaultyImageError", "guard", "load"]
+
+FIX = "fix or uninstall the package that brings it"
+_CLOSING_S = 60.0
+
+_Answer = TypeVar("_Answer")
+
+
+class BackendFaultError(GenerationError, ImagegenError):
+    """The backend of this name broke these rules."""
+
+    def __init__(self, name: str, *rules: str) -> None:
+        problems = [Problem("", f"the backend {name}: {rule}", FIX) for rule in rules]
+        ImagegenError.__init__(self, *problems)
+        self.problem = problems[0]
+
+
+class _UnsettledFaultError(BackendFaultError, UnsettledError):
+    """The same, where its generator may have made the image."""
+
+
+class FaultyImageError(BackendFaultError):
+    """An image came, which is not to be lost, though a rule was broken along with it."""
+
+    def __init__(self, name: str, made: GeneratedImage, *rules: str) -> None:
+        super().__init__(name, *rules)
+        self.made = made
+
+
+def load(name: str, entry: EntryPoint) -> Callable[[], object]:
+    """What a package's entry point names. Raises BackendFaultError where that cannot be imported or called."""
+    found: Any = _safely(name, f"{entry.value} cannot be imported", entry.load, os.getcwd())  # noqa: PTH109
+    if not callable(found):
+        raise BackendFaultError(name, f"its entry point names {shown(found)}, and must name a class or a function")
+    make: Callable[[], object] = found
+    return make
+
+
+def guard(name: str, make: Callable[[], object]) -> Backend:
+    """What `make` returns, as a backend of this name. Raises BackendFaultError where it cannot be one."""
+    folder = os.getcwd()  # noqa: PTH109 - a text
+    backend = _safely(name, "it cannot be made", make, folder)
+    if backend is None or inspect.isclass(backend):
+        raise BackendFaultError(name, f"its entry point gives {shown(backend)}, and must give an object")
+    optional = _safely(name, "its members cannot be read", lambda: _optional(backend), folder)
+    members = _safely(name, "its members cannot be read", lambda: member_faults(name, backend), folder)
+    if members:
+        raise BackendFaultError(name, *members)
+    kind = type("GuardedBackend", (*optional, Guarded), {})
+    guarded: Backend = kind(name, backend, folder)
+    return guarded
+
+
+def _safely(name: str, doing: str, ask: Callable[[], _Answer], folder: str) -> _Answer:
+    """What `ask` returns. Raises BackendFaultError with what it raises."""
+    try:
+        with _undisturbed(folder):
+            return ask()
+    except BackendFaultError:
+        raise
+    except BaseException as error:
+        _pass_on_ctrl_c(error)
+        raise BackendFaultError(name, f"{doing}: {_words(error)}") from None
+
+
+@contextlib.contextmanager
+def _undisturbed(folder: str) -> Iterator[None]:
+    """What is printed goes to the standard error, as far as it can be told apart; the working directory stays."""
+    is_main = threading.current_thread() is threading.main_thread()
+    try:
+        with contextlib.redirect_stdout(sys.stderr) if is_main else contextlib.nullcontext():
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            if os.getcwd() != folder:  # noqa: PTH109 - a text
+                os.chdir(folder)
+
+
+def _pass_on_ctrl_c(error: BaseException) -> None:
+    """Python raises it in the main thread, wherever that is."""
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error
+
+
+def _words(error: BaseException) -> str:
+    kind = type(error).__name__
+    try:
+        said = str(error)
+    except BaseException:  # its own words are somebody else's code too
+        said = ""
+    return f"{kind}: {said}{_place(error)}" if said else f"{kind}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """Where in the package's own file it came from; its libraries' files say less to its author."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    outside = [(file, line) for file, line in frames if not file.startswith(_NOT_ITS_OWN)]
+    lines = [line for file, line in outside if file == outside[0][0]]
+    return f" (at {os.path.basename(outside[0][0])}:{lines[-1]})" if outside else ""  # noqa: PTH119 - a name only
+
+
+_NOT_ITS_OWN = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent), "<frozen importlib")
+
+
+def _request(request: Request) -> Request:
+    """A copy, which the backend may do with as it likes."""
+    return replace(request, extra=copy.deepcopy(dict(request.extra)))
+
+
+class Guarded:
+    """A backend of another package, guarded. Its plain members are read once."""
+
+    patience_s = 5.0
+    """How long `generate` or `prepare` may go on, at least, after it was to end. Then it is left behind."""
+
+    def __init__(self, name: str, backend: Any, folder: str) -> None:
+        self.name = name
+        self.version: str = backend.version
+        self.parameters = frozenset(backend.parameters)
+        self.options: Mapping[str, Any] = plain(backend.options)
+        self.model_option: str = backend.model_option
+        self.default_model: str = backend.default_model
+        self.in_flight: int = backend.in_flight
+        self.is_generator: bool = backend.is_generator
+        self._backend = backend
+        self._folder = folder
+        self._left_behind: list[Future[Any]] = []
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        """As `Backend.preflight`."""
+        found = self._call("preflight", self._backend.preflight, [_request(one) for one in requests])
+        return self._problems("preflight", found, requests)
+
+    def model_identity(self, request: Request) -> ModelIdentity:
+        """As `Backend.model_identity`."""
+        found = self._call("model_identity", self._backend.model_identity, _request(request), plans=True)
+        self._check(isinstance(found, ModelIdentity), "model_identity", found, "a ModelIdentity")
+        self._check(is_text(found.id), "ModelIdentity.id", found.id, "a text")
+        is_hex = found.digest is None or (
+            is_text(found.digest) and set(found.digest.lower()) <= set("0123456789abcdef")
+        )
+        self._check(is_hex and found.digest != "", "ModelIdentity.digest", found.digest, "hexadecimal digits, or None")
+        return ModelIdentity(found.id, found.digest)
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """As `Backend.generate`. Raises FaultyImageError too."""
+        return self._image("generate", self._backend.generate, request, progress)
+
+    def _image(
+        self, doing: str, ask: Callable[..., Any], request: Request, progress: Progress, *, may_move: bool = False
+    ) -> GeneratedImage:
+        if not all(one.done() for one in self._left_behind):
+            raise BackendFaultError(
+                self.name, f"{doing} is still busy with an earlier image, which it did not end in time"
+            )
+        checked = _CheckedProgress(progress)
+        found = self._to_its_end(doing, functools.partial(ask, _request(request), checked), progress, may_move=may_move)
+        data = found.data if hasattr(found, "data") else found
+        if not isinstance(data, (bytes, bytearray)):
+            must = "bytes" if isinstance(found, GeneratedImage) else "a GeneratedImage"
+            self._check(False, f"{doing} with its data" if must == "bytes" else doing, data, must)
+        faults, facts = image_faults(doing, found)
+        faults += checked.faults
+        if not isinstance(found, GeneratedImage) or faults:
+            raise FaultyImageError(self.name, GeneratedImage(bytes(data)), *faults)
+        once = [found.settled]
+
+        def settled() -> None:
+            if once:
+                self._call("GeneratedImage.settled", once.pop())
+
+        return replace(found, data=bytes(data), facts=facts, settled=settled)
+
+    def _to_its_end(self, doing: str, ask: Callable[[], Any], progress: Progress, *, may_move: bool = False) -> Any:
+        """What it returns; left behind where it goes on though it was asked to end, or its time is over."""
+        answer = asked(functools.partial(self._call, doing, ask, may_cancel=progress, may_move=may_move))
+        while not answer.done():
+            wait([answer], 0.2)
+            try:
+                progress.check()
+            except (Cancelled, OverdueError) as over:
+                late_s = max(self.patience_s, progress.timeout_s / 10 if isinstance(over, OverdueError) else 0)
+                if wait([answer], late_s).done:
+                    break
+                self._left_behind.append(answer)
+                if isinstance(over, Cancelled):
+                    raise
+                rule = (
+                    f"{doing} did not end, though its {progress.timeout_s:g} s were over: it never asks progress.check"
+                )
+                raise BackendFaultError(self.name, rule) from None
+        return answer.result()
+
+    def _call(
+        self,
+        doing: str,
+        ask: Callable[..., _Answer],
+        *given: Any,
+        plans: bool = False,
+        may_cancel: Progress | None = None,
+        may_move: bool = False,
+    ) -> _Answer:
+        """What it returns. plans: in planning, where what cannot be is an ImagegenError.
+
+        Raises GenerationError and ImagegenError as the backend does where they are sound, Cancelled where the user did
+        ask for it, Elsewhere where it may; for all else BackendFaultError.
+        """
+        try:
+            with _undisturbed(self._folder):
+                return ask(*given)
+        except BaseException as error:
+            _pass_on_ctrl_c(error)
+            if isinstance(error, Elsewhere) and may_move:
+                raise
+            if isinstance(error, Cancelled) and may_cancel is not None:
+                may_cancel.check()
+                raise BackendFaultError(
+                    self.name, f"{doing} raised Cancelled, though nobody asked it to stop"
+                ) from None
+            problems = getattr(error, "problems", None) or [getattr(error, "problem", None)]
+            is_known = isinstance(error, (GenerationError, ImagegenError))
+            if is_known and not problem_faults(doing, list(problems)):
+                if plans and not isinstance(error, ImagegenError):
+                    raise ImagegenError(*problems) from None
+                raise
+            kind = _UnsettledFaultError if isinstance(error, OSError) and may_cancel is not None else BackendFaultError
+            raise kind(self.name, f"{doing} raised {_words(error)}") from None
+
+    def _check(self, holds: bool, of: str, found: object, must: str) -> None:
+        if not holds:
+            if inspect.iscoroutine(found):
+                found.close()
+            raise BackendFaultError(self.name, f"{of} returned {shown(found)}, and must return {must}")
+
+    def _problems(self, doing: str, found: Any, requests: Sequence[Request]) -> list[Problem]:
+        """The problems, each of one of these requests or of all of them."""
+        self._check(isinstance(found, (list, tuple)), doing, found, "a list of Problem")
+        if faults := problem_faults(doing, found):
+            raise BackendFaultError(self.name, *faults)
+        names = {"", *(request.name for request in requests)}
+        return [one if one.where in names else Problem("", f"{one.where}: {one.what}", one.mend) for one in found]
+
+
+class _CheckedProgress:
+    """Progress whose events make sense; the others are not shown, and are `faults`."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.timeout_s = progress.timeout_s
+        self.faults: list[str] = []
+
+    @property
+    def attempt(self) -> str:
+        return self._progress.attempt
+
+    def attempt_at(self, place: str) -> str:
+        return self._progress.attempt_at(place)
+
+    @property
+    def begun_at(self) -> str:
+        return self._progress.begun_at
+
+    def event(self, name: str, **facts: Any) -> None:
+        if fault := step_faults(name, facts):
+            self.faults = self.faults or [fault]
+            self._progress.check()
+        else:
+            self._progress.event(name, **facts)
+
+    def restart(self) -> None:
+        self._progress.restart()
+
+    def check(self) -> None:
+        self._progress.check()
+
+    def wait(self, seconds: float) -> None:
+        self._progress.wait(seconds)
+
+
+class _Resolving(Guarded):
+    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+        """As `Resolving.resolve`."""
+        section = copy.deepcopy(dict(section))
+        found: Resolved = self._call("resolve", self._backend.resolve, section, context, plans=True)
+        self._check(isinstance(found, Resolved), "resolve", found, "a Resolved")
+        if faults := resolved_faults(found, self.parameters, decides=isinstance(self, Prepared)):
+            raise BackendFaultError(self.name, *faults)
+        return _safely(
+            self.name,
+            "Resolved.extra cannot be copied",
+            lambda: replace(found, extra=copy.deepcopy(dict(found.extra)), where_given=frozenset(found.where_given)),
+            self._folder,
+        )
+
+
+class _Recalling(Guarded):
+    def recall(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As `Recalling.recall`."""
+        found = self._call("recall", self._backend.recall, copy.deepcopy(dict(fields)), plans=True)
+        self._check(isinstance(found, Mapping), "recall", found, "a mapping")
+        section: Mapping[str, Any] = _safely(self.name, "recall", lambda: plain(found), self._folder)
+        return section
+
+
+class _Relocating(Guarded):
+    def relocated(self, request: Request, context: Context) -> Request:
+        """As `Relocating.relocated`."""
+        found: Request = self._call("relocated", self._backend.relocated, _request(request), context, plans=True)
+        self._check(isinstance(found, Request), "relocated", found, "a Request")
+        return found
+
+
+class _Queueing(Guarded):
+    def at_once(self, request: Request) -> int:
+        """As `Queueing.at_once`."""
+        found: int = self._call("at_once", self._backend.at_once, _request(request), plans=True)
+        self._check(type(found) is int and found > 0, "at_once", found, "a whole number, at least 1")
+        return found
+
+
+class _Prepared(Guarded):
+    def only_model(self, request: Request) -> str:
+        """As `Prepared.only_model`."""
+        found: str = self._call("only_model", self._backend.only_model, _request(request))
+        self._check(is_text(found) and bool(found), "only_model", found, "a text")
+        return found
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        """As `Prepared.prepare`."""
+        checked = _CheckedProgress(progress)
+        ask = functools.partial(self._backend.prepare, [_request(one) for one in requests], checked)
+        found = self._problems("prepare", self._to_its_end("prepare", ask, progress), requests)
+        if checked.faults:
+            raise BackendFaultError(self.name, *checked.faults)
+        return found
+
+    def close(self) -> None:
+        """As `Prepared.close`."""
+        answer = asked(functools.partial(self._call, "close", self._backend.close))
+        if not wait([answer], _CLOSING_S).done:
+            raise BackendFaultError(self.name, f"close did not end within {_CLOSING_S:g} s")
+        answer.result()
+
+
+class _GuardedPlace:
+    """One place of a guarded backend."""
+
+    def __init__(self, guarded: Guarded, place: Any) -> None:
+        self._guarded, self._place = guarded, place
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """As `Place.generate`."""
+        return self._guarded._image("Place.generate", self._place.generate, request, progress, may_move=True)
+
+    def leave(self) -> None:
+        """As `Place.leave`."""
+        self._guarded._call("Place.leave", self._place.leave)
+
+
+class _Placing(Guarded):
+    def group(self, request: Request) -> Hashable:
+        """As `Placing.group`."""
+        found: Hashable = self._call("group", self._backend.group, _request(request))
+        self._check(isinstance(found, Hashable), "group", found, "what can be a key")
+        _safely(self.name, "group", lambda: hash(found), self._folder)
+        return found
+
+    def place(self, waiting: Mapping[Any, int]) -> tuple[Hashable, Place] | None:
+        """As `Placing.place`."""
+        found: Any = self._call("place", self._backend.place, dict(waiting))
+        if found is None:
+            return None
+        is_pair = isinstance(found, tuple) and len(found) == 2
+        self._check(is_pair and found[0] in waiting, "place", found, "None, or one of the groups and a Place")
+        return found[0], _GuardedPlace(self, found[1])
+
+
+class _Diagnostic(Guarded):
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """As `Diagnostic.diagnose`."""
+        found: Sequence[Diagnosis] = self._call("diagnose", self._backend.diagnose, [_request(one) for one in requests])
+        self._check(isinstance(found, (list, tuple)), "diagnose", found, "a list of Diagnosis")
+        for row in found:
+            self._check(isinstance(row, Diagnosis), "diagnose", row, "a list of Diagnosis")
+            self._check(all(map(is_text, (row.what, row.found, row.mend))), "diagnose", row, "rows of texts")
+        return found
+
+
+_PARTS: Mapping[type, tuple[type, tuple[str, ...]]] = {
+    Resolving: (_Resolving, ("resolve",)),
+    Recalling: (_Recalling, ("recall",)),
+    Relocating: (_Relocating, ("relocated",)),
+    Queueing: (_Queueing, ("at_once",)),
+    Placing: (_Placing, ("place", "group")),
+    Prepared: (_Prepared, ("prepare", "only_model", "close")),
+    Diagnostic: (_Diagnostic, ("diagnose",)),
+}
+"""Each protocol that a backend may have besides → its guard, and its members, the telling one first."""
+
+
+def _optional(backend: object) -> list[type]:
+    return [
+        part
+        for part, members in _PARTS.values()
+        if hasattr(backend, members[0]) and all(hasattr(backend, member) for member in members)
+    ]

@@ -1,0 +1,223 @@
+"""The rules of `backends.base` that can be checked: which of them a member, or what came of a call, breaks.
+
+Each rule that is broken is a sentence whose subject is a backend. Nothing here calls a backend's methods.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from imagegen.backends.base import GeneratedImage, Resolved
+from imagegen.errors import Problem
+from imagegen.plan.request import Request
+
+__all__ = [
+    "image_faults",
+    "is_text",
+    "member_faults",
+    "plain",
+    "problem_faults",
+    "resolved_faults",
+    "shown",
+    "step_faults",
+]
+
+MAX_FACTS = 64 * 1024
+"""Characters of an image's facts as JSON: each is read whenever the image is looked for."""
+_DEEPEST = 50
+_WHOLE_BITS = 64
+_REQUEST_FIELDS = frozenset(Request.__dataclass_fields__) - {"extra", "given"}
+
+
+def is_text(value: object) -> bool:
+    """Whether this is a text that can be written to a file: without half of a surrogate pair."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(value: object) -> str:
+    """A value in a message: `2`, `'2'`, `None`, else its type."""
+    if isinstance(value, int) and value.bit_length() > _WHOLE_BITS:
+        return f"a number of {value.bit_length()} bits"
+    if value is None or isinstance(value, (bool, int, float)):
+        return str(value)
+    if isinstance(value, str):
+        return ascii(value[:40])
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+class NotPlainError(ValueError):
+    """It cannot be kept as JSON."""
+
+
+def plain(value: object, at: str = "", depth: int = 0) -> Any:
+    """A copy as lists, mappings, texts and numbers. at: where it is, for what is said. Raises NotPlainError."""
+    if depth > _DEEPEST:
+        raise NotPlainError(f"{at} is nested too deeply")
+    if value is None or isinstance(value, bool) or is_text(value):
+        return value
+    if isinstance(value, int) and value.bit_length() <= _WHOLE_BITS:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(one, f"{at}[{number}]", depth + 1) for number, one in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not is_text(key):
+                raise NotPlainError(f"{at or 'it'} has the key {shown(key)}, which is not a text")
+        return {key: plain(one, f"{at}.{key}".lstrip("."), depth + 1) for key, one in value.items()}
+    raise NotPlainError(f"{at or 'it'} is {shown(value)}, which is not a JSON value")
+
+
+def member_faults(name: str, backend: Any) -> list[str]:
+    """What is wrong with the members of a backend that its entry point calls by this name."""
+    faults = [f"it has no member '{one}'" for one in _MEMBERS if not hasattr(backend, one)]
+    if faults:
+        return faults
+    checks = [
+        ("name", is_text(backend.name) and backend.name == name, f"'{name}', as its entry point calls it"),
+        ("version", is_text(backend.version), "a text"),
+        ("model_option", is_text(backend.model_option), "a text"),
+        ("default_model", is_text(backend.default_model), "a text"),
+        ("in_flight", type(backend.in_flight) is int and backend.in_flight > 0, "a whole number, at least 1"),
+        ("is_generator", isinstance(backend.is_generator, bool), "True or False"),
+        ("options", isinstance(backend.options, Mapping), "a mapping"),
+        ("parameters", isinstance(backend.parameters, AbstractSet), "a frozenset of texts"),
+        *((method, callable(getattr(backend, method)), "a method") for method in _METHODS),
+    ]
+    faults = [
+        f"its {member} is {shown(getattr(backend, member))}, and must be {must}"
+        for member, ok, must in checks
+        if not ok
+    ]
+    faults += [
+        f"it has '{one}' without '{other}'"
+        for group in _TOGETHER
+        for other in group
+        if not hasattr(backend, other)
+        for one in group[:2]
+        if hasattr(backend, one)
+    ][:1]
+    return faults or _option_faults(name, backend) or _name_faults(backend)
+
+
+_METHODS = ("preflight", "model_identity", "generate")
+_MEMBERS = (
+    *("name", "version", "parameters", "options", "model_option", "default_model", "in_flight", "is_generator"),
+    *_METHODS,
+)
+_TOGETHER = (("prepare", "only_model", "close"), ("place", "group"))
+"""Members of which a backend has all or none."""
+
+
+def _option_faults(name: str, backend: Any) -> list[str]:
+    from imagegen.config.checking import schema_fault
+
+    try:
+        options = plain(backend.options, "options")
+    except NotPlainError as error:
+        return [f"its options are not plain data: {error}"]
+    fault = schema_fault(name, options)
+    return [f"its options are not a Cerberus schema of ours: {fault}"] if fault else []
+
+
+def _name_faults(backend: Any) -> list[str]:
+    """Of names that name nothing. What a backend that resolves its section puts beside the options, only it knows."""
+    faults = []
+    if backend.model_option and backend.model_option not in backend.options:
+        faults.append(f"its model_option is {shown(backend.model_option)}, which is not one of its options")
+    known = _REQUEST_FIELDS | set(backend.options)
+    for one in sorted(backend.parameters, key=str):
+        is_known = one in known or (hasattr(backend, "resolve") and one not in Request.__dataclass_fields__)
+        if not is_text(one) or not is_known:
+            faults.append(f"its parameters have {shown(one)}, which is not a field of a request nor one of its options")
+    return faults
+
+
+def problem_faults(doing: str, problems: Sequence[object]) -> list[str]:
+    """What is wrong with problems that a call returned or raised."""
+    faults = []
+    for one in problems:
+        if not isinstance(one, Problem):
+            faults.append(f"{doing} gave {shown(one)} among its problems, and each must be a Problem")
+            continue
+        for part in ("where", "what", "mend"):
+            if not isinstance(getattr(one, part), str):
+                faults.append(f"{doing} gave a Problem whose {part} is {shown(getattr(one, part))}, and must be a text")
+    return faults[:1]
+
+
+def resolved_faults(found: Resolved, parameters: AbstractSet[str], *, decides: bool) -> list[str]:
+    """What is wrong with what a section was resolved to. decides: whether the backend can name the only model."""
+    extra = found.extra
+    if not isinstance(extra, Mapping) or not all(map(is_text, extra)):
+        return [f"resolve returned an extra that is {shown(extra)}, and must be a mapping with texts as keys"]
+    faults = []
+    if not (is_text(found.model) or (found.model is None and decides)):
+        or_none = " or None" if decides else ", since it has no only_model"
+        faults.append(f"resolve returned the model {shown(found.model)}, and must return a text{or_none}")
+    if not isinstance(found.where_given, AbstractSet) or not all(map(is_text, found.where_given)):
+        faults.append(
+            f"resolve returned where_given as {shown(found.where_given)}, and must return a frozenset of texts"
+        )
+    origins = found.origins
+    if not isinstance(origins, Mapping) or not all(map(is_text, [*origins, *origins.values()])):
+        faults.append(f"resolve returned origins as {shown(origins)}, and must return a mapping of texts to texts")
+    try:
+        plain({key: value for key, value in extra.items() if key in parameters}, "extra")
+    except NotPlainError as error:
+        faults.append(f"resolve returned a parameter that is not plain data: {error}")
+    return faults
+
+
+def image_faults(doing: str, found: Any) -> tuple[list[str], dict[str, Any]]:
+    """What is wrong with an image beside its data; and its facts, plain."""
+    if not isinstance(found, GeneratedImage):
+        return [f"{doing} returned {shown(found)}, and must return a GeneratedImage"], {}
+    faults = [
+        f"{doing} returned an image whose {member} is {shown(getattr(found, member))}, and must be {must}"
+        for member, kind, must in (
+            ("may_be_flat", bool, "True or False"),
+            ("any_size", bool, "True or False"),
+            ("made_at", str, "a text"),
+            ("facts", Mapping, "a mapping"),
+        )
+        if not isinstance(getattr(found, member), kind)
+    ]
+    if not callable(found.settled):
+        faults.append(f"{doing} returned an image whose settled is {shown(found.settled)}, and must be a function")
+    if faults:
+        return faults, {}
+    try:
+        facts: dict[str, Any] = plain(found.facts, "facts")
+    except Exception as error:  # a mapping of its own can raise anything
+        return [f"{doing} returned facts that cannot be kept as JSON: {error}"], {}
+    if len(json.dumps(facts)) > MAX_FACTS:
+        return [f"{doing} returned facts of more than {MAX_FACTS // 1024} KiB"], {}
+    return [], facts
+
+
+def step_faults(name: object, facts: Mapping[str, Any]) -> str:
+    """What is wrong with an event; empty where nothing is."""
+    if not isinstance(name, str):
+        return f"it reported an event called {shown(name)}, and the name must be a text"
+    if name == "steps":
+        done, total = facts.get("done"), facts.get("total")
+        if type(done) is not int or type(total) is not int or not 0 <= done <= total:
+            return f"it reported step {shown(done)} of {shown(total)}, and must report whole numbers in that order"
+    if name in ("waiting", "note") and not isinstance(facts.get("text"), str):
+        return f"it reported the event '{name}' with the text {shown(facts.get('text'))}, which is not a text"
+    return ""

@@ -1,0 +1,446 @@
+"""What a backend of another package does wrong fails what it is asked for, by its name and the rule that it broke."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from imagegen.backends.base import (
+    Cancelled,
+    Elsewhere,
+    GeneratedImage,
+    GenerationError,
+    ModelIdentity,
+    Prepared,
+    Progress,
+    Resolved,
+    Resolving,
+    UnsettledError,
+)
+from imagegen.backends.boundary import BackendFaultError, FaultyImageError, Guarded, guard
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem
+from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.progress import ImageProgress
+from imagegen.execute.run import Wanted, run
+from imagegen.plan.request import Request
+from imagegen.project import Project
+
+REQUEST = Request("plug", "One", "a red fox", width=16, height=16, extra={"tone": ["warm"]})
+
+
+def png(width: int = 16) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, 16), "navy").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Plug:
+    """A sound backend."""
+
+    name: Any = "plug"
+    version: Any = "1"
+    parameters: Any = frozenset({"prompt", "width", "height", "tone"})
+    options: Any = {"tone": {"type": "list"}, "model": {"type": "text"}}  # noqa: RUF012
+    model_option: Any = "model"
+    default_model: Any = "alpha"
+    in_flight: Any = 2
+    is_generator: Any = False
+
+    def preflight(self, *_: Any) -> Any:
+        return []
+
+    def model_identity(self, *_: Any) -> Any:
+        return ModelIdentity("alpha")
+
+    def generate(self, *_: Any) -> Any:
+        return GeneratedImage(png())
+
+
+def plug(**members: Any) -> Guarded:
+    guarded = guard("plug", type("Other", (Plug,), members))
+    assert isinstance(guarded, Guarded)
+    return guarded
+
+
+def method(result: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda _self, *given: result(*given)
+
+
+def returns(value: object) -> Callable[..., Any]:
+    return method(lambda *_: value)
+
+
+def raises(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    return fail
+
+
+def progress(timeout_s: float = 30) -> ImageProgress:
+    return ImageProgress(timeout_s, threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "rule"),
+    [
+        ("name", 5, "its name is 5, and must be 'plug', as its entry point calls it"),
+        ("name", "other", "its name is 'other', and must be 'plug', as its entry point calls it"),
+        ("version", 2, "its version is 2, and must be a text"),
+        ("version", None, "its version is None, and must be a text"),
+        ("version", "1\ud800", r"its version is '1\ud800', and must be a text"),
+        ("parameters", ["prompt"], "its parameters is a list, and must be a frozenset of texts"),
+        ("parameters", "prompt", "its parameters is 'prompt', and must be a frozenset of texts"),
+        (
+            "parameters",
+            frozenset({"pormpt"}),
+            "its parameters have 'pormpt', which is not a field of a request nor one of its options",
+        ),
+        (
+            "parameters",
+            frozenset({1}),
+            "its parameters have 1, which is not a field of a request nor one of its options",
+        ),
+        ("options", ["tone"], "its options is a list, and must be a mapping"),
+        ("options", {"tone": "text"}, "its options are not a Cerberus schema of ours: "),
+        ("options", {"tone": {"type": "string"}}, "its options are not a Cerberus schema of ours: "),
+        (
+            "options",
+            {5: {"type": "text"}},
+            "its options are not plain data: options has the key 5, which is not a text",
+        ),
+        (
+            "options",
+            {"tone": {"check_with": print}},
+            "its options are not plain data: options.tone.check_with is a builtin_function_or_method, "
+            "which is not a JSON value",
+        ),
+        ("model_option", "checkpoint", "its model_option is 'checkpoint', which is not one of its options"),
+        ("model_option", None, "its model_option is None, and must be a text"),
+        ("default_model", 3, "its default_model is 3, and must be a text"),
+        ("in_flight", "2", "its in_flight is '2', and must be a whole number, at least 1"),
+        ("in_flight", 0, "its in_flight is 0, and must be a whole number, at least 1"),
+        ("in_flight", True, "its in_flight is True, and must be a whole number, at least 1"),
+        ("is_generator", "no", "its is_generator is 'no', and must be True or False"),
+        ("preflight", None, "its preflight is None, and must be a method"),
+        (
+            "version",
+            property(raises(SystemExit("no"))),
+            "its members cannot be read: SystemExit: no (at test_boundary.py:",
+        ),
+        ("prepare", returns(()), "it has 'prepare' without 'only_model'"),
+        ("place", returns(None), "it has 'place' without 'group'"),
+    ],
+)
+def test_a_member_that_is_wrong_is_named_with_what_it_must_be(member: str, value: Any, rule: str) -> None:
+    with pytest.raises(BackendFaultError) as caught:
+        plug(**{member: value})
+    (problem,) = caught.value.problems
+    assert problem.what.startswith(f"the backend plug: {rule}")
+    assert problem.mend == "fix or uninstall the package that brings it"
+
+
+def test_all_members_that_are_wrong_are_told_at_once() -> None:
+    with pytest.raises(BackendFaultError) as caught:
+        plug(version=1, in_flight=0)
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda: Plug, "its entry point gives the class Plug, and must give an object"),
+        (lambda: None, "its entry point gives None, and must give an object"),
+        (lambda: "plug", "it has no member 'name'"),
+        (raises(RuntimeError("no licence")), "it cannot be made: RuntimeError: no licence"),
+        (raises(SystemExit(3)), "it cannot be made: SystemExit: 3"),
+        (lambda needed: needed, "it cannot be made: TypeError: "),
+    ],
+)
+def test_what_cannot_be_made_is_named(make: Callable[[], object], rule: str) -> None:
+    with pytest.raises(BackendFaultError) as caught:
+        guard("plug", make)
+    assert caught.value.problem.what.startswith(f"the backend plug: {rule}")
+
+
+class Unspeakable(Exception):  # noqa: N818 - it is somebody else's
+    def __str__(self) -> str:
+        raise ValueError
+
+
+ANYTHING = [
+    RuntimeError("no"),
+    SystemExit("no"),
+    GeneratorExit(),
+    RecursionError("no"),
+    MemoryError(),
+    StopIteration(),
+    Unspeakable(),
+    Elsewhere(),
+    GenerationError(5),  # type: ignore[arg-type]
+    ImagegenError(),
+]
+
+
+@pytest.mark.parametrize("error", ANYTHING, ids=lambda error: type(error).__name__)
+def test_whatever_a_method_raises_is_told_as_its_fault(error: BaseException) -> None:
+    broken = plug(preflight=raises(error), model_identity=raises(error), generate=raises(error))
+    calls: Mapping[str, Callable[[], object]] = {
+        "preflight": lambda: broken.preflight([REQUEST]),
+        "model_identity": lambda: broken.model_identity(REQUEST),
+        "generate": lambda: broken.generate(REQUEST, progress()),
+    }
+    for name, call in calls.items():
+        with pytest.raises(BackendFaultError) as caught:
+            call()
+        assert caught.value.problem.what.startswith(f"the backend plug: {name} raised {type(error).__name__}")
+
+
+def test_ctrl_c_of_its_own_is_no_ctrl_c() -> None:
+    with pytest.raises(BackendFaultError, match="generate raised KeyboardInterrupt"):
+        plug(generate=raises(KeyboardInterrupt())).generate(REQUEST, progress())
+    with pytest.raises(BackendFaultError, match="generate raised Cancelled, though nobody asked it to stop"):
+        plug(generate=raises(Cancelled())).generate(REQUEST, progress())
+
+
+def test_what_it_may_raise_comes_through() -> None:
+    with pytest.raises(GenerationError) as caught:
+        plug(generate=raises(GenerationError("no luck", "try again"))).generate(REQUEST, progress())
+    assert caught.value.problem == Problem("", "no luck", "try again")
+    with pytest.raises(ImagegenError) as refused:
+        plug(model_identity=raises(GenerationError("no such model"))).model_identity(REQUEST)
+    assert refused.value.problems == (Problem("", "no such model"),)
+
+
+def test_after_an_error_of_the_system_its_generator_may_have_the_image_yet() -> None:
+    with pytest.raises(UnsettledError, match="generate raised TimeoutError: the farm did not answer"):
+        plug(generate=raises(TimeoutError("the farm did not answer"))).generate(REQUEST, progress())
+
+
+@pytest.mark.parametrize(
+    ("found", "rule"),
+    [
+        (None, "preflight returned None, and must return a list of Problem"),
+        (iter(()), "preflight returned a tuple_iterator, and must return a list of Problem"),
+        ("no", "preflight returned 'no', and must return a list of Problem"),
+        (["no"], "preflight gave 'no' among its problems, and each must be a Problem"),
+        ([Problem("One", 7)], "preflight gave a Problem whose what is 7, and must be a text"),  # type: ignore[arg-type]
+    ],
+)
+def test_preflight_returns_problems(found: Any, rule: str) -> None:
+    with pytest.raises(BackendFaultError) as caught:
+        plug(preflight=returns(found)).preflight([REQUEST])
+    assert caught.value.problem.what == f"the backend plug: {rule}"
+
+
+def test_a_problem_of_what_is_no_image_is_one_of_all() -> None:
+    found = plug(preflight=returns([Problem("One", "no"), Problem("a.cfg:3", "no")])).preflight([REQUEST])
+    assert found == [Problem("One", "no"), Problem("", "a.cfg:3: no")]
+
+
+@pytest.mark.parametrize(
+    ("found", "rule"),
+    [
+        (None, "model_identity returned None, and must return a ModelIdentity"),
+        ("alpha", "model_identity returned 'alpha', and must return a ModelIdentity"),
+        (ModelIdentity(5), "ModelIdentity.id returned 5, and must return a text"),  # type: ignore[arg-type]
+        (ModelIdentity("a", "xyz"), "ModelIdentity.digest returned 'xyz', and must return hexadecimal digits, or None"),
+        (ModelIdentity("a", 12), "ModelIdentity.digest returned 12, and must return hexadecimal digits, or None"),  # type: ignore[arg-type]
+    ],
+)
+def test_the_models_identity_is_texts(found: Any, rule: str) -> None:
+    with pytest.raises(BackendFaultError) as caught:
+        plug(model_identity=returns(found)).model_identity(REQUEST)
+    assert caught.value.problem.what == f"the backend plug: {rule}"
+
+
+@pytest.mark.parametrize(
+    ("found", "rule"),
+    [
+        (None, "generate returned None, and must return a GeneratedImage"),
+        ("png", "generate returned 'png', and must return a GeneratedImage"),
+        (GeneratedImage("png"), "generate with its data returned 'png', and must return bytes"),  # type: ignore[arg-type]
+    ],
+)
+def test_without_bytes_there_is_no_image(found: Any, rule: str) -> None:
+    with pytest.raises(BackendFaultError) as caught:
+        plug(generate=returns(found)).generate(REQUEST, progress())
+    assert caught.value.problem.what == f"the backend plug: {rule}"
+    assert not isinstance(caught.value, FaultyImageError)
+
+
+def step(done: Any, total: Any) -> Callable[..., Any]:
+    def generate(_: Request, progress: Progress) -> GeneratedImage:
+        progress.event("steps", done=done, total=total)
+        return GeneratedImage(png())
+
+    return method(generate)
+
+
+FAULTY = [
+    (returns(png()), "generate returned a bytes, and must return a GeneratedImage"),
+    (returns(GeneratedImage(png(), {"loss": math.nan})), "facts.loss is nan, which is not a JSON value"),
+    (returns(GeneratedImage(png(), {"by": object()})), "facts.by is an object, which is not a JSON value"),
+    (returns(GeneratedImage(png(), {"raw": b"x"})), "facts.raw is a bytes, which is not a JSON value"),
+    (returns(GeneratedImage(png(), {1: "x"})), "facts has the key 1, which is not a text"),  # type: ignore[dict-item]
+    (returns(GeneratedImage(png(), {"n": 10**5000})), "facts.n is a number of 16610 bits, which is not a JSON value"),
+    (returns(GeneratedImage(png(), {"log": "x" * 70_000})), "generate returned facts of more than 64 KiB"),
+    (returns(GeneratedImage(png(), [])), "whose facts is a list, and must be a mapping"),  # type: ignore[arg-type]
+    (returns(GeneratedImage(png(), any_size=1)), "whose any_size is 1, and must be True or False"),  # type: ignore[arg-type]
+    (step(5, 3), "it reported step 5 of 3, and must report whole numbers in that order"),
+    (step(-1, 3), "it reported step -1 of 3"),
+    (step("one", 3), "it reported step 'one' of 3"),
+]
+
+
+class Once:
+    """A project of one image, run again and again."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "jobs").mkdir()
+        (root / "jobs/j.yaml").write_text(
+            "backend: plug\ngenerate: {width: 16, height: 16}\nitems: [{name: One, prompt: a red fox}]"
+        )
+
+    def run(self, **members: Any) -> Outcome:
+        project = Project(self.root, Settings(), {"plug": partial(plug, **members)})
+        (plan,) = project.plans()
+        told: list[Event] = []
+        run(project, [Wanted(output) for output in plan.outputs], told.append)
+        (outcome,) = (event for event in told if isinstance(event, Outcome))
+        return outcome
+
+
+@pytest.mark.parametrize(("generate", "rule"), FAULTY, ids=[rule for _, rule in FAULTY])
+def test_an_image_that_came_with_a_broken_rule_fails_and_is_restored_by_the_next_run(
+    tmp_path: Path, generate: Any, rule: str
+) -> None:
+    project = Once(tmp_path)
+    first = project.run(generate=generate)
+    assert first.state == "failed"
+    assert first.problem
+    assert rule in first.problem.what
+    assert project.run(generate=raises(AssertionError())).state == "restored"
+
+
+def test_an_image_is_kept_whatever_comes_after_it(tmp_path: Path) -> None:
+    project = Once(tmp_path)
+
+    def identity(_: Request) -> Any:
+        return None if (tmp_path / "generated").exists() else ModelIdentity("alpha")
+
+    def generate(*_: Any) -> GeneratedImage:
+        (tmp_path / "generated").touch()
+        return GeneratedImage(png())
+
+    first = project.run(generate=method(generate), model_identity=method(identity))
+    assert first.state == "failed"
+    assert first.problem
+    assert "model_identity returned None" in first.problem.what
+    assert project.run(generate=raises(AssertionError())).state == "restored"
+
+
+def test_tidying_up_that_fails_costs_no_image(tmp_path: Path) -> None:
+    project = Once(tmp_path)
+    first = project.run(generate=returns(GeneratedImage(png(), settled=raises(SystemExit("no")))))
+    assert first.problem
+    assert "the backend plug: GeneratedImage.settled raised SystemExit: no" in first.problem.what
+    assert project.run(generate=raises(AssertionError())).state == "restored"
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", png(17)], ids=["nothing", "a page", "another size"])
+def test_what_is_not_the_image_asked_for_is_refused(tmp_path: Path, data: bytes) -> None:
+    outcome = Once(tmp_path).run(generate=returns(GeneratedImage(data)))
+    assert outcome.problem
+    assert outcome.problem.what.startswith("verify: what plug returned cannot be used")
+
+
+def test_the_request_is_a_copy_that_it_may_change() -> None:
+    def change(request: Request, *_: Any) -> GeneratedImage:
+        request.extra["tone"].append("cold")
+        return GeneratedImage(png())
+
+    plug(generate=method(change)).generate(REQUEST, progress())
+    assert REQUEST.extra == {"tone": ["warm"]}
+
+
+def test_the_working_directory_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def leave(*_: Any) -> list[Problem]:
+        os.chdir("/")
+        return []
+
+    plug(preflight=method(leave)).preflight([REQUEST])
+    assert Path.cwd() == tmp_path
+
+
+def test_what_it_prints_while_it_is_made_goes_to_the_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    plug(__init__=lambda _: print("loading"))
+    assert capsys.readouterr() == ("", "loading\n")
+
+
+def test_a_generate_that_hangs_is_left_behind_when_the_user_stops_or_its_time_is_over() -> None:
+    go_on = threading.Event()
+    hanging = plug(generate=lambda *_: go_on.wait())
+    hanging.patience_s = 0.01
+    with pytest.raises(BackendFaultError, match=r"generate did not end, though its 0\.05 s were over"):
+        hanging.generate(REQUEST, progress(0.05))
+    with pytest.raises(BackendFaultError, match="generate is still busy with an earlier image"):
+        hanging.generate(REQUEST, progress())
+    go_on.set()
+    cancelled = ImageProgress(30, threading.Event())
+    cancelled._cancel.set()
+    hanging = plug(generate=lambda *_: threading.Event().wait())
+    hanging.patience_s = 0.01
+    with pytest.raises(Cancelled):
+        hanging.generate(REQUEST, cancelled)
+
+
+class Resolves(Plug):
+    """Its section is resolved to this."""
+
+    found: Any = None
+
+    def resolve(self, *_: Any) -> Any:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("found", "rule"),
+    [
+        (None, "resolve returned None, and must return a Resolved"),
+        (Resolved({}, None), "resolve returned the model None, and must return a text, since it has no only_model"),
+        (Resolved({5: 1}, "a"), "resolve returned an extra that is a dict, and must be a mapping with texts as keys"),  # type: ignore[dict-item]
+        (Resolved({"tone": {1, 2}}, "a"), "resolve returned a parameter that is not plain data: extra.tone is a set"),
+        (Resolved({"tone": math.inf}, "a"), "resolve returned a parameter that is not plain data: extra.tone is inf"),
+        (
+            Resolved({}, "a", origins={"ref": 1}),  # type: ignore[dict-item]
+            "resolve returned origins as a dict, and must return a mapping of texts",
+        ),
+        (Resolved({}, "a", where_given="cfg"), "resolve returned where_given as 'cfg', and must return a frozenset"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_a_section_is_resolved_to_is_checked(found: Any, rule: str) -> None:
+    guarded: Any = guard("plug", type("Resolves", (Resolves,), {"found": found}))
+    with pytest.raises(BackendFaultError) as caught:
+        guarded.resolve({}, None)
+    assert caught.value.problem.what.startswith(f"the backend plug: {rule}")
+
+
+def test_it_has_those_protocols_that_the_backend_has_and_no_others() -> None:
+    members = {"prepare": returns([]), "only_model": returns("alpha"), "close": returns(None)}
+    assert isinstance(plug(**members), Prepared)
+    assert not isinstance(plug(), Prepared)
+    assert not isinstance(plug(**members), Resolving)
