@@ -29,6 +29,8 @@ from imagegen.project import Project
 __all__ = ["Executor"]
 
 _Answer = TypeVar("_Answer")
+_PREPARED = 16
+"""Jobs that are prepared at a time, each in a thread that mostly waits for a server or a pull."""
 
 
 @dataclass
@@ -129,6 +131,9 @@ class Executor:
         """Once for each job that passed its preflight: what takes long, and the checks that only then can be made."""
         if not isinstance(self.backend, Prepared):
             return job
+        if self.stop.is_set():
+            self._cancelled(job)
+            return []
         try:
             progress = ImageProgress(math.inf, self.stop, tell=self._happened(None, job[0].output.job))
             problems = self.backend.prepare([work.output.request for work in job], progress)
@@ -188,7 +193,7 @@ class Executor:
         unprepared = {job[0].output.job: [work for work in job if not self._comes_later(work)] for job in jobs}
         preparing: dict[Future[list[Work]], str] = {}
         running: dict[Future[Sequence[Work]], str] = {}
-        with ThreadPoolExecutor(len(jobs)) as preparers, ThreadPoolExecutor(most) as generators:
+        with ThreadPoolExecutor(_PREPARED) as preparers, ThreadPoolExecutor(most) as generators:
             for job in jobs:
                 if isinstance(self.backend, Prepared):
                     preparing[preparers.submit(self._prepare, job)] = job[0].output.job

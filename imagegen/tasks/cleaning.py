@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import sys
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 from doit.action import PythonAction
 
@@ -13,8 +14,12 @@ from imagegen.errors import ImagegenError, not_written
 from imagegen.execute.cleaning import clean, look
 from imagegen.state.mutex import hold
 from imagegen.tasks.build import current_build
+from imagegen.tasks.process import fail_at_end
 
-__all__ = ["CleanAction"]
+if TYPE_CHECKING:
+    from imagegen.project import JobPlan
+
+__all__ = ["CleanAction", "CleanBrokenAction"]
 
 
 class CleanAction(PythonAction):  # type: ignore[misc]  # doit ships no types
@@ -30,6 +35,23 @@ class CleanAction(PythonAction):  # type: ignore[misc]  # doit ships no types
             return look(build.project, build.planned[self._name].output).said
         except OSError as error:
             return f"cannot be cleaned: {error.strerror}: {error.filename}"
+
+
+class CleanBrokenAction(PythonAction):  # type: ignore[misc]  # doit ships no types
+    """Says that a broken job is not cleaned: which images it has is not known."""
+
+    def __init__(self, plan: JobPlan) -> None:
+        super().__init__(_fail_broken, [plan])
+        self._file = plan.file
+
+    def __str__(self) -> str:
+        return f"keep every image of {self._file}: the job is broken"
+
+
+def _fail_broken(plan: JobPlan) -> None:
+    for problem in plan.problems:
+        fail_at_end(str(problem))
+    fail_at_end(f"{plan.file} is broken, and none of its images was removed: fix it, then clean again")
 
 
 class _Cleaning:

@@ -41,7 +41,7 @@ def _tasks(build: Build) -> Iterator[dict[str, Any]]:
             yield {**fresh, "name": slug, "actions": None, "doc": job.outputs[slug]}
     for plan in build.plans:
         if plan.problems:
-            yield from _broken(plan, build.invocation.words)
+            yield from _broken(plan, build.invocation)
             continue
         planned = [build.planned[output.task] for output in plan.outputs]
         yield {
@@ -108,16 +108,20 @@ def _is_up_to_date(planned: Planned) -> bool:
     return planned.verdict.state in ("fresh", "kept")
 
 
-def _broken(plan: JobPlan, words: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _broken(plan: JobPlan, invocation: Invocation) -> Iterator[dict[str, Any]]:
     """A job that cannot be built: it is listed; it fails where it, or any image of it, is selected."""
-    task = {
+    task: dict[str, Any] = {
         "actions": [(_refuse, [list(plan.problems)])],
         "meta": {OURS: {"problems": [str(problem) for problem in plan.problems]}},
     }
+    if invocation.command == "clean":
+        from imagegen.tasks.cleaning import CleanBrokenAction
+
+        task["clean"] = [CleanBrokenAction(plan)]
     count = len(plan.problems)
     doc = f"BROKEN: {count} problem{'' if count == 1 else 's'} in {plan.file} (see doit doctor)"
     # a pattern too: as a name it matches itself
-    named = [word for word in words if word.startswith(f"{plan.task}:")]
+    named = [word for word in invocation.words if word.startswith(f"{plan.task}:")]
     if named:
         yield {"basename": plan.task, "name": None, "doc": doc, "meta": task["meta"]}
         for word in dict.fromkeys(named):

@@ -15,7 +15,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["prepare_process"]
+__all__ = ["fail_at_end", "prepare_process"]
 
 _UNREAD = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
 """Nobody reads any more: the pipe is closed, the terminal is gone (EINVAL: a closed pipe, as Windows says it)."""
@@ -29,6 +29,7 @@ def prepare_process() -> None:
     _replace_output(sys.__stdout__)
     if sys.__stderr__ is not None:
         _replace_output(sys.__stderr__)
+    atexit.register(_end)  # before any other, and so called after all of them
     sys.excepthook = _end_interrupted
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):
@@ -59,7 +60,7 @@ class _Output(io.FileIO):
             return count
         except OSError as error:
             if error.errno not in _UNREAD:
-                atexit.register(_end_incomplete, str(error.strerror))
+                fail_at_end(f"the output is incomplete: {error.strerror}")
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
@@ -81,12 +82,22 @@ def _replace_output(stream: Any) -> None:
     )
 
 
-def _end_incomplete(why: str) -> None:
-    """Say at the end that the output is not whole, and exit with 1, as a program that only prints would."""
-    if sys.__stderr__ is not None:
-        sys.__stderr__.write(f"the output is incomplete: {why}\n")
-        sys.__stderr__.flush()
-    os._exit(1)
+_failures: list[str] = []
+
+
+def fail_at_end(said: str) -> None:
+    """Have the process say this when all else is done, and exit with 1 whatever doit makes of it."""
+    _failures.append(said)
+
+
+def _end() -> None:
+    if sys.__stdout__ is not None and not sys.__stdout__.closed:
+        sys.__stdout__.flush()
+    if _failures:
+        if sys.__stderr__ is not None:
+            sys.__stderr__.writelines(f"{said}\n" for said in dict.fromkeys(_failures))
+            sys.__stderr__.flush()
+        os._exit(1)
 
 
 class _Interrupted(KeyboardInterrupt):

@@ -32,6 +32,18 @@ def test_list_and_doctor_work_and_show_it(project: ProjectFolder) -> None:
     assert "generate.stepz" in doctor.out
 
 
+def test_clean_says_that_it_leaves_a_broken_job_alone_and_cleans_the_others(project: ProjectFolder) -> None:
+    project.built()
+    project.write("jobs/bad.yaml", BROKEN)
+    assert "keep every image of jobs/bad.yaml: the job is broken" in project.doit("clean", "-n", "bad").out
+    run = project.doit("clean")
+    assert run.code == 1
+    assert "jobs/bad.yaml:2:3: generate.stepz: unknown key; did you mean 'steps'?\n" in run.err
+    assert run.err.endswith("jobs/bad.yaml is broken, and none of its images was removed: fix it, then clean again\n")
+    assert not project.image("yrr").exists()
+    assert not (project.root / "jobs/portraits.lock").exists()
+
+
 @pytest.mark.parametrize("selection", [["bad"], ["bad:a"]])
 def test_naming_a_broken_job_or_an_image_of_it_says_what_is_wrong(project: ProjectFolder, selection: list[str]) -> None:
     project.job()

@@ -363,6 +363,24 @@ def test_an_image_of_two_jobs_is_made_once_though_one_is_prepared_later(tmp_path
     assert sorted(found.events("started")) == ["one", "three", "two"]
 
 
+class WhoPrepares(SlowToPrepare):
+    def __init__(self) -> None:
+        super().__init__(held_up=0, after=0)
+        self.threads: set[int] = set()
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        self.threads.add(threading.get_ident())
+        progress.wait(0.05)
+        return super().prepare(requests, progress)
+
+
+def test_many_jobs_are_prepared_by_a_few_threads(tmp_path: Path) -> None:
+    backend = WhoPrepares()
+    found = slow(tmp_path, backend, **{f"j{number}": ["one"] for number in range(50)})
+    assert len(found.run()) == 50
+    assert 1 < len(backend.threads) <= 16
+
+
 def test_stopping_ends_the_preparing_too(tmp_path: Path) -> None:
     backend = SlowToPrepare(held_up=1, after=1)
     found = slow(tmp_path, backend, a=["one"])

@@ -59,10 +59,10 @@ def test_work_goes_on_in_silence_where_nobody_reads_its_output(tmp_path: Path, u
 
 
 @full
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_an_output_that_could_not_be_written_fails_at_the_end(tmp_path: Path, unbuffered: str) -> None:
+@pytest.mark.parametrize(("unbuffered", "flush"), [("", True), ("", False), ("1", False)])
+def test_an_output_that_could_not_be_written_fails_at_the_end(tmp_path: Path, unbuffered: str, flush: bool) -> None:
     with Path("/dev/full").open("w") as nowhere:
-        code = "print('a line', flush=True); open('done', 'w').close()"
+        code = f"print('a line', flush={flush}); open('done', 'w').close()"
         process = start(code, tmp_path, stdout=nowhere, PYTHONUNBUFFERED=unbuffered)
         _, err = process.communicate(timeout=60)
     assert (err, process.returncode) == ("the output is incomplete: No space left on device\n", 1)
