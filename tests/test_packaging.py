@@ -59,23 +59,25 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 
 TEXTS = sorted(
     path
-    for pattern in (
-        "*.md",
-        "*.toml",
-        "docs/**/*.md",
-        "imagegen/**/*",
-        "tools/**/*",
-        "tests/**/*.py",
-        ".ci/*",
-        ".pre-commit-config.yaml",
-    )
+    for pattern in ("*", ".ci/*", "docs/**/*", "imagegen/**/*", "jobs/*", "tools/**/*", "tests/**/*")
     for path in ROOT.glob(pattern)
-    if path.is_file() and path.suffix not in (".pyc", ".webp", ".png") and "ComfyUI" not in path.parts
-)
+    if path.is_file()
+    and path.suffix in ("", ".cfg", ".css", ".html", ".js", ".md", ".py", ".toml", ".txt", ".yaml", ".yml")
+    and not {"ComfyUI", "ollama"} & set(path.relative_to(ROOT / "tools").parts if path.is_relative_to(ROOT / "tools") else ())
+)  # fmt: skip
+_NAME = r"(?<![\w/.@-])imagegen(?![\w/-]|\.\w)"
+_QUOTES = r"[`'\"]*"
 INSTALLS = re.compile(
-    r"\b(?:pipx?|uv|poetry|pdm)\b[^\n]*?\b(?:install|add|download)\b[`'\"]*(?: +[`'\"]?-[-\w]+)* +[`'\"]?imagegen(?![\w/.-]| *@)"
-    r"|[\"']imagegen *(?:\[\w|[<>=~!]=)"
-    r"|\b(?:dependencies|requires) *= *\[[^\]]*[\"']imagegen[\"']"
+    rf"\b(?:pipx?|uv|poetry|pdm|hatch|rye|conda|mamba)\b[^\n]*?\b(?:install|add|download|wheel)\b{_QUOTES}"
+    rf"(?:[ \t]+{_QUOTES}[^\s`'\"&|;,)]+{_QUOTES})*?\s+{_QUOTES}{_NAME}"
+    rf"|\b(?:uvx|pipx run|uv tool run|easy_install)\s+{_NAME}"
+    rf"|--(?:with|from)[ =]{_NAME}"
+    rf"|\binstall[\"'], *(?:[\"'][^\"']*[\"'], *)*[\"']{_NAME}"
+    rf"|(?:[\"']|^[ \t-]*){_NAME} *(?:\[\w|[<>=~!]=|@ *\w+[+:])"
+    rf"|^[\"']?{_NAME}[\"']? *= *(?:[\"'][\^~<>=*\d]|\{{ *(?:version|git|path))"
+    rf"|\b(?:dependencies|requires|install_requires) *= *\[[^\]]*[\"']{_NAME}[\"']"
+    rf"|\b[Ii]nstall(?:ed)? (?:the )?(?:package )?{_QUOTES}{_NAME}{_QUOTES} (?:with|from|via|using|by) (?:pip|uv|PyPI|the (?:Python )?package)",
+    re.MULTILINE,
 )
 """Commands and requirements that name plain `imagegen`, which brings somebody else's package."""
 
@@ -86,6 +88,25 @@ INSTALLS = re.compile(
         "pip install --upgrade imagegen",
         "pip install 'imagegen[gallery]'",
         "`pip install` imagegen",
+        "pip install\nimagegen",
+        "To upgrade: pip install imagegen.",
+        "pip install jinja2 imagegen",
+        "pip install 'jinja2>=3' \"imagegen\"",
+        "pip install --index-url https://example.org/simple imagegen",
+        "pip install 'imagegen @ git+https://git.example.org/imagegen.git'",
+        "{sys.executable} -m pip install --upgrade imagegen",
+        '["-m", "pip", "install", "-q", "imagegen"]',
+        "uvx imagegen init",
+        "pipx run imagegen init",
+        "uv run --with imagegen doit",
+        "uv pip install imagegen",
+        "conda install -c forge imagegen",
+        "Install imagegen with pip",
+        "install `imagegen` from PyPI",
+        "imagegen==0.1.0\n",
+        "  - imagegen>=0.1\n",
+        'imagegen = "^0.1"\n',
+        'imagegen = { version = "0.2" }\n',
         'dependencies = ["Pillow", "imagegen"]',
         '"imagegen>=0.1"',
     ],
@@ -95,7 +116,20 @@ def test_a_text_that_installs_somebody_elses_package_is_known(text: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["pip install /path/to/imagegen", "pip install doit-imagegen", "pip install 'doit-imagegen[store]'"]
+    "text",
+    [
+        "pip install /path/to/imagegen",
+        "pip install ./imagegen && imagegen init",
+        "pip install doit-imagegen",
+        "pip install 'doit-imagegen[store]'",
+        "pip install 'doit-imagegen @ git+https://git.example.org/team/imagegen.git'",
+        "pip install doit_imagegen-0.1.0-py3-none-any.whl",
+        "pip install ./imagegen-gradient",
+        "pip install jinja2; imagegen init",
+        "pip uninstall -y imagegen",
+        'imagegen = "imagegen.__main__:main"',
+        "from imagegen import tasks",
+    ],
 )
 def test_a_text_that_installs_this_package_is_none_of_them(text: str) -> None:
     assert not INSTALLS.search(text)

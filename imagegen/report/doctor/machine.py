@@ -54,7 +54,7 @@ def _namesake() -> Iterator[Diagnosis]:
     with suppress(importlib.metadata.PackageNotFoundError):
         version = importlib.metadata.version("imagegen")
         found = f"imagegen {version} is installed too: another project's package of the same name"
-        hint = f"{sys.executable} -m pip uninstall imagegen, then install {DISTRIBUTION} again: docs/your-repository.md"
+        hint = f"{sys.executable} -m pip uninstall imagegen {DISTRIBUTION}, then install {DISTRIBUTION} again"
         yield Diagnosis(True, "packages", found, hint)
 
 
