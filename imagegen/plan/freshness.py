@@ -218,7 +218,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "")
     reasons: list[Reason] = []
     for key in sorted({*old, *new}, key=lambda key: (_ORDER.get(key, len(_ORDER)), key)):
         one, other = old.get(key), new.get(key)
-        if isinstance(one, Mapping) or isinstance(other, Mapping):
+        if all(value is None or isinstance(value, Mapping) for value in (one, other)) and one != other:
             reasons += differences(one or {}, other or {}, f"{above}{key}.")
         elif one != other:
             reasons.append(Reason("changed", above + key, one, other))

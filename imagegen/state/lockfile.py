@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.merged import rivals
-from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine
+from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine
 from imagegen.state.atomic import append_line, replace_file
 from imagegen.state.hashes import NEVER, StatKey, is_settled, key_of, stat_key
 
@@ -91,19 +91,36 @@ class LockFile:
         self.decisions[key] = decision
 
     def append(self, entry: OutputLine | Decision) -> None:
-        """Add a line, on disk before this returns. Raises OSError."""
+        """Add a line, on disk before this returns.
+
+        Raises OSError, and ImagegenError for what could not be read again: then the file is as it was.
+        """
+        line = self._checked(entry)
         with self._mutex:
             self.seen = NEVER
             if self.torn_at is not None:
                 os.truncate(self.path, self.torn_at)
                 self.torn_at = None
-            append_line(self.path, self.lead + _dump(entry).encode("utf-8"))
+            append_line(self.path, self.lead + line)
             self.lead = b""
             self.untidy = True
             if isinstance(entry, OutputLine):
                 self.lines.setdefault(entry.path, []).append(entry)
             elif (key := (entry.kind, entry.output)) not in self.decisions or self.decisions[key].time <= entry.time:
                 self.settle(entry)
+
+    def _checked(self, entry: OutputLine | Decision) -> bytes:
+        """The entry's line, which the reader takes."""
+        try:
+            line = _dump(entry).encode("utf-8")
+            _parse(line)
+        except (TypeError, ValueError, RecursionError) as error:
+            reason = "it has half of a surrogate pair in it" if isinstance(error, UnicodeError) else str(error)
+            what = f"its line was not written to {self.name}, which could not be read with it: {reason}"
+            made_by = f"the backend '{entry.backend}'" if isinstance(entry, OutputLine) else "imagegen"
+            mend = f"report it to whoever wrote {made_by}; an image that was generated is in the store"
+            raise ImagegenError(Problem(f"{self.name}", what, mend)) from None
+        return line
 
     def fold(self, on_disk: Mapping[str, str | None], temporary: Path) -> None:
         """Rewrite the file sorted, one line an output: the one that counts. Raises OSError.
@@ -224,43 +241,59 @@ def _parse(raw: bytes) -> OutputLine | Decision:
     if _HALF_PAIR.search(raw) and _has_half_pair(fields):
         raise ValueError("it has half of a surrogate pair in it")
     if not isinstance(fields, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     version = fields.pop("v", None)
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise ValueError("it has no version 'v'")
     if version > VERSION:
         raise _NewerVersion(version)
     try:
-        if "decision" in fields:
-            after = fields.get("after")
-            if after is not None and not (isinstance(after, list) and all(isinstance(time, str) for time in after)):
-                raise ValueError(f"its 'after' is {json.dumps(after)[:40]}")
-            after = None if after is None else tuple(after)
-            return _decision(Decision(fields["decision"], fields["output"], fields["value"], fields["time"], after))
-        encoding = Encoding(**fields["encoding"])
-        if [type(value) for value in vars(encoding).values()] != [str, int, str]:
-            raise TypeError
-        values = {name: fields[name] for name in _OUTPUT_FIELDS if name != "encoding"}
+        return _decision(fields) if "decision" in fields else _output_line(fields)
     except KeyError as error:
         raise ValueError(f"it has no {error}") from None
-    except TypeError:
-        raise ValueError("its encoding is not one that this release knows") from None
-    for name, value in values.items():
-        if not isinstance(value, _TYPES[name]):
-            raise ValueError(f"its '{name}' is {json.dumps(value)[:40]}")
-    if _NO_PATH.search(values["path"]):
-        raise ValueError("its 'path' is no path of a file")
-    if _NO_SLUG.search(values["output"]):
-        raise ValueError("its 'output' is no name of one")
-    return OutputLine(encoding=encoding, **values)
 
 
-def _decision(found: Decision) -> Decision:
+def _decision(fields: Mapping[str, Any]) -> Decision:
+    after = fields.get("after")
+    if after is not None and not (isinstance(after, list) and all(isinstance(time, str) for time in after)):
+        raise ValueError(f"its 'after' is {_quoted(after)}")
+    after = None if after is None else tuple(after)
+    found = Decision(fields["decision"], fields["output"], fields["value"], fields["time"], after)
     if not all(isinstance(text, str) for text in (found.kind, found.output, found.time)):
-        raise ValueError("its decision, output or time is no text")
+        raise ValueError("its decision, output or time is not text")
     if not _CHECKS.get(found.kind, _any)(found.value):
-        raise ValueError(f"its {found.kind} is {json.dumps(found.value)[:40]}")
+        raise ValueError(f"its {found.kind} is {_quoted(found.value)}")
     return found
+
+
+def _output_line(fields: Mapping[str, Any]) -> OutputLine:
+    values = {name: fields[name] for name in _OUTPUT_FIELDS}
+    encoding = values.pop("encoding")
+    if not isinstance(encoding, dict) or {key: type(value) for key, value in encoding.items()} != _ENCODING:
+        raise ValueError("its encoding is not one that this release knows")
+    _check_types(values, _TYPES, "")
+    _check_types(values["request"], _REQUEST_TYPES, "request.")
+    for name in ("size", "seconds"):
+        if not 0 <= values[name] < _LARGEST:
+            raise ValueError(f"its '{name}' is {_quoted(values[name])}")
+    for name in ("fingerprint", "sha256"):
+        if not _HASH.fullmatch(values[name]):
+            raise ValueError(f"its '{name}' is not a hash: {_quoted(values[name])}")
+    if _NO_PATH.search(values["path"]):
+        raise ValueError("its 'path' is not the path of a file")
+    if _NO_SLUG.search(values["output"]):
+        raise ValueError("its 'output' is not the name of one")
+    return OutputLine(encoding=Encoding(**encoding), **values)
+
+
+def _check_types(values: Mapping[str, Any], types: Mapping[str, tuple[type, ...]], above: str) -> None:
+    for name in values.keys() & types:
+        if type(values[name]) not in types[name]:
+            raise ValueError(f"its '{above}{name}' is {_quoted(values[name])}")
+
+
+def _quoted(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)[:40]
 
 
 def _number(digits: str) -> float:
@@ -270,7 +303,7 @@ def _number(digits: str) -> float:
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"it has {word}, which is no number in JSON")
+    raise ValueError(f"it has {word}, which is not a number in JSON")
 
 
 def _is_deeper(value: object, levels: int) -> bool:
@@ -290,9 +323,12 @@ _DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_number)
 _MAX_DEPTH = 100
 """Levels: a request has a workflow in it, which has at most 32 itself. What is read must be writable again."""
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
-_NO_PATH = re.compile(r"[\x00-\x1f\x7f]|(^|/)\.{0,2}$")
+_NO_PATH = re.compile(r"[\x00-\x1f\x7f]|(^|/)\.{0,2}$|[^/]{256}")
 _NO_SLUG = re.compile(r"[\x00-\x1f\x7f/\\]")
 """Files are named after it: one that leads elsewhere was put there by somebody."""
+_HASH = re.compile(r"[0-9a-z]{1,64}")
+"""So are those of the store."""
+_LARGEST = 2**53
 
 
 def _any(_: object) -> bool:
@@ -304,17 +340,26 @@ def _is_seed(value: object) -> bool:
 
 
 def _is_accepted(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("sha256", "fingerprint"))
+    known = value if isinstance(value, dict) else {}
+    found = [known.get(key) for key in ("sha256", "fingerprint")]
+    return all(isinstance(one, str) and _HASH.fullmatch(one) for one in found)
 
 
 _CHECKS: dict[str, Callable[[object], bool]] = {
     SEED: _is_seed,
     REROLL: lambda value: value is None or _is_seed(value),
+    MODEL: lambda value: isinstance(value, str),
     PICK: lambda value: type(value) is int and 0 <= value < 10_000,
     ACCEPT: lambda value: value is None or _is_accepted(value),
 }
-
-
+_ENCODING = {"format": str, "quality": int, "metadata": str}
+_REQUEST_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("backend", "name", "prompt", "negative", "sampler", "scheduler"), (str,)),
+    **dict.fromkeys(("width", "height", "steps"), (int,)),
+    "model": (str, type(None)),
+    "cfg": (int, float),
+    "seed": (int, type(None)),
+}
 _TYPES: dict[str, tuple[type, ...]] = {
     "path": (str,),
     "output": (str,),
@@ -336,7 +381,7 @@ def _explain(raw: bytes, error: ValueError) -> tuple[str, str]:
             "delete the marker lines and keep the lines of both sides; "
             f"'{ATTRIBUTES}' in .gitattributes keeps this from happening",
         )
-    reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+    reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
     if isinstance(error, UnicodeDecodeError):
         reason = "it is not UTF-8"
     return (f"not a line of a lock file: {reason}", "restore the file from git, or delete this line")

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +117,16 @@ class Store:
     def add(self, entry: StoreEntry) -> None:
         """Index an image whose blob is there already. Raises OSError."""
         fields = {name: value for name, value in asdict(entry).items() if value != _ABSENT.get(name)}
-        line = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        try:
+            line = _dump(fields)
+        except (TypeError, ValueError):  # the image is worth more than what a faulty backend tells of it
+            line = _dump(fields | {"facts": {}})
         path = self._index(entry.fingerprint)
         with self._mutex:
             # a line that a kill cut off must not run into this one
             self._note(entry)
             lead = b"" if _ends_a_line(path) else b"\n"
-            append_line(path, lead + line.encode("utf-8"))
+            append_line(path, lead + line)
 
     def entries(self, fingerprint: str) -> list[StoreEntry]:
         """The images made for a fingerprint, newest first. Lines that cannot be read are passed over."""
@@ -192,11 +195,20 @@ def _ends_a_line(path: Path) -> bool:
         return True  # it is not there, or empty
 
 
+def _dump(fields: Mapping[str, Any]) -> bytes:
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace")  # half of a surrogate pair, which JSON writes just so
+
+
 def _parse(data: bytes) -> Iterator[StoreEntry]:
     for raw in data.splitlines():
         try:
             fields = json.loads(raw)
             encoding = Encoding(**fields.pop("encoding")) if "encoding" in fields else None
-            yield StoreEntry(**({"model_digest": None, "encoding": encoding} | fields))
+            entry = StoreEntry(**({"model_digest": None, "encoding": encoding} | fields))
+            # of an image that a faulty backend made, which is worth no less
+            digest = None if entry.model_digest is None else str(entry.model_digest)
+            seconds = entry.seconds if entry.seconds >= 0 else 0.0
+            yield replace(entry, model_digest=digest, backend_version=str(entry.backend_version), seconds=seconds)
         except (ValueError, TypeError, AttributeError):
             continue

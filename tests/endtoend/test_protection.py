@@ -130,9 +130,9 @@ def test_a_pattern_that_can_build_nothing_fails(project: ProjectFolder, words: l
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"value":', '"value":"x', "it is no JSON"),
-        long('"time":"2', '"time":2', "it is no JSON"),
-        long('"decision":"seed"', '"decision":["seed"]', "its decision, output or time is no text"),
+        ('"value":', '"value":"x', "it is not valid JSON"),
+        long('"time":"2', '"time":2', "it is not valid JSON"),
+        long('"decision":"seed"', '"decision":["seed"]', "its decision, output or time is not text"),
     ],
 )
 def test_a_decision_that_was_edited_into_nonsense_breaks_its_job_only(

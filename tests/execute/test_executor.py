@@ -19,6 +19,7 @@ from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.executor import Executor
 from imagegen.execute.expecting import expected
+from imagegen.execute.imaging import restore
 from imagegen.execute.outcome import Event, Happened, Outcome
 from imagegen.execute.sources import Sources
 from imagegen.execute.waiting import Work
@@ -179,6 +180,25 @@ def test_the_system_failing_leaves_the_attempt_open_for_the_next_run(tmp_path: P
     found.backend = backend = FullDisk()
     assert (found.run(), found.run()) == ({"j:a": "failed"}, {"j:a": "generated"})
     assert backend.attempts[0] == backend.attempts[1]
+
+
+class Numbered(ScriptedBackend):
+    """Its version is no text, as a backend of somebody else's can have it."""
+
+    version = 2  # type: ignore[assignment]
+
+
+def test_what_the_lock_file_cannot_hold_loses_no_image_and_leaves_it_readable(tmp_path: Path) -> None:
+    found = bench(tmp_path, "a")
+    found.backend = Numbered(Script())
+    assert found.run() == {"j:a": "failed"}
+    assert "scripted" in found.said()
+    found.backend = ScriptedBackend(Script())
+    found.project = Project(tmp_path, Settings(), {"scripted": lambda: found.backend})
+    (work,) = found.works()
+    outcome = restore(found.project, Sources(found.project), work.output, work.verdict)
+    assert outcome is not None
+    assert outcome.state == "restored"
 
 
 def test_what_an_image_waits_for_others_is_not_recorded_as_its_own_time(tmp_path: Path) -> None:

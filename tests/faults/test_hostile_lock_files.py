@@ -23,23 +23,24 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
+HASHES = st.from_regex(r"[0-9a-f]{1,64}", fullmatch=True)
 SLUGS = st.from_regex(r"[a-c]{1,2}(:t)?", fullmatch=True)
 TIMES = st.from_regex(r"2026-0[1-3]-01T00:00:00Z", fullmatch=True)
 LINES = st.builds(
     OutputLine,
     path=st.from_regex(r"[ab]/[a-cé]{1,2}\.png", fullmatch=True),
     output=SLUGS,
-    fingerprint=TEXTS,
+    fingerprint=HASHES,
     encoding=st.builds(Encoding, st.sampled_from(["png", "webp"]), st.integers(1, 100), TEXTS),
     request=st.dictionaries(TEXTS, VALUES, max_size=3),
-    sha256=TEXTS,
-    size=st.integers(0),
+    sha256=HASHES,
+    size=st.integers(0, 2**40),
     model_digest=st.none() | TEXTS,
     backend_version=TEXTS,
     seconds=st.floats(0, 1e9),
     time=TIMES,
 )
-DECISIONS = st.builds(Decision, st.sampled_from(["model", "of a later release"]), TEXTS, VALUES, TIMES)
+DECISIONS = st.builds(Decision, st.just("of a later release"), TEXTS, VALUES, TIMES)
 
 
 def read(path: Path) -> LockFile:
@@ -74,15 +75,15 @@ def changed(**fields: Any) -> str:
     ("line", "said"),
     [
         (changed(request={"prompt": "\ud800"}), "it has half of a surrogate pair in it"),
-        (changed(seconds=float("nan")), "it has NaN, which is no number in JSON"),
+        (changed(seconds=float("nan")), "it has NaN, which is not a number in JSON"),
         (changed().replace("0.1", "1e999"), "it has the number 1e999, which is too large"),
         ('{"v": 1, "decision": "x", "output": "", "time": "", "value": ' + "[" * 300 + "]" * 300 + "}", "it is nested too deeply"),
         ("[" * 100_000, "it is nested too deeply"),
         (changed(encoding={"format": ["png"], "quality": 1, "metadata": "full"}), "its encoding is not one"),
         (changed(encoding={"format": "png", "quality": "1", "metadata": "full"}), "its encoding is not one"),
-        (changed(path="/"), "its 'path' is no path"),
-        (changed(path="a/."), "its 'path' is no path"),
-        (changed(output="..\\x"), "its 'output' is no name"),
+        (changed(path="/"), "its 'path' is not the path"),
+        (changed(path="a/."), "its 'path' is not the path"),
+        (changed(output="..\\x"), "its 'output' is not the name"),
         (changed(size=9).replace("9", "9" * 5000), ""),
     ],
 )  # fmt: skip

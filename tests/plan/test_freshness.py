@@ -72,6 +72,12 @@ def test_reasons_name_the_fields_with_old_and_new(changed: Output, said: list[st
     assert list(map(str, found.reasons)) == said
 
 
+@pytest.mark.parametrize("old", [[1], "x", 5, None])
+def test_a_field_that_was_no_mapping_is_compared_whole(old: Any) -> None:
+    line = line_of(output(), request={"backend": "comfyui", "set": old}, fingerprint="other")
+    assert verdict(output(extra={"set": {"3.cfg": 1}}), line, OURS).state == "stale"
+
+
 def test_a_change_of_encoding_alone_is_told_apart() -> None:
     assert verdict(replace(output(), encoding=Encoding("webp", 90)), LINE, OURS).only_encoding
     assert not verdict(replace(output(steps=3), encoding=Encoding("webp", 90)), LINE, OURS).only_encoding

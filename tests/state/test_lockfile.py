@@ -136,9 +136,9 @@ def test_a_last_line_that_only_lacks_its_newline_counts(tmp_path: Path) -> None:
     [
         (b"<<<<<<< HEAD\n", "merged with conflict markers"),
         (b'{"v":2}\n', "written by a newer imagegen"),
-        (b"garbage\n", "not a line of a lock file: it is no JSON"),
-        (b"[1]\n", "not a line of a lock file: it is no JSON object"),
-        (b'{"v":1}\n', "not a line of a lock file: it has no 'encoding'"),
+        (b"garbage\n", "not a line of a lock file: it is not valid JSON"),
+        (b"[1]\n", "not a line of a lock file: it is not a JSON object"),
+        (b'{"v":1}\n', "not a line of a lock file: it has no 'path'"),
         (b"\xff\xfe\n", "not a line of a lock file"),
     ],
 )
@@ -157,6 +157,40 @@ def test_a_field_of_a_wrong_type_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "j.lock"
     file.write_text(file.read_text().replace('"size":9', '"size":"9"'))
     with pytest.raises(ImagegenError, match="its 'size' is"):
+        lock(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"backend_version": 2}, "its 'backend_version' is 2"),
+        ({"seconds": float("nan")}, "Out of range"),
+        ({"seconds": True}, "its 'seconds' is true"),
+        ({"seconds": -1.0}, "its 'seconds' is -1.0"),
+        ({"seconds": "x"}, "its 'seconds' is"),
+        ({"time": 5}, "its 'time' is 5"),
+        ({"model_digest": b"ab"}, "not JSON serializable"),
+        ({"request": {"prompt": "\ud800"}}, "half of a surrogate pair"),
+        ({"request": {"prompt": 5}}, "its 'request.prompt' is 5"),
+        ({"request": {1: "a", "b": "c"}}, "not supported between"),
+        ({"fingerprint": "../../x"}, "its 'fingerprint' is not a hash"),
+        ({"sha256": "a/b"}, "its 'sha256' is not a hash"),
+        ({"path": "a/" + "b" * 300}, "its 'path' is not the path of a file"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, odd: dict[str, Any], said: str) -> None:
+    written = lock(tmp_path)
+    written.append(LINE)
+    with pytest.raises(ImagegenError, match="could not be read") as caught:
+        written.append(replace(NEWER, **odd))
+    assert said in caught.value.problems[0].what
+    assert lock(tmp_path).lines == written.lines == {LINE.path: [LINE]}
+
+
+@pytest.mark.parametrize("version", ["true", "0", "-1", '"1"', "null", "1.0"])
+def test_a_line_of_no_version_is_refused(tmp_path: Path, version: str) -> None:
+    (tmp_path / "j.lock").write_text(f'{{"v":{version}}}\n')
+    with pytest.raises(ImagegenError, match="no version"):
         lock(tmp_path)
 
 
@@ -187,10 +221,15 @@ def test_carriage_returns_of_a_checkout_do_no_harm(tmp_path: Path) -> None:
 def test_decisions_that_make_no_sense_are_refused_and_unknown_ones_kept(
     tmp_path: Path, kind: str, value: Any, reads: bool
 ) -> None:
-    lock(tmp_path).append(Decision(kind, "a", value, "2026-01-01T00:00:00Z"))
+    decision = Decision(kind, "a", value, "2026-01-01T00:00:00Z")
     if not reads:
+        with pytest.raises(ImagegenError, match=f"its {kind} is"):
+            lock(tmp_path).append(decision)
+        line = {"v": 1, "decision": kind, "output": "a", "value": value, "time": ""}
+        (tmp_path / "j.lock").write_text(json.dumps(line) + "\n")
         with pytest.raises(ImagegenError, match=f"its {kind} is"):
             lock(tmp_path)
         return
+    lock(tmp_path).append(decision)
     lock(tmp_path).fold({}, tmp_path / "tmp")
     assert lock(tmp_path).decisions[kind, "a"].value == value
