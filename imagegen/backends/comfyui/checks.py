@@ -10,7 +10,7 @@ from typing import Any
 from imagegen.backends.comfyui.graph import Graph, Place, literals
 from imagegen.errors import Problem
 
-__all__ = ["Info", "check", "choices_text", "options_of", "spec_of", "spelling", "uneven"]
+__all__ = ["Info", "check", "choices_text", "grows", "options_of", "spec_of", "spelling", "uneven"]
 
 Info = Callable[[str], Mapping[str, Any] | None]
 """A node class → its entry of /object_info, None where there is no such class."""
@@ -39,7 +39,7 @@ def check(
             problems.append(Problem("", f"node {node}: the server has no node class '{class_type}'", mend))
             continue
         required = entry.get("input", {}).get("required") or {}
-        if missing := [name for name, spec in required.items() if name not in body["inputs"] and not _grows(spec)]:
+        if missing := [name for name, spec in required.items() if name not in body["inputs"] and not grows(spec)]:
             what = f"node {node} ({class_type}) needs {', '.join(missing)}, which the workflow leaves out"
             problems.append(Problem("", what, "export the workflow again from this version of ComfyUI"))
         if node == output and entry.get("output_node") is False:
@@ -57,7 +57,7 @@ def check(
     return problems
 
 
-def _grows(spec: Any) -> bool:
+def grows(spec: Any) -> bool:
     """Whether an input is none itself but stands for any number of them, as `COMFY_AUTOGROW_V3` does."""
     return isinstance(spec, list) and bool(spec) and isinstance(spec[0], str) and spec[0].startswith("COMFY_")
 

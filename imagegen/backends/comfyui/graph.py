@@ -11,10 +11,26 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Graph", "Place", "digest", "is_link", "literals", "output_nodes", "place_of", "prefixes", "replaced"]
+__all__ = [
+    "Graph",
+    "Place",
+    "called",
+    "digest",
+    "is_link",
+    "literals",
+    "output_nodes",
+    "place_of",
+    "prefixes",
+    "replaced",
+    "shown",
+]
 
 Graph = Mapping[str, Mapping[str, Any]]
-"""Node ID → {"class_type": text, "inputs": {name: value or link}}. A link is [node ID, output's number]."""
+"""Node ID → {"class_type": text, "inputs": {name: value or link}}, and "_meta" where the file has it.
+
+A link is [node ID, output's number].
+"""
+_WORDS_SHOWN = 40
 
 
 class Place(NamedTuple):
@@ -47,10 +63,32 @@ def literals(graph: Graph) -> Iterator[tuple[Place, Any]]:
                 yield Place(node, name), value
 
 
+def called(graph: Graph, node: str) -> str:
+    """A node's class, and its title where somebody gave it another: `CLIPTextEncode "Negative Prompt"`."""
+    body = graph[node]
+    meta = body.get("_meta")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    is_own = isinstance(title, str) and title.strip() and title != body["class_type"]
+    return f'{body["class_type"]} "{str(title)[:_WORDS_SHOWN]}"' if is_own else str(body["class_type"])
+
+
+def shown(graph: Graph, place: Place) -> str:
+    """An input for a person: `6.text (CLIPTextEncode "Positive": "a raven on a …")`."""
+    held = graph[place.node]["inputs"].get(place.input)
+    text = " ".join(held.split()) if isinstance(held, str) else "" if is_link(held) else repr(held)
+    text = f"{text[:_WORDS_SHOWN]}…" if len(text) > _WORDS_SHOWN else text
+    value = f': "{text}"' if isinstance(held, str) else f": {text}" if text else ""
+    return f"{place} ({called(graph, place.node)}{value})"
+
+
 def output_nodes(graph: Graph) -> list[str]:
-    """The nodes that save an image, told by their `filename_prefix`; where there are none, those that only show one."""
+    """The nodes that save an image, known by their `filename_prefix`; where there are none, those that only show one.
+
+    Some nodes save something else under such a prefix: a latent, a sound. They count only where no image is saved.
+    """
     saving = [place.node for place in prefixes(graph)]
-    return saving or [node for node, body in graph.items() if body["class_type"] == "PreviewImage"]
+    pictures = [node for node in saving if any(name.startswith("image") for name in graph[node]["inputs"])]
+    return pictures or saving or [node for node, body in graph.items() if body["class_type"] == "PreviewImage"]
 
 
 def prefixes(graph: Graph) -> list[Place]:

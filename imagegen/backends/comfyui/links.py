@@ -1,51 +1,66 @@
 """Where a workflow takes what, found by following the links up from the node that gives the image.
 
-Node classes are told by the names of their inputs, so that custom ones are found as well. The graph is somebody's
-file: links may run in a circle.
+Nodes are known by the names of their inputs, so that custom ones are found as well, and by what they give.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from imagegen.backends.comfyui.graph import Graph, Place, is_link
+from imagegen.backends.comfyui.checks import Info
+from imagegen.backends.comfyui.graph import Graph, Place
+from imagegen.backends.comfyui.roles import SEEDS, Side, is_image, kind_of, side_of
+from imagegen.backends.comfyui.texts import Words, words_of, words_within
+from imagegen.backends.comfyui.wiring import Link, Wiring
 
-__all__ = ["MODELS", "SEEDS", "TEXTS", "Found", "find"]
+__all__ = ["MODELS", "SEEDS", "Found", "find"]
 
-Found = dict[str, list[tuple[Place, ...]]]
-"""Field → the groups of inputs that could take it; the inputs of one group take it together."""
-TEXTS = ("text", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "llama", "prompt", "string", "value")
-"""Inputs that hold a prompt's text, in the nodes that encode one and in those that only hold a text."""
-SEEDS = ("seed", "noise_seed")
 MODELS = ("ckpt_name", "unet_name")
-_HOLDERS = ("value", "int", "float", "number", "string", "text", *SEEDS)
-"""Inputs of nodes that only hold a value for others."""
 
 
-def find(graph: Graph, output: str) -> Found:
-    """What the samplers above the node `output` lead to; what they agree on is one group."""
-    found: Found = {}
-    for node in _above(graph, output):
-        if not _is_sampler(graph[node]["inputs"]):
-            continue
-        guider = _linked(graph, node, "guider") or node
-        for field, groups in {
-            "prompt": _texts(graph, guider, ("positive", "conditioning")),
-            "negative": _texts(graph, guider, ("negative",)),
-            "seed": [_upwards(graph, node, SEEDS, "noise")],
-            "steps": [_upwards(graph, node, ("steps",), "sigmas")],
-            "scheduler": [_upwards(graph, node, ("scheduler",), "sigmas")],
-            "sampler": [_upwards(graph, node, ("sampler_name",), "sampler")],
-            "cfg": [_upwards(graph, guider, ("cfg",), "")],
-            "checkpoint": [_upwards(graph, guider, MODELS, "model")],
-            **{name: [places] for name, places in _size(graph, node).items()},
+class Found(Words):
+    """What could take a field, a text or another: `ends` are then inputs that could take it in place of a link."""
+
+    @property
+    def candidates(self) -> list[tuple[Place, ...]]:
+        """All that could take it, one by one."""
+        taken = {place for group in self.groups for place in group}
+        return [*self.groups, *((place,) for place in dict.fromkeys(self.parts) if place not in taken)]
+
+
+def find(graph: Graph, output: str, info: Info | None = None) -> dict[str, Found]:
+    """What the nodes that draw the image of `output` lead to, field by field; what they agree on is one group.
+
+    info: the server's /object_info, where it is there; without it nodes are known by the names of their inputs.
+    """
+    wiring = Wiring(graph, info)
+    found: dict[str, Found] = {}
+    makers = list(_makers(wiring, output))
+    for node in makers:
+        guider = wiring.linked(node, "guider") or node
+        positive, negative = _words(wiring, node, guider)
+        for field, words in (("prompt", positive), ("negative", negative)):
+            found.setdefault(field, Found()).add(words)
+        for field, places in {
+            "seed": wiring.upwards(node, SEEDS, "noise"),
+            "steps": wiring.upwards(node, ("steps",), "sigmas"),
+            "scheduler": wiring.upwards(node, ("scheduler",), "sigmas"),
+            "sampler": wiring.upwards(node, ("sampler_name",), "sampler"),
+            "cfg": wiring.upwards(guider, ("cfg",), ""),
+            "checkpoint": wiring.upwards(guider, MODELS, "model"),
         }.items():
-            known = found.setdefault(field, [])
-            known += [group for group in groups if group and group not in known]
-    # a text that is prompt and negative prompt in one is the prompt
-    found["negative"] = [group for group in found.get("negative", ()) if group not in found.get("prompt", ())]
-    return {field: _joined(graph, field, groups) for field, groups in found.items()}
+            known = found.setdefault(field, Found())
+            known.groups += [places] if places and places not in known.groups else []
+        _add_size(wiring, node, found)
+    if "prompt" in found:
+        # a text that is prompt and negative prompt in one is the prompt
+        negatives = found["negative"]
+        negatives.groups = [group for group in negatives.groups if group not in found["prompt"].groups]
+    for field, known in found.items():
+        known.groups = _joined(graph, field, known.groups)
+    if all(len(found[field].groups) == 1 for field in ("width", "height") if field in found) and "width" in found:
+        _join_sizes(wiring, output, makers, found)
+    return found
 
 
 def _joined(graph: Graph, field: str, groups: list[tuple[Place, ...]]) -> list[tuple[Place, ...]]:
@@ -56,91 +71,121 @@ def _joined(graph: Graph, field: str, groups: list[tuple[Place, ...]]) -> list[t
     return groups
 
 
-def _is_sampler(inputs: Mapping[str, Any]) -> bool:
-    """KSampler, KSamplerAdvanced, SamplerCustom, SamplerCustomAdvanced, and custom ones of their shape."""
+def _makers(wiring: Wiring, output: str) -> Iterator[str]:
+    """The nodes that draw the picture, the last first: samplers on its own way, and nodes that make an image at once.
+
+    What a sampler is given besides, a reference image through a ControlNet for example, may come from another sampler,
+    which is none of these.
+    """
+    waiting, seen = [(output, True)], {output}
+    while waiting:
+        node, as_image = waiting.pop(0)
+        links = wiring.links(node)
+        pictures = {name: link for name, link in links.items() if kind_of(name) in ("picture", "bundle")}
+        if is_maker := node != output and _is_maker(wiring, node, links, as_image):
+            yield node
+        if not pictures and not is_maker:
+            pictures = {name: link for name, link in links.items() if kind_of(name) == "unknown" or node == output}
+        for name, (above, _) in pictures.items():
+            if above not in seen:
+                seen.add(above)
+                waiting.append((above, is_image(name)))
+
+
+def _is_maker(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bool) -> bool:
+    """Whether a node on the picture's way draws: KSampler and its kin, or one that makes an image of a prompt.
+
+    as_image: whether an image is taken from it, and no latent, which is one to begin with.
+    """
+    inputs = wiring.graph[node]["inputs"]
+    kinds = {kind_of(name) for name in links if name != "noise"}
     draws = any(name in inputs for name in (*SEEDS, "noise"))
-    return draws and any(is_link(inputs.get(name)) for name in ("latent_image", "positive", "guider"))
+    if draws and ("guider" in links or "latent_image" in links or not kinds.isdisjoint(("conditioning", "bundle"))):
+        return True
+    if not as_image or "conditioning" in kinds or "bundle" in kinds:
+        return False
+    ends = words_within(wiring, node, 0, "positive").ends
+    return any("prompt" in place.input or "picture" not in kinds for place in ends)
 
 
-def _above(graph: Graph, node: str) -> Iterator[str]:
-    """The node and all that it is made from, the nearest first."""
-    waiting, seen = [node], {node}
-    while waiting:
-        node = waiting.pop(0)
-        yield node
-        for value in graph[node]["inputs"].values():
-            if is_link(value) and value[0] not in seen:
-                seen.add(value[0])
-                waiting.append(value[0])
+def _words(wiring: Wiring, node: str, guider: str) -> tuple[Words, Words]:
+    """The texts of both sides that a sampler draws from."""
+    links = {name: link for name, link in wiring.links(guider).items() if kind_of(name) in ("conditioning", "bundle")}
+    sides: dict[Side, Words] = {}
+    for side in ("positive", "negative"):
+        of_side = {name: link for name, link in links.items() if side_of(name) == side}
+        neutral = {name: link for name, link in links.items() if side_of(name) is None}
+        bundles = [link for name, link in neutral.items() if kind_of(name) == "bundle"]
+        if side == "positive" and not of_side:
+            of_side = {name: link for name, link in neutral.items() if kind_of(name) == "conditioning"}
+        sides[side] = Words()
+        for link in [*of_side.values(), *(bundles if not of_side else [])]:
+            sides[side].add(words_of(wiring, [link], side))
+        if not links:
+            sides[side] = words_within(wiring, node, 0, side)
+    positive, negative = sides["positive"], sides["negative"]
+    own = [group for group in positive.groups if group not in negative.groups]
+    if len(links) > 2 and own:  # DualCFGGuider: its second conditioning is mostly the negative one once more
+        positive.groups = own
+    return positive, negative
 
 
-def _linked(graph: Graph, node: str, *names: str) -> str:
-    """The node that the first of these inputs which is a link comes from; empty where none is."""
-    inputs = graph[node]["inputs"]
-    return next((inputs[name][0] for name in names if is_link(inputs.get(name))), "")
+def _pairs(inputs: Mapping[str, object]) -> list[tuple[str, str]]:
+    """The names of width and height, in all forms that a node has them: `target_width` and `target_height`."""
+    names = [(name, name[: -len("width")] + "height") for name in inputs if name.endswith("width")]
+    return [(width, height) for width, height in names if height in inputs]
 
 
-def _upwards(graph: Graph, node: str, names: Sequence[str], along: str) -> tuple[Place, ...]:
-    """The nearest of the inputs `names`: of the node, or of those that the links called `along` lead up to."""
-    seen = set()
-    while node and node not in seen:
-        seen.add(node)
-        for name in names:
-            if name in graph[node]["inputs"]:
-                return _holder(graph, Place(node, name))
-        node = _linked(graph, node, along)
-    return ()
-
-
-def _holder(graph: Graph, place: Place) -> tuple[Place, ...]:
-    """The input that really holds the value: this one, or where its link leads to; nothing where it is computed."""
-    wanted, seen = place.input, set[Place]()
-    while is_link(value := graph[place.node]["inputs"][place.input]):
-        seen.add(place)
-        inputs = graph[value[0]]["inputs"]
-        links = [name for name, above in inputs.items() if is_link(above)]
-        names = [name for name in (wanted, *_HOLDERS) if name in inputs] or (links if len(links) == 1 else [])
-        if not names or (place := Place(value[0], names[0])) in seen:
-            return ()
-    is_text = wanted in (*MODELS, "sampler_name", "scheduler")
-    fits = not seen or (isinstance(value, str) if is_text else type(value) in (int, float))
-    return (place,) if fits else ()
-
-
-def _texts(graph: Graph, node: str, names: Sequence[str]) -> list[tuple[Place, ...]]:
-    """The inputs that hold the text of this conditioning: of each encoder up the links, those of one together."""
-    inputs = graph[node]["inputs"]
-    waiting = [inputs[name] for name in names if is_link(inputs.get(name))]
-    seen = set()
-    groups = []
-    while waiting:
-        above, number = waiting.pop(0)
-        if (above, number) in seen or graph[above]["class_type"] == "ConditioningZeroOut":  # its text decides nothing
-            continue
-        seen.add((above, number))
-        inputs = graph[above]["inputs"]
-        if held := tuple(Place(above, name) for name in TEXTS if isinstance(inputs.get(name), str)):
-            groups.append(held)
-        further = [inputs[name] for name in TEXTS if is_link(inputs.get(name))]
-        waiting += further if held or further else _handed_on(inputs, number)
-    return groups
-
-
-def _handed_on(inputs: Mapping[str, Any], number: int) -> list[Any]:
-    """The links that the output `number` of a node without a text takes its conditioning from."""
-    links = {name: value for name, value in inputs.items() if is_link(value)}
-    if links.keys() >= {"positive", "negative"}:  # ControlNet and others hand on both, in this order
-        return [links[name] for name in ("positive", "negative")[number : number + 1]]
-    return [link for name, link in links.items() if name.startswith("cond")] or [*links.values()]
-
-
-def _size(graph: Graph, sampler: str) -> dict[str, tuple[Place, ...]]:
+def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
     """Width and height of the latent that the sampler begins with; nothing where it begins with a picture's."""
-    node = _linked(graph, sampler, "latent_image")
-    seen = set()
+    node, seen = sampler, set[str]()
     while node and node not in seen:
         seen.add(node)
-        if graph[node]["inputs"].keys() >= {"width", "height"}:
-            return {name: _holder(graph, Place(node, name)) for name in ("width", "height")}
-        node = _linked(graph, node, "samples", "latent", "latent_image", "pixels", "image")
-    return {}
+        inputs = wiring.graph[node]["inputs"]
+        if pairs := _pairs(inputs):
+            for field, name in zip(("width", "height"), pairs[0], strict=True):
+                known = found.setdefault(field, Found())
+                known.ends += wiring.like(Place(node, name))
+                places = wiring.typed(Place(node, name))
+                if not places:
+                    continue
+                if _has_preset(inputs):  # which of the two counts, only the node knows
+                    known.parts += places
+                elif places not in known.groups:
+                    known.groups.append(places)
+            return
+        pictures = [link for name, link in wiring.links(node).items() if kind_of(name) in ("picture", "bundle")]
+        node = pictures[0][0] if pictures else ""
+
+
+def _has_preset(inputs: Mapping[str, object]) -> bool:
+    return any(name in inputs for name in ("resolution", "aspect_ratio", "ratio", "dimensions", "size", "preset"))
+
+
+def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[str, Found]) -> None:
+    """The size is set wherever the picture's nodes hold the same one: in a scheduler, a model's sampling, a text's.
+
+    Where a scheduler or a model's sampling, which need the picture's size, holds another one, it is not said which.
+    """
+    held = {field: _value(wiring, found[field].groups[0][0]) for field in ("width", "height")}
+    needing = {
+        above
+        for node in makers
+        for along, first in (("sigmas", node), ("model", wiring.linked(node, "guider") or node))
+        for above in wiring.chain(first, along)
+        if above not in makers
+    }
+    for node in wiring.above(output):
+        for pair in _pairs(wiring.graph[node]["inputs"]):
+            fields = [*zip(("width", "height"), (Place(node, name) for name in pair), strict=True)]
+            if all(wiring.literal(place) == held[field] for field, place in fields):
+                for field, place in fields:
+                    group = found[field].groups[0]
+                    found[field].groups = [tuple(dict.fromkeys([*group, *wiring.typed(place)]))]
+            elif node in needing:
+                for field, place in fields:
+                    found[field].parts.append(place)
+
+
+def _value(wiring: Wiring, place: Place) -> object:
+    return wiring.graph[place.node]["inputs"][place.input]

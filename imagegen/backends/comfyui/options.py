@@ -19,8 +19,11 @@ def _described(rules: Mapping[str, Any], description: str) -> dict[str, Any]:
 
 
 def _bound(field: str) -> dict[str, Any]:
-    rules = {"anyof": [_PLACE, {"type": "list", "minlength": 1, "schema": _PLACE}]}
-    return _described(rules, f"The input, or the list of inputs, that takes the {field}: node ID, dot, input's name.")
+    rules = {"anyof": [_PLACE, {"type": "list", "schema": _PLACE}]}
+    described = (
+        f"The input, or the list of inputs, that takes the {field}: node ID, dot, input's name; [] if none does."
+    )
+    return _described(rules, described)
 
 
 _ADDRESS = {

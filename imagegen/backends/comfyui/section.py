@@ -16,6 +16,7 @@ from imagegen.backends.comfyui.fields import ALWAYS, KEYS, WORDS, marks_in
 from imagegen.backends.comfyui.graph import Graph, Place, digest, is_link, place_of, prefixes, replaced
 from imagegen.backends.comfyui.listed import missing_models
 from imagegen.backends.comfyui.models import EXTRA_PATHS, model_folders
+from imagegen.backends.comfyui.wiring import Wiring
 from imagegen.backends.comfyui.workflow import Workflow, cannot_take, is_input, read_workflow, understand
 from imagegen.config.document import MAX_BYTES
 from imagegen.errors import ImagegenError, Problem
@@ -55,7 +56,8 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     model: str | None = asked or workflow.checkpoint
     if not model and "checkpoint" in workflow.marked:
         model = settings.comfyui_checkpoint or None
-    return Resolved({**extra, **of_workflow}, model, OWN - workflow.marked - {*ALWAYS}, origins)
+    needed = workflow.marked | ({*ALWAYS} - workflow.absent)
+    return Resolved({**extra, **of_workflow}, model, OWN - needed, origins)
 
 
 def here(section: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflo
     problems += _batches(replaced(graph, values))
     if problems:
         raise ImagegenError(*problems)
-    always = {place: f"%{field}%" for field in ALWAYS for place in workflow.places[field]}
+    always = {place: f"%{field}%" for field in ALWAYS for place in workflow.places.get(field, ())}
     taken = {place: mark for place, mark in always.items() if not marks_in(workflow.held(place))}
     taken |= dict.fromkeys([*values, *prefixes(graph)], "")
     options = {
@@ -192,8 +194,11 @@ def _strengths(given: float | Mapping[str, float]) -> list[float]:
 
 def _batches(graph: Graph) -> Iterator[Problem]:
     """Nodes that would make several images of one prompt, none of them what a prompt of its own would make."""
+    wiring = Wiring(graph)
     for node, body in graph.items():
-        size = body["inputs"].get("batch_size")
+        place = Place(node, "amount" if "samples" in body["inputs"] else "batch_size")
+        held = wiring.holder(place) if place.input in body["inputs"] else None
+        size = graph[held.node]["inputs"][held.input] if held else 1
         if isinstance(size, int) and size > 1:
             what = f"node {node} makes a batch of {size}, and one prompt makes one image"
-            yield Problem("workflow", what, f'set: {{"{node}.batch_size": 1}}')
+            yield Problem("workflow", what, f'set: {{"{held}": 1}}')

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, WORDS, marks_in
-from imagegen.backends.comfyui.graph import Graph, Place, is_link, literals, output_nodes, place_of
-from imagegen.backends.comfyui.links import MODELS, SEEDS, TEXTS, find
+from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, WORDS, field_of, marks_in
+from imagegen.backends.comfyui.graph import Graph, Place, called, is_link, literals, output_nodes, place_of, shown
+from imagegen.backends.comfyui.links import MODELS, SEEDS, Found, find
+from imagegen.backends.comfyui.roles import is_image, is_text, kind_of
 from imagegen.config.document import Document, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
-__all__ = ["Workflow", "cannot_take", "is_input", "read_workflow", "understand"]
+__all__ = ["Workflow", "binding", "cannot_take", "is_input", "read_workflow", "understand"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +26,21 @@ class Workflow:
     """A workflow, understood.
 
     places: field → the inputs that take it; a field that is not there cannot be set, and `unclear` may say why.
-    marked: fields that the file asks for with a %mark%, and that so always need a value. output: the node whose
-    image is taken.
+    output: the node whose image is taken. marked: fields that the file asks for with a %mark%, and that so always need
+    a value. absent: fields of which the job says that the workflow takes none. bound: fields whose place the job or a
+    mark names. unclear: field → all inputs that it may be meant for, for a person. ends: field → inputs that a link
+    leads to, which could take it in place of that.
     """
 
     graph: Graph
     places: Mapping[str, tuple[Place, ...]]
     output: str
     marked: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+    bound: frozenset[str] = frozenset()
     unclear: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    candidates: Mapping[str, Sequence[tuple[Place, ...]]] = dataclasses.field(default_factory=dict)
+    ends: Mapping[str, Sequence[Place]] = dataclasses.field(default_factory=dict)
 
     def held(self, place: Place) -> Any:
         """The input's value in the file."""
@@ -72,7 +79,13 @@ def read_workflow(name: str, data: bytes) -> Graph:
     problems = problems or [*_dangling(document, above, values)]
     if problems:
         raise ImagegenError(*problems)
-    return {node: {"class_type": body["class_type"], "inputs": body.get("inputs", {})} for node, body in values.items()}
+    return {node: _body(body) for node, body in values.items()}
+
+
+def _body(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What ComfyUI takes of a node: the server replaces nodes that are gone by what `_meta` says of them."""
+    kept = {"class_type": body["class_type"], "inputs": body.get("inputs", {})}
+    return {**kept, "_meta": body["_meta"]} if isinstance(body.get("_meta"), dict) else kept
 
 
 _EXPORT = (
@@ -90,7 +103,7 @@ def _dangling(document: Document, above: tuple[str, ...], values: Mapping[str, A
 
 
 def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
-    """Make out what a job can set. bind: field, or `output`, → the places that the job names.
+    """Make out what a job can set. bind: field, or `output`, → the places that the job names, none where it says so.
 
     Raises ImagegenError, each problem's `where` the key in the job's section.
     """
@@ -99,39 +112,85 @@ def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
     marked = _marked(graph, problems)
     found = find(graph, output) if output else {}
     places: dict[str, tuple[Place, ...]] = {}
-    unclear = {}
+    open_fields: dict[str, Found] = {}
     for field in FIELDS:
         named = [place_of(text) for text in bind.get(field, ()) if is_input(graph, f"bind.{field}", text, problems)]
-        groups = found.get(field, [])
+        known = found.get(field, Found())
         if asked := [*named, *marked.get(field, ())]:
             places[field] = tuple(dict.fromkeys(asked))
-        elif len(groups) == 1:
-            places[field] = groups[0]
-        elif groups:
-            unclear[field] = " or ".join(" with ".join(map(str, group)) for group in groups)
-    workflow = Workflow(graph, places, output, frozenset(marked), unclear)
+        elif field in bind:
+            continue
+        elif len(known.groups) == 1 and not known.parts:
+            places[field] = known.groups[0]
+        else:
+            open_fields[field] = known
+    workflow = Workflow(
+        graph,
+        places,
+        output,
+        marked=frozenset(marked),
+        absent=frozenset(field for field, named in bind.items() if not named) - {*marked, "output"},
+        bound=frozenset((*marked, *bind)),
+        unclear={field: _said(graph, known.candidates) for field, known in open_fields.items() if known.candidates},
+        candidates={field: known.candidates for field, known in open_fields.items()},
+        ends={field: known.ends for field, known in open_fields.items()},
+    )
     if not problems:
-        problems += [cannot_take(workflow, field) for field in ALWAYS if field not in places]
+        needed = [field for field in ALWAYS if field not in places and field not in workflow.absent]
+        problems += [cannot_take(workflow, field) for field in needed]
     if problems:
         raise ImagegenError(*problems)
     return workflow
 
 
+def _said(graph: Graph, groups: Sequence[tuple[Place, ...]]) -> str:
+    """Inputs that a field may be meant for, each with what it holds."""
+    return " or ".join(" with ".join(shown(graph, place) for place in group) for group in groups)
+
+
 def cannot_take(workflow: Workflow, field: str) -> Problem:
     """Why a workflow has no place for a field, and how to name it one."""
     word = WORDS.get(field, field)
+    if field in workflow.absent:
+        return Problem("workflow", f"takes no {word}, says bind: {{{field}: []}}", "leave the one or the other out")
+    none = f", or bind: {{{field}: []}} if it takes none"
     if where := workflow.unclear.get(field):
-        mend = f"say which: bind: {{{field}: NODE.INPUT}}, or a list of them"
-        return Problem("workflow", f"has several places for the {word}: {where}", mend)
-    names = {"prompt": TEXTS, "negative": TEXTS, "seed": SEEDS, "sampler": ("sampler_name",), "checkpoint": MODELS}
+        lines = [binding(field, group) for group in workflow.candidates[field]]
+        several = len(lines) > 1
+        said = f"has several places for the {word}" if several else f"may have a place for the {word}, or none"
+        return Problem(
+            "workflow", f"{said}: {where}", f"say which: {' or '.join(lines[:4])}" + ("" if several else none)
+        )
+    if ends := workflow.ends.get(field):
+        at = " with ".join(shown(workflow.graph, place) for place in ends)
+        what = f"has no place for the {word}: what comes into {at} is computed by other nodes"
+        return Problem("workflow", what, f"put it there in place of that: {binding(field, ends)}{none}")
+    alike = [binding(field, [place]) + f" ({shown(workflow.graph, place)})" for place in _alike(workflow, field)]
+    one = f"name one, such as {' or '.join(alike[:4]) or binding(field, ['NODE.INPUT'])}"
+    mend = f'{one}, or write "%{field}%" into the file{none}'
+    return Problem("workflow", f"has no place for the {word}: the sampler's links lead to none", mend)
+
+
+def binding(field: str, places: Sequence[object]) -> str:
+    """What a job writes to name a field's place."""
+    quoted = ", ".join(f'"{place}"' for place in places)
+    return f"bind: {{{field}: [{quoted}]}}" if len(places) > 1 else f"bind: {{{field}: {quoted}}}"
+
+
+def _alike(workflow: Workflow, field: str) -> list[Place]:
+    """Inputs that a field might be meant for, by their names; none that takes another field."""
+    names = {"seed": SEEDS, "sampler": ("sampler_name",), "checkpoint": MODELS}
     taken = {place for places in workflow.places.values() for place in places}
-    alike = [place for place, _ in literals(workflow.graph) if place.input in names.get(field, (field,))]
-    example = next((place for place in alike if place not in taken), "NODE.INPUT")
-    return Problem(
-        "workflow",
-        f"has no place for the {word}: the sampler's links lead to none",
-        f'name one, such as bind: {{{field}: "{example}"}}, or write "%{field}%" into the file',
-    )
+    return [
+        place
+        for place, value in literals(workflow.graph)
+        if place not in taken
+        and (
+            isinstance(value, str) and is_text(place.input)
+            if field in ("prompt", "negative")
+            else place.input in names.get(field, (field,))
+        )
+    ]
 
 
 def is_input(graph: Graph, key: str, text: str, problems: list[Problem]) -> bool:
@@ -158,13 +217,20 @@ def _listed(names: Iterable[str]) -> str:
 def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[Place]]:
     marked: dict[str, list[Place]] = {}
     for place, value in literals(graph):
-        for word in marks_in(value) if place.input != "filename_prefix" else ():  # ComfyUI has marks of its own there
-            if word in FIELDS:
-                marked.setdefault(word, []).append(place)
+        for word in marks_in(value) if not _is_file_name(place) else ():
+            if (field := field_of(word)) in FIELDS:
+                marked.setdefault(field, []).append(place)
             else:
                 what = f"{place} has the mark %{word}%, which is none{did_you_mean(word, FIELDS)}"
-                problems.append(Problem("workflow", what, f"there are {', '.join(f'%{field}%' for field in FIELDS)}"))
+                mend = f"write the value in its place, or one of {', '.join(f'%{field}%' for field in FIELDS)}"
+                problems.append(Problem("workflow", what, mend))
     return marked
+
+
+def _is_file_name(place: Place) -> bool:
+    """Whether it says how a file is called, which ComfyUI and nodes that save have marks of their own for."""
+    words = place.input.lower().split("_")
+    return not {"filename", "prefix", "path", "file", "folder", "subfolder", "dir"}.isdisjoint(words)
 
 
 def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Problem]) -> str:
@@ -177,9 +243,28 @@ def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Prob
     elif len(nodes) == 1:
         return nodes[0]
     elif nodes:
-        listed = ", ".join(f"{node} ({graph[node]['class_type']})" for node in nodes)
+        listed = ", ".join(f"{node} ({called(graph, node)})" for node in nodes)
         what = f"saves images in {len(nodes)} nodes: {listed}"
-        problems.append(Problem("workflow", what, f'say which to take: bind: {{output: "{nodes[0]}"}}'))
+        lines = " or ".join(binding("output", [node]) for node in nodes[:4])
+        problems.append(Problem("workflow", what, f"say which to take: {lines}"))
+    elif likely := _unknown_savers(graph):
+        listed = ", ".join(f"{node} ({called(graph, node)})" for node in likely)
+        what = f"saves no image that is known of: it has no SaveImage node, and ends in {listed}"
+        lines = " or ".join(binding("output", [node]) for node in likely[:4])
+        mend = f"if one of them saves the image on the server: {lines}; else end it in a SaveImage node"
+        problems.append(Problem("workflow", what, mend))
     else:
         problems.append(Problem("workflow", "saves no image: it has no SaveImage node", "add one, and export it again"))
     return ""
+
+
+def _linked(graph: Graph) -> Iterator[Place]:
+    for node, body in graph.items():
+        yield from (Place(node, name) for name, value in body["inputs"].items() if is_link(value))
+
+
+def _unknown_savers(graph: Graph) -> list[str]:
+    """Nodes that take an image and give nothing that another node takes."""
+    taken = {value[0] for body in graph.values() for value in body["inputs"].values() if is_link(value)}
+    ends = {place.node for place in _linked(graph) if kind_of(place.input) == "picture" and is_image(place.input)}
+    return [node for node in graph if node in ends - taken]

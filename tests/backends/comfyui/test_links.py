@@ -24,11 +24,12 @@ IN_PARTS = {"seed": "25.noise_seed", "sampler": "16.sampler_name", "scheduler": 
 
 
 def found(graph: Nodes, output: str = "9") -> dict[str, str]:
-    """As one reads it: inputs of one group with `+`, groups with `|` between them."""
-    groups = {
-        field: "|".join("+".join(map(str, one)) for one in several) for field, several in find(graph, output).items()
+    """As one reads it: inputs of one group with `+`, groups with `|` between them; parts of a text after a `?`."""
+    texts = {
+        field: "|".join("+".join(map(str, one)) for one in known.groups) + "".join(f"?{place}" for place in known.parts)
+        for field, known in find(graph, output).items()
     }
-    return {field: text for field, text in groups.items() if text}
+    return {field: text for field, text in texts.items() if text}
 
 
 def without(*fields: str, **changes: str) -> dict[str, str]:
@@ -46,7 +47,7 @@ def without(*fields: str, **changes: str) -> dict[str, str]:
         (w.cfg_guider(), {**PLAIN, **IN_PARTS, "cfg": "22.cfg"}),
         (
             w.flux(),
-            without("negative", "cfg", **IN_PARTS, width="27.width", height="27.height", checkpoint="12.unet_name"),
+            without("negative", "cfg", **IN_PARTS, width="27.width+30.width", height="27.height+30.height", checkpoint="12.unet_name"),
         ),
         (
             w.primitives(),
@@ -69,8 +70,8 @@ def test_base_and_refiner_take_together_what_they_agree_on() -> None:
         "cfg": "11.cfg+10.cfg",
         "sampler": "11.sampler_name+10.sampler_name",
         "scheduler": "11.scheduler+10.scheduler",
-        "width": "5.width",
-        "height": "5.height",
+        "width": "5.width+15.width+16.width+6.width+6.target_width+7.width+7.target_width",
+        "height": "5.height+15.height+16.height+6.height+6.target_height+7.height+7.target_height",
         "checkpoint": "12.ckpt_name|4.ckpt_name",
     }
 
@@ -118,8 +119,8 @@ def test_an_image_that_goes_into_a_conditioning_does_not_lead_to_the_texts_of_an
         ),
         n3={"positive": ["22", 0]},
     )
-    groups = find(graph, "9")["prompt"]
-    assert [[str(place) for place in group] for group in groups] == [["6.text"], ["21.text"]]  # each of its own sampler
+    groups = find(graph, "9")["prompt"].groups
+    assert [[str(place) for place in group] for group in groups] == [["6.text"]]
 
 
 def test_a_text_put_together_by_other_nodes_is_found_where_it_is_held() -> None:
@@ -130,7 +131,8 @@ def test_a_text_put_together_by_other_nodes_is_found_where_it_is_held() -> None:
         ),
         n6={"text": ["10", 0]},
     )
-    assert found(graph)["prompt"] == "11.value"
+    assert found(graph)["prompt"] == "?10.string_a?11.value"  # each is a part of it
+    assert found(changed(graph, n10={"string_a": ""}))["prompt"] == "11.value"
 
 
 def test_a_number_that_is_computed_has_no_place() -> None:

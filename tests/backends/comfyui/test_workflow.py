@@ -36,9 +36,9 @@ def problems(graph: Nodes, bind: Mapping[str, Sequence[str]] | None = None) -> l
     return list(caught.value.problems)
 
 
-def test_a_file_is_read_without_what_draws_nothing() -> None:
-    titled = {key: {**body, "_meta": {"title": "Load"}, "is_changed": ["x"]} for key, body in sd15().items()}
-    assert read(titled) == sd15()
+def test_a_file_is_read_with_its_titles_and_without_what_the_server_adds() -> None:
+    titled = {key: {**body, "_meta": {"title": "Load"}} for key, body in sd15().items()}
+    assert read({key: {**body, "is_changed": ["x"]} for key, body in titled.items()}) == titled
 
 
 def test_the_largest_seed_is_read_to_its_last_digit() -> None:
@@ -141,23 +141,33 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(
 
 def test_what_cannot_be_found_is_told_by_name_with_an_input_that_might_be_meant() -> None:
     graph = {key: body for key, body in sd15().items() if key != "3"}
-    graph["8"] = node("Mystery", prompt_1=["6", 0], noise_seed=3)
+    graph["8"] = node("Mystery", samples=["6", 0], noise_seed=3)
     found = problems(graph)
     assert [problem.what for problem in found] == [
         "has no place for the prompt: the sampler's links lead to none",
         "has no place for the seed: the sampler's links lead to none",
     ]
-    assert found[0].mend == 'name one, such as bind: {prompt: "6.text"}, or write "%prompt%" into the file'
+    assert found[0].mend == (
+        'name one, such as bind: {prompt: "6.text"} (6.text (CLIPTextEncode: "a bottle with a galaxy in it")) or '
+        'bind: {prompt: "7.text"} (7.text (CLIPTextEncode: "text, watermark")), or write "%prompt%" into the file, '
+        "or bind: {prompt: []} if it takes none"
+    )
     assert 'bind: {seed: "8.noise_seed"}' in found[1].mend
 
 
 def test_what_could_go_to_several_places_is_told_with_all_of_them() -> None:
     graph = changed(w.sdxl_with_refiner(), n6={"text_l": "style"})
     (problem,) = problems(graph)
-    assert problem.what == "has several places for the prompt: 15.text or 6.text_g with 6.text_l"
-    assert problem.mend == "say which: bind: {prompt: NODE.INPUT}, or a list of them"
+    assert problem.what == (
+        'has several places for the prompt: 15.text (CLIPTextEncodeSDXLRefiner: "evening sunset") or '
+        '6.text_g (CLIPTextEncodeSDXL: "evening sunset") or 6.text_l (CLIPTextEncodeSDXL: "style")'
+    )
+    assert problem.mend.startswith('say which: bind: {prompt: "15.text"} or bind: {prompt: "6.text_g"} or bind: ')
     bound = understand(graph, {"prompt": ["6.text_g", "6.text_l"]})
-    assert cannot_take(bound, "checkpoint").what == "has several places for the checkpoint: 12.ckpt_name or 4.ckpt_name"
+    assert cannot_take(bound, "checkpoint").what == (
+        'has several places for the checkpoint: 12.ckpt_name (CheckpointLoaderSimple: "sd_xl_refiner_1.0.safetensors") '
+        'or 4.ckpt_name (CheckpointLoaderSimple: "sd_xl_base_1.0.safetensors")'
+    )
 
 
 def test_a_field_without_a_place_is_called_by_its_words() -> None:
@@ -172,7 +182,7 @@ def test_of_several_nodes_that_save_one_must_be_named() -> None:
     two = sd15(n10=sd15()["9"])
     (problem,) = problems(two)
     assert problem.what == "saves images in 2 nodes: 9 (SaveImage), 10 (SaveImage)"
-    assert problem.mend == 'say which to take: bind: {output: "9"}'
+    assert problem.mend == 'say which to take: bind: {output: "9"} or bind: {output: "10"}'
     assert understand(two, {"output": ["10"]}).output == "10"
 
 

@@ -1,0 +1,228 @@
+"""A workflow's links: what a value comes from, through switches and nodes that only pass it on.
+
+Offline a node is known by its inputs and by what the others take from it; with the server's /object_info, by that too.
+The graph is somebody's file: links may run in a circle.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from imagegen.backends.comfyui.checks import Info, grows, spec_of
+from imagegen.backends.comfyui.graph import Graph, Place, is_link
+from imagegen.backends.comfyui.roles import SEEDS, Side, kind_of, side_of
+
+__all__ = ["Link", "Wiring"]
+
+Link = list[Any]
+"""[node ID, output's number]."""
+_HOLDERS = ("value", "int", "float", "number", "string", "text", *SEEDS)
+"""Inputs of nodes that only hold a value for others."""
+_CHOOSERS = frozenset({"select", "index", "input", "selected", "choice", "selection"})
+_NUMBERED = re.compile(r"(.*?)(\d+)")
+
+
+class Wiring:
+    """A graph to be followed upwards. info: of the server, where there is one."""
+
+    def __init__(self, graph: Graph, info: Info | None = None) -> None:
+        self.graph, self.info = graph, info
+        self._takers: dict[str, list[tuple[int, Place]]] = defaultdict(list)
+        for node, body in graph.items():
+            for name, value in body["inputs"].items():
+                if is_link(value):
+                    self._takers[value[0]].append((value[1], Place(node, name)))
+
+    def inputs(self, node: str) -> Mapping[str, Any]:
+        """A node's inputs, by name; without those that the server's class does not have, which it ignores."""
+        inputs: Mapping[str, Any] = self.graph[node]["inputs"]
+        class_type = self.graph[node]["class_type"]
+        entry = self.info(class_type) if self.info else None
+        if not entry or any(grows(spec) for spec in _specs(entry)):
+            return inputs
+        known = {name for group in entry.get("input", {}).values() if isinstance(group, dict) for name in group}
+        return {name: value for name, value in inputs.items() if is_link(value) or name in known}
+
+    def is_choice(self, place: Place) -> bool:
+        """Whether the server takes one of a list there, and no text of one's own."""
+        if not self.info:
+            return False
+        kind, _ = spec_of(self.info, self.graph[place.node]["class_type"], place.input)
+        return isinstance(kind, list) or kind == "COMBO"
+
+    def links(self, node: str) -> dict[str, Link]:
+        """The inputs of a node that are links, each led to where it really comes from."""
+        return {name: self.source(value) for name, value in self.inputs(node).items() if is_link(value)}
+
+    def linked(self, node: str, *names: str) -> str:
+        """The node that the first of these inputs which is a link comes from; empty where none is."""
+        links = self.links(node)
+        return next((str(links[name][0]) for name in names if name in links), "")
+
+    def source(self, link: Link) -> Link:
+        """Where a link really comes from: past reroutes, and by the branch of each switch that is on."""
+        seen = set[tuple[str, int]]()
+        while (link[0], link[1]) not in seen:
+            seen.add((link[0], link[1]))
+            inputs = self.graph[link[0]]["inputs"]
+            name = self.branch(link[0])
+            if not name and len(inputs) == 1 and kind_of(only := next(iter(inputs))) == "unknown":
+                name = only  # a reroute
+            if not name or not is_link(inputs[name]):
+                break
+            link = inputs[name]
+        return link
+
+    def branch(self, node: str) -> str:
+        """The input that a switch passes on; empty where the node is none, or it is not known which."""
+        inputs: Mapping[str, Any] = self.graph[node]["inputs"]
+        sides = {word: name for name in inputs if (word := _truth_word(name))}
+        if len(sides) == 2:
+            others = [self.literal(Place(node, name)) for name in inputs if name not in sides.values()]
+            chosen = [value for value in others if isinstance(value, bool)]
+            return sides[str(chosen[0]).lower()] if len(chosen) == 1 else ""
+        numbered = {int(match[2]): name for name in inputs if (match := _NUMBERED.fullmatch(name))}
+        for name in inputs:
+            value = self.literal(Place(node, name)) if name.lower() in _CHOOSERS else None
+            if type(value) is int and value in numbered:
+                return numbered[value]
+        # rgthree's "Any Switch" passes on the first that there is
+        return min(inputs, default="") if all(name.startswith("any_") for name in inputs) else ""
+
+    def literal(self, place: Place) -> Any:
+        """The value that an input has in the end; None where it is computed."""
+        found = self.holder(place)
+        return self.graph[found.node]["inputs"][found.input] if found else None
+
+    def holder(self, place: Place) -> Place | None:
+        """The input that really holds the value: this one, or where its link leads to; None where it is computed."""
+        wanted, seen = place.input, set[Place]()
+        while is_link(value := self.graph[place.node]["inputs"][place.input]):
+            seen.add(place)
+            name = self._passed_on(value[0], wanted)
+            if not name or (place := Place(value[0], name)) in seen:
+                return None
+        return place
+
+    def _passed_on(self, node: str, wanted: str) -> str:
+        """The input whose value the node hands on for one called `wanted`; empty where it computes another."""
+        inputs = self.graph[node]["inputs"]
+        if name := self.branch(node):
+            return name
+        if wanted in inputs:
+            return wanted
+        links = [name for name, value in inputs.items() if is_link(value)]
+        numbers = [name for name, value in inputs.items() if type(value) in (int, float)]
+        held = next((name for name in _HOLDERS if name in inputs), "")
+        if not links:
+            return held
+        texts = [name for name, value in inputs.items() if isinstance(value, str) and name not in _IDLE]
+        return (held or links[0]) if len(links) == 1 and not numbers and not texts and held in ("", links[0]) else ""
+
+    def chain(self, node: str, along: str) -> Iterator[str]:
+        """The node, and those that the links called `along` lead up to, one after the other."""
+        seen = set()
+        while node and node not in seen:
+            seen.add(node)
+            yield node
+            node = self.linked(node, along)
+
+    def upwards(self, node: str, names: Sequence[str], along: str) -> tuple[Place, ...]:
+        """The nearest of the inputs `names`: of the node, or of those that the links called `along` lead up to."""
+        for above in self.chain(node, along):
+            for name in names:
+                if name in self.graph[above]["inputs"]:
+                    return self.typed(Place(above, name))
+        return ()
+
+    def like(self, place: Place) -> list[Place]:
+        """The inputs that take the same output as this one."""
+        value = self.graph[place.node]["inputs"][place.input]
+        return [taker for output, taker in self._takers[value[0]] if output == value[1]] if is_link(value) else [place]
+
+    def typed(self, place: Place) -> tuple[Place, ...]:
+        """The input that holds this one's value, where that is of its type: a name, or a number."""
+        found = self.holder(place)
+        if found is None:
+            return ()
+        value = self.graph[found.node]["inputs"][found.input]
+        is_name = place.input.endswith("_name") or place.input == "scheduler"
+        fits = found == place or (isinstance(value, str) if is_name else type(value) in (int, float))
+        return (found,) if fits else ()
+
+    def above(self, node: str) -> Iterator[str]:
+        """The node and all that it is made from, the nearest first; of switches, what is on."""
+        waiting, seen = [node], {node}
+        while waiting:
+            node = waiting.pop(0)
+            yield node
+            on = self.branch(node)
+            for name, value in self.graph[node]["inputs"].items():
+                if is_link(value) and value[0] not in seen and (not on or name == on):
+                    seen.add(value[0])
+                    waiting.append(value[0])
+
+    def side(self, node: str, number: int, arrived: Side) -> Side | None:
+        """Which of its two sides a node that has both gives at this output; None where that cannot be said.
+
+        arrived: the side that was followed until here.
+        """
+        if (said := self._said_side(node, number)) != "unsaid":
+            return said
+        takers = [(output, kind_of(place.input), side_of(place.input)) for output, place in self._takers[node]]
+        if all(kind in ("bundle", "picture") for output, kind, _ in takers if output == number):
+            return arrived  # both are in it
+        votes = {(output, side) for output, _, side in takers if side}
+        if not any(output == number for output, _ in votes):
+            votes.add((number, arrived))
+        both = {output for output, side in votes if (output, "negative") in votes and (output, "positive") in votes}
+        votes = {(output, side) for output, side in votes if output not in both or side == "positive"}
+        first = [offset for offset in (0, 1) if self._can_begin_at(node, offset, takers, number)]
+        fits = [offset for offset in first if all(output == offset + (side == "negative") for output, side in votes)]
+        if len(fits) != 1:
+            return None
+        return "positive" if number == fits[0] else "negative"
+
+    def _said_side(self, node: str, number: int) -> Side | Literal["unsaid"] | None:
+        """What the server says of an output: its side, None where it is neither."""
+        entry = self.info(self.graph[node]["class_type"]) if self.info else None
+        types, names = (entry or {}).get("output"), (entry or {}).get("output_name")
+        if not isinstance(types, list) or not number < len(types):
+            return "unsaid"
+        sides = [side_of(str(name)) for name in names] if isinstance(names, list) else []
+        if number < len(sides) and {"positive", "negative"} <= set(sides):
+            return sides[number]
+        same = [output for output, kind in enumerate(types) if kind == types[number]]
+        if len(same) != 2:
+            return "unsaid"
+        return "positive" if number == same[0] else "negative"
+
+    def _can_begin_at(self, node: str, offset: int, takers: Sequence[tuple[int, str, Any]], number: int) -> bool:
+        """Whether the two sides can be the outputs `offset` and the next: nothing is taken otherwise from them."""
+        pair = (offset, offset + 1)
+        if number not in pair:
+            return False
+        if any(
+            kind in ("other", "picture") if output in pair else kind == "conditioning" for output, kind, _ in takers
+        ):
+            return False
+        # before them comes what the node passes on besides: a model, mostly
+        before = any(output < offset for output, _, _ in takers) or any("model" in name for name in self.inputs(node))
+        return offset == 0 or before
+
+
+_IDLE = frozenset({"control_after_generate", "control_before_generate"})
+
+
+def _truth_word(name: str) -> str:
+    words = re.split(r"[\W_]+", name.lower())
+    return next((word for word in ("true", "false") if word in words), "")
+
+
+def _specs(entry: Mapping[str, Any]) -> Iterator[Any]:
+    for group in entry.get("input", {}).values():
+        if isinstance(group, dict):
+            yield from group.values()
