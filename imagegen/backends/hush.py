@@ -14,13 +14,13 @@ _SHORTEST = 8
 
 
 class Hush:
-    """secret: the value of an Authorization header, or a token; empty for none.
+    """secrets: the value of an Authorization header, a token or a key; empty for none.
 
-    It is known again as it is, and by its last word alone. In other shapes, such as reversed, it is not.
+    Each is known again as it is, and by its last word alone. In other shapes, such as reversed, it is not.
     """
 
-    def __init__(self, secret: str) -> None:
-        self._texts = [text for text in (secret, secret.rpartition(" ")[2]) if text]
+    def __init__(self, *secrets: str) -> None:
+        self._texts = [text for secret in secrets for text in (secret, secret.rpartition(" ")[2]) if text]
         self._long = [text for text in self._texts if len(text) >= _SHORTEST]
 
     def text(self, said: str) -> str:

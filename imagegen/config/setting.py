@@ -265,6 +265,13 @@ SETTINGS = (
         environment="COMFYUI_AUTH",
         secret=True,
     ),
+    Setting(
+        "comfyui.account_key",
+        TEXT,
+        "the key of your account at Comfy.org, for workflows with partner nodes",
+        environment="COMFY_API_KEY",
+        secret=True,
+    ),
     Setting("ollama.host", ADDRESS, "the Ollama server", "127.0.0.1:11434", "OLLAMA_HOST"),
     Setting("ollama.version", VERSION, "what doit ollama:setup installs", "0.32.5"),
     Setting(

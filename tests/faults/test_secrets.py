@@ -27,13 +27,14 @@ from tests.faults.raw_server import raw_server
 TOKEN = "hf_MARKEDmarkedMARKED01"  # noqa: S105 - no real one
 WORD = "MARKEDwordOFcomfyui02"
 AUTH = f"Bearer {WORD}"
-MARKS = (TOKEN, WORD)
+KEY = "comfyui-MARKEDkey03"
+MARKS = (TOKEN, WORD, KEY)
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> ProjectFolder:
     project = ProjectFolder(tmp_path / "project")
-    project.environment |= {"HF_TOKEN": TOKEN, "COMFYUI_AUTH": AUTH}
+    project.environment |= {"HF_TOKEN": TOKEN, "COMFYUI_AUTH": AUTH, "COMFY_API_KEY": KEY}
     return project
 
 
@@ -123,7 +124,7 @@ def test_no_error_of_the_server_repeats_its_secret(status: int) -> None:
 def test_an_image_with_the_secret_in_it_is_not_kept() -> None:
     with file_server() as server:
         server.files["/view"] = Served(png.SIGNATURE + b"tEXt" + WORD.encode())
-        with pytest.raises(Refused, match=r"^the image has in it what COMFYUI_AUTH holds$"):
+        with pytest.raises(Refused, match=r"^the image has in it what COMFYUI_AUTH or COMFY_API_KEY holds$"):
             Client(server.url, AUTH).view({"filename": "x.png"}, lambda: None)
 
 

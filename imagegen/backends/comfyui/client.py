@@ -59,12 +59,17 @@ class Refused(Exception):  # noqa: N818 - an answer
 
 
 class Client:
-    """One server. url: without a slash at its end. auth: the value of the Authorization header. For many threads."""
+    """One server, for many threads.
 
-    def __init__(self, url: str, auth: str = "") -> None:
+    url: without a slash at its end. auth: the value of the Authorization header. account_key: of the account at
+    Comfy.org that the server's partner nodes are paid with; it goes along with each prompt.
+    """
+
+    def __init__(self, url: str, auth: str = "", account_key: str = "") -> None:
         self.url = url
         self._auth = auth
-        self._hush = Hush(auth)
+        self._account_key = account_key
+        self._hush = Hush(auth, account_key)
         self._threads = threading.local()
 
     def system_stats(self) -> dict[str, Any]:
@@ -109,7 +114,9 @@ class Client:
 
     def submit(self, graph: Mapping[str, Any], prompt_id: str, client_id: str) -> None:
         """Queue a prompt. Raises Refused, with its answer, where it is invalid; Unreachable where nobody knows."""
-        body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+        body: dict[str, Any] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+        if self._account_key:
+            body["extra_data"] = {"api_key_comfy_org": self._account_key}
         answer = self._json("POST", "/prompt", json=body)
         if answer.get("node_errors"):  # the others run, and end in a success without this one
             raise Refused("", status=200, answer=answer)
@@ -137,7 +144,8 @@ class Client:
         data = self._send("GET", "/view", MAX_IMAGE, check, params=named)
         if self._hush.is_in(data):  # it would get into the output, which others see
             raise Refused(
-                "the image has in it what COMFYUI_AUTH holds", "see who runs that server, and change the secret"
+                "the image has in it what COMFYUI_AUTH or COMFY_API_KEY holds",
+                "see who runs that server, and change the secret",
             )
         return data
 

@@ -52,8 +52,11 @@ class Fleet:
         """The one of this run to one of the request's servers."""
         with self._mutex:
             if url not in self.connections:
-                auth = os.environ.get("COMFYUI_AUTH", "") if url in request.extra["trusted"] else ""
-                self.connections[url] = Connection(Client(url, auth), auth)
+                is_trusted = url in request.extra["trusted"]
+                auth, key = (
+                    os.environ.get(name, "") if is_trusted else "" for name in ("COMFYUI_AUTH", "COMFY_API_KEY")
+                )
+                self.connections[url] = Connection(Client(url, auth, key), auth)
             return self.connections[url]
 
     def look(self, requests: Sequence[Request]) -> None:

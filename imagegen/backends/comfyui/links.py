@@ -132,7 +132,8 @@ def _words(wiring: Wiring, node: str, guider: str) -> tuple[Words, Words]:
 
 def _pairs(inputs: Mapping[str, object]) -> list[tuple[str, str]]:
     """The names of width and height, in all forms that a node has them: `target_width` and `target_height`."""
-    names = [(name, name[: -len("width")] + "height") for name in inputs if name.endswith("width")]
+    named = [name for name in inputs if name.endswith("width") and not name.startswith(("tile", "crop", "mask"))]
+    names = [(name, name[: -len("width")] + "height") for name in named]
     return [(width, height) for width, height in names if height in inputs]
 
 

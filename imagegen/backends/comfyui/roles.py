@@ -12,9 +12,11 @@ __all__ = [
     "SEEDS",
     "Kind",
     "Side",
+    "is_choice_word",
     "is_display",
     "is_doubtful_text",
     "is_image",
+    "is_of_encoder",
     "is_option",
     "is_text",
     "kind_of",
@@ -46,12 +48,13 @@ _OPTION = _set(
     "encoder encoders mode type model weight strength scale delimiter separator find search pattern regex "
     "file filename path folder size length log name format normalization interpretation parser method device "
     "dtype language seed font color align max min case clean strip trim index key id save enable control "
-    "generate template_name start end percent upsampling enhance enhancer"
+    "generate template_name start end percent option options upsampling enhance enhancer"
 )
 _DOUBTFUL = _set("system instruction instructions instruct template role context guideline guidelines")
 """A text for a language model, not for the picture."""
 _POSITIVE = _set("positive pos")
 _NEGATIVE = _set("negative neg uncond")
+_CHOICES = _set("true false yes no on off auto none default enable enabled disable disabled fixed random randomize")
 _CONDITIONING = _set("conditioning conditionings cond conds")
 _PICTURE = _set(
     "image images pixels latent latents samples frames video videos img picture photo foreground background "
@@ -74,6 +77,11 @@ def is_text(name: str) -> bool:
     """Whether an input of this name holds words for the picture, where what it holds is text at all."""
     words = _words(name)
     return not is_option(name) and (not _TEXT.isdisjoint(words) or bool(_ENCODERS.search(name.lower())))
+
+
+def is_of_encoder(name: str) -> bool:
+    """Whether an input is the text for one of a model's several text encoders, which all get the same one."""
+    return bool(_ENCODERS.search(name.lower()) or re.fullmatch(r"text_[a-z]", name))
 
 
 def is_option(name: str) -> bool:
@@ -111,6 +119,11 @@ def kind_of(name: str) -> Kind:
 def is_image(name: str) -> bool:
     """Whether what comes in by a link of this name is an image, and no latent."""
     return {"latent", "latents", "samples", *_BUNDLE}.isdisjoint(_words(name))
+
+
+def is_choice_word(value: str) -> bool:
+    """Whether a text is one of the words that a setting is given with, and no text for a picture."""
+    return value.strip().lower() in _CHOICES
 
 
 def is_display(class_type: str) -> bool:

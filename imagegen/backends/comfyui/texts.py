@@ -11,7 +11,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from imagegen.backends.comfyui.graph import Graph, Place, is_link
-from imagegen.backends.comfyui.roles import Side, is_display, is_doubtful_text, is_option, is_text, kind_of, side_of
+from imagegen.backends.comfyui.roles import (
+    Side,
+    is_choice_word,
+    is_display,
+    is_doubtful_text,
+    is_of_encoder,
+    is_option,
+    is_text,
+    kind_of,
+    side_of,
+)
 from imagegen.backends.comfyui.wiring import Link, Wiring
 
 __all__ = ["Words", "words_of", "words_within"]
@@ -92,6 +102,8 @@ def words_within(wiring: Wiring, node: str, number: int, side: Side) -> Words:
         else:
             found.parts += text.sure or text.doubtful
     group = list(dict.fromkeys(group))
+    if any(_held(wiring.graph, place) for place in group):  # another text is left empty where nobody wrote one
+        group = [place for place in group if _held(wiring.graph, place) or is_of_encoder(place.input)]
     if len({held for place in group if (held := _held(wiring.graph, place))}) > 1:
         found.parts += group  # texts that say different things
     elif found.parts:
@@ -116,7 +128,7 @@ def _may_be_text(wiring: Wiring, node: str, name: str) -> bool:
     value = wiring.graph[node]["inputs"][name]
     if is_link(value):
         return is_text(name) and kind_of(name) != "bundle"
-    if not isinstance(value, str) or wiring.is_choice(Place(node, name)):
+    if not isinstance(value, str) or is_choice_word(value) or wiring.is_choice(Place(node, name)):
         return False
     return is_text(name) or (is_doubtful_text(name) and " " in value.strip()) or _is_same_text(wiring, node, value)
 
@@ -166,7 +178,10 @@ def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]
     texts = [
         name
         for name, value in inputs.items()
-        if isinstance(value, str) and value.strip() and not wiring.is_choice(Place(node, name))
+        if isinstance(value, str)
+        and value.strip()
+        and not is_choice_word(value)
+        and not wiring.is_choice(Place(node, name))
     ]
     named = [name for name in texts if is_text(name) or is_doubtful_text(name)]
     others = [

@@ -14,7 +14,7 @@ from typing import Any
 from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, WORDS, field_of, marks_in
 from imagegen.backends.comfyui.graph import Graph, Place, called, is_link, literals, output_nodes, place_of, shown
 from imagegen.backends.comfyui.links import MODELS, SEEDS, Found, find
-from imagegen.backends.comfyui.roles import is_image, is_text, kind_of
+from imagegen.backends.comfyui.roles import is_choice_word, is_image, is_text, kind_of
 from imagegen.config.document import Document, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
@@ -186,7 +186,7 @@ def _alike(workflow: Workflow, field: str) -> list[Place]:
         for place, value in literals(workflow.graph)
         if place not in taken
         and (
-            isinstance(value, str) and is_text(place.input)
+            isinstance(value, str) and is_text(place.input) and not is_choice_word(value)
             if field in ("prompt", "negative")
             else place.input in names.get(field, (field,))
         )
@@ -210,8 +210,8 @@ def is_input(graph: Graph, key: str, text: str, problems: list[Problem]) -> bool
 
 def _listed(names: Iterable[str]) -> str:
     known = list(names)
-    more = f" and {len(known) - 30} more" if len(known) > 30 else ""
-    return ", ".join(known[:30]) + more or "none"
+    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+    return ", ".join(known[:12]) + more or "none"
 
 
 def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[Place]]:
@@ -230,7 +230,7 @@ def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[Place]]:
 def _is_file_name(place: Place) -> bool:
     """Whether it says how a file is called, which ComfyUI and nodes that save have marks of their own for."""
     words = place.input.lower().split("_")
-    return not {"filename", "prefix", "path", "file", "folder", "subfolder", "dir"}.isdisjoint(words)
+    return not {"filename", "prefix", "path", "file", "folder", "subfolder", "dir", "format"}.isdisjoint(words)
 
 
 def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Problem]) -> str:
@@ -243,7 +243,7 @@ def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Prob
     elif len(nodes) == 1:
         return nodes[0]
     elif nodes:
-        listed = ", ".join(f"{node} ({called(graph, node)})" for node in nodes)
+        listed = _listed([f"{node} ({called(graph, node)})" for node in nodes])
         what = f"saves images in {len(nodes)} nodes: {listed}"
         lines = " or ".join(binding("output", [node]) for node in nodes[:4])
         problems.append(Problem("workflow", what, f"say which to take: {lines}"))
@@ -267,4 +267,5 @@ def _unknown_savers(graph: Graph) -> list[str]:
     """Nodes that take an image and give nothing that another node takes."""
     taken = {value[0] for body in graph.values() for value in body["inputs"].values() if is_link(value)}
     ends = {place.node for place in _linked(graph) if kind_of(place.input) == "picture" and is_image(place.input)}
-    return [node for node in graph if node in ends - taken]
+    last = [node for node in graph if node in ends - taken]
+    return [node for node in last if "save" in graph[node]["class_type"].lower()] or last

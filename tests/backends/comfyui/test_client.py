@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            answer(self)
+
+        def do_POST(self) -> None:
             answer(self)
 
         def log_message(self, *_: object) -> None:
@@ -92,6 +96,25 @@ def test_the_header_is_shown_by_no_error() -> None:
         error = refused(url, "Bearer hush\nhush")
         assert "hush" not in error.what + error.mend
         assert "COMFYUI_AUTH" in error.mend
+
+
+def test_the_account_key_goes_along_with_a_prompt_and_no_error_shows_it() -> None:
+    sent: list[bytes] = []
+
+    def refusing(request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        sent.append(body)
+        says(400, b'{"error": {"type": "x", "message": "key hidden-key"}}')(request)
+
+    with answering(refusing) as url:
+        client = Client(url, "Bearer hush", "hidden-key")
+        with pytest.raises(Refused) as caught:
+            client.submit({}, "id", "client")
+        with pytest.raises(Refused):
+            client.queue()
+    assert json.loads(sent[0])["extra_data"] == {"api_key_comfy_org": "hidden-key"}
+    assert b"hidden-key" not in sent[1]
+    assert "hidden-key" not in f"{caught.value.what} {caught.value.answer}"
 
 
 def test_nobody_there_is_told_in_the_systems_words() -> None:

@@ -96,6 +96,11 @@ def test_a_guider_that_names_no_side_takes_that_of_the_output() -> None:
         (node("CLIPTextEncodeLumina2", clip=CLIP, system_prompt="superior", user_prompt="a raven"), "6.user_prompt"),
         (node("CLIPTextEncodeLumina2", clip=CLIP, system_prompt="You are good", user_prompt="a"), "6.user_prompt"),
         (node("SomeEncode", clip=CLIP, caption="a raven", new_words="a raven", mode="fast"), "6.caption 6.new_words"),
+        (node("CLIPTextEncodeFlux", clip=CLIP, clip_l="", t5xxl="a raven", guidance=3.5), "6.clip_l 6.t5xxl"),
+        (
+            node("Director", clip=CLIP, global_prompt="a raven", local_prompts="", magic_prompt="AUTO"),
+            "6.global_prompt",
+        ),
         (node("TextEncodeQwenImageEdit", clip=CLIP, prompt="a raven", image=["10", 0]), "6.prompt"),
     ],
 )
@@ -250,6 +255,12 @@ def test_a_checkpoint_is_found_behind_the_branch_that_is_on() -> None:
 def test_a_size_that_is_computed_is_not_that_of_any_node(computed: dict[str, object]) -> None:
     graph = changed(sd15(n50=computed, n51=node("PrimitiveInt", value=512)), n5={"width": ["50", 0]})
     assert bound(graph, "width") == ""
+
+
+def test_the_size_of_a_tile_is_not_that_of_the_picture() -> None:
+    upscale = node("UltimateSDUpscale", seed=1, steps=9, tile_width=512, tile_height=512, image=["8", 0])
+    graph = changed(sd15(n10=upscale), n10={"positive": POSITIVE, "negative": NEGATIVE}, n9={"images": ["10", 0]})
+    assert bound(graph, "width") == "5.width"
 
 
 def test_a_size_beside_a_preset_is_not_set_unasked() -> None:
