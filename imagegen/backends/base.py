@@ -18,6 +18,7 @@ __all__ = [
     "Diagnosis",
     "Diagnostic",
     "Elsewhere",
+    "Explaining",
     "GeneratedImage",
     "GenerationError",
     "ModelIdentity",
@@ -263,6 +264,14 @@ class Queueing(Protocol):
 
     def at_once(self, request: Request) -> int:
         """How many like this one are drawn at a time, of those in flight (at least 1). Contacts nothing."""
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A backend that decides where a request's fields go, in a workflow for example. For others, nothing is shown."""
+
+    def explain(self, request: Request) -> Sequence[str]:
+        """A line for each field: what becomes of it. Contacts nothing."""
 
 
 class Place(Protocol):

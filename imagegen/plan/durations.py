@@ -14,25 +14,31 @@ __all__ = ["Durations", "Expected", "in_all"]
 
 
 class Durations:
-    """Medians of recorded seconds, by backend, model and size."""
+    """Medians of recorded seconds, by backend, model, workflow and size.
+
+    A workflow of the job's own is known by its digest; it has the size that it holds where the job gives none.
+    """
 
     def __init__(self, lines: Iterable[OutputLine]) -> None:
-        same: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+        same: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
         for line in lines:
             fields = line.request
             pixels = fields.get("width", 0) * fields.get("height", 0)
-            same[line.backend, str(fields.get("model", "")), pixels].append(line.seconds)
+            key = line.backend, str(fields.get("model", "")), str(fields.get("workflow", "")), pixels
+            same[key].append(line.seconds)
         self._same = {key: statistics.median(seconds) for key, seconds in same.items()}
 
     def of(self, request: Request) -> float | None:
-        """Seconds: the median of the same backend, model and size, else by the nearest size; None where unknown."""
-        pixels = request.width * request.height
-        wanted = (request.backend, request.model)
+        """Seconds: the median of the same maker and size, else by the nearest size; None where unknown."""
+        workflow = str(request.extra.get("workflow", ""))
+        has_size = not workflow or "width" in request.given or "height" in request.given
+        pixels = request.width * request.height if has_size else 0
+        wanted = (request.backend, request.model, workflow)
         sizes = {size: seconds for (*maker, size), seconds in self._same.items() if tuple(maker) == wanted}
         if not sizes:
             return None
         nearest = min(sizes, key=lambda size: abs(size - pixels))
-        return sizes[nearest] * (pixels / nearest if nearest else 1.0)
+        return sizes[nearest] * (pixels / nearest if nearest and pixels else 1.0)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from imagegen.tasks.build import Build, Planned, Ticket, current_build
 from imagegen.tasks.commands import OURS
 
 if TYPE_CHECKING:
+    from imagegen.plan.output import Output
     from imagegen.project import JobPlan
     from imagegen.state.snapshot import FreshJob
     from imagegen.tasks.invocation import Invocation
@@ -85,6 +86,8 @@ def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
             }
         },
     }
+    if build.invocation.command == "info" and (lines := _explained(build, output)):
+        task["meta"][OURS]["workflow"] = lines
     if output.origins:
         from imagegen.plan.derived import INDEX, SHEET
 
@@ -98,6 +101,16 @@ def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
 
         task["clean"] = [CleanAction(output.task)]
     return task
+
+
+def _explained(build: Build, output: Output) -> Sequence[str]:
+    """Where the image's fields go, as its backend says."""
+    from imagegen.backends.base import Explaining
+
+    if output.is_derived:
+        return ()
+    backend = build.project.backends[output.request.backend]
+    return backend.explain(output.request) if isinstance(backend, Explaining) else ()
 
 
 def _came_out_fresh(ticket: Ticket) -> bool:

@@ -34,4 +34,4 @@ def test_the_bounds_are_those_of_the_code() -> None:
     assert [bound for bound in bounds if bound not in said] == []
     assert webp._MAX_CHUNKS == jpeg._MAX_SEGMENTS == png._MAX_CHUNKS
     assert MAX_PIXELS == 8192 * 8192
-    assert connection.PATIENCE_S == 15
+    assert connection.PATIENCE_S == 45

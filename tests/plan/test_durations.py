@@ -25,6 +25,14 @@ def test_another_size_is_scaled_from_the_nearest() -> None:
     assert Durations([line(2), line(100, width=1024)]).of(request(128)) == 4
 
 
+def test_each_workflow_has_times_of_its_own() -> None:
+    mine = {"backend": "b", "model": "m", "workflow": "abc"}
+    known = Durations([line(1000), OutputLine("p", "o", "f", Encoding(), mine, "s", 1, None, "1", 1.6, "t")])
+    assert known.of(Request("b", "n", "p", model="m", extra={"workflow": "abc"})) == 1.6
+    assert known.of(Request("b", "n", "p", model="m", extra={"workflow": "other"})) is None
+    assert known.of(request()) == 1000
+
+
 def test_what_was_never_made_is_unknown() -> None:
     assert Durations([line(2)]).of(request(model="new")) is None
     assert Durations([]).of(request()) is None

@@ -229,6 +229,12 @@ class ComfyUIBackend:
         found = self.fleet.pool.place(waiting)
         return found and (found[0], ServerPlace(self.fleet, found[1]))
 
+    def explain(self, request: Request) -> Sequence[str]:
+        """Where each field goes in a workflow of one's own."""
+        from imagegen.backends.comfyui.prompt import explain
+
+        return explain(request)
+
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Rows for ComfyUI's set-up, the servers, and the checkpoint of each job."""
         from imagegen.backends.comfyui.diagnosis import diagnose

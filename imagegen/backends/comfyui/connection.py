@@ -21,8 +21,8 @@ from imagegen.backends.session import watched, within
 
 __all__ = ["PATIENCE_S", "Connection"]
 
-PATIENCE_S = 15.0
-"""Seconds that a server may be away in the middle of a run: one that restarts is waited for where it is quick."""
+PATIENCE_S = 45.0
+"""Seconds that a server may be away in the middle of a run: one that restarts takes 15 to 30 s."""
 _POLLS_S = (0.05, 0.1, 0.1, 0.2, 0.25, 0.5)
 """Seconds between two looks at history, the last for all further ones. A look costs the server 1 to 2 ms."""
 _QUEUE_S = 2.0

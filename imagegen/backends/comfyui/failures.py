@@ -24,6 +24,26 @@ __all__ = [
 ]
 
 
+_OUT_OF_MEMORY = (
+    "outofmemory",  # OutOfMemoryError of PyTorch, also as torch.cuda's and DirectML's
+    "out of memory",  # CUDA, HIP, MPS, Intel's XPU
+    "out_of_memory",
+    "out_of_device_memory",
+    "out_of_host_memory",
+    "out_of_resources",
+    "not enough memory",  # the CPU's allocator on Windows
+    "not enough gpu video memory",  # DirectML
+    "insufficient memory",
+    "can't allocate memory",  # the CPU's allocator on Linux
+    "cannot allocate memory",
+    "failed to allocate",
+    "unable to allocate",
+    "alloc_failed",  # cuBLAS, cuDNN, hipBLAS
+    "memoryerror",
+)
+"""How it is said that memory ran out, by the devices and their libraries, in small letters."""
+
+
 class ServersError(GenerationError):
     """The server did not take the prompt, failed in it or was too slow: another server may well draw it."""
 
@@ -137,7 +157,7 @@ def is_out_of_memory(entry: Mapping[str, Any]) -> bool:
     """Whether the prompt failed for want of memory."""
     _, facts = _last_message(_mapping(entry.get("status")))
     said = f"{facts.get('exception_type', '')} {facts.get('exception_message', '')}".lower()
-    return "outofmemory" in said or "out of memory" in said or "not enough memory" in said
+    return any(words in said for words in _OUT_OF_MEMORY)
 
 
 def of_download(refused: Refused, image: Mapping[str, Any]) -> GenerationError:

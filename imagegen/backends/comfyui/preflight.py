@@ -11,6 +11,7 @@ from imagegen.backends.comfyui.checks import Info, check, choices_text, uneven
 from imagegen.backends.comfyui.graph import literals, place_of, replaced
 from imagegen.backends.comfyui.models import KINDS, file_of, names_in
 from imagegen.backends.comfyui.prompt import alike, asked_in_vain, key_of, values_of, workflow_of
+from imagegen.backends.comfyui.workflow import misread
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -59,7 +60,11 @@ def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Seq
         request, workflow = replace(same[0], seed=seed), workflow_of(same[0])
         values = values_of(request, workflow)
         keys = {place: key for place in values if (key := key_of(request, workflow, place))}
-        if "graph" not in request.extra:  # all of its inputs are the job's
+        if "graph" in request.extra:
+            fields = [field for field, places in workflow.places.items() if any(place in values for place in places)]
+            for problem in misread(workflow, fields, info):
+                found[problem] += [request.name for request in same]
+        else:  # all of its inputs are the job's
             keys = {place: key for place, _ in literals(workflow.graph) if (key := key_of(request, workflow, place))}
         uploaded = {place_of(text) for text in request.extra.get("images", ())}
         for problem in check(replaced(workflow.graph, values), workflow.output, info, classes, keys, uploaded):

@@ -8,13 +8,13 @@ from functools import lru_cache
 from typing import Any
 
 from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, KEYS, WORDS, filled, marks_in
-from imagegen.backends.comfyui.graph import Place, place_of
+from imagegen.backends.comfyui.graph import Place, called, place_of
 from imagegen.backends.comfyui.text_to_image import OPTIONS, text_to_image
 from imagegen.backends.comfyui.workflow import Workflow, cannot_take, understand
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["alike", "asked_in_vain", "key_of", "kind_of", "values_of", "workflow_of"]
+__all__ = ["alike", "asked_in_vain", "explain", "key_of", "kind_of", "values_of", "workflow_of"]
 
 
 def workflow_of(request: Request) -> Workflow:
@@ -61,6 +61,24 @@ def key_of(request: Request, workflow: Workflow, place: Place) -> str:
         if place in workflow.places.get(field, ()) and (field != "checkpoint" or value != workflow.checkpoint):
             return KEYS.get(field, f"generate.{field}")
     return ""
+
+
+def explain(request: Request) -> list[str]:
+    """A line for each field that a workflow of one's own can take: `prompt → 6.text (CLIPTextEncode "Positive")`."""
+    if "graph" not in request.extra:
+        return []
+    workflow = workflow_of(request)
+    lines = []
+    for field in FIELDS:
+        word = WORDS.get(field, field)
+        if places := workflow.places.get(field):
+            at = ", ".join(f"{place} ({called(workflow.graph, place.node)})" for place in places)
+            lines.append(f"{word} → {at}")
+        elif field in workflow.absent:
+            lines.append(f"{word} → nowhere: bind: {{{field}: []}}")
+        elif unclear := workflow.unclear.get(field):
+            lines.append(f"{word} → not clear: {unclear}")
+    return [*lines, f"image ← {workflow.output} ({called(workflow.graph, workflow.output)})"]
 
 
 def asked_in_vain(request: Request) -> list[Problem]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from imagegen.backends.comfyui.checks import Info
 from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, WORDS, field_of, marks_in
 from imagegen.backends.comfyui.graph import Graph, Place, called, is_link, literals, output_nodes, place_of, shown
 from imagegen.backends.comfyui.links import MODELS, SEEDS, Found, find
@@ -18,7 +19,7 @@ from imagegen.backends.comfyui.roles import is_choice_word, is_image, is_text, k
 from imagegen.config.document import Document, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
-__all__ = ["Workflow", "binding", "cannot_take", "is_input", "read_workflow", "understand"]
+__all__ = ["Workflow", "binding", "cannot_take", "is_input", "misread", "read_workflow", "understand"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +170,22 @@ def cannot_take(workflow: Workflow, field: str) -> Problem:
     one = f"name one, such as {' or '.join(alike[:4]) or binding(field, ['NODE.INPUT'])}"
     mend = f'{one}, or write "%{field}%" into the file{none}'
     return Problem("workflow", f"has no place for the {word}: the sampler's links lead to none", mend)
+
+
+def misread(workflow: Workflow, fields: Iterable[str], info: Info) -> Iterator[Problem]:
+    """Fields that go elsewhere by the server's own description of its nodes than by the workflow's file alone."""
+    found = find(workflow.graph, workflow.output, info)
+    for field in fields:
+        here, known = workflow.places.get(field, ()), found.get(field, Found())
+        if field in workflow.bound or not here or (known.candidates == [here] and not known.parts):
+            continue
+        word = WORDS.get(field, field)
+        there = _said(workflow.graph, known.candidates) or "no input that it knows"
+        what = (
+            f"the {word} goes to {_said(workflow.graph, [here])}, and by what the server says of its nodes to {there}"
+        )
+        lines = [binding(field, group) for group in dict.fromkeys((*known.candidates, here))]
+        yield Problem("", f"comfyui.workflow: {what}", f"say which: {' or '.join(lines[:4])}")
 
 
 def binding(field: str, places: Sequence[object]) -> str:

@@ -52,6 +52,25 @@ def test_any_entry_of_history_is_an_image_or_an_error(entry: dict[str, Any]) -> 
         assert "\n" not in error.problem.what
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes. Error code 12",
+        "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes",
+        "HIP out of memory. Tried to allocate 2.00 GiB",
+        "MPS backend out of memory (MPS allocated: 9.05 GB, max allowed: 9.07 GB)",
+        "XPU out of memory. Tried to allocate 16.00 GiB",
+        "Native API failed. Native API returns: -5 (PI_ERROR_OUT_OF_RESOURCES)",
+        "level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)",
+        "Could not allocate tensor with 268435456 bytes. There is not enough GPU video memory available!",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)  # fmt: skip
+def test_every_devices_words_for_out_of_memory_are_known(said: str) -> None:
+    facts = {"exception_type": "RuntimeError", "exception_message": said}
+    assert is_out_of_memory({"status": {"status_str": "error", "messages": [["execution_error", facts]]}})
+
+
 def test_the_stage_is_named_once() -> None:
     with pytest.raises(GenerationError, match=r"^wait: slow$"), stage("queue"), stage("wait"):
         raise GenerationError("slow")

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from imagegen.backends.comfyui.workflow import Workflow, understand
+from imagegen.backends.comfyui.checks import Info
+from imagegen.backends.comfyui.links import find
+from imagegen.backends.comfyui.workflow import Workflow, misread, understand
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui import workflows as w
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
@@ -75,6 +77,30 @@ def test_sides_that_are_taken_crosswise_are_refused_with_both() -> None:
     assert 'bind: {prompt: "6.text"} or bind: {prompt: "7.text"}' in crossed
     shifted = changed(through("ApplyInstantID", (0, 1), model=MODEL), n3={"model": ["60", 0]})
     assert bound(shifted, "prompt").startswith("? ")
+
+
+def described(**outputs: list[str]) -> Info:
+    """What a server says of its nodes: each class with the names of its outputs; all are of one type."""
+    return lambda name: {"output": ["CONDITIONING"] * len(outputs[name]), "output_name": outputs[name]} if name in outputs else None  # fmt: skip
+
+
+def test_what_the_server_says_of_an_output_goes_before_the_usual_order() -> None:
+    graph = through("Swapping", (0, 1))
+    workflow = understand(graph, {})
+    assert of(workflow, "prompt") == "6.text"
+    assert [*misread(workflow, ["prompt"], described(Swapping=["positive", "negative"]))] == []
+    (problem,) = misread(workflow, ["prompt"], described(Swapping=["negative", "positive"]))
+    assert problem.mend == 'say which: bind: {prompt: "7.text"} or bind: {prompt: "6.text"}'
+    assert [*misread(understand(graph, {"prompt": ["6.text"]}), ["prompt"], described(Swapping=["negative", "positive"]))] == []  # fmt: skip
+
+
+def test_an_input_that_the_server_ignores_takes_nothing() -> None:
+    shown = node("Teller", text="a crow, shown last time", anything=["15", 0])
+    graph = encoded(["14", 0], n14=shown, n15=node("Text Multiline", text="a raven"))
+    assert bound(graph, "prompt").startswith("? has several places")
+    entry = {"input": {"required": {"anything": ["*", {}]}}, "output": ["STRING"], "output_name": ["text"]}
+    found = find(graph, "9", lambda name: entry if name == "Teller" else None)
+    assert [str(place) for place in found["prompt"].groups[0]] == ["15.text"]
 
 
 def test_a_guider_that_names_no_side_takes_that_of_the_output() -> None:
