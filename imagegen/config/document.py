@@ -11,6 +11,7 @@ from typing import Any
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = [
+    "CONFLICT",
     "LONGEST_KEY",
     "MAX_BYTES",
     "MAX_DEPTH",
@@ -21,9 +22,11 @@ __all__ = [
     "Document",
     "decode",
     "hidden_character",
+    "merge_conflict",
     "read_document",
 ]
 
+CONFLICT = "has unresolved merge-conflict markers"
 MAX_BYTES = 16 * 1024**2
 """Of a job file or a prompt source: ten times what 10,000 items take."""
 MAX_DEPTH = 32
@@ -40,6 +43,8 @@ LONGEST_KEY = 500
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
 _SURROGATE = re.compile("[\\ud800-\\udfff]")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_CONFLICT = re.compile(r"^[ \t]*(?:<{7}|>{7})(?:[ \t].*)?$", re.MULTILINE)
+"""The first or last line of a merge conflict. Not `=======` alone, which underlines a heading in Markdown."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,20 @@ def decode(name: str, data: bytes) -> str:
         line, column = _position(text[: control.start()])
         what = f"has the control character U+{ord(control[0]):04X} in it"
         raise ImagegenError(Problem(f"{name}:{line}:{column}", what, "delete it"))
+    if conflict := merge_conflict(name, text):
+        raise ImagegenError(conflict)
     return text
+
+
+def merge_conflict(name: str, text: str) -> Problem | None:
+    """What is wrong with a text that git left with a conflict in it; None where it did not."""
+    found = _CONFLICT.search(text)
+    if found is None:
+        return None
+    line, column = _position(text[: found.start()])
+    return Problem(
+        f"{name}:{line}:{column}", CONFLICT, "choose one side, and delete the lines with <<<<<<<, ======= and >>>>>>>"
+    )
 
 
 def read_document(name: str, data: bytes, *, first_line: int = 1) -> Document:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imagegen.config.document import merge_conflict
 from imagegen.config.models import HUGGING_FACE, ModelFile
 from imagegen.config.setting import SETTINGS, Setting
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -172,7 +173,8 @@ def _table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
     try:
         table = tomllib.loads(data.decode("utf-8")).get("tool", {}).get("imagegen", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems.append(Problem("pyproject.toml", f"cannot be read: {error}"))
+        conflict = merge_conflict("pyproject.toml", data.decode("utf-8", "replace"))
+        problems.append(conflict or Problem("pyproject.toml", f"cannot be read: {error}"))
         return {}
     if not isinstance(table, dict):
         problems.append(Problem(_PYPROJECT, "expected a table"))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from imagegen.config.document import CONFLICT
 from imagegen.config.encoding import Encoding
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.merged import rivals
@@ -160,7 +161,7 @@ class LockFile:
 def read_lock_file(name: str, path: Path) -> LockFile:
     """The lock file at `path`, or an empty one where there is none.
 
-    Raises ImagegenError, located, for one that was merged with conflict markers, is newer, or is not ours.
+    Raises ImagegenError, located, for one that has merge-conflict markers, is newer, or is not ours.
     """
     try:
         seen = stat_key(path)
@@ -377,7 +378,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 def _explain(raw: bytes, error: ValueError) -> tuple[str, str]:
     if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
         return (
-            "merged with conflict markers",
+            CONFLICT,
             "delete the marker lines and keep the lines of both sides; "
             f"'{ATTRIBUTES}' in .gitattributes keeps this from happening",
         )

@@ -156,7 +156,7 @@ def test_a_conflicted_lock_file_stops_its_job_only_and_says_the_mend(project: Pr
     whole = lock.read_bytes()
     lock.write_bytes(b"<<<<<<< HEAD\n" + whole)
     run = project.doit()
-    assert "jobs/portraits.lock:1: merged with conflict markers" in run.out
+    assert "jobs/portraits.lock:1: has unresolved merge-conflict markers" in run.out
     assert "delete the marker lines" in run.out
     assert run.tasks("generated") == ["other:x"]
     assert lock.read_bytes() == b"<<<<<<< HEAD\n" + whole

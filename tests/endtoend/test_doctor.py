@@ -142,7 +142,7 @@ def test_a_lock_file_without_a_job_is_foreign(project: ProjectFolder) -> None:
 @pytest.mark.parametrize(
     ("line", "said", "mend"),
     [
-        ("<<<<<<< HEAD\n", "merged with conflict markers", "delete the marker lines"),
+        ("<<<<<<< HEAD\n", "has unresolved merge-conflict markers", "delete the marker lines"),
         ('{"v": 99}\n', "written by a newer imagegen", "upgrade imagegen here: docs/your-repository.md"),
         ("what is this\n", "not a line of a lock file", "restore the file from git"),
     ],

@@ -106,7 +106,7 @@ def test_one_with_conflict_markers_is_refused_in_its_place_and_right_once_they_a
         b"".join([lines[0], b"<<<<<<< HEAD\n", lines[1], b"=======\n", lines[2], b">>>>>>> theirs\n", *lines[3:]])
     )
     (told,) = problems(workshop)
-    assert told.startswith(f"{LOCK}:2: merged with conflict markers\n    delete the marker lines")
+    assert told.startswith(f"{LOCK}:2: has unresolved merge-conflict markers\n    delete the marker lines")
     after = tree(workshop.root)
     assert {path: data for path, data in after.items() if path != LOCK} == {
         path: data for path, data in before.items() if path != LOCK

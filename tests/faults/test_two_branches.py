@@ -239,7 +239,7 @@ def test_conflict_markers_are_told_with_their_line_and_are_right_once_mended(tmp
     (problem,) = ours.project().plans()[0].problems
     at = before.splitlines().index(b"<<<<<<< HEAD") + 1
     assert problem.where == f"jobs/portraits.lock:{at}"
-    assert problem.what == "merged with conflict markers"
+    assert problem.what == "has unresolved merge-conflict markers"
     assert "delete the marker lines" in problem.mend
     assert ours.lock() == before
     lines = [line for line in before.splitlines(keepends=True) if line[:1] not in b"<=>|"]
