@@ -12,6 +12,7 @@ from cerberus import TypeDefinition, Validator, errors
 from imagegen.config.document import MAX_PROBLEMS, Ambiguous, Document
 from imagegen.config.encoding import DEFAULT_QUALITY, Encoding
 from imagegen.config.job import Derivation, Item, Job, OutputRules, SeedRule, SheetRules
+from imagegen.config.places import Places
 from imagegen.config.schema import ITEM_SCHEMA, Sections, item_schema, job_schema
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
@@ -74,7 +75,8 @@ def check_job(name: str, document: Document, sections: Sections) -> Job:
             Problem(document.where(()), f"a job file is a mapping of keys, this is {_describe(document.values)}")
         )
     problems = [
-        Problem(document.where(path), f"{_dotted(path)}: {text}") for path, text in _check(document.values, schema)
+        Problem(document.where(path), f"{_dotted(path)}: {what}", fix)
+        for path, what, fix in _check(document.values, schema, sections)
     ]
     values = document.values
     if not {"items", "source", "extends"} & values.keys():
@@ -97,8 +99,8 @@ def check_item(
     """
     values = {**overrides, "name": name, "prompt": prompt}
     problems = [
-        Problem(marks.get(str(path[0]), marks["name"]), f"{_dotted(path)}: {text}")
-        for path, text in _check(values, item_schema(sections))
+        Problem(marks.get(str(path[0]), marks["name"]), f"{_dotted(path)}: {what}", fix)
+        for path, what, fix in _check(values, item_schema(sections), sections, ("items", 0))
     ]
     problems += [
         Problem(marks.get(key, marks["name"]), f"{key}: the {what} gives it, it cannot be overridden")
@@ -214,14 +216,27 @@ def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
     return typed
 
 
-def _check(values: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def _check(
+    values: Mapping[str, Any], schema: Mapping[str, Any], sections: Sections, above: Path = ()
+) -> Iterator[tuple[Path, str, str]]:
+    """Each problem: its path, what it is, and the fix. above: where in a job file the values would stand."""
     validator = _JobValidator(schema, allow_unknown=False)
     validator.validate(values, normalize=False)
-    for path, text in _walk(validator._errors):
-        yield path, text + (did_you_mean(str(path[-1]), _siblings(schema, path)) if text == _UNKNOWN else "")
+    places: Places | None = None
+    for path, what, value in _walk(validator._errors):
+        fix = ""
+        if what == _UNKNOWN or what.startswith(_EXPECTED):
+            places = places or Places(job_schema(sections))
+        if what == _UNKNOWN and places:
+            what += places.hint((*above, *path), value, _siblings(schema, path))
+        elif what.startswith(_EXPECTED) and places:
+            what += places.hint_inside((*above, *path), value)
+            fix = "" if what.endswith(":") else _type_fix(what, value)
+        yield path, what, fix
 
 
-def _walk(found: Sequence[Any]) -> Iterator[tuple[Path, str]]:
+def _walk(found: Sequence[Any]) -> Iterator[tuple[Path, str, object]]:
+    """Each problem: its path, what it is, and the value."""
     for error in found:
         path = tuple(error.document_path)
         if error.code in _ANYOF:
@@ -229,10 +244,11 @@ def _walk(found: Sequence[Any]) -> Iterator[tuple[Path, str]]:
         elif error.is_group_error or error.code in _NESTED:
             yield from _walk(error.child_errors)
         elif text := _random_seed(path, error.value) or _message(error):
-            yield path, text
+            yield path, text, error.value
 
 
 _UNKNOWN = "unknown key"
+_EXPECTED = "expected "
 _ANYOF = {errors.ANYOF.code}
 _NESTED = {
     errors.MAPPING_SCHEMA.code,
@@ -242,7 +258,7 @@ _NESTED = {
 }
 
 
-def _nearest(error: Any) -> Iterator[tuple[Path, str]]:
+def _nearest(error: Any) -> Iterator[tuple[Path, str, object]]:
     """Of alternatives of different types: what is wrong with the one whose type the value has."""
     alternatives = list(error.definitions_errors.values())
     here = tuple(error.document_path)
@@ -251,7 +267,7 @@ def _nearest(error: Any) -> Iterator[tuple[Path, str]]:
             yield from _walk(alternative)
             return
     wanted = [_types(e.constraint) for a in alternatives for e in a if e.code == errors.BAD_TYPE.code]
-    yield here, _mistyped(error.value, list(itertools.chain(*wanted)))
+    yield here, _mistyped(error.value, list(itertools.chain(*wanted))), error.value
 
 
 def _random_seed(path: Path, value: object) -> str:
@@ -302,7 +318,25 @@ def _mistyped(value: object, wanted: Sequence[str]) -> str:
     hint = "; put it in quotes" if "text" in wanted and isinstance(value, (Ambiguous, bool)) else ""
     if isinstance(value, Ambiguous) and "text" not in wanted:
         hint = "; write a plain decimal number" if {"whole", "number"} & set(wanted) else ""
-    return f"expected {' or '.join(words)}, found {_describe(value)}{hint}"
+    return f"{_EXPECTED}{' or '.join(words)}, found {_describe(value)}{hint}"
+
+
+def _type_fix(what: str, value: object) -> str:
+    """What to write in place of a value of the wrong type, where that is known."""
+    wanted = what.removeprefix(_EXPECTED).partition(", found ")[0]
+    if "text" in wanted and isinstance(value, list):
+        return "write it as one text; if the text begins with [, put it in quotes"
+    if "text" in wanted and isinstance(value, dict):
+        return "put text that begins with { or has ': ' in it in quotes"
+    if "text" in wanted and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return "put it in quotes"
+    if "number" in wanted and isinstance(value, str) and re.fullmatch(r"\s*\d+,\d+\s*", value):
+        return f"write it with a point: {value.strip().replace(',', '.')}"
+    if isinstance(value, str) and re.match(r"[\w.-]+:\S", value):
+        return "a colon needs a blank behind it: 'key: value'"
+    if wanted == "a list" and isinstance(value, dict):
+        return "begin each entry with a dash and a blank: '- name: …'"
+    return ""
 
 
 def _describe(value: object) -> str:

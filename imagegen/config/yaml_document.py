@@ -40,12 +40,12 @@ _LONGEST_NUMBER = 10_000
 _TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
 _KEY = (-1,)
 """The path while a key is read: no list has such an entry."""
-_MENDS = {
-    "mapping values are not allowed": "put text with ': ' in it in quotes, and check the indentation",
-    "cannot start any token": "indent with spaces, not tabs; put text that begins with @, ` or % in quotes",
-    "while scanning a quoted scalar": "close the quote",
-    "while parsing a flow": "close the bracket",
-}
+_LOST = re.compile(r"[ \t]+(#(?=\S))")
+_COMMENT = re.compile(r"[ \t]+(#)")
+_HIDDEN = re.compile("[\u00a0\u00ad\u2000-\u200f\u202f\u2060\u3000\ufeff]")
+_SMART_QUOTED = re.compile(
+    "[\u2018-\u201b][^\u2018-\u201b]*[\u2018-\u201b]|[\u201c-\u201f][^\u201c-\u201f]*[\u201c-\u201f]|\u00ab[^\u00ab\u00bb]*\u00bb"
+)
 
 
 def read_yaml(name: str, text: str, first_line: int = 1) -> Document:
@@ -54,15 +54,9 @@ def read_yaml(name: str, text: str, first_line: int = 1) -> Document:
     try:
         values = builder.document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = " ".join(filter(None, [error.problem, error.context and f"({error.context})"]))
-        if "maximum nesting depth" in what:  # libyaml has a bound of its own, which it meets before it says more
-            builder.problem(mark, _TOO_DEEP)
-        else:
-            mend = next((mend for part, mend in _MENDS.items() if part in what), "")
-            builder.problem(mark, f"is no YAML: {what}", mend)
+        builder.refused(error)
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # without libyaml, "\\Uffffffff" raises the last two
-        builder.problem(None, f"is no YAML: {' '.join(str(error).split())}")
+        builder.problem(None, f"not valid YAML: {' '.join(str(error).split())}")
     if builder.problems:
         raise ImagegenError(*builder.problems)
     return Document(name, values, builder.marks)
@@ -76,11 +70,16 @@ class _Builder:
     def __init__(self, name: str, text: str, first_line: int) -> None:
         self.name = name
         self.first_line = first_line
+        self._text = text
+        self._last: Any = None
+        self._comments = " #" in text or "\t#" in text
         self.marks: dict[tuple[str | int, ...], tuple[int, int]] = {}
         self.problems: list[Problem] = []
         self._loader = _Loader(text)
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         """By name: the value, how many values it holds, how many levels deep it is."""
+        self._unused: dict[str, Any] = {}
+        """Anchors of texts that no alias has named yet, with their marks."""
         self._count = 0
         self._deepest = 0
         self._aliased = 0
@@ -97,11 +96,28 @@ class _Builder:
         place = f":{self._position(mark)[0]}:{self._position(mark)[1]}" if mark is not None else ""
         self.problems.append(Problem(f"{self.name}{place}", what, mend))
 
+    def refused(self, error: yaml.MarkedYAMLError) -> None:
+        """Note what the parser did not take."""
+        from imagegen.config.yaml_errors import explain
+
+        if "maximum nesting depth" in str(error.problem):  # libyaml has a bound of its own, and meets it earlier
+            self.problem(error.problem_mark, _TOO_DEEP)
+            return
+        fault = explain(self._text, error, self._last, self.first_line)
+        line = f"{self.name}:{fault.line + self.first_line}:"
+        # what was noted of the same line follows from it
+        self.problems = [problem for problem in self.problems if not problem.where.startswith(line)]
+        self.problems.append(Problem(f"{line}{fault.column + 1}", fault.what, fault.fix))
+
+    def _next(self) -> Any:
+        self._last = self._loader.get_event()
+        return self._last
+
     def _position(self, mark: Any) -> tuple[int, int]:
         return mark.line + self.first_line, mark.column + 1
 
-    def _stop(self, mark: Any, what: str) -> _Stop:
-        self.problem(mark, what)
+    def _stop(self, mark: Any, what: str, mend: str = "") -> _Stop:
+        self.problem(mark, what, mend)
         return _Stop()
 
     def _document(self) -> Any:
@@ -109,13 +125,15 @@ class _Builder:
         if isinstance(self._loader.peek_event(), yaml.StreamEndEvent):
             raise self._stop(None, "is empty")
         self._loader.get_event()  # the document's
-        values = self._value(self._loader.get_event(), (), 0)
-        self._loader.get_event()
+        values = self._value(self._next(), (), 0)
+        self._next()
         following = self._loader.peek_event()
         if not isinstance(following, yaml.StreamEndEvent):
             raise self._stop(following.start_mark, "a second document begins here: one file is one document")
         if values is None:
             raise self._stop(None, "is empty")
+        for anchor, mark in self._unused.items():
+            self.problem(mark, f"nothing refers to the anchor &{anchor}", "put text that begins with & in quotes")
         return values
 
     def _value(self, event: Any, path: tuple[str | int, ...], depth: int) -> Any:
@@ -128,7 +146,8 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, depth)
         if event.tag is not None:
-            self.problem(event.start_mark, f"has the tag '{event.tag}': a job is plain data, without tags")
+            what = f"has the tag '{event.tag}': a job is plain data, without tags"
+            self.problem(event.start_mark, what, "put text that begins with ! in quotes")
         self._reach(event, depth)
         if event.anchor is None:
             return self._content(event, path, depth)
@@ -136,6 +155,8 @@ class _Builder:
         before, deepest = self._count, self._deepest
         self._deepest = depth
         value = self._content(event, path, depth)
+        if isinstance(event, yaml.ScalarEvent):
+            self._unused[event.anchor] = event.start_mark
         self._anchors[event.anchor] = (value, self._count - before + 1, self._deepest - depth)
         self._deepest = max(deepest, self._deepest)
         return value
@@ -148,17 +169,20 @@ class _Builder:
 
     def _content(self, event: Any, path: tuple[str | int, ...], depth: int) -> Any:
         if isinstance(event, yaml.ScalarEvent):
-            return self._plain(event.value) if event.implicit[0] else self._quoted(event)
+            if not event.implicit[0]:
+                return self._quoted(event)
+            self._check_plain(event)
+            return self._plain(event.value)
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path, depth)
         found: list[Any] = []
-        while not isinstance(inner := self._loader.get_event(), yaml.SequenceEndEvent):
+        while not isinstance(inner := self._next(), yaml.SequenceEndEvent):
             found.append(self._value(inner, (*path, len(found)), depth + 1))
         return found
 
     def _mapping(self, path: tuple[str | int, ...], depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        while not isinstance(event := self._loader.get_event(), yaml.MappingEndEvent):
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key = self._key(event, depth)
             inner = (*path, key)
             if key in found:
@@ -166,7 +190,10 @@ class _Builder:
                 self.problem(event.start_mark, f"'{key}' is given twice, first in line {first}")
             else:
                 self.marks[inner] = self._position(event.start_mark)
-            found[key] = self._value(self._loader.get_event(), inner, depth + 1)
+            value = self._next()
+            if event.end_mark.index == value.start_mark.index == value.end_mark.index:
+                self.problem(event.start_mark, *_without_colon(key, is_first=not found))
+            found[key] = self._value(value, inner, depth + 1)
         return found
 
     def _key(self, event: Any, depth: int) -> str:
@@ -181,8 +208,11 @@ class _Builder:
             if event.implicit[0] and key == "<<":
                 self.problem(event.start_mark, "merge keys (<<) are not read: repeat the values")
             elif not isinstance(key, str):
-                what = f"the key {event.value or '(nothing)'} is no text: put it in quotes"
-                self.problem(event.start_mark, what)
+                what = f"the key {event.value or '(nothing)'} is not text"
+                self.problem(event.start_mark, what, "put it in quotes")
+            elif event.implicit[0] and (hidden := _HIDDEN.search(key)):
+                what = f"the key has the invisible character U+{ord(hidden[0]):04X} in it"
+                self.problem(event.start_mark, what, "replace it by a blank from the space bar, or delete it")
             return str(event.value)
         if isinstance(event, yaml.AliasEvent):
             if isinstance(key, str):
@@ -192,7 +222,9 @@ class _Builder:
 
     def _alias(self, event: Any, depth: int) -> Any:
         if event.anchor not in self._anchors:
-            raise self._stop(event.start_mark, f"the alias *{event.anchor} has no anchor before it that is complete")
+            what = f"the alias *{event.anchor} has no anchor before it that is complete"
+            raise self._stop(event.start_mark, what, "put text that begins with * in quotes")
+        self._unused.pop(event.anchor, None)
         value, size, height = self._anchors[event.anchor]
         self._reach(event, depth + height)
         self._aliased += size
@@ -200,6 +232,32 @@ class _Builder:
         if self._aliased > MAX_ALIASED:
             raise self._stop(event.start_mark, f"aliases make more than {MAX_ALIASED} values of this file")
         return value
+
+    def _check_plain(self, event: Any) -> None:
+        """Note where a comment cut a text short, and quotes that are none."""
+        text: str = event.value
+        if self._comments and (found := self._comment(event)):
+            at = event.end_mark.column + found.start(1) - found.start()
+            where = f"{self.name}:{event.end_mark.line + self.first_line}:{at + 1}"
+            fix = "put the text in quotes; or, for a comment, put a blank behind the #"
+            if text.endswith(","):
+                fix = "put the text in quotes; or, for a comment, delete the comma before it"
+            self.problems.append(Problem(where, "the rest of the line is a comment", fix))
+        if _SMART_QUOTED.fullmatch(text):
+            what = f"{text[0]} and {text[-1]} are not quotes in YAML, but part of the text"
+            fix = "use straight quotes, \" or '; to keep these, put straight ones around them"
+            self.problem(event.start_mark, what, fix)
+        elif _HIDDEN.search(text) and plain_number(_HIDDEN.sub("", text)) is not None:
+            what = f"has the invisible character U+{ord(_HIDDEN.findall(text)[0]):04X} beside the number"
+            self.problem(event.start_mark, what, "delete it")
+
+    def _comment(self, event: Any) -> re.Match[str] | None:
+        """What stands behind a text as if it were more of it: `#1`, or anything behind a comma."""
+        text: str = event.value
+        if text in _BOOLEANS or (text and text in _NULLS) or plain_number(text) is not None:
+            return None
+        pattern = _COMMENT if text.endswith(",") else _LOST
+        return pattern.match(self._text, event.end_mark.index)
 
     def _quoted(self, event: Any) -> str:
         text: str = event.value
@@ -228,6 +286,16 @@ class _Builder:
         if _DIGITS.fullmatch(text) or _OCTAL.fullmatch(text):  # `089`, `0o17`: text in YAML 1.1, numbers in YAML 1.2
             return Ambiguous(text, "a number")
         return text
+
+
+def _without_colon(key: str, *, is_first: bool) -> tuple[str, str]:
+    """What is wrong with a word between the commas of `{…}` that has no value, and the fix."""
+    what = f"'{key[:60]}' is a key without a value"
+    if re.match(r"[\w.-]+:\S", key):
+        return what, "a colon needs a blank behind it: 'key: value'"
+    if is_first or "|" in key:
+        return what, "put text that begins with { in quotes"
+    return what, "put text that contains a comma in quotes"
 
 
 def _meaning(kind: str, text: str) -> str:

@@ -18,7 +18,7 @@ def test_every_problem_of_every_job_is_told_at_once_and_the_others_are_built(pro
     assert run.code != 0
     assert "jobs/bad.yaml:2:3: generate.stepz: unknown key; did you mean 'steps'?\n" in run.out
     assert "jobs/bad.yaml:3:3: generate.cfg: expected a number, found the text 'high'\n" in run.out
-    assert "jobs/worse.json:1:12: is no JSON" in run.out
+    assert "jobs/worse.json:1:12: not valid JSON" in run.out
     assert len(run.tasks("generated")) == 3
     assert run.closing.startswith("3 generated, 2 broken jobs")
 

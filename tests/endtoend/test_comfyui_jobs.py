@@ -209,7 +209,7 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
         ({"workflow": "jobs/workflows/no.json"}, "workflow", "workflow: jobs/workflows/no.json: there is no such file"),
         long({"workflow": "../x.json"}, "workflow", "workflow: ../x.json: '../x.json' leads out of the project"),
         ({"workflow": "refs/editor.json"}, "workflow", "workflow: refs/editor.json: is a workflow for ComfyUI's editor"),
-        long({"workflow": "refs/bad.json"}, "workflow", "workflow: refs/bad.json:2:9: is no JSON"),
+        long({"workflow": "refs/bad.json"}, "workflow", "workflow: refs/bad.json:2:9: "),
         long({"workflow": WORKFLOW, "bind": {"prompt": "6"}}, "prompt", "bind.prompt: '6' is no input: node ID, dot, input's name, as 6.text"),
         long({"workflow": WORKFLOW, "bind": {"cfg": ["3.cfg", "x"]}}, "x", "bind.cfg[1]: 'x' is no input: "),
         long({"workflow": WORKFLOW, "bind": {"promt": "6.text"}}, "promt", "bind.promt: unknown key; did you mean 'prompt'?"),

@@ -86,7 +86,7 @@ def test_headings_are_names_and_first_blocks_are_prompts(page: str) -> None:
         ("## A\n```yaml\na: !x 1\n```\n", ["docs/k.md:1:1: 'A' has no prompt", "docs/k.md:3:4: has the tag '!x'"]),
         ("## A\n# End\n```\na\n```\n", ["docs/k.md:1:1: 'A' has no prompt"]),
         ("## A\n- b\n  ```\n  a\n  ```\n", ["docs/k.md:1:1: 'A' has no prompt"]),
-        ("## A\n```\na\n```\n```yaml\nsteps: [\n```\n", ["docs/k.md:7:1: is no YAML"]),
+        ("## A\n```\na\n```\n```yaml\nsteps: [\n```\n", ["docs/k.md:6:8: the [ that begins here is never closed"]),
         ("## A\n```\na\n```\n```yaml\nsteps: 1\nsteps: 2\n```\n", ["docs/k.md:7:1: 'steps' is given twice, first in line 6"]),
         ("## A\n```\na\n```\n```yaml\n- 1\n```\n", ["docs/k.md:5:1: the yaml block is no mapping"]),
         ("## A\n```\na\n```\n```yaml\n```\n", ["docs/k.md:5:1: is empty"]),

@@ -134,7 +134,7 @@ def test_a_file_through_a_link_with_a_bom_and_windows_line_ends_stays_so(tmp_pat
         (HEAD + "output: {name: one}\n" + ITEMS, {}, "would write two images to assets/scraps/one.png"),
         (HEAD + "extends: _b.yaml\n", {}, "the items of jobs/scraps.yaml are those that it extends, and its own would replace them"),
         (HEAD + "items: [{name: A, prompt: a, stepz: 3}]", {}, "items[0].stepz: unknown key"),
-        (HEAD + "items: [{", {}, "is no YAML"),
+        (HEAD + "items: [{", {}, "is never closed"),
     ],
 )  # fmt: skip
 def test_what_would_not_be_the_same_image_is_refused_and_changes_nothing(

@@ -83,7 +83,7 @@ def test_a_problem_of_the_file_is_told_under_the_key_that_names_it(sections: Sec
     assert (problem.where, problem.what) == ("workflow", f"{FILE}: there is no such file")
     sections.write(FILE, b"{\n,}")
     (problem,) = sections.refused(workflow=FILE)
-    assert problem.what.startswith(f"{FILE}:2:1: is no JSON")
+    assert problem.what.startswith(f"{FILE}:2:1: not valid JSON")
 
 
 @pytest.mark.parametrize(
