@@ -1,0 +1,118 @@
+"""doit's own commands as they are in a project of ours: `doit help` lists our commands, an unknown option has a hint.
+
+doit takes them from the entry points `doit.COMMAND`, in every project of the environment. In one that is not ours each
+is doit's own and nothing else; so this module imports nothing of ours before it knows.
+"""
+
+from __future__ import annotations
+
+import getopt
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from doit import cmd_clean, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run
+from doit.cmd_base import Command
+from doit.cmdparse import CmdParseError
+
+if TYPE_CHECKING:
+    from imagegen.tasks.commands import Command as OurCommand
+
+__all__ = ["Clean", "Forget", "Help", "Ignore", "Info", "List", "Run"]
+
+
+class _Checked(Command):  # type: ignore[misc]  # doit ships no types
+    """Refuses an option that there is not in plain words."""
+
+    def parse_execute(self, in_args: Sequence[str]) -> Any:
+        """Parse the options and execute the command, as doit does."""
+        try:
+            getopt.getopt(in_args, self.cmdparser.get_short(), self.cmdparser.get_long())
+        except getopt.GetoptError as error:
+            params = {**{option.name: option.default for option in self.cmdparser.options}, **self.opt_vals}
+            if _may_be_ours(params):
+                if error.opt in ("h", "help"):
+                    print(f"{self.help()}\n\n`doit help` lists the commands.")
+                    return 0
+                raise CmdParseError(_refusal(self, error, _our_commands(self.loader, params))) from None
+        return super().parse_execute(in_args)
+
+
+class Clean(_Checked, cmd_clean.Clean):  # type: ignore[misc]
+    """`doit clean`."""
+
+
+class Forget(_Checked, cmd_forget.Forget):  # type: ignore[misc]
+    """`doit forget`."""
+
+
+class Ignore(_Checked, cmd_ignore.Ignore):  # type: ignore[misc]
+    """`doit ignore`."""
+
+
+class Info(_Checked, cmd_info.Info):  # type: ignore[misc]
+    """`doit info`."""
+
+
+class List(_Checked, cmd_list.List):  # type: ignore[misc]
+    """`doit list`."""
+
+
+class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
+    """`doit run`, also where no command is named."""
+
+
+class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
+    """`doit help`."""
+
+    def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
+        """Show doit's help, and where it is about all commands, ours too."""
+        code = super().execute(params, args)
+        commands = _our_commands(self.loader, params) if not args and _may_be_ours(params) else []
+        if commands:
+            print("\nCommands of this project")
+        for one in commands:
+            print(f"  doit {one.name:16s}  {one.summary}")
+        return code
+
+
+def _may_be_ours(params: Mapping[str, Any]) -> bool:
+    """Whether the dodo file names imagegen, or has a folder of jobs beside it; it is not run for that."""
+    file = Path(params.get("dodoFile") or "dodo.py").absolute()
+    if params.get("seek_file"):
+        file = next((path for folder in file.parents if (path := folder / file.name).exists()), file)
+    try:
+        return "imagegen" in file.read_text("utf-8", errors="replace") or (file.parent / "jobs").is_dir()
+    except OSError:
+        return False
+
+
+def _our_commands(loader: Any, params: Mapping[str, Any]) -> list[OurCommand]:
+    """Those that the dodo file takes; none where it cannot be loaded, which the next command reports."""
+    with suppress(Exception):
+        loader.setup(params)
+    if "imagegen.tasks" not in sys.modules:
+        return []
+    from imagegen.tasks.commands import COMMANDS
+
+    taken = [name for name in COMMANDS if f"task_{name.partition(':')[0]}" in (loader.namespace or {})]
+    return [COMMANDS[name] for name in sorted(taken)]
+
+
+def _refusal(command: Command, error: getopt.GetoptError, ours: Sequence[OurCommand]) -> str:
+    from imagegen.errors import Problem, did_you_mean
+
+    where = "doit" if command.name == "run" else f"doit {command.name}"
+    if "not recognized" not in str(error):
+        return str(Problem(where, str(error), f"doit help {command.name} shows its options"))
+    long = len(error.opt) > 1
+    theirs = {name.rstrip("="): f"--{name.rstrip('=')}" for name in command.cmdparser.get_long()}
+    for one in ours:
+        theirs = {option["long"]: f"doit {one.name} --{option['long']}" for option in one.options} | theirs
+    near = did_you_mean(error.opt, theirs) if long else ""
+    if near:
+        near = f"; did you mean {theirs[near.split(chr(39))[1]]}?"
+    what = f"unknown option {'--' if long else '-'}{error.opt}{near}"
+    return str(Problem(where, what, f"doit help {command.name} shows its options; those of a command follow its name"))
