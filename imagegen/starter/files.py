@@ -100,31 +100,48 @@ def _dodo(root: Path) -> Step:
         if takes_our_tasks(path):
             return Step("dodo.py", "already there")
     except SyntaxError as error:
-        place = f", line {error.lineno}" if error.lineno else ""
-        return Step("dodo.py", "left", f"not valid Python{place}: correct it, and add the line: {STAR_IMPORT}")
+        place = ":".join(map(str, filter(None, [error.filename, error.lineno])))
+        note = f"{place} is not valid Python: correct it; dodo.py needs the line: {STAR_IMPORT}"
+        return Step("dodo.py", "left", note)
     return Step("dodo.py", "left", f"it doesn't import imagegen's tasks: add the line: {STAR_IMPORT}")
 
 
 def takes_our_tasks(dodo: Path) -> bool:
-    """Whether a dodo.py imports all our tasks, or at least what doit needs for the jobs, or the module itself.
+    """Whether a dodo.py imports our tasks, itself or by a module of the project.
 
-    Raises SyntaxError where it is not valid Python; OSError.
+    All of them, that is, or at least what doit needs for the jobs. Raises SyntaxError where a file is not valid Python,
+    with its name; OSError.
     """
+    pending, seen = [dodo], {dodo}
+    while pending:
+        names: set[str] = set()
+        for module, imported in _imports(pending.pop()):
+            if module == "imagegen.tasks":
+                names |= imported or {"*"}
+            elif module == "imagegen" and "tasks" in imported:
+                names.add("*")
+            stem = dodo.parent.joinpath(*module.split("."))
+            found = {path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()} - seen
+            pending += found
+            seen |= found
+        if "*" in names or names >= {"DOIT_CONFIG", "task_jobs"}:
+            return True
+    return False
+
+
+def _imports(path: Path) -> Iterator[tuple[str, set[str]]]:
+    """Each module that the file imports, with the names it takes from it. Raises SyntaxError, OSError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the user's code
-            tree = ast.parse(dodo.read_bytes())
+            tree = ast.parse(path.read_bytes(), path.name)
     except (ValueError, RecursionError, MemoryError) as error:
-        raise SyntaxError(str(error)) from None
-    names: set[str] = set()
+        raise SyntaxError(str(error), (path.name, 0, 0, "")) from None
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "imagegen.tasks":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "imagegen":
-            names |= {"*" for alias in node.names if alias.name == "tasks"}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            names |= {"*" for alias in node.names if alias.name == "imagegen.tasks"}
-    return "*" in names or names >= {"DOIT_CONFIG", "task_jobs"}
+            yield from ((alias.name, set()) for alias in node.names)
 
 
 def _first_job(root: Path) -> Step:
@@ -144,7 +161,9 @@ def _is_free(root: Path, name: str) -> bool:
     """Whether a job can have the name: no lock file of an earlier one, no images, no task of an own dodo.py."""
     dodo = root / "dodo.py"
     is_task = dodo.exists() and f"task_{name}".encode() in dodo.read_bytes()
-    return not (is_task or any((root / "jobs").glob(f"{name}.*")) or os.path.lexists(root / "assets" / name))
+    names = os.listdir(root / "jobs") if (root / "jobs").exists() else []  # noqa: PTH208 - names
+    is_file = any(found.casefold().startswith(f"{name}.") for found in names)  # some systems take icons.YAML for it
+    return not (is_task or is_file or os.path.lexists(root / "assets" / name))
 
 
 def _schema(root: Path) -> Step:

@@ -57,7 +57,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             self.write(f"no task has a name like {' or '.join(build.invocation.words)}; doit list --all shows them\n")
             raise SystemExit(1)
         if not selected_tasks:
-            self.write("no job files in jobs/: nothing to do\n")
+            self.write("no job files in jobs/: nothing to do (imagegen init adds a first one)\n")
         if not images and not broken and not any(_is_reached(job.task, reached) for job in build.fresh_jobs):
             return
         self._build = build

@@ -178,3 +178,13 @@ def test_outside_of_git_nothing_is_ignored(tmp_path: Path) -> None:
 def test_our_own_row_has_the_version_the_distribution_and_the_place() -> None:
     (row,) = [row for row in machine([]) if row.what == "imagegen"]
     assert row.found == f"{__version__} ({DISTRIBUTION}, {ROOT / 'imagegen'})"
+
+
+def test_the_other_package_of_the_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [row.what for row in machine([])] == ["Python", "imagegen"]
+    (tmp_path / "imagegen-0.2.dist-info").mkdir()
+    (tmp_path / "imagegen-0.2.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: imagegen\nVersion: 0.2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    row = list(machine([]))[-1]
+    assert row.found == "imagegen 0.2 is installed too: another project's package of the same name"
+    assert f"pip uninstall imagegen {DISTRIBUTION}, then install {DISTRIBUTION} again" in row.mend

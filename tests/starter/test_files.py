@@ -95,6 +95,18 @@ def test_a_dodo_file_with_our_tasks_is_already_there(tmp_path: Path, text: str) 
     assert init(tmp_path)["dodo.py"].state == "already there"
 
 
+@pytest.mark.parametrize("module", ["build/images.py", "build/images/__init__.py"])
+def test_a_dodo_file_may_take_our_tasks_through_a_module_of_its_own(tmp_path: Path, module: str) -> None:
+    (tmp_path / "dodo.py").write_text("from build.images import *\n")
+    (tmp_path / module).parent.mkdir(parents=True)
+    (tmp_path / module).write_text("import dodo\nfrom imagegen.tasks import *\n")
+    assert init(tmp_path)["dodo.py"].state == "already there"
+    (tmp_path / module).write_text("import dodo, os\n")
+    assert init(tmp_path)["dodo.py"].state == "left"
+    (tmp_path / module).write_text("def x(:\n")
+    assert f"{Path(module).name}:1 is not valid Python" in init(tmp_path)["dodo.py"].note
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -102,10 +114,10 @@ def test_a_dodo_file_with_our_tasks_is_already_there(tmp_path: Path, text: str) 
         ("def task_x(): ...\n", "add the line: from imagegen.tasks import *"),
         ("# from imagegen.tasks import *\n", "add the line: from imagegen.tasks import *"),
         ("from imagegen.tasks import task_why\n", "add the line: from imagegen.tasks import *"),
-        ("x = 1\ndef x(:\n", "not valid Python, line 2: correct it"),
-        ("x = '\x00'\n", "not valid Python"),
-        ("\xe9 = 1\n", "not valid Python"),
-        ("(" * 5000, "not valid Python"),
+        ("x = 1\ndef x(:\n", "dodo.py:2 is not valid Python: correct it"),
+        ("x = '\x00'\n", "is not valid Python"),
+        ("\xe9 = 1\n", "is not valid Python"),
+        ("(" * 5000, "is not valid Python"),
     ],
 )
 def test_another_dodo_file_is_left_and_the_line_is_said(tmp_path: Path, text: str, said: str) -> None:

@@ -25,6 +25,9 @@ def git(case: Case) -> Iterator[Diagnosis]:
         )
     elif merge != "union":
         mend = f"echo '{ATTRIBUTES}' >> .gitattributes"
+        path = root / ".gitattributes"
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):  # echo would go on in its last line
+            mend = f"add this line at the end of .gitattributes: {ATTRIBUTES}"
         yield Diagnosis(True, "git", "merges lock files with conflict markers", mend)
     else:
         yield Diagnosis(True, "git", "merges lock files by keeping the lines of both sides")

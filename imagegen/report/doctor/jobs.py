@@ -26,7 +26,7 @@ def jobs(case: Case) -> Iterator[Diagnosis]:
     if case.problems:
         return  # every job is broken by them, and by nothing that is known yet
     if not case.plans:
-        yield Diagnosis(True, "jobs", "no job files in jobs/")
+        yield Diagnosis(True, "jobs", "no job files in jobs/: imagegen init adds a first one")
     for plan in case.plans:
         for problem in plan.problems:
             yield as_row(f"job {plan.name}", problem, plan.file)
