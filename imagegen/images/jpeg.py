@@ -16,6 +16,7 @@ __all__ = [
     "LONGEST",
     "XMP",
     "Segment",
+    "comment",
     "looks",
     "metadata",
     "read_segments",
@@ -128,6 +129,12 @@ def metadata(segments: list[Segment], kind: bytes) -> bytes:
         if marker == _APP1 and payload.startswith(kind):
             return payload[len(kind) :]
     return b""
+
+
+def comment(segments: list[Segment]) -> str:
+    """The text of the first comment; empty where there is none."""
+    found = (payload for marker, payload, _ in segments if marker == _COM)
+    return next(found, b"").decode("utf-8", "replace").strip("\0")
 
 
 def with_metadata(segments: list[Segment], new: dict[bytes, bytes]) -> list[Segment]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 
-__all__ = ["is_generated", "packet", "record_of"]
+__all__ = ["is_generated", "packet", "record_of", "text_of"]
 
 _NAMESPACE = "urn:imagegen:1#"
 _GENERATED = (
@@ -49,26 +49,31 @@ def is_generated(xmp: bytes) -> bool:
 def record_of(xmp: bytes) -> str | None:
     """The record of a packet, whether it is an element or, after another tool's work, an attribute.
 
-    None where there is none, or the packet is no XML or brings a DTD.
+    None where there is none, or the packet is not valid XML or brings a DTD.
     """
+    return text_of(xmp, _NAMESPACE + " record")
+
+
+def text_of(xmp: bytes, name: str) -> str | None:
+    """The text in the elements or attributes of this name: its namespace, a space, its own. None as for `record_of`."""
     from xml.parsers import expat
 
-    name = _NAMESPACE + " record"
     found: list[str] = []
-    inside = False
+    within: list[str] = []
+    """The open elements, from the first of this name on."""
 
     def start(element: str, attributes: dict[str, str]) -> None:
-        nonlocal inside
-        inside = element == name
+        if within or element == name:
+            within.append(element)
         if name in attributes:
             found.append(attributes[name])
 
     def end(_element: str) -> None:
-        nonlocal inside
-        inside = False
+        if within:
+            within.pop()
 
     def content(data: str) -> None:
-        if inside:
+        if within:
             found.append(data)
 
     def doctype(*_: object) -> None:

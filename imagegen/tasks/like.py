@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,9 @@ from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.schema import COMMON, SEED
 from imagegen.errors import ImagegenError, Problem
 from imagegen.images.errors import BadImage
-from imagegen.images.parameters import comfyui_prompt, read_parameters
+from imagegen.images.parameters import Parameters, UnknownRecord, comfyui_prompt, read_parameters
 from imagegen.images.provenance import read
+from imagegen.images.samplers import comfyui_names
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 from imagegen.state.hashes import pointer_sha256
@@ -82,12 +84,8 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
             left_out = ", ".join(_texts(omitted))
             found = _recalled(project, file, {"prompt": "", **request}, backend)
             return replace(found, notes=(f"{file} had no room for its {left_out}: not taken over",))
-        if graph := comfyui_prompt(data):
-            return _of_comfyui(file, graph)
-        if parameters := read_parameters(data):
-            others = ", ".join(f"{name} {value}" for name, value in parameters.others.items())
-            notes = (f"{file}: not taken over: {others}",) if others else ()
-            return Likeness("", parameters.prompt, parameters.fields, notes=notes)
+        if foreign := _foreign(file, data):
+            return foreign
     except BadImage as error:
         if line := _line(project, path, sha256):
             return _recalled(project, file, line.request, backend)
@@ -97,6 +95,40 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
         raise ImagegenError(Problem(file, str(error), "--like names a PNG, WebP or JPEG image")) from None
     mend = "name an image that this build made with output.metadata: full, or give --prompt and the rest yourself"
     raise ImagegenError(Problem(file, "does not say what made it, and no lock file does", mend))
+
+
+def _foreign(file: str, data: bytes) -> Likeness | None:
+    """From what another generator wrote; None where none did. Raises BadImage and ImagegenError."""
+    graph = comfyui_prompt(data)
+    try:
+        if graph:
+            return _of_comfyui(file, graph)
+        found = read_parameters(data)
+    except UnknownRecord as error:
+        raise ImagegenError(Problem(file, str(error), "give --prompt and the rest yourself")) from None
+    except ImagegenError:  # its nodes are beyond us; some of those that save images write the web UI's text too
+        with contextlib.suppress(UnknownRecord):
+            if found := read_parameters(data):
+                return _of_parameters(file, found)
+        raise
+    return _of_parameters(file, found) if found else None
+
+
+_SAMPLERS = {"sampler": "Sampler", "scheduler": "Schedule type"}
+_LONGEST_SHOWN = 80
+
+
+def _of_parameters(file: str, found: Parameters) -> Likeness:
+    """Its sampler in ComfyUI's words, where they are known; what is not taken over is said."""
+    others = dict(found.others)
+    given = [others.get(name, "").strip('"') for name in _SAMPLERS.values()]
+    names = {key: name for key, name in zip(_SAMPLERS, comfyui_names(*given), strict=True) if name}
+    for key in names:
+        others.pop(_SAMPLERS[key], None)
+    shown = (f"{name} {' '.join(value.split())}" for name, value in others.items())
+    told = ", ".join(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…" for text in shown)
+    notes = (f"{file}: not taken over: {told}",) if told else ()
+    return Likeness("", found.prompt, {**found.fields, **names}, notes=notes)
 
 
 def _line(project: Project, path: Path, sha256: str) -> OutputLine | None:

@@ -16,6 +16,7 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.encoding import FORMATS, Encoding
 from imagegen.config.job import Job
+from imagegen.config.schema import SEED
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.expecting import expected
 from imagegen.execute.outcome import Event, Outcome
@@ -29,6 +30,7 @@ from imagegen.report.following import following
 from imagegen.tasks.build import Build
 from imagegen.tasks.like import Likeness, likeness
 from imagegen.tasks.saving import Keepsake, save, saving
+from imagegen.tasks.words import RANDOM_SEED
 
 __all__ = ["make_images"]
 
@@ -94,9 +96,9 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
         raise ImagegenError(
             Problem(_WHERE, "no prompt", 'for example: doit image --prompt "a raven on a standing stone"')
         )
-    fields = {**like.fields, **_given(options, "width", "height", "steps", "cfg", "sampler", "scheduler", "seed")}
+    fields = {**like.fields, **_given(options, "width", "height", "steps", "cfg", "sampler", "scheduler")}
     fields["negative"] = options["negative"] if options["negative"] is not None else escaped(fields.get("negative", ""))
-    seed = fields.pop("seed", None)
+    seed = _seed(options["seed"], fields.pop("seed", None))
     where_to = _where_to(options, len(prompts) * options["count"], folder)
     if options["like"] and len(prompts) == 1 and not options["name"]:
         options["name"] = _name_like(project, options, where_to)
@@ -144,6 +146,14 @@ def _image_file(project: Project, file: str | None) -> str | None:
     if file and called_in and not (project.root / file).exists() and Path(called_in, file).exists():
         return Path(os.path.relpath(Path(called_in, file), project.root)).as_posix()
     return file
+
+
+def _seed(given: int | None, of_image: int | None) -> int | None:
+    """The seed of the first image; None where it follows from the name. Raises ImagegenError."""
+    if given is not None and not SEED["min"] <= given <= SEED["max"]:
+        what = f"--seed={given}: expected a whole number from {SEED['min']} to {SEED['max']}"
+        raise ImagegenError(Problem(_WHERE, what, RANDOM_SEED))
+    return of_image if given is None else given
 
 
 def _items(prompts: Sequence[str], options: dict[str, Any], seed: int | None) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,10 @@ from typing import Any
 from imagegen.errors import Problem, did_you_mean, printable
 from imagegen.tasks.commands import Command, spelled
 
-__all__ = ["Call", "is_variable", "long_options", "read_call", "short_options", "swallowed"]
+__all__ = ["RANDOM_SEED", "Call", "is_variable", "long_options", "read_call", "short_options", "swallowed"]
+
+RANDOM_SEED = "for a random seed, leave it out here and write generate: {seed: {mode: random}} in a job"
+"""What to write for `--seed random`, and for the -1 of other programs."""
 
 
 @dataclass
@@ -111,7 +114,7 @@ def _value_problem(param: Mapping[str, Any], value: str, words: Sequence[str]) -
         word = "a whole number" if kind is int else "a number"
         pattern = r"\s*[-+]?\d+\s*" if kind is int else r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*"
         if not re.fullmatch(pattern, value, re.ASCII) or len(value) > 30:
-            return f"--{param['long']}={value:.40}: expected {word}", ""
+            return f"--{param['long']}={value:.40}: expected {word}", RANDOM_SEED if param["long"] == "seed" else ""
     choices = [choice for choice, _ in param["choices"]]
     if choices and value not in choices:
         near = did_you_mean(value.lower(), choices)

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import io
+import json
+import time
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from imagegen.images import png
 from imagegen.images.errors import BadImage
-from imagegen.images.parameters import Parameters, comfyui_prompt, read_parameters
+from imagegen.images.parameters import Parameters, UnknownRecord, comfyui_prompt, read_parameters
 from imagegen.images.provenance import Provenance, parameters_text
 from tests.images.pictures import picture
 
@@ -57,3 +65,193 @@ def test_an_image_without_says_nothing() -> None:
     assert read_parameters(picture("jpeg")) is None
     with pytest.raises(BadImage):
         read_parameters(b"GIF89a")
+
+
+WEB_UI = (
+    "a raven,\non a stone\nNegative prompt: hands\n"
+    "Steps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 12, Size: 512x768, Model: foo, "
+    'Lora hashes: "x: aa, Seed: 7", Hires steps: 10, ADetailer prompt: "b, Steps: 3", '
+    'Civitai resources: [{"type":"checkpoint","modelName":"P, Seed: 9"}, {"a": 1}], Version: v1.7'
+)
+OF_WEB_UI = {"negative": "hands", "steps": 20, "cfg": 7.0, "seed": 12, "width": 512, "height": 768}
+
+
+def commented(kind: str, text: str, order: str = "be") -> bytes:
+    """A JPEG or WebP with a UserComment, in UTF-16 of that byte order."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + text.encode(f"utf-16-{order}")
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, kind, exif=exif.tobytes())
+    return file.getvalue()
+
+
+def of(**texts: str) -> Parameters | None:
+    head, *rest = png.read_chunks(PNG)
+    return read_parameters(png.write_chunks([head, *(png.itxt(key, text) for key, text in texts.items()), *rest]))
+
+
+@pytest.mark.parametrize(
+    ("below", "others"),
+    [
+        ("", {}),
+        ("\nTemplate: {a|b} raven,\n{x|y}", {"Template": "{a|b} raven,\n{x|y}"}),
+        ("\nTemplate: {a|b}\nNegative Template: {c|d}", {"Template": "{a|b}\nNegative Template: {c|d}"}),
+        ("\nNegative Template: {c|d}", {"Negative Template": "{c|d}"}),
+        ("\nWhatever: it is", {"the lines below": "Whatever: it is"}),
+    ],
+)
+def test_what_stands_below_the_settings_is_no_part_of_the_prompt(below: str, others: dict[str, str]) -> None:
+    found = of(parameters=WEB_UI + below)
+    assert found is not None
+    assert (found.prompt, found.fields) == ("a raven,\non a stone", OF_WEB_UI)
+    assert {key: found.others.get(key) for key in others} == others
+    assert found.others["Civitai resources"].endswith('{"a": 1}]')
+    assert found.others["Lora hashes"] == '"x: aa, Seed: 7"'
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp"])
+@pytest.mark.parametrize("order", ["be", "le"])
+def test_a_user_comment_is_read_in_either_byte_order(kind: str, order: str) -> None:
+    found = read_parameters(commented(kind, WEB_UI, order))
+    assert found is not None
+    assert (found.prompt, found.fields) == ("a raven,\non a stone", OF_WEB_UI)
+    swarm = read_parameters(commented(kind, '{"sui_image_params": {"prompt": "räven 雪", "seed": 5}}', order))
+    assert swarm == Parameters("räven 雪", {"seed": 5})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "a\nSteps: 1e9, CFG scale: nan, Seed: -1, Size: 0x0",
+            Parameters("a", {}, {"Steps": "1e9", "CFG scale": "nan", "Seed": "-1", "Size": "0x0"}),
+        ),
+        ("a\nSteps: 20000, CFG scale: inf, Size: 9x64", Parameters("a", {}, {"Steps": "20000", "CFG scale": "inf", "Size": "9x64"})),
+        ("a\nSteps: mix, then bake\nSteps: 5, Seed: 18446744073709551615", Parameters("a\nSteps: mix, then bake", {"steps": 5, "seed": 2**64 - 1})),
+        ("a\nSteps: mix, then bake", Parameters("a\nSteps: mix, then bake")),
+        ("a\nSteps: 20", Parameters("a", {"steps": 20})),
+        ("a sign: Negative prompt: no\nNegative prompt: b\nSteps: 5, Seed: 1", Parameters("a sign: Negative prompt: no", {"negative": "b", "steps": 5, "seed": 1})),
+        ("Negative prompt: b\nSteps: 5, Seed: 1", Parameters("", {"negative": "b", "steps": 5, "seed": 1})),
+        ('{"scene": "a"}\nSteps: 5, Seed: 1', Parameters('{"scene": "a"}', {"steps": 5, "seed": 1})),
+        ("{red|blue} cloak", Parameters("{red|blue} cloak")),
+    ],
+)  # fmt: skip
+def test_odd_texts_of_the_web_ui(text: str, expected: Parameters) -> None:
+    assert of(parameters=text) == expected
+
+
+def xmp_of_draw_things(text: str) -> str:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/"><exif:UserComment><rdf:Alt>'
+        f'<rdf:li xml:lang="x-default">{text}</rdf:li></rdf:Alt></exif:UserComment></rdf:Description></rdf:RDF></x:xmpmeta>'
+    )
+
+
+SIZE = {"width": 64, "height": 96}
+TAKEN: dict[str, Any] = {"steps": 20, "cfg": 7.5, "seed": 12, "negative": "bad", **SIZE}
+SWARM = {"prompt": "a fox", "negativeprompt": "bad", "seed": 12, "steps": 20, "cfgscale": 7.5, **SIZE}
+FOOOCUS = {
+    "prompt": "a fox",
+    "negative_prompt": "bad",
+    "seed": "12",
+    "steps": 20,
+    "sampler": "euler",
+    "scheduler": "karras",
+}
+INVOKE = {"seed": 12, "steps": 20, "cfg_scale": 7.5, **SIZE}
+NOVELAI = {"uc": "bad", "seed": 12, "steps": 20, "scale": 7.5, "sampler": "k_euler", "noise_schedule": "karras", **SIZE}
+EASY = {"seed": "12", "num_inference_steps": "20", "guidance_scale": "7.5", "width": "64", "height": "96"}
+BOTH = {"Sampler": "euler", "Schedule type": "karras"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "others"),
+    [
+        ({"parameters": json.dumps({"sui_image_params": {**SWARM, "sampler": "euler", "scheduler": "karras"}})}, BOTH),
+        ({"parameters": json.dumps({"sui_image_params": {**SWARM, "comfyuisampler": "euler", "model": "m"}})}, {"Sampler": "euler", "model": "m"}),
+        ({"parameters": json.dumps({**FOOOCUS, "guidance_scale": 7.5, "resolution": "(64, 96)", "base_model": "m"}), "fooocus_scheme": "fooocus"}, {**BOTH, "base_model": "m"}),
+        ({"Comment": json.dumps({**FOOOCUS, "cfg": 7.5, **SIZE})}, BOTH),
+        ({"invokeai_metadata": json.dumps({**INVOKE, "positive_prompt": "a fox", "negative_prompt": "bad", "scheduler": "euler_k"})}, {"Sampler": "euler_k"}),
+        ({"sd-metadata": json.dumps({"image": {**INVOKE, "prompt": [{"prompt": "a fox [bad]", "weight": 1}], "sampler": "k_lms"}})}, {"Sampler": "k_lms"}),
+        ({"Dream": '"a fox [bad]" -s 20 -S 12 -W 64 -H 96 -C 7.5 -A k_lms'}, {"Sampler": "k_lms"}),
+        ({"Software": "NovelAI", "Description": "a fox", "Comment": json.dumps(NOVELAI)}, {"Sampler": "k_euler", "Schedule type": "karras"}),
+        ({"XML:com.adobe.xmp": xmp_of_draw_things(json.dumps({"c": "a fox", "uc": "bad", "seed": 12, "steps": 20, "scale": 7.5, "size": "64x96"}))}, {}),
+        ({"prompt": "a fox", "negative_prompt": "bad", **EASY}, {}),
+    ],
+)  # fmt: skip
+def test_the_records_of_other_programs_are_read(texts: dict[str, str], others: dict[str, str]) -> None:
+    assert of(**texts) == Parameters("a fox", TAKEN, others)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({"parameters": '{"sui_image_params": [1]}'}, "its record of SwarmUI is damaged"),
+        ({"parameters": '{"sui_image_params": {"seed": 1}}'}, "its record of SwarmUI has no prompt"),
+        ({"parameters": '{"sui_image_params": {"prompt": "a'}, "JSON that is damaged or cut off"),
+        ({"parameters": '{"a":' * 50_000}, "JSON that is damaged or cut off"),
+        ({"parameters": '{"other": 1}'}, "JSON of a program that is not known here"),
+        ({"parameters": "[1, 2]"}, "JSON of a program that is not known here"),
+        ({"parameters": '{"base_model": "x", "prompt": 5}'}, "its record of Fooocus has no prompt"),
+        ({"invokeai_metadata": "{"}, "its record of InvokeAI is damaged"),
+        ({"sd-metadata": '{"image": 1}'}, "its record of InvokeAI is damaged"),
+        ({"Dream": "a fox"}, "its record of InvokeAI is damaged"),
+        ({"Software": "NovelAI", "Comment": "{"}, "its record of NovelAI is damaged"),
+        ({"XML:com.adobe.xmp": xmp_of_draw_things("{")}, "its record of Draw Things is damaged"),
+        ({"workflow": "{}"}, "only the drawing of its ComfyUI workflow"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_refused_with_its_program(texts: dict[str, str], said: str) -> None:
+    with pytest.raises(UnknownRecord, match=said):
+        of(**texts)
+
+
+@pytest.mark.parametrize("texts", [{"Comment": "made by hand"}, {"Comment": '{"a": 1}'}, {"XML:com.adobe.xmp": "<"}])
+def test_what_is_not_a_record_says_nothing(texts: dict[str, str]) -> None:
+    assert of(**texts) is None
+
+
+def test_odd_numbers_in_json_are_left_out() -> None:
+    text = '{"sui_image_params": {"prompt": "a", "steps": NaN, "cfgscale": Infinity, "seed": -1, "width": 1e400, "height": true}}'
+    found = of(parameters=text)
+    assert found is not None
+    assert (found.prompt, found.fields, found.others["seed"]) == ("a", {}, "-1")
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "Steps: ",
+                "Size: 64x64",
+                "Seed: ",
+                "1",
+                ", ",
+                "\n",
+                '"',
+                "{",
+                "[",
+                "Template: ",
+                "a",
+                ":",
+                "Negative prompt: ",
+            ]
+        ),
+        max_size=20,
+    ).map("".join)
+)
+def test_no_text_makes_it_fail(text: str) -> None:
+    try:
+        of(parameters=text)
+    except UnknownRecord:
+        assert text.lstrip().startswith(("{", "["))
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 500_000, "Steps: " * 70_000, 'a: "' * 100_000, "[" * 300_000 + "x]", "a: [{" * 100_000]
+)
+def test_a_long_text_costs_little(text: str) -> None:
+    before = time.process_time()
+    of(parameters=text)
+    assert time.process_time() - before < 20

@@ -90,6 +90,13 @@ def test_the_options_of_doit_are_its_own(line: list[str], command: str, words: t
     assert read.lists_all == ("--all" in line)
 
 
+def test_a_random_seed_is_answered_with_what_to_write() -> None:
+    [call] = read_invocation(["image", "--prompt", "x", "--seed", "random"]).calls
+    [problem] = call.problems
+    assert problem.what == "--seed=random: expected a whole number"
+    assert "{seed: {mode: random}}" in problem.mend
+
+
 @pytest.mark.parametrize("asked", ["--help", "-h", "--hel"])
 @pytest.mark.parametrize("name", ["why", "image", "gallery", "server:start", "comfyui:setup", "store:push"])
 def test_each_command_can_be_asked_for_help(name: str, asked: str) -> None:

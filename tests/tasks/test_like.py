@@ -106,3 +106,28 @@ def test_a_workflow_that_cannot_be_made_out_is_refused(tmp_path: Path, graph: st
     head, *rest = png.read_chunks(picture("png"))
     with pytest.raises(ImagegenError, match="its ComfyUI workflow cannot be made out"):
         of(tmp_path, png.write_chunks([head, png.itxt("prompt", graph), *rest]))
+
+
+def with_texts(**texts: str) -> bytes:
+    head, *rest = png.read_chunks(picture("png"))
+    return png.write_chunks([head, *(png.itxt(key, text) for key, text in texts.items()), *rest])
+
+
+WEB_UI = "a raven\nSteps: 20, Sampler: DPM++ 2M Karras, CFG scale: nan, Seed: 12, Model: foo"
+
+
+def test_the_web_uis_sampler_is_taken_in_comfyuis_words_and_the_rest_is_said(tmp_path: Path) -> None:
+    fields = {"steps": 20, "seed": 12, "sampler": "dpmpp_2m", "scheduler": "karras"}
+    notes = ("x.img: not taken over: CFG scale nan, Model foo",)
+    assert of(tmp_path, with_texts(parameters=WEB_UI)) == Likeness("", "a raven", fields, notes=notes)
+
+
+def test_where_the_workflow_cannot_be_made_out_the_text_beside_it_is_read(tmp_path: Path) -> None:
+    assert of(tmp_path, with_texts(prompt="{}", parameters=WEB_UI)).prompt == "a raven"
+    with pytest.raises(ImagegenError, match="its ComfyUI workflow cannot be made out"):
+        of(tmp_path, with_texts(prompt="{}", parameters='{"other": 1}'))
+
+
+def test_json_of_another_program_is_never_the_prompt(tmp_path: Path) -> None:
+    with pytest.raises(ImagegenError, match=r"JSON of a program that is not known here\n.*give --prompt"):
+        of(tmp_path, with_texts(parameters='{"other": 1}'))
