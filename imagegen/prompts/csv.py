@@ -1,7 +1,8 @@
 """The CSV prompt source: the first row names the columns, each further row is an item.
 
-Columns are called like the fields of an item. Cells are parted by commas, semicolons or tabs, whichever the first row
-has most of. An empty cell gives nothing, and a row of empty cells is none.
+Columns are called like the fields of an item, in any case; others, such as a price, are not read. Cells are parted by
+commas, semicolons or tabs, whichever the first row has most of, or as Excel's line `sep=;` says. An empty cell gives
+nothing, and a row of empty cells is none.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagegen.config.document import decode
 from imagegen.config.numbers import plain_number
 from imagegen.config.schema import ITEM_SCHEMA
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, Problem
 from imagegen.prompts.item import MAX_ITEMS, SourceItem
 
 __all__ = ["read_csv"]
@@ -25,6 +27,14 @@ _MAX_COLUMNS = 100
 """There are no more than a dozen that mean anything; beside them, what a spreadsheet leaves over."""
 _REQUIRED = [field for field, rules in ITEM_SCHEMA.items() if rules.get("required")]
 _NUMBERS = frozenset(field for field, rules in ITEM_SCHEMA.items() if rules["type"] in ("whole", "number"))
+
+
+_SEPARATOR = re.compile(r'"?sep=(?:([,;\t|])|\\t)"?[,;\t]*(?:\n|\Z)', re.IGNORECASE)
+"""The first line by which Excel knows what parts the cells."""
+_OTHERS = frozenset({"speed"})
+"""Columns of other tables that are one letter from ours."""
+_OURS_IN_PHRASES = ("prompt", "negative", "cfg", "sampler", "scheduler")
+"""What a longer name with it, `negative prompt` for example, surely means."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +65,22 @@ def read_csv(name: str, data: bytes) -> list[SourceItem]:
 
 
 def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
-    first = next((line for line in io.StringIO(text) if line.strip(_DELIMITERS + " \n")), "")
-    delimiter = max(_DELIMITERS, key=first.count)
+    separator = _SEPARATOR.match(text)
+    skipped = separator.end() if separator else 0
+    first = next((line for line in io.StringIO(text[skipped:]) if line.strip(_DELIMITERS + " \n")), "")
+    delimiter = (separator[1] or "\t") if separator else max(_DELIMITERS, key=first.count)
     if first.count(delimiter) >= _MAX_COLUMNS:
         what = f"has {first.count(delimiter) + 1} columns, and at most {_MAX_COLUMNS} are read"
         problems.append(Problem(f"{name}:1:1", what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
         return []
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    reader = csv.reader(io.StringIO(text[skipped:]), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows = []
-    begin = 1
+    above = 1 if separator else 0
+    begin = above + 1
     try:
         for cells in reader:
-            row = _Row(name, begin, [cell.strip() for cell in cells])
-            begin = reader.line_num + 1
+            row = _Row(name, begin, _trimmed(cells))
+            begin = above + reader.line_num + 1
             if any(row.cells):
                 rows.append(row)
             if len(rows) > MAX_ITEMS + 1:
@@ -76,13 +89,22 @@ def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
                 )
                 return []
     except csv.Error as error:
-        what = f"is no CSV: {error}, in the row that begins here and was read up to line {reader.line_num}"
+        what = f"not valid CSV: {error}, in the row that begins here and was read up to line {above + reader.line_num}"
         mend = "a cell that begins with a double quote must end with one; a quote within it is written twice"
         problems.append(Problem(f"{name}:{begin}:1", what, mend))
     return rows
 
 
-def _items(header: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[SourceItem]:
+def _trimmed(cells: Sequence[str]) -> list[str]:
+    """Without white space, and without the empty cells that a spreadsheet leaves at the end."""
+    kept = [cell.strip() for cell in cells]
+    while kept and not kept[-1]:
+        kept.pop()
+    return kept
+
+
+def _items(found: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[SourceItem]:
+    header = _Row(found.file, found.line, [_field(column) for column in found.cells])
     _check_columns(header, problems)
     if not set(_REQUIRED) <= set(header.cells):
         return []  # whatever is said of the rows would follow from it
@@ -104,14 +126,45 @@ def _check_columns(header: _Row, problems: list[Problem]) -> None:
         if not column:
             continue  # spreadsheets write such columns; only a cell below it would be lost
         if column not in ITEM_SCHEMA:
-            what = f"'{column[:60]}' is no column{did_you_mean(column.lower(), ITEM_SCHEMA)}"
-            problems.append(Problem(header.where(index), what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
+            if meant := _misspelt(column):
+                what = f"'{column[:60]}' is not a column; did you mean '{meant}'?"
+                problems.append(Problem(header.where(index), what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
         elif header.cells.index(column) < index:
             what = f"the column '{column}' is given twice, first as number {header.cells.index(column) + 1}"
             problems.append(Problem(header.where(index), what))
     for column in _REQUIRED:
         if column not in header.cells:
-            problems.append(Problem(header.where(0), f"there is no column '{column}'"))
+            named = ", ".join(f"'{cell[:60]}'" for cell in header.cells if cell)
+            problems.append(Problem(header.where(0), f"there is no column '{column}'", f"the columns here are {named}"))
+
+
+def _field(column: str) -> str:
+    """The field that a column's name means, in whatever case; of others the name itself."""
+    name = column.casefold()
+    return name if name in ITEM_SCHEMA else column
+
+
+def _misspelt(column: str) -> str:
+    """The field that a column's name was surely meant for; empty for one of another's, such as a weight."""
+    name = column.casefold()
+    words = re.split(r"[^a-z]+", name)
+    for field in _OURS_IN_PHRASES:
+        if field in words or name == field[:3] or (field == "cfg" and name.startswith(field)):
+            return field
+    return next((field for field in ITEM_SCHEMA if name not in _OTHERS and _is_slip(name, field)), "")
+
+
+def _is_slip(name: str, field: str) -> bool:
+    """Whether one letter is missing, added, replaced or swapped with the next; the first one is seldom another."""
+    if abs(len(name) - len(field)) > 1 or len(name) < 3:
+        return False
+    begin = next((at for at, (one, other) in enumerate(zip(name, field, strict=False)) if one != other), None)
+    if begin is None:
+        return True
+    rest, of_field = name[begin:], field[begin:]
+    if rest[:2] == of_field[:2][::-1] and rest[2:] == of_field[2:]:
+        return True
+    return begin > 0 and (rest[1:] == of_field[1:] or rest[1:] == of_field or rest == of_field[1:])
 
 
 def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceItem | None:
@@ -124,7 +177,7 @@ def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceI
     for index, (column, cell) in enumerate(zip(columns, row.cells, strict=False)):
         if cell and not column:
             problems.append(Problem(row.where(index), "this cell is in a column without a name"))
-        elif cell:
+        elif cell and column in ITEM_SCHEMA:
             fields[column], marks[column] = cell, row.where(index)
     missing = [column for column in _REQUIRED if column not in fields]
     for column in missing:

@@ -1,8 +1,8 @@
 """The Markdown prompt source: a level-2 heading is an item's name, the first fenced code block after it its prompt.
 
 A block with the info string `negative` is the negative prompt, one with `yaml` holds the item's overrides. Other
-text is ignored, and so are further plain blocks, and blocks within lists and quotes. A level-1 or level-2 heading ends
-the item before it.
+text is ignored, and so are front matter, further plain blocks, and blocks within lists and quotes. A level-1 or level-2
+heading ends the item before it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.config.document import decode, read_document
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.prompts.item import SourceItem
 
 __all__ = ["MAX_LINES", "read_markdown"]
@@ -32,11 +32,17 @@ class _Section:
     """By role (prompt, negative, yaml): the text, and the line of its fence."""
     cut_off: bool = False
     """A block in it is not closed, so that nothing can be said of what would follow."""
+    hint: str = ""
+    """What its user probably did, where it has no prompt."""
+    below: str = ""
+    """The heading of a lower level that was read last."""
+    plain: list[str] = field(default_factory=list)
+    """Of each plain block, the heading of a lower level that it stands under."""
 
 
 def read_markdown(name: str, data: bytes) -> list[SourceItem]:
     """The items of the file `name`, in order. Raises ImagegenError with every problem, located."""
-    text = decode(name, data)
+    text = _without_front_matter(decode(name, data))
     if text.count("\n") > MAX_LINES:
         where = f"{name}:{MAX_LINES + 1}:1"
         raise ImagegenError(Problem(where, f"more than {MAX_LINES} lines are too many for one page: split it"))
@@ -58,6 +64,21 @@ def read_markdown(name: str, data: bytes) -> list[SourceItem]:
     if problems:
         raise ImagegenError(*sorted(problems, key=_position))
     return items
+
+
+def _without_front_matter(text: str) -> str:
+    """The page with blank lines in place of what Obsidian, Jekyll and Hugo read at its beginning."""
+    found = _FRONT_MATTER.match(text)
+    if found is None or _CONTENT.search(found[0]):
+        return text
+    return "\n" * found[0].count("\n") + text[found.end() :]
+
+
+_FRONT_MATTER = re.compile(
+    r"---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)|\+\+\+[ \t]*\n(?:.*\n)*?\+\+\+[ \t]*(?:\n|\Z)"
+)
+_CONTENT = re.compile(r"^(?:##\s|```|~~~)", re.MULTILINE)
+"""What is a page between two rules, and no front matter."""
 
 
 def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
@@ -84,7 +105,13 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
                 children: list[Any] = []
                 markdown.inline.parse(content, markdown, env, children)
                 current = _Section(_plain(children), line)
+                if token.markup == "-":
+                    current.hint = "--- under a text makes it a heading; put a blank line above a rule"
                 sections.append(current)
+        elif token.type == "heading_open" and current is not None:
+            current.below = tokens[index + 1].content
+        elif token.type == "code_block" and current is not None:
+            current.hint = "an indented block is not read; put the prompt between lines of ```"
         elif token.type == "fence":
             if not _is_closed(lines, token):
                 problems.append(Problem(f"{name}:{line}:1", f"this block is not closed: {token.markup} is missing"))
@@ -110,8 +137,12 @@ def _is_closed(lines: list[str], fence: Any) -> bool:
 
 
 def _take(name: str, section: _Section, fence: Any, line: int, problems: list[Problem]) -> None:
-    info = fence.info.lower().split()[:1]
-    role = info[0] if info in (["negative"], ["yaml"]) else "prompt"
+    info = "".join(fence.info.lower().split()[:1])
+    role = {"negative": "negative", "yaml": "yaml", "yml": "yaml"}.get(info, "prompt")
+    if role == "prompt":
+        section.plain.append(section.below)
+        if meant := did_you_mean(info, ["negative", "yaml"]):
+            problems.append(Problem(f"{name}:{line}:1", f"'{info[:60]}' marks no kind of block{meant}"))
     if role in section.blocks:
         if role != "prompt":
             what = f"'{section.name}' has two {role} blocks, the first in line {section.blocks[role][1]}"
@@ -125,7 +156,12 @@ def _item(name: str, section: _Section, problems: list[Problem]) -> SourceItem |
     prompt, prompt_line = section.blocks.get("prompt", ("", 0))
     if not prompt_line:
         if not section.cut_off:
-            problems.append(Problem(here, f"'{section.name}' has no prompt: a code block (```) under its heading"))
+            what = f"'{section.name}' has no prompt: a code block (```) under its heading"
+            problems.append(Problem(here, what, section.hint))
+    elif all(section.plain) and len(set(section.plain)) > 1:
+        headings = ", ".join(f"'{heading}'" for heading in dict.fromkeys(section.plain[:3]))
+        what = f"'{section.name}' has prompts under several headings of its own: {headings}"
+        problems.append(Problem(here, what, "an item is a heading of level 2: ## Name"))
     elif not prompt.strip():
         problems.append(Problem(f"{name}:{prompt_line}:1", f"the prompt of '{section.name}' is empty"))
     marks = {"name": here}

@@ -85,16 +85,16 @@ def test_cells_of_text_stay_text() -> None:
         ("", ["docs/i.csv:1:1: is empty"]),
         (",,\n\n", ["docs/i.csv:1:1: is empty"]),
         ("\nname,prompt\n", ["docs/i.csv:2:1: has no row below the names of its columns, so no items"]),
-        ("name,promt\nA,a,b\n", ["docs/i.csv:1:2: 'promt' is no column; did you mean 'prompt'?", "docs/i.csv:1:1: there is no column 'prompt'"]),
-        ("NAME,prompt\n", ["docs/i.csv:1:1: 'NAME' is no column; did you mean 'name'?", "docs/i.csv:1:1: there is no column 'name'"]),
-        ("name,prompt,stepz\nA,\n", ["docs/i.csv:1:3: 'stepz' is no column; did you mean 'steps'?", "docs/i.csv:2:2: this row has no prompt"]),
+        ("name,promt\nA,a,b\n", ["docs/i.csv:1:2: 'promt' is not a column; did you mean 'prompt'?", "docs/i.csv:1:1: there is no column 'prompt'"]),
+        ("NAM,prompt\n", ["docs/i.csv:1:1: 'NAM' is not a column; did you mean 'name'?", "docs/i.csv:1:1: there is no column 'name'"]),
+        ("name,prompt,stepz\nA,\n", ["docs/i.csv:1:3: 'stepz' is not a column; did you mean 'steps'?", "docs/i.csv:2:2: this row has no prompt"]),
         ("name,prompt,name\nA,a,b\n", ["docs/i.csv:1:3: the column 'name' is given twice, first as number 1"]),
-        ("name,prompt\nA,a, b\nB,b,\n", ["docs/i.csv:2:3: this row has 3 cells, but there are 2 columns", "docs/i.csv:3:3: this row has 3 cells, but there are 2 columns"]),
+        ("name,prompt\nA,a, b\nB,b,\n", ["docs/i.csv:2:3: this row has 3 cells, but there are 2 columns"]),
         ("name,,prompt\nA,x,a\n", ["docs/i.csv:2:2: this cell is in a column without a name"]),
         ("name,prompt\nA\n,b\n", ["docs/i.csv:2:2: this row has no prompt", "docs/i.csv:3:1: this row has no name"]),
         ('name,prompt\n"A\nB",a\nC,c\n"A\nB",b\n', ["docs/i.csv:5:1: 'A\nB' is the name of two items, first in line 2"]),
-        ('name,prompt\nA\nB,"b\nC,c\n', ["docs/i.csv:3:1: is no CSV: unexpected end of data, in the row that begins here and was read up to line 4", "docs/i.csv:2:2: this row has no prompt"]),
-        ('name,prompt\nA,"a" b\n', ["docs/i.csv:2:1: is no CSV: ',' expected after '\"', in the row that begins here and was read up to line 2"]),
+        ('name,prompt\nA\nB,"b\nC,c\n', ["docs/i.csv:3:1: not valid CSV: unexpected end of data, in the row that begins here and was read up to line 4", "docs/i.csv:2:2: this row has no prompt"]),
+        ('name,prompt\nA,"a" b\n', ["docs/i.csv:2:1: not valid CSV: ',' expected after '\"', in the row that begins here and was read up to line 2"]),
         (b"name,prompt\nA,\xff", ["docs/i.csv:2:3: is not UTF-8"]),
         ("name,prompt\nA,a\x00", ["docs/i.csv:2:4: has the control character U+0000"]),
     ],
@@ -132,3 +132,28 @@ def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
         read(text.encode("utf-8", "surrogatepass"))
     except ImagegenError as error:
         assert all(problem.where.startswith("docs/i.csv:") for problem in error.problems)
+
+
+@pytest.mark.parametrize("line", ["sep=;\n", "SEP=;\n", '"sep=;"\n', "sep=;;;\n", "sep=;\r\n", "\ufeffsep=;\n"])
+def test_the_line_that_excel_wants_is_no_row(line: str) -> None:
+    (item,) = read(f"{line}name;prompt\nRope;a rope, frayed\n")
+    assert (item.name, item.prompt) == ("Rope", "a rope, frayed")
+    assert item.marks["prompt"] == "docs/i.csv:3:2"
+
+
+def test_other_columns_of_an_item_table_are_not_read() -> None:
+    (item,) = read("id,Name, PROMPT ,price,weight,speed,notes,,\n7,Rope,a rope,6.5,3,,see below,,\n,,,,,,,,\n")
+    assert (item.name, item.prompt, item.overrides) == ("Rope", "a rope", {})
+
+
+@pytest.mark.parametrize(
+    ("column", "field"),
+    [
+        ("promt", "prompt"), ("Prompts", "prompt"), ("sede", "seed"), ("step", "steps"), ("heigth", "height"), ("anme", "name"),
+        ("neg", "negative"), ("negative prompt", "negative"), ("prompt_text", "prompt"), ("CFG scale", "cfg"), ("smapler", "sampler"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_column_is_never_taken_for_another_one(column: str, field: str) -> None:
+    found = problems(f"name,prompt,{column}\nRope,a rope,7\n")
+    meant = "prompt" if "prompt" in column and field == "negative" else field
+    assert found == [f"docs/i.csv:1:3: '{column}' is not a column; did you mean '{meant}'?"]

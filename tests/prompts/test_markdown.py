@@ -147,3 +147,52 @@ def test_any_text_is_read_or_refused_with_a_line(text: str | bytes) -> None:
         assert all(item.name and item.prompt.strip() for item in read(text))
     except ImagegenError as error:
         assert all(problem.where.startswith("docs/k.md:") for problem in error.problems)
+
+
+@pytest.mark.parametrize(
+    "front", ["---\ntitle: Kin\ntags: [a]\n---\n", "---\r\ntitle: Kin\r\n---\r\n", "+++\ntitle = 'Kin'\n+++\n", "---\na: 1\n...\n", "---\n---\n"]
+)  # fmt: skip
+def test_front_matter_is_not_part_of_the_page(front: str) -> None:
+    (item,) = read(front + "\n# Kin\n\n## Tharn\n\n```\na tharn\n```\n")
+    assert (item.name, item.prompt.strip()) == ("Tharn", "a tharn")
+    assert item.marks["name"] == f"docs/k.md:{front.count(chr(10)) + 4}:1"
+
+
+def test_a_page_between_two_rules_is_no_front_matter() -> None:
+    page = "---\n\n## Tharn\n```\na\n```\n\n---\n\n## Yrr\n```\nb\n```\n"
+    assert [item.name for item in read(page)] == ["Tharn", "Yrr"]
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("## A\n````\na ``` b\n````\n", ["A"]),
+        ("## A ##\n~~~\na\n~~~\n", ["A"]),
+        ("<!--\n## Old\n```\na\n```\n-->\n\n## A\ntext between\n\n```\na\n```\n", ["A"]),
+        ("Kin\n=======\n\n## A\n```\na\n```\n", ["A"]),
+        ("## A\n### Prompt\n```\na\n```\n### Negative\n```negative\nb\n```\n", ["A"]),
+        ("## A\n```yml\nsteps: 3\n```\n```\na\n```\n", ["A"]),
+    ],
+)
+def test_what_people_write_in_markdown_is_read(page: str, names: list[str]) -> None:
+    items = read(page)
+    assert [item.name for item in items] == names
+    assert items[0].prompt.startswith("a")
+
+
+@pytest.mark.parametrize(
+    ("page", "said", "fix"),
+    [
+        ("## A\n\n    a raven\n", "'A' has no prompt", "an indented block is not read"),
+        ("## A\n```\na\n```\nNote\n---\n", "'Note' has no prompt", "--- under a text makes it a heading"),
+        ("## Kin\n### A\n```\na\n```\n### B\n```\nb\n```\n", "'Kin' has prompts under several headings of its own: 'A', 'B'", "level 2"),
+        ("## A\n```\na\n```\n```negativ\nb\n```\n", "'negativ' marks no kind of block; did you mean 'negative'?", ""),
+        ("## A\n```\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> x\n```\n", "has unresolved merge-conflict markers", "choose"),
+    ],
+)  # fmt: skip
+def test_what_would_be_lost_is_refused(page: str, said: str, fix: str) -> None:
+    with pytest.raises(ImagegenError) as caught:
+        read(page)
+    (problem,) = caught.value.problems
+    assert problem.what.startswith(said)
+    assert fix in problem.mend
