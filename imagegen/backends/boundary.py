@@ -12,6 +12,7 @@ import functools
 import importlib
 import inspect
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -20,6 +21,7 @@ from concurrent.futures import Future, wait
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 from imagegen.asking import asked
@@ -118,17 +120,23 @@ def _safely(name: str, doing: str, ask: Callable[[], _Answer], folder: str) -> _
             return ask()
     except BackendFaultError:
         raise
+    except _CtrlC:
+        raise KeyboardInterrupt from None
     except BaseException as error:
-        _pass_on_ctrl_c(error)
         raise BackendFaultError(name, f"{doing}: {_words(error)}") from None
 
 
 @contextlib.contextmanager
 def _undisturbed(folder: str) -> Iterator[None]:
-    """What is printed goes to the standard error, as far as it can be told apart; the working directory stays."""
-    is_main = threading.current_thread() is threading.main_thread()
+    """What is printed goes to the standard error, as far as it can be told apart; the working directory stays.
+
+    Raises _CtrlC where the user pressed it.
+    """
     try:
-        with contextlib.redirect_stdout(sys.stderr) if is_main else contextlib.nullcontext():
+        if threading.current_thread() is threading.main_thread():
+            with contextlib.redirect_stdout(sys.stderr), _ctrl_c_apart():
+                yield
+        else:
             yield
     finally:
         with contextlib.suppress(OSError):
@@ -136,10 +144,32 @@ def _undisturbed(folder: str) -> Iterator[None]:
                 os.chdir(folder)
 
 
-def _pass_on_ctrl_c(error: BaseException) -> None:
-    """Python raises it in the main thread, wherever that is."""
-    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-        raise error
+class _CtrlC(BaseException):
+    """The user pressed it. A KeyboardInterrupt may be the backend's own."""
+
+
+@contextlib.contextmanager
+def _ctrl_c_apart() -> Iterator[None]:
+    """In the main thread: raises _CtrlC for the KeyboardInterrupt that a signal had raised."""
+    before = signal.getsignal(signal.SIGINT)
+    pressed = []
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        if callable(before):
+            before(number, frame)
+
+    if callable(before):
+        signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if pressed:
+            raise _CtrlC from None
+        raise
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def _words(error: BaseException) -> str:
@@ -217,8 +247,10 @@ class Guarded:
         found = self._to_its_end(doing, functools.partial(ask, _request(request), checked), progress, may_move=may_move)
         data = found.data if hasattr(found, "data") else found
         if not isinstance(data, (bytes, bytearray)):
-            must = "bytes" if isinstance(found, GeneratedImage) else "a GeneratedImage"
-            self._check(False, f"{doing} with its data" if must == "bytes" else doing, data, must)
+            if isinstance(found, GeneratedImage):
+                rule = f"{doing} returned an image whose data is {shown(data)}, and must be bytes"
+                raise BackendFaultError(self.name, rule)
+            self._check(False, doing, found, "a GeneratedImage")
         faults, facts = image_faults(doing, found)
         faults += checked.faults
         if not isinstance(found, GeneratedImage) or faults:
@@ -268,8 +300,9 @@ class Guarded:
         try:
             with _undisturbed(self._folder):
                 return ask(*given)
+        except _CtrlC:
+            raise KeyboardInterrupt from None
         except BaseException as error:
-            _pass_on_ctrl_c(error)
             if isinstance(error, Elsewhere) and may_move:
                 raise
             if isinstance(error, Cancelled) and may_cancel is not None:
@@ -371,6 +404,12 @@ class _Relocating(Guarded):
 
 
 class _Queueing(Guarded):
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        """As `Backend.preflight`. Else what is wrong with `at_once` would only spoil an estimate."""
+        for request in requests[:1]:
+            self.at_once(request)
+        return super().preflight(requests)
+
     def at_once(self, request: Request) -> int:
         """As `Queueing.at_once`."""
         found: int = self._call("at_once", self._backend.at_once, _request(request), plans=True)

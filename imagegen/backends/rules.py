@@ -28,14 +28,16 @@ __all__ = [
 
 MAX_FACTS = 64 * 1024
 """Characters of an image's facts as JSON: each is read whenever the image is looked for."""
+MAX_TEXT = 1000
+"""Characters of a version and of a model's name, which are in the record of each image."""
 _DEEPEST = 50
 _WHOLE_BITS = 64
 _REQUEST_FIELDS = frozenset(Request.__dataclass_fields__) - {"extra", "given"}
 
 
-def is_text(value: object) -> bool:
+def is_text(value: object, longest: float = math.inf) -> bool:
     """Whether this is a text that can be written to a file: without half of a surrogate pair."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > longest:
         return False
     try:
         value.encode()
@@ -89,9 +91,9 @@ def member_faults(name: str, backend: Any) -> list[str]:
         return faults
     checks = [
         ("name", is_text(backend.name) and backend.name == name, f"'{name}', as its entry point calls it"),
-        ("version", is_text(backend.version), "a text"),
+        ("version", is_text(backend.version, MAX_TEXT), f"a text of at most {MAX_TEXT} characters"),
         ("model_option", is_text(backend.model_option), "a text"),
-        ("default_model", is_text(backend.default_model), "a text"),
+        ("default_model", is_text(backend.default_model, MAX_TEXT), f"a text of at most {MAX_TEXT} characters"),
         ("in_flight", type(backend.in_flight) is int and backend.in_flight > 0, "a whole number, at least 1"),
         ("is_generator", isinstance(backend.is_generator, bool), "True or False"),
         ("options", isinstance(backend.options, Mapping), "a mapping"),

@@ -113,7 +113,8 @@ def check_item(
 def schema_fault(backend: str, options: Mapping[str, Any]) -> str:
     """Why a backend's options cannot be the schema of its section; empty where they can."""
     try:
-        _JobValidator(job_schema({backend: options}), allow_unknown=False)
+        _JobValidator(options)  # by themselves first: what is said is shorter
+        _JobValidator(job_schema({backend: options}))
     except Exception as error:  # Cerberus raises what it comes upon
         return f"{type(error).__name__}: {error}"
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from imagegen.backends.base import Backend, Queueing
+from imagegen.errors import ImagegenError
 from imagegen.plan.durations import Durations, Expected
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
@@ -26,4 +27,9 @@ def expected(project: Project, outputs: Iterable[Output]) -> dict[str, Expected]
 
 
 def _at_once(backend: Backend, request: Request) -> int:
-    return backend.at_once(request) if isinstance(backend, Queueing) else backend.in_flight
+    if not isinstance(backend, Queueing):
+        return backend.in_flight
+    try:
+        return backend.at_once(request)
+    except ImagegenError:  # its preflight says so
+        return 1

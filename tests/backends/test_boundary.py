@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -96,9 +97,9 @@ def progress(timeout_s: float = 30) -> ImageProgress:
     [
         ("name", 5, "its name is 5, and must be 'plug', as its entry point calls it"),
         ("name", "other", "its name is 'other', and must be 'plug', as its entry point calls it"),
-        ("version", 2, "its version is 2, and must be a text"),
-        ("version", None, "its version is None, and must be a text"),
-        ("version", "1\ud800", r"its version is '1\ud800', and must be a text"),
+        ("version", 2, "its version is 2, and must be a text of at most 1000 characters"),
+        ("version", None, "its version is None, and must be a text of at most 1000 characters"),
+        ("version", "1\ud800", r"its version is '1\ud800', and must be a text of"),
         ("parameters", ["prompt"], "its parameters is a list, and must be a frozenset of texts"),
         ("parameters", "prompt", "its parameters is 'prompt', and must be a frozenset of texts"),
         (
@@ -127,10 +128,15 @@ def progress(timeout_s: float = 30) -> ImageProgress:
         ),
         ("model_option", "checkpoint", "its model_option is 'checkpoint', which is not one of its options"),
         ("model_option", None, "its model_option is None, and must be a text"),
-        ("default_model", 3, "its default_model is 3, and must be a text"),
+        ("default_model", 3, "its default_model is 3, and must be a text of"),
         ("in_flight", "2", "its in_flight is '2', and must be a whole number, at least 1"),
         ("in_flight", 0, "its in_flight is 0, and must be a whole number, at least 1"),
         ("in_flight", True, "its in_flight is True, and must be a whole number, at least 1"),
+        (
+            "version",
+            "1" * 1001,
+            "its version is '1111111111111111111111111111111111111111', and must be a text of at most",
+        ),
         ("is_generator", "no", "its is_generator is 'no', and must be True or False"),
         ("preflight", None, "its preflight is None, and must be a method"),
         (
@@ -209,8 +215,19 @@ def test_whatever_a_method_raises_is_told_as_its_fault(error: BaseException) -> 
 def test_ctrl_c_of_its_own_is_no_ctrl_c() -> None:
     with pytest.raises(BackendFaultError, match="generate raised KeyboardInterrupt"):
         plug(generate=raises(KeyboardInterrupt())).generate(REQUEST, progress())
+    with pytest.raises(BackendFaultError, match="it cannot be made: KeyboardInterrupt"):
+        plug(__init__=raises(KeyboardInterrupt()))
     with pytest.raises(BackendFaultError, match="generate raised Cancelled, though nobody asked it to stop"):
         plug(generate=raises(Cancelled())).generate(REQUEST, progress())
+
+
+def test_ctrl_c_of_the_user_comes_through() -> None:
+    def wait(*_: Any) -> ModelIdentity:
+        signal.raise_signal(signal.SIGINT)
+        return ModelIdentity("alpha")
+
+    with pytest.raises(KeyboardInterrupt):
+        plug(model_identity=method(wait)).model_identity(REQUEST)
 
 
 def test_what_it_may_raise_comes_through() -> None:
@@ -269,7 +286,7 @@ def test_the_models_identity_is_texts(found: Any, rule: str) -> None:
     [
         (None, "generate returned None, and must return a GeneratedImage"),
         ("png", "generate returned 'png', and must return a GeneratedImage"),
-        (GeneratedImage("png"), "generate with its data returned 'png', and must return bytes"),  # type: ignore[arg-type]
+        (GeneratedImage("png"), "generate returned an image whose data is 'png', and must be bytes"),  # type: ignore[arg-type]
     ],
 )
 def test_without_bytes_there_is_no_image(found: Any, rule: str) -> None:
@@ -437,6 +454,11 @@ def test_what_a_section_is_resolved_to_is_checked(found: Any, rule: str) -> None
     with pytest.raises(BackendFaultError) as caught:
         guarded.resolve({}, None)
     assert caught.value.problem.what.startswith(f"the backend plug: {rule}")
+
+
+def test_an_at_once_that_is_wrong_is_found_by_preflight() -> None:
+    with pytest.raises(BackendFaultError, match="at_once returned 0, and must return a whole number, at least 1"):
+        plug(at_once=returns(0)).preflight([REQUEST])
 
 
 def test_it_has_those_protocols_that_the_backend_has_and_no_others() -> None:
