@@ -19,7 +19,7 @@ ORDER = (
     {"backends", "images", "state"},
     {"project"},
     {"execute", "starter"},
-    {"report"},
+    {"report", "testing"},
     {"tasks"},
     {"doit_commands"},
     {"__main__"},

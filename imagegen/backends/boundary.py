@@ -216,6 +216,11 @@ class Guarded:
         self._folder = folder
         self._left_behind: list[Future[Any]] = []
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing that was left behind still goes on."""
+        return all(one.done() for one in self._left_behind)
+
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """As `Backend.preflight`."""
         found = self._call("preflight", self._backend.preflight, [_request(one) for one in requests])
@@ -239,7 +244,7 @@ class Guarded:
     def _image(
         self, doing: str, ask: Callable[..., Any], request: Request, progress: Progress, *, may_move: bool = False
     ) -> GeneratedImage:
-        if not all(one.done() for one in self._left_behind):
+        if not self.has_ended:
             raise BackendFaultError(
                 self.name, f"{doing} is still busy with an earlier image, which it did not end in time"
             )

@@ -1,0 +1,116 @@
+"""Tests of a backend against the protocol, for whoever writes one: a test class to inherit from."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import math
+import os
+import threading
+from typing import cast
+
+from imagegen.backends.base import Backend, Cancelled, Diagnostic, GeneratedImage, GenerationError
+from imagegen.backends.boundary import Guarded, guard
+from imagegen.execute.progress import ImageProgress
+from imagegen.images.verification import verify
+from imagegen.plan.request import Request, canonical, fingerprint
+
+__all__ = ["BackendContract"]
+
+_ENOUGH_S = 600.0
+
+
+class BackendContract:
+    """What imagegen itself checks of a backend, and what it relies on, as tests.
+
+    Inherit from it in a class whose name pytest collects, and say which backend, and a request that it can generate:
+
+        class TestGradient(BackendContract):
+            def backend(self) -> Backend:
+                return GradientBackend()
+
+            def request(self) -> Request:
+                return Request("gradient", "Dusk", "from navy to gold", width=64, height=48)
+
+    Each test asks for an object and a request of its own. A rule that is broken is named by the test that fails.
+    """
+
+    def backend(self) -> Backend:
+        """A new object, as the entry point makes it."""
+        raise NotImplementedError("say which backend is tested: override backend()")
+
+    def request(self) -> Request:
+        """A request that it can generate, small, in every field as a job would resolve it."""
+        raise NotImplementedError("give a request that it can generate: override request()")
+
+    def test_its_members_are_those_of_the_protocol(self) -> None:
+        """Their types; options that job files can be checked by; parameters that name something."""
+        self._guarded()
+
+    def test_its_parameters_make_a_fingerprint(self) -> None:
+        """What decides the pixels is JSON."""
+        fingerprint(canonical(self.request(), self._guarded().parameters))
+
+    def test_preflight_finds_nothing_wrong_with_the_request(self) -> None:
+        """It returns a list of problems, which is empty for this request."""
+        problems = self._guarded().preflight([self.request()])
+        assert not problems, "\n".join(map(str, problems))
+
+    def test_it_says_which_model_it_is_and_stays_with_it(self) -> None:
+        """The model's identity is asked for again and again."""
+        guarded = self._guarded()
+        first, second = (guarded.model_identity(self.request()) for _ in range(2))
+        assert first == second, f"the first time {first}, the second time {second}"
+
+    def test_it_generates_a_sound_image_of_the_size_asked_for(self) -> None:
+        """A PNG, WebP or JPEG, with facts that can be kept."""
+        request = self.request()
+        made = self._generated(self._guarded(), request)
+        size = (None, None) if made.any_size else (request.width, request.height)
+        verify(made.data, *size, may_be_flat=made.may_be_flat)
+        made.settled()
+
+    def test_it_leaves_the_request_the_output_and_the_working_directory_alone(self) -> None:
+        """Other threads have them too."""
+        backend, request = self.backend(), self.request()
+        before, folder, printed = copy.deepcopy(request), os.getcwd(), io.StringIO()  # noqa: PTH109 - a text
+        with contextlib.redirect_stdout(printed):
+            backend.preflight([request])
+            backend.model_identity(request)
+            self._generated(backend, request)
+        assert request == before, "the request was changed"
+        assert os.getcwd() == folder, "the working directory was changed"  # noqa: PTH109
+        assert printed.getvalue() == "", "something was printed: report it with progress.event('note', text=…)"
+
+    def test_generate_ends_when_the_user_stops(self) -> None:
+        """It asks `progress.check`, or is done within a few seconds."""
+        cancel = threading.Event()
+        cancel.set()
+        with contextlib.suppress(Cancelled):
+            self._ends(ImageProgress(_ENOUGH_S, cancel))
+
+    def test_generate_ends_when_its_time_is_over(self) -> None:
+        """The same, by the job's `generate.timeout_s`."""
+        with contextlib.suppress(GenerationError):
+            self._ends(ImageProgress(0.0, threading.Event()))
+
+    def test_its_rows_for_doit_doctor(self) -> None:
+        """Where it has some of its own."""
+        guarded = self._guarded()
+        if isinstance(guarded, Diagnostic):
+            guarded.diagnose([self.request()])
+
+    def _guarded(self) -> Guarded:
+        guarded = guard(self.request().backend, self.backend)
+        return cast("Guarded", guarded)
+
+    def _generated(self, backend: Backend, request: Request) -> GeneratedImage:
+        return backend.generate(request, ImageProgress(math.inf, threading.Event()))
+
+    def _ends(self, progress: ImageProgress) -> None:
+        guarded = self._guarded()
+        try:
+            guarded.generate(self.request(), progress)
+        finally:
+            assert guarded.has_ended, "generate did not end: call progress.check() every 0.2 s while it waits"
