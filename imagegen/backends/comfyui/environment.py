@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ __all__ = ["VENV", "Environment", "TorchChoice"]
 VENV = f"{FOLDER}/.venv"
 """Where it is, from the project's root."""
 _TORCH = ("torch", "torchvision", "torchaudio")
+_ABSENT = "2.999"
+"""The version under which pip takes PyTorch for installed where none is wanted."""
 _VERSIONS = (
     "import importlib.metadata as m, sys\n"
     "for d in m.distributions():\n"
@@ -130,17 +132,22 @@ class Environment:
         names = ask([str(self.python), "-c", _VERSIONS, *_TORCH], self.folder)
         kept = (names or "").split()
         with tempfile.TemporaryDirectory() as temporary:
+            environment = {"PYTHONPATH": temporary}
+            if self.torch and self.torch.build == "none":
+                absent = [name for name in _TORCH if not any(k.startswith(f"{name}==") for k in kept)]
+                _stand_in(Path(temporary), absent)
+                # of a constraint for PyTorch, pip would download that version all the same
+                kept += [f"{name}=={_ABSENT}" for name in absent]
+                environment["PIP_CONSTRAINT"] = " ".join(
+                    _without_torch(os.environ.get("PIP_CONSTRAINT", ""), temporary)
+                )
             constraints = Path(temporary) / "torch.txt"
             constraints.write_text("\n".join(kept), encoding="utf-8")
-            if self.torch and self.torch.build == "none":
-                _stand_in(
-                    Path(temporary), [name for name in _TORCH if not any(k.startswith(f"{name}==") for k in kept)]
-                )
             self._pip(
                 f"the packages of {FOLDER}/requirements.txt cannot be installed",
                 f"check the network; {_AGAIN}",
                 *("-r", str(self._requirements), "-c", str(constraints)),
-                environment={"PYTHONPATH": temporary},
+                environment=environment,
             )
         self._mark(requirements=self._requirements_mark())
 
@@ -184,12 +191,26 @@ def _torch_lines(requirements: str) -> list[str]:
     return [line for line in lines if (match := re.match(r"[\w.-]+", line)) and match[0].lower() in _TORCH]
 
 
+def _without_torch(constraints: str, folder: str) -> Iterator[str]:
+    """The user's files of constraints, those with one for PyTorch copied into the folder without it."""
+    for number, name in enumerate(constraints.split()):
+        lines = _text(Path(name)).splitlines()
+        names = [match[0].lower() if (match := re.match(r"\s*([\w.-]+)", line)) else "" for line in lines]
+        if not any(found.strip() in _TORCH for found in names):
+            yield name
+            continue
+        copy = Path(folder) / f"constraints-{number}.txt"
+        others = [line for line, found in zip(lines, names, strict=True) if found.strip() not in _TORCH]
+        copy.write_text("\n".join(others), encoding="utf-8")
+        yield str(copy)
+
+
 def _stand_in(folder: Path, names: Sequence[str]) -> None:
     """Have pip take these for installed, while this folder is in PYTHONPATH.
 
     Without that, `none` would install PyTorch all the same: other packages ask for it.
     """
     for name in names:
-        metadata = folder / f"{name}-2.999.dist-info" / "METADATA"
+        metadata = folder / f"{name}-{_ABSENT}.dist-info" / "METADATA"
         metadata.parent.mkdir()
-        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.999\n", encoding="utf-8")
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {_ABSENT}\n", encoding="utf-8")

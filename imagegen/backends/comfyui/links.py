@@ -5,6 +5,7 @@ Nodes are known by the names of their inputs, so that custom ones are found as w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from imagegen.backends.comfyui.checks import Info
@@ -36,6 +37,7 @@ def find(graph: Graph, output: str, info: Info | None = None) -> dict[str, Found
     wiring = Wiring(graph, info)
     found: dict[str, Found] = {}
     makers = list(_makers(wiring, output))
+    makers = [node for node in makers if not _only_estimates(wiring, node)] or makers
     for node in makers:
         guider = wiring.linked(node, "guider") or node
         positive, negative = _words(wiring, node, guider)
@@ -108,6 +110,13 @@ def _is_maker(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bo
     return any("prompt" in place.input or "picture" not in kinds for place in ends)
 
 
+def _only_estimates(wiring: Wiring, node: str) -> bool:
+    """Whether a sampler has neither noise nor words, as one that estimates the depth of a picture."""
+    noise = wiring.linked(node, "noise")
+    guider = wiring.linked(node, "guider") or node
+    return bool(noise and not wiring.graph[noise]["inputs"] and not _words(wiring, node, guider)[0].ends)
+
+
 def _words(wiring: Wiring, node: str, guider: str) -> tuple[Words, Words]:
     """The texts of both sides that a sampler draws from."""
     links = {name: link for name, link in wiring.links(guider).items() if kind_of(name) in ("conditioning", "bundle")}
@@ -130,9 +139,13 @@ def _words(wiring: Wiring, node: str, guider: str) -> tuple[Words, Words]:
     return positive, negative
 
 
+_WIDTH = re.compile(r"(empty_)?(latent_|image_)?width")
+"""How the width of a picture is called: `width`, `empty_latent_width`."""
+
+
 def _pairs(inputs: Mapping[str, object]) -> list[tuple[str, str]]:
-    """The names of width and height, in all forms that a node has them: `target_width` and `target_height`."""
-    named = [name for name in inputs if name.endswith("width") and not name.startswith(("tile", "crop", "mask"))]
+    """The names of width and height of the picture, in all forms that a node has them."""
+    named = [name for name in inputs if _WIDTH.fullmatch(name) or name == "target_width"]
     names = [(name, name[: -len("width")] + "height") for name in named]
     return [(width, height) for width, height in names if height in inputs]
 
@@ -154,6 +167,12 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
                     known.parts += places
                 elif places not in known.groups:
                     known.groups.append(places)
+            return
+        if others := [name for name in inputs if name.endswith("_width") and not name.startswith("tile")]:
+            for name in others:  # it cuts, or scales, by rules of its own
+                found.setdefault("width", Found()).parts.append(Place(node, name))
+                height = name.replace("width", "height")
+                found.setdefault("height", Found()).parts += [Place(node, height)] if height in inputs else []
             return
         pictures = [link for name, link in wiring.links(node).items() if kind_of(name) in ("picture", "bundle")]
         node = pictures[0][0] if pictures else ""

@@ -103,9 +103,18 @@ def test_a_requirement_that_needs_another_build_fails_and_leaves_the_build(
 
 @pytest.mark.long
 def test_none_installs_no_pytorch_even_for_what_asks_for_it(
-    root: Path, settings: Settings, upstream: Upstream, cpu: Index, prepare: Prepare, version: Version
+    root: Path,
+    settings: Settings,
+    upstream: Upstream,
+    cpu: Index,
+    prepare: Prepare,
+    version: Version,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     del cpu
+    constraints = root.parent / "constraints.txt"
+    constraints.write_text("needs-torch==1.0\ntorch==2.7.0\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(constraints))
     requires(upstream, "torch\ntorchvision\nneeds-torch\n")
     prepare(settings)
     setup(root, settings)

@@ -217,6 +217,8 @@ def test_a_sampler_beside_the_pictures_way_takes_nothing() -> None:
         n3={"positive": ["60", 0], "negative": ["60", 1]},
     )
     assert (bound(graph, "sampler"), bound(graph, "checkpoint")) == ("3.sampler_name", "4.ckpt_name")
+    through_latent = changed(graph, n60={"pixels": ["99", 0]}, n3={"latent_image": ["60", 2]})
+    assert (bound(through_latent, "sampler"), bound(through_latent, "prompt")) == ("3.sampler_name", "6.text")
 
 
 def test_marks_of_other_programs_are_understood_or_refused() -> None:
@@ -287,6 +289,12 @@ def test_the_size_of_a_tile_is_not_that_of_the_picture() -> None:
     upscale = node("UltimateSDUpscale", seed=1, steps=9, tile_width=512, tile_height=512, image=["8", 0])
     graph = changed(sd15(n10=upscale), n10={"positive": POSITIVE, "negative": NEGATIVE}, n9={"images": ["10", 0]})
     assert bound(graph, "width") == "5.width"
+
+
+def test_a_size_by_another_name_is_not_set_unasked() -> None:
+    crop = node("InpaintCrop", image=["10", 0], preresize_min_width=1024, output_target_width=512)
+    graph = changed(sd15(n5=node("VAEEncode", pixels=["11", 0]), n10=node("LoadImage", image="x.png"), n11=crop), n3={})
+    assert bound(graph, "width").startswith("? 11.preresize_min_width (")
 
 
 def test_a_size_beside_a_preset_is_not_set_unasked() -> None:
