@@ -107,7 +107,10 @@ def _is_maker(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bo
     if not as_image or "conditioning" in kinds or "bundle" in kinds:
         return False
     ends = words_within(wiring, node, 0, "positive").ends
-    return any("prompt" in place.input or "picture" not in kinds for place in ends)
+    if "picture" not in kinds:
+        return bool(ends)
+    # one that edits a picture by a prompt, and not one that looks for what the prompt names with models of its own
+    return (draws or "other" not in kinds) and any("prompt" in place.input for place in ends)
 
 
 def _only_estimates(wiring: Wiring, node: str) -> bool:
