@@ -13,7 +13,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -48,6 +48,7 @@ _TOKEN = re.compile(
     r"|\{(?P<axis>[a-z][a-z0-9_]*)\}"
     rf"|__(?P<sampler>[~@!]?)(?P<wildcard>{_PATH})(?P<call>\s*\([^()\n]*\))?__"
     rf"|(?P<within>__[~@!]?(?:{_PATH}/?)?\{{[^{{}}\n]*\}}[\w/*. -]*?__)"
+    r"|(?P<near>__(?=[/\\:*.-]*[^\W_])(?:(?!__)[\w/\\:*.-])+__)"
     r"|(?P<mark>[{|}]|\$\$|::)"
 )
 _HEAD = re.compile(
@@ -77,6 +78,10 @@ _REFUSED = {
     "within": (
         "has alternatives within a wildcard's name, which is not supported",
         r"write alternatives of wildcards: {__light/indoor__|__light/outdoor__}; or \__ for the characters themselves",
+    ),
+    "near": (
+        "is not the name of a wildcard",
+        r"write its path in jobs/wildcards, such as __face/eyes__; or \__ where the characters themselves are meant",
     ),
     "call": (
         "gives a wildcard a value, which is not supported",
@@ -350,11 +355,17 @@ class _Parser:
         else:
             options = options_of([text.strip() for text in group.texts], map(tuple, group.options), group.weights)
         if not options:
-            raise WordingError(head.at, f"all options of '{group.label[:30]}' have the weight 0", "give one a weight")
+            raise WordingError(
+                head.at,
+                f"all options of '{group.label.rpartition('#')[0][:30]}' have the weight 0",
+                "give one a weight",
+            )
         if head.least is None:
             return Choice(group.label, options)
         if [option.key for option in options] == [""]:
-            raise WordingError(head.at, f"'{group.label[:30]}' has no options", "write them: {2$$a|b|c}")
+            raise WordingError(
+                head.at, f"'{group.label.rpartition('#')[0][:30]}' has no options", "write them: {2$$a|b|c}"
+            )
         if len(options) == 1 and (wildcard := _only_wildcard(options[0].template)):
             return Several(group.label, (), head.least, head.most, head.separator, wildcard)
         return Several(group.label, options, head.least, head.most, head.separator)
@@ -451,7 +462,7 @@ def resolve(
             texts.append(_resolve_several(part, seed, place, lines, axes))
         else:
             options, within = (part.options, place) if isinstance(part, Choice) else (lines[part.name], "")
-            picked = _ranked(options, f"{seed}:{place}/{part.label}:")[0]
+            picked = max(options, key=_rank(options, f"{seed}:{place}/{part.label}:"))
             texts.append(resolve(picked.template, seed, within or f"{place}/{part.label}", lines, axes))
     return "".join(texts)
 
@@ -462,9 +473,11 @@ def _resolve_several(
     """The texts of its picks: those that rank highest. How many is a pick of its own, among the numbers."""
     head = f"{seed}:{place}/{part.label}:"
     options = lines[part.wildcard.name] if part.wildcard else part.options
-    picks = list({option.template: option for option in reversed(_ranked(options, head))}.values())[::-1]
+    ranked = sorted(options, key=_rank(options, head))
+    picks = list({option.template: option for option in ranked}.values())[::-1]  # of one text, the first
     numbers = range(min(part.least, len(picks)), min(part.most, len(picks)) + 1)
-    count = int(_ranked([Option(str(number), ()) for number in numbers], f"{head}$$:")[0].key)
+    counts = [Option(str(number), ()) for number in numbers]
+    count = int(max(counts, key=_rank(counts, f"{head}$$:")).key)
     texts = []
     for option in picks[:count]:
         within = f"{place}/{part.label}:{option.key}" if part.wildcard else place
@@ -472,10 +485,10 @@ def _resolve_several(
     return part.separator.join(filter(None, texts))
 
 
-def _ranked(options: Sequence[Option], head: str) -> list[Option]:
-    """The options, the first pick first.
+def _rank(options: Sequence[Option], head: str) -> Callable[[Option], tuple[float, bytes]]:
+    """What the options are compared by: the greatest is the first pick.
 
-    By their hashes; where they have weights, by w / -ln(hash as a number from 0 to 1), which makes each the first as
+    That is their hash; where they have weights, w / -ln(hash as a number from 0 to 1), which makes each the first as
     often as its weight says, and leaves their order alone when another one comes or goes.
     """
     begun = hashlib.sha256(head.encode("utf-8"))
@@ -490,7 +503,7 @@ def _ranked(options: Sequence[Option], head: str) -> list[Option]:
         chance = ((int.from_bytes(found[:8], "big") >> 12) + 0.5) / 2**52
         return option.weight / -math.log(chance), found
 
-    return sorted(options, key=rank, reverse=True)
+    return rank
 
 
 def escaped(text: str) -> str:
