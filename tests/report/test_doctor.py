@@ -20,7 +20,7 @@ from imagegen.report.doctor.backends import backends
 from imagegen.report.doctor.case import Case
 from imagegen.report.doctor.examination import as_lines
 from imagegen.report.doctor.ignored import ignored
-from imagegen.report.doctor.machine import machine, needed_packages
+from imagegen.report.doctor.machine import installed_as, machine, needed_packages
 from tests.wheels import ROOT
 
 
@@ -177,7 +177,34 @@ def test_outside_of_git_nothing_is_ignored(tmp_path: Path) -> None:
 
 def test_our_own_row_has_the_version_the_distribution_and_the_place() -> None:
     (row,) = [row for row in machine([]) if row.what == "imagegen"]
-    assert row.found == f"{__version__} ({DISTRIBUTION}, {ROOT / 'imagegen'})"
+    assert row.found.startswith(f"{__version__} ({DISTRIBUTION}")
+    assert row.found.endswith(f", in {ROOT / 'imagegen'})")
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ('{"url": "file:///src/imagegen", "dir_info": {}}', " from file:///src/imagegen"),
+        (
+            '{"url": "https://me:secret@git.example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "0123456789abcdef"}}',
+            " from https://git.example.org/x.git at 0123456789",
+        ),
+        ("", ""),
+        ("{", ""),
+        ("[]", ""),
+        ('{"url": 1}', ""),
+        ('{"vcs_info": null}', ""),
+    ],
+)
+def test_what_it_was_installed_from_is_said_without_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: str, said: str
+) -> None:
+    folder = tmp_path / "doit_imagegen-9.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: 9\n")
+    (folder / "direct_url.json").write_text(record)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_as() == f"{__version__} ({DISTRIBUTION}{said}, in {ROOT / 'imagegen'})"
 
 
 def test_the_other_package_of_the_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -40,13 +41,24 @@ def machine(requirements: Iterable[str]) -> Iterator[Diagnosis]:
 
 
 def installed_as() -> str:
-    """Our version, what pip calls us, and where we are: `0.1.0 (doit-imagegen, /…/site-packages/imagegen)`."""
+    """Our version, what pip calls us, what it was installed from, and where: `0.1.0 (doit-imagegen from …, in …)`."""
+    where = Path(imagegen.__file__).parent
     try:
-        importlib.metadata.distribution(DISTRIBUTION)
-        name = DISTRIBUTION
+        distribution = importlib.metadata.distribution(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
-        name = "not installed, only found"
-    return f"{__version__} ({name}, {Path(imagegen.__file__).parent})"
+        return f"{__version__} (not installed, found in {where})"
+    source = _source(distribution.read_text("direct_url.json") or "{}")
+    return f"{__version__} ({DISTRIBUTION}{source}, in {where})"
+
+
+def _source(record: str) -> str:
+    """From pip's own record (direct_url.json) of an installation that is not from a package index."""
+    with suppress(ValueError, AttributeError, TypeError):
+        found = json.loads(record)
+        commit = found.get("vcs_info", {}).get("commit_id", "")[:10]
+        url = re.sub(r"//[^/@]*@", "//", found.get("url", ""))  # an address may have a password in it
+        return f" from {url}{f' at {commit}' if commit else ''}" if url else ""
+    return ""
 
 
 def _namesake() -> Iterator[Diagnosis]:
