@@ -15,7 +15,7 @@ from imagegen.backends.comfyui.listed import Listed, free_bytes, shown
 from imagegen.backends.text import size_text
 from imagegen.report.console import counted, printable, table
 
-__all__ = ["PullReport", "model_lines"]
+__all__ = ["PullReport", "model_lines", "pull_line"]
 
 
 def model_lines(root: Path, listed: Sequence[Listed]) -> list[str]:
@@ -27,9 +27,19 @@ def model_lines(root: Path, listed: Sequence[Listed]) -> list[str]:
     closing = f"{there} of {counted(len(listed), 'model')} {'is' if there == 1 else 'are'} there"
     lacking = [one for one in listed if one.state in ("missing", "partly")]
     if lacking:
-        needed, free = sum(one.lacking for one in lacking), free_bytes(lacking[0].path)
-        closing += f"; {size_text(needed)} to download, {size_text(free)} free: doit models:pull"
+        closing += f"; {_to_download(lacking)}: doit models:pull"
     return [*(printable(line) for line in table(rows)), closing]
+
+
+def pull_line(wanted: Sequence[Listed]) -> str:
+    """How much is to be downloaded of these, before any of it is."""
+    lacking = [one for one in wanted if one.lacking]
+    return f"{counted(len(lacking), 'model')}: {_to_download(lacking or wanted)}"
+
+
+def _to_download(lacking: Sequence[Listed]) -> str:
+    needed, free = sum(one.lacking for one in lacking), free_bytes(lacking[0].path)
+    return f"{size_text(needed)} to download, {size_text(free)} free"
 
 
 class PullReport:

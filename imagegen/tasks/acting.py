@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import BaseFail, TaskFailed
 
-from imagegen.errors import ImagegenError, not_written
+from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.tasks.build import Build, current_build
 from imagegen.tasks.commands import OURS, Command
 from imagegen.tasks.invocation import current_invocation
@@ -16,7 +17,7 @@ from imagegen.tasks.invocation import current_invocation
 if TYPE_CHECKING:
     from imagegen.execute.outcome import Event
 
-__all__ = ["command", "tell_note", "told", "writing"]
+__all__ = ["command", "confirm", "demand", "tell_note", "told", "writing"]
 
 
 def command(what: Command, action: Callable[..., BaseFail | None], **more: Any) -> dict[str, Any]:
@@ -40,6 +41,33 @@ def command(what: Command, action: Callable[..., BaseFail | None], **more: Any) 
         **({"pos_arg": "words"} if what.words else {}),
         **more,
     }
+
+
+def confirm(question: str, nothing: str, form: str) -> bool:
+    """Return whether the user agrees.
+
+    Args:
+        question: what is asked.
+        nothing: what is not done unasked, `nothing is removed`.
+        form: the command line that does not ask.
+
+    Raises:
+        ImagegenError: there is no terminal to ask on.
+
+    """
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ImagegenError(Problem("", f"{nothing} unasked, and there is no terminal to ask on", form))
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        answer = ""
+    return answer.strip().lower() in ("y", "yes")
+
+
+def demand(question: str, nothing: str, form: str) -> None:
+    """Go on only if the user agrees; see `confirm`. Raises ImagegenError also where they do not."""
+    if not confirm(question, nothing, form):
+        raise ImagegenError(Problem("", f"{nothing}, as you say"))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +10,9 @@ from doit.exceptions import TaskFailed
 
 from imagegen.config.setting import TORCH_BUILDS
 from imagegen.errors import ImagegenError, Problem
-from imagegen.tasks.acting import command
+from imagegen.tasks.acting import command, demand
 from imagegen.tasks.build import Build, current_build
-from imagegen.tasks.commands import OURS, define, option
+from imagegen.tasks.commands import OURS, YES, define, option
 
 __all__ = ["task_comfyui"]
 
@@ -20,18 +20,23 @@ _BACKEND = "comfyui"
 _COMFYUI = define(
     "comfyui",
     "Install ComfyUI if needed, start it, and build every job that uses it.",
-    {"doit comfyui": ""},
+    {"doit comfyui": "asks before it installs", "doit comfyui --yes": "does not ask"},
+    [YES],
 )
 _SETUP = define(
     "comfyui:setup",
     "Install ComfyUI in tools/ComfyUI, or what is missing of it.",
-    {"doit comfyui:setup": "with the PyTorch for this machine", "doit comfyui:setup --torch=cpu": "without a GPU"},
-    [option("torch", str, "", "the PyTorch build, in place of what the settings say", choices=TORCH_BUILDS)],
+    {
+        "doit comfyui:setup": "says how much it downloads, and asks",
+        "doit comfyui:setup --torch=cpu --yes": "without a GPU; does not ask",
+    },
+    [option("torch", str, "", "the PyTorch build, in place of what the settings say", choices=TORCH_BUILDS), YES],
 )
 _UPDATE = define(
     "comfyui:update",
     "Bring tools/ComfyUI to the newest commit of the pinned revision.",
-    {"doit comfyui:update": ""},
+    {"doit comfyui:update": "asks where something is to be installed besides"},
+    [YES],
 )
 
 
@@ -58,11 +63,11 @@ def _jobs() -> list[str]:
     ]
 
 
-def _nothing_more() -> None:
+def _nothing_more(yes: bool) -> None:
     """The images are made by then, as the jobs' own."""
 
 
-def _ensure(build: Build) -> list[Problem]:
+def _ensure(build: Build, options: Mapping[str, Any]) -> list[Problem]:
     """Set ComfyUI up where the project's own is to serve a job, and no server does. What kept it from that."""
     from imagegen.backends.address import is_local
     from imagegen.backends.comfyui.launch import launch_of
@@ -78,26 +83,32 @@ def _ensure(build: Build) -> list[Problem]:
     states = {url: status(replace(launch, url=url)).state for url in own}
     if not any(all(states.get(url) == "stopped" for url in urls) for urls in jobs):
         return []
-    failed = _bring("", newest=False)
+    failed = _bring("doit comfyui --yes", yes=options["yes"])
     return [Problem("", "ComfyUI is not set up: see above", "doit comfyui:setup goes on from there")] if failed else []
 
 
-def _setup(torch: str) -> TaskFailed | None:
-    return _bring(torch, newest=False)
+def _setup(torch: str, yes: bool) -> TaskFailed | None:
+    chosen = f" --torch={torch}" if torch else ""
+    return _bring(f"doit comfyui:setup{chosen} --yes", torch, yes=yes)
 
 
-def _update() -> TaskFailed | None:
-    return _bring("", newest=True)
+def _update(yes: bool) -> TaskFailed | None:
+    return _bring("doit comfyui:update --yes", newest=True, yes=yes)
 
 
-def _bring(torch: str, newest: bool) -> TaskFailed | None:
+def _bring(form: str, torch: str = "", *, newest: bool = False, yes: bool) -> TaskFailed | None:
+    """form: the command line that does not ask."""
     from imagegen.backends.comfyui.install import setup  # what they need, no other task does
+
+    def ask() -> None:
+        if not yes:
+            demand("Go on?", "nothing is installed", form)
 
     build = current_build()
     try:
         if build.problems:
             raise ImagegenError(*build.problems)
-        setup(build.root, build.settings, torch, newest)
+        setup(build.root, build.settings, torch, newest, ask)
     except ImagegenError as error:
         print(error)
         return TaskFailed(str(error), report=False)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["AS_JSON", "COMMANDS", "OURS", "Command", "define", "option", "spelled"]
+__all__ = ["AS_JSON", "COMMANDS", "OURS", "YES", "Command", "define", "option", "spelled"]
 
 OURS = "imagegen"
 """The key in a task's `meta` that marks it as one of this project's, whose story is told here."""
@@ -45,6 +45,7 @@ def option(
 
 
 AS_JSON = option("json", bool, False, "print it as JSON")
+YES = option("yes", bool, False, "do not ask", "y")
 
 
 @dataclass(frozen=True)

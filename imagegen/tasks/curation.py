@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.tasks.acting import command, tell_note, told, writing
+from imagegen.tasks.acting import command, demand, tell_note, told, writing
 from imagegen.tasks.build import Build
-from imagegen.tasks.commands import define, option
+from imagegen.tasks.commands import YES, define, option
 from imagegen.tasks.selection import choose, chosen
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ _PICK = define(
 _REROLL = define(
     "reroll",
     "Regenerate images with a new seed.",
-    {"doit reroll portraits:mallsing": "another seed for this image", "doit reroll portraits": "for all of a job"},
+    {
+        "doit reroll portraits:mallsing": "another seed for this image",
+        "doit reroll portraits": "for all of a job (asks)",
+    },
+    [YES],
     words="IMAGE|JOB...",
 )
 _RESTORE = define(
@@ -129,23 +134,42 @@ def _variant(build: Build, names: list[str], variant: int | None) -> tuple[str, 
     return first.job, first.base, variant
 
 
-def _reroll(words: list[str]) -> TaskFailed | None:
+def _reroll(words: list[str], yes: bool) -> TaskFailed | None:
     def work(build: Build) -> None:
         from imagegen.execute.rerolling import reroll
 
         if not words:
             raise ImagegenError(Problem("", "say which image: doit reroll portraits:mallsing"))
+        if not yes:
+            _ask_for_many(build, words, _to_reroll(build, words))
         with writing(build):
-            named = choose(build, words).one_by_one
-            outputs = [
-                build.project.decided(planned.output)
-                for planned in chosen(build, words)
-                if planned.output.task in named or not planned.output.is_derived  # they follow
-            ]
-            drawn = reroll(build.project, outputs)
+            drawn = reroll(build.project, _to_reroll(build, words))
         _make(build, [*_stale_origins(build, drawn), *drawn])
 
     return told(work)
+
+
+def _to_reroll(build: Build, words: list[str]) -> list[Output]:
+    named = choose(build, words).one_by_one
+    return [
+        build.project.decided(planned.output)
+        for planned in chosen(build, words)
+        if planned.output.task in named or not planned.output.is_derived  # they follow
+    ]
+
+
+def _ask_for_many(build: Build, words: list[str], outputs: list[Output]) -> None:
+    """Ask first where a job or a pattern stands for more than one image. Raises ImagegenError where nobody agrees."""
+    from imagegen.execute.expecting import expected
+    from imagegen.plan.durations import in_all
+    from imagegen.report.console import duration
+
+    each = choose(build, words).one_by_one.union(*(build.items.get(word, []) for word in words))
+    if sum(output.task not in each for output in outputs) > 1:
+        times = expected(build.project, outputs).values()
+        seconds = None if any(one.seconds is None for one in times) else in_all(times)
+        print(f"{len(outputs)} images get another seed and are generated again ({duration(seconds)})", flush=True)
+        demand("Reroll all of them?", "nothing is rerolled", f"doit reroll {shlex.join(words)} --yes")
 
 
 def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:

@@ -64,7 +64,7 @@ def _download(settings: Settings, names: list[str]) -> list[Problem]:
     from imagegen.backends.comfyui.listed import look, memory_of, named, obstacles
     from imagegen.backends.comfyui.models import note_digest
     from imagegen.backends.download import download
-    from imagegen.report.models import PullReport, model_lines
+    from imagegen.report.models import PullReport, model_lines, pull_line
 
     root = current_build().root
     wanted = [look(root, settings, model) for model in named(settings.models, names)]
@@ -74,6 +74,7 @@ def _download(settings: Settings, names: list[str]) -> list[Problem]:
         print("\n".join(model_lines(root, wanted) if wanted else [_HOW]))
         return []
     hub = HuggingFace(settings.hf_endpoint, os.environ.get("HF_TOKEN", "").strip())
+    print(pull_line(wanted), flush=True)
     with PullReport(root, sys.stdout) as report:
         for one in wanted:
             if one.state == "there":

@@ -13,16 +13,17 @@ from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError
 from imagegen.report.console import printable
-from imagegen.tasks.acting import command
+from imagegen.tasks.acting import command, demand
 from imagegen.tasks.build import current_build
-from imagegen.tasks.commands import define
+from imagegen.tasks.commands import YES, define
 
 __all__ = ["task_ollama"]
 
 _OLLAMA = define(
     "ollama:setup",
     "Get an Ollama that generates images (on Apple silicon in tools/ollama), and pull the jobs' models.",
-    {"doit ollama:setup": ""},
+    {"doit ollama:setup": "says how much it downloads, and asks", "doit ollama:setup --yes": "does not ask"},
+    [YES],
 )
 
 
@@ -31,10 +32,14 @@ def task_ollama() -> Iterator[dict[str, Any]]:
     yield command(_OLLAMA, _setup)
 
 
-def _setup() -> TaskFailed | None:
+def _setup(yes: bool) -> TaskFailed | None:
     from imagegen.backends.ollama.setup import setup  # what it needs, no other task does
     from imagegen.execute.progress import ImageProgress
     from imagegen.state.mutex import hold
+
+    def ask() -> None:
+        if not yes:
+            demand("Go on?", "nothing is downloaded", "doit ollama:setup --yes")
 
     build = current_build()
     requests = [output.request for plan in build.plans for output in plan.outputs]
@@ -46,7 +51,8 @@ def _setup() -> TaskFailed | None:
             if plan.problems:
                 print(f"{plan.file} is broken, and its models, if any, are left out: doit doctor says why", flush=True)
         with hold(build.root / ".imagegen", build.settings.wait_s):  # it may start the server that a run draws with
-            setup(build.root, build.settings, models, ImageProgress(math.inf, threading.Event(), tell=_teller()))
+            progress = ImageProgress(math.inf, threading.Event(), tell=_teller())
+            setup(build.root, build.settings, models, progress, ask=ask)
     except ImagegenError as error:
         print(error, flush=True)
         return TaskFailed(str(error), report=False)

@@ -43,7 +43,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         ignored = Globals.dep_manager.status_is_ignore  # `doit ignore`: doit itself would ask only later
         for name in reached:
             before = _before(tasks[name])
-            if before and (obstacles := before(build)):
+            if before and (obstacles := before(build, tasks[name].options)):
                 self._say(*map(str, obstacles))
                 raise SystemExit(1)
         images = [
@@ -129,8 +129,11 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self.outstream.flush()
 
 
-def _before(task: Task) -> Callable[[Build], Sequence[Problem]] | None:
-    found: Callable[[Build], Sequence[Problem]] | None = (task.meta or {}).get(OURS, {}).get("before")
+_Before = Callable[[Build, Mapping[str, Any]], "Sequence[Problem]"]
+
+
+def _before(task: Task) -> _Before | None:
+    found: _Before | None = (task.meta or {}).get(OURS, {}).get("before")
     return found
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from doit.exceptions import TaskFailed
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.tasks.acting import command, told, writing
+from imagegen.tasks.acting import command, confirm, told, writing
 from imagegen.tasks.build import Build
-from imagegen.tasks.commands import define, option
+from imagegen.tasks.commands import YES, define, option
 from imagegen.tasks.selection import chosen
 
 __all__ = ["task_prune", "task_verify"]
@@ -27,7 +26,7 @@ _PRUNE = define(
     {"doit prune -n": "only say what would be removed", "doit prune --yes": "remove it without asking"},
     [
         option("dry-run", bool, False, "only say what would be removed", "n"),
-        option("yes", bool, False, "do not ask", "y"),
+        YES,
         option("candidates", bool, False, "also variants that were not picked"),
     ],
 )
@@ -74,7 +73,7 @@ def _prune(**options: bool) -> TaskFailed | None:
         print("\n".join(lines or ["nothing to remove"]), flush=True)
         if not waste or options["dry_run"]:
             return
-        if not options["yes"] and not _says_yes():
+        if not (options["yes"] or confirm("Remove all this?", "nothing is removed", "doit prune --yes")):
             return
         with writing(build):
             if find_waste(build.project, build.project.plans(), candidates=options["candidates"]) != waste:
@@ -83,16 +82,3 @@ def _prune(**options: bool) -> TaskFailed | None:
         print("removed", flush=True)
 
     return told(work)
-
-
-def _says_yes() -> bool:
-    """What the user answers. Raises ImagegenError where there is no terminal to ask on."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ImagegenError(
-            Problem("", "nothing is removed unasked, and there is no terminal to ask on", "doit prune --yes")
-        )
-    try:
-        answer = input("Remove all this? [y/N] ")
-    except EOFError:
-        answer = ""
-    return answer.strip().lower() in ("y", "yes")

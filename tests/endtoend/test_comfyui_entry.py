@@ -62,7 +62,7 @@ def starts(project: ProjectFolder) -> int:
 def test_one_command_sets_up_starts_draws_and_stops_and_a_replaced_checkpoint_is_noticed(
     comfyui: ProjectFolder,
 ) -> None:
-    run = comfyui.doit("comfyui")
+    run = comfyui.doit("comfyui", "--yes")
     assert run.code == 0, run.out + run.err
     told = [
         run.out.index(text)
@@ -73,7 +73,7 @@ def test_one_command_sets_up_starts_draws_and_stops_and_a_replaced_checkpoint_is
     decisions = [line for line in comfyui.lines() if "decision" in line]
     assert [line["value"] for line in decisions] == ["only.safetensors"]
     assert all(line["model_digest"] for line in comfyui.lines() if "sha256" in line)
-    again = comfyui.doit("comfyui")
+    again = comfyui.doit("comfyui", "--yes")
     assert (again.code, starts(comfyui)) == (0, 1)
     assert "3 fresh, nothing to do" in again.out
     # a checkpoint that is replaced is noticed, and the earlier one restored
@@ -94,10 +94,10 @@ def test_without_set_up_a_plain_run_says_what_to_do(comfyui: ProjectFolder) -> N
 
 @pytest.mark.long
 def test_a_server_that_a_person_started_is_left_on(comfyui: ProjectFolder) -> None:
-    assert comfyui.doit("comfyui:setup").code == 0
+    assert comfyui.doit("comfyui:setup", "--yes").code == 0
     assert comfyui.doit("server:start").code == 0
     try:
-        assert comfyui.doit("comfyui").code == 0
+        assert comfyui.doit("comfyui", "--yes").code == 0
         assert comfyui.doit("server:status").code == 0
         assert starts(comfyui) == 1
     finally:
@@ -106,7 +106,7 @@ def test_a_server_that_a_person_started_is_left_on(comfyui: ProjectFolder) -> No
 
 @pytest.mark.long
 def test_a_killed_run_leaves_its_server_and_the_next_one_collects_and_stops_it(comfyui: ProjectFolder) -> None:
-    assert comfyui.doit("comfyui:setup").code == 0
+    assert comfyui.doit("comfyui:setup", "--yes").code == 0
     process = comfyui.start()
     assert process.stdout is not None
     while "generated" not in process.stdout.readline():
@@ -125,7 +125,7 @@ def test_a_killed_run_leaves_its_server_and_the_next_one_collects_and_stops_it(c
 
 def test_without_a_job_for_it_it_says_so(comfyui: ProjectFolder) -> None:
     comfyui.job(backend="placeholder")
-    run = comfyui.doit("comfyui")
+    run = comfyui.doit("comfyui", "--yes")
     assert run.code != 0
     assert "no job draws with comfyui" in run.out
     assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
@@ -133,7 +133,7 @@ def test_without_a_job_for_it_it_says_so(comfyui: ProjectFolder) -> None:
 
 def test_a_server_elsewhere_is_not_set_up_here(comfyui: ProjectFolder) -> None:
     with StandIn() as server:
-        run = comfyui.doit("comfyui", COMFYUI_URL=server.url)
+        run = comfyui.doit("comfyui", "--yes", COMFYUI_URL=server.url)
         assert run.code == 0, run.out
     assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
 
@@ -143,7 +143,7 @@ def test_nothing_is_set_up_for_jobs_with_a_server_of_their_own(comfyui: ProjectF
     with StandIn() as server:
         own = {"url": server.url, "start": start}
         comfyui.job(**Server("", "", set).job(comfyui={"checkpoint": "stand-in.safetensors", "server": own}))
-        run = comfyui.doit("comfyui")
+        run = comfyui.doit("comfyui", "--yes")
         assert (run.code, len(run.tasks("generated"))) == (0, 3), run.out
     assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
 
@@ -151,7 +151,7 @@ def test_nothing_is_set_up_for_jobs_with_a_server_of_their_own(comfyui: ProjectF
 def test_all_its_images_are_made_anew_where_that_is_asked_for(comfyui: ProjectFolder) -> None:
     with StandIn() as server:
         comfyui.environment["COMFYUI_URL"] = server.url
-        assert comfyui.doit("comfyui").code == 0
-        run = comfyui.doit("-a", "comfyui")
+        assert comfyui.doit("comfyui", "--yes").code == 0
+        run = comfyui.doit("-a", "comfyui", "--yes")
         assert len(run.tasks("generated")) == 3
         assert len(server.executions) == 6

@@ -33,29 +33,34 @@ def pin(project: ProjectFolder, revision: str) -> None:
 
 def test_comfyui_is_set_up_and_updated(project: ProjectFolder, upstream: Upstream) -> None:
     commit = git(upstream.folder, "rev-parse", "HEAD")
-    run = project.doit("comfyui:setup")
+    unasked = project.doit("comfyui:setup", "--torch=cpu")
+    assert unasked.code == 1
+    assert "GB to download" in unasked.out
+    assert unasked.out.endswith("there is no terminal to ask on\n    doit comfyui:setup --torch=cpu --yes\n")
+    assert not (project.root / "tools").exists()
+    run = project.doit("comfyui:setup", "--yes")
     assert run.code == 0, run.out
     assert "about 0.8 GB to download" in run.out
     assert f"ComfyUI is set up in tools/ComfyUI: master, git revision {commit}\n" in run.out
     assert (project.root / "tools/ComfyUI/main.py").exists()
     newer = upstream.release("v2")
-    assert f"git revision {commit}\n" in project.doit("comfyui:setup").out
-    assert f"git revision {newer}\n" in project.doit("comfyui:update").out
+    assert f"git revision {commit}\n" in project.doit("comfyui:setup", "--yes").out
+    assert f"git revision {newer}\n" in project.doit("comfyui:update", "--yes").out
 
 
 @pytest.mark.usefixtures("upstream")
 def test_what_goes_wrong_is_told_once_and_in_the_exit_code(project: ProjectFolder) -> None:
     pin(project, "mastr")
-    run = project.doit("comfyui:setup")
+    run = project.doit("comfyui:setup", "--yes")
     assert run.code != 0
     assert (run.out + run.err).count("has no tag, branch or commit 'mastr'; did you mean 'master'?\n") == 1
-    assert project.doit("comfyui:setup", "--torch", "cud").out.startswith("--torch: there is no build 'cud'")
+    assert "did you mean 'cuda'?" in project.doit("comfyui:setup", "--torch", "cud").err
 
 
 @pytest.mark.usefixtures("upstream")
 def test_wrong_settings_set_nothing_up(project: ProjectFolder) -> None:
     project.write("pyproject.toml", '[tool.imagegen.comfyui]\nrevison = "v1"\n')
-    run = project.doit("comfyui:setup")
+    run = project.doit("comfyui:setup", "--yes")
     assert run.code != 0
     assert "comfyui.revison: unknown key; did you mean 'comfyui.revision'?" in run.out
     assert not (project.root / "tools").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -60,6 +61,24 @@ def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(projec
     assert "there is no earlier image" in project.doit("restore", "portraits:yrr").out
     assert "there is no number 9" in project.doit("restore", "portraits:yrr", "--to", "9").out
     assert len(project.generated()) == 4
+
+
+def test_a_reroll_of_a_whole_job_asks_first(project: ProjectFolder) -> None:
+    project.built()
+    for words in (["portraits"], ["portraits:m*", "portraits:o*"]):
+        run = project.doit("reroll", *words)
+        assert run.code == 1
+        assert f"doit reroll {shlex.join(words)} --yes" in run.out
+    assert "3 images get another seed and are generated again (under 1 s)\n" in project.doit("reroll", "portraits").out
+    if sys.platform != "win32":
+        assert answered(project, "n", "reroll", "portraits") == 1
+    assert len(project.generated()) == 3
+    assert project.doit("reroll", "portraits", "--yes").tasks("generated") == [
+        "portraits:mallsing",
+        "portraits:okka",
+        "portraits:yrr",
+    ]
+    assert project.doit("reroll", "portraits:yrr", "portraits:okka").code == 0, "each is named"
 
 
 def test_a_reroll_that_fails_keeps_the_image_and_says_how_it_goes_on(project: ProjectFolder) -> None:
@@ -131,21 +150,21 @@ def test_prune_asks_first_and_elsewhere_needs_a_yes(project: ProjectFolder) -> N
     assert "doit prune --yes" in run.out
     assert project.image("yrr").exists()
     if sys.platform != "win32":
-        assert answered(project, "n") == 0
+        assert answered(project, "n", "prune") == 0
         assert project.image("yrr").exists()
-        assert answered(project, "y") == 0
+        assert answered(project, "y", "prune") == 0
         assert not project.image("yrr").exists()
     assert "nothing to remove" in project.doit("prune", "--yes").out
     assert [line["output"] for line in project.lines()] == ["mallsing"]
 
 
-def answered(project: ProjectFolder, answer: str) -> int:
-    """The exit code of `doit prune` on a terminal, where somebody answers."""
+def answered(project: ProjectFolder, answer: str, *words: str) -> int:
+    """The exit code of doit on a terminal, where somebody answers what it asks."""
     import pty
 
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "doit", "prune"], cwd=project.root, stdin=theirs, stdout=theirs, stderr=theirs
+        [sys.executable, "-m", "doit", *words], cwd=project.root, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
     said = b""

@@ -62,7 +62,9 @@ def test_looking_downloads_nothing_and_pulling_gets_what_is_missing(shelf: Proje
     assert server.asked == []
     run = shelf.doit("models:pull")
     assert run.code == 0, run.out + run.err
-    assert [line.split()[:2] for line in run.out.splitlines()] == [
+    first, *lines = run.out.splitlines()
+    assert first.startswith("2 models: 6 MB to download, ")
+    assert [line.split()[:2] for line in lines] == [
         [state, name] for name in ("one", "two") for state in ("pulling", "pulled")
     ]
     assert "licence: https://huggingface.co/o/r" in run.out

@@ -130,7 +130,7 @@ def test_doctor_says_that_a_run_starts_it(project: OllamaProject) -> None:
 def test_setup_pulls_the_models_of_the_jobs_and_does_nothing_the_second_time(project: OllamaProject) -> None:
     project.ollama.model("x/flux2-klein", pulled=False)
     project.job("others", ollama={"model": "x/flux2-klein"})
-    first, second = project.doit("ollama:setup"), project.doit("ollama:setup")
+    first, second = project.doit("ollama:setup", "--yes"), project.doit("ollama:setup", "--yes")
     assert (first.code, second.code) == (0, 0), first.out
     assert "pulled x/flux2-klein, 12 GB" in first.out
     assert [call.argv for call in project.ollama.called("pull")] == [["pull", "x/flux2-klein:latest"]]
@@ -144,24 +144,24 @@ def test_setup_elsewhere_than_on_apple_silicon_says_what_to_do_and_installs_noth
     project = OllamaProject(tmp_path)
     project.job()
     project.ollama.client("0.32.15")
-    run = project.doit("ollama:setup")
+    run = project.doit("ollama:setup", "--yes")
     assert run.code != 0
     assert "Ollama 0.32.15 is too new to make images" in run.out
     assert "install Ollama 0.32.5" in run.out
     (project.ollama.bin / "ollama").unlink()
-    assert "Ollama is not installed" in project.doit("ollama:setup").out
+    assert "Ollama is not installed" in project.doit("ollama:setup", "--yes").out
     assert not (project.root / "tools").exists()
 
 
 @pytest.mark.long
 def test_setup_with_wrong_settings_or_a_broken_pull_fails(project: OllamaProject) -> None:
     project.job(ollama={"model": "x/nothing"})
-    run = project.doit("ollama:setup")
+    run = project.doit("ollama:setup", "--yes")
     assert run.code != 0
     assert "Ollama knows no model x/nothing" in run.out
     assert servers(project) == []
     project.write("pyproject.toml", "[tool.imagegen.ollama]\nversion = 7\n")
-    assert project.doit("ollama:setup").code != 0
+    assert project.doit("ollama:setup", "--yes").code != 0
 
 
 @pytest.mark.long
@@ -169,7 +169,7 @@ def test_setup_and_a_run_at_once_do_not_stop_each_others_server(project: OllamaP
     project.ollama.model("x/flux2-klein", pulled=False)
     project.job("others", ollama={"model": "x/flux2-klein"})
     project.ollama.fault("pull-slow", seconds=0.5)
-    setup = project.start("ollama:setup")
+    setup = project.start("ollama:setup", "--yes")
     eventually(lambda: project.ollama.called("pull"))
     run = project.doit("portraits")
     assert f"another build is at work here (process {setup.pid}: 'doit ollama:setup', since " in run.out

@@ -6,7 +6,7 @@ Each step that is done is left alone. Models and custom nodes are never touched.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,16 +46,23 @@ def checkout_of(root: Path, settings: Settings) -> Checkout:
     return Checkout(root.absolute(), settings.comfyui_repository, settings.comfyui_revision)
 
 
-def setup(root: Path, settings: Settings, torch: str = "", newest: bool = False) -> None:
+def setup(
+    root: Path,
+    settings: Settings,
+    torch: str = "",
+    newest: bool = False,
+    ask: Callable[[], None] = lambda: None,
+) -> None:
     """Bring ComfyUI to where the settings want it, and print what is done; where all is done, that takes no network.
 
     torch: the PyTorch build, stronger than the settings; empty: as they say. newest: look whether the pinned revision
-    has moved. Raises ImagegenError; what was done until then stays, and the next set-up goes on from there.
+    has moved. ask: called once it was said what is downloaded, and before anything is; may raise.
+    Raises ImagegenError; what was done until then stays, and the next set-up goes on from there.
     """
     check_build(torch or "auto")
     try:
         with locked(root / ".imagegen/comfyui-setup.lock", _BUSY, settings.wait_s):
-            _set_up(root, settings, torch, newest)
+            _set_up(root, settings, torch, newest, ask)
     except OSError as error:
         what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"
         raise ImagegenError(Problem("", what, "mend its permissions, or make room, and run it again")) from None
@@ -80,7 +87,7 @@ def choose_torch(environment: Environment, settings: Settings, torch: str = "") 
     return TorchChoice(build, settings.comfyui_torch_index or known), why
 
 
-def _set_up(root: Path, settings: Settings, torch: str, newest: bool) -> None:
+def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Callable[[], None]) -> None:
     checkout, environment = checkout_of(root, settings), Environment(root)
     refuse_foreign(checkout)
     is_pinned = checkout.commit is not None and checkout.commit == checkout.pinned
@@ -104,6 +111,7 @@ def _set_up(root: Path, settings: Settings, torch: str, newest: bool) -> None:
         )
     if steps:
         announce(steps, shutil.disk_usage(root).free)
+        ask()
     if newest or not is_pinned:
         bring(checkout, newest)
     if not (checkout.folder / "requirements.txt").is_file():

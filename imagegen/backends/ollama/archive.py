@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +68,10 @@ def installed_version(root: Path) -> str | None:
     return _mark(root).get("version") if executable(root) else None
 
 
-def bring(root: Path, settings: Settings) -> None:
+def bring(root: Path, settings: Settings, ask: Callable[[], None] = lambda: None) -> None:
     """Bring tools/ollama of the project at `root` to the pinned version, and print what is done.
 
+    ask: called once it was said what comes, and before it does; may raise.
     Where that is done already, it asks no network. After a kill at any moment the next call goes on.
     Raises ImagegenError; what was installed before is there then.
     """
@@ -79,7 +80,7 @@ def bring(root: Path, settings: Settings) -> None:
         _tidy(root)
         if executable(root) is None or _mark(root) != _mark_of(pin):
             _refuse_foreign(root)
-            archive = _archive(root, pin)
+            archive = _archive(root, pin, ask)
             _unpack(root, archive, pin)
             _put_in_place(root)
         _forget_downloads(root)
@@ -98,18 +99,19 @@ def _pin(root: Path, settings: Settings) -> _Pin:
     return _Pin(version, sha256, archive if "://" in archive else root / archive)
 
 
-def _archive(root: Path, pin: _Pin) -> Path:
+def _archive(root: Path, pin: _Pin, ask: Callable[[], None]) -> Path:
     """The archive, whole and the right one: downloaded, unless it is a file that the settings name."""
     source = str(pin.source).partition("?")[0]  # the rest may be a signature
     print(f"to be put into {FOLDER}: Ollama {pin.version}, from {source}", flush=True)
     if isinstance(pin.source, str):
         path = root / _DOWNLOADS / f"{pin.sha256}.tgz"
         if not path.exists():
-            _download(root, pin, pin.source, path)
+            _download(root, pin, pin.source, path, ask)
         elif _sha256(path) != pin.sha256:  # it was whole when it got its name
             path.unlink()
-            _download(root, pin, pin.source, path)
+            _download(root, pin, pin.source, path, ask)
         return path
+    ask()
     try:
         found = _sha256(pin.source)
     except OSError as error:
@@ -122,7 +124,7 @@ def _archive(root: Path, pin: _Pin) -> Path:
     return pin.source
 
 
-def _download(root: Path, pin: _Pin, url: str, path: Path) -> None:
+def _download(root: Path, pin: _Pin, url: str, path: Path, ask: Callable[[], None]) -> None:
     host = host_of(url)
     remote = Remote(
         f"Ollama {pin.version}",
@@ -138,7 +140,7 @@ def _download(root: Path, pin: _Pin, url: str, path: Path) -> None:
         if_away=f"check ollama.version and ollama.archive; or download it by hand from {pin.page}, and name that file: "
         "ollama.archive",
     )
-    progress = _Progress(root)
+    progress = _Progress(root, ask)
     try:
         download(remote, path, progress.tell, progress.say)
     finally:
@@ -148,8 +150,8 @@ def _download(root: Path, pin: _Pin, url: str, path: Path) -> None:
 class _Progress:
     """How far a download is: what it comes to, before anything comes; then a line that moves, on a terminal only."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, ask: Callable[[], None]) -> None:
+        self._root, self._ask = root, ask
         self._is_announced = False
         self._shown = ""
 
@@ -158,6 +160,7 @@ class _Progress:
         if not self._is_announced:
             self._is_announced = True
             announce(done, total, shutil.disk_usage(self._root).free)
+            self._ask()
         if is_terminal():
             shown = f"{size_text(done)} of {size_text(total)}, {100 * done // total} %" if total else size_text(done)
             if shown != self._shown:

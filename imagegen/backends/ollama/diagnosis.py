@@ -78,7 +78,7 @@ def _models(serving: Serving, requests: Sequence[Request], backend: OllamaBacken
         what = f"model {request.model}"
         found = there.get(tagged(request.model))
         if found is None:
-            text = announcement(request.model, serving.program.folder).removeprefix(f"pulling {request.model}: ")
+            text = announcement(request.model, serving.program.folder).removeprefix(f"{request.model}: ")
             yield Diagnosis(True, what, f"not there; a run pulls it: {text}")
             continue
         digest = backend.model_identity(request).digest

@@ -39,12 +39,12 @@ _KNOWN = {
 
 
 def announcement(model: str, folder: Path | None) -> str:
-    """One line for a person, before anything is pulled: how much comes, the free disk, the licence."""
+    """The model in one line for a person, before anything is pulled: how much comes, the free disk, the licence."""
     known = _KNOWN.get(plain(model))
     size = f"about {_text(known.size)}" if known and known.size else "its size is not known before it comes"
     free = f"; {_text(_free(folder))} of disk are free" if folder else ""
     licence = f"; licence: {known.licence}" if known else ""
-    return f"pulling {model}: {size}{free}{licence}"
+    return f"{model}: {size}{free}{licence}"
 
 
 def lacks_room(model: str, folder: Path | None) -> Problem | None:

@@ -100,7 +100,7 @@ class Serving:
         if tagged(model) not in there:
             if problem := lacks_room(model, self.program.folder):
                 raise ImagegenError(problem)
-            progress.event("note", text=announcement(model, self.program.folder))
+            progress.event("note", text=f"pulling {announcement(model, self.program.folder)}")
             try:
                 pull(self.command, model, self.program.folder, _waiting(progress), progress.check)
             finally:

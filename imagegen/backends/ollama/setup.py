@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imagegen.backends.base import Progress
 from imagegen.backends.ollama import archive
 from imagegen.backends.ollama.names import tagged
 from imagegen.backends.ollama.program import Program, find_program
+from imagegen.backends.ollama.pull import announcement
 from imagegen.backends.ollama.serving import Serving
 from imagegen.backends.ollama.verdict import Machine, not_installed, this_machine
 from imagegen.config.settings import Settings
@@ -18,17 +19,23 @@ __all__ = ["setup"]
 
 
 def setup(
-    root: Path, settings: Settings, models: Sequence[str], progress: Progress, here: Machine | None = None
+    root: Path,
+    settings: Settings,
+    models: Sequence[str],
+    progress: Progress,
+    here: Machine | None = None,
+    ask: Callable[[], None] = lambda: None,
 ) -> None:
     """Have an Ollama that can make images, and these models in it. What is done already is left alone.
 
-    here: this machine, where that is known. An Ollama that the user has is never replaced.
+    here: this machine, where that is known. ask: called each time it was said what comes, before it does; may raise.
+    An Ollama that the user has is never replaced.
     Raises ImagegenError; what was done stays.
     """
     host, machine = settings.ollama_host, here or this_machine()
     program = _usable(root, host, machine)
     if program is None or program.is_own:
-        archive.bring(root, settings)  # one that is there already may be of another version than the settings say
+        archive.bring(root, settings, ask)  # one that is there already may be of another version than the settings say
         program = find_program(root, host, machine)
     if program.problem:
         raise ImagegenError(program.problem)
@@ -37,6 +44,9 @@ def setup(
     try:
         serving.start(progress)
         there = serving.models()
+        if missing := [model for model in models if tagged(model) not in there]:
+            print("\n".join(f"to be pulled: {announcement(model, program.folder)}" for model in missing), flush=True)
+            ask()
         for model in models:
             if tagged(model) in there:
                 print(f"{model} is there, {there[tagged(model)].size}", flush=True)

@@ -12,7 +12,7 @@ import pytest
 from imagegen.backends.ollama.setup import setup
 from imagegen.backends.ollama.verdict import Machine
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError
+from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.progress import ImageProgress
 from tests.backends.ollama.standin.fixture import StandIn
 
@@ -52,6 +52,24 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         yield Bench(tmp_path / "project", standin)
     finally:
         standin.stop()
+
+
+def test_it_asks_once_it_has_said_what_comes(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    (bench.standin.bin / "ollama").unlink()
+    bench.standin.model(pulled=False)
+    asked: list[str] = []
+
+    def ask() -> None:
+        asked.append(capsys.readouterr().out.splitlines()[-1])
+        if len(asked) > 1:
+            raise ImagegenError(Problem("", "no"))
+
+    progress = ImageProgress(math.inf, threading.Event(), tell=lambda *_: None)
+    with pytest.raises(ImagegenError):
+        setup(bench.root, bench.settings, [MODEL], progress, MAC, ask)
+    assert asked[0].startswith("to be put into tools/ollama: Ollama ")
+    assert asked[1].startswith(f"to be pulled: {MODEL}: ")
+    assert not bench.standin.called("pull")
 
 
 def test_where_there_is_none_the_pinned_one_is_installed_and_the_models_pulled(bench: Bench) -> None:
