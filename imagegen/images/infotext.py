@@ -40,7 +40,10 @@ _KNOWN = frozenset({*_NUMBERS, "Size", "Sampler", "Schedule type", "Model", "Mod
 
 
 def parse_parameters(text: str) -> Parameters:
-    """What a text of the web UI says: prompt, negative prompt, a line of settings, templates of dynamic prompts."""
+    """What a text of the web UI says: prompt, negative prompt, a line of settings, templates of dynamic prompts.
+
+    Raises UnknownRecord where the settings are on one line with the prompt.
+    """
     lines = text.strip().split("\n")
     at = _settings_line(lines)
     settings = _settings(lines[at]) if at < len(lines) else {}
@@ -49,7 +52,7 @@ def parse_parameters(text: str) -> Parameters:
     negative = next((number for number, line in enumerate(lines) if line.startswith(_NEGATIVE)), len(lines))
     fields: dict[str, Any] = {}
     if negative < len(lines):
-        fields["negative"] = "\n".join(lines[negative:]).removeprefix(_NEGATIVE).strip()
+        fields["negative"] = "\n".join(line.removeprefix(_NEGATIVE) for line in lines[negative:]).strip()
     given = {key: settings.pop(name) for name, key in _NUMBERS.items() if name in settings}
     if size := re.fullmatch(r"(\d{1,9})x(\d{1,9})", settings.get("Size", "")):
         given |= {"width": size[1], "height": size[2]}
@@ -74,14 +77,22 @@ def _settings_line(lines: list[str]) -> int:
     """Where the line of settings is: the last one, or followed by the templates of dynamic prompts."""
     for at, line in enumerate(lines):
         is_last = at + 1 == len(lines) or lines[at + 1].startswith(_TEMPLATES)
-        if is_last and len(_KNOWN & _settings(line).keys()) >= 2:
+        if is_last and _begins_with_setting(line) and len(_KNOWN & _settings(line).keys()) >= 2:
             return at
     last = len(lines) - 1
     if re.fullmatch(r"\s*Steps: \d+,?\s*", lines[last]):
         return last
     # somebody else's lines may follow; what is beyond doubt no part of a prompt is none
-    sure = (at for at, line in enumerate(lines) if _STEPS.match(line) and len(_KNOWN & _settings(line).keys()) >= 3)
+    likely = [at for at, line in enumerate(lines) if _STEPS.search(line) and len(_KNOWN & _settings(line).keys()) >= 2]
+    sure = [at for at in likely if _STEPS.match(lines[at])]
+    if likely and not sure:
+        raise UnknownRecord("its prompt and its settings are on one line")
     return max(sure, default=len(lines))
+
+
+def _begins_with_setting(line: str) -> bool:
+    first = _KEY.match(line)
+    return bool(first and first[1] in _KNOWN)
 
 
 def _settings(line: str) -> dict[str, str]:

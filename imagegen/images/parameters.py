@@ -90,6 +90,7 @@ def _json(text: str, program: str) -> dict[str, Any]:
 
 def _parameters(text: str, _: Mapping[str, str]) -> Parameters:
     """A text of the web UI, or the JSON that other programs put in its place."""
+    text = text.removeprefix("\ufeff")
     plain = parse_parameters(text)
     if not text.lstrip().startswith(("{", "[")) or plain.fields or plain.others:
         return plain  # with settings below it, JSON is a prompt
@@ -221,9 +222,10 @@ def _easy(given: Mapping[str, Any]) -> Parameters:
 
 _JSON: dict[str, Callable[[Mapping[str, Any]], Parameters]] = {
     "sui_image_params": _swarm,
-    "base_model": _fooocus,
-    "metadata_scheme": _fooocus,
     "num_inference_steps": _easy,
+    "guidance_scale": _fooocus,
+    "base_model": _fooocus,
+    "performance": _fooocus,
 }
 """The programs that put JSON in place of the web UI's text, by a key that each has."""
 _READERS: dict[str, Callable[[str, Mapping[str, str]], Parameters | None]] = {

@@ -133,6 +133,8 @@ def test_a_user_comment_is_read_in_either_byte_order(kind: str, order: str) -> N
         ("a sign: Negative prompt: no\nNegative prompt: b\nSteps: 5, Seed: 1", Parameters("a sign: Negative prompt: no", {"negative": "b", "steps": 5, "seed": 1})),
         ("Negative prompt: b\nSteps: 5, Seed: 1", Parameters("", {"negative": "b", "steps": 5, "seed": 1})),
         ('{"scene": "a"}\nSteps: 5, Seed: 1', Parameters('{"scene": "a"}', {"steps": 5, "seed": 1})),
+        ("a\nNegative prompt: b\nNegative prompt: c\nSteps: 5, Seed: 1", Parameters("a", {"negative": "b\n c", "steps": 5, "seed": 1})),
+        ("a\r\nNegative prompt: b\r\nSteps: 5, Seed: 1\r\n", Parameters("a", {"negative": "b", "steps": 5, "seed": 1})),
         ("{red|blue} cloak", Parameters("{red|blue} cloak")),
     ],
 )  # fmt: skip
@@ -191,6 +193,10 @@ def test_the_records_of_other_programs_are_read(texts: dict[str, str], others: d
         ({"parameters": '{"sui_image_params": {"seed": 1}}'}, "its record of SwarmUI has no prompt"),
         ({"parameters": '{"sui_image_params": {"prompt": "a'}, "JSON that is damaged or cut off"),
         ({"parameters": '{"a":' * 50_000}, "JSON that is damaged or cut off"),
+        (
+            {"parameters": "a raven Steps: 5, Sampler: Euler a, Seed: 1, Size: 64x64"},
+            "its prompt and its settings are on one line",
+        ),
         ({"parameters": '{"other": 1}'}, "JSON of a program that is not known here"),
         ({"parameters": "[1, 2]"}, "JSON of a program that is not known here"),
         ({"parameters": '{"base_model": "x", "prompt": 5}'}, "its record of Fooocus has no prompt"),
@@ -255,3 +261,12 @@ def test_a_long_text_costs_little(text: str) -> None:
     before = time.process_time()
     of(parameters=text)
     assert time.process_time() - before < 20
+
+
+def test_comfyuis_workflow_is_read_from_a_webp_too() -> None:
+    exif = Image.Exif()
+    exif[0x0110], exif[0x010F] = 'prompt:{"1": {}}', "workflow:{}"
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "webp", exif=exif.tobytes())
+    assert comfyui_prompt(file.getvalue()) == '{"1": {}}'
+    assert comfyui_prompt(picture("webp")) is None
