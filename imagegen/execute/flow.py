@@ -139,7 +139,7 @@ class Flow:
         """Whether a file was accepted for what is asked for, and is neither in place nor in the store."""
         verdict, accepted = work.verdict, self._project.accepted(work.output)
         is_wanted = verdict.state == "stale" or (verdict.state == "blocked" and verdict.is_missing)
-        return accepted is not None and is_wanted and not work.forced and self._project.store.look(accepted) is None
+        return accepted is not None and is_wanted and not work.forced and not self._project.has_accepted(work.output)
 
     def _generate(self, work: Work) -> None:
         with self._changed:

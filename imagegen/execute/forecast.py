@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from imagegen.errors import ImagegenError
 from imagegen.execute.bringing import ELSEWHERE
 from imagegen.execute.expecting import expected
 from imagegen.execute.imaging import NOT_TO_BE_HAD, encoded
@@ -86,7 +87,11 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
             return Foreseen(output, verdict, "ignore", passed_over[output.task])
         if verdict.state in ("fresh", "kept"):
             return Foreseen(output, verdict, {"kept": "keep"}.get(verdict.state, verdict.state))
-        origin = _origin(project, sources, output, verdict)
+        try:
+            origin = _origin(project, sources, output, verdict)
+        except ImagegenError as error:
+            problem = error.problems[0]
+            return Foreseen(output, replace(verdict, state="blocked", note=problem.what, mend=problem.mend), "fail")
         if origin is not None:
             return Foreseen(output, verdict, "restore", origin)
         act = _act(project, output, verdict)
@@ -123,12 +128,16 @@ def _origin(project: Project, sources: Sources, output: Output, verdict: Verdict
     accepted = project.accepted(output)
     if project.store.has(accepted or ""):
         return "the store"
+    if project.has_accepted(output):
+        return "git"
     is_only_brought = _is_only_brought(project, output, verdict)
     copy = sources.foresee(output, project.model_digest(output), only_recorded=is_only_brought)
     if is_only_brought and (accepted or copy is None):
         return "the shared store, if it has that one" if project.settings.store else None
     if copy is None or (verdict.state == "blocked" and not _is_just_that(project, sources, output, copy)):
         return None
+    if copy.path == output.path and verdict.is_missing:
+        return "git"
     return copy.path or "the store"
 
 

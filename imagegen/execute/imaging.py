@@ -301,7 +301,7 @@ def line_for(output: Output, source: Source, data: bytes) -> OutputLine:
 def _put_accepted(project: Project, sources: Sources, output: Output) -> bool:
     """Put the file in place that was accepted for the output's request, if one was and the store has it."""
     sha256 = project.accepted(output) or ""
-    data = project.store.get(sha256)
+    data = project.store.get(sha256) or (project.committed(output.path, sha256) if sha256 else None)
     if not sha256 or data is None:
         return False
     if format_of(data) != output.encoding.format:

@@ -19,7 +19,8 @@ ONE_OFF = "image"
 class Orphan:
     """An output of no item. job: whose lock file has its lines. why: it is not ours to remove; empty: it is.
 
-    line: the one that counts. exists: whether its file is there.
+    line: the one that counts. exists: whether its file is there. owner: the job that has the file now, by its own lock
+    file: only the line can go.
     """
 
     job: str
@@ -27,6 +28,7 @@ class Orphan:
     line: OutputLine
     exists: bool
     why: str = ""
+    owner: str = ""
 
 
 def orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] | None = None) -> Iterator[Orphan]:
@@ -35,7 +37,7 @@ def orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] 
     Nothing is told of a job with problems, nor of files that another job makes now.
     Raises ImagegenError for a lock file that cannot be understood; OSError.
     """
-    wanted = {output.path for plan in plans for output in plan.outputs}
+    owners = {output.path: output.job for plan in plans for output in plan.outputs}
     broken = {plan.name for plan in plans if plan.problems}
     for file in sorted((project.root / "jobs").glob("*.lock")):
         job = file.stem
@@ -46,7 +48,11 @@ def orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] 
             state = project.hashes.state(path)
             line = lock.line_of(path, state.sha256 if state else None)
             is_gone = state is None and line is not None and is_candidate(project, job, line.output)
-            if path in wanted or line is None or is_gone:
+            if line is None or is_gone:
+                continue
+            if owner := owners.get(path):
+                if owner != job and path in project.lock(owner).lines:
+                    yield Orphan(job, path, line, exists=False, owner=owner)
                 continue
             why = ""
             if state is not None and state.is_pointer:

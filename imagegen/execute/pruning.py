@@ -78,6 +78,8 @@ def prune(project: Project, waste: Waste) -> None:
 
 def _remove(project: Project, job: str, path: str, line: OutputLine) -> None:
     file = project.root / path
+    if not file.exists():  # two lock files had it
+        return
     data = file.read_bytes()
     if hashlib.sha256(data).hexdigest() == line.sha256:  # else somebody changed it just now
         put_as_recorded(project, f"{job}:{line.output}", data, line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -65,6 +66,7 @@ class Sources:
         self._lines: dict[str, list[OutputLine]] = defaultdict(list)
         self._files: dict[tuple[str, str], OutputLine] = {}
         """The first line of each file, by job and sha256."""
+        project.read_all_locks()
         for job, lock in project.locks.items():
             for line in lock.every_line():
                 self._lines[line.fingerprint].append(line)
@@ -101,20 +103,20 @@ class Sources:
         return _source(copy, self._project.store.get(copy.sha256) if not copy.path else self._file(copy))
 
     def _file(self, copy: Copy) -> bytes | None:
-        try:
+        with contextlib.suppress(OSError):
             data = (self._project.root / copy.path).read_bytes()
-        except OSError:
-            return None
-        return data if hashlib.sha256(data).hexdigest() == copy.sha256 else None
+            if hashlib.sha256(data).hexdigest() == copy.sha256:
+                return data
+        return self._project.committed(copy.path, copy.sha256)
 
     def _is_there(self, copy: Copy) -> bool:
         if not copy.path:
             return self._project.store.has(copy.sha256)
-        try:
+        with contextlib.suppress(OSError):
             state = self._project.hashes.state(copy.path)
-        except OSError:
-            return False
-        return state is not None and state.sha256 == copy.sha256 and not state.is_pointer
+            if state is not None and state.sha256 == copy.sha256 and not state.is_pointer:
+                return True
+        return self._project.committed(copy.path, copy.sha256) is not None
 
     def _copies(self, output: Output, model_digest: str | None, *, only_recorded: bool) -> list[Copy]:
         """Those that would do, best first."""

@@ -19,7 +19,7 @@ PLACEHOLDER = "placeholder"
 """The backend whose stand-ins never replace an image of another."""
 
 
-IN_CONFLICT = "it is Git LFS pointers in a merge conflict"
+IN_CONFLICT = "a merge left it in conflict, with both sides' Git LFS pointers or lines in it"
 _NEVER = "take output.overwrite: never out of the job, or move the file away"
 
 
@@ -32,7 +32,7 @@ class Found:
     that it is the image of the present request; where nothing is there, that what was accepted is nowhere any more.
     by_hand: it was accepted, for this request or an earlier one, and no line says that it was made here.
     is_recorded: it is as this checkout put it there, of the image that the line tells of, though in other bytes.
-    in_conflict: it is Git LFS pointers that a merge left side by side.
+    in_conflict: it is what a merge left of two sides that are text: Git LFS pointers, or a sheet's index.
     superseded_by: where it is as this checkout put it there, and the lock file, as git brought it, tells of another
     one: whether that was accepted or is recorded as made. Else empty.
     """

@@ -31,6 +31,12 @@ class Decisions:
         """Those that count, by kind and output. Raises ImagegenError."""
         return self._lock(job).decisions
 
+    def has_any(self, job: str, outputs: Collection[Output]) -> bool:
+        """Whether the job's lock file records a file or a decision of any of these outputs. Raises ImagegenError."""
+        lock = self._lock(job)
+        names = {name for output in outputs for name in (output.full_slug, output.base)}
+        return any(output.path in lock.lines for output in outputs) or any(name in names for _, name in lock.decisions)
+
     def settle(self, job: str, planned: Callable[[Collection[Decision]], Iterable[Output]]) -> list[str]:
         """Of rivals the one counts whose image is in place. What to tell of that. Raises ImagegenError.
 

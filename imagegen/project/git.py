@@ -1,18 +1,25 @@
-"""What git says of a project: attributes, and the rules that ignore its files. It is asked, and changes nothing."""
+"""What git says of a project: attributes, the rules that ignore its files, and the files that it has itself.
+
+It is asked, and changes nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from imagegen.errors import printable
+from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.state.hashes import pointer_sha256
 
-__all__ = ["IgnoreRule", "git_attribute", "git_top", "ignore_rules"]
+__all__ = ["CommittedFiles", "IgnoreRule", "git_attribute", "git_top", "ignore_rules"]
 
 _TIMEOUT_S = 10
 
@@ -93,16 +100,73 @@ def _is_inside(root: Path, folder: Path) -> bool:
     return not is_submodule and Path(os.path.realpath(root / folder)) == real / folder
 
 
+class CommittedFiles:
+    """The files of a project that git has: staged, or in the last commit. Nothing is fetched for it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, path: str, sha256: str) -> bytes | None:
+        """The content of that hash which git has of the file at the path; None where it has none.
+
+        Raises ImagegenError where git has the file, but not its content here.
+        """
+        for blob in dict.fromkeys(self._blobs.get(path, ())):
+            data = _run(self._root, "cat-file", "blob", blob)
+            if data is None:
+                raise _elsewhere(path, "a partial clone")
+            if hashlib.sha256(data).hexdigest() == sha256:
+                return data
+            if pointer_sha256(data) == sha256:
+                return self._large(path, sha256)
+        return None
+
+    @cached_property
+    def _blobs(self) -> dict[str, list[str]]:
+        """The hashes that git has its content by, by path relative to the project. It is asked once."""
+        found: dict[str, list[str]] = defaultdict(list)
+        if git_top(self._root) is not None:
+            listed = (_ask(self._root, "ls-files", "-s", "-z"), _ask(self._root, "ls-tree", "-r", "-z", "HEAD"))
+            for fields, blob in zip(listed, (1, 2), strict=True):
+                for entry in fields or ():
+                    facts, _, path = entry.partition("\t")
+                    found[path].append(facts.split()[blob])
+        return found
+
+    def _large(self, path: str, sha256: str) -> bytes:
+        """The same where git has a Git LFS pointer, and Git LFS the content."""
+        answer = _run(self._root, "rev-parse", "--git-common-dir")
+        if answer is not None:
+            folder = self._root / os.fsdecode(answer.rstrip(b"\n"))
+            with contextlib.suppress(OSError):
+                data = (folder / "lfs/objects" / sha256[:2] / sha256[2:4] / sha256).read_bytes()
+                if hashlib.sha256(data).hexdigest() == sha256:
+                    return data
+        raise _elsewhere(path, "Git LFS")
+
+
+def _elsewhere(path: str, what: str) -> ImagegenError:
+    return ImagegenError(
+        Problem("", f"git has {path}, but not its content here ({what})", f"bring it back: git checkout HEAD -- {path}")
+    )
+
+
 def _ask(root: Path, *arguments: str, asked: Iterable[str] = ()) -> list[str] | None:
     """The fields of git's answer; None where it gives none."""
+    answer = _run(root, *arguments, data=b"".join(os.fsencode(path) + b"\0" for path in asked))
+    return None if answer is None else os.fsdecode(answer).split("\0")[:-1]
+
+
+def _run(root: Path, *arguments: str, data: bytes = b"") -> bytes | None:
+    """What git answers; None where it gives no answer."""
     program = shutil.which("git")
     if program is None:
         return None
-    data = b"".join(os.fsencode(path) + b"\0" for path in asked)
+    environment = {**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        answer = subprocess.run([program, *arguments], cwd=root, input=data, capture_output=True, timeout=_TIMEOUT_S)
+        answer = subprocess.run(
+            [program, *arguments], cwd=root, input=data, capture_output=True, timeout=_TIMEOUT_S, env=environment
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    if answer.returncode not in (0, 1):  # 1: check-ignore found nothing
-        return None
-    return os.fsdecode(answer.stdout).split("\0")[:-1]
+    return answer.stdout if answer.returncode in (0, 1) else None  # 1: check-ignore found nothing

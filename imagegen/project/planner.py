@@ -24,7 +24,7 @@ from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand, within
 from imagegen.plan.linking import link
 from imagegen.plan.naming import path_key
-from imagegen.plan.output import Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import MODEL_DECISION, Decision, decided
 from imagegen.plan.wildcards import Wildcards
 from imagegen.project.backends import Backends
@@ -97,7 +97,7 @@ class Planner:
         names = task_names(job_files(self._root), self._reserved)
         others = instead or {}
         plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
-        return self._linked(self._without_clashes(plans))
+        return self._linked(self._without_renamed(self._without_clashes(plans)))
 
     def document(self, file: str, data: bytes) -> Document:
         """The job file's document with what it extends, if this were its content. Raises ImagegenError."""
@@ -308,6 +308,28 @@ class Planner:
         return [
             _broken(plan, *wrong[plan.name]) if plan.name in wrong and not plan.problems else plan for plan in plans
         ]
+
+    def _without_renamed(self, plans: list[JobPlan]) -> list[JobPlan]:
+        """A job without a lock file, whose images the lock file of a job that is gone records, is that job renamed."""
+        locks = {file.stem for file in (self._root / "jobs").glob("*.lock")}
+        gone = locks - {plan.name for plan in plans} - {ONE_OFF}
+        found = []
+        for plan in plans:
+            before = next((job for job in sorted(gone) if self._records(job, plan)), None) if gone else None
+            if before and not plan.problems and plan.name not in locks:
+                what = f"its images are recorded in jobs/{before}.lock, whose job is gone"
+                mend = (
+                    f"if the job was renamed: git mv jobs/{before}.lock jobs/{plan.name}.lock; if not, delete that file"
+                )
+                plan = _broken(plan, Problem(plan.file, what, mend))
+            found.append(plan)
+        return found
+
+    def _records(self, job: str, plan: JobPlan) -> bool:
+        try:
+            return self._decisions.has_any(job, plan.outputs)
+        except ImagegenError:  # it cannot be read, and says nothing
+            return False
 
 
 def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagegen.backends.base import Backend
 from imagegen.config.settings import Settings
@@ -22,6 +24,9 @@ from imagegen.state.lockfile import LockFile, read_lock_file
 from imagegen.state.pending import Pending
 from imagegen.state.placed import BY_HAND, Placed, Placement
 from imagegen.state.store import Store
+
+if TYPE_CHECKING:
+    from imagegen.project.git import CommittedFiles
 
 __all__ = ["Project"]
 
@@ -49,6 +54,7 @@ class Project:
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.failures = self.state / "cache" / "failures.json"
         """What failed when it was last tried: see `state.failures`."""
+        self._committed: CommittedFiles | None = None
         self.inputs = Inputs(self.root, self.settings.allow_outside)
         self.backends = Backends(self.registry, self.settings.cluster)
         self.decisions = Decisions(self.lock, self.hashes)
@@ -77,6 +83,34 @@ class Project:
     def recorded(self) -> Iterator[OutputLine]:
         """Every line of the lock files that were read so far."""
         return (line for lock in self.locks.values() for line in lock.every_line())
+
+    def read_all_locks(self) -> None:
+        """Also those of jobs that are gone, or were renamed. One that cannot be understood has nothing to say."""
+        for file in sorted((self.root / "jobs").glob("*.lock")):
+            with contextlib.suppress(ImagegenError):
+                self.lock(file.stem)
+
+    def committed(self, path: str, sha256: str) -> bytes | None:
+        """The content of that hash that git has of the file at the path, if it has.
+
+        Raises ImagegenError where it has it, but not here.
+        """
+        if self._committed is None:
+            from imagegen.project.git import CommittedFiles  # only for what is nowhere else
+
+            self._committed = CommittedFiles(self.root)
+        return self._committed.read(path, sha256)
+
+    def has_accepted(self, output: Output) -> bool:
+        """Whether a file was accepted for what the output's request is now, and is in the store or in git."""
+        sha256 = self.accepted(output)
+        if sha256 is None:
+            return False
+        if self.store.look(sha256) is not None:
+            return True
+        with contextlib.suppress(ImagegenError):
+            return self.committed(output.path, sha256) is not None
+        return False
 
     def reload_locks(self) -> bool:
         """Read the lock files anew: another build may have written since. Whether it decided anything."""
@@ -128,8 +162,7 @@ class Project:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""
         state = self.hashes.state(output.path)
         if state is None:
-            accepted_one = self.accepted(output)
-            return Found(None, accepted=accepted_one is not None and self.store.look(accepted_one) is None)
+            return Found(None, accepted=self.accepted(output) is not None and not self.has_accepted(output))
         if state.in_conflict:
             return Found(state.sha256, in_conflict=True)
         lock = self.lock(output.job)
@@ -195,7 +228,25 @@ class Project:
         """How the output stands. Raises OSError where the file there cannot be read."""
         found = self.found(output)
         line = self.lock(output.job).line_of(output.path, found.sha256)
-        return compare(output, line, found, self.model_digest(output), forced)
+        verdict = compare(output, line, found, self.model_digest(output), forced)
+        if verdict.state == "blocked" and line is None and found.sha256 and (other := self._recorded_by(output, found)):
+            note = f"jobs/{other}.lock records it, as an image of the job '{other}'"
+            mend = (
+                f"if '{output.base}' was moved from there, move its lines to jobs/{output.job}.lock too; "
+                f"to keep the file as it is: doit accept {output.task}"
+            )
+            return replace(verdict, note=note, mend=mend)
+        return verdict
+
+    def _recorded_by(self, output: Output, found: Found) -> str | None:
+        """The other job whose lock file records the file that is there."""
+        self.read_all_locks()
+        sha256 = found.sha256 or ""
+        for job, lock in self.locks.items():
+            accepted = (one.value for (kind, _), one in lock.decisions.items() if kind == ACCEPT and one.value)
+            if job != output.job and (lock.owns(output.path, sha256) or any(v["sha256"] == sha256 for v in accepted)):
+                return job
+        return None
 
     def model_digest(self, output: Output) -> str | None:
         """Of the model that would draw this output, where it is known locally and cheaply. Raises ImagegenError."""

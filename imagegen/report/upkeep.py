@@ -47,7 +47,8 @@ def waste_lines(project: Project, waste: Waste) -> list[str]:
         elif orphan.exists:
             lines.append(f"remove  {orphan.path}: no item has it any more")
         else:
-            lines.append(f"remove  the line of {orphan.path} in jobs/{orphan.job}.lock: neither file nor item is there")
+            why = f"it is an image of '{orphan.owner}'" if orphan.owner else "neither file nor item is there"
+            lines.append(f"remove  the line of {orphan.path} in jobs/{orphan.job}.lock: {why}")
     for job, path, line in waste.candidates:
         if (project.root / path).exists():
             lines.append(f"remove  {path}: another variant was picked")

@@ -41,15 +41,15 @@ _POINTER = re.compile(
 
 Its line ends are those of Windows where git was told to write such.
 """
-_CONFLICT = re.compile(rb"^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7}", re.MULTILINE)
+_CONFLICT = re.compile(rb"^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7} ?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class FileState:
     """What is at a path.
 
-    sha256: empty for what is no file (a folder); of a Git LFS pointer, that of its content. in_conflict: it is two
-    pointers between the marks of a merge that nobody has resolved.
+    sha256: empty for what is no file (a folder); of a Git LFS pointer, that of its content. in_conflict: it is
+    pointers, or a sheet's index, with the marks of a merge that nobody has resolved.
     """
 
     sha256: str
@@ -67,9 +67,10 @@ def pointer_sha256(data: bytes) -> str | None:
     return pointer[1].decode().lower() if pointer else None
 
 
-def are_pointers_in_conflict(data: bytes) -> bool:
-    """Whether these are the bytes of Git LFS pointers that a merge left side by side."""
-    return len(data) < 4096 and b"oid sha256:" in data and _CONFLICT.search(data) is not None
+def is_in_conflict(path: str, data: bytes) -> bool:
+    """Whether these are the bytes of Git LFS pointers, or of a sheet's index, that a merge left side by side."""
+    is_text = path.endswith(".json") or (len(data) < 4096 and b"oid sha256:" in data)
+    return is_text and _CONFLICT.search(data) is not None
 
 
 class Hashes:
@@ -102,7 +103,7 @@ class Hashes:
         data = (self.root / path).read_bytes()
         pointer = pointer_sha256(data)
         sha256 = pointer or hashlib.sha256(data).hexdigest()
-        state = FileState(sha256, found.st_size, pointer is not None, are_pointers_in_conflict(data))
+        state = FileState(sha256, found.st_size, pointer is not None, is_in_conflict(path, data))
         known = self._remember(path, key, state) if is_settled(found.st_mtime_ns) else (NEVER, state)
         self._first.setdefault(path, known)
         return state

@@ -181,6 +181,13 @@ def test_what_only_looks_like_a_pointer_is_a_file_like_any_other(data: str) -> N
     assert pointer_sha256(data.encode()) is None
 
 
+def test_so_is_a_sheets_index(tmp_path: Path) -> None:
+    put(tmp_path / "sheet.json", b'{\n<<<<<<< HEAD\n "a": 1\n=======\n "a": 2\n>>>>>>> other\n}\n')
+    state = hashes(tmp_path).state("sheet.json")
+    assert state is not None
+    assert state.in_conflict
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("base", ["", "||||||| 1234567\noid sha256:" + "12" * 32 + "\nsize 1\n"])
 def test_pointers_in_a_conflict_are_none_of_the_two(tmp_path: Path, base: str, end: str) -> None:
