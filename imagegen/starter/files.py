@@ -47,8 +47,7 @@ def plan_files(root: Path) -> list[Step]:
     if problems:
         raise ImagegenError(*problems)
     steps = [_dodo(root), _first_job(root), _schema(root), _attributes(root), _ignore(root)]
-    problems = [problem for step in steps if step.writes for problem in _not_writable(root, step.path)]
-    if problems:
+    if problems := list(_not_writable(root, [step.path for step in steps if step.writes])):
         raise ImagegenError(*problems)
     return steps
 
@@ -83,13 +82,17 @@ def _obstacles(root: Path) -> Iterator[Problem]:
             yield Problem(name, "is not a regular file", "move it away")
 
 
-def _not_writable(root: Path, name: str) -> Iterator[Problem]:
-    path = root / name
-    target = path if path.exists() else next(folder for folder in path.parents if folder.exists())
-    needed = os.W_OK if target.is_file() else os.W_OK | os.X_OK
-    if not os.access(target, needed):
-        shown = name if target == path else "this folder" if target == root else os.path.relpath(target, root)
-        yield Problem(name, f"cannot be written: {shown} is read-only", f"make {shown} writable, then try again")
+def _not_writable(root: Path, names: Sequence[str]) -> Iterator[Problem]:
+    blocked: dict[Path, list[str]] = {}
+    for name in names:
+        path = root / name
+        target = path if path.exists() else next(folder for folder in path.parents if folder.exists())
+        if not os.access(target, os.W_OK if target.is_file() else os.W_OK | os.X_OK):
+            blocked.setdefault(target, []).append(name)
+    for target, held in blocked.items():
+        shown = "this folder" if target == root else target.relative_to(root).as_posix()
+        what = f"{shown} is read-only" + ("" if held == [shown] else f", and {', '.join(held)} would go there")
+        yield Problem("", what, f"make {shown} writable, then try again")
 
 
 def _dodo(root: Path) -> Step:

@@ -194,7 +194,7 @@ def test_the_readme_begins_with_the_same_steps() -> None:
 
 def test_each_way_of_installing_names_this_distribution() -> None:
     commands = re.findall(r"pip install ([^`\n]+)", TEXT)
-    assert {command.split()[0].strip("'") for command in commands if not command.startswith("-")} == {
+    assert {re.split(r"[ '\[]", command.lstrip("'"))[0] for command in commands if not command.startswith("-")} == {
         "/path/to/imagegen",
         f"doit_imagegen-{__version__}-py3-none-any.whl",
         DISTRIBUTION,
