@@ -38,7 +38,7 @@ def check_variables(invocation: Invocation) -> list[Problem]:
                 problems.append(Problem(_WHERE, f"{name}= has no value", f"write {name}=VALUE, or leave it out"))
             if len(values[name]) == 2:
                 problems.append(Problem(_WHERE, f"{name}= is given twice, with two values", "leave one out"))
-        elif not _asks_for(name):
+        elif not name or not _asks_for(name):
             what = f"there is no setting '{name}'{did_you_mean(name.lower(), known)}"
             hint = _belongs(name, value) or f"there are {_and(known)}"
             if (name, value) in texts:
@@ -128,7 +128,8 @@ def _check_selected(invocation: Invocation, names: _Names) -> Iterator[Problem]:
             if not names.matching(word):
                 yield names.unmatched(word)
         elif last is not None and not names.is_near(word) and ":" not in word:
-            yield unexpected(last.command, word)
+            yield unexpected(last, word)
+            return
         else:
             yield names.unknown(word)
 
@@ -204,7 +205,8 @@ def hand_over(invocation: Invocation, tasks: Sequence[Task], words: list[str]) -
         if word in COMMANDS and word in known:
             call = waiting.pop(0)
             rest = rest[len(call.names) :]
-            known[word].options = call.options
+            known[word].init_options()  # what the configuration of doit says stands behind what was typed
+            known[word].options.update(call.options)
             if known[word].pos_arg:
                 known[word].pos_arg_val = call.names
         elif "*" in word:

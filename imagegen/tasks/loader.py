@@ -69,18 +69,21 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
         tasks: list[Task] = _load_tasks(loader, cmd, pos_args)
         return tasks
     _show_help(invocation)
-    from imagegen.tasks import command_line
+    if invocation.variables:
+        from imagegen.tasks.command_line import check_variables
 
-    _refuse(command_line.check_variables(invocation))
+        _refuse(check_variables(invocation))
     _refuse(invocation.problems)
     tasks = _load_tasks(loader, cmd, pos_args)
     if invocation.variables and not invocation.calls:  # our commands report it themselves
         wrong = (problem for problem in current_build().problems if problem.where == COMMAND_LINE)
         _refuse([replace(problem, where=f"on the {COMMAND_LINE}") for problem in wrong])
     if pos_args:
-        _refuse(command_line.check_words(invocation, tasks, loader.cmd_names))
+        from imagegen.tasks.command_line import check_words, hand_over
+
+        _refuse(check_words(invocation, tasks, loader.cmd_names))
         if invocation.command == "run":
-            command_line.hand_over(invocation, tasks, pos_args)
+            hand_over(invocation, tasks, pos_args)
     elif invocation.command in ("run", "clean") and default and not any(task.name in default for task in tasks):
         raise InvalidDodoFile(f"the dodo file does not take task_jobs from imagegen.tasks\n    {_TAKE_ALL}")
     return tasks

@@ -22,8 +22,8 @@ RANDOM_SEED = "for a random seed, leave it out here and write generate: {seed: {
 class Call:
     """A command with what follows it on the command line.
 
-    options: all of them, by the names of its action's arguments. names: the words it takes. rest: the words behind it
-    that are not its own. wants_help: it is asked what it does, and does not do it.
+    options: those that are given, by the names of its action's arguments. names: the words it takes.
+    rest: the words behind it that are not its own. wants_help: it is asked what it does, and does not do it.
     """
 
     command: Command
@@ -42,7 +42,7 @@ def is_variable(word: str) -> bool:
 
 def read_call(command: Command, words: Sequence[str]) -> Call:
     """The call of a command with the words that follow its name, and all that is wrong with them."""
-    call = Call(command, {one["name"]: _default(one) for one in command.options})
+    call = Call(command)
     shorts, longs = short_options(command.options), long_options(command.options)
     rest = list(words)
     while rest:
@@ -70,20 +70,24 @@ def read_call(command: Command, words: Sequence[str]) -> Call:
                 call.rest = [word, *rest]
                 break
     if call.names and not command.words:
-        call.problems.append(unexpected(command, call.names[0]))
+        call.problems.append(unexpected(call, call.names[0]))
     return call
 
 
-def unexpected(command: Command, word: str) -> Problem:
+def unexpected(call: Call, word: str) -> Problem:
     """What is wrong with a word after a command that takes none."""
+    where = f"doit {call.command.name}"
     what = f"it takes no word besides its options, and '{word}' is not a task"
-    texts = command.takes_text
-    hint = f"did you mean {spelled(texts[0], word)}?" if texts else f"doit {command.name} --help shows what it takes"
-    return Problem(f"doit {command.name}", what, hint)
+    for text in call.command.takes_text:
+        if given := call.options.get(text["name"]):
+            quoted = spelled(text, " ".join([given[-1], *itertools.takewhile(_is_plain, call.rest or [word])]))
+            return Problem(where, what, f"put a text with spaces in quotes: {quoted}")
+        return Problem(where, what, f"did you mean {spelled(text, word)}?")
+    return Problem(where, what, f"{where} --help shows what it takes")
 
 
-def _default(param: Mapping[str, Any]) -> Any:
-    return [] if param["type"] is list else param["default"]
+def _is_plain(word: str) -> bool:
+    return not word.startswith("-")
 
 
 def _take(call: Call, spelling: str, value: str, words: Sequence[str]) -> None:
@@ -96,7 +100,7 @@ def _take(call: Call, spelling: str, value: str, words: Sequence[str]) -> None:
     elif param["type"] is bool:
         call.options[param["name"]] = True
     elif param["type"] is list:
-        call.options[param["name"]] = [*call.options[param["name"]], value]
+        call.options[param["name"]] = [*call.options.get(param["name"], []), value]
     else:
         call.options[param["name"]] = param["type"](value)
 
@@ -141,7 +145,7 @@ def _unknown(command: Command, error: getopt.GetoptError, words: Sequence[str]) 
         long = word[1:].partition("=")[0]
         if len(long) > 1:
             return Problem(where, f"unknown option {word}{_near(long, known)}", hint)
-    dashes = "-" if clustered or len(name) == 1 else "--"
+    dashes = "--" if any(word.startswith(f"--{name}") for word in words) else "-"
     return Problem(where, f"unknown option {dashes}{printable(name)}{_near(name, known)}", hint)
 
 

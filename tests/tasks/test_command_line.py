@@ -57,6 +57,8 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
         ("zz*", "no task has a name like 'zz*'"),
         ("serv*", "a pattern never runs a command"),
         ("image raven", "did you mean --prompt=raven?"),
+        ("image --prompt a black raven", "in quotes: --prompt='a black raven'"),
+        ("=x", "there is no setting ''"),
         ("doctor icns", "did you mean 'icons'?"),
         ("clean nosuch", "'nosuch' is not a task"),
         ("info icons:rop", "did you mean 'icons:rope'?"),
