@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +68,8 @@ class Command:
     @property
     def help(self) -> str:
         """Its help page."""
+        import textwrap
+
         usage = " ".join(filter(None, ["doit", self.name, "[options]" if self.options else "", self.words]))
         lines = [f"Usage: {usage}", "", *textwrap.wrap(self.summary, 100), ""]
         if self.options:
@@ -90,6 +90,8 @@ def define(
 
 def spelled(param: Mapping[str, Any], value: str | None = None) -> str:
     """How an option is written, with a value or what stands for one: `--width=N`, `--json`."""
+    import shlex
+
     if param["type"] is bool:
         return f"--{param['long']}"
     shown = param.get("metavar", "TEXT") if value is None else shlex.quote(value)
@@ -97,6 +99,8 @@ def spelled(param: Mapping[str, Any], value: str | None = None) -> str:
 
 
 def _option_lines(param: Mapping[str, Any]) -> list[str]:
+    import textwrap
+
     short = f"-{param['short']}, " if param["short"] else ""
     head = f"  {short}{spelled(param)}"
     text = param["help"]
