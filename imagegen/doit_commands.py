@@ -79,12 +79,12 @@ class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
 
 
 def _may_be_ours(params: Mapping[str, Any]) -> bool:
-    """Whether the dodo file names imagegen, or has a folder of jobs beside it; it is not run for that."""
+    """Whether the dodo file names imagegen, or imagegen has been there already; the file is not run for that."""
     file = Path(params.get("dodoFile") or "dodo.py").absolute()
     if params.get("seek_file"):
         file = next((path for folder in file.parents if (path := folder / file.name).exists()), file)
     try:
-        return "imagegen" in file.read_text("utf-8", errors="replace") or (file.parent / "jobs").is_dir()
+        return "imagegen" in file.read_text("utf-8", errors="replace") or (file.parent / ".imagegen").is_dir()
     except OSError:
         return False
 

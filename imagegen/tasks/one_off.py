@@ -129,8 +129,12 @@ def _checked(project: Project, values: dict[str, Any]) -> Job:
     try:
         return check_job(ONE_OFF, Document(_WHERE, values, {}), project.backends.sections())
     except ImagegenError as error:
-        worded = (replace(one, what=re.sub(r"^generate\.(\w+):", r"--\1:", one.what)) for one in error.problems)
-        raise ImagegenError(*worded) from None
+        raise ImagegenError(*map(_worded, error.problems)) from None
+
+
+def _worded(problem: Problem) -> Problem:
+    named = re.sub(r"^(?:generate|items\[\d+\]|output)\.(\w+):", r"--\1:", problem.what)
+    return replace(problem, what=re.sub("^--dir:", "--out:", named))
 
 
 def _like(project: Project, file: str | None, backend: str) -> Likeness:
