@@ -33,26 +33,40 @@ class Attended:
         self._told.put(event)
 
     def do(self, work: Callable[[], None]) -> None:
-        """Work, to its end."""
+        """Work, to its end. What it raises is raised here; where `tell` raises, it is stopped and waited for."""
+        raised: list[BaseException] = []
 
         def to_the_end() -> None:
             try:
                 work()
+            except BaseException as error:  # handed on, whatever it is
+                raised.append(error)
             finally:
                 self._told.put(None)
 
         worker = threading.Thread(target=to_the_end, name="imagegen")
         with self._signals():
             worker.start()
-            while (event := self._told.get()) is not None:
-                if isinstance(event, _Interrupted):
-                    event = Happened(None, "note", {"text": _stopping(len(self._running))})
-                elif isinstance(event, Started):
-                    self._running.add(event.output.task)
-                elif isinstance(event, Outcome):
-                    self._running.discard(event.output.task)
-                self._tell(event)
+            try:
+                self._tell_all()
+            except Exception:
+                self.stop.set()  # who holds the mutex for the worker must not let go of it before
+                worker.join()
+                raise
             worker.join()
+        if raised:
+            raise raised[0]
+
+    def _tell_all(self) -> None:
+        """Tell of each event until the work is done."""
+        while (event := self._told.get()) is not None:
+            if isinstance(event, _Interrupted):
+                event = Happened(None, "note", {"text": _stopping(len(self._running))})
+            elif isinstance(event, Started):
+                self._running.add(event.output.task)
+            elif isinstance(event, Outcome):
+                self._running.discard(event.output.task)
+            self._tell(event)
 
     def pass_on(self) -> None:
         """Once all is in order, hand a SIGTERM or SIGHUP on to whom it would have gone to without this."""

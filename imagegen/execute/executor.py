@@ -179,10 +179,13 @@ class Executor:
         if self.stop.is_set():  # as above
             self._cancelled(job)
             return []
+        held_up = _held_up(problems)
+        by_name: dict[str, list[Problem]] = defaultdict(list)
+        for problem in problems:
+            by_name[problem.where].append(problem)
         for work in job:
-            name = work.output.request.name
-            own = [problem for problem in problems if problem.where in ("", name)]
-            first, *also = own or [_held_up(problems)]
+            own = [*by_name[""], *(by_name[name] if (name := work.output.request.name) else ())]
+            first, *also = own or [held_up]
             self.tell(Outcome(work.output, "failed", work.verdict.reasons, problem=first, also=tuple(also)))
         return []
 
@@ -320,5 +323,9 @@ def _is_unworded(work: Work) -> bool:
 
 def _held_up(problems: Sequence[Problem]) -> Problem:
     """For images that have no problem of their own: nothing of a job is queued where any of it has one."""
-    others = ", ".join(dict.fromkeys(problem.where for problem in problems))
+    named = list(dict.fromkeys(problem.where for problem in problems))
+    others = ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
     return Problem("", f"not started, because preflight found problems with {others}", "")
+
+
+_NAMED = 20

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from imagegen.errors import Problem
+from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.bringing import bring_accepted
 from imagegen.execute.deriving import derive
 from imagegen.execute.executor import Executor
@@ -160,19 +160,16 @@ class Flow:
                     now[backend].append(self._to_generate[task])
                 elif task in self._open and not work.output.is_derived:
                     later[backend].append(work)
-            self._executors = {
-                name: Executor(
-                    self._project,
-                    self._project.backends.drawing(name),
-                    self._sources,
-                    self._told,
-                    self._stop,
-                    self._cancel,
-                    self._sharing,
-                )
-                for name in {**now, **later}
-            }
-            for name, executor in self._executors.items():
+            self._executors = {}
+            for name in {**now, **later}:
+                try:
+                    drawing = self._project.backends.drawing(name)
+                except ImagegenError as error:
+                    for work in (*now[name], *later[name]):
+                        self._told(failed(work.output, work.verdict, error))
+                    continue
+                args = (self._sources, self._told, self._stop, self._cancel, self._sharing)
+                executor = self._executors[name] = Executor(self._project, drawing, *args)
                 run = threading.Thread(target=self._execute, args=(executor, now[name], later[name]), name=name)
                 threads.append(run)
         for thread in threads:

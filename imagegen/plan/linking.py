@@ -69,10 +69,16 @@ def _unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[str, 
     for output in known.values():
         for origin in output.origins:
             if origin.task not in known:
-                found[output.job][_problem(output, origin, _why_not(origin.task, known, broken))] = None
+                is_near = len(found[output.job]) < _SUGGESTIONS
+                why = _why_not(origin.task, known, broken) if is_near else f"there is no output {origin.task}"
+                found[output.job][_problem(output, origin, why)] = None
             elif known[origin.task].encoding.format == "json":
                 found[output.job][_problem(output, origin, f"{origin.task} is no image")] = None
     return {job: list(problems) for job, problems in found.items()}
+
+
+_SUGGESTIONS = 100
+"""Problems of one job that say what was likely meant: each is looked for among all outputs, and nobody reads more."""
 
 
 def _why_not(task: str, known: Mapping[str, Output], broken: Collection[str]) -> str:
@@ -92,16 +98,22 @@ def _circular(known: Mapping[str, Output]) -> dict[str, list[Problem]]:
     while ring := circle(left.values()):
         tasks = [output.task for output in ring]
         steps = [f"{one} from {other}" for one, other in zip(tasks, [*tasks[1:], *tasks[:1]], strict=True)]
+        if len(steps) > _STEPS:
+            steps = [*steps[: _STEPS - 2], f"and so on through {len(ring)} images", steps[-1]]
         what = f"made in a circle: {', '.join(steps)}" if len(ring) > 1 else f"{''.join(tasks)} is made from itself"
         named: dict[str, Problem] = {}
+        members = set(tasks)
         for output in ring:
             del left[output.task]
             for origin in output.origins:
-                if origin.task in tasks and origin.where:
+                if origin.task in members and origin.where:
                     named.setdefault(output.job, _problem(output, origin, what))
         for job, problem in named.items():
             found[job].append(problem)
     return found
+
+
+_STEPS = 10
 
 
 def _problem(output: Output, origin: Origin, what: str) -> Problem:

@@ -89,3 +89,27 @@ def test_a_signal_that_was_ignored_stays_ignored(received: list[int]) -> None:
     pressed.do(lambda: pressed.press(signal.SIGINT))
     assert not pressed.attended.stop.is_set()
     assert not received
+
+
+def test_what_goes_wrong_with_the_work_is_raised_where_it_is_waited_for() -> None:
+    def work() -> None:
+        raise SystemExit("in the worker")
+
+    with pytest.raises(SystemExit, match="in the worker"):
+        Attended(lambda _: None).do(work)
+
+
+def test_where_nobody_can_be_told_any_more_the_work_is_over_before_that_is_raised() -> None:
+    def tell(_: Event) -> None:
+        raise BrokenPipeError
+
+    attended = Attended(tell)
+    ended: list[bool] = []
+
+    def work() -> None:
+        attended.put(Happened(None, "note", {"text": ""}))
+        ended.append(attended.stop.wait(60))
+
+    with pytest.raises(BrokenPipeError):
+        attended.do(work)
+    assert ended == [True]

@@ -470,3 +470,11 @@ def test_what_goes_wrong_at_the_end_is_told_and_fails_nothing(tmp_path: Path) ->
     last = told[-1]
     assert isinstance(last, Happened)
     assert (last.name, last.facts) == ("note", {"text": "its process cannot be stopped"})
+
+
+def test_images_without_a_problem_of_their_own_name_some_of_those_that_have_one(tmp_path: Path) -> None:
+    names = [f"i{number}" for number in range(30)]
+    bench = Bench(tmp_path, Script(problems=dict.fromkeys(names[:25], "no")), {"j": names})
+    assert set(bench.run().values()) == {"failed"}
+    said = {outcome.problem.what for outcome in bench.outcomes if outcome.problem}
+    assert said == {"no", f"not started, because preflight found problems with {', '.join(names[:20])} and 5 more"}
