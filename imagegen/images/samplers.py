@@ -49,8 +49,31 @@ _SCHEDULERS = {
     "kl optimal": "kl_optimal",
     "linear quadratic": "linear_quadratic",
 }
-_OWN = frozenset(
-    {*_SAMPLERS.values(), "dpmpp_2m_sde_gpu", "dpmpp_3m_sde_gpu", "dpmpp_sde_gpu", "uni_pc_bh2", "heunpp2"}
+_OWN = frozenset(_SAMPLERS.values()) | frozenset(
+    [
+        "euler_cfg_pp",
+        "euler_ancestral_cfg_pp",
+        "heunpp2",
+        "dpmpp_2s_ancestral_cfg_pp",
+        "dpmpp_sde_gpu",
+        "dpmpp_2m_cfg_pp",
+        "dpmpp_2m_sde_gpu",
+        "dpmpp_2m_sde_heun_gpu",
+        "dpmpp_3m_sde_gpu",
+        "ipndm",
+        "ipndm_v",
+        "deis",
+        "res_multistep",
+        "res_multistep_cfg_pp",
+        "res_multistep_ancestral",
+        "res_multistep_ancestral_cfg_pp",
+        "gradient_estimation",
+        "er_sde",
+        "seeds_2",
+        "seeds_3",
+        "sa_solver",
+        "uni_pc_bh2",
+    ]
 )
 """ComfyUI's own names, v0.33.0."""
 _WITH_SCHEDULER = re.compile(r"(.+?) (k|karras|exponential)")

@@ -169,7 +169,7 @@ class Wildcards:
 
     def _missing(self, name: str, where: str, what: str) -> Problem:
         names = self.names()
-        below = next((other for other in names if other.endswith(f"/{name}")), "")
+        below = next((other for other in names if f"/{other}".lower().endswith(f"/{name}".lower())), "")
         meant = f"; did you mean '{below}'?" if below else did_you_mean(name, names)
         text = f"{what}there is no {wildcard_file(name)} for __{name}__{meant}"
         mend = rf"write it, one text a line; or \__{name}\__ where the words themselves are meant"

@@ -20,6 +20,7 @@ from imagegen.images.samplers import comfyui_names
         (("euler_a", ""), ("euler_ancestral", "")),
         (("unipc", ""), ("uni_pc", "")),
         (("dpmpp_2m_sde_gpu", "sgm_uniform"), ("dpmpp_2m_sde_gpu", "sgm_uniform")),
+        (("res_multistep", "beta"), ("res_multistep", "beta")),
         (("Restart", ""), ("", "")),
         (("Restart", "Karras"), ("", "karras")),
         (("Unheard Of Karras", ""), ("", "")),

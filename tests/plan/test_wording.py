@@ -343,6 +343,7 @@ def test_wildcards_as_dynamic_prompts_have_them(text: str, texts: dict[str, str]
         ("__x*__", {"hair": "x"}, ("j.yaml:1:1", "prompt: there is no jobs/wildcards/x*.txt for __x*__")),
         ("__h*__", {"hair": "red\n__h*__"}, ("jobs/wildcards/hair.txt:2:1", "__hair__ comes back to itself: __hair__ → __hair__")),
         ("__x__", {"a/x": "1"}, ("j.yaml:1:1", "prompt: there is no jobs/wildcards/x.txt for __x__; did you mean 'a/x'?")),
+        ("__X__", {"x": "1"}, ("j.yaml:1:1", "prompt: there is no jobs/wildcards/X.txt for __X__; did you mean 'x'?")),
         ("__h__", {"h": "0::a\n0::b"}, ("jobs/wildcards/h.txt", "all lines have the weight 0")),
         ("__h__", {"h": "red\n  2::blue # note"}, ("jobs/wildcards/h.txt:2:11", "'# note' looks like a comment, which a prompt cannot have")),
         ("{2$$__h__|x}", {}, ("j.yaml:1:1", "prompt: there is no jobs/wildcards/h.txt for __h__")),
