@@ -20,6 +20,7 @@ __all__ = [
     "is_option",
     "is_text",
     "kind_of",
+    "shows_picture",
     "side_of",
 ]
 
@@ -60,7 +61,7 @@ _PICTURE = _set(
     "image images pixels latent latents samples frames video videos img picture photo foreground background "
     "destination source"
 )
-_BUNDLE = _set("pipe bus embeds")
+_BUNDLE = _set("pipe bus embeds ctx context")
 _OTHER = _set(
     "model models clip vae mask masks control controlnet noise sigmas sampler guider width height batch steps "
     "cfg seed denoise scheduler lora strength vision segs upscale bbox detector options audio length fps "
@@ -69,7 +70,7 @@ _OTHER = _set(
 
 
 def _words(name: str) -> list[str]:
-    spaced = re.sub(r"([a-z])([A-Z])", r"\1_\2", name)
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1_\2", name.rpartition(".")[2])  # `model.prompt` is a prompt of a choice
     return [word for word in re.split(r"[\W_]+|\d+", spaced.lower()) if word]
 
 
@@ -114,6 +115,11 @@ def kind_of(name: str) -> Kind:
     if not _OTHER.isdisjoint(words):
         return "other"
     return "unknown" if _PICTURE.isdisjoint(words) else "picture"
+
+
+def shows_picture(name: str) -> bool:
+    """Whether a node sees a picture by a link of this name."""
+    return not {"image", "images", "pixels", "video", "frames", "img", "picture", "photo"}.isdisjoint(_words(name))
 
 
 def is_image(name: str) -> bool:

@@ -20,6 +20,7 @@ from imagegen.backends.comfyui.roles import (
     is_option,
     is_text,
     kind_of,
+    shows_picture,
     side_of,
 )
 from imagegen.backends.comfyui.wiring import Link, Wiring
@@ -66,7 +67,10 @@ def words_of(wiring: Wiring, links: list[Link], side: Side, seen: set[tuple[str,
                 found.parts += [place for one in _each_side(wiring, further, seen) for place in _all_places(one)]
                 continue
             further = {name: link for name, link in further.items() if side_of(name) == given}
-        words = Words() if has_sides else words_within(wiring, node, number, side)
+        words = words_within(wiring, node, number, side)
+        if has_sides:  # its own text is a part, of which side it does not say
+            own = [place for place in words.ends if isinstance(_held(wiring.graph, place), str)]
+            words = Words(parts=[place for place in own if _held(wiring.graph, place)])
         if not further and not words.ends:
             further = {name: link for name, link in wiring.links(node).items() if kind_of(name) == "unknown"}
         found.add(words)
@@ -163,7 +167,7 @@ def _follow(wiring: Wiring, place: Place, side: Side, found: _Text, seen: set[Pl
         return
     inputs = wiring.inputs(node)
     # what is told about a picture is no prompt
-    doubtful = doubtful or any(kind_of(name) == "picture" for name in wiring.links(node))
+    doubtful = doubtful or any(map(shows_picture, wiring.links(node)))
     names = _decisive(wiring, node, inputs)
     sided = _sided(wiring, node, number, side, names)
     for name in names if sided is None else sided:
@@ -172,9 +176,10 @@ def _follow(wiring: Wiring, place: Place, side: Side, found: _Text, seen: set[Pl
 
 def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]:
     """The inputs that a node makes its text of."""
-    links = [name for name, value in inputs.items() if is_link(value) and _may_carry_text(name)]
-    if links and is_display(wiring.graph[node]["class_type"]):
-        return links
+    linked = [name for name, value in inputs.items() if is_link(value)]
+    if linked and is_display(wiring.graph[node]["class_type"]):
+        return linked
+    links = [name for name in linked if _may_carry_text(name)]
     texts = [
         name
         for name, value in inputs.items()

@@ -180,7 +180,8 @@ class Wiring:
             votes.add((number, arrived))
         both = {output for output, side in votes if (output, "negative") in votes and (output, "positive") in votes}
         votes = {(output, side) for output, side in votes if output not in both or side == "positive"}
-        first = [offset for offset in (0, 1) if self._can_begin_at(node, offset, takers, number)]
+        last = max(output for output, _ in votes)
+        first = [offset for offset in range(last + 1) if self._can_begin_at(node, offset, takers, number)]
         fits = [offset for offset in first if all(output == offset + (side == "negative") for output, side in votes)]
         if len(fits) != 1:
             return None
@@ -209,8 +210,12 @@ class Wiring:
             kind in ("other", "picture") if output in pair else kind == "conditioning" for output, kind, _ in takers
         ):
             return False
+        if offset > 1:  # as in a node that passes on all that there is; then both names must say so
+            return {(offset, "positive"), (offset + 1, "negative")} <= {(output, side) for output, _, side in takers}
         # before them comes what the node passes on besides: a model, mostly
-        before = any(output < offset for output, _, _ in takers) or any("model" in name for name in self.inputs(node))
+        before = any(output < offset and kind in ("other", "picture") for output, kind, _ in takers) or any(
+            "model" in name for name in self.inputs(node)
+        )
         return offset == 0 or before
 
 

@@ -75,6 +75,10 @@ def test_sides_that_are_taken_crosswise_are_refused_with_both() -> None:
     crossed = bound(through("ControlNetApplyAdvanced", (1, 0)), "prompt")
     assert crossed.startswith("? has several places for the prompt: 6.text (")
     assert 'bind: {prompt: "6.text"} or bind: {prompt: "7.text"}' in crossed
+    styler = node("SDXLPromptStyler", text_positive="a raven", text_negative="blurry", style="anime")
+    straight = changed(sd15(n14=styler), n6={"text": ["14", 0]}, n7={"text": ["14", 1]})
+    assert (bound(straight, "prompt"), bound(straight, "negative")) == ("14.text_positive", "14.text_negative")
+    assert bound(changed(straight, n6={"text": ["14", 1]}, n7={"text": ["14", 0]}), "prompt").startswith("? ")
     shifted = changed(through("ApplyInstantID", (0, 1), model=MODEL), n3={"model": ["60", 0]})
     assert bound(shifted, "prompt").startswith("? ")
 
@@ -101,6 +105,13 @@ def test_an_input_that_the_server_ignores_takes_nothing() -> None:
     entry = {"input": {"required": {"anything": ["*", {}]}}, "output": ["STRING"], "output_name": ["text"]}
     found = find(graph, "9", lambda name: entry if name == "Teller" else None)
     assert [str(place) for place in found["prompt"].groups[0]] == ["15.text"]
+
+
+def test_a_bundle_is_followed_by_the_side_that_is_taken_from_it() -> None:
+    context = node("Context (rgthree)", model=MODEL, positive=POSITIVE, negative=NEGATIVE)
+    taken = {"positive": ["21", 4], "negative": ["21", 5], "model": ["21", 1]}
+    graph = changed(sd15(n20=context, n21=node("Context Big (rgthree)", base_ctx=["20", 0])), n3=taken)
+    assert (bound(graph, "prompt"), bound(graph, "negative")) == ("6.text", "7.text")
 
 
 def test_a_guider_that_names_no_side_takes_that_of_the_output() -> None:

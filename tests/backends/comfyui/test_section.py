@@ -130,6 +130,22 @@ def test_naming_what_is_found_anyway_changes_nothing_and_naming_another_does(sec
     assert sections.fingerprint(two, {"bind": {"output": "9"}}) != sections.fingerprint(two, {"bind": {"output": "10"}})
 
 
+def test_a_field_that_the_workflow_does_not_take_is_not_in_the_request(sections: Sections) -> None:
+    enlarge = {
+        "9": node("SaveImage", filename_prefix="x", images=["8", 0]),
+        "8": node("ImageUpscaleWithModel", image=["10", 0], upscale_model=["7", 0]),
+        "7": node("UpscaleModelLoader", model_name="4x.pth"),
+        "10": node("LoadImage", image="x.png"),
+    }
+    none = {"bind": {"prompt": [], "seed": []}}
+    first = sections.fingerprint(enlarge, none)
+    assert sections.fingerprint(enlarge, none, seed=8, prompt="another") == first
+    assert {"prompt", "seed"} <= sections.of(enlarge, **none).where_given
+    sections.workflow(enlarge)
+    refused = [problem.mend for problem in sections.refused(workflow=FILE)]
+    assert all(f"bind: {{{field}: []}}" in mend for field, mend in zip(("prompt", "seed"), refused, strict=True))
+
+
 def test_a_set_value_decides_and_what_it_replaces_does_not(sections: Sections) -> None:
     set_ = {"set": {"3.denoise": 0.5}}
     assert sections.fingerprint(sd15(), set_) == sections.fingerprint(changed(sd15(), n3={"denoise": 0.1}), set_)
@@ -198,3 +214,5 @@ def test_a_batch_is_refused_unless_it_is_set_to_one(sections: Sections) -> None:
     sections.given(workflow=FILE, set={"5.batch_size": 1})
     sections.workflow(sd15())
     assert sections.refused(workflow=FILE, set={"5.batch_size": 2})
+    sections.workflow(changed(sd15(n50=node("PrimitiveInt", value=4)), n5={"batch_size": ["50", 0]}))
+    assert sections.refused(workflow=FILE)[0].mend == 'set: {"50.value": 1}'
