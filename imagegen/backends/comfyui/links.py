@@ -166,7 +166,9 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
                 places = wiring.typed(Place(node, name))
                 if not places:
                     continue
-                if _has_preset(inputs):  # which of the two counts, only the node knows
+                if _has_preset(inputs) or _has_preset(
+                    wiring.graph[places[0].node]["inputs"]
+                ):  # which of the two counts, only the node knows
                     known.parts += places
                 elif places not in known.groups:
                     known.groups.append(places)

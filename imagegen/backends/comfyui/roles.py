@@ -6,6 +6,7 @@ The names are those of ComfyUI's own nodes and of common custom ones; no node cl
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 __all__ = [
@@ -69,6 +70,7 @@ _OTHER = _set(
 )
 
 
+@lru_cache(maxsize=4096)
 def _words(name: str) -> list[str]:
     spaced = re.sub(r"([a-z])([A-Z])", r"\1_\2", name.rpartition(".")[2])  # `model.prompt` is a prompt of a choice
     return [word for word in re.split(r"[\W_]+|\d+", spaced.lower()) if word]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from imagegen.backends.comfyui.graph import Graph, Place, is_link
@@ -47,45 +47,36 @@ class Words:
         self.ends += [place for place in other.ends if place not in self.ends]
 
 
-def words_of(wiring: Wiring, links: list[Link], side: Side, seen: set[tuple[str, int]] | None = None) -> Words:
-    """The words of the conditionings that these links come from. seen: outputs that were followed already."""
+def words_of(wiring: Wiring, links: list[Link], side: Side) -> Words:
+    """The words of the conditionings that these links come from."""
     found = Words()
-    waiting, seen = list(links), set() if seen is None else seen
+    waiting, seen = [(link, False) for link in links], set[tuple[str, int]]()
     while waiting:
-        node, number = waiting.pop(0)
+        (node, number), is_open = waiting.pop(0)  # whether it is open by now which side this is
         # of what is zeroed out, the text decides nothing
         if (node, number) in seen or wiring.graph[node]["class_type"] == "ConditioningZeroOut":
             continue
         seen.add((node, number))
-        further = {
-            name: link for name, link in wiring.links(node).items() if kind_of(name) in ("conditioning", "bundle")
-        }
+        above = wiring.links(node)
+        further = {name: link for name, link in above.items() if kind_of(name) in ("conditioning", "bundle")}
         has_sides = {side_of(name) for name in further} >= {"positive", "negative"}
         if has_sides:
             given = wiring.side(node, number, side)
-            if given is None:
-                found.parts += [place for one in _each_side(wiring, further, seen) for place in _all_places(one)]
-                continue
-            further = {name: link for name, link in further.items() if side_of(name) == given}
-        words = words_within(wiring, node, number, side)
-        if has_sides:  # its own text is a part, of which side it does not say
-            own = [place for place in words.ends if isinstance(_held(wiring.graph, place), str)]
-            words = Words(parts=[place for place in own if _held(wiring.graph, place)])
-        if not further and not words.ends:
-            further = {name: link for name, link in wiring.links(node).items() if kind_of(name) == "unknown"}
+            is_open = is_open or given is None
+            further = {name: link for name, link in further.items() if is_open or side_of(name) == given}
+            # its own text is a part, of which side it does not say
+            own = [Place(node, name) for name in wiring.inputs(node) if _may_be_text(wiring, node, name)]
+            held = [(place, _held(wiring.graph, place)) for place in own]
+            words = Words(parts=[place for place, text in held if isinstance(text, str) and text])
+        else:
+            words = words_within(wiring, node, number, side)
+            if not further and not words.ends:
+                further = {name: link for name, link in above.items() if kind_of(name) == "unknown"}
+        if is_open:
+            words = Words(parts=[*(place for group in words.groups for place in group), *words.parts])
         found.add(words)
-        waiting += [wiring.source(link) for link in further.values()]
+        waiting += [(link, is_open) for link in further.values()]
     return found
-
-
-def _each_side(wiring: Wiring, links: Mapping[str, Link], seen: set[tuple[str, int]]) -> Iterator[Words]:
-    sides: tuple[Side, ...] = ("positive", "negative")
-    for side in sides:
-        yield words_of(wiring, [link for name, link in links.items() if side_of(name) == side], side, {*seen})
-
-
-def _all_places(words: Words) -> list[Place]:
-    return [*words.parts, *(place for group in words.groups for place in group)]
 
 
 def words_within(wiring: Wiring, node: str, number: int, side: Side) -> Words:
@@ -99,8 +90,7 @@ def words_within(wiring: Wiring, node: str, number: int, side: Side) -> Words:
     found = Words(ends=[Place(node, name) for name in sure or names])
     group: list[Place] = []
     for name in sure or names:
-        text = _Text()
-        _follow(wiring, Place(node, name), side, text, set())
+        text = _text_in(wiring, Place(node, name), side)
         if len(text.sure) == 1 and sure:
             group += text.sure
         else:
@@ -151,27 +141,30 @@ class _Text:
     doubtful: list[Place] = dataclasses.field(default_factory=list)
 
 
-def _follow(wiring: Wiring, place: Place, side: Side, found: _Text, seen: set[Place], doubtful: bool = False) -> None:
-    """Find what the text in an input comes from: every input that decides a part of it."""
-    value = wiring.graph[place.node]["inputs"][place.input]
-    if place in seen:
-        return
-    seen.add(place)
-    if not is_link(value):
-        known = found.doubtful if doubtful else found.sure
-        known += [] if place in known else [place]
-        return
-    node, number = wiring.source(value)
-    if name := wiring.branch(node):  # a switch whose branch that is on holds the text itself
-        _follow(wiring, Place(node, name), side, found, seen, doubtful)
-        return
-    inputs = wiring.inputs(node)
-    # what is told about a picture is no prompt
-    doubtful = doubtful or any(map(shows_picture, wiring.links(node)))
-    names = _decisive(wiring, node, inputs)
-    sided = _sided(wiring, node, number, side, names)
-    for name in names if sided is None else sided:
-        _follow(wiring, Place(node, name), side, found, seen, doubtful or is_doubtful_text(name))
+def _text_in(wiring: Wiring, place: Place, side: Side) -> _Text:
+    """What the text in an input comes from: every input that decides a part of it."""
+    found = _Text()
+    waiting, seen = [(place, False)], set[Place]()
+    while waiting:
+        place, doubtful = waiting.pop(0)
+        if place in seen:
+            continue
+        seen.add(place)
+        value = wiring.graph[place.node]["inputs"][place.input]
+        if not is_link(value):
+            (found.doubtful if doubtful else found.sure).append(place)
+            continue
+        node, number = wiring.source(value)
+        if name := wiring.branch(node):  # a switch whose branch that is on holds the text itself
+            waiting.append((Place(node, name), doubtful))
+            continue
+        # what is told about a picture is no prompt
+        doubtful = doubtful or any(map(shows_picture, wiring.links(node)))
+        names = _decisive(wiring, node, wiring.inputs(node))
+        sided = _sided(wiring, node, number, side, names)
+        names = names if sided is None else sided
+        waiting += [(Place(node, name), doubtful or is_doubtful_text(name)) for name in names]
+    return found
 
 
 def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,11 @@ Link = list[Any]
 """[node ID, output's number]."""
 _HOLDERS = ("value", "int", "float", "number", "string", "text", *SEEDS)
 """Inputs of nodes that only hold a value for others."""
+_DEEPEST = 20
+"""Switches that decide about switches."""
 _CHOOSERS = frozenset({"select", "index", "input", "selected", "choice", "selection"})
+_SCALES = re.compile(r"^scale(_by)?$|factor|multipl|percent|megapixels")
+"""Inputs by which a node computes another size than the one that it is given."""
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
@@ -30,6 +34,8 @@ class Wiring:
 
     def __init__(self, graph: Graph, info: Info | None = None) -> None:
         self.graph, self.info = graph, info
+        self._branches: dict[str, str] = {}
+        self._open: list[str] = []
         self._takers: dict[str, list[tuple[int, Place]]] = defaultdict(list)
         for node, body in graph.items():
             for name, value in body["inputs"].items():
@@ -78,6 +84,20 @@ class Wiring:
 
     def branch(self, node: str) -> str:
         """The input that a switch passes on; empty where the node is none, or it is not known which."""
+        if node not in self._branches:
+            self._branches[node] = ""  # for a switch that depends on itself
+            # what a switch depends on may be a switch in turn, and so on
+            self._branches[node] = self._branch(node) if len(self._open) < _DEEPEST else ""
+        return self._branches[node]
+
+    def _branch(self, node: str) -> str:
+        self._open.append(node)
+        try:
+            return self._chosen(node)
+        finally:
+            self._open.pop()
+
+    def _chosen(self, node: str) -> str:
         inputs: Mapping[str, Any] = self.graph[node]["inputs"]
         sides = {word: name for name in inputs if (word := _truth_word(name))}
         if len(sides) == 2:
@@ -113,7 +133,7 @@ class Wiring:
         if name := self.branch(node):
             return name
         if wanted in inputs:
-            return wanted
+            return "" if any(_SCALES.search(name) for name in inputs if type(inputs[name]) in (int, float)) else wanted
         links = [name for name, value in inputs.items() if is_link(value)]
         numbers = [name for name, value in inputs.items() if type(value) in (int, float)]
         held = next((name for name in _HOLDERS if name in inputs), "")

@@ -289,6 +289,7 @@ def test_a_checkpoint_is_found_behind_the_branch_that_is_on() -> None:
         node("MathExpression", expression="a*2", a=["51", 0]),
         node("Multiply", value=["51", 0], factor=2),
         node("ResolutionSelector", aspect_ratio="1:1", megapixels=1),
+        node("SizeTimes", width=512, height=512, scale_factor=2.0),
     ],
 )
 def test_a_size_that_is_computed_is_not_that_of_any_node(computed: dict[str, object]) -> None:

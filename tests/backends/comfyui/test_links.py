@@ -170,7 +170,22 @@ def test_a_sampler_that_the_image_does_not_come_from_counts_for_nothing() -> Non
         {"n3": {"seed": ["3", 0], "model": ["3", 0]}},
         {"n5": {"width": ["5", 0]}},
         {"n8": {"samples": ["9", 0]}},
+        {"n3": {"model": ["3", 0], "seed": ["3", 0], "on_true": ["3", 0], "on_false": ["3", 0], "switch": ["3", 0]}},
+        {"n6": {"positive": ["6", 0], "negative": ["6", 1], "text": ["6", 0]}},
     ],
 )
 def test_links_in_a_circle_end(circle: dict[str, dict[str, object]]) -> None:
     find(changed(sd15(), **circle), "9")
+
+
+def test_a_graph_of_thousands_of_nodes_is_followed_to_its_end() -> None:
+    graph = sd15()
+    for number in range(2000):
+        above = [f"c{number - 1}", 0] if number else ["7", 0]
+        graph[f"c{number}"] = node("Both", positive=above, negative=above)
+        graph[f"s{number}"] = node("Join", text_a=[f"s{number + 1}", 0], text_b=[f"s{number + 1}", 0])
+        graph[f"b{number}"] = node("Switch", switch=[f"b{number + 1}", 0], on_true=["4", 0], on_false=["4", 0])
+    graph |= {"s2000": node("Text", text="a raven"), "b2000": node("PrimitiveBoolean", value=True)}
+    changes = {"positive": ["6", 0], "negative": ["c1999", 0], "model": ["b0", 0]}
+    found = find(changed(graph, n3=changes, n6={"text": ["s0", 0]}), "9")
+    assert [str(place) for place in found["prompt"].groups[0]] == ["s2000.text"]

@@ -137,7 +137,7 @@ def test_a_field_that_the_workflow_does_not_take_is_not_in_the_request(sections:
         "7": node("UpscaleModelLoader", model_name="4x.pth"),
         "10": node("LoadImage", image="x.png"),
     }
-    none = {"bind": {"prompt": [], "seed": []}}
+    none: dict[str, dict[str, list[str]]] = {"bind": {"prompt": [], "seed": []}}
     first = sections.fingerprint(enlarge, none)
     assert sections.fingerprint(enlarge, none, seed=8, prompt="another") == first
     assert {"prompt", "seed"} <= sections.of(enlarge, **none).where_given
