@@ -22,6 +22,7 @@ __all__ = [
     "outcome_line",
     "printable",
     "reasons",
+    "same_seed_lines",
     "saved_line",
     "shown_line",
     "table",
@@ -75,6 +76,23 @@ def failures(outcomes: Iterable[Outcome]) -> list[str]:
 def saved_line(file: str, names: Sequence[str]) -> str:
     """What became of a job file that one-off images are saved in. names: of the items that it got."""
     return printable(f"added to {file}: {', '.join(names)}" if names else f"{file} has it already")
+
+
+def same_seed_lines(outcomes: Iterable[Outcome]) -> list[str]:
+    """What to say after `doit -a` of images that kept their seeds, and so show what they showed."""
+    kept = [
+        outcome.output
+        for outcome in outcomes
+        if outcome.state == "generated"
+        and "seed" in outcome.output.parameters
+        and any(reason.kind == "forced" for reason in outcome.reasons)
+    ]
+    if not kept:
+        return []
+    free = [output.task for output in kept if not output.own_seed]
+    mend = f"doit reroll {free[0]}" if free else f"write another 'seed' of {kept[0].task} in its job file"
+    seeds = "its seed" if len(kept) == 1 else "their seeds"
+    return [f"{counted(len(kept), 'image')} kept {seeds}, which gives the same picture; for another one: {mend}"]
 
 
 def orphan_lines(paths: Sequence[str]) -> list[str]:

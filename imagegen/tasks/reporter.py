@@ -13,7 +13,7 @@ from doit.reporter import ConsoleReporter
 from doit.task import Task
 
 from imagegen.errors import printable
-from imagegen.report.console import closing_line, failures, orphan_lines
+from imagegen.report.console import closing_line, failures, orphan_lines, same_seed_lines
 from imagegen.tasks.build import Build, current_build
 from imagegen.tasks.commands import OURS
 
@@ -106,6 +106,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             counts = build.counts(self._reached)
             if not build.invocation.quiet and (counts["generated"] or counts["derived"] or counts["restored"]):
                 self._say(*orphan_lines(build.orphans(self._reached)))
+                self._say(*same_seed_lines(build.outcomes))
             if not build.invocation.quiet or failed:
                 seconds = time.monotonic() - build.started
                 self._say(closing_line(counts, self._broken, seconds))

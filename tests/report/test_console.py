@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.outcome import Outcome
+from imagegen.plan.freshness import Reason
 from imagegen.plan.output import Output
 from imagegen.project import Project
-from imagegen.report.console import closing_line, failures, outcome_line, printable, table
+from imagegen.report.console import closing_line, failures, outcome_line, printable, same_seed_lines, table
 
 
 @pytest.fixture
@@ -39,6 +41,17 @@ def test_causes_are_told_once_with_the_first_few_that_they_hit(output: Output) -
 )
 def test_the_closing_line(counts: dict[str, int], broken: int, said: str) -> None:
     assert closing_line(counts, broken, 1.23) == said
+
+
+def test_after_doit_a_it_says_that_the_seed_gives_the_same_picture(output: Output) -> None:
+    forced, changed = (Reason("forced"),), (Reason("changed", "prompt"),)
+    assert same_seed_lines([Outcome(output, "generated", changed), Outcome(output, "failed", forced)]) == []
+    said = "1 image kept its seed, which gives the same picture; for another one: doit reroll j:a"
+    assert same_seed_lines([Outcome(output, "generated", forced)]) == [said]
+    own = replace(output, own_seed=True)
+    assert "write another 'seed' of j:a in its job file" in same_seed_lines([Outcome(own, "generated", forced)])[0]
+    without = replace(output, parameters=output.parameters - {"seed"})
+    assert same_seed_lines([Outcome(without, "generated", forced)]) == []
 
 
 def test_nothing_that_a_backend_says_steers_the_terminal(output: Output) -> None:

@@ -55,6 +55,7 @@ class Picture:
     path: relative to the project. sha256: of the file there, empty where there is none. size: of it, bytes.
     width, height: pixels, as planned. why: reasons and notes in words. earlier: newest first.
     derived: name and path of each file there that is derived from it alone.
+    rerolls: whether `doit reroll` gives it another seed. pick: what to type behind `doit pick`; empty without variants.
     """
 
     task: str
@@ -72,6 +73,8 @@ class Picture:
     failure: tuple[str, ...] = ()
     earlier: tuple[Version, ...] = ()
     derived: tuple[tuple[str, str], ...] = ()
+    rerolls: bool = False
+    pick: str = ""
 
 
 @dataclass(frozen=True)

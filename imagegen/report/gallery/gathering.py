@@ -128,7 +128,15 @@ def _planned(
         failure=tuple(filter(None, [failure.what, failure.mend])) if failure and is_current else (),
         earlier=earlier.of(output.store_name, line),
         derived=tuple(derived),
+        rerolls="seed" in output.parameters and not output.own_seed,
+        pick=_pick(output),
     )
+
+
+def _pick(output: Output) -> str:
+    if not output.variant:
+        return ""
+    return output.task if output.slug == output.full_slug else f"{output.task} --variant 0"
 
 
 def _recorded(project: Project, plan: JobPlan, path: str, earlier: _Earlier) -> Picture:

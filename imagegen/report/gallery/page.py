@@ -132,6 +132,8 @@ def _picture(picture: Picture, files: Files, folder: str) -> dict[str, Any]:
             {"name": name, "path": path, "href": "" if path.startswith("../") else posixpath.relpath(path, folder)}
             for name, path in picture.derived
         ],
+        "rerolls": picture.rerolls,
+        "pick": picture.pick,
         **_making(picture.making),
     }
     versions = [(version, files.earlier.get(version.sha256)) for version in picture.earlier]

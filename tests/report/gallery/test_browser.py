@@ -30,7 +30,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
         {"name": "<b>Evil</b>", "prompt": SCRIPT},
     ]
     studio.job("portraits", items=items, scripted={"model": "m1"})
-    studio.items(*(f"thing {number}" for number in range(MANY)), name="things", scripted={"model": "m2"})
+    studio.items(*(f"thing {number}" for number in range(MANY - 2)), name="things", scripted={"model": "m2"})
+    studio.job("takes", items=[{"name": "thing with takes", "prompt": "a gate"}], variants=2, scripted={"model": "m2"})
     studio.build()
     items[0] = {**items[0], "prompt": "a tall harbour singer", "steps": 33}
     studio.job("portraits", items=items, scripted={"model": "m1"})
@@ -169,7 +170,7 @@ def test_it_can_be_used_by_keys_alone(browser: Browser) -> None:
     browser.press(Keys.ARROW_DOWN, Keys.ARROW_DOWN)
     assert focused(browser).startswith("#things:thing-")
     browser.press(Keys.END)
-    assert focused(browser) == f"#things:thing-{MANY - 1}"
+    assert focused(browser) == f"#things:thing-{MANY - 3}"
     browser.press(Keys.ARROW_UP, Keys.HOME, Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_UP)
     assert focused(browser) == "#portraits:mallsing", "the nearest above"
     browser.press(Keys.HOME, Keys.ENTER)
@@ -206,19 +207,38 @@ def test_a_link_leads_to_an_image_and_back_leads_out_of_it(browser: Browser, stu
 
 
 @pytest.mark.parametrize(
-    ("task", "heading", "command"),
+    ("task", "commands"),
     [
-        ("portraits:mallsing", "Make it again", "doit -a portraits:mallsing"),
-        ("portraits:okka", "Keep the edited file as the image", "doit accept portraits:okka"),
-        ("signs:raven", "Make it", "doit signs:raven"),
+        (
+            "portraits:mallsing",
+            {
+                "Make it again with the same seed, so the same picture": "doit -a portraits:mallsing",
+                "Make it with another seed": "doit reroll portraits:mallsing",
+                "Go back to the version before (--list shows all)": "doit restore portraits:mallsing",
+            },
+        ),
+        ("portraits:okka", {"Keep the edited file as the image": "doit accept portraits:okka"}),
+        ("signs:raven", {"Make it": "doit signs:raven"}),
+        (
+            "takes:thing-with-takes-v2",
+            {
+                "Make it again with the same seed, so the same picture": "doit -a takes:thing-with-takes-v2",
+                "Make it with another seed": "doit reroll takes:thing-with-takes-v2",
+                "Pick this variant as the image": "doit pick takes:thing-with-takes-v2",
+            },
+        ),
     ],
 )
-def test_the_command_is_one_that_works_for_it(
-    browser: Browser, studio: Studio, task: str, heading: str, command: str
+def test_the_commands_are_those_that_work_for_it(
+    browser: Browser, studio: Studio, task: str, commands: dict[str, str]
 ) -> None:
     browser.open(studio.page, f"#{task}")
-    browser.until("document.querySelector('.command code').textContent", command)
-    assert browser.one(".command").find_element("xpath", "preceding-sibling::*").text == heading
+    browser.until("document.querySelector('.command code').textContent", next(iter(commands.values())))
+    shown = [
+        (one.find_element("xpath", "preceding-sibling::*").text, one.find_element("tag name", "code").text)
+        for one in browser.all(".command")
+    ]
+    assert dict(shown) == commands
 
 
 def test_the_command_that_makes_it_again_is_copied(browser: Browser, studio: Studio) -> None:
@@ -228,7 +248,7 @@ def test_the_command_that_makes_it_again_is_copied(browser: Browser, studio: Stu
     browser.press(Keys.ESCAPE)
     browser.press("/")
     browser.one("#search").send_keys(Keys.CONTROL, "v")
-    browser.until("document.getElementById('search').value", "doit -a portraits:yrr")
+    browser.until("document.getElementById('search').value", "doit portraits:yrr")
 
 
 def test_a_script_in_a_prompt_is_a_text(browser: Browser) -> None:

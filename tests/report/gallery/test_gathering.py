@@ -38,6 +38,16 @@ def test_cells_and_variants_of_one_item_are_told_apart(studio: Studio) -> None:
     assert parts == [("The Raven", part) for part in ("calm-v1", "calm-v2", "very-angry-v1", "very-angry-v2")]
 
 
+def test_it_tells_which_images_can_be_rerolled_or_picked(studio: Studio) -> None:
+    studio.items("one", variants=2)
+    studio.job("seeded", items=[{"name": "two", "prompt": "b", "seed": 5}])
+    assert {task: (one.rerolls, one.pick) for task, one in studio.pictures().items()} == {
+        "portraits:one-v1": (True, "portraits:one-v1"),
+        "portraits:one-v2": (True, "portraits:one-v2"),
+        "seeded:two": (False, ""),
+    }
+
+
 def test_what_is_not_there_yet_is_missing_with_what_will_make_it(studio: Studio) -> None:
     studio.items("Yrr")
     (picture,) = studio.pictures().values()

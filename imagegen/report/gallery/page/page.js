@@ -181,10 +181,18 @@
       ? difference(one.old, one.new)
       : [element("del", {}, one.old || "none"), " → ", element("ins", {}, one.new || "none")])));
 
-  const whatToDo = ({ state, task }) => {
-    if (state === "edited") return ["Keep the edited file as the image", `doit accept ${task}`];
-    if (state === "missing" || state === "failed") return ["Make it", `doit ${task}`]; // or restore it
-    return ["Make it again", `doit -a ${task}`];
+  const whatToDo = ({ state, task, rerolls, pick, earlier }) => {
+    if (state === "missing" || state === "failed") return [["Make it", `doit ${task}`]]; // or restore it
+    const picking = pick.endsWith(" --variant 0") ? "Have all its variants as images again" : "Pick this variant as the image";
+    const commands = {
+      edited: [["Keep the edited file as the image", `doit accept ${task}`]],
+      stale: [["Make what the job asks for now", `doit ${task}`]],
+      fresh: [[rerolls ? "Make it again with the same seed, so the same picture" : "Make it again", `doit -a ${task}`]],
+    }[state];
+    if (rerolls && state !== "edited") commands.push(["Make it with another seed", `doit reroll ${task}`]);
+    if (pick) commands.push([picking, `doit pick ${pick}`]);
+    if (earlier.length && state !== "edited") commands.push(["Go back to the version before (--list shows all)", `doit restore ${task}`]);
+    return commands;
   };
   const standing = (picture) => {
     const says = { fresh: "Fresh", stale: "Stale", missing: "Missing", edited: "Edited", failed: "Failed" };
@@ -218,7 +226,6 @@
 
   const show = (index) => {
     const picture = pictures[index];
-    const [purpose, command] = whatToDo(picture);
     current = index;
     $("detail-name").textContent = picture.name;
     $("detail-part").textContent = [picture.part, picture.job].filter(Boolean).join(" · ");
@@ -236,7 +243,8 @@
     const file = picture.thumb
       ? element("a", { href: path(picture.href), target: "_blank", rel: "noopener" }, picture.path) : picture.path;
     $("detail-body").replaceChildren(...[
-      section(purpose, element("div", { class: "command" }, element("code", {}, command), copyButton(command, "Copy the command"))),
+      ...whatToDo(picture).map(([purpose, command]) => section(purpose,
+        element("div", { class: "command" }, element("code", {}, command), copyButton(command, "Copy the command")))),
       picture.prompt ? words("Prompt", picture.prompt) : null,
       picture.negative ? words("Negative prompt", picture.negative) : null,
       picture.wanted.length ? section("The job now asks for", element("div", { class: "changes" }, ...picture.wanted.map(wanted))) : null,
