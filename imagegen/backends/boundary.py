@@ -249,7 +249,13 @@ class Guarded:
                 self.name, f"{doing} is still busy with an earlier image, which it did not end in time"
             )
         checked = _CheckedProgress(progress)
-        found = self._to_its_end(doing, functools.partial(ask, _request(request), checked), progress, may_move=may_move)
+        try:
+            ask = functools.partial(ask, _request(request), checked)
+            found = self._to_its_end(doing, ask, progress, may_move=may_move)
+        except BackendFaultError:
+            if checked.not_written is not None:
+                raise checked.not_written from None
+            raise
         data = found.data if hasattr(found, "data") else found
         if not isinstance(data, (bytes, bytearray)):
             if isinstance(found, GeneratedImage):
@@ -346,13 +352,22 @@ class _CheckedProgress:
         self._progress = progress
         self.timeout_s = progress.timeout_s
         self.faults: list[str] = []
+        self.not_written: OSError | None = None
 
     @property
     def attempt(self) -> str:
-        return self._progress.attempt
+        return self._written(lambda: self._progress.attempt)
 
     def attempt_at(self, place: str) -> str:
-        return self._progress.attempt_at(place)
+        return self._written(lambda: self._progress.attempt_at(place))
+
+    def _written(self, ask: Callable[[], str]) -> str:
+        """An attempt, which is on disk by then; that the disk is full is no fault of a backend that asks for it."""
+        try:
+            return ask()
+        except OSError as error:
+            self.not_written = error
+            raise
 
     @property
     def begun_at(self) -> str:

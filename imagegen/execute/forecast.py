@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -99,7 +101,8 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
             verdict = replace(verdict, note=ELSEWHERE if project.accepted(output) else NOT_TO_BE_HAD)
         return Foreseen(output, verdict, act)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    # what a backend prints is not to stand in the forecast, which may be JSON for a program
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.redirect_stdout(sys.stderr):
         images = _each_once(pool.map(foreseen, standing))
     taking = expected(project, [one.output for one in images if one.act == "generate"])
     images = [

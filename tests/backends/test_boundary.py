@@ -244,6 +244,16 @@ def test_after_an_error_of_the_system_its_generator_may_have_the_image_yet() -> 
         plug(generate=raises(TimeoutError("the farm did not answer"))).generate(REQUEST, progress())
 
 
+def test_a_full_disk_is_no_fault_of_a_backend_that_asks_for_its_attempt() -> None:
+    class Full(ImageProgress):
+        @property
+        def attempt(self) -> str:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left on device"):
+        plug(generate=method(lambda _, progress: progress.attempt)).generate(REQUEST, Full(30, threading.Event()))
+
+
 @pytest.mark.parametrize(
     ("found", "rule"),
     [

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from imagegen.backends.base import ModelIdentity
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.forecast import Forecast, forecast
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
+from imagegen.plan.request import Request
 from imagegen.project import Project
 
 JOB: dict[str, Any] = {
@@ -192,6 +194,20 @@ def test_stale_is_what_the_run_would_write_or_fail_at(
 def files(root: Path) -> dict[Path, tuple[int, int]]:
     found = {path: path.stat() for path in root.rglob("*")}
     return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in found.items()}
+
+
+def test_what_a_backend_prints_does_not_stand_in_it(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    class Talks(ScriptedBackend):
+        def model_identity(self, request: Request) -> ModelIdentity:
+            print("loading")
+            return super().model_identity(request)
+
+    project = Project(folder.root, Settings(), {"scripted": Talks})
+    outputs = [(output, project.verdict(output)) for plan in project.plans() for output in plan.outputs]
+    capsys.readouterr()
+    forecast(project, outputs, ())
+    printed = capsys.readouterr()
+    assert (printed.out, set(printed.err.split())) == ("", {"loading"})
 
 
 def test_it_says_where_an_image_is_restored_from(folder: Folder) -> None:
