@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from imagegen.config.checking import check_item, check_job
 from imagegen.config.document import Document, read_document
 from imagegen.config.extends import extended
 from imagegen.config.job import Item, Job
-from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files, task_names
+from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, copied_from, job_files, task_names
 from imagegen.config.keys import keys_of
 from imagegen.config.paths import LONGEST_PATH, name_problem, path_problem, path_units
 from imagegen.config.settings import Settings
@@ -85,6 +86,8 @@ class Planner:
         self.backends = backends
         self._reserved = reserved
         self._decisions = decisions
+        self._names: dict[str, list[str]] = {}
+        """Of each job's name, the files that have it."""
         self._wildcards = Wildcards(
             functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard, unread=inputs.unread_wildcards
         )
@@ -95,6 +98,9 @@ class Planner:
         instead: by job, decisions to plan with in place of those of their kind and output in its lock file.
         """
         names = task_names(job_files(self._root), self._reserved)
+        self._names = defaultdict(list)
+        for path in names:
+            self._names[path.stem].append(f"jobs/{path.name}")
         others = instead or {}
         plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
         return self._linked(self._without_renamed(self._without_clashes(plans)))
@@ -132,8 +138,13 @@ class Planner:
     def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
         file = f"jobs/{path.name}"
         try:
+            original = copied_from(path.stem, self._names)
+            if original and (task != path.stem or _IS_SYNCED.search(path.stem)):
+                raise ImagegenError(_copy_problem(file, self._names[original][0]))
             if task != path.stem:
                 raise ImagegenError(Problem(file, self._name_problem(path.stem)))
+            if (self._root / file).is_symlink() and not (self._root / file).exists():
+                raise ImagegenError(Problem(file, "is a link that leads nowhere", "mend the link, or delete it"))
             return self.plan_of(file, self.inputs.read(file), instead)
         except ImagegenError as error:
             return _broken(JobPlan(path.stem, file, task), *error.problems)
@@ -297,11 +308,8 @@ class Planner:
         wrong: dict[str, list[Problem]] = defaultdict(list)
         folders = {output.path.rpartition("/")[0] for output in everything}
         real = {folder: os.path.realpath(self._root / folder) for folder in folders}
-        for one, other in clashes(everything, real):
-            what = f"'{one.task}' and '{other.task}' would both be written to {other.path}"
-            if one.path != other.path and real[one.path.rpartition("/")[0]] != real[other.path.rpartition("/")[0]]:
-                what += f" ({one.path} differs from it in case or Unicode normalisation only)"
-            wrong[other.job].append(Problem(files[other.job], what))
+        while pairs := clashes([output for output in everything if output.job not in wrong], real):
+            self._blame(pairs, files, real, wrong)
         for one, other in within(everything, real):
             what = f"'{other.task}' would be written to {other.path}, but {one.path} is the file of '{one.task}'"
             wrong[other.job].append(Problem(files[other.job], what))
@@ -330,6 +338,49 @@ class Planner:
             return self._decisions.has_any(job, plan.outputs)
         except ImagegenError:  # it cannot be read, and says nothing
             return False
+
+    def _blame(
+        self,
+        pairs: Sequence[tuple[Output, Output]],
+        files: Mapping[str, str],
+        real: Mapping[str, str],
+        wrong: dict[str, list[Problem]],
+    ) -> None:
+        """Note which job of each pair is not built, as both would write one file. real: as for `clashes`."""
+        copies: dict[str, str] = {}
+        for one, other in pairs:
+            if self._is_copy(one.job, other.job):
+                one, other = other, one
+            if one.job != other.job and copied_from(other.job, [one.job]):
+                copies[other.job] = one.job
+            what = f"'{one.task}' and '{other.task}' would both be written to {other.path}"
+            if one.path != other.path and real[one.path.rpartition("/")[0]] != real[other.path.rpartition("/")[0]]:
+                what += f" ({one.path} differs from it in case or Unicode normalisation only)"
+            fix = (
+                "" if one.job == other.job else f"give one of the jobs another output.dir, or delete {files[other.job]}"
+            )
+            wrong[other.job].append(Problem(files[other.job], what, fix))
+        for job, original in copies.items():
+            wrong[job] = [_copy_problem(files[job], files[original])]
+
+    def _is_copy(self, job: str, other: str) -> bool:
+        """Whether, of two jobs that write the same files, this one is the copy: by its name, or since it built none."""
+        if job == other or copied_from(other, [job]):
+            return False
+        locks = self._root / "jobs"
+        is_new = not (locks / f"{job}.lock").exists() and (locks / f"{other}.lock").exists()
+        return bool(copied_from(job, [other])) or is_new
+
+
+_IS_SYNCED = re.compile(r"-(?:DESKTOP|LAPTOP|WIN|PC)-[A-Z0-9]{4,}|MacBook|iMac|sync-conflict")
+"""In a name that could be a job's: one that a sync tool gave it when two machines had changed the file."""
+
+
+def _copy_problem(file: str, original: str) -> Problem:
+    """file, original: as shown to the user."""
+    what = f"looks like a copy of {original} that a sync tool or a file manager made"
+    fix = "compare the two, then delete one; to keep both, give this one a name and an output.dir of its own"
+    return Problem(file, what, fix)
 
 
 def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:

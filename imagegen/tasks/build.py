@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegen.config.job_files import job_files, task_names
+from imagegen.config.job_files import job_files, stray_files, task_names
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.invocation import Invocation, current_invocation
@@ -100,6 +100,10 @@ class Build:
     def fresh_jobs(self) -> tuple[FreshJob, ...]:
         """All jobs where nothing is planned; of those with a plan, the outputs that are not in it."""
         return self.rest.jobs if self.rest else ()
+
+    def strays(self) -> list[Problem]:
+        """Files in jobs/ that are not built, though somebody may think so."""
+        return stray_files(self.root, self.project.inputs.named if self.plans else ())
 
     def is_task(self, planned: Planned) -> bool:
         """Whether doit gets a task for it. One of 10,000 that are fresh costs as much as planning it."""

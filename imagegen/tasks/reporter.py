@@ -58,6 +58,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             raise SystemExit(1)
         if not selected_tasks:
             self.write("no job files in jobs/: nothing to do (imagegen init adds a first one)\n")
+            self._say(*map(str, build.strays()))
         if not images and not broken and not any(_is_reached(job.task, reached) for job in build.fresh_jobs):
             return
         self._build = build
@@ -67,6 +68,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         problems = dict.fromkeys(problem for plan in broken for problem in plan.problems)
         self._say(*map(str, problems))
         if not build.invocation.quiet:
+            self._say(*map(str, build.strays()))
             for plan in build.plans:
                 if _is_reached(plan.task, reached):
                     self._say(*(f"{plan.name}: {note}" for note in plan.notes))

@@ -73,7 +73,8 @@ def _print_forecast(
     if as_json:
         print(as_data(found, plans, build.problems, named), flush=True)
         return found
-    lines = as_lines(found, plans, build.problems, named)
+    strays = [] if named else build.strays()
+    lines = as_lines(found, plans, [*build.problems, *strays], named)
     if is_terminal():
         from imagegen.report.colour import show
 

@@ -172,3 +172,12 @@ def test_settings_that_are_wrong_break_every_job_and_are_told_once(project: Proj
     assert run.code != 0
     assert run.out.count("bakend: unknown key; did you mean 'backend'?") == 1
     assert project.doit("list").code == 0
+
+
+def test_a_file_in_jobs_that_is_not_built_is_named_when_it_comes(project: ProjectFolder) -> None:
+    project.built()
+    project.doit()
+    project.write("jobs/Icons.YAML", "items: [{name: a, prompt: b}]")
+    assert "jobs/Icons.YAML: is not built: its ending is not in lower case" in project.doit().out
+    assert "jobs/Icons.YAML: is not built" in project.doit("why").out
+    assert "jobs/Icons.YAML" in project.doit("doctor").out

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from imagegen.backends.base import Diagnosis
+from imagegen.config.job_files import stray_files
 from imagegen.errors import Problem
 from imagegen.execute.imaging import blocked
 from imagegen.plan.freshness import Verdict
@@ -27,6 +28,8 @@ def jobs(case: Case) -> Iterator[Diagnosis]:
         return  # every job is broken by them, and by nothing that is known yet
     if not case.plans:
         yield Diagnosis(True, "jobs", "no job files in jobs/: imagegen init adds a first one")
+    for stray in stray_files(case.project.root, case.project.inputs.named):
+        yield Diagnosis(True, stray.where, stray.what, stray.mend)
     for plan in case.plans:
         for problem in plan.problems:
             yield as_row(f"job {plan.name}", problem, plan.file)
