@@ -44,6 +44,9 @@ class Inputs:
             with path.open("rb") as file:
                 return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
         except FileNotFoundError:
+            other = self._composed_otherwise(name)
+            if other not in ("", name) and not self.problem(other):
+                return self.read(other)
             raise ImagegenError(Problem(name, "there is no such file")) from None
         except OSError as error:
             raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None
@@ -103,6 +106,23 @@ class Inputs:
             for path in sorted(folder.rglob("*"))
             if path.suffix.lower() in (".yaml", ".yml", ".json")
         )
+
+    def _composed_otherwise(self, name: str) -> str:
+        """The path with letters such as é composed as on the disk (macOS takes them apart); empty where it is not."""
+        if name.isascii():
+            return ""
+        found = self.root
+        for part in Path(name).parts:
+            wanted = unicodedata.normalize("NFC", part)
+            try:
+                names = [part] if (found / part).exists() else [entry.name for entry in found.iterdir()]
+            except OSError:
+                return ""
+            same = next((one for one in names if unicodedata.normalize("NFC", one) == wanted), None)
+            if same is None:
+                return ""
+            found /= same
+        return found.relative_to(self.root).as_posix() if found.is_relative_to(self.root) else ""
 
     def _note(self, name: str) -> StatKey | None:
         """How it stands now. Raises OSError.

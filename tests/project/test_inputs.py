@@ -3,8 +3,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -90,3 +92,24 @@ def test_a_file_that_can_change_without_its_time_telling_is_not_known(tmp_path: 
     put(tmp_path / "page.md", "anything", time.time_ns() // 10**9 * 10**9)
     inputs.read("page.md")
     assert inputs.stats["page.md"] == NEVER
+
+
+@pytest.mark.parametrize(("written", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_is_found_however_its_letters_are_composed(
+    tmp_path: Path, written: Literal["NFC", "NFD"], on_disk: Literal["NFC", "NFD"]
+) -> None:
+    folder = tmp_path / unicodedata.normalize(on_disk, "frühe")
+    folder.mkdir()
+    (folder / unicodedata.normalize(on_disk, "café.md")).write_text("## A")
+    inputs = Inputs(tmp_path, ())
+    name = unicodedata.normalize(written, "frühe/café.md")
+    assert inputs.read_source(name, "j.yaml:1:1") == b"## A"
+    assert len(inputs.stats) == 2  # that none is there by its own name is known too
+    with pytest.raises(ImagegenError, match="there is no such file"):
+        inputs.read_source(name.replace("caf", "cav"), "j.yaml:1:1")
+
+
+def test_a_link_with_such_a_name_that_leads_nowhere_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "café.md").symlink_to("nowhere")
+    with pytest.raises(ImagegenError, match="there is no such file"):
+        Inputs(tmp_path, ()).read_source("café.md", "j.yaml:1:1")
