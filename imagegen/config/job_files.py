@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagegen.errors import Problem, printable
 
-__all__ = ["JOB_NAME", "JOB_SUFFIXES", "copied_from", "job_files", "stray_files", "task_names"]
+__all__ = ["JOB_NAME", "JOB_SUFFIXES", "copied_from", "job_files", "stray_files", "stray_names", "task_names"]
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 JOB_SUFFIXES = (".yaml", ".yml", ".json")
@@ -73,30 +73,34 @@ def stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem]:
 
     extended: files that jobs extend, by their path from the project's folder.
     """
-    folder = root / "jobs"
-    jobs = set(job_files(root))
+    found = [Problem(f"jobs/{name}", why, fix) for name in stray_names(root) for why, fix in [_stray(name)]]
+    for folder in sorted(path for path in (root / "jobs").glob("*/")):
+        found += _in_folder(folder, extended)
+    return sorted(found)
+
+
+def stray_names(root: Path) -> list[str]:
+    """The names of those that are not in a folder, without opening any."""
     try:
-        entries = sorted(folder.iterdir())
+        with os.scandir(root / "jobs") as entries:
+            names = [entry.name for entry in entries if not entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    found: list[Problem] = []
-    for path in entries:
-        if path.is_dir():
-            found += _in_folder(path, extended)
-        elif path not in jobs and (why := _stray(path.name)):
-            found.append(Problem(f"jobs/{path.name}", *why))
-    return found
+    return sorted(name for name in names if _stray(name)[0])
 
 
-def _stray(name: str) -> tuple[str, str] | None:
-    """Why a file of `jobs/` is not built, and what to do; None where nobody would think that it is."""
+def _stray(name: str) -> tuple[str, str]:
+    """Why a file of `jobs/` is not built, and what to do; empty for a job, and where nobody would take it for one."""
     ending = name[name.rfind(".") :].lower() if "." in name[1:] else ""
-    if name.endswith(_BESIDE) or _HIDDEN_TOOLS.fullmatch(name) or name.startswith("_"):
-        return None
+    if name.startswith("_") or name.endswith(_BESIDE) or _HIDDEN_TOOLS.fullmatch(name):
+        return "", ""
+    if name.endswith(JOB_SUFFIXES) and name[0] not in ".#":
+        return "", ""
     if _BACKUPS.fullmatch(name):
         return "is not built: it is a backup", "delete it, or move it out of jobs/"
     if name.startswith("."):
-        return ("is not built: its name begins with a dot", "rename it") if name.endswith(JOB_SUFFIXES) else None
+        is_job = name.endswith(JOB_SUFFIXES)
+        return ("is not built: its name begins with a dot", "rename it") if is_job else ("", "")
     if ending in JOB_SUFFIXES:
         return "is not built: its ending is not in lower case", f"rename it to {name[: -len(ending)]}{ending}"
     if _LOOKS_LIKE_A_JOB.search(name):

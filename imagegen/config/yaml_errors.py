@@ -186,7 +186,8 @@ class _Scene:
         if not isinstance(last, yaml.ScalarEvent):
             return None
         said = "text with ': ' in it" if sign == ":" else f"text with {sign} in it"
-        return Fault(self.line, self.column, f"within brackets, {said} must be in quotes", _QUOTE_IT)
+        fix = f"{_QUOTE_IT}; or, if a comma is missing before the key, put it there" if sign == ":" else _QUOTE_IT
+        return Fault(self.line, self.column, f"within brackets, {said} must be in quotes", fix)
 
     def _opening(self) -> tuple[int, int]:
         """Where the innermost open bracket is."""

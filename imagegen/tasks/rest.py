@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from imagegen import __version__
-from imagegen.config.job_files import job_files, stray_files, task_names
+from imagegen.config.job_files import job_files, stray_names, task_names
 from imagegen.config.settings import Settings
 from imagegen.state.snapshot import FreshJob, Parts, Snapshot, read_snapshot, write_snapshot
 from imagegen.tasks.invocation import DOIT_COMMANDS, Invocation
@@ -177,7 +177,7 @@ def snapshot_key(root: Path, settings: Settings) -> str:
         (entry.name, entry.value, entry.dist.version if entry.dist else "", _written_ns(entry.value))
         for entry in backends
     )
-    names = [path.name for path in job_files(root)] + [stray.where for stray in stray_files(root)]
+    names = [path.name for path in job_files(root)] + stray_names(root)
     folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - there may be none
     ours = [__version__, changed_ns(Path(__file__).parents[1])]
     return json.dumps([ours, folders, repr(settings), names, plug_ins, _environment() if plug_ins else ""])
