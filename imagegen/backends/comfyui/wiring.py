@@ -24,7 +24,7 @@ _HOLDERS = ("value", "int", "float", "number", "string", "text", *SEEDS)
 _DEEPEST = 20
 """Switches that decide about switches."""
 _CHOOSERS = frozenset({"select", "index", "input", "selected", "choice", "selection"})
-_SCALES = re.compile(r"^scale(_by)?$|factor|multipl|percent|megapixels")
+_SCALES = re.compile(r"^scale(_by)?$|factor|multiplier|percent|megapixels")
 """Inputs by which a node computes another size than the one that it is given."""
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 

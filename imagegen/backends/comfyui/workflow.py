@@ -167,8 +167,11 @@ def cannot_take(workflow: Workflow, field: str) -> Problem:
         what = f"has no place for the {word}: what comes into {at} is computed by other nodes"
         return Problem("workflow", what, f"put it there in place of that: {binding(field, ends)}{none}")
     alike = [binding(field, [place]) + f" ({shown(workflow.graph, place)})" for place in _alike(workflow, field)]
-    one = f"name one, such as {' or '.join(alike[:4]) or binding(field, ['NODE.INPUT'])}"
-    mend = f'{one}, or write "%{field}%" into the file{none}'
+    mark = f'or write "%{field}%" into the file'
+    if alike:
+        mend = f"name one, such as {' or '.join(alike[:4])}, {mark}{none}"
+    else:
+        mend = f"if it takes none: bind: {{{field}: []}}; else name one: {binding(field, ['NODE.INPUT'])}, {mark}"
     return Problem("workflow", f"has no place for the {word}: the sampler's links lead to none", mend)
 
 

@@ -244,7 +244,7 @@ def test_a_node_that_makes_the_image_by_itself_takes_prompt_and_seed() -> None:
     partner = {"9": save, "10": node("OpenAIGPTImage1", prompt="a raven", seed=1, size="auto", n=1)}
     assert (bound(partner, "prompt"), bound(partner, "seed")) == ("10.prompt", "10.seed")
     seedless = {"9": save, "10": node("RunwayTextToImageNode", prompt="a raven", ratio="1:1")}
-    assert "or bind: {seed: []} if it takes none" in bound(seedless, "prompt")
+    assert "if it takes none: bind: {seed: []}" in bound(seedless, "prompt")
     assert bound(seedless, "prompt", {"seed": []}) == "10.prompt"
     assert bound(seedless, "seed", {"seed": []}) == ""
 
