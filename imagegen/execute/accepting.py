@@ -59,9 +59,9 @@ def _judged(output: Output, data: bytes) -> str:
     if output.encoding.format == "json":
         return ""  # a sheet's index is for other programs to read
     try:
-        info = verify(data)
+        info = verify(data, may_be_followed=True)
     except BadImage as error:
-        mend = "mend the file, or delete it to have it made anew"
+        mend = f"save it as a {output.encoding.format} file, or delete it to have it generated again"
         raise ImagegenError(Problem(output.task, f"{output.path} cannot be used: {error}", mend)) from None
     if info.format != output.encoding.format:
         what = f"{output.path} is a file in {info.format}, by its name and the job it is {output.encoding.format}"

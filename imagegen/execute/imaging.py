@@ -324,7 +324,7 @@ def _bring_line(project: Project, sources: Sources, output: Output, sha256: str)
 def converted(data: bytes, encoding: Encoding) -> bytes:
     """A file that somebody made or changed, in the format asked for; without provenance, of which we have none."""
     bare = dataclasses.replace(encoding, metadata="none")
-    return encode(data, verify(data), bare, Provenance({}, None, "", generated=False))
+    return encode(data, verify(data, may_be_followed=True), bare, Provenance({}, None, "", generated=False))
 
 
 def write(project: Project, output: Output, data: bytes, sha256: str, record: Callable[[], None]) -> None:

@@ -108,7 +108,7 @@ def _output(project: Project, output: Output) -> Finding:
         )
     try:
         if output.encoding.format != "json":  # a sheet's index is no image: that its bytes are those recorded is all
-            verify(data)
+            verify(data, may_be_followed=sha256 == accepted)
     except BadImage as error:
         mend = f"{'delete it' if line else 'move it away'}, and run doit {output.task}"
         return Finding("corrupt", output.task, output.path, str(error), mend)

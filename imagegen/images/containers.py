@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING
 
 from imagegen.images import jpeg, png, webp
@@ -24,8 +25,25 @@ def format_of(data: bytes) -> str:
         return "webp"
     if not data:
         raise BadImage("not an image (it is empty)")
+    for name, pattern in _OTHERS.items():
+        if pattern.match(data):
+            raise BadImage(f"not a PNG, WebP or JPEG image, but {name}")
     # bytes' repr escapes whatever could upset a terminal
     raise BadImage(f"not a PNG, WebP or JPEG image (it starts with {repr(data[:32])[1:]})")
+
+
+_OTHERS = {
+    "a HEIC image": re.compile(rb"....ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL),
+    "an AVIF image": re.compile(rb"....ftypavi[fs]", re.DOTALL),
+    "a GIF image": re.compile(rb"GIF8[79]a"),
+    "a BMP image": re.compile(rb"BM.{12}[\x0c\x28\x6c\x7c]", re.DOTALL),
+    "a TIFF or raw camera image": re.compile(rb"II\*\0|MM\0\*|II\+\0"),
+    "a JPEG XL image": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+    "a JPEG 2000 image": re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+    "a Photoshop document": re.compile(rb"8BPS"),
+    "an SVG image": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!DOCTYPE svg[^>]*>\s*)?<svg"),
+}
+"""By their first bytes, what people also call a picture."""
 
 
 def bare(data: bytes, *, animated: bool = True) -> bytes:

@@ -53,8 +53,8 @@ class Segment(NamedTuple):
     scan: bytes = b""
 
 
-def read_segments(data: bytes) -> list[Segment]:
-    """Every segment between SOI and EOI.
+def read_segments(data: bytes, *, may_be_followed: bool = True) -> list[Segment]:
+    """Every segment between SOI and EOI. may_be_followed: whether anything may come after it, as phones write it.
 
     Raises BadImage where a length is wrong or EOI is not the end of the data.
     """
@@ -74,7 +74,7 @@ def read_segments(data: bytes) -> list[Segment]:
         if at - start < 2 or marker in _STANDALONE:
             raise BadImage(f"the image is corrupt: there is no JPEG segment at byte {start}")
         if marker == _EOI:
-            if at < len(data):
+            if at < len(data) and not may_be_followed:
                 raise BadImage(f"the image's EOI marker is followed by {len(data) - at} bytes")
             return segments
         end = at + int.from_bytes(data[at : at + 2], "big")

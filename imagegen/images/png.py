@@ -44,8 +44,8 @@ LOOKS = ANIMATION | frozenset(
 """The chunks that decide what the picture looks like; all others only tell something of it."""
 
 
-def read_chunks(data: bytes) -> list[Chunk]:
-    """Every chunk, IEND included.
+def read_chunks(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
+    """Every chunk, IEND included. may_be_followed: whether anything may come after it.
 
     Raises BadImage where the signature, a length or a checksum is wrong, or IEND is not the end of the data.
     """
@@ -68,7 +68,7 @@ def read_chunks(data: bytes) -> list[Chunk]:
             raise BadImage(f"the image has more than {_MAX_CHUNKS:,} PNG chunks")
         at = end
         if kind == b"IEND":
-            if at < len(data):
+            if at < len(data) and not may_be_followed:
                 raise BadImage(f"the image's IEND chunk is followed by {len(data) - at} bytes")
             return chunks
     raise BadImage("the image is cut off: no IEND chunk at its end")

@@ -28,10 +28,18 @@ class ImageInfo:
     lossless: bool
 
 
-def verify(data: bytes, width: int | None = None, height: int | None = None, *, may_be_flat: bool = True) -> ImageInfo:
+def verify(
+    data: bytes,
+    width: int | None = None,
+    height: int | None = None,
+    *,
+    may_be_flat: bool = True,
+    may_be_followed: bool = False,
+) -> ImageInfo:
     """Decode the whole image, and say what it is.
 
     width, height: the pixels asked for, None where any will do. may_be_flat: whether one flat colour will do.
+    may_be_followed: whether something else may come after the image, as after a photo of a phone.
 
     Pillow passes files that miss their end, so the file's structure is walked first, to its last byte. A PNG
     has checksums; within the data of a lossy image a flipped bit may go unseen. Of an animation, only the
@@ -40,7 +48,7 @@ def verify(data: bytes, width: int | None = None, height: int | None = None, *, 
     Raises BadImage for what is no PNG, WebP or JPEG, is cut off, corrupt or followed by something else, is
     larger than `MAX_PIXELS`, not of the size asked for, or flat. Size is told by the header, before decoding.
     """
-    info = _header(data)
+    info = _header(data, may_be_followed)
     actual = (info.width, info.height)
     asked = (info.width if width is None else width, info.height if height is None else height)
     if 0 in actual:
@@ -59,14 +67,14 @@ def _with_colours(image: Image) -> Image:
     return image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGBA")
 
 
-def _header(data: bytes) -> ImageInfo:
+def _header(data: bytes, may_be_followed: bool) -> ImageInfo:
     kind = format_of(data)
     if kind == "png":
-        return ImageInfo(kind, *png.size(png.read_chunks(data)), lossless=True)
+        return ImageInfo(kind, *png.size(png.read_chunks(data, may_be_followed=may_be_followed)), lossless=True)
     if kind == "webp":
-        chunks = webp.read_chunks(data)
+        chunks = webp.read_chunks(data, may_be_followed=may_be_followed)
         return ImageInfo(kind, *webp.size(chunks), lossless=webp.is_lossless(chunks))
-    return ImageInfo(kind, *jpeg.size(jpeg.read_segments(data)), lossless=False)
+    return ImageInfo(kind, *jpeg.size(jpeg.read_segments(data, may_be_followed=may_be_followed)), lossless=False)
 
 
 def _colour(image: Image) -> str:

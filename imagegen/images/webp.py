@@ -34,16 +34,19 @@ _METADATA_FLAGS = {b"EXIF": 0x08, b"XMP ": 0x04}
 _ALPHA_FLAG = 0x10
 
 
-def read_chunks(data: bytes) -> list[Chunk]:
-    """Every chunk. Raises BadImage where a size is not that of the data."""
+def read_chunks(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
+    """Every chunk. may_be_followed: whether anything may come after the last.
+
+    Raises BadImage where a size is not that of the data.
+    """
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         raise BadImage("the image has no WebP header")
     stated = struct.unpack_from("<I", data, 4)[0] + 8
     if stated > len(data):
         raise BadImage(f"the image is cut off: {len(data)} of its {stated} bytes are there")
-    if stated < len(data):
+    if stated < len(data) and not may_be_followed:
         raise BadImage(f"the image is followed by {len(data) - stated} bytes")
-    return _chunks(data[12:])
+    return _chunks(data[12:stated])
 
 
 def _chunks(data: bytes) -> list[Chunk]:

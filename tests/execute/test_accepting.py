@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from imagegen.errors import ImagegenError
+from imagegen.execute.verifying import verify_outputs
 from imagegen.images import provenance
 from imagegen.images.verification import verify
 from tests.execute.workshop import JOB, Workshop, picture
@@ -154,6 +157,52 @@ def test_what_is_no_image_is_refused(workshop: Workshop, data: bytes, said: str)
     with pytest.raises(ImagegenError, match=said):
         workshop.accept(YRR)
     assert workshop.lock() == lock
+
+
+def photo(kind: str, mode: str, more: bytes) -> bytes:
+    """As phones and scanners write them: with more behind the end, in CMYK, with 16 bits a channel, of several frames."""
+    image, buffer = Image.effect_mandelbrot((32, 32), (-3, -2.5, 2, 2.5), 100).convert(mode), io.BytesIO()
+    others = [image.transpose(Image.Transpose.ROTATE_90)] if kind == "MPO" or more == b"frames" else []
+    image.save(buffer, kind, **({"save_all": True, "append_images": others} if others else {}))
+    return buffer.getvalue() + (b"" if more == b"frames" else more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "more"),
+    [
+        ("MPO", "RGB", b""),
+        ("JPEG", "RGB", b"\0\0ftypmp42 a motion photo"),
+        ("JPEG", "CMYK", b""),
+        ("PNG", "RGBA", b"\n"),
+        ("PNG", "I;16", b""),
+        ("PNG", "RGB", b"frames"),
+        ("WEBP", "RGB", b"frames"),
+        ("WEBP", "RGB", b"\0"),
+    ],
+)
+def test_a_photo_is_accepted_whole_and_what_is_derived_of_it_shows_its_first_picture(
+    workshop: Workshop, kind: str, mode: str, more: bytes
+) -> None:
+    suffix = {"MPO": "jpg", "JPEG": "jpg"}.get(kind, kind.lower())
+    made(
+        workshop,
+        output={"format": {"jpg": "jpeg"}.get(suffix, suffix)},
+        derive={"thumb": {"width": 16}},
+        sheet={"cell": 16},
+    )
+    (path,) = workshop.root.glob("assets/portraits/yrr.*")
+    path.write_bytes(data := photo(kind, mode, more))
+    assert workshop.accept(YRR).state == "accepted"
+    assert set(workshop.build().values()) == {"derived"}
+    assert path.read_bytes() == data
+    project = workshop.project()
+    assert {one.state for one in verify_outputs(project, list(workshop.outputs(project).values()))} == {
+        "intact",
+        "accepted",
+    }
+    path.unlink()
+    assert workshop.build() == {YRR: "restored"}
+    assert path.read_bytes() == data
 
 
 def test_another_size_than_the_jobs_is_accepted_and_told(workshop: Workshop) -> None:

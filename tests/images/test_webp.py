@@ -58,7 +58,7 @@ def test_an_animation_is_as_lossless_as_its_first_frame() -> None:
 )
 def test_damage_is_named(data: bytes, what: str) -> None:
     with pytest.raises(BadImage) as caught:
-        webp.read_chunks(data)
+        webp.read_chunks(data, may_be_followed=False)
 
     assert caught.value.what == what
 
