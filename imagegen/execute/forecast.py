@@ -103,7 +103,7 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
 
     # what a backend prints is not to stand in the forecast, which may be JSON for a program
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.redirect_stdout(sys.stderr):
-        images = _each_once(pool.map(foreseen, standing))
+        images = _held_up(_each_once(pool.map(foreseen, standing)))
     taking = expected(project, [one.output for one in images if one.act == "generate"])
     images = [
         replace(one, seconds=taking[one.output.task].seconds) if one.output.task in taking else one for one in images
@@ -113,10 +113,10 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
 
 
 def _act(project: Project, output: Output, verdict: Verdict) -> str:
+    if verdict.reasons and all(reason.kind == "follows" for reason in verdict.reasons):
+        return "follow"  # also where the file was changed by hand: whether it is kept or in the way shows then
     if verdict.state == "blocked":
         return "fail"
-    if verdict.reasons and all(reason.kind == "follows" for reason in verdict.reasons):
-        return "follow"
     if _is_only_brought(project, output, verdict):
         return "keep"
     return "derive" if output.is_derived else "generate"
@@ -162,6 +162,21 @@ def _is_just_that(project: Project, sources: Sources, output: Output, copy: Copy
         return hashlib.sha256(data).hexdigest() == found
     except Exception:  # what cannot be encoded is not what is there
         return False
+
+
+def _held_up(images: Iterable[Foreseen]) -> list[Foreseen]:
+    """With what is made from an output that fails, which fails with it. images: each after what it is made from."""
+    failing: set[str] = set()
+    found = []
+    for one in images:
+        origin = next((origin.task for origin in one.output.origins if origin.task in failing), None)
+        if origin and one.act not in ("fail", "ignore"):
+            verdict = replace(one.verdict, note=f"not made, because {origin} fails", mend="")
+            one = replace(one, verdict=verdict, act="fail", origin="")
+        if one.act == "fail":
+            failing.add(one.output.task)
+        found.append(one)
+    return found
 
 
 def _each_once(images: Iterable[Foreseen]) -> list[Foreseen]:

@@ -82,7 +82,7 @@ def _head(one: Foreseen) -> Line:
     elif one.act == "keep":
         said += f": {verdict.note}"
     elif one.act == "fail":
-        said += f" is not replaced: {verdict.note}"
+        said += f": {verdict.note}" if verdict.note.startswith("not made") else f" is not replaced: {verdict.note}"
     elif one.act == "ignore":
         said += f": left alone, until doit forget {one.origin}"
     elif one.act == "fresh" and verdict.line:
