@@ -57,7 +57,7 @@ from imagegen.backends.rules import (
     shown,
     step_faults,
 )
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import LONGEST, ImagegenError, Problem
 from imagegen.plan.request import Request
 
 __all__ = ["BackendFaultError", "FaultyImageError", "guard", "load"]
@@ -175,7 +175,7 @@ def _ctrl_c_apart() -> Iterator[None]:
 def _words(error: BaseException) -> str:
     kind = type(error).__name__
     try:
-        said = str(error)
+        said = str(error)[:LONGEST].encode("utf-8", "backslashreplace").decode()
     except BaseException:  # its own words are somebody else's code too
         said = ""
     return f"{kind}: {said}{_place(error)}" if said else f"{kind}{_place(error)}"

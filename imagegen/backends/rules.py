@@ -157,7 +157,7 @@ def problem_faults(doing: str, problems: Sequence[object]) -> list[str]:
             faults.append(f"{doing} gave {shown(one)} among its problems, and each must be a Problem")
             continue
         for part in ("where", "what", "mend"):
-            if not isinstance(getattr(one, part), str):
+            if not is_text(getattr(one, part)):
                 faults.append(f"{doing} gave a Problem whose {part} is {shown(getattr(one, part))}, and must be a text")
     return faults[:1]
 

@@ -39,4 +39,4 @@ def update_failures(path: Path, temporary: Path, failed: Mapping[str, Failure], 
         path.unlink(missing_ok=True)
         return
     text = json.dumps({task: asdict(failure) for task, failure in sorted(now.items())}, ensure_ascii=False)
-    replace_file(path, text.encode("utf-8"), temporary)
+    replace_file(path, text.encode("utf-8", "backslashreplace"), temporary)  # as JSON has it

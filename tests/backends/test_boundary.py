@@ -193,6 +193,7 @@ ANYTHING = [
     StopIteration(),
     Unspeakable(),
     Elsewhere(),
+    GenerationError("\ud800"),
     GenerationError(5),  # type: ignore[arg-type]
     ImagegenError(),
 ]
