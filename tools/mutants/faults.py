@@ -127,7 +127,7 @@ FAULTS = (
     _fault(
         "a file changed within the tick of looking is not read again",
         "state/test_hashes.py",
-        ("state/hashes.py", "        if is_settled(found.st_mtime_ns):", "        if True:"),
+        ("state/hashes.py", "if is_settled(found.st_mtime_ns) else (NEVER, state)", "if True else (NEVER, state)"),
     ),
     _fault(
         "a line that a kill cut off is appended to",
