@@ -171,7 +171,10 @@ class ScriptedBackend:
         if self._script is not None:
             return self._script
         path = request.extra.get("script")
-        return Script(**json.loads(Path(path).read_text("utf-8"))) if path else Script()
+        try:
+            return Script(**json.loads(Path(path).read_text("utf-8"))) if path else Script()
+        except (OSError, ValueError, TypeError) as error:
+            raise ImagegenError(Problem("", f"the script {path} cannot be read: {error}", "correct the file")) from None
 
     def _tell(self, script: Script, event: str, name: str) -> None:
         with self._mutex:
