@@ -21,7 +21,7 @@ ORDER = (
     {"execute", "starter"},
     {"report", "testing"},
     {"tasks"},
-    {"doit_commands"},
+    {"doit_commands", "doit_startup"},
     {"__main__"},
 )
 """Each room may import from those above it, and from itself."""

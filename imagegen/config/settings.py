@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from imagegen.config.models import HUGGING_FACE, ModelFile
 from imagegen.config.setting import SETTINGS, Setting
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
-__all__ = ["COMMAND_LINE", "Settings", "Value", "find_values", "read_settings"]
+__all__ = ["COMMAND_LINE", "Settings", "Value", "explain_toml", "find_values", "read_settings"]
 
 COMMAND_LINE = "command line"
 """The source that is stronger than a job file."""
@@ -173,10 +174,31 @@ def _table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
     try:
         table = tomllib.loads(data.decode("utf-8")).get("tool", {}).get("imagegen", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        conflict = merge_conflict("pyproject.toml", data.decode("utf-8", "replace"))
-        problems.append(conflict or Problem("pyproject.toml", f"cannot be read: {error}"))
+        problems.append(explain_toml(data, error))
         return {}
     if not isinstance(table, dict):
         problems.append(Problem(_PYPROJECT, "expected a table"))
         return {}
     return dict(_flat(table))
+
+
+def explain_toml(data: bytes, error: Exception) -> Problem:
+    """Return what is wrong with a pyproject.toml of this content, which could not be read because of this error."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        where = f"pyproject.toml:{data[: wrong.start].count(10) + 1}"
+        return Problem(where, f"not UTF-8: byte {data[wrong.start]:#04x}", "save it as UTF-8")
+    if conflict := merge_conflict("pyproject.toml", text):
+        return conflict
+    said = " ".join(str(error).split())
+    if not isinstance(error, ValueError):
+        what = f"[tool.doit] is not as doit expects it: {type(error).__name__}: {said}"
+        return Problem("pyproject.toml", what, "correct it")
+    place = _TOML_PLACE.search(said)
+    where = f":{place[1]}:{place[2]}" if place else ""
+    what = said[: place.start()].rstrip() if place else said
+    return Problem(f"pyproject.toml{where}", f"not valid TOML: {what}", "correct the file")
+
+
+_TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")

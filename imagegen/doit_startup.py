@@ -1,0 +1,53 @@
+"""What stops doit before it reads dodo.py, in words in place of a traceback.
+
+doit reads pyproject.toml, and takes the variables out of the command line, before anything of a project is loaded. So
+`doit_imagegen_startup.pth`, installed beside this package, has Python import this module where the process is doit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imagegen.errors import Problem
+
+__all__ = ["explain"]
+
+_BEFORE_ANY_TASK = 3
+"""doit's exit code for an error before it runs anything."""
+
+
+def explain(error: BaseException) -> Problem | None:
+    """Return what a user did that doit ends in this error for; None where it is not one of those."""
+    from imagegen.errors import Problem
+
+    functions = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    if "process_args" in functions:
+        what = "a word of the command line is empty"
+        return Problem("doit", what, "leave it out, or put a text into the quotes (is a variable of the shell unset?)")
+    if "load_config_toml" in functions and isinstance(error, Exception):
+        from pathlib import Path
+
+        from imagegen.config.settings import explain_toml
+
+        return explain_toml(Path("pyproject.toml").read_bytes(), error)
+    if "load_config_ini" in functions:
+        return Problem("doit.cfg", f"cannot be read: {' '.join(str(error).split())}", "correct the file")
+    return None
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    problem = explain(error)
+    if problem is None:
+        sys.__excepthook__(kind, error, trace)
+        return
+    sys.stderr.write(f"ERROR: {problem}\n")
+    sys.stderr.flush()
+    os._exit(_BEFORE_ANY_TASK)
+
+
+sys.excepthook = _report  # `tasks.process` replaces it once dodo.py is read

@@ -1,0 +1,57 @@
+"""What stops doit before it reads dodo.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from doit.doit_cmd import DoitMain
+
+from imagegen.doit_startup import explain
+from tests.endtoend.project import ProjectFolder
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[tool.imagegen\n", "pyproject.toml:1:15: not valid TOML: "),
+        (b'[project]\nname = "caf\xe9"\n', "pyproject.toml:2: not UTF-8: byte 0xe9\n    save it as UTF-8"),
+        (
+            b"[a]\n<<<<<<< ours\nx = 1\n=======\nx = 2\n>>>>>>> theirs\n",
+            "pyproject.toml:2:1: has unresolved merge-conflict markers",
+        ),
+        (b"[tool]\ndoit = 3\n", "pyproject.toml: [tool.doit] is not as doit expects it: "),
+    ],
+    ids=["TOML", "encoding", "conflict", "doit's table"],
+)
+def test_a_pyproject_that_doit_cannot_read_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - doit raises what its libraries raise
+        DoitMain().run(["list"])
+    assert str(explain(caught.value)).startswith(said)
+
+
+def test_an_empty_word_is_explained() -> None:
+    with pytest.raises(IndexError) as caught:
+        DoitMain().process_args(["image", "--prompt", ""])
+    assert "a word of the command line is empty" in str(explain(caught.value))
+
+
+def test_a_fault_of_another_kind_is_left_alone() -> None:
+    assert explain(IndexError("of somebody else's")) is None
+
+
+def test_doit_says_it_in_words_and_exits_with_its_code_for_that(project: ProjectFolder) -> None:
+    run = project.doit("image", "--prompt", "")
+    assert (run.code, "word of the command line is empty" in run.err) == (3, True)
+    project.write("pyproject.toml", "[tool.imagegen\n")
+    run = project.doit("why", "--check")
+    assert (run.code, "pyproject.toml:1:15: not valid TOML" in run.err) == (3, True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> ProjectFolder:
+    return ProjectFolder(tmp_path / "project")
