@@ -15,7 +15,8 @@ WORDS = {"negative": "negative prompt", "cfg": "CFG"}
 """What a field is called in a sentence, where that is not its name."""
 KEYS = {"prompt": "prompt", "checkpoint": "comfyui.checkpoint"}
 """The job's key for a field, where that is not `generate` and its name."""
-_MARK = re.compile(r"%([A-Za-z_][A-Za-z0-9_]+)%")
+_MARK = re.compile(r"%(?![0-9A-F]{2}%)([A-Za-z_][A-Za-z0-9_]+)%")
+"""`%prompt%`; not `%E3%`, as addresses write a byte."""
 _ELSEWHERE = {"negative_prompt": "negative", "scale": "cfg", "cfg_scale": "cfg", "model": "checkpoint"}
 """Marks of other programs, SillyTavern's for example, that mean one of ours."""
 

@@ -86,6 +86,9 @@ def _makers(wiring: Wiring, output: str) -> Iterator[str]:
         pictures = {name: link for name, link in links.items() if kind_of(name) in ("picture", "bundle")}
         if is_maker := node != output and _is_maker(wiring, node, links, as_image):
             yield node
+        if is_maker and not _words(wiring, node, wiring.linked(node, "guider") or node)[0].ends:
+            # without words of its own, it goes by what comes with its conditioning, as Stable Cascade's second stage
+            pictures |= {name: link for name, link in links.items() if kind_of(name) == "conditioning"}
         if not pictures and not is_maker:
             pictures = {name: link for name, link in links.items() if kind_of(name) == "unknown" or node == output}
         for name, (above, _) in pictures.items():
@@ -144,13 +147,19 @@ def _words(wiring: Wiring, node: str, guider: str) -> tuple[Words, Words]:
 
 _WIDTH = re.compile(r"(empty_)?(latent_|image_)?width")
 """How the width of a picture is called: `width`, `empty_latent_width`."""
+_CUT_WIDTH = re.compile(r"(?!tile|scale|proportional).*_width")
+"""How one may be called besides: `crop_width`."""
 
 
 def _pairs(inputs: Mapping[str, object]) -> list[tuple[str, str]]:
     """The names of width and height of the picture, in all forms that a node has them."""
     named = [name for name in inputs if _WIDTH.fullmatch(name) or name == "target_width"]
-    names = [(name, name[: -len("width")] + "height") for name in named]
-    return [(width, height) for width, height in names if height in inputs]
+    return [(name, _height(name)) for name in named if _height(name) in inputs]
+
+
+def _height(width: str) -> str:
+    """The name of the height beside this width."""
+    return width[: -len("width")] + "height"
 
 
 def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
@@ -173,18 +182,23 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
                 elif places not in known.groups:
                     known.groups.append(places)
             return
-        if others := [name for name in inputs if name.endswith("_width") and not name.startswith("tile")]:
+        if others := [name for name in inputs if _CUT_WIDTH.fullmatch(name) and _height(name) in inputs]:
             for name in others:  # it cuts, or scales, by rules of its own
                 found.setdefault("width", Found()).parts.append(Place(node, name))
-                height = name.replace("width", "height")
-                found.setdefault("height", Found()).parts += [Place(node, height)] if height in inputs else []
+                found.setdefault("height", Found()).parts.append(Place(node, _height(name)))
             return
         pictures = [link for name, link in wiring.links(node).items() if kind_of(name) in ("picture", "bundle")]
         node = pictures[0][0] if pictures else ""
 
 
 def _has_preset(inputs: Mapping[str, object]) -> bool:
-    return any(name in inputs for name in ("resolution", "aspect_ratio", "ratio", "dimensions", "size", "preset"))
+    """Whether a node has more than width and height to go by."""
+    presets = ("resolution", "aspect_ratio", "ratio", "dimensions", "size", "preset")
+    keeps = any(
+        re.search(r"keep_(proportion|aspect|ratio)", name) and value not in (False, "stretch", "disabled", "false")
+        for name, value in inputs.items()
+    )
+    return keeps or any(name in inputs for name in presets)
 
 
 def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[str, Found]) -> None:

@@ -120,8 +120,8 @@ def _sided(wiring: Wiring, node: str, number: int, side: Side, names: list[str])
 
 def _may_be_text(wiring: Wiring, node: str, name: str) -> bool:
     value = wiring.graph[node]["inputs"][name]
-    if is_link(value):
-        return is_text(name) and kind_of(name) != "bundle"
+    if is_link(value):  # `value` is what any node is called that only hands something on
+        return is_text(name) and kind_of(name) != "bundle" and name != "value"
     if not isinstance(value, str) or is_choice_word(value) or wiring.is_choice(Place(node, name)):
         return False
     return is_text(name) or (is_doubtful_text(name) and " " in value.strip()) or _is_same_text(wiring, node, value)
@@ -183,13 +183,18 @@ def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]
     ]
     named = [name for name in texts if is_text(name) or is_doubtful_text(name)]
     others = [
-        name for name in texts if re.search(r"\w\s+\w", inputs[name]) and name not in named and not is_option(name)
+        name for name in texts if re.search(r"\w\s+\w", inputs[name]) and name not in named and not _is_setting(name)
     ]
     if not (links or named or others):  # an empty text, or one of a name that says nothing
-        every = [name for name, value in inputs.items() if isinstance(value, str) and not is_option(name)]
+        every = [name for name, value in inputs.items() if isinstance(value, str) and not _is_setting(name)]
         return [name for name in every if is_text(name)][:1] or (every if len(inputs) == 1 else [])
     named_links = [name for name in links if is_text(name) or is_doubtful_text(name)]
     return [*(named or (others if not named_links else [])), *(named_links or links)]
+
+
+def _is_setting(name: str) -> bool:
+    """Whether what an input of this name holds is an option, or a file's name."""
+    return is_option(name) or kind_of(name) == "picture"
 
 
 def _may_carry_text(name: str) -> bool:

@@ -236,14 +236,18 @@ def _listed(names: Iterable[str]) -> str:
 
 def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[Place]]:
     marked: dict[str, list[Place]] = {}
+    unknown: dict[str, list[Place]] = {}
     for place, value in literals(graph):
         for word in marks_in(value) if not _is_file_name(place) else ():
             if (field := field_of(word)) in FIELDS:
                 marked.setdefault(field, []).append(place)
-            else:
-                what = f"{place} has the mark %{word}%, which is none{did_you_mean(word, FIELDS)}"
-                mend = f"write the value in its place, or one of {', '.join(f'%{field}%' for field in FIELDS)}"
-                problems.append(Problem("workflow", what, mend))
+            elif word.lower() not in graph[place.node]["inputs"]:  # a node's own mark for another of its inputs
+                unknown.setdefault(word, []).append(place)
+    for word, places in unknown.items():
+        has = "have" if len(places) > 1 else "has"
+        what = f"{_listed(map(str, dict.fromkeys(places)))} {has} the mark %{word}%, which is none"
+        mend = f"write the value in its place, or one of {', '.join(f'%{field}%' for field in FIELDS)}"
+        problems.append(Problem("workflow", what + did_you_mean(word, FIELDS), mend))
     return marked
 
 

@@ -190,6 +190,14 @@ def test_the_last_text_that_a_node_showed_is_none() -> None:
     assert bound(graph, "prompt") == "15.text"
 
 
+def test_a_node_that_only_waits_for_another_passes_on_the_conditioning() -> None:
+    picture = node("LoadImage", image="a raven.png")
+    waits = node("ExecutionOrder", signal=POSITIVE, value=["10", 0])
+    graph = changed(sd15(n60=waits, n10=picture), n3={"positive": ["60", 0]})
+    assert bound(graph, "prompt") == "6.text"
+    assert bound(encoded(["10", 0], n10=picture), "prompt").startswith("? has no place for the prompt")
+
+
 def test_the_words_for_a_language_model_are_not_the_prompt() -> None:
     llm = node("Enhancer", prompt=["15", 0], system_prompt=["16", 0], seed=1)
     user, system = node("Text", text="a raven"), node("Text", text="You are an artist.")
@@ -210,6 +218,15 @@ def test_a_size_is_set_wherever_the_picture_has_it() -> None:
     other = changed(graph, n17={"width": 832})
     assert bound(other, "width") == '? 27.width (EmptySD3LatentImage: 1024) with 30.width (ModelSamplingFlux: 1024) or 17.width (Flux2Scheduler: 832)'  # fmt: skip
     assert bound(other, "prompt") == "6.text"
+
+
+def test_a_stage_whose_conditioning_brings_another_stages_latent_goes_with_it() -> None:
+    stage = node("KSampler", seed=5, steps=10, cfg=1.1, positive=["61", 0], negative=["62", 0], latent_image=["5", 1])
+    zeroed = node("ConditioningZeroOut", conditioning=POSITIVE)
+    joined = node("StageB", conditioning=["62", 0], stage_c=["3", 0])
+    graph = changed(sd15(n60=stage, n61=joined, n62=zeroed), n8={"samples": ["60", 0]})
+    assert (bound(graph, "prompt"), bound(graph, "seed")) == ("6.text", "60.seed 3.seed")
+    assert bound(graph, "steps").startswith("? 60.steps (KSampler: 10) or 3.steps (")
 
 
 def test_a_sampler_beside_the_pictures_way_takes_nothing() -> None:
@@ -237,6 +254,17 @@ def test_marks_of_other_programs_are_understood_or_refused() -> None:
     workflow = understand(graph, {})
     assert workflow.marked == {"prompt", "negative", "cfg"}
     assert "%user_avatar%, which is none" in bound(changed(graph, n5={"width": "%user_avatar%"}), "prompt")
+
+
+def test_percent_signs_that_are_a_nodes_own_or_an_addresss_are_no_marks() -> None:
+    template = node("Formula", text="%other%, seen from afar", other=["15", 0])
+    graph = encoded(
+        ["14", 0], n14=template, n15=node("Text", text="a raven"), n16=node("LoadImage", image="%E3%83.png")
+    )
+    assert bound(graph, "prompt").startswith("? has several places for the prompt: 14.text (")
+    twice = bound(changed(graph, n14={"text": "%their%"}, n15={"text": "%their%, %their%"}), "prompt")
+    assert twice.count("which is none") == 1
+    assert "14.text, 15.text have the mark %their%, which is none" in twice
 
 
 def test_a_node_that_makes_the_image_by_itself_takes_prompt_and_seed() -> None:
@@ -301,10 +329,12 @@ def test_the_size_of_a_tile_is_not_that_of_the_picture() -> None:
     upscale = node("UltimateSDUpscale", seed=1, steps=9, tile_width=512, tile_height=512, image=["8", 0])
     graph = changed(sd15(n10=upscale), n10={"positive": POSITIVE, "negative": NEGATIVE}, n9={"images": ["10", 0]})
     assert bound(graph, "width") == "5.width"
+    seam = changed(graph, n10={"seam_fix_width": 64})
+    assert bound(seam, "width") == "5.width"
 
 
 def test_a_size_by_another_name_is_not_set_unasked() -> None:
-    crop = node("InpaintCrop", image=["10", 0], preresize_min_width=1024, output_target_width=512)
+    crop = node("InpaintCrop", image=["10", 0], preresize_min_width=1024, preresize_min_height=1024)
     graph = changed(sd15(n5=node("VAEEncode", pixels=["11", 0]), n10=node("LoadImage", image="x.png"), n11=crop), n3={})
     assert bound(graph, "width").startswith("? 11.preresize_min_width (")
 
@@ -312,3 +342,7 @@ def test_a_size_by_another_name_is_not_set_unasked() -> None:
 def test_a_size_beside_a_preset_is_not_set_unasked() -> None:
     graph = changed(sd15(), n5={"resolution": "1:1 square"})
     assert bound(graph, "width").startswith("? 5.width")
+    kept = node("ImageResize", width=512, height=512, keep_proportion=True, image=["10", 0])
+    resized = sd15(n5=node("VAEEncode", pixels=["11", 0]), n10=node("LoadImage", image="x.png"), n11=kept)
+    assert bound(resized, "width").startswith("? 11.width (")
+    assert bound(changed(resized, n11={"keep_proportion": False}), "width") == "11.width"
