@@ -274,6 +274,7 @@ class Explaining(Protocol):
         """A line for each field: what becomes of it. Contacts nothing."""
 
 
+@runtime_checkable
 class Place(Protocol):
     """Where one image is made, of a backend that has several such places."""
 

@@ -32,6 +32,7 @@ from imagegen.backends.base import (
     Diagnosis,
     Diagnostic,
     Elsewhere,
+    Explaining,
     GeneratedImage,
     GenerationError,
     ModelIdentity,
@@ -48,8 +49,10 @@ from imagegen.backends.base import (
     UnsettledError,
 )
 from imagegen.backends.rules import (
+    image_data,
     image_faults,
     is_text,
+    is_whole,
     member_faults,
     plain,
     problem_faults,
@@ -205,12 +208,12 @@ class Guarded:
 
     def __init__(self, name: str, backend: Any, folder: str) -> None:
         self.name = name
-        self.version: str = backend.version
-        self.parameters = frozenset(backend.parameters)
+        self.version: str = plain(backend.version)
+        self.parameters: frozenset[str] = frozenset(map(plain, backend.parameters))
         self.options: Mapping[str, Any] = plain(backend.options)
-        self.model_option: str = backend.model_option
-        self.default_model: str = backend.default_model
-        self.in_flight: int = backend.in_flight
+        self.model_option: str = plain(backend.model_option)
+        self.default_model: str = plain(backend.default_model)
+        self.in_flight = int(backend.in_flight)
         self.is_generator: bool = backend.is_generator
         self._backend = backend
         self._folder = folder
@@ -235,7 +238,7 @@ class Guarded:
             is_text(found.digest) and set(found.digest.lower()) <= set("0123456789abcdef")
         )
         self._check(is_hex and found.digest != "", "ModelIdentity.digest", found.digest, "hexadecimal digits, or None")
-        return ModelIdentity(found.id, found.digest)
+        return ModelIdentity(plain(found.id), plain(found.digest))
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """As `Backend.generate`. Raises FaultyImageError too."""
@@ -256,23 +259,22 @@ class Guarded:
             if checked.not_written is not None:
                 raise checked.not_written from None
             raise
-        data = found.data if hasattr(found, "data") else found
-        if not isinstance(data, (bytes, bytearray)):
-            if isinstance(found, GeneratedImage):
-                rule = f"{doing} returned an image whose data is {shown(data)}, and must be bytes"
-                raise BackendFaultError(self.name, rule)
-            self._check(False, doing, found, "a GeneratedImage")
+        if inspect.iscoroutine(found):
+            found.close()
+        data = _safely(self.name, f"what {doing} returned cannot be read", lambda: image_data(found), self._folder)
         faults, facts = image_faults(doing, found)
-        faults += checked.faults
-        if not isinstance(found, GeneratedImage) or faults:
-            raise FaultyImageError(self.name, GeneratedImage(bytes(data)), *faults)
+        if data is None:
+            raise BackendFaultError(self.name, *faults)
+        if faults := [*faults, *checked.faults]:
+            raise FaultyImageError(self.name, GeneratedImage(data), *faults)
         once = [found.settled]
 
         def settled() -> None:
             if once:
                 self._call("GeneratedImage.settled", once.pop())
 
-        return replace(found, data=bytes(data), facts=facts, settled=settled)
+        made_at: str = plain(found.made_at)
+        return GeneratedImage(data, facts, found.may_be_flat, found.any_size, made_at, settled)
 
     def _to_its_end(self, doing: str, ask: Callable[[], Any], progress: Progress, *, may_move: bool = False) -> Any:
         """What it returns; left behind where it goes on though it was asked to end, or its time is over."""
@@ -433,8 +435,8 @@ class _Queueing(Guarded):
     def at_once(self, request: Request) -> int:
         """As `Queueing.at_once`."""
         found: int = self._call("at_once", self._backend.at_once, _request(request), plans=True)
-        self._check(type(found) is int and found > 0, "at_once", found, "a whole number, at least 1")
-        return found
+        self._check(is_whole(found) and found > 0, "at_once", found, "a whole number, at least 1")
+        return int(found)
 
 
 class _Prepared(Guarded):
@@ -489,9 +491,18 @@ class _Placing(Guarded):
         found: Any = self._call("place", self._backend.place, dict(waiting))
         if found is None:
             return None
-        is_pair = isinstance(found, tuple) and len(found) == 2
-        self._check(is_pair and found[0] in waiting, "place", found, "None, or one of the groups and a Place")
+        is_sound = isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Place)
+        self._check(is_sound and found[0] in waiting, "place", found, "None, or one of the groups and a Place")
         return found[0], _GuardedPlace(self, found[1])
+
+
+class _Explaining(Guarded):
+    def explain(self, request: Request) -> Sequence[str]:
+        """As `Explaining.explain`."""
+        found: Sequence[str] = self._call("explain", self._backend.explain, _request(request))
+        is_sound = isinstance(found, (list, tuple)) and all(map(is_text, found))
+        self._check(is_sound, "explain", found, "a list of texts")
+        return found
 
 
 class _Diagnostic(Guarded):
@@ -512,6 +523,7 @@ _PARTS: Mapping[type, tuple[type, tuple[str, ...]]] = {
     Queueing: (_Queueing, ("at_once",)),
     Placing: (_Placing, ("place", "group")),
     Prepared: (_Prepared, ("prepare", "only_model", "close")),
+    Explaining: (_Explaining, ("explain",)),
     Diagnostic: (_Diagnostic, ("diagnose",)),
 }
 """Each protocol that a backend may have besides → its guard, and its members, the telling one first."""

@@ -5,19 +5,24 @@ Each rule that is broken is a sentence whose subject is a backend. Nothing here 
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, TypeGuard
 
 from imagegen.backends.base import GeneratedImage, Resolved
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 __all__ = [
+    "image_data",
     "image_faults",
     "is_text",
+    "is_whole",
     "member_faults",
     "plain",
     "problem_faults",
@@ -46,6 +51,11 @@ def is_text(value: object, longest: float = math.inf) -> bool:
     return True
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether this is a whole number, and not True or False."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def shown(value: object) -> str:
     """A value in a message: `2`, `'2'`, `None`, else its type."""
     if isinstance(value, int) and value.bit_length() > _WHOLE_BITS:
@@ -68,8 +78,10 @@ def plain(value: object, at: str = "", depth: int = 0) -> Any:
     """A copy as lists, mappings, texts and numbers. at: where it is, for what is said. Raises NotPlainError."""
     if depth > _DEEPEST:
         raise NotPlainError(f"{at} is nested too deeply")
-    if value is None or isinstance(value, bool) or is_text(value):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str) and is_text(value):
+        return str.__str__(value)  # of an enumeration's member, and of any other kind of text, the text itself
     if isinstance(value, int) and value.bit_length() <= _WHOLE_BITS:
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
@@ -80,25 +92,25 @@ def plain(value: object, at: str = "", depth: int = 0) -> Any:
         for key in value:
             if not is_text(key):
                 raise NotPlainError(f"{at or 'it'} has the key {shown(key)}, which is not a text")
-        return {key: plain(one, f"{at}.{key}".lstrip("."), depth + 1) for key, one in value.items()}
+        return {str.__str__(key): plain(one, f"{at}.{key}".lstrip("."), depth + 1) for key, one in value.items()}
     raise NotPlainError(f"{at or 'it'} is {shown(value)}, which is not a JSON value")
 
 
 def member_faults(name: str, backend: Any) -> list[str]:
     """What is wrong with the members of a backend that its entry point calls by this name."""
-    faults = [f"it has no member '{one}'" for one in _MEMBERS if not hasattr(backend, one)]
-    if faults:
-        return faults
+    if missing := [f"'{one}'" for one in _MEMBERS if not hasattr(backend, one)]:
+        return [f"it has no member {', '.join(missing)}"]
+    in_flight = backend.in_flight
     checks = [
         ("name", is_text(backend.name) and backend.name == name, f"'{name}', as its entry point calls it"),
         ("version", is_text(backend.version, MAX_TEXT), f"a text of at most {MAX_TEXT} characters"),
         ("model_option", is_text(backend.model_option), "a text"),
         ("default_model", is_text(backend.default_model, MAX_TEXT), f"a text of at most {MAX_TEXT} characters"),
-        ("in_flight", type(backend.in_flight) is int and backend.in_flight > 0, "a whole number, at least 1"),
+        ("in_flight", is_whole(in_flight) and in_flight > 0, "a whole number, at least 1"),
         ("is_generator", isinstance(backend.is_generator, bool), "True or False"),
         ("options", isinstance(backend.options, Mapping), "a mapping"),
         ("parameters", isinstance(backend.parameters, AbstractSet), "a frozenset of texts"),
-        *((method, callable(getattr(backend, method)), "a method") for method in _METHODS),
+        *((method, callable(getattr(backend, method)), f"a method that takes ({takes})") for method, takes in _TAKES),
     ]
     faults = [
         f"its {member} is {shown(getattr(backend, member))}, and must be {must}"
@@ -113,16 +125,32 @@ def member_faults(name: str, backend: Any) -> list[str]:
         for one in group[:2]
         if hasattr(backend, one)
     ][:1]
-    return faults or _option_faults(name, backend) or _name_faults(backend)
+    return faults or _call_faults(backend) or _option_faults(name, backend) or _name_faults(backend)
 
 
-_METHODS = ("preflight", "model_identity", "generate")
+_TAKES = (("preflight", "requests"), ("model_identity", "request"), ("generate", "request, progress"))
+"""The methods, and what each is called with."""
 _MEMBERS = (
     *("name", "version", "parameters", "options", "model_option", "default_model", "in_flight", "is_generator"),
-    *_METHODS,
+    *(method for method, _ in _TAKES),
 )
 _TOGETHER = (("prepare", "only_model", "close"), ("place", "group"))
 """Members of which a backend has all or none."""
+
+
+def _call_faults(backend: Any) -> list[str]:
+    """Of methods that cannot be called as they will be: that is known before anything is queued."""
+    faults = []
+    for method, takes in _TAKES:
+        member = getattr(backend, method)
+        if inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member):
+            faults.append(f"its {method} is async, and must be a method that returns its result")
+        with contextlib.suppress(ValueError):  # of what is written in C, nothing is known
+            try:
+                inspect.signature(member).bind(*takes.split(", "))
+            except TypeError:
+                faults.append(f"its {method} cannot be called with ({takes})")
+    return faults
 
 
 def _option_faults(name: str, backend: Any) -> list[str]:
@@ -159,6 +187,8 @@ def problem_faults(doing: str, problems: Sequence[object]) -> list[str]:
         for part in ("where", "what", "mend"):
             if not is_text(getattr(one, part)):
                 faults.append(f"{doing} gave a Problem whose {part} is {shown(getattr(one, part))}, and must be a text")
+        if one.what == "":
+            faults.append(f"{doing} gave a Problem that says nothing: its 'what' is empty")
     return faults[:1]
 
 
@@ -185,31 +215,45 @@ def resolved_faults(found: Resolved, parameters: AbstractSet[str], *, decides: b
     return faults
 
 
+def image_data(found: Any) -> bytes | None:
+    """The image in what a call returned, in whatever way it is in there; None where there is none."""
+    for one in found if isinstance(found, (list, tuple)) else [found]:
+        data = getattr(one, "data", one)
+        if isinstance(data, io.BytesIO):
+            data = data.getvalue()
+        if isinstance(data, _BYTES):
+            return bytes(data)
+    return None
+
+
 def image_faults(doing: str, found: Any) -> tuple[list[str], dict[str, Any]]:
-    """What is wrong with an image beside its data; and its facts, plain."""
+    """What is wrong with an image; and its facts, plain."""
     if not isinstance(found, GeneratedImage):
         return [f"{doing} returned {shown(found)}, and must return a GeneratedImage"], {}
-    faults = [
-        f"{doing} returned an image whose {member} is {shown(getattr(found, member))}, and must be {must}"
-        for member, kind, must in (
-            ("may_be_flat", bool, "True or False"),
-            ("any_size", bool, "True or False"),
-            ("made_at", str, "a text"),
-            ("facts", Mapping, "a mapping"),
-        )
-        if not isinstance(getattr(found, member), kind)
-    ]
-    if not callable(found.settled):
-        faults.append(f"{doing} returned an image whose settled is {shown(found.settled)}, and must be a function")
-    if faults:
-        return faults, {}
     try:
-        facts: dict[str, Any] = plain(found.facts, "facts")
-    except Exception as error:  # a mapping of its own can raise anything
-        return [f"{doing} returned facts that cannot be kept as JSON: {error}"], {}
+        faults = [
+            f"{doing} returned an image whose {member} is {shown(getattr(found, member))}, and must be {must}"
+            for member, kind, must in _IMAGE_MEMBERS
+            if not isinstance(getattr(found, member), kind)
+        ]
+        if not is_text(found.made_at):
+            faults.append(f"{doing} returned an image whose made_at is {shown(found.made_at)}, and must be a text")
+        facts: dict[str, Any] = {} if faults else plain(found.facts, "facts")
+    except Exception as error:  # a mapping of its own, or a property, can raise anything
+        return [f"{doing} returned an image whose facts cannot be kept as JSON: {error}"], {}
     if len(json.dumps(facts)) > MAX_FACTS:
-        return [f"{doing} returned facts of more than {MAX_FACTS // 1024} KiB"], {}
-    return [], facts
+        faults.append(f"{doing} returned facts of more than {MAX_FACTS // 1024} KiB")
+    return faults, facts
+
+
+_BYTES = (bytes, bytearray, memoryview)
+_IMAGE_MEMBERS: tuple[tuple[str, Any, str], ...] = (
+    ("data", _BYTES, "bytes"),
+    ("may_be_flat", bool, "True or False"),
+    ("any_size", bool, "True or False"),
+    ("facts", Mapping, "a mapping"),
+    ("settled", Callable, "a function"),
+)
 
 
 def step_faults(name: object, facts: Mapping[str, Any]) -> str:
@@ -218,7 +262,7 @@ def step_faults(name: object, facts: Mapping[str, Any]) -> str:
         return f"it reported an event called {shown(name)}, and the name must be a text"
     if name == "steps":
         done, total = facts.get("done"), facts.get("total")
-        if type(done) is not int or type(total) is not int or not 0 <= done <= total:
+        if not (is_whole(done) and is_whole(total) and 0 <= done <= total):
             return f"it reported step {shown(done)} of {shown(total)}, and must report whole numbers in that order"
     if name in ("waiting", "note") and not isinstance(facts.get("text"), str):
         return f"it reported the event '{name}' with the text {shown(facts.get('text'))}, which is not a text"

@@ -8,9 +8,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from PIL import Image
@@ -81,6 +82,10 @@ def returns(value: object) -> Callable[..., Any]:
     return method(lambda *_: value)
 
 
+async def awaits(*_: Any) -> Any:
+    return GeneratedImage(png())
+
+
 def raises(error: BaseException) -> Callable[..., Any]:
     def fail(*_: Any) -> Any:
         raise error
@@ -90,6 +95,19 @@ def raises(error: BaseException) -> Callable[..., Any]:
 
 def progress(timeout_s: float = 30) -> ImageProgress:
     return ImageProgress(timeout_s, threading.Event())
+
+
+class Unreadable(GeneratedImage):
+    """One member of it raises an error."""
+
+    def __init__(self, member: str) -> None:
+        super().__init__(png())
+        object.__setattr__(self, "hidden", member)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == object.__getattribute__(self, "__dict__").get("hidden"):
+            raise RuntimeError(f"no {name}")
+        return super().__getattribute__(name)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +162,9 @@ def progress(timeout_s: float = 30) -> ImageProgress:
             property(raises(SystemExit("no"))),
             "its members cannot be read: SystemExit: no (at test_boundary.py:",
         ),
+        ("preflight", lambda _self: [], "its preflight cannot be called with (requests)"),
+        ("generate", lambda _self, _request: None, "its generate cannot be called with (request, progress)"),
+        ("generate", awaits, "its generate is async, and must be a method that returns its result"),
         ("prepare", returns(()), "it has 'prepare' without 'only_model'"),
         ("place", returns(None), "it has 'place' without 'group'"),
     ],
@@ -167,7 +188,7 @@ def test_all_members_that_are_wrong_are_told_at_once() -> None:
     [
         (lambda: Plug, "its entry point gives the class Plug, and must give an object"),
         (lambda: None, "its entry point gives None, and must give an object"),
-        (lambda: "plug", "it has no member 'name'"),
+        (lambda: "plug", "it has no member 'name', 'version', 'parameters', 'options', "),
         (raises(RuntimeError("no licence")), "it cannot be made: RuntimeError: no licence"),
         (raises(SystemExit(3)), "it cannot be made: SystemExit: 3"),
         (lambda needed: needed, "it cannot be made: TypeError: "),
@@ -262,6 +283,8 @@ def test_a_full_disk_is_no_fault_of_a_backend_that_asks_for_its_attempt() -> Non
         (iter(()), "preflight returned a tuple_iterator, and must return a list of Problem"),
         ("no", "preflight returned 'no', and must return a list of Problem"),
         (["no"], "preflight gave 'no' among its problems, and each must be a Problem"),
+        ([Problem("", "")], "preflight gave a Problem that says nothing: its 'what' is empty"),
+        ([Problem("", "\ud800")], r"preflight gave a Problem whose what is '\ud800', and must be a text"),
         ([Problem("One", 7)], "preflight gave a Problem whose what is 7, and must be a text"),  # type: ignore[arg-type]
     ],
 )
@@ -298,12 +321,13 @@ def test_the_models_identity_is_texts(found: Any, rule: str) -> None:
         (None, "generate returned None, and must return a GeneratedImage"),
         ("png", "generate returned 'png', and must return a GeneratedImage"),
         (GeneratedImage("png"), "generate returned an image whose data is 'png', and must be bytes"),  # type: ignore[arg-type]
+        (Unreadable("data"), "what generate returned cannot be read: RuntimeError: no data"),
     ],
 )
 def test_without_bytes_there_is_no_image(found: Any, rule: str) -> None:
     with pytest.raises(BackendFaultError) as caught:
         plug(generate=returns(found)).generate(REQUEST, progress())
-    assert caught.value.problem.what == f"the backend plug: {rule}"
+    assert caught.value.problem.what.startswith(f"the backend plug: {rule}")
     assert not isinstance(caught.value, FaultyImageError)
 
 
@@ -316,6 +340,10 @@ def step(done: Any, total: Any) -> Callable[..., Any]:
 
 
 FAULTY = [
+    (returns((png(), {"seed": 1})), "generate returned a tuple, and must return a GeneratedImage"),
+    (returns([GeneratedImage(png())]), "generate returned a list, and must return a GeneratedImage"),
+    (returns(GeneratedImage(io.BytesIO(png()))), "whose data is a BytesIO, and must be bytes"),  # type: ignore[arg-type]
+    (returns(Unreadable("facts")), "returned an image whose facts cannot be kept as JSON: no facts"),
     (returns(png()), "generate returned a bytes, and must return a GeneratedImage"),
     (returns(GeneratedImage(png(), {"loss": math.nan})), "facts.loss is nan, which is not a JSON value"),
     (returns(GeneratedImage(png(), {"by": object()})), "facts.by is an object, which is not a JSON value"),
@@ -465,6 +493,37 @@ def test_what_a_section_is_resolved_to_is_checked(found: Any, rule: str) -> None
     with pytest.raises(BackendFaultError) as caught:
         guarded.resolve({}, None)
     assert caught.value.problem.what.startswith(f"the backend plug: {rule}")
+
+
+class Kind(str, Enum):
+    PROMPT = "prompt"
+
+
+class Count(int):
+    """As a member of an IntEnum is one."""
+
+
+def test_kinds_of_texts_and_numbers_are_taken_as_what_they_are() -> None:
+    found = plug(version=Kind.PROMPT, parameters={Kind.PROMPT}, in_flight=Count(2))
+    assert (found.version, type(found.version)) == ("prompt", str)
+    assert {type(one) for one in found.parameters} == {str}
+    assert (found.in_flight, type(found.in_flight)) == (2, int)
+    made = plug(generate=returns(GeneratedImage(memoryview(png()), {"by": Kind.PROMPT})))  # type: ignore[arg-type]
+    image = made.generate(REQUEST, progress())
+    assert (image.data, type(image.data), type(image.facts["by"])) == (png(), bytes, str)
+
+
+def test_what_explains_a_request_is_checked_too() -> None:
+    guarded: Any = plug(explain=returns(["prompt: as it is"]))
+    assert guarded.explain(REQUEST) == ["prompt: as it is"]
+    with pytest.raises(BackendFaultError, match="explain returned None, and must return a list of texts"):
+        cast("Any", plug(explain=returns(None))).explain(REQUEST)
+
+
+def test_a_place_is_one() -> None:
+    guarded: Any = plug(group=returns("a"), place=returns(("a", 3)))
+    with pytest.raises(BackendFaultError, match="must return None, or one of the groups and a Place"):
+        guarded.place({"a": 1})
 
 
 def test_an_at_once_that_is_wrong_is_found_by_preflight() -> None:
