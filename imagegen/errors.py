@@ -52,7 +52,7 @@ def not_written(error: OSError, where: str = "", path: str = "", doing: str = "w
     if path.startswith(os.path.join(os.getcwd(), "")):  # noqa: PTH109, PTH118 - texts
         path = os.path.relpath(path)
     what = f"cannot {doing}: {error.strerror or error}{f': {path}' if path else ''}"
-    return Problem(where, what, f"{_MENDS.get(error.errno or 0, 'mend the path or its permissions')}, then try again")
+    return Problem(where, what, f"{_MENDS.get(error.errno or 0, 'fix the path or its permissions')}, then try again")
 
 
 _MENDS = {

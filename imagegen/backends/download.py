@@ -88,4 +88,4 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         what = not_written(error, path=str(folder)).what
-        raise ImagegenError(Problem("", what, "mend that, then run it again: what came so far stays")) from None
+        raise ImagegenError(Problem("", what, "fix that, then run it again: what came so far stays")) from None

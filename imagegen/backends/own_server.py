@@ -169,7 +169,7 @@ class OwnServer:
 
     def _died(self, record: Record) -> Problem:
         how, log = by_code(exit_code(record.process)), "\n".join(self.log_tail())
-        mend = next((mend for sign, mend in self.signs.items() if sign in log), "mend what its log says")
+        mend = next((mend for sign, mend in self.signs.items() if sign in log), "fix what its log says")
         return Problem("", f"{self.name} ended{how} while it started{self._end_of_log()}", mend)
 
     def _end_of_log(self) -> str:

@@ -334,7 +334,7 @@ def _type_fix(what: str, value: object) -> str:
     if "number" in wanted and isinstance(value, str) and re.fullmatch(r"\s*\d+,\d+\s*", value):
         return f"write it with a point: {value.strip().replace(',', '.')}"
     if isinstance(value, str) and re.match(r"[\w.-]+:\S", value):
-        return "a colon needs a blank behind it: 'key: value'"
+        return "a colon needs a space after it: 'key: value'"
     if wanted == "a list" and isinstance(value, dict):
         return "begin each entry with a dash and a blank: '- name: …'"
     return ""

@@ -239,7 +239,7 @@ class _Builder:
         if self._comments and (found := self._comment(event)):
             at = event.end_mark.column + found.start(1) - found.start()
             where = f"{self.name}:{event.end_mark.line + self.first_line}:{at + 1}"
-            fix = "put the text in quotes; or, for a comment, put a blank behind the #"
+            fix = "put the text in quotes; or, for a comment, put a space after the #"
             if text.endswith(","):
                 fix = "put the text in quotes; or, for a comment, delete the comma before it"
             self.problems.append(Problem(where, "the rest of the line is a comment", fix))
@@ -292,7 +292,7 @@ def _without_colon(key: str, *, is_first: bool) -> tuple[str, str]:
     """What is wrong with a word between the commas of `{…}` that has no value, and the fix."""
     what = f"'{key[:60]}' is a key without a value"
     if re.match(r"[\w.-]+:\S", key):
-        return what, "a colon needs a blank behind it: 'key: value'"
+        return what, "a colon needs a space after it: 'key: value'"
     if is_first or "|" in key:
         return what, "put text that begins with { in quotes"
     return what, "put text that contains a comma in quotes"

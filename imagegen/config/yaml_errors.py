@@ -210,9 +210,9 @@ class _Scene:
         above = self._above(self.line)
         for number in (above, self.line):
             if found := re.match(r"\s*-(?=[^\s-])", self._line(number)):
-                return Fault(number, found.end() - 1, "a dash needs a blank behind it", "write '- name: …'")
+                return Fault(number, found.end() - 1, "a dash needs a space after it", "write '- name: …'")
         if found := re.match(r"\s*(?:- +)*[\w.-]+:(?=\S)", self._line(above)):
-            return Fault(above, found.end() - 1, "a colon needs a blank behind it", "write 'key: value'")
+            return Fault(above, found.end() - 1, "a colon needs a space after it", "write 'key: value'")
         key = _ENTRY.match(self._line(above))
         begin = key.end("lead") if key else 0
         what = f"this line is indented deeper than line {self._number(above)}, so it continues the text there"

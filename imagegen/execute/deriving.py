@@ -87,7 +87,7 @@ def _can_be_read(data: bytes) -> bool:
 
 
 def _mend(error: BadImage) -> str:
-    return "ask for less, or enlarge: true in the job" if "too small" in error.what else "mend or delete that file"
+    return "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
 
 
 def _shape(recipe: Any) -> Shape:

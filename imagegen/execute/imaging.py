@@ -106,7 +106,7 @@ def generate(
             return failed(output, verdict, fault)
         source = Source(made.data, None, entry.model_digest, backend.version, seconds, entry.time, info=info)
         put_in_place(project, output, source)
-        if project.accepted(output) is not None:  # it was asked for anew: from now on this one is the image
+        if project.accepted(output) is not None:  # it was forced: from now on this one is the image
             decide(project, output.job, ACCEPT, output.full_slug, None)
     except Cancelled:
         attempt.close(made=False)
@@ -221,7 +221,7 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
         put_in_place(project, output, source)
     except Exception as error:
         return failed(output, verdict, error)
-    note = "from the shared store" if source.is_shared else "encoded anew" if verdict.only_encoding else ""
+    note = "from the shared store" if source.is_shared else "encoded again" if verdict.only_encoding else ""
     line = verdict.line
     if source.is_shared and line and line.fingerprint == output.fingerprint and line.time != source.time:
         note += ", another one than the lock file tells of"

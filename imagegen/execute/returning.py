@@ -181,7 +181,7 @@ def _rules_seed(project: Project, output: Output) -> int | None:
 
 
 def _file(project: Project, output: Output, past: Past) -> bytes:
-    """The output file that shows this image: one that was there, or encoded anew."""
+    """The output file that shows this image: one that was there, or encoded again."""
     by_fitness = sorted(past.files.items(), key=lambda one: (one[1] != output.encoding, one[1] is not None))
     for sha256, encoding in by_fitness:
         data = project.store.get(sha256)

@@ -118,7 +118,7 @@ def _settle(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], 
             verdict = project.verdict(output, forced=one.forced)
         except OSError as error:
             what = f"{error.filename or output.path} cannot be read: {error.strerror}"
-            tell(Outcome(output, "failed", problem=Problem(output.task, what, "mend its permissions")))
+            tell(Outcome(output, "failed", problem=Problem(output.task, what, "fix its permissions")))
             continue
         if verdict.state in ("fresh", "kept") and not waits:
             tell(Outcome(output, verdict.state, verdict.reasons, verdict.note))

@@ -80,7 +80,7 @@ def _output(project: Project, output: Output) -> Finding:
         state = project.hashes.state(output.path)
         data = path.read_bytes() if state is not None and state.sha256 and not state.is_pointer else b""
     except OSError as error:
-        return Finding("wrong", output.task, output.path, f"cannot be read: {error.strerror}", "mend its permissions")
+        return Finding("wrong", output.task, output.path, f"cannot be read: {error.strerror}", "fix its permissions")
     accepted = project.accepted(output)
     if state is None:
         line = lock.line_of(output.path, None)
@@ -151,7 +151,7 @@ def _blob(project: Project, path: Path) -> Finding:
     try:
         data = path.read_bytes()
     except OSError as error:
-        return Finding("wrong", shown, shown, f"cannot be read: {error.strerror}", "mend its permissions")
+        return Finding("wrong", shown, shown, f"cannot be read: {error.strerror}", "fix its permissions")
     if hashlib.sha256(data).hexdigest() == path.name:
         return Finding("intact", shown, shown)
     mend = "delete it: what needs it is then made or restored from elsewhere"

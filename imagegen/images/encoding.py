@@ -24,7 +24,7 @@ def encode(raw: bytes, info: ImageInfo, encoding: Encoding, p: Provenance) -> by
     """The output file. info: what `verify` said of `raw`. The same input makes the same bytes.
 
     A PNG that stays one keeps its pixels as they are encoded; all else is decoded to 8 bits a channel and
-    encoded anew, with its ICC profile and without its other metadata. JPEG has no transparency: white is put
+    encoded again, with its ICC profile and without its other metadata. JPEG has no transparency: white is put
     behind it. WebP of quality 100 is lossless.
 
     Raises BadImage where the format cannot hold an image of this size, or `raw` cannot be decoded.

@@ -78,7 +78,7 @@ class Reason:
             "missing": "missing",
             "new": "new",
             "model": "the model's files changed",
-            "forced": "asked for anew",
+            "forced": "forced",
             "another": "another one was accepted" if self.new == "accepted" else "another one is recorded",
         }[self.kind]
 

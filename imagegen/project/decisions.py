@@ -57,7 +57,7 @@ class Decisions:
                 decision = counting(rivals, [by[output] for by, _ in zip(named, rivals, strict=False)], shown)
             except OSError as error:
                 what = f"{error.filename} cannot be read: {error.strerror}"
-                raise ImagegenError(Problem("", what, "mend its permissions")) from None
+                raise ImagegenError(Problem("", what, "fix its permissions")) from None
             self._counting[job, kind, output] = decision
             lock.settle(decision)
             notes.append(f"{output}: {_DONE[kind]} on both branches that were merged; that of {decision.time} counts")

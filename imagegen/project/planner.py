@@ -144,7 +144,7 @@ class Planner:
             if task != path.stem:
                 raise ImagegenError(Problem(file, self._name_problem(path.stem)))
             if (self._root / file).is_symlink() and not (self._root / file).exists():
-                raise ImagegenError(Problem(file, "is a link that leads nowhere", "mend the link, or delete it"))
+                raise ImagegenError(Problem(file, "is a link that leads nowhere", "fix the link, or delete it"))
             return self.plan_of(file, self.inputs.read(file), instead)
         except ImagegenError as error:
             return _broken(JobPlan(path.stem, file, task), *error.problems)

@@ -78,7 +78,7 @@ def _head(one: Foreseen) -> Line:
     if one.act == "generate":
         said += f"  {duration(one.seconds)}"
     elif one.act == "restore":
-        said += f"  from {one.origin}{', encoded anew' if one.is_encoded_anew else ''}"
+        said += f"  from {one.origin}{', encoded again' if one.is_encoded_anew else ''}"
     elif one.act == "keep":
         said += f": {verdict.note}"
     elif one.act == "fail":

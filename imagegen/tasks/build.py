@@ -166,7 +166,7 @@ class Build:
                 verdict = self.project.verdict(output)
             except OSError as error:
                 what = f"{error.filename} cannot be read: {error.strerror}"
-                wrong[output.job] = (Problem("", what, "mend its permissions"),)
+                wrong[output.job] = (Problem("", what, "fix its permissions"),)
                 continue
             except ImagegenError as error:
                 wrong[output.job] = error.problems

@@ -67,7 +67,7 @@ def _prune(**options: bool) -> TaskFailed | None:
 
         if broken := [problem for plan in build.plans for problem in plan.problems]:
             what = "what belongs to no item cannot be told while a job is broken: nothing is removed"
-            raise ImagegenError(*dict.fromkeys(broken), Problem("", what, "mend the job first"))
+            raise ImagegenError(*dict.fromkeys(broken), Problem("", what, "fix the job first"))
         waste = find_waste(build.project, build.plans, candidates=options["candidates"])
         lines = waste_lines(build.project, waste)
         print("\n".join(lines or ["nothing to remove"]), flush=True)

@@ -93,7 +93,7 @@ def test_a_start_that_fails_shows_why_and_fails(project: ProjectFolder, comfy: C
     comfy.play(says=["\x1b[31mno GPU here\x1b[0m"], exit=1)
     run = project.doit("server:start")
     assert run.code != 0
-    assert run.out.count("    | no GPU here\n    mend what its log says\n") == 1
+    assert run.out.count("    | no GPU here\n    fix what its log says\n") == 1
     assert run.err == ""
 
 

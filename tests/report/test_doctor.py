@@ -102,8 +102,8 @@ def test_a_plug_in_without_rows_of_its_own_is_asked_for_its_preflight(
     [
         ([Diagnosis(True, "a", "b")], "all is well"),
         ([Diagnosis(True, "a", "b", "c")], "1 warning; no job is blocked"),
-        ([Diagnosis(False, "a", "b", "c", blocks=False)], "1 thing to mend; no job is blocked"),
-        ([Diagnosis(False, "a", "b", "c")] * 2, "2 things to mend"),
+        ([Diagnosis(False, "a", "b", "c", blocks=False)], "1 thing to fix; no job is blocked"),
+        ([Diagnosis(False, "a", "b", "c")] * 2, "2 things to fix"),
     ],
 )
 def test_the_closing_line_says_how_bad_it_is(rows: list[Diagnosis], said: str) -> None:

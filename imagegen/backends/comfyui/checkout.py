@@ -165,7 +165,7 @@ def _check_out(checkout: Checkout, commit: str) -> None:
             checkout.git("-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", *force, commit),
             checkout.folder,
             f"{FOLDER} cannot be brought to {checkout.revision}",
-            "mend what git says, and run it again",
+            "fix what git says, and run it again",
         )
         checkout.ask("update-ref", "refs/imagegen/pinned", commit)
 

@@ -65,7 +65,7 @@ def setup(
             _set_up(root, settings, torch, newest, ask)
     except OSError as error:
         what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"
-        raise ImagegenError(Problem("", what, "mend its permissions, or make room, and run it again")) from None
+        raise ImagegenError(Problem("", what, "fix its permissions, or make room, and run it again")) from None
 
 
 def choose_torch(environment: Environment, settings: Settings, torch: str = "") -> tuple[TorchChoice, str]:

@@ -71,7 +71,7 @@ class Started:
 
 def own_server(root: Path) -> OwnServer:
     """The server of the project at `root`, whether it runs or not."""
-    return OwnServer("ComfyUI", root, LOG, "mend its permissions, or doit comfyui:setup", _TOO_SLOW, _MENDS)
+    return OwnServer("ComfyUI", root, LOG, "fix its permissions, or doit comfyui:setup", _TOO_SLOW, _MENDS)
 
 
 def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:

@@ -284,4 +284,4 @@ def _disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"
-        raise ImagegenError(Problem("", what, "mend its permissions, or make room, and run it again")) from None
+        raise ImagegenError(Problem("", what, "fix its permissions, or make room, and run it again")) from None

@@ -116,7 +116,7 @@ class OllamaBackend:
             if failure.lasts:
                 self._gone = failure
                 if ended := serving.how_it_ended():
-                    self._gone = FailedError(ended, "mend what its log says, if anything; then run doit again")
+                    self._gone = FailedError(ended, "fix what its log says, if anything; then run doit again")
             raise self._gone or failure from None
         facts = {"ollama": serving.program.version}
         return GeneratedImage(data, facts, may_be_flat=False, settled=lambda: forget(folder))

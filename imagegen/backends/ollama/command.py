@@ -236,5 +236,5 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def _cannot_start(executable: str, error: OSError) -> Problem:
     if error.filename not in (None, executable):  # the log, or the folder that it is to run in
-        return Problem("", f"{error.filename}: {error.strerror}", "mend that, then run doit again")
-    return Problem("", f"{executable} cannot be started: {error.strerror}", "mend its permissions, or install it anew")
+        return Problem("", f"{error.filename}: {error.strerror}", "fix that, then run doit again")
+    return Problem("", f"{executable} cannot be started: {error.strerror}", "fix its permissions, or install it again")

@@ -128,7 +128,7 @@ _SIGNS = (
     _Sign(
         r"failed to initialize MLX: ([^\n]*)|libmlxc\S* not found|MLX runner not available|MLX GPU init failed: [^\n]*",
         _said("Ollama cannot load its MLX libraries, which it draws with"),
-        _always(f"on a Mac, install Ollama anew; elsewhere unpack its release's MLX archive beside it, or {FALLBACK}"),
+        _always(f"on a Mac, install Ollama again; elsewhere unpack its release's MLX archive beside it, or {FALLBACK}"),
         lasts=True,
     ),
     _Sign(
@@ -157,7 +157,7 @@ _SIGNS = (
     _Sign(
         r"failed to save image: ([^\n]*)",
         _said("Ollama could not write the image: {0}"),
-        _always("let the folder .imagegen stay while it draws, and mend what is wrong with it; then run doit again"),
+        _always("let the folder .imagegen stay while it draws, and fix what is wrong with it; then run doit again"),
     ),
     _Sign(
         r"width and height must be <= (\d+)",

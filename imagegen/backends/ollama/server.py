@@ -115,7 +115,7 @@ def version_at(host: str, timeout_s: float = 2.0) -> str | None:
 
 
 def _own_server(root: Path) -> OwnServer:
-    return OwnServer("Ollama", root, LOG, "mend its permissions, or doit ollama:setup", f"see {LOG.as_posix()}")
+    return OwnServer("Ollama", root, LOG, "fix its permissions, or doit ollama:setup", f"see {LOG.as_posix()}")
 
 
 def _is_free(host: str) -> bool:

@@ -53,7 +53,7 @@ def store(case: Case) -> Iterator[Diagnosis]:
         sample = random.sample(blobs, min(_SAMPLE, len(blobs)))
         bad = [path for path, _ in sample if hashlib.sha256(path.read_bytes()).hexdigest() != path.name]
     except OSError as error:
-        yield Diagnosis(False, "store", f"{error.filename} cannot be read: {error.strerror}", "mend its permissions")
+        yield Diagnosis(False, "store", f"{error.filename} cannot be read: {error.strerror}", "fix its permissions")
         return
     size = sum(stat.st_size for _, stat in blobs)
     found = f"{counted(len(blobs), 'image')}, {_megabytes(size)} of at most {_megabytes(bound)}"

@@ -69,7 +69,7 @@ def _state(row: Diagnosis) -> str:
 
 def _closing(rows: Sequence[Diagnosis]) -> str:
     states = [_state(row) for row in rows]
-    said = [counted(states.count("wrong"), "thing") + " to mend"] if "wrong" in states else []
+    said = [counted(states.count("wrong"), "thing") + " to fix"] if "wrong" in states else []
     said += [counted(states.count("warning"), "warning")] if "warning" in states else []
     if not said:
         return "all is well"

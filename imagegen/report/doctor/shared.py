@@ -33,7 +33,7 @@ def shared(case: Case) -> Iterator[Diagnosis]:
     except Exception as error:  # of whatever library
         found = f"{settings.store} cannot be reached: {words_of(error)}"
         found += f"; {counted(waiting, 'image')} to go up" if waiting else ""
-        yield Diagnosis(False, "shared store", found, "builds go on without it; mend it, or store=none", blocks=False)
+        yield Diagnosis(False, "shared store", found, "builds go on without it; fix it, or store=none", blocks=False)
         return
     uses = "read and written to" if settings.store_writes else "only read"
     found = f"{settings.store} answers ({time.monotonic() - start:.1f} s), {uses}"

@@ -172,7 +172,7 @@ def test_one_that_dies_shows_the_end_of_its_log_as_plain_text(comfy: ComfyFolder
     assert lines[0] == "ComfyUI ended with exit code 3 while it started; the end of .imagegen/comfyui/server.log:"
     assert lines[-2:] == ["    | [ERROR] no disk", "    | 100%|████| 6/6"]
     assert len(lines) == 16
-    assert problem.mend == "mend what its log says"
+    assert problem.mend == "fix what its log says"
     assert not comfy.record.exists()
 
 
@@ -182,7 +182,7 @@ def test_one_that_dies_shows_the_end_of_its_log_as_plain_text(comfy: ComfyFolder
         ("AssertionError: Torch not compiled with CUDA enabled", "--cpu"),
         ("ModuleNotFoundError: No module named 'torchsde'", "doit comfyui:setup"),
         ("main.py: error: unrecognized arguments: --nosuch", "comfyui.server.arguments"),
-        ("[INFO] No OpenGL_accelerate module loaded: No module named 'OpenGL_accelerate'", "mend what its log says"),
+        ("[INFO] No OpenGL_accelerate module loaded: No module named 'OpenGL_accelerate'", "fix what its log says"),
         ("Port 1 is already in use on address 127.0.0.1.", "comfyui.server.url"),
     ],
 )
