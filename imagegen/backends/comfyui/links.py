@@ -147,6 +147,9 @@ def _words(wiring: Wiring, node: str, guider: str) -> tuple[Words, Words]:
 
 _WIDTH = re.compile(r"(empty_)?(latent_|image_)?width")
 """How the width of a picture is called: `width`, `empty_latent_width`."""
+_PRESETS = ("resolution", "aspect_ratio", "ratio", "dimensions", "size", "preset")
+_KEEPS = re.compile(r"keep[ _](proportion|aspect|ratio)|if (bigger|smaller)")
+"""How a node that sizes a picture says that it goes by the picture too."""
 _CUT_WIDTH = re.compile(r"(?!tile|scale|proportional).*_width")
 """How one may be called besides: `crop_width`."""
 
@@ -193,12 +196,12 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
 
 def _has_preset(inputs: Mapping[str, object]) -> bool:
     """Whether a node has more than width and height to go by."""
-    presets = ("resolution", "aspect_ratio", "ratio", "dimensions", "size", "preset")
-    keeps = any(
-        re.search(r"keep_(proportion|aspect|ratio)", name) and value not in (False, "stretch", "disabled", "false")
+    return any(name in inputs for name in _PRESETS) or any(
+        (_KEEPS.search(name) and value not in (False, "false", "disabled", "stretch"))
+        or (isinstance(value, str) and _KEEPS.search(value))
+        or (name in ("width", "height") and type(value) is int and value == 0)
         for name, value in inputs.items()
     )
-    return keeps or any(name in inputs for name in presets)
 
 
 def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[str, Found]) -> None:

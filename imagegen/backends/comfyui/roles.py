@@ -50,7 +50,7 @@ _OPTION = _set(
     "encoder encoders mode type model weight strength scale delimiter separator find search pattern regex "
     "file filename path folder size length log name format normalization interpretation parser method device "
     "dtype language seed font color align max min case clean strip trim index key id save enable control "
-    "generate template_name start end percent option options upsampling enhance enhancer"
+    "generate template_name start end percent option options upsampling enhance enhancer select selection"
 )
 _DOUBTFUL = _set("system instruction instructions instruct template role context guideline guidelines")
 """A text for a language model, not for the picture."""

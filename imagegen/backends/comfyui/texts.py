@@ -186,7 +186,11 @@ def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]
         name for name in texts if re.search(r"\w\s+\w", inputs[name]) and name not in named and not _is_setting(name)
     ]
     if not (links or named or others):  # an empty text, or one of a name that says nothing
-        every = [name for name, value in inputs.items() if isinstance(value, str) and not _is_setting(name)]
+        every = [
+            name
+            for name, value in inputs.items()
+            if isinstance(value, str) and not is_choice_word(value) and not _is_setting(name)
+        ]
         return [name for name in every if is_text(name)][:1] or (every if len(inputs) == 1 else [])
     named_links = [name for name in links if is_text(name) or is_doubtful_text(name)]
     return [*(named or (others if not named_links else [])), *(named_links or links)]
@@ -198,7 +202,7 @@ def _is_setting(name: str) -> bool:
 
 
 def _may_carry_text(name: str) -> bool:
-    return is_text(name) or is_doubtful_text(name) or kind_of(name) == "unknown"
+    return is_text(name) or is_doubtful_text(name) or (kind_of(name) == "unknown" and not is_option(name))
 
 
 def _held(graph: Graph, place: Place) -> Any:

@@ -198,6 +198,9 @@ class Wiring:
         votes = {(output, side) for output, _, side in takers if side}
         if not any(output == number for output, _ in votes):
             votes.add((number, arrived))
+        pairs = [output for output, side in votes if side == "positive" and (output + 1, "negative") in votes]
+        if len(pairs) > 1 and len(votes) == 2 * len(pairs):  # both sides more than once, for two samplers
+            return "positive" if number in pairs else "negative"
         both = {output for output, side in votes if (output, "negative") in votes and (output, "positive") in votes}
         votes = {(output, side) for output, side in votes if output not in both or side == "positive"}
         last = max(output for output, _ in votes)

@@ -13,7 +13,17 @@ from typing import Any
 
 from imagegen.backends.comfyui.checks import Info
 from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, WORDS, field_of, marks_in
-from imagegen.backends.comfyui.graph import Graph, Place, called, is_link, literals, output_nodes, place_of, shown
+from imagegen.backends.comfyui.graph import (
+    Graph,
+    Place,
+    called,
+    is_link,
+    literals,
+    output_nodes,
+    place_of,
+    prefixes,
+    shown,
+)
 from imagegen.backends.comfyui.links import MODELS, SEEDS, Found, find
 from imagegen.backends.comfyui.roles import is_choice_word, is_image, is_text, kind_of
 from imagegen.config.document import Document, read_document
@@ -259,6 +269,9 @@ def _is_file_name(place: Place) -> bool:
 
 def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Problem]) -> str:
     nodes = output_nodes(graph)
+    if nodes and not prefixes(graph):  # beside nodes that only show an image, one of another name may save it
+        savers = [node for node in _unknown_savers(graph) if "save" in graph[node]["class_type"].lower()]
+        nodes = [*savers, *(node for node in nodes if node not in savers)]
     if named := bind.get("output"):
         if named[0] in graph:
             return named[0]

@@ -71,6 +71,15 @@ def test_a_node_with_both_sides_passes_each_on_at_its_own_output(graph: Nodes, p
     assert (bound(graph, "prompt"), bound(graph, "negative")) == (prompt, negative)
 
 
+def test_a_node_with_both_sides_for_two_samplers_passes_each_on() -> None:
+    twice = changed(through("TwoSamplers", (0, 1)), n3={"latent_image": ["60", 4]})
+    second = node("KSampler", seed=1, steps=4, positive=["60", 2], negative=["60", 3], latent_image=["3", 0])
+    graph = changed(twice | {"61": second}, n8={"samples": ["61", 0]})
+    assert (bound(graph, "prompt"), bound(graph, "negative")) == ("6.text", "7.text")
+    crossed = changed(graph, n61={"positive": ["60", 3], "negative": ["60", 2]})
+    assert bound(crossed, "prompt").startswith("? has several places for the prompt")
+
+
 def test_sides_that_are_taken_crosswise_are_refused_with_both() -> None:
     crossed = bound(through("ControlNetApplyAdvanced", (1, 0)), "prompt")
     assert crossed.startswith("? has several places for the prompt: 6.text (")
@@ -198,6 +207,21 @@ def test_a_node_that_only_waits_for_another_passes_on_the_conditioning() -> None
     assert bound(encoded(["10", 0], n10=picture), "prompt").startswith("? has no place for the prompt")
 
 
+def test_an_empty_text_is_found_beside_the_settings_of_its_node() -> None:
+    function = node("StringFunction", action="append", tidy_tags="yes", text_a="", text_b="")
+    assert bound(encoded(["14", 0], n14=function), "prompt") == "14.text_a"
+    switch = node("Universal", selection_in=["16", 0], input1=["15", 0], input2=["17", 0])
+    texts = {
+        "n15": node("Text", text="a raven"),
+        "n16": node("Formula", text="[1,2][0]"),
+        "n17": node("T", text="a crow"),
+    }
+    said = bound(encoded(["14", 0], n14=switch, **texts), "prompt")
+    assert "15.text" in said
+    assert "17.text" in said
+    assert "16.text" not in said
+
+
 def test_the_words_for_a_language_model_are_not_the_prompt() -> None:
     llm = node("Enhancer", prompt=["15", 0], system_prompt=["16", 0], seed=1)
     user, system = node("Text", text="a raven"), node("Text", text="You are an artist.")
@@ -283,6 +307,12 @@ def test_a_dual_guiders_second_conditioning_is_the_negative_one() -> None:
     assert (bound(graph, "prompt"), bound(graph, "negative")) == ("6.text", "7.text")
 
 
+def test_a_node_that_shows_an_image_is_not_taken_for_one_that_may_save() -> None:
+    graph = sd15(n9=node("PreviewImage", images=["8", 0]), n30=node("Image Saver", images=["8", 0], path="x"))
+    assert 'bind: {output: "30"} or bind: {output: "9"}' in bound(graph, "prompt")
+    assert bound(sd15(n9=node("PreviewImage", images=["8", 0])), "prompt") == "6.text"
+
+
 def test_an_unknown_node_that_may_save_is_named_with_the_line_to_write() -> None:
     graph = sd15(n9=node("Image Saver", filename="%time_%seed", images=["8", 0]))
     assert 'bind: {output: "9"}' in bound(graph, "prompt")
@@ -346,3 +376,6 @@ def test_a_size_beside_a_preset_is_not_set_unasked() -> None:
     resized = sd15(n5=node("VAEEncode", pixels=["11", 0]), n10=node("LoadImage", image="x.png"), n11=kept)
     assert bound(resized, "width").startswith("? 11.width (")
     assert bound(changed(resized, n11={"keep_proportion": False}), "width") == "11.width"
+    for also in ({"method": "keep proportion"}, {"condition": "downscale if bigger"}, {"height": 0}):
+        graph = changed(resized, n11={"keep_proportion": False, **also})
+        assert bound(graph, "width").startswith("? 11.width (")
