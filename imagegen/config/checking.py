@@ -232,7 +232,7 @@ def _check(
             what += places.hint((*above, *path), value, _siblings(schema, path))
         elif what.startswith(_EXPECTED) and places:
             what += places.hint_inside((*above, *path), value)
-            fix = "" if what.endswith(":") else _type_fix(what, value)
+            fix = "" if what.endswith(":") else _type_fix(what, value, (*above, *path))
         yield path, what, fix
 
 
@@ -322,7 +322,7 @@ def _mistyped(value: object, wanted: Sequence[str]) -> str:
     return f"{_EXPECTED}{' or '.join(words)}, found {_describe(value)}{hint}"
 
 
-def _type_fix(what: str, value: object) -> str:
+def _type_fix(what: str, value: object, path: Path) -> str:
     """What to write in place of a value of the wrong type, where that is known."""
     wanted = what.removeprefix(_EXPECTED).partition(", found ")[0]
     if "text" in wanted and isinstance(value, list):
@@ -333,8 +333,10 @@ def _type_fix(what: str, value: object) -> str:
         return "put it in quotes"
     if "number" in wanted and isinstance(value, str) and re.fullmatch(r"\s*\d+,\d+\s*", value):
         return f"write it with a point: {value.strip().replace(',', '.')}"
-    if isinstance(value, str) and re.match(r"[\w.-]+:\S", value):
-        return "a colon needs a space after it: 'key: value'"
+    if isinstance(value, str) and re.match(r"[\w.-]+(?::\S|\s*[=\uff1a])", value):
+        return "write 'key: value', with a colon and a space after it"
+    if path[:1] == ("items",) and len(path) == 2 and isinstance(value, str):
+        return "write {name: …, prompt: …}"
     if wanted == "a list" and isinstance(value, dict):
         return "begin each entry with a dash and a blank: '- name: …'"
     return ""

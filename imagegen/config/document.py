@@ -41,10 +41,12 @@ LONGEST_KEY = 500
 """Characters. A key stands in what is said of each value below it."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
+_MARKDOWN = (".md", ".markdown")
 _SURROGATE = re.compile("[\\ud800-\\udfff]")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_CONFLICT = re.compile(r"^[ \t]*(?:<{7}|>{7})(?:[ \t].*)?$", re.MULTILINE)
-"""The first or last line of a merge conflict. Not `=======` alone, which underlines a heading in Markdown."""
+_CONFLICT = re.compile(r"^[ \t]*(?:(?:<{7}|>{7})(?:[ \t].*)?|\|{7}[ \t]+\S.*)$", re.MULTILINE)
+_DIVIDER = re.compile(r"^={7}$", re.MULTILINE)
+"""The line between the two sides of a merge conflict. In Markdown it underlines a heading."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def decode(name: str, data: bytes) -> str:
 
 def merge_conflict(name: str, text: str) -> Problem | None:
     """What is wrong with a text that git left with a conflict in it; None where it did not."""
-    found = _CONFLICT.search(text)
+    found = _CONFLICT.search(text) or (None if name.lower().endswith(_MARKDOWN) else _DIVIDER.search(text))
     if found is None:
         return None
     line, column = _position(text[: found.start()])

@@ -20,13 +20,15 @@ _HIDDEN_TOOLS = re.compile(r"\.(?:git.*|keep|DS_Store|directory|editorconfig|.*\
 _LOOKS_LIKE_A_JOB = re.compile(r"(?i)\.(?:ya?ml|json)|\.(?:ya?m|yml|jso)[a-z0-9]*$")
 _HAS_ITEMS = re.compile(rb"^(?:items|source):|\"(?:items|source)\"\s*:", re.MULTILINE)
 _COPY_MARKS = re.compile(
-    r"""(?ix) [ ]\( (?:.*\bconflict(?:ed)?\b.* | SFConflict.* | \d+ | copy(?:[ ]\d+)? ) \)   # Dropbox, Nextcloud, Drive
+    r"""(?ix) [ ]?[(\[] (?: .*(?:conflict|konflikt|conflit).* | \d+                  # Dropbox, Nextcloud, Drive
+                  | .*\b(?:copy|kopie|copie|copia)(?:[ ]\d+)? ) [)\]]
     | \.sync-conflict-[\w-]+                                                             # Syncthing
     | [ _-](?:-[ ])?(?:copy|kopie|copie|copia)(?:[ _-]?(?:\d+|\(\d+\)))?                  # Finder, Explorer
     | [ ]\d+                                                                             # iCloud
     | -(?:DESKTOP|LAPTOP|WIN|PC)-[A-Z0-9]{4,}(?:-\d+)?                                    # OneDrive
     | -[\w-]*(?:MacBook|iMac)[\w-]* | [ _-]conflict(?:ed)?[\w -]*"""
 )
+_COPY_OF = re.compile(r"(?i)(?:copy of|kopie von|copie de|copia de|copia di) ")
 """What sync tools and file managers put behind the name of a file that they copy."""
 
 
@@ -62,8 +64,8 @@ def task_names(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, s
 
 def copied_from(name: str, others: Collection[str]) -> str:
     """The job among the others that this one is a copy of, as a sync tool or a file manager names one; may be empty."""
-    if name.casefold().startswith("copy of ") and name[8:] in others:
-        return name[8:]
+    if (begin := _COPY_OF.match(name)) and name[begin.end() :] in others:
+        return name[begin.end() :]
     originals = (other for other in others if other != name and name.startswith(other))
     return max((other for other in originals if _COPY_MARKS.fullmatch(name, len(other))), key=len, default="")
 
@@ -73,7 +75,7 @@ def stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem]:
 
     extended: files that jobs extend, by their path from the project's folder.
     """
-    found = [Problem(f"jobs/{name}", why, fix) for name in stray_names(root) for why, fix in [_stray(name)]]
+    found = [Problem(f"jobs/{printable(name)}", why, fix) for name in stray_names(root) for why, fix in [_stray(name)]]
     for folder in sorted(path for path in (root / "jobs").glob("*/")):
         found += _in_folder(folder, extended)
     return sorted(found)
@@ -112,6 +114,8 @@ def _in_folder(folder: Path, extended: Collection[str]) -> Iterator[Problem]:
     """Files that look like jobs, in a folder of `jobs/`."""
     if folder.name.startswith(("_", ".")):
         return
+    if folder.name.endswith(JOB_SUFFIXES):
+        yield Problem(f"jobs/{folder.name}", "is not built: it is a folder", "rename it, or move it out of jobs/")
     for path in sorted(folder.glob("*")):
         name = f"jobs/{folder.name}/{path.name}"
         if name in extended or path.name.startswith(("_", ".")) or not path.name.endswith(JOB_SUFFIXES):

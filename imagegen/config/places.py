@@ -42,14 +42,17 @@ class Places:
             return f"; it belongs {_listed(found)}"
         if near := did_you_mean(key, siblings):
             return near
-        if (near := did_you_mean(key, self._known)) and (right := near.split("'")[1]) and len(key) > 3:
+        if same := next((one for one in siblings if one in key.lower().split("_")), ""):  # cfg_scale, sampler_name
+            return f"; did you mean '{same}'?"
+        fitting = [known for known, places in self._known.items() if any(_fits(value, rules) for _, rules in places)]
+        if (near := did_you_mean(key, fitting)) and (right := near.split("'")[1]) and len(key) > 3:
             return f"; did you mean '{right}', which belongs {_listed(self._phrases(right, parent, value))}?"
         return ""
 
     def hint_inside(self, path: Sequence[str | int], value: object) -> str:
         """Of a value of the wrong type: where a value of this type, or what is in it, belongs; may be empty."""
         key, parent = str(path[-1]), _generic(path[:-1])
-        near = [()] if parent == _ITEM else [] if parent else [_ITEM]
+        near = [()] if parent == _ITEM else [(*parent, _EACH)] if parent else [_ITEM]
         same = [place for place, rules in self._known.get(key, ()) if place in near and _fits(value, rules)]
         if same:
             return f"; as it is, '{key}' belongs {_phrase(same[0], parent)}"

@@ -42,6 +42,7 @@ _KEY = (-1,)
 """The path while a key is read: no list has such an entry."""
 _LOST = re.compile(r"[ \t]+(#(?=\S))")
 _COMMENT = re.compile(r"[ \t]+(#)")
+_LOST_BELOW = re.compile(r"(?:[ \t]*\n)+[ \t]+(#(?=\S))")
 _HIDDEN = re.compile("[\u00a0\u00ad\u2000-\u200f\u202f\u2060\u3000\ufeff]")
 _SMART_QUOTED = re.compile(
     "[\u2018-\u201b][^\u2018-\u201b]*[\u2018-\u201b]|[\u201c-\u201f][^\u201c-\u201f]*[\u201c-\u201f]|\u00ab[^\u00ab\u00bb]*\u00bb"
@@ -171,7 +172,7 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             if not event.implicit[0]:
                 return self._quoted(event)
-            self._check_plain(event)
+            self._check_plain(event, path)
             return self._plain(event.value)
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path, depth)
@@ -233,12 +234,13 @@ class _Builder:
             raise self._stop(event.start_mark, f"aliases make more than {MAX_ALIASED} values of this file")
         return value
 
-    def _check_plain(self, event: Any) -> None:
+    def _check_plain(self, event: Any, path: tuple[str | int, ...]) -> None:
         """Note where a comment cut a text short, and quotes that are none."""
         text: str = event.value
-        if self._comments and (found := self._comment(event)):
-            at = event.end_mark.column + found.start(1) - found.start()
-            where = f"{self.name}:{event.end_mark.line + self.first_line}:{at + 1}"
+        if self._comments and (found := self._comment(event, path)):
+            at = found.start(1)
+            line = self._text.count("\n", event.end_mark.index, at) + event.end_mark.line + self.first_line
+            where = f"{self.name}:{line}:{at - self._text.rfind(chr(10), 0, at)}"
             fix = "put the text in quotes; or, for a comment, put a space after the #"
             if text.endswith(","):
                 fix = "put the text in quotes; or, for a comment, delete the comma before it"
@@ -251,13 +253,22 @@ class _Builder:
             what = f"has the invisible character U+{ord(_HIDDEN.findall(text)[0]):04X} beside the number"
             self.problem(event.start_mark, what, "delete it")
 
-    def _comment(self, event: Any) -> re.Match[str] | None:
-        """What stands behind a text as if it were more of it: `#1`, or anything behind a comma."""
+    def _comment(self, event: Any, path: tuple[str | int, ...]) -> re.Match[str] | None:
+        """What stands behind a text as if it were more of it: `#1`, or anything behind a comma.
+
+        It can also be on the next line, where that is indented as more of the text would be.
+        """
         text: str = event.value
         if text in _BOOLEANS or (text and text in _NULLS) or plain_number(text) is not None:
             return None
         pattern = _COMMENT if text.endswith(",") else _LOST
-        return pattern.match(self._text, event.end_mark.index)
+        if same_line := pattern.match(self._text, event.end_mark.index):
+            return same_line
+        below = _LOST_BELOW.match(self._text, event.end_mark.index)
+        if below is None or not text or path == _KEY:
+            return None
+        column = below.start(1) - self._text.rfind("\n", 0, below.start(1))
+        return below if column > self.marks[path][1] else None
 
     def _quoted(self, event: Any) -> str:
         text: str = event.value

@@ -22,8 +22,9 @@ _ENTRY = re.compile(
 """A line: its dashes, its key where it has one, and the rest."""
 _BEGINNINGS = "{[}],*&!|>%@`"
 _HIDDEN_BLANK = re.compile(
-    "^[ \t-]*([\u00a0\u2000-\u200f\u202f\u205f\u2060\u3000\ufeff])|:([\u00a0\u2000-\u200f\u202f\u3000])"
+    "^[ \t-]*([\u00a0\u2000-\u200f\u202f\u205f\u2060\u3000\ufeff])|^[ \t-]*[\\w.-]+:([\u00a0\u2000-\u200f\u202f\u3000])"
 )
+_OTHER_DASH = re.compile("\\s*([\u2010-\u2015\u2022\u2212\u25cf\u00b7])(?=\\s)")
 _SMART_QUOTES = re.compile("[\u2018-\u201f\u00ab\u00bb]")
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """What YAML 1.1 takes for the end of a line."""
@@ -79,7 +80,7 @@ class _Scene:
         self.value_column = entry.start("value") if entry else 0
 
     def hidden_blank(self) -> Fault | None:
-        for number in range(self.from_line, self.line + 1):
+        for number in range(min(self.from_line, self._above(self.line)), self.line + 1):
             if found := _HIDDEN_BLANK.search(self._line(number)):
                 group = 1 if found[1] else 2
                 what = f"has the invisible character U+{ord(found[group]):04X} here, which is not a blank in YAML"
@@ -209,6 +210,9 @@ class _Scene:
             return Fault(self.line, self.column, "text with ': ' in it must be in quotes", self._quote_fix(self.value))
         above = self._above(self.line)
         for number in (above, self.line):
+            if found := _OTHER_DASH.match(self._line(number)):
+                what = f"{found[1]} is not the dash that begins an entry in YAML"
+                return Fault(number, found.start(1), what, "write - instead")
             if found := re.match(r"\s*-(?=[^\s-])", self._line(number)):
                 return Fault(number, found.end() - 1, "a dash needs a space after it", "write '- name: …'")
         if found := re.match(r"\s*(?:- +)*[\w.-]+:(?=\S)", self._line(above)):

@@ -36,13 +36,15 @@ _NEGATIVE = "Negative prompt:"
 _TEMPLATES = ("Template:", "Negative Template:")
 _NUMBERS = {"Steps": "steps", "CFG scale": "cfg", "Seed": "seed"}
 _STEPS = re.compile(r"Steps: \d+, ")
+_OTHERWISE = re.compile(r"\b(steps|seed|cfg[ _]scale|guidance[ _]scale|size|sampler)\s*[:=]\s*[\w'\"(]")
+"""Settings as other programs write them, in lower case."""
 _KNOWN = frozenset({*_NUMBERS, "Size", "Sampler", "Schedule type", "Model", "Model hash", "Version", "Clip skip"})
 
 
 def parse_parameters(text: str) -> Parameters:
     """What a text of the web UI says: prompt, negative prompt, a line of settings, templates of dynamic prompts.
 
-    Raises UnknownRecord where the settings are on one line with the prompt.
+    Raises UnknownRecord where the settings are on one line with the prompt, or written in another way.
     """
     lines = text.strip().split("\n")
     at = _settings_line(lines)
@@ -51,6 +53,8 @@ def parse_parameters(text: str) -> Parameters:
     lines = lines[:at]
     negative = next((number for number, line in enumerate(lines) if line.startswith(_NEGATIVE)), len(lines))
     fields: dict[str, Any] = {}
+    if not (settings or text.lstrip().startswith(("{", "["))) and len(set(_OTHERWISE.findall(text.lower()))) > 1:
+        raise UnknownRecord("its settings are written in a way that is not known here")
     if negative < len(lines):
         fields["negative"] = "\n".join(line.removeprefix(_NEGATIVE) for line in lines[negative:]).strip()
     given = {key: settings.pop(name) for name, key in _NUMBERS.items() if name in settings}

@@ -97,7 +97,7 @@ def _parameters(text: str, _: Mapping[str, str]) -> Parameters:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        if re.match(r'[\s\[]*\{\s*"', text):
+        if re.match(r"[\s\[]*\{\s*[\"']", text):
             raise UnknownRecord("its 'parameters' are JSON that is damaged or cut off") from None
         return plain
     for key, read in _JSON.items():

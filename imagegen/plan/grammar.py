@@ -2,8 +2,9 @@ r"""The grammar of prompts: `{axis}`, alternatives, quantities, weights, wildcar
 
 `{name}` is an axis where the job has a matrix. Braces with a `|` in them are alternatives; so are braces that begin
 with a quantity (`{2$$a|b|c}`, `{1-2$$ and $$a|b}`) or a weight (`{3::a|b}`). All other braces are plain text, and so is
-a `|` outside of braces. `\{`, `\|`, `\}`, `\__`, `\$$`, `\::` and `\#` are the characters themselves; any other
-backslash is plain text. What sd-dynamic-prompts has beyond that (variables, Jinja, cyclical samplers) is refused.
+a `|` outside of braces; but beside alternatives, a brace without its other one is refused. `\{`, `\|`, `\}`, `\__`,
+`\$$`, `\::` and `\#` are the characters themselves; any other backslash is plain text. What sd-dynamic-prompts has
+beyond that (variables, Jinja, cyclical samplers) is refused.
 """
 
 from __future__ import annotations
@@ -45,11 +46,13 @@ _TOKEN = re.compile(
 _HEAD = re.compile(
     r"(?:\s*(?P<sampler>[~@!])|\s*\\(?=[~@!]))?"
     r"(?P<quantity>\s*(?:(?P<exact>\d{1,9})|(?=-?\s*\d)(?P<least>\d{1,9})?\s*-\s*(?P<most>\d{1,9})?)\s*\$\$"
-    r"(?:(?P<separator>[^${}]*)\$\$)?)?"
+    r"(?:(?P<separator>(?:[^${}\\]|\\.)*)\$\$)?)?"
 )
 """What alternatives can begin with: a sampler, a quantity, a separator."""
 _WEIGHT = re.compile(r"\s*(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*::")
 _COMMENT = re.compile(r"(?<!\S)#(?=\s|\Z)")
+_SIGNS = ("{", "}", "__", "\\")
+"""Without any of them, a text is plain."""
 _SEPARATOR = ", "
 _SAMPLERS = {"@": "cycles through its options", "!": "makes an image of each of its options"}
 _REFUSED = {
@@ -85,7 +88,7 @@ _REFUSED = {
 @functools.lru_cache(maxsize=4096)
 def parse(text: str, *, has_axes: bool = False) -> Template:
     """The template of a text. has_axes: whether `{name}` is an axis. Raises WordingError."""
-    if "{" not in text and "__" not in text and "\\" not in text:
+    if not any(sign in text for sign in _SIGNS):
         return (text,) if text else ()
     template = _Parser(text, has_axes).template()
     if is_open(template):
@@ -155,6 +158,7 @@ class _Parser:
         self.ends: dict[int, int] = {}
         """Of alternatives: where they begin → where they end."""
         self.bars: set[int] = set()
+        self._unbalanced: WordingError | None = None
         self._find_groups()
         self._seen: Counter[str] = Counter()
         self._groups: list[_Group] = []
@@ -163,24 +167,40 @@ class _Parser:
 
     def _find_groups(self) -> None:
         opened: list[_Opened] = []
+        stray: list[int] = []
+        """The braces that close nothing, in a text that has a `|` before them."""
+        has_bar, escaped = False, 0
         for token in self.tokens:
             at, mark = token.start(), token["mark"]
+            escaped += token["kept"] == "{"
             if not mark or (opened and at < opened[-1].head.end()):
                 continue
             if mark == "{":
                 opened.append(_Opened(at, next(_HEAD.finditer(self.text, at + 1))))
-            elif mark == "|" and opened:
-                opened[-1].bars.append(at)
+            elif mark == "|":
+                has_bar = True
+                if opened:
+                    opened[-1].bars.append(at)
             elif mark == "$$" and opened and opened[-1].odd is None:
                 opened[-1].odd = at
             elif mark == "}" and opened:
                 self._close(opened.pop(), at)
+            elif mark == "}" and escaped:
+                escaped -= 1
+            elif mark == "}" and has_bar:
+                stray.append(at)
         for one in opened:
             if one.odd is not None:
                 raise self._misplaced(one.odd)
             if one.is_group:
                 mend = r"close them with }, or write \{ where the brace itself is meant"
                 raise WordingError(one.at, f"the alternatives '{self.text[one.at : one.at + 30]}' are not closed", mend)
+        if stray or (self.heads and opened):
+            at = stray[0] if stray else opened[0].at
+            brace, other = ("}", "{") if stray else ("{", "}")
+            mend = rf"add the {other}, or write \{brace} where the brace itself is meant"
+            what = f"'{brace}' has no '{other}' in a text with alternatives"
+            self._unbalanced = WordingError(at, what, mend)
 
     def _close(self, one: _Opened, end: int) -> None:
         if one.odd is not None:
@@ -222,6 +242,8 @@ class _Parser:
                 self._end_option(at, closes=mark == "}")
             else:
                 self._add_token(token)
+        if self._unbalanced:
+            raise self._unbalanced
         self._add_plain(len(self.text))
         return tuple(self._top)
 

@@ -31,6 +31,8 @@ _NUMBERS = frozenset(field for field, rules in ITEM_SCHEMA.items() if rules["typ
 
 _SEPARATOR = re.compile(r'"?sep=(?:([,;\t|])|\\t)"?[,;\t]*(?:\n|\Z)', re.IGNORECASE)
 """The first line by which Excel knows what parts the cells."""
+_FAILED_FORMULA = re.compile(r"#(?:REF|VALUE|DIV/0|NULL|NUM|ERROR|SPILL|CALC)!|#(?:N/A|NAME\?)|Err:\d{3}")
+_INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufeff]")
 _OTHERS = frozenset({"speed"})
 """Columns of other tables that are one letter from ours."""
 _OURS_IN_PHRASES = ("prompt", "negative", "cfg", "sampler", "scheduler")
@@ -68,7 +70,7 @@ def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
     separator = _SEPARATOR.match(text)
     skipped = separator.end() if separator else 0
     first = next((line for line in io.StringIO(text[skipped:]) if line.strip(_DELIMITERS + " \n")), "")
-    delimiter = (separator[1] or "\t") if separator else max(_DELIMITERS, key=first.count)
+    delimiter = (separator[1] or "\t") if separator else _delimiter(first)
     if first.count(delimiter) >= _MAX_COLUMNS:
         what = f"has {first.count(delimiter) + 1} columns, and at most {_MAX_COLUMNS} are read"
         problems.append(Problem(f"{name}:1:1", what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
@@ -95,6 +97,15 @@ def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
     return rows
 
 
+def _delimiter(first: str) -> str:
+    """What parts the cells of the first row: what gives it our columns, else what it has most of."""
+    for delimiter in _DELIMITERS:
+        names = {_field(cell.strip(' "')) for cell in first.rstrip("\n").split(delimiter)}
+        if names.issuperset(_REQUIRED):
+            return delimiter
+    return max(_DELIMITERS, key=first.count)
+
+
 def _trimmed(cells: Sequence[str]) -> list[str]:
     """Without white space, and without the empty cells that a spreadsheet leaves at the end."""
     kept = [cell.strip() for cell in cells]
@@ -105,6 +116,12 @@ def _trimmed(cells: Sequence[str]) -> list[str]:
 
 def _items(found: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[SourceItem]:
     header = _Row(found.file, found.line, [_field(column) for column in found.cells])
+    if not set(_REQUIRED) <= set(header.cells):
+        below = next((row for row in rows if {_field(cell) for cell in row.cells}.issuperset(_REQUIRED)), None)
+        if below is not None:
+            what = f"the names of the columns are in line {below.line}, and must be in the first"
+            problems.append(Problem(header.where(0), what, "delete the lines above them"))
+            return []
     _check_columns(header, problems)
     if not set(_REQUIRED) <= set(header.cells):
         return []  # whatever is said of the rows would follow from it
@@ -125,7 +142,7 @@ def _check_columns(header: _Row, problems: list[Problem]) -> None:
     for index, column in enumerate(header.cells):
         if not column:
             continue  # spreadsheets write such columns; only a cell below it would be lost
-        if column not in ITEM_SCHEMA:
+        if column not in ITEM_SCHEMA and len(header.cells) > 1:
             if meant := _misspelt(column):
                 what = f"'{column[:60]}' is not a column; did you mean '{meant}'?"
                 problems.append(Problem(header.where(index), what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
@@ -135,12 +152,15 @@ def _check_columns(header: _Row, problems: list[Problem]) -> None:
     for column in _REQUIRED:
         if column not in header.cells:
             named = ", ".join(f"'{cell[:60]}'" for cell in header.cells if cell)
-            problems.append(Problem(header.where(0), f"there is no column '{column}'", f"the columns here are {named}"))
+            fix = f"the columns here are {named}"
+            if len(header.cells) == 1:
+                fix += "; cells are parted by commas, semicolons or tabs"
+            problems.append(Problem(header.where(0), f"there is no column '{column}'", fix))
 
 
 def _field(column: str) -> str:
     """The field that a column's name means, in whatever case; of others the name itself."""
-    name = column.casefold()
+    name = _INVISIBLE.sub("", column).casefold()
     return name if name in ITEM_SCHEMA else column
 
 
@@ -178,6 +198,9 @@ def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceI
         if cell and not column:
             problems.append(Problem(row.where(index), "this cell is in a column without a name"))
         elif cell and column in ITEM_SCHEMA:
+            if _FAILED_FORMULA.fullmatch(cell):
+                what = f"{cell} is what a spreadsheet writes in place of a formula's result"
+                problems.append(Problem(row.where(index), what, "correct the formula, and export the table again"))
             fields[column], marks[column] = cell, row.where(index)
     missing = [column for column in _REQUIRED if column not in fields]
     for column in missing:

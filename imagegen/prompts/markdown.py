@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagegen.config.document import decode, read_document
+from imagegen.config.document import CONFLICT, decode, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.prompts.item import SourceItem
 
@@ -77,7 +77,9 @@ def _without_front_matter(text: str) -> str:
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)|\+\+\+[ \t]*\n(?:.*\n)*?\+\+\+[ \t]*(?:\n|\Z)"
 )
-_CONTENT = re.compile(r"^(?:##\s|```|~~~)", re.MULTILINE)
+_NO_HEADING = re.compile(r"^##(?:(?=[^#\s])|\u00a0+)(\S.*)", re.MULTILINE)
+_DIVIDER = re.compile(r"^={7}$", re.MULTILINE)
+_CONTENT = re.compile(r"^##\s(?:.*\n)*?(?:```|~~~)", re.MULTILINE)
 """What is a page between two rules, and no front matter."""
 
 
@@ -91,6 +93,8 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
     markdown = MarkdownIt("commonmark").disable("inline")  # of all the text, only the headings matter
     tokens = markdown.parse(text, env)
     for index, token in enumerate(tokens):
+        if token.level and token.type == "fence" and current is not None:
+            current.hint = "a block in a list or a quote is not read; put it at the beginning of its lines"
         if token.level or token.map is None:
             continue
         line = token.map[0] + 1
@@ -110,6 +114,10 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
                 sections.append(current)
         elif token.type == "heading_open" and current is not None:
             current.below = tokens[index + 1].content
+        elif token.type == "paragraph_open" and (slip := _NO_HEADING.search(tokens[index + 1].content)):
+            line += tokens[index + 1].content.count("\n", 0, slip.start())
+            what = "## needs a space after it to begin a heading"
+            problems.append(Problem(f"{name}:{line}:1", what, f"write '## {slip[1][:40]}'"))
         elif token.type == "code_block" and current is not None:
             current.hint = "an indented block is not read; put the prompt between lines of ```"
         elif token.type == "fence":
@@ -138,10 +146,14 @@ def _is_closed(lines: list[str], fence: Any) -> bool:
 
 def _take(name: str, section: _Section, fence: Any, line: int, problems: list[Problem]) -> None:
     info = "".join(fence.info.lower().split()[:1])
+    if _DIVIDER.search(fence.content):
+        problems.append(
+            Problem(f"{name}:{line}:1", f"this block {CONFLICT}", "choose one side, and delete the line =======")
+        )
     role = {"negative": "negative", "yaml": "yaml", "yml": "yaml"}.get(info, "prompt")
     if role == "prompt":
         section.plain.append(section.below)
-        if meant := did_you_mean(info, ["negative", "yaml"]):
+        if meant := "; did you mean 'negative'?" if info[:3] == "neg" else did_you_mean(info, ["negative", "yaml"]):
             problems.append(Problem(f"{name}:{line}:1", f"'{info[:60]}' marks no kind of block{meant}"))
     if role in section.blocks:
         if role != "prompt":

@@ -24,6 +24,7 @@ OURS, BASE, SPLIT, THEIRS = "<<<<<<< HEAD", "||||||| 1a2b3c4", "=======", ">>>>>
         ("a\n<<<<<<<\nb\n", 2),
         ("<<<<<<< Updated upstream\n", 1),
         ("<<<<<<< .mine\n", 1),
+        (f"a\r\n{BASE}\r\nb\r\n", 2),
     ],
 )
 @pytest.mark.parametrize("name", ["jobs/a.yaml", "jobs/a.json", "k.md", "k.csv", "jobs/wildcards/hair.txt"])
@@ -41,6 +42,12 @@ def test_merge_conflict_markers_are_refused_at_their_line(name: str, text: str, 
 )
 def test_what_only_looks_like_a_marker_is_read(text: str) -> None:
     assert decode("k.md", text.encode()) == text
+
+
+@pytest.mark.parametrize("name", ["jobs/a.yaml", "jobs/a.json", "k.csv", "jobs/wildcards/hair.txt"])
+def test_the_line_between_the_sides_is_a_marker_where_it_underlines_no_heading(name: str) -> None:
+    with pytest.raises(ImagegenError, match=f"{name}:2:1: {CONFLICT}"):
+        decode(name, b"a\n=======\nb\n")
 
 
 def test_markers_in_pyproject_are_refused_by_that_name(tmp_path: Path) -> None:

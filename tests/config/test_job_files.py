@@ -41,6 +41,10 @@ def test_what_nobody_takes_for_a_job_that_is_not_built_is_not_named(tmp_path: Pa
     assert strays(tmp_path, name) == []
 
 
+def test_a_folder_that_has_the_name_of_a_job_is_named(tmp_path: Path) -> None:
+    assert strays(tmp_path, "a.yaml/notes.txt") == ["jobs/a.yaml"]
+
+
 def test_a_file_in_a_folder_that_a_job_extends_is_not_named(tmp_path: Path) -> None:
     assert strays(tmp_path, "shared/a.yaml", extended=("jobs/shared/a.yaml",)) == []
 
@@ -62,6 +66,7 @@ def test_of_files_with_one_name_yaml_keeps_it(tmp_path: Path) -> None:
         "kin-DESKTOP-A1B2C3", "kin-LAPTOP-9XYZ12", "kin (Anna's conflicted copy 2026-11-01)", "kin.sync-conflict-20261101-101010-ABCDEFG",
         "kin (1)", "kin (conflicted copy 2026-11-01 101010)", "Copy of kin", "kin copy", "kin copy 2", "kin - Copy", "kin - Copy (2)",
         "kin 2", "kin-Annas-MacBook-Pro", "kin-copy", "kin_copy", "kin - Kopie",
+        "kin (Konflikt 2026-11-01)", "kin [conflicted]", "kin(1)", "kin (copie)", "kin (3rd copy)", "Kopie von kin",
     ],
 )  # fmt: skip
 def test_a_copy_is_known_by_its_name(name: str) -> None:

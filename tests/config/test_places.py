@@ -51,7 +51,15 @@ def test_a_known_key_is_told_where_it_belongs(path: tuple[str | int, ...], value
     assert hint(path, value) == said
 
 
+@pytest.mark.parametrize(
+    ("key", "field"), [("cfg_scale", "cfg"), ("sampler_name", "sampler"), ("Negative_Prompt", "negative")]
+)
+def test_a_key_of_another_program_is_told_ours(key: str, field: str) -> None:
+    assert PLACES.hint(("generate", key), "a", list(COMMON)) == f"; did you mean '{field}'?"
+
+
 def test_what_is_in_a_value_of_the_wrong_type_is_told_where_it_belongs() -> None:
     assert PLACES.hint_inside(("source",), {"items": []}) == "; 'items' belongs at the top of the job"
+    assert PLACES.hint_inside(("derive", "width"), 64) == "; as it is, 'width' belongs under derive: NAME:"
     assert PLACES.hint_inside(("prompt",), "a raven") == "; as it is, 'prompt' belongs in an item"
     assert PLACES.hint_inside(("generate", "width"), True) == ""

@@ -105,6 +105,11 @@ def test_what_goes_wrong_within_brackets(text: str, where: str, what: str, fix: 
         ("items:\n  - name: X\n    prompt:\u00a0y\n", "3:12", "has the invisible character U+00A0", "space bar"),
         ("a: 1\nprompt\u200b: y\n", "2:1", "the key has the invisible character U+200B", "delete"),
         ("a: 28\u00a0\n", "1:4", "has the invisible character U+00A0 beside the number", "delete"),
+        ("items:\n  - name:\u00a0X\n    prompt: y\n", "2:10", "has the invisible character U+00A0", "space bar"),
+        ("items:\n  – name: X\n    prompt: y\n", "2:3", "– is not the dash that begins an entry", "write -"),
+        ("items:\n  • name: X\n    prompt: y\n", "2:3", "• is not the dash that begins an entry", "write -"),
+        (PROMPT + "a raven,\n      #1 black\n", "4:7", "the rest of the line is a comment", "put the text in quotes"),
+        (PROMPT + "a raven\n\n      #ff0000 eyes\n", "5:7", "the rest of the line is a comment", "put the text in quotes"),
         (PROMPT + "a\u2028b\n", "3:14", "has a line end U+2028 here", "delete"),
     ],
 )  # fmt: skip
@@ -133,7 +138,8 @@ def test_text_that_a_comment_cuts_short_is_refused(value: str, column: int) -> N
     [
         "steps: 28  # more is slower", "prompt: a raven  # the good one", "steps: 28 #fast", "enlarge: true #yes",
         "prompt: 'a raven' #1", "seed: {mode: random} #later", "# a comment", "#generate: {}", "a: b#1", "list: #1\n  - a",
-        "text: |  # a comment\n  a #1\n", "none: ~ #1",
+        "text: |  # a comment\n  a #1\n", "none: ~ #1", "text: a raven\n#steps: 4", "list:\n  - a\n  #- b\n  - c",
+        "seed: 4\n    #steps: 4", "generate:\n  #steps: 4\n  cfg: 4",
     ],
 )  # fmt: skip
 def test_an_honest_comment_stays_possible(line: str) -> None:

@@ -93,7 +93,7 @@ def test_what_a_text_can_come_to(text: str, expected: set[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a {mood} figure", "{", "}", "a } b { c", "{a {b", r"\(word:1.2\)", r"C:\art", "|", "a | b", "____", "__ hair __", "a__b", "{}", "{a b}", "__", "snake_case_", "_ _"],
+    ["a {mood} figure", "{", "}", "a } b { c", "{a {b", r"\(word:1.2\)", r"C:\art", "|", "a | b", "a} b | c", "____", "__ hair __", "a__b", "{}", "{a b}", "__", "snake_case_", "_ _"],
 )  # fmt: skip
 def test_a_text_of_before_means_itself(text: str) -> None:
     assert drawn(text) == text
@@ -235,6 +235,7 @@ def test_labels_are_unique_within_a_text(text: str) -> None:
     ("text", "expected"),
     [
         ("{2$$a|b}", {"a, b", "b, a"}),
+        (r"{2$$a\$$|b}", {"a$$, b", "b, a$$"}),
         ("{2$$ and $$a|b}", {"a and b", "b and a"}),
         ("{1-2$$ and $$a|b}", {"a", "b", "a and b", "b and a"}),
         ("{-2$$a|b}", {"a", "b", "a, b", "b, a"}),
@@ -275,6 +276,9 @@ def test_the_grammar_of_dynamic_prompts(text: str, expected: set[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "at", "said"),
     [
+        ("{a|b}}", 5, "has no '{' in a text with alternatives"),
+        ("red|blue} cloak", 8, "has no '{' in a text with alternatives"),
+        ("{{a|b}", 0, "has no '}' in a text with alternatives"),
         ("{a$$b|c}", 2, "comes after a quantity"),
         ("a {x$$b}", 4, "comes after a quantity"),
         ("{-$$a|b}", 2, "comes after a quantity"),

@@ -52,6 +52,16 @@ def test_the_first_row_tells_what_parts_the_cells(delimiter: str) -> None:
     assert (item.name, item.prompt) == ("A", "a, b; c\td")
 
 
+def test_a_cell_of_the_first_row_that_has_more_of_another_sign_parts_nothing() -> None:
+    (item,) = read('name,prompt,"price; in gold; or silver; each"\nA,a,3\n')
+    assert (item.name, item.prompt) == ("A", "a")
+
+
+def test_an_invisible_sign_before_a_columns_name_is_no_part_of_it() -> None:
+    (item,) = read("\ufeff\ufeffname,\u200bprompt\nA,a\n")
+    assert (item.name, item.prompt) == ("A", "a")
+
+
 def test_a_blank_before_a_quote_is_no_part_of_the_cell() -> None:
     assert read('name, prompt\nA, "a, b"\n')[0].prompt == "a, b"
 
@@ -95,6 +105,11 @@ def test_cells_of_text_stay_text() -> None:
         ('name,prompt\n"A\nB",a\nC,c\n"A\nB",b\n', ["docs/i.csv:5:1: 'A\nB' is the name of two items, first in line 2"]),
         ('name,prompt\nA\nB,"b\nC,c\n', ["docs/i.csv:3:1: not valid CSV: unexpected end of data, in the row that begins here and was read up to line 4", "docs/i.csv:2:2: this row has no prompt"]),
         ('name,prompt\nA,"a" b\n', ["docs/i.csv:2:1: not valid CSV: ',' expected after '\"', in the row that begins here and was read up to line 2"]),
+        ("Table 1,,\nname,prompt,price\nA,a,3\n", ["docs/i.csv:1:1: the names of the columns are in line 2, and must be in the first"]),
+        ("# items\nname,prompt\nA,a\n", ["docs/i.csv:1:1: the names of the columns are in line 2"]),
+        ("name|prompt\nA|a\n", ["docs/i.csv:1:1: there is no column 'name'", "docs/i.csv:1:1: there is no column 'prompt'"]),
+        ("name,prompt\nA,#REF!\n", ["docs/i.csv:2:2: #REF! is what a spreadsheet writes in place of a formula's result"]),
+        ("name;prompt\nErr:502;a\n", ["docs/i.csv:2:1: Err:502 is what a spreadsheet writes"]),
         (b"name,prompt\nA,\xff", ["docs/i.csv:2:3: is not UTF-8"]),
         ("name,prompt\nA,a\x00", ["docs/i.csv:2:4: has the control character U+0000"]),
     ],

@@ -150,7 +150,7 @@ def test_any_text_is_read_or_refused_with_a_line(text: str | bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "front", ["---\ntitle: Kin\ntags: [a]\n---\n", "---\r\ntitle: Kin\r\n---\r\n", "+++\ntitle = 'Kin'\n+++\n", "---\na: 1\n...\n", "---\n---\n"]
+    "front", ["---\ntitle: Kin\ntags: [a]\n---\n", "---\r\ntitle: Kin\r\n---\r\n", "+++\ntitle = 'Kin'\n+++\n", "---\na: 1\n...\n", "---\n---\n", "---\n## comment\na: 1\n---\n"]
 )  # fmt: skip
 def test_front_matter_is_not_part_of_the_page(front: str) -> None:
     (item,) = read(front + "\n# Kin\n\n## Tharn\n\n```\na tharn\n```\n")
@@ -187,6 +187,12 @@ def test_what_people_write_in_markdown_is_read(page: str, names: list[str]) -> N
         ("## A\n```\na\n```\nNote\n---\n", "'Note' has no prompt", "--- under a text makes it a heading"),
         ("## Kin\n### A\n```\na\n```\n### B\n```\nb\n```\n", "'Kin' has prompts under several headings of its own: 'A', 'B'", "level 2"),
         ("## A\n```\na\n```\n```negativ\nb\n```\n", "'negativ' marks no kind of block; did you mean 'negative'?", ""),
+        ("## A\n```\na\n```\n```neg\nb\n```\n", "'neg' marks no kind of block; did you mean 'negative'?", ""),
+        ("## A\n```\na\n```\n##B\n```\nb\n```\n", "## needs a space after it to begin a heading", "'## B'"),
+        ("## A\n```\na\n```\nx\n##\u00a0B\n```\nb\n```\n", "## needs a space after it to begin a heading", "'## B'"),
+        ("## A\n- x\n\n  ```\n  a\n  ```\n", "'A' has no prompt", "a block in a list or a quote is not read"),
+        ("## A\n```\na\n=======\nb\n```\n", "this block has unresolved merge-conflict markers", "======="),
+        ("## A\n```\na\n||||||| 1a2b3c4\n```\n", "has unresolved merge-conflict markers", "choose"),
         ("## A\n```\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> x\n```\n", "has unresolved merge-conflict markers", "choose"),
     ],
 )  # fmt: skip
