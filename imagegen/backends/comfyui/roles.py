@@ -59,8 +59,8 @@ _NEGATIVE = _set("negative neg uncond")
 _CHOICES = _set("true false yes no on off auto none default enable enabled disable disabled fixed random randomize")
 _CONDITIONING = _set("conditioning conditionings cond conds")
 _PICTURE = _set(
-    "image images pixels latent latents samples frames video videos img picture photo foreground background "
-    "destination source"
+    "image images pixels latent latents samples frames video videos img imgs picture pictures photo photos "
+    "foreground background destination source"
 )
 _BUNDLE = _set("pipe bus embeds ctx context")
 _OTHER = _set(
@@ -121,7 +121,9 @@ def kind_of(name: str) -> Kind:
 
 def shows_picture(name: str) -> bool:
     """Whether a node sees a picture by a link of this name."""
-    return not {"image", "images", "pixels", "video", "frames", "img", "picture", "photo"}.isdisjoint(_words(name))
+    return not {"image", "images", "pixels", "video", "frames", "img", "picture", "pictures", "photo"}.isdisjoint(
+        _words(name)
+    )
 
 
 def is_image(name: str) -> bool:

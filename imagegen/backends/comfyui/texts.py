@@ -181,19 +181,16 @@ def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]
         and not is_choice_word(value)
         and not wiring.is_choice(Place(node, name))
     ]
-    named = [name for name in texts if is_text(name) or is_doubtful_text(name)]
+    named = [name for name in texts if is_text(name) or (is_doubtful_text(name) and " " in inputs[name].strip())]
     others = [
         name for name in texts if re.search(r"\w\s+\w", inputs[name]) and name not in named and not _is_setting(name)
     ]
     if not (links or named or others):  # an empty text, or one of a name that says nothing
-        every = [
-            name
-            for name, value in inputs.items()
-            if isinstance(value, str) and not is_choice_word(value) and not _is_setting(name)
-        ]
-        return [name for name in every if is_text(name)][:1] or (every if len(inputs) == 1 else [])
-    named_links = [name for name in links if is_text(name) or is_doubtful_text(name)]
-    return [*(named or (others if not named_links else [])), *(named_links or links)]
+        every = [name for name, value in inputs.items() if isinstance(value, str) and not _is_setting(name)]
+        empty = sorted(filter(is_text, every), key=lambda name: is_choice_word(inputs[name]))
+        return empty[:1] or (every if len(inputs) == 1 else [])
+    sure_links = [name for name in links if is_text(name) and not is_doubtful_text(name)]
+    return [*(named or (others if not sure_links else [])), *(sure_links or links)]
 
 
 def _is_setting(name: str) -> bool:

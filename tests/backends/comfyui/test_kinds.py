@@ -210,6 +210,7 @@ def test_a_node_that_only_waits_for_another_passes_on_the_conditioning() -> None
 def test_an_empty_text_is_found_beside_the_settings_of_its_node() -> None:
     function = node("StringFunction", action="append", tidy_tags="yes", text_a="", text_b="")
     assert bound(encoded(["14", 0], n14=function), "prompt") == "14.text_a"
+    assert bound(encoded(["14", 0], n14=node("Text", text="none")), "prompt") == "14.text"
     switch = node("Universal", selection_in=["16", 0], input1=["15", 0], input2=["17", 0])
     texts = {
         "n15": node("Text", text="a raven"),
@@ -226,6 +227,8 @@ def test_the_words_for_a_language_model_are_not_the_prompt() -> None:
     llm = node("Enhancer", prompt=["15", 0], system_prompt=["16", 0], seed=1)
     user, system = node("Text", text="a raven"), node("Text", text="You are an artist.")
     assert bound(encoded(["14", 0], n14=llm, n15=user, n16=system), "prompt") == "15.text"
+    asks = node("Enhancer", question=["15", 0], system_prompt=["16", 0], model_name="llama", template="alpaca")
+    assert bound(encoded(["14", 0], n14=asks, n15=user, n16=system), "prompt") == "15.text"
     alone = node("Enhancer", system_prompt=["16", 0], seed=1)
     assert bound(encoded(["14", 0], n14=alone, n16=system), "prompt").startswith(
         "? may have a place for the prompt, or none: 16.text"
@@ -311,6 +314,7 @@ def test_a_node_that_shows_an_image_is_not_taken_for_one_that_may_save() -> None
     graph = sd15(n9=node("PreviewImage", images=["8", 0]), n30=node("Image Saver", images=["8", 0], path="x"))
     assert 'bind: {output: "30"} or bind: {output: "9"}' in bound(graph, "prompt")
     assert bound(sd15(n9=node("PreviewImage", images=["8", 0])), "prompt") == "6.text"
+    assert 'bind: {output: "9"}' in bound(sd15(n9=node("DiskWriter", pictures=["8", 0], path="x")), "prompt")
 
 
 def test_an_unknown_node_that_may_save_is_named_with_the_line_to_write() -> None:
