@@ -70,10 +70,14 @@ def _parser() -> argparse.ArgumentParser:
 def _known(words: list[str], parser: argparse.ArgumentParser) -> list[str]:
     """The words, where they begin with a command of ours; else the program ends with what to type instead."""
     command, *others = [*[word for word in words if not word.startswith("-")], ""]
+    if command == "help":
+        return ["--help"]
     if command not in ("", "init"):
         hint = did_you_mean(command, ["init"]) or "; the commands that build images are doit's: doit help lists them"
         parser.error(f"unknown command '{printable(command)}'{hint}")
-    if folder := "".join(others[:1]):
+    if others[:1] == ["."]:
+        words.remove(".")
+    elif folder := "".join(others[:1]):
         there = f"mkdir -p {shlex.quote(folder)} && cd {shlex.quote(folder)} && imagegen init"
         parser.error(f"init works in the current folder. For '{printable(folder)}': {printable(there)}")
     return words

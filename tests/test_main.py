@@ -50,6 +50,11 @@ def test_a_second_init_says_that_there_is_nothing_to_add(capsys: pytest.CaptureF
     assert out.splitlines()[-1].startswith("Nothing to add. Next: ")
 
 
+def test_the_current_folder_can_be_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "init", ".")[0] == 0
+    assert (folder / "dodo.py").exists()
+
+
 def test_init_says_the_line_for_another_dodo_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "dodo.py").write_text("x = 1\n")
     code, out, _ = said(capsys, "init")
@@ -58,7 +63,7 @@ def test_init_says_the_line_for_another_dodo_file(folder: Path, capsys: pytest.C
         "left     dodo.py          it doesn't import imagegen's tasks: add the line: from imagegen.tasks import *"
         in out
     )
-    assert "Next: add that line to dodo.py, then: " in out
+    assert "Next: correct dodo.py as above, then: " in out
 
 
 def test_init_says_what_git_ignores(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +120,7 @@ def test_a_wrong_command_line_ends_with_what_to_type(folder: Path, capsys: pytes
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [["--help"], ["init", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["help"], ["init", "--help"]])
 def test_help_has_an_example(folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     code, out, _ = said(capsys, *words)
     assert code == 0

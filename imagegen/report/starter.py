@@ -58,7 +58,7 @@ def _project_above(root: Path, steps: Sequence[Step]) -> str:
 def _next(root: Path, steps: Sequence[Step]) -> str:
     dodo = next(step for step in steps if step.path == "dodo.py")
     if dodo.state == "left":
-        return f"add that line to dodo.py, then: {_doit(root)}"
+        return f"correct dodo.py as above, then: {_doit(root)}"
     return _doit(root)
 
 

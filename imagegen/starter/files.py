@@ -120,9 +120,7 @@ def takes_our_tasks(dodo: Path) -> bool:
         names: set[str] = set()
         for module, imported in _imports(pending.pop()):
             if module == "imagegen.tasks":
-                names |= imported or {"*"}
-            elif module == "imagegen" and "tasks" in imported:
-                names.add("*")
+                names |= imported
             stem = dodo.parent.joinpath(*module.split("."))
             found = {path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()} - seen
             pending += found
@@ -133,18 +131,27 @@ def takes_our_tasks(dodo: Path) -> bool:
 
 
 def _imports(path: Path) -> Iterator[tuple[str, set[str]]]:
-    """Each module that the file imports, with the names it takes from it. Raises SyntaxError, OSError."""
+    """Each module that the file imports, with the names it takes from it. Raises SyntaxError, OSError.
+
+    Where it imports our tasks as a module, these are all names that it sets itself; any, where it updates `globals()`.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the user's code
             tree = ast.parse(path.read_bytes(), path.name)
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise SyntaxError(str(error), (path.name, 0, 0, "")) from None
-    for node in ast.walk(tree):
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise SyntaxError(str(error), (path.name, getattr(error, "lineno", 0), 0, "")) from None
+    nodes = list(ast.walk(tree))
+    set_here = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    if any(isinstance(node, ast.Name) and node.id == "globals" for node in nodes):
+        set_here.add("*")
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module, {alias.name for alias in node.names}
+            imported = {alias.name for alias in node.names}
+            is_ours = node.module == "imagegen" and "tasks" in imported
+            yield from [("imagegen.tasks", set_here)] if is_ours else [(node.module, imported)]
         elif isinstance(node, ast.Import):
-            yield from ((alias.name, set()) for alias in node.names)
+            yield from ((alias.name, set_here) for alias in node.names)
 
 
 def _first_job(root: Path) -> Step:
