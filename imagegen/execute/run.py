@@ -17,6 +17,7 @@ from imagegen.execute.waiting import Work
 from imagegen.plan.order import in_order
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
+from imagegen.project.git import has_undecided_files
 from imagegen.state.mutex import hold
 
 __all__ = ["Ending", "Wanted", "run"]
@@ -131,8 +132,10 @@ def _settle(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], 
 def _finish(project: Project) -> tuple[Problem, ...]:
     """Fold the lock files, keep the store within its bound; what went wrong, which loses nothing."""
     problems = []
-    for lock in project.locks.values():
-        if lock.untidy:
+    untidy = [lock for lock in project.locks.values() if lock.untidy]
+    # whoever chooses the other side of an image in conflict needs that side's line, too
+    if untidy and not has_undecided_files(project.root):
+        for lock in untidy:
             try:
                 on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
                 lock.fold(on_disk, project.temporary)

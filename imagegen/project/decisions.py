@@ -32,10 +32,12 @@ class Decisions:
         return self._lock(job).decisions
 
     def has_any(self, job: str, outputs: Collection[Output]) -> bool:
-        """Whether the job's lock file records a file or a decision of any of these outputs. Raises ImagegenError."""
+        """Whether the job's lock file records a file, a request or a decision of any of these. Raises ImagegenError."""
         lock = self._lock(job)
         names = {name for output in outputs for name in (output.full_slug, output.base)}
-        return any(output.path in lock.lines for output in outputs) or any(name in names for _, name in lock.decisions)
+        made = {line.fingerprint for lines in lock.lines.values() for line in lines}
+        is_recorded = any(output.path in lock.lines or output.fingerprint in made for output in outputs)
+        return is_recorded or any(name in names for _, name in lock.decisions)
 
     def settle(self, job: str, planned: Callable[[Collection[Decision]], Iterable[Output]]) -> list[str]:
         """Of rivals the one counts whose image is in place. What to tell of that. Raises ImagegenError.

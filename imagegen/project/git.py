@@ -19,7 +19,7 @@ from pathlib import Path
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.state.hashes import pointer_sha256
 
-__all__ = ["CommittedFiles", "IgnoreRule", "git_attribute", "git_top", "ignore_rules"]
+__all__ = ["CommittedFiles", "IgnoreRule", "git_attribute", "git_top", "has_undecided_files", "ignore_rules"]
 
 _TIMEOUT_S = 10
 
@@ -44,6 +44,28 @@ class IgnoreRule:
 def git_top(root: Path) -> Path | None:
     """The git working tree that the folder is in; None where it is in none."""
     return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+
+
+def has_undecided_files(root: Path) -> bool:
+    """Whether a file in conflict is still as our side has it, as git leaves an image until somebody chooses a side.
+
+    False where git cannot be asked.
+    """
+    top = git_top(root)
+    entries = _ask(root, "ls-files", "-u", "-z", "--full-name", ":/") if top else None
+    for entry in entries or ():
+        facts, _, path = entry.partition("\t")
+        _, blob, stage = facts.split()
+        with contextlib.suppress(OSError):
+            if top and stage == "2" and _blob_name((top / path).read_bytes(), len(blob)) == blob:
+                return True
+    return False
+
+
+def _blob_name(data: bytes, digits: int) -> str:
+    """The name that git gives this content, in a repository whose names have so many digits."""
+    content = b"blob %d\0%b" % (len(data), data)
+    return (hashlib.sha1(content, usedforsecurity=False) if digits == 40 else hashlib.sha256(content)).hexdigest()
 
 
 def git_attribute(root: Path, attribute: str, path: str) -> str | None:

@@ -19,7 +19,7 @@ from imagegen.project.decisions import Decisions
 from imagegen.project.inputs import Inputs
 from imagegen.project.planner import JobPlan, Planner
 from imagegen.state.attempts import Attempts
-from imagegen.state.hashes import NEVER, Hashes, stat_key
+from imagegen.state.hashes import EMPTY, NEVER, Hashes, stat_key
 from imagegen.state.lockfile import LockFile, read_lock_file
 from imagegen.state.pending import Pending
 from imagegen.state.placed import BY_HAND, Placed, Placement
@@ -161,7 +161,7 @@ class Project:
     def found(self, output: Output) -> Found:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""
         state = self.hashes.state(output.path)
-        if state is None:
+        if state is None or state == EMPTY:  # a write that was cut off, and nobody's work
             return Found(None, accepted=self.accepted(output) is not None and not self.has_accepted(output))
         if state.in_conflict:
             return Found(state.sha256, in_conflict=True)

@@ -17,7 +17,18 @@ from pathlib import Path
 
 from imagegen.state.atomic import replace_file
 
-__all__ = ["NEVER", "TICK_NS", "FileState", "Hashes", "StatKey", "is_settled", "key_of", "pointer_sha256", "stat_key"]
+__all__ = [
+    "EMPTY",
+    "NEVER",
+    "TICK_NS",
+    "FileState",
+    "Hashes",
+    "StatKey",
+    "is_settled",
+    "key_of",
+    "pointer_sha256",
+    "stat_key",
+]
 
 StatKey = tuple[int, int, int, int]
 """Size, mtime in nanoseconds, inode, ctime in nanoseconds: where these are the same, so is the file's content.
@@ -57,6 +68,9 @@ class FileState:
     is_pointer: bool = False
     in_conflict: bool = False
 
+
+EMPTY = FileState(hashlib.sha256().hexdigest(), 0)
+"""A file with nothing in it."""
 
 _Known = tuple[StatKey, FileState]
 

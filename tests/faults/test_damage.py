@@ -212,7 +212,7 @@ def test_a_file_in_place_of_a_folder_of_ours_is_told_and_nothing_is_lost(
     workshop.job(generate={"width": 32, "height": 32, "steps": 12})
     told = problems(workshop)
     if where != "cache":  # a memory that can be done without
-        assert all(f"/{where.split('/')[0]}" in one and "mend" in one for one in told), told
+        assert all(f"/{where.split('/')[0]}" in one and "then try again" in one for one in told), told
         assert told
     place.unlink(missing_ok=True) if place.is_file() else None
     if aside.exists():

@@ -53,6 +53,7 @@ class Person(Workshop):
     def choose(self, side: str, *paths: str) -> None:
         """Take a side's files, `ours` or `theirs`."""
         self.git("checkout", f"--{side}", "--", *paths)
+        self.git("add", "--", *paths)
 
     def clone(self, root: Path) -> Person:
         subprocess.run(["git", "clone", "-q", str(self.root), str(root)], check=True, capture_output=True)
@@ -161,6 +162,22 @@ def test_where_both_decided_about_the_same_image_the_file_that_was_chosen_decide
     assert ours.calls() == calls
 
 
+def test_a_build_in_the_middle_of_a_merge_keeps_the_lines_of_both_sides(tmp_path: Path) -> None:
+    ours, theirs = two(tmp_path)
+    for person in (ours, theirs):
+        person.reroll(MALLSING)
+        person.build()
+        person.commit()
+    chosen = theirs.path("mallsing").read_bytes()
+    assert ours.merge(theirs) == ["assets/portraits/mallsing.png"]
+    assert ours.build() == {}
+    ours.choose("theirs", "assets/portraits/mallsing.png")
+    ours.git("add", "--all")
+    assert ours.build() == {}
+    assert ours.path("mallsing").read_bytes() == chosen
+    ours.is_right()
+
+
 def test_a_reroll_that_was_killed_before_its_image_stands(tmp_path: Path) -> None:
     ours, _ = two(tmp_path)
     ours.reroll(MALLSING)
@@ -244,6 +261,7 @@ def test_conflict_markers_are_told_with_their_line_and_are_right_once_mended(tmp
     assert ours.lock() == before
     lines = [line for line in before.splitlines(keepends=True) if line[:1] not in b"<=>|"]
     (ours.root / "jobs/portraits.lock").write_bytes(b"".join(lines))
+    ours.git("add", "--all")
     ours.is_right()
     assert ours.path("mallsing").read_bytes() == wanted
 
@@ -263,7 +281,7 @@ def test_a_lock_file_of_a_newer_release_stops_its_job_whatever_is_asked_and_no_o
     assert "jobs/portraits.lock:7: written by a newer imagegen (line format 2, this one reads up to 1)" in run.out
     assert "upgrade imagegen here: docs/your-repository.md" in run.out
     assert (run.code != 0, run.tasks("generated")) == (True, ["other:x"])
-    assert project.doit("clean", "portraits").out == ""
+    assert "the job is broken" in project.doit("clean", "portraits").out
     refused = project.doit("prune", "--yes")
     assert (refused.code != 0, "written by a newer imagegen" in refused.out) == (True, True)
     after = {path: path.read_bytes() for path in (project.root / "assets/portraits").rglob("*")}

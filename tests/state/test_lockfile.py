@@ -134,7 +134,7 @@ def test_a_last_line_that_only_lacks_its_newline_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "what"),
     [
-        (b"<<<<<<< HEAD\n", "merged with conflict markers"),
+        (b"<<<<<<< HEAD\n", "has unresolved merge-conflict markers"),
         (b'{"v":2}\n', "written by a newer imagegen"),
         (b"garbage\n", "not a line of a lock file: it is not valid JSON"),
         (b"[1]\n", "not a line of a lock file: it is not a JSON object"),

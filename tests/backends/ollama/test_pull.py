@@ -89,12 +89,12 @@ def test_no_line_brings_it_down(line: str) -> None:
 
 def test_what_comes_is_told_before(tmp_path: Path) -> None:
     text = announcement(MODEL, tmp_path)
-    assert text.startswith("pulling x/z-image-turbo: about 12 GB; ")
+    assert text.startswith("x/z-image-turbo: about 12 GB; ")
     assert text.endswith(" of disk are free; licence: Apache-2.0")
     assert announcement("x/flux2-klein:9b", None) == (
-        "pulling x/flux2-klein:9b: its size is not known before it comes; licence: FLUX non-commercial: not for what you sell"
+        "x/flux2-klein:9b: its size is not known before it comes; licence: FLUX non-commercial: not for what you sell"
     )
-    assert announcement("somebody/else", None) == "pulling somebody/else: its size is not known before it comes"
+    assert announcement("somebody/else", None) == "somebody/else: its size is not known before it comes"
 
 
 @pytest.mark.parametrize("model", [MODEL, f"{MODEL}:latest", f"registry.ollama.ai/{MODEL}"])
