@@ -67,10 +67,15 @@ def find(graph: Graph, output: str, info: Info | None = None) -> dict[str, Found
 
 def _joined(graph: Graph, field: str, groups: list[tuple[Place, ...]]) -> list[tuple[Place, ...]]:
     """One group where all hold the same value, as base and refiner do; of seeds, whatever they hold."""
-    held = [{repr(graph[place.node]["inputs"][place.input]) for place in group} for group in groups]
+    held = [{_comparable(graph[place.node]["inputs"][place.input]) for place in group} for group in groups]
     if len(groups) > 1 and (field == "seed" or all(values == held[0] for values in held)):
         return [tuple(dict.fromkeys(place for group in groups for place in group))]
     return groups
+
+
+def _comparable(value: object) -> str:
+    """The same for 7 and 7.0, which ComfyUI takes alike."""
+    return repr(float(value)) if type(value) is int and abs(value) < 2**53 else repr(value)
 
 
 def _makers(wiring: Wiring, output: str) -> Iterator[str]:

@@ -154,7 +154,7 @@ class Wiring:
         """The nearest of the inputs `names`: of the node, or of those that the links called `along` lead up to."""
         for above in self.chain(node, along):
             for name in names:
-                if name in self.graph[above]["inputs"]:
+                if name in self.inputs(above):
                     return self.typed(Place(above, name))
         return ()
 

@@ -198,13 +198,15 @@ def misread(workflow: Workflow, fields: Iterable[str], info: Info) -> Iterator[P
             f"the {word} goes to {_said(workflow.graph, [here])}, and by what the server says of its nodes to {there}"
         )
         lines = [binding(field, group) for group in dict.fromkeys((*known.candidates, here))]
-        yield Problem("", f"comfyui.workflow: {what}", f"say which: {' or '.join(lines[:4])}")
+        without = binding(field, []) if field in ALWAYS else f"leave the {word} out of the job"
+        mend = f"say which: {' or '.join(lines[:4])}" if known.candidates else f"{without}; if it is right: {lines[0]}"
+        yield Problem("", f"comfyui.workflow: {what}", mend)
 
 
 def binding(field: str, places: Sequence[object]) -> str:
     """What a job writes to name a field's place."""
     quoted = ", ".join(f'"{place}"' for place in places)
-    return f"bind: {{{field}: [{quoted}]}}" if len(places) > 1 else f"bind: {{{field}: {quoted}}}"
+    return f"bind: {{{field}: [{quoted}]}}" if len(places) != 1 else f"bind: {{{field}: {quoted}}}"
 
 
 def _alike(workflow: Workflow, field: str) -> list[Place]:

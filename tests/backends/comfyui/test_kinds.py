@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from imagegen.backends.comfyui.checks import Info
+from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.links import find
+from imagegen.backends.comfyui.standin import StandIn
 from imagegen.backends.comfyui.workflow import Workflow, misread, understand
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui import workflows as w
@@ -105,6 +107,20 @@ def test_what_the_server_says_of_an_output_goes_before_the_usual_order() -> None
     (problem,) = misread(workflow, ["prompt"], described(Swapping=["negative", "positive"]))
     assert problem.mend == 'say which: bind: {prompt: "7.text"} or bind: {prompt: "6.text"}'
     assert [*misread(understand(graph, {"prompt": ["6.text"]}), ["prompt"], described(Swapping=["negative", "positive"]))] == []  # fmt: skip
+
+
+def test_what_a_server_says_over_http_agrees_with_the_file_but_for_what_it_ignores() -> None:
+    mask = {"vae": ["4", 2], "pixels": ["10", 0], "mask": ["10", 1], "noise_mask": True}
+    inpaint = changed(through("InpaintModelConditioning", (0, 1), **mask), n3={"latent_image": ["60", 2]})
+    graph = inpaint | {"10": node("LoadImage", image="x.png")}
+    guided = changed(w.flux(), n22={"cfg": 5.0})  # a BasicGuider, which has none
+    with StandIn() as server:
+        info = Client(server.url).object_info
+        for workflow in (understand(graph, {}), understand(w.flux(), {}), understand(w.sdxl_with_refiner(), {})):
+            assert [*misread(workflow, workflow.places, info)] == []
+        (problem,) = misread(understand(guided, {}), ["prompt", "seed", "cfg"], info)
+    assert problem.what == "comfyui.workflow: the CFG goes to 22.cfg (BasicGuider: 5.0), and by what the server says of its nodes to no input that it knows"  # fmt: skip
+    assert problem.mend == 'leave the CFG out of the job; if it is right: bind: {cfg: "22.cfg"}'
 
 
 def test_an_input_that_the_server_ignores_takes_nothing() -> None:

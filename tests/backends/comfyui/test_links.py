@@ -83,6 +83,8 @@ def test_the_passes_of_a_hires_fix_share_what_they_agree_on_and_their_seeds() ->
     assert places["cfg"] == "11.cfg+3.cfg"
     assert places["steps"] == "11.steps|3.steps"
     assert places["width"] == "10.width|5.width"
+    scaled = w.hires_fix(node("LatentUpscaleBy", upscale_method="area", scale_by=2))
+    assert found(changed(scaled, n3={"cfg": 8}, n11={"cfg": 8.0}))["cfg"] == "11.cfg+3.cfg"
 
 
 def test_a_latent_that_is_scaled_by_a_factor_has_the_size_that_it_begins_with() -> None:

@@ -153,6 +153,18 @@ def catalogue(world: World) -> dict[str, Node]:
         "ConditioningZeroOut": Node(
             {"conditioning": ["CONDITIONING"]}, ("CONDITIONING",), title="Conditioning Zero Out"
         ),
+        "InpaintModelConditioning": Node(
+            {
+                "positive": ["CONDITIONING"],
+                "negative": ["CONDITIONING"],
+                "vae": ["VAE"],
+                "pixels": ["IMAGE"],
+                "mask": ["MASK"],
+                "noise_mask": ["BOOLEAN", {"default": True}],
+            },
+            ("CONDITIONING", "CONDITIONING", "LATENT"),
+            ("positive", "negative", "latent"),
+        ),
         "EmptySD3LatentImage": Node(
             {"width": _size(1024, 16, step=16), "height": _size(1024, 16, step=16), "batch_size": batch},
             ("LATENT",),
