@@ -8,10 +8,25 @@ import io
 import math
 import os
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
-from imagegen.backends.base import Backend, Cancelled, Diagnostic, GeneratedImage, GenerationError
-from imagegen.backends.boundary import Guarded, guard
+from imagegen.backends.base import (
+    Backend,
+    Cancelled,
+    Context,
+    Diagnostic,
+    Explaining,
+    GeneratedImage,
+    GenerationError,
+    Placing,
+    Prepared,
+    Resolving,
+)
+from imagegen.backends.boundary import BackendFaultError, Guarded, guard
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.progress import ImageProgress
 from imagegen.images.verification import verify
 from imagegen.plan.request import Request, canonical, fingerprint
@@ -65,8 +80,9 @@ class BackendContract:
 
     def test_it_generates_a_sound_image_of_the_size_asked_for(self) -> None:
         """A PNG, WebP or JPEG, with facts that can be kept."""
-        request = self.request()
-        made = self._generated(self._guarded(), request)
+        request, guarded = self.request(), self._guarded()
+        with self._prepared(guarded):
+            made = self._generated(guarded, request)
         size = (None, None) if made.any_size else (request.width, request.height)
         verify(made.data, *size, may_be_flat=made.may_be_flat)
         made.settled()
@@ -78,7 +94,8 @@ class BackendContract:
         with contextlib.redirect_stdout(printed):
             backend.preflight([request])
             backend.model_identity(request)
-            self._generated(backend, request)
+            with self._prepared(backend):
+                self._generated(backend, request)
         assert request == before, "the request was changed"
         assert os.getcwd() == folder, "the working directory was changed"  # noqa: PTH109
         assert printed.getvalue() == "", "something was printed: report it with progress.event('note', text=…)"
@@ -95,6 +112,35 @@ class BackendContract:
         with contextlib.suppress(GenerationError):
             self._ends(ImageProgress(0.0, threading.Event()))
 
+    def test_what_it_makes_of_an_empty_section(self) -> None:
+        """Where it resolves sections: a `Resolved`, or problems that say what is missing."""
+        guarded = self._guarded()
+        if isinstance(guarded, Resolving):
+            try:
+                guarded.resolve({}, Context(Path.cwd(), Settings(), _no_file))
+            except BackendFaultError:
+                raise
+            except ImagegenError:
+                pass  # something must be given
+
+    def test_a_place_of_it_generates_the_image(self) -> None:
+        """Where it has several places."""
+        request, guarded = self.request(), self._guarded()
+        if isinstance(guarded, Placing):
+            with self._prepared(guarded):
+                found = guarded.place({guarded.group(request): 1})
+                assert found is not None, "place returned None, though nothing is in flight"
+                try:
+                    found[1].generate(request, ImageProgress(math.inf, threading.Event()))
+                finally:
+                    found[1].leave()
+
+    def test_it_explains_the_request(self) -> None:
+        """Where it decides what becomes of its fields."""
+        guarded = self._guarded()
+        if isinstance(guarded, Explaining):
+            guarded.explain(self.request())
+
     def test_its_rows_for_doit_doctor(self) -> None:
         """Where it has some of its own."""
         guarded = self._guarded()
@@ -105,12 +151,30 @@ class BackendContract:
         guarded = guard(self.request().backend, self.backend)
         return cast("Guarded", guarded)
 
+    @contextlib.contextmanager
+    def _prepared(self, backend: Backend) -> Iterator[None]:
+        """What is done once before its images, and after them."""
+        if not isinstance(backend, Prepared):
+            yield
+            return
+        try:
+            problems = backend.prepare([self.request()], ImageProgress(math.inf, threading.Event()))
+            assert not problems, "\n".join(map(str, problems))
+            yield
+        finally:
+            backend.close()
+
     def _generated(self, backend: Backend, request: Request) -> GeneratedImage:
         return backend.generate(request, ImageProgress(math.inf, threading.Event()))
 
     def _ends(self, progress: ImageProgress) -> None:
         guarded = self._guarded()
         try:
-            guarded.generate(self.request(), progress)
+            with self._prepared(guarded):
+                guarded.generate(self.request(), progress)
         finally:
             assert guarded.has_ended, "generate did not end: call progress.check() every 0.2 s while it waits"
+
+
+def _no_file(name: str) -> bytes:
+    raise ImagegenError(Problem(name, "there is no such file"))
