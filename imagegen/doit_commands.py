@@ -13,14 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit import cmd_clean, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run
+from doit import cmd_clean, cmd_dumpdb, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run
 from doit.cmd_base import Command
 from doit.cmdparse import CmdParseError
 
 if TYPE_CHECKING:
     from imagegen.tasks.commands import Command as OurCommand
 
-__all__ = ["Clean", "Forget", "Help", "Ignore", "Info", "List", "Run"]
+__all__ = ["Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "Run"]
 
 
 class _Checked(Command):  # type: ignore[misc]  # doit ships no types
@@ -37,11 +37,28 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
                     print(f"{self.help()}\n\n`doit help` lists the commands.")
                     return 0
                 raise CmdParseError(_refusal(self, error, _our_commands(self.loader, params))) from None
-        return super().parse_execute(in_args)
+        try:
+            return super().parse_execute(in_args)
+        except CmdParseError as error:
+            if "parameter 'backend'" not in str(error):
+                raise
+            raise CmdParseError(
+                f"{error}\n    that option is of doit's database; for images: doit backend=NAME"
+            ) from None
 
 
 class Clean(_Checked, cmd_clean.Clean):  # type: ignore[misc]
     """`doit clean`."""
+
+
+class DumpDB(_Checked, cmd_dumpdb.DumpDB):  # type: ignore[misc]
+    """`doit dumpdb`."""
+
+    def execute(self, opt_values: Mapping[str, Any], pos_args: Sequence[str]) -> Any:
+        """Show doit's database, which here is not of the kind that doit can show."""
+        if Path(".imagegen").is_dir() and not Path(opt_values["dep_file"]).exists():
+            raise CmdParseError("doit's database is the JSON file .imagegen/doit.json here, and decides nothing")
+        return super().execute(opt_values, pos_args)
 
 
 class Forget(_Checked, cmd_forget.Forget):  # type: ignore[misc]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from imagegen.config.schema import TEST_BACKEND
 from imagegen.errors import did_you_mean
 
 __all__ = ["Places"]
@@ -30,6 +31,8 @@ class Places:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._known: dict[str, list[tuple[_Parent, Mapping[str, Any]]]] = {}
         for parent, key, rules in _walk(schema, ()):
+            if TEST_BACKEND in parent:
+                continue
             self._known.setdefault(key, []).append((parent, rules))
 
     def hint(self, path: Sequence[str | int], value: object, siblings: Sequence[str]) -> str:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["COMMON", "CROPS", "ITEM_SCHEMA", "Sections", "item_schema", "job_schema"]
+__all__ = ["COMMON", "CROPS", "ITEM_SCHEMA", "TEST_BACKEND", "Sections", "item_schema", "job_schema"]
+
+TEST_BACKEND = "scripted"
+"""The backend that only tests use: nobody is told to choose it."""
 
 Schema = dict[str, Any]
 Sections = Mapping[str, Mapping[str, Any] | None]

@@ -193,7 +193,13 @@ class _Builder:
                 self.marks[inner] = self._position(event.start_mark)
             value = self._next()
             if event.end_mark.index == value.start_mark.index == value.end_mark.index:
-                self.problem(event.start_mark, *_without_colon(key, is_first=not found))
+                before = next(reversed(found.values()), None)
+                if _DIGITS.fullmatch(key) and isinstance(before, (int, float)):
+                    self.problems.pop()  # that the key is not text
+                    what, fix = f"'{key}' is a key without a value", f"write a number with a point: {before}.{key}"
+                else:
+                    what, fix = _without_colon(key, is_first=not found)
+                self.problem(event.start_mark, what, fix)
             found[key] = self._value(value, inner, depth + 1)
         return found
 

@@ -64,6 +64,7 @@ BODY = "items:\n  - {name: a, prompt: "
         (BODY + "{red|blue} cloak}\n", "2:34", "more text follows the }, and text that begins with a bracket", "quotes"),
         (BODY + "b #1, steps: 3}\n", "2:25", "the rest of the line is a comment", "in quotes"),
         ("generate: {width:64}\n", "1:12", "'width:64' is a key without a value", "a colon needs a space"),
+        ("generate: {cfg: 6,5}\n", "1:19", "'5' is a key without a value", "a point: 6.5"),
         ("generate: {width: 64\nitems: []\n", "1:11", "the { that begins here is not closed before line 2", "}"),
         ("items: [{name: a}\nvariants: 2\n", "1:8", "the [ that begins here is not closed before line 2", "]"),
         ("generate: {width: 64}}\n", "1:22", "there is one } too many", "delete it"),

@@ -27,6 +27,17 @@ def test_what_is_mistyped_builds_nothing(project: ProjectFolder) -> None:
     assert not (project.root / "assets").exists()
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("dumpdb", "doit's database is the JSON file"), ("--backend=placeholder", "for images: doit backend=NAME")],
+)
+def test_what_is_of_doits_database_is_explained(project: ProjectFolder, word: str, said: str) -> None:
+    project.job()
+    assert project.doit("list").code == 0
+    run = project.doit(word)
+    assert (run.code, said in run.err) == (3, True)
+
+
 def test_a_prompt_may_have_an_equals_sign(project: ProjectFolder) -> None:
     run = project.doit("image", "--prompt", "E=mc2", "--width=64", "--height=64", "--out", "signs/", "--format=webp")
     assert run.code == 0, run.out + run.err

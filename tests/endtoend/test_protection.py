@@ -146,6 +146,15 @@ def test_a_decision_that_was_edited_into_nonsense_breaks_its_job_only(
     assert project.doit("list").code == 0
 
 
+def test_an_empty_file_is_a_write_that_was_cut_off_and_restored(project: ProjectFolder) -> None:
+    project.built()
+    image = project.image("yrr").read_bytes()
+    project.image("yrr").write_bytes(b"")
+    assert project.doit("why", "--check").code == 1
+    assert project.doit().tasks("restored") == ["portraits:yrr"]
+    assert project.image("yrr").read_bytes() == image
+
+
 def test_a_backend_that_cannot_name_its_model_breaks_its_job_only(project: ProjectFolder) -> None:
     project.job()
     project.job("other", backend="placeholder")
