@@ -10,7 +10,7 @@ from typing import Any
 from imagegen.backends.comfyui.graph import Graph, Place, literals
 from imagegen.errors import Problem
 
-__all__ = ["Info", "check", "choices_text", "grows", "options_of", "spec_of", "spelling", "uneven"]
+__all__ = ["Info", "check", "choices_text", "grows", "options_of", "spec_of", "spelling", "uneven", "wrong"]
 
 Info = Callable[[str], Mapping[str, Any] | None]
 """A node class → its entry of /object_info, None where there is no such class."""
@@ -51,7 +51,7 @@ def check(
             continue
         kind, rules = spec_of(info, class_type, place.input)
         at = keys.get(place) or f"node {place.node} ({class_type}): {place.input}"
-        problems += [Problem("", f"{at}: {problem.what}", problem.mend) for problem in _wrong(value, kind, rules)]
+        problems += [Problem("", f"{at}: {problem.what}", problem.mend) for problem in wrong(value, kind, rules)]
         if place.input in ("width", "height") and not at.startswith("generate."):  # those are known without a server
             problems += [Problem("", f"{at}: {problem.what}", problem.mend) for problem in uneven(value, rules)]
     return problems
@@ -71,7 +71,8 @@ def uneven(size: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("", what, f"make it {less} or {less + 8}" if less >= 16 else "make it 16")
 
 
-def _wrong(value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
+def wrong(value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
+    """Why an input of this type and these rules does not take the value; nothing where it does."""
     options = options_of(kind, rules)
     if options is not None:
         if spelling(value, options) is not None or isinstance(value, (list, dict)):

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from imagegen.backends.comfyui.checks import Info, check, choices_text, uneven
+from imagegen.backends.comfyui.checks import Info, check, choices_text, spec_of, uneven, wrong
 from imagegen.backends.comfyui.graph import literals, place_of, replaced
 from imagegen.backends.comfyui.models import KINDS, file_of, names_in
 from imagegen.backends.comfyui.prompt import alike, asked_in_vain, key_of, values_of, workflow_of
-from imagegen.backends.comfyui.workflow import misread
+from imagegen.backends.comfyui.workflow import Workflow, misread
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -55,9 +55,7 @@ def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Seq
     """What the server says of the requests' graphs, asked with `info` and `classes`, as for `checks.check`."""
     found: dict[Problem, list[str]] = defaultdict(list)
     for same in alike(requests):
-        # a random seed is drawn later; any will do until then
-        seed = 1 if same[0].seed is None else same[0].seed
-        request, workflow = replace(same[0], seed=seed), workflow_of(same[0])
+        request, workflow = replace(same[0], seed=1), workflow_of(same[0])  # each one's seed is looked at by itself
         values = values_of(request, workflow)
         keys = {place: key for place in values if (key := key_of(request, workflow, place))}
         if "graph" in request.extra:
@@ -69,7 +67,20 @@ def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Seq
         uploaded = {place_of(text) for text in request.extra.get("images", ())}
         for problem in check(replaced(workflow.graph, values), workflow.output, info, classes, keys, uploaded):
             found[problem] += [request.name for request in same]
+        for request in same:
+            for problem in _seeds(request, workflow, info):
+                found[problem].append(request.name)
     return shared(found, requests)
+
+
+def _seeds(request: Request, workflow: Workflow, info: Info) -> Iterator[Problem]:
+    """A seed that a node does not take, as partner nodes take no large ones. A random one is picked later."""
+    for place in workflow.places.get("seed", ()):
+        class_type = workflow.graph[place.node]["class_type"]
+        if request.seed is not None:
+            for problem in wrong(request.seed, *spec_of(info, class_type, place.input)):
+                mend = "give smaller ones, with generate: {seed: {mode: sequence, base: 1}} for example"
+                yield Problem("", f"generate.seed: {problem.what}", problem.mend or mend)
 
 
 def _pull(problem: Problem, pulls: Mapping[str, str]) -> str:
