@@ -137,7 +137,7 @@ class Wildcards:
             return self._file(part.name, above, where, what)
         names = [name for name in self.names() if _pattern(part.name).fullmatch(name)]
         if unread := self.unread():
-            what = f"{what}__{part.name}__ reads text files alone, and there is {WILDCARD_FOLDER}/{unread[0]}"
+            what = f"{what}__{part.name}__ reads .txt files alone, and there is {WILDCARD_FOLDER}/{unread[0]}"
             raise ImagegenError(Problem(where, what, "write it as a .txt file, one text a line, or move it away"))
         if not names:
             what = f"{what}there is no {wildcard_file(part.name)} for __{part.name}__"
@@ -174,7 +174,7 @@ class Wildcards:
         text = f"{what}there is no {wildcard_file(name)} for __{name}__{meant}"
         mend = rf"write it, one text a line; or \__{name}\__ where the words themselves are meant"
         if not meant and (unread := self.unread()):
-            mend = f"{WILDCARD_FOLDER}/{unread[0]} is not read: wildcards are text files; {mend}"
+            mend = f"{WILDCARD_FOLDER}/{unread[0]} is not read: wildcards are .txt files; {mend}"
         return Problem(where, text, mend)
 
     def _read(self, name: str, above: tuple[str, ...]) -> Shape:

@@ -80,7 +80,11 @@ class Inputs:
         try:
             return self._read_named(source)
         except ImagegenError as error:
-            problems = (Problem(where, f"source: {p.where}: {p.what}", p.mend) for p in error.problems)
+            folder = (self.root / source).parent
+            meant = ""
+            if not (self.root / source).exists() and folder.is_dir():
+                meant = did_you_mean(Path(source).name, [path.name for path in folder.iterdir()])
+            problems = (Problem(where, f"source: {p.where}: {p.what}{meant}", p.mend) for p in error.problems)
             raise ImagegenError(*problems) from None
 
     def read_wildcard(self, file: str) -> bytes:
@@ -99,12 +103,12 @@ class Inputs:
         return tuple(unicodedata.normalize("NFC", path.as_posix()) for path in found)
 
     def unread_wildcards(self) -> tuple[str, ...]:
-        """What dynamic prompts would read as wildcards beside the text files."""
+        """What somebody may take for wildcards beside the `.txt` files."""
         folder = self.root / WILDCARD_FOLDER
         return tuple(
             path.relative_to(folder).as_posix()
             for path in sorted(folder.rglob("*"))
-            if path.suffix.lower() in (".yaml", ".yml", ".json")
+            if path.suffix.lower() in (".yaml", ".yml", ".json", ".txt") and path.suffix != ".txt"
         )
 
     def _composed_otherwise(self, name: str) -> str:

@@ -113,3 +113,18 @@ def test_a_link_with_such_a_name_that_leads_nowhere_is_no_file(tmp_path: Path) -
     (tmp_path / "café.md").symlink_to("nowhere")
     with pytest.raises(ImagegenError, match="there is no such file"):
         Inputs(tmp_path, ()).read_source("café.md", "j.yaml:1:1")
+
+
+@pytest.mark.parametrize(("source", "there"), [("kin.csv", "Kin.csv"), ("docs/kin.md", "docs/kins.md")])
+def test_a_source_that_is_not_there_is_told_the_near_one_in_its_folder(tmp_path: Path, source: str, there: str) -> None:
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_text("")
+    with pytest.raises(ImagegenError, match=rf"there is no such file; did you mean '{Path(there).name}'\?"):
+        Inputs(tmp_path, ()).read_source(source, "jobs/a.yaml:1:1")
+
+
+def test_a_wildcard_file_whose_ending_is_not_in_lower_case_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "jobs/wildcards").mkdir(parents=True)
+    for name in ("hair.TXT", "eyes.txt", "notes.md", "a.yaml"):
+        (tmp_path / "jobs/wildcards" / name).write_text("x")
+    assert Inputs(tmp_path, ()).unread_wildcards() == ("a.yaml", "hair.TXT")
