@@ -116,7 +116,7 @@ class _Scene:
         inner = _without_comment(self.here[begin.column :])
         if self._in_brackets():
             return Fault(begin.line, begin.column, what, f"{_QUOTE_IT}; {_DOUBLED[last.style]}")
-        if rest.endswith(last.style) and len(inner) > 1:
+        if rest.endswith(last.style) and not rest.startswith(",") and len(inner) > 1:
             inner = inner[1:-1]
         return Fault(begin.line, begin.column, what, self._quote_fix(inner))
 
@@ -180,6 +180,8 @@ class _Scene:
             opening = self._line(line)[column : column + 1]
             what = f"{sign} does not close the {opening} of line {self._number(line)}"
             return Fault(self.line, self.column, what, "close the brackets in the order in which they were opened")
+        if sign == ",":
+            return Fault(self.line, self.column, "there is a comma too many", "delete it")
         if isinstance(last, yaml.CollectionEndEvent):
             closing = self.here[end - 1]
             what = f"more text follows the {closing}, and text that begins with a bracket must be in quotes"

@@ -107,6 +107,8 @@ def test_what_goes_wrong_within_brackets(text: str, where: str, what: str, fix: 
         ("a: 1\nprompt\u200b: y\n", "2:1", "the key has the invisible character U+200B", "delete"),
         ("a: 28\u00a0\n", "1:4", "has the invisible character U+00A0 beside the number", "delete"),
         ("items:\n  - name:\u00a0X\n    prompt: y\n", "2:10", "has the invisible character U+00A0", "space bar"),
+        (PROMPT + '"a", "b"\n', "3:13", 'the text in quotes ends with "a"', "'\"a\", \"b\"'"),
+        ("items:\n  - {name: X,, prompt: y}\n", "2:14", "there is a comma too many", "delete it"),
         ("items:\n  – name: X\n    prompt: y\n", "2:3", "– is not the dash that begins an entry", "write -"),
         ("items:\n  • name: X\n    prompt: y\n", "2:3", "• is not the dash that begins an entry", "write -"),
         (PROMPT + "a raven,\n      #1 black\n", "4:7", "the rest of the line is a comment", "put the text in quotes"),
