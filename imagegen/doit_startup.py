@@ -29,6 +29,8 @@ def explain(error: BaseException) -> Problem | None:
     if "process_args" in functions:
         what = "a word of the command line is empty"
         return Problem("doit", what, "leave it out, or put a text into the quotes (is a variable of the shell unset?)")
+    if "load_config_toml" in functions and isinstance(error, OSError):
+        return Problem("pyproject.toml", f"cannot be read: {error.strerror}", "it must be a file that you may read")
     if "load_config_toml" in functions and isinstance(error, Exception):
         from pathlib import Path
 
@@ -37,6 +39,9 @@ def explain(error: BaseException) -> Problem | None:
         return explain_toml(Path("pyproject.toml").read_bytes(), error)
     if "load_config_ini" in functions:
         return Problem("doit.cfg", f"cannot be read: {' '.join(str(error).split())}", "correct the file")
+    if "overwrite_defaults" in functions:  # an option of doit: "Error parsing parameter 'NAME' <class 'int'>.\nREASON"
+        name, reason = str(error).partition("'")[2].partition("'")[0], str(error).strip().rpartition("\n")[2]
+        return Problem("doit.cfg or [tool.doit] of pyproject.toml", f"{name}: {reason}", "correct the value")
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from doit.cmdparse import CmdParseError
 from doit.doit_cmd import DoitMain
 
 from imagegen.doit_startup import explain
@@ -32,6 +33,25 @@ def test_a_pyproject_that_doit_cannot_read_is_explained(
     with pytest.raises(Exception) as caught:  # noqa: PT011 - doit raises what its libraries raise
         DoitMain().run(["list"])
     assert str(explain(caught.value)).startswith(said)
+
+
+def test_an_option_of_doit_with_a_value_it_does_not_take_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "doit.cfg").write_text("[GLOBAL]\nverbosity = abc\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CmdParseError) as caught:
+        DoitMain().run(["run"])
+    said = "doit.cfg or [tool.doit] of pyproject.toml: verbosity: invalid literal for int() with base 10: 'abc'"
+    assert str(explain(caught.value)).startswith(said)
+
+
+def test_a_folder_in_the_place_of_pyproject_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pyproject.toml").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - another one on Windows
+        DoitMain().run(["list"])
+    assert str(explain(caught.value)).startswith("pyproject.toml: cannot be read: ")
 
 
 def test_an_empty_word_is_explained() -> None:
