@@ -6,6 +6,7 @@ doit has no hook there, so its loader is given one; it does nothing in a dodo fi
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from imagegen.tasks.build import current_build
 from imagegen.tasks.commands import COMMANDS
 from imagegen.tasks.invocation import Invocation, current_invocation
 
-__all__ = ["attach", "takes_our_tasks"]
+__all__ = ["attach", "refuse_equal_names", "takes_our_tasks"]
 
 _load_config = NamespaceTaskLoader.load_doit_config
 _load_tasks = NamespaceTaskLoader.load_tasks
@@ -38,6 +39,8 @@ def attach(config: Mapping[str, Any]) -> None:
         own: dict[str, Any] = _load_config(loader)
         if not takes_our_tasks(loader.namespace):
             return own
+        if own.get("default_tasks", ()) is None:  # doit would run every task then, commands too
+            del own["default_tasks"]
         # a database of another kind has another file and another codec
         left_out = {"dep_file", "codec_cls"} if own.get("backend", "json") != "json" else set()
         return {key: value for key, value in config.items() if key not in left_out} | own
@@ -75,6 +78,7 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
         _refuse(check_variables(invocation))
     _refuse(invocation.problems)
     tasks = _load_tasks(loader, cmd, pos_args)
+    refuse_equal_names(tasks)
     if invocation.variables and not invocation.calls:  # our commands report it themselves
         wrong = (problem for problem in current_build().problems if problem.where == COMMAND_LINE)
         _refuse([replace(problem, where=f"on the {COMMAND_LINE}") for problem in wrong])
@@ -87,6 +91,14 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
     elif invocation.command in ("run", "clean") and default and not any(task.name in default for task in tasks):
         raise InvalidDodoFile(f"the dodo file does not take task_jobs from imagegen.tasks\n    {_TAKE_ALL}")
     return tasks
+
+
+def refuse_equal_names(tasks: Sequence[Task]) -> None:
+    """Raise InvalidDodoFile where a dodo file has a task with the name of a job or a command."""
+    if len({task.name for task in tasks}) < len(tasks):
+        name = next(name for name, count in Counter(task.name for task in tasks).items() if count > 1)
+        what = f"it has a task '{name}' of its own, and imagegen has one of that name for a job or a command"
+        raise InvalidDodoFile(str(Problem("the dodo file", what, "rename the one in the dodo file")))
 
 
 def _show_help(invocation: Invocation) -> None:

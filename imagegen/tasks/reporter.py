@@ -16,6 +16,7 @@ from imagegen.errors import printable
 from imagegen.report.console import closing_line, failures, orphan_lines, same_seed_lines
 from imagegen.tasks.build import Build, current_build
 from imagegen.tasks.commands import OURS
+from imagegen.tasks.rest import default_tasks
 
 if TYPE_CHECKING:
     from imagegen.errors import Problem
@@ -57,7 +58,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             self.write(f"no task has a name like {' or '.join(build.invocation.words)}; doit list --all shows them\n")
             raise SystemExit(1)
         if not selected_tasks:
-            self.write("no job files in jobs/: nothing to do (imagegen init adds a first one)\n")
+            missing = "no job files in jobs/: nothing to do (imagegen init adds a first one)"
+            self.write(f"{'nothing to do: default_tasks is empty' if default_tasks(build.root) else missing}\n")
             self._say(*map(str, build.strays()))
         if not images and not broken and not any(_is_reached(job.task, reached) for job in build.fresh_jobs):
             return

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from doit.cmd_base import NamespaceTaskLoader
 from doit.doit_cmd import DoitMain
+from doit.exceptions import InvalidDodoFile
 from doit.task import Task, dict_to_task
 
 import imagegen.tasks
 from imagegen.tasks import command_line
 from imagegen.tasks.commands import COMMANDS
 from imagegen.tasks.invocation import read_invocation
-from imagegen.tasks.loader import takes_our_tasks
+from imagegen.tasks.loader import refuse_equal_names, takes_our_tasks
 from imagegen.tasks.rest import OUR_TASKS
 
 DOIT = sorted(command.get_name() for command in DoitMain.DOIT_CMDS)
@@ -78,6 +79,8 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
         ("COMFYUI_URL=x", "the environment variable COMFYUI_URL, ahead of doit"),
         ("list backnd=x", "did you mean 'backend'?"),
         ("why backnd=x", "did you mean 'backend'?"),
+        ("image prompt=raven width=64", "write --prompt=raven"),
+        ("image prompt=raven width=64", "write --width=64"),
         ("image a=b", "where it is the text, write --prompt=a=b"),
     ],
 )
@@ -137,8 +140,16 @@ def test_a_dodo_files_own_configuration_completes_ours() -> None:
     loader = NamespaceTaskLoader()
     loader.namespace = {"task_jobs": imagegen.tasks.task_jobs, "DOIT_CONFIG": {"verbosity": 2}}
     assert loader.load_doit_config() == {**imagegen.tasks.DOIT_CONFIG, "verbosity": 2}
+    loader.namespace["DOIT_CONFIG"] = {"default_tasks": None}  # every task, as doit has it
+    assert loader.load_doit_config() == imagegen.tasks.DOIT_CONFIG
     loader.namespace = {"DOIT_CONFIG": {"verbosity": 2}}
     assert loader.load_doit_config() == {"verbosity": 2}
+
+
+def test_a_task_with_the_name_of_a_job_is_refused_in_plain_words() -> None:
+    refuse_equal_names(tasks())
+    with pytest.raises(InvalidDodoFile, match="it has a task 'icons' of its own"):
+        refuse_equal_names(tasks({"name": "icons", "actions": ["true"]}))
 
 
 def test_every_command_is_reserved() -> None:
