@@ -42,7 +42,10 @@ def check_variables(invocation: Invocation) -> list[Problem]:
             what = f"there is no setting '{name}'{did_you_mean(name.lower(), known)}"
             hint = _belongs(name, value) or f"there are {_and(known)}"
             if (name, value) in texts:
-                hint = f"where it is the text, write {spelled(texts[name, value].takes_text[0], f'{name}={value}')}"
+                command = texts[name, value]
+                named = next((one for one in command.options if one["long"] == name), None)
+                hint = f"where it is the text, write {spelled(command.takes_text[0], f'{name}={value}')}"
+                hint = f"write {spelled(named, value)}" if named else hint
             problems.append(Problem(_WHERE, what, hint))
     return problems
 

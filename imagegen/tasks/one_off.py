@@ -71,7 +71,7 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
             saved = save(build.project, options["save"], kept)
             print(saved_line(saved.file, saved.added))
     except ImagegenError as error:
-        return "\n".join(map(str, error.problems))
+        return "\n".join(str(replace(one, where=one.where or _WHERE)) for one in error.problems)
     if ending.stopped:
         raise SystemExit(130)
     return "\n".join([*failures(outcomes), *map(str, ending.problems)])
@@ -118,7 +118,7 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
     job = _checked(project, values)
     expansion = project.planner.expand_job(job, job.items)
     if expansion.problems:
-        raise ImagegenError(*expansion.problems)
+        raise ImagegenError(*map(_worded, expansion.problems))
     for note in (*like.notes, *expansion.notes):
         print(note)
     return [Keepsake(item["name"], one, section) for item, one in zip(items, expansion.outputs, strict=True)]
@@ -133,8 +133,8 @@ def _checked(project: Project, values: dict[str, Any]) -> Job:
 
 
 def _worded(problem: Problem) -> Problem:
-    named = re.sub(r"^(?:generate|items\[\d+\]|output)\.(\w+):", r"--\1:", problem.what)
-    return replace(problem, what=re.sub("^--dir:", "--out:", named))
+    named = re.sub(r"^output\.(?:dir|name):", "--out:", problem.what)
+    return replace(problem, what=re.sub(r"^(?:generate|items\[\d+\]|output)\.(\w+):", r"--\1:", named))
 
 
 def _like(project: Project, file: str | None, backend: str) -> Likeness:
@@ -147,7 +147,7 @@ def _like(project: Project, file: str | None, backend: str) -> Likeness:
 def _image_file(project: Project, file: str | None) -> str | None:
     """From the project, also where the shell completed it from the folder that doit was called in."""
     called_in = get_initial_workdir()
-    if file and called_in and not (project.root / file).exists() and Path(called_in, file).exists():
+    if file and called_in and not os.path.exists(project.root / file) and os.path.exists(Path(called_in, file)):  # noqa: PTH110 - a name that is too long raises nothing
         return Path(os.path.relpath(Path(called_in, file), project.root)).as_posix()
     return file
 
@@ -203,7 +203,7 @@ def _where_to(options: Mapping[str, Any], count: int, folder: str) -> dict[str, 
     if out is None:
         return {"dir": folder, **chosen}
     path = PurePosixPath(out)
-    if out.endswith("/") or Path(out).is_dir() or not path.suffix:
+    if out.endswith("/") or os.path.isdir(out) or not path.suffix:  # noqa: PTH112 - a name that is too long raises nothing
         return {"dir": out, **chosen}
     formats = {suffix: kind for kind, suffix in FORMATS.items()} | {".jpeg": "jpeg"}
     ends = formats.get(path.suffix.lower())

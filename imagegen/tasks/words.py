@@ -17,6 +17,9 @@ __all__ = ["RANDOM_SEED", "Call", "is_variable", "long_options", "read_call", "s
 RANDOM_SEED = "for a random seed, leave it out here and write generate: {seed: {mode: random}} in a job"
 """What to write for `--seed random`, and for the -1 of other programs."""
 
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+"""What chats and word processors write in place of two hyphens."""
+
 
 @dataclass
 class Call:
@@ -61,6 +64,10 @@ def read_call(command: Command, words: Sequence[str]) -> Call:
             rest = []
         elif rest:
             word, *rest = rest
+            if word[0] in _DASHES:
+                what = f"'{word}' begins with a dash that is not a hyphen"
+                call.problems.append(Problem(f"doit {command.name}", what, f"write --{word.lstrip(_DASHES + '-')}"))
+                return call
             if is_variable(word):
                 name, _, value = word.partition("=")
                 call.variables.append((name, value))

@@ -47,6 +47,8 @@ def test_an_option_has_its_value_whatever_is_in_it(line: list[str], options: dic
         (["image", "--", "a=b"], "did you mean --prompt=a=b?"),
         (["comfyui:setup", "--torch=CUDA"], "did you mean 'cuda'?"),
         (["why", "icons", "--jsn"], "doit why: unknown option --jsn; did you mean --json?"),
+        (["why", "\u2014check"], "begins with a dash that is not a hyphen\n    write --check"),
+        (["image", "\u2013prompt=x"], "write --prompt=x"),
         (["why", "--json=yes"], "--json takes no value"),
         (["prune", "-x"], "unknown option -x"),
         (["prune", "--x"], "unknown option --x"),
