@@ -54,6 +54,9 @@ def find(graph: Graph, output: str, info: Info | None = None) -> dict[str, Found
             known = found.setdefault(field, Found())
             known.groups += [places] if places and places not in known.groups else []
         _add_size(wiring, node, found)
+        for beside in _drawn_beside(wiring, node):
+            places = wiring.upwards(beside, SEEDS, "noise")
+            found["seed"].groups += [places] if places and places not in found["seed"].groups else []
     if "prompt" in found:
         # a text that is prompt and negative prompt in one is the prompt
         negatives = found["negative"]
@@ -100,6 +103,28 @@ def _makers(wiring: Wiring, output: str) -> Iterator[str]:
             if above not in seen:
                 seen.add(above)
                 waiting.append((above, is_image(name)))
+
+
+def _drawn_beside(wiring: Wiring, maker: str) -> Iterator[str]:
+    """Samplers whose picture or latent comes with the conditioning, where they draw from the very same words.
+
+    They are an earlier stage of the picture; one with words of its own draws a reference.
+    """
+
+    def words(node: str) -> list[tuple[Place, ...]]:
+        return _words(wiring, node, wiring.linked(node, "guider") or node)[0].groups
+
+    known = words(maker)
+    waiting, seen = [wiring.linked(maker, "guider") or maker], {maker}
+    while waiting:
+        node = waiting.pop()
+        links = wiring.links(node)
+        if node not in seen and any(kind_of(name) == "picture" for name in links):
+            yield from (
+                other for other in _makers(wiring, node) if (own := words(other)) and all(w in known for w in own)
+            )
+        seen.add(node)
+        waiting += [link[0] for name, link in links.items() if kind_of(name) == "conditioning" and link[0] not in seen]
 
 
 def _is_maker(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bool) -> bool:

@@ -123,6 +123,10 @@ def test_an_image_that_goes_into_a_conditioning_does_not_lead_to_the_texts_of_an
     )
     groups = find(graph, "9")["prompt"].groups
     assert [[str(place) for place in group] for group in groups] == [["6.text"]]
+    assert found(graph)["seed"] == "3.seed"
+    earlier_stage = changed(graph, n20={"positive": ["6", 0]})
+    assert found(earlier_stage)["seed"] == "3.seed+20.seed"
+    assert found(earlier_stage)["steps"] == "3.steps"
 
 
 def test_a_text_put_together_by_other_nodes_is_found_where_it_is_held() -> None:
