@@ -42,7 +42,7 @@ def download(
         contextlib.closing(Source(remote)) as source,
     ):
         if path.exists():
-            raise ImagegenError(Problem(remote.key, f"{path} is there by now", "run it again: it looks anew"))
+            raise ImagegenError(Problem(remote.key, f"{path} is there by now", "run it again"))
         is_resumed = part.size > 0
         if part.sha256 != remote.sha256:
             _fill(part, source, tell, note)

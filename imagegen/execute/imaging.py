@@ -234,11 +234,11 @@ def blocked(output: Output, verdict: Verdict) -> Problem:
     what = f"{output.path} is not replaced: {verdict.note}"
     what += f" (and now: {reasons})" if verdict.line and reasons else ""
     mend = (
-        f"to keep it: doit accept {output.task}; to have it made anew: move or delete the file; "
+        f"to keep it: doit accept {output.task}; to have it generated again: move or delete the file; "
         "output.overwrite: always in the job replaces such files (they go into the store first)"
     )
     if output.job == ONE_OFF:
-        mend = "move or delete the file to have it made anew; or choose another --name or --out"
+        mend = "move or delete the file to have it generated again; or choose another --name or --out"
     return Problem(output.task, what, verdict.mend or mend)
 
 

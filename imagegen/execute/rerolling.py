@@ -45,6 +45,6 @@ def _problem(project: Project, output: Output) -> Problem | None:
         return Problem(output.task, what, f"doit reroll {output.origins[0].task}")
     if "seed" not in output.parameters:
         what = f"{output.request.backend} makes the same image whatever the seed"
-        return Problem(output.task, what, f"to have it made anew: doit -a {output.task}")
+        return Problem(output.task, what, f"to have it generated again: doit -a {output.task}")
     verdict = project.verdict(output)
     return None if verdict.state == "stale" else blocked(output, verdict)

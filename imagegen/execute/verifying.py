@@ -89,7 +89,7 @@ def _output(project: Project, output: Output) -> Finding:
         verdict = project.verdict(output)
         if verdict.state == "blocked":
             return Finding("missing", output.task, output.path, verdict.note, verdict.mend)
-        note, mend = "its file is not there", f"doit {output.task} brings it back, or makes it anew"
+        note, mend = "its file is not there", f"doit {output.task} brings it back, or generates it again"
         return Finding("missing", output.task, output.path, note, mend)
     if not state.sha256:
         return Finding("wrong", output.task, output.path, "a folder is in its place", "move it away")

@@ -27,7 +27,7 @@ def picked_lines(pick: Pick, verdict: Verdict) -> list[str]:
     if verdict.state == "stale":
         why = ", ".join(map(str, verdict.reasons))
         lines.append(
-            f"{first.task} is stale as its variant was ({why}): the next doit makes it anew; "
+            f"{first.task} is stale as its variant was ({why}): the next doit generates it again; "
             f"to keep it as it is: doit accept {first.task}"
         )
     return [printable(line) for line in lines]

@@ -74,7 +74,7 @@ def _ensure(build: Build, options: Mapping[str, Any]) -> list[Problem]:
     from imagegen.backends.comfyui.server import status
 
     if not _jobs():
-        return [Problem("", "no job draws with comfyui", "give one: backend: comfyui in jobs/NAME.yaml")]
+        return [Problem("", "no job uses comfyui", "give one: backend: comfyui in jobs/NAME.yaml")]
     requests = [output.request for plan in build.plans for output in plan.outputs]
     jobs = {tuple(one.extra["urls"]) for one in requests if one.backend == _BACKEND and one.extra["start"] != "never"}
     launch = launch_of(build.root, build.settings)

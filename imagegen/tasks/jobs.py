@@ -27,7 +27,7 @@ def task_jobs() -> Iterator[dict[str, Any]] | None:
     if build.invocation.command == "forget":
         sys.stderr.write(
             "doit's own database decides nothing here, the lock files in jobs/ do. "
-            "To make an image anew though it is fresh: doit -a portraits:mallsing\n"
+            "To generate a fresh image again: doit -a portraits:mallsing\n"
         )
     return _tasks(build) if build.plans or build.fresh_jobs else None
 

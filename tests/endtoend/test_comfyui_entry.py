@@ -127,7 +127,7 @@ def test_without_a_job_for_it_it_says_so(comfyui: ProjectFolder) -> None:
     comfyui.job(backend="placeholder")
     run = comfyui.doit("comfyui", "--yes")
     assert run.code != 0
-    assert "no job draws with comfyui" in run.out
+    assert "no job uses comfyui" in run.out
     assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
 
 

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 PINNED = Settings().ollama_version
-FALLBACK = "draw with another backend: backend: comfyui"
+FALLBACK = "use another backend: backend: comfyui"
 _FIRST = (0, 14, 3)
 _LAST = (0, 32, 5)
 _BROKEN = {

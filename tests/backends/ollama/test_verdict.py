@@ -97,7 +97,7 @@ def test_the_way_out_is_the_machines_own_and_never_without_the_other_backend(mac
 def test_a_client_that_cannot_is_mended_here_though_its_server_is_elsewhere() -> None:
     problem = verdict(Versions("0.32.6", "0.32.5"), False, None, True)
     assert problem
-    assert problem.mend == "install Ollama 0.32.5 here, or draw with another backend: backend: comfyui"
+    assert problem.mend == "install Ollama 0.32.5 here, or use another backend: backend: comfyui"
 
 
 def test_where_none_is_installed_or_runs_the_first_step_is_told() -> None:
