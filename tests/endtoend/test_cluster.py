@@ -86,6 +86,7 @@ def test_workers_draw_with_their_own_backend_and_the_caller_verifies_and_records
     assert "12 fresh, nothing to do" in same.closing
 
 
+@pytest.mark.long
 def test_the_images_of_a_killed_worker_are_made_elsewhere(project: ProjectFolder, cluster: Cluster) -> None:
     for name in ("one", "two"):
         cluster.script(name, acts={"*": [{"delay_s": 0.5}]})

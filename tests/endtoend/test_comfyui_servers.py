@@ -112,6 +112,7 @@ def test_the_images_of_a_server_that_dies_go_to_the_others(project: ProjectFolde
     assert twice <= set(servers[0].executions[-1:])
 
 
+@pytest.mark.long
 def test_the_time_that_is_told_and_the_doctors_rows_are_of_all_servers(project: ProjectFolder, serve: Serve) -> None:
     one = serve(seconds=0.3)
     project.built(**job("Fox", "Bird"))

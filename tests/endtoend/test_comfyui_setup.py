@@ -31,6 +31,7 @@ def pin(project: ProjectFolder, revision: str) -> None:
     project.write("pyproject.toml", SETTINGS.format(revision=revision, python=sys.executable))
 
 
+@pytest.mark.long
 def test_comfyui_is_set_up_and_updated(project: ProjectFolder, upstream: Upstream) -> None:
     commit = git(upstream.folder, "rev-parse", "HEAD")
     unasked = project.doit("comfyui:setup", "--torch=cpu")

@@ -290,6 +290,7 @@ def test_a_venv_whose_python_is_gone_is_made_anew(
     assert Environment(root).has_all()
 
 
+@pytest.mark.long
 def test_a_venv_that_the_user_made_is_used_as_it_is(
     root: Path, settings: Settings, upstream: Upstream, index: Index, prepare: Prepare, version: Version
 ) -> None:
