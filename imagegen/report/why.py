@@ -44,7 +44,7 @@ def as_lines(
         yield from _plain(f"where a file is not replaced: {blocked(stuck.output, stuck.verdict).mend}")
     for plan in plans:
         yield from (_plain_line(f"{plan.name}: {note}") for note in plan.notes)
-    yield _plain_line(_total(forecast, len(broken)))
+    yield _plain_line(_total(forecast, len(broken)) if plans else "no job files in jobs/: nothing to do")
 
 
 def as_data(forecast: Forecast, plans: Iterable[JobPlan], problems: Iterable[Problem], named: Collection[str]) -> str:

@@ -232,6 +232,7 @@ def test_an_unknown_backend_is_told_once_with_the_choices(project: ProjectFolder
 def test_without_jobs_there_is_nothing_to_do(project: ProjectFolder) -> None:
     run = project.doit()
     assert (run.code, run.out) == (0, "no job files in jobs/: nothing to do (imagegen init adds a first one)\n")
+    assert project.doit("why").out == "no job files in jobs/: nothing to do\n"
     assert project.doit("list").code == 0
     assert project.doit("doctor").code == 0
 
