@@ -135,6 +135,8 @@ def _check_selected(invocation: Invocation, names: _Names) -> Iterator[Problem]:
             return
         else:
             yield names.unknown(word)
+            if any(name.startswith(f"{word}:") for name in COMMANDS):
+                return  # what follows is the rest of its name: doit server start
 
 
 def _stray_option(word: str) -> Problem:
@@ -179,6 +181,9 @@ class _Names:
         near = did_you_mean(word, members) or did_you_mean(word, self._choices)
         if members and all(name in COMMANDS for name in members):
             also = [group] if group in self.tasks else []
+            if word == group:
+                choices = f"{', '.join(members[:-1])} or {members[-1]}"
+                return Problem("", f"there is no command '{word}'", f"did you mean {choices}?")
             return Problem("", f"there is no command '{word}'{near}", f"there are {_and([*also, *members])}")
         if ":" in word and group in self.tasks:
             variants = [name for name in members if re.fullmatch(rf"{re.escape(word)}-v\d+", name)]

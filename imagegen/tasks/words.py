@@ -85,11 +85,13 @@ def unexpected(call: Call, word: str) -> Problem:
     """What is wrong with a word after a command that takes none."""
     where = f"doit {call.command.name}"
     what = f"it takes no word besides its options, and '{word}' is not a task"
+    plain = list(itertools.takewhile(_is_plain, call.rest or [word]))
     for text in call.command.takes_text:
         if given := call.options.get(text["name"]):
-            quoted = spelled(text, " ".join([given[-1], *itertools.takewhile(_is_plain, call.rest or [word])]))
-            return Problem(where, what, f"put a text with spaces in quotes: {quoted}")
-        return Problem(where, what, f"did you mean {spelled(text, word)}?")
+            return Problem(
+                where, what, f"put a text with spaces in quotes: {spelled(text, ' '.join([given[-1], *plain]))}"
+            )
+        return Problem(where, what, f"did you mean {spelled(text, ' '.join(plain))}?")
     return Problem(where, what, f"{where} --help shows what it takes")
 
 
