@@ -10,8 +10,9 @@ LORAS = {"b.safetensors": [0.5, 0.25], "a.safetensors": [1.0, 1.0]}
 
 def test_its_places_are_those_that_its_links_lead_to() -> None:
     for workflow in (text_to_image({}, ""), text_to_image(LORAS, "v.pt")):
-        workflow.graph["latent"]["inputs"] |= {"width": 64, "height": 64}  # a size of 0 is none
-        found = {field: known.groups[0] for field, known in find(workflow.graph, workflow.output).items()}
+        latent = {**workflow.graph["latent"], "inputs": {"width": 64, "height": 64}}  # a size of 0 is none
+        graph = {**workflow.graph, "latent": latent}
+        found = {field: known.groups[0] for field, known in find(graph, workflow.output).items()}
         assert found == workflow.places
 
 
