@@ -1,4 +1,4 @@
-"""Every error that a user can meet: what happened, where, and how to mend it."""
+"""Every error that a user can meet: what happened, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Problem:
     """One thing that is wrong.
 
     `where` is `file:line:column` or a task's name (may be empty), `what` one sentence without a full stop,
-    `mend` what to do about it (may be empty; a command where there is one).
+    `hint` what to do about it (may be empty; a command where there is one).
     """
 
     where: str
     what: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
-        """`where: what`, and the mend on a line of its own: safe for a terminal, and of a length that one reads."""
-        where, what, mend = (_cut(printable(part)) for part in (self.where, self.what, self.mend))
+        """`where: what`, and the hint on a line of its own: safe for a terminal, and of a length that one reads."""
+        where, what, hint = (_cut(printable(part)) for part in (self.where, self.what, self.hint))
         head = f"{where}: {what}" if where else what
-        return f"{head}\n    {mend}" if mend else head
+        return f"{head}\n    {hint}" if hint else head
 
 
 def _cut(text: str) -> str:
@@ -39,7 +39,7 @@ def _cut(text: str) -> str:
 
 
 class ImagegenError(Exception):
-    """What a user can mend. It carries all the problems that were found, not only the first."""
+    """What a user can fix. It carries all the problems that were found, not only the first."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))

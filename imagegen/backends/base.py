@@ -69,14 +69,14 @@ class ModelIdentity:
 class Diagnosis:
     """One row of `doit doctor`: what was looked at, and what was found there.
 
-    ok: nothing is wrong; one with a mend is a warning. mend: what to do about it, a command where there is one.
+    ok: nothing is wrong; one with a hint is a warning. hint: what to do about it, a command where there is one.
     blocks: where it is not ok, whether it keeps a job from being built.
     """
 
     ok: bool
     what: str
     found: str
-    mend: str = ""
+    hint: str = ""
     blocks: bool = True
 
 
@@ -112,11 +112,11 @@ class Resolved:
 
 
 class GenerationError(Exception):
-    """A backend could not make one image. `problem` says why and how to mend it; its `where` is left empty."""
+    """A backend could not make one image. `problem` says why and how to fix it; its `where` is left empty."""
 
-    def __init__(self, what: str, mend: str = "") -> None:
+    def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
-        self.problem = Problem("", what, mend)
+        self.problem = Problem("", what, hint)
 
 
 class UnsettledError(GenerationError):
@@ -127,8 +127,8 @@ class OverdueError(GenerationError):
     """Its time is over; raised by `Progress.check` within a backend. timeout_s: seconds that it had."""
 
     def __init__(self, timeout_s: float) -> None:
-        mend = "raise generate.timeout_s in the job file if it only needs longer"
-        super().__init__(f"not done after {timeout_s:g} s", mend)
+        hint = "raise generate.timeout_s in the job file if it only needs longer"
+        super().__init__(f"not done after {timeout_s:g} s", hint)
 
 
 class Elsewhere(Exception):  # noqa: N818 - nothing is wrong with the image

@@ -344,7 +344,7 @@ class Guarded:
         if faults := problem_faults(doing, found):
             raise BackendFaultError(self.name, *faults)
         names = {"", *(request.name for request in requests)}
-        return [one if one.where in names else Problem("", f"{one.where}: {one.what}", one.mend) for one in found]
+        return [one if one.where in names else Problem("", f"{one.where}: {one.what}", one.hint) for one in found]
 
 
 class _CheckedProgress:
@@ -512,7 +512,7 @@ class _Diagnostic(Guarded):
         self._check(isinstance(found, (list, tuple)), "diagnose", found, "a list of Diagnosis")
         for row in found:
             self._check(isinstance(row, Diagnosis), "diagnose", row, "a list of Diagnosis")
-            self._check(all(map(is_text, (row.what, row.found, row.mend))), "diagnose", row, "rows of texts")
+            self._check(all(map(is_text, (row.what, row.found, row.hint))), "diagnose", row, "rows of texts")
         return found
 
 

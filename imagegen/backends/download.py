@@ -71,8 +71,8 @@ def _fill(part: Part, source: Source, tell: Callable[[int, int], None], note: Ca
             if failed > len(_PAUSES_S):
                 whole = size_text(source.total) if source.total else "what nobody says"
                 what = f"{source.remote.host}: {cut}; {size_text(part.size)} of {whole} are there"
-                mend = "run it again: it goes on from there" if part.size else "check the network, then run it again"
-                raise ImagegenError(Problem(source.remote.key, what, mend)) from None
+                hint = "run it again: it goes on from there" if part.size else "check the network, then run it again"
+                raise ImagegenError(Problem(source.remote.key, what, hint)) from None
             note(f"{source.remote.key}: {cut}; trying again")
             time.sleep(_PAUSES_S[max(0, failed - 1)])
 

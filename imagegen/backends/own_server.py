@@ -169,8 +169,8 @@ class OwnServer:
 
     def _died(self, record: Record) -> Problem:
         how, log = by_code(exit_code(record.process)), "\n".join(self.log_tail())
-        mend = next((mend for sign, mend in self.signs.items() if sign in log), "fix what its log says")
-        return Problem("", f"{self.name} ended{how} while it started{self._end_of_log()}", mend)
+        hint = next((hint for sign, hint in self.signs.items() if sign in log), "fix what its log says")
+        return Problem("", f"{self.name} ended{how} while it started{self._end_of_log()}", hint)
 
     def _end_of_log(self) -> str:
         lines = self.log_tail()

@@ -184,7 +184,7 @@ def problem_faults(doing: str, problems: Sequence[object]) -> list[str]:
         if not isinstance(one, Problem):
             faults.append(f"{doing} gave {shown(one)} among its problems, and each must be a Problem")
             continue
-        for part in ("where", "what", "mend"):
+        for part in ("where", "what", "hint"):
             if not is_text(getattr(one, part)):
                 faults.append(f"{doing} gave a Problem whose {part} is {shown(getattr(one, part))}, and must be a text")
         if one.what == "":

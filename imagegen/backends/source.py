@@ -145,8 +145,8 @@ class Source:
                 raise Cut("the server sent another part than it was asked for")
             total = found[2]
         if response.headers.get("Content-Type", "").startswith("text/html"):
-            mend = f"open {self.remote.page} in a browser: it may ask you to log in or to accept a licence"
-            raise self._problem(f"{_host(response.url)} sends a web page in place of the file", mend)
+            hint = f"open {self.remote.page} in a browser: it may ask you to log in or to accept a licence"
+            raise self._problem(f"{_host(response.url)} sends a web page in place of the file", hint)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise self._problem(f"{_host(response.url)} sends the file compressed only", "take it from elsewhere")
         if re.fullmatch("[0-9]{1,18}", total):
@@ -165,12 +165,12 @@ class Source:
             return self._problem(*known)
         if response.status_code in (401, 403):
             what = f"{_host(url)} does not give {self.remote.name} ({_status(response)})"
-            mend = f"open {self.remote.page} in a browser; download it by hand where it asks you to log in"
-            return self._problem(what, mend)
+            hint = f"open {self.remote.page} in a browser; download it by hand where it asks you to log in"
+            return self._problem(what, hint)
         return self._problem(f"{_host(url)} does not have it: {_status(response)}", self.remote.if_away)
 
-    def _problem(self, what: str, mend: str) -> ImagegenError:
-        return ImagegenError(Problem(self.remote.key, self._hush.text(what), mend))
+    def _problem(self, what: str, hint: str) -> ImagegenError:
+        return ImagegenError(Problem(self.remote.key, self._hush.text(what), hint))
 
     @contextlib.contextmanager
     def _translated(self, url: str) -> Iterator[None]:

@@ -68,9 +68,9 @@ class _Reader:
         line = bisect.bisect_right(self._lines, at)
         return line, at - self._lines[line - 1] + 1
 
-    def fail(self, at: int, what: str, mend: str = "") -> NoReturn:
+    def fail(self, at: int, what: str, hint: str = "") -> NoReturn:
         line, column = self.position(at)
-        raise ImagegenError(*self.problems, Problem(f"{self.name}:{line}:{column}", what, mend))
+        raise ImagegenError(*self.problems, Problem(f"{self.name}:{line}:{column}", what, hint))
 
     def refuse(self, at: int, expected: str) -> NoReturn:
         """Fail at what is not valid JSON, with what its user probably meant."""

@@ -140,8 +140,8 @@ def _misplaced(table: Mapping[str, Any]) -> Iterator[Problem]:
     names = [setting.name for setting in SETTINGS if not setting.secret]
     for key, value in table.items():
         if key in secrets:
-            mend = f"take it out, and set the environment variable {secrets[key].environment}"
-            yield Problem(_PYPROJECT, f"{key}: a secret has no place in a file that is committed", mend)
+            hint = f"take it out, and set the environment variable {secrets[key].environment}"
+            yield Problem(_PYPROJECT, f"{key}: a secret has no place in a file that is committed", hint)
         elif key in _TABLES:
             yield Problem(_PYPROJECT, f"{key}: expected a table, found {value!r:.40}")
         elif key not in names:

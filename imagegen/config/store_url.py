@@ -38,8 +38,8 @@ def read_store_url(text: str) -> StoreUrl:
     protocol, _, rest = text.partition("://")
     place, _, folder = rest.partition("/")
     if ":" in place.rpartition("@")[0]:
-        mend = "; " + _PASSWORDS[protocol] if protocol in _PASSWORDS else ""
-        raise ValueError(f"expected an address without a password in it{mend}")
+        hint = "; " + _PASSWORDS[protocol] if protocol in _PASSWORDS else ""
+        raise ValueError(f"expected an address without a password in it{hint}")
     match = _PLACES[protocol].fullmatch(place) if protocol in _PLACES else None
     folder = folder.strip("/")
     if match is None or _FORBIDDEN.search(folder) or not (folder or protocol == "s3"):

@@ -93,9 +93,9 @@ class _Builder:
         finally:
             self._loader.dispose()
 
-    def problem(self, mark: Any, what: str, mend: str = "") -> None:
+    def problem(self, mark: Any, what: str, hint: str = "") -> None:
         place = f":{self._position(mark)[0]}:{self._position(mark)[1]}" if mark is not None else ""
-        self.problems.append(Problem(f"{self.name}{place}", what, mend))
+        self.problems.append(Problem(f"{self.name}{place}", what, hint))
 
     def refused(self, error: yaml.MarkedYAMLError) -> None:
         """Note what the parser did not take."""
@@ -117,8 +117,8 @@ class _Builder:
     def _position(self, mark: Any) -> tuple[int, int]:
         return mark.line + self.first_line, mark.column + 1
 
-    def _stop(self, mark: Any, what: str, mend: str = "") -> _Stop:
-        self.problem(mark, what, mend)
+    def _stop(self, mark: Any, what: str, hint: str = "") -> _Stop:
+        self.problem(mark, what, hint)
         return _Stop()
 
     def _document(self) -> Any:

@@ -61,8 +61,8 @@ def _judged(output: Output, data: bytes) -> str:
     try:
         info = verify(data, may_be_followed=True)
     except BadImage as error:
-        mend = f"save it as a {output.encoding.format} file, or delete it to have it generated again"
-        raise ImagegenError(Problem(output.task, f"{output.path} cannot be used: {error}", mend)) from None
+        hint = f"save it as a {output.encoding.format} file, or delete it to have it generated again"
+        raise ImagegenError(Problem(output.task, f"{output.path} cannot be used: {error}", hint)) from None
     if info.format != output.encoding.format:
         what = f"{output.path} is a file in {info.format}, by its name and the job it is {output.encoding.format}"
         raise ImagegenError(Problem(output.task, what, f"save it as {output.encoding.format}"))

@@ -25,12 +25,12 @@ def bring_accepted(project: Project, sharing: Sharing | None, output: Output, ve
     data = sharing.fetch(sha256) if sharing else None
     if data is None and verdict.state == "stale":
         note = f"{ELSEWHERE}{', nor in the shared one' if sharing else ''}"
-        mend = f"bring it, from git or a copy; or doit -a {output.task} has another one made"
-        return replace(verdict, state="kept", note=note, mend=mend)
+        hint = f"bring it, from git or a copy; or doit -a {output.task} has another one made"
+        return replace(verdict, state="kept", note=note, hint=hint)
     if data is None and not sharing:
         return verdict
     if data is None:
-        mend = f"doit store:push where it was accepted; or {verdict.mend}"
-        return replace(verdict, note=f"{verdict.note}, nor to be had from the shared store", mend=mend)
+        hint = f"doit store:push where it was accepted; or {verdict.hint}"
+        return replace(verdict, note=f"{verdict.note}, nor to be had from the shared store", hint=hint)
     put_in_store(project, output, data, project.lock(output.job).line_of(output.path, sha256))
     return project.verdict(output)

@@ -54,9 +54,9 @@ def check_holdable(output: Output) -> None:
         what = f"{absent.path} is not there, which it is made from, so there is nothing to hold it to"
         raise ImagegenError(Problem(output.task, what, f"doit {absent.task}"))
     if not output.fingerprint:
-        mend = "name it in the job; or have doit make another image of this job first"
+        hint = "name it in the job; or have doit make another image of this job first"
         what = "its model is not decided yet, so there is nothing to hold it to"
-        raise ImagegenError(Problem(output.task, what, mend))
+        raise ImagegenError(Problem(output.task, what, hint))
 
 
 def draw_seed(project: Project, output: Output) -> Output:

@@ -93,7 +93,7 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
             origin = _origin(project, sources, output, verdict)
         except ImagegenError as error:
             problem = error.problems[0]
-            return Foreseen(output, replace(verdict, state="blocked", note=problem.what, mend=problem.mend), "fail")
+            return Foreseen(output, replace(verdict, state="blocked", note=problem.what, hint=problem.hint), "fail")
         if origin is not None:
             return Foreseen(output, verdict, "restore", origin)
         act = _act(project, output, verdict)
@@ -171,7 +171,7 @@ def _held_up(images: Iterable[Foreseen]) -> list[Foreseen]:
     for one in images:
         origin = next((origin.task for origin in one.output.origins if origin.task in failing), None)
         if origin and one.act not in ("fail", "ignore"):
-            verdict = replace(one.verdict, note=f"not made, because {origin} fails", mend="")
+            verdict = replace(one.verdict, note=f"not made, because {origin} fails", hint="")
             one = replace(one, verdict=verdict, act="fail", origin="")
         if one.act == "fail":
             failing.add(one.output.task)

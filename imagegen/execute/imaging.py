@@ -233,13 +233,13 @@ def blocked(output: Output, verdict: Verdict) -> Problem:
     reasons = ", ".join(map(str, verdict.reasons))
     what = f"{output.path} is not replaced: {verdict.note}"
     what += f" (and now: {reasons})" if verdict.line and reasons else ""
-    mend = (
+    hint = (
         f"to keep it: doit accept {output.task}; to have it generated again: move or delete the file; "
         "output.overwrite: always in the job replaces such files (they go into the store first)"
     )
     if output.job == ONE_OFF:
-        mend = "move or delete the file to have it generated again; or choose another --name or --out"
-    return Problem(output.task, what, verdict.mend or mend)
+        hint = "move or delete the file to have it generated again; or choose another --name or --out"
+    return Problem(output.task, what, verdict.hint or hint)
 
 
 def failed(output: Output, verdict: Verdict, error: BaseException) -> Outcome:
@@ -247,23 +247,23 @@ def failed(output: Output, verdict: Verdict, error: BaseException) -> Outcome:
     if isinstance(error, _Blocked):
         return Outcome(output, "failed", verdict.reasons, problem=blocked(output, error.verdict))
     if isinstance(error, GenerationError):
-        what, mend = error.problem.what, error.problem.mend
+        what, hint = error.problem.what, error.problem.hint
     elif isinstance(error, ImagegenError):
-        what, mend = error.problems[0].what, error.problems[0].mend
+        what, hint = error.problems[0].what, error.problems[0].hint
     elif isinstance(error, BadImage):
         what = f"verify: what {output.request.backend} returned cannot be used: {error}"
-        mend = "try again; where it stays so, look at the generator's own log"
+        hint = "try again; where it stays so, look at the generator's own log"
     elif isinstance(error, NotKeptError):
         problem = not_written(error.cause)
         what = f"what is made cannot be kept, so nothing more is: {problem.what}"
-        mend = problem.mend
+        hint = problem.hint
     elif isinstance(error, OSError):
         problem = not_written(error)
-        what, mend = problem.what, problem.mend
+        what, hint = problem.what, problem.hint
     else:
         what = f"a fault in imagegen or the backend {output.request.backend}: {type(error).__name__}: {error}"
-        mend = f"report it, with this place: {_place(error)}"
-    return Outcome(output, "failed", verdict.reasons, problem=Problem(output.task, what, mend))
+        hint = f"report it, with this place: {_place(error)}"
+    return Outcome(output, "failed", verdict.reasons, problem=Problem(output.task, what, hint))
 
 
 class _Blocked(Exception):  # noqa: N818 - internal

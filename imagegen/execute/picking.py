@@ -147,16 +147,16 @@ def _outputs(plans: Mapping[str, JobPlan], job: str, base: str) -> tuple[Output,
 def _check(job: str, base: str, variant: int, before: Sequence[Output], home: Sequence[Output]) -> None:
     known = sorted({output.variant for output in (*before, *home)} - {0})
     if not known:
-        mend = (
+        hint = (
             "variants: 4 in the job makes four of each image, told apart by their seeds; doit reroll draws another seed"
         )
-        raise ImagegenError(Problem(f"{job}:{base}", "it has no variants to pick from", mend))
+        raise ImagegenError(Problem(f"{job}:{base}", "it has no variants to pick from", hint))
     if not variant and all(output.variant == 0 or output.slug == output.base for output in home):
         what = "the job has no variants any more, so they cannot all be images again"
         raise ImagegenError(Problem(f"{job}:{base}", what, f"put variants: {max(known)} back into the job first"))
     if variant and variant not in known:
-        mend = f"choose one of {', '.join(map(str, known))}; 0 makes all of them images again"
-        raise ImagegenError(Problem(f"{job}:{base}", f"there is no variant {variant}", mend))
+        hint = f"choose one of {', '.join(map(str, known))}; 0 makes all of them images again"
+        raise ImagegenError(Problem(f"{job}:{base}", f"there is no variant {variant}", hint))
 
 
 def _check_others(name: str, variant: int, before: Mapping[str, JobPlan], after: Mapping[str, JobPlan]) -> None:
@@ -218,12 +218,12 @@ def _check_edited(project: Project, output: Output, path: str) -> None:
     try:
         found = verify((project.root / path).read_bytes()).format
     except BadImage as error:
-        mend = "delete the file: its image is taken from the store, or made again"
-        raise ImagegenError(Problem(output.store_name, f"{path} cannot be used: {error}", mend)) from None
+        hint = "delete the file: its image is taken from the store, or made again"
+        raise ImagegenError(Problem(output.store_name, f"{path} cannot be used: {error}", hint)) from None
     if PurePosixPath(path).suffix != PurePosixPath(output.path).suffix or found != output.encoding.format:
         what = f"{path} was changed by hand, and the job's images are {output.encoding.format} now"
-        mend = f"save it as {candidate_path(output)}, or delete it to do without the change"
-        raise ImagegenError(Problem(output.store_name, what, mend))
+        hint = f"save it as {candidate_path(output)}, or delete it to do without the change"
+        raise ImagegenError(Problem(output.store_name, what, hint))
 
 
 def _keep(project: Project, file: _File) -> _File:
@@ -236,8 +236,8 @@ def _keep(project: Project, file: _File) -> _File:
     output = file.output
     source = Sources(project).find(output, project.model_digest(output))
     if source is None:
-        mend = f"have it made first; where another one is picked: doit pick {output.job}:{output.base} --variant 0"
-        raise ImagegenError(Problem(output.store_name, "its image is not here, and none is picked unseen", mend))
+        hint = f"have it made first; where another one is picked: doit pick {output.job}:{output.base} --variant 0"
+        raise ImagegenError(Problem(output.store_name, "its image is not here, and none is picked unseen", hint))
     data = source.data if source.encoding == output.encoding else encoded(project, output, source)
     line = line_for(output, source, data)
     put_in_store(project, output, data, line)

@@ -38,8 +38,8 @@ def _other_seed(output: Output) -> int:
 
 def _problem(project: Project, output: Output) -> Problem | None:
     if output.own_seed:
-        mend = "take its 'seed' out of the job file, or write another one there"
-        return Problem(output.task, "its item has a seed of its own, which goes before any other", mend)
+        hint = "take its 'seed' out of the job file, or write another one there"
+        return Problem(output.task, "its item has a seed of its own, which goes before any other", hint)
     if output.is_derived:
         what = f"it is derived from {', '.join(origin.task for origin in output.origins[:3])}, and has no seed"
         return Problem(output.task, what, f"doit reroll {output.origins[0].task}")

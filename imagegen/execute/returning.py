@@ -123,8 +123,8 @@ def go_back(project: Project, output: Output, past: Past) -> str:
     if found.sha256 is not None and not found.ours:
         verdict = project.verdict(output, forced=True)
         problem = blocked(output, verdict)
-        mend = f"to keep it, so that it can be gone back to: doit accept {output.task}; or move the file away"
-        raise ImagegenError(Problem(problem.where, problem.what, mend))
+        hint = f"to keep it, so that it can be gone back to: doit accept {output.task}; or move the file away"
+        raise ImagegenError(Problem(problem.where, problem.what, hint))
     if past.is_now:
         _check_holdable(output, past)
         return _decide(project, output, past, found.sha256 or "")

@@ -140,8 +140,8 @@ def _finish(project: Project) -> tuple[Problem, ...]:
                 on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
                 lock.fold(on_disk, project.temporary)
             except OSError as error:
-                mend = not_written(error).mend
-                problems.append(Problem(lock.name, f"cannot be folded: {error.strerror}", f"{mend}; nothing is lost"))
+                hint = not_written(error).hint
+                problems.append(Problem(lock.name, f"cannot be folded: {error.strerror}", f"{hint}; nothing is lost"))
     with contextlib.suppress(OSError):  # it only keeps the files short
         project.attempts.fold()
         project.placed.fold()

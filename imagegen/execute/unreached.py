@@ -21,8 +21,8 @@ def check_packages(settings: Settings) -> None:
     if missing := missing_package(settings.store):
         package, command = missing
         what = f"store: {settings.store} needs the package {package}, which is not installed"
-        mend = f"{command}; or for now without the shared store: doit store=none"
-        raise ImagegenError(Problem(settings.sources.get("store", ""), what, mend))
+        hint = f"{command}; or for now without the shared store: doit store=none"
+        raise ImagegenError(Problem(settings.sources.get("store", ""), what, hint))
 
 
 def is_away(error: Exception) -> bool:

@@ -29,14 +29,14 @@ class Finding:
 
     state: `intact`, `accepted`, `new` (not made yet) or `pointer` (of Git LFS, not fetched), which are all right;
     `missing`, `changed`, `corrupt`, `wrong` (its lock line or its provenance does not fit) or `orphaned`, which are
-    not. name: of the output, or the path. mend: what to do.
+    not. name: of the output, or the path. hint: what to do.
     """
 
     state: str
     name: str
     path: str = ""
     note: str = ""
-    mend: str = ""
+    hint: str = ""
 
     @property
     def is_right(self) -> bool:
@@ -61,10 +61,10 @@ def verify_orphans(project: Project, plans: Collection[JobPlan], jobs: Collectio
         lock = f"jobs/{orphan.job}.lock"
         if orphan.exists:
             note = f"{lock} has it, and no item{f'; {orphan.why}' if orphan.why else ''}"
-            mend = "move it where it belongs, or delete it; then doit prune" if orphan.why else "doit prune removes it"
+            hint = "move it where it belongs, or delete it; then doit prune" if orphan.why else "doit prune removes it"
         else:
-            note, mend = f"{lock} has a line for it, but there is neither file nor item", "doit prune removes the line"
-        found.append(Finding("orphaned", orphan.path, orphan.path, note, mend))
+            note, hint = f"{lock} has a line for it, but there is neither file nor item", "doit prune removes the line"
+        found.append(Finding("orphaned", orphan.path, orphan.path, note, hint))
     return found
 
 
@@ -88,9 +88,9 @@ def _output(project: Project, output: Output) -> Finding:
             return Finding("new", output.task, output.path)
         verdict = project.verdict(output)
         if verdict.state == "blocked":
-            return Finding("missing", output.task, output.path, verdict.note, verdict.mend)
-        note, mend = "its file is not there", f"doit {output.task} brings it back, or generates it again"
-        return Finding("missing", output.task, output.path, note, mend)
+            return Finding("missing", output.task, output.path, verdict.note, verdict.hint)
+        note, hint = "its file is not there", f"doit {output.task} brings it back, or generates it again"
+        return Finding("missing", output.task, output.path, note, hint)
     if not state.sha256:
         return Finding("wrong", output.task, output.path, "a folder is in its place", "move it away")
     if state.in_conflict:
@@ -110,27 +110,27 @@ def _output(project: Project, output: Output) -> Finding:
         if output.encoding.format != "json":  # a sheet's index is no image: that its bytes are those recorded is all
             verify(data, may_be_followed=sha256 == accepted)
     except BadImage as error:
-        mend = f"{'delete it' if line else 'move it away'}, and run doit {output.task}"
-        return Finding("corrupt", output.task, output.path, str(error), mend)
+        hint = f"{'delete it' if line else 'move it away'}, and run doit {output.task}"
+        return Finding("corrupt", output.task, output.path, str(error), hint)
     if sha256 == accepted:
         return Finding("accepted", output.task, output.path)
     found = project.found(output)
     if sha256 == found.sha256 and found.superseded_by:
         note = f"it is the one of before: {lock.name} tells of another one by now"
-        mend = f"doit {output.task} brings that one, if it is to be had"
-        return Finding("wrong", output.task, output.path, note, mend)
+        hint = f"doit {output.task} brings that one, if it is to be had"
+        return Finding("wrong", output.task, output.path, note, hint)
     if sha256 == found.sha256 and found.is_recorded:
         return Finding("intact", output.task, output.path)
     if not is_line or line is None:
         note = "changed by hand since it was made" if line else "it was there before, and this build did not make it"
-        mend = f"to keep it: doit accept {output.task}; to have the build's own: delete it, and run doit {output.task}"
-        return Finding("changed", output.task, output.path, note, mend)
+        hint = f"to keep it: doit accept {output.task}; to have the build's own: delete it, and run doit {output.task}"
+        return Finding("changed", output.task, output.path, note, hint)
     if line.size != len(data):
         note = f"{lock.name} says that it has {line.size} bytes, and it has {len(data)}"
         return Finding("wrong", output.task, output.path, note, f"restore {lock.name} from git")
     if note := _provenance(line, data):
-        mend = f"delete it, and run doit {output.task}; if that changes nothing, report it"
-        return Finding("wrong", output.task, output.path, note, mend)
+        hint = f"delete it, and run doit {output.task}; if that changes nothing, report it"
+        return Finding("wrong", output.task, output.path, note, hint)
     return Finding("intact", output.task, output.path)
 
 
@@ -154,5 +154,5 @@ def _blob(project: Project, path: Path) -> Finding:
         return Finding("wrong", shown, shown, f"cannot be read: {error.strerror}", "fix its permissions")
     if hashlib.sha256(data).hexdigest() == path.name:
         return Finding("intact", shown, shown)
-    mend = "delete it: what needs it is then made or restored from elsewhere"
-    return Finding("corrupt", shown, shown, "its bytes are not those of its name", mend)
+    hint = "delete it: what needs it is then made or restored from elsewhere"
+    return Finding("corrupt", shown, shown, "its bytes are not those of its name", hint)

@@ -88,14 +88,14 @@ class Verdict:
     """state: fresh, stale, kept (left as it is, though not what was asked for) or blocked (must not be replaced).
 
     reasons: why it is stale. note: why it is kept or blocked. line: the recorded line that counts, if any.
-    mend: the way out of what is blocked or kept, where it is not the usual one.
+    hint: the way out of what is blocked or kept, where it is not the usual one.
     """
 
     state: str
     reasons: tuple[Reason, ...] = ()
     note: str = ""
     line: OutputLine | None = None
-    mend: str = ""
+    hint: str = ""
 
     @property
     def is_missing(self) -> bool:
@@ -124,8 +124,8 @@ def compare(
     reasons = _reasons(output, line, model_digest)
     if found.sha256 is None and found.accepted and not forced:
         note = "the image that was accepted is neither there nor in the store"
-        mend = f"bring the file back, from git or a copy; or doit -a {output.task} has another one made"
-        return Verdict("blocked", (Reason("missing"), *reasons), note, line, mend)
+        hint = f"bring the file back, from git or a copy; or doit -a {output.task} has another one made"
+        return Verdict("blocked", (Reason("missing"), *reasons), note, line, hint)
     if found.sha256 is None:
         return Verdict("stale", (Reason("missing"), *reasons) if line else reasons, line=line)
     if not found.sha256:
@@ -134,8 +134,8 @@ def compare(
         return Verdict("blocked", reasons, IN_CONFLICT, line, choose_side(output.path))
     if found.by_hand and (forced or not found.accepted) and output.request.backend == PLACEHOLDER:
         note = f"made or changed by hand, which {PLACEHOLDER} does not replace"
-        mend = f"have another backend draw it; or go back to one that was made: doit restore {output.task}"
-        return Verdict("kept", reasons, note, line, mend)
+        hint = f"have another backend draw it; or go back to one that was made: doit restore {output.task}"
+        return Verdict("kept", reasons, note, line, hint)
     if found.accepted and not forced:
         return Verdict("fresh", note=_accepted(found, line, reasons), line=line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:

@@ -193,14 +193,14 @@ class _Parser:
             if one.odd is not None:
                 raise self._misplaced(one.odd)
             if one.is_group:
-                mend = r"close them with }, or write \{ where the brace itself is meant"
-                raise WordingError(one.at, f"the alternatives '{self.text[one.at : one.at + 30]}' are not closed", mend)
+                hint = r"close them with }, or write \{ where the brace itself is meant"
+                raise WordingError(one.at, f"the alternatives '{self.text[one.at : one.at + 30]}' are not closed", hint)
         if stray or (self.heads and opened):
             at = stray[0] if stray else opened[0].at
             brace, other = ("}", "{") if stray else ("{", "}")
-            mend = rf"add the {other}, or write \{brace} where the brace itself is meant"
+            hint = rf"add the {other}, or write \{brace} where the brace itself is meant"
             what = f"'{brace}' has no '{other}' in a text with alternatives"
-            self._unbalanced = WordingError(at, what, mend)
+            self._unbalanced = WordingError(at, what, hint)
 
     def _close(self, one: _Opened, end: int) -> None:
         if one.odd is not None:
@@ -256,9 +256,9 @@ class _Parser:
 
     def _add_token(self, token: re.Match[str]) -> None:
         """What is no mark."""
-        for kind, (what, mend) in _REFUSED.items():
+        for kind, (what, hint) in _REFUSED.items():
             if token[kind]:
-                raise WordingError(token.start(), f"'{token[0][:40]}' {what}", mend)
+                raise WordingError(token.start(), f"'{token[0][:40]}' {what}", hint)
         if token["kept"]:
             _add(self._current, token["kept"])
         elif token["axis"]:
@@ -334,10 +334,10 @@ _ESCAPE = re.compile(r"\\([|#]|__|::)")
 
 def _sampler(at: int, written: str, sampler: str) -> WordingError:
     what = f"'{written[:40]}' {_SAMPLERS[sampler]}, which is not supported: each image picks by its own seed"
-    mend = (
+    hint = (
         rf"leave the {sampler} out, or use a matrix; write \{sampler} or \__ where the characters themselves are meant"
     )
-    return WordingError(at, what, mend)
+    return WordingError(at, what, hint)
 
 
 def _add(parts: list[Part], text: str) -> None:

@@ -26,12 +26,12 @@ MAX_DEPTH = 10
 
 
 class WordingError(ValueError):
-    """A text that is not a valid prompt. at: where in it, from 0. mend: what to do about it."""
+    """A text that is not a valid prompt. at: where in it, from 0. hint: what to do about it."""
 
-    def __init__(self, at: int, what: str, mend: str) -> None:
+    def __init__(self, at: int, what: str, hint: str) -> None:
         super().__init__(what)
         self.at = at
-        self.mend = mend
+        self.hint = hint
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def _parsed(text: Text, has_axes: bool, problems: list[Problem]) -> Template:
     try:
         return parse(text.text, has_axes=has_axes)
     except WordingError as error:
-        problems.append(Problem(text.where, f"{text.what}: {error}", error.mend))
+        problems.append(Problem(text.where, f"{text.what}: {error}", error.hint))
         return ()
 
 
@@ -101,8 +101,8 @@ def _problems(
         else:
             may_be_blank = may_be_blank and (shape.may_be_blank or place == "negative")
     if may_be_blank and not problems:
-        mend = "give each alternative words, or write some beside them"
-        problems.append(Problem(texts["prompt"].where, "prompt: can come to nothing, by what is drawn", mend))
+        hint = "give each alternative words, or write some beside them"
+        problems.append(Problem(texts["prompt"].where, "prompt: can come to nothing, by what is drawn", hint))
     return problems
 
 

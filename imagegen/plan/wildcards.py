@@ -172,10 +172,10 @@ class Wildcards:
         below = next((other for other in names if f"/{other}".lower().endswith(f"/{name}".lower())), "")
         meant = f"; did you mean '{below}'?" if below else did_you_mean(name, names)
         text = f"{what}there is no {wildcard_file(name)} for __{name}__{meant}"
-        mend = rf"write it, one text a line; or \__{name}\__ where the words themselves are meant"
+        hint = rf"write it, one text a line; or \__{name}\__ where the words themselves are meant"
         if not meant and (unread := self.unread()):
-            mend = f"{WILDCARD_FOLDER}/{unread[0]} is not read: wildcards are .txt files; {mend}"
-        return Problem(where, text, mend)
+            hint = f"{WILDCARD_FOLDER}/{unread[0]} is not read: wildcards are .txt files; {hint}"
+        return Problem(where, text, hint)
 
     def _read(self, name: str, above: tuple[str, ...]) -> Shape:
         file = wildcard_file(name)
@@ -194,7 +194,7 @@ class Wildcards:
                 shapes.append(self._shape(template, above, _at(f"{file}:{number}", column)))
                 found.append((text.removeprefix("\\") if text.startswith("\\#") else text, template, weight))
             except WordingError as error:
-                problems.append(Problem(f"{file}:{number}:{column + error.at}", str(error), error.mend))
+                problems.append(Problem(f"{file}:{number}:{column + error.at}", str(error), error.hint))
             except ImagegenError as error:
                 problems += error.problems
         if not problems and not any(weight for _, _, weight in found):

@@ -84,7 +84,7 @@ class Inputs:
             meant = ""
             if not (self.root / source).exists() and folder.is_dir():
                 meant = did_you_mean(Path(source).name, [path.name for path in folder.iterdir()])
-            problems = (Problem(where, f"source: {p.where}: {p.what}{meant}", p.mend) for p in error.problems)
+            problems = (Problem(where, f"source: {p.where}: {p.what}{meant}", p.hint) for p in error.problems)
             raise ImagegenError(*problems) from None
 
     def read_wildcard(self, file: str) -> bytes:

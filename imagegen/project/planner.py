@@ -268,7 +268,7 @@ class Planner:
                     where = job.where.get(".".join(key_path.split(".")[:2]), job.file)
                     is_own = problem.where.split(".")[0] in item.sections.get(backend.name, {})
                     where = item.where if is_own else where
-                    problems.append(Problem(where, f"{key_path}: {problem.what}", problem.mend))
+                    problems.append(Problem(where, f"{key_path}: {problem.what}", problem.hint))
                 resolved = Resolved({}, "")
             decision = self._decisions.of(job.name).get(MODEL_DECISION) if resolved.model is None else None
             found[key(item)] = Honours(
@@ -326,10 +326,10 @@ class Planner:
             before = next((job for job in sorted(gone) if self._records(job, plan)), None) if gone else None
             if before and not plan.problems and plan.name not in locks:
                 what = f"its images are recorded in jobs/{before}.lock, whose job is gone"
-                mend = (
+                hint = (
                     f"if the job was renamed: git mv jobs/{before}.lock jobs/{plan.name}.lock; if not, delete that file"
                 )
-                plan = _broken(plan, Problem(plan.file, what, mend))
+                plan = _broken(plan, Problem(plan.file, what, hint))
             found.append(plan)
         return found
 

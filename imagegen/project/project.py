@@ -68,14 +68,14 @@ class Project:
         """The job's lock file, read once. Raises ImagegenError where it cannot be understood."""
         if job not in self.locks:
             name = f"jobs/{job}.lock"
-            mend = "restore the file from git, or delete it"
+            hint = "restore the file from git, or delete it"
             if problem := self.inputs.problem(name):
-                raise ImagegenError(Problem(name, problem, mend))
+                raise ImagegenError(Problem(name, problem, hint))
             lock = read_lock_file(name, self.root / name)
             for folder in dict.fromkeys(path.rpartition("/")[0] for path in lock.lines):
                 # what it names is read, and may be removed
                 if problem := self.inputs.problem(folder or "."):
-                    raise ImagegenError(Problem(name, f"has the line of an output in {problem}", mend))
+                    raise ImagegenError(Problem(name, f"has the line of an output in {problem}", hint))
             self.decisions.settle_again(job, lock)
             self.locks[job] = lock
         return self.locks[job]
@@ -231,11 +231,11 @@ class Project:
         verdict = compare(output, line, found, self.model_digest(output), forced)
         if verdict.state == "blocked" and line is None and found.sha256 and (other := self._recorded_by(output, found)):
             note = f"jobs/{other}.lock records it, as an image of the job '{other}'"
-            mend = (
+            hint = (
                 f"if '{output.base}' was moved from there, move its lines to jobs/{output.job}.lock too; "
                 f"to keep the file as it is: doit accept {output.task}"
             )
-            return replace(verdict, note=note, mend=mend)
+            return replace(verdict, note=note, hint=hint)
         return verdict
 
     def _recorded_by(self, output: Output, found: Found) -> str | None:

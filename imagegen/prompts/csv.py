@@ -92,8 +92,8 @@ def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
                 return []
     except csv.Error as error:
         what = f"not valid CSV: {error}, in the row that begins here and was read up to line {above + reader.line_num}"
-        mend = "a cell that begins with a double quote must end with one; a quote within it is written twice"
-        problems.append(Problem(f"{name}:{begin}:1", what, mend))
+        hint = "a cell that begins with a double quote must end with one; a quote within it is written twice"
+        problems.append(Problem(f"{name}:{begin}:1", what, hint))
     return rows
 
 
@@ -190,8 +190,8 @@ def _is_slip(name: str, field: str) -> bool:
 def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceItem | None:
     if len(row.cells) > len(columns):
         what = f"this row has {len(row.cells)} cells, but there are {len(columns)} columns"
-        mend = "put a cell that has commas, semicolons or tabs of its own in double quotes"
-        problems.append(Problem(row.where(len(columns)), what, mend))
+        hint = "put a cell that has commas, semicolons or tabs of its own in double quotes"
+        problems.append(Problem(row.where(len(columns)), what, hint))
     fields: dict[str, str] = {}
     marks: dict[str, str] = {}
     for index, (column, cell) in enumerate(zip(columns, row.cells, strict=False)):

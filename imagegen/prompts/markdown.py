@@ -184,7 +184,7 @@ def _item(name: str, section: _Section, problems: list[Problem]) -> SourceItem |
         try:
             document = read_document(name, content.encode("utf-8"), first_line=line + 1)
         except ImagegenError as error:
-            found = [Problem(p.where if p.where != name else marks["yaml"], p.what, p.mend) for p in error.problems]
+            found = [Problem(p.where if p.where != name else marks["yaml"], p.what, p.hint) for p in error.problems]
             problems += found
             return None
         if not isinstance(document.values, dict):

@@ -65,12 +65,12 @@ def note_line(event: Happened) -> str:
 
 
 def failures(outcomes: Iterable[Outcome]) -> list[str]:
-    """Each cause once, with whom it hit and how to mend it."""
+    """Each cause once, with whom it hit and how to fix it."""
     by_cause: dict[tuple[str, str], list[str]] = defaultdict(list)
     for outcome in outcomes:
         for problem in (*filter(None, [outcome.problem]), *outcome.also):
-            by_cause[problem.what, problem.mend].append(outcome.output.task)
-    return [str(Problem(_names(tasks), what, mend)) for (what, mend), tasks in by_cause.items()]
+            by_cause[problem.what, problem.hint].append(outcome.output.task)
+    return [str(Problem(_names(tasks), what, hint)) for (what, hint), tasks in by_cause.items()]
 
 
 def saved_line(file: str, names: Sequence[str]) -> str:
@@ -90,9 +90,9 @@ def same_seed_lines(outcomes: Iterable[Outcome]) -> list[str]:
     if not kept:
         return []
     free = [output.task for output in kept if not output.own_seed]
-    mend = f"doit reroll {free[0]}" if free else f"write another 'seed' of {kept[0].task} in its job file"
+    hint = f"doit reroll {free[0]}" if free else f"write another 'seed' of {kept[0].task} in its job file"
     seeds = "its seed" if len(kept) == 1 else "their seeds"
-    return [f"{counted(len(kept), 'image')} kept {seeds}, which gives the same picture; for another one: {mend}"]
+    return [f"{counted(len(kept), 'image')} kept {seeds}, which gives the same picture; for another one: {hint}"]
 
 
 def orphan_lines(paths: Sequence[str]) -> list[str]:

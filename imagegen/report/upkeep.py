@@ -23,7 +23,7 @@ def verified_lines(images: Sequence[Finding], store: Sequence[Finding] | None, o
     for finding in (*images, *(store or ()), *orphans):
         if not finding.is_right:
             path = f"  {finding.path}" if finding.path != finding.name else ""
-            lines.append(printable(f"{finding.state:<9} {finding.name}{path}: {finding.note}\n    {finding.mend}"))
+            lines.append(printable(f"{finding.state:<9} {finding.name}{path}: {finding.note}\n    {finding.hint}"))
     counts = Counter(finding.state for finding in (*images, *orphans))
     said = [
         f"{counts[state]} {_WORDS.get(state, state)}"

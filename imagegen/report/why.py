@@ -41,7 +41,7 @@ def as_lines(
         yield _head(one)
         yield from ([("    ", ""), *_pieces(reason)] for reason in one.verdict.reasons if _is_of_field(reason))
     if stuck := next((one for one in forecast.images if one.act == "fail"), None):
-        yield from _plain(f"where a file is not replaced: {blocked(stuck.output, stuck.verdict).mend}")
+        yield from _plain(f"where a file is not replaced: {blocked(stuck.output, stuck.verdict).hint}")
     for plan in plans:
         yield from (_plain_line(f"{plan.name}: {note}") for note in plan.notes)
     yield _plain_line(_total(forecast, len(broken)) if plans else "no job files in jobs/: nothing to do")

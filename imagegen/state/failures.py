@@ -14,11 +14,11 @@ __all__ = ["Failure", "read_failures", "update_failures"]
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an image was not made. fingerprint: of what was asked for then. what, mend: as in a `Problem`."""
+    """Why an image was not made. fingerprint: of what was asked for then. what, hint: as in a `Problem`."""
 
     fingerprint: str
     what: str
-    mend: str = ""
+    hint: str = ""
 
 
 def read_failures(path: Path) -> dict[str, Failure]:

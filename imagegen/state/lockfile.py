@@ -119,8 +119,8 @@ class LockFile:
             reason = "it has half of a surrogate pair in it" if isinstance(error, UnicodeError) else str(error)
             what = f"its line was not written to {self.name}, which could not be read with it: {reason}"
             made_by = f"the backend '{entry.backend}'" if isinstance(entry, OutputLine) else "imagegen"
-            mend = f"report it to whoever wrote {made_by}; an image that was generated is in the store"
-            raise ImagegenError(Problem(f"{self.name}", what, mend)) from None
+            hint = f"report it to whoever wrote {made_by}; an image that was generated is in the store"
+            raise ImagegenError(Problem(f"{self.name}", what, hint)) from None
         return line
 
     def fold(self, on_disk: Mapping[str, str | None], temporary: Path) -> None:

@@ -64,10 +64,10 @@ def _check_locks(folder: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             what = f"the file system of {folder.name} has no locks ({error.strerror}): two builds could write at once"
-            mend = (
+            hint = (
                 "mount it with locks (NFS: local_lock=flock), or make .imagegen a symlink to a folder on another disk"
             )
-            raise ImagegenError(Problem("", what, mend)) from None
+            raise ImagegenError(Problem("", what, hint)) from None
 
 
 def _describe(holder: Path) -> str:

@@ -274,7 +274,7 @@ class Build:
         for outcome in self.outcomes:
             if outcome.problem is not None:
                 fingerprint = self.project.decided(outcome.output).fingerprint
-                failed[outcome.output.task] = Failure(fingerprint, outcome.problem.what, outcome.problem.mend)
+                failed[outcome.output.task] = Failure(fingerprint, outcome.problem.what, outcome.problem.hint)
         settled = {outcome.output.task for outcome in self.outcomes if outcome.state in (*_DONE, "kept")}
         with suppress(OSError):  # it is only a hint
             update_failures(self.project.failures, self.project.temporary, failed, settled)

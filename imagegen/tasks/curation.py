@@ -127,9 +127,9 @@ def _variant(build: Build, names: list[str], variant: int | None) -> tuple[str, 
         known = ", ".join(str(output.variant) for output in outputs)
         now = f"{known} is picked now" if len(outputs) == 1 else f"there are {known}"
         what = "say which variant" if first.variant else "it has no variants to pick from"
-        mend = f"doit pick {first.job}:{first.base} --variant N ({now}; 0: all are images again)"
+        hint = f"doit pick {first.job}:{first.base} --variant N ({now}; 0: all are images again)"
         raise ImagegenError(
-            Problem(f"{first.job}:{first.base}", what, mend if first.variant else "variants: 4 in the job")
+            Problem(f"{first.job}:{first.base}", what, hint if first.variant else "variants: 4 in the job")
         )
     return first.job, first.base, variant
 
@@ -240,8 +240,8 @@ def _restore(words: list[str], **options: Any) -> TaskFailed | None:
             is_fresh = build.project.verdict(output).state != "stale"
             at = one_before(pasts, is_fresh=is_fresh) if options["to"] is None else options["to"] - 1
             if at is None:
-                mend = "--to N takes a later one" if pasts else f"doit {output.task} makes its first one"
-                raise ImagegenError(Problem(output.task, "there is no earlier image to go back to", mend))
+                hint = "--to N takes a later one" if pasts else f"doit {output.task} makes its first one"
+                raise ImagegenError(Problem(output.task, "there is no earlier image to go back to", hint))
             if not 0 <= at < len(pasts):
                 raise ImagegenError(Problem(output.task, f"there is no number {at + 1}", "the list has the numbers"))
             if pasts[at].is_now and is_fresh:

@@ -93,8 +93,8 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
             what = "is a Git LFS pointer in place of the image, and no lock file has its line"
             raise ImagegenError(Problem(file, what, "git lfs pull")) from None
         raise ImagegenError(Problem(file, str(error), "--like names a PNG, WebP or JPEG image")) from None
-    mend = "name an image that this build made with output.metadata: full, or give --prompt and the rest yourself"
-    raise ImagegenError(Problem(file, "does not say what made it, and no lock file does", mend))
+    hint = "name an image that this build made with output.metadata: full, or give --prompt and the rest yourself"
+    raise ImagegenError(Problem(file, "does not say what made it, and no lock file does", hint))
 
 
 def _foreign(file: str, data: bytes) -> Likeness | None:
@@ -174,7 +174,7 @@ def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: 
                 Problem(file, f"its record is none of the backend {name}", "give --prompt yourself")
             ) from None
         except ImagegenError as error:
-            raise ImagegenError(*(Problem(file, problem.what, problem.mend) for problem in error.problems)) from None
+            raise ImagegenError(*(Problem(file, problem.what, problem.hint) for problem in error.problems)) from None
     else:
         section = {key: value for key, value in others.items() if key in made_by.options}
     if made_by.model_option and request.get("model"):

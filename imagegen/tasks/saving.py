@@ -136,7 +136,7 @@ class _Target:
         plan = self._planned(data)
         if plan.problems:
             first = plan.problems[0]
-            raise self._refused(f"{self.file} cannot have it as an item: {first.what} ({first.where})", first.mend)
+            raise self._refused(f"{self.file} cannot have it as an item: {first.what} ({first.where})", first.hint)
         before, after = _images(self._plan), _images(plan)
         if before and self._has_items_of_a_base():
             raise self._refused(f"the items of {self.file} are those that it extends, and its own would replace them")
@@ -188,8 +188,8 @@ class _Target:
     def _planned(self, data: bytes) -> JobPlan:
         return self._project.planner.plan_of(self.file, data)
 
-    def _refused(self, what: str, mend: str = "") -> ImagegenError:
-        return ImagegenError(Problem("doit image --save", what, mend or "choose another job file; nothing was changed"))
+    def _refused(self, what: str, hint: str = "") -> ImagegenError:
+        return ImagegenError(Problem("doit image --save", what, hint or "choose another job file; nothing was changed"))
 
 
 def _images(plan: JobPlan) -> dict[str, Output]:
@@ -212,8 +212,8 @@ def _job_file(project: Project, file: str) -> str:
     folder, _, name = path.rpartition("/")
     stem = Path(name).stem
     if folder != "jobs" or not name.endswith(JOB_SUFFIXES) or not JOB_NAME.fullmatch(stem) or stem in project.reserved:
-        mend = "for example --save jobs/scraps.yaml"
-        raise ImagegenError(Problem("doit image --save", f"'{file}' can be no job file", mend))
+        hint = "for example --save jobs/scraps.yaml"
+        raise ImagegenError(Problem("doit image --save", f"'{file}' can be no job file", hint))
     if problem := path_problem(project.root, path, project.settings.allow_outside):
         raise ImagegenError(Problem("doit image --save", problem))
     for other in job_files(project.root):

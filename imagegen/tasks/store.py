@@ -35,8 +35,8 @@ def _push() -> TaskFailed | None:
 
         where = build.settings.sources
         if not build.settings.store:
-            mend = 'store = "s3://…", "ssh://…" or "file:///…" in [tool.imagegen]: docs/shared-store.md'
-            raise ImagegenError(Problem(where.get("store", ""), "there is no shared store here", mend))
+            hint = 'store = "s3://…", "ssh://…" or "file:///…" in [tool.imagegen]: docs/shared-store.md'
+            raise ImagegenError(Problem(where.get("store", ""), "there is no shared store here", hint))
         if not build.settings.store_writes:
             what = "store_writes is false: nothing goes up from here"
             raise ImagegenError(Problem(where.get("store_writes", ""), what, "doit store:push store_writes=true"))

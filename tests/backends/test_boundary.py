@@ -174,7 +174,7 @@ def test_a_member_that_is_wrong_is_named_with_what_it_must_be(member: str, value
         plug(**{member: value})
     (problem,) = caught.value.problems
     assert problem.what.startswith(f"the backend plug: {rule}")
-    assert problem.mend == "fix or uninstall the package that brings it"
+    assert problem.hint == "fix or uninstall the package that brings it"
 
 
 def test_all_members_that_are_wrong_are_told_at_once() -> None:

@@ -34,7 +34,7 @@ def test_merge_conflict_markers_are_refused_at_their_line(name: str, text: str, 
     (problem,) = caught.value.problems
     assert problem.where.startswith(f"{name}:{line}:")
     assert problem.what == CONFLICT
-    assert "choose one side" in problem.mend
+    assert "choose one side" in problem.hint
 
 
 @pytest.mark.parametrize(

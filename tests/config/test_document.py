@@ -184,13 +184,13 @@ def test_aliases_do_not_add_up_to_more_depth() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "hint"),
     [("prompt: a knight: brave", "quotes"), ("a:\n\t- b", "spaces, not tabs"), ("a: 'x", "close the quote"), ("a: [1", "bracket")],
 )  # fmt: skip
-def test_common_slips_are_told_how_to_mend_them(text: str, mend: str) -> None:
+def test_common_slips_are_told_how_to_mend_them(text: str, hint: str) -> None:
     with pytest.raises(ImagegenError) as caught:
         read_document("j.yaml", text.encode())
-    assert mend in caught.value.problems[0].mend
+    assert hint in caught.value.problems[0].hint
 
 
 @pytest.mark.parametrize(

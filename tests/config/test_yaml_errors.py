@@ -29,7 +29,7 @@ def refused(text: str) -> Problem:
 def test_text_that_begins_with_a_sign_of_yaml_is_to_be_quoted(value: str) -> None:
     problem = refused(PROMPT + value + "\n")
     assert (problem.where, problem.what) == ("j.yaml:3:13", f"text that begins with {value[0]} must be in quotes")
-    assert f"prompt: '{value}'" in problem.mend
+    assert f"prompt: '{value}'" in problem.hint
     assert read_document("j.yaml", f"{PROMPT}'{value}'".encode()).values["items"][0]["prompt"] == value
 
 
@@ -47,7 +47,7 @@ def test_a_quote_within_quotes_is_reported_where_the_text_begins(value: str, end
     problem = refused(PROMPT + value + "\n")
     assert problem.where == "j.yaml:3:13"
     assert problem.what == f"the text in quotes ends with {ending}, and more follows it"
-    assert problem.mend == f"put the whole text in quotes: prompt: {quoted}"
+    assert problem.hint == f"put the whole text in quotes: prompt: {quoted}"
     assert read_document("j.yaml", (PROMPT + quoted).encode()).values["items"][0]["prompt"]
 
 
@@ -75,7 +75,7 @@ def test_what_goes_wrong_within_brackets(text: str, where: str, what: str, fix: 
     problem = refused(text)
     assert problem.where == f"j.yaml:{where}"
     assert problem.what.startswith(what)
-    assert fix in problem.mend
+    assert fix in problem.hint
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_slips_are_named_in_their_place(text: str, where: str, what: str, fix: s
     problem = refused(text)
     assert problem.where == f"j.yaml:{where}"
     assert problem.what.startswith(what)
-    assert fix in problem.mend
+    assert fix in problem.hint
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_slips_are_named_in_their_place(text: str, where: str, what: str, fix: s
 def test_text_that_a_comment_cuts_short_is_refused(value: str, column: int) -> None:
     problem = refused(PROMPT + value + "\n")
     assert (problem.where, problem.what) == (f"j.yaml:3:{column}", "the rest of the line is a comment")
-    assert "put the text in quotes" in problem.mend
+    assert "put the text in quotes" in problem.hint
 
 
 @pytest.mark.parametrize(

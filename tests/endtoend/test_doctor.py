@@ -1,4 +1,4 @@
-"""`doit doctor`: what is wrong, its mend, and whether it blocks a job."""
+"""`doit doctor`: what is wrong, its hint, and whether it blocks a job."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def examined(project: ProjectFolder, *words: str, **environment: str) -> tuple[i
     """The exit code, and the rows that are not well."""
     run = project.doit("doctor", "--json", *words, **environment)
     rows = [row for row in json.loads(run.out) if row["state"] != "ok"]
-    assert all(row["mend"] for row in rows)
+    assert all(row["hint"] for row in rows)
     assert (run.code != 0) == any(row["blocks"] for row in rows)
     return run.code, rows
 
 
 def only(project: ProjectFolder, *words: str, **environment: str) -> tuple[int, str, str, str]:
-    """The exit code, and the one row that is not well: its state, what was found, and the mend."""
+    """The exit code, and the one row that is not well: its state, what was found, and the hint."""
     code, (row,) = examined(project, *words, **environment)
-    return code, row["state"], row["found"], row["mend"]
+    return code, row["state"], row["found"], row["hint"]
 
 
 def test_a_sound_project_is_well_and_nothing_is_changed(project: ProjectFolder) -> None:
@@ -71,18 +71,18 @@ def test_a_file_in_an_outputs_place_is_told_before_a_build_fails_on_it(project: 
     project.image("yrr").write_bytes(b"touched up")
     assert examined(project) == (0, [])  # kept as it is
     project.job(generate={"width": 64, "height": 64, "steps": 33})
-    code, state, found, mend = only(project)
+    code, state, found, hint = only(project)
     assert (code, state) == (1, "wrong")
     assert "assets/portraits/yrr.png is not replaced: changed by hand" in found
-    assert "output.overwrite: always" in mend
+    assert "output.overwrite: always" in hint
 
 
 def test_a_file_where_a_folder_should_be_blocks(project: ProjectFolder) -> None:
     project.job()
     project.write("assets", "not a folder")
-    code, state, found, mend = only(project)
+    code, state, found, hint = only(project)
     assert (code, state, found) == (1, "wrong", "assets is a file")
-    assert "move it away" in mend
+    assert "move it away" in hint
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may write everywhere")
@@ -107,11 +107,11 @@ def test_an_image_of_the_store_that_went_bad_is_told_with_its_file(project: Proj
     project.built()
     blob = next(path for path in (project.root / ".imagegen/store/blobs").rglob("*") if path.is_file())
     blob.write_bytes(b"rot")
-    code, state, found, mend = only(project)
+    code, state, found, hint = only(project)
     assert (code, state) == (0, "wrong")  # no job needs it
     assert "has gone bad" in found
     assert project.doit("doctor").closing == "1 thing to fix; no job is blocked"
-    subprocess.run(mend.partition(": ")[2].split(), cwd=project.root, check=True)
+    subprocess.run(hint.partition(": ")[2].split(), cwd=project.root, check=True)
     assert not blob.exists()
     assert examined(project) == (0, [])
 
@@ -124,23 +124,23 @@ def test_a_store_past_its_bound_is_a_warning(project: ProjectFolder) -> None:
     blob.parent.mkdir(exist_ok=True)
     blob.write_bytes(data)
     project.write("pyproject.toml", '[tool.imagegen]\nstore_size = "1 MB"\n')
-    code, state, found, mend = only(project)
+    code, state, found, hint = only(project)
     assert (code, state) == (0, "warning")
     assert "of at most 1.0 MB" in found
-    assert "store_size" in mend
+    assert "store_size" in hint
 
 
 def test_a_lock_file_without_a_job_is_foreign(project: ProjectFolder) -> None:
     project.built()
     project.write("jobs/gone.lock", "whatever")
-    code, state, found, mend = only(project)
+    code, state, found, hint = only(project)
     assert (code, state, found) == (0, "warning", "foreign: there is no job of that name")
-    assert mend == "if the job is gone for good: rm jobs/gone.lock"
+    assert hint == "if the job is gone for good: rm jobs/gone.lock"
 
 
 @pytest.mark.parametrize("job", ["portraits", "image"])
 @pytest.mark.parametrize(
-    ("line", "said", "mend"),
+    ("line", "said", "hint"),
     [
         ("<<<<<<< HEAD\n", "has unresolved merge-conflict markers", "delete the marker lines"),
         ('{"v": 99}\n', "written by a newer imagegen", "upgrade imagegen here: docs/your-repository.md"),
@@ -149,22 +149,22 @@ def test_a_lock_file_without_a_job_is_foreign(project: ProjectFolder) -> None:
     ids=["conflicted", "newer", "unreadable"],
 )
 def test_a_lock_file_that_cannot_be_read_is_told_in_its_place(
-    project: ProjectFolder, job: str, line: str, said: str, mend: str
+    project: ProjectFolder, job: str, line: str, said: str, hint: str
 ) -> None:
     project.job()
     project.write(f"jobs/{job}.lock", line)
     code, state, found, how = only(project)
     assert (code, state) == (1, "wrong")
     assert found.startswith(f"jobs/{job}.lock:1: {said}")
-    assert mend in how
+    assert hint in how
 
 
 def test_outputs_of_no_item_any_more_are_a_warning_while_they_are_there(project: ProjectFolder) -> None:
     project.built()
     project.job(items=JOB["items"][:2])
-    code, state, found, mend = only(project)
+    code, state, found, hint = only(project)
     assert (code, state, found) == (0, "warning", "1 file of no item any more: assets/portraits/okka.png")
-    assert "doit prune" in mend
+    assert "doit prune" in hint
     project.image("okka").unlink()
     assert examined(project) == (0, [])
 
@@ -181,9 +181,9 @@ def test_git_attributes_that_do_not_merge_lock_files_are_a_warning(tmp_path: Pat
     repository.git("init", "-q")
     project = ProjectFolder(repository.root / folder) if folder != "." else repository
     project.job()
-    code, state, found, mend = only(project)
+    code, state, found, hint = only(project)
     assert (code, state, found) == (0, "warning", "merges lock files with conflict markers")
-    subprocess.run(mend, shell=True, cwd=project.root, check=True)  # noqa: S602 - the mend is a line for a shell
+    subprocess.run(hint, shell=True, cwd=project.root, check=True)  # noqa: S602 - the hint is a line for a shell
     assert examined(project) == (0, [])
 
 
@@ -192,8 +192,8 @@ def test_git_lfs_pointers_are_counted(project: ProjectFolder) -> None:
     for line in project.lines()[:2]:
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{line['sha256']}\nsize {line['size']}\n"
         (project.root / line["path"]).write_text(pointer)
-    code, state, found, mend = only(project)
-    assert (code, state, mend) == (0, "warning", "git lfs pull")
+    code, state, found, hint = only(project)
+    assert (code, state, hint) == (0, "warning", "git lfs pull")
     assert found.startswith("2 images of 3 not fetched")
 
 

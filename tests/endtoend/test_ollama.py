@@ -339,7 +339,7 @@ def test_another_program_of_that_name_is_told(project: OllamaProject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "details", "said", "mend"),
+    ("fault", "details", "said", "hint"),
     [
         long("no-image", {}, "Ollama finished without an image and without a reason", "server.log"),
         long("early-end", {}, "Ollama finished without an image and without a reason", "server.log"),
@@ -359,7 +359,7 @@ def test_another_program_of_that_name_is_told(project: OllamaProject) -> None:
     ],
 )
 def test_one_image_fails_by_name_and_the_next_run_makes_it(
-    project: OllamaProject, fault: str, details: dict[str, object], said: str, mend: str
+    project: OllamaProject, fault: str, details: dict[str, object], said: str, hint: str
 ) -> None:
     project.items("a bird", "a wolf", generate={"width": 64, "height": 64})
     project.ollama.fault(fault, "wolf", times=1, **details)
@@ -367,7 +367,7 @@ def test_one_image_fails_by_name_and_the_next_run_makes_it(
     assert (run.code, run.tasks("generated"), run.tasks("failed")) == (2, ["portraits:a"], ["portraits:b"])
     problem = run.out[run.out.index("\nportraits:b: ") :]
     assert said in problem
-    assert mend in problem
+    assert hint in problem
     assert "\x1b" not in run.out + run.err
     assert project.doit().tasks("generated") == ["portraits:b"]
 

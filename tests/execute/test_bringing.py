@@ -35,7 +35,7 @@ def test_an_accepted_file_goes_up_and_comes_to_the_others(workshop: Workshop, tm
     assert [row.ok for row in jobs(case) if row.what == "portraits:yrr"] == [True]
     assert other.build() == {"portraits:mallsing": "restored", "portraits:yrr": "failed"}
     assert "nor to be had from the shared store" in other.problems["portraits:yrr"].what
-    assert "doit store:push where it was accepted; or bring the file back" in other.problems["portraits:yrr"].mend
+    assert "doit store:push where it was accepted; or bring the file back" in other.problems["portraits:yrr"].hint
     workshop.build()  # with nothing to make: what was accepted goes up
     assert other.build() == {"portraits:yrr": "restored"}
     assert other.path("yrr").read_bytes() == data

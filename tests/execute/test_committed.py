@@ -106,7 +106,7 @@ def test_where_git_has_no_more_than_a_pointer_nothing_is_generated(checkout: Che
     as_pointers(checkout)
     checkout.path("mallsing").unlink()
     assert checkout.build()[MALLSING] == "failed"
-    assert "git checkout HEAD -- assets/portraits/mallsing.png" in checkout.problems[MALLSING].mend
+    assert "git checkout HEAD -- assets/portraits/mallsing.png" in checkout.problems[MALLSING].hint
     assert checkout.calls() == 0
 
 

@@ -18,7 +18,7 @@ def test_a_package_that_is_missing_is_told_with_the_command(monkeypatch: pytest.
         check_packages(Settings(store="s3://team/x"))
     (problem,) = caught.value.problems
     assert problem.what == "store: s3://team/x needs the package s3fs, which is not installed"
-    assert problem.mend.endswith("-m pip install s3fs; or for now without the shared store: doit store=none")
+    assert problem.hint.endswith("-m pip install s3fs; or for now without the shared store: doit store=none")
     with pytest.raises(ModuleNotFoundError, match=r"it needs the package s3fs, .* -m pip install s3fs"):
         open_shared("s3://team/x")
 

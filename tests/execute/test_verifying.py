@@ -75,7 +75,7 @@ def test_what_is_missing_changed_corrupt_or_a_folder_is_told_with_what_to_do(bui
         for name, state in zip("abcd", ["missing", "changed", "corrupt", "wrong"], strict=True)
     }
     assert wrong(built) == states
-    assert all(finding.mend for finding in findings(built) if not finding.is_right)
+    assert all(finding.hint for finding in findings(built) if not finding.is_right)
 
 
 def test_a_flipped_bit_is_found_though_size_and_time_are_the_same(built: Workshop) -> None:
@@ -130,7 +130,7 @@ def test_what_belongs_to_no_item_is_told_and_candidates_are_not(workshop: Worksh
     found = {finding.name: finding for finding in findings(workshop) if not finding.is_right}
     assert {finding.state for finding in found.values()} == {"orphaned"}
     assert sorted(Path(name).stem for name in found) == ["c-v1", "c-v2", "d-v1", "d-v2"]
-    assert "removes the line" in found["assets/portraits/c-v1.png"].mend
+    assert "removes the line" in found["assets/portraits/c-v1.png"].hint
     assert "changed by hand" in found["assets/portraits/c-v2.png"].note
 
 

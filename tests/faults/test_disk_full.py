@@ -72,7 +72,7 @@ def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls
         said = str(problem)
         assert "fault in imagegen" not in said, f"{told}: {said}"
         assert os.strerror(kind[0]) in said or "failed" in said, f"{told}: {said}"
-        assert problem.mend or "failed" in said, f"{told}: {said}"
+        assert problem.hint or "failed" in said, f"{told}: {said}"
     for path, data in workshop.files().items():
         assert path.endswith(".png"), told
         verify(data)

@@ -117,7 +117,7 @@ def test_no_error_of_the_server_repeats_its_secret(status: int) -> None:
     with raw_server(lambda _: [head.encode()]) as url:
         with pytest.raises(Exception) as raised:  # noqa: PT011 - whichever it is
             Client(url, AUTH).system_stats()
-        assert WORD not in str(raised.value) + getattr(raised.value, "mend", "")
+        assert WORD not in str(raised.value) + getattr(raised.value, "hint", "")
         assert WORD not in repr(probe(url, auth=AUTH))
 
 

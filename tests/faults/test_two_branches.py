@@ -257,7 +257,7 @@ def test_conflict_markers_are_told_with_their_line_and_are_right_once_mended(tmp
     at = before.splitlines().index(b"<<<<<<< HEAD") + 1
     assert problem.where == f"jobs/portraits.lock:{at}"
     assert problem.what == "has unresolved merge-conflict markers"
-    assert "delete the marker lines" in problem.mend
+    assert "delete the marker lines" in problem.hint
     assert ours.lock() == before
     lines = [line for line in before.splitlines(keepends=True) if line[:1] not in b"<=>|"]
     (ours.root / "jobs/portraits.lock").write_bytes(b"".join(lines))

@@ -53,7 +53,7 @@ def test_a_file_in_a_merge_conflict_is_never_replaced() -> None:
     for forced in (False, True):
         found = verdict(output(overwrite="always"), LINE, Found("ff", in_conflict=True), forced=forced)
         assert found.state == "blocked"
-        assert "git checkout --ours -- assets/j/a.png" in found.mend
+        assert "git checkout --ours -- assets/j/a.png" in found.hint
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_what_of_dynamic_prompts_is_refused_says_where_and_what_to_write(text: s
     with pytest.raises(WordingError, match=re.escape(said)) as caught:
         parse(text)
     assert caught.value.at == at
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

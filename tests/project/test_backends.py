@@ -40,7 +40,7 @@ def test_a_plug_in_that_is_broken_is_named_in_the_jobs_that_use_it(tmp_path: Pat
     (problem,) = planned(tmp_path, plug_in, "bad").problems
     assert problem.where == "jobs/j.yaml:1:1"
     assert problem.what.startswith(said)
-    assert "uninstall the package" in problem.mend
+    assert "uninstall the package" in problem.hint
 
 
 @pytest.mark.parametrize("plug_in", [breaks, BadOptions])

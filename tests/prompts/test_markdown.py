@@ -201,4 +201,4 @@ def test_what_would_be_lost_is_refused(page: str, said: str, fix: str) -> None:
         read(page)
     (problem,) = caught.value.problems
     assert problem.what.startswith(said)
-    assert fix in problem.mend
+    assert fix in problem.hint

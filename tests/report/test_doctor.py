@@ -33,7 +33,7 @@ def test_the_packages_that_imagegen_needs_are_there() -> None:
 def test_a_package_that_is_missing_or_too_old_is_told_with_the_command() -> None:
     missing, old = [row for row in machine(["no-such-thing>=1.0", "doit>=999", "Pillow>=1.0.0"]) if not row.ok]
     assert (missing.what, missing.found) == ("package no-such-thing", "not installed")
-    assert missing.mend.endswith("-m pip install --upgrade 'no-such-thing>=1.0'")
+    assert missing.hint.endswith("-m pip install --upgrade 'no-such-thing>=1.0'")
     assert "older than 999" in old.found
 
 
@@ -133,7 +133,7 @@ def ignored_rows(root: Path, ignore: str, backend: str = "plugin", **settings: A
     verdicts = [(output, project.verdict(output)) for plan in plans for output in plan.outputs]
     rows = list(ignored(Case(project, plans, [], verdicts)))
     assert not any(row.blocks and not row.ok for row in rows)
-    return [(row.ok, row.found, row.mend) for row in rows]
+    return [(row.ok, row.found, row.hint) for row in rows]
 
 
 @pytest.mark.parametrize("backend", ["plugin", "placeholder", ""], ids=["generator", "placeholder", "no job yet"])
@@ -214,4 +214,4 @@ def test_the_other_package_of_the_name_is_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(tmp_path)
     row = list(machine([]))[-1]
     assert row.found == "imagegen 0.2 is installed too: another project's package of the same name"
-    assert f"pip uninstall imagegen {DISTRIBUTION}, then install {DISTRIBUTION} again" in row.mend
+    assert f"pip uninstall imagegen {DISTRIBUTION}, then install {DISTRIBUTION} again" in row.hint

@@ -97,7 +97,7 @@ def test_a_random_seed_is_answered_with_what_to_write() -> None:
     [call] = read_invocation(["image", "--prompt", "x", "--seed", "random"]).calls
     [problem] = call.problems
     assert problem.what == "--seed=random: expected a whole number"
-    assert "{seed: {mode: random}}" in problem.mend
+    assert "{seed: {mode: random}}" in problem.hint
 
 
 @pytest.mark.parametrize("asked", ["--help", "-h", "--hel"])

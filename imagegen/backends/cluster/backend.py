@@ -72,7 +72,7 @@ class ClusterBackend:
             what = f"the job names no model, and the workers have different ones: {', '.join(sorted(models))}"
             raise GenerationError(what, "name it in the job")
         problem = next((one for one in found.values() if isinstance(one, Problem)), None)
-        raise GenerationError(*((problem.what, problem.mend) if problem else crew.nobody()))
+        raise GenerationError(*((problem.what, problem.hint) if problem else crew.nobody()))
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """What each worker's own backend finds; it is a problem where no worker can draw an image."""
@@ -87,7 +87,7 @@ class ClusterBackend:
         _, crew = self._open()
         problems = crew.prepare(requests, progress)
         lost = [request for request in requests if not crew.is_able(request)]
-        return [Problem(request.name, one.what, one.mend) for request in lost for one in problems]
+        return [Problem(request.name, one.what, one.hint) for request in lost for one in problems]
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Have a worker draw it, whichever Dask takes. One that turns out to be unfit is passed over from then on."""
@@ -105,7 +105,7 @@ class ClusterBackend:
                 if crew.workers(request):
                     continue
             kind = UnsettledError if answer.unsettled else GenerationError
-            raise kind(f"{answer.what} (at the worker {crew.name(answer.worker)})", answer.mend)
+            raise kind(f"{answer.what} (at the worker {crew.name(answer.worker)})", answer.hint)
 
     def close(self) -> None:
         """The workers let go of what they keep for this run."""
@@ -124,22 +124,22 @@ class ClusterBackend:
             _, crew = self._open()
             found = crew.preflight(requests)
         except ImagegenError as error:
-            return [Diagnosis(False, "cluster", one.what, one.mend) for one in error.problems]
+            return [Diagnosis(False, "cluster", one.what, one.hint) for one in error.problems]
         except GenerationError as error:
-            return [Diagnosis(False, "cluster", error.problem.what, error.problem.mend)]
+            return [Diagnosis(False, "cluster", error.problem.what, error.problem.hint)]
         finally:
             self.close()
         blocks = not all(map(crew.is_able, requests))
         rows = [Diagnosis(True, "cluster", f"{self._address} draws {self.at_once} at a time")] if found else []
         for name, problems in sorted(found.items()):
-            rows += [Diagnosis(False, f"worker {name}", one.what, one.mend, blocks) for one in problems]
+            rows += [Diagnosis(False, f"worker {name}", one.what, one.hint, blocks) for one in problems]
             rows += [] if problems else [Diagnosis(True, f"worker {name}", "finds nothing wrong")]
-        for left_out, mend in (
+        for left_out, hint in (
             (crew.refused, "give it the same versions"),
             (crew.silent, "see its log, or restart it"),
         ):
             for one, why in left_out.items():
-                rows.append(Diagnosis(False, f"worker {crew.name(one)}", f"gets no images: {why}", mend, blocks))
+                rows.append(Diagnosis(False, f"worker {crew.name(one)}", f"gets no images: {why}", hint, blocks))
         return rows or [Diagnosis(False, "cluster", *crew.nobody())]
 
     def _open(self) -> tuple[Link, Crew]:
@@ -235,9 +235,9 @@ def _wrong(request: Request, found: Mapping[str, Sequence[Problem]]) -> list[Pro
     for name, problems in found.items():
         for problem in problems:
             if problem.where in ("", request.name):
-                whose[Problem(request.name, problem.what, problem.mend)].append(name)
+                whose[Problem(request.name, problem.what, problem.hint)].append(name)
     return [
-        Problem(one.where, f"{one.what} ({_at(sorted(names), len(found))})", one.mend) for one, names in whose.items()
+        Problem(one.where, f"{one.what} ({_at(sorted(names), len(found))})", one.hint) for one, names in whose.items()
     ]
 
 

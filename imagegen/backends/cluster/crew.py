@@ -151,10 +151,10 @@ class Crew:
         """That no worker can draw, and what to do."""
         address = self._link.address
         what = f"no worker of the Dask cluster at {address} can draw it"
-        mend = f"see the workers' logs, or start one where the backend is: dask worker {address}"
+        hint = f"see the workers' logs, or start one where the backend is: dask worker {address}"
         if whys := [*dict.fromkeys([*self.refused.values(), *self.silent.values()])]:
             what += f": {'; '.join(whys)}"
-        return what, "give them the same versions" if self.refused else mend
+        return what, "give them the same versions" if self.refused else hint
 
     def _meet(self, workers: Collection[str]) -> None:
         """Get to know these workers."""
@@ -227,7 +227,7 @@ class Crew:
             for request in requests if problems else ():
                 self._able[_key(request)].discard(one)
             for problem in problems:
-                said.append(Problem("", f"{problem.what} (at the worker {self.name(one)})", problem.mend))
+                said.append(Problem("", f"{problem.what} (at the worker {self.name(one)})", problem.hint))
                 self._note(f"the worker {self.name(one)} gets no images of this job: {problem.what}")
         return said
 

@@ -201,8 +201,8 @@ class Link:
         try:
             await asyncio.wait_for(self._client.wait_for_workers(1), ANSWER_S)
         except asyncio.TimeoutError:
-            mend = f"start some, each where it is to draw: dask worker {self.address}"
-            raise ImagegenError(Problem("", f"the Dask cluster at {self.address} has no workers", mend)) from None
+            hint = f"start some, each where it is to draw: dask worker {self.address}"
+            raise ImagegenError(Problem("", f"the Dask cluster at {self.address} has no workers", hint)) from None
         self.there = frozenset(await asyncio.wait_for(self._client.nthreads(), ANSWER_S))
         self._client.subscribe_topic(TOPIC, self._told)
 
@@ -237,8 +237,8 @@ def _client(address: str) -> Any:
     security: Any = Security()  # type: ignore[no-untyped-call]
     if address.startswith("tls:") and not security.get_connection_args("client")["ssl_context"]:
         what = f"the Dask cluster at {address} cannot be used: Dask has no certificates here"
-        mend = "name the files: DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__TLS__CLIENT__CERT and …__TLS__CLIENT__KEY"
-        raise ImagegenError(Problem("", what, mend))
+        hint = "name the files: DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__TLS__CLIENT__CERT and …__TLS__CLIENT__KEY"
+        raise ImagegenError(Problem("", what, hint))
     return Client(  # type: ignore[no-untyped-call]
         address, timeout=ANSWER_S, asynchronous=True, set_as_default=False, name="imagegen"
     )
@@ -248,5 +248,5 @@ def _absence(address: str, error: Exception) -> Problem:
     text = str(error).partition("\n")[0]
     is_silent = isinstance(error, asyncio.TimeoutError) or "Timed out" in text or not text
     why = f"it does not answer within {ANSWER_S:g} s" if is_silent else text
-    mend = "start its scheduler, or correct its address (cluster, IMAGEGEN_CLUSTER); without it: doit cluster=none"
-    return Problem("", f"the Dask cluster at {address} cannot be used: {why}", mend)
+    hint = "start its scheduler, or correct its address (cluster, IMAGEGEN_CLUSTER); without it: doit cluster=none"
+    return Problem("", f"the Dask cluster at {address} cannot be used: {why}", hint)

@@ -86,7 +86,7 @@ class Undrawn:
 
     worker: str
     what: str = ""
-    mend: str = ""
+    hint: str = ""
     cancelled: bool = False
     unsettled: bool = False
     unfit: bool = False
@@ -216,7 +216,7 @@ def draw(run: Run, carried: Carried, attempt: str, timeout_s: float) -> Drawn | 
     except (GenerationError, ImagegenError, OSError) as error:
         problem, unsettled = _problem(error), isinstance(error, UnsettledError)
         unfit = unsettled or _is_unfit(run, request)
-        return Undrawn(worker.address, problem.what, problem.mend, unsettled=unsettled, unfit=unfit)
+        return Undrawn(worker.address, problem.what, problem.hint, unsettled=unsettled, unfit=unfit)
     finally:
         site.cancels.pop(attempt, None)
     keeps = made.settled is not GeneratedImage.settled

@@ -97,8 +97,8 @@ class ComfyUIBackend:
         if len(found) == 1:
             return found[0]
         if not found:
-            mend = "doit models:pull, or name the folder where you have one: comfyui.checkpoint_dirs"
-            raise GenerationError(f"there is no checkpoint {where}", mend)
+            hint = "doit models:pull, or name the folder where you have one: comfyui.checkpoint_dirs"
+            raise GenerationError(f"there is no checkpoint {where}", hint)
         what = f"the job names no checkpoint, and there are {len(found)} {where}"
         raise GenerationError(what, f"name it (comfyui.checkpoint, or COMFYUI_CKPT): {choices_text('', found)}")
 
@@ -122,7 +122,7 @@ class ComfyUIBackend:
             where = f"at the server{'s' if len(listed) > 1 else ''} {', '.join(listed)}"
             return sorted({name for names in listed.values() for name in names}), where
         if len(absent) == len(request.extra["urls"]):
-            raise GenerationError(absent[0].what, absent[0].mend)
+            raise GenerationError(absent[0].what, absent[0].hint)
         return names_in(self.folders(request)["checkpoints"]), "in the folders where ComfyUI looks"
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
@@ -174,7 +174,7 @@ class ComfyUIBackend:
         except Refused as refused:
             return [of_refusal(refused)]
         except ImagegenError as error:
-            return [Problem("", problem.what, problem.mend) for problem in error.problems]
+            return [Problem("", problem.what, problem.hint) for problem in error.problems]
         connection.listen()
         return []
 

@@ -86,12 +86,12 @@ def refuse_foreign(checkout: Checkout) -> None:
         return  # nothing is there yet, or a clone that was stopped before it had files
     origin = checkout.origin
     if origin is None:
-        mend = "move it away; its models can be used where they are: comfyui.model_paths"
-        raise ImagegenError(Problem(FOLDER, f"is there already and no git clone of {checkout.repository}", mend))
+        hint = "move it away; its models can be used where they are: comfyui.model_paths"
+        raise ImagegenError(Problem(FOLDER, f"is there already and no git clone of {checkout.repository}", hint))
     if _plain(origin) != _plain(checkout.address):
         what = f"is a clone of {origin}, and not of {checkout.repository}"
-        mend = f"set comfyui.repository to it, or: git -C {FOLDER} remote set-url origin {checkout.address}"
-        raise ImagegenError(Problem(FOLDER, what, mend))
+        hint = f"set comfyui.repository to it, or: git -C {FOLDER} remote set-url origin {checkout.address}"
+        raise ImagegenError(Problem(FOLDER, what, hint))
 
 
 def bring(checkout: Checkout, newest: bool) -> None:
@@ -120,7 +120,7 @@ def bring(checkout: Checkout, newest: bool) -> None:
 
 
 def _begin(checkout: Checkout) -> bool:
-    """Make an empty clone, or mend one that was killed while it was made; whether it is a new one."""
+    """Make an empty clone, or hint one that was killed while it was made; whether it is a new one."""
     git = checkout.folder / ".git"
     git.mkdir(parents=True, exist_ok=True)
     for lock in git.glob("*.lock"):  # of a git that was killed: whoever sets up here holds the set-up's own lock
@@ -148,8 +148,8 @@ def _refuse_changes(checkout: Checkout) -> None:
         files = [line.strip().partition(" ")[2].strip() for line in changed.splitlines()]
         shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         what = f"has local changes, and stays as it is: {shown}"
-        mend = f"put them away (git -C {FOLDER} stash), or commit them to a branch of your own repository and pin that"
-        raise ImagegenError(Problem(FOLDER, what, mend))
+        hint = f"put them away (git -C {FOLDER} stash), or commit them to a branch of your own repository and pin that"
+        raise ImagegenError(Problem(FOLDER, what, hint))
     # what setup checked out is kept by a ref of its own, so only a user's own commits can be on none
     if not checkout.ask("for-each-ref", "--count=1", "--contains", "HEAD"):
         what = f"has commits of its own that are on no branch ({str(checkout.commit)[:12]}), and stays as it is"

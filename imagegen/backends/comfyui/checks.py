@@ -35,8 +35,8 @@ def check(
         class_type = body["class_type"]
         if (entry := info(class_type)) is None:
             near = ", ".join(nearest(class_type, classes())[:3])
-            mend = f"install the custom nodes that bring it; the nearest that the server has: {near}"
-            problems.append(Problem("", f"node {node}: the server has no node class '{class_type}'", mend))
+            hint = f"install the custom nodes that bring it; the nearest that the server has: {near}"
+            problems.append(Problem("", f"node {node}: the server has no node class '{class_type}'", hint))
             continue
         required = entry.get("input", {}).get("required") or {}
         if missing := [name for name, spec in required.items() if name not in body["inputs"] and not grows(spec)]:
@@ -51,9 +51,9 @@ def check(
             continue
         kind, rules = spec_of(info, class_type, place.input)
         at = keys.get(place) or f"node {place.node} ({class_type}): {place.input}"
-        problems += [Problem("", f"{at}: {problem.what}", problem.mend) for problem in wrong(value, kind, rules)]
+        problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in wrong(value, kind, rules)]
         if place.input in ("width", "height") and not at.startswith("generate."):  # those are known without a server
-            problems += [Problem("", f"{at}: {problem.what}", problem.mend) for problem in uneven(value, rules)]
+            problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in uneven(value, rules)]
     return problems
 
 
@@ -80,8 +80,8 @@ def wrong(value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
         if not _is_upload(rules):
             yield Problem("", f"'{value}' is not there", choices_text(str(value), options))
         elif rules.get("image_upload") and not re.search(r"[/\\[]", str(value)):
-            mend = "give the image with the job, comfyui.images, or put it into the server's input folder"
-            yield Problem("", f"'{value}' is not on the server", mend)
+            hint = "give the image with the job, comfyui.images, or put it into the server's input folder"
+            yield Problem("", f"'{value}' is not on the server", hint)
     elif kind in ("INT", "FLOAT"):
         number = _number(value)
         low, high = rules.get("min"), rules.get("max")

@@ -47,14 +47,14 @@ class Refused(Exception):  # noqa: N818 - an answer
     def __init__(
         self,
         what: str,
-        mend: str = "",
+        hint: str = "",
         status: int = 0,
         answer: Mapping[str, Any] | None = None,
         *,
         may_pass: bool = False,
     ) -> None:
         super().__init__(what)
-        self.what, self.mend, self.status, self.answer = what, mend, status, answer or {}
+        self.what, self.hint, self.status, self.answer = what, hint, status, answer or {}
         self.may_pass = may_pass or status >= 500 or status in (408, 429)
 
 

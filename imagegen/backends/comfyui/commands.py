@@ -48,11 +48,11 @@ def ask(command: Sequence[str], folder: Path) -> str | None:
 
 
 def run(
-    command: Sequence[str], folder: Path, what: str, mend: str, environment: Mapping[str, str] | None = None
+    command: Sequence[str], folder: Path, what: str, hint: str, environment: Mapping[str, str] | None = None
 ) -> None:
     """Run a program in `folder` to its end and show what it says, as it comes.
 
-    what, mend: what failed and what to do, should it fail. environment: more variables for it.
+    what, hint: what failed and what to do, should it fail. environment: more variables for it.
     Raises ImagegenError, with the last lines that it said, where it fails or cannot be started.
     """
     sys.stdout.flush()
@@ -68,7 +68,7 @@ def run(
             stderr=subprocess.PIPE if direct else subprocess.STDOUT,
         )
     except OSError as error:
-        raise ImagegenError(Problem("", f"{what}: {command[0]} cannot be started: {error.strerror}", mend)) from None
+        raise ImagegenError(Problem("", f"{what}: {command[0]} cannot be started: {error.strerror}", hint)) from None
     try:
         said = _show(process)
         code = process.wait()
@@ -79,7 +79,7 @@ def run(
     if code != 0:
         ending = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
         lines = "".join(f"\n    | {line}" for line in _last_lines(said))
-        raise ImagegenError(Problem("", f"{what} ({ending}):{lines or ' it said nothing'}", mend))
+        raise ImagegenError(Problem("", f"{what} ({ending}):{lines or ' it said nothing'}", hint))
 
 
 def _show(process: subprocess.Popen[bytes]) -> str:

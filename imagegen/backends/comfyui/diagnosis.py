@@ -45,7 +45,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
         yield from _models(of_pool, backend)
         problems = backend.preflight(of_pool)
         for problem in problems:
-            yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.mend or "correct it")
+            yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.hint or "correct it")
         if not problems:
             yield Diagnosis(True, "its jobs", "preflight finds nothing wrong")
     if here := [url for url in named(requests) if is_local(url)]:
@@ -53,7 +53,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
         root = Path(requests[0].extra["root"])
         for row in diagnose_installation(root, settings):
             # a server that serves is somebody's own, and needs none of it
-            yield replace(row, ok=row.ok or serves, mend="" if serves else row.mend, blocks=False)
+            yield replace(row, ok=row.ok or serves, hint="" if serves else row.hint, blocks=False)
         yield _disk(root)
     token = "set" if os.environ.get("HF_TOKEN") else "not set; only models behind a licence need it"
     yield Diagnosis(True, "HF_TOKEN", token)
@@ -66,7 +66,7 @@ def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> I
     connection = fleet.connection(requests[0], url)
     if problems := fleet.standing(url):
         if has_others:  # else preflight says so
-            yield Diagnosis(False, what, problems[0].what, problems[0].mend, blocks=False)
+            yield Diagnosis(False, what, problems[0].what, problems[0].hint, blocks=False)
         return
     if silence := fleet.silence(url):
         yield Diagnosis(True, what, f"nothing answers ({silence}); a run with something stale starts it")
@@ -109,7 +109,7 @@ def _models(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Di
             try:
                 yield Diagnosis(True, "checkpoint left open", f"{backend.only_model(request)} will be taken")
             except GenerationError as error:
-                yield Diagnosis(False, "checkpoint left open", error.problem.what, error.problem.mend)
+                yield Diagnosis(False, "checkpoint left open", error.problem.what, error.problem.hint)
             continue
         digest = backend.model_identity(request).digest
         known = f"sha256 {digest[:12]}…" if digest else "its file is not on this machine, so its sha256 is unknown"

@@ -33,7 +33,7 @@ _VERSIONS = (
     "for d in m.distributions():\n"
     "    if d.metadata['Name'] in sys.argv[1:]: print(d.metadata['Name'] + '==' + d.version)"
 )
-_AGAIN = "mend that and run it again: what is done stays done"
+_AGAIN = "hint that and run it again: what is done stays done"
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ class Environment:
             index = ["--index-url", choice.index] if choice.index else []
             force = ["--force-reinstall"] if is_change else []
             where = choice.index or "pip's package index"
-            mend = f"check the network, and comfyui.torch_index if you set it; {_AGAIN}"
-            self._pip(f"PyTorch cannot be installed from {where}", mend, *index, *force, *wanted["packages"])
+            hint = f"check the network, and comfyui.torch_index if you set it; {_AGAIN}"
+            self._pip(f"PyTorch cannot be installed from {where}", hint, *index, *force, *wanted["packages"])
         self._mark(torch=wanted)
 
     def install_requirements(self) -> None:
@@ -151,9 +151,9 @@ class Environment:
             )
         self._mark(requirements=self._requirements_mark())
 
-    def _pip(self, what: str, mend: str, *words: str, environment: Mapping[str, str] | None = None) -> None:
+    def _pip(self, what: str, hint: str, *words: str, environment: Mapping[str, str] | None = None) -> None:
         command = [str(self.python), "-m", "pip", "install", *words]
-        run(command, self.root / FOLDER, what, mend, environment)
+        run(command, self.root / FOLDER, what, hint, environment)
 
     def _torch_mark(self, choice: TorchChoice, done: bool) -> dict[str, Any]:
         packages = [] if choice.build == "none" else _torch_lines(_text(self._requirements))

@@ -67,20 +67,20 @@ def stage(name: str) -> Iterator[None]:
     except Refused as refused:
         what = f"{name}: {refused.what}"
         # what was asked for again and again, and stayed wrong
-        raise (_told(UnfitError(what, refused.mend)) if refused.may_pass else _ToldError(what, refused.mend)) from None
+        raise (_told(UnfitError(what, refused.hint)) if refused.may_pass else _ToldError(what, refused.hint)) from None
     except Unreachable as error:
         raise UnsettledError(f"{name}: the server does not answer: {error}", "run doit again") from None
     except (_ToldError, UnsettledError):
         raise
     except OverdueError as error:  # another server may not hang, or be faster
-        raise _told(ServersError(f"{name}: {error.problem.what}", error.problem.mend)) from None
+        raise _told(ServersError(f"{name}: {error.problem.what}", error.problem.hint)) from None
     except ServersError as error:
         if not error.is_told:
             error.problem = replace(error.problem, what=f"{name}: {error.problem.what}")
             error.is_told = True
         raise
     except GenerationError as error:
-        raise _ToldError(f"{name}: {error.problem.what}", error.problem.mend) from None
+        raise _ToldError(f"{name}: {error.problem.what}", error.problem.hint) from None
 
 
 def _told(error: ServersError) -> ServersError:
@@ -110,7 +110,7 @@ def of_submission(refused: Refused, graph: Mapping[str, Any]) -> GenerationError
         text = ", ".join(filter(None, (str(error.get("message", "")), str(error.get("details", "")))))
         said = [one_line(at + (text or str(error.get("type", ""))))]
     if not said:
-        return ServersError(refused.what or "ComfyUI refused the prompt", refused.mend or "see the server's own log")
+        return ServersError(refused.what or "ComfyUI refused the prompt", refused.hint or "see the server's own log")
     return ServersError(f"ComfyUI refused the prompt: {'; '.join(said)}", "correct the job or its workflow")
 
 
@@ -168,7 +168,7 @@ def of_download(refused: Refused, image: Mapping[str, Any]) -> GenerationError:
             f"ComfyUI says success, and its file {name} is not there", "somebody deleted it: run doit again"
         )
     kind = UnfitError if refused.may_pass else GenerationError
-    return kind(f"{name}: {refused.what}", refused.mend)
+    return kind(f"{name}: {refused.what}", refused.hint)
 
 
 def _failed(status: Mapping[str, Any]) -> GenerationError:
@@ -186,10 +186,10 @@ def _failed(status: Mapping[str, Any]) -> GenerationError:
             "make width and height smaller, close what else uses the GPU, "
             'or start the server with comfyui.server.arguments = ["--lowvram"]',
         )
-    mend = "the server's own log has the whole story"
+    hint = "the server's own log has the whole story"
     if str(facts.get("node_type", "")).startswith(("CheckpointLoader", "UNETLoader", "VAELoader", "LoraLoader")):
-        mend = "the model's file may be damaged or of a kind that this node does not load: download it again"
-    return ServersError(f"ComfyUI failed in {at}: {name}: {message}", mend)
+        hint = "the model's file may be damaged or of a kind that this node does not load: download it again"
+    return ServersError(f"ComfyUI failed in {at}: {name}: {message}", hint)
 
 
 def _last_message(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

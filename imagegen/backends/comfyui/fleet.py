@@ -136,9 +136,9 @@ class Fleet:
         """That there is no server for a request any more."""
         problems = [problem for url in request.extra["urls"] for problem in self.against(request, url)[:1]]
         if len(problems) == 1:
-            return UnsettledError(problems[0].what, problems[0].mend)
+            return UnsettledError(problems[0].what, problems[0].hint)
         what = "; ".join(problem.what for problem in problems)
-        return UnsettledError(f"no server is left: {what}", problems[-1].mend if problems else "")
+        return UnsettledError(f"no server is left: {what}", problems[-1].hint if problems else "")
 
     def failed_before(self, attempt: str) -> str:
         """The server at which the attempt failed in this run, and another one is to try it; empty where none did."""
@@ -209,13 +209,13 @@ def named(requests: Sequence[Request]) -> dict[str, Request]:
 def absence(request: Request, url: str, error: Exception) -> Problem | None:
     """That no server answers, where a run cannot start it; its models are not to be found out then."""
     problem = cannot_start(request, url)
-    mend = problem.mend if problem and is_local(url) else _CHECK
-    return problem and Problem("", f"no ComfyUI answers at {url} ({error})", mend)
+    hint = problem.hint if problem and is_local(url) else _CHECK
+    return problem and Problem("", f"no ComfyUI answers at {url} ({error})", hint)
 
 
 def of_refusal(refused: Refused) -> Problem:
     """That the server answers with something else than a success."""
-    return Problem("", refused.what, refused.mend)
+    return Problem("", refused.what, refused.hint)
 
 
 def _merged(against: Mapping[str, Sequence[Problem]]) -> Iterator[Problem]:
@@ -231,7 +231,7 @@ def _merged(against: Mapping[str, Sequence[Problem]]) -> Iterator[Problem]:
     for problem, urls in having.items():
         more = f" and {len(urls) - _SHOWN} more" if len(urls) > _SHOWN else ""
         where = f"{', '.join(urls[:_SHOWN])}{more}"
-        yield Problem("", problem.what if where in problem.what else f"{problem.what}, at {where}", problem.mend)
+        yield Problem("", problem.what if where in problem.what else f"{problem.what}, at {where}", problem.hint)
 
 
 def _out(url: str, problem: Problem) -> str:

@@ -45,7 +45,7 @@ def _python(root: Path, settings: Settings, environment: Environment) -> Diagnos
     try:
         return Diagnosis(True, what, str(find_python(root, settings.comfyui_python)))
     except ImagegenError as error:
-        return Diagnosis(False, what, error.problems[0].what, error.problems[0].mend)
+        return Diagnosis(False, what, error.problems[0].what, error.problems[0].hint)
 
 
 def _clone(checkout: Checkout) -> Diagnosis:
@@ -53,7 +53,7 @@ def _clone(checkout: Checkout) -> Diagnosis:
     try:
         refuse_foreign(checkout)
     except ImagegenError as error:
-        return Diagnosis(False, what, f"{FOLDER} {error.problems[0].what}", error.problems[0].mend)
+        return Diagnosis(False, what, f"{FOLDER} {error.problems[0].what}", error.problems[0].hint)
     commit = checkout.commit
     if commit is None:
         there = "half there: a set-up was stopped" if (checkout.folder / ".git").exists() else "not set up"

@@ -83,9 +83,9 @@ def named(models: Sequence[ModelFile], names: Sequence[str]) -> list[ModelFile]:
     known = {model.key: model for model in models}
     unknown = [name for name in names if name not in known]
     if unknown:
-        mend = f"listed are {', '.join(known)}" if known else "list it in [tool.imagegen.models] of pyproject.toml"
+        hint = f"listed are {', '.join(known)}" if known else "list it in [tool.imagegen.models] of pyproject.toml"
         raise ImagegenError(
-            *(Problem("", f"no model '{name}' is listed{did_you_mean(name, known)}", mend) for name in unknown)
+            *(Problem("", f"no model '{name}' is listed{did_you_mean(name, known)}", hint) for name in unknown)
         )
     return [known[name] for name in dict.fromkeys(names)] or list(models)
 

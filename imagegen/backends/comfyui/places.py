@@ -63,7 +63,7 @@ class ServerPlace:
                     raise
                 fleet.take_out(begun, error.problem, progress)
             except Refused as refused:
-                fleet.take_out(begun, Problem("", refused.what, refused.mend), progress)
+                fleet.take_out(begun, Problem("", refused.what, refused.hint), progress)
         text = f"{begun} may have it, and cannot be asked: it is made again, at {self._hold.url}"
         progress.event("note", text=text)
 
@@ -85,5 +85,5 @@ class ServerPlace:
             progress.event("note", text=f"{what}; another server tries it")
             return Elsewhere()
         fleet.done(attempt, request, url, progress, made=False)
-        error.problem = Problem(error.problem.where, what, error.problem.mend)
+        error.problem = Problem(error.problem.where, what, error.problem.hint)
         return error

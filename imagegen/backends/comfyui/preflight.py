@@ -31,7 +31,7 @@ def _sizes(request: Request) -> Iterator[Problem]:
     for field in ("width", "height"):
         if "graph" not in request.extra or field in request.given:
             for problem in uneven(getattr(request, field), {"step": 8}):
-                yield Problem("", f"generate.{field}: {problem.what}", problem.mend)
+                yield Problem("", f"generate.{field}: {problem.what}", problem.hint)
 
 
 def in_folders(requests: Sequence[Request]) -> list[Problem]:
@@ -79,8 +79,8 @@ def _seeds(request: Request, workflow: Workflow, info: Info) -> Iterator[Problem
         class_type = workflow.graph[place.node]["class_type"]
         if request.seed is not None:
             for problem in wrong(request.seed, *spec_of(info, class_type, place.input)):
-                mend = "give smaller ones, with generate: {seed: {mode: sequence, base: 1}} for example"
-                yield Problem("", f"generate.seed: {problem.what}", problem.mend or mend)
+                hint = "give smaller ones, with generate: {seed: {mode: sequence, base: 1}} for example"
+                yield Problem("", f"generate.seed: {problem.what}", problem.hint or hint)
 
 
 def _pull(problem: Problem, pulls: Mapping[str, str]) -> str:
@@ -92,7 +92,7 @@ def shared(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request
     """Each problem once where it is that of all the requests, else for each item that has it."""
     pulls: Mapping[str, str] = requests[0].extra.get("pulls", {})
     return [
-        Problem(where, problem.what, _pull(problem, pulls) or problem.mend)
+        Problem(where, problem.what, _pull(problem, pulls) or problem.hint)
         for problem, names in problems.items()
         for where in ([""] if len(names) == len(requests) else dict.fromkeys(names))
     ]

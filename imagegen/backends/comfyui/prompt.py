@@ -87,7 +87,7 @@ def asked_in_vain(request: Request) -> list[Problem]:
         return []
     workflow = workflow_of(request)
     problems = [
-        Problem("", f"generate.{field}: comfyui.workflow {problem.what}", problem.mend)
+        Problem("", f"generate.{field}: comfyui.workflow {problem.what}", problem.hint)
         for field in FIELDS
         if field in request.given and field not in workflow.places
         for problem in [cannot_take(workflow, field)]

@@ -58,8 +58,8 @@ def find_python(root: Path, asked: str) -> Python:
             pythons.append(found)
     if not pythons:
         what = "; ".join(dict.fromkeys(refused)) or "no Python found"
-        mend = "install Python 3.12 or 3.13 with its venv module, or name one: comfyui.python"
-        raise ImagegenError(Problem("", f"there is no Python for ComfyUI: {what}", mend))
+        hint = "install Python 3.12 or 3.13 with its venv module, or name one: comfyui.python"
+        raise ImagegenError(Problem("", f"there is no Python for ComfyUI: {what}", hint))
     return min(pythons, key=lambda one: _ORDER.index(one.version[:2]) if one.version[:2] in _ORDER else len(_ORDER))
 
 

@@ -52,7 +52,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     workflow, of_workflow = _own_workflow(section, context)
     if asked and "checkpoint" not in workflow.places:
         problem = cannot_take(workflow, "checkpoint")
-        raise ImagegenError(Problem("workflow", f"checkpoint '{asked[:60]}': {problem.what}", problem.mend))
+        raise ImagegenError(Problem("workflow", f"checkpoint '{asked[:60]}': {problem.what}", problem.hint))
     model: str | None = asked or workflow.checkpoint
     if not model and "checkpoint" in workflow.marked:
         model = settings.comfyui_checkpoint or None
@@ -97,13 +97,13 @@ def _refuse_of_the_other_kind(section: Mapping[str, Any]) -> None:
     """Raises ImagegenError for options of the built-in workflow beside one of the job's own, and the reverse."""
     if "workflow" in section:
         what = "is for the built-in workflow, and the job has one of its own"
-        mend = 'set: {"NODE.INPUT": …} sets it there'
+        hint = 'set: {"NODE.INPUT": …} sets it there'
         keys = [key for key in ("loras", "vae") if section.get(key)]
     else:
-        what, mend = "goes with a workflow, and the job names none", "add one: workflow: jobs/workflows/NAME.json"
+        what, hint = "goes with a workflow, and the job names none", "add one: workflow: jobs/workflows/NAME.json"
         keys = [key for key in ("bind", "set", "images") if section.get(key)]
     if keys:
-        raise ImagegenError(*(Problem(key, what, mend) for key in keys))
+        raise ImagegenError(*(Problem(key, what, hint) for key in keys))
 
 
 def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflow, dict[str, Any]]:
@@ -112,7 +112,7 @@ def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflo
     try:
         graph = read_workflow(name, context.read(name))
     except ImagegenError as error:
-        located = [Problem("workflow", f"{p.where or name}: {p.what}", p.mend) for p in error.problems]
+        located = [Problem("workflow", f"{p.where or name}: {p.what}", p.hint) for p in error.problems]
         raise ImagegenError(*located) from None
     bind = {field: [named] if isinstance(named, str) else named for field, named in section.get("bind", {}).items()}
     workflow = understand(graph, bind)
@@ -127,7 +127,7 @@ def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflo
             images[text] = _hashed(context, file)
             files[text] = str(context.root / file)
         except ImagegenError as error:
-            problems += [Problem(f"images.{text}", f"{file}: {p.what}", p.mend) for p in error.problems]
+            problems += [Problem(f"images.{text}", f"{file}: {p.what}", p.hint) for p in error.problems]
     problems += _batches(replaced(graph, values))
     if problems:
         raise ImagegenError(*problems)
@@ -157,14 +157,14 @@ def _values(section: Mapping[str, Any], workflow: Workflow, problems: list[Probl
             if not is_input(workflow.graph, f"{key}.{text}", text, problems):
                 continue
             if is_link(held := workflow.held(place)):
-                mend = "name an input of that node, or of one further up"
-                problems.append(Problem(f"{key}.{text}", f"it comes from node {held[0]} by a link", mend))
+                hint = "name an input of that node, or of one further up"
+                problems.append(Problem(f"{key}.{text}", f"it comes from node {held[0]} by a link", hint))
             elif place in of_fields:
                 field = of_fields[place]
                 word = WORDS.get(field, field)
                 other = "leave this out" if field in ALWAYS else f"give it as {KEYS.get(field, f'generate.{field}')}"
-                mend = f"{other}, or bind the {word} to other inputs"
-                problems.append(Problem(f"{key}.{text}", f"the {word} goes there", mend))
+                hint = f"{other}, or bind the {word} to other inputs"
+                problems.append(Problem(f"{key}.{text}", f"the {word} goes there", hint))
             elif key == "images" and text in section.get("set", {}):
                 problems.append(Problem(f"images.{text}", "it is given in set too", "keep one of the two"))
             yield place, value

@@ -217,7 +217,7 @@ def _serves(launch: Launch) -> bool:
 _TOO_SLOW = "comfyui.server.ready_timeout_s in [tool.imagegen] gives it longer"
 _MENDS = {
     "is already in use on address": "end the program that has the port, or take another: comfyui.server.url",
-    "main.py: error: ": "mend comfyui.server.arguments in [tool.imagegen]",
+    "main.py: error: ": "hint comfyui.server.arguments in [tool.imagegen]",
     "ModuleNotFoundError: ": "doit comfyui:setup",
     "Torch not compiled with CUDA": 'to do without a GPU: comfyui.server.arguments = ["--cpu"]',
     "Found no NVIDIA driver": 'install the driver, or do without a GPU: comfyui.server.arguments = ["--cpu"]',

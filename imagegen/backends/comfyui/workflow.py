@@ -179,10 +179,10 @@ def cannot_take(workflow: Workflow, field: str) -> Problem:
     alike = [binding(field, [place]) + f" ({shown(workflow.graph, place)})" for place in _alike(workflow, field)]
     mark = f'or write "%{field}%" into the file'
     if alike:
-        mend = f"name one, such as {' or '.join(alike[:4])}, {mark}{none}"
+        hint = f"name one, such as {' or '.join(alike[:4])}, {mark}{none}"
     else:
-        mend = f"if it takes none: bind: {{{field}: []}}; else name one: {binding(field, ['NODE.INPUT'])}, {mark}"
-    return Problem("workflow", f"has no place for the {word}: the sampler's links lead to none", mend)
+        hint = f"if it takes none: bind: {{{field}: []}}; else name one: {binding(field, ['NODE.INPUT'])}, {mark}"
+    return Problem("workflow", f"has no place for the {word}: the sampler's links lead to none", hint)
 
 
 def misread(workflow: Workflow, fields: Iterable[str], info: Info) -> Iterator[Problem]:
@@ -199,8 +199,8 @@ def misread(workflow: Workflow, fields: Iterable[str], info: Info) -> Iterator[P
         )
         lines = [binding(field, group) for group in dict.fromkeys((*known.candidates, here))]
         without = binding(field, []) if field in ALWAYS else f"leave the {word} out of the job"
-        mend = f"say which: {' or '.join(lines[:4])}" if known.candidates else f"{without}; if it is right: {lines[0]}"
-        yield Problem("", f"comfyui.workflow: {what}", mend)
+        hint = f"say which: {' or '.join(lines[:4])}" if known.candidates else f"{without}; if it is right: {lines[0]}"
+        yield Problem("", f"comfyui.workflow: {what}", hint)
 
 
 def binding(field: str, places: Sequence[object]) -> str:
@@ -258,8 +258,8 @@ def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[Place]]:
     for word, places in unknown.items():
         has = "have" if len(places) > 1 else "has"
         what = f"{_listed(map(str, dict.fromkeys(places)))} {has} the mark %{word}%, which is none"
-        mend = f"write the value in its place, or one of {', '.join(f'%{field}%' for field in FIELDS)}"
-        problems.append(Problem("workflow", what + did_you_mean(word, FIELDS), mend))
+        hint = f"write the value in its place, or one of {', '.join(f'%{field}%' for field in FIELDS)}"
+        problems.append(Problem("workflow", what + did_you_mean(word, FIELDS), hint))
     return marked
 
 
@@ -290,8 +290,8 @@ def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Prob
         listed = ", ".join(f"{node} ({called(graph, node)})" for node in likely)
         what = f"saves no image that is known of: it has no SaveImage node, and ends in {listed}"
         lines = " or ".join(binding("output", [node]) for node in likely[:4])
-        mend = f"if one of them saves the image on the server: {lines}; else end it in a SaveImage node"
-        problems.append(Problem("workflow", what, mend))
+        hint = f"if one of them saves the image on the server: {lines}; else end it in a SaveImage node"
+        problems.append(Problem("workflow", what, hint))
     else:
         problems.append(Problem("workflow", "saves no image: it has no SaveImage node", "add one, and export it again"))
     return ""

@@ -91,8 +91,8 @@ def _pin(root: Path, settings: Settings) -> _Pin:
     version, sha256, archive = settings.ollama_version, settings.ollama_archive_sha256, settings.ollama_archive
     if version != _BUILT_IN.ollama_version and sha256 == _BUILT_IN.ollama_archive_sha256:
         what = f"the sha256 that is known is that of {_BUILT_IN.ollama_version}, and {version} is to be installed"
-        mend = f"set ollama.archive_sha256 too: {_Pin(version, sha256, '').page} shows it beside ollama-darwin.tgz"
-        raise ImagegenError(Problem("ollama.version", what, mend))
+        hint = f"set ollama.archive_sha256 too: {_Pin(version, sha256, '').page} shows it beside ollama-darwin.tgz"
+        raise ImagegenError(Problem("ollama.version", what, hint))
     if not archive:
         release = f"https://github.com/ollama/ollama/releases/download/v{version}"
         return _Pin(version, sha256, f"{release}/ollama-darwin.tgz")
@@ -119,8 +119,8 @@ def _archive(root: Path, pin: _Pin, ask: Callable[[], None]) -> Path:
         raise ImagegenError(Problem("ollama.archive", what, f"download ollama-darwin.tgz from {pin.page}")) from None
     if found != pin.sha256:
         what = f"{pin.source} has sha256 {found}, and {pin.sha256} is expected"
-        mend = f"compare ollama.version and ollama.archive_sha256 with {pin.page}, and download it again"
-        raise ImagegenError(Problem("ollama.archive", what, mend))
+        hint = f"compare ollama.version and ollama.archive_sha256 with {pin.page}, and download it again"
+        raise ImagegenError(Problem("ollama.archive", what, hint))
     return pin.source
 
 

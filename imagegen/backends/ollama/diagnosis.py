@@ -29,16 +29,16 @@ def diagnose(requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Di
     try:
         serving = backend.serving(requests[0])
     except ImagegenError as error:
-        yield from (Diagnosis(False, "Ollama", problem.what, problem.mend) for problem in error.problems)
+        yield from (Diagnosis(False, "Ollama", problem.what, problem.hint) for problem in error.problems)
         return
     yield from _program(serving)
     try:
         yield from _models(serving, requests, backend)
         for problem in backend.preflight(requests):
             if problem != serving.program.problem:
-                yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.mend or "correct it")
+                yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.hint or "correct it")
     except ImagegenError as error:
-        yield from (Diagnosis(False, "Ollama", problem.what, problem.mend) for problem in error.problems)
+        yield from (Diagnosis(False, "Ollama", problem.what, problem.hint) for problem in error.problems)
 
 
 def _program(serving: Serving) -> Iterator[Diagnosis]:
@@ -47,9 +47,9 @@ def _program(serving: Serving) -> Iterator[Diagnosis]:
     client, server = program.versions.client, program.versions.server
     found = f"client {client}, {f'server {server} at' if server else 'and none answers at'} {serving.host}"
     if program.problem and not program.unable:
-        yield Diagnosis(False, "version", f"client {client}, which makes images, and no server", program.problem.mend)
+        yield Diagnosis(False, "version", f"client {client}, which makes images, and no server", program.problem.hint)
     elif program.problem:
-        yield Diagnosis(False, "version", f"{found}: {program.problem.what}", program.problem.mend)
+        yield Diagnosis(False, "version", f"{found}: {program.problem.what}", program.problem.hint)
     elif program.starts:
         yield Diagnosis(True, "version", f"{found}; a run with something stale starts its own {client}")
     elif client != server:

@@ -72,7 +72,7 @@ def draw(
     except BaseException as error:
         forget(folder)
         if isinstance(error, ImagegenError):
-            raise GenerationError(error.problems[0].what, error.problems[0].mend) from None
+            raise GenerationError(error.problems[0].what, error.problems[0].hint) from None
         raise
 
 

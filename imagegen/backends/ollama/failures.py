@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from imagegen.backends.base import GenerationError
 from imagegen.backends.ollama.command import Said
-from imagegen.backends.ollama.verdict import FALLBACK, Machine, mend
+from imagegen.backends.ollama.verdict import FALLBACK, Machine, hint
 from imagegen.backends.text import one_line
 from imagegen.plan.request import Request
 
@@ -28,18 +28,18 @@ _LOG = "see Ollama's own log (~/.ollama/logs/server.log on a Mac), then run doit
 class FailedError(GenerationError):
     """lasts: it would be the same for every other image of this run."""
 
-    def __init__(self, what: str, mend: str, *, lasts: bool = False) -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, hint: str, *, lasts: bool = False) -> None:
+        super().__init__(what, hint)
         self.lasts = lasts
 
 
 @dataclass(frozen=True)
 class _Sign:
-    """What Ollama says (a regular expression), and what that comes to; what, mend: get the match and the request."""
+    """What Ollama says (a regular expression), and what that comes to; what, hint: get the match and the request."""
 
     pattern: str
     what: Callable[[re.Match[str], Request], str]
-    mend: Callable[[Request, Machine | None], str]
+    hint: Callable[[Request, Machine | None], str]
     lasts: bool = False
 
 
@@ -50,7 +50,7 @@ def of_call(said: Said, request: Request, machine: Machine | None) -> FailedErro
     for sign in _SIGNS:
         if match := re.search(sign.pattern, said.err):
             what = one_line(sign.what(match, request), _LONGEST)
-            return FailedError(what, sign.mend(request, machine), lasts=sign.lasts)
+            return FailedError(what, sign.hint(request, machine), lasts=sign.lasts)
     if said.error:
         return FailedError(f"Ollama says: {said.error}", _LOG)
     if said.code is not None and said.code < 0:
@@ -87,7 +87,7 @@ def _always(text: str) -> Callable[[Request, Machine | None], str]:
 
 
 def _way_out(_request: Request, machine: Machine | None) -> str:
-    return mend(machine)
+    return hint(machine)
 
 
 def _said(text: str) -> Callable[[re.Match[str], Request], str]:

@@ -101,5 +101,5 @@ def _inner(name: str) -> PurePosixPath:
 
 
 def _refused(what: str) -> ImagegenError:
-    mend = "name an archive of Ollama for macOS, as its releases have it: ollama.archive"
-    return ImagegenError(Problem("ollama.archive", f"{what}; nothing of it is kept", mend))
+    hint = "name an archive of Ollama for macOS, as its releases have it: ollama.archive"
+    return ImagegenError(Problem("ollama.archive", f"{what}; nothing of it is kept", hint))

@@ -22,7 +22,7 @@ __all__ = [
     "PINNED",
     "Machine",
     "has_payload",
-    "mend",
+    "hint",
     "not_installed",
     "not_running",
     "this_machine",
@@ -62,7 +62,7 @@ def this_machine() -> Machine:
     return Machine(system, processor)
 
 
-def mend(machine: Machine | None) -> str:
+def hint(machine: Machine | None) -> str:
     """The way to an Ollama that can. machine: None where the server is on another one."""
     if machine is None:
         return f"have the server run Ollama {PINNED}, or {FALLBACK}"
@@ -73,7 +73,7 @@ def mend(machine: Machine | None) -> str:
 
 def not_installed(machine: Machine) -> Problem:
     """That there is no Ollama at all."""
-    return cannot_at_all(machine) or Problem("", "Ollama is not installed: there is no ollama on PATH", mend(machine))
+    return cannot_at_all(machine) or Problem("", "Ollama is not installed: there is no ollama on PATH", hint(machine))
 
 
 def not_running(host: str, machine: Machine | None) -> Problem:
@@ -96,7 +96,7 @@ def verdict(found: Versions, has_flags: bool, machine: Machine | None, has_paylo
     # a client with the flags vouches for itself, and for servers of its days
     client_is_out = _is_out(client) and not has_flags
     server_is_out = _is_out(server) and not (has_flags and min(client, server) > _LAST)
-    out = mend(machine) if machine or server_is_out else f"install Ollama {PINNED} here, or {FALLBACK}"
+    out = hint(machine) if machine or server_is_out else f"install Ollama {PINNED} here, or {FALLBACK}"
     if client != server and (client_is_out or server_is_out):
         which = "server" if server_is_out else "client"
         age = _age(server if which == "server" else client)

@@ -30,9 +30,9 @@ def backends(case: Case) -> Iterator[Diagnosis]:
             yield replace(row, what=what, blocks=row.blocks and name in needed)
     for name, error in case.project.backends.unusable().items():  # a job that uses it has a row of its own
         for problem in error.problems:
-            yield Diagnosis(False, f"backend {name}", problem.what, problem.mend, blocks=False)
+            yield Diagnosis(False, f"backend {name}", problem.what, problem.hint, blocks=False)
     for problem in unusable_names():
-        yield Diagnosis(False, "backends", problem.what, problem.mend, blocks=False)
+        yield Diagnosis(False, "backends", problem.what, problem.hint, blocks=False)
 
 
 def _rows(backend: Backend, requests: Sequence[Request]) -> Sequence[Diagnosis]:
@@ -43,5 +43,5 @@ def _rows(backend: Backend, requests: Sequence[Request]) -> Sequence[Diagnosis]:
     except Exception as error:  # a plug-in can fail in any way
         found = f"a fault in the backend: {type(error).__name__}: {error}"
         return [Diagnosis(False, "", found, "tell whoever makes the package that brings it")]
-    rows = [Diagnosis(False, problem.where, problem.what, problem.mend or "correct it") for problem in problems]
+    rows = [Diagnosis(False, problem.where, problem.what, problem.hint or "correct it") for problem in problems]
     return rows or [Diagnosis(True, "", "its preflight finds nothing wrong")]

@@ -58,8 +58,8 @@ def store(case: Case) -> Iterator[Diagnosis]:
     size = sum(stat.st_size for _, stat in blobs)
     found = f"{counted(len(blobs), 'image')}, {_megabytes(size)} of at most {_megabytes(bound)}"
     found += f", {len(sample)} of them read and compared" if sample else ""
-    mend = "the next build that makes an image prunes it; store_size in [tool.imagegen] is its bound"
-    yield Diagnosis(True, "store", found, mend if size > bound else "")
+    hint = "the next build that makes an image prunes it; store_size in [tool.imagegen] is its bound"
+    yield Diagnosis(True, "store", found, hint if size > bound else "")
     for path in bad:
         shown = os.path.relpath(path, case.project.root)
         found = f"{path.name[:12]}… has gone bad: its bytes are not those of its name"

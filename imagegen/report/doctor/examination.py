@@ -45,13 +45,13 @@ def blocks(rows: Sequence[Diagnosis]) -> bool:
 
 
 def as_lines(rows: Sequence[Diagnosis]) -> list[str]:
-    """A line a row with its mend below it, and a closing line."""
+    """A line a row with its hint below it, and a closing line."""
     lines = []
     shown = table([(_SIGNS[_state(row)], row.what, row.found) for row in rows])
     for row, line in zip(rows, shown, strict=True):
         lines.append(line)
-        if row.mend:
-            lines.append(f"     → {printable(row.mend)}")
+        if row.hint:
+            lines.append(f"     → {printable(row.hint)}")
     return [*lines, "", _closing(rows)]
 
 
@@ -64,7 +64,7 @@ def as_data(rows: Sequence[Diagnosis]) -> list[str]:
 def _state(row: Diagnosis) -> str:
     if not row.ok:
         return "wrong"
-    return "warning" if row.mend else "ok"
+    return "warning" if row.hint else "ok"
 
 
 def _closing(rows: Sequence[Diagnosis]) -> str:

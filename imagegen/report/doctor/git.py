@@ -24,11 +24,11 @@ def git(case: Case) -> Iterator[Diagnosis]:
             True, "git", "does not say how it merges lock files", "look at it: git check-attr merge jobs/x.lock"
         )
     elif merge != "union":
-        mend = f"echo '{ATTRIBUTES}' >> .gitattributes"
+        hint = f"echo '{ATTRIBUTES}' >> .gitattributes"
         path = root / ".gitattributes"
         if path.is_file() and not path.read_bytes().endswith(b"\n"):  # echo would go on in its last line
-            mend = f"add this line at the end of .gitattributes: {ATTRIBUTES}"
-        yield Diagnosis(True, "git", "merges lock files with conflict markers", mend)
+            hint = f"add this line at the end of .gitattributes: {ATTRIBUTES}"
+        yield Diagnosis(True, "git", "merges lock files with conflict markers", hint)
     else:
         yield Diagnosis(True, "git", "merges lock files by keeping the lines of both sides")
 

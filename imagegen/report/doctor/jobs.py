@@ -29,7 +29,7 @@ def jobs(case: Case) -> Iterator[Diagnosis]:
     if not case.plans:
         yield Diagnosis(True, "jobs", "no job files in jobs/: imagegen init adds a first one")
     for stray in stray_files(case.project.root, case.project.inputs.named):
-        yield Diagnosis(True, stray.where, stray.what, stray.mend)
+        yield Diagnosis(True, stray.where, stray.what, stray.hint)
     for plan in case.plans:
         for problem in plan.problems:
             yield as_row(f"job {plan.name}", problem, plan.file)
@@ -42,7 +42,7 @@ def as_row(what: str, problem: Problem, where: str = "") -> Diagnosis:
     """A problem that keeps a job from being built. where: if it does not say so itself."""
     where = problem.where or where
     found = f"{where}: {problem.what}" if where else problem.what
-    return Diagnosis(False, what, found, problem.mend or _place(where))
+    return Diagnosis(False, what, found, problem.hint or _place(where))
 
 
 def _place(where: str) -> str:
@@ -65,4 +65,4 @@ def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, has_store: 
             # one without a line may be just what its image would be, and a shared store may have what was accepted:
             # only the run finds out
             may_be_well = verdict.line is None or (verdict.is_missing and has_store)
-            yield Diagnosis(may_be_well, output.task, problem.what, problem.mend)
+            yield Diagnosis(may_be_well, output.task, problem.what, problem.hint)

@@ -29,8 +29,8 @@ def locks(case: Case) -> Iterator[Diagnosis]:
         if plan or path.stem == _ONE_OFF:
             yield from _own(case, path, plan, wanted)
         else:
-            mend = f"if the job is gone for good: rm jobs/{path.name}"
-            yield Diagnosis(True, f"jobs/{path.name}", "foreign: there is no job of that name", mend)
+            hint = f"if the job is gone for good: rm jobs/{path.name}"
+            yield Diagnosis(True, f"jobs/{path.name}", "foreign: there is no job of that name", hint)
 
 
 def _own(case: Case, path: Path, plan: JobPlan | None, wanted: set[str]) -> Iterator[Diagnosis]:
@@ -53,6 +53,6 @@ def _unwanted(case: Case, lock: LockFile, wanted: set[str]) -> Iterator[Diagnosi
     gone = sorted(path for path in lock.lines if path not in wanted and (case.project.root / path).exists())
     if gone:
         shown = ", ".join(gone[:_SHOWN]) + (" …" if len(gone) > _SHOWN else "")
-        mend = "bring the items back; or doit prune, which removes what nobody changed"
+        hint = "bring the items back; or doit prune, which removes what nobody changed"
         found = f"{counted(len(gone), 'file')} of no item any more: {shown}"
-        yield Diagnosis(True, lock.name, found, mend)
+        yield Diagnosis(True, lock.name, found, hint)

@@ -23,8 +23,8 @@ _REQUIREMENT = re.compile(r"([\w.-]+?) *>= *([\d.]+)")
 def machine(requirements: Iterable[str]) -> Iterator[Diagnosis]:
     """Rows for this interpreter and what is installed in it. requirements: each as `doit>=0.36`."""
     version = ".".join(map(str, sys.version_info[:3]))
-    mend = "" if sys.version_info >= _NEEDED else f"use Python {'.'.join(map(str, _NEEDED))} or later"
-    yield Diagnosis(not mend, "Python", f"{version}, {sys.executable}", mend)
+    hint = "" if sys.version_info >= _NEEDED else f"use Python {'.'.join(map(str, _NEEDED))} or later"
+    yield Diagnosis(not hint, "Python", f"{version}, {sys.executable}", hint)
     yield Diagnosis(True, "imagegen", installed_as())
     yield from _namesake()
     sound = []
@@ -83,13 +83,13 @@ def _installed(requirement: str) -> str | Diagnosis:
     if match is None:
         return requirement
     name, needed = match[1], match[2]
-    mend = f"{sys.executable} -m pip install --upgrade '{name}>={needed}'"
+    hint = f"{sys.executable} -m pip install --upgrade '{name}>={needed}'"
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Diagnosis(False, f"package {name}", "not installed", mend)
+        return Diagnosis(False, f"package {name}", "not installed", hint)
     if _numbers(version) < _numbers(needed):
-        return Diagnosis(False, f"package {name}", f"{version}, older than {needed}", mend)
+        return Diagnosis(False, f"package {name}", f"{version}, older than {needed}", hint)
     return f"{name} {version}"
 
 

@@ -125,7 +125,7 @@ def _planned(
         size=file.size if file else 0,
         why=(*_why(verdict.reasons), *filter(None, [verdict.note, _POINTER if is_pointer else ""])),
         wanted=tuple(_wanted(verdict.reasons)),
-        failure=tuple(filter(None, [failure.what, failure.mend])) if failure and is_current else (),
+        failure=tuple(filter(None, [failure.what, failure.hint])) if failure and is_current else (),
         earlier=earlier.of(output.store_name, line),
         derived=tuple(derived),
         rerolls="seed" in output.parameters and not output.own_seed,

@@ -40,7 +40,7 @@ def test_the_only_checkpoint_is_not_taken_from_folders_that_no_server_would_use(
     sections.environment = {"COMFYUI_URL": f"http://127.0.0.1:{free_port()}", **settings}
     with pytest.raises(GenerationError, match=r"^no ComfyUI answers at http://") as error:
         ComfyUIBackend().only_model(sections.request())
-    assert ("doit comfyui:setup" in error.value.problem.mend) == (not settings)
+    assert ("doit comfyui:setup" in error.value.problem.hint) == (not settings)
 
 
 def test_an_address_with_nothing_of_comfyui_is_told_as_such(sections: Sections) -> None:
@@ -50,4 +50,4 @@ def test_an_address_with_nothing_of_comfyui_is_told_as_such(sections: Sections) 
             ComfyUIBackend().only_model(sections.request())
         (problem,) = ComfyUIBackend().preflight([sections.request()])
     assert problem.what == f"what answers at {server.url}/prefix is no ComfyUI"
-    assert "COMFYUI_URL" in problem.mend
+    assert "COMFYUI_URL" in problem.hint

@@ -66,13 +66,13 @@ def test_what_the_server_would_take_has_no_problem() -> None:
 def test_a_class_that_is_not_installed_is_told_with_the_nearest() -> None:
     (problem,) = checked(sd15(n8=node("VAEDecodeX", samples=["3", 0], whatever=3)))
     assert problem.what == "node 8: the server has no node class 'VAEDecodeX'"
-    assert "the nearest that the server has: VAEDecode, " in problem.mend
+    assert "the nearest that the server has: VAEDecode, " in problem.hint
 
 
 def test_a_choice_that_is_not_there_is_told_with_the_nearest_first() -> None:
     (problem,) = checked(changed(sd15(), n3={"sampler_name": "eulr_ancestral"}))
     assert problem.what == "node 3 (KSampler): sampler_name: 'eulr_ancestral' is not there"
-    assert problem.mend.startswith("choose one of euler_ancestral, euler, ")
+    assert problem.hint.startswith("choose one of euler_ancestral, euler, ")
     assert told(changed(sd15(), n3={"scheduler": "karas"})) == ["node 3 (KSampler): scheduler: 'karas' is not there"]
 
 
@@ -106,7 +106,7 @@ def test_a_size_of_the_job_is_left_to_the_check_that_needs_no_server() -> None:
     assert checked(graph, {Place("5", "width"): "generate.width"}) == []
     (problem,) = checked(graph, {Place("5", "width"): "comfyui.set.5.width"})
     assert str(problem).startswith("comfyui.set.5.width: 70 is no multiple of 8")
-    assert problem.mend == "make it 64 or 72"
+    assert problem.hint == "make it 64 or 72"
 
 
 def test_the_inputs_that_a_node_lacks_are_told_together() -> None:
@@ -131,7 +131,7 @@ def test_files_that_the_server_does_not_list_are_left_to_it() -> None:
     assert told({**uploaded, "11": node("LoadImage", image="y.png [output]")}) == []
     (problem,) = checked({**uploaded, "11": node("LoadImage", image="y.png")})
     assert problem.what == "node 11 (LoadImage): image: 'y.png' is not on the server"
-    assert "comfyui.images" in problem.mend
+    assert "comfyui.images" in problem.hint
 
 
 def test_lists_of_choices_are_left_to_the_server() -> None:

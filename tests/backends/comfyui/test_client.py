@@ -54,7 +54,7 @@ def refused(url: str, auth: str = "") -> Refused:
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"system": {}}', b"null", b"[" * 100_000])
 def test_what_is_no_comfyui_is_told(body: bytes) -> None:
     with answering(says(200, body)) as url:
-        assert "check the address" in refused(url).mend
+        assert "check the address" in refused(url).hint
 
 
 def test_a_redirect_is_told_and_not_followed() -> None:
@@ -94,8 +94,8 @@ def test_an_answer_that_is_cut_off_counts_as_none() -> None:
 def test_the_header_is_shown_by_no_error() -> None:
     with answering(says(200)) as url:
         error = refused(url, "Bearer hush\nhush")
-        assert "hush" not in error.what + error.mend
-        assert "COMFYUI_AUTH" in error.mend
+        assert "hush" not in error.what + error.hint
+        assert "COMFYUI_AUTH" in error.hint
 
 
 def test_the_account_key_goes_along_with_a_prompt_and_no_error_shows_it() -> None:

@@ -109,7 +109,7 @@ def test_a_certificate_file_that_is_not_there_is_named(monkeypatch: pytest.Monke
 def test_an_address_that_is_none_is_told_as_such() -> None:
     with pytest.raises(Refused, match=r"^http://a\.\.b cannot be asked: ") as refused:
         Client("http://a..b").system_stats()
-    assert "COMFYUI_URL" in refused.value.mend
+    assert "COMFYUI_URL" in refused.value.hint
 
 
 def test_a_secret_for_another_server_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:

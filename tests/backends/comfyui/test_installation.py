@@ -32,10 +32,10 @@ def test_a_whole_installation_is_told_with_its_revision(
     root: Path, settings: Settings, upstream: Upstream, prepare: Callable[[Settings], None]
 ) -> None:
     prepare(settings)
-    assert rows(root, settings)["ComfyUI's venv"].mend == "doit comfyui:setup"
+    assert rows(root, settings)["ComfyUI's venv"].hint == "doit comfyui:setup"
     setup(root, settings)
     found = rows(root, settings)
-    assert all(row.ok and not row.mend for row in found.values())
+    assert all(row.ok and not row.hint for row in found.values())
     commit = git(upstream.folder, "rev-parse", "HEAD")
     assert found["ComfyUI"].found == f"{FOLDER} is at v1 ({commit[:12]}), as pinned"
     assert found["ComfyUI's venv"].found == "complete, with PyTorch: none"
@@ -51,7 +51,7 @@ def test_another_revision_than_the_pinned_one_is_a_warning(root: Path, settings:
     row = rows(root, replace(settings, comfyui_revision="v2"))["ComfyUI"]
     assert row.ok
     assert row.found.endswith("which is not the pinned v2")
-    assert row.mend == "doit comfyui:update"
+    assert row.hint == "doit comfyui:update"
 
 
 def test_what_was_stopped_or_is_something_else_is_told(root: Path, settings: Settings) -> None:
@@ -68,7 +68,7 @@ def test_a_half_made_venv_is_told(root: Path, settings: Settings) -> None:
     (root / VENV).mkdir()
     (root / VENV / "imagegen.json").write_text("{}")
     row = rows(root, settings)["ComfyUI's venv"]
-    assert (row.ok, row.mend) == (False, "doit comfyui:setup")
+    assert (row.ok, row.hint) == (False, "doit comfyui:setup")
 
 
 def test_a_python_that_will_not_do_is_told(root: Path, settings: Settings) -> None:

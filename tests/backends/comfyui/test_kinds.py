@@ -24,7 +24,7 @@ def bound(graph: Nodes, field: str, bind: Mapping[str, Sequence[str]] | None = N
     try:
         workflow = understand(graph, bind or {})
     except ImagegenError as error:
-        return "? " + "; ".join(f"{problem.what} | {problem.mend}" for problem in error.problems)
+        return "? " + "; ".join(f"{problem.what} | {problem.hint}" for problem in error.problems)
     return of(workflow, field)
 
 
@@ -105,7 +105,7 @@ def test_what_the_server_says_of_an_output_goes_before_the_usual_order() -> None
     assert of(workflow, "prompt") == "6.text"
     assert [*misread(workflow, ["prompt"], described(Swapping=["positive", "negative"]))] == []
     (problem,) = misread(workflow, ["prompt"], described(Swapping=["negative", "positive"]))
-    assert problem.mend == 'say which: bind: {prompt: "7.text"} or bind: {prompt: "6.text"}'
+    assert problem.hint == 'say which: bind: {prompt: "7.text"} or bind: {prompt: "6.text"}'
     assert [*misread(understand(graph, {"prompt": ["6.text"]}), ["prompt"], described(Swapping=["negative", "positive"]))] == []  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def test_what_a_server_says_over_http_agrees_with_the_file_but_for_what_it_ignor
             assert [*misread(workflow, workflow.places, info)] == []
         (problem,) = misread(understand(guided, {}), ["prompt", "seed", "cfg"], info)
     assert problem.what == "comfyui.workflow: the CFG goes to 22.cfg (BasicGuider: 5.0), and by what the server says of its nodes to no input that it knows"  # fmt: skip
-    assert problem.mend == 'leave the CFG out of the job; if it is right: bind: {cfg: "22.cfg"}'
+    assert problem.hint == 'leave the CFG out of the job; if it is right: bind: {cfg: "22.cfg"}'
 
 
 def test_an_input_that_the_server_ignores_takes_nothing() -> None:

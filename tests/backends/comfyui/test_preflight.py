@@ -23,4 +23,4 @@ def test_the_seed_of_each_image_is_held_against_what_the_node_takes(sections: Se
     (problem,) = on_server([first, second, random], CLASSES.get, lambda: list(CLASSES))
     assert problem.where == "Yrr"
     assert problem.what == "generate.seed: 2147483648 is too large: ComfyUI takes at most 2147483647"
-    assert "seed: {mode: sequence, base: 1}" in problem.mend
+    assert "seed: {mode: sequence, base: 1}" in problem.hint

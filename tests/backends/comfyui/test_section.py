@@ -142,8 +142,8 @@ def test_a_field_that_the_workflow_does_not_take_is_not_in_the_request(sections:
     assert sections.fingerprint(enlarge, none, seed=8, prompt="another") == first
     assert {"prompt", "seed"} <= sections.of(enlarge, **none).where_given
     sections.workflow(enlarge)
-    refused = [problem.mend for problem in sections.refused(workflow=FILE)]
-    assert all(f"bind: {{{field}: []}}" in mend for field, mend in zip(("prompt", "seed"), refused, strict=True))
+    refused = [problem.hint for problem in sections.refused(workflow=FILE)]
+    assert all(f"bind: {{{field}: []}}" in hint for field, hint in zip(("prompt", "seed"), refused, strict=True))
 
 
 def test_a_set_value_decides_and_what_it_replaces_does_not(sections: Sections) -> None:
@@ -210,9 +210,9 @@ def test_a_batch_is_refused_unless_it_is_set_to_one(sections: Sections) -> None:
     sections.workflow(batch)
     (problem,) = sections.refused(workflow=FILE)
     assert problem.what == "node 5 makes a batch of 4, and one prompt makes one image"
-    assert problem.mend == 'set: {"5.batch_size": 1}'
+    assert problem.hint == 'set: {"5.batch_size": 1}'
     sections.given(workflow=FILE, set={"5.batch_size": 1})
     sections.workflow(sd15())
     assert sections.refused(workflow=FILE, set={"5.batch_size": 2})
     sections.workflow(changed(sd15(n50=node("PrimitiveInt", value=4)), n5={"batch_size": ["50", 0]}))
-    assert sections.refused(workflow=FILE)[0].mend == 'set: {"50.value": 1}'
+    assert sections.refused(workflow=FILE)[0].hint == 'set: {"50.value": 1}'

@@ -172,12 +172,12 @@ def test_one_that_dies_shows_the_end_of_its_log_as_plain_text(comfy: ComfyFolder
     assert lines[0] == "ComfyUI ended with exit code 3 while it started; the end of .imagegen/comfyui/server.log:"
     assert lines[-2:] == ["    | [ERROR] no disk", "    | 100%|████| 6/6"]
     assert len(lines) == 16
-    assert problem.mend == "fix what its log says"
+    assert problem.hint == "fix what its log says"
     assert not comfy.record.exists()
 
 
 @pytest.mark.parametrize(
-    ("said", "mend"),
+    ("said", "hint"),
     [
         ("AssertionError: Torch not compiled with CUDA enabled", "--cpu"),
         ("ModuleNotFoundError: No module named 'torchsde'", "doit comfyui:setup"),
@@ -187,10 +187,10 @@ def test_one_that_dies_shows_the_end_of_its_log_as_plain_text(comfy: ComfyFolder
     ],
 )
 def test_what_is_known_to_end_it_has_its_mend_and_what_it_always_says_has_none(
-    comfy: ComfyFolder, said: str, mend: str
+    comfy: ComfyFolder, said: str, hint: str
 ) -> None:
     comfy.play(says=[said], exit=1)
-    assert mend in refused(lambda: run_starts(comfy)).mend
+    assert hint in refused(lambda: run_starts(comfy)).hint
 
 
 def test_one_that_is_killed_while_it_starts_is_told_by_its_signal(comfy: ComfyFolder) -> None:
@@ -209,7 +209,7 @@ def test_one_that_never_serves_is_stopped_again(comfy: ComfyFolder) -> None:
     problem = refused(lambda: start(launch_of(comfy, timeout_s=1), ignore, nothing, "run"))
     assert problem.what.startswith("ComfyUI did not serve within 1 s")
     assert problem.what.endswith("| loading")
-    assert "ready_timeout_s" in problem.mend
+    assert "ready_timeout_s" in problem.hint
     assert not runs(comfy.starts[0]["pid"])
 
 
@@ -332,7 +332,7 @@ def test_a_port_with_another_web_server_is_taken(
         problem = refused(lambda: run_starts(comfy))
     assert problem.what.startswith(f"{comfy.url} is taken by something that is not ComfyUI: it ")
     assert said in problem.what
-    assert "comfyui.server.url" in problem.mend
+    assert "comfyui.server.url" in problem.hint
     assert comfy.starts == []
 
 
@@ -455,7 +455,7 @@ def test_a_server_of_ours_at_another_address_keeps_a_second_from_being_started(c
     elsewhere = replace(launch_of(comfy), url=f"http://127.0.0.1:{free_port()}")
     problem = refused(lambda: start(elsewhere, ignore, nothing, "run"))
     assert comfy.url in problem.what
-    assert problem.mend.startswith("doit server:stop")
+    assert problem.hint.startswith("doit server:stop")
     assert len(comfy.starts) == 1
     found = status(elsewhere)
     assert (found.state, found.ours) == ("stopped", None)
@@ -470,7 +470,7 @@ def test_localhost_is_the_same_server(comfy: ComfyFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "mend"),
+    ("url", "hint"),
     [
         ("http://gpu.example.org:8188", "start it where it is"),
         ("http://[::1]:9000", "make it http://127.0.0.1:9000"),
@@ -480,11 +480,11 @@ def test_localhost_is_the_same_server(comfy: ComfyFolder) -> None:
         ("http://127.0.0.1:99999", "make it http://127.0.0.1:8188"),
     ],
 )
-def test_an_address_that_no_server_can_be_started_for_is_told(comfy: ComfyFolder, url: str, mend: str) -> None:
+def test_an_address_that_no_server_can_be_started_for_is_told(comfy: ComfyFolder, url: str, hint: str) -> None:
     problem = can_start(replace(launch_of(comfy), url=url))
     assert problem
     assert url in problem.what
-    assert problem.mend == mend
+    assert problem.hint == hint
     status(replace(launch_of(comfy), url=url.replace("gpu.example.org", "127.0.0.1")))  # raises for none of them
 
 
@@ -502,7 +502,7 @@ def test_without_set_up_the_command_for_it_is_told(comfy: ComfyFolder, missing: 
     problem = refused(lambda: run_starts(comfy))
     assert problem is not None
     assert problem.what == f"ComfyUI is not set up: there is no tools/ComfyUI/{missing}"
-    assert "doit comfyui:setup" in problem.mend
+    assert "doit comfyui:setup" in problem.hint
 
 
 def test_a_python_that_cannot_be_run_is_told_without_a_traceback(comfy: ComfyFolder) -> None:

@@ -59,7 +59,7 @@ def test_a_node_called_prompt_is_a_node() -> None:
 def test_the_editors_format_is_refused_with_how_to_export_the_right_one() -> None:
     (problem,) = refused(EDITOR)
     assert problem.what == "is a workflow for ComfyUI's editor, which its API does not take"
-    assert "Export (API)" in problem.mend
+    assert "Export (API)" in problem.hint
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_editors_format_is_refused_with_how_to_export_the_right_one() -> Non
 def test_what_is_no_workflow_is_refused_with_its_line(values: object, where: str, what: str) -> None:
     problem = refused(values)[0]
     assert (problem.where, problem.what) == (f"jobs/workflows/x.json:{where}", what)
-    assert problem.mend
+    assert problem.hint
 
 
 def test_every_dangling_link_is_told() -> None:
@@ -124,7 +124,7 @@ def test_a_mark_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bind", "where", "what", "mend"),
+    ("bind", "where", "what", "hint"),
     [
         ({"prompt": ["66.text"]}, "bind.prompt", "'66.text': the workflow has no node '66'; did you mean '6'?", "it has 3, 4, "),
         ({"cfg": ["3.cgf"]}, "bind.cfg", "'3.cgf': node 3 (KSampler) has no input 'cgf'; did you mean 'cfg'?", "it has seed, "),
@@ -132,11 +132,11 @@ def test_a_mark_that_is_none_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_a_name_that_is_not_there_is_told_with_those_that_are(
-    bind: dict[str, list[str]], where: str, what: str, mend: str
+    bind: dict[str, list[str]], where: str, what: str, hint: str
 ) -> None:
     (problem,) = problems(sd15(), bind)
     assert (problem.where, problem.what.partition(";")[0]) == (where, what.partition(";")[0])
-    assert problem.mend.startswith(mend)
+    assert problem.hint.startswith(hint)
 
 
 def test_what_cannot_be_found_is_told_by_name_with_an_input_that_might_be_meant() -> None:
@@ -147,12 +147,12 @@ def test_what_cannot_be_found_is_told_by_name_with_an_input_that_might_be_meant(
         "has no place for the prompt: the sampler's links lead to none",
         "has no place for the seed: the sampler's links lead to none",
     ]
-    assert found[0].mend == (
+    assert found[0].hint == (
         'name one, such as bind: {prompt: "6.text"} (6.text (CLIPTextEncode: "a bottle with a galaxy in it")) or '
         'bind: {prompt: "7.text"} (7.text (CLIPTextEncode: "text, watermark")), or write "%prompt%" into the file, '
         "or bind: {prompt: []} if it takes none"
     )
-    assert 'bind: {seed: "8.noise_seed"}' in found[1].mend
+    assert 'bind: {seed: "8.noise_seed"}' in found[1].hint
 
 
 def test_what_could_go_to_several_places_is_told_with_all_of_them() -> None:
@@ -162,7 +162,7 @@ def test_what_could_go_to_several_places_is_told_with_all_of_them() -> None:
         'has several places for the prompt: 15.text (CLIPTextEncodeSDXLRefiner: "evening sunset") or '
         '6.text_g (CLIPTextEncodeSDXL: "evening sunset") or 6.text_l (CLIPTextEncodeSDXL: "style")'
     )
-    assert problem.mend.startswith('say which: bind: {prompt: "15.text"} or bind: {prompt: "6.text_g"} or bind: ')
+    assert problem.hint.startswith('say which: bind: {prompt: "15.text"} or bind: {prompt: "6.text_g"} or bind: ')
     bound = understand(graph, {"prompt": ["6.text_g", "6.text_l"]})
     assert cannot_take(bound, "checkpoint").what == (
         'has several places for the checkpoint: 12.ckpt_name (CheckpointLoaderSimple: "sd_xl_refiner_1.0.safetensors") '
@@ -173,16 +173,16 @@ def test_what_could_go_to_several_places_is_told_with_all_of_them() -> None:
 def test_a_field_without_a_place_is_called_by_its_words() -> None:
     assert "place for the negative prompt" in cannot_take(understand(w.flux(), {}), "negative").what
     assert (
-        'bind: {negative: "NODE.INPUT"}' in cannot_take(understand(w.flux(), {}), "negative").mend
+        'bind: {negative: "NODE.INPUT"}' in cannot_take(understand(w.flux(), {}), "negative").hint
     )  # not the prompt's
-    assert 'bind: {cfg: "NODE.INPUT"}' in cannot_take(understand(w.flux(), {}), "cfg").mend
+    assert 'bind: {cfg: "NODE.INPUT"}' in cannot_take(understand(w.flux(), {}), "cfg").hint
 
 
 def test_of_several_nodes_that_save_one_must_be_named() -> None:
     two = sd15(n10=sd15()["9"])
     (problem,) = problems(two)
     assert problem.what == "saves images in 2 nodes: 9 (SaveImage), 10 (SaveImage)"
-    assert problem.mend == 'say which to take: bind: {output: "9"} or bind: {output: "10"}'
+    assert problem.hint == 'say which to take: bind: {output: "9"} or bind: {output: "10"}'
     assert understand(two, {"output": ["10"]}).output == "10"
 
 

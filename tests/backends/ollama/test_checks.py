@@ -91,7 +91,7 @@ def test_other_sizes_are_refused(size: dict[str, Any], what: str) -> None:
 
 def test_both_sides_are_told_with_sizes_that_fit() -> None:
     first, second = in_themselves([request(width=1000, height=4090)])
-    assert (first.where, first.mend, second.mend) == ("yrr", "use 992 or 1008", "use 4080 or 4096")
+    assert (first.where, first.hint, second.hint) == ("yrr", "use 992 or 1008", "use 4080 or 4096")
 
 
 @pytest.mark.parametrize("model", ["x/flux2-klein", "x/flux2-klein:9b"])
@@ -120,4 +120,4 @@ def test_other_seeds_are_refused(seed: int, why: str) -> None:
 def test_all_that_is_wrong_is_told_of_each_request_by_name() -> None:
     problems = in_themselves([request(name="a"), request("./x.png", name="b", seed=0), request(name="c", width=8)])
     assert [problem.where for problem in problems] == ["b", "b", "c"]
-    assert all(problem.mend for problem in problems)
+    assert all(problem.hint for problem in problems)

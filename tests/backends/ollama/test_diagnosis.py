@@ -53,7 +53,7 @@ def test_one_that_does_not_run_is_a_row_with_the_way_to_start_it(tmp_path: Path)
     told = rows(tmp_path, "127.0.0.1:9")
     (wrong,) = [row for row in told if not row.ok and row.blocks]
     assert (wrong.what, wrong.found) == ("version", "client 0.32.5, which makes images, and no server")
-    assert "'ollama serve'" in wrong.mend
+    assert "'ollama serve'" in wrong.hint
 
 
 def test_none_at_all_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,14 +61,14 @@ def test_none_at_all_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (row,) = rows(tmp_path, "127.0.0.1:9")
     assert (row.ok, row.what) == (False, "Ollama")
     assert row.found.startswith("Ollama ")
-    assert row.mend
+    assert row.hint
 
 
 def test_versions_that_differ_are_a_warning(on_path: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_path.install(tmp_path / "older", "0.32.4")
     monkeypatch.setenv("PATH", f"{tmp_path / 'older'}:{on_path.environment['PATH']}")
     (row,) = [row for row in rows(tmp_path, on_path.host) if row.what == "version"]
-    assert (row.ok, row.found, row.mend) == (
+    assert (row.ok, row.found, row.hint) == (
         True,
         f"client 0.32.4, server 0.32.5 at {on_path.host}: they differ",
         "have both of one version",

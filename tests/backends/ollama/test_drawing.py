@@ -87,7 +87,7 @@ def test_what_went_wrong_is_told_and_nothing_left(tmp_path: Path, text: str, wha
     with pytest.raises(GenerationError) as caught:
         drawn(command, request(), tmp_path, Told())
     assert caught.value.problem.what == what
-    assert caught.value.problem.mend
+    assert caught.value.problem.hint
     assert left(tmp_path) == []
 
 

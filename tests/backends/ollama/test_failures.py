@@ -74,7 +74,7 @@ def failed(text: str, code: int = 1, machine: Machine | None = MAC) -> FailedErr
 def test_what_is_known_is_told_in_our_words(text: str, what: str, lasts: bool) -> None:
     failure = failed(text)
     assert (failure.problem.what, failure.lasts) == (what, lasts)
-    assert failure.problem.mend
+    assert failure.problem.hint
 
 
 def test_a_signal_is_told_by_its_number() -> None:
@@ -95,16 +95,16 @@ def test_an_error_counts_also_where_the_code_is_zero_or_unknown() -> None:
 
 def test_the_way_to_another_version_is_the_machines_own() -> None:
     said = "Error: unknown flag: --width"
-    assert "doit ollama:setup" in failed(said, machine=MAC).problem.mend
-    assert "OLLAMA_VERSION=0.32.5" in failed(said, machine=LINUX).problem.mend
-    assert failed(said, machine=None).problem.mend.startswith("have the server run")
+    assert "doit ollama:setup" in failed(said, machine=MAC).problem.hint
+    assert "OLLAMA_VERSION=0.32.5" in failed(said, machine=LINUX).problem.hint
+    assert failed(said, machine=None).problem.hint.startswith("have the server run")
 
 
 @pytest.mark.parametrize(("width", "height"), [(2048, 2048), (4096, 4096), (4096, 1024), (1440, 1424)])
 def test_of_an_image_that_is_too_large_one_is_named_that_fits(width: int, height: int) -> None:
     failure = of_call(Said(1, "", "Error: bufio.Scanner: token too long"), request(width=width, height=height), MAC)
     assert failure
-    across, down = map(int, failure.problem.mend.removeprefix("make it smaller: ").removesuffix(" fits").split("×"))
+    across, down = map(int, failure.problem.hint.removeprefix("make it smaller: ").removesuffix(" fits").split("×"))
     assert (across % 16, down % 16) == (0, 0)
     assert across * down * 3 <= 6_000_000
     assert across * down < width * height
@@ -125,7 +125,7 @@ def test_whatever_is_said_comes_to_one_plain_line(code: int | None, text: str, m
         assert failure.problem.what
         assert failure.problem.what.isprintable()
         assert len(failure.problem.what) < 700
-        assert failure.problem.mend.isprintable()
+        assert failure.problem.hint.isprintable()
 
 
 def test_one_file_is_what_there_should_be() -> None:

@@ -146,7 +146,7 @@ def test_a_disk_that_is_too_small_is_told_where_the_size_is_known(full_disk: Pat
     problem = lacks_room(MODEL, full_disk)
     assert problem
     assert problem.what == f"{MODEL} takes about 12 GB more, and 0.0 GB of disk are free at {full_disk}"
-    assert "OLLAMA_MODELS" in problem.mend
+    assert "OLLAMA_MODELS" in problem.hint
     assert lacks_room("somebody/else", full_disk) is None
 
 
@@ -177,19 +177,19 @@ def test_a_pull_brings_the_model_and_tells_its_progress(ollama: StandIn) -> None
 
 
 @pytest.mark.parametrize(
-    ("fault", "what", "mend"),
+    ("fault", "what", "hint"),
     [
         ("pull-offline", "x/other could not be pulled: pull model manifest: Get", "check the network"),
         ("pull-disk-full", "no space left on device", "make room; it goes on from there"),
     ],
 )
-def test_a_pull_that_fails_says_what_ollama_said(ollama: StandIn, fault: str, what: str, mend: str) -> None:
+def test_a_pull_that_fails_says_what_ollama_said(ollama: StandIn, fault: str, what: str, hint: str) -> None:
     ollama.model("x/other", pulled=False)
     ollama.fault(fault)
     with pytest.raises(ImagegenError) as caught:
         pull(command_of(ollama), "x/other", None, lambda _: None, lambda: None)
     assert what in caught.value.problems[0].what
-    assert mend in caught.value.problems[0].mend
+    assert hint in caught.value.problems[0].hint
 
 
 def test_a_model_that_nobody_knows_is_told(shared: StandIn) -> None:

@@ -139,7 +139,7 @@ def test_what_is_no_program_is_told(ollama: OllamaFolder) -> None:
     ollama.program.write_text("no program")
     problem = refused(lambda: started(ollama))
     assert problem.what.startswith("Ollama cannot be started: ")
-    assert problem.mend == "fix its permissions, or doit ollama:setup"
+    assert problem.hint == "fix its permissions, or doit ollama:setup"
 
 
 @pytest.mark.parametrize("host", ["example.org:11434", "192.168.1.4:11434", "0.0.0.0:11434"])

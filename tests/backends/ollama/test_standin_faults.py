@@ -103,7 +103,7 @@ def test_a_fault_is_only_for_prompts_with_its_word(ollama: StandIn) -> None:
     ollama.fault("http", "cat", text="no cats")
     assert ollama.run("run", MODEL, "a dog", *SMALL).returncode == 0
     assert ollama.run("run", MODEL, "a cat", *SMALL).returncode == 1
-    ollama.mend()
+    ollama.hint()
     assert ollama.run("run", MODEL, "a cat", *SMALL).returncode == 0
 
 

@@ -13,7 +13,7 @@ from imagegen.backends.ollama.queries import Versions
 from imagegen.backends.ollama.verdict import (
     Machine,
     has_payload,
-    mend,
+    hint,
     not_installed,
     not_running,
     this_machine,
@@ -87,23 +87,23 @@ def test_linux_and_windows_need_the_libraries_and_a_mac_has_them() -> None:
     [(MAC, "doit ollama:setup"), (LINUX, "OLLAMA_VERSION=0.32.5"), (None, "have the server run Ollama 0.32.5")],
 )
 def test_the_way_out_is_the_machines_own_and_never_without_the_other_backend(machine: Machine | None, way: str) -> None:
-    assert way in mend(machine)
-    assert "backend: comfyui" in mend(machine)
+    assert way in hint(machine)
+    assert "backend: comfyui" in hint(machine)
     problem = verdict(Versions("0.32.5", "0.32.6"), True, machine, True)
     assert problem
-    assert problem.mend == mend(machine)
+    assert problem.hint == hint(machine)
 
 
 def test_a_client_that_cannot_is_mended_here_though_its_server_is_elsewhere() -> None:
     problem = verdict(Versions("0.32.6", "0.32.5"), False, None, True)
     assert problem
-    assert problem.mend == "install Ollama 0.32.5 here, or use another backend: backend: comfyui"
+    assert problem.hint == "install Ollama 0.32.5 here, or use another backend: backend: comfyui"
 
 
 def test_where_none_is_installed_or_runs_the_first_step_is_told() -> None:
     assert not_installed(LINUX).what == "Ollama is not installed: there is no ollama on PATH"
-    assert "'ollama serve'" in not_running("h:1", MAC).mend
-    assert not_running("h:1", None).mend == "start it there, or correct OLLAMA_HOST"
+    assert "'ollama serve'" in not_running("h:1", MAC).hint
+    assert not_running("h:1", None).hint == "start it there, or correct OLLAMA_HOST"
 
 
 @given(st.text(max_size=12), st.text(max_size=12), st.booleans(), st.booleans())

@@ -119,7 +119,7 @@ class StandIn:
         play["faults"].append(known)
         self.state.write(play)
 
-    def mend(self) -> None:
+    def hint(self) -> None:
         """Nothing goes wrong any more."""
         play = self.state.play
         for fault in play["faults"]:  # they stay, so that a later one has a number of its own
