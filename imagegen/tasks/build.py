@@ -23,12 +23,12 @@ from imagegen.config.job_files import job_files, stray_files, task_names
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.invocation import Invocation, current_invocation
-from imagegen.tasks.rest import (
+from imagegen.tasks.up_to_date import (
     RESERVED,
     default_tasks,
-    knows_images,
-    last_rest,
-    names_no_image,
+    has_named_images,
+    is_for_whole_jobs,
+    load_snapshot,
     snapshot_key,
     take_snapshot,
 )
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
-    from imagegen.state.snapshot import FreshJob, Snapshot
+    from imagegen.tasks.up_to_date import FreshJob, Snapshot
 
 __all__ = ["Build", "Planned", "Ticket", "current_build"]
 
@@ -84,14 +84,14 @@ class Build:
         self.root = root
         self.plans: list[JobPlan] = []
         self.planned: dict[str, Planned] = {}
-        self._builds_whole_jobs = names_no_image(root, invocation)
+        self._builds_whole_jobs = is_for_whole_jobs(root, invocation)
         self.outcomes: list[Outcome] = []
         self.ending_problems: list[Problem] = []
         self.stopped = False
         self._mutex = threading.Lock()
         self.settings, self.problems = _settings(root, invocation)
         self._key = snapshot_key(root, self.settings)
-        self.rest = None if self.problems else last_rest(root, self.settings, invocation, self._key)
+        self.rest = None if self.problems else load_snapshot(root, self.settings, invocation, self._key)
         if self.rest is None or self.rest.touched:
             with _no_garbage_collection():
                 self._plan()
@@ -134,14 +134,14 @@ class Build:
 
     def _plan_changed(self, rest: Snapshot) -> bool:
         """Plan what changed in the touched job files; whether that says all."""
-        from imagegen.project.changed import plan_changed
+        from imagegen.tasks.up_to_date import plan_changed
 
         if (found := plan_changed(self.project, rest)) is None:
             return False
         plans, self.rest = found
         self._judge_all(plans)
         is_sound = not any(plan.problems for plan in self.plans)
-        return is_sound and knows_images(self.rest, self.invocation, self.planned)
+        return is_sound and has_named_images(self.rest, self.invocation, self.planned)
 
     def _judge_all(self, plans: Sequence[JobPlan]) -> None:
         wrong = self._judge([output for plan in plans for output in plan.outputs])

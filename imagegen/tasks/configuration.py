@@ -11,7 +11,7 @@ from typing import Any
 from doit.dependency import JSONCodec
 
 from imagegen.tasks.reporter import ImagegenReporter
-from imagegen.tasks.rest import default_tasks
+from imagegen.tasks.up_to_date import default_tasks
 
 __all__ = ["HintCodec", "doit_config"]
 

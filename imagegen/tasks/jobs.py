@@ -15,8 +15,8 @@ from imagegen.tasks.commands import OURS
 if TYPE_CHECKING:
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan
-    from imagegen.state.snapshot import FreshJob
     from imagegen.tasks.invocation import Invocation
+    from imagegen.tasks.up_to_date import FreshJob
 
 __all__ = ["task_jobs"]
 

@@ -16,7 +16,7 @@ from imagegen.errors import printable
 from imagegen.report.console import closing_line, failures, orphan_lines, same_seed_lines
 from imagegen.tasks.build import Build, current_build
 from imagegen.tasks.commands import OURS
-from imagegen.tasks.rest import default_tasks
+from imagegen.tasks.up_to_date import default_tasks
 
 if TYPE_CHECKING:
     from imagegen.errors import Problem

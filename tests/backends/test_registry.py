@@ -12,7 +12,7 @@ from imagegen.backends.registry import registry, unusable_names
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.project.backends import Backends
-from imagegen.tasks.rest import snapshot_key
+from imagegen.tasks.up_to_date import snapshot_key
 
 Installs = Callable[..., str]
 

@@ -17,7 +17,7 @@ from imagegen.tasks import command_line
 from imagegen.tasks.commands import COMMANDS
 from imagegen.tasks.invocation import read_invocation
 from imagegen.tasks.loader import refuse_equal_names, takes_our_tasks
-from imagegen.tasks.rest import OUR_TASKS
+from imagegen.tasks.up_to_date import OUR_TASKS
 
 DOIT = sorted(command.get_name() for command in DoitMain.DOIT_CMDS)
 

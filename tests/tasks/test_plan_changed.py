@@ -15,9 +15,7 @@ from imagegen.backends.registry import registry
 from imagegen.config.settings import Settings
 from imagegen.plan.output import Output
 from imagegen.project import JobPlan, Project
-from imagegen.project.changed import plan_changed
-from imagegen.state.snapshot import Snapshot, read_snapshot
-from imagegen.tasks.rest import take_snapshot
+from imagegen.tasks.up_to_date import Snapshot, plan_changed, read_snapshot, take_snapshot
 
 OLD = time.time_ns() - 10**12
 TICKS = itertools.count(OLD)
