@@ -17,14 +17,17 @@ def files(page: str) -> dict[str, str]:
 
 
 def table(page: str, first: str) -> list[list[str]]:
-    """The rows of the page's table whose first column has this heading, each as its cells."""
-    lines = _text(page).splitlines()
-    start = next(at for at, line in enumerate(lines) if line.startswith(f"| {first} |"))
+    """The rows of all tables of the page whose first column has this heading, each row as its cells."""
     rows = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    is_inside = False
+    for line in _text(page).splitlines():
+        if line.startswith(f"| {first} |"):
+            is_inside = True
+        elif not line.startswith("|"):
+            is_inside = False
+        elif is_inside and not line.startswith("|---"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    assert rows, f"{page} has no table that begins with {first!r}"
     return rows
 
 
