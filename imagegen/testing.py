@@ -28,7 +28,7 @@ from imagegen.backends.boundary import BackendFaultError, Guarded, guard
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.progress import ImageProgress
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from imagegen.plan.request import Request, canonical, fingerprint
 
 __all__ = ["BackendContract"]

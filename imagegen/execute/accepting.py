@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.deciding import accept_file, check_holdable, draw_seed
 from imagegen.execute.keeping import put_in_store
-from imagegen.images.verification import BadImage, verify
+from imagegen.images.image_file import BadImage, verify
 from imagegen.plan.freshness import IN_CONFLICT, choose_side
 from imagegen.plan.output import Output
 from imagegen.project import Project

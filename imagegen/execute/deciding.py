@@ -13,7 +13,7 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision
 from imagegen.project import Project
 from imagegen.state.hashes import stat_key
-from imagegen.state.placed import BY_HAND, Placement
+from imagegen.state.written_files import BY_HAND, WrittenFile
 
 __all__ = ["accept_file", "check_holdable", "decide", "decide_model", "draw_seed", "new_seed", "now"]
 
@@ -44,7 +44,7 @@ def accept_file(project: Project, output: Output, sha256: str) -> None:
     decide(project, output.job, ACCEPT, output.full_slug, value)
     with contextlib.suppress(OSError):  # it is only for one that another checkout accepts later
         if key := stat_key(project.root / output.path):
-            project.placed.note({output.path: Placement(sha256, key[1], output.fingerprint, "-", BY_HAND)})
+            project.placed.note({output.path: WrittenFile(sha256, key[1], output.fingerprint, "-", BY_HAND)})
 
 
 def check_holdable(output: Output) -> None:

@@ -12,8 +12,8 @@ from imagegen.execute.imaging import failed, put_in_place
 from imagegen.execute.outcome import Outcome
 from imagegen.execute.sources import Source
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
-from imagegen.images.errors import BadImage
-from imagegen.images.orientation import upright
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import upright
 from imagegen.plan.derived import INDEX, PICTURE
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Origin, Output

@@ -30,17 +30,16 @@ from imagegen.execute.outcome import Outcome
 from imagegen.execute.progress import ImageProgress
 from imagegen.execute.sharing import Sharing, is_shared
 from imagegen.execute.sources import Source, Sources
-from imagegen.images.containers import format_of
-from imagegen.images.encoding import encode
+from imagegen.images.encode import encode
+from imagegen.images.image_file import BadImage, ImageInfo, format_of, verify
 from imagegen.images.provenance import Provenance
-from imagegen.images.verification import BadImage, ImageInfo, verify
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import ACCEPT, OutputLine
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
-from imagegen.state.placed import BY_HAND, Placement
 from imagegen.state.store import StoreEntry
+from imagegen.state.written_files import BY_HAND, WrittenFile
 
 __all__ = [
     "NOT_TO_BE_HAD",
@@ -353,7 +352,7 @@ def put(project: Project, path: str, data: bytes, sha256: str, line: OutputLine 
     project.hashes.wrote(path, written, sha256)
     made = (line.fingerprint, line.time, line.backend) if line else ("", "-", BY_HAND)
     with contextlib.suppress(OSError):  # a run that finds all fresh does it then
-        project.placed.note({path: Placement(sha256, written.st_mtime_ns, *made)})
+        project.placed.note({path: WrittenFile(sha256, written.st_mtime_ns, *made)})
 
 
 def encoded(project: Project, output: Output, source: Source, fields: Mapping[str, Any] | None = None) -> bytes:

@@ -19,7 +19,7 @@ from imagegen.execute.deciding import decide
 from imagegen.execute.imaging import blocked, encoded, line_for, put
 from imagegen.execute.keeping import put_in_store
 from imagegen.execute.sources import Sources
-from imagegen.images.verification import BadImage, verify
+from imagegen.images.image_file import BadImage, verify
 from imagegen.plan.output import Output
 from imagegen.plan.record import PICK, Decision, OutputLine
 from imagegen.project import JobPlan, Project

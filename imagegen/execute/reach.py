@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from imagegen.asking import GivenUp, within
-from imagegen.state.shared import SharedStore
+from imagegen.state.shared_store import SharedStore
 
 __all__ = ["Patience", "Reach"]
 

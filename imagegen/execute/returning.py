@@ -12,7 +12,7 @@ from imagegen.execute.deciding import accept_file, check_holdable, decide
 from imagegen.execute.imaging import blocked, converted, encoded, line_for, put
 from imagegen.execute.keeping import keep
 from imagegen.execute.sources import Source
-from imagegen.images.containers import format_of
+from imagegen.images.image_file import format_of
 from imagegen.plan.freshness import Reason, differences
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, REROLL, Decision, OutputLine

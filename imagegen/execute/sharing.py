@@ -17,13 +17,12 @@ from imagegen.execute.outcome import Event, Happened
 from imagegen.execute.reach import Patience, Reach
 from imagegen.execute.sources import Source
 from imagegen.execute.unreached import is_away, words_of
-from imagegen.images.verification import BadImage, verify
+from imagegen.images.image_file import BadImage, verify
 from imagegen.plan.freshness import PLACEHOLDER
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
 from imagegen.state.mutex import hold
-from imagegen.state.shared import SharedEntry, SharedStore
-from imagegen.state.shared_places import open_shared
+from imagegen.state.shared_store import SharedEntry, SharedStore, open_shared
 from imagegen.state.store import StoreEntry
 
 __all__ = ["Sharing", "is_shared"]

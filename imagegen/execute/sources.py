@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imagegen.config.encoding import Encoding
-from imagegen.images.verification import ImageInfo
+from imagegen.images.image_file import ImageInfo
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project

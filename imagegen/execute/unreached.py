@@ -8,7 +8,7 @@ import re
 from imagegen.config.settings import Settings
 from imagegen.config.store_url import without_user
 from imagegen.errors import ImagegenError, Problem
-from imagegen.state.shared_places import missing_package
+from imagegen.state.shared_store import missing_package
 
 __all__ = ["check_packages", "is_away", "words_of"]
 

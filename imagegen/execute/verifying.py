@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from imagegen.execute.orphans import orphans
 from imagegen.images import provenance
-from imagegen.images.verification import BadImage, verify
+from imagegen.images.image_file import BadImage, verify
 from imagegen.plan.freshness import IN_CONFLICT, choose_side
 from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagegen.config.encoding import Encoding
-from imagegen.images.encoding import plain, refuse_too_long, written
-from imagegen.images.errors import BadImage
-from imagegen.images.orientation import upright
+from imagegen.images.encode import plain, refuse_too_long, written
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import upright
 from imagegen.images.provenance import embed, inherited
 
 if TYPE_CHECKING:

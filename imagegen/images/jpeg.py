@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
 
 __all__ = [
     "EXIF",

@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
 
 __all__ = [
     "ANIMATION",

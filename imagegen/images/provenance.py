@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagegen.images import exif, jpeg, png, webp, xmp
-from imagegen.images.containers import bare, format_of
+from imagegen.images.image_file import bare, format_of
 
 __all__ = ["Provenance", "embed", "imagegen_json", "inherited", "parameters_text", "read", "xmp_packet"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
 
 __all__ = [
     "LOOKS",

@@ -21,9 +21,9 @@ from imagegen.project.planner import JobPlan, Planner
 from imagegen.state.attempts import Attempts
 from imagegen.state.hashes import EMPTY, NEVER, Hashes, stat_key
 from imagegen.state.lockfile import LockFile, read_lock_file
-from imagegen.state.pending import Pending
-from imagegen.state.placed import BY_HAND, Placed, Placement
 from imagegen.state.store import Store
+from imagegen.state.upload_queue import UploadQueue
+from imagegen.state.written_files import BY_HAND, WrittenFile, WrittenFiles
 
 if TYPE_CHECKING:
     from imagegen.project.git import CommittedFiles
@@ -49,8 +49,8 @@ class Project:
         self.temporary = self.state / "tmp"
         self.store = Store(self.state / "store", self.temporary)
         self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
-        self.pending = Pending(self.state / "pending.txt", self.temporary, self.settings.store)
-        self.placed = Placed(self.root, self.state / "placed.txt", self.temporary)
+        self.pending = UploadQueue(self.state / "pending.txt", self.temporary, self.settings.store)
+        self.placed = WrittenFiles(self.root, self.state / "placed.txt", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.failures = self.state / "cache" / "failures.json"
         """What failed when it was last tried: see `state.failures`."""
@@ -193,7 +193,7 @@ class Project:
             return Found(sha256, ours=True, is_recorded=True)
         return Found(sha256, ours=True, superseded_by="recorded")
 
-    def placement(self, path: str, sha256: str) -> Placement | None:
+    def placement(self, path: str, sha256: str) -> WrittenFile | None:
         """How the file of this sha256 that is at the path came there; None where this checkout did not put it there."""
         last = self.placed.last(path)
         if last is None or last.sha256 != sha256:
@@ -220,7 +220,7 @@ class Project:
             state = self.hashes.state(output.path)
             line = self.lock(output.job).line_of(output.path, state.sha256) if state else None
             if state and line and line.sha256 == state.sha256 and not state.is_pointer:
-                found[output.path] = Placement(state.sha256, key[1], line.fingerprint, line.time, line.backend)
+                found[output.path] = WrittenFile(state.sha256, key[1], line.fingerprint, line.time, line.backend)
         if found:
             self.placed.note(found)
 

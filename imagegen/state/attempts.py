@@ -10,13 +10,20 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Container
+from collections.abc import Collection, Container, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from imagegen.state.atomic import append_line, replace_file
 
-__all__ = ["Attempts"]
+__all__ = [
+    "Attempts",
+    "Failure",
+    "read_failures",
+    "update_failures",
+]
+
 
 _NAMESPACE = uuid.UUID("5f0b3f6e-3c86-5d0f-9a9e-0f6b8a1d2c47")
 
@@ -117,3 +124,33 @@ def _line(image: str, attempt: _Attempt) -> str:
     place = {"place": attempt.place} if attempt.place else {}
     fields = {"image": image, "number": attempt.number, "open": attempt.is_open, **place}
     return json.dumps(fields, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an image was not made. fingerprint: of what was asked for then. what, hint: as in a `Problem`."""
+
+    fingerprint: str
+    what: str
+    hint: str = ""
+
+
+def read_failures(path: Path) -> dict[str, Failure]:
+    """By the task's name; none where the file is missing or cannot be read."""
+    try:
+        return {task: Failure(**fields) for task, fields in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def update_failures(path: Path, temporary: Path, failed: Mapping[str, Failure], settled: Collection[str]) -> None:
+    """Add those that failed, drop those that are settled; the file is written where that changes it. Raises OSError."""
+    known = read_failures(path)
+    now = {task: failure for task, failure in known.items() if task not in settled} | dict(failed)
+    if now == known:
+        return
+    if not now:
+        path.unlink(missing_ok=True)
+        return
+    text = json.dumps({task: asdict(failure) for task, failure in sorted(now.items())}, ensure_ascii=False)
+    replace_file(path, text.encode("utf-8", "backslashreplace"), temporary)  # as JSON has it

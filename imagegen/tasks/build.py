@@ -268,7 +268,7 @@ class Build:
                 take_snapshot(self.project, self._key, self.plans, docs, self.rest)
 
     def _remember_failures(self) -> None:
-        from imagegen.state.failures import Failure, update_failures
+        from imagegen.state.attempts import Failure, update_failures
 
         failed = {}
         for outcome in self.outcomes:

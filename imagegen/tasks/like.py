@@ -14,10 +14,15 @@ from imagegen.config.document import hidden_character
 from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.schema import COMMON, SEED
 from imagegen.errors import ImagegenError, Problem
-from imagegen.images.errors import BadImage
-from imagegen.images.parameters import Parameters, UnknownRecord, comfyui_prompt, read_parameters
+from imagegen.images.foreign_settings import (
+    ForeignSettings,
+    UnreadableRecord,
+    read_comfyui_prompt,
+    read_foreign_settings,
+    to_comfyui_names,
+)
+from imagegen.images.formats import BadImage
 from imagegen.images.provenance import read
-from imagegen.images.samplers import comfyui_names
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 from imagegen.state.hashes import pointer_sha256
@@ -99,16 +104,16 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
 
 def _foreign(file: str, data: bytes) -> Likeness | None:
     """From what another generator wrote; None where none did. Raises BadImage and ImagegenError."""
-    graph = comfyui_prompt(data)
+    graph = read_comfyui_prompt(data)
     try:
         if graph:
             return _of_comfyui(file, graph)
-        found = read_parameters(data)
-    except UnknownRecord as error:
+        found = read_foreign_settings(data)
+    except UnreadableRecord as error:
         raise ImagegenError(Problem(file, str(error), "give --prompt and the rest yourself")) from None
     except ImagegenError:  # its nodes are beyond us; some of those that save images write the web UI's text too
-        with contextlib.suppress(UnknownRecord):
-            if found := read_parameters(data):
+        with contextlib.suppress(UnreadableRecord):
+            if found := read_foreign_settings(data):
                 return _of_parameters(file, found)
         raise
     return _of_parameters(file, found) if found else None
@@ -118,11 +123,11 @@ _SAMPLERS = {"sampler": "Sampler", "scheduler": "Schedule type"}
 _LONGEST_SHOWN = 80
 
 
-def _of_parameters(file: str, found: Parameters) -> Likeness:
+def _of_parameters(file: str, found: ForeignSettings) -> Likeness:
     """Its sampler in ComfyUI's words, where they are known; what is not taken over is said."""
     others = dict(found.others)
     given = [others.get(name, "").strip('"') for name in _SAMPLERS.values()]
-    names = {key: name for key, name in zip(_SAMPLERS, comfyui_names(*given), strict=True) if name}
+    names = {key: name for key, name in zip(_SAMPLERS, to_comfyui_names(*given), strict=True) if name}
     for key in names:
         others.pop(_SAMPLERS[key], None)
     shown = (f"{name} {' '.join(value.split())}" for name, value in others.items())

@@ -112,10 +112,10 @@ def _something_waits(root: Path, settings: Settings) -> bool:
     """Whether this run is to try the shared store, for what has yet to go up to it."""
     if not (settings.store and settings.store_writes):
         return False
-    from imagegen.state.pending import Pending
+    from imagegen.state.upload_queue import UploadQueue
 
     state = root / ".imagegen"
-    return Pending(state / "pending.txt", state / "tmp", settings.store).is_due
+    return UploadQueue(state / "pending.txt", state / "tmp", settings.store).is_due
 
 
 def has_named_images(snapshot: Snapshot, invocation: Invocation, planned: Collection[str] = ()) -> bool:

@@ -6,7 +6,7 @@ from imagegen.backends import source
 from imagegen.backends.comfyui import client, connection, events
 from imagegen.backends.ollama import command, drawing
 from imagegen.images import jpeg, png, webp
-from imagegen.images.verification import MAX_PIXELS
+from imagegen.images.image_file import MAX_PIXELS
 from tests.docs.pages import table
 from tests.faults.test_misbehaving_comfyui import ROWS, SHORT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from tests.endtoend.project import DODO, ProjectFolder
 from tests.marks import long
 

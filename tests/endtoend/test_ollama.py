@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from tests.backends.ollama.parts import is_alive, until
 from tests.endtoend.ollama import OllamaProject
 from tests.endtoend.project import JOB, Run

@@ -12,7 +12,7 @@ from PIL import Image
 from imagegen.errors import ImagegenError
 from imagegen.execute.verifying import verify_outputs
 from imagegen.images import provenance
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from tests.execute.workshop import JOB, Workshop, picture
 
 YRR = "portraits:yrr"

@@ -23,7 +23,7 @@ from imagegen.execute.imaging import restore
 from imagegen.execute.outcome import Event, Happened, Outcome
 from imagegen.execute.sources import Sources
 from imagegen.execute.waiting import Work
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
 from imagegen.project import Project
 

@@ -20,7 +20,7 @@ from imagegen.execute.sharing import Sharing
 from imagegen.plan.output import Output
 from imagegen.project import Project
 from imagegen.state.mutex import hold
-from imagegen.state.shared import SharedEntry, SharedStore
+from imagegen.state.shared_store import SharedEntry, SharedStore
 from imagegen.state.store import StoreEntry
 from tests.execute.workshop import Workshop, picture
 from tests.state.memory import memory

@@ -8,7 +8,7 @@ import pytest
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.execute.unreached import check_packages, is_away, words_of
-from imagegen.state.shared_places import open_shared
+from imagegen.state.shared_store import open_shared
 
 
 def test_a_package_that_is_missing_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from imagegen.errors import ImagegenError
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.execute.verifying import verify_store
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from tests.execute.workshop import JOB, Workshop
 from tests.marks import long
 

@@ -12,7 +12,7 @@ import pytest
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Ending, Wanted, run
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from tests.execute.workshop import Workshop
 from tests.faults.failing import FORBIDDEN, FULL, READ_ONLY, Failing
 from tests.marks import long

@@ -86,8 +86,8 @@ SHORT = (
 VERIFY = """
 import time
 from pathlib import Path
-from imagegen.images.verification import BadImage, verify
-from imagegen.images.encoding import encode
+from imagegen.images.image_file import BadImage, verify
+from imagegen.images.encode import encode
 from imagegen.images.provenance import Provenance
 from imagegen.config.encoding import Encoding
 data = Path(file).read_bytes()

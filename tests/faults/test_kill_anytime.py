@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from imagegen.state.lockfile import read_lock_file
 from tests.endtoend.project import DODO, ProjectFolder
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from tests.execute.workshop import Workshop
 from tests.faults.disk import Recorder, after_power_cut
 

@@ -12,7 +12,7 @@ import pytest
 
 from imagegen.execute import pruning
 from imagegen.execute.run import run
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from imagegen.plan.output import Output
 from imagegen.plan.record import Decision
 from imagegen.project import Project

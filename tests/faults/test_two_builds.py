@@ -21,7 +21,7 @@ import pytest
 
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from imagegen.state.lockfile import read_lock_file
 from tests.endtoend.project import DODO, ProjectFolder, Run
 from tests.execute.workshop import Workshop

@@ -10,8 +10,8 @@ from PIL import Image, ImageChops, ImageOps
 
 from imagegen.config.encoding import Encoding
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
+from imagegen.images.image_file import BadImage, verify
 from imagegen.images.provenance import Provenance, embed, inherited, read
-from imagegen.images.verification import BadImage, verify
 
 PNG = Encoding("png", 100, "none")
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

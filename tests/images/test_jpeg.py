@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from imagegen.images import jpeg
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
 
 from .pictures import opened, picture, pixels, xmp_of
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.images import png
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
 
 from .pictures import opened, picture
 

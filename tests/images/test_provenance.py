@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from imagegen.images import jpeg, png, webp
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import verify
 from imagegen.images.provenance import (
     Provenance,
     embed,
@@ -18,7 +19,6 @@ from imagegen.images.provenance import (
     read,
     xmp_packet,
 )
-from imagegen.images.verification import verify
 
 from .pictures import FIELDS, FORMATS, gradient, opened, picture, pixels, profile, provenance, saved, xmp_of
 

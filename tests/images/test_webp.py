@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from imagegen.images import webp
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
 
 from .pictures import gradient, opened, picture, pixels, saved
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.state.attempts import Attempts
+from imagegen.state.attempts import Attempts, Failure, read_failures, update_failures
 
 
 def attempts(folder: Path) -> Attempts:
@@ -114,3 +114,34 @@ def test_a_line_of_an_earlier_release_tells_no_place(tmp_path: Path) -> None:
     (tmp_path / "attempts.jsonl").write_text('{"image":"f path","number":1,"open":true}\n')
     assert attempts(tmp_path).place("f path", ()) == ""
     assert opened(attempts(tmp_path)) == opened(attempts(tmp_path / "other"))
+
+
+ONE, OTHER = Failure("f1", "out of memory", "buy more"), Failure("f2", "no such model")
+
+
+def test_what_failed_is_known_until_it_is_settled(tmp_path: Path) -> None:
+    path = tmp_path / "cache/failures.json"
+    assert read_failures(path) == {}
+    update_failures(path, tmp_path / "tmp", {"a:x": ONE, "a:y": OTHER}, ())
+    assert read_failures(path) == {"a:x": ONE, "a:y": OTHER}
+    update_failures(path, tmp_path / "tmp", {"a:y": ONE}, {"a:x"})
+    assert read_failures(path) == {"a:y": ONE}
+    update_failures(path, tmp_path / "tmp", {}, {"a:y"})
+    assert not path.exists()
+
+
+def test_a_file_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "failures.json"
+    for text in ("", "[]", '{"a": {"unknown": 1}}', '{"a": 1}', "\ufffd"):
+        path.write_text(text, "utf-8")
+        assert read_failures(path) == {}
+
+
+def test_where_nothing_changes_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "failures.json"
+    update_failures(path, tmp_path / "tmp", {}, {"a:x"})
+    assert not path.exists()
+    update_failures(path, tmp_path / "tmp", {"a:x": ONE}, ())
+    before = path.stat().st_ino
+    update_failures(path, tmp_path / "tmp", {"a:x": ONE}, ())
+    assert path.stat().st_ino == before

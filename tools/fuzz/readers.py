@@ -25,9 +25,9 @@ from imagegen.config.schema import job_schema
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.images import png, provenance
-from imagegen.images.errors import BadImage
-from imagegen.images.parameters import comfyui_prompt, read_parameters
-from imagegen.images.verification import verify
+from imagegen.images.foreign_settings import read_comfyui_prompt, read_foreign_settings
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import verify
 from imagegen.plan.record import Decision, OutputLine
 from imagegen.project import Project
 from imagegen.prompts.csv import read_csv
@@ -237,7 +237,7 @@ def _locks() -> list[bytes]:
 def _image(data: bytes) -> None:
     """As it is, and with its checksums put right, so that what lies behind them is reached."""
     for one in dict.fromkeys((data, _with_checksums(data))):
-        for read in (read_parameters, comfyui_prompt, provenance.read, provenance.inherited):
+        for read in (read_foreign_settings, read_comfyui_prompt, provenance.read, provenance.inherited):
             try:
                 read(one)
             except BadImage as error:

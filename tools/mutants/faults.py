@@ -231,7 +231,7 @@ FAULTS = (
     ),
     _fault(
         "a PNG that is cut off is taken",
-        "images/test_verification.py::test_every_cut_is_refused",
+        "images/test_image_file.py::test_every_cut_is_refused",
         ("images/png.py", '    raise BadImage("the image is cut off: no IEND chunk at its end")', "    return chunks"),
     ),
     _fault(

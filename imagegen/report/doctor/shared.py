@@ -11,7 +11,7 @@ from imagegen.execute.reach import Patience
 from imagegen.execute.unreached import words_of
 from imagegen.report.console import counted
 from imagegen.report.doctor.case import Case
-from imagegen.state.shared_places import missing_package, open_shared
+from imagegen.state.shared_store import missing_package, open_shared
 
 __all__ = ["shared"]
 

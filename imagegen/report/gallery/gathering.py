@@ -15,7 +15,7 @@ from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import Group, Making, Picture, Version, Wanted
-from imagegen.state.failures import Failure, read_failures
+from imagegen.state.attempts import Failure, read_failures
 from imagegen.state.store import Store, StoreEntry
 
 __all__ = ["MOST_EARLIER", "gather", "making_of"]

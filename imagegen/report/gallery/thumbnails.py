@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
 from imagegen.state.atomic import replace_file
 
 __all__ = ["Thumbnail", "shrink", "there", "thumbnails"]
@@ -76,8 +76,8 @@ def shrink(data: bytes, box: tuple[int, int]) -> tuple[bytes, int, int]:
     """
     from PIL import Image
 
-    from imagegen.images.containers import decode
-    from imagegen.images.encoding import plain
+    from imagegen.images.encode import plain
+    from imagegen.images.image_file import decode
 
     image = decode(data)
     size = image.size

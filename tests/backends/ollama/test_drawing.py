@@ -15,7 +15,7 @@ import pytest
 from imagegen.backends.base import Cancelled, GenerationError
 from imagegen.backends.ollama.command import Command
 from imagegen.backends.ollama.drawing import draw, folder_of, forget_old, words
-from imagegen.images.verification import verify
+from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
 from tests.backends.ollama.parts import MODEL, Told, command_of, is_alive, request, script, until
 from tests.backends.ollama.standin.fixture import StandIn

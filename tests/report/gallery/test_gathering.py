@@ -6,7 +6,7 @@ from PIL import Image
 
 from imagegen.report.gallery.contents import Wanted
 from imagegen.report.gallery.gathering import MOST_EARLIER
-from imagegen.state.failures import Failure, update_failures
+from imagegen.state.attempts import Failure, update_failures
 from tests.report.gallery.studio import Studio
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
 from imagegen.report.gallery.thumbnails import Thumbnail, shrink, there, thumbnails
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.state.pending import Pending
+from imagegen.state.upload_queue import UploadQueue
 
 ONE, TWO, IMAGE, OTHER = "1" * 64, "2" * 64, "a" * 64, "b" * 64
 STORE = "file:///mnt/our team"
@@ -17,8 +17,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "pending.txt"
 
 
-def pending(path: Path, store: str = STORE) -> Pending:
-    return Pending(path, path.parent / "tmp", store)
+def pending(path: Path, store: str = STORE) -> UploadQueue:
+    return UploadQueue(path, path.parent / "tmp", store)
 
 
 def test_what_was_added_is_known_to_the_next_process(path: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from imagegen.images import jpeg, png, webp
-from imagegen.images.containers import decode
-from imagegen.images.verification import MAX_PIXELS, BadImage, ImageInfo, verify
+from imagegen.images.image_file import MAX_PIXELS, BadImage, ImageInfo, decode, verify
 
 from .pictures import FORMATS, gradient, picture, saved
 

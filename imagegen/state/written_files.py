@@ -14,7 +14,12 @@ from pathlib import Path
 
 from imagegen.state.atomic import make_folder, replace_file
 
-__all__ = ["BY_HAND", "Placed", "Placement"]
+__all__ = [
+    "BY_HAND",
+    "WrittenFile",
+    "WrittenFiles",
+]
+
 
 _LINE = re.compile(r"([0-9a-f]{64}) (\d+) ([0-9a-f]{64}|-) (\S+) (\S+) (.+)")
 _LEAST = 1000
@@ -24,7 +29,7 @@ BY_HAND = "-"
 
 
 @dataclass(frozen=True)
-class Placement:
+class WrittenFile:
     """A file that was put somewhere.
 
     mtime_ns: as it was written; git, or whoever copies it back, writes another. fingerprint: what it answers, empty if
@@ -38,7 +43,7 @@ class Placement:
     backend: str
 
 
-class Placed:
+class WrittenFiles:
     """Placements by path relative to `root`, in the file `memory`, a line each, the last one of a path counting.
 
     It is a memory: what it does not know counts as changed by hand. Safe to share among threads.
@@ -47,16 +52,16 @@ class Placed:
     def __init__(self, root: Path, memory: Path, temporary: Path) -> None:
         self._root, self._memory, self._temporary = root, memory, temporary
         self._mutex = threading.Lock()
-        self._known: dict[str, Placement] | None = None
+        self._known: dict[str, WrittenFile] | None = None
         self._lines = 0
         self._is_noted = False
 
-    def last(self, path: str) -> Placement | None:
+    def last(self, path: str) -> WrittenFile | None:
         """What was put there last, whatever is there now."""
         with self._mutex:
             return self._read().get(path)
 
-    def note(self, placements: Mapping[str, Placement]) -> None:
+    def note(self, placements: Mapping[str, WrittenFile]) -> None:
         """These files were put at these paths. Raises OSError."""
         with self._mutex:
             if self._known is not None:
@@ -87,7 +92,7 @@ class Placed:
             text = "".join(f"{_text(one)}\n" for one in self._known.items())
             replace_file(self._memory, text.encode(), self._temporary)
 
-    def _read(self) -> dict[str, Placement]:
+    def _read(self) -> dict[str, WrittenFile]:
         if self._known is None:
             try:
                 text = self._memory.read_text("utf-8", errors="replace")
@@ -95,13 +100,13 @@ class Placed:
                 text = ""
             found = [match.groups() for line in text.split("\n") if (match := _LINE.fullmatch(line))]
             self._known = {
-                path: Placement(sha256, int(mtime_ns), fingerprint.removeprefix("-"), time, backend)
+                path: WrittenFile(sha256, int(mtime_ns), fingerprint.removeprefix("-"), time, backend)
                 for sha256, mtime_ns, fingerprint, time, backend, path in found
             }
             self._lines = len(found)
         return self._known
 
 
-def _text(one: tuple[str, Placement]) -> str:
+def _text(one: tuple[str, WrittenFile]) -> str:
     path, placed = one
     return f"{placed.sha256} {placed.mtime_ns} {placed.fingerprint or '-'} {placed.time} {placed.backend} {path}"

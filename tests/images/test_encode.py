@@ -7,10 +7,10 @@ from PIL import Image
 
 from imagegen.config.encoding import DEFAULT_QUALITY, FORMATS, Encoding
 from imagegen.images import png, webp
-from imagegen.images.encoding import encode
-from imagegen.images.errors import BadImage
+from imagegen.images.encode import encode
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import ImageInfo, verify
 from imagegen.images.provenance import embed, imagegen_json, read
-from imagegen.images.verification import ImageInfo, verify
 
 from .pictures import gradient, opened, picture, pixels, profile, provenance, saved
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["BadImage"]
+__all__ = [
+    "BadImage",
+]
 
 
 class BadImage(Exception):  # noqa: N818 - it names what is there, as `Cancelled` does

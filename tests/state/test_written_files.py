@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.state.placed import BY_HAND, Placed, Placement
+from imagegen.state.written_files import BY_HAND, WrittenFile, WrittenFiles
 
-ONE = Placement("a" * 64, 17, "f" * 64, "2026-01-01T00:00:00.000Z", "placeholder")
-OTHER = Placement("b" * 64, 18, "", "-", BY_HAND)
+ONE = WrittenFile("a" * 64, 17, "f" * 64, "2026-01-01T00:00:00.000Z", "placeholder")
+OTHER = WrittenFile("b" * 64, 18, "", "-", BY_HAND)
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def memory(tmp_path: Path) -> Path:
     return tmp_path / ".imagegen/placed.txt"
 
 
-def placed(memory: Path) -> Placed:
-    return Placed(memory.parents[1], memory, memory.parent / "tmp")
+def placed(memory: Path) -> WrittenFiles:
+    return WrittenFiles(memory.parents[1], memory, memory.parent / "tmp")
 
 
 def test_the_last_that_was_put_at_a_path_is_known(memory: Path) -> None:

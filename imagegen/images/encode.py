@@ -6,15 +6,20 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from imagegen.config.encoding import LONGEST_SIDE, Encoding
-from imagegen.images.containers import decode
-from imagegen.images.errors import BadImage
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import ImageInfo, decode
 from imagegen.images.provenance import Provenance, embed
-from imagegen.images.verification import ImageInfo
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["encode", "plain", "refuse_too_long", "written"]
+__all__ = [
+    "encode",
+    "plain",
+    "refuse_too_long",
+    "written",
+]
+
 
 _COLOUR_SPACE = {"L": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 """A mode's name in the header of an ICC profile (ICC.1:2022, section 7.2.6)."""

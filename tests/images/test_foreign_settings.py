@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagegen.images import png
-from imagegen.images.errors import BadImage
-from imagegen.images.parameters import Parameters, UnknownRecord, comfyui_prompt, read_parameters
+from imagegen.images.foreign_settings import (
+    ForeignSettings,
+    UnreadableRecord,
+    read_comfyui_prompt,
+    read_foreign_settings,
+    to_comfyui_names,
+)
+from imagegen.images.formats import BadImage
 from imagegen.images.provenance import Provenance, parameters_text
 from tests.images.pictures import picture
 
@@ -30,7 +36,7 @@ def test_the_web_uis_text_is_read() -> None:
         "a raven,\non a stone\nNegative prompt: hands,\nblurry\n"
         'Steps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 12, Size: 512x768, Model: "a, b", Version: v1.9'
     )
-    assert read_parameters(with_text("parameters", text)) == Parameters(
+    assert read_foreign_settings(with_text("parameters", text)) == ForeignSettings(
         "a raven,\non a stone",
         {"negative": "hands,\nblurry", "steps": 25, "cfg": 6.5, "seed": 12, "width": 512, "height": 768},
         {"Sampler": "DPM++ 2M", "Schedule type": "Karras", "Model": '"a, b"', "Version": "v1.9"},
@@ -40,31 +46,31 @@ def test_the_web_uis_text_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a raven", Parameters("a raven")),
-        ("a raven\nNegative prompt: hands", Parameters("a raven", {"negative": "hands"})),
+        ("a raven", ForeignSettings("a raven")),
+        ("a raven\nNegative prompt: hands", ForeignSettings("a raven", {"negative": "hands"})),
         (
             "a\nSteps: x, Size: huge, CFG scale: ?",
-            Parameters("a", {}, {"Steps": "x", "Size": "huge", "CFG scale": "?"}),
+            ForeignSettings("a", {}, {"Steps": "x", "Size": "huge", "CFG scale": "?"}),
         ),
         ("  ", None),
     ],
 )
-def test_what_is_not_there_is_left_out(text: str, expected: Parameters | None) -> None:
-    assert read_parameters(with_text("parameters", text)) == expected
+def test_what_is_not_there_is_left_out(text: str, expected: ForeignSettings | None) -> None:
+    assert read_foreign_settings(with_text("parameters", text)) == expected
 
 
 def test_our_own_text_is_read_back() -> None:
     fields = {"prompt": "a raven", "negative": "hands", "steps": 7, "cfg": 7.0, "seed": 3, "width": 64, "height": 48}
-    found = read_parameters(with_text("parameters", parameters_text(Provenance(fields, None, "1", False))))
-    assert found == Parameters("a raven", {key: value for key, value in fields.items() if key != "prompt"})
+    found = read_foreign_settings(with_text("parameters", parameters_text(Provenance(fields, None, "1", False))))
+    assert found == ForeignSettings("a raven", {key: value for key, value in fields.items() if key != "prompt"})
 
 
 def test_an_image_without_says_nothing() -> None:
-    assert (read_parameters(PNG), comfyui_prompt(PNG)) == (None, None)
-    assert comfyui_prompt(with_text("prompt", "{}")) == "{}"
-    assert read_parameters(picture("jpeg")) is None
+    assert (read_foreign_settings(PNG), read_comfyui_prompt(PNG)) == (None, None)
+    assert read_comfyui_prompt(with_text("prompt", "{}")) == "{}"
+    assert read_foreign_settings(picture("jpeg")) is None
     with pytest.raises(BadImage):
-        read_parameters(b"GIF89a")
+        read_foreign_settings(b"GIF89a")
 
 
 WEB_UI = (
@@ -85,9 +91,9 @@ def commented(kind: str, text: str, order: str = "be") -> bytes:
     return file.getvalue()
 
 
-def of(**texts: str) -> Parameters | None:
+def of(**texts: str) -> ForeignSettings | None:
     head, *rest = png.read_chunks(PNG)
-    return read_parameters(png.write_chunks([head, *(png.itxt(key, text) for key, text in texts.items()), *rest]))
+    return read_foreign_settings(png.write_chunks([head, *(png.itxt(key, text) for key, text in texts.items()), *rest]))
 
 
 @pytest.mark.parametrize(
@@ -112,11 +118,11 @@ def test_what_stands_below_the_settings_is_no_part_of_the_prompt(below: str, oth
 @pytest.mark.parametrize("kind", ["jpeg", "webp"])
 @pytest.mark.parametrize("order", ["be", "le"])
 def test_a_user_comment_is_read_in_either_byte_order(kind: str, order: str) -> None:
-    found = read_parameters(commented(kind, WEB_UI, order))
+    found = read_foreign_settings(commented(kind, WEB_UI, order))
     assert found is not None
     assert (found.prompt, found.fields) == ("a raven,\non a stone", OF_WEB_UI)
-    swarm = read_parameters(commented(kind, '{"sui_image_params": {"prompt": "räven 雪", "seed": 5}}', order))
-    assert swarm == Parameters("räven 雪", {"seed": 5})
+    swarm = read_foreign_settings(commented(kind, '{"sui_image_params": {"prompt": "räven 雪", "seed": 5}}', order))
+    assert swarm == ForeignSettings("räven 雪", {"seed": 5})
 
 
 @pytest.mark.parametrize(
@@ -124,21 +130,21 @@ def test_a_user_comment_is_read_in_either_byte_order(kind: str, order: str) -> N
     [
         (
             "a\nSteps: 1e9, CFG scale: nan, Seed: -1, Size: 0x0",
-            Parameters("a", {}, {"Steps": "1e9", "CFG scale": "nan", "Seed": "-1", "Size": "0x0"}),
+            ForeignSettings("a", {}, {"Steps": "1e9", "CFG scale": "nan", "Seed": "-1", "Size": "0x0"}),
         ),
-        ("a\nSteps: 20000, CFG scale: inf, Size: 9x64", Parameters("a", {}, {"Steps": "20000", "CFG scale": "inf", "Size": "9x64"})),
-        ("a\nSteps: mix, then bake\nSteps: 5, Seed: 18446744073709551615", Parameters("a\nSteps: mix, then bake", {"steps": 5, "seed": 2**64 - 1})),
-        ("a\nSteps: mix, then bake", Parameters("a\nSteps: mix, then bake")),
-        ("a\nSteps: 20", Parameters("a", {"steps": 20})),
-        ("a sign: Negative prompt: no\nNegative prompt: b\nSteps: 5, Seed: 1", Parameters("a sign: Negative prompt: no", {"negative": "b", "steps": 5, "seed": 1})),
-        ("Negative prompt: b\nSteps: 5, Seed: 1", Parameters("", {"negative": "b", "steps": 5, "seed": 1})),
-        ('{"scene": "a"}\nSteps: 5, Seed: 1', Parameters('{"scene": "a"}', {"steps": 5, "seed": 1})),
-        ("a\nNegative prompt: b\nNegative prompt: c\nSteps: 5, Seed: 1", Parameters("a", {"negative": "b\n c", "steps": 5, "seed": 1})),
-        ("a\r\nNegative prompt: b\r\nSteps: 5, Seed: 1\r\n", Parameters("a", {"negative": "b", "steps": 5, "seed": 1})),
-        ("{red|blue} cloak", Parameters("{red|blue} cloak")),
+        ("a\nSteps: 20000, CFG scale: inf, Size: 9x64", ForeignSettings("a", {}, {"Steps": "20000", "CFG scale": "inf", "Size": "9x64"})),
+        ("a\nSteps: mix, then bake\nSteps: 5, Seed: 18446744073709551615", ForeignSettings("a\nSteps: mix, then bake", {"steps": 5, "seed": 2**64 - 1})),
+        ("a\nSteps: mix, then bake", ForeignSettings("a\nSteps: mix, then bake")),
+        ("a\nSteps: 20", ForeignSettings("a", {"steps": 20})),
+        ("a sign: Negative prompt: no\nNegative prompt: b\nSteps: 5, Seed: 1", ForeignSettings("a sign: Negative prompt: no", {"negative": "b", "steps": 5, "seed": 1})),
+        ("Negative prompt: b\nSteps: 5, Seed: 1", ForeignSettings("", {"negative": "b", "steps": 5, "seed": 1})),
+        ('{"scene": "a"}\nSteps: 5, Seed: 1', ForeignSettings('{"scene": "a"}', {"steps": 5, "seed": 1})),
+        ("a\nNegative prompt: b\nNegative prompt: c\nSteps: 5, Seed: 1", ForeignSettings("a", {"negative": "b\n c", "steps": 5, "seed": 1})),
+        ("a\r\nNegative prompt: b\r\nSteps: 5, Seed: 1\r\n", ForeignSettings("a", {"negative": "b", "steps": 5, "seed": 1})),
+        ("{red|blue} cloak", ForeignSettings("{red|blue} cloak")),
     ],
 )  # fmt: skip
-def test_odd_texts_of_the_web_ui(text: str, expected: Parameters) -> None:
+def test_odd_texts_of_the_web_ui(text: str, expected: ForeignSettings) -> None:
     assert of(parameters=text) == expected
 
 
@@ -183,7 +189,7 @@ BOTH = {"Sampler": "euler", "Schedule type": "karras"}
     ],
 )  # fmt: skip
 def test_the_records_of_other_programs_are_read(texts: dict[str, str], others: dict[str, str]) -> None:
-    assert of(**texts) == Parameters("a fox", TAKEN, others)
+    assert of(**texts) == ForeignSettings("a fox", TAKEN, others)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +222,7 @@ def test_the_records_of_other_programs_are_read(texts: dict[str, str], others: d
     ],
 )
 def test_a_record_that_cannot_be_read_is_refused_with_its_program(texts: dict[str, str], said: str) -> None:
-    with pytest.raises(UnknownRecord, match=said):
+    with pytest.raises(UnreadableRecord, match=said):
         of(**texts)
 
 
@@ -257,7 +263,7 @@ def test_odd_numbers_in_json_are_left_out() -> None:
 def test_no_text_makes_it_fail(text: str) -> None:
     try:
         of(parameters=text)
-    except UnknownRecord:
+    except UnreadableRecord:
         assert text.lstrip().startswith(("{", "[")) or text.count(": ") > 1
 
 
@@ -275,5 +281,31 @@ def test_comfyuis_workflow_is_read_from_a_webp_too() -> None:
     exif[0x0110], exif[0x010F] = 'prompt:{"1": {}}', "workflow:{}"
     file = io.BytesIO()
     Image.new("RGB", (16, 16)).save(file, "webp", exif=exif.tobytes())
-    assert comfyui_prompt(file.getvalue()) == '{"1": {}}'
-    assert comfyui_prompt(picture("webp")) is None
+    assert read_comfyui_prompt(file.getvalue()) == '{"1": {}}'
+    assert read_comfyui_prompt(picture("webp")) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("DPM++ 2M Karras", ""), ("dpmpp_2m", "karras")),
+        (("DPM++ 2M", "Karras"), ("dpmpp_2m", "karras")),
+        (("DPM++ 2M", "Automatic"), ("dpmpp_2m", "")),
+        (("DPM++ 2M SDE Exponential", ""), ("dpmpp_2m_sde", "exponential")),
+        (("Euler a", ""), ("euler_ancestral", "")),
+        (("Euler A", "SGM Uniform"), ("euler_ancestral", "sgm_uniform")),
+        (("k_dpmpp_2m", "karras"), ("dpmpp_2m", "karras")),
+        (("k_euler_ancestral", ""), ("euler_ancestral", "")),
+        (("dpmpp_2m_k", ""), ("dpmpp_2m", "karras")),
+        (("euler_a", ""), ("euler_ancestral", "")),
+        (("unipc", ""), ("uni_pc", "")),
+        (("dpmpp_2m_sde_gpu", "sgm_uniform"), ("dpmpp_2m_sde_gpu", "sgm_uniform")),
+        (("res_multistep", "beta"), ("res_multistep", "beta")),
+        (("Restart", ""), ("", "")),
+        (("Restart", "Karras"), ("", "karras")),
+        (("Unheard Of Karras", ""), ("", "")),
+        (("", ""), ("", "")),
+    ],
+)
+def test_other_programs_names_in_comfyuis_words(given: tuple[str, str], expected: tuple[str, str]) -> None:
+    assert to_comfyui_names(*given) == expected

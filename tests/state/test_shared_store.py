@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.state.shared import SharedEntry, SharedStore
-from imagegen.state.shared_places import open_shared
+from imagegen.state.shared_store import SharedEntry, SharedStore, open_shared
 from tests.state.memory import memory
 
 DATA = b"an image"

@@ -14,14 +14,17 @@ from pathlib import Path
 
 from imagegen.state.atomic import append_line, replace_file
 
-__all__ = ["Pending"]
+__all__ = [
+    "UploadQueue",
+]
+
 
 _LINE = re.compile(r"([0-9a-f]{64}|-) ([0-9a-f]{64}) (\S.*)")
 _NOT_AGAIN_S = 600.0
 """Seconds for which a run with nothing to make does not try a store that it could not reach."""
 
 
-class Pending:
+class UploadQueue:
     """The lines of the file `path`; those that are for `store` are this one's. Safe to share among threads.
 
     Whoever adds or folds holds the project's mutex.
