@@ -1,4 +1,4 @@
-"""A ComfyUI server as a test sees it: the stand-in, or a real one, and how many prompts it has executed."""
+"""A ComfyUI server as a test sees it: the fake server, or a real one, and how many prompts it has executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`backend: comfyui`, with the real doit: against the stand-in always, against a real server where one is named.
+"""`backend: comfyui`, with the real doit: against the fake server always, against a real server where one is named.
 
     COMFYUI_TEST_URL=http://127.0.0.1:8188 pytest tests/endtoend/test_comfyui.py
 
@@ -18,21 +18,21 @@ import pytest
 import requests
 from PIL import Image
 
-from imagegen.backends.comfyui.standin import StandIn
 from imagegen.images.provenance import read
+from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.endtoend.comfyui import Server
 from tests.endtoend.project import ProjectFolder
 
 REAL = os.environ.get("COMFYUI_TEST_URL", "").rstrip("/")
 
 
-def stand_in() -> Iterator[Server]:
-    with StandIn(seconds=0.3) as server:
+def fake_server() -> Iterator[Server]:
+    with FakeComfyUI(seconds=0.3) as server:
 
         def slow() -> None:
             server.seconds = 60
 
-        yield Server(server.url, "stand-in.safetensors", lambda: set(server.executions), slow)
+        yield Server(server.url, "fake.safetensors", lambda: set(server.executions), slow)
 
 
 def real() -> Iterator[Server]:
@@ -42,12 +42,12 @@ def real() -> Iterator[Server]:
 
 @pytest.fixture(
     params=[
-        "stand-in",
+        "fake",
         pytest.param("real", marks=pytest.mark.skipif(not REAL, reason="COMFYUI_TEST_URL names no real server")),
     ]
 )
 def server(request: pytest.FixtureRequest, project: ProjectFolder) -> Iterator[Server]:
-    for found in real() if request.param == "real" else stand_in():
+    for found in real() if request.param == "real" else fake_server():
         project.environment["COMFYUI_URL"] = found.url
         yield found
         assert found.queue() == ([], []), "nothing of ours is left on the server"

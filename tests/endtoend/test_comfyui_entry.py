@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.comfyui.standin import StandIn
-from tests.backends.comfyui.stand_in import free_port
+from tests.backends.comfyui.fake_program import free_port
+from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.backends.comfyui.upstream import Upstream
 from tests.endtoend.comfyui import Server
 from tests.endtoend.project import ProjectFolder
@@ -19,11 +19,11 @@ from tests.endtoend.project import ProjectFolder
 MAIN = f"""
 import pathlib, signal, sys, threading
 sys.path[:0] = {[path for path in sys.path if path]!r}
-from imagegen.backends.comfyui.standin import StandIn
+from tests.backends.comfyui.fake_server import FakeComfyUI
 here = pathlib.Path(__file__).parent
 names = sorted(path.name for path in (here / "models/checkpoints").glob("*.safetensors"))
 pathlib.Path(here / "starts").open("a").write("start\\n")
-server = StandIn(checkpoints=names, port=int(sys.argv[sys.argv.index("--port") + 1]), folder=here / "data", seconds=0.3)
+server = FakeComfyUI(checkpoints=names, port=int(sys.argv[sys.argv.index("--port") + 1]), folder=here / "data", seconds=0.3)
 ended = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: ended.set())
 with server:
@@ -43,7 +43,7 @@ ready_timeout_s = 60
 
 @pytest.fixture
 def comfyui(project: ProjectFolder, tmp_path: Path) -> ProjectFolder:
-    """A project whose ComfyUI, still to be set up, is the stand-in in a process of its own."""
+    """A project whose ComfyUI, still to be set up, is the fake server in a process of its own."""
     Upstream(tmp_path / "upstream").release("v2", **{"main.py": MAIN})
     project.environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
     project.write("pyproject.toml", SETTINGS.format(python=sys.executable, port=free_port()))
@@ -132,7 +132,7 @@ def test_without_a_job_for_it_it_says_so(comfyui: ProjectFolder) -> None:
 
 
 def test_a_server_elsewhere_is_not_set_up_here(comfyui: ProjectFolder) -> None:
-    with StandIn() as server:
+    with FakeComfyUI() as server:
         run = comfyui.doit("comfyui", "--yes", COMFYUI_URL=server.url)
         assert run.code == 0, run.out
     assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
@@ -140,16 +140,16 @@ def test_a_server_elsewhere_is_not_set_up_here(comfyui: ProjectFolder) -> None:
 
 @pytest.mark.parametrize("start", ["auto", "never"])
 def test_nothing_is_set_up_for_jobs_with_a_server_of_their_own(comfyui: ProjectFolder, start: str) -> None:
-    with StandIn() as server:
+    with FakeComfyUI() as server:
         own = {"url": server.url, "start": start}
-        comfyui.job(**Server("", "", set).job(comfyui={"checkpoint": "stand-in.safetensors", "server": own}))
+        comfyui.job(**Server("", "", set).job(comfyui={"checkpoint": "fake.safetensors", "server": own}))
         run = comfyui.doit("comfyui", "--yes")
         assert (run.code, len(run.tasks("generated"))) == (0, 3), run.out
     assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
 
 
 def test_all_its_images_are_made_anew_where_that_is_asked_for(comfyui: ProjectFolder) -> None:
-    with StandIn() as server:
+    with FakeComfyUI() as server:
         comfyui.environment["COMFYUI_URL"] = server.url
         assert comfyui.doit("comfyui", "--yes").code == 0
         run = comfyui.doit("-a", "comfyui", "--yes")

@@ -1,6 +1,6 @@
 """What goes wrong with a ComfyUI server: what its user is told, and that the next run makes it right.
 
-Against the stand-in, which fails as the real server was seen to. Each run is the real doit.
+Against the fake server, which fails as the real server was seen to. Each run is the real doit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from imagegen.backends.comfyui.standin import Fault, StandIn
+from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.endtoend.comfyui import Server
 from tests.endtoend.project import ProjectFolder, Run
 from tests.marks import long
@@ -25,20 +25,20 @@ OTHERS = ["portraits:fox", "portraits:stone"]
 
 
 @pytest.fixture
-def comfy(project: ProjectFolder) -> Iterator[StandIn]:
-    with StandIn(seconds=0.1) as comfy:
+def comfy(project: ProjectFolder) -> Iterator[FakeComfyUI]:
+    with FakeComfyUI(seconds=0.1) as comfy:
         project.environment["COMFYUI_URL"] = comfy.url
         yield comfy
 
 
 @pytest.fixture
-def server(project: ProjectFolder, comfy: StandIn) -> Server:
-    server = Server(comfy.url, "stand-in.safetensors", lambda: set(comfy.executions))
+def server(project: ProjectFolder, comfy: FakeComfyUI) -> Server:
+    server = Server(comfy.url, "fake.safetensors", lambda: set(comfy.executions))
     project.job(**server.job())
     return server
 
 
-def posts(comfy: StandIn) -> int:
+def posts(comfy: FakeComfyUI) -> int:
     return sum(1 for method, path, _ in comfy.log if (method, path) == ("POST", "/prompt"))
 
 
@@ -54,7 +54,7 @@ def eventually(holds: Callable[[], object]) -> None:
     [
         (
             Fault("error", "bird"),
-            "wait: ComfyUI failed in node sampler (KSampler): RuntimeError: the stand-in was told",
+            "wait: ComfyUI failed in node sampler (KSampler): RuntimeError: the fake server was told",
         ),
         long(Fault("out of memory", "bird"), "wait: ComfyUI ran out of memory in node sampler (KSampler)"),
         long(Fault("interrupted", "bird"), "wait: it was interrupted in ComfyUI, in node"),
@@ -73,7 +73,7 @@ def eventually(holds: Callable[[], object]) -> None:
 )
 @pytest.mark.usefixtures("server")
 def test_one_image_fails_by_name_and_stage_and_the_next_run_makes_it(
-    project: ProjectFolder, comfy: StandIn, fault: Fault, said: str
+    project: ProjectFolder, comfy: FakeComfyUI, fault: Fault, said: str
 ) -> None:
     comfy.faults.append(fault)
     run = project.doit()
@@ -88,14 +88,16 @@ def test_one_image_fails_by_name_and_stage_and_the_next_run_makes_it(
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("kind", ["post 500", "post reset"])
-def test_a_post_whose_answer_says_nothing_is_not_repeated(project: ProjectFolder, comfy: StandIn, kind: str) -> None:
+def test_a_post_whose_answer_says_nothing_is_not_repeated(
+    project: ProjectFolder, comfy: FakeComfyUI, kind: str
+) -> None:
     comfy.faults.append(Fault(kind, "bird"))  # type: ignore[arg-type]  # one of its kinds
     assert project.doit().tasks("generated") == ALL
     assert (posts(comfy), len(comfy.executions)) == (3, 3)
 
 
 @pytest.mark.usefixtures("server")
-def test_a_lost_prompt_is_queued_once_more_and_said_so(project: ProjectFolder, comfy: StandIn) -> None:
+def test_a_lost_prompt_is_queued_once_more_and_said_so(project: ProjectFolder, comfy: FakeComfyUI) -> None:
     comfy.faults.append(Fault("lost", "bird"))
     run = project.doit()
     assert run.tasks("generated") == ALL
@@ -105,7 +107,7 @@ def test_a_lost_prompt_is_queued_once_more_and_said_so(project: ProjectFolder, c
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.long
-def test_a_prompt_that_is_lost_twice_fails(project: ProjectFolder, comfy: StandIn) -> None:
+def test_a_prompt_that_is_lost_twice_fails(project: ProjectFolder, comfy: FakeComfyUI) -> None:
     comfy.faults.append(Fault("lost", "bird", times=2))
     run = project.doit()
     assert (run.tasks("generated"), run.tasks("failed")) == (OTHERS, ["portraits:bird"])
@@ -114,7 +116,9 @@ def test_a_prompt_that_is_lost_twice_fails(project: ProjectFolder, comfy: StandI
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("kind", ["dropped", "502"])
-def test_a_server_that_is_away_for_a_moment_is_waited_for(project: ProjectFolder, comfy: StandIn, kind: str) -> None:
+def test_a_server_that_is_away_for_a_moment_is_waited_for(
+    project: ProjectFolder, comfy: FakeComfyUI, kind: str
+) -> None:
     comfy.faults.append(Fault(kind, "/history", skip=4, seconds=2))  # type: ignore[arg-type]  # one of its kinds
     assert project.doit().tasks("generated") == ALL
     assert len(comfy.executions) == 3
@@ -122,7 +126,7 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(project: ProjectFolder
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("kind", ["socket refused", "socket silent", "socket closes"])
-def test_a_socket_that_fails_costs_nothing(project: ProjectFolder, comfy: StandIn, kind: str) -> None:
+def test_a_socket_that_fails_costs_nothing(project: ProjectFolder, comfy: FakeComfyUI, kind: str) -> None:
     comfy.faults.append(Fault(kind, times=None))  # type: ignore[arg-type]  # one of its kinds
     run = project.doit()
     assert run.tasks("generated") == ALL
@@ -131,14 +135,14 @@ def test_a_socket_that_fails_costs_nothing(project: ProjectFolder, comfy: StandI
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.long
-def test_history_that_comes_late_is_waited_for(project: ProjectFolder, comfy: StandIn) -> None:
+def test_history_that_comes_late_is_waited_for(project: ProjectFolder, comfy: FakeComfyUI) -> None:
     comfy.history_delay = 0.7
     assert project.doit().tasks("generated") == ALL
     assert posts(comfy) == 3
 
 
 def test_a_server_that_restarts_in_the_middle_gets_what_it_lost_again(
-    project: ProjectFolder, comfy: StandIn, server: Server
+    project: ProjectFolder, comfy: FakeComfyUI, server: Server
 ) -> None:
     comfy.seconds = 0.5
     project.job(**server.job("Fox", variants=5))
@@ -153,7 +157,7 @@ def test_a_server_that_restarts_in_the_middle_gets_what_it_lost_again(
 
 @pytest.mark.long  # waits as long as a run does for a server that is away
 def test_a_server_that_dies_in_the_middle_fails_the_rest_with_one_line(
-    project: ProjectFolder, comfy: StandIn, server: Server
+    project: ProjectFolder, comfy: FakeComfyUI, server: Server
 ) -> None:
     comfy.seconds = 0.3
     project.job(**server.job("Fox", variants=6))
@@ -176,7 +180,7 @@ def test_a_server_that_dies_in_the_middle_fails_the_rest_with_one_line(
 
 @pytest.mark.long  # waits as long as a run does for a server that is away
 def test_what_a_server_draws_while_it_cannot_be_asked_is_collected_by_the_next_run(
-    project: ProjectFolder, comfy: StandIn, server: Server
+    project: ProjectFolder, comfy: FakeComfyUI, server: Server
 ) -> None:
     comfy.seconds = 0.5
     project.job(**server.job())
@@ -190,21 +194,25 @@ def test_what_a_server_draws_while_it_cannot_be_asked_is_collected_by_the_next_r
     assert len(comfy.executions) == 3
 
 
-def test_a_flat_image_is_taken_where_it_is_allowed(project: ProjectFolder, comfy: StandIn, server: Server) -> None:
+def test_a_flat_image_is_taken_where_it_is_allowed(project: ProjectFolder, comfy: FakeComfyUI, server: Server) -> None:
     project.job(**server.job("Bird", comfyui={"allow_flat": True}))
     comfy.faults.append(Fault("black", "bird"))
     assert project.doit().tasks("generated") == ["portraits:bird"]
 
 
 @pytest.mark.long
-def test_time_counts_from_when_nothing_of_ours_is_ahead(project: ProjectFolder, comfy: StandIn, server: Server) -> None:
+def test_time_counts_from_when_nothing_of_ours_is_ahead(
+    project: ProjectFolder, comfy: FakeComfyUI, server: Server
+) -> None:
     comfy.seconds = 3
     project.job(**server.job(generate={"timeout_s": 5.5}))
     run = project.doit()
     assert run.tasks("generated") == ALL, run.out
 
 
-def test_images_of_one_checkpoint_are_drawn_together(project: ProjectFolder, comfy: StandIn, server: Server) -> None:
+def test_images_of_one_checkpoint_are_drawn_together(
+    project: ProjectFolder, comfy: FakeComfyUI, server: Server
+) -> None:
     comfy.checkpoints |= {"a.safetensors": "", "b.safetensors": ""}
     for name, checkpoint in {"j1": "a", "j2": "b", "j3": "a"}.items():
         items = (f"Fox of {name}", f"Bird of {name}")
@@ -216,7 +224,9 @@ def test_images_of_one_checkpoint_are_drawn_together(project: ProjectFolder, com
     assert "".join(used) in ("aaaabb", "bbaaaa")
 
 
-def test_the_only_checkpoint_is_a_decision_that_stays(project: ProjectFolder, comfy: StandIn, server: Server) -> None:
+def test_the_only_checkpoint_is_a_decision_that_stays(
+    project: ProjectFolder, comfy: FakeComfyUI, server: Server
+) -> None:
     job = server.job("Fox")
     del job["comfyui"]["checkpoint"]
     project.job(**job)
@@ -224,10 +234,10 @@ def test_the_only_checkpoint_is_a_decision_that_stays(project: ProjectFolder, co
     comfy.checkpoints["another.safetensors"] = ""
     assert "1 fresh" in project.doit().out
     (decision,) = [line for line in project.lines() if "decision" in line]
-    assert (decision["decision"], decision["value"]) == ("model", "stand-in.safetensors")
+    assert (decision["decision"], decision["value"]) == ("model", "fake.safetensors")
 
 
-def test_of_several_checkpoints_one_must_be_named(project: ProjectFolder, comfy: StandIn, server: Server) -> None:
+def test_of_several_checkpoints_one_must_be_named(project: ProjectFolder, comfy: FakeComfyUI, server: Server) -> None:
     comfy.checkpoints["another.safetensors"] = ""
     job = server.job("Fox")
     del job["comfyui"]["checkpoint"]
@@ -238,12 +248,12 @@ def test_of_several_checkpoints_one_must_be_named(project: ProjectFolder, comfy:
     assert "another.safetensors" in run.out
     assert posts(comfy) == 0
     assert project.doit(COMFYUI_CKPT="another.safetensors").tasks("generated") == ["portraits:fox"]
-    named = project.doit("checkpoint=stand-in.safetensors")
+    named = project.doit("checkpoint=fake.safetensors")
     assert named.tasks("generated") == ["portraits:fox"]
 
 
 def test_the_authorization_goes_to_its_own_server_and_is_shown_nowhere(
-    project: ProjectFolder, comfy: StandIn, server: Server
+    project: ProjectFolder, comfy: FakeComfyUI, server: Server
 ) -> None:
     comfy.auth = "Bearer hush-hush"
     refused = project.doit()
@@ -255,7 +265,7 @@ def test_the_authorization_goes_to_its_own_server_and_is_shown_nowhere(
     assert runs[1].tasks("generated") == ALL
     assert project.doit("server:status").out.startswith("taken")
     assert project.doit("server:status", COMFYUI_AUTH="Bearer hush-hush").out.startswith("serving")
-    with StandIn() as other:
+    with FakeComfyUI() as other:
         project.job(**server.job(comfyui={"server": {"url": other.url}}, generate={"steps": 9}))
         other.auth = "Bearer hush-hush"
         assert (
@@ -273,9 +283,9 @@ def test_https_with_a_ca_of_ones_own(project: ProjectFolder, tmp_path: Path) -> 
     ours = trustme.CA()
     ours.cert_pem.write_to_path(authority)
     ours.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
-    with StandIn(certfile=certificate) as comfy:
+    with FakeComfyUI(certfile=certificate) as comfy:
         project.environment["COMFYUI_URL"] = comfy.url
-        project.job(**Server(comfy.url, "stand-in.safetensors", set).job("Fox"))
+        project.job(**Server(comfy.url, "fake.safetensors", set).job("Fox"))
         refused = project.doit()
         assert "is not accepted" in refused.out
         assert "REQUESTS_CA_BUNDLE=" in refused.out
@@ -285,7 +295,7 @@ def test_https_with_a_ca_of_ones_own(project: ProjectFolder, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("server")
-def test_a_server_that_is_not_there_is_told_once(project: ProjectFolder, comfy: StandIn) -> None:
+def test_a_server_that_is_not_there_is_told_once(project: ProjectFolder, comfy: FakeComfyUI) -> None:
     comfy.stop()
     run = project.doit()
     assert run.code != 0
@@ -294,7 +304,7 @@ def test_a_server_that_is_not_there_is_told_once(project: ProjectFolder, comfy: 
 
 
 @pytest.mark.usefixtures("server")
-def test_an_interrupt_from_a_terminal_finishes_what_runs(project: ProjectFolder, comfy: StandIn) -> None:
+def test_an_interrupt_from_a_terminal_finishes_what_runs(project: ProjectFolder, comfy: FakeComfyUI) -> None:
     comfy.seconds = 0.8
     process = project.start()
     eventually(lambda: len(comfy.executions) == 1)
@@ -312,7 +322,7 @@ def test_an_interrupt_does_not_wait_for_servers_that_answer_nothing(project: Pro
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(servers)]
         project.environment["COMFYUI_URL"] = ",".join(f"http://127.0.0.1:{one.getsockname()[1]}" for one in silent)
-        project.job(**Server("", "stand-in.safetensors", set).job("Fox"))
+        project.job(**Server("", "fake.safetensors", set).job("Fox"))
         process = project.start()
         asked = [stack.enter_context(one.accept()[0]) for one in silent]
         assert all(one.recv(1) for one in asked)
@@ -323,7 +333,7 @@ def test_an_interrupt_does_not_wait_for_servers_that_answer_nothing(project: Pro
 
 
 @pytest.mark.usefixtures("server")
-def test_no_more_than_two_prompts_are_with_the_server(project: ProjectFolder, comfy: StandIn) -> None:
+def test_no_more_than_two_prompts_are_with_the_server(project: ProjectFolder, comfy: FakeComfyUI) -> None:
     comfy.seconds = 0.4
     most = 0
     process = project.start()

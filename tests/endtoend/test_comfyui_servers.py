@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.standin import StandIn
+from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.endtoend.comfyui import Server
 from tests.endtoend.project import ProjectFolder, Run
 
-CHECKPOINT = "stand-in.safetensors"
-Serve = Callable[..., StandIn]
+CHECKPOINT = "fake.safetensors"
+Serve = Callable[..., FakeComfyUI]
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def serve(project: ProjectFolder) -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
         urls: list[str] = []
 
-        def started(**given: Any) -> StandIn:
-            server = stack.enter_context(StandIn(**given))
+        def started(**given: Any) -> FakeComfyUI:
+            server = stack.enter_context(FakeComfyUI(**given))
             urls.append(server.url)
             project.environment["COMFYUI_URL"] = ", ".join(urls)
             return server
@@ -43,11 +43,11 @@ def job(*items: str, **changes: Any) -> dict[str, Any]:
     return Server("", CHECKPOINT, set).job(*items, **changes)
 
 
-def drawn(*servers: StandIn) -> Counter[str]:
+def drawn(*servers: FakeComfyUI) -> Counter[str]:
     return Counter(prompt_id for server in servers for prompt_id in server.executions)
 
 
-def queued(server: StandIn) -> int:
+def queued(server: FakeComfyUI) -> int:
     return sum(map(len, Server(server.url, "", set).queue()))
 
 
@@ -129,7 +129,7 @@ def test_the_time_that_is_told_and_the_doctors_rows_are_of_all_servers(project: 
     (served,) = [line for line in lines if f"server {one.url}" in line]
     assert "ComfyUI 0.33.0" in served
     of_lacking = [line for line in lines if f"server {lacking.url}" in line]
-    assert "draws none of 8 images: comfyui.checkpoint: 'stand-in.safetensors' is not there" in of_lacking[1]
+    assert "draws none of 8 images: comfyui.checkpoint: 'fake.safetensors' is not there" in of_lacking[1]
     (absent,) = [line for line in lines if f"server {gone.url}" in line]
     assert "no ComfyUI answers" in absent
     assert "preflight finds nothing wrong" in run.out

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.backends.comfyui.stand_in import ComfyFolder, runs
+from tests.backends.comfyui.fake_program import ComfyFolder, runs
 from tests.endtoend.project import ProjectFolder
 
 

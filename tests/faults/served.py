@@ -44,7 +44,7 @@ class ServedProject:
         job = {
             "backend": "comfyui",
             "generate": {"width": 64, "height": 64, "steps": 4, "timeout_s": self.timeout_s},
-            "comfyui": {"checkpoint": "stand-in.safetensors"},
+            "comfyui": {"checkpoint": "fake.safetensors"},
             "items": [{"name": item, "prompt": f"a {item}"} for item in items or ("fox", "bird")],
             **changes,
         }

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagegen.backends.comfyui import connection
-from imagegen.backends.comfyui.standin import Fault, StandIn
+from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.faults.middleman import Middleman, Trick
 from tests.faults.served import Built, ServedProject
 from tests.faults.test_misbehaving_comfyui import error_500
@@ -21,15 +21,15 @@ ITEMS = [f"fox{number}" for number in range(12)]
 
 
 @pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[StandIn]]:
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeComfyUI]]:
     """Three of them; a run waits 1 s for one that is away."""
     monkeypatch.setattr(connection, "PATIENCE_S", 1.0)
-    with StandIn(seconds=0.3) as one, StandIn(seconds=0.3) as two, StandIn(seconds=0.3) as three:
+    with FakeComfyUI(seconds=0.3) as one, FakeComfyUI(seconds=0.3) as two, FakeComfyUI(seconds=0.3) as three:
         yield [one, two, three]
 
 
 @pytest.fixture
-def project(tmp_path: Path, servers: list[StandIn]) -> ServedProject:
+def project(tmp_path: Path, servers: list[FakeComfyUI]) -> ServedProject:
     return ServedProject(tmp_path / "project", [server.url for server in servers], *ITEMS)
 
 
@@ -47,7 +47,7 @@ def when(holds: Callable[[], object], act: Callable[[], object]) -> threading.Th
     return thread
 
 
-def drawn(servers: list[StandIn]) -> Counter[str]:
+def drawn(servers: list[FakeComfyUI]) -> Counter[str]:
     return Counter(prompt_id for server in servers for prompt_id in server.executions)
 
 
@@ -55,7 +55,7 @@ def lines(built: Built, text: str) -> list[str]:
     return [line for line in built.said.splitlines() if text in line]
 
 
-def test_the_images_of_a_server_that_dies_go_to_the_others(project: ServedProject, servers: list[StandIn]) -> None:
+def test_the_images_of_a_server_that_dies_go_to_the_others(project: ServedProject, servers: list[FakeComfyUI]) -> None:
     dying = servers[1]
     thread = when(lambda: len(dying.executions) == 2, dying.stop)
     built = project.build()
@@ -74,7 +74,7 @@ def test_the_images_of_a_server_that_dies_go_to_the_others(project: ServedProjec
 
 
 def test_all_of_them_gone_fails_the_rest_for_one_cause_and_the_next_run_goes_on(
-    project: ServedProject, servers: list[StandIn]
+    project: ServedProject, servers: list[FakeComfyUI]
 ) -> None:
     def stop() -> None:
         for server in servers:
@@ -96,7 +96,7 @@ def test_all_of_them_gone_fails_the_rest_for_one_cause_and_the_next_run_goes_on(
 
 @pytest.mark.long
 def test_what_servers_draw_while_they_cannot_be_asked_is_collected_by_the_next_run(
-    project: ServedProject, servers: list[StandIn]
+    project: ServedProject, servers: list[FakeComfyUI]
 ) -> None:
     for server in servers:
         server.faults.append(Fault("dropped", "/", skip=40, seconds=4))
@@ -112,7 +112,7 @@ def test_what_servers_draw_while_they_cannot_be_asked_is_collected_by_the_next_r
 
 
 def test_an_attempt_at_a_server_that_is_away_in_the_next_run_is_made_elsewhere_and_said_so(
-    project: ServedProject, servers: list[StandIn]
+    project: ServedProject, servers: list[FakeComfyUI]
 ) -> None:
     servers[0].faults.append(Fault("dropped", "/", skip=20, seconds=3600))
     for server in servers[1:]:
@@ -130,7 +130,7 @@ def test_an_attempt_at_a_server_that_is_away_in_the_next_run_is_made_elsewhere_a
 
 @pytest.mark.parametrize("path", ["/history", long("/view")])
 def test_a_server_that_answers_with_errors_without_end_is_taken_out(
-    tmp_path: Path, servers: list[StandIn], path: str
+    tmp_path: Path, servers: list[FakeComfyUI], path: str
 ) -> None:
     with Middleman(servers[0].url) as unfit:
         unfit.tricks.append(Trick(path, error_500, skip=8 if path == "/history" else 0, times=None))
@@ -146,7 +146,7 @@ def test_a_server_that_answers_with_errors_without_end_is_taken_out(
     assert 1 <= len(lines(built, "is made again")) <= 2
 
 
-def test_a_server_that_is_back_in_time_keeps_its_images(project: ServedProject, servers: list[StandIn]) -> None:
+def test_a_server_that_is_back_in_time_keeps_its_images(project: ServedProject, servers: list[FakeComfyUI]) -> None:
     thread = when(lambda: len(servers[2].executions) == 2, lambda: servers[2].restart(away=0.3))
     built = project.build()
     thread.join()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.comfyui.standin import Fault, StandIn
+from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.endtoend.project import ProjectFolder
 from tests.faults.middleman import Middleman, Trick, answer
 from tests.faults.served import ServedProject
@@ -39,7 +39,7 @@ def test_a_files_name_on_the_server_is_no_place_here(place: str, name: str, tmp_
                     image[place] = name
         return [answer(json.dumps(found).encode())]
 
-    with StandIn(seconds=0.01) as comfy, Middleman(comfy.url) as middleman:
+    with FakeComfyUI(seconds=0.01) as comfy, Middleman(comfy.url) as middleman:
         project = ServedProject(tmp_path / "project", middleman.url, "fox")
         middleman.tricks.append(Trick("/history", renamed, times=None, arrives=True))
         before = {path for path in tmp_path.rglob("*") if path.is_file()}
@@ -56,7 +56,7 @@ EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e"
 
 def test_no_name_that_a_server_lists_steers_a_terminal(tmp_path: Path) -> None:
     project = ProjectFolder(tmp_path / "project")
-    with StandIn(checkpoints=[f"{EVIL}{at}.safetensors" for at in "ab"], version=f"0.33.0{EVIL}") as comfy:
+    with FakeComfyUI(checkpoints=[f"{EVIL}{at}.safetensors" for at in "ab"], version=f"0.33.0{EVIL}") as comfy:
         project.environment["COMFYUI_URL"] = comfy.url
         job = {"backend": "comfyui", "items": [{"name": "fox", "prompt": "a fox"}], "generate": {"width": 64}}
         project.write("jobs/portraits.yaml", json.dumps(job))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from imagegen.backends.comfyui import client as client_module
 from imagegen.backends.comfyui import connection as connection_module
-from imagegen.backends.comfyui.standin import Fault, StandIn
+from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.faults.middleman import Middleman, Trick, answer
 from tests.faults.served import ServedProject
 from tests.marks import all_but_long
@@ -257,7 +257,7 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", all_but_long(ROWS, SHORT))
 def test_a_fault_is_told_or_waited_out_and_the_next_run_makes_it_right(name: str, tmp_path: Path) -> None:
     row = ROWS[name]()
-    with StandIn(seconds=0.1, history_delay=row.history_delay) as comfy, Middleman(comfy.url) as middleman:
+    with FakeComfyUI(seconds=0.1, history_delay=row.history_delay) as comfy, Middleman(comfy.url) as middleman:
         comfy.faults.extend(row.faults)
         middleman.tricks.extend(row.tricks)
         project = ServedProject(tmp_path / "project", middleman.url, timeout_s=3)
@@ -293,7 +293,7 @@ def test_asking_again_backs_off_by_chance_and_ends(tmp_path: Path, monkeypatch: 
         times.append(time.monotonic())
         return []
 
-    with StandIn() as comfy, Middleman(comfy.url) as middleman:
+    with FakeComfyUI() as comfy, Middleman(comfy.url) as middleman:
         middleman.tricks.append(Trick("/queue", note, times=None))
         project = ServedProject(tmp_path / "project", middleman.url, "fox")
         (state,) = project.build().states.values()
@@ -306,7 +306,7 @@ def test_asking_again_backs_off_by_chance_and_ends(tmp_path: Path, monkeypatch: 
 
 
 def test_events_again_and_again_do_not_make_it_ask_without_pause(tmp_path: Path) -> None:
-    with StandIn(seconds=1.0) as comfy:
+    with FakeComfyUI(seconds=1.0) as comfy:
         project = ServedProject(tmp_path / "project", comfy.url, "fox")
         over = threading.Event()
 

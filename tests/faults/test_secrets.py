@@ -16,9 +16,9 @@ import pytest
 
 from imagegen.backends.comfyui.client import Client, Refused
 from imagegen.backends.comfyui.server import probe
-from imagegen.backends.comfyui.standin import Fault, StandIn
 from imagegen.images import png
-from tests.backends.comfyui.stand_in import ComfyFolder
+from tests.backends.comfyui.fake_program import ComfyFolder
+from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.backends.file_server import DATA, FileServer, Served, file_server, listed
 from tests.endtoend.project import ProjectFolder, Run
 from tests.faults.middleman import Middleman, Trick, answer
@@ -90,13 +90,13 @@ def repeating(body: bytes) -> Iterable[bytes]:
 
 
 def test_a_run_with_a_server_that_repeats_its_secret_in_everything_keeps_it_nowhere(project: ProjectFolder) -> None:
-    with StandIn(seconds=0.1, auth=AUTH) as comfy, Middleman(comfy.url) as middleman, Watch() as watch:
+    with FakeComfyUI(seconds=0.1, auth=AUTH) as comfy, Middleman(comfy.url) as middleman, Watch() as watch:
         for method in ("GET", "POST"):
             middleman.tricks.append(Trick("/", repeating, method, times=None, arrives=True))
         comfy.faults.append(Fault("error", "bird", message=f"I was told {AUTH}"))
         project.environment["COMFYUI_URL"] = middleman.url
         items = [{"name": name, "prompt": f"a {name}"} for name in ("fox", "bird")]
-        options = {"checkpoint": "stand-in.safetensors"}
+        options = {"checkpoint": "fake.safetensors"}
         generate = {"width": 64, "height": 64, "steps": 4}
         project.job(backend="comfyui", items=items, comfyui=options, generate=generate)
         job = project.root / "jobs/portraits.yaml"

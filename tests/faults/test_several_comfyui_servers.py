@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.standin import Fault, StandIn
+from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.faults.served import Built, ServedProject
 
-CHECKPOINT = "stand-in.safetensors"
+CHECKPOINT = "fake.safetensors"
 FOX = [f"fox{number}" for number in range(12)]
 BIRD = [f"bird{number}" for number in range(6)]
 
@@ -24,10 +24,10 @@ class Servers:
 
     def __init__(self, root: Path, stack: contextlib.ExitStack) -> None:
         self._root, self._stack = root, stack
-        self.all: list[StandIn] = []
+        self.all: list[FakeComfyUI] = []
 
-    def serve(self, **given: Any) -> StandIn:
-        self.all.append(self._stack.enter_context(StandIn(**{"seconds": 0.1, **given})))
+    def serve(self, **given: Any) -> FakeComfyUI:
+        self.all.append(self._stack.enter_context(FakeComfyUI(**{"seconds": 0.1, **given})))
         return self.all[-1]
 
     def project(self, items: Sequence[str], **changes: Any) -> ServedProject:
@@ -40,11 +40,11 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
         yield Servers(tmp_path, stack)
 
 
-def drawn(*servers: StandIn) -> list[int]:
+def drawn(*servers: FakeComfyUI) -> list[int]:
     return [len(server.executions) for server in servers]
 
 
-def used(server: StandIn) -> list[str]:
+def used(server: FakeComfyUI) -> list[str]:
     """The checkpoint of each prompt that it was given, by its first letter."""
     bodies = [body for method, path, body in server.log if (method, path) == ("POST", "/prompt")]
     return [body["prompt"]["checkpoint"]["inputs"]["ckpt_name"][0] for body in bodies]

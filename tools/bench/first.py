@@ -2,7 +2,7 @@
 
     python tools/bench/first.py [--images 40] [--size 1024] [--fed 100] [--lines 100,1000,10000]
 
-The stand-in for ComfyUI is a process of its own that draws in no time. The bare loop posts, waits, downloads, decodes
+The fake ComfyUI is a process of its own that draws in no time. The bare loop posts, waits, downloads, decodes
 the PNG and writes it. Ours does the same with two prompts in flight, and keeps, records and verifies besides. Waiting
 for the server is left out of both, and so is a first image of each, with which Python imports what they need. What is
 in none of the steps (the run's start and end, the threads, the websocket, what goes from one step to the next) is known
@@ -35,7 +35,6 @@ from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.places import ServerPlace
-from imagegen.backends.comfyui.standin import StandIn
 from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.outcome import Event, Outcome
@@ -44,18 +43,19 @@ from imagegen.project import Project
 from imagegen.state.attempts import Attempts
 from imagegen.state.lockfile import LockFile
 from imagegen.state.store import Store
+from tests.backends.comfyui.fake_server import FakeComfyUI
 
 
 def serve(seconds: float, pause: float, told: Queue[str]) -> None:
     """Serve until killed."""
-    with StandIn(seconds=seconds, history_delay=pause) as server:
+    with FakeComfyUI(seconds=seconds, history_delay=pause) as server:
         told.put(server.url)
         time.sleep(3600)
 
 
 @contextmanager
-def stand_in(seconds: float, pause: float) -> Iterator[str]:
-    """The URL of a stand-in, in a process of its own, that takes so long for an image, and pauses after each."""
+def fake_server(seconds: float, pause: float) -> Iterator[str]:
+    """The URL of a fake server, in a process of its own, that takes so long for an image, and pauses after each."""
     context = multiprocessing.get_context("spawn")
     told: Queue[str] = context.Queue()
     process = context.Process(target=serve, args=(seconds, pause, told), daemon=True)
@@ -140,7 +140,7 @@ class Timed:
 def job(folder: Path, images: int, size: int, backend: str = "comfyui") -> None:
     """A job of so many images."""
     (folder / "jobs").mkdir()
-    checkpoint = "comfyui: {checkpoint: stand-in.safetensors}\n" if backend == "comfyui" else ""
+    checkpoint = "comfyui: {checkpoint: fake.safetensors}\n" if backend == "comfyui" else ""
     items = "".join(f"  - {{name: item {number}, prompt: a fox {number}}}\n" for number in range(images))
     head = f"backend: {backend}\ngenerate: {{width: {size}, height: {size}, steps: 4}}\n{checkpoint}items:\n"
     (folder / "jobs/bench.yaml").write_text(head + items)
@@ -224,7 +224,7 @@ class ComfyGraph:
         }
         links = {"model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}
         return {
-            "1": node("CheckpointLoaderSimple", ckpt_name="stand-in.safetensors"),
+            "1": node("CheckpointLoaderSimple", ckpt_name="fake.safetensors"),
             "2": node("CLIPTextEncode", text="a fox", clip=["1", 1]),
             "3": node("CLIPTextEncode", text="", clip=["1", 1]),
             "4": node("EmptyLatentImage", width=self._size, height=self._size, batch_size=1),
@@ -276,7 +276,7 @@ def in_a_folder(measured: Callable[..., Timed], *arguments: Any) -> Timed:
 
 def an_image(images: int, size: int) -> None:
     """Print a table of what an image costs, step by step."""
-    with stand_in(0, pause=0.02) as url:
+    with fake_server(0, pause=0.02) as url:
         for measured in (bare, ours):
             in_a_folder(measured, url, 1, size)
         plain, timed = in_a_folder(bare, url, images, size), in_a_folder(ours, url, images, size)
@@ -302,10 +302,10 @@ def an_image(images: int, size: int) -> None:
 
 def one_server(images: int, seconds: float) -> None:
     """Print a table of how well one server is used that takes so many seconds for an image."""
-    with stand_in(seconds, pause=0) as url:
+    with fake_server(seconds, pause=0) as url:
         whole_s = in_a_folder(ours, url, images, 64).whole_s
         begun, ended, drawing_s = drawn(url)
-    with stand_in(seconds, pause=0) as url:
+    with fake_server(seconds, pause=0) as url:
         fed_s = all_at_once(url, images, 64)
     span_s = ended - begun
     rows = (

@@ -2,10 +2,10 @@
 
     python tools/bench/servers.py [--images 100] [--seconds 0.2] [--rounds 3]
 
-Each stand-in is a process of its own and draws one image after another, as ComfyUI does. Times are by the servers' own
-clocks, from the start of the first image to the end of the last one, and each table compares what it measured itself.
-The ideal of unequal servers is that of somebody who knows all speeds beforehand and loses no time between two images;
-twice: by what stand-ins take that have all prompts in their queues at once, and by their nominal time.
+Each fake server is a process of its own and draws one image after another, as ComfyUI does. Times are by the servers'
+own clocks, from the start of the first image to the end of the last one, and each table compares what it measured
+itself. The ideal of unequal servers is that of somebody who knows all speeds beforehand and loses no time between two
+images; twice: by what fake servers take that have all prompts in their queues at once, and by their nominal time.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from typing import Any
 import requests
 from first import ComfyGraph
 
-from imagegen.backends.comfyui.standin import StandIn
+from tests.backends.comfyui.fake_server import FakeComfyUI
 
 DODO = "from imagegen.tasks import *  # noqa: F403\n"
 
 
 @dataclass(frozen=True)
 class Served:
-    """A stand-in that serves."""
+    """A fake server that serves."""
 
     url: str
     process: BaseProcess
@@ -47,13 +47,13 @@ class Served:
 
 def serve(seconds: float, told: Queue[str]) -> None:
     """Serve until killed."""
-    with StandIn(seconds=seconds) as server:
+    with FakeComfyUI(seconds=seconds) as server:
         told.put(server.url)
         time.sleep(3600)
 
 
 @contextmanager
-def stand_ins(each_s: Sequence[float]) -> Iterator[list[Served]]:
+def fake_servers(each_s: Sequence[float]) -> Iterator[list[Served]]:
     """One for each of these seconds an image, in processes of their own."""
     context = multiprocessing.get_context("spawn")
     served = []
@@ -75,7 +75,7 @@ def start(folder: Path, servers: Sequence[Served], images: int) -> subprocess.Po
     (folder / "jobs").mkdir(parents=True)
     (folder / "dodo.py").write_text(DODO)
     (folder / "jobs/bench.yaml").write_text(
-        f"backend: comfyui\ncomfyui: {{checkpoint: stand-in.safetensors}}\nvariants: {images}\n"
+        f"backend: comfyui\ncomfyui: {{checkpoint: fake.safetensors}}\nvariants: {images}\n"
         "generate: {width: 64, height: 64, steps: 4}\nitems: [{name: Fox, prompt: a red fox}]\n"
     )
     return subprocess.Popen(
@@ -108,7 +108,7 @@ def spans(server: Served) -> dict[str, tuple[float, float]]:
 
 def measured(each_s: Sequence[float], images: int) -> tuple[float, list[list[tuple[float, float]]]]:
     """Seconds from the first image's start to the last one's end, and when each server drew its own."""
-    with stand_ins(each_s) as servers, tempfile.TemporaryDirectory() as folder:
+    with fake_servers(each_s) as servers, tempfile.TemporaryDirectory() as folder:
         finish(start(Path(folder), servers, images), images)
         found = [sorted(spans(server).values()) for server in servers]
     drawn = [span for one in found for span in one]
@@ -130,7 +130,7 @@ def fed(each_s: Sequence[float]) -> list[float]:
     """Seconds from one image's start to the next one's, at servers that have all prompts in their queues at once."""
     counts = [max(3, round(4 / seconds)) for seconds in each_s]
     graph, session = ComfyGraph(64), requests.Session()
-    with stand_ins(each_s) as servers:
+    with fake_servers(each_s) as servers:
         for server, count in zip(servers, counts, strict=True):
             for seed in range(count):
                 body = {"prompt": graph.of(seed), "client_id": "bench"}
@@ -185,7 +185,7 @@ def killed(options: argparse.Namespace) -> None:
     print("| round | made | images that another server made again | s after the kill | of them waited |")
     print("|---:|---:|---:|---:|---:|")
     for number in range(1, options.rounds + 1):
-        with stand_ins([options.seconds] * 3) as servers, tempfile.TemporaryDirectory() as folder:
+        with fake_servers([options.seconds] * 3) as servers, tempfile.TemporaryDirectory() as folder:
             process = start(Path(folder), servers, images)
             while len(spans(servers[0])) < images // 6:
                 time.sleep(0.05)

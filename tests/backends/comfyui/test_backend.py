@@ -8,22 +8,22 @@ import pytest
 
 from imagegen.backends.base import GenerationError
 from imagegen.backends.comfyui.backend import ComfyUIBackend
-from imagegen.backends.comfyui.standin import StandIn
 from imagegen.execute.progress import ImageProgress
+from tests.backends.comfyui.fake_program import ComfyFolder, free_port
+from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.backends.comfyui.sections import Sections
-from tests.backends.comfyui.stand_in import ComfyFolder, free_port
 from tests.backends.file_server import file_server
 
 
 def test_each_job_is_checked_by_a_server_that_came_after_preflight(sections: Sections) -> None:
     folder = ComfyFolder(sections.root)
-    sections.write("tools/ComfyUI/models/checkpoints/stand-in.safetensors", b"")
-    sections.environment = {"COMFYUI_URL": folder.url, "COMFYUI_CKPT": "stand-in.safetensors"}
+    sections.write("tools/ComfyUI/models/checkpoints/fake.safetensors", b"")
+    sections.environment = {"COMFYUI_URL": folder.url, "COMFYUI_CKPT": "fake.safetensors"}
     good, bad = sections.request(), sections.request(sampler="eulr")
     backend = ComfyUIBackend()
     assert [list(backend.preflight([request])) for request in (good, bad)] == [[], []]
     progress = ImageProgress(60, threading.Event())
-    with StandIn(port=folder.port):
+    with FakeComfyUI(port=folder.port):
         try:
             assert list(backend.prepare([good], progress)) == []
             problems = backend.prepare([bad], progress)
@@ -36,7 +36,7 @@ def test_each_job_is_checked_by_a_server_that_came_after_preflight(sections: Sec
 def test_the_only_checkpoint_is_not_taken_from_folders_that_no_server_would_use(
     sections: Sections, settings: dict[str, str]
 ) -> None:
-    sections.write("tools/ComfyUI/models/checkpoints/stand-in.safetensors", b"")
+    sections.write("tools/ComfyUI/models/checkpoints/fake.safetensors", b"")
     sections.environment = {"COMFYUI_URL": f"http://127.0.0.1:{free_port()}", **settings}
     with pytest.raises(GenerationError, match=r"^no ComfyUI answers at http://") as error:
         ComfyUIBackend().only_model(sections.request())

@@ -20,9 +20,9 @@ import trustme
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.events import Events
-from imagegen.backends.comfyui.standin import Fault, StandIn
 from imagegen.backends.comfyui.text_to_image import text_to_image
 from imagegen.execute.progress import ImageProgress
+from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 
 AUTH = "Bearer hush"
 
@@ -31,7 +31,7 @@ def a_graph() -> dict[str, dict[str, Any]]:
     """Text to image in four steps."""
     graph: dict[str, dict[str, Any]] = {node: dict(body) for node, body in text_to_image({}, "").graph.items()}
     given: dict[str, dict[str, Any]] = {
-        "checkpoint": {"ckpt_name": "stand-in.safetensors"},
+        "checkpoint": {"ckpt_name": "fake.safetensors"},
         "latent": {"width": 64, "height": 64},
         "sampler": {"steps": 4, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"},
         "save": {"filename_prefix": "x"},
@@ -42,7 +42,7 @@ def a_graph() -> dict[str, dict[str, Any]]:
 
 
 def watched(
-    server: StandIn,
+    server: FakeComfyUI,
     auth: str = "",
     verify: str | bool = True,
     nodes: list[str] | None = None,
@@ -73,7 +73,7 @@ def watched(
 
 
 def test_the_nodes_the_steps_and_the_end_of_a_prompt_are_told() -> None:
-    with StandIn(seconds=0.2) as server:
+    with FakeComfyUI(seconds=0.2) as server:
         nodes: list[str] = []
         assert watched(server, nodes=nodes) == ([(1, 4), (2, 4), (3, 4), (4, 4)], True)
         assert nodes[0] == "checkpoint"
@@ -88,20 +88,20 @@ def test_authorization_and_a_ca_of_ones_own_hold_for_the_socket_too(
     ours.cert_pem.write_to_path(authority)
     ours.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
-    with StandIn(certfile=certificate, auth=AUTH, seconds=0.2) as server:
+    with FakeComfyUI(certfile=certificate, auth=AUTH, seconds=0.2) as server:
         steps, is_done = watched(server, AUTH, str(authority))
     assert (len(steps), is_done) == (4, True)
 
 
 @pytest.mark.parametrize("kind", ["socket refused", "socket silent"])
 def test_a_socket_that_tells_nothing_says_nothing(kind: str) -> None:
-    with StandIn(seconds=0.1) as server:
+    with FakeComfyUI(seconds=0.1) as server:
         server.faults.append(Fault(kind, times=None))  # type: ignore[arg-type]  # one of its kinds
         assert watched(server) == ([], False)
 
 
 def test_a_server_that_restarts_is_connected_to_again() -> None:
-    with StandIn(seconds=0.2) as server:
+    with FakeComfyUI(seconds=0.2) as server:
 
         def restart() -> None:
             server.restart(away=0.2)
@@ -117,7 +117,7 @@ def test_the_steps_of_a_prompt_that_is_queued_once_more_go_away() -> None:
         if name == "steps":
             told.append((facts["done"], facts["total"]))
 
-    with StandIn(seconds=0.2) as server:
+    with FakeComfyUI(seconds=0.2) as server:
         server.faults.append(Fault("lost"))
         connection = Connection(Client(server.url), "")
         connection.listen()

@@ -9,10 +9,10 @@ import pytest
 from imagegen.backends.comfyui.checks import Info
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.links import find
-from imagegen.backends.comfyui.standin import StandIn
 from imagegen.backends.comfyui.workflow import Workflow, misread, understand
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui import workflows as w
+from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
 
 POSITIVE, NEGATIVE = ["6", 0], ["7", 0]
@@ -114,7 +114,7 @@ def test_what_a_server_says_over_http_agrees_with_the_file_but_for_what_it_ignor
     inpaint = changed(through("InpaintModelConditioning", (0, 1), **mask), n3={"latent_image": ["60", 2]})
     graph = inpaint | {"10": node("LoadImage", image="x.png")}
     guided = changed(w.flux(), n22={"cfg": 5.0})  # a BasicGuider, which has none
-    with StandIn() as server:
+    with FakeComfyUI() as server:
         info = Client(server.url).object_info
         for workflow in (understand(graph, {}), understand(w.flux(), {}), understand(w.sdxl_with_refiner(), {})):
             assert [*misread(workflow, workflow.places, info)] == []

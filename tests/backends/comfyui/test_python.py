@@ -12,7 +12,7 @@ OWN = sys.version_info[:3]
 RECOMMENDED = ((3, 12), (3, 13))
 
 
-def stand_in(folder: Path, name: str, answer: str) -> None:
+def fake_python(folder: Path, name: str, answer: str) -> None:
     """A program that answers as a Python of that version does, asked what it is."""
     (folder / name).write_text(f'#!/bin/sh\necho "{answer}"\n')
     (folder / name).chmod(0o755)
@@ -26,27 +26,27 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_recommended_version_comes_first(programs: Path) -> None:
-    stand_in(programs, "python3.13", "3 13 1 venv ensurepip")
-    stand_in(programs, "python3.12", "3 12 4 venv ensurepip")
+    fake_python(programs, "python3.13", "3 13 1 venv ensurepip")
+    fake_python(programs, "python3.12", "3 12 4 venv ensurepip")
     assert str(find_python(programs, "")) == f"Python 3.12.4 ({programs / 'python3.12'})"
 
 
 def test_one_that_does_not_run_or_makes_no_venv_is_passed_over(programs: Path) -> None:
-    stand_in(programs, "python3.12", "")
-    stand_in(programs, "python3.13", "3 13 1 venv")
+    fake_python(programs, "python3.12", "")
+    fake_python(programs, "python3.13", "3 13 1 venv")
     assert find_python(programs, "").version == OWN
 
 
 @pytest.mark.skipif(OWN[:2] != (3, 11), reason="which one is better depends on the Python of the tests")
 @pytest.mark.parametrize("worse", ["3 10 1", "3 14 0", "3 9 2"])
 def test_others_are_worse(programs: Path, worse: str) -> None:
-    stand_in(programs, "python3", f"{worse} venv ensurepip")
+    fake_python(programs, "python3", f"{worse} venv ensurepip")
     assert find_python(programs, "").version == OWN
 
 
 def test_the_one_that_the_settings_name_is_taken(programs: Path) -> None:
-    stand_in(programs, "python3.12", "3 12 4 venv ensurepip")
-    stand_in(programs, "mine", "3 10 2 venv ensurepip")
+    fake_python(programs, "python3.12", "3 12 4 venv ensurepip")
+    fake_python(programs, "mine", "3 10 2 venv ensurepip")
     assert find_python(programs, "mine").version == (3, 10, 2)
     assert find_python(programs / "..", f"{programs.name}/mine").version == (3, 10, 2)
 
@@ -60,7 +60,7 @@ def test_the_one_that_the_settings_name_is_taken(programs: Path) -> None:
     ],
 )
 def test_one_of_the_settings_that_will_not_do_is_told(programs: Path, answer: str, found: str) -> None:
-    stand_in(programs, "mine", answer)
+    fake_python(programs, "mine", answer)
     with pytest.raises(ImagegenError) as caught:
         find_python(programs, "mine")
     assert caught.value.problems[0].where == "comfyui.python"

@@ -24,7 +24,7 @@ from imagegen.backends.comfyui.launch import Launch, can_start, command, torch_c
 from imagegen.backends.comfyui.server import Started, release, start, status, stop
 from imagegen.errors import ImagegenError, Problem
 from imagegen.report.server import status_lines
-from tests.backends.comfyui.stand_in import ComfyFolder, free_port, runs
+from tests.backends.comfyui.fake_program import ComfyFolder, free_port, runs
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from tests.backends.comfyui.stand_in import free_port
+from tests.backends.comfyui.fake_program import free_port
 from tests.backends.ollama.standin.launcher import archive, launcher
 from tests.backends.ollama.standin.names import parse
 from tests.backends.ollama.standin.state import State

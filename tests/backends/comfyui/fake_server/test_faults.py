@@ -1,4 +1,4 @@
-"""What only the stand-in does: it misbehaves where it is told to, restarts, plays older versions, and leaves nothing."""
+"""What only the fake server does: it misbehaves where it is told to, restarts, plays older versions, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from typing import Any
 import pytest
 import requests
 
-from imagegen.backends.comfyui.standin import Fault, StandIn
-from tests.backends.comfyui.talk import Graph, Talk
+from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
+from tests.backends.comfyui.fake_server.talk import Graph, Talk
+
+pytestmark = pytest.mark.long  # what only tests a fake server, CI need not run each time
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with StandIn(seconds=0.02) as server:
+def server() -> Iterator[FakeComfyUI]:
+    with FakeComfyUI(seconds=0.02) as server:
         yield server
 
 
 @pytest.fixture
-def talk(server: StandIn) -> Talk:
+def talk(server: FakeComfyUI) -> Talk:
     return Talk(server.url)
 
 
@@ -36,7 +38,7 @@ def last(entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, data
 
 
-def test_an_error_is_the_one_that_was_asked_for(server: StandIn, talk: Talk) -> None:
+def test_an_error_is_the_one_that_was_asked_for(server: FakeComfyUI, talk: Talk) -> None:
     server.faults += [
         Fault("error", message="no such layer", exception_type="KeyError", node="8"),
         Fault("error", node="CheckpointLoaderSimple"),
@@ -51,7 +53,7 @@ def test_an_error_is_the_one_that_was_asked_for(server: StandIn, talk: Talk) -> 
     assert last(talk.run(talk.graph()))[0] == "execution_success"
 
 
-def test_out_of_memory_is_said_as_comfyui_says_it(server: StandIn, talk: Talk) -> None:
+def test_out_of_memory_is_said_as_comfyui_says_it(server: FakeComfyUI, talk: Talk) -> None:
     server.faults.append(Fault("out of memory"))
     name, data = last(talk.run(talk.graph()))
     assert name == "execution_error"
@@ -59,12 +61,12 @@ def test_out_of_memory_is_said_as_comfyui_says_it(server: StandIn, talk: Talk) -
     assert data["exception_type"] == "torch.OutOfMemoryError"
 
 
-def test_an_interruption_from_outside(server: StandIn, talk: Talk) -> None:
+def test_an_interruption_from_outside(server: FakeComfyUI, talk: Talk) -> None:
     server.faults.append(Fault("interrupted"))
     assert last(talk.run(talk.graph()))[0] == "execution_interrupted"
 
 
-def test_one_that_hangs_runs_until_it_is_interrupted(server: StandIn, talk: Talk) -> None:
+def test_one_that_hangs_runs_until_it_is_interrupted(server: FakeComfyUI, talk: Talk) -> None:
     server.faults.append(Fault("hangs"))
     id_ = talk.submit(talk.graph())
     time.sleep(0.3)
@@ -73,7 +75,7 @@ def test_one_that_hangs_runs_until_it_is_interrupted(server: StandIn, talk: Talk
     assert last(talk.entry(id_))[0] == "execution_interrupted"
 
 
-def test_wrong_pictures(server: StandIn, talk: Talk) -> None:
+def test_wrong_pictures(server: FakeComfyUI, talk: Talk) -> None:
     server.faults += [Fault("wrong size"), Fault("black"), Fault("truncated"), Fault("html"), Fault("missing file")]
     answers = []
     for _ in range(5):
@@ -90,13 +92,13 @@ def test_wrong_pictures(server: StandIn, talk: Talk) -> None:
     assert missing.status_code == 404
 
 
-def test_a_success_without_outputs(server: StandIn, talk: Talk) -> None:
+def test_a_success_without_outputs(server: FakeComfyUI, talk: Talk) -> None:
     server.faults.append(Fault("no outputs"))
     entry = talk.run(talk.graph())
     assert (last(entry)[0], entry["outputs"], entry["status"]["completed"]) == ("execution_success", {}, True)
 
 
-def test_a_lost_job_is_in_neither_queue_nor_history(server: StandIn, talk: Talk) -> None:
+def test_a_lost_job_is_in_neither_queue_nor_history(server: FakeComfyUI, talk: Talk) -> None:
     server.faults.append(Fault("lost"))
     id_ = talk.submit(talk.graph())
     talk.until(lambda: not talk.is_left(id_))
@@ -105,7 +107,7 @@ def test_a_lost_job_is_in_neither_queue_nor_history(server: StandIn, talk: Talk)
     assert server.executions == []
 
 
-def test_node_errors_in_a_200(server: StandIn, talk: Talk) -> None:
+def test_node_errors_in_a_200(server: FakeComfyUI, talk: Talk) -> None:
     server.faults.append(Fault("node errors"))
     answer = talk.post("/prompt", {"prompt": talk.graph(), "client_id": talk.client_id})
     assert answer.status_code == 200
@@ -114,7 +116,7 @@ def test_node_errors_in_a_200(server: StandIn, talk: Talk) -> None:
     assert (last(entry)[0], entry["outputs"]) == ("execution_success", {})
 
 
-def test_a_post_that_is_queued_though_its_answer_is_not_one(server: StandIn, talk: Talk) -> None:
+def test_a_post_that_is_queued_though_its_answer_is_not_one(server: FakeComfyUI, talk: Talk) -> None:
     server.faults += [Fault("post 500"), Fault("post reset")]
     ids = [str(uuid.uuid4()), str(uuid.uuid4())]
     assert talk.post("/prompt", {"prompt": talk.graph(), "prompt_id": ids[0]}).status_code == 500
@@ -125,7 +127,7 @@ def test_a_post_that_is_queued_though_its_answer_is_not_one(server: StandIn, tal
     assert server.executions == ids
 
 
-def test_gets_that_fail_for_a_while(server: StandIn, talk: Talk) -> None:
+def test_gets_that_fail_for_a_while(server: FakeComfyUI, talk: Talk) -> None:
     server.faults += [Fault("dropped", word="/history", times=2), Fault("502", seconds=0.3)]
     for _ in range(2):
         with pytest.raises(requests.ConnectionError):
@@ -137,7 +139,7 @@ def test_gets_that_fail_for_a_while(server: StandIn, talk: Talk) -> None:
     assert talk.get("/queue").status_code == 200
 
 
-def test_websockets_that_are_refused_silent_or_hung_up(server: StandIn, talk: Talk) -> None:
+def test_websockets_that_are_refused_silent_or_hung_up(server: FakeComfyUI, talk: Talk) -> None:
     websocket = pytest.importorskip("websocket")
     server.faults += [Fault("socket refused"), Fault("socket silent"), Fault("socket closes")]
     with pytest.raises(websocket.WebSocketBadStatusException), talk.socket():
@@ -156,7 +158,7 @@ def test_websockets_that_are_refused_silent_or_hung_up(server: StandIn, talk: Ta
         assert list(third.events(fine, third.submit(third.graph())))
 
 
-def test_a_fault_strikes_by_word_and_by_order(server: StandIn, talk: Talk) -> None:
+def test_a_fault_strikes_by_word_and_by_order(server: FakeComfyUI, talk: Talk) -> None:
     server.faults += [Fault("interrupted", word="a bird", times=None), Fault("error", skip=1)]
     bird, fine, failing, fine_again = talk.graph(), talk.graph(), talk.graph(), talk.graph()
     bird["6"]["inputs"]["text"] = "a bird on a stone"
@@ -167,7 +169,7 @@ def test_a_fault_strikes_by_word_and_by_order(server: StandIn, talk: Talk) -> No
     ]
 
 
-def test_history_comes_when_it_is_told_to_after_the_success(server: StandIn, talk: Talk) -> None:
+def test_history_comes_when_it_is_told_to_after_the_success(server: FakeComfyUI, talk: Talk) -> None:
     server.history_delay = 0.5
     with talk.socket() as socket:
         id_ = talk.submit(talk.graph())
@@ -178,7 +180,7 @@ def test_history_comes_when_it_is_told_to_after_the_success(server: StandIn, tal
     assert time.time() - success["timestamp"] / 1000 >= 0.5
 
 
-def test_one_prompt_is_executed_at_a_time_and_takes_its_seconds(server: StandIn, talk: Talk) -> None:
+def test_one_prompt_is_executed_at_a_time_and_takes_its_seconds(server: FakeComfyUI, talk: Talk) -> None:
     server.seconds, server.steps = 0.2, 7
     begin = time.monotonic()
     with talk.socket() as socket:
@@ -190,7 +192,7 @@ def test_one_prompt_is_executed_at_a_time_and_takes_its_seconds(server: StandIn,
     assert {data["max"] for data in told} == {7}
 
 
-def test_a_cached_success_whose_file_was_deleted_cannot_be_viewed(server: StandIn, talk: Talk) -> None:
+def test_a_cached_success_whose_file_was_deleted_cannot_be_viewed(server: FakeComfyUI, talk: Talk) -> None:
     graph = talk.graph()
     first = talk.images(talk.run(graph))
     (server.output / first[0]["subfolder"] / first[0]["filename"]).unlink()
@@ -199,13 +201,13 @@ def test_a_cached_success_whose_file_was_deleted_cannot_be_viewed(server: StandI
     assert talk.view(first[0]).status_code == 404
 
 
-def test_after_deletions_a_name_is_given_out_again(server: StandIn, talk: Talk) -> None:
+def test_after_deletions_a_name_is_given_out_again(server: FakeComfyUI, talk: Talk) -> None:
     first = talk.images(talk.run(talk.graph()))[0]
     (server.output / first["subfolder"] / first["filename"]).unlink()
     assert talk.images(talk.run(talk.graph()))[0] == first
 
 
-def test_a_replaced_checkpoint_is_noticed_only_once_freed(server: StandIn, talk: Talk) -> None:
+def test_a_replaced_checkpoint_is_noticed_only_once_freed(server: FakeComfyUI, talk: Talk) -> None:
     graph = talk.graph()
     first = talk.picture(talk.data(graph)).tobytes()
     server.checkpoints[talk.checkpoint] = "retrained"
@@ -217,14 +219,14 @@ def test_a_replaced_checkpoint_is_noticed_only_once_freed(server: StandIn, talk:
     assert talk.picture(talk.data(graph)).tobytes() != first
 
 
-def test_new_files_are_listed_at_once(server: StandIn, talk: Talk) -> None:
+def test_new_files_are_listed_at_once(server: FakeComfyUI, talk: Talk) -> None:
     server.checkpoints["sub/other.safetensors"] = ""
     server.loras.append("thin.safetensors")
-    assert talk.get("/models/checkpoints").json() == ["stand-in.safetensors", "sub/other.safetensors"]
+    assert talk.get("/models/checkpoints").json() == ["fake.safetensors", "sub/other.safetensors"]
     assert talk.get("/models/loras").json() == ["thin.safetensors"]
 
 
-def test_clearing_and_interrupting_hit_everybody(server: StandIn, talk: Talk) -> None:
+def test_clearing_and_interrupting_hit_everybody(server: FakeComfyUI, talk: Talk) -> None:
     server.faults.append(Fault("hangs"))
     others = Talk(server.url)
     running, waiting = others.submit(others.graph()), others.submit(others.graph())
@@ -236,7 +238,7 @@ def test_clearing_and_interrupting_hit_everybody(server: StandIn, talk: Talk) ->
     assert talk.get("/history").json() == {}
 
 
-def test_a_restart_loses_queue_and_history_and_keeps_files_and_port(server: StandIn, talk: Talk) -> None:
+def test_a_restart_loses_queue_and_history_and_keeps_files_and_port(server: FakeComfyUI, talk: Talk) -> None:
     image = talk.images(talk.run(talk.graph()))[0]
     server.faults.append(Fault("hangs"))
     ids = [talk.submit(talk.graph()) for _ in range(2)]
@@ -253,7 +255,7 @@ def test_a_restart_loses_queue_and_history_and_keeps_files_and_port(server: Stan
     assert last(talk.run(talk.graph()))[0] == "execution_success"
 
 
-def test_while_it_is_away_nothing_listens(server: StandIn, talk: Talk) -> None:
+def test_while_it_is_away_nothing_listens(server: FakeComfyUI, talk: Talk) -> None:
     restart = threading.Thread(target=server.restart, args=(0.5,))
     restart.start()
     time.sleep(0.2)
@@ -265,7 +267,7 @@ def test_while_it_is_away_nothing_listens(server: StandIn, talk: Talk) -> None:
 
 def test_it_leaves_no_thread_no_file_and_no_port_behind() -> None:
     before = set(threading.enumerate())
-    with StandIn() as server:
+    with FakeComfyUI() as server:
         talk = Talk(server.url)
         server.faults.append(Fault("hangs"))
         with talk.socket(), requests.Session() as session:
@@ -281,7 +283,7 @@ def test_it_leaves_no_thread_no_file_and_no_port_behind() -> None:
         free.bind(("127.0.0.1", server.port))
 
 
-def test_it_writes_down_what_it_was_asked(server: StandIn, talk: Talk) -> None:
+def test_it_writes_down_what_it_was_asked(server: FakeComfyUI, talk: Talk) -> None:
     server.log.clear()
     talk.get("/queue?a=b")
     talk.post("/queue", {"delete": ["x"]})
@@ -295,7 +297,7 @@ def test_it_writes_down_what_it_was_asked(server: StandIn, talk: Talk) -> None:
     ]
 
 
-def test_without_the_right_authorization_there_is_nothing(server: StandIn) -> None:
+def test_without_the_right_authorization_there_is_nothing(server: FakeComfyUI) -> None:
     websocket = pytest.importorskip("websocket")
     server.auth = "Bearer secret"
     talk = Talk(server.url, headers={"Authorization": "Bearer secret"})
@@ -318,7 +320,7 @@ def test_it_speaks_tls(tmp_path: Path) -> None:
     files = ["-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*command, *names, *files], check=True, capture_output=True)
     both.write_text(certificate.read_text() + key.read_text())
-    with StandIn(certfile=both) as server:
+    with FakeComfyUI(certfile=both) as server:
         assert server.url.startswith("https://")
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(server.url + "/queue", timeout=30)
@@ -328,7 +330,7 @@ def test_it_speaks_tls(tmp_path: Path) -> None:
             assert list(talk.events(socket, talk.submit(talk.graph())))
 
 
-def test_older_versions_behave_as_they_did(server: StandIn, talk: Talk) -> None:
+def test_older_versions_behave_as_they_did(server: FakeComfyUI, talk: Talk) -> None:
     def unknown() -> Any:
         graph: Graph = talk.graph()
         graph["3"]["class_type"] = "NoSuchNode"
@@ -348,11 +350,3 @@ def test_older_versions_behave_as_they_did(server: StandIn, talk: Talk) -> None:
     assert talk.get(f"/api/jobs/{id_}").status_code == 404
     assert talk.submit(talk.graph(), prompt_id="FOX") == "FOX"
     assert talk.get("/system_stats").json()["system"]["comfyui_version"] == "0.3.64"
-
-
-def test_a_run_does_not_need_it() -> None:
-    package = Path(__file__).parents[3] / "imagegen"
-    standin = package / "backends/comfyui/standin"
-    for path in package.rglob("*.py"):
-        if standin not in path.parents:
-            assert "comfyui.standin" not in path.read_text("utf-8"), path

@@ -1,4 +1,4 @@
-"""The stand-in's websockets: the few lines of RFC 6455 that a text-only server needs, and who gets which event."""
+"""The fake server's websockets: the few lines of RFC 6455 that a text-only server needs, and who gets which event."""
 
 from __future__ import annotations
 

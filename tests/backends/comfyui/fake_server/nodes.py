@@ -1,4 +1,4 @@
-"""The node classes that the stand-in knows: their inputs and outputs, as `/object_info` tells them."""
+"""The node classes that the fake server knows: their inputs and outputs, as `/object_info` tells them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.backends.comfyui.standin.world import World
+from tests.backends.comfyui.fake_server.world import World
 
 __all__ = ["Input", "Node", "catalogue", "object_info"]
 
@@ -248,8 +248,8 @@ def object_info(name: str, node: Node) -> dict[str, Any]:
         "name": name,
         "display_name": node.title or (None if node.extra else name),
         "description": "",
-        "python_module": "comfy_extras.nodes_standin" if node.extra else "nodes",
-        "category": "standin",
+        "python_module": "comfy_extras.nodes_fake" if node.extra else "nodes",
+        "category": "fake",
         "output_node": node.is_output,
         "has_intermediate_output": False,
         "search_aliases": None if node.extra else [],

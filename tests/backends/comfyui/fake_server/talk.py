@@ -1,4 +1,4 @@
-"""Talking to a ComfyUI server, the stand-in or a real one, the way its clients do."""
+"""Talking to a ComfyUI server, the fake server or a real one, the way its clients do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test may set on the stand-in, before or while it serves, and what it may read afterwards."""
+"""What a test may set on the fake server, before or while it serves, and what it may read afterwards."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Fault:
     skip: int = 0
     times: int | None = 1
     seconds: float = 0.0
-    message: str = "the stand-in was told to fail"
+    message: str = "the fake server was told to fail"
     exception_type: str = "RuntimeError"
     node: str = ""
     ends: float | None = field(default=None, init=False)
@@ -93,7 +93,7 @@ class Fault:
 
 @dataclass(eq=False)
 class World:
-    """The state of a stand-in that outlives a restart.
+    """The state of a fake server that outlives a restart.
 
     folder: has `output`, `temp` and `input`. checkpoints: name → what its weights are, any text: with another text
     the same graph draws another picture (once nothing is cached, see /free). seconds: what sampling takes. loading:

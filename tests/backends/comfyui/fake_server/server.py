@@ -1,4 +1,4 @@
-"""The stand-in itself: starts, restarts and stops."""
+"""The fake server itself: starts, restarts and stops."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-from imagegen.backends.comfyui.standin.engine import Engine
-from imagegen.backends.comfyui.standin.listener import Listener
-from imagegen.backends.comfyui.standin.routes import Handler
-from imagegen.backends.comfyui.standin.sockets import Sockets
-from imagegen.backends.comfyui.standin.world import SAMPLERS, SCHEDULERS, World
+from tests.backends.comfyui.fake_server.engine import Engine
+from tests.backends.comfyui.fake_server.routes import Handler, Listener
+from tests.backends.comfyui.fake_server.sockets import Sockets
+from tests.backends.comfyui.fake_server.world import SAMPLERS, SCHEDULERS, World
 
-__all__ = ["StandIn"]
+__all__ = [
+    "FakeComfyUI",
+]
 
 
-class StandIn(World):
+class FakeComfyUI(World):
     """A ComfyUI server on 127.0.0.1, between entering and leaving a `with`, or `start` and `stop`.
 
     port: 0 for one that is free, the same over restarts. certfile: PEM with certificate and key, for https. folder:
@@ -29,7 +30,7 @@ class StandIn(World):
     def __init__(
         self,
         *,
-        checkpoints: Iterable[str] = ("stand-in.safetensors",),
+        checkpoints: Iterable[str] = ("fake.safetensors",),
         loras: Iterable[str] = (),
         vaes: Iterable[str] = (),
         unets: Iterable[str] = (),
@@ -46,7 +47,7 @@ class StandIn(World):
         certfile: Path | None = None,
         folder: Path | None = None,
     ) -> None:
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="standin-")
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="fake-comfyui-")
         super().__init__(
             folder=(folder or Path(self._temporary.name if self._temporary else "")).resolve(),
             checkpoints=dict.fromkeys(checkpoints, ""),
@@ -72,7 +73,7 @@ class StandIn(World):
         self._listener: Listener | None = None
         self.port = port
 
-    def __enter__(self) -> StandIn:
+    def __enter__(self) -> FakeComfyUI:
         return self.start()
 
     def __exit__(
@@ -92,7 +93,7 @@ class StandIn(World):
         """The folder that SaveImage writes to."""
         return self.folder / "output"
 
-    def start(self) -> StandIn:
+    def start(self) -> FakeComfyUI:
         """Serve, with an empty queue and history."""
         self._listener = Listener(self.port, Handler, Engine(self, Sockets()), self._context)
         self.port = self._listener.server_address[1]

@@ -1,6 +1,6 @@
-"""The stand-in behaves as ComfyUI does: the same facts of it always, and of a real server where one is named.
+"""The fake server behaves as ComfyUI does: the same facts of it always, and of a real server where one is named.
 
-COMFYUI_TEST_URL=http://127.0.0.1:8188 pytest tests/backends/comfyui/test_standin.py
+COMFYUI_TEST_URL=http://127.0.0.1:8188 pytest -m "" tests/backends/comfyui/fake_server/test_fake_server.py
 
 The real server should have nothing else to do meanwhile: others' prompts change what is cached.
 """
@@ -16,20 +16,22 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.standin import Fault, StandIn
-from tests.backends.comfyui.talk import LONG, Graph, Talk, png
+from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
+from tests.backends.comfyui.fake_server.talk import LONG, Graph, Talk, png
+
+pytestmark = pytest.mark.long  # what only tests a fake server, CI need not run each time
 
 REAL = os.environ.get("COMFYUI_TEST_URL", "").rstrip("/")
 IS_REAL = pytest.mark.skipif(not REAL, reason="COMFYUI_TEST_URL names no real server")
 FAILED = "prompt_outputs_failed_validation"
 
 
-@pytest.fixture(params=["stand-in", pytest.param("real", marks=IS_REAL)])
+@pytest.fixture(params=["fake", pytest.param("real", marks=IS_REAL)])
 def talk(request: pytest.FixtureRequest) -> Iterator[Talk]:
     if request.param == "real":
         yield Talk(REAL)
         return
-    with StandIn(loras=["thin.safetensors"], vaes=["soft.safetensors"]) as server:
+    with FakeComfyUI(loras=["thin.safetensors"], vaes=["soft.safetensors"]) as server:
         server.faults.append(Fault("hangs", word=LONG, times=None))
         yield Talk(server.url)
 
@@ -766,7 +768,7 @@ def test_the_node_classes_are_those_of_the_real_server() -> None:
         return ["choices" if isinstance(spec[0], list) else spec[0], limits]
 
     real = Talk(REAL).get("/object_info").json()
-    with StandIn() as server:
+    with FakeComfyUI() as server:
         ours = Talk(server.url).get("/object_info").json()
     for name, node in ours.items():
         for key in ("output", "output_name", "output_is_list", "input_order", "output_node", "display_name", "name"):

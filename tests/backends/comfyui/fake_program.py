@@ -1,4 +1,4 @@
-"""A stand-in for tools/ComfyUI: a real process on a real port that serves no more than /system_stats."""
+"""A fake of tools/ComfyUI: a real process on a real port that serves no more than /system_stats."""
 
 from __future__ import annotations
 

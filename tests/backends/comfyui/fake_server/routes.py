@@ -1,28 +1,38 @@
-"""The stand-in's HTTP: each request's way to its answer."""
+"""The fake server's HTTP: each request's way to its answer."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import mimetypes
+import os
+import re
 import socket
 import ssl
 import sys
+import threading
+from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from imagegen.backends.comfyui.standin import files, jobs
-from imagegen.backends.comfyui.standin.engine import Engine
-from imagegen.backends.comfyui.standin.listener import Listener
-from imagegen.backends.comfyui.standin.nodes import catalogue, object_info
-from imagegen.backends.comfyui.standin.sockets import Connection, accept_key
-from imagegen.backends.comfyui.standin.submission import submit
-from imagegen.backends.comfyui.standin.validation import Crash
-from imagegen.backends.comfyui.standin.world import World
+from tests.backends.comfyui.fake_server.engine import Engine, job, submit
+from tests.backends.comfyui.fake_server.nodes import catalogue, object_info
+from tests.backends.comfyui.fake_server.sockets import Connection, accept_key
+from tests.backends.comfyui.fake_server.validation import Crash
+from tests.backends.comfyui.fake_server.world import World
 
-__all__ = ["Handler"]
+__all__ = [
+    "Handler",
+    "Upload",
+    "find",
+    "parse_form",
+    "store",
+]
+
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NOT_JSON = object()
@@ -32,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection's requests."""
 
     protocol_version = "HTTP/1.1"
-    server_version = "aiohttp/stand-in"
+    server_version = "aiohttp/fake"
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
@@ -85,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
             self._world.log.append((self.command, self.path, shown if self._raw else None))
         if self._world.auth is not None and self.headers.get("Authorization") != self._world.auth:
             page = b"<html><body>401 Authorization Required</body></html>"
-            return self._answer(401, page, "text/html", {"WWW-Authenticate": 'Bearer realm="stand-in"'})
+            return self._answer(401, page, "text/html", {"WWW-Authenticate": 'Bearer realm="fake"'})
         if self._is_foreign():
             return self._answer(403)
         if self.command == "GET" and self._world.strike("dropped", self.path):
@@ -118,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
                 with engine.changed:
                     self._json({id_: engine.history[id_]} if id_ in engine.history else {})
             case ["jobs", id_] if self._is_api and world.since(0, 5, 1):
-                found = jobs.job(engine, id_)
+                found = job(engine, id_)
                 self._json(found or {"error": "Job not found"}, 200 if found else 404)
             case ["object_info"]:
                 self._json({name: object_info(name, node) for name, node in catalogue(world).items()})
@@ -160,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
             case ["jobs", id_, "cancel"] if self._is_api and world.since(0, 28):
                 self._json({"cancelled": engine.interrupt(id_) or engine.delete({id_})})
             case ["upload", "image"]:
-                stored = files.store(world.folder, files.parse_form(self.headers.get("Content-Type", ""), self._raw))
+                stored = store(world.folder, parse_form(self.headers.get("Content-Type", ""), self._raw))
                 self._json(stored) if stored else self._answer(400)
             case _:
                 self._answer(405, b"405: Method Not Allowed", "text/plain; charset=utf-8")
@@ -182,13 +192,13 @@ class Handler(BaseHTTPRequestHandler):
             raise Crash("the body is not JSON")
         status, answer, job = submit(self._engine, self._body)
         if job is not None and job.struck("post 500"):
-            raise Crash("the stand-in was told to")
+            raise Crash("the fake server was told to")
         if job is not None and job.struck("post reset"):
             return self._reset()
         return self._json(answer, status)
 
     def _view(self) -> None:
-        found = files.find(self._world.folder, self._query)
+        found = find(self._world.folder, self._query)
         if isinstance(found, int):
             return self._answer(found)
         if (self._query["filename"], self._query.get("subfolder", "")) in self._engine.pages:
@@ -273,3 +283,116 @@ def _system_stats(world: World) -> dict[str, Any]:
             }
         ],
     }
+
+
+_KINDS = ("output", "temp", "input")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One part of a multipart form. filename: None for a plain field."""
+
+    filename: str | None
+    data: bytes
+
+
+def find(folder: Path, query: dict[str, str]) -> Path | int:
+    """The file that /view means, or the status of a refusal. folder: has the three kinds."""
+    if "filename" not in query:
+        return 404
+    name, kind = query["filename"], query.get("type", "output")
+    if match := re.fullmatch(r"(.*) \[(output|temp|input)\]", name):
+        name, kind = match[1], match[2]
+    if not name or name.startswith("/") or ".." in name or kind not in _KINDS:
+        return 400
+    inside = _inside(folder / kind, query.get("subfolder", ""))
+    if inside is None:
+        return 403
+    path = inside / Path(name).name
+    return path if path.is_file() else 404
+
+
+def store(folder: Path, form: dict[str, Upload]) -> dict[str, str] | None:
+    """Save an upload, under another name where that one is taken by something else; None for a refusal."""
+    image = form.get("image")
+    fields = {name: part.data.decode() for name, part in form.items() if part.filename is None}
+    kind, subfolder = fields.get("type", "input"), fields.get("subfolder", "")
+    target = _inside(folder / kind, subfolder) if kind in _KINDS else None
+    if image is None or not image.filename or target is None or _inside(target, image.filename) is None:
+        return None
+    target.mkdir(parents=True, exist_ok=True)
+    path, number = target / image.filename, 0
+    while fields.get("overwrite") not in ("true", "1") and path.exists() and path.read_bytes() != image.data:
+        number += 1
+        path = target / f"{Path(image.filename).stem} ({number}){Path(image.filename).suffix}"
+    path.write_bytes(image.data)
+    return {"name": path.name, "subfolder": subfolder, "type": kind}
+
+
+def parse_form(content_type: str, body: bytes) -> dict[str, Upload]:
+    """The parts of a multipart/form-data body by name; empty where it is none."""
+    boundary = re.search(r'boundary="?([^";]+)', content_type)
+    if not boundary:
+        return {}
+    form = {}
+    for part in body.split(b"--" + boundary[1].encode())[1:-1]:
+        head, _, data = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = re.search(r'[ ;]name="([^"]*)"', head.decode())
+        filename = re.search(r'filename="([^"]*)"', head.decode())
+        if name:
+            form[name[1]] = Upload(filename[1] if filename else None, data.removesuffix(b"\r\n"))
+    return form
+
+
+def _inside(root: Path, subfolder: str) -> Path | None:
+    path = Path(os.path.abspath(root / subfolder))  # noqa: PTH100 - links are not followed
+    return path if path == root or root in path.parents else None
+
+
+class Listener(ThreadingMixIn, TCPServer):
+    """Serves `engine` on 127.0.0.1, from construction until `close`. port: 0 for any that is free."""
+
+    allow_reuse_address = True  # a restart keeps its port
+    daemon_threads = False  # so that server_close joins them
+    request_queue_size = 128
+
+    def __init__(
+        self, port: int, handler: type[BaseHTTPRequestHandler], engine: Engine, context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(("127.0.0.1", port), handler)
+        self.engine = engine
+        self._context = context
+        self._open: set[socket.socket] = set()
+        self._mutex = threading.Lock()
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="fake-comfyui-http", daemon=True)
+        self._thread.start()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept; what TLS needs to say is said later, in the connection's own thread."""
+        connection, address = super().get_request()
+        if self._context:
+            connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        with self._mutex:
+            self._open.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget it, too."""
+        with self._mutex:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes is no error."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+    def close(self) -> None:
+        """Accept no more, hang up on all, wait for their threads."""
+        self.shutdown()
+        self._thread.join()
+        with self._mutex:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        self.server_close()

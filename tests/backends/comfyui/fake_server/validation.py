@@ -1,4 +1,4 @@
-"""What the stand-in says of a graph before it queues it: ComfyUI's error types, with the details it gives."""
+"""What the fake server says of a graph before it queues it: ComfyUI's error types, with the details it gives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.comfyui.standin.nodes import Input, Node
+from tests.backends.comfyui.fake_server.nodes import Input, Node
 
 __all__ = ["Crash", "Graph", "Verdict", "input_file", "is_link", "validate"]
 
