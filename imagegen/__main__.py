@@ -97,7 +97,7 @@ def _version() -> int:
 
 def _init() -> int:
     from imagegen.report.starter import init_lines
-    from imagegen.starter.files import plan_files, write_files
+    from imagegen.starter import plan_files, write_files
 
     root = _folder()
     try:

@@ -16,7 +16,7 @@ from typing import Literal
 
 import psutil
 
-from imagegen.config.setting import SETTINGS
+from imagegen.config.settings import SETTINGS
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["GRACE_S", "Identity", "by_code", "end", "exit_code", "spawn", "this_process", "without_secrets"]

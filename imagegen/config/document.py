@@ -20,11 +20,14 @@ __all__ = [
     "MAX_VALUES",
     "Ambiguous",
     "Document",
+    "clean_text",
     "decode",
     "hidden_character",
     "merge_conflict",
+    "plain_number",
     "read_document",
 ]
+
 
 CONFLICT = "has unresolved merge-conflict markers"
 MAX_BYTES = 16 * 1024**2
@@ -129,6 +132,11 @@ def read_document(name: str, data: bytes, *, first_line: int = 1) -> Document:
     return read_yaml(name, text, first_line)
 
 
+def clean_text(text: str) -> str:
+    """A prompt without the white space that no generator sees: at line ends, and blank lines at both ends."""
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n").lstrip()
+
+
 def hidden_character(text: str) -> str:
     r"""What an escape such as `\0` put into a text that no path and no prompt can hold; empty where nothing did."""
     if text.isprintable():
@@ -144,3 +152,18 @@ def _position(before: str) -> tuple[int, int]:
 
 def _newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,39})")
+_DIGITS = re.compile(r"[-+]?[0-9]+")
+_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+def plain_number(text: str) -> int | float | None:
+    """The whole (up to 40 digits) or decimal number that the text is, infinite where it is too large.
+
+    None for what is none, such as `012` and `1_000`.
+    """
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) and not _DIGITS.fullmatch(text) else None

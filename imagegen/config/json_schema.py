@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from imagegen.config.encoding import Encoding
-from imagegen.config.job import DEFAULT_TIMEOUT_S, Job, OutputRules, SeedRule
+from imagegen.config.job import DEFAULT_TIMEOUT_S, Encoding, Job, OutputRules, SeedRule
 from imagegen.config.schema import Sections, job_schema
 from imagegen.errors import ImagegenError, Problem
 

@@ -19,8 +19,8 @@ from imagegen.config.document import (
     Ambiguous,
     Document,
     hidden_character,
+    plain_number,
 )
-from imagegen.config.numbers import plain_number
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["MAX_ALIASED", "read_yaml"]

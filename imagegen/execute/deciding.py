@@ -8,9 +8,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.merged import before
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision
+from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision, before
 from imagegen.project import Project
 from imagegen.state.hashes import stat_key
 from imagegen.state.written_files import BY_HAND, WrittenFile

@@ -14,8 +14,8 @@ from imagegen.execute.sources import Source
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import upright
-from imagegen.plan.derived import INDEX, PICTURE
 from imagegen.plan.freshness import Verdict
+from imagegen.plan.origins import INDEX, PICTURE
 from imagegen.plan.output import Origin, Output
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry

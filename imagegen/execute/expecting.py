@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from imagegen.backends.base import Backend, Queueing
 from imagegen.errors import ImagegenError
-from imagegen.plan.durations import Durations, Expected
 from imagegen.plan.output import Output
+from imagegen.plan.record import Durations, Expected
 from imagegen.plan.request import Request
 from imagegen.project import Project
 

@@ -16,9 +16,9 @@ from imagegen.execute.bringing import ELSEWHERE
 from imagegen.execute.expecting import expected
 from imagegen.execute.imaging import NOT_TO_BE_HAD, encoded
 from imagegen.execute.sources import Copy, Sources
-from imagegen.plan.durations import in_all
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
+from imagegen.plan.record import in_all
 from imagegen.project import Project
 
 __all__ = ["ACTS", "Forecast", "Foreseen", "forecast"]

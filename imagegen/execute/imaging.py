@@ -22,7 +22,7 @@ from imagegen.backends.base import (
     UnsettledError,
 )
 from imagegen.backends.boundary import FaultyImageError
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.deciding import accept_file, decide, now
 from imagegen.execute.keeping import keep

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from imagegen.config.encoding import FORMATS
+from imagegen.config.job import FORMATS
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.execute.deciding import decide
 from imagegen.execute.imaging import blocked, encoded, line_for, put

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.deciding import accept_file, check_holdable, decide
 from imagegen.execute.imaging import blocked, converted, encoded, line_for, put

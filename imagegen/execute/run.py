@@ -14,7 +14,7 @@ from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.sharing import Sharing, is_shared
 from imagegen.execute.unreached import check_packages
 from imagegen.execute.waiting import Work
-from imagegen.plan.order import in_order
+from imagegen.plan.origins import in_order
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
 from imagegen.project.git import has_undecided_files

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.images.image_file import ImageInfo
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine

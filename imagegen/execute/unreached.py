@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
-from imagegen.config.settings import Settings
-from imagegen.config.store_url import without_user
+from imagegen.config.settings import Settings, without_user
 from imagegen.errors import ImagegenError, Problem
 from imagegen.state.shared_store import missing_package
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.images.encode import plain, refuse_too_long, written
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import upright

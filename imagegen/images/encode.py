@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from imagegen.config.encoding import LONGEST_SIDE, Encoding
+from imagegen.config.job import LONGEST_SIDE, Encoding
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageInfo, decode
 from imagegen.images.provenance import Provenance, embed

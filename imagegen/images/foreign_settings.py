@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagegen.config.numbers import plain_number
+from imagegen.config.document import plain_number
 from imagegen.config.schema import COMMON, SEED
 from imagegen.images import exif, jpeg, png, webp, xmp
 from imagegen.images.image_file import format_of

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
+from imagegen.plan.prompt_template import Wording
 from imagegen.plan.request import Request, canonical, fingerprint
-from imagegen.plan.texts import Wording
 
 __all__ = ["DERIVE", "ONE_OFF", "Origin", "Output"]
 

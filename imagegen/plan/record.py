@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
+from imagegen.plan.output import Output
+from imagegen.plan.request import Request
 
 __all__ = [
     "ACCEPT",
     "MODEL",
     "MODEL_DECISION",
+    "MOST_BEFORE",
     "PICK",
     "REROLL",
     "SEED",
     "Decided",
     "Decision",
+    "Durations",
+    "Expected",
     "OutputLine",
+    "Shown",
+    "before",
+    "counting",
     "decided",
+    "in_all",
+    "rivals",
 ]
+
 
 SEED, REROLL, MODEL, PICK, ACCEPT = "seed", "reroll", "model", "pick", "accept"
 """The kinds of decisions; see `Decision`."""
@@ -89,3 +102,109 @@ def decided(decisions: Iterable[Decision]) -> Decided:
         if decision.kind in found and decision.value is not None and (decision.kind != PICK or decision.value):
             found[decision.kind][decision.output] = decision.value
     return Decided(found[SEED], found[REROLL], found[PICK])
+
+
+Shown = Callable[[Output], tuple[str | None, OutputLine | None]]
+"""Of an output's path: the sha256 of the file there, and the line that says what made it, where one does."""
+
+MOST_BEFORE = 50
+"""Decisions that one knows to have been before it: two branches that are merged do not differ by more."""
+_OF_IMAGES = (SEED, REROLL, PICK, ACCEPT)
+
+
+def before(decisions: Collection[Decision]) -> tuple[str, ...]:
+    """The times of these decisions, and of those that were before them: what the next one comes after."""
+    times = {one.time for one in decisions}.union(*(one.after or () for one in decisions))
+    return tuple(sorted(times)[-MOST_BEFORE:])
+
+
+def rivals(decisions: Iterable[Decision]) -> list[Decision]:
+    """Of all decisions of one kind about one output, those that none came after, each value once; the latest is last.
+
+    Lines of releases that did not say what they come after come after one another. Of a kind that is not about an
+    image there is no file to say which counts: it is the latest.
+    """
+    decisions = sorted(decisions, key=lambda one: one.time)  # of those that are equally late, as in the file
+    if decisions[-1].kind not in _OF_IMAGES:
+        return decisions[-1:]
+    replaced = {time for one in decisions for time in one.after or ()}
+    replaced.update([one.time for one in decisions if one.after is None][:-1])
+    heads = [one for one in decisions if one.time not in replaced] or decisions[-1:]
+    return [one for at, one in enumerate(heads) if all(one.value != later.value for later in heads[at + 1 :])]
+
+
+def counting(decisions: Sequence[Decision], outputs: Sequence[Collection[Output]], shown: Shown) -> Decision:
+    """The rival whose image is in place: whoever merged chose that one. Where none is, one that fits, or the latest.
+
+    decisions: as `rivals` has them. outputs: what each is about, planned with it. Raises what `shown` does.
+    """
+    pairs = [pair for pair in zip(decisions, outputs, strict=True) if pair[1]][::-1]
+    # that nothing is accepted any more says less than that this very file is
+    pairs.sort(key=lambda pair: pair[0].kind == ACCEPT and pair[0].value is None)
+    for decision, concerned in pairs:
+        if all(_is_of(decision, output, *shown(output)) for output in concerned):
+            return decision
+    for decision, concerned in pairs:
+        if decision.kind == ACCEPT and all(_fits(decision, output) for output in concerned):
+            return decision
+    return decisions[-1]
+
+
+def _is_of(decision: Decision, output: Output, sha256: str | None, line: OutputLine | None) -> bool:
+    """Whether the file in the output's place is the one that was decided on."""
+    if decision.kind != ACCEPT:
+        return line is not None and line.request.get("seed") == output.request.seed
+    if decision.value is None:
+        return line is not None and line.fingerprint == output.fingerprint
+    return bool(decision.value["sha256"] == sha256) and _fits(decision, output)
+
+
+def _fits(decision: Decision, output: Output) -> bool:
+    """Whether what was accepted was accepted for what is asked for now."""
+    return decision.value is not None and bool(decision.value["fingerprint"] == output.fingerprint)
+
+
+class Durations:
+    """Medians of recorded seconds, by backend, model, workflow and size.
+
+    A workflow of the job's own is known by its digest; it has the size that it holds where the job gives none.
+    """
+
+    def __init__(self, lines: Iterable[OutputLine]) -> None:
+        same: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
+        for line in lines:
+            fields = line.request
+            pixels = fields.get("width", 0) * fields.get("height", 0)
+            key = line.backend, str(fields.get("model", "")), str(fields.get("workflow", "")), pixels
+            same[key].append(line.seconds)
+        self._same = {key: statistics.median(seconds) for key, seconds in same.items()}
+
+    def of(self, request: Request) -> float | None:
+        """Seconds: the median of the same maker and size, else by the nearest size; None where unknown."""
+        workflow = str(request.extra.get("workflow", ""))
+        has_size = not workflow or "width" in request.given or "height" in request.given
+        pixels = request.width * request.height if has_size else 0
+        wanted = (request.backend, request.model, workflow)
+        sizes = {size: seconds for (*maker, size), seconds in self._same.items() if tuple(maker) == wanted}
+        if not sizes:
+            return None
+        nearest = min(sizes, key=lambda size: abs(size - pixels))
+        return sizes[nearest] * (pixels / nearest if nearest and pixels else 1.0)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What generating an image takes. seconds: None where unknown. at_once: how many its backend draws at a time."""
+
+    seconds: float | None
+    backend: str
+    at_once: int = 1
+
+
+def in_all(images: Iterable[Expected]) -> float:
+    """Seconds that they take together, as far as known: backends work side by side, each at its own images."""
+    each: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for one in images:
+        if one.seconds is not None:
+            each[one.backend, one.at_once].append(one.seconds)
+    return max((max(max(of), sum(of) / max(1, at_once)) for (_, at_once), of in each.items()), default=0.0)

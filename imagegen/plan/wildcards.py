@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from imagegen.config.document import decode
 from imagegen.errors import ImagegenError, Problem, did_you_mean
-from imagegen.plan.wording import (
+from imagegen.plan.prompt_grammar import (
     MAX_DEPTH,
     Axis,
     Choice,

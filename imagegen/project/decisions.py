@@ -7,9 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.merged import counting
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine
+from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine, counting
 from imagegen.state.hashes import Hashes
 from imagegen.state.lockfile import LockFile
 

@@ -15,23 +15,21 @@ from typing import Any
 from imagegen.backends.base import Backend, Context, Resolved, Resolving
 from imagegen.config.checking import check_item, check_job
 from imagegen.config.document import Document, read_document
-from imagegen.config.extends import extended
 from imagegen.config.job import Item, Job
-from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, copied_from, job_files, task_names
-from imagegen.config.keys import keys_of
+from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, copied_from, extended, job_files, keys_of, task_names
 from imagegen.config.paths import LONGEST_PATH, name_problem, path_problem, path_units
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand, within
-from imagegen.plan.linking import link
 from imagegen.plan.naming import path_key
+from imagegen.plan.origins import link
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import MODEL_DECISION, Decision, decided
 from imagegen.plan.wildcards import Wildcards
 from imagegen.project.backends import Backends
 from imagegen.project.decisions import Decisions
 from imagegen.project.inputs import Inputs
-from imagegen.prompts.item import SourceItem
+from imagegen.prompts import SourceItem
 
 __all__ = ["MAX_TOLD", "JobPlan", "Planner"]
 

@@ -14,11 +14,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagegen.config.document import decode
-from imagegen.config.numbers import plain_number
+from imagegen.config.document import decode, plain_number
 from imagegen.config.schema import ITEM_SCHEMA
 from imagegen.errors import ImagegenError, Problem
-from imagegen.prompts.item import MAX_ITEMS, SourceItem
+from imagegen.prompts import MAX_ITEMS, SourceItem
 
 __all__ = ["read_csv"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from imagegen.config.document import CONFLICT, decode, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
-from imagegen.prompts.item import SourceItem
+from imagegen.prompts import SourceItem
 
 __all__ = ["MAX_LINES", "read_markdown"]
 

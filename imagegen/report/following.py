@@ -10,7 +10,7 @@ from imagegen.report.console import shown_line
 from imagegen.report.plain import PlainReport, is_ci
 
 if TYPE_CHECKING:
-    from imagegen.plan.durations import Expected
+    from imagegen.plan.record import Expected
     from imagegen.report.live import LiveReport
 
 __all__ = ["following"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from imagegen.project.git import git_top, ignore_rules
 from imagegen.report.console import table
-from imagegen.starter.files import Step, takes_our_tasks
+from imagegen.starter import Step, takes_our_tasks
 
 __all__ = ["init_lines"]
 

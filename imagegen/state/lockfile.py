@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from imagegen.config.document import CONFLICT
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.merged import rivals
-from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine
+from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine, rivals
 from imagegen.state.atomic import append_line, replace_file
 from imagegen.state.hashes import NEVER, StatKey, is_settled, key_of, stat_key
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.state.atomic import append_line, replace_file
 
 __all__ = ["Store", "StoreEntry"]

@@ -154,7 +154,7 @@ class Build:
 
     def _judge(self, outputs: Sequence[Output]) -> dict[str, tuple[Problem, ...]]:
         """Judge each after those that it is made from; what keeps a job from being judged, by its name."""
-        from imagegen.plan.order import in_order
+        from imagegen.plan.origins import in_order
 
         wrong: dict[str, tuple[Problem, ...]] = {}
         unsettled: set[str] = set()
@@ -215,7 +215,7 @@ class Build:
         """Bring these images up to date and fill in their tickets. named: those that `-a` forces."""
         from imagegen.execute.outcome import Outcome
         from imagegen.execute.run import Wanted, run
-        from imagegen.plan.order import in_order
+        from imagegen.plan.origins import in_order
 
         forced = set(named) if self.invocation.always else set()
         wanted: dict[str, Wanted] = {}

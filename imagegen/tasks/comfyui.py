@@ -8,7 +8,7 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
-from imagegen.config.setting import TORCH_BUILDS
+from imagegen.config.settings import TORCH_BUILDS
 from imagegen.errors import ImagegenError, Problem
 from imagegen.tasks.acting import command, demand
 from imagegen.tasks.build import Build, current_build

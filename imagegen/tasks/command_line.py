@@ -12,8 +12,7 @@ from doit.cmd_run import Run
 from doit.task import Task
 
 from imagegen.config.job import GENERATE_FIELDS
-from imagegen.config.setting import SETTINGS
-from imagegen.config.settings import COMMAND_LINE
+from imagegen.config.settings import COMMAND_LINE, SETTINGS
 from imagegen.errors import Problem, did_you_mean
 from imagegen.tasks.commands import COMMANDS, spelled
 from imagegen.tasks.invocation import Invocation

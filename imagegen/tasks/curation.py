@@ -161,7 +161,7 @@ def _to_reroll(build: Build, words: list[str]) -> list[Output]:
 def _ask_for_many(build: Build, words: list[str], outputs: list[Output]) -> None:
     """Ask first where a job or a pattern stands for more than one image. Raises ImagegenError where nobody agrees."""
     from imagegen.execute.expecting import expected
-    from imagegen.plan.durations import in_all
+    from imagegen.plan.record import in_all
     from imagegen.report.console import duration
 
     each = choose(build, words).one_by_one.union(*(build.items.get(word, []) for word in words))

@@ -6,7 +6,7 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
-from imagegen.config.encoding import FORMATS
+from imagegen.config.job import FORMATS
 from imagegen.tasks.acting import command
 from imagegen.tasks.build import current_build
 from imagegen.tasks.commands import define, option

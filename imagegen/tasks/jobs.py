@@ -89,7 +89,7 @@ def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
     if build.invocation.command == "info" and (lines := _explained(build, output)):
         task["meta"][OURS]["workflow"] = lines
     if output.origins:
-        from imagegen.plan.derived import INDEX, SHEET
+        from imagegen.plan.origins import INDEX, SHEET
 
         needs = [origin.task for origin in output.origins]
         needs += [f"{output.task}:{INDEX}"] if output.fields.get("kind") == SHEET else []

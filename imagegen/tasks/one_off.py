@@ -14,8 +14,7 @@ from doit import get_initial_workdir
 
 from imagegen.config.checking import check_job
 from imagegen.config.document import Document
-from imagegen.config.encoding import FORMATS, Encoding
-from imagegen.config.job import Job
+from imagegen.config.job import FORMATS, Encoding, Job
 from imagegen.config.schema import SEED
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.expecting import expected
@@ -23,7 +22,7 @@ from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.plan.naming import short_slug
 from imagegen.plan.output import ONE_OFF, Output
-from imagegen.plan.wording import escaped
+from imagegen.plan.prompt_template import escaped
 from imagegen.project import Project
 from imagegen.report.console import failures, outcome_line, saved_line
 from imagegen.report.following import following

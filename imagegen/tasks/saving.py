@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imagegen.config.checking import clean_text
-from imagegen.config.document import decode, read_document
+from imagegen.config.document import clean_text, decode, read_document
 from imagegen.config.insertion import with_item
 from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files
@@ -20,8 +19,7 @@ from imagegen.config.paths import path_problem
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.expansion import clashes
 from imagegen.plan.output import Output
-from imagegen.plan.texts import joined
-from imagegen.plan.wording import escaped
+from imagegen.plan.prompt_template import escaped, joined
 from imagegen.project import JobPlan, Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.mutex import hold

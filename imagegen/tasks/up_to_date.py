@@ -466,7 +466,7 @@ def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], S
 
 
 def _plan(project: Project, file: str, snapshot: Snapshot) -> tuple[JobPlan, Snapshot] | None:
-    from imagegen.config.keys import keys_of
+    from imagegen.config.job_files import keys_of
 
     parts = snapshot.parts.get(file)
     document = project.planner.document(file, project.inputs.read(file))

@@ -12,8 +12,7 @@ import yaml
 from imagegen.backends.registry import registry
 from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
-from imagegen.config.encoding import DEFAULT_QUALITY
-from imagegen.config.job import DEFAULT_TIMEOUT_S
+from imagegen.config.job import DEFAULT_QUALITY, DEFAULT_TIMEOUT_S
 from imagegen.config.schema import job_schema
 from imagegen.plan.request import Request
 from tests.docs.pages import table

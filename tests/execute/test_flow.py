@@ -20,7 +20,7 @@ from imagegen.execute.flow import Flow
 from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.execute.waiting import Work
-from imagegen.plan.order import in_order
+from imagegen.plan.origins import in_order
 from imagegen.plan.request import Request
 from imagegen.project import Project
 

@@ -13,7 +13,7 @@ import pytest
 
 from imagegen.errors import ImagegenError
 from imagegen.execute.forecast import forecast
-from imagegen.plan.order import in_order
+from imagegen.plan.origins import in_order
 from tests.execute.workshop import Workshop, picture
 from tests.marks import long
 

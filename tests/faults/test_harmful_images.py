@@ -89,7 +89,7 @@ from pathlib import Path
 from imagegen.images.image_file import BadImage, verify
 from imagegen.images.encode import encode
 from imagegen.images.provenance import Provenance
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 data = Path(file).read_bytes()
 began = time.process_time()
 try:

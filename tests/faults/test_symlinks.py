@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError
 from imagegen.execute.orphans import orphans
 from imagegen.plan.record import OutputLine

@@ -8,7 +8,7 @@ import json
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.image_file import BadImage, verify
 from imagegen.images.provenance import Provenance, embed, inherited, read

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from imagegen.config.encoding import DEFAULT_QUALITY, FORMATS, Encoding
+from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding
 from imagegen.images import png, webp
 from imagegen.images.encode import encode
 from imagegen.images.formats import BadImage

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.config.encoding import Encoding
-from imagegen.config.job import Item, Job, OutputRules, SeedRule
+from imagegen.config.job import Encoding, Item, Job, OutputRules, SeedRule
 from imagegen.plan.expansion import Expansion, Honours, clashes, expand
 from imagegen.plan.naming import seed_by_name, slug_of
 from imagegen.plan.record import Decided

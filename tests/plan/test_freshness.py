@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine

@@ -11,8 +11,7 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
 from imagegen.config.job import Job
 from imagegen.errors import ImagegenError
-from imagegen.plan.expansion import Expansion, Honours, expand
-from imagegen.plan.matrix import cells
+from imagegen.plan.expansion import Expansion, Honours, cells, expand
 from imagegen.plan.record import Decided
 
 HONOURS = Honours("b", frozenset({"prompt", "steps", "seed"}))

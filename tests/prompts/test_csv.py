@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.errors import ImagegenError
+from imagegen.prompts import SourceItem
 from imagegen.prompts.csv import read_csv
-from imagegen.prompts.item import SourceItem
 
 TABLE = """name,prompt,steps,cfg,negative,sampler
 Old Key,"a key, rusted

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.errors import ImagegenError
-from imagegen.prompts.item import SourceItem
+from imagegen.prompts import SourceItem
 from imagegen.prompts.markdown import read_markdown
 
 PAGE = """# Title

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from imagegen.plan.durations import Expected
+from imagegen.plan.record import Expected
 from imagegen.report.in_flight import InFlight, clock
 from imagegen.report.live import Remaining, flight_lines
 from tests.report.events import Clock, happened, outcome, prepares, started

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError
 from imagegen.plan.record import Decision, OutputLine
 from imagegen.state.lockfile import LockFile, read_lock_file

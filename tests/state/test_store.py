@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.state.store import Store, StoreEntry
 
 ENTRY = StoreEntry("f" * 64, "", "digest", "1", 0.5, "2026-01-01T00:00:00Z", None, {"device": "cpu"})

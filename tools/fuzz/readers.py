@@ -20,7 +20,7 @@ from PIL import Image
 
 from imagegen.backends.registry import registry
 from imagegen.config.checking import check_item
-from imagegen.config.encoding import Encoding
+from imagegen.config.job import Encoding
 from imagegen.config.schema import job_schema
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
@@ -30,8 +30,8 @@ from imagegen.images.formats import BadImage
 from imagegen.images.image_file import verify
 from imagegen.plan.record import Decision, OutputLine
 from imagegen.project import Project
+from imagegen.prompts import SourceItem
 from imagegen.prompts.csv import read_csv
-from imagegen.prompts.item import SourceItem
 from imagegen.prompts.markdown import read_markdown
 from imagegen.state.lockfile import LockFile, read_lock_file
 from tests.faults.portable import same_files, why_not_portable

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imagegen.backends.text import is_terminal
-from imagegen.config.setting import SETTINGS
+from imagegen.config.settings import SETTINGS
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["ask", "run"]

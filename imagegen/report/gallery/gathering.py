@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from imagegen.errors import ImagegenError
-from imagegen.plan.derived import PICTURE
 from imagegen.plan.freshness import Found, Reason, Verdict
 from imagegen.plan.naming import slug_of
+from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagegen.backends.comfyui.torch_build import BUILDS, detect
-from imagegen.config.setting import SETTINGS
+from imagegen.config.settings import SETTINGS
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or Path("/dev/kfd").exists(), reason="a machine whose build is told by something else"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.ollama.host import dialled, is_local
-from imagegen.config.setting import SETTINGS
+from imagegen.config.settings import SETTINGS
 from tests.backends.ollama.standin.host import address
 
 PORT = 11434

@@ -10,19 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagegen.errors import ImagegenError
+from imagegen.plan.prompt_grammar import Axis, Choice, Option, Several, Template, WordingError, parse, parts_of
+from imagegen.plan.prompt_template import escaped, resolve
 from imagegen.plan.wildcards import Wildcards
-from imagegen.plan.wording import (
-    Axis,
-    Choice,
-    Option,
-    Several,
-    Template,
-    WordingError,
-    escaped,
-    parse,
-    parts_of,
-    resolve,
-)
 
 
 def files(**texts: str) -> Wildcards:

@@ -1,0 +1,258 @@
+"""The derived outputs of a job: what is made of its images with no backend, and as which files."""
+
+from __future__ import annotations
+
+import math
+import posixpath
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, LONGEST_SIDE, Derivation, Encoding, Job, SheetRules
+from imagegen.errors import Problem, did_you_mean
+from imagegen.plan.output import DERIVE, Origin, Output
+from imagegen.plan.request import Request
+
+__all__ = [
+    "INDEX",
+    "PICTURE",
+    "SHEET",
+    "circle",
+    "derived_outputs",
+    "in_order",
+    "link",
+]
+
+
+PICTURE, SHEET, INDEX = "picture", "sheet", "index"
+"""What a derived output is: a picture of one image, a sheet of all of them, or the index of one."""
+MAX_SHEET_PIXELS = 8192 * 8192
+"""256 MiB as RGBA."""
+
+
+def derived_outputs(job: Job, images: Sequence[Output]) -> tuple[list[Output], list[Problem]]:
+    """Of each image those that `derive` names, then the sheet and its index; and all that is wrong with them."""
+    problems = [*_wrong(job)]
+    if problems:
+        return [], problems
+    found = [_picture(job, rules, image) for image in images for rules in job.derive]
+    if job.sheet is not None and images:
+        problems = [*_wrong_sheet(job, job.sheet, images)]
+        found += [] if problems else _sheet(job, job.sheet, images)
+    return found, problems
+
+
+def _wrong(job: Job) -> Iterator[Problem]:
+    for rules in job.derive:
+        key = f"derive.{rules.name}"
+        if rules.crop and (rules.width is None or rules.height is None):
+            yield Problem(job.where[f"{key}.crop"], f"{key}.crop: needs a width and a height to cut to")
+
+
+def _picture(job: Job, rules: Derivation, image: Output) -> Output:
+    stem = posixpath.splitext(image.path)[0]
+    if rules.folder is not None:
+        stem = posixpath.join(rules.folder, posixpath.relpath(stem, job.output.folder))
+    recipe: dict[str, Any] = {"kind": PICTURE}
+    recipe |= {"crop": rules.crop} if rules.crop else {}
+    recipe |= {"enlarge": True} if rules.enlarge else {}
+    size = {key: value for key in ("width", "height") if (value := getattr(rules, key)) is not None}
+    path = posixpath.normpath(f"{stem}-{rules.name}{FORMATS[rules.encoding.format]}")
+    origin = Origin("image", image.task, image.path)
+    return _output(job, f"{image.slug}:{rules.name}", path, {**recipe, **size}, rules.encoding, (origin,))
+
+
+def _wrong_sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> Iterator[Problem]:
+    where = job.where.get("sheet", job.file)
+    for image in images:
+        if image.slug == rules.name:
+            what = f"sheet.name: an image of this job has the name '{rules.name}' too"
+            yield Problem(job.where.get("sheet.name", where), what, "give the sheet another: sheet: {name: atlas}")
+    columns, rows = _grid(rules, len(images))
+    width, height = columns * rules.cell, rows * rules.cell
+    longest = LONGEST_SIDE.get(rules.encoding.format, MAX_SHEET_PIXELS)
+    if max(width, height) > longest or width * height > MAX_SHEET_PIXELS:
+        limit = f"{longest} a side" if max(width, height) > longest else f"{MAX_SHEET_PIXELS} in all"
+        what = f"sheet: {len(images)} images make it {width}×{height} pixels, and it may have {limit}"
+        yield Problem(where, what, "make its cells smaller, or its rows nearer to its columns")
+
+
+def _grid(rules: SheetRules, count: int) -> tuple[int, int]:
+    """Columns and rows."""
+    columns = rules.columns or math.isqrt(count - 1) + 1
+    return columns, -(-count // columns)
+
+
+def _sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> list[Output]:
+    folder = job.output.folder if rules.folder is None else rules.folder
+    stem = posixpath.normpath(f"{folder}/{rules.name}")
+    path = stem + FORMATS[rules.encoding.format]
+    columns, _ = _grid(rules, len(images))
+    recipe = {"columns": columns, "cell": rules.cell, "order": [image.slug for image in images]}
+    origins = tuple(Origin(image.slug, image.task, image.path) for image in images)
+    of_index = {**recipe, "kind": INDEX, "image": posixpath.basename(path)}
+    index = Encoding("json", 100, "none")
+    return [
+        _output(job, rules.name, path, {**recipe, "kind": SHEET}, rules.encoding, origins),
+        _output(job, f"{rules.name}:index", f"{stem}.json", of_index, index, origins),
+    ]
+
+
+def _output(
+    job: Job, slug: str, path: str, recipe: Mapping[str, Any], encoding: Encoding, origins: tuple[Origin, ...]
+) -> Output:
+    """recipe: all that decides the file, but for its encoding and what it is made from."""
+    extra = {**recipe, "format": encoding.format, "quality": encoding.quality, "metadata": encoding.metadata}
+    size = {key: extra.pop(key) for key in ("width", "height") if key in extra}
+    output = Output(
+        job=job.name,
+        slug=slug,
+        path=path,
+        request=Request(DERIVE, slug, "", extra=extra, **size),
+        parameters=frozenset({*extra, *size, "images"}),
+        encoding=encoding,
+        overwrite=job.output.overwrite,
+        timeout_s=DEFAULT_TIMEOUT_S,
+        fields={},
+        fingerprint="",
+        origins=origins,
+    )
+    return output.decided()
+
+
+def link(
+    outputs: Sequence[Output], broken: Collection[str], root: str
+) -> tuple[dict[str, Output], dict[str, list[Problem]]]:
+    """Those outputs of sound jobs that name others, by task, with the others' files; what is wrong, by job.
+
+    outputs: of all jobs but those that are `broken`. root: the project's folder, for the paths that backends get.
+    """
+    outputs = _by_present_names(outputs)
+    wrong: dict[str, list[Problem]] = {}
+    while True:  # a job that turns out to be broken may break others
+        known = {output.task: output for output in outputs if output.job not in wrong}
+        found = _unknown(known, {*broken, *wrong}) or _circular(known)
+        if not found:
+            break
+        wrong |= found
+    return {task: _linked(output, known, root) for task, output in known.items() if _names_others(output)}, wrong
+
+
+def _names_others(output: Output) -> bool:
+    return any(origin.where for origin in output.origins)
+
+
+def _by_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
+    """References to a variant that is picked, or what is derived from it, by its own name, by the name that it has."""
+    names: dict[str, str] = {}
+    for output in outputs:
+        if output.variant and output.slug != output.full_slug:
+            names[f"{output.job}:{output.full_slug}"] = output.task
+    if not names:
+        return outputs
+    own_names = {present: own for own, present in names.items()}
+    for output in outputs:
+        image, _, derived = output.slug.partition(":")
+        if derived and (own := own_names.get(f"{output.job}:{image}")):
+            names[f"{own}:{derived}"] = output.task
+    return [
+        replace(output, origins=tuple(replace(one, task=names.get(one.task, one.task)) for one in output.origins))
+        if any(one.task in names for one in output.origins)
+        else output
+        for output in outputs
+    ]
+
+
+def _linked(output: Output, known: Mapping[str, Output], root: str) -> Output:
+    origins = tuple(replace(origin, path=known[origin.task].path) for origin in output.origins)
+    extra = output.request.extra
+    files = {**extra.get("files", {}), **{origin.place: f"{root}/{origin.path}" for origin in origins}}
+    return replace(output, origins=origins, request=replace(output.request, extra={**extra, "files": files}))
+
+
+def _unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[str, list[Problem]]:
+    """References to outputs that are not there, or are no images."""
+    found: dict[str, dict[Problem, None]] = defaultdict(dict)
+    for output in known.values():
+        for origin in output.origins:
+            if origin.task not in known:
+                is_near = len(found[output.job]) < _SUGGESTIONS
+                why = _why_not(origin.task, known, broken) if is_near else f"there is no output {origin.task}"
+                found[output.job][_problem(output, origin, why)] = None
+            elif known[origin.task].encoding.format == "json":
+                found[output.job][_problem(output, origin, f"{origin.task} is no image")] = None
+    return {job: list(problems) for job, problems in found.items()}
+
+
+_SUGGESTIONS = 100
+"""Problems of one job that say what was likely meant: each is looked for among all outputs, and nobody reads more."""
+
+
+def _why_not(task: str, known: Mapping[str, Output], broken: Collection[str]) -> str:
+    job, _, slug = task.partition(":")
+    if job in broken:
+        return f"{task}: the job {job} has problems of its own"
+    slugs = [output.slug for output in known.values() if output.job == job]
+    if slugs:
+        return f"there is no output '{slug}' in the job {job}{did_you_mean(slug, slugs)}"
+    jobs = dict.fromkeys(output.job for output in known.values())
+    return f"{task}: there is no job '{job}'{did_you_mean(job, jobs)}"
+
+
+def _circular(known: Mapping[str, Output]) -> dict[str, list[Problem]]:
+    found: dict[str, list[Problem]] = defaultdict(list)
+    left = dict(known)
+    while ring := circle(left.values()):
+        tasks = [output.task for output in ring]
+        steps = [f"{one} from {other}" for one, other in zip(tasks, [*tasks[1:], *tasks[:1]], strict=True)]
+        if len(steps) > _STEPS:
+            steps = [*steps[: _STEPS - 2], f"and so on through {len(ring)} images", steps[-1]]
+        what = f"made in a circle: {', '.join(steps)}" if len(ring) > 1 else f"{''.join(tasks)} is made from itself"
+        named: dict[str, Problem] = {}
+        members = set(tasks)
+        for output in ring:
+            del left[output.task]
+            for origin in output.origins:
+                if origin.task in members and origin.where:
+                    named.setdefault(output.job, _problem(output, origin, what))
+        for job, problem in named.items():
+            found[job].append(problem)
+    return found
+
+
+_STEPS = 10
+
+
+def _problem(output: Output, origin: Origin, what: str) -> Problem:
+    return Problem(origin.where, f"{output.request.backend}.images.{origin.place}: {what}")
+
+
+def in_order(outputs: Sequence[Output]) -> list[Output]:
+    """The outputs, each after those among them that it is made from; else as they come. There must be no circle."""
+    if not any(output.origins for output in outputs):
+        return list(outputs)
+    known = {output.task: output for output in outputs}
+    ordered: dict[str, Output] = {}
+    for output in outputs:
+        waiting = [output]
+        while waiting:
+            one = waiting[-1]
+            before = [known[o.task] for o in one.origins if o.task in known and o.task not in ordered]
+            if before:
+                waiting += reversed(before)
+            else:
+                ordered.setdefault(one.task, one)
+                waiting.pop()
+    return list(ordered.values())
+
+
+def circle(outputs: Iterable[Output]) -> list[Output]:
+    """Outputs of which each is made from the next one, and the last one from the first; empty where there are none."""
+    known = {output.task: output for output in outputs if output.origins}
+    try:
+        TopologicalSorter({task: [origin.task for origin in one.origins] for task, one in known.items()}).prepare()
+    except CycleError as error:
+        return [known[task] for task in reversed(error.args[1][1:])]
+    return []

@@ -1,1 +1,0 @@
-"""`imagegen init`: what a folder needs to be a project. Adds what is missing, and never changes what is there."""
