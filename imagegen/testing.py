@@ -10,19 +10,13 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 from imagegen.backends.base import (
     Backend,
     Cancelled,
     Context,
-    Diagnostic,
-    Explaining,
     GeneratedImage,
     GenerationError,
-    Placing,
-    Prepared,
-    Resolving,
 )
 from imagegen.backends.boundary import BackendFaultError, Guarded, guard
 from imagegen.config.settings import Settings
@@ -85,7 +79,7 @@ class BackendContract:
             made = self._generated(guarded, request)
         size = (None, None) if made.any_size else (request.width, request.height)
         verify(made.data, *size, may_be_flat=made.may_be_flat)
-        made.settled()
+        made.on_stored()
 
     def test_it_leaves_the_request_the_output_and_the_working_directory_alone(self) -> None:
         """Other threads have them too."""
@@ -113,50 +107,39 @@ class BackendContract:
             self._ends(ImageProgress(0.0, threading.Event()))
 
     def test_what_it_makes_of_an_empty_section(self) -> None:
-        """Where it resolves sections: a `Resolved`, or problems that say what is missing."""
-        guarded = self._guarded()
-        if isinstance(guarded, Resolving):
-            try:
-                guarded.resolve({}, Context(Path.cwd(), Settings(), _no_file))
-            except BackendFaultError:
-                raise
-            except ImagegenError:
-                pass  # something must be given
+        """A `Resolved`, or problems that say what is missing."""
+        try:
+            self._guarded().resolve({}, Context(Path.cwd(), Settings(), _no_file))
+        except BackendFaultError:
+            raise
+        except ImagegenError:
+            pass  # something must be given
 
-    def test_a_place_of_it_generates_the_image(self) -> None:
-        """Where it has several places."""
+    def test_the_server_that_it_picks_generates_the_image(self) -> None:
+        """A backend with one server need not do anything for it."""
         request, guarded = self.request(), self._guarded()
-        if isinstance(guarded, Placing):
-            with self._prepared(guarded):
-                found = guarded.place({guarded.group(request): 1})
-                assert found is not None, "place returned None, though nothing is in flight"
-                try:
-                    found[1].generate(request, ImageProgress(math.inf, threading.Event()))
-                finally:
-                    found[1].leave()
+        with self._prepared(guarded):
+            found = guarded.pick_server({guarded.batch_key(request): 1})
+            assert found is not None, "pick_server returned None, though nothing is in flight"
+            try:
+                found[1].generate(request, ImageProgress(math.inf, threading.Event()))
+            finally:
+                found[1].release()
 
     def test_it_explains_the_request(self) -> None:
-        """Where it decides what becomes of its fields."""
-        guarded = self._guarded()
-        if isinstance(guarded, Explaining):
-            guarded.explain(self.request())
+        """Lines that say what becomes of its fields, if there are any."""
+        self._guarded().explain(self.request())
 
     def test_its_rows_for_doit_doctor(self) -> None:
-        """Where it has some of its own."""
-        guarded = self._guarded()
-        if isinstance(guarded, Diagnostic):
-            guarded.diagnose([self.request()])
+        """What it finds, in rows."""
+        self._guarded().diagnose([self.request()])
 
     def _guarded(self) -> Guarded:
-        guarded = guard(self.request().backend, self.backend)
-        return cast("Guarded", guarded)
+        return guard(self.request().backend, self.backend)
 
     @contextlib.contextmanager
     def _prepared(self, backend: Backend) -> Iterator[None]:
         """What is done once before its images, and after them."""
-        if not isinstance(backend, Prepared):
-            yield
-            return
         try:
             problems = backend.prepare([self.request()], ImageProgress(math.inf, threading.Event()))
             assert not problems, "\n".join(map(str, problems))

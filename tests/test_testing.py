@@ -77,21 +77,15 @@ class Resolves(ScriptedBackend):
 
 
 class Prepares(ScriptedBackend):
-    def only_model(self, _: Request) -> str:
-        return "colours"
-
-    def prepare(self, *_: Any) -> Any:
-        return []
-
     def close(self) -> None:
         raise RuntimeError("no server")
 
 
 class Places(ScriptedBackend):
-    def group(self, _: Request) -> Any:
+    def batch_key(self, _: Request) -> Any:
         return "all"
 
-    def place(self, _: Any) -> Any:
+    def pick_server(self, _: Any) -> Any:
         return "none", self
 
 
@@ -101,7 +95,7 @@ class Explains(ScriptedBackend):
 
 
 @pytest.mark.parametrize("name", ["comfyui", "ollama", "placeholder", "scripted"])
-def test_the_members_of_each_of_ours_are_those_of_the_protocol(name: str) -> None:
+def test_the_members_of_each_of_ours_are_sound(name: str) -> None:
     assert guard(name, registry()[name]).version
 
 
@@ -115,7 +109,7 @@ def test_the_members_of_each_of_ours_are_those_of_the_protocol(name: str) -> Non
         (Changes, "test_it_leaves_the_request_the_output_and_the_working_directory_alone", "request was changed"),
         (Resolves, "test_what_it_makes_of_an_empty_section", "resolve returned a dict, and must return a Resolved"),
         (Prepares, "test_it_generates_a_sound_image_of_the_size_asked_for", "close raised RuntimeError: no server"),
-        (Places, "test_a_place_of_it_generates_the_image", "must return None, or one of the groups and a Place"),
+        (Places, "test_the_server_that_it_picks_generates_the_image", "one of the batch keys and a ServerSlot"),
         (Explains, "test_it_explains_the_request", "explain returned a dict, and must return a list of texts"),
         (Hangs, "test_generate_ends_when_its_time_is_over", "generate did not end"),
         (Hangs, "test_generate_ends_when_the_user_stops", "generate did not end"),

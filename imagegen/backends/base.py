@@ -1,11 +1,11 @@
-"""The protocol of a backend, and what goes in and out of it."""
+"""The base class of all backends, and the data that goes in and out of one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
@@ -16,23 +16,15 @@ __all__ = [
     "Cancelled",
     "Context",
     "Diagnosis",
-    "Diagnostic",
-    "Elsewhere",
-    "Explaining",
     "GeneratedImage",
     "GenerationError",
+    "MayBeRunningError",
     "ModelIdentity",
     "OverdueError",
-    "Place",
-    "Placing",
-    "Prepared",
     "Progress",
-    "Queueing",
-    "Recalling",
-    "Relocating",
     "Resolved",
-    "Resolving",
-    "UnsettledError",
+    "ServerSlot",
+    "TryAnotherServer",
 ]
 
 
@@ -44,17 +36,17 @@ class GeneratedImage:
     may_be_flat: whether one flat colour may be what was asked for; else such an image is refused.
     any_size: whether it may have another size than the request's, which then is not that of the image but of what
     it begins with; else such an image is refused.
-    made_at: the place, where there are several; it is told where the image cannot be used.
-    settled: called once the image is in the store, or cannot be used: what the backend kept of it until then, for a run
-    after a kill, can go.
+    server: where it was made, if there are several servers; it is reported if the image cannot be used.
+    on_stored: called once the image is in the store, or cannot be used. What the backend kept of it for a run after a
+    kill can go then.
     """
 
     data: bytes
     facts: Mapping[str, Any] = field(default_factory=dict)
     may_be_flat: bool = True
     any_size: bool = False
-    made_at: str = ""
-    settled: Callable[[], None] = lambda: None
+    server: str = ""
+    on_stored: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -107,7 +99,7 @@ class Resolved:
 
     extra: Mapping[str, Any]
     model: str | None
-    where_given: frozenset[str] = frozenset()
+    only_if_given: frozenset[str] = frozenset()
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -119,8 +111,8 @@ class GenerationError(Exception):
         self.problem = Problem("", what, hint)
 
 
-class UnsettledError(GenerationError):
-    """The same, where the generator may have made the image or make it yet: the next attempt is this one again."""
+class MayBeRunningError(GenerationError):
+    """The same, but the generator may still make the image: the next run continues this attempt."""
 
 
 class OverdueError(GenerationError):
@@ -131,8 +123,8 @@ class OverdueError(GenerationError):
         super().__init__(f"not done after {timeout_s:g} s", hint)
 
 
-class Elsewhere(Exception):  # noqa: N818 - nothing is wrong with the image
-    """Its place was lost, or cannot make it: the same attempt goes on at another. Raised by a `Place` alone."""
+class TryAnotherServer(Exception):  # noqa: N818 - nothing is wrong with the image
+    """The server is lost, or cannot make the image: the attempt continues at another one. For a `ServerSlot` alone."""
 
 
 class Cancelled(Exception):  # noqa: N818 - it is no error: the user asked for it
@@ -140,185 +132,195 @@ class Cancelled(Exception):  # noqa: N818 - it is no error: the user asked for i
 
 
 class Progress(Protocol):
-    """What a backend reports to while it makes one image."""
+    """What a backend reports to while it generates one image."""
 
     timeout_s: float
     """Seconds that this image may take."""
 
     @property
-    def attempt(self) -> str:
-        """A UUID for this attempt at the image, on disk before it is told.
+    def last_server(self) -> str:
+        """The server that the open attempt was begun at last; empty if there is none."""
 
-        After a kill the next attempt has the same one, so that a backend which hands it on finds what became of it.
-        After a failure, and where an image is made anew, it is another; after an UnsettledError it is the same.
+    def begin_attempt(self, server: str = "") -> str:
+        """Return a UUID for this attempt at the image, which is on disk by then.
+
+        After a kill or a MayBeRunningError, the next attempt gets the same UUID, so a backend that hands it to its
+        generator finds what became of the image. After any other failure, or if the image is generated again, it is
+        another one.
+
+        Args:
+            server: where the image is generated, by a name that lasts; noted on disk beside the UUID.
         """
 
-    def attempt_at(self, place: str) -> str:
-        """The same; and it is on disk by then that it is made at this place, by a name that lasts."""
-
-    @property
-    def begun_at(self) -> str:
-        """The place that was told last of the attempt that is open; empty where none is open, or none was told."""
-
     def event(self, name: str, **facts: Any) -> None:
-        """Something happened.
+        """Report that something happened.
 
-        What is shown: `steps` (done, total), `waiting` (text) for what it waits for, `note` (text) for a line that
+        Shown are `steps` (done, total), `waiting` (text) for what it waits for, and `note` (text) for a line that
         stays. The first two words of a `waiting` say what, the others how far that is; an empty text ends it.
         """
 
-    def restart(self) -> None:
-        """Its time counts from now, for the time-out and the record: what was waited for was none of its own."""
+    def restart_clock(self) -> None:
+        """Count the image's time from now: what it waited for until now was not its own."""
 
     def check(self) -> None:
-        """Raise Cancelled where the user asked to stop. Call it at least every 0.2 s of waiting."""
+        """Raise Cancelled or OverdueError if it is time to stop. Call it at least every 0.2 s of waiting."""
 
     def wait(self, seconds: float) -> None:
-        """Sleep that long (seconds), raising Cancelled as soon as the user asks to stop."""
+        """Sleep that long (seconds), raising as `check` does as soon as it is time to stop."""
 
 
-class Backend(Protocol):
-    """An adapter that turns a request into an image. One object serves a whole run, from several threads."""
+class ServerSlot:
+    """Room for one image at a server, as `Backend.pick_server` gives it out."""
 
-    @property
-    def name(self) -> str:
-        """What a job calls it."""
+    def __init__(self, generate: Callable[[Request, Progress], GeneratedImage]) -> None:
+        self._generate = generate
 
-    @property
-    def version(self) -> str:
-        """Changes with what it would draw or send for one and the same request; recorded, not compared."""
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """Generate the image, as `Backend.generate` does. Raises TryAnotherServer too."""
+        return self._generate(request, progress)
 
-    @property
-    def parameters(self) -> frozenset[str]:
-        """The request fields that it honours: only these enter the fingerprint."""
+    def release(self) -> None:
+        """Give the room back. Called once, after `generate` if that was called."""
 
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """Cerberus schema of the job's section for this backend, with the types and rules of `config.schema`."""
 
-    @property
-    def model_option(self) -> str:
-        """The option that names the model; empty where there are no models."""
+class Backend:
+    """An adapter that turns a request into an image. Subclass it: `name`, `parameters` and `generate` are needed.
 
-    @property
-    def default_model(self) -> str:
-        """The model where the job names none."""
+    One object serves a whole run. Its methods are called from several threads, and never patched into another order:
+    `resolve` while planning; then, for the stale images, `preflight`, `prepare`, `generate`, and `close` at the end.
+    """
+
+    name: str
+    """What a job calls it: the name of its entry point."""
+
+    parameters: frozenset[str]
+    """The request fields and options that decide the pixels: only these enter the fingerprint."""
+
+    version: str = "1"
+    """Raise it when one and the same request would give another picture; recorded, not compared."""
+
+    options: Mapping[str, Any] = {}
+    """Cerberus schema of the job's section for this backend, with the types and rules of `config.schema`."""
+
+    model_option: str = ""
+    """The option that names the model; empty if there are no models."""
+
+    default_model: str = ""
+    """The model if the job names none."""
+
+    is_generator: bool = True
+    """Whether a trained model makes the images, so that they are marked as generated."""
 
     @property
     def in_flight(self) -> int:
         """How many requests may be with the generator at a time (at least 1)."""
-
-    @property
-    def is_generator(self) -> bool:
-        """Whether its images come from a trained model, and are marked so."""
-
-    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
-        """All that would keep these requests of one job from being made, found before the first is queued."""
-
-    def model_identity(self, request: Request) -> ModelIdentity:
-        """The model that would draw this request. Contacts nothing."""
-
-    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        """Make the image. Raises GenerationError, or Cancelled from `progress`."""
-
-
-@runtime_checkable
-class Resolving(Protocol):
-    """A backend whose section names files, or leaves things to the settings. For others, the section is the extra."""
+        return 1
 
     def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
-        """What a checked section comes to. Contacts nothing.
+        """Turn a checked section into what its requests hold. Contacts nothing.
 
-        Raises ImagegenError, each problem's `where` the key in the section that it is about.
+        Raises:
+            ImagegenError: each problem's `where` is the key in the section that it is about.
         """
+        del context
+        model = section.get(self.model_option, self.default_model) if self.model_option else ""
+        return Resolved({key: value for key, value in section.items() if key != self.model_option}, model)
 
+    def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the section that gives these recorded fields, without the model.
 
-@runtime_checkable
-class Recalling(Protocol):
-    """A backend whose section says things otherwise than its requests record them. For others, options are recorded."""
-
-    def recall(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The section that comes to these recorded fields of its own, the model apart.
-
-        Raises ImagegenError where none does, because a record does not hold it all.
+        Raises:
+            ImagegenError: no section does, because a record does not hold everything.
         """
-
-
-@runtime_checkable
-class Relocating(Protocol):
-    """A backend whose requests tell where its generator or its folder is. Of others, any machine can draw them."""
+        return {key: value for key, value in fields.items() if key in self.options}
 
     def relocated(self, request: Request, context: Context) -> Request:
         """The request, planned on another machine, as this one draws it: by `context.settings`, in `context.root`.
 
         Its reference images are here already. Contacts nothing.
         """
+        del context
+        return request
 
+    def model_identity(self, request: Request) -> ModelIdentity:
+        """Return the model that would generate this request. Called in every run, for each image; contacts nothing."""
+        return ModelIdentity(request.model)
 
-@runtime_checkable
-class Queueing(Protocol):
-    """A backend whose images wait for each other at the generator. Of others, all that are in flight are drawn at once.
+    def choose_model(self, request: Request) -> str:
+        """Return the only model there is, for a request whose `resolve` left it open.
 
-    While one waits so, `generate` calls `Progress.restart`.
-    """
-
-    def at_once(self, request: Request) -> int:
-        """How many like this one are drawn at a time, of those in flight (at least 1). Contacts nothing."""
-
-
-@runtime_checkable
-class Explaining(Protocol):
-    """A backend that decides where a request's fields go, in a workflow for example. For others, nothing is shown."""
-
-    def explain(self, request: Request) -> Sequence[str]:
-        """A line for each field: what becomes of it. Contacts nothing."""
-
-
-@runtime_checkable
-class Place(Protocol):
-    """Where one image is made, of a backend that has several such places."""
-
-    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        """Make the image, as `Backend.generate` does. Raises Elsewhere too."""
-
-    def leave(self) -> None:
-        """The image needs it no more, made or not. Called once, after `generate` where that was called."""
-
-
-@runtime_checkable
-class Placing(Protocol):
-    """A backend that makes images at several places, servers for example, which are not good for all images alike."""
-
-    def group(self, request: Request) -> Hashable:
-        """What the images have in common that are the same to all places. For requests that are prepared."""
-
-    def place(self, waiting: Mapping[Any, int]) -> tuple[Hashable, Place] | None:
-        """The group of which an image is next, and where it is made; None while it is better to wait.
-
-        waiting: how many images wait of each group. It is asked again whenever an image is done, and twice a second.
+        Raises:
+            GenerationError: there is none, or more than one.
         """
+        raise GenerationError(f"the job names no model for {request.name}", f"name it: {self.name}.{self.model_option}")
 
-
-@runtime_checkable
-class Prepared(Protocol):
-    """A backend with steps that are done once, before the first image: it starts a server or pulls a model."""
-
-    def only_model(self, request: Request) -> str:
-        """The only model there is, for a request that names none. Raises GenerationError unless it is one."""
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        """Return everything that would keep these requests of one job from being generated, before any is queued."""
+        del requests
+        return []
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """What must be done before these requests of one job, which passed preflight; the problems found by then.
+        """Do what comes once before these requests of one job, such as starting a server or pulling a model.
 
-        Jobs are prepared side by side, in threads of their own, while images of others are generated.
+        Called after they passed preflight. Jobs are prepared side by side, in threads of their own, while images of
+        other jobs are generated.
+
+        Returns:
+            The problems found by then; the job's images are generated only if there are none.
         """
+        del requests, progress
+        return []
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """Generate the image.
+
+        Raises:
+            GenerationError: it cannot be generated.
+            Cancelled: from `progress`, and let through.
+        """
+        raise NotImplementedError
 
     def close(self) -> None:
-        """The run is over: stop what `prepare` started."""
+        """End the run: stop what `prepare` started. Called once, also if nothing was prepared."""
 
+    def batch_key(self, request: Request) -> Hashable:
+        """Return what the images have in common that are best generated one after another, such as the model.
 
-@runtime_checkable
-class Diagnostic(Protocol):
-    """A backend that has more to tell `doit doctor` than its preflight; none has to."""
+        Called for requests that are prepared.
+        """
+        return request.model
+
+    def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Hashable, ServerSlot] | None:
+        """Choose the next image by its batch key, and the server that generates it.
+
+        Called whenever an image is done, and twice a second. For a backend with several servers.
+
+        Args:
+            waiting: the number of images that wait, by batch key; that of the last image comes first.
+
+        Returns:
+            One of the keys and room at a server; None if it is better to wait.
+        """
+        return next(iter(waiting)), ServerSlot(self.generate)
+
+    def concurrency(self, request: Request) -> int:
+        """Return how many images like this one are generated at a time (at least 1). Contacts nothing.
+
+        Less than `in_flight` if images wait for each other at the generator: while one does, `generate` calls
+        `Progress.restart_clock`.
+        """
+        del request
+        return self.in_flight
+
+    def explain(self, request: Request) -> Sequence[str]:
+        """Return a line for each field that says what becomes of it, in a workflow for example. Contacts nothing."""
+        del request
+        return ()
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
-        """Its own rows, for these requests of all jobs (at least one). May contact the server; changes nothing."""
+        """Return the rows for `doit doctor`, for these requests of all jobs (at least one).
+
+        May contact the server; changes nothing.
+        """
+        rows = [Diagnosis(False, one.where, one.what, one.hint or "correct it") for one in self.preflight(requests)]
+        return rows or [Diagnosis(True, "", "its preflight finds nothing wrong")]

@@ -30,23 +30,15 @@ from imagegen.backends.base import (
     Cancelled,
     Context,
     Diagnosis,
-    Diagnostic,
-    Elsewhere,
-    Explaining,
     GeneratedImage,
     GenerationError,
+    MayBeRunningError,
     ModelIdentity,
     OverdueError,
-    Place,
-    Placing,
-    Prepared,
     Progress,
-    Queueing,
-    Recalling,
-    Relocating,
     Resolved,
-    Resolving,
-    UnsettledError,
+    ServerSlot,
+    TryAnotherServer,
 )
 from imagegen.backends.rules import (
     image_data,
@@ -74,13 +66,13 @@ _Answer = TypeVar("_Answer")
 class BackendFaultError(GenerationError, ImagegenError):
     """The backend of this name broke these rules."""
 
-    def __init__(self, name: str, *rules: str) -> None:
-        problems = [Problem("", f"the backend {name}: {rule}", FIX) for rule in rules]
+    def __init__(self, name: str, *rules: str, hint: str = FIX) -> None:
+        problems = [Problem("", f"the backend {name}: {rule}", hint) for rule in rules]
         ImagegenError.__init__(self, *problems)
         self.problem = problems[0]
 
 
-class _UnsettledFaultError(BackendFaultError, UnsettledError):
+class _MayBeRunningFaultError(BackendFaultError, MayBeRunningError):
     """The same, where its generator may have made the image."""
 
 
@@ -101,19 +93,17 @@ def load(name: str, entry: EntryPoint) -> Callable[[], object]:
     return make
 
 
-def guard(name: str, make: Callable[[], object]) -> Backend:
+def guard(name: str, make: Callable[[], object]) -> Guarded:
     """What `make` returns, as a backend of this name. Raises BackendFaultError where it cannot be one."""
     folder = os.getcwd()  # noqa: PTH109 - a text
     backend = _safely(name, "it cannot be made", make, folder)
-    if backend is None or inspect.isclass(backend):
-        raise BackendFaultError(name, f"its entry point gives {shown(backend)}, and must give an object")
-    optional = _safely(name, "its members cannot be read", lambda: _optional(backend), folder)
+    if not isinstance(backend, Backend):
+        rule = f"its entry point gives {shown(backend)}, and must give an object of a class that inherits from Backend"
+        raise BackendFaultError(name, rule, hint="write class X(Backend), with Backend from imagegen.backends.base")
     members = _safely(name, "its members cannot be read", lambda: member_faults(name, backend), folder)
     if members:
         raise BackendFaultError(name, *members)
-    kind = type("GuardedBackend", (*optional, Guarded), {})
-    guarded: Backend = kind(name, backend, folder)
-    return guarded
+    return Guarded(name, backend, folder)
 
 
 def _safely(name: str, doing: str, ask: Callable[[], _Answer], folder: str) -> _Answer:
@@ -200,9 +190,10 @@ def _request(request: Request) -> Request:
     return replace(request, extra=copy.deepcopy(dict(request.extra)))
 
 
-class Guarded:
+class Guarded(Backend):
     """A backend of another package, guarded. Its plain members are read once."""
 
+    in_flight: int = 1
     patience_s = 5.0
     """How long `generate` or `prepare` may go on, at least, after it was to end. Then it is left behind."""
 
@@ -224,10 +215,102 @@ class Guarded:
         """Whether nothing that was left behind still goes on."""
         return all(one.done() for one in self._left_behind)
 
+    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+        """As `Backend.resolve`."""
+        section = copy.deepcopy(dict(section))
+        found: Resolved = self._call("resolve", self._backend.resolve, section, context, plans=True)
+        self._check(isinstance(found, Resolved), "resolve", found, "a Resolved")
+        if faults := resolved_faults(found, self.parameters):
+            raise BackendFaultError(self.name, *faults)
+        return _safely(
+            self.name,
+            "Resolved.extra cannot be copied",
+            lambda: replace(
+                found, extra=copy.deepcopy(dict(found.extra)), only_if_given=frozenset(found.only_if_given)
+            ),
+            self._folder,
+        )
+
+    def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As `Backend.recover_section`."""
+        found = self._call("recover_section", self._backend.recover_section, copy.deepcopy(dict(fields)), plans=True)
+        self._check(isinstance(found, Mapping), "recover_section", found, "a mapping")
+        section: Mapping[str, Any] = _safely(self.name, "recover_section", lambda: plain(found), self._folder)
+        return section
+
+    def relocated(self, request: Request, context: Context) -> Request:
+        """As `Backend.relocated`."""
+        found: Request = self._call("relocated", self._backend.relocated, _request(request), context, plans=True)
+        self._check(isinstance(found, Request), "relocated", found, "a Request")
+        return found
+
+    def concurrency(self, request: Request) -> int:
+        """As `Backend.concurrency`."""
+        found: int = self._call("concurrency", self._backend.concurrency, _request(request), plans=True)
+        self._check(is_whole(found) and found > 0, "concurrency", found, "a whole number, at least 1")
+        return int(found)
+
+    def explain(self, request: Request) -> Sequence[str]:
+        """As `Backend.explain`."""
+        found: Sequence[str] = self._call("explain", self._backend.explain, _request(request))
+        is_sound = isinstance(found, (list, tuple)) and all(map(is_text, found))
+        self._check(is_sound, "explain", found, "a list of texts")
+        return found
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """As `Backend.diagnose`."""
+        found: Sequence[Diagnosis] = self._call("diagnose", self._backend.diagnose, [_request(one) for one in requests])
+        self._check(isinstance(found, (list, tuple)), "diagnose", found, "a list of Diagnosis")
+        for row in found:
+            self._check(isinstance(row, Diagnosis), "diagnose", row, "a list of Diagnosis")
+            self._check(all(map(is_text, (row.what, row.found, row.hint))), "diagnose", row, "rows of texts")
+        return found
+
+    def choose_model(self, request: Request) -> str:
+        """As `Backend.choose_model`."""
+        found: str = self._call("choose_model", self._backend.choose_model, _request(request))
+        self._check(is_text(found) and bool(found), "choose_model", found, "a text")
+        return found
+
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
-        """As `Backend.preflight`."""
+        """As `Backend.preflight`. What is wrong with `concurrency` would else only spoil an estimate."""
+        for request in requests[:1]:
+            self.concurrency(request)
         found = self._call("preflight", self._backend.preflight, [_request(one) for one in requests])
         return self._problems("preflight", found, requests)
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        """As `Backend.prepare`."""
+        checked = _CheckedProgress(progress)
+        ask = functools.partial(self._backend.prepare, [_request(one) for one in requests], checked)
+        found = self._problems("prepare", self._to_its_end("prepare", ask, progress), requests)
+        if checked.faults:
+            raise BackendFaultError(self.name, *checked.faults)
+        return found
+
+    def close(self) -> None:
+        """As `Backend.close`."""
+        answer = asked(functools.partial(self._call, "close", self._backend.close))
+        if not wait([answer], _CLOSING_S).done:
+            raise BackendFaultError(self.name, f"close did not end within {_CLOSING_S:g} s")
+        answer.result()
+
+    def batch_key(self, request: Request) -> Hashable:
+        """As `Backend.batch_key`."""
+        found: Hashable = self._call("batch_key", self._backend.batch_key, _request(request))
+        self._check(isinstance(found, Hashable), "batch_key", found, "what can be a key")
+        _safely(self.name, "batch_key", lambda: hash(found), self._folder)
+        return found
+
+    def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Hashable, ServerSlot] | None:
+        """As `Backend.pick_server`."""
+        found: Any = self._call("pick_server", self._backend.pick_server, dict(waiting))
+        if found is None:
+            return None
+        is_sound = isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], ServerSlot)
+        must = "None, or one of the batch keys and a ServerSlot"
+        self._check(is_sound and found[0] in waiting, "pick_server", found, must)
+        return found[0], _GuardedSlot(self, found[1])
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """As `Backend.model_identity`."""
@@ -267,14 +350,14 @@ class Guarded:
             raise BackendFaultError(self.name, *faults)
         if faults := [*faults, *checked.faults]:
             raise FaultyImageError(self.name, GeneratedImage(data), *faults)
-        once = [found.settled]
+        once = [found.on_stored]
 
-        def settled() -> None:
+        def on_stored() -> None:
             if once:
-                self._call("GeneratedImage.settled", once.pop())
+                self._call("GeneratedImage.on_stored", once.pop())
 
-        made_at: str = plain(found.made_at)
-        return GeneratedImage(data, facts, found.may_be_flat, found.any_size, made_at, settled)
+        server: str = plain(found.server)
+        return GeneratedImage(data, facts, found.may_be_flat, found.any_size, server, on_stored)
 
     def _to_its_end(self, doing: str, ask: Callable[[], Any], progress: Progress, *, may_move: bool = False) -> Any:
         """What it returns; left behind where it goes on though it was asked to end, or its time is over."""
@@ -316,7 +399,7 @@ class Guarded:
         except _CtrlC:
             raise KeyboardInterrupt from None
         except BaseException as error:
-            if isinstance(error, Elsewhere) and may_move:
+            if isinstance(error, TryAnotherServer) and may_move:
                 raise
             if isinstance(error, Cancelled) and may_cancel is not None:
                 may_cancel.check()
@@ -329,7 +412,9 @@ class Guarded:
                 if plans and not isinstance(error, ImagegenError):
                     raise ImagegenError(*problems) from None
                 raise
-            kind = _UnsettledFaultError if isinstance(error, OSError) and may_cancel is not None else BackendFaultError
+            kind = (
+                _MayBeRunningFaultError if isinstance(error, OSError) and may_cancel is not None else BackendFaultError
+            )
             raise kind(self.name, f"{doing} raised {_words(error)}") from None
 
     def _check(self, holds: bool, of: str, found: object, must: str) -> None:
@@ -356,24 +441,17 @@ class _CheckedProgress:
         self.faults: list[str] = []
         self.not_written: OSError | None = None
 
-    @property
-    def attempt(self) -> str:
-        return self._written(lambda: self._progress.attempt)
-
-    def attempt_at(self, place: str) -> str:
-        return self._written(lambda: self._progress.attempt_at(place))
-
-    def _written(self, ask: Callable[[], str]) -> str:
-        """An attempt, which is on disk by then; that the disk is full is no fault of a backend that asks for it."""
+    def begin_attempt(self, server: str = "") -> str:
+        """That the disk is full is no fault of a backend that asks for an attempt."""
         try:
-            return ask()
+            return self._progress.begin_attempt(server)
         except OSError as error:
             self.not_written = error
             raise
 
     @property
-    def begun_at(self) -> str:
-        return self._progress.begun_at
+    def last_server(self) -> str:
+        return self._progress.last_server
 
     def event(self, name: str, **facts: Any) -> None:
         if fault := step_faults(name, facts):
@@ -382,8 +460,8 @@ class _CheckedProgress:
         else:
             self._progress.event(name, **facts)
 
-    def restart(self) -> None:
-        self._progress.restart()
+    def restart_clock(self) -> None:
+        self._progress.restart_clock()
 
     def check(self) -> None:
         self._progress.check()
@@ -392,146 +470,16 @@ class _CheckedProgress:
         self._progress.wait(seconds)
 
 
-class _Resolving(Guarded):
-    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
-        """As `Resolving.resolve`."""
-        section = copy.deepcopy(dict(section))
-        found: Resolved = self._call("resolve", self._backend.resolve, section, context, plans=True)
-        self._check(isinstance(found, Resolved), "resolve", found, "a Resolved")
-        if faults := resolved_faults(found, self.parameters, decides=isinstance(self, Prepared)):
-            raise BackendFaultError(self.name, *faults)
-        return _safely(
-            self.name,
-            "Resolved.extra cannot be copied",
-            lambda: replace(found, extra=copy.deepcopy(dict(found.extra)), where_given=frozenset(found.where_given)),
-            self._folder,
-        )
+class _GuardedSlot(ServerSlot):
+    """Room at a server of a guarded backend."""
 
-
-class _Recalling(Guarded):
-    def recall(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """As `Recalling.recall`."""
-        found = self._call("recall", self._backend.recall, copy.deepcopy(dict(fields)), plans=True)
-        self._check(isinstance(found, Mapping), "recall", found, "a mapping")
-        section: Mapping[str, Any] = _safely(self.name, "recall", lambda: plain(found), self._folder)
-        return section
-
-
-class _Relocating(Guarded):
-    def relocated(self, request: Request, context: Context) -> Request:
-        """As `Relocating.relocated`."""
-        found: Request = self._call("relocated", self._backend.relocated, _request(request), context, plans=True)
-        self._check(isinstance(found, Request), "relocated", found, "a Request")
-        return found
-
-
-class _Queueing(Guarded):
-    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
-        """As `Backend.preflight`. Else what is wrong with `at_once` would only spoil an estimate."""
-        for request in requests[:1]:
-            self.at_once(request)
-        return super().preflight(requests)
-
-    def at_once(self, request: Request) -> int:
-        """As `Queueing.at_once`."""
-        found: int = self._call("at_once", self._backend.at_once, _request(request), plans=True)
-        self._check(is_whole(found) and found > 0, "at_once", found, "a whole number, at least 1")
-        return int(found)
-
-
-class _Prepared(Guarded):
-    def only_model(self, request: Request) -> str:
-        """As `Prepared.only_model`."""
-        found: str = self._call("only_model", self._backend.only_model, _request(request))
-        self._check(is_text(found) and bool(found), "only_model", found, "a text")
-        return found
-
-    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """As `Prepared.prepare`."""
-        checked = _CheckedProgress(progress)
-        ask = functools.partial(self._backend.prepare, [_request(one) for one in requests], checked)
-        found = self._problems("prepare", self._to_its_end("prepare", ask, progress), requests)
-        if checked.faults:
-            raise BackendFaultError(self.name, *checked.faults)
-        return found
-
-    def close(self) -> None:
-        """As `Prepared.close`."""
-        answer = asked(functools.partial(self._call, "close", self._backend.close))
-        if not wait([answer], _CLOSING_S).done:
-            raise BackendFaultError(self.name, f"close did not end within {_CLOSING_S:g} s")
-        answer.result()
-
-
-class _GuardedPlace:
-    """One place of a guarded backend."""
-
-    def __init__(self, guarded: Guarded, place: Any) -> None:
-        self._guarded, self._place = guarded, place
+    def __init__(self, guarded: Guarded, slot: ServerSlot) -> None:
+        self._guarded, self._slot = guarded, slot
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        """As `Place.generate`."""
-        return self._guarded._image("Place.generate", self._place.generate, request, progress, may_move=True)
+        """As `ServerSlot.generate`."""
+        return self._guarded._image("generate", self._slot.generate, request, progress, may_move=True)
 
-    def leave(self) -> None:
-        """As `Place.leave`."""
-        self._guarded._call("Place.leave", self._place.leave)
-
-
-class _Placing(Guarded):
-    def group(self, request: Request) -> Hashable:
-        """As `Placing.group`."""
-        found: Hashable = self._call("group", self._backend.group, _request(request))
-        self._check(isinstance(found, Hashable), "group", found, "what can be a key")
-        _safely(self.name, "group", lambda: hash(found), self._folder)
-        return found
-
-    def place(self, waiting: Mapping[Any, int]) -> tuple[Hashable, Place] | None:
-        """As `Placing.place`."""
-        found: Any = self._call("place", self._backend.place, dict(waiting))
-        if found is None:
-            return None
-        is_sound = isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Place)
-        self._check(is_sound and found[0] in waiting, "place", found, "None, or one of the groups and a Place")
-        return found[0], _GuardedPlace(self, found[1])
-
-
-class _Explaining(Guarded):
-    def explain(self, request: Request) -> Sequence[str]:
-        """As `Explaining.explain`."""
-        found: Sequence[str] = self._call("explain", self._backend.explain, _request(request))
-        is_sound = isinstance(found, (list, tuple)) and all(map(is_text, found))
-        self._check(is_sound, "explain", found, "a list of texts")
-        return found
-
-
-class _Diagnostic(Guarded):
-    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
-        """As `Diagnostic.diagnose`."""
-        found: Sequence[Diagnosis] = self._call("diagnose", self._backend.diagnose, [_request(one) for one in requests])
-        self._check(isinstance(found, (list, tuple)), "diagnose", found, "a list of Diagnosis")
-        for row in found:
-            self._check(isinstance(row, Diagnosis), "diagnose", row, "a list of Diagnosis")
-            self._check(all(map(is_text, (row.what, row.found, row.hint))), "diagnose", row, "rows of texts")
-        return found
-
-
-_PARTS: Mapping[type, tuple[type, tuple[str, ...]]] = {
-    Resolving: (_Resolving, ("resolve",)),
-    Recalling: (_Recalling, ("recall",)),
-    Relocating: (_Relocating, ("relocated",)),
-    Queueing: (_Queueing, ("at_once",)),
-    Placing: (_Placing, ("place", "group")),
-    Prepared: (_Prepared, ("prepare", "only_model", "close")),
-    Explaining: (_Explaining, ("explain",)),
-    Diagnostic: (_Diagnostic, ("diagnose",)),
-}
-"""Each protocol that a backend may have besides → its guard, and its members, the telling one first."""
-
-
-def _optional(backend: object) -> list[type]:
-    return [
-        part
-        for part, members in _PARTS.values()
-        if hasattr(backend, members[0]) and all(hasattr(backend, member) for member in members)
-    ]
+    def release(self) -> None:
+        """As `ServerSlot.release`."""
+        self._guarded._call("ServerSlot.release", self._slot.release)

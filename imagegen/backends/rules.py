@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeGuard
 
-from imagegen.backends.base import GeneratedImage, Resolved
+from imagegen.backends.base import Backend, GeneratedImage, Resolved
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -117,14 +117,6 @@ def member_faults(name: str, backend: Any) -> list[str]:
         for member, ok, must in checks
         if not ok
     ]
-    faults += [
-        f"it has '{one}' without '{other}'"
-        for group in _TOGETHER
-        for other in group
-        if not hasattr(backend, other)
-        for one in group[:2]
-        if hasattr(backend, one)
-    ][:1]
     return faults or _call_faults(backend) or _option_faults(name, backend) or _name_faults(backend)
 
 
@@ -134,8 +126,6 @@ _MEMBERS = (
     *("name", "version", "parameters", "options", "model_option", "default_model", "in_flight", "is_generator"),
     *(method for method, _ in _TAKES),
 )
-_TOGETHER = (("prepare", "only_model", "close"), ("place", "group"))
-"""Members of which a backend has all or none."""
 
 
 def _call_faults(backend: Any) -> list[str]:
@@ -171,8 +161,8 @@ def _name_faults(backend: Any) -> list[str]:
         faults.append(f"its model_option is {shown(backend.model_option)}, which is not one of its options")
     known = _REQUEST_FIELDS | set(backend.options)
     for one in sorted(backend.parameters, key=str):
-        is_known = one in known or (hasattr(backend, "resolve") and one not in Request.__dataclass_fields__)
-        if not is_text(one) or not is_known:
+        is_of_resolve = type(backend).resolve is not Backend.resolve and one not in Request.__dataclass_fields__
+        if not is_text(one) or not (one in known or is_of_resolve):
             faults.append(f"its parameters have {shown(one)}, which is not a field of a request nor one of its options")
     return faults
 
@@ -192,18 +182,17 @@ def problem_faults(doing: str, problems: Sequence[object]) -> list[str]:
     return faults[:1]
 
 
-def resolved_faults(found: Resolved, parameters: AbstractSet[str], *, decides: bool) -> list[str]:
-    """What is wrong with what a section was resolved to. decides: whether the backend can name the only model."""
+def resolved_faults(found: Resolved, parameters: AbstractSet[str]) -> list[str]:
+    """What is wrong with what a section was resolved to."""
     extra = found.extra
     if not isinstance(extra, Mapping) or not all(map(is_text, extra)):
         return [f"resolve returned an extra that is {shown(extra)}, and must be a mapping with texts as keys"]
     faults = []
-    if not (is_text(found.model) or (found.model is None and decides)):
-        or_none = " or None" if decides else ", since it has no only_model"
-        faults.append(f"resolve returned the model {shown(found.model)}, and must return a text{or_none}")
-    if not isinstance(found.where_given, AbstractSet) or not all(map(is_text, found.where_given)):
+    if not (is_text(found.model) or found.model is None):
+        faults.append(f"resolve returned the model {shown(found.model)}, and must return a text or None")
+    if not isinstance(found.only_if_given, AbstractSet) or not all(map(is_text, found.only_if_given)):
         faults.append(
-            f"resolve returned where_given as {shown(found.where_given)}, and must return a frozenset of texts"
+            f"resolve returned only_if_given as {shown(found.only_if_given)}, and must return a frozenset of texts"
         )
     origins = found.origins
     if not isinstance(origins, Mapping) or not all(map(is_text, [*origins, *origins.values()])):
@@ -236,8 +225,8 @@ def image_faults(doing: str, found: Any) -> tuple[list[str], dict[str, Any]]:
             for member, kind, must in _IMAGE_MEMBERS
             if not isinstance(getattr(found, member), kind)
         ]
-        if not is_text(found.made_at):
-            faults.append(f"{doing} returned an image whose made_at is {shown(found.made_at)}, and must be a text")
+        if not is_text(found.server):
+            faults.append(f"{doing} returned an image whose server is {shown(found.server)}, and must be a text")
         facts: dict[str, Any] = {} if faults else plain(found.facts, "facts")
     except Exception as error:  # a mapping of its own, or a property, can raise anything
         return [f"{doing} returned an image whose facts cannot be kept as JSON: {error}"], {}
@@ -252,7 +241,7 @@ _IMAGE_MEMBERS: tuple[tuple[str, Any, str], ...] = (
     ("may_be_flat", bool, "True or False"),
     ("any_size", bool, "True or False"),
     ("facts", Mapping, "a mapping"),
-    ("settled", Callable, "a function"),
+    ("on_stored", Callable, "a function"),
 )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.backends.base import (
+    Backend,
     Context,
     Diagnosis,
     GeneratedImage,
@@ -52,11 +53,10 @@ class Script:
     log: str | None = None
 
 
-class ScriptedBackend:
+class ScriptedBackend(Backend):
     """Plays `script`, or the JSON file that a job's `scripted.script` names, read anew at each call."""
 
     name = "scripted"
-    version = "1"
     parameters = frozenset(
         {"prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed", "images"}
     )

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from imagegen.asking import GivenUp, within
-from imagegen.backends.base import Backend, Cancelled, Elsewhere, Place, Placing, Prepared
+from imagegen.backends.base import Backend, Cancelled, ServerSlot, TryAnotherServer
 from imagegen.errors import Problem
 from imagegen.execute.deciding import decide_model, draw_seed
 from imagegen.execute.imaging import NotKeptError, failed, generate, restore
@@ -80,23 +80,22 @@ class Executor:
             if jobs:
                 self._make(jobs)
         finally:
-            if isinstance(self.backend, Prepared):
-                self._close(self.backend)
+            self._close()
 
-    def _close(self, backend: Prepared) -> None:
+    def _close(self) -> None:
         """What goes wrong then, fails no image any more."""
         try:
-            backend.close()
+            self.backend.close()
         except Exception as error:
             self.tell(Happened(None, "note", {"text": str(error)}))
 
     def _with_model(self, job: list[Work]) -> list[Work]:
         """The images with the model decided that their job leaves open; without those that can now be restored."""
-        if not isinstance(self.backend, Prepared) or not any(_is_open(work) for work in job):
+        if not any(_is_open(work) for work in job):
             return job
         try:
             first = next(work for work in job if _is_open(work))
-            model = self._answer(partial(self.backend.only_model, first.output.request))
+            model = self._answer(partial(self.backend.choose_model, first.output.request))
             decide_model(self.project, first.output.job, model)
         except GivenUp:
             self._cancelled(job)
@@ -129,8 +128,6 @@ class Executor:
 
     def _prepare(self, job: list[Work]) -> list[Work]:
         """Once for each job that passed its preflight: what takes long, and the checks that only then can be made."""
-        if not isinstance(self.backend, Prepared):
-            return job
         if self.stop.is_set():
             self._cancelled(job)
             return []
@@ -192,16 +189,13 @@ class Executor:
     def _make(self, jobs: Sequence[list[Work]]) -> None:
         """Prepare the jobs side by side, and generate each one's images as soon as it is prepared."""
         most = max(1, self.backend.in_flight)
-        waiting = Waiting(self.backend.group) if isinstance(self.backend, Placing) else Waiting()
+        waiting = Waiting(self.backend.batch_key)
         unprepared = {job[0].output.job: [work for work in job if not self._comes_later(work)] for job in jobs}
         preparing: dict[Future[list[Work]], str] = {}
         running: dict[Future[Sequence[Work]], str] = {}
         with ThreadPoolExecutor(_PREPARED) as preparers, ThreadPoolExecutor(most) as generators:
             for job in jobs:
-                if isinstance(self.backend, Prepared):
-                    preparing[preparers.submit(self._prepare, job)] = job[0].output.job
-                else:
-                    waiting.add(unprepared.pop(job[0].output.job))
+                preparing[preparers.submit(self._prepare, job)] = job[0].output.job
             for begun in preparing:
                 begun.add_done_callback(self._inbox.put)
             while preparing or waiting or running or self._later:
@@ -229,12 +223,10 @@ class Executor:
                     elif isinstance(one, Future) and running.pop(one, None) is not None:
                         waiting.add(one.result())
 
-    def _next(self, waiting: Waiting, busy: Collection[str]) -> tuple[list[Work], Place | None] | None:
-        """The works of the image that is next, and where it is made if there is more than one place."""
-        if not isinstance(self.backend, Placing):
-            return (works, None) if (works := waiting.take(busy)) else None
+    def _next(self, waiting: Waiting, busy: Collection[str]) -> tuple[list[Work], ServerSlot] | None:
+        """Return the works of the image that is next, and room for it at a server."""
         counts = waiting.counts(busy)
-        found = self.backend.place(counts) if counts else None
+        found = self.backend.pick_server(counts) if counts else None
         return found and (waiting.take(busy, found[0]), found[1])
 
     def _happenings(self) -> list[Work | str | Future[Any]]:
@@ -249,7 +241,7 @@ class Executor:
     def _comes_later(self, work: Work) -> bool:
         return work.output.task in self._later
 
-    def _same(self, same: Sequence[Work], place: Place | None) -> Sequence[Work]:
+    def _same(self, same: Sequence[Work], slot: ServerSlot) -> Sequence[Work]:
         """Images of one fingerprint: the first is generated, the others are that one again.
 
         They are given back where they are to be made elsewhere.
@@ -257,12 +249,11 @@ class Executor:
         first, *others = same
         try:
             # of a job that was prepared later than another with the same image
-            outcome = (first.key in self._tried and self._again(first)) or self._one(first, place)
-        except Elsewhere:  # with the seed that was drawn for it by then
+            outcome = (first.key in self._tried and self._again(first)) or self._one(first, slot)
+        except TryAnotherServer:  # with the seed that was drawn for it by then
             return [replace(work, output=self.project.decided(work.output)) for work in same]
         finally:
-            if place:
-                place.leave()
+            slot.release()
         self._tried.add(first.key)
         self.tell(outcome)
         for work in others:
@@ -274,7 +265,7 @@ class Executor:
     def _again(self, work: Work) -> Outcome | None:
         return restore(self.project, self.sources, work.output, work.verdict)
 
-    def _one(self, work: Work, place: Place | None) -> Outcome:
+    def _one(self, work: Work, slot: ServerSlot) -> Outcome:
         output = work.output
         if self._not_kept:
             return failed(output, work.verdict, self._not_kept)
@@ -295,12 +286,12 @@ class Executor:
                 tell,
                 forced=work.forced,
                 sharing=self.sharing,
-                place=place,
+                slot=slot,
             )
         except NotKeptError as error:
             self._not_kept = error
             return failed(output, work.verdict, error)
-        except Elsewhere:
+        except TryAnotherServer:
             raise
         except BaseException as error:  # nothing that one image does may cost the others
             return failed(output, work.verdict, error)

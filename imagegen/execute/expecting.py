@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from imagegen.backends.base import Backend, Queueing
+from imagegen.backends.base import Backend
 from imagegen.errors import ImagegenError
 from imagegen.plan.output import Output
 from imagegen.plan.record import Durations, Expected
@@ -27,9 +27,7 @@ def expected(project: Project, outputs: Iterable[Output]) -> dict[str, Expected]
 
 
 def _at_once(backend: Backend, request: Request) -> int:
-    if not isinstance(backend, Queueing):
-        return backend.in_flight
     try:
-        return backend.at_once(request)
+        return backend.concurrency(request)
     except ImagegenError:  # its preflight says so
         return 1

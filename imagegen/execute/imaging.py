@@ -15,11 +15,11 @@ from typing import Any
 from imagegen.backends.base import (
     Backend,
     Cancelled,
-    Elsewhere,
     GeneratedImage,
     GenerationError,
-    Place,
-    UnsettledError,
+    MayBeRunningError,
+    ServerSlot,
+    TryAnotherServer,
 )
 from imagegen.backends.boundary import FaultyImageError
 from imagegen.config.job import Encoding
@@ -67,19 +67,25 @@ def generate(
     *,
     forced: bool,
     sharing: Sharing | None = None,
-    place: Place | None = None,
+    slot: ServerSlot,
 ) -> Outcome:
-    """Have the backend make the image, and put it in place. forced: one that was made earlier does not do.
+    """Have the backend generate the image, and put it in place.
 
-    sharing: by which it goes up to the shared store, where there is one. place: where the backend makes it, if it has
-    several places. Raises NotKeptError, and Elsewhere.
+    Args:
+        forced: generate it even if an image of this request exists.
+        sharing: uploads it to the shared store, if there is one.
+        slot: room at a server of the backend, which generates it.
+
+    Raises:
+        NotKeptError: the store could not take the image.
+        TryAnotherServer: as the slot does.
     """
     note = f"seed {output.request.seed}" if output.draws_seed else ""
     attempt = _Attempt(project, output, forced)
     progress = ImageProgress(output.timeout_s, cancel, attempt, tell)
     made = None
     try:
-        made, fault = _ask(place or backend, output, progress)
+        made, fault = _ask(slot, output, progress)
         seconds = round(progress.seconds, 3)
         info = _verify(output, made)
         try:
@@ -100,7 +106,7 @@ def generate(
             )
             (sharing if sharing and is_shared(output) else project.store).add(entry)
         attempt.close(made=True)
-        made.settled()
+        made.on_stored()
         if fault:  # the next run takes its image from the store
             return failed(output, verdict, fault)
         source = Source(made.data, None, entry.model_digest, backend.version, seconds, entry.time, info=info)
@@ -110,23 +116,23 @@ def generate(
     except Cancelled:
         attempt.close(made=False)
         return Outcome(output, "cancelled", verdict.reasons)
-    except (NotKeptError, Elsewhere):
+    except (NotKeptError, TryAnotherServer):
         raise
-    except (OSError, UnsettledError) as error:  # nothing is wrong with the attempt: the next run can take its image
+    except (OSError, MayBeRunningError) as error:  # nothing is wrong with the attempt: the next run can take its image
         return failed(output, verdict, error)
     except Exception as error:
         attempt.close(made=False)
         if made:
             with contextlib.suppress(Exception):  # the first error is the one to report
-                made.settled()
+                made.on_stored()
         return failed(output, verdict, error)
     return Outcome(output, "generated", verdict.reasons, note, seconds=seconds)
 
 
-def _ask(maker: Backend | Place, output: Output, progress: ImageProgress) -> tuple[GeneratedImage, Exception | None]:
+def _ask(slot: ServerSlot, output: Output, progress: ImageProgress) -> tuple[GeneratedImage, Exception | None]:
     """The image; and which rule was broken, if one was that costs no image."""
     try:
-        return maker.generate(output.request, progress), None
+        return slot.generate(output.request, progress), None
     except FaultyImageError as fault:
         return fault.made, fault
 
@@ -155,15 +161,15 @@ class _Attempt:
         self._project, self._output, self._forced = project, output, forced
         self.fact: dict[str, str] = {}
 
-    def open(self, place: str = "") -> str:
-        """Its UUID. place: where it is made, if that is told."""
-        if not self.fact or place:
-            opened = self._project.attempts.open(self._image, anew=self._forced, done=self._done, place=place)
+    def open(self, server: str = "") -> str:
+        """Return its UUID, noted with the server if one is given."""
+        if not self.fact or server:
+            opened = self._project.attempts.open(self._image, anew=self._forced, done=self._done, place=server)
             self.fact = {"attempt": opened}
         return self.fact["attempt"]
 
-    def place(self) -> str:
-        """Where it was made last, as far as it was told."""
+    def server(self) -> str:
+        """Return the server where it was begun last; empty if none was given."""
         return self._project.attempts.place(self._image, self._done)
 
     @cached_property
@@ -194,7 +200,7 @@ def _verify(output: Output, made: GeneratedImage) -> ImageInfo:
             may_be_flat=made.may_be_flat,
         )
     except BadImage as error:
-        raise BadImage(f"{error} (made at {made.made_at})" if made.made_at else str(error)) from None
+        raise BadImage(f"{error} (made at {made.server})" if made.server else str(error)) from None
 
 
 NOT_TO_BE_HAD = "the lock file tells of another one for the same request, which is not to be had here"

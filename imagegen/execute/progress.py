@@ -15,11 +15,11 @@ __all__ = ["Attempt", "ImageProgress"]
 class Attempt(Protocol):
     """The attempt at an image; only a backend that asks for it has one."""
 
-    def open(self, place: str = "") -> str:
-        """Its UUID, on disk by then, and where it is made, if that is told."""
+    def open(self, server: str = "") -> str:
+        """Return its UUID, which is on disk by then, with the server if one is given."""
 
-    def place(self) -> str:
-        """Where it was made last, as far as it was told."""
+    def server(self) -> str:
+        """Return the server where it was begun last; empty if none was given."""
 
 
 class ImageProgress:
@@ -38,26 +38,21 @@ class ImageProgress:
         self._attempt = attempt
         self._tell = tell
 
-    @property
-    def attempt(self) -> str:
-        """The UUID of this attempt."""
-        return self._attempt.open() if self._attempt else ""
-
-    def attempt_at(self, place: str) -> str:
-        """The same, made at this place."""
-        return self._attempt.open(place) if self._attempt else ""
+    def begin_attempt(self, server: str = "") -> str:
+        """Return the UUID of this attempt, noted with the server if one is given."""
+        return self._attempt.open(server) if self._attempt else ""
 
     @property
-    def begun_at(self) -> str:
-        """Where the open attempt was begun."""
-        return self._attempt.place() if self._attempt else ""
+    def last_server(self) -> str:
+        """The server where the open attempt was begun."""
+        return self._attempt.server() if self._attempt else ""
 
     def event(self, name: str, **facts: Any) -> None:
         """Something happened. A good moment to notice that it is time to stop."""
         self._tell(name, facts)
         self.check()
 
-    def restart(self) -> None:
+    def restart_clock(self) -> None:
         """The time counts from now."""
         self._began_s = time.monotonic()
         self._tell("restarted", {})

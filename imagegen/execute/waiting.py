@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
-from operator import attrgetter
 
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
@@ -33,7 +32,7 @@ class Waiting:
     group: what the works of a group have in common, by their requests.
     """
 
-    def __init__(self, group: Callable[[Request], Hashable] = attrgetter("model")) -> None:
+    def __init__(self, group: Callable[[Request], Hashable]) -> None:
         self._group = group
         self._groups: dict[Hashable, dict[str, list[Work]]] = {}
         self._last: Hashable = ""
@@ -52,22 +51,21 @@ class Waiting:
         self.add([work])
 
     def counts(self, busy: Collection[str]) -> dict[Hashable, int]:
-        """How many images there are to take of each group. busy: as for `take`."""
-        counts = {group: len(works) - sum(key in works for key in busy) for group, works in self._groups.items()}
+        """How many images there are to take of each group, the group of the last one first. busy: as for `take`."""
+        groups = sorted(self._groups, key=lambda group: group != self._last)
+        counts = {
+            group: len(works) - sum(key in works for key in busy) for group in groups if (works := self._groups[group])
+        }
         return {group: count for group, count in counts.items() if count}
 
-    def take(self, busy: Collection[str], wanted: Hashable = None) -> list[Work]:
-        """The works of one image, which wait no longer: of this group, else of the one that was last, if there are any.
+    def take(self, busy: Collection[str], group: Hashable) -> list[Work]:
+        """The works of one image of this group, which wait no longer.
 
-        busy: keys of those that are being generated; theirs wait until then. Empty where there is nothing to take.
+        busy: keys of those that are being generated; theirs wait until then.
         """
-        first = self._last if wanted is None else wanted
-        for group in sorted(self._groups, key=lambda group: group != first):
-            for key in self._groups[group]:
-                if key not in busy:
-                    self._last = group
-                    return self._groups[group].pop(key)
-        return []
+        self._last = group
+        key = next(key for key in self._groups[group] if key not in busy)
+        return self._groups[group].pop(key)
 
     def clear(self) -> list[Work]:
         """All works that waited."""

@@ -57,7 +57,7 @@ class Honours:
     parameters: frozenset[str]
     model: str | None = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    where_given: frozenset[str] = frozenset()
+    only_if_given: frozenset[str] = frozenset()
     decides_model: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -119,7 +119,7 @@ def expand(
             asked |= {"prompt": prompt} | ({"negative": negative} if "negative" in asked else {})
         origins = _origins(job, item, of_item)
         request = Request(**asked, seed=seed)
-        parameters = of_item.parameters - (of_item.where_given - given)
+        parameters = of_item.parameters - (of_item.only_if_given - given)
         fields = canonical(request, parameters)
         outputs.append(
             Output(

@@ -10,9 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from imagegen.backends.base import Backend, Context, Resolved, Resolving
+from imagegen.backends.base import Backend, Context, Resolved
 from imagegen.config.checking import check_item, check_job
 from imagegen.config.document import Document, read_document
 from imagegen.config.job import Item, Job
@@ -259,7 +258,8 @@ class Planner:
             if key(item) in found:
                 continue
             try:
-                resolved = self._resolve(backend, item.section(job, backend.name))
+                context = Context(self._root, self._settings, self.inputs.read_for_section)
+                resolved = backend.resolve(item.section(job, backend.name), context)
             except ImagegenError as error:
                 for problem in error.problems:
                     key_path = f"{backend.name}.{problem.where}".rstrip(".")
@@ -274,17 +274,11 @@ class Planner:
                 backend.parameters,
                 decision.value if decision else resolved.model,
                 resolved.extra,
-                resolved.where_given,
+                resolved.only_if_given,
                 decides_model=resolved.model is None,
                 origins=resolved.origins,
             )
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
-
-    def _resolve(self, backend: Backend, section: Mapping[str, Any]) -> Resolved:
-        if isinstance(backend, Resolving):
-            return backend.resolve(section, Context(self._root, self._settings, self.inputs.read_for_section))
-        model = section.get(backend.model_option, backend.default_model) if backend.model_option else ""
-        return Resolved({key: value for key, value in section.items() if key != backend.model_option}, model)
 
     def _linked(self, plans: list[JobPlan]) -> list[JobPlan]:
         """With the files of outputs that others name as their reference images."""

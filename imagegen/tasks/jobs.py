@@ -105,12 +105,9 @@ def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
 
 def _explained(build: Build, output: Output) -> Sequence[str]:
     """Where the image's fields go, as its backend says."""
-    from imagegen.backends.base import Explaining
-
     if output.is_derived:
         return ()
-    backend = build.project.backends[output.request.backend]
-    return backend.explain(output.request) if isinstance(backend, Explaining) else ()
+    return build.project.backends[output.request.backend].explain(output.request)
 
 
 def _came_out_fresh(ticket: Ticket) -> bool:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.base import Recalling
 from imagegen.config.document import hidden_character
 from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.schema import COMMON, SEED
@@ -171,17 +170,14 @@ def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: 
         for key, value in request.items()
         if key not in ("backend", "model", "name", "prompt", *GENERATE_FIELDS)
     }
-    if isinstance(made_by, Recalling):
-        try:
-            section = dict(made_by.recall(others))
-        except (AttributeError, TypeError, ValueError):
-            raise ImagegenError(
-                Problem(file, f"its record is none of the backend {name}", "give --prompt yourself")
-            ) from None
-        except ImagegenError as error:
-            raise ImagegenError(*(Problem(file, problem.what, problem.hint) for problem in error.problems)) from None
-    else:
-        section = {key: value for key, value in others.items() if key in made_by.options}
+    try:
+        section = dict(made_by.recover_section(others))
+    except (AttributeError, TypeError, ValueError):
+        raise ImagegenError(
+            Problem(file, f"its record is none of the backend {name}", "give --prompt yourself")
+        ) from None
+    except ImagegenError as error:
+        raise ImagegenError(*(Problem(file, problem.what, problem.hint) for problem in error.problems)) from None
     if made_by.model_option and request.get("model"):
         section[made_by.model_option] = request["model"]
     return Likeness(name, prompt, fields, section)

@@ -17,16 +17,15 @@ import pytest
 from PIL import Image
 
 from imagegen.backends.base import (
+    Backend,
     Cancelled,
-    Elsewhere,
     GeneratedImage,
     GenerationError,
+    MayBeRunningError,
     ModelIdentity,
-    Prepared,
     Progress,
     Resolved,
-    Resolving,
-    UnsettledError,
+    TryAnotherServer,
 )
 from imagegen.backends.boundary import BackendFaultError, FaultyImageError, Guarded, guard
 from imagegen.config.settings import Settings
@@ -46,7 +45,7 @@ def png(width: int = 16) -> bytes:
     return buffer.getvalue()
 
 
-class Plug:
+class Plug(Backend):
     """A sound backend."""
 
     name: Any = "plug"
@@ -165,8 +164,6 @@ class Unreadable(GeneratedImage):
         ("preflight", lambda _self: [], "its preflight cannot be called with (requests)"),
         ("generate", lambda _self, _request: None, "its generate cannot be called with (request, progress)"),
         ("generate", awaits, "its generate is async, and must be a method that returns its result"),
-        ("prepare", returns(()), "it has 'prepare' without 'only_model'"),
-        ("place", returns(None), "it has 'place' without 'group'"),
     ],
 )
 def test_a_member_that_is_wrong_is_named_with_what_it_must_be(member: str, value: Any, rule: str) -> None:
@@ -186,9 +183,10 @@ def test_all_members_that_are_wrong_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("make", "rule"),
     [
-        (lambda: Plug, "its entry point gives the class Plug, and must give an object"),
+        (lambda: Plug, "its entry point gives the class Plug, and must give an object of a class that inherits from"),
         (lambda: None, "its entry point gives None, and must give an object"),
-        (lambda: "plug", "it has no member 'name', 'version', 'parameters', 'options', "),
+        (lambda: "plug", "its entry point gives 'plug', and must give an object of a class that inherits from Backend"),
+        (Backend, "it has no member 'name', 'parameters'"),
         (raises(RuntimeError("no licence")), "it cannot be made: RuntimeError: no licence"),
         (raises(SystemExit(3)), "it cannot be made: SystemExit: 3"),
         (lambda needed: needed, "it cannot be made: TypeError: "),
@@ -213,7 +211,7 @@ ANYTHING = [
     MemoryError(),
     StopIteration(),
     Unspeakable(),
-    Elsewhere(),
+    TryAnotherServer(),
     GenerationError("\ud800"),
     GenerationError(5),  # type: ignore[arg-type]
     ImagegenError(),
@@ -262,18 +260,19 @@ def test_what_it_may_raise_comes_through() -> None:
 
 
 def test_after_an_error_of_the_system_its_generator_may_have_the_image_yet() -> None:
-    with pytest.raises(UnsettledError, match="generate raised TimeoutError: the farm did not answer"):
+    with pytest.raises(MayBeRunningError, match="generate raised TimeoutError: the farm did not answer"):
         plug(generate=raises(TimeoutError("the farm did not answer"))).generate(REQUEST, progress())
 
 
 def test_a_full_disk_is_no_fault_of_a_backend_that_asks_for_its_attempt() -> None:
     class Full(ImageProgress):
-        @property
-        def attempt(self) -> str:
+        def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left on device"):
-        plug(generate=method(lambda _, progress: progress.attempt)).generate(REQUEST, Full(30, threading.Event()))
+        plug(generate=method(lambda _, progress: progress.begin_attempt())).generate(
+            REQUEST, Full(30, threading.Event())
+        )
 
 
 @pytest.mark.parametrize(
@@ -409,9 +408,9 @@ def test_an_image_is_kept_whatever_comes_after_it(tmp_path: Path) -> None:
 
 def test_tidying_up_that_fails_costs_no_image(tmp_path: Path) -> None:
     project = Once(tmp_path)
-    first = project.run(generate=returns(GeneratedImage(png(), settled=raises(SystemExit("no")))))
+    first = project.run(generate=returns(GeneratedImage(png(), on_stored=raises(SystemExit("no")))))
     assert first.problem
-    assert "the backend plug: GeneratedImage.settled raised SystemExit: no" in first.problem.what
+    assert "the backend plug: GeneratedImage.on_stored raised SystemExit: no" in first.problem.what
     assert project.run(generate=raises(AssertionError())).state == "restored"
 
 
@@ -477,7 +476,7 @@ class Resolves(Plug):
     ("found", "rule"),
     [
         (None, "resolve returned None, and must return a Resolved"),
-        (Resolved({}, None), "resolve returned the model None, and must return a text, since it has no only_model"),
+        (Resolved({}, 3), "resolve returned the model 3, and must return a text or None"),  # type: ignore[arg-type]
         (Resolved({5: 1}, "a"), "resolve returned an extra that is a dict, and must be a mapping with texts as keys"),  # type: ignore[dict-item]
         (Resolved({"tone": {1, 2}}, "a"), "resolve returned a parameter that is not plain data: extra.tone is a set"),
         (Resolved({"tone": math.inf}, "a"), "resolve returned a parameter that is not plain data: extra.tone is inf"),
@@ -485,7 +484,10 @@ class Resolves(Plug):
             Resolved({}, "a", origins={"ref": 1}),  # type: ignore[dict-item]
             "resolve returned origins as a dict, and must return a mapping of texts",
         ),
-        (Resolved({}, "a", where_given="cfg"), "resolve returned where_given as 'cfg', and must return a frozenset"),  # type: ignore[arg-type]
+        (
+            Resolved({}, "a", only_if_given="cfg"),  # type: ignore[arg-type]
+            "resolve returned only_if_given as 'cfg', and must return a frozenset",
+        ),
     ],
 )
 def test_what_a_section_is_resolved_to_is_checked(found: Any, rule: str) -> None:
@@ -520,19 +522,12 @@ def test_what_explains_a_request_is_checked_too() -> None:
         cast("Any", plug(explain=returns(None))).explain(REQUEST)
 
 
-def test_a_place_is_one() -> None:
-    guarded: Any = plug(group=returns("a"), place=returns(("a", 3)))
-    with pytest.raises(BackendFaultError, match="must return None, or one of the groups and a Place"):
-        guarded.place({"a": 1})
+def test_a_server_slot_is_one() -> None:
+    guarded = plug(batch_key=returns("a"), pick_server=returns(("a", 3)))
+    with pytest.raises(BackendFaultError, match="must return None, or one of the batch keys and a ServerSlot"):
+        guarded.pick_server({"a": 1})
 
 
-def test_an_at_once_that_is_wrong_is_found_by_preflight() -> None:
-    with pytest.raises(BackendFaultError, match="at_once returned 0, and must return a whole number, at least 1"):
-        plug(at_once=returns(0)).preflight([REQUEST])
-
-
-def test_it_has_those_protocols_that_the_backend_has_and_no_others() -> None:
-    members = {"prepare": returns([]), "only_model": returns("alpha"), "close": returns(None)}
-    assert isinstance(plug(**members), Prepared)
-    assert not isinstance(plug(), Prepared)
-    assert not isinstance(plug(**members), Resolving)
+def test_a_concurrency_that_is_wrong_is_found_by_preflight() -> None:
+    with pytest.raises(BackendFaultError, match="concurrency returned 0, and must return a whole number, at least 1"):
+        plug(concurrency=returns(0)).preflight([REQUEST])

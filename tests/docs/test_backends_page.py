@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from imagegen.backends.base import Backend
+from imagegen.plan.request import Request
+from imagegen.testing import BackendContract
 from tests.docs.pages import files, table
 from tests.endtoend.project import ProjectFolder
 from tests.wheels import build, install
@@ -120,7 +123,7 @@ def test_its_own_tests_pass(source: Path) -> None:
     checked(source, "pytest", "-p", "no:cacheprovider")
 
 
-def test_it_fits_the_protocol_in_the_eyes_of_a_type_checker(source: Path, tmp_path: Path) -> None:
+def test_it_fits_the_base_class_in_the_eyes_of_a_type_checker(source: Path, tmp_path: Path) -> None:
     use = (
         "from imagegen.backends.base import Backend\n"
         "from imagegen_gradient import GradientBackend\n"
@@ -129,6 +132,23 @@ def test_it_fits_the_protocol_in_the_eyes_of_a_type_checker(source: Path, tmp_pa
     checked(source, "mypy", "--strict", "--cache-dir", str(tmp_path), "-c", use)
 
 
-def test_the_page_tells_of_each_member_of_the_protocol() -> None:
+def test_the_smallest_backend_is_one() -> None:
+    defined: dict[str, Any] = {}
+    exec(PAGE["red.py"], defined)  # noqa: S102 - our own page
+    red = defined["RedBackend"]
+
+    class Contract(BackendContract):
+        def backend(self) -> Backend:
+            found: Backend = red()
+            return found
+
+        def request(self) -> Request:
+            return Request("red", "One", "", width=32, height=16)
+
+    for test in (name for name in dir(BackendContract) if name.startswith("test_")):
+        getattr(Contract(), test)()
+
+
+def test_the_page_tells_of_each_member_of_the_base_class() -> None:
     told = "".join(row[0] for row in table("docs/backends.md", "member"))
     assert [name for name in vars(Backend) if not name.startswith("_") and f"`{name}" not in told] == []

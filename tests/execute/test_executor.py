@@ -169,7 +169,7 @@ class FullDisk(ScriptedBackend):
         self.attempts: list[str] = []
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        self.attempts.append(progress.attempt)
+        self.attempts.append(progress.begin_attempt())
         if len(self.attempts) == 1:
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().generate(request, progress)
@@ -205,12 +205,12 @@ def test_what_an_image_waits_for_others_is_not_recorded_as_its_own_time(tmp_path
     class OneAtATime(ScriptedBackend):
         turn = threading.Lock()
 
-        def at_once(self, request: Request) -> int:  # noqa: ARG002
+        def concurrency(self, request: Request) -> int:  # noqa: ARG002
             return 1
 
         def generate(self, request: Request, progress: Progress) -> GeneratedImage:
             while not self.turn.acquire(timeout=0.02):
-                progress.restart()
+                progress.restart_clock()
             with contextlib.closing(self):
                 return super().generate(request, progress)
 
@@ -345,7 +345,7 @@ class SlowToPrepare(ScriptedBackend):
         super().__init__(Script())
         self._held_up, self._after, self.closed = held_up, after, False
 
-    def only_model(self, request: Request) -> str:
+    def choose_model(self, request: Request) -> str:
         return request.model
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
@@ -424,8 +424,8 @@ class Silent(SlowToPrepare):
         self._answer("preflight")
         return super().preflight(requests)
 
-    def only_model(self, request: Request) -> str:
-        self._answer("only_model")
+    def choose_model(self, request: Request) -> str:
+        self._answer("choose_model")
         return request.model or "m"
 
     def _answer(self, question: str) -> None:
@@ -435,7 +435,7 @@ class Silent(SlowToPrepare):
             self.answers.set()
 
 
-@pytest.mark.parametrize("question", ["preflight", "only_model"])
+@pytest.mark.parametrize("question", ["preflight", "choose_model"])
 def test_stopping_leaves_behind_what_is_asked_and_not_answered(tmp_path: Path, question: str) -> None:
     backend = Silent(question)
     found = slow(tmp_path, backend, a=["one", "two"])

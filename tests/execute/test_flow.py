@@ -40,7 +40,7 @@ class Preparing(ScriptedBackend):
         self.preflighted += [request.name for request in requests]
         return super().preflight(requests)
 
-    def only_model(self, request: Request) -> str:
+    def choose_model(self, request: Request) -> str:
         raise AssertionError(request)
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:

@@ -8,27 +8,27 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.base import Elsewhere, GeneratedImage, Place, Progress
+from imagegen.backends.base import GeneratedImage, Progress, ServerSlot, TryAnotherServer
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.plan.request import Request
 from tests.execute.test_executor import Bench
 
 
-class Desk:
-    """A place. lost: it turns images away."""
+class Desk(ServerSlot):
+    """Room at a server. lost: it turns images away."""
 
     def __init__(self, studio: Studio, name: str) -> None:
         self.studio, self.name = studio, name
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        begun, attempt = progress.begun_at, progress.attempt_at(self.name)
+        begun, attempt = progress.last_server, progress.begin_attempt(self.name)
         self.studio.tries.append((request.name, self.name, begun, attempt))
         if self.name in self.studio.lost:
             progress.wait(0.05)
-            raise Elsewhere
+            raise TryAnotherServer
         return self.studio.generate(request, progress)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         with self.studio.mutex:
             self.studio.taken[self.name] -= 1
 
@@ -44,10 +44,10 @@ class Studio(ScriptedBackend):
         self.tries: list[tuple[str, str, str, str]] = []
         self.waited: list[dict[Hashable, int]] = []
 
-    def group(self, request: Request) -> Hashable:
+    def batch_key(self, request: Request) -> Hashable:
         return "r" if request.name.startswith("r") else "any"
 
-    def place(self, waiting: Mapping[Any, int]) -> tuple[Hashable, Place] | None:
+    def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Hashable, ServerSlot] | None:
         with self.mutex:
             self.waited.append(dict(waiting))
             tried = {name for _, name, _, _ in self.tries}

@@ -29,14 +29,13 @@ except ImagegenError as error:
 
 class Quiet:
     timeout_s = 60.0
-    attempt = "x"
-    begun_at = ""
+    last_server = ""
 
-    def attempt_at(self, place: str) -> str:  # noqa: ARG002
-        return self.attempt
+    def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002
+        return "x"
 
     def event(self, name: str, **facts: object) -> None: ...
-    def restart(self) -> None: ...
+    def restart_clock(self) -> None: ...
     def check(self) -> None: ...
     def wait(self, seconds: float) -> None: ...
 

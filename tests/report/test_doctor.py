@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imagegen import DISTRIBUTION, __version__
-from imagegen.backends.base import Backend, Diagnosis, ModelIdentity
+from imagegen.backends.base import Backend, Diagnosis
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
@@ -41,17 +41,11 @@ def test_requirements_of_extras_are_not_asked_for() -> None:
     assert all(row.ok for row in machine(["no-such-thing>=1; extra == 'test'"]))
 
 
-class PlugIn:
+class PlugIn(Backend):
     """A backend of a package that knows nothing of the doctor."""
 
     name = "plugin"
-    version = "1"
     parameters = frozenset({"prompt"})
-    options: Mapping[str, Any] = {}
-    model_option = ""
-    default_model = ""
-    in_flight = 1
-    is_generator = True
 
     def __init__(self, found: list[Problem] | Exception) -> None:
         self.found = found
@@ -60,12 +54,6 @@ class PlugIn:
         if isinstance(self.found, Exception):
             raise self.found
         return self.found
-
-    def model_identity(self, request: Request) -> ModelIdentity:
-        return ModelIdentity(request.model)
-
-    def generate(self, request: Request, progress: object) -> Any:
-        raise NotImplementedError
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,9 @@ from imagegen.backends.base import (
     Diagnosis,
     GeneratedImage,
     GenerationError,
+    MayBeRunningError,
     ModelIdentity,
-    Prepared,
     Progress,
-    UnsettledError,
 )
 from imagegen.backends.cluster import worker
 from imagegen.backends.cluster.carried import Carried, carry
@@ -34,7 +33,7 @@ from imagegen.plan.request import Request
 __all__ = ["ClusterBackend"]
 
 
-class ClusterBackend:
+class ClusterBackend(Backend):
     """Stands for `local`, which plans and is never asked to draw. address: of Dask's scheduler."""
 
     def __init__(self, local: Backend, address: str) -> None:
@@ -61,10 +60,10 @@ class ClusterBackend:
         """No digest: the models are elsewhere."""
         return ModelIdentity(request.model)
 
-    def only_model(self, request: Request) -> str:
+    def choose_model(self, request: Request) -> str:
         """The only one at every worker that knows of one."""
         _, crew = self._open()
-        found = crew.ask(worker.only_model, bare(request), workers=crew.members)
+        found = crew.ask(worker.choose_model, bare(request), workers=crew.members)
         models = {one for one in found.values() if isinstance(one, str)}
         if len(models) == 1:
             return models.pop()
@@ -93,7 +92,7 @@ class ClusterBackend:
         """Have a worker draw it, whichever Dask takes. One that turns out to be unfit is passed over from then on."""
         link, crew = self._open()
         crew.watch()
-        carried, attempt = carry(request), progress.attempt
+        carried, attempt = carry(request), progress.begin_attempt()
         while True:
             answer = self._drawn(carried, attempt, progress)
             if isinstance(answer, worker.Drawn):
@@ -104,7 +103,7 @@ class ClusterBackend:
                 crew.pass_over(answer.worker, answer.what, progress)
                 if crew.workers(request):
                     continue
-            kind = UnsettledError if answer.unsettled else GenerationError
+            kind = MayBeRunningError if answer.unsettled else GenerationError
             raise kind(f"{answer.what} (at the worker {crew.name(answer.worker)})", answer.hint)
 
     def close(self) -> None:
@@ -150,7 +149,7 @@ class ClusterBackend:
             if self._opened is None:
                 try:
                     link = _linked(self._address)
-                    self._opened = link, Crew(link, self._run, prepares=isinstance(self._local, Prepared))
+                    self._opened = link, Crew(link, self._run)
                 except (ImagegenError, GenerationError) as error:
                     self._absent = error
                     raise
@@ -163,7 +162,7 @@ class ClusterBackend:
         try:
             while True:
                 workers = crew.wait_for_workers(carried.request, progress)
-                workers = crew.named(progress.begun_at) & workers or workers  # there it may be found again
+                workers = crew.named(progress.last_server) & workers or workers  # there it may be found again
                 begun = link.begin(
                     worker.draw, self._run, carried, attempt, progress.timeout_s, workers=workers, needs=crew.needs
                 )
@@ -173,14 +172,14 @@ class ClusterBackend:
             link.forget(attempt)
 
     def _image(self, link: Link, crew: Crew, attempt: str, drawn: worker.Drawn) -> GeneratedImage:
-        settled: Callable[[], None] = GeneratedImage.settled
+        on_stored: Callable[[], None] = GeneratedImage.on_stored
         if drawn.keeps:
 
-            def settled() -> None:
+            def on_stored() -> None:
                 link.tell(worker.settle, self._run, attempt, workers=[drawn.worker])
 
         facts = {**drawn.facts, "worker": printable(crew.name(drawn.worker))}
-        return GeneratedImage(drawn.data, facts, drawn.may_be_flat, drawn.any_size, settled=settled)
+        return GeneratedImage(drawn.data, facts, drawn.may_be_flat, drawn.any_size, on_stored=on_stored)
 
 
 class _AllLeftError(Exception):
@@ -204,9 +203,9 @@ def _answer(
         nonlocal is_drawn, restarted_s
         if drawing := hand_on(heard, progress):
             is_drawn = True
-            progress.attempt_at(crew.name(drawing))
+            progress.begin_attempt(crew.name(drawing))
         if not is_drawn and time.monotonic() - restarted_s > 1.0:
-            progress.restart()
+            progress.restart_clock()
             restarted_s = time.monotonic()
         progress.check()
         crew.tell(progress)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from imagegen import DISTRIBUTION, __version__
-from imagegen.backends.base import Progress, UnsettledError
+from imagegen.backends.base import MayBeRunningError, Progress
 from imagegen.backends.cluster import worker
 from imagegen.backends.cluster.carried import Carried
 from imagegen.backends.cluster.link import ANSWER_S, LOOK_S, Link, SilentError
@@ -36,8 +36,8 @@ class Crew:
     get none for now. All by their address.
     """
 
-    def __init__(self, link: Link, run: worker.Run, *, prepares: bool) -> None:
-        self._link, self._run, self._prepares = link, run, prepares
+    def __init__(self, link: Link, run: worker.Run) -> None:
+        self._link, self._run = link, run
         self.members: Mapping[str, worker.Member] = {}
         self.refused: dict[str, str] = {}
         self.silent: dict[str, str] = {}
@@ -105,9 +105,9 @@ class Crew:
                 raise self._link.gone()
             since_s = self._alone_since.setdefault(frozenset(self._able[_key(request)]), time.monotonic())
             if time.monotonic() - since_s > _LOST_S:
-                raise UnsettledError(*self.nobody())
+                raise MayBeRunningError(*self.nobody())
             progress.event("waiting", text="no worker that can draw it")
-            progress.restart()
+            progress.restart_clock()
             progress.wait(0.5)
         self._alone_since.pop(frozenset(self._able[_key(request)]), None)
         return workers
@@ -115,8 +115,6 @@ class Crew:
     def prepare(self, requests: Sequence[Request], progress: Progress) -> list[Problem]:
         """The backend's own steps, at each that can draw some of them. What those found that cannot."""
         self.tell(progress)
-        if not self._prepares:
-            return []
         workers = set().union(*map(self.workers, requests))
         problems = self._prepare(workers, requests, progress)
         self.tell(progress)
@@ -256,7 +254,7 @@ class Crew:
             self._meet([one])
             for job in self._jobs:
                 self._preflight([one], job)
-                if self._prepares and one in self.members:
+                if one in self.members:
                     self._prepare({one}, job, Aside(self._over, self._note))
             if one in self.members:
                 self._unfit.discard(one)

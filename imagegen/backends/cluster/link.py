@@ -18,7 +18,7 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
 
-from imagegen.backends.base import UnsettledError
+from imagegen.backends.base import MayBeRunningError
 from imagegen.backends.cluster.progress import TOPIC
 from imagegen.errors import ImagegenError, Problem
 
@@ -90,7 +90,7 @@ class Link:
 
     def tell(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> dict[str, Any]:
         """The same, waited for only a little, at those of them that are there; empty where the cluster is gone."""
-        with contextlib.suppress(UnsettledError):
+        with contextlib.suppress(MayBeRunningError):
             return self.ask(function, *arguments, workers=self.there & set(workers), seconds=ANSWER_S)
         return {}
 
@@ -141,10 +141,10 @@ class Link:
         self._is_lost = self._is_lost or self._client.status != "running"
         return self._is_lost
 
-    def gone(self) -> UnsettledError:
+    def gone(self) -> MayBeRunningError:
         """What to say then, the same for all images: the next run may find what was being drawn."""
         what = f"the Dask cluster at {self.address} is gone, its scheduler does not answer any more"
-        return UnsettledError(what, "start it, then run doit again: what was made is kept")
+        return MayBeRunningError(what, "start it, then run doit again: what was made is kept")
 
     def close(self) -> None:
         """The run is over."""

@@ -22,24 +22,24 @@ class WorkerProgress:
 
     def __init__(self, worker: Any, attempt: str, timeout_s: float, cancelled: threading.Event) -> None:
         self.timeout_s = timeout_s
-        self.attempt = attempt
+        self._attempt = attempt
         self._worker = worker
         self._cancelled = cancelled
         self._began_s = time.monotonic()
 
-    begun_at = ""
+    last_server = ""
     """Where the worker itself began it before is not known; at which worker that was, whoever asks knows."""
 
-    def attempt_at(self, place: str) -> str:  # noqa: ARG002 - the protocol has it
-        """The attempt; which of the worker's own places makes it is not told."""
-        return self.attempt
+    def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002 - the protocol has it
+        """Return the attempt; which of the worker's own servers makes it is not reported."""
+        return self._attempt
 
     def event(self, name: str, **facts: Any) -> None:
         """Told to whoever asked for the image, and no reason to fail."""
         self._tell(name, facts)
         self.check()
 
-    def restart(self) -> None:
+    def restart_clock(self) -> None:
         """The time counts from now, there too."""
         self._began_s = time.monotonic()
         self._tell("restarted", {})
@@ -64,7 +64,7 @@ class WorkerProgress:
         self.check()
 
     def _tell(self, name: str, facts: Mapping[str, Any]) -> None:
-        told = {"to": self.attempt, "worker": self._worker.address, "name": name, "facts": facts}
+        told = {"to": self._attempt, "worker": self._worker.address, "name": name, "facts": facts}
         self._worker.log_event(TOPIC, told)
 
 
@@ -72,21 +72,21 @@ class Aside:
     """What a worker's preparation reports to, beside the images: its notes are told with the next of them."""
 
     timeout_s = math.inf
-    attempt = begun_at = ""
+    last_server = ""
 
     def __init__(self, over: threading.Event, note: Callable[[str], None]) -> None:
         self._over, self._note = over, note
 
-    def attempt_at(self, place: str) -> str:  # noqa: ARG002 - the protocol has it
-        """None."""
-        return self.attempt
+    def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002 - the protocol has it
+        """Return nothing: there is no image to attempt."""
+        return ""
 
     def event(self, name: str, **facts: Any) -> None:
         """Only notes are told."""
         if name == "note":
             self._note(str(facts["text"]))
 
-    def restart(self) -> None:
+    def restart_clock(self) -> None:
         """It has no time-out."""
 
     def check(self) -> None:
@@ -110,6 +110,6 @@ def hand_on(heard: queue.SimpleQueue[Mapping[str, Any]], progress: Progress) -> 
             return began
         if message["name"] == "restarted":
             began = str(message["worker"])
-            progress.restart()
+            progress.restart_clock()
         else:
             progress.event(str(message["name"]), **message["facts"])

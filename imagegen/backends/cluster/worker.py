@@ -23,9 +23,7 @@ from imagegen.backends.base import (
     Context,
     GeneratedImage,
     GenerationError,
-    Prepared,
-    Relocating,
-    UnsettledError,
+    MayBeRunningError,
 )
 from imagegen.backends.cluster.carried import Carried, unpacked
 from imagegen.backends.cluster.progress import WorkerProgress
@@ -38,10 +36,10 @@ __all__ = [
     "Member",
     "Run",
     "Undrawn",
+    "choose_model",
     "close",
     "draw",
     "hello",
-    "only_model",
     "preflight",
     "prepare",
     "settle",
@@ -79,7 +77,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Undrawn:
-    """One that was not. cancelled: because the user asked for it. unsettled: as UnsettledError.
+    """One that was not. cancelled: because the user asked for it. unsettled: as MayBeRunningError.
 
     unfit: the worker can draw no other either.
     """
@@ -105,7 +103,7 @@ class _Site:
     def here(self, carried: Carried, folder: Path = Path()) -> Request:
         """The request as this machine draws it, its files in `folder` where they came along. Raises OSError."""
         request = unpacked(carried, folder)
-        return self.backend.relocated(request, self.context) if isinstance(self.backend, Relocating) else request
+        return self.backend.relocated(request, self.context)
 
     def wish(self, attempt: str) -> threading.Event:
         """Set as soon as the user wants this one to stop."""
@@ -151,13 +149,12 @@ def hello(dask_worker: Any) -> Member:
     return Member(shown, state.nthreads, state.total_resources.get("GPU", 0))
 
 
-async def only_model(run: Run, carried: Carried) -> str | Problem:
-    """As `Prepared.only_model`; a problem where there is none."""
+async def choose_model(run: Run, carried: Carried) -> str | Problem:
+    """As `Backend.choose_model`; a problem where there is none."""
 
     def ask() -> str | Problem:
         site = _site(run)
-        backend = site.backend
-        return backend.only_model(site.here(carried)) if isinstance(backend, Prepared) else carried.request.model
+        return site.backend.choose_model(site.here(carried))
 
     try:
         return await asyncio.to_thread(ask)
@@ -183,8 +180,6 @@ async def prepare(run: Run, all_carried: Sequence[Carried], to: str, dask_worker
 
     def ask() -> Sequence[Problem]:
         site = _site(run)
-        if not isinstance(site.backend, Prepared):
-            return []
         requests = [site.here(carried) for carried in all_carried]
         return list(site.backend.prepare(requests, WorkerProgress(dask_worker, to, math.inf, site.wish(to))))
 
@@ -197,7 +192,7 @@ async def prepare(run: Run, all_carried: Sequence[Carried], to: str, dask_worker
 
 
 def draw(run: Run, carried: Carried, attempt: str, timeout_s: float) -> Drawn | Undrawn:
-    """Have the backend make the image; a task of Dask's. attempt: as `Progress.attempt`, the same on every worker."""
+    """Have the backend make the image; a task of Dask's. attempt: the same on every worker."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -209,24 +204,24 @@ def draw(run: Run, carried: Carried, attempt: str, timeout_s: float) -> Drawn | 
     try:
         request = site.here(carried, Path(worker.local_directory) / "imagegen")
         with _turn(site, progress):
-            progress.restart()
+            progress.restart_clock()
             made = site.backend.generate(request, progress)
     except Cancelled:
         return Undrawn(worker.address, cancelled=True)
     except (GenerationError, ImagegenError, OSError) as error:
-        problem, unsettled = _problem(error), isinstance(error, UnsettledError)
+        problem, unsettled = _problem(error), isinstance(error, MayBeRunningError)
         unfit = unsettled or _is_unfit(run, request)
         return Undrawn(worker.address, problem.what, problem.hint, unsettled=unsettled, unfit=unfit)
     finally:
         site.cancels.pop(attempt, None)
-    keeps = made.settled is not GeneratedImage.settled
+    keeps = made.on_stored is not GeneratedImage.on_stored
     if keeps:
-        site.settles[attempt] = made.settled
+        site.settles[attempt] = made.on_stored
     return Drawn(worker.address, made.data, dict(made.facts), made.may_be_flat, made.any_size, keeps)
 
 
 async def settle(run: Run, attempt: str) -> None:
-    """As `GeneratedImage.settled`."""
+    """As `GeneratedImage.on_stored`."""
     if (site := _sites.get(run)) and (settled := site.settles.pop(attempt, None)):
         await asyncio.to_thread(settled)
 
@@ -239,8 +234,6 @@ async def close(run: Run) -> str:
         return ""
     for wish in list(site.cancels.values()):
         wish.set()
-    if not isinstance(site.backend, Prepared):
-        return ""
     try:
         await asyncio.to_thread(site.backend.close)
     except Exception as error:  # it fails no image any more
@@ -264,8 +257,7 @@ def _is_unfit(run: Run, request: Request) -> bool:
     except Exception:  # whatever it is, it would come again
         return True
     finally:
-        if isinstance(backend, Prepared):
-            backend.close()
+        backend.close()
 
 
 @contextmanager

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.address import is_local
 from imagegen.backends.base import (
+    Backend,
     Context,
     Diagnosis,
     GeneratedImage,
     GenerationError,
     ModelIdentity,
-    Place,
     Progress,
     Resolved,
+    ServerSlot,
 )
 from imagegen.backends.comfyui.launch import launch_for
 from imagegen.backends.comfyui.models import Folders, digest_of, file_of, names_in
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["ComfyUIBackend"]
 
 
-class ComfyUIBackend:
+class ComfyUIBackend(Backend):
     """One object serves a whole run, with all the servers that its requests name."""
 
     name = "comfyui"
@@ -71,7 +72,7 @@ class ComfyUIBackend:
 
         return AT_A_TIME * max(1, len(self.fleet.connections))
 
-    def at_once(self, request: Request) -> int:
+    def concurrency(self, request: Request) -> int:
         """A server draws one at a time; what else it was given waits for that."""
         return len(request.extra["urls"])
 
@@ -85,11 +86,11 @@ class ComfyUIBackend:
         self._settings = context.settings
         return replace(request, extra={**request.extra, **here({}, context)})
 
-    def recall(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """LoRAs and VAE; of a workflow of one's own a request records no more than its digest."""
         return recall(fields)
 
-    def only_model(self, request: Request) -> str:
+    def choose_model(self, request: Request) -> str:
         """The only checkpoint that the servers list, or, while none runs, that its folders hold."""
         from imagegen.backends.comfyui.checks import choices_text
 
@@ -216,13 +217,13 @@ class ComfyUIBackend:
         from imagegen.backends.comfyui.drawing import draw
 
         connection = self.fleet.connection(request, request.extra["urls"][0])
-        return draw(connection, request, progress.attempt, progress)
+        return draw(connection, request, progress.begin_attempt(), progress)
 
-    def group(self, request: Request) -> Hashable:
+    def batch_key(self, request: Request) -> Hashable:
         """The model, and the servers that can draw it."""
         return self.fleet.group(request)
 
-    def place(self, waiting: Mapping[Any, int]) -> tuple[Hashable, Place] | None:
+    def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Hashable, ServerSlot] | None:
         """At the server that draws it soonest, with as few models loaded as can be."""
         from imagegen.backends.comfyui.places import ServerPlace
 

@@ -197,7 +197,7 @@ class Connection:
                 is_next = next(iter(self._ours), "") == prompt_id
             shown.turn(is_next)
             if not is_next:
-                progress.restart()  # its own time begins when nothing of ours is before it
+                progress.restart_clock()  # its own time begins when nothing of ours is before it
             # an event is heeded once: of one that comes again and again there would be no pause
             self._pause(pause_s, _NEVER if heeded else done, progress)
             heeded = heeded or done.is_set()

@@ -107,7 +107,7 @@ def _models(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Di
     for request in {request.model: request for request in requests}.values():
         if not request.model:
             try:
-                yield Diagnosis(True, "checkpoint left open", f"{backend.only_model(request)} will be taken")
+                yield Diagnosis(True, "checkpoint left open", f"{backend.choose_model(request)} will be taken")
             except GenerationError as error:
                 yield Diagnosis(False, "checkpoint left open", error.problem.what, error.problem.hint)
             continue

@@ -43,9 +43,9 @@ def draw(connection: Connection, request: Request, prompt_id: str, progress: Pro
         "device": one_line(", ".join(devices)),
     }
     may_be_flat, has_own = bool(request.extra.get("allow_flat")), "graph" in request.extra
-    made_at = connection.url if len(request.extra["urls"]) > 1 else ""
+    server = connection.url if len(request.extra["urls"]) > 1 else ""
     # a workflow of one's own may scale what it drew
-    return GeneratedImage(data, facts, may_be_flat=may_be_flat, any_size=has_own, made_at=made_at)
+    return GeneratedImage(data, facts, may_be_flat=may_be_flat, any_size=has_own, server=server)
 
 
 def _filled(

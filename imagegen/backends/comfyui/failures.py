@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from imagegen.backends.base import GenerationError, OverdueError, UnsettledError
+from imagegen.backends.base import GenerationError, MayBeRunningError, OverdueError
 from imagegen.backends.comfyui.checks import choices_text
 from imagegen.backends.comfyui.client import Refused, Unreachable
 from imagegen.backends.text import one_line
@@ -69,8 +69,8 @@ def stage(name: str) -> Iterator[None]:
         # what was asked for again and again, and stayed wrong
         raise (_told(UnfitError(what, refused.hint)) if refused.may_pass else _ToldError(what, refused.hint)) from None
     except Unreachable as error:
-        raise UnsettledError(f"{name}: the server does not answer: {error}", "run doit again") from None
-    except (_ToldError, UnsettledError):
+        raise MayBeRunningError(f"{name}: the server does not answer: {error}", "run doit again") from None
+    except (_ToldError, MayBeRunningError):
         raise
     except OverdueError as error:  # another server may not hang, or be faster
         raise _told(ServersError(f"{name}: {error.problem.what}", error.problem.hint)) from None
@@ -89,12 +89,12 @@ def _told(error: ServersError) -> ServersError:
     return error
 
 
-def of_absence(url: str, why: str) -> UnsettledError:
+def of_absence(url: str, why: str) -> MayBeRunningError:
     """The server is away for longer than one waits: whichever stage finds out, it is one cause for all images.
 
     It may be drawing all the while, so what it was given is asked for again in the next run.
     """
-    return UnsettledError(
+    return MayBeRunningError(
         f"the server at {url} does not answer any more: {why}",
         "see why (doit server:status, its log), start it again, then run doit: what was made is kept",
     )

@@ -10,7 +10,7 @@ from functools import partial
 
 from imagegen.asking import asked
 from imagegen.backends.address import is_local
-from imagegen.backends.base import Progress, UnsettledError
+from imagegen.backends.base import MayBeRunningError, Progress
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.launch import cannot_start
@@ -132,13 +132,13 @@ class Fleet:
         if self.pool.take_out(url) and self.pool.left(self.connections):
             progress.event("note", text=_out(url, problem))
 
-    def none_left(self, request: Request) -> UnsettledError:
+    def none_left(self, request: Request) -> MayBeRunningError:
         """That there is no server for a request any more."""
         problems = [problem for url in request.extra["urls"] for problem in self.against(request, url)[:1]]
         if len(problems) == 1:
-            return UnsettledError(problems[0].what, problems[0].hint)
+            return MayBeRunningError(problems[0].what, problems[0].hint)
         what = "; ".join(problem.what for problem in problems)
-        return UnsettledError(f"no server is left: {what}", problems[-1].hint if problems else "")
+        return MayBeRunningError(f"no server is left: {what}", problems[-1].hint if problems else "")
 
     def failed_before(self, attempt: str) -> str:
         """The server at which the attempt failed in this run, and another one is to try it; empty where none did."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagegen.backends.base import Elsewhere, GeneratedImage, GenerationError, Progress
+from imagegen.backends.base import GeneratedImage, GenerationError, Progress, ServerSlot, TryAnotherServer
 from imagegen.backends.comfyui.client import Refused
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.drawing import draw
@@ -15,13 +15,13 @@ from imagegen.plan.request import Request
 __all__ = ["ServerPlace"]
 
 
-class ServerPlace:
-    """See `imagegen.backends.base.Place`. Where the attempt was begun is on disk before a server hears of it."""
+class ServerPlace(ServerSlot):
+    """Where the attempt was begun is on disk before a server hears of it."""
 
     def __init__(self, fleet: Fleet, hold: Hold) -> None:
         self._fleet, self._hold = fleet, hold
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """The server has a place for another image."""
         self._fleet.pool.leave(self._hold, drew=False)
 
@@ -29,12 +29,12 @@ class ServerPlace:
         """Have the image drawn there, or where it was begun before."""
         if not self._hold.url:
             raise self._fleet.none_left(request)
-        begun = progress.begun_at
+        begun = progress.last_server
         if begun not in ("", self._hold.url):
             self._go_back(begun, request, progress)
         url = self._hold.url
         connection = self._fleet.connection(request, url)
-        attempt = progress.attempt_at(url)
+        attempt = progress.begin_attempt(url)
         drew = False
         try:
             made = draw(connection, request, attempt, progress)
@@ -49,7 +49,7 @@ class ServerPlace:
     def _go_back(self, begun: str, request: Request, progress: Progress) -> None:
         """Move to where the attempt was begun, if that has it; else what was begun there may be made twice: tell so."""
         fleet = self._fleet
-        attempt = progress.attempt
+        attempt = progress.begin_attempt()
         if fleet.failed_before(attempt) == begun:
             return
         if fleet.pool.left([begun]):
@@ -77,13 +77,13 @@ class ServerPlace:
         others = [other for other in fleet.pool.left(fleet.group(request).urls) if other != url]
         if connection.is_gone or (isinstance(error, UnfitError) and others):
             fleet.take_out(url, error.problem, progress)
-            return Elsewhere() if others else fleet.none_left(request)
+            return TryAnotherServer() if others else fleet.none_left(request)
         what = f"{error.problem.what}, at {url}"
         if isinstance(error, ServersError) and others and not fleet.failed_before(attempt):
             fleet.failed(attempt, request, url)
-            progress.restart()  # its time may be over, and begins anew there
+            progress.restart_clock()  # its time may be over, and begins anew there
             progress.event("note", text=f"{what}; another server tries it")
-            return Elsewhere()
+            return TryAnotherServer()
         fleet.done(attempt, request, url, progress, made=False)
         error.problem = Problem(error.problem.where, what, error.problem.hint)
         return error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import (
+    Backend,
     Context,
     Diagnosis,
     GeneratedImage,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["OllamaBackend"]
 
 
-class OllamaBackend:
+class OllamaBackend(Backend):
     """One object serves a whole run. What asks Ollama is imported where it is used: with nothing to do, nowhere."""
 
     name = "ollama"
@@ -39,8 +40,6 @@ class OllamaBackend:
     options: Mapping[str, Any] = OPTIONS
     model_option = "model"
     default_model = DEFAULT_MODEL
-    in_flight = 1
-    """Its runner draws one after another."""
     is_generator = True
 
     def __init__(self) -> None:
@@ -58,10 +57,6 @@ class OllamaBackend:
     def relocated(self, request: Request, context: Context) -> Request:
         """With this machine's Ollama."""
         return replace(request, extra={**request.extra, **_here(context)})
-
-    def only_model(self, request: Request) -> str:
-        """There is a default, so that no job leaves it open."""
-        return request.model or DEFAULT_MODEL
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """What Ollama would change or refuse; whether it can make images; whether its models do, and fit the disk."""
@@ -109,7 +104,7 @@ class OllamaBackend:
         serving = self.serving(request)
         loads = request.model not in self._used
         self._used.add(request.model)
-        folder = folder_of(Path(request.extra["root"]), progress.attempt)
+        folder = folder_of(Path(request.extra["root"]), progress.begin_attempt())
         try:
             data = draw(serving.command, serving.program.machine, request, folder, progress, loads=loads)
         except FailedError as failure:
@@ -119,7 +114,7 @@ class OllamaBackend:
                     self._gone = FailedError(ended, "fix what its log says, if anything; then run doit again")
             raise self._gone or failure from None
         facts = {"ollama": serving.program.version}
-        return GeneratedImage(data, facts, may_be_flat=False, settled=lambda: forget(folder))
+        return GeneratedImage(data, facts, may_be_flat=False, on_stored=lambda: forget(folder))
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Rows for the command line, the versions, the machine, and each job's models."""

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from imagegen.backends.base import Diagnosis, GeneratedImage, ModelIdentity, Progress
-from imagegen.errors import Problem
+from imagegen.backends.base import Backend, Diagnosis, GeneratedImage, ModelIdentity, Progress
 from imagegen.plan.request import Request
 
 __all__ = ["PlaceholderBackend"]
 
 
-class PlaceholderBackend:
+class PlaceholderBackend(Backend):
     """Draws; needs no model and no program. It honours every field, since it writes them into the picture."""
 
     name = "placeholder"
-    version = "1"
     parameters = frozenset(
         {"name", "prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"}
     )
-    options: Mapping[str, Any] = {}
-    model_option = ""
-    default_model = ""
     in_flight = os.cpu_count() or 1
     is_generator = False
-
-    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:  # noqa: ARG002 - of the protocol
-        """Nothing can be missing."""
-        return []
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """It is always there."""
         return [Diagnosis(True, "", f"embedded, needs nothing else; draws {len(requests)}")]
 
-    def model_identity(self, request: Request) -> ModelIdentity:  # noqa: ARG002 - of the protocol
+    def model_identity(self, request: Request) -> ModelIdentity:  # noqa: ARG002 - of the base class
         """There is no model."""
         return ModelIdentity("placeholder")
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from imagegen.backends.base import Backend, Diagnosis, Diagnostic
+from imagegen.backends.base import Backend, Diagnosis
 from imagegen.backends.registry import unusable_names
 from imagegen.plan.request import Request
 from imagegen.report.doctor.case import Case
@@ -37,11 +37,7 @@ def backends(case: Case) -> Iterator[Diagnosis]:
 
 def _rows(backend: Backend, requests: Sequence[Request]) -> Sequence[Diagnosis]:
     try:
-        if isinstance(backend, Diagnostic):
-            return backend.diagnose(requests)
-        problems = backend.preflight(requests)
+        return backend.diagnose(requests)
     except Exception as error:  # a plug-in can fail in any way
         found = f"a fault in the backend: {type(error).__name__}: {error}"
         return [Diagnosis(False, "", found, "tell whoever makes the package that brings it")]
-    rows = [Diagnosis(False, problem.where, problem.what, problem.hint or "correct it") for problem in problems]
-    return rows or [Diagnosis(True, "", "its preflight finds nothing wrong")]

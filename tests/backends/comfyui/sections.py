@@ -59,7 +59,7 @@ class Sections:
 
     def fingerprint(self, nodes: Nodes, section: Mapping[str, Any] | None = None, **fields: Any) -> str:
         request = self.request(nodes, section, **fields)
-        optional = self.of(nodes, **(section or {})).where_given
+        optional = self.of(nodes, **(section or {})).only_if_given
         return fingerprint(canonical(request, (OWN | OF_SECTION) - (optional - {*request.given})))
 
     def _read(self, name: str) -> bytes:

@@ -39,7 +39,7 @@ def test_the_only_checkpoint_is_not_taken_from_folders_that_no_server_would_use(
     sections.write("tools/ComfyUI/models/checkpoints/fake.safetensors", b"")
     sections.environment = {"COMFYUI_URL": f"http://127.0.0.1:{free_port()}", **settings}
     with pytest.raises(GenerationError, match=r"^no ComfyUI answers at http://") as error:
-        ComfyUIBackend().only_model(sections.request())
+        ComfyUIBackend().choose_model(sections.request())
     assert ("doit comfyui:setup" in error.value.problem.hint) == (not settings)
 
 
@@ -47,7 +47,7 @@ def test_an_address_with_nothing_of_comfyui_is_told_as_such(sections: Sections) 
     with file_server() as server:
         sections.environment = {"COMFYUI_URL": f"{server.url}/prefix"}
         with pytest.raises(GenerationError, match=r"/prefix is no ComfyUI$"):
-            ComfyUIBackend().only_model(sections.request())
+            ComfyUIBackend().choose_model(sections.request())
         (problem,) = ComfyUIBackend().preflight([sections.request()])
     assert problem.what == f"what answers at {server.url}/prefix is no ComfyUI"
     assert "COMFYUI_URL" in problem.hint

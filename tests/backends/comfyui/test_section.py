@@ -21,7 +21,7 @@ def test_without_a_workflow_the_built_in_one_takes_loras_and_a_vae(sections: Sec
     assert found.model == "a.safetensors"
     assert found.extra["loras"] == {"x": [0.5, 0.5], "y": [1.0, 0.0], "z": [1.0, 1.0]}
     assert found.extra["vae"] == "v.pt"
-    assert found.where_given == frozenset()
+    assert found.only_if_given == frozenset()
 
 
 def test_the_checkpoint_is_that_of_the_command_line_then_the_job_then_the_environment(sections: Sections) -> None:
@@ -55,9 +55,9 @@ def test_a_checkpoint_that_the_workflow_has_no_place_for_is_refused(sections: Se
 
 
 def test_fields_that_the_file_marks_count_also_where_the_job_gives_none(sections: Sections) -> None:
-    assert "steps" in sections.of(sd15()).where_given
-    assert "steps" not in sections.of(changed(sd15(), n3={"steps": "%steps%"})).where_given
-    assert not sections.of(sd15()).where_given & {"prompt", "seed"}
+    assert "steps" in sections.of(sd15()).only_if_given
+    assert "steps" not in sections.of(changed(sd15(), n3={"steps": "%steps%"})).only_if_given
+    assert not sections.of(sd15()).only_if_given & {"prompt", "seed"}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_field_that_the_workflow_does_not_take_is_not_in_the_request(sections:
     none: dict[str, dict[str, list[str]]] = {"bind": {"prompt": [], "seed": []}}
     first = sections.fingerprint(enlarge, none)
     assert sections.fingerprint(enlarge, none, seed=8, prompt="another") == first
-    assert {"prompt", "seed"} <= sections.of(enlarge, **none).where_given
+    assert {"prompt", "seed"} <= sections.of(enlarge, **none).only_if_given
     sections.workflow(enlarge)
     refused = [problem.hint for problem in sections.refused(workflow=FILE)]
     assert all(f"bind: {{{field}: []}}" in hint for field, hint in zip(("prompt", "seed"), refused, strict=True))

@@ -47,7 +47,7 @@ class _Attempt:
     def open(self, place: str = "") -> str:  # noqa: ARG002
         return self.uuid
 
-    def place(self) -> str:
+    def server(self) -> str:
         return ""
 
 
