@@ -21,7 +21,7 @@ from imagegen.backends.base import (
 from imagegen.backends.boundary import BackendFaultError, Guarded, guard
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.progress import ImageProgress
+from imagegen.execute.worker import ImageProgress
 from imagegen.images.image_file import verify
 from imagegen.plan.request import Request, canonical, fingerprint
 

@@ -7,7 +7,7 @@ import math
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,17 +16,23 @@ from typing import Any, TypeVar
 from imagegen.asking import GivenUp, within
 from imagegen.backends.base import Backend, Cancelled, ServerSlot, TryAnotherServer
 from imagegen.errors import Problem
-from imagegen.execute.deciding import decide_model, draw_seed
-from imagegen.execute.imaging import NotKeptError, failed, generate, restore
-from imagegen.execute.outcome import Event, Happened, Outcome, Started
-from imagegen.execute.progress import ImageProgress
-from imagegen.execute.sharing import Sharing
-from imagegen.execute.sources import Sources
-from imagegen.execute.waiting import Waiting, Work
+from imagegen.execute.build_image import NotKeptError, failed, generate, restore
+from imagegen.execute.decisions import decide_model, draw_seed
+from imagegen.execute.events import Event, Happened, Outcome, Started
+from imagegen.execute.shared_store import Sharing
+from imagegen.execute.stored_images import Sources
+from imagegen.execute.worker import ImageProgress
+from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
+from imagegen.plan.request import Request
 from imagegen.project import Project
 
-__all__ = ["Executor"]
+__all__ = [
+    "Executor",
+    "Waiting",
+    "Work",
+]
+
 
 _Answer = TypeVar("_Answer")
 _PREPARED = 16
@@ -320,3 +326,65 @@ def _held_up(problems: Sequence[Problem]) -> Problem:
 
 
 _NAMED = 20
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stale output, why it is so, and whether it must be generated though it could be restored."""
+
+    output: Output
+    verdict: Verdict
+    forced: bool = False
+
+    @property
+    def key(self) -> str:
+        """The same for works that are one image: of one fingerprint."""
+        return self.output.fingerprint or self.output.task
+
+
+class Waiting:
+    """Works in the order in which they came, by groups; those of one model together, so that it is loaded once.
+
+    group: what the works of a group have in common, by their requests.
+    """
+
+    def __init__(self, group: Callable[[Request], Hashable]) -> None:
+        self._group = group
+        self._groups: dict[Hashable, dict[str, list[Work]]] = {}
+        self._last: Hashable = ""
+
+    def __bool__(self) -> bool:
+        return any(self._groups.values())
+
+    def add(self, works: Iterable[Work]) -> None:
+        """They wait from now on."""
+        for work in works:
+            same = self._groups.setdefault(self._group(work.output.request), {})
+            same.setdefault(work.key, []).append(work)
+
+    def append(self, work: Work) -> None:
+        """One more waits."""
+        self.add([work])
+
+    def counts(self, busy: Collection[str]) -> dict[Hashable, int]:
+        """How many images there are to take of each group, the group of the last one first. busy: as for `take`."""
+        groups = sorted(self._groups, key=lambda group: group != self._last)
+        counts = {
+            group: len(works) - sum(key in works for key in busy) for group in groups if (works := self._groups[group])
+        }
+        return {group: count for group, count in counts.items() if count}
+
+    def take(self, busy: Collection[str], group: Hashable) -> list[Work]:
+        """The works of one image of this group, which wait no longer.
+
+        busy: keys of those that are being generated; theirs wait until then.
+        """
+        self._last = group
+        key = next(key for key in self._groups[group] if key not in busy)
+        return self._groups[group].pop(key)
+
+    def clear(self) -> list[Work]:
+        """All works that waited."""
+        works = [work for keys in self._groups.values() for same in keys.values() for work in same]
+        self._groups.clear()
+        return works

@@ -11,17 +11,25 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from imagegen.backends.base import Backend
 from imagegen.errors import ImagegenError
-from imagegen.execute.bringing import ELSEWHERE
-from imagegen.execute.expecting import expected
-from imagegen.execute.imaging import NOT_TO_BE_HAD, encoded
-from imagegen.execute.sources import Copy, Sources
+from imagegen.execute.build_image import NOT_TO_BE_HAD, encoded
+from imagegen.execute.shared_store import ELSEWHERE
+from imagegen.execute.stored_images import Copy, Sources
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
-from imagegen.plan.record import in_all
+from imagegen.plan.record import Durations, Expected, in_all
+from imagegen.plan.request import Request
 from imagegen.project import Project
 
-__all__ = ["ACTS", "Forecast", "Foreseen", "forecast"]
+__all__ = [
+    "ACTS",
+    "Forecast",
+    "Foreseen",
+    "expected",
+    "forecast",
+]
+
 
 ACTS = ("generate", "derive", "follow", "restore", "keep", "fail", "ignore", "fresh")
 """All that can come of an output. follow: what it is made from is yet to be made, and only then is it known whether it
@@ -190,3 +198,22 @@ def _each_once(images: Iterable[Foreseen]) -> list[Foreseen]:
                 one = replace(one, act="restore", origin=task)
         found.append(one)
     return found
+
+
+def expected(project: Project, outputs: Iterable[Output]) -> dict[str, Expected]:
+    """By task; without what is derived, which takes no time to speak of."""
+    known = Durations(project.recorded())
+    found = {}
+    for output in outputs:
+        if not output.is_derived:
+            request = output.request
+            at_once = _at_once(project.backends[request.backend], request)
+            found[output.task] = Expected(known.of(request), request.backend, at_once)
+    return found
+
+
+def _at_once(backend: Backend, request: Request) -> int:
+    try:
+        return backend.concurrency(request)
+    except ImagegenError:  # its preflight says so
+        return 1

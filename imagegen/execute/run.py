@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.execute.attended import Attended
-from imagegen.execute.flow import Flow
-from imagegen.execute.outcome import Event, Outcome
-from imagegen.execute.sharing import Sharing, is_shared
-from imagegen.execute.unreached import check_packages
-from imagegen.execute.waiting import Work
+from imagegen.execute.build_image import blocked, derive, failed, restore
+from imagegen.execute.events import Event, Outcome
+from imagegen.execute.executor import Executor, Work
+from imagegen.execute.shared_store import Sharing, bring_accepted, check_packages, is_shared
+from imagegen.execute.stored_images import Sources
+from imagegen.execute.worker import Attended
 from imagegen.plan.origins import in_order
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
 from imagegen.project.git import has_undecided_files
 from imagegen.state.mutex import hold
 
-__all__ = ["Ending", "Wanted", "run"]
+__all__ = [
+    "Ending",
+    "Flow",
+    "Wanted",
+    "run",
+]
 
 
 @dataclass(frozen=True)
@@ -149,3 +158,198 @@ def _finish(project: Project) -> tuple[Problem, ...]:
         project.store.prune(project.settings.store_bytes, project.pending.blobs())
     shutil.rmtree(project.temporary, ignore_errors=True)
     return tuple(problems)
+
+
+_WAITERS = 8
+"""Threads more where there is a shared store: they wait for it, and need no core meanwhile."""
+
+
+class Flow:
+    """Brings works to an outcome each. tell: called with each event, from any thread. stop, cancel: see `Executor`.
+
+    works: each after those that it is made from.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        works: Sequence[Work],
+        tell: Callable[[Event], None],
+        stop: threading.Event,
+        cancel: threading.Event,
+        sharing: Sharing | None = None,
+    ) -> None:
+        self._project, self._tell, self._stop, self._cancel = project, tell, stop, cancel
+        self._sharing = sharing
+        self._sources = Sources(project, sharing.find) if sharing else Sources(project)
+        self._open = {work.output.task: work for work in works}
+        self._awaited = {
+            work.output.task: {origin.task for origin in work.output.origins if origin.task in self._open}
+            for work in works
+        }
+        """Of each work, what it is made from and is not settled yet."""
+        self._followers: dict[str, list[str]] = defaultdict(list)
+        for task, awaited in self._awaited.items():
+            for origin in awaited:
+                self._followers[origin].append(task)
+        self._to_generate: dict[str, Work] = {}
+        self._executors: dict[str, Executor] | None = None
+        self._at_work = 0
+        self._changed = threading.Condition(threading.RLock())
+
+    def run(self) -> None:
+        """To the end: there is an outcome for each work then."""
+        works = list(self._open.values())
+        more = _WAITERS if self._sharing else 0
+        with ThreadPoolExecutor((os.cpu_count() or 1) + more) as self._pool:
+            self._begin([work for work in works if not self._awaited[work.output.task]])
+            self._idle()
+            threads = self._start_executors(works)
+            for thread in threads:
+                thread.join()
+            self._idle()
+        for work in works:  # what is left was stopped
+            self._told(Outcome(work.output, "cancelled", work.verdict.reasons))
+
+    def _begin(self, works: Sequence[Work], *, later: bool = False) -> None:
+        with self._changed:
+            self._at_work += len(works)
+        for work in works:
+            self._pool.submit(self._step, work, later)
+
+    def _idle(self) -> None:
+        """Wait until there is nothing left to do here."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._at_work)
+
+    def _step(self, work: Work, later: bool) -> None:
+        try:
+            try:
+                outcome: Work | Outcome = self._without_backend(work, later)
+            except BaseException as error:  # whatever it is: nobody else would hear of it
+                outcome = failed(work.output, work.verdict, error)
+            if isinstance(outcome, Outcome):
+                self._told(outcome)
+            else:
+                self._generate(outcome)
+        finally:
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
+
+    def _without_backend(self, work: Work, later: bool) -> Outcome | Work:
+        """The outcome; or the work, where only a backend can do it. later: only now is it known what is asked for."""
+        if later:
+            output = self._project.with_origins(self._project.decided(work.output))
+            work = replace(work, output=output, verdict=self._project.verdict(output, forced=work.forced))
+        output, verdict = work.output, work.verdict
+        if self._stop.is_set() and verdict.state not in ("fresh", "kept"):
+            return Outcome(output, "cancelled", verdict.reasons)
+        if self._lacks_accepted(work):
+            verdict = bring_accepted(self._project, self._sharing, output, verdict)
+            work = replace(work, verdict=verdict)
+        if verdict.state in ("fresh", "kept"):
+            return Outcome(output, verdict.state, verdict.reasons, verdict.note)
+        is_blocked = verdict.state == "blocked"
+        if is_blocked and (verdict.line or work.forced or verdict.is_missing):
+            return Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict))
+        for origin in output.origins:
+            if not origin.sha256:
+                what = f"not made, because {origin.path} is not there, which it is made from"
+                problem = Problem(output.task, what, f"doit {origin.task}")
+                return Outcome(output, "failed", verdict.reasons, problem=problem)
+        outcome = None
+        if output.fingerprint and not work.forced:
+            # a file without a line may be just what would be written (the lock file was lost): restoring finds out
+            outcome = restore(self._project, self._sources, output, verdict)
+        if outcome is None and is_blocked:
+            outcome = Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict))
+        if outcome is None and output.is_derived:
+            outcome = derive(self._project, output, verdict)
+        return outcome or work
+
+    def _lacks_accepted(self, work: Work) -> bool:
+        """Whether a file was accepted for what is asked for, and is neither in place nor in the store."""
+        verdict, accepted = work.verdict, self._project.accepted(work.output)
+        is_wanted = verdict.state == "stale" or (verdict.state == "blocked" and verdict.is_missing)
+        return accepted is not None and is_wanted and not work.forced and not self._project.has_accepted(work.output)
+
+    def _generate(self, work: Work) -> None:
+        with self._changed:
+            if self._executors is None:
+                self._to_generate[work.output.task] = work
+            elif work.output.task in self._open:
+                self._executors[work.output.request.backend].add(work)
+
+    def _start_executors(self, works: Sequence[Work]) -> list[threading.Thread]:
+        """One for each backend, in order; it gets what can be generated now, and is told of what may come."""
+        threads = []
+        with self._changed:
+            now: dict[str, list[Work]] = defaultdict(list)
+            later: dict[str, list[Work]] = defaultdict(list)
+            for work in works:
+                task, backend = work.output.task, work.output.request.backend
+                if task in self._to_generate:
+                    now[backend].append(self._to_generate[task])
+                elif task in self._open and not work.output.is_derived:
+                    later[backend].append(work)
+            self._executors = {}
+            for name in {**now, **later}:
+                try:
+                    drawing = self._project.backends.drawing(name)
+                except ImagegenError as error:
+                    for work in (*now[name], *later[name]):
+                        self._told(failed(work.output, work.verdict, error))
+                    continue
+                args = (self._sources, self._told, self._stop, self._cancel, self._sharing)
+                executor = self._executors[name] = Executor(self._project, drawing, *args)
+                run = threading.Thread(target=self._execute, args=(executor, now[name], later[name]), name=name)
+                threads.append(run)
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _execute(self, executor: Executor, now: Sequence[Work], later: Sequence[Work]) -> None:
+        try:
+            executor.run(now, later)
+        except BaseException as error:  # as above
+            for work in (*now, *later):
+                self._told(failed(work.output, work.verdict, error))
+
+    def _told(self, event: Event) -> None:
+        """Hand the event on; where it settles something, go on with what is made from that."""
+        if not isinstance(event, Outcome):
+            self._tell(event)
+            return
+        released: list[Work] = []
+        with self._changed:
+            ended = [event]  # and then what is held up by it, however long the chain is
+            for outcome in ended:
+                if self._open.pop(outcome.output.task, None) is None:
+                    continue  # it had its outcome: its job failed while this was on its way
+                self._tell(outcome)
+                if outcome.output.origins:
+                    for executor in (self._executors or {}).values():
+                        executor.drop(outcome.output.task)
+                followers = [self._open[task] for task in self._followers[outcome.output.task] if task in self._open]
+                if outcome.state in ("failed", "cancelled"):
+                    ended += [_held_up(work, outcome, event.output) for work in followers]
+                else:
+                    released += self._without(outcome.output.task, followers)
+        self._begin(released, later=True)
+
+    def _without(self, settled: str, followers: Sequence[Work]) -> list[Work]:
+        """Those of the followers that wait for nothing more."""
+        for work in followers:
+            self._awaited[work.output.task].discard(settled)
+        return [work for work in followers if not self._awaited[work.output.task]]
+
+
+def _held_up(work: Work, origin: Outcome, first: Output) -> Outcome:
+    """The outcome of what is made from an output that was not made. first: the one that all this began with."""
+    if origin.state == "cancelled":
+        return Outcome(work.output, "cancelled", work.verdict.reasons)
+    # the name of a derived output tells its image; so that they are one line, though each has its own
+    only_one = work.output.is_derived and len(work.output.origins) == 1
+    what = f"not made, because {'its image' if only_one else first.task} failed"
+    return Outcome(work.output, "failed", work.verdict.reasons, problem=Problem(work.output.task, what))

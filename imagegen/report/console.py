@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imagegen.errors import Problem, printable
 
 if TYPE_CHECKING:
-    from imagegen.execute.outcome import Happened, Outcome
+    from imagegen.execute.events import Happened, Outcome
     from imagegen.plan.freshness import Reason
 
 __all__ = [

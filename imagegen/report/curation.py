@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imagegen.execute.accepting import Accepted
-from imagegen.execute.picking import CANDIDATES, Pick
-from imagegen.execute.returning import Past
+from imagegen.execute.curation import Accepted, Past
+from imagegen.execute.pick import CANDIDATES, Pick
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.report.console import counted, printable, table

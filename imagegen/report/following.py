@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from imagegen.execute.outcome import Outcome
+from imagegen.execute.events import Outcome
 from imagegen.report.console import shown_line
 from imagegen.report.plain import PlainReport, is_ci
 

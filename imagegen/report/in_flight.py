@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imagegen.execute.outcome import Event, Happened, Started
+from imagegen.execute.events import Event, Happened, Started
 from imagegen.report.console import printable
 
 __all__ = ["Flight", "InFlight", "clock"]

@@ -14,7 +14,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from imagegen.execute.outcome import Event, Happened, Outcome
+from imagegen.execute.events import Event, Happened, Outcome
 from imagegen.plan.record import Expected, in_all
 from imagegen.report.console import note_line, printable, shown_line
 from imagegen.report.in_flight import Flight, InFlight, clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from imagegen.execute.outcome import Event, Happened, Outcome, Started
+from imagegen.execute.events import Event, Happened, Outcome, Started
 from imagegen.report.console import note_line, shown_line
 from imagegen.report.in_flight import Flight, InFlight, clock
 

@@ -6,8 +6,8 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from imagegen.execute.pruning import Waste
-from imagegen.execute.verifying import Finding
+from imagegen.execute.prune import Waste
+from imagegen.execute.verify import Finding
 from imagegen.project import Project
 from imagegen.report.console import counted, printable
 

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from imagegen.errors import Problem
+from imagegen.execute.build_image import blocked
 from imagegen.execute.forecast import ACTS, Forecast, Foreseen
-from imagegen.execute.imaging import blocked
 from imagegen.plan.freshness import Reason
 from imagegen.project import JobPlan
 from imagegen.report.console import counted, duration, printable, reasons

@@ -15,7 +15,7 @@ from imagegen.tasks.commands import OURS, Command
 from imagegen.tasks.invocation import current_invocation
 
 if TYPE_CHECKING:
-    from imagegen.execute.outcome import Event
+    from imagegen.execute.events import Event
 
 __all__ = ["command", "confirm", "demand", "tell_note", "told", "writing"]
 
@@ -85,7 +85,7 @@ def writing(build: Build) -> Iterator[None]:
 
 def tell_note(event: Event) -> None:
     """Print what there is to say of a run, but not what becomes of its images."""
-    from imagegen.execute.outcome import Happened
+    from imagegen.execute.events import Happened
     from imagegen.report.console import note_line
 
     if isinstance(event, Happened) and event.name == "note":

@@ -34,7 +34,7 @@ from imagegen.tasks.up_to_date import (
 )
 
 if TYPE_CHECKING:
-    from imagegen.execute.outcome import Event, Outcome
+    from imagegen.execute.events import Event, Outcome
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
@@ -213,7 +213,7 @@ class Build:
 
     def run(self, tasks: Sequence[str], named: Collection[str], tell: Callable[[Event], None]) -> None:
         """Bring these images up to date and fill in their tickets. named: those that `-a` forces."""
-        from imagegen.execute.outcome import Outcome
+        from imagegen.execute.events import Outcome
         from imagegen.execute.run import Wanted, run
         from imagegen.plan.origins import in_order
 

@@ -1,4 +1,4 @@
-"""`doit clean`: as doit's users know it, and safe: see `imagegen.execute.cleaning`."""
+"""`doit clean`: as doit's users know it, and safe: see `imagegen.execute.prune`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from doit.action import PythonAction
 
 from imagegen.errors import ImagegenError, not_written
-from imagegen.execute.cleaning import clean, look
+from imagegen.execute.prune import clean, look
 from imagegen.state.mutex import hold
 from imagegen.tasks.build import current_build
 from imagegen.tasks.process import fail_at_end

@@ -15,7 +15,7 @@ from imagegen.tasks.commands import YES, define, option
 from imagegen.tasks.selection import choose, chosen
 
 if TYPE_CHECKING:
-    from imagegen.execute.outcome import Event
+    from imagegen.execute.events import Event
     from imagegen.plan.output import Output
 
 __all__ = ["task_accept", "task_pick", "task_reroll", "task_restore"]
@@ -85,8 +85,8 @@ def task_accept() -> dict[str, Any]:
 
 def _pick(words: list[str], variant: int | None) -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.picking import pick
-        from imagegen.execute.settling import settle_derived
+        from imagegen.execute.pick import pick
+        from imagegen.execute.prune import settle_derived
         from imagegen.report.curation import picked_lines
 
         _variant(build, words, variant)  # a mistake is told before anybody is waited for
@@ -136,7 +136,7 @@ def _variant(build: Build, names: list[str], variant: int | None) -> tuple[str, 
 
 def _reroll(words: list[str], yes: bool) -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.rerolling import reroll
+        from imagegen.execute.curation import reroll
 
         if not words:
             raise ImagegenError(Problem("", "say which image: doit reroll portraits:mallsing"))
@@ -160,7 +160,7 @@ def _to_reroll(build: Build, words: list[str]) -> list[Output]:
 
 def _ask_for_many(build: Build, words: list[str], outputs: list[Output]) -> None:
     """Ask first where a job or a pattern stands for more than one image. Raises ImagegenError where nobody agrees."""
-    from imagegen.execute.expecting import expected
+    from imagegen.execute.forecast import expected
     from imagegen.plan.record import in_all
     from imagegen.report.console import duration
 
@@ -189,7 +189,7 @@ def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
 
 def _make(build: Build, outputs: list[Output]) -> None:
     """Make them now. Raises ImagegenError with what kept any of them from being made."""
-    from imagegen.execute.outcome import Outcome
+    from imagegen.execute.events import Outcome
     from imagegen.execute.run import Wanted, run
     from imagegen.report.console import failures, outcome_line
     from imagegen.report.curation import reroll_failed_line
@@ -227,7 +227,7 @@ def _send(build: Build) -> None:
 
 def _restore(words: list[str], **options: Any) -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.returning import go_back, history, one_before
+        from imagegen.execute.curation import go_back, history, one_before
         from imagegen.report.curation import history_lines, restored_line
 
         _one(build, words)
@@ -265,7 +265,7 @@ def _one(build: Build, names: list[str]) -> Output:
 
 def _accept(words: list[str]) -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.accepting import accept
+        from imagegen.execute.curation import accept
         from imagegen.report.curation import accepted_lines
 
         if not words:

@@ -17,8 +17,8 @@ from imagegen.config.document import Document
 from imagegen.config.job import FORMATS, Encoding, Job
 from imagegen.config.schema import SEED
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.expecting import expected
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.events import Event, Outcome
+from imagegen.execute.forecast import expected
 from imagegen.execute.run import Wanted, run
 from imagegen.plan.naming import short_slug
 from imagegen.plan.output import ONE_OFF, Output

@@ -118,7 +118,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
     def _report(self, build: Build, images: Sequence[str], named: Sequence[str]) -> LiveReport | PlainReport:
         """What shows the run. A bar has to do with those that are not fresh, where any of them is to be made."""
-        from imagegen.execute.expecting import expected
+        from imagegen.execute.forecast import expected
         from imagegen.report.following import following
 
         forced = set(named) if build.invocation.always else set()

@@ -28,9 +28,8 @@ def task_store() -> Iterator[dict[str, Any]]:
 
 def _push() -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.attended import Attended
-        from imagegen.execute.pushing import push
-        from imagegen.execute.unreached import check_packages
+        from imagegen.execute.shared_store import check_packages, push
+        from imagegen.execute.worker import Attended
         from imagegen.report.console import counted
 
         where = build.settings.sources

@@ -44,7 +44,7 @@ def task_prune() -> dict[str, Any]:
 
 def _verify(words: list[str]) -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.verifying import verify_orphans, verify_outputs, verify_store
+        from imagegen.execute.verify import verify_orphans, verify_outputs, verify_store
         from imagegen.report.upkeep import verified_lines
 
         planned = chosen(build, words) if words else list(build.planned.values())
@@ -62,7 +62,7 @@ def _verify(words: list[str]) -> TaskFailed | None:
 
 def _prune(**options: bool) -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.pruning import find_waste, prune
+        from imagegen.execute.prune import find_waste, prune
         from imagegen.report.upkeep import waste_lines
 
         if broken := [problem for plan in build.plans for problem in plan.problems]:

@@ -30,9 +30,9 @@ from imagegen.backends.base import (
 from imagegen.backends.boundary import BackendFaultError, FaultyImageError, Guarded, guard
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.outcome import Event, Outcome
-from imagegen.execute.progress import ImageProgress
+from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import Wanted, run
+from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
 from imagegen.project import Project
 

@@ -17,7 +17,7 @@ from imagegen.backends.base import Backend, Cancelled, ModelIdentity
 from imagegen.backends.placeholder import PlaceholderBackend, card, words
 from imagegen.backends.placeholder import picture as view
 from imagegen.backends.placeholder.palette import Dice, palette_of
-from imagegen.execute.progress import ImageProgress
+from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
 
 BACKEND: Backend = PlaceholderBackend()

@@ -67,7 +67,7 @@ def test_what_one_generated_the_other_restores_without_generating(project: Proje
     assert "3 fresh, nothing to do" in other.doit().closing
 
 
-@pytest.mark.long  # tests/execute/test_sharing.py has each way by itself
+@pytest.mark.long  # tests/execute/test_shared_store.py has each way by itself
 def test_it_goes_both_ways_and_through_the_local_store(project: ProjectFolder, team: Path) -> None:
     project.doit()
     other = clone(project)

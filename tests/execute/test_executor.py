@@ -17,12 +17,11 @@ from imagegen.backends.base import Context, GeneratedImage, Progress, Resolved
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
-from imagegen.execute.executor import Executor
-from imagegen.execute.expecting import expected
-from imagegen.execute.imaging import restore
-from imagegen.execute.outcome import Event, Happened, Outcome
-from imagegen.execute.sources import Sources
-from imagegen.execute.waiting import Work
+from imagegen.execute.build_image import restore
+from imagegen.execute.events import Event, Happened, Outcome
+from imagegen.execute.executor import Executor, Work
+from imagegen.execute.forecast import expected
+from imagegen.execute.stored_images import Sources
 from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
 from imagegen.project import Project

@@ -12,8 +12,8 @@ import yaml
 from imagegen.backends.base import ModelIdentity
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
+from imagegen.execute.events import Event, Outcome
 from imagegen.execute.forecast import Forecast, forecast
-from imagegen.execute.outcome import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.plan.request import Request
 from imagegen.project import Project

@@ -15,7 +15,7 @@ import pytest
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.forecast import forecast
-from imagegen.execute.verifying import verify_outputs
+from imagegen.execute.verify import verify_outputs
 from tests.execute.workshop import Workshop, picture
 
 ITEMS = [{"name": "Mallsing", "prompt": "a tall figure"}, {"name": "Yrr", "prompt": "a small figure"}]

@@ -14,11 +14,9 @@ from PIL import Image
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
-from imagegen.execute.accepting import Accepted, accept
-from imagegen.execute.outcome import Event, Happened, Outcome
-from imagegen.execute.picking import Pick, pick
-from imagegen.execute.rerolling import reroll
-from imagegen.execute.returning import Past, go_back, history, one_before
+from imagegen.execute.curation import Accepted, Past, accept, go_back, history, one_before, reroll
+from imagegen.execute.events import Event, Happened, Outcome
+from imagegen.execute.pick import Pick, pick
 from imagegen.execute.run import Wanted, run
 from imagegen.plan.output import Output
 from imagegen.project import Project

@@ -11,7 +11,7 @@ import yaml
 
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.config.settings import Settings
-from imagegen.execute.outcome import Event, Happened, Outcome
+from imagegen.execute.events import Event, Happened, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.project import Project
 from imagegen.report.console import failures, note_line

@@ -13,9 +13,9 @@ import pytest
 
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.errors import ImagegenError
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import Wanted, run
-from imagegen.execute.verifying import verify_store
+from imagegen.execute.verify import verify_store
 from imagegen.images.image_file import verify
 from tests.execute.workshop import JOB, Workshop
 from tests.marks import long

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imagegen.backends.scripted import Script, ScriptedBackend
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import Ending, Wanted, run
 from imagegen.images.image_file import verify
 from tests.execute.workshop import Workshop

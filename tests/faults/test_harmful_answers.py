@@ -26,7 +26,7 @@ from imagegen.backends.download import download
 from imagegen.backends.ollama.server import version_at
 from imagegen.backends.session import within
 from imagegen.errors import ImagegenError
-from imagegen.execute.progress import ImageProgress
+from imagegen.execute.worker import ImageProgress
 from tests.backends.file_server import remote
 from tests.faults.bounded import MB, bounded
 from tests.faults.raw_server import Say, after, drip, endlessly, raw_server, upgraded

@@ -12,7 +12,7 @@ import pytest
 
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError
-from imagegen.execute.orphans import orphans
+from imagegen.execute.prune import orphans
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 from tests.execute.workshop import Workshop

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.execute import pruning
+from imagegen.execute.prune import find_waste, prune
 from imagegen.execute.run import run
 from imagegen.images.image_file import verify
 from imagegen.plan.output import Output
@@ -210,7 +210,7 @@ def test_an_item_renamed_on_one_branch_and_changed_on_the_other(tmp_path: Path) 
     ours, theirs = two(tmp_path)
     ours.job(items=items(name="Yr"))
     assert ours.build() == {"portraits:yr": "generated"}
-    prune(ours)
+    prune_all(ours)
     ours.commit()
     theirs.job(items=items(yrr="a figure of stone"))
     assert theirs.build() == {YRR: "generated"}
@@ -222,14 +222,14 @@ def test_an_item_renamed_on_one_branch_and_changed_on_the_other(tmp_path: Path) 
     ours.git("add", "--all")
     assert ours.build() == {"portraits:yr": "generated"}
     assert ours.is_kept(changed) or not ours.path("yrr").exists()
-    prune(ours)
+    prune_all(ours)
     assert sorted(path.name for path in (ours.root / "assets/portraits").iterdir()) == ["mallsing.png", "yr.png"]
     ours.is_right()
 
 
-def prune(person: Person) -> None:
+def prune_all(person: Person) -> None:
     project = person.project()
-    pruning.prune(project, pruning.find_waste(project, project.plans(), candidates=False))
+    prune(project, find_waste(project, project.plans(), candidates=False))
 
 
 def test_doubled_lines_of_a_merge_are_folded_to_what_they_were(tmp_path: Path) -> None:

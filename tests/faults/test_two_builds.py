@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.images.image_file import verify
 from imagegen.state.lockfile import read_lock_file

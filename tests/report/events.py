@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imagegen.config.job import Encoding
-from imagegen.execute.outcome import Happened, Outcome, Started
+from imagegen.execute.events import Happened, Outcome, Started
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
 

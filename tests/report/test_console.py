@@ -7,7 +7,7 @@ import pytest
 
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
-from imagegen.execute.outcome import Outcome
+from imagegen.execute.events import Outcome
 from imagegen.plan.freshness import Reason
 from imagegen.plan.output import Output
 from imagegen.project import Project

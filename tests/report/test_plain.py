@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from imagegen.execute.outcome import Event
+from imagegen.execute.events import Event
 from imagegen.report.plain import PlainReport, is_ci
 from tests.report.events import Clock, happened, outcome, prepares, started
 

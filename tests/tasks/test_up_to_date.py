@@ -16,7 +16,7 @@ import pytest
 import imagegen.tasks
 from imagegen.backends.registry import registry
 from imagegen.config.settings import Settings
-from imagegen.execute.deciding import decide
+from imagegen.execute.decisions import decide
 from imagegen.plan.record import REROLL
 from imagegen.project import Project
 from imagegen.state.hashes import stat_key

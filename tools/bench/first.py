@@ -29,15 +29,15 @@ from unittest import mock
 import requests
 from PIL import Image
 
+import imagegen.execute.build_image as build_image
 import imagegen.execute.executor as executor
-import imagegen.execute.imaging as imaging
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.places import ServerPlace
 from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.project import Project
 from imagegen.state.attempts import Attempts
@@ -120,14 +120,14 @@ class Timed:
             (Connection, "_is_known", "look-up"),
             (Connection, "_wait", "wait"),
             (Connection, "view", "download"),
-            (imaging, "verify", "verify"),
-            (imaging, "encode", "provenance"),
+            (build_image, "verify", "verify"),
+            (build_image, "encode", "provenance"),
             (Store, "put", "store"),
             (Store, "add", "store"),
             (Attempts, "open", "attempt"),
             (Attempts, "close", "attempt"),
             (LockFile, "append", "lock file"),
-            (imaging, "replace_file", "output"),
+            (build_image, "replace_file", "output"),
             (ServerPlace, "generate", "rest of the backend"),
             (executor, "generate", "rest of the build"),
         ]

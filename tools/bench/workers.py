@@ -21,7 +21,7 @@ from pathlib import Path
 
 from imagegen.backends.registry import registry
 from imagegen.config.settings import Settings
-from imagegen.execute.outcome import Event, Outcome, Started
+from imagegen.execute.events import Event, Outcome, Started
 from imagegen.execute.run import Wanted, run
 from imagegen.project import Project
 

@@ -59,7 +59,7 @@ FAULTS = (
         "the file is in place before its line is recorded",
         f"{_POWER}[replacing-names at once]",
         (
-            "execute/imaging.py",
+            "execute/build_image.py",
             "    record()\n    line = project.lock(output.job).line_of(output.path, sha256)\n",
             "    replace_file(project.root / output.path, data, project.temporary)\n    record()\n"
             "    line = project.lock(output.job).line_of(output.path, sha256)\n",
@@ -69,12 +69,12 @@ FAULTS = (
         "the store's index tells of an image before it is there",
         f"{_POWER}[new-names at once]",
         (
-            "execute/imaging.py",
+            "execute/build_image.py",
             "                project.store.put(made.data),\n",
             "                hashlib.sha256(made.data).hexdigest(),\n",
         ),
         (
-            "execute/imaging.py",
+            "execute/build_image.py",
             "else project.store).add(entry)\n",
             "else project.store).add(entry)\n            project.store.put(made.data)\n",
         ),
@@ -92,12 +92,12 @@ FAULTS = (
     _fault(
         "an image is replaced and not kept",
         f"{_POWER}[replacing-names at once]",
-        ("execute/imaging.py", "    keep(project, output)\n    record()", "    record()"),
+        ("execute/build_image.py", "    keep(project, output)\n    record()", "    record()"),
     ),
     _fault(
         "a file that somebody changed meanwhile is replaced",
         "execute/test_executor.py::test_a_file_that_appears_while_its_image_is_made_is_not_replaced",
-        ("execute/imaging.py", 'if verdict.state != "stale":\n        raise', "if False:\n        raise"),
+        ("execute/build_image.py", 'if verdict.state != "stale":\n        raise', "if False:\n        raise"),
     ),
     _fault(
         "a touched up file whose request changed is replaced",
@@ -152,7 +152,7 @@ FAULTS = (
     _fault(
         "a decision does not name the one it replaces",
         f"{_BRANCHES}test_a_reroll_that_was_killed_before_its_image_stands",
-        ("execute/deciding.py", "before(replaced)", "()"),
+        ("execute/decisions.py", "before(replaced)", "()"),
     ),
     _fault(
         "the mutex among builds is not taken",
@@ -172,13 +172,13 @@ FAULTS = (
     _fault(
         "a drawn seed is not recorded before it is used",
         "endtoend/test_staleness.py::test_a_build_that_waited_takes_the_seeds_that_the_other_drew",
-        ("execute/deciding.py", "    decide(project, output.job, SEED, output.full_slug, seed)\n", ""),
+        ("execute/decisions.py", "    decide(project, output.job, SEED, output.full_slug, seed)\n", ""),
     ),
     _fault(
         "what somebody changed is pruned",
-        "execute/test_pruning.py::test_what_somebody_changed_is_never_removed",
-        ("execute/orphans.py", "elif state is not None and line.sha256 != state.sha256:", "elif False:"),
-        ("execute/pruning.py", "if hashlib.sha256(data).hexdigest() == line.sha256:", "if True:"),
+        "execute/test_prune.py::test_what_somebody_changed_is_never_removed",
+        ("execute/prune.py", "elif state is not None and line.sha256 != state.sha256:", "elif False:"),
+        ("execute/prune.py", "if hashlib.sha256(data).hexdigest() == line.sha256:", "if True:"),
     ),
     _fault(
         "a prompt whose answer was lost is posted again unasked",
@@ -237,7 +237,7 @@ FAULTS = (
     _fault(
         "what a backend returns is not verified",
         "execute/test_executor.py::test_what_is_no_image_of_the_size_asked_for_is_refused",
-        ("execute/imaging.py", "        info = _verify(output, made)\n", "        info = None\n"),
+        ("execute/build_image.py", "        info = _verify(output, made)\n", "        info = None\n"),
     ),
     _fault(
         "a failed preflight queues all the same",
@@ -256,7 +256,7 @@ FAULTS = (
     ),
     _fault(
         "what has yet to go up to the shared store is pruned",
-        "execute/test_sharing.py::test_what_has_yet_to_go_up_is_not_pruned",
-        ("execute/pruning.py", "store_bytes, project.pending.blobs())", "store_bytes, set())"),
+        "execute/test_shared_store.py::test_what_has_yet_to_go_up_is_not_pruned",
+        ("execute/prune.py", "store_bytes, project.pending.blobs())", "store_bytes, set())"),
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from imagegen.backends.base import Diagnosis
 from imagegen.config.job_files import stray_files
 from imagegen.errors import Problem
-from imagegen.execute.imaging import blocked
+from imagegen.execute.build_image import blocked
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.project import JobPlan

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 from imagegen.asking import within
 from imagegen.backends.base import Diagnosis
-from imagegen.execute.reach import Patience
-from imagegen.execute.unreached import words_of
+from imagegen.execute.shared_store import Patience, words_of
 from imagegen.report.console import counted
 from imagegen.report.doctor.case import Case
 from imagegen.state.shared_store import missing_package, open_shared

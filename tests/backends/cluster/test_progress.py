@@ -7,7 +7,7 @@ import pytest
 
 from imagegen.backends.base import OverdueError
 from imagegen.backends.cluster.progress import WorkerProgress
-from imagegen.execute.progress import ImageProgress
+from imagegen.execute.worker import ImageProgress
 
 
 class Worker:

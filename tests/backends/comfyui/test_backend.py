@@ -8,7 +8,7 @@ import pytest
 
 from imagegen.backends.base import GenerationError
 from imagegen.backends.comfyui.backend import ComfyUIBackend
-from imagegen.execute.progress import ImageProgress
+from imagegen.execute.worker import ImageProgress
 from tests.backends.comfyui.fake_program import ComfyFolder, free_port
 from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.backends.comfyui.sections import Sections

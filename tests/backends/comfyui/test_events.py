@@ -21,7 +21,7 @@ from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.events import Events
 from imagegen.backends.comfyui.text_to_image import text_to_image
-from imagegen.execute.progress import ImageProgress
+from imagegen.execute.worker import ImageProgress
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 
 AUTH = "Bearer hush"

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from imagegen.backends.ollama.command import Command
-from imagegen.execute.progress import ImageProgress
+from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
 from tests.backends.ollama.standin.fixture import StandIn
 

@@ -13,7 +13,7 @@ from imagegen.backends.ollama.setup import setup
 from imagegen.backends.ollama.verdict import Machine
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.progress import ImageProgress
+from imagegen.execute.worker import ImageProgress
 from tests.backends.ollama.standin.fixture import StandIn
 
 MAC, INTEL = Machine("Darwin", "arm64"), Machine("Darwin", "x86_64")

@@ -9,7 +9,7 @@ from typing import Any
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
-from imagegen.execute.outcome import Event, Outcome
+from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import Group, Picture

@@ -14,7 +14,15 @@ from imagegen.project import Project
 from imagegen.state.hashes import stat_key
 from imagegen.state.written_files import BY_HAND, WrittenFile
 
-__all__ = ["accept_file", "check_holdable", "decide", "decide_model", "draw_seed", "new_seed", "now"]
+__all__ = [
+    "accept_file",
+    "check_holdable",
+    "decide",
+    "decide_model",
+    "draw_seed",
+    "new_seed",
+    "now",
+]
 
 
 def decide(project: Project, job: str, kind: str, output: str, value: Any) -> None:

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from imagegen.execute.attended import Attended
-from imagegen.execute.outcome import Event, Happened
+from imagegen.execute.events import Event, Happened
+from imagegen.execute.worker import Attended
+
+__all__ = []
+
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 

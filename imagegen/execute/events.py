@@ -10,7 +10,12 @@ from imagegen.errors import Problem
 from imagegen.plan.freshness import Reason
 from imagegen.plan.output import Output
 
-__all__ = ["Event", "Happened", "Outcome", "Started"]
+__all__ = [
+    "Event",
+    "Happened",
+    "Outcome",
+    "Started",
+]
 
 
 @dataclass(frozen=True)

@@ -6,28 +6,108 @@ It never fails an image. What is wrong is told in one line, and from then on the
 from __future__ import annotations
 
 import contextlib
+import errno
 import queue
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from imagegen.asking import GivenUp
-from imagegen.errors import ImagegenError, not_written
-from imagegen.execute.outcome import Event, Happened
-from imagegen.execute.reach import Patience, Reach
-from imagegen.execute.sources import Source
-from imagegen.execute.unreached import is_away, words_of
+from imagegen.asking import GivenUp, within
+from imagegen.config.settings import Settings, without_user
+from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.execute.events import Event, Happened
+from imagegen.execute.stored_images import Source, put_in_store
+from imagegen.execute.worker import Attended
 from imagegen.images.image_file import BadImage, verify
-from imagegen.plan.freshness import PLACEHOLDER
+from imagegen.plan.freshness import PLACEHOLDER, Verdict
 from imagegen.plan.output import ONE_OFF, Output
-from imagegen.project import Project
+from imagegen.project import JobPlan, Project
 from imagegen.state.mutex import hold
-from imagegen.state.shared_store import SharedEntry, SharedStore, open_shared
+from imagegen.state.shared_store import SharedEntry, SharedStore, missing_package, open_shared
 from imagegen.state.store import StoreEntry
 
-__all__ = ["Sharing", "is_shared"]
+__all__ = [
+    "ELSEWHERE",
+    "Patience",
+    "Reach",
+    "Sharing",
+    "bring_accepted",
+    "check_packages",
+    "is_away",
+    "is_shared",
+    "push",
+    "words_of",
+]
+
 
 _Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds. answer_s: to connect, and for each question. image_s: for one image, up or down.
+
+    last_s: at the end of a run, for what has yet to go up.
+    """
+
+    answer_s: float = 10.0
+    image_s: float = 60.0
+    last_s: float = 60.0
+
+
+class Reach:
+    """Safe to share among threads. opened: opens the store. stop: the user wants it to end.
+
+    leave: called with what went wrong in opening it.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[], SharedStore],
+        answer_s: float,
+        stop: threading.Event,
+        leave: Callable[[Exception], None],
+    ) -> None:
+        self._opened, self._answer_s, self._stop, self._leave = opened, answer_s, stop, leave
+        self.store: SharedStore | None = None
+        self.is_left = False
+        """Nothing more is asked or sent."""
+        self._opening = threading.Lock()
+        self._turns = threading.Semaphore(1)
+
+    def ask(self, seconds: float, question: Callable[[SharedStore], _Answer]) -> _Answer:
+        """Its answer. Raises GivenUp where it is not asked any more, or what went wrong."""
+        store = self._open()
+        while not self._turns.acquire(timeout=0.2):
+            self._go_on()
+        try:
+            self._go_on()
+            return within(seconds, lambda: question(store), self._stop.is_set)
+        finally:
+            self._turns.release()
+
+    def _go_on(self) -> None:
+        if self.is_left or self._stop.is_set():
+            raise GivenUp
+
+    def _open(self) -> SharedStore:
+        with self._opening:
+            self._go_on()
+            if self.store is None:
+                try:
+                    store = within(self._answer_s, self._opened, self._stop.is_set)
+                except GivenUp:
+                    raise
+                except Exception as error:
+                    self._leave(error)  # before others try it too
+                    raise GivenUp from None
+                self._turns = threading.Semaphore(store.at_once)
+                self.store = store
+            return self.store
+
+
 _SENDERS = 4
 """Images that go up at a time: with more, each could take too long on a thin line."""
 _SILENT_S = 3.0
@@ -298,3 +378,92 @@ class Sharing:
 
 def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
+
+
+_AWAY = {errno.ENOENT, errno.ENOTCONN, errno.ESTALE, errno.EIO}
+"""Of a folder that was mounted, and is no more."""
+
+
+def check_packages(settings: Settings) -> None:
+    """That what the address needs is installed. Raises ImagegenError: to generate what others have would be dear."""
+    if missing := missing_package(settings.store):
+        package, command = missing
+        what = f"store: {settings.store} needs the package {package}, which is not installed"
+        hint = f"{command}; or for now without the shared store: doit store=none"
+        raise ImagegenError(Problem(settings.sources.get("store", ""), what, hint))
+
+
+def is_away(error: Exception) -> bool:
+    """Whether it cannot be reached; if not, it takes nothing (it is full, or closed to us), and can still be read."""
+    if not isinstance(error, OSError) or isinstance(error, (TimeoutError, ConnectionError, FileNotFoundError)):
+        return True
+    return error.errno in _AWAY
+
+
+def words_of(error: Exception) -> str:
+    """What went wrong with a shared store, in one line, without a user, a password or what was asked of a server."""
+    if isinstance(error, OSError) and error.strerror and error.errno:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    first_line = next(iter(str(error).strip().splitlines()), "")
+    said = re.sub(r"(://[^\s\"'?]*)\?[^\s\"']*", r"\1", without_user(first_line))[:200]
+    is_sentence = " " in said or (isinstance(error, OSError) and said)
+    return said if is_sentence else ": ".join(filter(None, [type(error).__name__, said]))
+
+
+ELSEWHERE = "another one was accepted, which is not in the store"
+"""Why an image is kept that is not the accepted one."""
+
+
+def bring_accepted(project: Project, sharing: Sharing | None, output: Output, verdict: Verdict) -> Verdict:
+    """The verdict on an output whose accepted file is not here, once it was looked for there. Raises OSError.
+
+    Where it was found it is in the local store now, from which it is restored. Else what is there is kept.
+    """
+    sha256 = project.accepted(output) or ""
+    data = sharing.fetch(sha256) if sharing else None
+    if data is None and verdict.state == "stale":
+        note = f"{ELSEWHERE}{', nor in the shared one' if sharing else ''}"
+        hint = f"bring it, from git or a copy; or doit -a {output.task} has another one made"
+        return replace(verdict, state="kept", note=note, hint=hint)
+    if data is None and not sharing:
+        return verdict
+    if data is None:
+        hint = f"doit store:push where it was accepted; or {verdict.hint}"
+        return replace(verdict, note=f"{verdict.note}, nor to be had from the shared store", hint=hint)
+    put_in_store(project, output, data, project.lock(output.job).line_of(output.path, sha256))
+    return project.verdict(output)
+
+
+_PUSH_PATIENCE = Patience(last_s=1e6)
+"""As long as each image arrives, nobody is in a hurry."""
+
+
+def push(project: Project, plans: list[JobPlan], attended: Attended) -> tuple[int, Sharing]:
+    """Begin to send all that may go up; how many images that is, and what to close to wait for them.
+
+    It is noted down first as what has yet to go up. The caller holds the mutex, but not when it closes. Raises OSError.
+    """
+    waiting = set(project.pending.all())
+    found = {*_made(project), *_accepted(project, plans)}
+    if more := sorted(found - waiting):
+        project.pending.add(more)
+    project.pending.resume()
+    sharing = Sharing(project, attended.put, attended.stop, is_brief=True, patience=_PUSH_PATIENCE)
+    return len(found | waiting), sharing
+
+
+def _made(project: Project) -> Iterator[tuple[str, str]]:
+    """What backends returned for jobs, but for stand-ins, as far as the local store has it still."""
+    for entry in project.store.all_entries():
+        is_of_job = not entry.name.startswith(f"{ONE_OFF}:") and entry.request.get("backend") != PLACEHOLDER
+        if is_of_job and entry.is_made and project.store.has(entry.sha256):
+            yield entry.fingerprint, entry.sha256
+
+
+def _accepted(project: Project, plans: list[JobPlan]) -> Iterator[tuple[str, str]]:
+    """The files that were accepted for what the images are asked for now."""
+    for plan in plans:
+        for output in plan.outputs:
+            sha256 = project.accepted(project.with_origins(output))
+            if sha256 and project.store.has(sha256):
+                yield "", sha256

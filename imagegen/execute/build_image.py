@@ -24,17 +24,18 @@ from imagegen.backends.base import (
 from imagegen.backends.boundary import FaultyImageError
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.execute.deciding import accept_file, decide, now
-from imagegen.execute.keeping import keep
-from imagegen.execute.outcome import Outcome
-from imagegen.execute.progress import ImageProgress
-from imagegen.execute.sharing import Sharing, is_shared
-from imagegen.execute.sources import Source, Sources
+from imagegen.execute.decisions import accept_file, decide, now
+from imagegen.execute.events import Outcome
+from imagegen.execute.shared_store import Sharing, is_shared
+from imagegen.execute.stored_images import Source, Sources, keep
+from imagegen.execute.worker import ImageProgress
+from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.encode import encode
-from imagegen.images.image_file import BadImage, ImageInfo, format_of, verify
+from imagegen.images.image_file import BadImage, ImageInfo, format_of, upright, verify
 from imagegen.images.provenance import Provenance
 from imagegen.plan.freshness import Verdict
-from imagegen.plan.output import ONE_OFF, Output
+from imagegen.plan.origins import INDEX, PICTURE
+from imagegen.plan.output import ONE_OFF, Origin, Output
 from imagegen.plan.record import ACCEPT, OutputLine
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
@@ -46,6 +47,7 @@ __all__ = [
     "NotKeptError",
     "blocked",
     "converted",
+    "derive",
     "encoded",
     "failed",
     "generate",
@@ -380,3 +382,88 @@ def _place(error: BaseException) -> str:
     if trace is None:
         return "unknown"
     return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119 - a name only
+
+
+def derive(project: Project, output: Output, verdict: Verdict) -> Outcome:
+    """Make the output from those that it is made from, which are settled, and put it in place."""
+    start = time.monotonic()
+    try:
+        data = _made(project, output)
+        seconds = round(time.monotonic() - start, 3)
+        sha256 = project.store.put(data)
+        version, took, made = _version(), seconds, now()
+        line = project.lock(output.job).line_of(output.path, sha256)
+        if line and (line.sha256, line.fingerprint, line.encoding) == (sha256, output.fingerprint, output.encoding):
+            # it was made before, in another checkout: a line of its own here would say no more, and need a merge
+            version, took, made = line.backend_version, line.seconds, line.time
+        entry = StoreEntry(
+            output.fingerprint,
+            sha256,
+            None,
+            version,
+            took,
+            made,
+            encoding=output.encoding,
+            name=output.store_name,
+            request=output.fields,
+        )
+        project.store.add(entry)
+        put_in_place(project, output, Source(data, output.encoding, None, version, took, made))
+    except Exception as error:
+        return failed(output, verdict, error)
+    return Outcome(output, "derived", verdict.reasons, seconds=seconds)
+
+
+def _version() -> str:
+    from PIL import __version__
+
+    return f"Pillow {__version__}"
+
+
+def _made(project: Project, output: Output) -> bytes:
+    recipe = output.fields
+    files = {origin.place: _content(project, origin) for origin in output.origins}
+    try:
+        if recipe["kind"] == PICTURE:
+            return picture(files["image"], _shape(recipe), output.encoding)
+        grid = Grid(recipe["columns"], recipe["cell"])
+        pictures = [files[place] for place in recipe["order"]]
+        if recipe["kind"] != INDEX:
+            return sheet(pictures, grid, output.encoding)
+        named = {place: upright(data).size for place, data in zip(recipe["order"], pictures, strict=True)}
+        return index(named, grid, recipe["image"])
+    except BadImage as error:
+        one = recipe["kind"] == PICTURE
+        broken = [origin.path for origin in output.origins if one or not _can_be_read(files[origin.place])]
+        of = f" from {', '.join(broken)}" if broken else ""
+        raise GenerationError(f"cannot be made{of}: {error.what}", _mend(error)) from None
+
+
+def _can_be_read(data: bytes) -> bool:
+    try:
+        upright(data)
+    except BadImage:
+        return False
+    return True
+
+
+def _mend(error: BadImage) -> str:
+    return "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
+
+
+def _shape(recipe: Any) -> Shape:
+    return Shape(**{key: recipe[key] for key in Shape.__dataclass_fields__ if key in recipe})
+
+
+def _content(project: Project, origin: Origin) -> bytes:
+    """The file's content as it was when this was judged: from its place, or the store. Raises GenerationError."""
+    data = (project.root / origin.path).read_bytes()
+    if hashlib.sha256(data).hexdigest() == origin.sha256:
+        return data
+    stored = project.store.get(origin.sha256)  # the file is a Git LFS pointer, or somebody is at work on it
+    if stored is None:
+        state = project.hashes.state(origin.path)
+        if state is not None and state.is_pointer:
+            raise GenerationError(f"{origin.path} is a Git LFS pointer, whose content is not here", "git lfs pull")
+        raise GenerationError(f"{origin.path} was changed while this was to be made from it", "run doit again")
+    return stored

@@ -1,25 +1,124 @@
-"""Going back to an image that an output had before: what there is, and putting it back."""
+"""Accepting the file that is there as an output's image, until its request changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.deciding import accept_file, check_holdable, decide
-from imagegen.execute.imaging import blocked, converted, encoded, line_for, put
-from imagegen.execute.keeping import keep
-from imagegen.execute.sources import Source
-from imagegen.images.image_file import format_of
-from imagegen.plan.freshness import Reason, differences
+from imagegen.execute.build_image import blocked, converted, encoded, line_for, put
+from imagegen.execute.decisions import accept_file, check_holdable, decide, draw_seed, new_seed
+from imagegen.execute.stored_images import Source, keep, put_in_store
+from imagegen.images.image_file import BadImage, format_of, verify
+from imagegen.plan.freshness import IN_CONFLICT, Reason, choose_side, differences
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, REROLL, Decision, OutputLine
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry
 
-__all__ = ["Past", "go_back", "history", "one_before"]
+__all__ = [
+    "Accepted",
+    "Past",
+    "accept",
+    "go_back",
+    "history",
+    "one_before",
+    "reroll",
+]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What became of one output. state: accepted, fresh (nothing to decide) or missing. note: what there is to say."""
+
+    output: Output
+    state: str
+    note: str = ""
+
+
+def accept(project: Project, output: Output) -> Accepted:
+    """Decide that the output's file is its image; it goes into the store, and is not changed.
+
+    The caller holds the mutex, and has read the lock files since.
+    Raises ImagegenError where the file is no whole image of the output's format; OSError.
+    """
+    output = project.with_origins(output)
+    verdict = project.verdict(output)
+    state = project.hashes.state(output.path)
+    if state is None:
+        return Accepted(output, "missing")
+    if verdict.state == "fresh":
+        return Accepted(output, "fresh", verdict.note)
+    if state.is_pointer:
+        raise ImagegenError(Problem(output.task, f"{output.path} is a Git LFS pointer", "git lfs pull, then again"))
+    if state.in_conflict:
+        raise ImagegenError(Problem(output.task, f"{output.path}: {IN_CONFLICT}", choose_side(output.path)))
+    if not state.sha256:
+        raise ImagegenError(Problem(output.task, f"{output.path} is a folder", "move it away"))
+    if not output.fingerprint and output.draws_seed:
+        output = draw_seed(project, output)
+    check_holdable(output)
+    data = (project.root / output.path).read_bytes()
+    note = _judged(output, data)
+    line = project.lock(output.job).line_of(output.path, state.sha256)
+    sha256 = put_in_store(project, output, data, line)
+    accept_file(project, output, sha256)
+    return Accepted(output, "accepted", "; ".join(filter(None, [project.verdict(output).note, note])))
+
+
+def _judged(output: Output, data: bytes) -> str:
+    """What is to be said of the image; ImagegenError where it is none."""
+    if output.encoding.format == "json":
+        return ""  # a sheet's index is for other programs to read
+    try:
+        info = verify(data, may_be_followed=True)
+    except BadImage as error:
+        hint = f"save it as a {output.encoding.format} file, or delete it to have it generated again"
+        raise ImagegenError(Problem(output.task, f"{output.path} cannot be used: {error}", hint)) from None
+    if info.format != output.encoding.format:
+        what = f"{output.path} is a file in {info.format}, by its name and the job it is {output.encoding.format}"
+        raise ImagegenError(Problem(output.task, what, f"save it as {output.encoding.format}"))
+    asked = (output.request.width, output.request.height)
+    if {"width", "height"} <= output.fields.keys() and (info.width, info.height) != asked:
+        return f"it is {info.width}×{info.height}, the job asks for {asked[0]}×{asked[1]}"
+    return ""
+
+
+def reroll(project: Project, outputs: Sequence[Output]) -> list[Output]:
+    """The outputs with new seeds, 1 … 2^32−1; they are to be made after that.
+
+    The caller holds the mutex, and has read the lock files since. Where anything is wrong with any of them, nothing is
+    decided: raises ImagegenError with all of it; OSError.
+    """
+    drawn = [output.decided(seed=_other_seed(output)) for output in outputs]
+    problems = [problem for output in drawn if (problem := _problem(project, output))]
+    if problems:
+        raise ImagegenError(*problems)
+    for output in drawn:
+        decide(project, output.job, REROLL, output.full_slug, output.request.seed)
+    return [replace(output, draws_seed=False) for output in drawn]
+
+
+def _other_seed(output: Output) -> int:
+    while (seed := new_seed()) == output.request.seed:
+        pass
+    return seed
+
+
+def _problem(project: Project, output: Output) -> Problem | None:
+    if output.own_seed:
+        hint = "take its 'seed' out of the job file, or write another one there"
+        return Problem(output.task, "its item has a seed of its own, which goes before any other", hint)
+    if output.is_derived:
+        what = f"it is derived from {', '.join(origin.task for origin in output.origins[:3])}, and has no seed"
+        return Problem(output.task, what, f"doit reroll {output.origins[0].task}")
+    if "seed" not in output.parameters:
+        what = f"{output.request.backend} makes the same image whatever the seed"
+        return Problem(output.task, what, f"to have it generated again: doit -a {output.task}")
+    verdict = project.verdict(output)
+    return None if verdict.state == "stale" else blocked(output, verdict)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
+"""Whole runs with a shared store in a folder: what one made, the other restores."""
+
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,19 +15,30 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from imagegen.backends.base import GeneratedImage, Progress
+from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
-from imagegen.execute.outcome import Event, Happened
-from imagegen.execute.pruning import find_waste, prune
-from imagegen.execute.reach import Patience
+from imagegen.errors import ImagegenError
+from imagegen.execute.events import Event, Happened
+from imagegen.execute.forecast import forecast
+from imagegen.execute.prune import find_waste, prune
 from imagegen.execute.run import Wanted, run
-from imagegen.execute.sharing import Sharing
+from imagegen.execute.shared_store import Patience, Sharing, check_packages, is_away, push, words_of
+from imagegen.execute.worker import Attended
+from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
+from imagegen.plan.request import Request
 from imagegen.project import Project
+from imagegen.report.doctor.case import Case
+from imagegen.report.doctor.jobs import jobs
 from imagegen.state.mutex import hold
-from imagegen.state.shared_store import SharedEntry, SharedStore
+from imagegen.state.shared_store import SharedEntry, SharedStore, open_shared
 from imagegen.state.store import StoreEntry
 from tests.execute.workshop import Workshop, picture
 from tests.state.memory import memory
+
+__all__ = []
+
 
 URL = "s3://team"
 LONG = Patience(answer_s=30, image_s=30, last_s=30)
@@ -468,3 +483,191 @@ def test_what_was_made_for_one_store_does_not_go_to_another(workshop: Workshop, 
     (tmp_path / "theirs").mkdir()
     workshop.settings = Settings(store=theirs)
     assert workshop.notes() == [f"2 images that waited here went up to the shared store {theirs}"]
+
+
+def test_a_package_that_is_missing_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_packages(Settings(store="file:///x"))
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # as Python has it for what cannot be imported
+    with pytest.raises(ImagegenError) as caught:
+        check_packages(Settings(store="s3://team/x"))
+    (problem,) = caught.value.problems
+    assert problem.what == "store: s3://team/x needs the package s3fs, which is not installed"
+    assert problem.hint.endswith("-m pip install s3fs; or for now without the shared store: doit store=none")
+    with pytest.raises(ModuleNotFoundError, match=r"it needs the package s3fs, .* -m pip install s3fs"):
+        open_shared("s3://team/x")
+
+
+def test_a_folder_that_is_gone_is_away_and_one_that_is_full_or_closed_is_not() -> None:
+    for number in (errno.ENOENT, errno.ENOTCONN, errno.ESTALE, errno.EIO, errno.ECONNREFUSED, errno.ETIMEDOUT):
+        assert is_away(OSError(number, "text", "/mnt/team/tmp"))
+    assert is_away(ValueError("a library's own"))
+    for number in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+        assert not is_away(OSError(number, "text", "/mnt/team/tmp"))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/mnt/team"), "No such file or directory: /mnt/team"),
+        (TimeoutError("no answer within 10 s"), "no answer within 10 s"),
+        (ValueError("cannot open sftp://mia:hush@nas/x\nmore"), "cannot open sftp://…@nas/x"),
+        (ValueError("https://a b:hush@h"), "ValueError: https://…@h"),
+        (
+            ValueError('cannot connect to "http://nas:9/team?list-type=2&prefix=x"'),
+            'cannot connect to "http://nas:9/team"',
+        ),
+        (KeyError("Body"), "KeyError: 'Body'"),
+        (ValueError(), "ValueError"),
+        (PermissionError("Access Denied"), "Access Denied"),
+    ],
+)
+def test_what_went_wrong_is_one_line_without_a_password(error: Exception, words: str) -> None:
+    assert words_of(error) == words
+
+
+def standing(workshop: Workshop) -> list[tuple[Output, Verdict]]:
+    project = workshop.project()
+    return [(output, project.verdict(output)) for output in workshop.outputs(project).values()]
+
+
+def foreseen(workshop: Workshop) -> dict[str, str]:
+    """What `doit why` says, which asks no store."""
+    return {one.output.task: one.act for one in forecast(workshop.project(), standing(workshop), ()).images}
+
+
+def test_an_accepted_file_goes_up_and_comes_to_the_others(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "team").mkdir()
+    settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
+    workshop.settings = settings
+    workshop.job()
+    workshop.build()
+    data = workshop.touch_up("yrr")
+    workshop.accept("portraits:yrr")
+    other = workshop.clone(tmp_path / "other")
+    assert foreseen(other) == {"portraits:mallsing": "generate", "portraits:yrr": "restore"}
+    case = Case(other.project(), other.project().plans(), (), standing(other))
+    assert [row.ok for row in jobs(case) if row.what == "portraits:yrr"] == [True]
+    assert other.build() == {"portraits:mallsing": "restored", "portraits:yrr": "failed"}
+    assert "nor to be had from the shared store" in other.problems["portraits:yrr"].what
+    assert "doit store:push where it was accepted; or bring the file back" in other.problems["portraits:yrr"].hint
+    workshop.build()  # with nothing to make: what was accepted goes up
+    assert other.build() == {"portraits:yrr": "restored"}
+    assert other.path("yrr").read_bytes() == data
+    assert sorted(other.lock().splitlines()) == sorted(workshop.lock().splitlines())
+    assert other.calls() == 0
+    other.touch_up("yrr", "green")  # it is protected as what was accepted here
+    assert other.states()["portraits:yrr"] == "kept"
+
+
+def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    workshop.job()
+    workshop.build()
+    store = workshop.project().store
+    for name, backend in (("portraits:okka", "placeholder"), ("image:raven", "scripted")):  # which are not shared
+        store.add(
+            StoreEntry("f" * 64, store.put(picture()), None, "1", 2.0, "", name=name, request={"backend": backend})
+        )
+    accepted = workshop.touch_up("yrr", "blue")
+    workshop.accept("portraits:yrr")
+    address = f"file://{(tmp_path / 'team').as_posix()}"
+    workshop.settings = Settings(store=address)
+
+    def pushed() -> tuple[int, int, list[str]]:
+        project = workshop.project()
+        told: list[Event] = []
+        attended = Attended(told.append)
+        count, sharing = push(project, project.plans(), attended)
+        attended.do(sharing.close)
+        return count, sharing.unsent, [str(event.facts["text"]) for event in told if isinstance(event, Happened)]
+
+    assert pushed()[:2] == (3, 3)  # it is not there yet
+    (tmp_path / "team").mkdir()
+    assert pushed() == (3, 0, [f"3 images that waited here went up to the shared store {address}"])
+    there = {path: path.stat().st_mtime_ns for path in (tmp_path / "team").rglob("*") if path.is_file()}
+    assert len([path for path in there if path.parent.parent.name == "index"]) == 2
+    sha256 = hashlib.sha256(accepted).hexdigest()
+    assert (tmp_path / f"team/blobs/{sha256[:2]}/{sha256}").read_bytes() == accepted
+    assert pushed()[:2] == (3, 0)  # again: nothing is written twice
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "team").rglob("*") if path.is_file()} == there
+    for blob in (path for path in there if path.parent.parent.name == "blobs"):
+        blob.unlink()  # somebody made room
+    assert pushed() == (3, 0, [f"3 images that waited here went up to the shared store {address}"])
+    assert {path for path in (tmp_path / "team").rglob("*") if path.is_file()} == there.keys()
+
+
+def test_two_who_generate_the_same_at_once_both_succeed(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "team").mkdir()
+    barrier = threading.Barrier(2)
+
+    class Together(ScriptedBackend):
+        """Draws when both do."""
+
+        def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+            barrier.wait(30)
+            return super().generate(request, progress)
+
+    third = Workshop(tmp_path / "third")
+    workshops = [workshop, Workshop(tmp_path / "other"), third]
+    for one in workshops:
+        one.settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
+        one.job(items=[{"name": "Mallsing", "prompt": "a tall figure"}])
+    states: list[dict[str, str]] = []
+    threads = []
+    for one in workshops[:2]:
+        one.backend = Together(Script())
+        threads.append(threading.Thread(target=lambda one=one: states.append(one.build())))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert states == [{"portraits:mallsing": "generated"}] * 2
+    assert list((tmp_path / "team/tmp").iterdir()) == []
+    assert third.build() == {"portraits:mallsing": "restored"}
+
+
+def test_a_run_restores_what_another_made(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "team").mkdir()
+    settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
+    workshop.settings = settings
+    workshop.job()
+    assert set(workshop.build().values()) == {"generated"}
+    other = Workshop(tmp_path / "other")
+    other.settings = settings
+    other.job()
+    assert set(other.build().values()) == {"restored"}
+    assert other.calls() == 0
+    assert other.lock() == workshop.lock()
+    assert other.files() == workshop.files()
+
+
+def test_what_is_forced_is_generated_and_goes_up_too(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "team").mkdir()
+    workshop.settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
+    workshop.job()
+    workshop.build()
+    assert set(workshop.build(forced=True).values()) == {"generated"}
+    assert len(list((tmp_path / "team/index").rglob("*.json"))) == 4
+    assert len(list((tmp_path / "team/blobs").rglob("*.*"))) == 0  # the same pixels are one file
+
+
+def test_an_image_that_the_shared_store_brings_is_encoded_and_held_to_its_model_here(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    (tmp_path / "team").mkdir()
+    settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
+    workshop.settings = settings
+    workshop.backend = type(workshop.backend)(Script(digest="d1"))
+    workshop.job()
+    workshop.build()
+    other = Workshop(tmp_path / "other")
+    other.settings = settings
+    other.job(output={"format": "webp"})
+    assert set(other.build().values()) == {"restored"}
+    assert [path.suffix for path in (other.root / "assets/portraits").iterdir()] == [".webp"] * 2
+    third = Workshop(tmp_path / "third")
+    third.settings = settings
+    third.backend = type(third.backend)(Script(digest="d2"))
+    third.job()
+    assert set(third.build().values()) == {"generated"}

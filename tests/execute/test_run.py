@@ -16,13 +16,14 @@ from imagegen.backends.base import Progress
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
-from imagegen.execute.flow import Flow
-from imagegen.execute.outcome import Event, Outcome
-from imagegen.execute.run import Wanted, run
-from imagegen.execute.waiting import Work
+from imagegen.execute.events import Event, Outcome
+from imagegen.execute.executor import Work
+from imagegen.execute.run import Flow, Wanted, run
 from imagegen.plan.origins import in_order
 from imagegen.plan.request import Request
 from imagegen.project import Project
+
+__all__ = []
 
 
 class Preparing(ScriptedBackend):

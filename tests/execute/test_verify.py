@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.execute.verifying import Finding, verify_orphans, verify_outputs, verify_store
+from imagegen.execute.verify import Finding, verify_orphans, verify_outputs, verify_store
 from tests.execute.workshop import Workshop
 
 ITEMS = [{"name": name, "prompt": f"a {name}"} for name in ("A", "B", "C", "D")]

@@ -10,13 +10,25 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from imagegen.execute.keeping import put_as_recorded
-from imagegen.execute.orphans import Orphan, orphans
-from imagegen.execute.picking import CANDIDATES, is_candidate
+from imagegen.execute.pick import CANDIDATES, Pick, is_candidate
+from imagegen.execute.stored_images import keep, put_as_recorded
+from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
 
-__all__ = ["Waste", "find_waste", "prune"]
+__all__ = [
+    "ONE_OFF",
+    "Orphan",
+    "Removal",
+    "Waste",
+    "clean",
+    "find_waste",
+    "look",
+    "orphans",
+    "prune",
+    "settle_derived",
+]
+
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 """What `imagegen.state.atomic` calls a file that is not whole yet."""
@@ -113,3 +125,112 @@ def _leftovers(project: Project, plans: Collection[JobPlan]) -> Iterator[Path]:
     for folder in sorted({project.root / "jobs", *outputs}):
         if folder.is_dir():
             yield from sorted(path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name))
+
+
+ONE_OFF = "image"
+"""The lock file of `doit image`: it has no items."""
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """An output of no item. job: whose lock file has its lines. why: it is not ours to remove; empty: it is.
+
+    line: the one that counts. exists: whether its file is there. owner: the job that has the file now, by its own lock
+    file: only the line can go.
+    """
+
+    job: str
+    path: str
+    line: OutputLine
+    exists: bool
+    why: str = ""
+    owner: str = ""
+
+
+def orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] | None = None) -> Iterator[Orphan]:
+    """Those of the jobs, also of jobs that are gone. plans: all of the project. jobs: by name; None: all.
+
+    Nothing is told of a job with problems, nor of files that another job makes now.
+    Raises ImagegenError for a lock file that cannot be understood; OSError.
+    """
+    owners = {output.path: output.job for plan in plans for output in plan.outputs}
+    broken = {plan.name for plan in plans if plan.problems}
+    for file in sorted((project.root / "jobs").glob("*.lock")):
+        job = file.stem
+        if job in broken or job == ONE_OFF or (jobs is not None and job not in jobs):
+            continue
+        lock = project.lock(job)
+        for path in lock.lines:
+            state = project.hashes.state(path)
+            line = lock.line_of(path, state.sha256 if state else None)
+            is_gone = state is None and line is not None and is_candidate(project, job, line.output)
+            if line is None or is_gone:
+                continue
+            if owner := owners.get(path):
+                if owner != job and path in project.lock(owner).lines:
+                    yield Orphan(job, path, line, exists=False, owner=owner)
+                continue
+            why = ""
+            if state is not None and state.is_pointer:
+                why = "a Git LFS pointer, whose content is not here to bring back"
+            elif state is not None and line.sha256 != state.sha256:
+                why = "changed by hand since it was made"
+            yield Orphan(job, path, line, state is not None, why)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What cleaning one output means. removes: its file. forgets: its lines in the lock file. said: for a person."""
+
+    removes: bool
+    forgets: bool
+    said: str
+
+
+def look(project: Project, output: Output) -> Removal:
+    """What `clean` would do. Raises OSError."""
+    state = project.hashes.state(output.path)
+    known = output.path in project.lock(output.job).lines
+    if state is None:
+        return Removal(False, known, f"{output.path} is not there")
+    if state.is_pointer:
+        return Removal(False, False, f"keep {output.path}: a Git LFS pointer, whose content is not here to bring back")
+    if project.lock(output.job).owns(output.path, state.sha256):
+        return Removal(True, True, f"remove {output.path}")
+    why = "changed by hand" if known else "not made by this build"
+    return Removal(False, False, f"keep {output.path}: {why}")
+
+
+def clean(project: Project, output: Output) -> Removal:
+    """Remove the output's file where that is right; its lines are left to the caller. Raises OSError."""
+    removal = look(project, output)
+    if removal.removes:
+        keep(project, output)
+        (project.root / output.path).unlink()
+    return removal
+
+
+def settle_derived(project: Project, pick: Pick) -> list[Output]:
+    """The derived outputs that are made from the item's images, as far as all is there that they are made from.
+
+    Files that were derived from its other variants are removed, where nobody changed them; they are in the store. The
+    caller holds the mutex. Raises ImagegenError, OSError.
+    """
+    item = pick.outputs[0]
+    plans = project.plans()
+    found = [
+        orphan
+        for orphan in orphans(project, plans, [item.job])
+        if ":" in orphan.line.output and _is_of(orphan.line.output.partition(":")[0], item.base)
+    ]
+    prune(project, Waste(tuple(found), (), (), (), 0))
+    images = {output.task for output in pick.outputs}
+    outputs = next(plan.outputs for plan in plans if plan.name == item.job)
+    derived = [output for output in outputs if images & {one.task for one in output.origins} and output.is_derived]
+    return [output for output in map(project.with_origins, derived) if output.is_settled]
+
+
+def _is_of(slug: str, base: str) -> bool:
+    """Whether this is the slug of the item, or of one of its variants."""
+    rest = slug.removeprefix(base)
+    return slug.startswith(base) and (not rest or (rest.startswith("-v") and rest[2:].isdigit()))

@@ -15,17 +15,23 @@ from pathlib import PurePosixPath
 
 from imagegen.config.job import FORMATS
 from imagegen.errors import ImagegenError, Problem, did_you_mean
-from imagegen.execute.deciding import decide
-from imagegen.execute.imaging import blocked, encoded, line_for, put
-from imagegen.execute.keeping import put_in_store
-from imagegen.execute.sources import Sources
+from imagegen.execute.build_image import blocked, encoded, line_for, put
+from imagegen.execute.decisions import decide
+from imagegen.execute.stored_images import Sources, put_in_store
 from imagegen.images.image_file import BadImage, verify
 from imagegen.plan.output import Output
 from imagegen.plan.record import PICK, Decision, OutputLine
 from imagegen.project import JobPlan, Project
 from imagegen.state.atomic import replace_file
 
-__all__ = ["CANDIDATES", "Pick", "candidate_path", "is_candidate", "pick"]
+__all__ = [
+    "CANDIDATES",
+    "Pick",
+    "candidate_path",
+    "is_candidate",
+    "pick",
+]
+
 
 CANDIDATES = ".imagegen/candidates"
 

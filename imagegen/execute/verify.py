@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from imagegen.execute.orphans import orphans
+from imagegen.execute.prune import orphans
 from imagegen.images import provenance
 from imagegen.images.image_file import BadImage, verify
 from imagegen.plan.freshness import IN_CONFLICT, choose_side
@@ -18,9 +18,15 @@ from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
 
-_Thing = TypeVar("_Thing")
+__all__ = [
+    "Finding",
+    "verify_orphans",
+    "verify_outputs",
+    "verify_store",
+]
 
-__all__ = ["Finding", "verify_orphans", "verify_outputs", "verify_store"]
+
+_Thing = TypeVar("_Thing")
 
 
 @dataclass(frozen=True)
