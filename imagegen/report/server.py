@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from imagegen.backends.comfyui.server import LOG, Status
-from imagegen.backends.own_server import Record
+from imagegen.backends.managed_server import Record
 from imagegen.report.console import table
 
 __all__ = ["status_lines"]

@@ -33,7 +33,7 @@ def task_ollama() -> Iterator[dict[str, Any]]:
 
 
 def _setup(yes: bool) -> TaskFailed | None:
-    from imagegen.backends.ollama.setup import setup  # what it needs, no other task does
+    from imagegen.backends.ollama.install import setup  # what it needs, no other task does
     from imagegen.execute.worker import ImageProgress
     from imagegen.state.mutex import hold
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from imagegen.backends.remote import Remote
+from imagegen.backends.download import Remote
 from imagegen.config.models import ModelFile, read_models
 
 DATA = random.Random(4).randbytes(3 * 1024**2 + 17)  # noqa: S311 - the same in each run

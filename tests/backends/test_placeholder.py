@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageFont, ImageStat
 
 from imagegen.backends.base import Backend, Cancelled, ModelIdentity
-from imagegen.backends.placeholder import PlaceholderBackend, card, words
+from imagegen.backends.placeholder import PlaceholderBackend, card
 from imagegen.backends.placeholder import picture as view
-from imagegen.backends.placeholder.palette import Dice, palette_of
+from imagegen.backends.placeholder.scene import Dice, palette_of
 from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
 
@@ -187,7 +187,7 @@ def test_any_text_is_drawn(name: str, prompt: str, sampler: str) -> None:
     ],
 )
 def test_a_name_is_written_in_letters_that_the_font_has(name: str, drawn: str) -> None:
-    title = words.text_lines(dataclasses.replace(MALLSING, name=name), 10, 1000, 400)[0]
+    title = card.text_lines(dataclasses.replace(MALLSING, name=name), 10, 1000, 400)[0]
 
     assert title.text == drawn
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from imagegen.backends import source
+from imagegen.backends import download
 from imagegen.backends.comfyui import client, connection, events
-from imagegen.backends.ollama import command, drawing
+from imagegen.backends.ollama import cli, image
 from imagegen.images import jpeg, png, webp
 from imagegen.images.image_file import MAX_PIXELS
 from tests.docs.pages import table
@@ -27,9 +27,9 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"looked at every 0.2 s; {client.MAX_IMAGE // mib} MiB",
         f"{client.ANSWER_S:g} s ",
         f"{events._MOST // mib} MiB, and 1 MiB; a text of more than {events._MOST_TEXT // mib} MiB",
-        f"{source.HEAD_S:g} s for the head of an answer; {source.PACE // 1024} KiB in each {source.PACE_S:g} s",
+        f"{download.HEAD_S:g} s for the head of an answer; {download.PACE // 1024} KiB in each {download.PACE_S:g} s",
         f"{png._MAX_CHUNKS:,} chunks or segments; {jpeg._MAX_SCANS} scans",
-        f"{command._ANSWER // mib} MiB and {command._ASK_S:g} s; {command._LOG // mib} MiB; {drawing._MOST // mib} MiB",
+        f"{cli._ANSWER // mib} MiB and {cli._ASK_S:g} s; {cli._LOG // mib} MiB; {image._MOST // mib} MiB",
     )
     assert [bound for bound in bounds if bound not in said] == []
     assert webp._MAX_CHUNKS == jpeg._MAX_SEGMENTS == png._MAX_CHUNKS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.ollama.archive import bring
+from imagegen.backends.ollama.install import bring
 from imagegen.config.settings import read_settings
 from tests.endtoend.ollama import OllamaProject
 from tests.marks import long

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from imagegen.backends import download as download_module
-from imagegen.backends import source as source_module
 from imagegen.backends.base import Cancelled
 from imagegen.backends.comfyui import client as client_module
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
@@ -23,8 +22,8 @@ from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.events import Events
 from imagegen.backends.comfyui.server import probe
 from imagegen.backends.download import download
+from imagegen.backends.http import within
 from imagegen.backends.ollama.server import version_at
-from imagegen.backends.session import within
 from imagegen.errors import ImagegenError
 from imagegen.execute.worker import ImageProgress
 from tests.backends.file_server import remote
@@ -126,8 +125,8 @@ def test_a_server_that_says_nothing_does_not_keep_one_who_cancels() -> None:
 def test_a_download_that_drips_anywhere_is_given_up(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_module, "HEAD_S", 0.3)
-    monkeypatch.setattr(source_module, "PACE_S", 0.3)
+    monkeypatch.setattr(download_module, "HEAD_S", 0.3)
+    monkeypatch.setattr(download_module, "PACE_S", 0.3)
     monkeypatch.setattr(download_module, "_PAUSES_S", (0.01,))
     with raw_server(DRIPS[where]) as url:
         began_s = time.monotonic()
@@ -171,11 +170,10 @@ def test_an_image_without_end_is_cut_off_at_its_bound(monkeypatch: pytest.Monkey
 
 DOWNLOAD = """
 from pathlib import Path
-from imagegen.backends import download as module, source
-from imagegen.backends.download import download
-from imagegen.backends.remote import Remote
+from imagegen.backends import download as module
+from imagegen.backends.download import Remote, download
 from imagegen.errors import ImagegenError
-source.HEAD_S, module._PAUSES_S = 2, (0.01,)
+module.HEAD_S, module._PAUSES_S = 2, (0.01,)
 remote = Remote("m", "m", url, "127.0.0.1", "0" * 64, 3_000_000, 3_000_000, 3_000_000, "", "", "")
 try:
     download(remote, Path(folder) / "m")

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from imagegen.backends.base import GenerationError
-from imagegen.backends.ollama import command as command_module
-from imagegen.backends.ollama import drawing
-from imagegen.backends.ollama.command import Command
-from imagegen.backends.ollama.drawing import draw
+from imagegen.backends.ollama import cli, image
+from imagegen.backends.ollama.cli import Command
+from imagegen.backends.ollama.image import draw
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 from tests.faults.bounded import MB, bounded
 
 ASK = """
-from imagegen.backends.ollama.command import Command
+from imagegen.backends.ollama import cli, image
+from imagegen.backends.ollama.cli import Command
 from imagegen.errors import ImagegenError
 try:
     found = Command(program, "127.0.0.1:9").ask("list", timeout_s=3)
@@ -59,7 +59,7 @@ def test_an_answer_without_end_is_bounded_in_memory_and_in_time(tmp_path: Path) 
 
 
 def test_a_call_that_says_more_and_more_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_module, "_LOG", MB)
+    monkeypatch.setattr(cli, "_LOG", MB)
     command = Command(program(tmp_path, "exec yes model"), "127.0.0.1:9")
     folder = tmp_path / "call"
     with pytest.raises(GenerationError, match=r"^'ollama' says more and more, "):
@@ -68,7 +68,7 @@ def test_a_call_that_says_more_and_more_is_ended(tmp_path: Path, monkeypatch: py
 
 
 def test_a_file_that_is_too_large_for_an_image_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "_MOST", MB)
+    monkeypatch.setattr(image, "_MOST", MB)
     command = Command(program(tmp_path, "head -c 2000000 /dev/zero > image.png"), "127.0.0.1:9")
     with pytest.raises(GenerationError, match=r"^what Ollama wrote has 2 MB, and no image has"):
         draw(command, None, request(), tmp_path / "call", Quiet())

@@ -194,7 +194,7 @@ FAULTS = (
         "backends/comfyui/test_client.py::test_a_redirect_is_told_and_not_followed",
         ("backends/comfyui/client.py", "allow_redirects=False,", "allow_redirects=True,"),
         (
-            "backends/session.py",
+            "backends/http.py",
             "    def get_redirect_target(self, resp: requests.Response) -> None:",
             "    def _unused(self, resp: requests.Response) -> None:",
         ),
@@ -207,7 +207,11 @@ FAULTS = (
     _fault(
         "the token goes to whoever is asked for a file",
         "backends/comfyui/test_hugging_face.py::test_the_token_does_not_go_along_a_redirect_to_another_host",
-        ("backends/source.py", "token = self.remote.token_for(url)", "token = self.remote.token_for(self.remote.url)"),
+        (
+            "backends/download.py",
+            "token = self.remote.token_for(url)",
+            "token = self.remote.token_for(self.remote.url)",
+        ),
     ),
     _fault(
         "an answer may be of any length",

@@ -8,6 +8,6 @@ and gives a dead worker's images to others.
 from __future__ import annotations
 
 from imagegen.backends.cluster.backend import ClusterBackend
-from imagegen.backends.cluster.link import missing_package
+from imagegen.backends.cluster.connection import missing_package
 
 __all__ = ["ClusterBackend", "missing_package"]

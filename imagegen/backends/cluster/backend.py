@@ -23,10 +23,9 @@ from imagegen.backends.base import (
     Progress,
 )
 from imagegen.backends.cluster import worker
-from imagegen.backends.cluster.carried import Carried, carry
-from imagegen.backends.cluster.crew import Crew, bare
-from imagegen.backends.cluster.link import Link, missing_package
-from imagegen.backends.cluster.progress import hand_on
+from imagegen.backends.cluster.connection import Link, hand_on, missing_package
+from imagegen.backends.cluster.worker import Carried, carry
+from imagegen.backends.cluster.worker_pool import Crew, bare
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.plan.request import Request
 

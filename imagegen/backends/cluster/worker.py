@@ -7,13 +7,16 @@ worker's own environment. No secret comes from whoever asks, and none is told.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import os
 import threading
+import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +27,21 @@ from imagegen.backends.base import (
     GeneratedImage,
     GenerationError,
     MayBeRunningError,
+    OverdueError,
 )
-from imagegen.backends.cluster.carried import Carried, unpacked
-from imagegen.backends.cluster.progress import WorkerProgress
+from imagegen.backends.cluster.connection import TOPIC
 from imagegen.config.settings import read_settings
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.request import Request
 
 __all__ = [
+    "Carried",
     "Drawn",
     "Member",
     "Run",
     "Undrawn",
+    "WorkerProgress",
+    "carry",
     "choose_model",
     "close",
     "draw",
@@ -43,6 +49,7 @@ __all__ = [
     "preflight",
     "prepare",
     "settle",
+    "unpacked",
 ]
 
 
@@ -88,6 +95,57 @@ class Undrawn:
     cancelled: bool = False
     unsettled: bool = False
     unfit: bool = False
+
+
+class WorkerProgress:
+    """As `imagegen.backends.base.Progress`. worker: Dask's. cancelled: set where the user asked to stop."""
+
+    def __init__(self, worker: Any, attempt: str, timeout_s: float, cancelled: threading.Event) -> None:
+        self.timeout_s = timeout_s
+        self._attempt = attempt
+        self._worker = worker
+        self._cancelled = cancelled
+        self._began_s = time.monotonic()
+
+    last_server = ""
+    """Where the worker itself began it before is not known; at which worker that was, whoever asks knows."""
+
+    def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002 - the protocol has it
+        """Return the attempt; which of the worker's own servers makes it is not reported."""
+        return self._attempt
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Told to whoever asked for the image, and no reason to fail."""
+        self._tell(name, facts)
+        self.check()
+
+    def restart_clock(self) -> None:
+        """The time counts from now, there too."""
+        self._began_s = time.monotonic()
+        self._tell("restarted", {})
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled where the user asked to stop."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def check(self) -> None:
+        """Raise Cancelled where the user asked to stop, OverdueError where the time is over."""
+        self.check_cancelled()
+        if time.monotonic() - self._began_s > self.timeout_s:
+            raise OverdueError(self.timeout_s)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep that long, raising as `check` does as soon as there is cause."""
+        end = time.monotonic() + seconds
+        while (left := min(end, self._began_s + self.timeout_s) - time.monotonic()) > 0:
+            self._cancelled.wait(min(left, 60.0))
+            self.check()
+        self.check()
+
+    def _tell(self, name: str, facts: Mapping[str, Any]) -> None:
+        told = {"to": self._attempt, "worker": self._worker.address, "name": name, "facts": facts}
+        self._worker.log_event(TOPIC, told)
 
 
 @dataclass
@@ -269,3 +327,44 @@ def _turn(site: _Site, progress: WorkerProgress) -> Iterator[None]:
         yield
     finally:
         site.turns.release()
+
+
+@dataclass(frozen=True)
+class Carried:
+    """files: the bytes of its reference images, by their sha256."""
+
+    request: Request
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def carry(request: Request) -> Carried:
+    """With the files in `extra["files"]`, which are what `extra["images"]` says. Raises GenerationError."""
+    files = {}
+    for place, path in request.extra.get("files", {}).items():
+        sha256 = request.extra["images"][place]
+        try:
+            files[sha256] = Path(path).read_bytes()
+        except OSError as error:
+            what = f"{path} cannot be read: {error.strerror}"
+            raise GenerationError(what, "put it back, then run doit again") from None
+        if hashlib.sha256(files[sha256]).hexdigest() != sha256:
+            raise GenerationError(f"{path} was changed in the middle of the run", "run doit again")
+    return Carried(request, files)
+
+
+def unpacked(carried: Carried, folder: Path) -> Request:
+    """The request, its files in `folder` by their sha256. Raises OSError."""
+    request = carried.request
+    if "files" not in request.extra:
+        return request
+    files = {}
+    for place, path in request.extra["files"].items():
+        sha256 = request.extra["images"][place]
+        file = folder / f"{sha256}{Path(path).suffix.lower()}"
+        if sha256 in carried.files and not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            written = file.with_name(uuid.uuid4().hex)
+            written.write_bytes(carried.files[sha256])
+            written.replace(file)
+        files[place] = str(file)
+    return replace(request, extra={**request.extra, "files": files})

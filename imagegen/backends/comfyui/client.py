@@ -15,8 +15,7 @@ from urllib.parse import quote
 
 import requests
 
-from imagegen.backends.hush import Hush
-from imagegen.backends.session import Session, cause, open_session, part_of, watched, within
+from imagegen.backends.http import Hush, Session, cause, open_session, read_available, watched, within
 from imagegen.backends.text import one_line
 
 __all__ = ["Client", "Refused", "Unreachable", "is_of_comfyui", "read"]
@@ -265,7 +264,7 @@ def read(response: requests.Response, limit: int) -> bytes:
     if awaited > limit:
         raise too_large
     data = io.BytesIO()
-    while part := part_of(response):
+    while part := read_available(response):
         data.write(part)
         if data.tell() > limit:
             raise too_large

@@ -17,7 +17,7 @@ from imagegen.backends.base import GenerationError, Progress
 from imagegen.backends.comfyui import failures
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.events import Events
-from imagegen.backends.session import watched, within
+from imagegen.backends.http import watched, within
 
 __all__ = ["PATIENCE_S", "Connection"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from imagegen.backends.address import is_local, port_of
-from imagegen.backends.remote import Remote
+from imagegen.backends.download import Remote
 from imagegen.config.models import HUGGING_FACE, ModelFile
 from imagegen.errors import ImagegenError, Problem
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from imagegen.backends.comfyui.launch import TREE
 from imagegen.backends.comfyui.models import digest_of, model_folders
-from imagegen.backends.part import part_of
+from imagegen.backends.download import partial_path
 from imagegen.backends.text import size_text
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
@@ -74,7 +74,7 @@ def look(root: Path, settings: Settings, model: ModelFile) -> Listed:
             return Listed(model, path, "there", size)
     if os.path.lexists(target):
         return Listed(model, target, "other", _size(target) or 0)
-    begun = _size(part_of(target))
+    begun = _size(partial_path(target))
     return Listed(model, target, "missing" if begun is None else "partly", begun or 0)
 
 

@@ -19,10 +19,8 @@ import requests
 from imagegen.backends.address import is_local, port_of
 from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, read
 from imagegen.backends.comfyui.launch import STATE, TREE, Launch, can_start, command
-from imagegen.backends.hush import Hush
-from imagegen.backends.own_server import By, OwnServer, Record
-from imagegen.backends.process import GRACE_S, without_secrets
-from imagegen.backends.session import Session, open_session, watched, within
+from imagegen.backends.http import Hush, Session, open_session, watched, within
+from imagegen.backends.managed_server import GRACE_S, By, OwnServer, Record, without_secrets
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["LOG", "Answer", "Started", "Status", "own_server", "probe", "release", "start", "status", "stop"]

@@ -19,16 +19,35 @@ from imagegen.backends.base import (
     Progress,
     Resolved,
 )
-from imagegen.backends.ollama.digests import digest_of
-from imagegen.backends.ollama.names import plain
-from imagegen.backends.ollama.options import DEFAULT_MODEL, OPTIONS
+from imagegen.backends.ollama.models import digest_of, plain
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
-    from imagegen.backends.ollama.serving import Serving
+    from imagegen.backends.ollama.runtime import Serving
 
-__all__ = ["OllamaBackend"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "OPTIONS",
+    "OllamaBackend",
+]
+
+DEFAULT_MODEL = "x/z-image-turbo"
+_NAME = (
+    r"(?:(?:[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[0-9]+)?/)?[A-Za-z0-9_][A-Za-z0-9_-]{0,79}/)?"
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,79})?"
+)
+"""HOST/NAMESPACE/MODEL:TAG as Ollama 0.32.5 takes it. No part begins with a dot, and so none leads out of a folder."""
+
+OPTIONS: Mapping[str, Any] = {
+    "model": {
+        "type": "text",
+        "minlength": 1,
+        "maxlength": 350,
+        "regex": _NAME,
+        "meta": {"description": "The model that draws.", "expected": f"model ID, such as {DEFAULT_MODEL}"},
+    }
+}
 
 
 class OllamaBackend(Backend):
@@ -60,7 +79,7 @@ class OllamaBackend(Backend):
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """What Ollama would change or refuse; whether it can make images; whether its models do, and fit the disk."""
-        from imagegen.backends.ollama.checks import in_themselves
+        from imagegen.backends.ollama.compatibility import in_themselves
 
         problems = in_themselves(requests)
         if self._silent is None:
@@ -96,8 +115,7 @@ class OllamaBackend(Backend):
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Have Ollama draw the request."""
-        from imagegen.backends.ollama.drawing import draw, folder_of, forget
-        from imagegen.backends.ollama.failures import FailedError
+        from imagegen.backends.ollama.image import FailedError, draw, folder_of, forget
 
         if self._gone:
             raise self._gone
@@ -118,13 +136,13 @@ class OllamaBackend(Backend):
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Rows for the command line, the versions, the machine, and each job's models."""
-        from imagegen.backends.ollama.diagnosis import diagnose
+        from imagegen.backends.ollama.doctor import diagnose
 
         return list(diagnose(requests, self))
 
     def serving(self, request: Request) -> Serving:
         """The Ollama that this run uses; found out once. Raises ImagegenError."""
-        from imagegen.backends.ollama.serving import Serving
+        from imagegen.backends.ollama.runtime import Serving
 
         with self._mutex:
             if self._serving is None:

@@ -5,6 +5,7 @@ It touches no server that this project did not start.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import socket
 from collections.abc import Callable
@@ -13,13 +14,23 @@ from pathlib import Path
 import requests
 
 from imagegen.backends.address import host_of, is_local, port_of
-from imagegen.backends.own_server import OwnServer
-from imagegen.backends.process import GRACE_S, without_secrets
-from imagegen.backends.session import open_session, part_of, watched, within
+from imagegen.backends.http import open_session, read_available, watched, within
+from imagegen.backends.managed_server import GRACE_S, OwnServer, without_secrets
 from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["LOG", "end_left", "how_it_ended", "is_there", "release", "start", "version_at"]
+__all__ = [
+    "LOG",
+    "dialled",
+    "end_left",
+    "how_it_ended",
+    "is_there",
+    "is_this_machine",
+    "release",
+    "start",
+    "version_at",
+]
+
 
 LOG = Path(".imagegen/ollama/server.log")
 _READY_S = 60.0
@@ -108,7 +119,7 @@ def version_at(host: str, timeout_s: float = 2.0) -> str | None:
             with session.get(f"{url}/api/version", timeout=timeout_s, allow_redirects=False, stream=True) as got:
                 if got.status_code != 200:
                     return None
-                found = json.loads(part_of(got, _LONGEST))
+                found = json.loads(read_available(got, _LONGEST))
             return one_line(str(found["version"]), 40)
     except (requests.RequestException, OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -131,3 +142,45 @@ def _free_host() -> str:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{found.getsockname()[1]}"
+
+
+_PORT = 11434
+_PORTS = {"http": 80, "https": 443}
+"""Where an address names its scheme, and no port."""
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether it names this machine. 0.0.0.0, for Ollama and its clients alike, does; so does no name at all."""
+    name, _ = _parts(host)
+    if name.lower() in ("", "localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def dialled(host: str) -> str:
+    """NAME:PORT, by which a server on this machine is reached from it, and from nowhere else."""
+    name, port = _parts(host)
+    if name in ("", "0.0.0.0"):  # noqa: S104 - nothing is to listen there
+        name = "127.0.0.1"
+    elif name == "::":
+        name = "::1"
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+def _parts(host: str) -> tuple[str, int]:
+    """Its name, an IPv6 address without brackets, and its port."""
+    text = host.strip().strip("'\"").strip()
+    scheme, separator, rest = text.partition("://")
+    rest = (rest if separator else text).partition("/")[0]
+    standard = _PORTS.get(scheme, _PORT) if separator else _PORT
+    if not rest:
+        return "127.0.0.1", standard
+    name, colon, port = rest.rpartition(":")
+    if not colon or rest.endswith("]") or (":" in name and not name.endswith("]")):  # ::1 and [::1] have no port
+        return rest.strip("[]"), standard
+    good = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    return name.strip("[]"), int(port) if good else standard

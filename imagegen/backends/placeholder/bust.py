@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagegen.backends.placeholder.palette import Colour, mix
 from imagegen.backends.placeholder.scene import (
+    Colour,
     Point,
     Scene,
     curve_points,
+    mix,
     path_points,
     polar_point,
     sky_colour,

@@ -6,12 +6,14 @@ import math
 
 from PIL import Image, ImageDraw
 
-from imagegen.backends.placeholder.palette import Colour, hsl, mix
 from imagegen.backends.placeholder.scene import (
+    Colour,
     Point,
     Scene,
     crescent_points,
     curve_points,
+    hsl,
+    mix,
     path_points,
     polar_point,
     sky_colour,

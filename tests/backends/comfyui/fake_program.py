@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from imagegen.backends.process import Identity, exit_code
+from imagegen.backends.managed_server import Identity, exit_code
 
 __all__ = ["ComfyFolder", "free_port", "runs"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from imagegen.backends.comfyui.listed import look, memory_of, missing_models, named, obstacles, path_of
 from imagegen.backends.comfyui.models import digest_of, note_digest
-from imagegen.backends.part import part_of
+from imagegen.backends.download import partial_path
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
@@ -62,7 +62,7 @@ def test_a_file_of_another_size_or_content_is_another_file(root: Path) -> None:
 
 
 def test_a_download_that_was_cut_short_is_known(root: Path) -> None:
-    put(part_of(path_of(root, Settings(), model())), DATA[:300])
+    put(partial_path(path_of(root, Settings(), model())), DATA[:300])
     found = look(root, Settings(), model())
     assert (found.state, found.bytes, found.lacking) == ("partly", 300, 400)
 

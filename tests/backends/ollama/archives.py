@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from imagegen.backends.process import Identity, exit_code
+from imagegen.backends.managed_server import Identity, exit_code
 from imagegen.config.settings import Settings
 
 __all__ = ["Member", "OllamaFolder", "archive", "free_host", "pinned", "runs", "tgz"]

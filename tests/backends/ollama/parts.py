@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from imagegen.backends.ollama.command import Command
+from imagegen.backends.ollama.cli import Command
 from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
 from tests.backends.ollama.standin.fixture import StandIn

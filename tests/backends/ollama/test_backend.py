@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imagegen.backends.base import Context, GenerationError
 from imagegen.backends.ollama import OllamaBackend
+from imagegen.backends.ollama.backend import DEFAULT_MODEL, OPTIONS
+from imagegen.config.checking import check_job
+from imagegen.config.document import read_document
 from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request, canonical, fingerprint
 from tests.backends.ollama.parts import MODEL, Told, request, script
 from tests.backends.ollama.standin.fixture import StandIn
+from tests.backends.ollama.standin.names import parse
 
 
 def asked(root: Path, host: str, **changes: Any) -> Request:
@@ -171,3 +179,63 @@ def test_the_projects_own_server_starts_wherever_ollama_host_names_this_machine(
 
 def test_a_request_of_no_project_has_no_digest() -> None:
     assert OllamaBackend().model_identity(request()).digest is None
+
+
+SECTIONS: Mapping[str, Mapping[str, Any]] = {"ollama": OPTIONS}
+
+
+def problems(model: str) -> list[str]:
+    text = f"items: [{{name: A, prompt: a}}]\nollama: {{model: {model}}}"
+    try:
+        check_job("j", read_document("jobs/j.yaml", text.encode()), SECTIONS)
+    except ImagegenError as error:
+        return [problem.what for problem in error.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        DEFAULT_MODEL,
+        "x/flux2-klein:9b",
+        "llama3",
+        "hf.co/a/b:Q4_K_M",
+        "'host:5000/ns/name:tag'",
+        "registry.ollama.ai/x/y",
+        "_a/_b",
+    ],
+)
+def test_names_of_models_are_taken(model: str) -> None:
+    assert problems(model) == []
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "../../etc/passwd",
+        "../../x:..",
+        "x/y:..",
+        "x/..",
+        "'./x'",
+        "'a b'",
+        "'-x'",
+        "'x/y:'",
+        "a/b/c/d",
+        "'x//y'",
+        "'http://h/x/y'",
+        "'x/zß'",
+        "'٣'",
+        '"x/y\\n"',
+        f"x/{'y' * 81}",
+    ],
+)
+def test_what_is_no_name_is_refused(model: str) -> None:
+    (what,) = problems(model)
+    assert what.startswith("ollama.model: '")
+    assert "is no model ID, such as x/z-image-turbo" in what
+
+
+@given(st.from_regex(re.compile(OPTIONS["model"]["regex"]), fullmatch=True))
+def test_whatever_is_taken_is_a_name_to_ollama_too(model: str) -> None:
+    known = parse(model)
+    assert known is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 import uuid
@@ -11,15 +12,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from imagegen import DISTRIBUTION, __version__
-from imagegen.backends.base import MayBeRunningError, Progress
+from imagegen.backends.base import Cancelled, MayBeRunningError, Progress
 from imagegen.backends.cluster import worker
-from imagegen.backends.cluster.carried import Carried
-from imagegen.backends.cluster.link import ANSWER_S, LOOK_S, Link, SilentError
-from imagegen.backends.cluster.progress import Aside, hand_on
+from imagegen.backends.cluster.connection import ANSWER_S, LOOK_S, Link, SilentError, hand_on
+from imagegen.backends.cluster.worker import Carried
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["Crew", "bare"]
+__all__ = [
+    "Crew",
+    "bare",
+]
+
 
 _Key = tuple[str, str]
 """What decides whether a worker can draw an image: its item's name, and its model."""
@@ -259,6 +263,38 @@ class Crew:
             if one in self.members:
                 self._unfit.discard(one)
         self._coming.discard(one)
+
+
+class Aside:
+    """What a worker's preparation reports to, beside the images: its notes are told with the next of them."""
+
+    timeout_s = math.inf
+    last_server = ""
+
+    def __init__(self, over: threading.Event, note: Callable[[str], None]) -> None:
+        self._over, self._note = over, note
+
+    def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002 - the protocol has it
+        """Return nothing: there is no image to attempt."""
+        return ""
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Only notes are told."""
+        if name == "note":
+            self._note(str(facts["text"]))
+
+    def restart_clock(self) -> None:
+        """It has no time-out."""
+
+    def check(self) -> None:
+        """Raise Cancelled where the run is over."""
+        if self._over.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        """Sleep that long, raising as `check` does."""
+        self._over.wait(seconds)
+        self.check()
 
 
 def _key(request: Request) -> _Key:

@@ -1,3 +1,5 @@
+"""Processes and servers that this project starts: each is a real one."""
+
 from __future__ import annotations
 
 import os
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.process import Identity, end, exit_code, spawn, this_process, without_secrets
+from imagegen.backends.managed_server import Identity, OwnServer, end, exit_code, spawn, this_process, without_secrets
 
 
 def test_a_process_that_never_was_is_gone() -> None:
@@ -42,3 +44,7 @@ def test_a_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "x")
     found = without_secrets()
     assert (found["KEPT"], {"HF_TOKEN", "COMFYUI_AUTH", "PYTHONPATH"} & set(found)) == ("x", set())
+
+
+def test_a_log_that_is_not_there_has_no_end(tmp_path: Path) -> None:
+    assert OwnServer("It", tmp_path, Path("server.log"), "", "").log_tail() == []

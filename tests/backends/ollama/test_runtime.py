@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.ollama.program import find_program
-from imagegen.backends.ollama.verdict import this_machine
+from imagegen.backends.ollama.compatibility import this_machine
+from imagegen.backends.ollama.runtime import find_program
 from imagegen.errors import ImagegenError
 from tests.backends.ollama.parts import script
 from tests.backends.ollama.standin.fixture import StandIn

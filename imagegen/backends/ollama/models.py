@@ -1,21 +1,145 @@
-"""Pulling a model: what is known of it first, then the pull itself with its progress."""
+"""What models are called, and where their manifests lie.
+
+Source of the facts: Ollama 0.32.5.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import math
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from imagegen.backends.ollama.command import Command
-from imagegen.backends.ollama.names import plain, tagged
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["announcement", "lacks_room", "pull"]
+if TYPE_CHECKING:
+    from imagegen.backends.ollama.cli import Command, Listed
+
+__all__ = [
+    "announcement",
+    "digest_of",
+    "lacks_room",
+    "manifest_of",
+    "models_folder",
+    "note_agreement",
+    "plain",
+    "pull",
+    "tagged",
+]
+
+
+_HOST, _NAMESPACE = "registry.ollama.ai", "library"
+
+
+def tagged(model: str) -> str:
+    """The name as `ollama list` shows it: with a tag, and without what everybody leaves out."""
+    before, _, last = model.rpartition("/")
+    parts = before.split("/") if before else []
+    if len(parts) == 2 and parts[0].lower() == _HOST:
+        del parts[0]
+    if len(parts) == 1 and parts[0].lower() == _NAMESPACE:
+        del parts[0]
+    return "/".join([*parts, last if ":" in last else f"{last}:latest"])
+
+
+def plain(model: str) -> str:
+    """The same model by one name, however it is written: without the tag that is taken anyway."""
+    return tagged(model).removesuffix(":latest")
+
+
+def models_folder() -> Path:
+    """Where an Ollama that this user runs keeps its models."""
+    given = os.environ.get("OLLAMA_MODELS", "").strip().strip("'\"")
+    return Path(given) if given else Path.home() / ".ollama" / "models"
+
+
+def manifest_of(model: str, folder: Path) -> Path:
+    """The model's manifest in a folder of models, whether it is there or not."""
+    path, _, tag = tagged(model).rpartition(":")
+    parts = path.split("/")
+    return folder.joinpath("manifests", *(_HOST, _NAMESPACE)[: max(0, 3 - len(parts))], *parts, tag)
+
+
+_MOST = 16 * 1024**2
+"""Bytes: a manifest has a line for each tensor, and so a few hundred thousand."""
+_NOTING = threading.Lock()
+_Version = tuple[int, int, int, int]
+
+
+def digest_of(root: Path, host: str, model: str) -> str | None:
+    """The sha256 (hex) of the manifest; None where it is not known that this server's is the one on this disk."""
+    path = _memory(root).get(_key(host, model))
+    return _sha256(Path(path)) if path else None
+
+
+def note_agreement(root: Path, host: str, model: str, found: Listed) -> None:
+    """Remember whether the manifest on this disk is that of the model which the server at `host` lists."""
+    path = manifest_of(model, models_folder())
+    digest = _sha256(path)
+    agrees = bool(digest and found.id and digest.startswith(found.id))
+    key = _key(host, model)
+    with _NOTING:  # jobs are prepared side by side
+        memory = _memory(root)
+        if memory.get(key) == (str(path) if agrees else None):
+            return
+        kept = {**memory, key: str(path)} if agrees else {name: value for name, value in memory.items() if name != key}
+        file = _file(root)
+        with contextlib.suppress(OSError):  # it is found out again next time
+            file.parent.mkdir(parents=True, exist_ok=True)
+            written = file.with_suffix(".tmp")
+            written.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            written.replace(file)
+
+
+def _memory(root: Path) -> Mapping[str, str]:
+    with contextlib.suppress(OSError, ValueError):
+        file = _file(root)
+        return _remembered(file, _version(file))
+    return {}
+
+
+@lru_cache(maxsize=8)
+def _remembered(file: Path, _version: _Version) -> Mapping[str, str]:
+    found = json.loads(file.read_bytes())
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _file(root: Path) -> Path:
+    return root / ".imagegen" / "cache" / "ollama.json"
+
+
+def _key(host: str, model: str) -> str:
+    return f"{host} {tagged(model)}"
+
+
+def _sha256(path: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError):
+        return _hashed(path, _version(path))
+    return None
+
+
+@lru_cache(maxsize=64)
+def _hashed(path: Path, _version: _Version) -> str:
+    """Ten thousand images of one model ask for it ten thousand times."""
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(_MOST)).hexdigest()
+
+
+def _version(path: Path) -> _Version:
+    """What changes whenever the file does. Raises OSError."""
+    state = path.stat()
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+
 
 _UNITS = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 _BAR = 24

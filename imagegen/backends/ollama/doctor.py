@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 import psutil
 
 from imagegen.backends.base import Diagnosis
-from imagegen.backends.ollama.names import tagged
-from imagegen.backends.ollama.pull import announcement
+from imagegen.backends.ollama.models import announcement, tagged
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
     from imagegen.backends.ollama.backend import OllamaBackend
-    from imagegen.backends.ollama.serving import Serving
+    from imagegen.backends.ollama.runtime import Serving
 
-__all__ = ["diagnose"]
+__all__ = [
+    "diagnose",
+]
+
 
 _GB = 1e9
 _ENOUGH_GB = 14.0

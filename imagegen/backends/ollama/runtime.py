@@ -1,28 +1,126 @@
-"""The Ollama of one run: what keeps it from drawing, its start, its models, its end."""
+"""Which Ollama draws: the project's own in tools/ollama, or the user's; and what keeps it from that."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagegen.backends.base import Progress
 from imagegen.backends.ollama import server
-from imagegen.backends.ollama.command import Command
-from imagegen.backends.ollama.digests import note_agreement
-from imagegen.backends.ollama.drawing import forget_old
-from imagegen.backends.ollama.host import dialled
-from imagegen.backends.ollama.names import tagged
-from imagegen.backends.ollama.program import Program, find_program
-from imagegen.backends.ollama.pull import announcement, lacks_room, pull
-from imagegen.backends.ollama.queries import Listed, Shown, listed, shown
-from imagegen.backends.ollama.verdict import this_machine
+from imagegen.backends.ollama.cli import Command, Listed, Shown, Versions, has_image_flags, listed, shown, versions
+from imagegen.backends.ollama.compatibility import (
+    Machine,
+    has_payload,
+    not_installed,
+    not_running,
+    this_machine,
+    verdict,
+)
+from imagegen.backends.ollama.image import forget_old
+from imagegen.backends.ollama.models import announcement, lacks_room, models_folder, note_agreement, pull, tagged
+from imagegen.backends.ollama.server import dialled, is_there, is_this_machine
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["Serving"]
+__all__ = [
+    "FOLDER",
+    "MARK",
+    "Program",
+    "Serving",
+    "executable",
+    "find_program",
+    "installed",
+    "installed_version",
+]
 
+FOLDER = "tools/ollama"
+"""Where it is, from the project's root."""
+MARK = "imagegen.json"
+"""In the folder: which version and archive this put there."""
 _STOP_S = 20.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """An Ollama. versions: the server is empty where none answers.
+
+    machine: the server's; None where that is another one. is_own: whether it is the one in tools/ollama. unable: why
+    it can make no images, whether it runs or not. starts: whether a run starts a server of its own, or takes over
+    what a killed one left.
+    """
+
+    command: Command
+    versions: Versions
+    machine: Machine | None
+    is_own: bool
+    unable: Problem | None
+    starts: bool = False
+
+    @property
+    def problem(self) -> Problem | None:
+        """What keeps it from making images now."""
+        if self.unable or self.versions.server or self.starts:
+            return self.unable
+        return not_running(self.command.host, self.machine)
+
+    @property
+    def version(self) -> str:
+        """Of the server that draws."""
+        return self.versions.client if self.starts else self.versions.server
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its models are, as far as one can tell from here; None for a server that keeps them elsewhere.
+
+        A server makes its folder when it starts: where one runs and the folder is not there, it is another user's.
+        """
+        folder = models_folder() if self.machine else None
+        if folder and self.versions.server and not os.path.isdir(folder):  # noqa: PTH112 - False where it may not look
+            return None
+        return folder
+
+
+def executable(root: Path) -> Path | None:
+    """The installed `ollama` of the project at `root`; None where none is installed whole. Contacts nothing."""
+    path = root / FOLDER / "ollama"
+    return path if installed(root) and path.is_file() and os.access(path, os.X_OK) else None
+
+
+def installed_version(root: Path) -> str | None:
+    """Its version, as it was pinned when it was installed; None where none is."""
+    return installed(root).get("version") if executable(root) else None
+
+
+def installed(root: Path) -> dict[str, str]:
+    """What this put there; empty where it put nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads((root / FOLDER / MARK).read_bytes())
+        if isinstance(found, dict) and isinstance(found.get("version"), str):
+            return found
+    return {}
+
+
+def find_program(root: Path, host: str, here: Machine) -> Program:
+    """The Ollama for the project at `root`: its own where it has one, else the one on PATH.
+
+    Its own is served by the server at `host` only if that is of the same version; a run starts another beside it
+    otherwise. here: this machine. Raises ImagegenError where there is none at all, or it cannot be started.
+    """
+    machine = here if is_this_machine(host) else None
+    own = executable(root)
+    path = str(own) if own else shutil.which("ollama")
+    if path is None:
+        raise ImagegenError(not_installed(here))
+    command = Command(path, host)
+    found = versions(command)
+    starts = bool(own and machine and (found.server != found.client or is_there(root.absolute())))
+    judged = replace(found, server=found.client) if starts or not found.server else found
+    unable = verdict(judged, has_image_flags(command), machine, has_payload(Path(path)))
+    return Program(command, found, machine, bool(own), unable, starts and not unable)
 
 
 @dataclass

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import pickle
 import signal
+import stat
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,12 +20,16 @@ from pathlib import Path
 import filelock
 import pytest
 
-from imagegen.backends.ollama.archive import FOLDER, announce, bring, executable, installed_version
+from imagegen.backends.ollama.compatibility import Machine
+from imagegen.backends.ollama.install import announce, bring, setup, unpack, unpacked_size
+from imagegen.backends.ollama.runtime import FOLDER, executable, installed_version
 from imagegen.backends.ollama.server import release, start, version_at
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError
+from imagegen.errors import ImagegenError, Problem
+from imagegen.execute.worker import ImageProgress
 from tests.backends.file_server import FileServer, Served, file_server
-from tests.backends.ollama.archives import archive, free_host, pinned, runs, tgz
+from tests.backends.ollama.archives import Member, archive, free_host, pinned, runs, tgz
+from tests.backends.ollama.standin.fixture import StandIn
 
 DATA, NEWER = archive(), archive("0.33.0")
 
@@ -117,7 +125,7 @@ def test_a_download_that_was_stopped_goes_on(
 BRING = """
 import pickle, sys
 from pathlib import Path
-from imagegen.backends.ollama.archive import bring
+from imagegen.backends.ollama.install import bring
 bring(Path(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))
 """
 
@@ -323,3 +331,213 @@ def test_what_was_brought_serves(tmp_path: Path, settings: Settings) -> None:
     assert release(tmp_path)
     (seen,) = map(json.loads, (program.parent / "starts.jsonl").read_text().splitlines())
     assert not runs(seen["pid"])
+
+
+SYM, HARD, DIR = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
+
+
+def put(folder: Path, data: bytes) -> Path:
+    """Unpack it; the folder."""
+    (folder / "a.tgz").write_bytes(data)
+    inside = folder / "a" / "b"
+    inside.mkdir(parents=True)
+    unpack(folder / "a.tgz", inside)
+    return inside
+
+
+def test_files_folders_and_links_come_out_as_they_were_put_in(tmp_path: Path) -> None:
+    inside = put(tmp_path, archive())
+    assert os.access(inside / "ollama", os.X_OK)
+    assert not os.access(inside / "libx.1.dylib", os.X_OK)
+    assert (inside / "libx.dylib").readlink() == Path("libx.1.dylib")
+    assert (inside / "mlx_metal_v3/mlx.metallib").read_bytes() == b"metal"
+
+
+def test_links_within_it_are_kept_wherever_they_stand(tmp_path: Path) -> None:
+    data = tgz(
+        ("./", b"", {"type": DIR}),
+        ("./one/up", b"", {"type": SYM, "linkname": "../two/file"}),
+        ("./hard", b"", {"type": HARD, "linkname": "./two/file"}),
+        ("./folder", b"", {"type": SYM, "linkname": "two"}),
+        ("./two/file", b"text", {}),
+    )
+    inside = put(tmp_path, data)
+    assert [(inside / name).read_bytes() for name in ("one/up", "hard", "folder/file")] == [b"text"] * 3
+
+
+def test_no_more_than_being_a_program_is_kept_of_a_mode(tmp_path: Path) -> None:
+    inside = put(tmp_path, tgz(("a", b"", {"mode": 0o6777}), ("b", b"", {"mode": 0o666})))
+    assert [stat.S_IMODE((inside / name).stat().st_mode) for name in "ab"] == [0o755, 0o644]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("/etc/x", b"out", {})],
+        [("../x", b"out", {})],
+        [("a/../../x", b"out", {})],
+        [("a\\..\\x", b"out", {})],
+        [("x", b"", {"type": SYM, "linkname": "/etc/passwd"})],
+        [("x", b"", {"type": SYM, "linkname": "../../x"})],
+        [("x", b"", {"type": HARD, "linkname": "../../secret"})],
+        [("x", b"", {"type": HARD, "linkname": "nothing"})],
+        [("x", b"", {"type": SYM, "linkname": "x"})],
+        [("d", b"", {"type": SYM, "linkname": "../.."}), ("d/x", b"out", {})],
+        [("d", b"", {"type": SYM, "linkname": "../.."}), ("d/x", b"", {"type": SYM, "linkname": "a"})],
+        [("d", b"", {"type": SYM, "linkname": "."}), ("d/x", b"", {"type": SYM, "linkname": ".."})],
+        # each leads nowhere bad by itself, until the next is there
+        [
+            ("a/file", b"", {}),
+            ("x", b"", {"type": SYM, "linkname": "a/e/../.."}),
+            ("a/e", b"", {"type": SYM, "linkname": ".."}),
+        ],
+        [("x", b"", {"type": tarfile.FIFOTYPE})],
+        [("x", b"", {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3})],
+        [("x", b"one", {}), ("x", b"two", {})],
+        [("x", b"one", {}), ("x", b"", {"type": SYM, "linkname": "y"})],
+        [("x", b"one", {}), ("x/y/z", b"two", {})],
+        [("d/", b"", {"type": DIR})] * 10_001,
+    ],
+)
+def test_what_leads_out_or_is_no_plain_file_is_refused(tmp_path: Path, members: list[Member]) -> None:
+    (tmp_path / "secret").write_text("mine")
+    with pytest.raises(ImagegenError, match="nothing of it is kept"):
+        put(tmp_path, tgz(*members))
+    assert {path.name for path in tmp_path.iterdir()} == {"secret", "a.tgz", "a"}
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+    assert not list(tmp_path.glob("a/b/**/secret"))
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"PK\x03\x04", archive()[:-2000]])
+def test_what_is_no_whole_archive_is_told(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(ImagegenError, match="it cannot be read: "):
+        put(tmp_path, data)
+
+
+def test_what_it_unpacks_to_is_known_before(tmp_path: Path) -> None:
+    data = tgz(("x", bytes(1_000_000), {}))
+    (tmp_path / "a.tgz").write_bytes(data)
+    assert 1_000_000 <= unpacked_size(tmp_path / "a.tgz") <= 1_020_000
+    assert len(data) < 10_000
+
+
+MAC, INTEL = Machine("Darwin", "arm64"), Machine("Darwin", "x86_64")
+MODEL = "x/z-image-turbo"
+
+
+class Bench:
+    """A project folder, the stand-in's archive, and what the set-up said."""
+
+    def __init__(self, root: Path, standin: StandIn) -> None:
+        self.root, self.standin = root, standin
+        self.said: list[str] = []
+        root.mkdir()
+        sha256 = standin.archive(root / "ollama.tgz")
+        self.settings = Settings(
+            ollama_host=standin.host, ollama_archive=str(root / "ollama.tgz"), ollama_archive_sha256=sha256
+        )
+
+    def setup(self, machine: Machine = MAC, *models: str) -> None:
+        def tell(_name: str, facts: dict[str, object]) -> None:
+            self.said.append(str(facts.get("text")))
+
+        setup(self.root, self.settings, models, ImageProgress(math.inf, threading.Event(), tell=tell), machine)
+
+    @property
+    def installed(self) -> bool:
+        return (self.root / "tools/ollama/ollama").exists()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    standin = StandIn(tmp_path / "standin")
+    for name in ("PATH", "HOME", "OLLAMA_HOST", "OLLAMA_MODELS"):
+        monkeypatch.setenv(name, standin.environment[name])
+    try:
+        yield Bench(tmp_path / "project", standin)
+    finally:
+        standin.stop()
+
+
+def test_it_asks_once_it_has_said_what_comes(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    (bench.standin.bin / "ollama").unlink()
+    bench.standin.model(pulled=False)
+    asked: list[str] = []
+
+    def ask() -> None:
+        asked.append(capsys.readouterr().out.splitlines()[-1])
+        if len(asked) > 1:
+            raise ImagegenError(Problem("", "no"))
+
+    progress = ImageProgress(math.inf, threading.Event(), tell=lambda *_: None)
+    with pytest.raises(ImagegenError):
+        setup(bench.root, bench.settings, [MODEL], progress, MAC, ask)
+    assert asked[0].startswith("to be put into tools/ollama: Ollama ")
+    assert asked[1].startswith(f"to be pulled: {MODEL}: ")
+    assert not bench.standin.called("pull")
+
+
+def test_where_there_is_none_the_pinned_one_is_installed_and_the_models_pulled(bench: Bench) -> None:
+    (bench.standin.bin / "ollama").unlink()
+    bench.standin.model(pulled=False)
+    bench.setup(MAC, MODEL)
+    assert bench.installed
+    assert [call.argv for call in bench.standin.called("pull")] == [["pull", f"{MODEL}:latest"]]
+    assert not any(call.alive for call in bench.standin.called("serve"))
+    calls = len(bench.standin.called("pull"))
+    bench.setup(MAC, MODEL)
+    assert len(bench.standin.called("pull")) == calls
+
+
+@pytest.mark.parametrize("version", ["0.32.15", "0.14.2", "0.23.1"])
+def test_beside_one_that_cannot_the_pinned_one_is_installed(bench: Bench, version: str) -> None:
+    script = bench.standin.client(version)
+    before = script.read_bytes()
+    bench.standin.start_server(version)
+    bench.setup()
+    assert bench.installed
+    assert script.read_bytes() == before
+    assert [call.alive for call in bench.standin.called("serve") if call.version == version] == [True]
+
+
+def test_one_that_can_is_used_and_nothing_is_installed(bench: Bench) -> None:
+    bench.standin.start_server()
+    bench.standin.model()
+    bench.setup(MAC, MODEL)
+    assert not bench.installed
+
+
+def test_one_that_can_and_does_not_run_is_to_be_started_by_its_user(bench: Bench) -> None:
+    with pytest.raises(ImagegenError, match="installed and does not run"):
+        bench.setup()
+    assert not bench.installed
+
+
+def test_on_a_mac_with_an_intel_processor_nothing_is_installed(bench: Bench) -> None:
+    for _ in range(2):
+        with pytest.raises(ImagegenError, match="Apple silicon only"):
+            bench.setup(INTEL)
+        (bench.standin.bin / "ollama").unlink(missing_ok=True)
+    assert not bench.installed
+
+
+def test_another_pinned_version_replaces_the_one_that_was_installed(bench: Bench) -> None:
+    (bench.standin.bin / "ollama").unlink()
+    bench.setup()
+    sha256 = bench.standin.archive(bench.root / "ollama.tgz", "0.32.4")
+    bench.settings = Settings(
+        ollama_host=bench.standin.host,
+        ollama_version="0.32.4",
+        ollama_archive=str(bench.root / "ollama.tgz"),
+        ollama_archive_sha256=sha256,
+    )
+    bench.setup()
+    assert bench.standin.called("serve")[-1].version == "0.32.4"
+
+
+def test_no_server_is_installed_for_one_on_another_machine(bench: Bench) -> None:
+    bench.settings = Settings(ollama_host="ollama.invalid:11434")
+    bench.standin.client("0.32.15")
+    with pytest.raises(ImagegenError, match="too new to make images"):
+        bench.setup()
+    assert not bench.installed

@@ -1,17 +1,22 @@
+"""What runs at a worker: a request with its files, and the progress that it reports."""
+
 from __future__ import annotations
 
 import hashlib
 import pickle
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from imagegen.backends.base import Context, GenerationError
-from imagegen.backends.cluster.carried import Carried, carry, unpacked
+from imagegen.backends.base import Context, GenerationError, OverdueError
+from imagegen.backends.cluster.worker import Carried, WorkerProgress, carry, unpacked
 from imagegen.backends.comfyui import ComfyUIBackend
 from imagegen.backends.ollama import OllamaBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
+from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request, canonical, fingerprint
 
 POSE = b"a pose"
@@ -68,3 +73,19 @@ def test_a_worker_draws_with_its_own_generator_and_the_fingerprint_stays(
     assert "here" not in repr(moved.extra).replace("there", "")
     assert moved.extra.keys() == request.extra.keys()
     assert fingerprint(canonical(moved, backend.parameters)) == fingerprint(canonical(request, backend.parameters))
+
+
+class Worker:
+    """What a progress needs of Dask's."""
+
+    def log_event(self, topic: str, message: Any) -> None:
+        pass
+
+
+def test_an_image_whose_time_is_over_is_that_at_a_worker_as_it_is_here() -> None:
+    said = []
+    for progress in (WorkerProgress(Worker(), "a", -1, threading.Event()), ImageProgress(-1, threading.Event())):
+        with pytest.raises(OverdueError) as caught:
+            progress.check()
+        said.append(caught.value.problem)
+    assert said[0] == said[1]

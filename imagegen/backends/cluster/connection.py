@@ -18,11 +18,22 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
 
-from imagegen.backends.base import MayBeRunningError
-from imagegen.backends.cluster.progress import TOPIC
+from imagegen.backends.base import MayBeRunningError, Progress
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["ANSWER_S", "LOOK_S", "Link", "SilentError", "missing_package"]
+__all__ = [
+    "ANSWER_S",
+    "LOOK_S",
+    "TOPIC",
+    "Link",
+    "SilentError",
+    "hand_on",
+    "missing_package",
+]
+
+
+TOPIC = "imagegen"
+"""Of Dask's events. Each is a mapping: to (an attempt), worker (its address), name, facts."""
 
 ANSWER_S = 10.0
 """Seconds to connect, for the first worker to be there, and for each question that needs no work."""
@@ -250,3 +261,18 @@ def _absence(address: str, error: Exception) -> Problem:
     why = f"it does not answer within {ANSWER_S:g} s" if is_silent else text
     hint = "start its scheduler, or correct its address (cluster, IMAGEGEN_CLUSTER); without it: doit cluster=none"
     return Problem("", f"the Dask cluster at {address} cannot be used: {why}", hint)
+
+
+def hand_on(heard: queue.SimpleQueue[Mapping[str, Any]], progress: Progress) -> str:
+    """Tell what workers told; the address of the last one that began to draw, empty where none did."""
+    began = ""
+    while True:
+        try:
+            message = heard.get_nowait()
+        except queue.Empty:
+            return began
+        if message["name"] == "restarted":
+            began = str(message["worker"])
+            progress.restart_clock()
+        else:
+            progress.event(str(message["name"]), **message["facts"])

@@ -9,29 +9,36 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from imagegen.backends.address import host_of
-from imagegen.backends.download import download
+from imagegen.backends.base import Progress
+from imagegen.backends.download import Remote, download
 from imagegen.backends.locked import locked
+from imagegen.backends.ollama.compatibility import Machine, not_installed, this_machine
+from imagegen.backends.ollama.models import announcement, tagged
+from imagegen.backends.ollama.runtime import FOLDER, MARK, Program, Serving, executable, find_program, installed
 from imagegen.backends.ollama.server import end_left
-from imagegen.backends.ollama.unpack import unpack, unpacked_size
-from imagegen.backends.remote import Remote
-from imagegen.backends.text import is_terminal, size_text
+from imagegen.backends.text import is_terminal, one_line, size_text
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["FOLDER", "announce", "bring", "executable", "installed_version"]
+__all__ = [
+    "announce",
+    "bring",
+    "setup",
+    "unpack",
+    "unpacked_size",
+]
 
-FOLDER = "tools/ollama"
-"""Where it is, from the project's root."""
+
 _NEW, _OLD = "tools/.ollama-new", "tools/.ollama-old"
 """Beside it while it is put there: it is whole or not there."""
-_MARK = "imagegen.json"
-"""In the folder: which version and archive this put there."""
 _DOWNLOADS = Path(".imagegen/ollama")
 _MOST = 4 * 1024**3
 """Bytes that the archive may have."""
@@ -57,17 +64,6 @@ class _Pin:
         return f"https://github.com/ollama/ollama/releases/tag/v{self.version}"
 
 
-def executable(root: Path) -> Path | None:
-    """The installed `ollama` of the project at `root`; None where none is installed whole. Contacts nothing."""
-    path = root / FOLDER / "ollama"
-    return path if _mark(root) and path.is_file() and os.access(path, os.X_OK) else None
-
-
-def installed_version(root: Path) -> str | None:
-    """Its version, as it was pinned when it was installed; None where none is."""
-    return _mark(root).get("version") if executable(root) else None
-
-
 def bring(root: Path, settings: Settings, ask: Callable[[], None] = lambda: None) -> None:
     """Bring tools/ollama of the project at `root` to the pinned version, and print what is done.
 
@@ -78,7 +74,7 @@ def bring(root: Path, settings: Settings, ask: Callable[[], None] = lambda: None
     pin = _pin(root, settings)
     with locked(root / ".imagegen/ollama-setup.lock", _BUSY, settings.wait_s), _disk_errors():
         _tidy(root)
-        if executable(root) is None or _mark(root) != _mark_of(pin):
+        if executable(root) is None or installed(root) != _mark_of(pin):
             _refuse_foreign(root)
             archive = _archive(root, pin, ask)
             _unpack(root, archive, pin)
@@ -212,7 +208,7 @@ def _unpack(root: Path, archive: Path, pin: _Pin) -> None:
             what = f"{pin.source} has no program 'ollama' at its top"
             raise ImagegenError(Problem("ollama.archive", what, f"name ollama-darwin.tgz of {pin.page}"))
         (new / ".gitignore").write_text("*\n", encoding="utf-8")
-        (new / _MARK).write_text(json.dumps(_mark_of(pin), indent=1) + "\n", encoding="utf-8")
+        (new / MARK).write_text(json.dumps(_mark_of(pin), indent=1) + "\n", encoding="utf-8")
     except ImagegenError:
         shutil.rmtree(new)
         raise
@@ -248,22 +244,13 @@ def _refuse_foreign(root: Path) -> None:
     folder = root / FOLDER
     if folder.is_symlink():
         raise ImagegenError(Problem(FOLDER, "is a link, and stays as it is", "move it away; or set up where it leads"))
-    if not folder.exists() or _mark(root):
+    if not folder.exists() or installed(root):
         return
     if not folder.is_dir():
         raise ImagegenError(Problem(FOLDER, "is no folder, and stays as it is", "move it away"))
     if any(entry.name != ".DS_Store" for entry in folder.iterdir()):
         what = "is there, doit ollama:setup did not make it, and it stays as it is"
         raise ImagegenError(Problem(FOLDER, what, "move it away; an Ollama in it can be used by PATH"))
-
-
-def _mark(root: Path) -> dict[str, str]:
-    """What this put there; empty where it put nothing."""
-    with suppress(OSError, ValueError):
-        found = json.loads((root / FOLDER / _MARK).read_bytes())
-        if isinstance(found, dict) and isinstance(found.get("version"), str):
-            return found
-    return {}
 
 
 def _mark_of(pin: _Pin) -> dict[str, str]:
@@ -285,3 +272,149 @@ def _disk_errors() -> Iterator[None]:
     except OSError as error:
         what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"
         raise ImagegenError(Problem("", what, "fix its permissions, or make room, and run it again")) from None
+
+
+_MOST_BYTES = 8 * 1024**3
+_MOST_MEMBERS = 10_000
+
+
+def unpacked_size(archive: Path) -> int:
+    """About how many bytes it unpacks to: those of the tar in it, as gzip has them at the end. Raises OSError."""
+    with archive.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4))
+        return int.from_bytes(file.read(4), "little")
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Put the archive's files, folders and links into `folder`, which is there and empty.
+
+    Other modes than whether a file can be run, and owners and times, are not kept. Raises ImagegenError where it is no
+    such archive, is larger than can be, or where something in it leads out; then what came so far is left. And OSError.
+    """
+    links: list[tuple[tarfile.TarInfo, Path]] = []
+    size = 0
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for count, member in enumerate(tar, 1):
+                size += member.size
+                if count > _MOST_MEMBERS or size > _MOST_BYTES:
+                    raise _refused(f"more than {_MOST_MEMBERS:,} files or {size_text(_MOST_BYTES)} come out of it")
+                path = folder / _inner(member.name)
+                if member.isdir():
+                    path.mkdir(parents=True, exist_ok=True)
+                elif member.isreg():
+                    _write(tar, member, path)
+                elif member.issym() or member.islnk():
+                    links.append((member, path))
+                else:
+                    raise _refused(f"'{one_line(member.name)}' in it is neither file, folder nor link")
+        # last, so that no file is written through any of them; and twice, since one may lead through another
+        for member, path in sorted(links, key=lambda link: link[0].issym()):
+            _link(folder, member, path)
+            _check_inside(folder, member, path)
+        for member, path in links:
+            _check_inside(folder, member, path)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise _refused(f"it cannot be read: {one_line(str(error))}") from None
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _refused(f"'{one_line(Path(error.filename2 or error.filename).name)}' is in it twice") from None
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = tar.extractfile(member)
+    assert source is not None  # noqa: S101 - it is a file
+    with source, path.open("xb") as file:
+        shutil.copyfileobj(source, file, 1024**2)
+    path.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
+def _link(folder: Path, member: tarfile.TarInfo, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if member.issym():
+        path.symlink_to(member.linkname)
+        return
+    target = folder / _inner(member.linkname)
+    if not target.is_file():
+        raise _leads_out(member)
+    os.link(target, path)
+
+
+def _check_inside(folder: Path, member: tarfile.TarInfo, path: Path) -> None:
+    try:
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # in a circle
+        is_inside = False
+    if not is_inside or PurePosixPath(member.linkname).is_absolute():
+        raise _leads_out(member)
+
+
+def _leads_out(member: tarfile.TarInfo) -> ImagegenError:
+    return _refused(f"the link '{one_line(member.name)}' in it leads to '{one_line(member.linkname)}'")
+
+
+def _inner(name: str) -> PurePosixPath:
+    """A member's path. Raises ImagegenError where it is none within a folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        raise _refused(f"'{one_line(name)}' in it leads out of its folder")
+    return path
+
+
+def _refused(what: str) -> ImagegenError:
+    hint = "name an archive of Ollama for macOS, as its releases have it: ollama.archive"
+    return ImagegenError(Problem("ollama.archive", f"{what}; nothing of it is kept", hint))
+
+
+def setup(
+    root: Path,
+    settings: Settings,
+    models: Sequence[str],
+    progress: Progress,
+    here: Machine | None = None,
+    ask: Callable[[], None] = lambda: None,
+) -> None:
+    """Have an Ollama that can make images, and these models in it. What is done already is left alone.
+
+    here: this machine, where that is known. ask: called each time it was said what comes, before it does; may raise.
+    An Ollama that the user has is never replaced.
+    Raises ImagegenError; what was done stays.
+    """
+    host, machine = settings.ollama_host, here or this_machine()
+    program = _usable(root, host, machine)
+    if program is None or program.is_own:
+        bring(root, settings, ask)  # one that is there already may be of another version than the settings say
+        program = find_program(root, host, machine)
+    if program.problem:
+        raise ImagegenError(program.problem)
+    print(f"Ollama {program.version} makes images: {program.command.executable}", flush=True)
+    serving = Serving(root, host, program, program.command)
+    try:
+        serving.start(progress)
+        there = serving.models()
+        if missing := [model for model in models if tagged(model) not in there]:
+            print("\n".join(f"to be pulled: {announcement(model, program.folder)}" for model in missing), flush=True)
+            ask()
+        for model in models:
+            if tagged(model) in there:
+                print(f"{model} is there, {there[tagged(model)].size}", flush=True)
+            serving.bring(model, progress)
+    finally:
+        serving.close(())
+
+
+def _usable(root: Path, host: str, machine: Machine) -> Program | None:
+    """The one there is; None where one is to be installed. Raises ImagegenError where that cannot be done from here."""
+    try:
+        program = find_program(root, host, machine)
+    except ImagegenError:
+        if executable(root):
+            raise
+        if machine.is_apple_silicon:
+            return None
+        raise ImagegenError(not_installed(machine)) from None
+    if program.unable and not program.is_own:
+        if machine.is_apple_silicon and program.machine:
+            return None
+        raise ImagegenError(program.unable)
+    return program
