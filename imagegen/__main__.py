@@ -89,7 +89,7 @@ def _help(parser: argparse.ArgumentParser) -> int:
 
 
 def _version() -> int:
-    from imagegen.report.doctor.machine import installed_as
+    from imagegen.report.doctor import installed_as
 
     print(f"imagegen {installed_as()}")
     return 0

@@ -18,7 +18,7 @@ from doit.cmd_base import Command
 from doit.cmdparse import CmdParseError
 
 if TYPE_CHECKING:
-    from imagegen.tasks.commands import Command as OurCommand
+    from imagegen.commands.command import Command as OurCommand
 
 __all__ = ["Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "Run"]
 
@@ -112,7 +112,7 @@ def _our_commands(loader: Any, params: Mapping[str, Any]) -> list[OurCommand]:
         loader.setup(params)
     if "imagegen.tasks" not in sys.modules:
         return []
-    from imagegen.tasks.commands import COMMANDS
+    from imagegen.commands.command import COMMANDS
 
     taken = [name for name in COMMANDS if f"task_{name.partition(':')[0]}" in (loader.namespace or {})]
     return [COMMANDS[name] for name in sorted(taken)]

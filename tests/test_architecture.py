@@ -20,6 +20,7 @@ ORDER = (
     {"project"},
     {"execute", "starter"},
     {"report", "testing"},
+    {"commands"},
     {"tasks"},
     {"doit_commands", "doit_startup"},
     {"__main__"},
@@ -64,7 +65,7 @@ def test_imports_run_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_only_the_tasks_import_doit(path: Path) -> None:
-    assert room_of(path) in ("tasks", "doit_commands") or not any(
+    assert room_of(path) in ("tasks", "commands", "doit_commands") or not any(
         module.split(".")[0] == "doit" for module in imports(path)
     )
 

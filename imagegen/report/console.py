@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, TextIO
 
 from imagegen.errors import Problem, printable
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from imagegen.plan.freshness import Reason
 
 __all__ = [
+    "STYLES",
+    "Piece",
     "closing_line",
     "counted",
     "duration",
@@ -24,9 +27,12 @@ __all__ = [
     "reasons",
     "same_seed_lines",
     "saved_line",
+    "show",
     "shown_line",
     "table",
+    "word_diff",
 ]
+
 
 STATES = ("generated", "derived", "restored", "kept", "fresh", "failed", "cancelled")
 _NAMES_SHOWN = 3
@@ -151,3 +157,57 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 def _names(tasks: Sequence[str]) -> str:
     shown = ", ".join(tasks[:_NAMES_SHOWN])
     return shown if len(tasks) <= _NAMES_SHOWN else f"{shown} and {len(tasks) - _NAMES_SHOWN} more"
+
+
+STYLES = {
+    "generate": "green",
+    "derive": "green",
+    "follow": "cyan",
+    "restore": "cyan",
+    "keep": "yellow",
+    "fail": "bold red",
+    "ignore": "yellow",
+    "old": "red",
+    "new": "green",
+}
+
+
+def show(lines: Iterable[Iterable[Piece]], stream: TextIO) -> None:
+    """Print them; the terminal wraps what is longer than it is wide."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(Text.assemble(*((text, STYLES.get(style, "")) for text, style in line)))
+
+
+Piece = tuple[str, str]
+"""Text, and its style: `old`, `new`, or none."""
+_AROUND = 8
+"""Words that are shown of what stayed, before and after a change."""
+
+
+def word_diff(old: str, new: str) -> list[Piece]:
+    """The words that went as `[-…-]`, those that came as `{+…+}`, between them what stayed, the long middle as `…`."""
+    before, after = old.split(), new.split()
+    if before == after:
+        return [("only its white space changed", "")]
+    pieces: list[Piece] = []
+    for what, i, j, k, m in SequenceMatcher(None, before, after).get_opcodes():
+        if what == "equal":
+            pieces.append((_stayed(before[i:j], is_first=i == 0, is_last=j == len(before) and m == len(after)), ""))
+            continue
+        if i < j:
+            pieces.append((f"[-{' '.join(before[i:j])}-]", "old"))
+        if k < m:
+            pieces.append((f"{{+{' '.join(after[k:m])}+}}", "new"))
+    return [(f"{' ' if index else ''}{text}", style) for index, (text, style) in enumerate(pieces)]
+
+
+def _stayed(words: Sequence[str], *, is_first: bool, is_last: bool) -> str:
+    head = [] if is_first else list(words[:_AROUND])
+    tail = [] if is_last else list(words[len(words) - _AROUND :])
+    if len(words) <= len(head) + len(tail) + 3:  # to leave out so few would save nobody anything
+        return " ".join(words)
+    return " ".join([*head, "…", *tail])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imagegen.errors import printable
 from imagegen.execute.curation import Accepted, Past
 from imagegen.execute.pick import CANDIDATES, Pick
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
-from imagegen.report.console import counted, printable, table
+from imagegen.report.console import counted, table
 
 __all__ = ["accepted_lines", "history_lines", "picked_lines", "reroll_failed_line", "restored_line"]
 

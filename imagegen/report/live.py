@@ -14,10 +14,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from imagegen.errors import printable
 from imagegen.execute.events import Event, Happened, Outcome
 from imagegen.plan.record import Expected, in_all
-from imagegen.report.console import note_line, printable, shown_line
-from imagegen.report.in_flight import Flight, InFlight, clock
+from imagegen.report.console import note_line, shown_line
+from imagegen.report.progress import Flight, InFlight, clock
 
 __all__ = ["LiveReport", "Remaining", "flight_lines"]
 

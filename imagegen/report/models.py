@@ -13,7 +13,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from imagegen.backends.comfyui.listed import Listed, free_bytes, shown
 from imagegen.backends.text import size_text
-from imagegen.report.console import counted, printable, table
+from imagegen.errors import printable
+from imagegen.report.console import counted, table
 
 __all__ = ["PullReport", "model_lines", "pull_line"]
 

@@ -6,10 +6,11 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
+from imagegen.errors import printable
 from imagegen.execute.prune import Waste
 from imagegen.execute.verify import Finding
 from imagegen.project import Project
-from imagegen.report.console import counted, printable
+from imagegen.report.console import counted
 
 __all__ = ["bytes_text", "verified_lines", "waste_lines"]
 

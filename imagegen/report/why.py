@@ -8,13 +8,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from imagegen.errors import Problem
+from imagegen.errors import Problem, printable
 from imagegen.execute.build_image import blocked
 from imagegen.execute.forecast import ACTS, Forecast, Foreseen
 from imagegen.plan.freshness import Reason
 from imagegen.project import JobPlan
-from imagegen.report.console import counted, duration, printable, reasons
-from imagegen.report.word_diff import Piece, word_diff
+from imagegen.report.console import Piece, counted, duration, reasons, word_diff
 
 __all__ = ["Line", "as_data", "as_lines"]
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imagegen.tasks.comfyui import task_comfyui
-from imagegen.tasks.configuration import doit_config
-from imagegen.tasks.curation import task_accept, task_pick, task_reroll, task_restore
-from imagegen.tasks.doctor import task_doctor
-from imagegen.tasks.gallery import task_gallery
-from imagegen.tasks.image import task_image
+from imagegen.commands.comfyui import task_comfyui
+from imagegen.commands.curation import task_accept, task_pick, task_reroll, task_restore
+from imagegen.commands.doctor import task_doctor
+from imagegen.commands.gallery import task_gallery
+from imagegen.commands.image import task_image
+from imagegen.commands.models import task_models
+from imagegen.commands.ollama import task_ollama
+from imagegen.commands.schema import task_schema
+from imagegen.commands.server import task_server
+from imagegen.commands.settings import task_settings
+from imagegen.commands.store import task_store
+from imagegen.commands.upkeep import task_prune, task_verify
+from imagegen.commands.why import task_why
 from imagegen.tasks.jobs import task_jobs
-from imagegen.tasks.loader import attach
-from imagegen.tasks.models import task_models
-from imagegen.tasks.ollama import task_ollama
+from imagegen.tasks.loader import attach, doit_config
 from imagegen.tasks.process import prepare_process
-from imagegen.tasks.schema import task_schema
-from imagegen.tasks.server import task_server
-from imagegen.tasks.settings import task_settings
-from imagegen.tasks.store import task_store
-from imagegen.tasks.upkeep import task_prune, task_verify
-from imagegen.tasks.why import task_why
 
 __all__ = [
     "DOIT_CONFIG",

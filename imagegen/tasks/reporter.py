@@ -12,16 +12,16 @@ from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
+from imagegen.commands.build import Build, current_build
+from imagegen.commands.command import OURS
+from imagegen.commands.up_to_date import default_tasks
 from imagegen.errors import printable
 from imagegen.report.console import closing_line, failures, orphan_lines, same_seed_lines
-from imagegen.tasks.build import Build, current_build
-from imagegen.tasks.commands import OURS
-from imagegen.tasks.up_to_date import default_tasks
 
 if TYPE_CHECKING:
     from imagegen.errors import Problem
     from imagegen.report.live import LiveReport
-    from imagegen.report.plain import PlainReport
+    from imagegen.report.progress import PlainReport
 
 __all__ = ["ImagegenReporter"]
 
@@ -119,7 +119,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
     def _report(self, build: Build, images: Sequence[str], named: Sequence[str]) -> LiveReport | PlainReport:
         """What shows the run. A bar has to do with those that are not fresh, where any of them is to be made."""
         from imagegen.execute.forecast import expected
-        from imagegen.report.following import following
+        from imagegen.report.progress import following
 
         forced = set(named) if build.invocation.always else set()
         waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from imagegen.backends.registry import registry, unusable_names
+from imagegen.commands.up_to_date import snapshot_key
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.project.backends import Backends
-from imagegen.tasks.up_to_date import snapshot_key
 
 Installs = Callable[..., str]
 

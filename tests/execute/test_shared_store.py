@@ -29,8 +29,7 @@ from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
 from imagegen.project import Project
-from imagegen.report.doctor.case import Case
-from imagegen.report.doctor.jobs import jobs
+from imagegen.report.doctor import Case, jobs
 from imagegen.state.mutex import hold
 from imagegen.state.shared_store import SharedEntry, SharedStore, open_shared
 from imagegen.state.store import StoreEntry

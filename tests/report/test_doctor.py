@@ -16,11 +16,8 @@ from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 from imagegen.project import Project
-from imagegen.report.doctor.backends import backends
-from imagegen.report.doctor.case import Case
-from imagegen.report.doctor.examination import as_lines
-from imagegen.report.doctor.ignored import ignored
-from imagegen.report.doctor.machine import installed_as, machine, needed_packages
+from imagegen.report.doctor import Case, as_lines, backends, installed_as, machine, needed_packages
+from imagegen.report.git import ignored
 from tests.wheels import ROOT
 
 

@@ -4,8 +4,8 @@ import pytest
 from rich.cells import cell_len
 
 from imagegen.plan.record import Expected
-from imagegen.report.in_flight import InFlight, clock
 from imagegen.report.live import Remaining, flight_lines
+from imagegen.report.progress import InFlight, clock
 from tests.report.events import Clock, happened, outcome, prepares, started
 
 LONG = "mallsing-of-the-long-and-winding-northern-river-valley"

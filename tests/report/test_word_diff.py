@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.report.word_diff import word_diff
+from imagegen.report.console import word_diff
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_what_doit_spends_its_time_on_is_told_by_module() -> None:
     nothing, changed = out.split("One changed prompt")
     of_nothing, of_changed = ({row[0]: float(row[1]) for row in rows(part)} for part in (nothing, changed))
     assert of_nothing["importing"] > 0
-    assert "imagegen.tasks.up_to_date" in of_nothing
+    assert "imagegen.commands.up_to_date" in of_nothing
     assert {"imagegen.execute.run", "imagegen.state.lockfile"} <= set(of_changed) - set(of_nothing)
 
 

@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["STATES", "Group", "Making", "Picture", "Version", "Wanted"]
+from imagegen.errors import ImagegenError
+from imagegen.plan.freshness import Found, Reason, Verdict
+from imagegen.plan.naming import slug_of
+from imagegen.plan.origins import PICTURE
+from imagegen.plan.output import DERIVE, Output
+from imagegen.plan.record import OutputLine
+from imagegen.project import JobPlan, Project
+from imagegen.state.attempts import Failure, read_failures
+from imagegen.state.store import Store, StoreEntry
+
+__all__ = [
+    "MOST_EARLIER",
+    "STATES",
+    "Group",
+    "Making",
+    "Picture",
+    "Version",
+    "Wanted",
+    "gather",
+    "making_of",
+]
+
 
 STATES = ("fresh", "stale", "missing", "edited", "failed")
 """Of a picture. edited: the file is not what was recorded. failed: there is none, and making it failed."""
@@ -86,3 +111,193 @@ class Group:
     file: str
     pictures: tuple[Picture, ...]
     problems: tuple[str, ...] = ()
+
+
+MOST_EARLIER = 8
+"""Earlier versions of one picture that are shown: the newest ones. `.imagegen/store` has the others."""
+_APART = frozenset({"backend", "model", "name", "prompt", "negative", "seed"})
+"""Fields of a request that a `Making` names apart, or that say nothing of how the picture was made."""
+
+_POINTER = "only its Git LFS pointer is here: git lfs pull"
+
+
+def gather(project: Project, plans: Sequence[JobPlan]) -> tuple[Group, ...]:
+    """Each job's pictures, in its own order. Raises OSError and ImagegenError."""
+    failures = read_failures(project.failures)
+    earlier = _Earlier(project.store)
+    return tuple(_group(project, plan, failures, earlier) for plan in plans)
+
+
+def making_of(request: Mapping[str, Any], **known: Any) -> Making:
+    """How a request's canonical fields make a picture. known: fields of `Making` that no request holds."""
+    return Making(
+        prompt=_text(request.get("prompt", "")),
+        negative=_text(request.get("negative", "")),
+        seed=_text(request.get("seed")),
+        backend=_text(request.get("backend", "")),
+        model=_text(request.get("model", "")),
+        parameters=tuple(_flat({key: value for key, value in request.items() if key not in _APART})),
+        **known,
+    )
+
+
+class _Earlier:
+    """The earlier versions of each picture: what the store has of its output."""
+
+    def __init__(self, store: Store) -> None:
+        self._of_output: dict[str, list[StoreEntry]] = defaultdict(list)
+        for entry in store.all_entries():
+            if entry.name and store.has(entry.sha256):
+                self._of_output[entry.name].append(entry)
+
+    def of(self, name: str, line: OutputLine | None) -> tuple[Version, ...]:
+        """Newest first, without the one that `line` tells of, and each image once."""
+        entries = sorted(self._of_output.get(name, ()), key=lambda entry: (entry.time, entry.sha256), reverse=True)
+        now = (line.fingerprint, line.time) if line else None
+        seen = {entry.sha256 for entry in entries if (entry.fingerprint, entry.time) == now}
+        times = {now}
+        versions = []
+        for entry in entries:
+            made = (entry.fingerprint, entry.time)  # the same for what a backend returned and for the file it became
+            if made not in times and entry.sha256 not in seen:
+                versions.append(Version(entry.sha256, _made(entry, entry.request)))
+            times.add(made)
+            seen.add(entry.sha256)
+        return tuple(versions[:MOST_EARLIER])
+
+
+def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], earlier: _Earlier) -> Group:
+    if not plan.problems:
+        derived = _derived(project, plan)
+        images = [output for output in plan.outputs if not output.is_derived]
+        pictures = tuple(_planned(project, output, failures, earlier, derived[output.task]) for output in images)
+        return Group(plan.name, plan.doc, plan.file, pictures)
+    try:
+        lines = project.lock(plan.name).lines
+    except ImagegenError:
+        lines = {}  # it is among the problems
+    paths = [path for path, (*_, line) in lines.items() if line.request.get("backend") != DERIVE]
+    pictures = tuple(_recorded(project, plan, path, earlier) for path in paths)
+    return Group(plan.name, plan.doc, plan.file, pictures, tuple(map(str, plan.problems)))
+
+
+def _derived(project: Project, plan: JobPlan) -> dict[str, list[tuple[str, str]]]:
+    """By the task of an image, the name and the path of what is there and derived from it alone."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for output in plan.outputs:
+        if output.fields.get("kind") == PICTURE and output.is_derived and project.hashes.state(output.path):
+            image = output.origins[0].task
+            found[image].append((output.task.removeprefix(f"{image}:"), output.path))
+    return found
+
+
+def _planned(
+    project: Project,
+    output: Output,
+    failures: Mapping[str, Failure],
+    earlier: _Earlier,
+    derived: Sequence[tuple[str, str]],
+) -> Picture:
+    output = project.decided(output)
+    found, verdict = project.found(output), project.verdict(output)
+    failure = failures.get(output.task)
+    is_current = failure is not None and failure.fingerprint == output.fingerprint and verdict.state != "fresh"
+    line = verdict.line if found.sha256 else None
+    file = project.hashes.state(output.path)
+    is_pointer = file is not None and file.is_pointer
+    return Picture(
+        task=output.task,
+        name=output.request.name,
+        part=_part(output.request.name, output.slug),
+        path=output.path,
+        state=_state(found, verdict, is_current),
+        making=_made(line, line.request) if line else making_of(output.fields),
+        width=output.request.width,
+        height=output.request.height,
+        sha256="" if is_pointer else found.sha256 or "",
+        size=file.size if file else 0,
+        why=(*_why(verdict.reasons), *filter(None, [verdict.note, _POINTER if is_pointer else ""])),
+        wanted=tuple(_wanted(verdict.reasons)),
+        failure=tuple(filter(None, [failure.what, failure.hint])) if failure and is_current else (),
+        earlier=earlier.of(output.store_name, line),
+        derived=tuple(derived),
+        rerolls="seed" in output.parameters and not output.own_seed,
+        pick=_pick(output),
+    )
+
+
+def _pick(output: Output) -> str:
+    if not output.variant:
+        return ""
+    return output.task if output.slug == output.full_slug else f"{output.task} --variant 0"
+
+
+def _recorded(project: Project, plan: JobPlan, path: str, earlier: _Earlier) -> Picture:
+    """Of a job that is broken, so that nobody knows what it asks for: what was made for it before."""
+    state = project.hashes.state(path)
+    sha256 = state.sha256 if state else ""
+    line = project.lock(plan.name).line_of(path, sha256)
+    assert line is not None  # noqa: S101 - the path is one of the lock file's
+    width, height = (line.request.get(side) for side in ("width", "height"))
+    return Picture(
+        task=f"{plan.name}:{line.output}",
+        name=str(line.request.get("name") or line.output),
+        part="",
+        path=path,
+        state="failed" if not sha256 else "stale" if line.sha256 == sha256 else "edited",
+        making=_made(line, line.request),
+        width=width if isinstance(width, int) and width > 0 else 1,
+        height=height if isinstance(height, int) and height > 0 else 1,
+        sha256=sha256,
+        size=state.size if state else 0,
+        why=(f"{plan.file} is broken, so nothing tells what it asks for",),
+        earlier=earlier.of(f"{plan.name}:{line.output}", line if sha256 else None),
+    )
+
+
+def _state(found: Found, verdict: Verdict, has_failed: bool) -> str:
+    if found.sha256 is None:
+        return "failed" if has_failed else "missing"
+    if verdict.state in ("fresh", "stale"):
+        return verdict.state
+    return "stale" if verdict.line and verdict.line.sha256 == found.sha256 else "edited"
+
+
+def _made(source: OutputLine | StoreEntry, request: Mapping[str, Any]) -> Making:
+    return making_of(
+        request,
+        backend_version=source.backend_version,
+        model_digest=source.model_digest or "",
+        seconds=source.seconds,
+        time=source.time,
+    )
+
+
+def _part(name: str, slug: str) -> str:
+    return slug.removeprefix(slug_of(name)).strip("-") if name != slug else ""
+
+
+def _why(reasons: Iterable[Reason]) -> Iterator[str]:
+    """In words, but for what the state says already."""
+    return (str(reason) for reason in reasons if reason.kind not in ("missing", "new"))
+
+
+def _wanted(reasons: Iterable[Reason]) -> Iterator[Wanted]:
+    for reason in reasons:
+        if reason.kind in ("changed", "encoding", "model") and reason.field:
+            yield Wanted(reason.field, _text(reason.old), _text(reason.new))
+
+
+def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Field by field; of mappings, key by key."""
+    for key, value in sorted(fields.items()):
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", _text(value)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

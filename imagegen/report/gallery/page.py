@@ -10,11 +10,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagegen.errors import ImagegenError, Problem
 from imagegen.report.gallery.contents import STATES, Group, Making, Picture
-from imagegen.report.gallery.thumbnails import Thumbnail
+
+if TYPE_CHECKING:
+    from imagegen.report.gallery.folder import Thumbnail
 
 __all__ = ["EARLIER", "ORIGINALS", "THUMBS", "Files", "digest", "digest_of", "page_data", "render"]
 

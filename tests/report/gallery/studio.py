@@ -12,9 +12,8 @@ from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import Wanted, run
 from imagegen.project import JobPlan, Project
-from imagegen.report.gallery.contents import Group, Picture
+from imagegen.report.gallery.contents import Group, Picture, gather
 from imagegen.report.gallery.folder import FOLDER, PAGE, Written, write_gallery
-from imagegen.report.gallery.gathering import gather
 
 __all__ = ["FOLDER", "PAGE", "Studio", "embedded"]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 import imagegen.report.gallery.page
-from imagegen.report.gallery.contents import Group, Picture, Wanted
-from imagegen.report.gallery.gathering import making_of
+from imagegen.report.gallery.contents import Group, Picture, Wanted, making_of
 from imagegen.report.gallery.page import Files, digest, page_data, render
 from tests.report.gallery.studio import FOLDER, Studio, embedded
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from imagegen.images.formats import BadImage
-from imagegen.report.gallery.thumbnails import Thumbnail, shrink, there, thumbnails
+from imagegen.report.gallery.folder import Thumbnail, shrink, there, thumbnails
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

@@ -1,0 +1,233 @@
+"""`doit image --save jobs/scraps.yaml`: what was made becomes an item of that job, which is fresh from then on."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imagegen.config.document import clean_text, decode, read_document
+from imagegen.config.insertion import with_item
+from imagegen.config.job import GENERATE_FIELDS
+from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files
+from imagegen.config.paths import path_problem
+from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.plan.expansion import clashes
+from imagegen.plan.output import Output
+from imagegen.plan.prompt_template import escaped, joined
+from imagegen.project import JobPlan, Project
+from imagegen.state.atomic import replace_file
+from imagegen.state.mutex import hold
+
+__all__ = [
+    "Keepsake",
+    "Saving",
+    "save",
+    "saving",
+]
+
+
+@dataclass(frozen=True)
+class Keepsake:
+    """An image that is to be an item. output: as a one-off. section: its options for its backend."""
+
+    name: str
+    output: Output
+    section: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What the job file will be. outputs: of each keepsake, in order. added: the names of those that are new there."""
+
+    file: str
+    data: bytes
+    outputs: tuple[Output, ...]
+    added: tuple[str, ...]
+
+
+def saving(project: Project, file: str, keepsakes: Sequence[Keepsake]) -> Saving:
+    """The job file with these items, as they must be for the job to make just these images. Writes nothing.
+
+    Raises ImagegenError where that cannot be: nothing of the job may be another for it.
+    """
+    job = _Target(project, file)
+    outputs = tuple(job.take(one) for one in keepsakes)
+    return Saving(job.file, job.data, outputs, tuple(job.added))
+
+
+def save(project: Project, file: str, keepsakes: Sequence[Keepsake]) -> Saving:
+    """Write the job file, as it is by now with these items, under the build's mutex. Raises ImagegenError."""
+    with hold(project.state, project.settings.wait_s):
+        made = saving(project, file, keepsakes)
+        if made.added:
+            path = (project.root / made.file).resolve()  # a link stays one
+            try:
+                mode = path.stat().st_mode if path.exists() else None
+                replace_file(path, made.data, project.temporary)
+                if mode is not None:
+                    path.chmod(mode)
+            except OSError as error:
+                raise ImagegenError(not_written(error, path=made.file)) from None
+        return made
+
+
+class _Target:
+    """A job file that takes items, one after another."""
+
+    def __init__(self, project: Project, file: str) -> None:
+        self.file = _job_file(project, file)
+        # the next run may not be told on its command line what this one was
+        self._project = Project(
+            project.root, replace(project.settings, forced_backend=None), project.registry, project.reserved
+        )
+        path = project.root / self.file
+        try:
+            self.data = path.read_bytes() if path.exists() else b""
+        except OSError as error:
+            raise ImagegenError(Problem(self.file, f"cannot be read: {error.strerror}")) from None
+        # one without items yet has problems that an item mends; what stays is told then
+        self._plan = self._planned(self.data)
+        self.added: list[str] = []
+
+    def take(self, one: Keepsake) -> Output:
+        """The item's output; the item is added where it is not there yet. Raises ImagegenError."""
+        wanted = one.output
+        there = _images(self._plan).get(wanted.slug)
+        if there is not None:
+            if _differing(there, wanted):
+                what = f"{self.file} has '{wanted.slug}' already, which is another image"
+                raise self._refused(what, "choose another --name")
+            return there
+        item: dict[str, Any] = {"name": one.name, "prompt": self._prompt(wanted.request.prompt)}
+        # the seed also where the job's rule gives this one, which follows from the name
+        seed = {"seed": wanted.fields["seed"]} if "seed" in wanted.fields else {}
+        item |= seed
+        data, output = self._with(item, one)
+        if differing := _differing(output, wanted):
+            if output.request.backend != wanted.request.backend:
+                what = f"{self.file} is drawn by {output.request.backend}, and this image by {wanted.request.backend}"
+                raise self._refused(what)
+            if "prompt" in differing:
+                raise self._refused(f"{self.file} would put its own prefix and suffix around the prompt")
+            item = {"name": item["name"], "prompt": item["prompt"], **self._overrides(differing, one), **seed}
+            data, output = self._with(item, one)
+        if differing := _differing(output, wanted):
+            what = f"{self.file} would make another image of it: its {', '.join(differing)} would be the job's"
+            raise self._refused(what)
+        self.data, self._plan = data, self._planned(data)
+        self.added.append(one.name)
+        return output
+
+    def _with(self, item: Mapping[str, Any], one: Keepsake) -> tuple[bytes, Output]:
+        """The file with the item, and the item's output there; all others are as they were."""
+        text = decode(self.file, self.data)
+        if self._is_blank():
+            text = _begun(self.file, text, one.output.request.backend)
+        bom = codecs.BOM_UTF8 if self.data.startswith(codecs.BOM_UTF8) else b""
+        if b"\r\n" in self.data:
+            text = text.replace("\n", "\r\n")
+        try:
+            data = bom + with_item(self.file, text, item).encode("utf-8")
+        except ValueError as error:
+            raise self._refused(f"{self.file}: {error}") from None
+        plan = self._planned(data)
+        if plan.problems:
+            first = plan.problems[0]
+            raise self._refused(f"{self.file} cannot have it as an item: {first.what} ({first.where})", first.hint)
+        before, after = _images(self._plan), _images(plan)
+        if before and self._has_items_of_a_base():
+            raise self._refused(f"the items of {self.file} are those that it extends, and its own would replace them")
+        if changed := [slug for slug, output in before.items() if after.get(slug) != output]:
+            raise self._refused(f"an item more in {self.file} would change others of it: {', '.join(changed[:3])}")
+        if pairs := clashes(plan.outputs, {}):
+            raise self._refused(f"{self.file} would write two images to {pairs[0][0].path}")
+        new = [output for slug, output in after.items() if slug not in before]
+        if len(new) != 1 or new[0].slug != one.output.slug:
+            raise self._refused(f"{self.file} would make {len(new)} images of it, by its matrix or variants")
+        return data, new[0]
+
+    def _overrides(self, differing: Sequence[str], one: Keepsake) -> dict[str, Any]:
+        """What the item must say itself, because the job says otherwise."""
+        fields = one.output.fields
+        overrides = {key: fields[key] for key in GENERATE_FIELDS if key in differing and key in fields}
+        if "negative" in overrides:
+            overrides["negative"] = escaped(overrides["negative"])
+        backend = self._project.backends[fields["backend"]]
+        section = dict(one.section)
+        if backend.model_option and fields["model"]:
+            section[backend.model_option] = fields["model"]
+        if section and set(differing) - set(overrides):
+            overrides[backend.name] = section
+        return overrides
+
+    def _prompt(self, prompt: str) -> str:
+        """As the item says it: without what the job puts before and after each."""
+        values = {} if self._is_blank() else self._project.planner.document(self.file, self.data).values
+        around = values.get("prompt", {}) if isinstance(values, dict) else {}
+        prefix, suffix = (clean_text(str(around.get(key, ""))) for key in ("prefix", "suffix"))
+        head = joined(prefix, "x")[:-1]
+        for mark in "x.":  # what follows a text that ends in a mark is joined otherwise
+            tail = joined(mark, suffix)[1:]
+            inner = prompt[len(head) : len(prompt) - len(tail)]
+            if inner and joined(prefix, inner, suffix) == prompt:
+                return escaped(inner)
+        return escaped(prompt)
+
+    def _is_blank(self) -> bool:
+        """Whether there is nothing in it, or nothing but comments."""
+        lines = map(bytes.strip, self.data.removeprefix(codecs.BOM_UTF8).splitlines())
+        return all(not line or (line.startswith(b"#") and not self.file.endswith(".json")) for line in lines)
+
+    def _has_items_of_a_base(self) -> bool:
+        own = read_document(self.file, self.data).values
+        return "items" not in own and "items" in self._project.planner.document(self.file, self.data).values
+
+    def _planned(self, data: bytes) -> JobPlan:
+        return self._project.planner.plan_of(self.file, data)
+
+    def _refused(self, what: str, hint: str = "") -> ImagegenError:
+        return ImagegenError(Problem("doit image --save", what, hint or "choose another job file; nothing was changed"))
+
+
+def _images(plan: JobPlan) -> dict[str, Output]:
+    """By slug; without what is derived of them, which follows: the sheet shows what images there are."""
+    return {output.slug: output for output in plan.outputs if not output.is_derived}
+
+
+def _differing(output: Output, wanted: Output) -> list[str]:
+    """The fields in which the requests differ."""
+    one, other = output.fields, wanted.fields
+    return [key for key in {**other, **one} if key != "name" and one.get(key) != other.get(key)]
+
+
+def _job_file(project: Project, file: str) -> str:
+    """The path as the job's file is told everywhere. Raises ImagegenError for what can be none."""
+    given = Path(file)
+    with contextlib.suppress(ValueError):
+        given = given.relative_to(project.root)
+    path = posixpath.normpath(given.as_posix())
+    folder, _, name = path.rpartition("/")
+    stem = Path(name).stem
+    if folder != "jobs" or not name.endswith(JOB_SUFFIXES) or not JOB_NAME.fullmatch(stem) or stem in project.reserved:
+        hint = "for example --save jobs/scraps.yaml"
+        raise ImagegenError(Problem("doit image --save", f"'{file}' can be no job file", hint))
+    if problem := path_problem(project.root, path, project.settings.allow_outside):
+        raise ImagegenError(Problem("doit image --save", problem))
+    for other in job_files(project.root):
+        if other.stem == stem and other.name != name:
+            raise ImagegenError(Problem("doit image --save", f"jobs/{other.name} has the name '{stem}' already"))
+    return path
+
+
+def _begun(file: str, comments: str, backend: str) -> str:
+    """A job without items yet, behind the comments that are there."""
+    if file.endswith(".json"):
+        return json.dumps({"backend": backend}, indent=2) + "\n"
+    comments = comments.rstrip("\n") or f"# Images that were made one by one first: doit image --save {file}"
+    return f"{comments}\nbackend: {backend}\n"

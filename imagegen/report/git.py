@@ -1,0 +1,126 @@
+"""What git does with this project: how it merges lock files, and whether Git LFS has fetched the images."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from imagegen.backends.base import Diagnosis
+from imagegen.plan.output import Output
+from imagegen.project.git import IgnoreRule, git_attribute, git_top, ignore_rules
+from imagegen.report.console import counted
+from imagegen.state.lockfile import ATTRIBUTES
+
+if TYPE_CHECKING:
+    from imagegen.report.doctor import Case
+
+__all__ = [
+    "git",
+    "ignored",
+    "lfs",
+]
+
+
+def git(case: Case) -> Iterator[Diagnosis]:
+    """A row on the merging of lock files, where the project is in a git repository."""
+    root = case.project.root
+    if git_top(root) is None:
+        return
+    merge = git_attribute(root, "merge", "jobs/x.lock")
+    if merge is None:
+        yield Diagnosis(
+            True, "git", "does not say how it merges lock files", "look at it: git check-attr merge jobs/x.lock"
+        )
+    elif merge != "union":
+        hint = f"echo '{ATTRIBUTES}' >> .gitattributes"
+        path = root / ".gitattributes"
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):  # echo would go on in its last line
+            hint = f"add this line at the end of .gitattributes: {ATTRIBUTES}"
+        yield Diagnosis(True, "git", "merges lock files with conflict markers", hint)
+    else:
+        yield Diagnosis(True, "git", "merges lock files by keeping the lines of both sides")
+
+
+def lfs(case: Case) -> Iterator[Diagnosis]:
+    """A row where outputs are still Git LFS pointers: they count as the files, but nobody can look at them."""
+    states = [case.project.hashes.state(output.path) for output, _ in case.verdicts]
+    pointers = sum(state is not None and state.is_pointer for state in states)
+    if pointers:
+        found = f"{counted(pointers, 'image')} of {len(states)} not fetched: the files are pointers"
+        yield Diagnosis(True, "Git LFS", found, "git lfs pull")
+
+
+_SHOWN = 3
+
+
+def ignored(case: Case) -> Iterator[Diagnosis]:
+    """A row for each rule that ignores what a clone would miss, where the project is in a git repository."""
+    if git_top(case.project.root) is None:
+        return
+    files = {plan.name: plan.file for plan in case.plans} or {"x": "jobs/x.yaml"}
+    locks = {name: f"jobs/{name}.lock" for name in files}
+    images: dict[str, list[Output]] = defaultdict(list)
+    for output, _ in case.verdicts:
+        images[output.job].append(output)
+    paths = [output.path for held in images.values() for output in held]
+    rules = ignore_rules(case.project.root, [*files.values(), *locks.values(), *paths])
+    if rules is None:
+        return  # the row on merging says that git cannot be asked
+    yield from _jobs(rules, files)
+    yield from _locks(case, rules, locks, images)
+    if not case.project.settings.store:
+        yield from _images(
+            case, rules, [output for name in files if locks[name] not in rules for output in images[name]]
+        )
+
+
+def _jobs(rules: dict[str, IgnoreRule], files: dict[str, str]) -> Iterator[Diagnosis]:
+    for rule, paths in _by_rule(rules, list(files.values())):
+        found = f"ignores {_named(paths)} by the rule {rule}: a clone doesn't have {_them(paths)}"
+        yield Diagnosis(False, "git", found, rule.hint, blocks=False)
+
+
+def _locks(
+    case: Case, rules: dict[str, IgnoreRule], locks: dict[str, str], images: dict[str, list[Output]]
+) -> Iterator[Diagnosis]:
+    jobs = {path: name for name, path in locks.items()}
+    for rule, paths in _by_rule(rules, list(locks.values())):
+        outputs = [output for path in paths for output in images[jobs[path]]]
+        found = f"ignores {_named(paths)} by the rule {rule}: "
+        if not outputs or any(output.path not in rules for output in outputs):
+            found += "a clone that has the images can't tell what made them, and replaces none"
+            yield Diagnosis(False, "git", found, rule.hint, blocks=False)
+        else:  # whoever draws placeholders alone may well mean that
+            found += "its images are ignored too, and a clone generates its own"
+            yield Diagnosis(True, "git", found, rule.hint if _are_generated(case, outputs) else "")
+
+
+def _images(case: Case, rules: dict[str, IgnoreRule], outputs: Sequence[Output]) -> Iterator[Diagnosis]:
+    generated = [output.path for output in outputs if _are_generated(case, [output])]
+    for rule, paths in _by_rule(rules, generated):
+        found = f"ignores {counted(len(paths), 'image')} ({_named(paths)}) by the rule {rule}, "
+        found += f"and there is no shared store: a clone generates {_them(paths)} again"
+        yield Diagnosis(True, "git", found, f"{rule.hint}; or use a shared store: docs/shared-store.md")
+
+
+def _are_generated(case: Case, outputs: Sequence[Output]) -> bool:
+    return any(
+        not output.is_derived and case.project.backends[output.request.backend].is_generator for output in outputs
+    )
+
+
+def _by_rule(rules: dict[str, IgnoreRule], paths: Sequence[str]) -> Iterator[tuple[IgnoreRule, list[str]]]:
+    found: dict[IgnoreRule, list[str]] = defaultdict(list)
+    for path in paths:
+        if path in rules:
+            found[rules[path]].append(path)
+    yield from found.items()
+
+
+def _named(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
+
+
+def _them(paths: Sequence[str]) -> str:
+    return "it" if len(paths) == 1 else "them"

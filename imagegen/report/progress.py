@@ -1,0 +1,200 @@
+"""What shows a run: live on a terminal that a person watches, in plain lines elsewhere."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from imagegen.errors import printable
+from imagegen.execute.events import Event, Happened, Outcome, Started
+from imagegen.report.console import note_line, shown_line
+
+if TYPE_CHECKING:
+    from imagegen.plan.record import Expected
+    from imagegen.report.live import LiveReport
+
+__all__ = [
+    "Flight",
+    "InFlight",
+    "PlainReport",
+    "clock",
+    "following",
+    "is_ci",
+]
+
+
+def following(
+    stream: TextIO,
+    environment: Mapping[str, str],
+    total: int,
+    expected: Mapping[str, Expected],
+    *,
+    quiet: bool = False,
+    line_of: Callable[[Outcome], str] = shown_line,
+) -> LiveReport | PlainReport:
+    """What is told each event, and stopped at the end.
+
+    total: images that the run has to do with; with none there is nothing to watch. expected: what generating takes, by
+    task. quiet: only failures are told. line_of: what is said of an outcome, empty for nothing.
+    """
+    in_ci = is_ci(environment)
+    if total and not quiet and not in_ci and stream.isatty():
+        from imagegen.report.live import LiveReport
+
+        return LiveReport(stream, total, expected, line_of)
+
+    def say(line: str) -> None:
+        stream.write(f"{line}\n")
+        stream.flush()
+
+    return PlainReport(say, quiet=quiet, timed=in_ci, line_of=line_of)
+
+
+SILENT_S = 30.0
+"""Seconds after which a run that says nothing says what goes on; a wait under CI is said again after twice that."""
+
+
+def is_ci(environment: Mapping[str, str]) -> bool:
+    """Whether this is a run of continuous integration: all of its services that are widely used set CI."""
+    return environment.get("CI", "").lower() not in ("", "0", "false")
+
+
+class PlainReport:
+    """say: takes a line. quiet: says failures only. line_of: what is said of an outcome, empty for nothing.
+
+    timed: a line an event, each with the time of day; steps are not shown. Not timed, there is a line an outcome, and
+    one with the time now and then while a run is silent for long.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        *,
+        quiet: bool = False,
+        timed: bool = False,
+        line_of: Callable[[Outcome], str] = shown_line,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._write = say
+        self._quiet = quiet
+        self._timed = timed
+        self._line_of = line_of
+        self._now_s = now_s
+        self._in_flight = InFlight(now_s)
+        self._waits: dict[str, tuple[str, float]] = {}
+        """By flight, the wait that was told last, and when."""
+        self._said_s = now_s()
+
+    def tell(self, event: Event) -> None:
+        """Something happened."""
+        flight = self._in_flight.tell(event)
+        self._waits = {name: told for name, told in self._waits.items() if name in self._in_flight.flights}
+        if isinstance(event, Outcome):
+            if (line := self._line_of(event)) and (not self._quiet or event.state == "failed"):
+                self._say(line)
+        elif self._quiet:
+            return
+        elif isinstance(event, Happened) and event.name == "note":
+            self._say(note_line(event))
+        elif self._timed:
+            self._tell(event, flight)
+        elif flight and self._now_s() - self._said_s > SILENT_S:
+            self._say(self._going_on(flight), timed=True)
+
+    def stop(self) -> None:
+        """Nothing is left behind."""
+
+    def _tell(self, event: Event, flight: Flight | None) -> None:
+        """The start of an image, and of what it waits for."""
+        if isinstance(event, Started):
+            self._say(f"{'started':<10} {event.output.task}  {event.output.path}")
+        elif flight and flight.waits:
+            told, when_s = self._waits.get(flight.name, ("", 0.0))
+            if flight.wait != told or self._now_s() - when_s > 2 * SILENT_S:
+                self._waits[flight.name] = (flight.wait, self._now_s())
+                self._say(f"{'waiting':<10} {flight.name}  {flight.waits}")
+        elif flight:
+            self._waits.pop(flight.name, None)
+
+    def _going_on(self, flight: Flight) -> str:
+        state = flight.waits or (f"{flight.done}/{flight.total} steps" if flight.total else "at work")
+        return f"{flight.name}  {state}  {clock(self._now_s() - flight.since_s)}"
+
+    def _say(self, line: str, *, timed: bool = False) -> None:
+        self._said_s = self._now_s()
+        self._write(f"{time.strftime('%H:%M:%S')}  {line}" if timed or self._timed else line)
+
+
+_BAR = re.compile(r"\s*[━╌]+\s*")
+
+
+@dataclass
+class Flight:
+    """name: an image's task, or the job that is being prepared. since_s: when it began, by the clock of `InFlight`.
+
+    own_s: when its own time began, which is later where others were waited for. done, total: steps, 0 of 0 before the
+    first. waits: what it waits for, and how far that is.
+    """
+
+    name: str
+    since_s: float
+    own_s: float
+    done: int = 0
+    total: int = 0
+    waits: str = ""
+
+    @property
+    def wait(self) -> str:
+        """What it waits for, without how far that is: its first words."""
+        return " ".join(self.waits.split()[:2])
+
+
+class InFlight:
+    """Follows the events of a run. now_s: a clock that never goes back, in seconds."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self.now_s = now_s
+        self.flights: dict[str, Flight] = {}
+        """By name, in the order in which they began."""
+
+    def tell(self, event: Event) -> Flight | None:
+        """Something happened; the flight that it is about, if it is still going on."""
+        if isinstance(event, Happened):
+            return self._happened(event)
+        output = event.output
+        self.flights.pop(output.job, None)  # it is prepared, if it was to be
+        if isinstance(event, Started):
+            self.flights[output.task] = Flight(output.task, self.now_s(), self.now_s())
+            return self.flights[output.task]
+        self.flights.pop(output.task, None)
+        return None
+
+    def _happened(self, event: Happened) -> Flight | None:
+        name = event.output.task if event.output else event.job
+        text = ""
+        if event.name == "waiting":
+            # how far it is, is said in numbers too
+            text = printable(_BAR.sub(" ", str(event.facts.get("text", "")))).strip()
+        if event.output is None and text:
+            self.flights.setdefault(name, Flight(name, self.now_s(), self.now_s()))
+        elif event.output is None and event.name == "waiting":
+            self.flights.pop(name, None)
+        flight = self.flights.get(name)
+        if flight and event.name == "restarted":
+            flight.own_s = self.now_s()
+        if flight is None or event.name not in ("steps", "waiting"):
+            return flight
+        flight.waits = text
+        if event.name == "steps":
+            flight.done, flight.total = event.facts["done"], event.facts["total"]
+        return flight
+
+
+def clock(seconds: float) -> str:
+    """`0:34`, `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagegen.backends.registry import registry
+from imagegen.commands.up_to_date import Snapshot, plan_changed, read_snapshot, take_snapshot
+from imagegen.config.settings import Settings
+from imagegen.plan.output import Output
+from imagegen.project import JobPlan, Project
+
+OLD = time.time_ns() - 10**12
+TICKS = itertools.count(OLD)
+Jobs = dict[str, dict[str, Any]]
+
+
+def at(root: Path) -> Project:
+    return Project(root, Settings(), registry())
+
+
+def write(root: Path, jobs: Jobs) -> None:
+    """As JSON; a job that is as it was is not touched."""
+    for name, values in jobs.items():
+        file = root / f"jobs/{name}.json"
+        text = json.dumps(values)
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+            tick = next(TICKS)
+            os.utime(file, ns=(tick, tick))
+
+
+def remembered(root: Path, jobs: Jobs) -> list[JobPlan]:
+    """The plans of jobs without problems, which a snapshot was taken of as if all their images were fresh."""
+    (root / "jobs").mkdir(parents=True)
+    write(root, jobs)
+    project = at(root)
+    plans = project.plans()
+    assert not any(plan.problems for plan in plans)
+    remember(project, plans)
+    return plans
+
+
+def remember(project: Project, plans: list[JobPlan], before: Snapshot | None = None) -> None:
+    """Take a snapshot as if all images of the plans were fresh. before: what is known of others."""
+    outputs = [output for plan in plans for output in plan.outputs]
+    for output in outputs:
+        file = project.root / output.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"an image")
+        os.utime(file, ns=(OLD, OLD))
+        project.hashes.state(output.path)
+    take_snapshot(project, "key", plans, {output.task: output.path for output in outputs}, before)
+
+
+def recalled(root: Path) -> Snapshot | None:
+    memory = root / ".imagegen/cache/snapshot.json"
+    return read_snapshot(root, memory, "key", [f"jobs/{file.name}" for file in (root / "jobs").iterdir()])
+
+
+def by_task(plans: list[JobPlan]) -> dict[str, Output]:
+    return {output.task: output for plan in plans for output in plan.outputs}
+
+
+def planned(root: Path, jobs: Jobs) -> tuple[set[str], set[str]] | None:
+    """The outputs that are planned once the jobs are these, and those that are not, in a project that was remembered."""
+    write(root, jobs)
+    snapshot = recalled(root)
+    assert snapshot is not None
+    found = plan_changed(at(root), snapshot)
+    if found is None:
+        return None
+    plans, rest = found
+    return set(by_task(plans)), {f"{job.task}:{slug}" for job in rest.jobs for slug in job.outputs}
+
+
+def job(*names: str, **values: Any) -> dict[str, Any]:
+    return {"items": [{"name": name, "prompt": f"a picture of {name}"} for name in names], **values}
+
+
+KIN = job("Yrr", "Okka", "Mallsing")
+
+
+def with_item(number: int, base: dict[str, Any] = KIN, **changes: Any) -> dict[str, Any]:
+    items = [dict(item) for item in base["items"]]
+    items[number] |= changes
+    return {**base, "items": items}
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted", "rest"),
+    [
+        (with_item(1, prompt="another"), {"kin:okka"}, {"kin:yrr", "kin:mallsing"}),
+        (with_item(1, seed=7), {"kin:okka"}, {"kin:yrr", "kin:mallsing"}),
+        (with_item(1, name="Okke"), {"kin:okke"}, {"kin:yrr", "kin:mallsing"}),
+        (job("Yrr", "New", "Okka", "Mallsing"), {"kin:new"}, {"kin:yrr", "kin:okka", "kin:mallsing"}),
+        (job("Okka", "Mallsing"), {"kin:okka"}, {"kin:mallsing"}),
+        (job("Mallsing", "Okka", "Yrr"), {"kin:mallsing"}, {"kin:yrr", "kin:okka"}),
+    ],
+)
+def test_only_what_changed_is_planned(tmp_path: Path, now: dict[str, Any], wanted: set[str], rest: set[str]) -> None:
+    remembered(tmp_path, {"kin": KIN, "arms": job("Shield")})
+    assert planned(tmp_path, {"kin": now}) == (wanted, rest | {"arms:shield"})
+
+
+def test_of_two_touched_jobs_what_changed_is_planned(tmp_path: Path) -> None:
+    arms = job("Shield", "Helm", matrix={"metal": {"iron": "iron", "gold": "gold"}}, prompt={"suffix": "of {metal}"})
+    remembered(tmp_path, {"kin": KIN, "arms": arms})
+    wanted, rest = {"kin:yrr", "arms:helm-iron", "arms:helm-gold"}, {"arms:shield-iron", "arms:shield-gold"}
+    found = planned(tmp_path, {"kin": with_item(0, prompt="another"), "arms": with_item(1, arms, seed=3)})
+    assert found == (wanted, rest | {"kin:okka", "kin:mallsing"})
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        KIN | {"prompt": {"prefix": "an etching"}},
+        KIN | {"variants": 2},
+        KIN | {"sheet": {}},
+        with_item(1, name="Yrr"),
+        with_item(1, name="yrr!"),
+        with_item(1, steps="many"),
+        with_item(1, name="x" * 300),
+        KIN | {"items": []},
+        KIN | {"items": [*KIN["items"], KIN["items"][0]]},
+        KIN | {"items": "Yrr"},
+        KIN | {"items": [*KIN["items"], "Yrr"]},
+        KIN | {"extends": "nothing.yaml"},
+    ],
+)
+def test_what_concerns_others_too_or_is_wrong_takes_the_whole_plan(tmp_path: Path, now: dict[str, Any]) -> None:
+    remembered(tmp_path, {"kin": KIN, "arms": job("Shield")})
+    assert planned(tmp_path, {"kin": now}) is None
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        KIN | {"derive": {"thumb": {"width": 32}}},
+        KIN | {"sheet": {}},
+        KIN | {"generate": {"seed": {"mode": "sequence"}}},
+    ],
+)
+def test_where_outputs_follow_from_more_than_their_item_all_are_planned(tmp_path: Path, before: dict[str, Any]) -> None:
+    remembered(tmp_path, {"kin": before})
+    assert planned(tmp_path, {"kin": with_item(1, before, prompt="another")}) is None
+
+
+def test_a_file_of_another_job_is_not_taken(tmp_path: Path) -> None:
+    remembered(tmp_path, {"kin": KIN, "arms": job("Shield", output={"dir": "assets/kin"})})
+    assert planned(tmp_path, {"kin": with_item(1, name="Shield")}) is None
+
+
+def test_no_snapshot_is_taken_of_a_plan_whose_files_were_read_anew_since(tmp_path: Path) -> None:
+    """As after waiting for another build that decided something."""
+    (tmp_path / "jobs").mkdir()
+    write(tmp_path, {"kin": KIN})
+    project = at(tmp_path)
+    plans = project.plans()
+    write(tmp_path, {"kin": with_item(1, prompt="another")})
+    project.plans()
+    remember(project, plans)
+    assert recalled(tmp_path) is None
+
+
+def test_a_job_that_another_one_extends_takes_the_whole_plan(tmp_path: Path) -> None:
+    remembered(tmp_path, {"kin": KIN, "etch": {"extends": "kin.json", "prompt": {"suffix": "an etching"}}})
+    assert planned(tmp_path, {"kin": with_item(1, prompt="another")}) is None
+
+
+def test_so_does_one_that_another_one_extends_since_only_that_was_planned(tmp_path: Path) -> None:
+    remembered(tmp_path, {"kin": KIN, "etch": KIN, "arms": job("Shield")})
+    for jobs in ({"etch": {"extends": "kin.json"}}, {"arms": job("Helm")}):
+        write(tmp_path, jobs)
+        project, snapshot = at(tmp_path), recalled(tmp_path)
+        assert snapshot is not None
+        found = plan_changed(project, snapshot)
+        assert found is not None
+        remember(project, *found)
+    assert planned(tmp_path, {"kin": with_item(1, prompt="another")}) is None
+
+
+def test_a_folder_that_is_another_by_a_link_is_told_from_none(tmp_path: Path) -> None:
+    (tmp_path / "assets/kin").mkdir(parents=True)
+    (tmp_path / "assets/linked").symlink_to(tmp_path / "assets/kin", target_is_directory=True)
+    remembered(tmp_path, {"kin": KIN, "arms": job("Shield", output={"dir": "assets/linked"})})
+    assert planned(tmp_path, {"arms": job("Shield", "Yrr", output={"dir": "assets/linked"})}) is None
+
+
+def test_an_output_that_does_not_stand_takes_the_whole_plan(tmp_path: Path) -> None:
+    remembered(tmp_path, {"kin": KIN})
+    (tmp_path / "assets/kin/mallsing.png").unlink()
+    write(tmp_path, {"kin": with_item(0, prompt="another")})
+    assert recalled(tmp_path) is None
+
+
+ITEMS = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["Yrr", "Okka", "Mall sing", "a", "b", "c", "d"]),
+        "prompt": st.sampled_from(["one", "two", "{x|y} and z"]),
+    },
+    optional={"seed": st.integers(0, 3), "width": st.sampled_from([64, 128]), "cfg": st.sampled_from([7, 7.0])},
+)
+ODD = st.fixed_dictionaries(
+    {"name": st.sampled_from(["yrr", "mall-sing", "a-calm", "!"]), "prompt": st.just("one")},
+    optional={"width": st.just(0)},
+)
+HEADS = st.fixed_dictionaries(
+    {},
+    optional={
+        "variants": st.integers(1, 2),
+        "prompt": st.just({"suffix": "of old"}),
+        "generate": st.sampled_from([{"steps": 5}, {"seed": {"mode": "random"}}]),
+        "output": st.sampled_from([{"name": "{item}/{slug}"}, {"dir": "assets/one"}, {"name": "{variant}-{slug}"}]),
+    },
+) | st.just({"matrix": {"mood": {"calm": "calm", "b": "angry"}}, "prompt": {"suffix": "{mood}"}})
+JOBS = st.builds(
+    lambda head, items: {**head, "items": items},
+    HEADS,
+    st.lists(ITEMS, min_size=1, max_size=4, unique_by=lambda item: item["name"]),
+)
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> tuple[Jobs, Jobs]:
+    """Three jobs, and the same with some of their items, or of all else, another. The last one may extend the first."""
+    before = {name: draw(JOBS) for name in ("kin", "arms")}
+    after: Jobs = {}
+    for name, values in before.items():
+        items = [{**item, "prompt": "three"} if draw(st.integers(0, 3)) == 3 else item for item in values["items"]]
+        items = draw(st.permutations(items))[draw(st.integers(0, 1)) :]
+        items += draw(st.lists(ITEMS | ODD, max_size=1))
+        head = {key: values[key] for key in values if key != "items"}
+        after[name] = {**(draw(HEADS) if draw(st.integers(0, 9)) == 9 else head), "items": items}
+    etch: list[dict[str, Any]] = [{"extends": "kin.json", "output": {"dir": "assets/etch"}}, before["arms"]]
+    before["etch"] = draw(st.sampled_from(etch))
+    after["etch"] = draw(st.sampled_from(etch)) if draw(st.integers(0, 3)) == 3 else before["etch"]
+    return before, after
+
+
+@given(edit=edits())
+def test_it_agrees_with_the_whole_plan(tmp_path_factory: pytest.TempPathFactory, edit: tuple[Jobs, Jobs]) -> None:
+    before, after = edit
+    root = tmp_path_factory.mktemp("project")
+    (root / "probe/jobs").mkdir(parents=True)
+    write(root / "probe", before)
+    if any(plan.problems for plan in at(root / "probe").plans()):
+        return
+    then = by_task(remembered(root / "it", before))
+    root = root / "it"
+    found = planned(root, after)
+    whole = at(root).plans()
+    if found is None:
+        return
+    wanted, rest = found
+    assert not any(plan.problems for plan in whole)
+    now = by_task(whole)
+    assert wanted | rest == now.keys()
+    assert not wanted & rest
+    assert {task: now[task] for task in rest} == {task: then[task] for task in rest}
