@@ -92,10 +92,10 @@ def writing(build: Build) -> Iterator[None]:
 
 def tell_note(event: Event) -> None:
     """Print what there is to say of a run, but not what becomes of its images."""
-    from imagegen.execute.events import Happened
+    from imagegen.execute.events import ProgressEvent
     from imagegen.report.console import note_line
 
-    if isinstance(event, Happened) and event.name == "note":
+    if isinstance(event, ProgressEvent) and event.name == "note":
         print(note_line(event), flush=True)
 
 

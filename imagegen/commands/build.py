@@ -224,18 +224,18 @@ class Build:
     def run(self, tasks: Sequence[str], named: Collection[str], tell: Callable[[Event], None]) -> None:
         """Bring these images up to date and fill in their tickets. named: those that `-a` forces."""
         from imagegen.execute.events import Outcome
-        from imagegen.execute.run import Wanted, run
+        from imagegen.execute.run import SelectedOutput, run
         from imagegen.plan.origins import in_order
 
         forced = set(named) if self.invocation.always else set()
-        wanted: dict[str, Wanted] = {}
+        wanted: dict[str, SelectedOutput] = {}
         for output in in_order([self.planned[task].output for task in tasks]):
             task, planned = output.task, self.planned[output.task]
             follows = any(origin.task in wanted for origin in output.origins)
             if planned.verdict.state == "fresh" and task not in forced and not follows:
                 self._settle(planned.ticket, Outcome(output, "fresh"))
             else:
-                wanted[task] = Wanted(output, task in forced)
+                wanted[task] = SelectedOutput(output, task in forced)
 
         def told(event: Event) -> None:
             if isinstance(event, Outcome):

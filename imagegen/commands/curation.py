@@ -91,7 +91,7 @@ def task_accept() -> dict[str, Any]:
 def _pick(words: list[str], variant: int | None) -> TaskFailed | None:
     def work(build: Build) -> None:
         from imagegen.execute.pick import pick
-        from imagegen.execute.prune import settle_derived
+        from imagegen.execute.prune import refresh_derived
         from imagegen.report.curation import picked_lines
 
         _variant(build, words, variant)  # a mistake is told before anybody is waited for
@@ -100,7 +100,7 @@ def _pick(words: list[str], variant: int | None) -> TaskFailed | None:
             picked = pick(build.project, job, base, number)
             image = build.project.with_origins(picked.outputs[0])
             print("\n".join(picked_lines(picked, build.project.verdict(image))), flush=True)
-            derived = settle_derived(build.project, picked)
+            derived = refresh_derived(build.project, picked)
         _make(build, derived)
 
     return told(work)
@@ -165,13 +165,13 @@ def _to_reroll(build: Build, words: list[str]) -> list[Output]:
 
 def _ask_for_many(build: Build, words: list[str], outputs: list[Output]) -> None:
     """Ask first where a job or a pattern stands for more than one image. Raises ImagegenError where nobody agrees."""
-    from imagegen.execute.forecast import expected
+    from imagegen.execute.forecast import estimate
     from imagegen.plan.record import in_all
     from imagegen.report.console import duration
 
     each = choose(build, words).one_by_one.union(*(build.items.get(word, []) for word in words))
     if sum(output.task not in each for output in outputs) > 1:
-        times = expected(build.project, outputs).values()
+        times = estimate(build.project, outputs).values()
         seconds = None if any(one.seconds is None for one in times) else in_all(times)
         print(f"{len(outputs)} images get another seed and are generated again ({duration(seconds)})", flush=True)
         demand("Reroll all of them?", "nothing is rerolled", f"doit reroll {shlex.join(words)} --yes")
@@ -195,7 +195,7 @@ def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
 def _make(build: Build, outputs: list[Output]) -> None:
     """Make them now. Raises ImagegenError with what kept any of them from being made."""
     from imagegen.execute.events import Outcome
-    from imagegen.execute.run import Wanted, run
+    from imagegen.execute.run import SelectedOutput, run
     from imagegen.report.console import failures, outcome_line
     from imagegen.report.curation import reroll_failed_line
 
@@ -208,7 +208,7 @@ def _make(build: Build, outputs: list[Output]) -> None:
             seed = event.output.request.seed
             print(outcome_line(event) + (f"  seed {seed}" if seed is not None else ""), flush=True)
 
-    ending = run(build.project, [Wanted(output) for output in outputs], tell)
+    ending = run(build.project, [SelectedOutput(output) for output in outputs], tell)
     unmade = [outcome.output for outcome in outcomes if outcome.state in ("failed", "cancelled")]
     if failed := failures(outcomes):
         print("\n".join(failed))
@@ -232,18 +232,18 @@ def _send(build: Build) -> None:
 
 def _restore(words: list[str], **options: Any) -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.curation import go_back, history, one_before
+        from imagegen.execute.curation import list_versions, previous_version, restore
         from imagegen.report.curation import history_lines, restored_line
 
         _one(build, words)
         with contextlib.nullcontext() if options["list"] else writing(build):
             output = build.project.with_origins(build.project.decided(_one(build, words)))
-            pasts = history(build.project, output)
+            pasts = list_versions(build.project, output)
             print("\n".join(history_lines(pasts)))
             if options["list"]:
                 return
             is_fresh = build.project.verdict(output).state != "stale"
-            at = one_before(pasts, is_fresh=is_fresh) if options["to"] is None else options["to"] - 1
+            at = previous_version(pasts, is_fresh=is_fresh) if options["to"] is None else options["to"] - 1
             if at is None:
                 hint = "--to N takes a later one" if pasts else f"doit {output.task} makes its first one"
                 raise ImagegenError(Problem(output.task, "there is no earlier image to go back to", hint))
@@ -252,7 +252,7 @@ def _restore(words: list[str], **options: Any) -> TaskFailed | None:
             if pasts[at].is_now and is_fresh:
                 print(f"{output.task} has number {at + 1} already")
                 return
-            stays = go_back(build.project, output, pasts[at])
+            stays = restore(build.project, output, pasts[at])
             print(restored_line(output, pasts[at], stays), flush=True)
         _send(build)
 

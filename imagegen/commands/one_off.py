@@ -20,9 +20,9 @@ from imagegen.config.job import FORMATS, Encoding, Job
 from imagegen.config.schema import SEED
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.forecast import expected
+from imagegen.execute.forecast import estimate
 from imagegen.execute.recovered_settings import Likeness, likeness
-from imagegen.execute.run import Wanted, run
+from imagegen.execute.run import SelectedOutput, run
 from imagegen.execute.saved_items import Keepsake, save, saving
 from imagegen.plan.naming import short_slug
 from imagegen.plan.output import ONE_OFF, Output
@@ -55,7 +55,7 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
             outputs = saving(build.project, options["save"], keepsakes).outputs
         others = {one.output.path: task for task, one in build.planned.items() if one.output.job != outputs[0].job}
         _refuse_jobs_files(outputs, others)
-        taking = expected(build.project, outputs)
+        taking = estimate(build.project, outputs)
         report = following(sys.stdout, os.environ, len(outputs), taking, line_of=_line)
 
         def tell(event: Event) -> None:
@@ -64,7 +64,7 @@ def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], f
             report.tell(event)
 
         try:
-            ending = run(build.project, [Wanted(output, build.invocation.always) for output in outputs], tell)
+            ending = run(build.project, [SelectedOutput(output, build.invocation.always) for output in outputs], tell)
         finally:
             report.stop()
         made = {outcome.output.slug for outcome in outcomes if outcome.state in ("generated", "restored", "fresh")}

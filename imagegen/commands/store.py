@@ -32,7 +32,7 @@ def task_store() -> Iterator[dict[str, Any]]:
 def _push() -> TaskFailed | None:
     def work(build: Build) -> None:
         from imagegen.execute.shared_store import check_packages, push
-        from imagegen.execute.worker import Attended
+        from imagegen.execute.worker import InterruptibleWorker
         from imagegen.report.console import counted
 
         where = build.settings.sources
@@ -43,7 +43,7 @@ def _push() -> TaskFailed | None:
             what = "store_writes is false: nothing goes up from here"
             raise ImagegenError(Problem(where.get("store_writes", ""), what, "doit store:push store_writes=true"))
         check_packages(build.settings)
-        attended = Attended(tell_note)
+        attended = InterruptibleWorker(tell_note)
         with writing(build):
             count, sharing = push(build.project, build.plans, attended)
         if not count:

@@ -65,13 +65,13 @@ def _verify(words: list[str]) -> TaskFailed | None:
 
 def _prune(**options: bool) -> TaskFailed | None:
     def work(build: Build) -> None:
-        from imagegen.execute.prune import find_waste, prune
+        from imagegen.execute.prune import find_unused, prune
         from imagegen.report.upkeep import waste_lines
 
         if broken := [problem for plan in build.plans for problem in plan.problems]:
             what = "what belongs to no item cannot be told while a job is broken: nothing is removed"
             raise ImagegenError(*dict.fromkeys(broken), Problem("", what, "fix the job first"))
-        waste = find_waste(build.project, build.plans, candidates=options["candidates"])
+        waste = find_unused(build.project, build.plans, candidates=options["candidates"])
         lines = waste_lines(build.project, waste)
         print("\n".join(lines or ["nothing to remove"]), flush=True)
         if not waste or options["dry_run"]:
@@ -79,7 +79,7 @@ def _prune(**options: bool) -> TaskFailed | None:
         if not (options["yes"] or confirm("Remove all this?", "nothing is removed", "doit prune --yes")):
             return
         with writing(build):
-            if find_waste(build.project, build.project.plans(), candidates=options["candidates"]) != waste:
+            if find_unused(build.project, build.project.plans(), candidates=options["candidates"]) != waste:
                 raise ImagegenError(Problem("", "something changed meanwhile: nothing is removed", "doit prune again"))
             prune(build.project, waste)
         print("removed", flush=True)

@@ -24,10 +24,10 @@ from imagegen.backends.base import (
 from imagegen.backends.boundary import FaultyImageError
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.execute.decisions import accept_file, decide, now
+from imagegen.execute.decisions import record_accepted, record_decision, timestamp
 from imagegen.execute.events import Outcome
-from imagegen.execute.shared_store import Sharing, is_shared
-from imagegen.execute.stored_images import Source, Sources, keep
+from imagegen.execute.shared_store import SharedStoreClient, is_shared
+from imagegen.execute.stored_images import StoredImage, StoredImages, store_current_file
 from imagegen.execute.worker import ImageProgress
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.encode import encode
@@ -43,23 +43,23 @@ from imagegen.state.store import StoreEntry
 from imagegen.state.written_files import BY_HAND, WrittenFile
 
 __all__ = [
-    "NOT_TO_BE_HAD",
-    "NotKeptError",
-    "blocked",
-    "converted",
-    "derive",
-    "encoded",
-    "failed",
-    "generate",
-    "line_for",
-    "put",
-    "put_in_place",
-    "restore",
-    "write",
+    "RECORDED_NOT_AVAILABLE",
+    "NotStoredError",
+    "blocked_problem",
+    "convert",
+    "derive_image",
+    "encode_output",
+    "failure_outcome",
+    "generate_image",
+    "make_line",
+    "replace_output",
+    "restore_image",
+    "write_file",
+    "write_output",
 ]
 
 
-def generate(
+def generate_image(
     project: Project,
     backend: Backend,
     output: Output,
@@ -68,7 +68,7 @@ def generate(
     tell: Callable[[str, dict[str, Any]], None],
     *,
     forced: bool,
-    sharing: Sharing | None = None,
+    sharing: SharedStoreClient | None = None,
     slot: ServerSlot,
 ) -> Outcome:
     """Have the backend generate the image, and put it in place.
@@ -101,7 +101,7 @@ def generate(
                 digest,
                 backend.version,
                 seconds,
-                now(),
+                timestamp(),
                 facts={**made.facts, **attempt.fact},
                 name=output.store_name,
                 request=output.fields,
@@ -110,24 +110,24 @@ def generate(
         attempt.close(made=True)
         made.on_stored()
         if fault:  # the next run takes its image from the store
-            return failed(output, verdict, fault)
-        source = Source(made.data, None, entry.model_digest, backend.version, seconds, entry.time, info=info)
-        put_in_place(project, output, source)
+            return failure_outcome(output, verdict, fault)
+        source = StoredImage(made.data, None, entry.model_digest, backend.version, seconds, entry.time, info=info)
+        write_output(project, output, source)
         if project.accepted(output) is not None:  # it was forced: from now on this one is the image
-            decide(project, output.job, ACCEPT, output.full_slug, None)
+            record_decision(project, output.job, ACCEPT, output.full_slug, None)
     except Cancelled:
         attempt.close(made=False)
         return Outcome(output, "cancelled", verdict.reasons)
-    except (NotKeptError, TryAnotherServer):
+    except (NotStoredError, TryAnotherServer):
         raise
     except (OSError, MayBeRunningError) as error:  # nothing is wrong with the attempt: the next run can take its image
-        return failed(output, verdict, error)
+        return failure_outcome(output, verdict, error)
     except Exception as error:
         attempt.close(made=False)
         if made:
             with contextlib.suppress(Exception):  # the first error is the one to report
                 made.on_stored()
-        return failed(output, verdict, error)
+        return failure_outcome(output, verdict, error)
     return Outcome(output, "generated", verdict.reasons, note, seconds=seconds)
 
 
@@ -139,7 +139,7 @@ def _ask(slot: ServerSlot, output: Output, progress: ImageProgress) -> tuple[Gen
         return fault.made, fault
 
 
-class NotKeptError(Exception):
+class NotStoredError(Exception):
     """An image was made, and the store could not take it: what is made after it would be lost too."""
 
     def __init__(self, cause: OSError) -> None:
@@ -153,7 +153,7 @@ def _keeping() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise NotKeptError(error) from error
+        raise NotStoredError(error) from error
 
 
 class _Attempt:
@@ -205,11 +205,11 @@ def _verify(output: Output, made: GeneratedImage) -> ImageInfo:
         raise BadImage(f"{error} (made at {made.server})" if made.server else str(error)) from None
 
 
-NOT_TO_BE_HAD = "the lock file tells of another one for the same request, which is not to be had here"
+RECORDED_NOT_AVAILABLE = "the lock file tells of another one for the same request, which is not to be had here"
 """Why an image is kept that is not the one that others have."""
 
 
-def restore(project: Project, sources: Sources, output: Output, verdict: Verdict) -> Outcome | None:
+def restore_image(project: Project, sources: StoredImages, output: Output, verdict: Verdict) -> Outcome | None:
     """Put an image in place that was made earlier; None where there is none.
 
     Where the lock file tells of another one for the same request, only that one is: else the file is kept.
@@ -221,13 +221,13 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
         digest = project.model_digest(output)
         source = sources.find(output, digest, only_recorded=True) if verdict.is_superseded else None
         if source is None and verdict.is_superseded and project.answers(output):
-            return Outcome(output, "kept", verdict.reasons, NOT_TO_BE_HAD)
+            return Outcome(output, "kept", verdict.reasons, RECORDED_NOT_AVAILABLE)
         source = source or sources.find(output, digest)
         if source is None:
             return None
-        put_in_place(project, output, source)
+        write_output(project, output, source)
     except Exception as error:
-        return failed(output, verdict, error)
+        return failure_outcome(output, verdict, error)
     note = "from the shared store" if source.is_shared else "encoded again" if verdict.only_encoding else ""
     line = verdict.line
     if source.is_shared and line and line.fingerprint == output.fingerprint and line.time != source.time:
@@ -235,7 +235,7 @@ def restore(project: Project, sources: Sources, output: Output, verdict: Verdict
     return Outcome(output, "restored", verdict.reasons, note, seconds=time.monotonic() - start)
 
 
-def blocked(output: Output, verdict: Verdict) -> Problem:
+def blocked_problem(output: Output, verdict: Verdict) -> Problem:
     """Why the file in an output's place must not be replaced, and the ways out."""
     reasons = ", ".join(map(str, verdict.reasons))
     what = f"{output.path} is not replaced: {verdict.note}"
@@ -249,10 +249,10 @@ def blocked(output: Output, verdict: Verdict) -> Problem:
     return Problem(output.task, what, verdict.hint or hint)
 
 
-def failed(output: Output, verdict: Verdict, error: BaseException) -> Outcome:
+def failure_outcome(output: Output, verdict: Verdict, error: BaseException) -> Outcome:
     """The outcome of an image that an exception kept from being made: the one place that words them."""
     if isinstance(error, _Blocked):
-        return Outcome(output, "failed", verdict.reasons, problem=blocked(output, error.verdict))
+        return Outcome(output, "failed", verdict.reasons, problem=blocked_problem(output, error.verdict))
     if isinstance(error, GenerationError):
         what, hint = error.problem.what, error.problem.hint
     elif isinstance(error, ImagegenError):
@@ -260,7 +260,7 @@ def failed(output: Output, verdict: Verdict, error: BaseException) -> Outcome:
     elif isinstance(error, BadImage):
         what = f"verify: what {output.request.backend} returned cannot be used: {error}"
         hint = "try again; where it stays so, look at the generator's own log"
-    elif isinstance(error, NotKeptError):
+    elif isinstance(error, NotStoredError):
         problem = not_written(error.cause)
         what = f"what is made cannot be kept, so nothing more is: {problem.what}"
         hint = problem.hint
@@ -281,14 +281,14 @@ class _Blocked(Exception):  # noqa: N818 - internal
         self.verdict = verdict
 
 
-def put_in_place(project: Project, output: Output, source: Source) -> None:
-    """Append the output's line, and rename the file into place. Raises OSError, and what `failed` can word."""
-    data = source.data if source.encoding == output.encoding else encoded(project, output, source)
-    line = line_for(output, source, data)
-    write(project, output, data, line.sha256, lambda: project.lock(output.job).append(line))
+def write_output(project: Project, output: Output, source: StoredImage) -> None:
+    """Append the output's line, and rename the file into place. Raises OSError, and what `failure_outcome` can word."""
+    data = source.data if source.encoding == output.encoding else encode_output(project, output, source)
+    line = make_line(output, source, data)
+    write_file(project, output, data, line.sha256, lambda: project.lock(output.job).append(line))
 
 
-def line_for(output: Output, source: Source, data: bytes) -> OutputLine:
+def make_line(output: Output, source: StoredImage, data: bytes) -> OutputLine:
     """The line of the lock file that says what made this file of the output."""
     return OutputLine(
         path=output.path,
@@ -305,22 +305,22 @@ def line_for(output: Output, source: Source, data: bytes) -> OutputLine:
     )
 
 
-def _put_accepted(project: Project, sources: Sources, output: Output) -> bool:
+def _put_accepted(project: Project, sources: StoredImages, output: Output) -> bool:
     """Put the file in place that was accepted for the output's request, if one was and the store has it."""
     sha256 = project.accepted(output) or ""
     data = project.store.get(sha256) or (project.committed(output.path, sha256) if sha256 else None)
     if not sha256 or data is None:
         return False
     if format_of(data) != output.encoding.format:
-        data = converted(data, output.encoding)
+        data = convert(data, output.encoding)
         sha256 = project.store.put(data)
-        write(project, output, data, sha256, lambda: accept_file(project, output, sha256))
+        write_file(project, output, data, sha256, lambda: record_accepted(project, output, sha256))
     else:
-        write(project, output, data, sha256, lambda: _bring_line(project, sources, output, sha256))
+        write_file(project, output, data, sha256, lambda: _bring_line(project, sources, output, sha256))
     return True
 
 
-def _bring_line(project: Project, sources: Sources, output: Output, sha256: str) -> None:
+def _bring_line(project: Project, sources: StoredImages, output: Output, sha256: str) -> None:
     """Where the output's path is another than when the file was made, its line goes along."""
     lock = project.lock(output.job)
     line = sources.line_of_file(output.job, sha256)
@@ -328,13 +328,13 @@ def _bring_line(project: Project, sources: Sources, output: Output, sha256: str)
         lock.append(dataclasses.replace(line, path=output.path, output=output.slug))
 
 
-def converted(data: bytes, encoding: Encoding) -> bytes:
+def convert(data: bytes, encoding: Encoding) -> bytes:
     """A file that somebody made or changed, in the format asked for; without provenance, of which we have none."""
     bare = dataclasses.replace(encoding, metadata="none")
     return encode(data, verify(data, may_be_followed=True), bare, Provenance({}, None, "", generated=False))
 
 
-def write(project: Project, output: Output, data: bytes, sha256: str, record: Callable[[], None]) -> None:
+def write_file(project: Project, output: Output, data: bytes, sha256: str, record: Callable[[], None]) -> None:
     """Put the file in place: what is there goes into the store, then `record` writes its lines, then it is replaced.
 
     sha256: of the data. Raises OSError, and where what is there must not be replaced.
@@ -345,13 +345,13 @@ def write(project: Project, output: Output, data: bytes, sha256: str, record: Ca
     verdict = project.verdict(output, forced=True)
     if verdict.state != "stale":
         raise _Blocked(verdict)
-    keep(project, output)
+    store_current_file(project, output)
     record()
     line = project.lock(output.job).line_of(output.path, sha256)
-    put(project, output.path, data, sha256, line if line and line.sha256 == sha256 else None)
+    replace_output(project, output.path, data, sha256, line if line and line.sha256 == sha256 else None)
 
 
-def put(project: Project, path: str, data: bytes, sha256: str, line: OutputLine | None) -> None:
+def replace_output(project: Project, path: str, data: bytes, sha256: str, line: OutputLine | None) -> None:
     """Rename the file into its place, noted as ours. Raises OSError.
 
     line: that says what made it, which is in the lock file by then; None of one that was accepted.
@@ -363,7 +363,9 @@ def put(project: Project, path: str, data: bytes, sha256: str, line: OutputLine 
         project.placed.note({path: WrittenFile(sha256, written.st_mtime_ns, *made)})
 
 
-def encoded(project: Project, output: Output, source: Source, fields: Mapping[str, Any] | None = None) -> bytes:
+def encode_output(
+    project: Project, output: Output, source: StoredImage, fields: Mapping[str, Any] | None = None
+) -> bytes:
     """The output's file. fields: of the request that made it, where that is not the output's own."""
     fields = output.fields if fields is None else fields
     provenance = Provenance(
@@ -384,14 +386,14 @@ def _place(error: BaseException) -> str:
     return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119 - a name only
 
 
-def derive(project: Project, output: Output, verdict: Verdict) -> Outcome:
+def derive_image(project: Project, output: Output, verdict: Verdict) -> Outcome:
     """Make the output from those that it is made from, which are settled, and put it in place."""
     start = time.monotonic()
     try:
         data = _made(project, output)
         seconds = round(time.monotonic() - start, 3)
         sha256 = project.store.put(data)
-        version, took, made = _version(), seconds, now()
+        version, took, made = _version(), seconds, timestamp()
         line = project.lock(output.job).line_of(output.path, sha256)
         if line and (line.sha256, line.fingerprint, line.encoding) == (sha256, output.fingerprint, output.encoding):
             # it was made before, in another checkout: a line of its own here would say no more, and need a merge
@@ -408,9 +410,9 @@ def derive(project: Project, output: Output, verdict: Verdict) -> Outcome:
             request=output.fields,
         )
         project.store.add(entry)
-        put_in_place(project, output, Source(data, output.encoding, None, version, took, made))
+        write_output(project, output, StoredImage(data, output.encoding, None, version, took, made))
     except Exception as error:
-        return failed(output, verdict, error)
+        return failure_outcome(output, verdict, error)
     return Outcome(output, "derived", verdict.reasons, seconds=seconds)
 
 

@@ -8,9 +8,15 @@ from typing import Any
 
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.build_image import blocked, converted, encoded, line_for, put
-from imagegen.execute.decisions import accept_file, check_holdable, decide, draw_seed, new_seed
-from imagegen.execute.stored_images import Source, keep, put_in_store
+from imagegen.execute.build_image import blocked_problem, convert, encode_output, make_line, replace_output
+from imagegen.execute.decisions import (
+    check_fingerprint_known,
+    choose_seed,
+    random_seed,
+    record_accepted,
+    record_decision,
+)
+from imagegen.execute.stored_images import StoredImage, store_current_file, store_file
 from imagegen.images.image_file import BadImage, format_of, verify
 from imagegen.plan.freshness import IN_CONFLICT, Reason, choose_side, differences
 from imagegen.plan.output import Output
@@ -19,18 +25,18 @@ from imagegen.project import Project
 from imagegen.state.store import StoreEntry
 
 __all__ = [
-    "Accepted",
-    "Past",
+    "AcceptResult",
+    "ImageVersion",
     "accept",
-    "go_back",
-    "history",
-    "one_before",
+    "list_versions",
+    "previous_version",
     "reroll",
+    "restore",
 ]
 
 
 @dataclass(frozen=True)
-class Accepted:
+class AcceptResult:
     """What became of one output. state: accepted, fresh (nothing to decide) or missing. note: what there is to say."""
 
     output: Output
@@ -38,7 +44,7 @@ class Accepted:
     note: str = ""
 
 
-def accept(project: Project, output: Output) -> Accepted:
+def accept(project: Project, output: Output) -> AcceptResult:
     """Decide that the output's file is its image; it goes into the store, and is not changed.
 
     The caller holds the mutex, and has read the lock files since.
@@ -48,9 +54,9 @@ def accept(project: Project, output: Output) -> Accepted:
     verdict = project.verdict(output)
     state = project.hashes.state(output.path)
     if state is None:
-        return Accepted(output, "missing")
+        return AcceptResult(output, "missing")
     if verdict.state == "fresh":
-        return Accepted(output, "fresh", verdict.note)
+        return AcceptResult(output, "fresh", verdict.note)
     if state.is_pointer:
         raise ImagegenError(Problem(output.task, f"{output.path} is a Git LFS pointer", "git lfs pull, then again"))
     if state.in_conflict:
@@ -58,14 +64,14 @@ def accept(project: Project, output: Output) -> Accepted:
     if not state.sha256:
         raise ImagegenError(Problem(output.task, f"{output.path} is a folder", "move it away"))
     if not output.fingerprint and output.draws_seed:
-        output = draw_seed(project, output)
-    check_holdable(output)
+        output = choose_seed(project, output)
+    check_fingerprint_known(output)
     data = (project.root / output.path).read_bytes()
     note = _judged(output, data)
     line = project.lock(output.job).line_of(output.path, state.sha256)
-    sha256 = put_in_store(project, output, data, line)
-    accept_file(project, output, sha256)
-    return Accepted(output, "accepted", "; ".join(filter(None, [project.verdict(output).note, note])))
+    sha256 = store_file(project, output, data, line)
+    record_accepted(project, output, sha256)
+    return AcceptResult(output, "accepted", "; ".join(filter(None, [project.verdict(output).note, note])))
 
 
 def _judged(output: Output, data: bytes) -> str:
@@ -97,12 +103,12 @@ def reroll(project: Project, outputs: Sequence[Output]) -> list[Output]:
     if problems:
         raise ImagegenError(*problems)
     for output in drawn:
-        decide(project, output.job, REROLL, output.full_slug, output.request.seed)
+        record_decision(project, output.job, REROLL, output.full_slug, output.request.seed)
     return [replace(output, draws_seed=False) for output in drawn]
 
 
 def _other_seed(output: Output) -> int:
-    while (seed := new_seed()) == output.request.seed:
+    while (seed := random_seed()) == output.request.seed:
         pass
     return seed
 
@@ -118,11 +124,11 @@ def _problem(project: Project, output: Output) -> Problem | None:
         what = f"{output.request.backend} makes the same image whatever the seed"
         return Problem(output.task, what, f"to have it generated again: doit -a {output.task}")
     verdict = project.verdict(output)
-    return None if verdict.state == "stale" else blocked(output, verdict)
+    return None if verdict.state == "stale" else blocked_problem(output, verdict)
 
 
 @dataclass(frozen=True)
-class Past:
+class ImageVersion:
     """One image that an output had, or has.
 
     fingerprint, request: of what it was made for. time: of its making, as the lock file has it.
@@ -142,7 +148,7 @@ class Past:
     reasons: tuple[Reason, ...] = ()
 
 
-def history(project: Project, output: Output) -> list[Past]:
+def list_versions(project: Project, output: Output) -> list[ImageVersion]:
     """What there is to go back to, the newest first, the present image among it. Raises OSError."""
     state = project.hashes.state(output.path)
     sha256 = state.sha256 if state else None
@@ -160,7 +166,7 @@ def history(project: Project, output: Output) -> list[Past]:
         first = entries[0]
         request = next((entry.request for entry in entries if entry.request), known.get(fingerprint, {}))
         pasts.append(
-            Past(
+            ImageVersion(
                 fingerprint,
                 request,
                 time,
@@ -180,7 +186,7 @@ def history(project: Project, output: Output) -> list[Past]:
     return sorted(pasts, key=lambda past: past.time, reverse=True)
 
 
-def one_before(pasts: list[Past], *, is_fresh: bool) -> int | None:
+def previous_version(pasts: list[ImageVersion], *, is_fresh: bool) -> int | None:
     """The place in the list of the one before what the request asks for; None where there is none.
 
     is_fresh: whether the present image is what it asks for; where not (a reroll failed), that is the one before.
@@ -198,8 +204,8 @@ def _entries(project: Project, output: Output, known: Mapping[str, Any]) -> Iter
             yield entry
 
 
-def _of_line(line: OutputLine, output: Output) -> Past:
-    return Past(
+def _of_line(line: OutputLine, output: Output) -> ImageVersion:
+    return ImageVersion(
         line.fingerprint,
         line.request,
         line.time,
@@ -211,7 +217,7 @@ def _of_line(line: OutputLine, output: Output) -> Past:
     )
 
 
-def go_back(project: Project, output: Output, past: Past) -> str:
+def restore(project: Project, output: Output, past: ImageVersion) -> str:
     """Put this image back; how it stays. It does so until the output's request changes.
 
     The caller holds the mutex, and has read the lock files since. Where the seed alone tells the two apart, that seed
@@ -221,7 +227,7 @@ def go_back(project: Project, output: Output, past: Past) -> str:
     found = project.found(output)
     if found.sha256 is not None and not found.ours:
         verdict = project.verdict(output, forced=True)
-        problem = blocked(output, verdict)
+        problem = blocked_problem(output, verdict)
         hint = f"to keep it, so that it can be gone back to: doit accept {output.task}; or move the file away"
         raise ImagegenError(Problem(problem.where, problem.what, hint))
     if past.is_now:
@@ -230,41 +236,43 @@ def go_back(project: Project, output: Output, past: Past) -> str:
     data = _file(project, output, past)
     _check_holdable(output, past)
     sha256 = project.store.put(data)
-    keep(project, output)
+    store_current_file(project, output)
     lock = project.lock(output.job)
     if not past.by_hand:
-        line = line_for(output, _source(past, data, output.encoding), data)
+        line = make_line(output, _source(past, data, output.encoding), data)
         lock.append(replace(line, fingerprint=past.fingerprint, request=past.request))
     stays = _decide(project, output, past, sha256)
     if found.sha256 != sha256:
-        put(project, output.path, data, sha256, None if past.by_hand else lock.line_of(output.path, sha256))
+        replace_output(project, output.path, data, sha256, None if past.by_hand else lock.line_of(output.path, sha256))
     on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
     lock.fold(on_disk, project.temporary)
     return stays
 
 
-def _decide(project: Project, output: Output, past: Past, sha256: str) -> str:
+def _decide(project: Project, output: Output, past: ImageVersion, sha256: str) -> str:
     seed = _seed_of(output, past)
     if not past.by_hand and past.fingerprint == output.fingerprint:
         if project.accepted(output) is not None:
-            decide(project, output.job, ACCEPT, output.full_slug, None)
+            record_decision(project, output.job, ACCEPT, output.full_slug, None)
         return ""
     if seed is not None:
-        decide(project, output.job, REROLL, output.full_slug, None if _rules_seed(project, output) == seed else seed)
+        record_decision(
+            project, output.job, REROLL, output.full_slug, None if _rules_seed(project, output) == seed else seed
+        )
         return f"with its seed {seed}"
     if past.is_now:
-        keep(project, output)
-    accept_file(project, output, sha256)
+        store_current_file(project, output)
+    record_accepted(project, output, sha256)
     return "accepted until its request changes"
 
 
-def _check_holdable(output: Output, past: Past) -> None:
+def _check_holdable(output: Output, past: ImageVersion) -> None:
     """That it can be decided to be the output's image. Raises ImagegenError."""
     if past.by_hand or (past.fingerprint != output.fingerprint and _seed_of(output, past) is None):
-        check_holdable(output)
+        check_fingerprint_known(output)
 
 
-def _seed_of(output: Output, past: Past) -> int | None:
+def _seed_of(output: Output, past: ImageVersion) -> int | None:
     """The seed that makes the output's request the one of that image; None where that takes more."""
     seed = past.request.get("seed")
     if past.by_hand or output.own_seed or not isinstance(seed, int):
@@ -279,7 +287,7 @@ def _rules_seed(project: Project, output: Output) -> int | None:
     return next((one.request.seed for one in found), None)
 
 
-def _file(project: Project, output: Output, past: Past) -> bytes:
+def _file(project: Project, output: Output, past: ImageVersion) -> bytes:
     """The output file that shows this image: one that was there, or encoded again."""
     by_fitness = sorted(past.files.items(), key=lambda one: (one[1] != output.encoding, one[1] is not None))
     for sha256, encoding in by_fitness:
@@ -287,14 +295,14 @@ def _file(project: Project, output: Output, past: Past) -> bytes:
         if data is None:
             continue
         if past.by_hand:
-            return data if format_of(data) == output.encoding.format else converted(data, output.encoding)
+            return data if format_of(data) == output.encoding.format else convert(data, output.encoding)
         if encoding == output.encoding:
             return data
-        return encoded(project, output, _source(past, data, encoding), past.request)
+        return encode_output(project, output, _source(past, data, encoding), past.request)
     raise ImagegenError(
         Problem(output.task, "the store has this image no more, or its file has gone bad", "doit verify")
     )
 
 
-def _source(past: Past, data: bytes, encoding: Encoding | None) -> Source:
-    return Source(data, encoding, past.model_digest, past.backend_version, past.seconds, past.time)
+def _source(past: ImageVersion, data: bytes, encoding: Encoding | None) -> StoredImage:
+    return StoredImage(data, encoding, past.model_digest, past.backend_version, past.seconds, past.time)

@@ -15,17 +15,17 @@ from imagegen.state.hashes import stat_key
 from imagegen.state.written_files import BY_HAND, WrittenFile
 
 __all__ = [
-    "accept_file",
-    "check_holdable",
-    "decide",
-    "decide_model",
-    "draw_seed",
-    "new_seed",
-    "now",
+    "check_fingerprint_known",
+    "choose_seed",
+    "random_seed",
+    "record_accepted",
+    "record_decision",
+    "record_model",
+    "timestamp",
 ]
 
 
-def decide(project: Project, job: str, kind: str, output: str, value: Any) -> None:
+def record_decision(project: Project, job: str, kind: str, output: str, value: Any) -> None:
     """Record a decision, on disk before this returns. output: its full slug, or the slug of all variants.
 
     It names those that it replaces, and is later than they, whatever the clock says that wrote them. Raises OSError.
@@ -34,13 +34,13 @@ def decide(project: Project, job: str, kind: str, output: str, value: Any) -> No
     present = lock.decisions.get((kind, output))
     replaced = [*lock.rivals.get((kind, output), ()), *([present] if present else [])]
     latest = max((one.time for one in replaced), default="")
-    time = now()
+    time = timestamp()
     if latest >= time:
         time = _just_after(latest)
     lock.append(Decision(kind, output, value, time, before(replaced)))
 
 
-def accept_file(project: Project, output: Output, sha256: str) -> None:
+def record_accepted(project: Project, output: Output, sha256: str) -> None:
     """The file of this sha256, which is in the store, is the output's image, until its request changes.
 
     It goes up to the shared store, so that other checkouts have it. Raises OSError.
@@ -48,13 +48,13 @@ def accept_file(project: Project, output: Output, sha256: str) -> None:
     if project.shares:
         project.pending.add([("", sha256)])
     value = {"fingerprint": output.fingerprint, "sha256": sha256}
-    decide(project, output.job, ACCEPT, output.full_slug, value)
+    record_decision(project, output.job, ACCEPT, output.full_slug, value)
     with contextlib.suppress(OSError):  # it is only for one that another checkout accepts later
         if key := stat_key(project.root / output.path):
             project.placed.note({output.path: WrittenFile(sha256, key[1], output.fingerprint, "-", BY_HAND)})
 
 
-def check_holdable(output: Output) -> None:
+def check_fingerprint_known(output: Output) -> None:
     """That it is known what the output asks for, so that an image can be held to it. Raises ImagegenError."""
     if not output.is_settled:
         absent = next(origin for origin in output.origins if not origin.sha256)
@@ -66,25 +66,25 @@ def check_holdable(output: Output) -> None:
         raise ImagegenError(Problem(output.task, what, hint))
 
 
-def draw_seed(project: Project, output: Output) -> Output:
+def choose_seed(project: Project, output: Output) -> Output:
     """The output with its random seed: drawn, and recorded as a decision before it is used."""
-    seed = new_seed()
-    decide(project, output.job, SEED, output.full_slug, seed)
+    seed = random_seed()
+    record_decision(project, output.job, SEED, output.full_slug, seed)
     return output.decided(seed=seed)
 
 
-def decide_model(project: Project, job: str, model: str) -> None:
+def record_model(project: Project, job: str, model: str) -> None:
     """Record that the job, which names no model, is drawn with this one, the only one there is."""
     kind, output = MODEL_DECISION
-    decide(project, job, kind, output, model)
+    record_decision(project, job, kind, output, model)
 
 
-def new_seed() -> int:
+def random_seed() -> int:
     """A random seed, 1 … 2^32−1."""
     return secrets.randbelow(2**32 - 1) + 1
 
 
-def now() -> str:
+def timestamp() -> str:
     """The time, as lines of a lock file have it."""
     return _text(datetime.now(timezone.utc))
 

@@ -12,8 +12,8 @@ from imagegen.plan.output import Output
 
 __all__ = [
     "Event",
-    "Happened",
     "Outcome",
+    "ProgressEvent",
     "Started",
 ]
 
@@ -26,7 +26,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Happened:
+class ProgressEvent:
     """Something within the making of an output's image, or, where that is None, while its job is prepared.
 
     name: `steps` (done, total), `waiting` (text), `note` (text), or `restarted`, where its own time only begins; others
@@ -56,4 +56,4 @@ class Outcome:
     seconds: float = 0.0
 
 
-Event = Started | Happened | Outcome
+Event = Started | ProgressEvent | Outcome

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 from imagegen.asking import GivenUp, within
 from imagegen.backends.base import Backend, Cancelled, ServerSlot, TryAnotherServer
 from imagegen.errors import Problem
-from imagegen.execute.build_image import NotKeptError, failed, generate, restore
-from imagegen.execute.decisions import decide_model, draw_seed
-from imagegen.execute.events import Event, Happened, Outcome, Started
-from imagegen.execute.shared_store import Sharing
-from imagegen.execute.stored_images import Sources
+from imagegen.execute.build_image import NotStoredError, failure_outcome, generate_image, restore_image
+from imagegen.execute.decisions import choose_seed, record_model
+from imagegen.execute.events import Event, Outcome, ProgressEvent, Started
+from imagegen.execute.shared_store import SharedStoreClient
+from imagegen.execute.stored_images import StoredImages
 from imagegen.execute.worker import ImageProgress
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
@@ -29,8 +29,8 @@ from imagegen.project import Project
 
 __all__ = [
     "Executor",
-    "Waiting",
-    "Work",
+    "ImageQueue",
+    "StaleOutput",
 ]
 
 
@@ -49,20 +49,20 @@ class Executor:
 
     project: Project
     backend: Backend
-    sources: Sources
+    sources: StoredImages
     tell: Callable[[Event], None]
     stop: threading.Event
     cancel: threading.Event
-    sharing: Sharing | None = None
+    sharing: SharedStoreClient | None = None
     _tried: set[str] = field(default_factory=set)
     _later: set[str] = field(default_factory=set)
     """The tasks of works that may still come."""
-    _inbox: queue.SimpleQueue[Work | str | Future[Any]] = field(default_factory=queue.SimpleQueue)
+    _inbox: queue.SimpleQueue[StaleOutput | str | Future[Any]] = field(default_factory=queue.SimpleQueue)
     """What happened: a work came, will not come (its task), or something that was at work is done."""
-    _not_kept: NotKeptError | None = None
+    _not_kept: NotStoredError | None = None
     """Why nothing more is drawn: it would be lost."""
 
-    def add(self, work: Work) -> None:
+    def add(self, work: StaleOutput) -> None:
         """A work that was told of comes: what it is made from is there now. From any thread."""
         self._inbox.put(work)
 
@@ -70,12 +70,12 @@ class Executor:
         """A work that may have been told of will not come. From any thread."""
         self._inbox.put(task)
 
-    def run(self, works: Sequence[Work], later: Sequence[Work] = ()) -> None:
+    def run(self, works: Sequence[StaleOutput], later: Sequence[StaleOutput] = ()) -> None:
         """Preflight of each job's images, then the images of those jobs that passed; images of one model together.
 
         later: works that may come; preflight is about them too.
         """
-        by_job: dict[str, list[Work]] = defaultdict(list)
+        by_job: dict[str, list[StaleOutput]] = defaultdict(list)
         self._later = {work.output.task for work in later}
         for work in (*works, *later):
             by_job[work.output.job].append(work)
@@ -93,16 +93,16 @@ class Executor:
         try:
             self.backend.close()
         except Exception as error:
-            self.tell(Happened(None, "note", {"text": str(error)}))
+            self.tell(ProgressEvent(None, "note", {"text": str(error)}))
 
-    def _with_model(self, job: list[Work]) -> list[Work]:
+    def _with_model(self, job: list[StaleOutput]) -> list[StaleOutput]:
         """The images with the model decided that their job leaves open; without those that can now be restored."""
         if not any(_is_open(work) for work in job):
             return job
         try:
             first = next(work for work in job if _is_open(work))
             model = self._answer(partial(self.backend.choose_model, first.output.request))
-            decide_model(self.project, first.output.job, model)
+            record_model(self.project, first.output.job, model)
         except GivenUp:
             self._cancelled(job)
             return []
@@ -114,25 +114,25 @@ class Executor:
             work = replace(work, output=self.project.decided(work.output))
             again = None
             if work.output.fingerprint and not work.forced:
-                again = restore(self.project, self.sources, work.output, work.verdict)
+                again = restore_image(self.project, self.sources, work.output, work.verdict)
             if again:
                 self.tell(again)
             else:
                 settled.append(work)
         return settled
 
-    def _with_seeds(self, job: list[Work]) -> list[Work]:
+    def _with_seeds(self, job: list[StaleOutput]) -> list[StaleOutput]:
         """The images, those seeds drawn that decide a prompt: preflight is to see the prompt that will be sent."""
         try:
             return [
-                replace(work, output=draw_seed(self.project, work.output)) if _is_unworded(work) else work
+                replace(work, output=choose_seed(self.project, work.output)) if _is_unworded(work) else work
                 for work in job
             ]
         except OSError as error:
             self._all_failed(job, error)
             return []
 
-    def _prepare(self, job: list[Work]) -> list[Work]:
+    def _prepare(self, job: list[StaleOutput]) -> list[StaleOutput]:
         """Once for each job that passed its preflight: what takes long, and the checks that only then can be made."""
         if self.stop.is_set():
             self._cancelled(job)
@@ -148,7 +148,7 @@ class Executor:
             return []
         return self._passed(job, problems)
 
-    def _preflight(self, job: list[Work]) -> list[Work]:
+    def _preflight(self, job: list[StaleOutput]) -> list[StaleOutput]:
         if self.stop.is_set():
             self._cancelled(job)
             return []
@@ -168,14 +168,14 @@ class Executor:
         """What a backend says before it draws anything, unless the user stops first: a server may be silent."""
         return within(math.inf, ask, self.stop.is_set)
 
-    def _all_failed(self, job: Sequence[Work], error: Exception) -> None:
+    def _all_failed(self, job: Sequence[StaleOutput], error: Exception) -> None:
         if self.stop.is_set():  # Ctrl-C reaches on a terminal what a backend asks, too
             self._cancelled(job)
             return
         for work in job:
-            self.tell(failed(work.output, work.verdict, error))
+            self.tell(failure_outcome(work.output, work.verdict, error))
 
-    def _passed(self, job: list[Work], problems: Sequence[Problem]) -> list[Work]:
+    def _passed(self, job: list[StaleOutput], problems: Sequence[Problem]) -> list[StaleOutput]:
         """All of the job's images, or none."""
         if not problems:
             return job
@@ -192,13 +192,13 @@ class Executor:
             self.tell(Outcome(work.output, "failed", work.verdict.reasons, problem=first, also=tuple(also)))
         return []
 
-    def _make(self, jobs: Sequence[list[Work]]) -> None:
+    def _make(self, jobs: Sequence[list[StaleOutput]]) -> None:
         """Prepare the jobs side by side, and generate each one's images as soon as it is prepared."""
         most = max(1, self.backend.in_flight)
-        waiting = Waiting(self.backend.batch_key)
+        waiting = ImageQueue(self.backend.batch_key)
         unprepared = {job[0].output.job: [work for work in job if not self._comes_later(work)] for job in jobs}
-        preparing: dict[Future[list[Work]], str] = {}
-        running: dict[Future[Sequence[Work]], str] = {}
+        preparing: dict[Future[list[StaleOutput]], str] = {}
+        running: dict[Future[Sequence[StaleOutput]], str] = {}
         with ThreadPoolExecutor(_PREPARED) as preparers, ThreadPoolExecutor(most) as generators:
             for job in jobs:
                 preparing[preparers.submit(self._prepare, job)] = job[0].output.job
@@ -221,7 +221,7 @@ class Executor:
                     else:
                         self._later -= {task for task in self._later if task.partition(":")[0] == job_name}
                 for one in happened:
-                    if isinstance(one, Work) and self._comes_later(one):
+                    if isinstance(one, StaleOutput) and self._comes_later(one):
                         self._later.remove(one.output.task)
                         unprepared.get(one.output.job, waiting).append(one)
                     elif isinstance(one, str):
@@ -229,13 +229,13 @@ class Executor:
                     elif isinstance(one, Future) and running.pop(one, None) is not None:
                         waiting.add(one.result())
 
-    def _next(self, waiting: Waiting, busy: Collection[str]) -> tuple[list[Work], ServerSlot] | None:
+    def _next(self, waiting: ImageQueue, busy: Collection[str]) -> tuple[list[StaleOutput], ServerSlot] | None:
         """Return the works of the image that is next, and room for it at a server."""
         counts = waiting.counts(busy)
         found = self.backend.pick_server(counts) if counts else None
         return found and (waiting.take(busy, found[0]), found[1])
 
-    def _happenings(self) -> list[Work | str | Future[Any]]:
+    def _happenings(self) -> list[StaleOutput | str | Future[Any]]:
         """What has happened since; waits for it, at most for 0.5 s."""
         happened = []
         with contextlib.suppress(queue.Empty):
@@ -244,10 +244,10 @@ class Executor:
                 happened.append(self._inbox.get_nowait())
         return happened
 
-    def _comes_later(self, work: Work) -> bool:
+    def _comes_later(self, work: StaleOutput) -> bool:
         return work.output.task in self._later
 
-    def _same(self, same: Sequence[Work], slot: ServerSlot) -> Sequence[Work]:
+    def _same(self, same: Sequence[StaleOutput], slot: ServerSlot) -> Sequence[StaleOutput]:
         """Images of one fingerprint: the first is generated, the others are that one again.
 
         They are given back where they are to be made elsewhere.
@@ -268,22 +268,22 @@ class Executor:
             self.tell(again or Outcome(work.output, outcome.state, work.verdict.reasons, problem=outcome.problem))
         return ()
 
-    def _again(self, work: Work) -> Outcome | None:
-        return restore(self.project, self.sources, work.output, work.verdict)
+    def _again(self, work: StaleOutput) -> Outcome | None:
+        return restore_image(self.project, self.sources, work.output, work.verdict)
 
-    def _one(self, work: Work, slot: ServerSlot) -> Outcome:
+    def _one(self, work: StaleOutput, slot: ServerSlot) -> Outcome:
         output = work.output
         if self._not_kept:
-            return failed(output, work.verdict, self._not_kept)
+            return failure_outcome(output, work.verdict, self._not_kept)
         try:
             if output.request.seed is None:
-                output = draw_seed(self.project, output)
+                output = choose_seed(self.project, output)
         except OSError as error:
-            return failed(output, work.verdict, error)
+            return failure_outcome(output, work.verdict, error)
         self.tell(Started(output))
         tell = self._happened(output)
         try:
-            return generate(
+            return generate_image(
                 self.project,
                 self.backend,
                 output,
@@ -294,27 +294,27 @@ class Executor:
                 sharing=self.sharing,
                 slot=slot,
             )
-        except NotKeptError as error:
+        except NotStoredError as error:
             self._not_kept = error
-            return failed(output, work.verdict, error)
+            return failure_outcome(output, work.verdict, error)
         except TryAnotherServer:
             raise
         except BaseException as error:  # nothing that one image does may cost the others
-            return failed(output, work.verdict, error)
+            return failure_outcome(output, work.verdict, error)
 
     def _happened(self, output: Output | None, job: str = "") -> Callable[[str, dict[str, Any]], None]:
-        return lambda name, facts: self.tell(Happened(output, name, facts, job))
+        return lambda name, facts: self.tell(ProgressEvent(output, name, facts, job))
 
-    def _cancelled(self, same: Sequence[Work]) -> None:
+    def _cancelled(self, same: Sequence[StaleOutput]) -> None:
         for work in same:
             self.tell(Outcome(work.output, "cancelled", work.verdict.reasons))
 
 
-def _is_open(work: Work) -> bool:
+def _is_open(work: StaleOutput) -> bool:
     return work.output.decides_model and not work.output.request.model
 
 
-def _is_unworded(work: Work) -> bool:
+def _is_unworded(work: StaleOutput) -> bool:
     return work.output.wording is not None and work.output.request.seed is None
 
 
@@ -329,7 +329,7 @@ _NAMED = 20
 
 
 @dataclass(frozen=True)
-class Work:
+class StaleOutput:
     """A stale output, why it is so, and whether it must be generated though it could be restored."""
 
     output: Output
@@ -342,7 +342,7 @@ class Work:
         return self.output.fingerprint or self.output.task
 
 
-class Waiting:
+class ImageQueue:
     """Works in the order in which they came, by groups; those of one model together, so that it is loaded once.
 
     group: what the works of a group have in common, by their requests.
@@ -350,19 +350,19 @@ class Waiting:
 
     def __init__(self, group: Callable[[Request], Hashable]) -> None:
         self._group = group
-        self._groups: dict[Hashable, dict[str, list[Work]]] = {}
+        self._groups: dict[Hashable, dict[str, list[StaleOutput]]] = {}
         self._last: Hashable = ""
 
     def __bool__(self) -> bool:
         return any(self._groups.values())
 
-    def add(self, works: Iterable[Work]) -> None:
+    def add(self, works: Iterable[StaleOutput]) -> None:
         """They wait from now on."""
         for work in works:
             same = self._groups.setdefault(self._group(work.output.request), {})
             same.setdefault(work.key, []).append(work)
 
-    def append(self, work: Work) -> None:
+    def append(self, work: StaleOutput) -> None:
         """One more waits."""
         self.add([work])
 
@@ -374,7 +374,7 @@ class Waiting:
         }
         return {group: count for group, count in counts.items() if count}
 
-    def take(self, busy: Collection[str], group: Hashable) -> list[Work]:
+    def take(self, busy: Collection[str], group: Hashable) -> list[StaleOutput]:
         """The works of one image of this group, which wait no longer.
 
         busy: keys of those that are being generated; theirs wait until then.
@@ -383,7 +383,7 @@ class Waiting:
         key = next(key for key in self._groups[group] if key not in busy)
         return self._groups[group].pop(key)
 
-    def clear(self) -> list[Work]:
+    def clear(self) -> list[StaleOutput]:
         """All works that waited."""
         works = [work for keys in self._groups.values() for same in keys.values() for work in same]
         self._groups.clear()

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from imagegen.backends.base import Backend
 from imagegen.errors import ImagegenError
-from imagegen.execute.build_image import NOT_TO_BE_HAD, encoded
-from imagegen.execute.shared_store import ELSEWHERE
-from imagegen.execute.stored_images import Copy, Sources
+from imagegen.execute.build_image import RECORDED_NOT_AVAILABLE, encode_output
+from imagegen.execute.shared_store import ACCEPTED_NOT_AVAILABLE
+from imagegen.execute.stored_images import ImageCopy, StoredImages
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.record import Durations, Expected, in_all
@@ -25,8 +25,8 @@ from imagegen.project import Project
 __all__ = [
     "ACTS",
     "Forecast",
-    "Foreseen",
-    "expected",
+    "ForecastImage",
+    "estimate",
     "forecast",
 ]
 
@@ -37,7 +37,7 @@ is stale. fail: the file in its place must not be replaced. ignore: `doit ignore
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class ForecastImage:
     """What the next run would do with one output, and why: see its verdict.
 
     act: one of ACTS. origin: of one to restore: `the store`, the path of an output that shows it already, the task of
@@ -64,7 +64,7 @@ class Forecast:
     unknown: of how many that are to be generated it is not known how long they take.
     """
 
-    images: tuple[Foreseen, ...]
+    images: tuple[ForecastImage, ...]
     seconds: float = 0.0
     unknown: int = 0
 
@@ -81,7 +81,7 @@ class Forecast:
 
 def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignored: Collection[str]) -> Forecast:
     """What the next run would do with these outputs, each with how it stands. ignored: tasks that doit passes over."""
-    sources = Sources(project)
+    sources = StoredImages(project)
     passed_over = {task: task for task in ignored}
     for (
         output,
@@ -91,28 +91,31 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
             if origin.task in passed_over:
                 passed_over.setdefault(output.task, passed_over[origin.task])
 
-    def foreseen(one: tuple[Output, Verdict]) -> Foreseen:
+    def foreseen(one: tuple[Output, Verdict]) -> ForecastImage:
         output, verdict = one
         if output.task in passed_over:
-            return Foreseen(output, verdict, "ignore", passed_over[output.task])
+            return ForecastImage(output, verdict, "ignore", passed_over[output.task])
         if verdict.state in ("fresh", "kept"):
-            return Foreseen(output, verdict, {"kept": "keep"}.get(verdict.state, verdict.state))
+            return ForecastImage(output, verdict, {"kept": "keep"}.get(verdict.state, verdict.state))
         try:
             origin = _origin(project, sources, output, verdict)
         except ImagegenError as error:
             problem = error.problems[0]
-            return Foreseen(output, replace(verdict, state="blocked", note=problem.what, hint=problem.hint), "fail")
+            return ForecastImage(
+                output, replace(verdict, state="blocked", note=problem.what, hint=problem.hint), "fail"
+            )
         if origin is not None:
-            return Foreseen(output, verdict, "restore", origin)
+            return ForecastImage(output, verdict, "restore", origin)
         act = _act(project, output, verdict)
         if act == "keep":
-            verdict = replace(verdict, note=ELSEWHERE if project.accepted(output) else NOT_TO_BE_HAD)
-        return Foreseen(output, verdict, act)
+            note = ACCEPTED_NOT_AVAILABLE if project.accepted(output) else RECORDED_NOT_AVAILABLE
+            verdict = replace(verdict, note=note)
+        return ForecastImage(output, verdict, act)
 
     # what a backend prints is not to stand in the forecast, which may be JSON for a program
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.redirect_stdout(sys.stderr):
         images = _held_up(_each_once(pool.map(foreseen, standing)))
-    taking = expected(project, [one.output for one in images if one.act == "generate"])
+    taking = estimate(project, [one.output for one in images if one.act == "generate"])
     images = [
         replace(one, seconds=taking[one.output.task].seconds) if one.output.task in taking else one for one in images
     ]
@@ -130,7 +133,7 @@ def _act(project: Project, output: Output, verdict: Verdict) -> str:
     return "derive" if output.is_derived else "generate"
 
 
-def _origin(project: Project, sources: Sources, output: Output, verdict: Verdict) -> str | None:
+def _origin(project: Project, sources: StoredImages, output: Output, verdict: Verdict) -> str | None:
     """Where the run would restore it from; None where it would not."""
     if verdict.state == "blocked" and verdict.is_missing and project.settings.store:
         return "the shared store, if it has the accepted file"
@@ -159,20 +162,20 @@ def _is_only_brought(project: Project, output: Output, verdict: Verdict) -> bool
     return project.accepted(output) is not None or (verdict.is_superseded and project.answers(output))
 
 
-def _is_just_that(project: Project, sources: Sources, output: Output, copy: Copy) -> bool:
+def _is_just_that(project: Project, sources: StoredImages, output: Output, copy: ImageCopy) -> bool:
     """Whether the file there, of which no line says what made it, is what would be written: the lock file was lost."""
     found = project.found(output).sha256
     source = sources.look(copy) if found else None
     try:
         if source is None:
             return False
-        data = source.data if source.encoding == output.encoding else encoded(project, output, source)
+        data = source.data if source.encoding == output.encoding else encode_output(project, output, source)
         return hashlib.sha256(data).hexdigest() == found
     except Exception:  # what cannot be encoded is not what is there
         return False
 
 
-def _held_up(images: Iterable[Foreseen]) -> list[Foreseen]:
+def _held_up(images: Iterable[ForecastImage]) -> list[ForecastImage]:
     """With what is made from an output that fails, which fails with it. images: each after what it is made from."""
     failing: set[str] = set()
     found = []
@@ -187,7 +190,7 @@ def _held_up(images: Iterable[Foreseen]) -> list[Foreseen]:
     return found
 
 
-def _each_once(images: Iterable[Foreseen]) -> list[Foreseen]:
+def _each_once(images: Iterable[ForecastImage]) -> list[ForecastImage]:
     """Of images of one fingerprint the first is generated, and the others are that one again."""
     first: dict[str, str] = {}
     found = []
@@ -200,7 +203,7 @@ def _each_once(images: Iterable[Foreseen]) -> list[Foreseen]:
     return found
 
 
-def expected(project: Project, outputs: Iterable[Output]) -> dict[str, Expected]:
+def estimate(project: Project, outputs: Iterable[Output]) -> dict[str, Expected]:
     """By task; without what is derived, which takes no time to speak of."""
     known = Durations(project.recorded())
     found = {}

@@ -15,9 +15,9 @@ from pathlib import PurePosixPath
 
 from imagegen.config.job import FORMATS
 from imagegen.errors import ImagegenError, Problem, did_you_mean
-from imagegen.execute.build_image import blocked, encoded, line_for, put
-from imagegen.execute.decisions import decide
-from imagegen.execute.stored_images import Sources, put_in_store
+from imagegen.execute.build_image import blocked_problem, encode_output, make_line, replace_output
+from imagegen.execute.decisions import record_decision
+from imagegen.execute.stored_images import StoredImages, store_file
 from imagegen.images.image_file import BadImage, verify
 from imagegen.plan.output import Output
 from imagegen.plan.record import PICK, Decision, OutputLine
@@ -26,7 +26,7 @@ from imagegen.state.atomic import replace_file
 
 __all__ = [
     "CANDIDATES",
-    "Pick",
+    "PickResult",
     "candidate_path",
     "is_candidate",
     "pick",
@@ -37,14 +37,14 @@ CANDIDATES = ".imagegen/candidates"
 
 
 @dataclass(frozen=True)
-class Pick:
+class PickResult:
     """What became of a pick: the outputs of the item now, and the variants that wait as candidates."""
 
     outputs: tuple[Output, ...]
     candidates: tuple[str, ...]
 
 
-def pick(project: Project, job: str, base: str, variant: int) -> Pick:
+def pick(project: Project, job: str, base: str, variant: int) -> PickResult:
     """Make this variant of `base` (`mallsing`, `mallsing-angry`) the image of that name; 0: all are images again.
 
     The caller holds the mutex, and has read the lock files since. Nothing is generated.
@@ -70,7 +70,7 @@ def pick(project: Project, job: str, base: str, variant: int) -> Pick:
         if state is not None and state.sha256 not in known_files:
             verdict = project.verdict(target, forced=True)
             if verdict.state != "stale":
-                raise ImagegenError(blocked(target, verdict))
+                raise ImagegenError(blocked_problem(target, verdict))
     files = [_keep(project, file) for file in files]
     lock = project.lock(job)
     lines = [line for file in files if (line := _line(file))]
@@ -82,7 +82,7 @@ def pick(project: Project, job: str, base: str, variant: int) -> Pick:
         if file.goal not in replaced:
             _put(project, file)
     if _picked(project, job, base) != variant:
-        decide(project, job, PICK, base, variant)
+        record_decision(project, job, PICK, base, variant)
     for file in files:
         if file.goal in replaced:
             _put(project, file)
@@ -93,7 +93,7 @@ def pick(project: Project, job: str, base: str, variant: int) -> Pick:
     if gone := [path for path in _of_the_item(project, files) if path not in on_disk]:
         lock.forget(gone, project.temporary)
     waiting = [file.output.full_slug for file in files if file.target is None and file.data]
-    return Pick(after, tuple(sorted(waiting)))
+    return PickResult(after, tuple(sorted(waiting)))
 
 
 def candidate_path(output: Output) -> str:
@@ -240,13 +240,13 @@ def _keep(project: Project, file: _File) -> _File:
     if file.target is None or file.target.slug == file.output.full_slug:
         return file  # not made yet, or not here: what is no longer picked can be made again
     output = file.output
-    source = Sources(project).find(output, project.model_digest(output))
+    source = StoredImages(project).find(output, project.model_digest(output))
     if source is None:
         hint = f"have it made first; where another one is picked: doit pick {output.job}:{output.base} --variant 0"
         raise ImagegenError(Problem(output.store_name, "its image is not here, and none is picked unseen", hint))
-    data = source.data if source.encoding == output.encoding else encoded(project, output, source)
-    line = line_for(output, source, data)
-    put_in_store(project, output, data, line)
+    data = source.data if source.encoding == output.encoding else encode_output(project, output, source)
+    line = make_line(output, source, data)
+    store_file(project, output, data, line)
     return replace(file, data=data, line=line)
 
 
@@ -254,7 +254,7 @@ def _kept(project: Project, file: _File, path: str, line: OutputLine | None) -> 
     data = (project.root / path).read_bytes()
     state = project.hashes.state(path)
     if state is None or not state.is_pointer:
-        put_in_store(project, file.output, data, line)
+        store_file(project, file.output, data, line)
     return data
 
 
@@ -281,7 +281,7 @@ def _put(project: Project, file: _File) -> None:
             return
     sha256 = hashlib.sha256(file.data).hexdigest()
     if file.line and file.line.sha256 == sha256:
-        put(project, file.goal, file.data, sha256, file.line)
+        replace_output(project, file.goal, file.data, sha256, file.line)
     else:  # changed by hand, and not accepted: nothing is to take its place
         replace_file(there, file.data, project.temporary)
 

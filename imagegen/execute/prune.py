@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from imagegen.execute.pick import CANDIDATES, Pick, is_candidate
-from imagegen.execute.stored_images import keep, put_as_recorded
+from imagegen.execute.pick import CANDIDATES, PickResult, is_candidate
+from imagegen.execute.stored_images import store_current_file, store_recorded_file
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
@@ -20,13 +20,13 @@ __all__ = [
     "ONE_OFF",
     "Orphan",
     "Removal",
-    "Waste",
+    "UnusedFiles",
     "clean",
-    "find_waste",
-    "look",
-    "orphans",
+    "find_orphans",
+    "find_unused",
+    "preview_clean",
     "prune",
-    "settle_derived",
+    "refresh_derived",
 ]
 
 
@@ -35,7 +35,7 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 
 @dataclass(frozen=True)
-class Waste:
+class UnusedFiles:
     """What can go.
 
     orphans: of no item; those with a `why` stay. candidates: variants that were not picked, with their lines;
@@ -54,11 +54,11 @@ class Waste:
         return removable or bool(self.candidates or self.leftovers or self.store_bytes)
 
 
-def find_waste(project: Project, plans: Collection[JobPlan], *, candidates: bool) -> Waste:
+def find_unused(project: Project, plans: Collection[JobPlan], *, candidates: bool) -> UnusedFiles:
     """What `prune` would remove. candidates: those too. Nobody may be writing. Raises ImagegenError, OSError."""
     found = list(_candidates(project, plans)) if candidates else []
-    return Waste(
-        tuple(orphans(project, plans)),
+    return UnusedFiles(
+        tuple(find_orphans(project, plans)),
         tuple((job, path, line) for job, path, line in found if line is not None),
         tuple(path for _, path, line in found if line is None),
         tuple(_leftovers(project, plans)),
@@ -66,7 +66,7 @@ def find_waste(project: Project, plans: Collection[JobPlan], *, candidates: bool
     )
 
 
-def prune(project: Project, waste: Waste) -> None:
+def prune(project: Project, waste: UnusedFiles) -> None:
     """Remove it. The caller holds the mutex, and found the waste while it did. Raises OSError."""
     gone: dict[str, list[str]] = defaultdict(list)
     for orphan in waste.orphans:
@@ -94,7 +94,7 @@ def _remove(project: Project, job: str, path: str, line: OutputLine) -> None:
         return
     data = file.read_bytes()
     if hashlib.sha256(data).hexdigest() == line.sha256:  # else somebody changed it just now
-        put_as_recorded(project, f"{job}:{line.output}", data, line)
+        store_recorded_file(project, f"{job}:{line.output}", data, line)
         file.unlink()
 
 
@@ -147,7 +147,7 @@ class Orphan:
     owner: str = ""
 
 
-def orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] | None = None) -> Iterator[Orphan]:
+def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] | None = None) -> Iterator[Orphan]:
     """Those of the jobs, also of jobs that are gone. plans: all of the project. jobs: by name; None: all.
 
     Nothing is told of a job with problems, nor of files that another job makes now.
@@ -187,7 +187,7 @@ class Removal:
     said: str
 
 
-def look(project: Project, output: Output) -> Removal:
+def preview_clean(project: Project, output: Output) -> Removal:
     """What `clean` would do. Raises OSError."""
     state = project.hashes.state(output.path)
     known = output.path in project.lock(output.job).lines
@@ -203,14 +203,14 @@ def look(project: Project, output: Output) -> Removal:
 
 def clean(project: Project, output: Output) -> Removal:
     """Remove the output's file where that is right; its lines are left to the caller. Raises OSError."""
-    removal = look(project, output)
+    removal = preview_clean(project, output)
     if removal.removes:
-        keep(project, output)
+        store_current_file(project, output)
         (project.root / output.path).unlink()
     return removal
 
 
-def settle_derived(project: Project, pick: Pick) -> list[Output]:
+def refresh_derived(project: Project, pick: PickResult) -> list[Output]:
     """The derived outputs that are made from the item's images, as far as all is there that they are made from.
 
     Files that were derived from its other variants are removed, where nobody changed them; they are in the store. The
@@ -220,10 +220,10 @@ def settle_derived(project: Project, pick: Pick) -> list[Output]:
     plans = project.plans()
     found = [
         orphan
-        for orphan in orphans(project, plans, [item.job])
+        for orphan in find_orphans(project, plans, [item.job])
         if ":" in orphan.line.output and _is_of(orphan.line.output.partition(":")[0], item.base)
     ]
-    prune(project, Waste(tuple(found), (), (), (), 0))
+    prune(project, UnusedFiles(tuple(found), (), (), (), 0))
     images = {output.task for output in pick.outputs}
     outputs = next(plan.outputs for plan in plans if plan.name == item.job)
     derived = [output for output in outputs if images & {one.task for one in output.origins} and output.is_derived]

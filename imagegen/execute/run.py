@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.execute.build_image import blocked, derive, failed, restore
+from imagegen.execute.build_image import blocked_problem, derive_image, failure_outcome, restore_image
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.executor import Executor, Work
-from imagegen.execute.shared_store import Sharing, bring_accepted, check_packages, is_shared
-from imagegen.execute.stored_images import Sources
-from imagegen.execute.worker import Attended
+from imagegen.execute.executor import Executor, StaleOutput
+from imagegen.execute.shared_store import SharedStoreClient, check_packages, fetch_accepted, is_shared
+from imagegen.execute.stored_images import StoredImages
+from imagegen.execute.worker import InterruptibleWorker
 from imagegen.plan.origins import in_order
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
@@ -25,15 +25,15 @@ from imagegen.project.git import has_undecided_files
 from imagegen.state.mutex import hold
 
 __all__ = [
-    "Ending",
     "Flow",
-    "Wanted",
+    "RunResult",
+    "SelectedOutput",
     "run",
 ]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SelectedOutput:
     """An output that was selected. forced: it is generated though it is fresh, and though it could be restored."""
 
     output: Output
@@ -41,14 +41,14 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Ending:
+class RunResult:
     """How a run ended. stopped: by the user. problems: with what comes after the images."""
 
     stopped: bool = False
     problems: tuple[Problem, ...] = ()
 
 
-def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None]) -> Ending:
+def run(project: Project, wanted: Sequence[SelectedOutput], tell: Callable[[Event], None]) -> RunResult:
     """Bring the outputs up to date; `tell` is called with each event, in this thread; with one outcome for each output.
 
     What needs no writing takes no mutex. Ctrl-C once finishes what is running, twice cancels that too; the
@@ -57,9 +57,9 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
     by_task = {one.output.task: one for one in wanted}
     wanted = [by_task[output.task] for output in in_order([one.output for one in wanted])]
     stale = _settle(project, wanted, tell)
-    attended = Attended(tell)
+    attended = InterruptibleWorker(tell)
     sharing = None
-    ending = Ending()
+    ending = RunResult()
     waiting = True
     if stale:
         try:
@@ -72,9 +72,9 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
                 shutil.rmtree(project.temporary, ignore_errors=True)
                 if project.settings.store:
                     is_brief = not any(is_shared(one.output) for one in stale)
-                    sharing = Sharing(project, attended.put, attended.stop, is_brief=is_brief)
+                    sharing = SharedStoreClient(project, attended.put, attended.stop, is_brief=is_brief)
                 attended.do(Flow(project, stale, attended.put, attended.stop, attended.cancel, sharing).run)
-                ending = Ending(attended.stop.is_set(), _finish(project))
+                ending = RunResult(attended.stop.is_set(), _finish(project))
         except ImagegenError as error:
             for one in stale:
                 tell(Outcome(one.output, "failed", problem=error.problems[0]))
@@ -83,14 +83,14 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
                 raise
             for one in stale:
                 tell(Outcome(one.output, "cancelled"))
-            ending = Ending(stopped=True)
+            ending = RunResult(stopped=True)
     elif project.has_pending or any(lock.untidy for lock in project.locks.values()):
         # after a kill or a merge, or with what could not go up; it can wait where another build is at work
         with contextlib.suppress(ImagegenError), hold(project.state, 0):
             project.reload_locks()
             if project.has_pending:
-                sharing = Sharing(project, attended.put, attended.stop, is_brief=True)
-            ending = Ending(problems=_finish(project))
+                sharing = SharedStoreClient(project, attended.put, attended.stop, is_brief=True)
+            ending = RunResult(problems=_finish(project))
     if sharing:
         attended.do(sharing.close)  # not under the mutex: others may build while this one waits for the shared store
         ending = replace(ending, stopped=attended.stop.is_set())
@@ -100,10 +100,10 @@ def run(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None
     return ending
 
 
-def _anew(project: Project, works: Sequence[Work], tell: Callable[[Event], None]) -> list[Wanted]:
+def _anew(project: Project, works: Sequence[StaleOutput], tell: Callable[[Event], None]) -> list[SelectedOutput]:
     """Those that are images still, as they are by what others decided since; the others are told of."""
     if not project.reload_locks():
-        return [Wanted(project.decided(work.output), work.forced) for work in works]
+        return [SelectedOutput(project.decided(work.output), work.forced) for work in works]
     plans = {output.task: output for plan in project.plans() for output in plan.outputs}
     found = []
     for work in works:
@@ -112,13 +112,13 @@ def _anew(project: Project, works: Sequence[Work], tell: Callable[[Event], None]
             what = "is no image of its job any more, by what was decided or changed meanwhile"
             tell(Outcome(work.output, "failed", problem=Problem(work.output.task, what, "doit again")))
         else:
-            found.append(Wanted(output, work.forced))
+            found.append(SelectedOutput(output, work.forced))
     return found
 
 
-def _settle(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], None]) -> list[Work]:
+def _settle(project: Project, wanted: Sequence[SelectedOutput], tell: Callable[[Event], None]) -> list[StaleOutput]:
     """Tell of those that are fresh or kept; the others. What is made from others is not judged before them."""
-    stale: list[Work] = []
+    stale: list[StaleOutput] = []
     unsettled: set[str] = set()
     for one in wanted:
         output = one.output
@@ -134,7 +134,7 @@ def _settle(project: Project, wanted: Sequence[Wanted], tell: Callable[[Event], 
             tell(Outcome(output, verdict.state, verdict.reasons, verdict.note))
         else:
             unsettled.add(output.task)
-            stale.append(Work(output, verdict, one.forced))
+            stale.append(StaleOutput(output, verdict, one.forced))
     return stale
 
 
@@ -173,15 +173,15 @@ class Flow:
     def __init__(
         self,
         project: Project,
-        works: Sequence[Work],
+        works: Sequence[StaleOutput],
         tell: Callable[[Event], None],
         stop: threading.Event,
         cancel: threading.Event,
-        sharing: Sharing | None = None,
+        sharing: SharedStoreClient | None = None,
     ) -> None:
         self._project, self._tell, self._stop, self._cancel = project, tell, stop, cancel
         self._sharing = sharing
-        self._sources = Sources(project, sharing.find) if sharing else Sources(project)
+        self._sources = StoredImages(project, sharing.find) if sharing else StoredImages(project)
         self._open = {work.output.task: work for work in works}
         self._awaited = {
             work.output.task: {origin.task for origin in work.output.origins if origin.task in self._open}
@@ -192,7 +192,7 @@ class Flow:
         for task, awaited in self._awaited.items():
             for origin in awaited:
                 self._followers[origin].append(task)
-        self._to_generate: dict[str, Work] = {}
+        self._to_generate: dict[str, StaleOutput] = {}
         self._executors: dict[str, Executor] | None = None
         self._at_work = 0
         self._changed = threading.Condition(threading.RLock())
@@ -211,7 +211,7 @@ class Flow:
         for work in works:  # what is left was stopped
             self._told(Outcome(work.output, "cancelled", work.verdict.reasons))
 
-    def _begin(self, works: Sequence[Work], *, later: bool = False) -> None:
+    def _begin(self, works: Sequence[StaleOutput], *, later: bool = False) -> None:
         with self._changed:
             self._at_work += len(works)
         for work in works:
@@ -222,12 +222,12 @@ class Flow:
         with self._changed:
             self._changed.wait_for(lambda: not self._at_work)
 
-    def _step(self, work: Work, later: bool) -> None:
+    def _step(self, work: StaleOutput, later: bool) -> None:
         try:
             try:
-                outcome: Work | Outcome = self._without_backend(work, later)
+                outcome: StaleOutput | Outcome = self._without_backend(work, later)
             except BaseException as error:  # whatever it is: nobody else would hear of it
-                outcome = failed(work.output, work.verdict, error)
+                outcome = failure_outcome(work.output, work.verdict, error)
             if isinstance(outcome, Outcome):
                 self._told(outcome)
             else:
@@ -237,7 +237,7 @@ class Flow:
                 self._at_work -= 1
                 self._changed.notify_all()
 
-    def _without_backend(self, work: Work, later: bool) -> Outcome | Work:
+    def _without_backend(self, work: StaleOutput, later: bool) -> Outcome | StaleOutput:
         """The outcome; or the work, where only a backend can do it. later: only now is it known what is asked for."""
         if later:
             output = self._project.with_origins(self._project.decided(work.output))
@@ -246,13 +246,13 @@ class Flow:
         if self._stop.is_set() and verdict.state not in ("fresh", "kept"):
             return Outcome(output, "cancelled", verdict.reasons)
         if self._lacks_accepted(work):
-            verdict = bring_accepted(self._project, self._sharing, output, verdict)
+            verdict = fetch_accepted(self._project, self._sharing, output, verdict)
             work = replace(work, verdict=verdict)
         if verdict.state in ("fresh", "kept"):
             return Outcome(output, verdict.state, verdict.reasons, verdict.note)
         is_blocked = verdict.state == "blocked"
         if is_blocked and (verdict.line or work.forced or verdict.is_missing):
-            return Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict))
+            return Outcome(output, "failed", verdict.reasons, problem=blocked_problem(output, verdict))
         for origin in output.origins:
             if not origin.sha256:
                 what = f"not made, because {origin.path} is not there, which it is made from"
@@ -261,32 +261,32 @@ class Flow:
         outcome = None
         if output.fingerprint and not work.forced:
             # a file without a line may be just what would be written (the lock file was lost): restoring finds out
-            outcome = restore(self._project, self._sources, output, verdict)
+            outcome = restore_image(self._project, self._sources, output, verdict)
         if outcome is None and is_blocked:
-            outcome = Outcome(output, "failed", verdict.reasons, problem=blocked(output, verdict))
+            outcome = Outcome(output, "failed", verdict.reasons, problem=blocked_problem(output, verdict))
         if outcome is None and output.is_derived:
-            outcome = derive(self._project, output, verdict)
+            outcome = derive_image(self._project, output, verdict)
         return outcome or work
 
-    def _lacks_accepted(self, work: Work) -> bool:
+    def _lacks_accepted(self, work: StaleOutput) -> bool:
         """Whether a file was accepted for what is asked for, and is neither in place nor in the store."""
         verdict, accepted = work.verdict, self._project.accepted(work.output)
         is_wanted = verdict.state == "stale" or (verdict.state == "blocked" and verdict.is_missing)
         return accepted is not None and is_wanted and not work.forced and not self._project.has_accepted(work.output)
 
-    def _generate(self, work: Work) -> None:
+    def _generate(self, work: StaleOutput) -> None:
         with self._changed:
             if self._executors is None:
                 self._to_generate[work.output.task] = work
             elif work.output.task in self._open:
                 self._executors[work.output.request.backend].add(work)
 
-    def _start_executors(self, works: Sequence[Work]) -> list[threading.Thread]:
+    def _start_executors(self, works: Sequence[StaleOutput]) -> list[threading.Thread]:
         """One for each backend, in order; it gets what can be generated now, and is told of what may come."""
         threads = []
         with self._changed:
-            now: dict[str, list[Work]] = defaultdict(list)
-            later: dict[str, list[Work]] = defaultdict(list)
+            now: dict[str, list[StaleOutput]] = defaultdict(list)
+            later: dict[str, list[StaleOutput]] = defaultdict(list)
             for work in works:
                 task, backend = work.output.task, work.output.request.backend
                 if task in self._to_generate:
@@ -299,7 +299,7 @@ class Flow:
                     drawing = self._project.backends.drawing(name)
                 except ImagegenError as error:
                     for work in (*now[name], *later[name]):
-                        self._told(failed(work.output, work.verdict, error))
+                        self._told(failure_outcome(work.output, work.verdict, error))
                     continue
                 args = (self._sources, self._told, self._stop, self._cancel, self._sharing)
                 executor = self._executors[name] = Executor(self._project, drawing, *args)
@@ -309,19 +309,19 @@ class Flow:
             thread.start()
         return threads
 
-    def _execute(self, executor: Executor, now: Sequence[Work], later: Sequence[Work]) -> None:
+    def _execute(self, executor: Executor, now: Sequence[StaleOutput], later: Sequence[StaleOutput]) -> None:
         try:
             executor.run(now, later)
         except BaseException as error:  # as above
             for work in (*now, *later):
-                self._told(failed(work.output, work.verdict, error))
+                self._told(failure_outcome(work.output, work.verdict, error))
 
     def _told(self, event: Event) -> None:
         """Hand the event on; where it settles something, go on with what is made from that."""
         if not isinstance(event, Outcome):
             self._tell(event)
             return
-        released: list[Work] = []
+        released: list[StaleOutput] = []
         with self._changed:
             ended = [event]  # and then what is held up by it, however long the chain is
             for outcome in ended:
@@ -338,14 +338,14 @@ class Flow:
                     released += self._without(outcome.output.task, followers)
         self._begin(released, later=True)
 
-    def _without(self, settled: str, followers: Sequence[Work]) -> list[Work]:
+    def _without(self, settled: str, followers: Sequence[StaleOutput]) -> list[StaleOutput]:
         """Those of the followers that wait for nothing more."""
         for work in followers:
             self._awaited[work.output.task].discard(settled)
         return [work for work in followers if not self._awaited[work.output.task]]
 
 
-def _held_up(work: Work, origin: Outcome, first: Output) -> Outcome:
+def _held_up(work: StaleOutput, origin: Outcome, first: Output) -> Outcome:
     """The outcome of what is made from an output that was not made. first: the one that all this began with."""
     if origin.state == "cancelled":
         return Outcome(work.output, "cancelled", work.verdict.reasons)

@@ -17,9 +17,9 @@ from typing import TypeVar
 from imagegen.asking import GivenUp, within
 from imagegen.config.settings import Settings, without_user
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.execute.events import Event, Happened
-from imagegen.execute.stored_images import Source, put_in_store
-from imagegen.execute.worker import Attended
+from imagegen.execute.events import Event, ProgressEvent
+from imagegen.execute.stored_images import StoredImage, store_file
+from imagegen.execute.worker import InterruptibleWorker
 from imagegen.images.image_file import BadImage, verify
 from imagegen.plan.freshness import PLACEHOLDER, Verdict
 from imagegen.plan.output import ONE_OFF, Output
@@ -29,16 +29,16 @@ from imagegen.state.shared_store import SharedEntry, SharedStore, missing_packag
 from imagegen.state.store import StoreEntry
 
 __all__ = [
-    "ELSEWHERE",
-    "Patience",
-    "Reach",
-    "Sharing",
-    "bring_accepted",
+    "ACCEPTED_NOT_AVAILABLE",
+    "SharedStoreClient",
+    "SharedStoreConnection",
+    "Timeouts",
     "check_packages",
-    "is_away",
+    "describe_error",
+    "fetch_accepted",
     "is_shared",
+    "is_unreachable",
     "push",
-    "words_of",
 ]
 
 
@@ -46,7 +46,7 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Seconds. answer_s: to connect, and for each question. image_s: for one image, up or down.
 
     last_s: at the end of a run, for what has yet to go up.
@@ -57,7 +57,7 @@ class Patience:
     last_s: float = 60.0
 
 
-class Reach:
+class SharedStoreConnection:
     """Safe to share among threads. opened: opens the store. stop: the user wants it to end.
 
     leave: called with what went wrong in opening it.
@@ -112,7 +112,7 @@ _SENDERS = 4
 """Images that go up at a time: with more, each could take too long on a thin line."""
 _SILENT_S = 3.0
 """Seconds at the end of a run that need no explanation."""
-_BRIEF = Patience(answer_s=_SILENT_S, image_s=_SILENT_S, last_s=_SILENT_S)
+_BRIEF = Timeouts(answer_s=_SILENT_S, image_s=_SILENT_S, last_s=_SILENT_S)
 
 
 def is_shared(output: Output) -> bool:
@@ -120,7 +120,7 @@ def is_shared(output: Output) -> bool:
     return not output.is_derived and output.job != ONE_OFF and output.request.backend != PLACEHOLDER
 
 
-class Sharing:
+class SharedStoreClient:
     """Asks and sends, each only once there is something to ask or send. tell: called with events, from any thread.
 
     stop: the user wants it to end: nothing is waited for any more. is_brief: none of the run's images is shared, so
@@ -136,14 +136,14 @@ class Sharing:
         stop: threading.Event,
         *,
         is_brief: bool = False,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         opened: Callable[[str], SharedStore] = open_shared,
     ) -> None:
         self._project, self._tell, self._stop = project, tell, stop
         self._is_brief = is_brief
-        self._patience = patience or (_BRIEF if is_brief else Patience())
+        self._patience = patience or (_BRIEF if is_brief else Timeouts())
         self._url = project.settings.store
-        self._reach = Reach(lambda: opened(self._url), self._patience.answer_s, stop, self._leave)
+        self._reach = SharedStoreConnection(lambda: opened(self._url), self._patience.answer_s, stop, self._leave)
         self._takes_nothing = False
         self._trouble = ""
         """What was wrong first."""
@@ -159,7 +159,7 @@ class Sharing:
         for one in earlier:
             self._send_later(*one)
 
-    def find(self, output: Output, model_digest: str | None, last: str) -> Source | None:
+    def find(self, output: Output, model_digest: str | None, last: str) -> StoredImage | None:
         """An image that somebody made for this output, now in the local store too; None where there is none to be had.
 
         last: of several, the one of this time comes first, then the newest. One made by a model of another, known
@@ -175,7 +175,7 @@ class Sharing:
             if data is not None:
                 self._keep(output, entry, data)
                 made = (entry.model_digest, entry.backend_version, entry.seconds, entry.time)
-                return Source(data, None, *made, is_shared=True)
+                return StoredImage(data, None, *made, is_shared=True)
         return None
 
     def fetch(self, sha256: str) -> bytes | None:
@@ -308,7 +308,7 @@ class Sharing:
             except GivenUp:
                 break
             except Exception as error:
-                self._give_up(error, is_away=is_away(error))
+                self._give_up(error, is_unreachable=is_unreachable(error))
                 break
             self._project.pending.remove(fingerprint, sha256)
             with self._changed:
@@ -341,22 +341,22 @@ class Sharing:
 
     def _leave(self, error: Exception) -> None:
         """It cannot be reached: not tried again in this run."""
-        self._give_up(error, is_away=True)
+        self._give_up(error, is_unreachable=True)
 
-    def _give_up(self, error: Exception, *, is_away: bool) -> None:
+    def _give_up(self, error: Exception, *, is_unreachable: bool) -> None:
         """Told once: now, or at the end with what is left. is_away: else it takes nothing, but may be read."""
         with self._changed:
-            was_over = self._reach.is_left or (self._takes_nothing and not is_away)
-            self._reach.is_left, self._takes_nothing = self._reach.is_left or is_away, True
+            was_over = self._reach.is_left or (self._takes_nothing and not is_unreachable)
+            self._reach.is_left, self._takes_nothing = self._reach.is_left or is_unreachable, True
             self._changed.notify_all()
             if was_over:
                 return
-            trouble = f"{'cannot be reached' if is_away else 'takes nothing'}: {words_of(error)}"
+            trouble = f"{'cannot be reached' if is_unreachable else 'takes nothing'}: {describe_error(error)}"
             self._trouble = self._trouble or trouble
             if self._is_ending:
                 return
             self._is_told = True
-        if is_away:
+        if is_unreachable:
             then = "this run goes on without it"
             then += ", and what it makes is kept here and goes up with a later one" if self._project.shares else ""
         else:
@@ -373,7 +373,7 @@ class Sharing:
             self._note(f"{not_written(error).what}: {what}")
 
     def _note(self, text: str) -> None:
-        self._tell(Happened(None, "note", {"text": text}))
+        self._tell(ProgressEvent(None, "note", {"text": text}))
 
 
 def _images(count: int) -> str:
@@ -393,14 +393,14 @@ def check_packages(settings: Settings) -> None:
         raise ImagegenError(Problem(settings.sources.get("store", ""), what, hint))
 
 
-def is_away(error: Exception) -> bool:
+def is_unreachable(error: Exception) -> bool:
     """Whether it cannot be reached; if not, it takes nothing (it is full, or closed to us), and can still be read."""
     if not isinstance(error, OSError) or isinstance(error, (TimeoutError, ConnectionError, FileNotFoundError)):
         return True
     return error.errno in _AWAY
 
 
-def words_of(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """What went wrong with a shared store, in one line, without a user, a password or what was asked of a server."""
     if isinstance(error, OSError) and error.strerror and error.errno:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
@@ -410,11 +410,11 @@ def words_of(error: Exception) -> str:
     return said if is_sentence else ": ".join(filter(None, [type(error).__name__, said]))
 
 
-ELSEWHERE = "another one was accepted, which is not in the store"
+ACCEPTED_NOT_AVAILABLE = "another one was accepted, which is not in the store"
 """Why an image is kept that is not the accepted one."""
 
 
-def bring_accepted(project: Project, sharing: Sharing | None, output: Output, verdict: Verdict) -> Verdict:
+def fetch_accepted(project: Project, sharing: SharedStoreClient | None, output: Output, verdict: Verdict) -> Verdict:
     """The verdict on an output whose accepted file is not here, once it was looked for there. Raises OSError.
 
     Where it was found it is in the local store now, from which it is restored. Else what is there is kept.
@@ -422,7 +422,7 @@ def bring_accepted(project: Project, sharing: Sharing | None, output: Output, ve
     sha256 = project.accepted(output) or ""
     data = sharing.fetch(sha256) if sharing else None
     if data is None and verdict.state == "stale":
-        note = f"{ELSEWHERE}{', nor in the shared one' if sharing else ''}"
+        note = f"{ACCEPTED_NOT_AVAILABLE}{', nor in the shared one' if sharing else ''}"
         hint = f"bring it, from git or a copy; or doit -a {output.task} has another one made"
         return replace(verdict, state="kept", note=note, hint=hint)
     if data is None and not sharing:
@@ -430,15 +430,15 @@ def bring_accepted(project: Project, sharing: Sharing | None, output: Output, ve
     if data is None:
         hint = f"doit store:push where it was accepted; or {verdict.hint}"
         return replace(verdict, note=f"{verdict.note}, nor to be had from the shared store", hint=hint)
-    put_in_store(project, output, data, project.lock(output.job).line_of(output.path, sha256))
+    store_file(project, output, data, project.lock(output.job).line_of(output.path, sha256))
     return project.verdict(output)
 
 
-_PUSH_PATIENCE = Patience(last_s=1e6)
+_PUSH_PATIENCE = Timeouts(last_s=1e6)
 """As long as each image arrives, nobody is in a hurry."""
 
 
-def push(project: Project, plans: list[JobPlan], attended: Attended) -> tuple[int, Sharing]:
+def push(project: Project, plans: list[JobPlan], attended: InterruptibleWorker) -> tuple[int, SharedStoreClient]:
     """Begin to send all that may go up; how many images that is, and what to close to wait for them.
 
     It is noted down first as what has yet to go up. The caller holds the mutex, but not when it closes. Raises OSError.
@@ -448,7 +448,7 @@ def push(project: Project, plans: list[JobPlan], attended: Attended) -> tuple[in
     if more := sorted(found - waiting):
         project.pending.add(more)
     project.pending.resume()
-    sharing = Sharing(project, attended.put, attended.stop, is_brief=True, patience=_PUSH_PATIENCE)
+    sharing = SharedStoreClient(project, attended.put, attended.stop, is_brief=True, patience=_PUSH_PATIENCE)
     return len(found | waiting), sharing
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imagegen.config.job import Encoding
-from imagegen.execute.decisions import now
+from imagegen.execute.decisions import timestamp
 from imagegen.images.image_file import ImageInfo
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
@@ -17,17 +17,17 @@ from imagegen.project import Project
 from imagegen.state.store import StoreEntry
 
 __all__ = [
-    "Copy",
-    "Source",
-    "Sources",
-    "keep",
-    "put_as_recorded",
-    "put_in_store",
+    "ImageCopy",
+    "StoredImage",
+    "StoredImages",
+    "store_current_file",
+    "store_file",
+    "store_recorded_file",
 ]
 
 
 @dataclass(frozen=True)
-class Copy:
+class ImageCopy:
     """A file that is said to hold an image made earlier for the fingerprint that is wanted.
 
     path: of the output that it is, empty where it is in the store. encoding: of that output; None for what the
@@ -44,7 +44,7 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Source:
+class StoredImage:
     """An image made earlier, its bytes read and checked. The other fields are its copy's.
 
     is_shared: it came from the shared store just now. info: what `verify` said of it, where it was asked already.
@@ -60,7 +60,7 @@ class Source:
     info: ImageInfo | None = None
 
 
-class Sources:
+class StoredImages:
     """The images that a run can restore from, as they are when it begins.
 
     beyond: asked for the image of an output where there is none here; with the model's digest, and the time of the one
@@ -68,7 +68,7 @@ class Sources:
     """
 
     def __init__(
-        self, project: Project, beyond: Callable[[Output, str | None, str], Source | None] = lambda *_: None
+        self, project: Project, beyond: Callable[[Output, str | None, str], StoredImage | None] = lambda *_: None
     ) -> None:
         self._project = project
         self._beyond = beyond
@@ -85,7 +85,7 @@ class Sources:
         """The line in the job's lock file that says what made a file of this content, wherever it was then."""
         return self._files.get((job, sha256))
 
-    def find(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> Source | None:
+    def find(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> StoredImage | None:
         """An image that the output can be restored from without loss, or None. Raises OSError.
 
         One made by a model of another, known digest does not count. What a backend returned comes first, then a
@@ -99,26 +99,26 @@ class Sources:
         beyond = self._beyond(output, model_digest, time)
         return None if beyond and only_recorded and beyond.time != time else beyond
 
-    def foresee(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> Copy | None:
+    def foresee(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> ImageCopy | None:
         """Where `find` would find it. Reads no blob and writes nothing: one that has gone bad passes for a good one."""
         copies = self._copies(output, model_digest, only_recorded=only_recorded)
         return next(filter(self._is_there, copies), None)
 
-    def look(self, copy: Copy) -> Source | None:
+    def look(self, copy: ImageCopy) -> StoredImage | None:
         """The image of a copy, read without its counting as a use."""
         return _source(copy, self._project.store.look(copy.sha256) if not copy.path else self._file(copy))
 
-    def _read(self, copy: Copy) -> Source | None:
+    def _read(self, copy: ImageCopy) -> StoredImage | None:
         return _source(copy, self._project.store.get(copy.sha256) if not copy.path else self._file(copy))
 
-    def _file(self, copy: Copy) -> bytes | None:
+    def _file(self, copy: ImageCopy) -> bytes | None:
         with contextlib.suppress(OSError):
             data = (self._project.root / copy.path).read_bytes()
             if hashlib.sha256(data).hexdigest() == copy.sha256:
                 return data
         return self._project.committed(copy.path, copy.sha256)
 
-    def _is_there(self, copy: Copy) -> bool:
+    def _is_there(self, copy: ImageCopy) -> bool:
         if not copy.path:
             return self._project.store.has(copy.sha256)
         with contextlib.suppress(OSError):
@@ -127,7 +127,7 @@ class Sources:
                 return True
         return self._project.committed(copy.path, copy.sha256) is not None
 
-    def _copies(self, output: Output, model_digest: str | None, *, only_recorded: bool) -> list[Copy]:
+    def _copies(self, output: Output, model_digest: str | None, *, only_recorded: bool) -> list[ImageCopy]:
         """Those that would do, best first."""
         ranked = []
         time = self._time(output)
@@ -148,13 +148,13 @@ class Sources:
         line = self._project.lock(output.job).line_of(output.path, None)
         return line.time if line else ""
 
-    def _of(self, fingerprint: str, time: str) -> Iterator[Copy]:
+    def _of(self, fingerprint: str, time: str) -> Iterator[ImageCopy]:
         """time: of several that were made for one request, the one that the lock file tells of comes first."""
         entries = [entry for entry in self._project.store.entries(fingerprint) if not entry.by_hand]
         for one in sorted(entries, key=lambda entry: entry.time != time):
-            yield Copy(one.sha256, "", one.encoding, one.model_digest, one.backend_version, one.seconds, one.time)
+            yield ImageCopy(one.sha256, "", one.encoding, one.model_digest, one.backend_version, one.seconds, one.time)
         for line in self._lines.get(fingerprint, ()):
-            yield Copy(
+            yield ImageCopy(
                 line.sha256,
                 line.path,
                 line.encoding,
@@ -165,29 +165,29 @@ class Sources:
             )
 
 
-def _source(copy: Copy, data: bytes | None) -> Source | None:
+def _source(copy: ImageCopy, data: bytes | None) -> StoredImage | None:
     if data is None:
         return None
-    return Source(data, copy.encoding, copy.model_digest, copy.backend_version, copy.seconds, copy.time)
+    return StoredImage(data, copy.encoding, copy.model_digest, copy.backend_version, copy.seconds, copy.time)
 
 
-def keep(project: Project, output: Output) -> None:
+def store_current_file(project: Project, output: Output) -> None:
     """What is about to be replaced or removed goes into the store first. Raises OSError."""
     state = project.hashes.state(output.path)
     if state is None or state.is_pointer:
         return
     line = project.lock(output.job).line_of(output.path, state.sha256)
-    put_in_store(project, output, (project.root / output.path).read_bytes(), line)
+    store_file(project, output, (project.root / output.path).read_bytes(), line)
 
 
-def put_in_store(project: Project, output: Output, data: bytes, line: OutputLine | None) -> str:
+def store_file(project: Project, output: Output, data: bytes, line: OutputLine | None) -> str:
     """Keep an output's file, so that it can be gone back to; its sha256. Raises OSError.
 
     line: the one that counts for it. Where that is of another file, or there is none, the file was made by hand.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     if line is not None and line.sha256 == sha256:
-        put_as_recorded(project, output.store_name, data, line)
+        store_recorded_file(project, output.store_name, data, line)
         return sha256
     if project.store.get(sha256) is None:
         project.store.put(data)
@@ -196,12 +196,14 @@ def put_in_store(project: Project, output: Output, data: bytes, line: OutputLine
     fingerprint, request = (line.fingerprint, line.request) if line else (output.fingerprint, output.fields)
     if fingerprint:
         name = output.store_name
-        entry = StoreEntry(fingerprint, sha256, None, "", 0.0, now(), output.encoding, {}, name, request, by_hand=True)
+        entry = StoreEntry(
+            fingerprint, sha256, None, "", 0.0, timestamp(), output.encoding, {}, name, request, by_hand=True
+        )
         _index(project, entry)
     return sha256
 
 
-def put_as_recorded(project: Project, name: str, data: bytes, line: OutputLine) -> None:
+def store_recorded_file(project: Project, name: str, data: bytes, line: OutputLine) -> None:
     """Keep a file that is as its line says. name: of its output (`Output.store_name`). Raises OSError."""
     project.store.put(data)
     entry = StoreEntry(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from imagegen.execute.prune import orphans
+from imagegen.execute.prune import find_orphans
 from imagegen.images import provenance
 from imagegen.images.image_file import BadImage, verify
 from imagegen.plan.freshness import IN_CONFLICT, choose_side
@@ -63,7 +63,7 @@ def verify_store(project: Project) -> list[Finding]:
 def verify_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] | None) -> list[Finding]:
     """What belongs to no item any more. Raises ImagegenError, OSError."""
     found = []
-    for orphan in orphans(project, plans, jobs):
+    for orphan in find_orphans(project, plans, jobs):
         lock = f"jobs/{orphan.job}.lock"
         if orphan.exists:
             note = f"{lock} has it, and no item{f'; {orphan.why}' if orphan.why else ''}"

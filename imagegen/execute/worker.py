@@ -12,16 +12,16 @@ from types import FrameType
 from typing import Any, Protocol
 
 from imagegen.backends.base import Cancelled, OverdueError
-from imagegen.execute.events import Event, Happened, Outcome, Started
+from imagegen.execute.events import Event, Outcome, ProgressEvent, Started
 
 __all__ = [
     "Attempt",
-    "Attended",
     "ImageProgress",
+    "InterruptibleWorker",
 ]
 
 
-class Attended:
+class InterruptibleWorker:
     """What one run does, one piece of work after another. tell: called with each event, in the caller's thread.
 
     Ctrl-C sets `stop` once, and `cancel` the second time; a third is Python's own. SIGTERM and SIGHUP set both at once.
@@ -68,7 +68,7 @@ class Attended:
         """Tell of each event until the work is done."""
         while (event := self._told.get()) is not None:
             if isinstance(event, _Interrupted):
-                event = Happened(None, "note", {"text": _stopping(len(self._running))})
+                event = ProgressEvent(None, "note", {"text": _stopping(len(self._running))})
             elif isinstance(event, Started):
                 self._running.add(event.output.task)
             elif isinstance(event, Outcome):

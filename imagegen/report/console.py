@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from imagegen.errors import Problem, printable
 
 if TYPE_CHECKING:
-    from imagegen.execute.events import Happened, Outcome
+    from imagegen.execute.events import Outcome, ProgressEvent
     from imagegen.plan.freshness import Reason
 
 __all__ = [
@@ -64,7 +64,7 @@ def shown_line(outcome: Outcome) -> str:
     return "" if outcome.state == "fresh" else outcome_line(outcome)
 
 
-def note_line(event: Happened) -> str:
+def note_line(event: ProgressEvent) -> str:
     """A line of what happened within a run, with the image that it is about."""
     of = f"{event.output.task}: " if event.output else ""
     return printable(f"{of}{event.facts['text']}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imagegen.errors import printable
-from imagegen.execute.curation import Accepted, Past
-from imagegen.execute.pick import CANDIDATES, Pick
+from imagegen.execute.curation import AcceptResult, ImageVersion
+from imagegen.execute.pick import CANDIDATES, PickResult
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.report.console import counted, table
@@ -16,7 +16,7 @@ __all__ = ["accepted_lines", "history_lines", "picked_lines", "reroll_failed_lin
 _LONGEST = 48
 
 
-def picked_lines(pick: Pick, verdict: Verdict) -> list[str]:
+def picked_lines(pick: PickResult, verdict: Verdict) -> list[str]:
     """What was picked and where the others are. verdict: on the image that was picked."""
     first = pick.outputs[0]
     if not first.variant or first.slug == first.full_slug:
@@ -41,7 +41,7 @@ def reroll_failed_line(outputs: Sequence[Output]) -> str:
     )
 
 
-def history_lines(pasts: Sequence[Past]) -> list[str]:
+def history_lines(pasts: Sequence[ImageVersion]) -> list[str]:
     """A numbered line for each image that there is to go back to."""
     rows = []
     for number, past in enumerate(pasts, start=1):
@@ -61,13 +61,13 @@ def history_lines(pasts: Sequence[Past]) -> list[str]:
     return table(rows)
 
 
-def restored_line(output: Output, past: Past, stays: str) -> str:
+def restored_line(output: Output, past: ImageVersion, stays: str) -> str:
     """What was put back, and how it stays."""
     detail = ", ".join(filter(None, [f"made {past.time[:19].replace('T', ' ')}", stays]))
     return printable(f"restored   {output.task}  {output.path}  ({detail})")
 
 
-def accepted_lines(found: Sequence[Accepted]) -> list[str]:
+def accepted_lines(found: Sequence[AcceptResult]) -> list[str]:
     """A line for each image that was accepted, and how many there was nothing to decide about."""
     lines = [
         printable(f"accepted   {one.output.task}  {one.output.path}  ({one.note.removeprefix('accepted: ')})")
@@ -82,7 +82,7 @@ def accepted_lines(found: Sequence[Accepted]) -> list[str]:
     return [*lines, ", ".join([f"{len(lines)} accepted", *others])]
 
 
-def _why(past: Past) -> str:
+def _why(past: ImageVersion) -> str:
     reasons = ", ".join(map(str, past.reasons))
     words = ["now" if past.is_now else "", "made or changed by hand" if past.by_hand else "", reasons]
     return f"({'; '.join(filter(None, words)) or 'the same request'})"

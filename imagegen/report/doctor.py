@@ -24,8 +24,8 @@ from imagegen.backends.base import Backend, Diagnosis
 from imagegen.backends.registry import unusable_names
 from imagegen.config.job_files import stray_files
 from imagegen.errors import ImagegenError, Problem, printable
-from imagegen.execute.build_image import blocked
-from imagegen.execute.shared_store import Patience, words_of
+from imagegen.execute.build_image import blocked_problem
+from imagegen.execute.shared_store import Timeouts, describe_error
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
@@ -249,7 +249,7 @@ def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, has_store: 
     yield Diagnosis(True, f"job {plan.name}", f"{found}: {said}")
     for output, verdict in verdicts:
         if verdict.state == "blocked":
-            problem = blocked(output, verdict)
+            problem = blocked_problem(output, verdict)
             # one without a line may be just what its image would be, and a shared store may have what was accepted:
             # only the run finds out
             may_be_well = verdict.line is None or (verdict.is_missing and has_store)
@@ -406,9 +406,9 @@ def shared(case: Case) -> Iterator[Diagnosis]:
     waiting = len(case.project.pending.all()) if settings.store_writes else 0
     start = time.monotonic()
     try:
-        within(Patience().answer_s, lambda: open_shared(settings.store))
+        within(Timeouts().answer_s, lambda: open_shared(settings.store))
     except Exception as error:  # of whatever library
-        found = f"{settings.store} cannot be reached: {words_of(error)}"
+        found = f"{settings.store} cannot be reached: {describe_error(error)}"
         found += f"; {counted(waiting, 'image')} to go up" if waiting else ""
         yield Diagnosis(False, "shared store", found, "builds go on without it; fix it, or store=none", blocks=False)
         return

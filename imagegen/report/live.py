@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from imagegen.errors import printable
-from imagegen.execute.events import Event, Happened, Outcome
+from imagegen.execute.events import Event, Outcome, ProgressEvent
 from imagegen.plan.record import Expected, in_all
 from imagegen.report.console import note_line, shown_line
 from imagegen.report.progress import Flight, InFlight, clock
@@ -66,7 +66,7 @@ class LiveReport:
             if isinstance(event, Outcome):
                 self._done += 1
                 self._remaining.ended(event)
-        if isinstance(event, Happened) and event.name == "note":
+        if isinstance(event, ProgressEvent) and event.name == "note":
             self._console.print(Text(note_line(event)))
         if isinstance(event, Outcome) and (line := self._line_of(event)):
             self._console.print(Text(line[:10], _STYLES.get(event.state, "")).append(line[10:], "default"))

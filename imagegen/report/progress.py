@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from imagegen.errors import printable
-from imagegen.execute.events import Event, Happened, Outcome, Started
+from imagegen.execute.events import Event, Outcome, ProgressEvent, Started
 from imagegen.report.console import note_line, shown_line
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class PlainReport:
                 self._say(line)
         elif self._quiet:
             return
-        elif isinstance(event, Happened) and event.name == "note":
+        elif isinstance(event, ProgressEvent) and event.name == "note":
             self._say(note_line(event))
         elif self._timed:
             self._tell(event, flight)
@@ -162,7 +162,7 @@ class InFlight:
 
     def tell(self, event: Event) -> Flight | None:
         """Something happened; the flight that it is about, if it is still going on."""
-        if isinstance(event, Happened):
+        if isinstance(event, ProgressEvent):
             return self._happened(event)
         output = event.output
         self.flights.pop(output.job, None)  # it is prepared, if it was to be
@@ -172,7 +172,7 @@ class InFlight:
         self.flights.pop(output.task, None)
         return None
 
-    def _happened(self, event: Happened) -> Flight | None:
+    def _happened(self, event: ProgressEvent) -> Flight | None:
         name = event.output.task if event.output else event.job
         text = ""
         if event.name == "waiting":

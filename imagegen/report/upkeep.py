@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from imagegen.errors import printable
-from imagegen.execute.prune import Waste
+from imagegen.execute.prune import UnusedFiles
 from imagegen.execute.verify import Finding
 from imagegen.project import Project
 from imagegen.report.console import counted
@@ -39,7 +39,7 @@ def verified_lines(images: Sequence[Finding], store: Sequence[Finding] | None, o
     return [*lines, closing]
 
 
-def waste_lines(project: Project, waste: Waste) -> list[str]:
+def waste_lines(project: Project, waste: UnusedFiles) -> list[str]:
     """What can go, and what stays though nothing needs it."""
     lines = []
     for orphan in waste.orphans:

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from imagegen.errors import Problem, printable
-from imagegen.execute.build_image import blocked
-from imagegen.execute.forecast import ACTS, Forecast, Foreseen
+from imagegen.execute.build_image import blocked_problem
+from imagegen.execute.forecast import ACTS, Forecast, ForecastImage
 from imagegen.plan.freshness import Reason
 from imagegen.project import JobPlan
 from imagegen.report.console import Piece, counted, duration, reasons, word_diff
@@ -40,7 +40,7 @@ def as_lines(
         yield _head(one)
         yield from ([("    ", ""), *_pieces(reason)] for reason in one.verdict.reasons if _is_of_field(reason))
     if stuck := next((one for one in forecast.images if one.act == "fail"), None):
-        yield from _plain(f"where a file is not replaced: {blocked(stuck.output, stuck.verdict).hint}")
+        yield from _plain(f"where a file is not replaced: {blocked_problem(stuck.output, stuck.verdict).hint}")
     for plan in plans:
         yield from (_plain_line(f"{plan.name}: {note}") for note in plan.notes)
     yield _plain_line(_total(forecast, len(broken)) if plans else "no job files in jobs/: nothing to do")
@@ -67,11 +67,11 @@ def as_data(forecast: Forecast, plans: Iterable[JobPlan], problems: Iterable[Pro
     return json.dumps(found, indent=2, ensure_ascii=False)
 
 
-def _shown(forecast: Forecast, named: Collection[str]) -> list[Foreseen]:
+def _shown(forecast: Forecast, named: Collection[str]) -> list[ForecastImage]:
     return [one for one in forecast.images if one.act != "fresh" or one.output.task in named]
 
 
-def _head(one: Foreseen) -> Line:
+def _head(one: ForecastImage) -> Line:
     output, verdict = one.output, one.verdict
     said = f" {output.task}  {output.path}"
     if one.act == "generate":
@@ -98,7 +98,7 @@ def _is_of_field(reason: Reason) -> bool:
     return bool(reason.field) and reason.kind not in ("origin", "follows")
 
 
-def _of_request(one: Foreseen) -> Iterator[str]:
+def _of_request(one: ForecastImage) -> Iterator[str]:
     """Of one that is to be drawn, what is open yet; of a fresh one, what it was drawn with."""
     request = one.output.request
     if one.act == "fresh":
@@ -172,7 +172,7 @@ def _time(forecast: Forecast, generated: int) -> str:
     return f"{duration(forecast.seconds)}{of}"
 
 
-def _image(one: Foreseen) -> dict[str, Any]:
+def _image(one: ForecastImage) -> dict[str, Any]:
     output, request, line = one.output, one.output.request, one.verdict.line
     return {
         "task": output.task,

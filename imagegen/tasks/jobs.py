@@ -15,7 +15,7 @@ from doit.exceptions import TaskFailed
 from imagegen.commands.build import Build, Planned, Ticket, current_build
 from imagegen.commands.command import OURS
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.execute.prune import clean, look
+from imagegen.execute.prune import clean, preview_clean
 from imagegen.state.mutex import hold
 from imagegen.tasks.process import fail_at_end
 
@@ -171,7 +171,7 @@ class CleanAction(PythonAction):  # type: ignore[misc]  # doit ships no types
     def __str__(self) -> str:
         build = current_build()
         try:
-            return look(build.project, build.planned[self._name].output).said
+            return preview_clean(build.project, build.planned[self._name].output).said
         except OSError as error:
             return f"cannot be cleaned: {error.strerror}: {error.filename}"
 

@@ -118,13 +118,13 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
     def _report(self, build: Build, images: Sequence[str], named: Sequence[str]) -> LiveReport | PlainReport:
         """What shows the run. A bar has to do with those that are not fresh, where any of them is to be made."""
-        from imagegen.execute.forecast import expected
+        from imagegen.execute.forecast import estimate
         from imagegen.report.progress import following
 
         forced = set(named) if build.invocation.always else set()
         waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]
         making = [task for task in waiting if task in forced or build.planned[task].verdict.state == "stale"]
-        taking = expected(build.project, [build.planned[task].output for task in making]) if making else {}
+        taking = estimate(build.project, [build.planned[task].output for task in making]) if making else {}
         total = len(waiting) if making else 0
         return following(self.outstream, os.environ, total, taking, quiet=build.invocation.quiet)
 

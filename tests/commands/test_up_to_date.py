@@ -26,7 +26,7 @@ from imagegen.commands.up_to_date import (
     write_snapshot,
 )
 from imagegen.config.settings import Settings
-from imagegen.execute.decisions import decide
+from imagegen.execute.decisions import record_decision
 from imagegen.plan.record import REROLL
 from imagegen.project import Project
 from imagegen.state.hashes import stat_key
@@ -129,7 +129,7 @@ def test_what_another_build_decides_while_this_one_waits_is_seen_by_the_next_one
     build(root)
     job(root, "kin", {**kin(okka="three"), "description": "all are planned"})
     other = Project(root, Settings(), registry())
-    build(root, lambda _: decide(other, "arms", REROLL, "yrr", 7))
+    build(root, lambda _: record_decision(other, "arms", REROLL, "yrr", 7))
     assert Build(root, Invocation()).planned["arms:yrr"].verdict.state == "stale"
 
 

@@ -59,9 +59,9 @@ def edited(workshop: Workshop) -> None:
 
 
 def back(workshop: Workshop) -> None:
-    oldest = len(workshop.history(TASK))
-    if not workshop.history(TASK)[-1].is_now:
-        workshop.go_back(TASK, oldest)
+    oldest = len(workshop.list_versions(TASK))
+    if not workshop.list_versions(TASK)[-1].is_now:
+        workshop.restore(TASK, oldest)
 
 
 PICK = ["pick", TASK, "--variant"]

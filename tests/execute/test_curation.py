@@ -123,9 +123,9 @@ def test_asked_for_anew_it_is_made_anew_and_can_be_gone_back_to(workshop: Worksh
     workshop.path("yrr").unlink()
     assert workshop.build() == {YRR: "restored"}
     assert workshop.path("yrr").read_bytes() == generated
-    hands = [past for past in workshop.history(YRR) if past.by_hand]
+    hands = [past for past in workshop.list_versions(YRR) if past.by_hand]
     assert len(hands) == 1
-    workshop.go_back(YRR, workshop.history(YRR).index(hands[0]) + 1)
+    workshop.restore(YRR, workshop.list_versions(YRR).index(hands[0]) + 1)
     assert workshop.path("yrr").read_bytes() == mine
     assert workshop.build() == {}
 
@@ -350,7 +350,7 @@ def test_a_reroll_is_gone_back_on_with_its_seed_and_leaves_the_rule_in_force(wor
     seed = workshop.outputs()[YRR].request.seed
     workshop.reroll(YRR)
     workshop.build()
-    assert workshop.go_back(YRR) == f"with its seed {seed}"
+    assert workshop.restore(YRR) == f"with its seed {seed}"
     assert workshop.path("yrr").read_bytes() == before
     assert workshop.build() == {}
     job(workshop, generate={"width": 32, "height": 32, "seed": 2})
@@ -364,7 +364,7 @@ def test_of_two_rerolls_the_earlier_ones_seed_is_decided(workshop: Workshop) -> 
     image = workshop.path("yrr").read_bytes()
     workshop.reroll(YRR)
     workshop.build()
-    workshop.go_back(YRR)
+    workshop.restore(YRR)
     assert workshop.path("yrr").read_bytes() == image
     assert workshop.outputs()[YRR].request.seed == first
     assert workshop.build() == {}
@@ -373,7 +373,7 @@ def test_of_two_rerolls_the_earlier_ones_seed_is_decided(workshop: Workshop) -> 
 def test_an_image_of_another_prompt_stays_until_its_request_changes(workshop: Workshop) -> None:
     before = made_yrr(workshop)
     made_yrr(workshop, "another figure")
-    assert workshop.go_back(YRR) == "accepted until its request changes"
+    assert workshop.restore(YRR) == "accepted until its request changes"
     assert workshop.path("yrr").read_bytes() == before
     record = provenance.read(before)
     assert record is not None
@@ -391,7 +391,7 @@ def test_another_take_of_the_same_request(workshop: Workshop) -> None:
     first = made_yrr(workshop)
     workshop.build(YRR, forced=True)
     assert workshop.path("yrr").read_bytes() != first
-    assert workshop.go_back(YRR) == ""
+    assert workshop.restore(YRR) == ""
     for _ in range(2):
         assert workshop.path("yrr").read_bytes() == first
         assert workshop.states()[YRR] == "fresh"
@@ -406,13 +406,13 @@ def test_the_list_has_all_numbered_by_age_with_what_differs(workshop: Workshop) 
     made_yrr(workshop, "another figure")
     workshop.reroll(YRR)
     workshop.build()
-    pasts = workshop.history(YRR)
+    pasts = workshop.list_versions(YRR)
     assert [past.is_now for past in pasts] == [True, False, False]
     said = [sorted(str(reason).split()[0] for reason in past.reasons) for past in pasts]
     assert said == [[], ["seed"], ["prompt", "seed"]]
-    workshop.go_back(YRR, 3)
-    assert [past.time for past in workshop.history(YRR)] == [past.time for past in pasts]
-    assert [past.is_now for past in workshop.history(YRR)] == [False, False, True]
+    workshop.restore(YRR, 3)
+    assert [past.time for past in workshop.list_versions(YRR)] == [past.time for past in pasts]
+    assert [past.is_now for past in workshop.list_versions(YRR)] == [False, False, True]
 
 
 def test_an_image_goes_by_its_variant_before_and_after_a_pick(workshop: Workshop) -> None:
@@ -422,7 +422,7 @@ def test_an_image_goes_by_its_variant_before_and_after_a_pick(workshop: Workshop
     workshop.pick("yrr", 2)
     workshop.reroll(YRR)
     workshop.build()
-    workshop.go_back(YRR)
+    workshop.restore(YRR)
     assert workshop.path("yrr").read_bytes() == first
     workshop.pick("yrr", 0)
     assert workshop.path("yrr-v2").read_bytes() == first
@@ -435,17 +435,17 @@ def test_an_edit_that_was_not_accepted_is_not_replaced(workshop: Workshop) -> No
     mine = workshop.touch_up("yrr")
     lock = workshop.lock()
     with pytest.raises(ImagegenError, match="to keep it, so that it can be gone back to: doit accept"):
-        workshop.go_back(YRR)
+        workshop.restore(YRR)
     assert (workshop.path("yrr").read_bytes(), workshop.lock()) == (mine, lock)
 
 
 def test_in_a_clone_there_is_only_what_is_there(workshop: Workshop) -> None:
     made_yrr(workshop)
     shutil.rmtree(workshop.root / ".imagegen")
-    (past,) = workshop.history(YRR)
+    (past,) = workshop.list_versions(YRR)
     assert past.is_now
     made_yrr(workshop, "another figure")
-    assert len(workshop.history(YRR)) == 2
+    assert len(workshop.list_versions(YRR)) == 2
 
 
 def test_in_another_format_it_is_encoded_anew_with_its_own_provenance(workshop: Workshop) -> None:
@@ -453,7 +453,7 @@ def test_in_another_format_it_is_encoded_anew_with_its_own_provenance(workshop: 
     made_yrr(workshop, "another figure")
     job(workshop, "another figure", output={"format": "webp"})
     workshop.build()
-    workshop.go_back(YRR, 2)
+    workshop.restore(YRR, 2)
     record = provenance.read((workshop.root / "assets/portraits/yrr.webp").read_bytes())
     assert record is not None
     assert record["request"]["prompt"] == "a small figure"
@@ -464,7 +464,7 @@ def test_what_the_store_has_no_more_is_not_offered(workshop: Workshop) -> None:
     made_yrr(workshop)
     made_yrr(workshop, "another figure")
     shutil.rmtree(workshop.root / ".imagegen/store/blobs")
-    assert [past.is_now for past in workshop.history(YRR)] == [True]
+    assert [past.is_now for past in workshop.list_versions(YRR)] == [True]
 
 
 STEPS = st.lists(st.sampled_from(["prompt", "reroll", "accept", "back"]), min_size=1, max_size=5)
@@ -485,15 +485,15 @@ def test_whatever_was_done_every_image_can_be_gone_back_to_and_stays(
         elif step == "accept":
             workshop.touch_up("yrr", f"#{number:06x}")
             workshop.accept(YRR)
-        elif len(workshop.history(YRR)) > 1:
-            workshop.go_back(YRR, len(workshop.history(YRR)))
+        elif len(workshop.list_versions(YRR)) > 1:
+            workshop.restore(YRR, len(workshop.list_versions(YRR)))
         workshop.build()
         seen.append(workshop.path("yrr").read_bytes())
     calls = workshop.calls()
     shown = set()
-    for number in range(1, len(workshop.history(YRR)) + 1):
-        if not workshop.history(YRR)[number - 1].is_now:
-            workshop.go_back(YRR, number)
+    for number in range(1, len(workshop.list_versions(YRR)) + 1):
+        if not workshop.list_versions(YRR)[number - 1].is_now:
+            workshop.restore(YRR, number)
         assert workshop.build() == {}
         shown.add(workshop.path("yrr").read_bytes())
     assert set(seen) <= shown
@@ -504,6 +504,6 @@ def test_a_reroll_that_was_not_made_is_taken_back(workshop: Workshop) -> None:
     before = made_yrr(workshop)
     workshop.reroll(YRR)
     assert workshop.states()[YRR] == "stale"
-    workshop.go_back(YRR)
+    workshop.restore(YRR)
     assert workshop.build() == {}
     assert workshop.path("yrr").read_bytes() == before

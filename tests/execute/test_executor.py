@@ -17,11 +17,11 @@ from imagegen.backends.base import Context, GeneratedImage, Progress, Resolved
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
-from imagegen.execute.build_image import restore
-from imagegen.execute.events import Event, Happened, Outcome
-from imagegen.execute.executor import Executor, Work
-from imagegen.execute.forecast import expected
-from imagegen.execute.stored_images import Sources
+from imagegen.execute.build_image import restore_image
+from imagegen.execute.events import Event, Outcome, ProgressEvent
+from imagegen.execute.executor import Executor, StaleOutput
+from imagegen.execute.forecast import estimate
+from imagegen.execute.stored_images import StoredImages
 from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
 from imagegen.project import Project
@@ -51,16 +51,16 @@ class Bench:
         self.outcomes: list[Outcome] = []
         self.stop, self.cancel = threading.Event(), threading.Event()
 
-    def works(self) -> list[Work]:
+    def works(self) -> list[StaleOutput]:
         outputs = [output for plan in self.project.plans() for output in plan.outputs]
-        return [Work(output, self.project.verdict(output)) for output in outputs]
+        return [StaleOutput(output, self.project.verdict(output)) for output in outputs]
 
     def run(self) -> dict[str, str]:
         def tell(event: Event) -> None:
             if isinstance(event, Outcome):
                 self.outcomes.append(event)
 
-        executor = Executor(self.project, self.backend, Sources(self.project), tell, self.stop, self.cancel)
+        executor = Executor(self.project, self.backend, StoredImages(self.project), tell, self.stop, self.cancel)
         executor.run(self.works())
         return {outcome.output.task: outcome.state for outcome in self.outcomes}
 
@@ -195,7 +195,7 @@ def test_what_the_lock_file_cannot_hold_loses_no_image_and_leaves_it_readable(tm
     found.backend = ScriptedBackend(Script())
     found.project = Project(tmp_path, Settings(), {"scripted": lambda: found.backend})
     (work,) = found.works()
-    outcome = restore(found.project, Sources(found.project), work.output, work.verdict)
+    outcome = restore_image(found.project, StoredImages(found.project), work.output, work.verdict)
     assert outcome is not None
     assert outcome.state == "restored"
 
@@ -222,7 +222,7 @@ def test_what_an_image_waits_for_others_is_not_recorded_as_its_own_time(tmp_path
     found.run()
     assert time.monotonic() - began_s >= 0.9
     assert all(0.3 <= outcome.seconds < 0.55 for outcome in found.outcomes)
-    recorded = expected(found.project, [work.output for work in found.works()])
+    recorded = estimate(found.project, [work.output for work in found.works()])
     assert {(one.at_once, round(one.seconds or 0, 1)) for one in recorded.values()} <= {(1, 0.3), (1, 0.4)}
 
 
@@ -463,11 +463,11 @@ def test_what_goes_wrong_at_the_end_is_told_and_fails_nothing(tmp_path: Path) ->
     found = slow(tmp_path, Unending(held_up=1, after=0), a=["one"])
     told: list[Event] = []
     project = found.project
-    executor = Executor(project, found.backend, Sources(project), told.append, found.stop, found.cancel)
+    executor = Executor(project, found.backend, StoredImages(project), told.append, found.stop, found.cancel)
     executor.run(found.works())
     assert [event.state for event in told if isinstance(event, Outcome)] == ["generated"]
     last = told[-1]
-    assert isinstance(last, Happened)
+    assert isinstance(last, ProgressEvent)
     assert (last.name, last.facts) == ("note", {"text": "its process cannot be stopped"})
 
 

@@ -14,7 +14,7 @@ from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.forecast import Forecast, forecast
-from imagegen.execute.run import Wanted, run
+from imagegen.execute.run import SelectedOutput, run
 from imagegen.plan.request import Request
 from imagegen.project import Project
 
@@ -60,7 +60,7 @@ class Folder:
             if isinstance(event, Outcome):
                 became[event.output.slug] = ACT[event.state]
 
-        run(project, [Wanted(output) for plan in project.plans() for output in plan.outputs], tell)
+        run(project, [SelectedOutput(output) for plan in project.plans() for output in plan.outputs], tell)
         return became
 
 

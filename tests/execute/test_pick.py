@@ -369,7 +369,7 @@ def test_going_back_to_what_was_made_from_something_else_waits_for_that(workshop
     workshop.path("mallsing").unlink()
     before = workshop.lock("children")
     with pytest.raises(ImagegenError, match=r"assets/portraits/mallsing\.png is not there, which it is made from"):
-        workshop.go_back("children:child", 2)
+        workshop.restore("children:child", 2)
     assert workshop.lock("children") == before
 
 
@@ -397,10 +397,10 @@ def test_what_is_no_picture_of_many_is_named(workshop: Workshop) -> None:
     workshop.path("yrr").write_bytes(picture()[:-20])
     project = workshop.project()
     from imagegen.execute.events import Event, Outcome
-    from imagegen.execute.run import Wanted, run
+    from imagegen.execute.run import SelectedOutput, run
 
     told: list[Event] = []
-    run(project, [Wanted(workshop.outputs(project)["portraits:sheet"])], told.append)
+    run(project, [SelectedOutput(workshop.outputs(project)["portraits:sheet"])], told.append)
     (outcome,) = [one for one in told if isinstance(one, Outcome)]
     assert outcome.problem is not None
     assert "cannot be made from assets/portraits/yrr.png" in outcome.problem.what

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from imagegen.execute.prune import Waste, find_waste, prune, settle_derived
-from imagegen.execute.run import Wanted, run
+from imagegen.execute.prune import UnusedFiles, find_unused, prune, refresh_derived
+from imagegen.execute.run import SelectedOutput, run
 from tests.execute.workshop import JOB, Workshop, picture
 
 __all__ = []
@@ -20,16 +20,16 @@ __all__ = []
 ITEMS = [{"name": name, "prompt": f"a {name}"} for name in ("A", "B", "C", "D")]
 
 
-def look(workshop: Workshop, *, candidates: bool = False) -> Waste:
+def look(workshop: Workshop, *, candidates: bool = False) -> UnusedFiles:
     project = workshop.project()
-    return find_waste(project, project.plans(), candidates=candidates)
+    return find_unused(project, project.plans(), candidates=candidates)
 
 
-def pruned(workshop: Workshop, *, candidates: bool = False, store_bytes: int | None = None) -> Waste:
+def pruned(workshop: Workshop, *, candidates: bool = False, store_bytes: int | None = None) -> UnusedFiles:
     project = workshop.project()
     if store_bytes is not None:
         project.settings = replace(project.settings, store_bytes=store_bytes)
-    waste = find_waste(project, project.plans(), candidates=candidates)
+    waste = find_unused(project, project.plans(), candidates=candidates)
     prune(project, waste)
     return waste
 
@@ -243,8 +243,9 @@ def pick(workshop: Workshop, variant: int) -> dict[str, str]:
     found = workshop.pick("mallsing", variant)
     project = workshop.project()
     became: dict[str, str] = {}
-    outputs = settle_derived(project, found)
-    run(project, [Wanted(output) for output in outputs], lambda one: became.update({one.output.slug: one.state}))  # type: ignore[union-attr]
+    outputs = refresh_derived(project, found)
+    selected = [SelectedOutput(output) for output in outputs]
+    run(project, selected, lambda one: became.update({one.output.slug: one.state}))  # type: ignore[union-attr]
     return became
 
 

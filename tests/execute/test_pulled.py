@@ -267,7 +267,7 @@ def test_an_image_that_was_gone_back_to_answers_its_own_request(workshop: Worksh
     workshop.settings = other.settings = Settings()
     other.reroll(YRR)
     other.build()
-    other.go_back(YRR)
+    other.restore(YRR)
     made_again(workshop)
     pull(other, workshop)
     calls = other.calls()

@@ -17,8 +17,8 @@ from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.executor import Work
-from imagegen.execute.run import Flow, Wanted, run
+from imagegen.execute.executor import StaleOutput
+from imagegen.execute.run import Flow, SelectedOutput, run
 from imagegen.plan.origins import in_order
 from imagegen.plan.request import Request
 from imagegen.project import Project
@@ -96,7 +96,7 @@ class Bench:
         plans = self.project.plans()
         assert not [plan.problems for plan in plans if plan.problems]
         self.outputs = in_order([output for plan in plans for output in plan.outputs])
-        works = [Work(output, self.project.verdict(output)) for output in self.outputs]
+        works = [StaleOutput(output, self.project.verdict(output)) for output in self.outputs]
         flow = Flow(self.project, works, self.tell, self.stop, threading.Event())
         runner = threading.Thread(target=flow.run, daemon=True)
         runner.start()
@@ -164,7 +164,7 @@ def test_a_chain_of_any_length_fails_with_its_first_image_and_by_that_cause(tmp_
     project = Project(tmp_path, Settings(), {"scripted": lambda: backend})
     (plan,) = project.plans()
     told: list[Event] = []
-    run(project, [Wanted(output) for output in plan.outputs], told.append)
+    run(project, [SelectedOutput(output) for output in plan.outputs], told.append)
     failed = [event for event in told if isinstance(event, Outcome) and event.problem]
     assert [outcome.state for outcome in failed] == ["failed"] * length
     causes = {outcome.problem.what for outcome in failed if outcome.problem}

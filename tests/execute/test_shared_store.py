@@ -19,12 +19,19 @@ from imagegen.backends.base import GeneratedImage, Progress
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
-from imagegen.execute.events import Event, Happened
+from imagegen.execute.events import Event, ProgressEvent
 from imagegen.execute.forecast import forecast
-from imagegen.execute.prune import find_waste, prune
-from imagegen.execute.run import Wanted, run
-from imagegen.execute.shared_store import Patience, Sharing, check_packages, is_away, push, words_of
-from imagegen.execute.worker import Attended
+from imagegen.execute.prune import find_unused, prune
+from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.shared_store import (
+    SharedStoreClient,
+    Timeouts,
+    check_packages,
+    describe_error,
+    is_unreachable,
+    push,
+)
+from imagegen.execute.worker import InterruptibleWorker
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
@@ -40,8 +47,8 @@ __all__ = []
 
 
 URL = "s3://team"
-LONG = Patience(answer_s=30, image_s=30, last_s=30)
-SHORT = Patience(answer_s=0.5, image_s=0.5, last_s=0.5)
+LONG = Timeouts(answer_s=30, image_s=30, last_s=30)
+SHORT = Timeouts(answer_s=0.5, image_s=0.5, last_s=0.5)
 LATER = "later runs go on with that, and doit store:push does at once"
 DATA = picture("red")
 
@@ -75,18 +82,20 @@ class Team:
     def sharing(
         self,
         project: Project | None = None,
-        patience: Patience | None = LONG,
+        patience: Timeouts | None = LONG,
         opened: Callable[[str], SharedStore] | None = None,
         *,
         is_brief: bool = False,
-    ) -> Sharing:
+    ) -> SharedStoreClient:
         project = project or self.workshop.project()
         opened = opened or self.open
-        return Sharing(project, self.told.append, self.stop, is_brief=is_brief, opened=opened, patience=patience)
+        return SharedStoreClient(
+            project, self.told.append, self.stop, is_brief=is_brief, opened=opened, patience=patience
+        )
 
     @property
     def notes(self) -> list[str]:
-        return [str(event.facts["text"]) for event in self.told if isinstance(event, Happened)]
+        return [str(event.facts["text"]) for event in self.told if isinstance(event, ProgressEvent)]
 
     def give(self, output: Output, data: bytes = DATA, **changes: Any) -> SharedEntry:
         """What somebody else made for the output."""
@@ -96,7 +105,7 @@ class Team:
         self.store().put(entry, data)
         return entry
 
-    def made(self, sharing: Sharing, project: Project, output: Output, data: bytes = DATA) -> None:
+    def made(self, sharing: SharedStoreClient, project: Project, output: Output, data: bytes = DATA) -> None:
         """As `generate` does with what a backend returned."""
         sha256 = project.store.put(data)
         sharing.add(StoreEntry(output.fingerprint, sha256, None, "1", 2.0, "2026-01-02T03:04:05.678Z"))
@@ -319,7 +328,7 @@ def test_one_that_hangs_while_it_is_written_holds_up_neither_the_images_nor_the_
 ) -> None:
     team = Team(workshop, stuck("pipe_file"))
     project = workshop.project()
-    sharing = team.sharing(project, Patience(answer_s=30, image_s=60, last_s=0.6))
+    sharing = team.sharing(project, Timeouts(answer_s=30, image_s=60, last_s=0.6))
     start = time.monotonic()
     for colour in ("red", "green", "blue"):
         team.made(sharing, project, output, picture(colour))
@@ -336,7 +345,7 @@ def test_one_that_falls_silent_at_the_end_is_told_in_one_line_with_what_is_left(
 ) -> None:
     team = Team(workshop, stuck("pipe_file"))
     project = workshop.project()
-    sharing = team.sharing(project, Patience(answer_s=30, image_s=1, last_s=2))
+    sharing = team.sharing(project, Timeouts(answer_s=30, image_s=1, last_s=2))
     team.made(sharing, project, output)
     sharing.close()
     assert team.notes == [
@@ -347,7 +356,7 @@ def test_one_that_falls_silent_at_the_end_is_told_in_one_line_with_what_is_left(
 def test_nothing_is_waited_for_once_the_user_stops(workshop: Workshop, output: Output, stuck: Any) -> None:
     team = Team(workshop, stuck())
     project = workshop.project()
-    sharing = team.sharing(project, Patience(answer_s=30, image_s=30, last_s=30))
+    sharing = team.sharing(project, Timeouts(answer_s=30, image_s=30, last_s=30))
     team.made(sharing, project, output)
     threading.Timer(0.3, team.stop.set).start()
     start = time.monotonic()
@@ -397,13 +406,13 @@ def test_what_has_yet_to_go_up_is_not_pruned(workshop: Workshop, tmp_path: Path)
     workshop.build()
     project = workshop.project()
     assert len(project.pending.all()) == len(list(project.store.blobs())) == 2
-    prune(project, find_waste(project, project.plans(), candidates=False))
+    prune(project, find_unused(project, project.plans(), candidates=False))
     assert len(list(project.store.blobs())) == 2
     (tmp_path / "team").mkdir()
     assert f"2 images that waited here went up to the shared store {address}" in workshop.notes()
     assert len([path for path in (tmp_path / "team/blobs").rglob("*") if path.is_file()]) == 2
     project = workshop.project()
-    prune(project, find_waste(project, project.plans(), candidates=False))
+    prune(project, find_unused(project, project.plans(), candidates=False))
     assert list(project.store.blobs()) == []
 
 
@@ -436,7 +445,7 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(works
     seen: list[str] = []
 
     def tell(event: Event) -> None:
-        if isinstance(event, Happened) and event.name == "note":
+        if isinstance(event, ProgressEvent) and event.name == "note":
             with hold(project.state, 20):  # raises where it is held
                 seen.append(str(event.facts["text"]))
 
@@ -451,7 +460,7 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(works
         blob.write_bytes(b"changed")
     other = workshop.clone(tmp_path / "other")
     project = other.project()
-    run(project, [Wanted(output) for output in other.outputs(project).values()], tell)  # the same after images
+    run(project, [SelectedOutput(output) for output in other.outputs(project).values()], tell)  # the same after images
     (note,) = seen
     assert "was passed over" in note
 
@@ -498,10 +507,10 @@ def test_a_package_that_is_missing_is_told_with_the_command(monkeypatch: pytest.
 
 def test_a_folder_that_is_gone_is_away_and_one_that_is_full_or_closed_is_not() -> None:
     for number in (errno.ENOENT, errno.ENOTCONN, errno.ESTALE, errno.EIO, errno.ECONNREFUSED, errno.ETIMEDOUT):
-        assert is_away(OSError(number, "text", "/mnt/team/tmp"))
-    assert is_away(ValueError("a library's own"))
+        assert is_unreachable(OSError(number, "text", "/mnt/team/tmp"))
+    assert is_unreachable(ValueError("a library's own"))
     for number in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-        assert not is_away(OSError(number, "text", "/mnt/team/tmp"))
+        assert not is_unreachable(OSError(number, "text", "/mnt/team/tmp"))
 
 
 @pytest.mark.parametrize(
@@ -521,7 +530,7 @@ def test_a_folder_that_is_gone_is_away_and_one_that_is_full_or_closed_is_not() -
     ],
 )
 def test_what_went_wrong_is_one_line_without_a_password(error: Exception, words: str) -> None:
-    assert words_of(error) == words
+    assert describe_error(error) == words
 
 
 def standing(workshop: Workshop) -> list[tuple[Output, Verdict]]:
@@ -576,10 +585,10 @@ def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
     def pushed() -> tuple[int, int, list[str]]:
         project = workshop.project()
         told: list[Event] = []
-        attended = Attended(told.append)
+        attended = InterruptibleWorker(told.append)
         count, sharing = push(project, project.plans(), attended)
         attended.do(sharing.close)
-        return count, sharing.unsent, [str(event.facts["text"]) for event in told if isinstance(event, Happened)]
+        return count, sharing.unsent, [str(event.facts["text"]) for event in told if isinstance(event, ProgressEvent)]
 
     assert pushed()[:2] == (3, 3)  # it is not there yet
     (tmp_path / "team").mkdir()

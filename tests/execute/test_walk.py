@@ -101,8 +101,8 @@ class Walk:
 
     def go_back(self) -> str:
         task = self.any_task()
-        count = len(self.shop.history(task))
-        return f"{task} {self.shop.go_back(task, self.random.randint(1, count)) if count else 'nothing'}"
+        count = len(self.shop.list_versions(task))
+        return f"{task} {self.shop.restore(task, self.random.randint(1, count)) if count else 'nothing'}"
 
     def encode(self) -> str:
         self.job["output"] = {

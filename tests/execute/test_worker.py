@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from imagegen.execute.events import Event, Happened
-from imagegen.execute.worker import Attended
+from imagegen.execute.events import Event, ProgressEvent
+from imagegen.execute.worker import InterruptibleWorker
 
 __all__ = []
 
@@ -32,14 +32,14 @@ class Pressed:
     """Attended work, in which each note is a signal that comes while it is told."""
 
     def __init__(self) -> None:
-        self.attended = Attended(self._tell)
+        self.attended = InterruptibleWorker(self._tell)
 
     def _tell(self, event: Event) -> None:
-        if isinstance(event, Happened) and event.name == "signal":
+        if isinstance(event, ProgressEvent) and event.name == "signal":
             signal.raise_signal(event.facts["number"])
 
     def press(self, number: int) -> None:
-        self.attended.put(Happened(None, "signal", {"number": number}))
+        self.attended.put(ProgressEvent(None, "signal", {"number": number}))
 
     def do(self, work: Callable[[], None]) -> None:
         failed: list[BaseException] = []
@@ -99,18 +99,18 @@ def test_what_goes_wrong_with_the_work_is_raised_where_it_is_waited_for() -> Non
         raise SystemExit("in the worker")
 
     with pytest.raises(SystemExit, match="in the worker"):
-        Attended(lambda _: None).do(work)
+        InterruptibleWorker(lambda _: None).do(work)
 
 
 def test_where_nobody_can_be_told_any_more_the_work_is_over_before_that_is_raised() -> None:
     def tell(_: Event) -> None:
         raise BrokenPipeError
 
-    attended = Attended(tell)
+    attended = InterruptibleWorker(tell)
     ended: list[bool] = []
 
     def work() -> None:
-        attended.put(Happened(None, "note", {"text": ""}))
+        attended.put(ProgressEvent(None, "note", {"text": ""}))
         ended.append(attended.stop.wait(60))
 
     with pytest.raises(BrokenPipeError):

@@ -14,10 +14,18 @@ from PIL import Image
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
-from imagegen.execute.curation import Accepted, Past, accept, go_back, history, one_before, reroll
-from imagegen.execute.events import Event, Happened, Outcome
-from imagegen.execute.pick import Pick, pick
-from imagegen.execute.run import Wanted, run
+from imagegen.execute.curation import (
+    AcceptResult,
+    ImageVersion,
+    accept,
+    list_versions,
+    previous_version,
+    reroll,
+    restore,
+)
+from imagegen.execute.events import Event, Outcome, ProgressEvent
+from imagegen.execute.pick import PickResult, pick
+from imagegen.execute.run import SelectedOutput, run
 from imagegen.plan.output import Output
 from imagegen.project import Project
 
@@ -66,12 +74,12 @@ class Workshop:
         project = self.project()
         outputs = self.outputs(project)
         told: list[Event] = []
-        run(project, [Wanted(outputs[task], forced) for task in named or outputs], told.append)
+        run(project, [SelectedOutput(outputs[task], forced) for task in named or outputs], told.append)
         ends = [event for event in told if isinstance(event, Outcome)]
         self.said = {event.output.task: event.note for event in ends if event.state != "fresh"}
         self.problems = {event.output.task: event.problem for event in ends if event.problem}
         self.noted = [
-            str(event.facts["text"]) for event in told if isinstance(event, Happened) and event.name == "note"
+            str(event.facts["text"]) for event in told if isinstance(event, ProgressEvent) and event.name == "note"
         ]
         return {event.output.task: event.state for event in ends if event.state != "fresh"}
 
@@ -90,7 +98,7 @@ class Workshop:
         project = self.project()
         return project.verdict(self.outputs(project)[task]).note
 
-    def pick(self, base: str, variant: int) -> Pick:
+    def pick(self, base: str, variant: int) -> PickResult:
         return pick(self.project(), "portraits", base, variant)
 
     def reroll(self, task: str) -> int:
@@ -99,23 +107,23 @@ class Workshop:
         assert output.request.seed is not None
         return output.request.seed
 
-    def accept(self, task: str) -> Accepted:
+    def accept(self, task: str) -> AcceptResult:
         project = self.project()
         return accept(project, self.outputs(project)[task])
 
-    def history(self, task: str) -> list[Past]:
+    def list_versions(self, task: str) -> list[ImageVersion]:
         project = self.project()
-        return history(project, self.outputs(project)[task])
+        return list_versions(project, self.outputs(project)[task])
 
-    def go_back(self, task: str, number: int | None = None) -> str:
+    def restore(self, task: str, number: int | None = None) -> str:
         """number: as the list has it; None: to the one before."""
         project = self.project()
         output = self.outputs(project)[task]
-        pasts = history(project, output)
+        pasts = list_versions(project, output)
         is_fresh = project.verdict(output).state != "stale"
-        at = one_before(pasts, is_fresh=is_fresh) if number is None else number - 1
+        at = previous_version(pasts, is_fresh=is_fresh) if number is None else number - 1
         assert at is not None
-        return go_back(project, output, pasts[at])
+        return restore(project, output, pasts[at])
 
     def calls(self) -> int:
         return sum(event == "finished" for event, _ in self.backend.events)

@@ -11,8 +11,8 @@ import yaml
 
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.config.settings import Settings
-from imagegen.execute.events import Event, Happened, Outcome
-from imagegen.execute.run import Wanted, run
+from imagegen.execute.events import Event, Outcome, ProgressEvent
+from imagegen.execute.run import SelectedOutput, run
 from imagegen.project import Project
 from imagegen.report.console import failures, note_line
 
@@ -57,10 +57,10 @@ class ServedProject:
         plans = project.plans()
         assert not [problem for plan in plans for problem in plan.problems]
         told: list[Event] = []
-        run(project, [Wanted(output) for plan in plans for output in plan.outputs], told.append)
+        run(project, [SelectedOutput(output) for plan in plans for output in plan.outputs], told.append)
         ends = [event for event in told if isinstance(event, Outcome)]
         states = {event.output.slug: event.state for event in ends if event.state != "fresh"}
-        notes = [note_line(event) for event in told if isinstance(event, Happened) and event.name == "note"]
+        notes = [note_line(event) for event in told if isinstance(event, ProgressEvent) and event.name == "note"]
         return Built(states, "\n".join([*notes, *failures(ends)]))
 
     def files(self) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.run import Ending, Wanted, run
+from imagegen.execute.run import RunResult, SelectedOutput, run
 from imagegen.images.image_file import verify
 from tests.execute.workshop import Workshop
 from tests.faults.failing import FORBIDDEN, FULL, READ_ONLY, Failing
@@ -41,10 +41,10 @@ def workshop_at(root: Path, replacing: bool) -> tuple[Workshop, list[bytes]]:
     return workshop, earlier
 
 
-def built(workshop: Workshop) -> tuple[list[Outcome], Ending]:
+def built(workshop: Workshop) -> tuple[list[Outcome], RunResult]:
     project = workshop.project()
     told: list[Event] = []
-    ending = run(project, [Wanted(one) for one in workshop.outputs(project).values()], told.append)
+    ending = run(project, [SelectedOutput(one) for one in workshop.outputs(project).values()], told.append)
     return [event for event in told if isinstance(event, Outcome)], ending
 
 
@@ -138,6 +138,6 @@ def test_a_store_that_cannot_be_pruned_fails_no_image(tmp_path: Path) -> None:
     project.settings = replace(project.settings, store_bytes=0)
     failing = Failing(tmp_path, (READ_ONLY[0], frozenset({"unlink"})), after=0)
     with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
-        run(project, [Wanted(one) for one in workshop.outputs(project).values()], lambda _: None)
+        run(project, [SelectedOutput(one) for one in workshop.outputs(project).values()], lambda _: None)
     assert any("store/blobs" in call for call in failing.failed)
     assert set(workshop.states().values()) == {"fresh"}

@@ -12,7 +12,7 @@ import pytest
 
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError
-from imagegen.execute.prune import orphans
+from imagegen.execute.prune import find_orphans
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 from tests.execute.workshop import Workshop
@@ -104,7 +104,7 @@ def test_a_lock_file_cannot_have_a_file_outside_removed(workshop: Workshop, path
     )
     record(workshop, line)
     with pytest.raises(ImagegenError, match="leads out of the project"):
-        list(orphans(workshop.project(), []))
+        list(find_orphans(workshop.project(), []))
     assert untouched(workshop)
 
 

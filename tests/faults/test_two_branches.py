@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.execute.prune import find_waste, prune
+from imagegen.execute.prune import find_unused, prune
 from imagegen.execute.run import run
 from imagegen.images.image_file import verify
 from imagegen.plan.output import Output
@@ -229,7 +229,7 @@ def test_an_item_renamed_on_one_branch_and_changed_on_the_other(tmp_path: Path) 
 
 def prune_all(person: Person) -> None:
     project = person.project()
-    prune(project, find_waste(project, project.plans(), candidates=False))
+    prune(project, find_unused(project, project.plans(), candidates=False))
 
 
 def test_doubled_lines_of_a_merge_are_folded_to_what_they_were(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imagegen.config.job import Encoding
-from imagegen.execute.events import Happened, Outcome, Started
+from imagegen.execute.events import Outcome, ProgressEvent, Started
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
 
@@ -31,12 +31,12 @@ def started(name: str) -> Started:
     return Started(image(name))
 
 
-def happened(of: str, event: str, **facts: Any) -> Happened:
-    return Happened(image(of), event, facts)
+def happened(of: str, event: str, **facts: Any) -> ProgressEvent:
+    return ProgressEvent(image(of), event, facts)
 
 
-def prepares(job: str, text: str) -> Happened:
-    return Happened(None, "waiting", {"text": text}, job)
+def prepares(job: str, text: str) -> ProgressEvent:
+    return ProgressEvent(None, "waiting", {"text": text}, job)
 
 
 def outcome(name: str, state: str = "generated") -> Outcome:

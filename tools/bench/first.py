@@ -38,7 +38,7 @@ from imagegen.backends.comfyui.places import ServerPlace
 from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.run import Wanted, run
+from imagegen.execute.run import SelectedOutput, run
 from imagegen.project import Project
 from imagegen.state.attempts import Attempts
 from imagegen.state.lockfile import LockFile
@@ -129,7 +129,7 @@ class Timed:
             (LockFile, "append", "lock file"),
             (build_image, "replace_file", "output"),
             (ServerPlace, "generate", "rest of the backend"),
-            (executor, "generate", "rest of the build"),
+            (executor, "generate_image", "rest of the build"),
         ]
         with ExitStack() as stack:
             for of, name, said in steps:
@@ -156,7 +156,7 @@ def ours(folder: Path, url: str, images: int, size: int) -> Timed:
     told: list[Event] = []
     timed = Timed()
     with timed.all_steps(), timed.whole():
-        run(project, [Wanted(output) for output in outputs], told.append)
+        run(project, [SelectedOutput(output) for output in outputs], told.append)
     made = sum(isinstance(event, Outcome) and event.state == "generated" for event in told)
     if made != images:
         raise SystemExit(f"{made} of {images} were made: {told}")
@@ -264,7 +264,7 @@ def lock_line(images: int) -> float:
         outputs = [output for plan in project.plans() for output in plan.outputs]
         timed = Timed()
         with mock.patch.object(LockFile, "append", timed.step("append", LockFile.append)):
-            run(project, [Wanted(output) for output in outputs], lambda _: None)
+            run(project, [SelectedOutput(output) for output in outputs], lambda _: None)
         return timed.seconds["append"] / images
 
 

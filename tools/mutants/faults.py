@@ -92,7 +92,7 @@ FAULTS = (
     _fault(
         "an image is replaced and not kept",
         f"{_POWER}[replacing-names at once]",
-        ("execute/build_image.py", "    keep(project, output)\n    record()", "    record()"),
+        ("execute/build_image.py", "    store_current_file(project, output)\n    record()", "    record()"),
     ),
     _fault(
         "a file that somebody changed meanwhile is replaced",
@@ -172,7 +172,7 @@ FAULTS = (
     _fault(
         "a drawn seed is not recorded before it is used",
         "endtoend/test_staleness.py::test_a_build_that_waited_takes_the_seeds_that_the_other_drew",
-        ("execute/decisions.py", "    decide(project, output.job, SEED, output.full_slug, seed)\n", ""),
+        ("execute/decisions.py", "    record_decision(project, output.job, SEED, output.full_slug, seed)\n", ""),
     ),
     _fault(
         "what somebody changed is pruned",

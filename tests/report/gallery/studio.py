@@ -10,7 +10,7 @@ from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.run import Wanted, run
+from imagegen.execute.run import SelectedOutput, run
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import Group, Picture, gather
 from imagegen.report.gallery.folder import FOLDER, PAGE, Written, write_gallery
@@ -41,7 +41,7 @@ class Studio:
             if isinstance(event, Outcome):
                 outcomes.append(event)
 
-        run(project, [Wanted(output, forced) for plan in plans for output in plan.outputs], tell)
+        run(project, [SelectedOutput(output, forced) for plan in plans for output in plan.outputs], tell)
         return outcomes
 
     def opened(self) -> tuple[Project, list[JobPlan]]:
