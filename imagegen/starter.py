@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from imagegen.config.job_files import job_files
+from imagegen.config.job_files import find_job_files
 from imagegen.config.json_schema import WRITTEN_BY
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.project.schema_file import schema_text
@@ -26,11 +26,11 @@ __all__ = [
     "IGNORE_RULES",
     "STAR_IMPORT",
     "Step",
-    "missing_attributes",
-    "missing_rules",
+    "append_lines",
+    "find_missing_attributes",
+    "find_missing_rules",
     "plan_files",
     "takes_our_tasks",
-    "with_lines",
     "write_files",
 ]
 
@@ -169,7 +169,7 @@ def _imports(path: Path) -> Iterator[tuple[str, set[str]]]:
 
 
 def _first_job(root: Path) -> Step:
-    if jobs := job_files(root):
+    if jobs := find_job_files(root):
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         return Step("jobs/", "already there", f"{count}, so no first job is added")
     if (root / "jobs").is_symlink():
@@ -204,11 +204,11 @@ def _schema(root: Path) -> Step:
 
 def _attributes(root: Path) -> Step:
     note = "merges lock files without conflicts"
-    return _completed(root, ".gitattributes", ATTRIBUTE_LINES, missing_attributes, note)
+    return _completed(root, ".gitattributes", ATTRIBUTE_LINES, find_missing_attributes, note)
 
 
 def _ignore(root: Path) -> Step:
-    return _completed(root, ".gitignore", IGNORE_RULES, missing_rules, "keeps local files out of git")
+    return _completed(root, ".gitignore", IGNORE_RULES, find_missing_rules, "keeps local files out of git")
 
 
 def _completed(
@@ -216,7 +216,7 @@ def _completed(
 ) -> Step:
     path = root / name
     if not path.exists():
-        return Step(name, "created", note, with_lines(b"", lines))
+        return Step(name, "created", note, append_lines(b"", lines))
     data = path.read_bytes()
     if b"\0" in data or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return Step(name, "left", f"git can't read it, since it is not UTF-8: save it as UTF-8, then {_AGAIN}")
@@ -225,7 +225,7 @@ def _completed(
         return Step(name, "already there")
     if path.is_symlink():
         return Step(name, "left", f"a symbolic link, which git does not follow here: make it a file, then {_AGAIN}")
-    return Step(name, "completed", f"+ {', '.join(added)}", with_lines(data, added))
+    return Step(name, "completed", f"+ {', '.join(added)}", append_lines(data, added))
 
 
 _AGAIN = "run imagegen init again"
@@ -235,13 +235,13 @@ _TOKEN = re.compile(r"\*\*/|/\*\*$|\*+|\?|\[[!^]?\]?[^]]*\]|\\.|.", re.DOTALL)
 _MACROS = {"binary": ["-diff", "-merge", "-text"]}
 
 
-def missing_rules(text: str, rules: Sequence[str]) -> list[str]:
+def find_missing_rules(text: str, rules: Sequence[str]) -> list[str]:
     """Those of the rules whose files the text of a `.gitignore` neither ignores nor brings back by a `!` of its own."""
     written = [line for line in map(_without_spaces, text.splitlines()) if line and not line.startswith("#")]
     return [rule for rule in rules if not any(_matches(line.removeprefix("!"), _sample(rule)) for line in written)]
 
 
-def missing_attributes(text: str, lines: Sequence[str]) -> list[str]:
+def find_missing_attributes(text: str, lines: Sequence[str]) -> list[str]:
     """Those lines of a `.gitattributes` that would set an attribute, but for `text`, which the text sets otherwise."""
     missing = []
     for line in lines:
@@ -252,7 +252,7 @@ def missing_attributes(text: str, lines: Sequence[str]) -> list[str]:
     return missing
 
 
-def with_lines(data: bytes, lines: Sequence[str]) -> bytes:
+def append_lines(data: bytes, lines: Sequence[str]) -> bytes:
     """What to append to a file of these bytes so that it has the lines too, with line ends as it has them."""
     end = b"\r\n" if b"\r\n" in data else b"\n"
     head = b"" if not data or data.endswith(b"\n") else end

@@ -23,7 +23,7 @@ from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
 from imagegen.images.image_file import verify
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 
 __all__ = ["BackendContract"]
 
@@ -59,7 +59,7 @@ class BackendContract:
 
     def test_its_parameters_make_a_fingerprint(self) -> None:
         """What decides the pixels is JSON."""
-        fingerprint(canonical(self.request(), self._guarded().parameters))
+        fingerprint(canonical_fields(self.request(), self._guarded().parameters))
 
     def test_preflight_finds_nothing_wrong_with_the_request(self) -> None:
         """It returns a list of problems, which is empty for this request."""

@@ -14,10 +14,10 @@ from imagegen.starter import (
     DODO,
     IGNORE_RULES,
     Step,
-    missing_attributes,
-    missing_rules,
+    append_lines,
+    find_missing_attributes,
+    find_missing_rules,
     plan_files,
-    with_lines,
     write_files,
 )
 
@@ -239,8 +239,8 @@ def test_the_rules_keep_out_what_this_repository_keeps_out_for_its_users() -> No
     ],
 )
 def test_a_rule_that_is_there_in_another_spelling_is_not_missing(rule: str, written: str) -> None:
-    assert missing_rules(f"# ours\n\n{written}\n", [rule]) == []
-    assert missing_rules(f"node_modules/\r\n{written}\r\n", [rule]) == []
+    assert find_missing_rules(f"# ours\n\n{written}\n", [rule]) == []
+    assert find_missing_rules(f"node_modules/\r\n{written}\r\n", [rule]) == []
 
 
 @pytest.mark.parametrize(
@@ -261,14 +261,14 @@ def test_a_rule_that_is_there_in_another_spelling_is_not_missing(rule: str, writ
     ],
 )
 def test_a_rule_for_other_files_does_not_stand_for_ours(rule: str, written: str) -> None:
-    assert missing_rules(f"{written}\n", [rule]) == [rule]
+    assert find_missing_rules(f"{written}\n", [rule]) == [rule]
 
 
 def test_an_empty_file_lacks_all_and_a_completed_one_nothing() -> None:
-    assert missing_rules("", IGNORE_RULES) == IGNORE_RULES
-    assert missing_rules("\n".join(IGNORE_RULES), IGNORE_RULES) == []
-    assert missing_attributes("", ATTRIBUTE_LINES) == ATTRIBUTE_LINES
-    assert missing_attributes("\n".join(ATTRIBUTE_LINES), ATTRIBUTE_LINES) == []
+    assert find_missing_rules("", IGNORE_RULES) == IGNORE_RULES
+    assert find_missing_rules("\n".join(IGNORE_RULES), IGNORE_RULES) == []
+    assert find_missing_attributes("", ATTRIBUTE_LINES) == ATTRIBUTE_LINES
+    assert find_missing_attributes("\n".join(ATTRIBUTE_LINES), ATTRIBUTE_LINES) == []
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_an_empty_file_lacks_all_and_a_completed_one_nothing() -> None:
     ],
 )
 def test_attributes_that_the_lock_files_have_already_are_not_missing(text: str) -> None:
-    assert missing_attributes(text, ATTRIBUTE_LINES) == []
+    assert find_missing_attributes(text, ATTRIBUTE_LINES) == []
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_attributes_that_the_lock_files_have_already_are_not_missing(text: str) 
     ],
 )
 def test_attributes_of_other_files_or_other_values_are_missing(text: str) -> None:
-    assert missing_attributes(text, ATTRIBUTE_LINES) == ATTRIBUTE_LINES
+    assert find_missing_attributes(text, ATTRIBUTE_LINES) == ATTRIBUTE_LINES
 
 
 @pytest.mark.parametrize(
@@ -313,4 +313,4 @@ def test_attributes_of_other_files_or_other_values_are_missing(text: str) -> Non
     ],
 )
 def test_lines_are_appended_with_the_line_ends_of_the_file(data: bytes, appended: bytes) -> None:
-    assert with_lines(data, ["a", "b"]) == appended
+    assert append_lines(data, ["a", "b"]) == appended

@@ -144,13 +144,13 @@ def _call_faults(backend: Any) -> list[str]:
 
 
 def _option_faults(name: str, backend: Any) -> list[str]:
-    from imagegen.config.checking import schema_fault
+    from imagegen.config.checking import check_schema
 
     try:
         options = plain(backend.options, "options")
     except NotPlainError as error:
         return [f"its options are not plain data: {error}"]
-    fault = schema_fault(name, options)
+    fault = check_schema(name, options)
     return [f"its options are not a Cerberus schema of ours: {fault}"] if fault else []
 
 

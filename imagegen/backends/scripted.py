@@ -28,7 +28,7 @@ from imagegen.backends.base import (
 )
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 
 __all__ = ["Script", "ScriptedBackend"]
 
@@ -155,7 +155,7 @@ class ScriptedBackend(Backend):
     def _draw(self, request: Request, act: Mapping[str, Any]) -> bytes:
         from PIL import Image
 
-        colour = hashlib.sha256(fingerprint(canonical(request, self.parameters)).encode()).digest()[:3]
+        colour = hashlib.sha256(fingerprint(canonical_fields(request, self.parameters)).encode()).digest()[:3]
         size = tuple(act.get("size", (request.width, request.height)))
         buffer = io.BytesIO()
         Image.new("RGB", size, tuple(colour)).save(buffer, act.get("format", "png"))

@@ -30,7 +30,7 @@ from imagegen.commands.up_to_date import (
     snapshot_key,
     take_snapshot,
 )
-from imagegen.config.job_files import job_files, stray_files, task_names
+from imagegen.config.job_files import find_job_files, find_stray_files, name_tasks
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
@@ -113,7 +113,7 @@ class Build:
 
     def strays(self) -> list[Problem]:
         """Files in jobs/ that are not built, though somebody may think so."""
-        return stray_files(self.root, self.project.inputs.named if self.plans else ())
+        return find_stray_files(self.root, self.project.inputs.named if self.plans else ())
 
     def is_task(self, planned: Planned) -> bool:
         """Whether doit gets a task for it. One of 10,000 that are fresh costs as much as planning it."""
@@ -133,7 +133,7 @@ class Build:
             if not self.problems:
                 self.project.backends.check_name(self.settings.backend)
         except ImagegenError as error:
-            source = self.settings.sources.get("backend", "")
+            source = self.settings.set_by.get("backend", "")
             self.problems += [replace(problem, where=source) for problem in error.problems]
         if self.rest is None or self.problems or not self._plan_changed(self.rest):
             self._plan_all()
@@ -164,11 +164,11 @@ class Build:
 
     def _judge(self, outputs: Sequence[Output]) -> dict[str, tuple[Problem, ...]]:
         """Judge each after those that it is made from; what keeps a job from being judged, by its name."""
-        from imagegen.plan.origins import in_order
+        from imagegen.plan.origins import sort_by_origin
 
         wrong: dict[str, tuple[Problem, ...]] = {}
         unsettled: set[str] = set()
-        for output in in_order(outputs):
+        for output in sort_by_origin(outputs):
             if output.job in wrong:
                 continue
             try:
@@ -225,11 +225,11 @@ class Build:
         """Bring these images up to date and fill in their tickets. named: those that `-a` forces."""
         from imagegen.execute.events import Outcome
         from imagegen.execute.run import SelectedOutput, run
-        from imagegen.plan.origins import in_order
+        from imagegen.plan.origins import sort_by_origin
 
         forced = set(named) if self.invocation.always else set()
         wanted: dict[str, SelectedOutput] = {}
-        for output in in_order([self.planned[task].output for task in tasks]):
+        for output in sort_by_origin([self.planned[task].output for task in tasks]):
             task, planned = output.task, self.planned[output.task]
             follows = any(origin.task in wanted for origin in output.origins)
             if planned.verdict.state == "fresh" and task not in forced and not follows:
@@ -334,7 +334,7 @@ def _no_garbage_collection() -> Iterator[None]:
 def _all_broken(root: Path, problems: Sequence[Problem]) -> list[JobPlan]:
     from imagegen.project import JobPlan
 
-    names = task_names(job_files(root), RESERVED)
+    names = name_tasks(find_job_files(root), RESERVED)
     return [
         JobPlan(path.stem, f"jobs/{path.name}", task=task, problems=tuple(problems)) for path, task in names.items()
     ]

@@ -166,13 +166,13 @@ def _to_reroll(build: Build, words: list[str]) -> list[Output]:
 def _ask_for_many(build: Build, words: list[str], outputs: list[Output]) -> None:
     """Ask first where a job or a pattern stands for more than one image. Raises ImagegenError where nobody agrees."""
     from imagegen.execute.forecast import estimate
-    from imagegen.plan.record import in_all
+    from imagegen.plan.record import total_seconds
     from imagegen.report.console import duration
 
     each = choose(build, words).one_by_one.union(*(build.items.get(word, []) for word in words))
     if sum(output.task not in each for output in outputs) > 1:
         times = estimate(build.project, outputs).values()
-        seconds = None if any(one.seconds is None for one in times) else in_all(times)
+        seconds = None if any(one.seconds is None for one in times) else total_seconds(times)
         print(f"{len(outputs)} images get another seed and are generated again ({duration(seconds)})", flush=True)
         demand("Reroll all of them?", "nothing is rerolled", f"doit reroll {shlex.join(words)} --yes")
 

@@ -24,9 +24,9 @@ from imagegen.execute.forecast import estimate
 from imagegen.execute.recovered_settings import Likeness, likeness
 from imagegen.execute.run import SelectedOutput, run
 from imagegen.execute.saved_items import Keepsake, save, saving
-from imagegen.plan.naming import short_slug
+from imagegen.plan.naming import shorten_slug
 from imagegen.plan.output import ONE_OFF, Output
-from imagegen.plan.prompt_template import escaped
+from imagegen.plan.prompt_template import escape_prompt
 from imagegen.project import Project
 from imagegen.report.console import failures, outcome_line, saved_line
 from imagegen.report.progress import following
@@ -93,13 +93,15 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
     options = options | {"like": _image_file(project, options["like"])}
     like = _like(project, options["like"], chosen)
     backend = project.backends[chosen or like.backend or project.settings.backend]
-    prompts = prompts or [escaped(like.prompt)] if like.prompt else prompts
+    prompts = prompts or [escape_prompt(like.prompt)] if like.prompt else prompts
     if not prompts:
         raise ImagegenError(
             Problem(_WHERE, "no prompt", 'for example: doit image --prompt "a raven on a standing stone"')
         )
     fields = {**like.fields, **_given(options, "width", "height", "steps", "cfg", "sampler", "scheduler")}
-    fields["negative"] = options["negative"] if options["negative"] is not None else escaped(fields.get("negative", ""))
+    fields["negative"] = (
+        options["negative"] if options["negative"] is not None else escape_prompt(fields.get("negative", ""))
+    )
     seed = _seed(options["seed"], fields.pop("seed", None))
     where_to = _where_to(options, len(prompts) * options["count"], folder)
     if options["like"] and len(prompts) == 1 and not options["name"]:
@@ -167,7 +169,7 @@ def _items(prompts: Sequence[str], options: dict[str, Any], seed: int | None) ->
     if not 1 <= count <= _MOST:
         raise ImagegenError(Problem(_WHERE, f"--count={count}: expected a number from 1 to {_MOST}"))
     for index, prompt in enumerate(prompts):
-        name = options["name"] or short_slug(prompt) or prompt[:60]
+        name = options["name"] or shorten_slug(prompt) or prompt[:60]
         if options["name"] and len(prompts) > 1:
             name = f"{name}-{index + 1}"
         for number in range(count):

@@ -30,11 +30,11 @@ def task_settings() -> dict[str, Any]:
 
 
 def _settings(json: bool) -> TaskFailed | None:
-    from imagegen.config.settings import find_values
+    from imagegen.config.settings import collect_settings
     from imagegen.report.settings import as_data, as_lines, setting_rows
 
     build = current_build()
-    values, _ = find_values(build.root, build.invocation.given, os.environ)
+    values, _ = collect_settings(build.root, build.invocation.given, os.environ)
     rows = setting_rows(values, build.plans)
     print("\n".join(as_data(rows, build.problems) if json else as_lines(rows, build.problems)))
     return TaskFailed("the settings are wrong", report=False) if build.problems else None

@@ -35,7 +35,7 @@ def _push() -> TaskFailed | None:
         from imagegen.execute.worker import InterruptibleWorker
         from imagegen.report.console import counted
 
-        where = build.settings.sources
+        where = build.settings.set_by
         if not build.settings.store:
             hint = 'store = "s3://…", "ssh://…" or "file:///…" in [tool.imagegen]: docs/shared-store.md'
             raise ImagegenError(Problem(where.get("store", ""), "there is no shared store here", hint))

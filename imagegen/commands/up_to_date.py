@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen import __version__
 from imagegen.commands.command_line import DOIT_COMMANDS, Invocation
-from imagegen.config.job_files import job_files, stray_names, task_names
+from imagegen.config.job_files import find_job_files, list_stray_names, name_tasks
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.state.atomic import replace_file
@@ -89,7 +89,7 @@ RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
 
 def default_tasks(root: Path) -> list[str]:
     """What `doit` alone selects: every job, and nothing else."""
-    return list(task_names(job_files(root), RESERVED).values())
+    return list(name_tasks(find_job_files(root), RESERVED).values())
 
 
 def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
@@ -101,7 +101,7 @@ def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: s
         return None
     if invocation.command == "run" and _something_waits(root, settings):
         return None
-    may_change = {f"jobs/{path.name}" for path in job_files(root)} if invocation.command == "run" else ()
+    may_change = {f"jobs/{path.name}" for path in find_job_files(root)} if invocation.command == "run" else ()
     snapshot = read_snapshot(root, _memory(root), key, may_change)
     if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
         return None
@@ -203,7 +203,7 @@ def snapshot_key(root: Path, settings: Settings) -> str:
         (entry.name, entry.value, entry.dist.version if entry.dist else "", _written_ns(entry.value))
         for entry in backends
     )
-    names = [path.name for path in job_files(root)] + stray_names(root)
+    names = [path.name for path in find_job_files(root)] + list_stray_names(root)
     folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - there may be none
     ours = [__version__, package_mtime_ns(Path(__file__).parents[1])]
     return json.dumps([ours, folders, repr(settings), names, plug_ins, _environment() if plug_ins else ""])
@@ -467,11 +467,11 @@ def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], S
 
 
 def _plan(project: Project, file: str, snapshot: Snapshot) -> tuple[JobPlan, Snapshot] | None:
-    from imagegen.config.job_files import keys_of
+    from imagegen.config.job_files import hash_items
 
     parts = snapshot.parts.get(file)
     document = project.planner.document(file, project.inputs.read(file))
-    keys = keys_of(document)
+    keys = hash_items(document)
     if parts is None or keys is None or keys.head != parts.head or len(set(keys.items)) < len(keys.items):
         return None
     pairs = list(zip(document.values["items"], keys.items, strict=True))
@@ -492,7 +492,7 @@ class _Known:
 
 def _are_apart(root: Path, plans: Sequence[JobPlan], snapshot: Snapshot) -> bool:
     """Whether no planned output has a name or a file of one that was not planned, and there are not too many."""
-    from imagegen.plan.expansion import MAX_OUTPUTS, clashes, within
+    from imagegen.plan.expansion import MAX_OUTPUTS, find_clashes, find_nested_paths
     from imagegen.plan.output import Output
 
     fresh = {job.task: job.outputs for job in snapshot.jobs}
@@ -504,5 +504,5 @@ def _are_apart(root: Path, plans: Sequence[JobPlan], snapshot: Snapshot) -> bool
     outputs = [output for plan in plans for output in plan.outputs]
     everything: list[_Known | Output] = [*map(_Known, snapshot.files), *outputs]
     real = {folder: os.path.realpath(root / folder) for folder in {one.path.rpartition("/")[0] for one in everything}}
-    pairs = [*clashes(everything, real), *within(everything, real)]
+    pairs = [*find_clashes(everything, real), *find_nested_paths(everything, real)]
     return not any(isinstance(one, Output) for pair in pairs for one in pair)

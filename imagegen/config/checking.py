@@ -15,10 +15,10 @@ from imagegen.config.schema import ITEM_SCHEMA, TEST_BACKEND, Sections, item_sch
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = [
-    "Places",
+    "KeyLocations",
     "check_item",
     "check_job",
-    "schema_fault",
+    "check_schema",
 ]
 
 
@@ -114,7 +114,7 @@ def check_item(
     return (None if problems else _item(values, marks["name"])), problems
 
 
-def schema_fault(backend: str, options: Mapping[str, Any]) -> str:
+def check_schema(backend: str, options: Mapping[str, Any]) -> str:
     """Why a backend's options cannot be the schema of its section; empty where they can."""
     try:
         _JobValidator(options)  # by themselves first: what is said is shorter
@@ -222,11 +222,11 @@ def _check(
     """Each problem: its path, what it is, and the fix. above: where in a job file the values would stand."""
     validator = _JobValidator(schema, allow_unknown=False)
     validator.validate(values, normalize=False)
-    places: Places | None = None
+    places: KeyLocations | None = None
     for path, what, value in _walk(validator._errors):
         fix = ""
         if what == _UNKNOWN or what.startswith(_EXPECTED):
-            places = places or Places(job_schema(sections))
+            places = places or KeyLocations(job_schema(sections))
         if what == _UNKNOWN and places:
             what += places.hint((*above, *path), value, _siblings(schema, path))
         elif what.startswith(_EXPECTED) and places:
@@ -390,7 +390,7 @@ _PYTHON_TYPES = {
 _Parent = tuple[str, ...]
 
 
-class Places:
+class KeyLocations:
     """The places of every key of a job. schema: of a job file."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:

@@ -22,9 +22,9 @@ __all__ = [
     "Document",
     "clean_text",
     "decode",
-    "hidden_character",
-    "merge_conflict",
-    "plain_number",
+    "find_hidden_character",
+    "find_merge_conflict",
+    "parse_number",
     "read_document",
 ]
 
@@ -101,12 +101,12 @@ def decode(name: str, data: bytes) -> str:
         line, column = _position(text[: control.start()])
         what = f"has the control character U+{ord(control[0]):04X} in it"
         raise ImagegenError(Problem(f"{name}:{line}:{column}", what, "delete it"))
-    if conflict := merge_conflict(name, text):
+    if conflict := find_merge_conflict(name, text):
         raise ImagegenError(conflict)
     return text
 
 
-def merge_conflict(name: str, text: str) -> Problem | None:
+def find_merge_conflict(name: str, text: str) -> Problem | None:
     """What is wrong with a text that git left with a conflict in it; None where it did not."""
     found = _CONFLICT.search(text) or (None if name.lower().endswith(_MARKDOWN) else _DIVIDER.search(text))
     if found is None:
@@ -137,7 +137,7 @@ def clean_text(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n").lstrip()
 
 
-def hidden_character(text: str) -> str:
+def find_hidden_character(text: str) -> str:
     r"""What an escape such as `\0` put into a text that no path and no prompt can hold; empty where nothing did."""
     if text.isprintable():
         return ""
@@ -159,7 +159,7 @@ _DIGITS = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
-def plain_number(text: str) -> int | float | None:
+def parse_number(text: str) -> int | float | None:
     """The whole (up to 40 digits) or decimal number that the text is, infinite where it is too large.
 
     None for what is none, such as `012` and `1_000`.

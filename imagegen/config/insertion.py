@@ -18,7 +18,7 @@ import yaml
 from imagegen.config.document import read_document
 from imagegen.errors import ImagegenError
 
-__all__ = ["with_item"]
+__all__ = ["insert_item"]
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -48,7 +48,7 @@ class _Node:
         return next((value for name, value in pairs if name.text == key), None)
 
 
-def with_item(name: str, text: str, item: Mapping[str, Any]) -> str:
+def insert_item(name: str, text: str, item: Mapping[str, Any]) -> str:
     """The text of the job file `name` with one more item, behind those that it has. The file must be a sound document.
 
     Raises ValueError where this cannot be seen to.

@@ -17,14 +17,14 @@ from imagegen.errors import ImagegenError, Problem, printable
 __all__ = [
     "JOB_NAME",
     "JOB_SUFFIXES",
-    "Keys",
-    "copied_from",
-    "extended",
-    "job_files",
-    "keys_of",
-    "stray_files",
-    "stray_names",
-    "task_names",
+    "JobKeys",
+    "find_job_files",
+    "find_original",
+    "find_stray_files",
+    "hash_items",
+    "list_stray_names",
+    "name_tasks",
+    "resolve_extends",
 ]
 
 
@@ -49,7 +49,7 @@ _COPY_OF = re.compile(r"(?i)(?:copy of|kopie von|copie de|copia de|copia di) ")
 """What sync tools and file managers put behind the name of a file that they copy."""
 
 
-def job_files(root: Path) -> list[Path]:
+def find_job_files(root: Path) -> list[Path]:
     """The job files of a project, sorted by name.
 
     None are hidden files, those in folders of `jobs/`, and those whose name begins with `_`, which other jobs extend.
@@ -67,7 +67,7 @@ def job_files(root: Path) -> list[Path]:
     return [root / "jobs" / name for name in sorted(names) if name.endswith(JOB_SUFFIXES)]
 
 
-def task_names(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, str]:
+def name_tasks(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, str]:
     """What doit calls each job: its name; its file where the name is taken or can be none."""
     names: dict[Path, str] = {}
     first: dict[str, Path] = {}
@@ -79,7 +79,7 @@ def task_names(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, s
     return names
 
 
-def copied_from(name: str, others: Collection[str]) -> str:
+def find_original(name: str, others: Collection[str]) -> str:
     """The job among the others that this one is a copy of, as a sync tool or a file manager names one; may be empty."""
     if (begin := _COPY_OF.match(name)) and name[begin.end() :] in others:
         return name[begin.end() :]
@@ -87,18 +87,20 @@ def copied_from(name: str, others: Collection[str]) -> str:
     return max((other for other in originals if _COPY_MARKS.fullmatch(name, len(other))), key=len, default="")
 
 
-def stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem]:
+def find_stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem]:
     """Files in `jobs/` that are not built, though somebody may think so; each with what to do.
 
     extended: files that jobs extend, by their path from the project's folder.
     """
-    found = [Problem(f"jobs/{printable(name)}", why, fix) for name in stray_names(root) for why, fix in [_stray(name)]]
+    found = [
+        Problem(f"jobs/{printable(name)}", why, fix) for name in list_stray_names(root) for why, fix in [_stray(name)]
+    ]
     for folder in sorted(path for path in (root / "jobs").glob("*/")):
         found += _in_folder(folder, extended)
     return sorted(found)
 
 
-def stray_names(root: Path) -> list[str]:
+def list_stray_names(root: Path) -> list[str]:
     """The names of those that are not in a folder, without opening any."""
     try:
         with os.scandir(root / "jobs") as entries:
@@ -150,7 +152,7 @@ def _in_folder(folder: Path, extended: Collection[str]) -> Iterator[Problem]:
 _Path = tuple[str | int, ...]
 
 
-def extended(document: Document, read: Callable[[str, str], Document]) -> Document:
+def resolve_extends(document: Document, read: Callable[[str, str], Document]) -> Document:
     """The document with all that it extends merged into it, and without `extends`; as it is where that is no name.
 
     read: a base's document, by its path from `jobs/` and the place that names it; raises ImagegenError.
@@ -239,14 +241,14 @@ def _merge(near: Mapping[str, Any], far: Mapping[str, Any], above: _Path, taken:
 
 
 @dataclass(frozen=True)
-class Keys:
+class JobKeys:
     """head: of all but the items. items: of each, in order."""
 
     head: str
     items: tuple[str, ...]
 
 
-def keys_of(document: Document) -> Keys | None:
+def hash_items(document: Document) -> JobKeys | None:
     """Of a job whose outputs each follow from their own item and from what all share; None of any other.
 
     A source has items of its own, a sheet shows all of them, derived files follow from images, and seeds in sequence
@@ -257,7 +259,7 @@ def keys_of(document: Document) -> Keys | None:
     if not isinstance(items, list) or not items or values.keys() & {"source", "derive", "sheet"} or _counts(values):
         return None
     head = {key: value for key, value in values.items() if key != "items"}
-    return Keys(_key(head), tuple(map(_key, items)))
+    return JobKeys(_key(head), tuple(map(_key, items)))
 
 
 def _counts(values: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from imagegen.config.document import LONGEST_KEY, MAX_DEPTH, MAX_PROBLEMS, MAX_VALUES, Document, hidden_character
+from imagegen.config.document import LONGEST_KEY, MAX_DEPTH, MAX_PROBLEMS, MAX_VALUES, Document, find_hidden_character
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["read_json"]
@@ -166,7 +166,7 @@ class _Reader:
         return at + 1
 
     def _check_text(self, at: int, value: str) -> None:
-        if what := hidden_character(value):
+        if what := find_hidden_character(value):
             line, column = self.position(at)
             self.problems.append(Problem(f"{self.name}:{line}:{column}", what))
 

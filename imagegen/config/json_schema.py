@@ -13,7 +13,7 @@ from imagegen.config.job import DEFAULT_TIMEOUT_S, Encoding, Job, OutputRules, S
 from imagegen.config.schema import Sections, job_schema
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["WRITTEN_BY", "json_schema"]
+__all__ = ["WRITTEN_BY", "build_json_schema"]
 
 WRITTEN_BY = "Written by 'doit schema'. Do not edit."
 """The schema's comment, which tells a file of ours from somebody else's."""
@@ -32,7 +32,7 @@ _DEFAULTS = {
 }
 
 
-def json_schema(
+def build_json_schema(
     sections: Sections, defaults: Mapping[tuple[str, ...], Any], *, of_base: bool = False
 ) -> dict[str, Any]:
     """The JSON Schema of a job file, or of a base: a file that jobs extend, which needs no items.

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.config.paths import name_problem
+from imagegen.config.paths import check_name
 from imagegen.errors import did_you_mean
 
-__all__ = ["HUGGING_FACE", "ModelFile", "download_address", "read_models", "show_models"]
+__all__ = ["HUGGING_FACE", "ModelFile", "check_download_url", "list_models", "read_models"]
 
 HUGGING_FACE = "https://huggingface.co"
 
@@ -69,12 +69,12 @@ def read_models(value: object) -> tuple[ModelFile, ...]:
     return tuple(models)
 
 
-def show_models(models: Sequence[ModelFile]) -> str:
+def list_models(models: Sequence[ModelFile]) -> str:
     """Their names."""
     return ", ".join(model.key for model in models)
 
 
-def download_address(value: object) -> str:
+def check_download_url(value: object) -> str:
     """The address, if a model may be downloaded from it: https, or http from this very machine. Raises ValueError."""
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
         raise ValueError("expected an address that begins with https://, without a user or password in it")
@@ -153,7 +153,7 @@ class _Entry:
             if given:
                 self._is_wrong(given[0], "is for Hugging Face; with url, leave it out")
             try:
-                return {"url": download_address(self._table["url"])}
+                return {"url": check_download_url(self._table["url"])}
             except ValueError as error:
                 self._is_wrong("url", str(error))
                 return {}
@@ -226,7 +226,7 @@ def _path_problem(path: str) -> str:
         return f"'{path}' is no plain path within its folder"
     if path.lower().endswith(".part"):
         return f"'{path}' ends as files do here that are not whole yet"
-    return name_problem(path)
+    return check_name(path)
 
 
 def _clashes(models: Sequence[ModelFile]) -> Iterator[str]:

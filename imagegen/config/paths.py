@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["GALLERY", "LONGEST_PATH", "name_problem", "path_problem", "path_units"]
+__all__ = ["GALLERY", "LONGEST_PATH", "check_name", "check_path", "count_path_units"]
 
 GALLERY = "assets/gallery"
 """The folder of `doit gallery`, which takes away what is not its own there."""
@@ -28,7 +28,7 @@ LONGEST_PATH = 240
 _PRIVATE = frozenset({".git", ".imagegen"})
 
 
-def path_problem(root: Path, path: str, allowed: Iterable[str], *, writes: bool = True) -> str:
+def check_path(root: Path, path: str, allowed: Iterable[str], *, writes: bool = True) -> str:
     """Why a job must not use this path, also where a symlink leads it away; empty where it may.
 
     path: as the job says it, relative to the project `root`. allowed: folders outside that were allowed.
@@ -52,10 +52,10 @@ def path_problem(root: Path, path: str, allowed: Iterable[str], *, writes: bool 
         return f"'{path}' is not for images"
     if _within(real.casefold(), str(Path(real_root, GALLERY)).casefold()):
         return f"'{path}' is not for images: {GALLERY} is where doit gallery writes"
-    return name_problem(path)
+    return check_name(path)
 
 
-def name_problem(path: str) -> str:
+def check_name(path: str) -> str:
     """Why not every system takes a file or folder of this name; empty where all do."""
     for part in path.split("/"):
         if part not in ("", ".", "..") and (why := _part_problem(part)):
@@ -79,7 +79,7 @@ def _part_problem(part: str) -> str:
     return ""
 
 
-def path_units(path: str) -> int:
+def count_path_units(path: str) -> int:
     """The length of a path as Windows counts it, in UTF-16 units."""
     return len(path) if path.isascii() else len(path.encode("utf-16-le")) // 2
 

@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imagegen.config.document import merge_conflict
-from imagegen.config.models import HUGGING_FACE, ModelFile, download_address, read_models, show_models
+from imagegen.config.document import find_merge_conflict
+from imagegen.config.models import HUGGING_FACE, ModelFile, check_download_url, list_models, read_models
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = [
     "COMMAND_LINE",
     "SETTINGS",
     "TORCH_BUILDS",
-    "Kind",
     "Setting",
+    "SettingType",
     "Settings",
     "StoreUrl",
     "Value",
+    "collect_settings",
     "explain_toml",
-    "find_values",
     "read_settings",
     "read_store_url",
-    "without_user",
+    "redact_user",
 ]
 
 
@@ -84,13 +84,13 @@ _PASSWORDS = {
 }
 
 
-def without_user(text: str) -> str:
+def redact_user(text: str) -> str:
     """The text, with … for the user and the password of an address in it."""
     return re.sub(r"//(?:\S*|[^/]*)@", "//…@", text)
 
 
 @dataclass(frozen=True)
-class Kind:
+class SettingType:
     """What values a setting takes.
 
     words: for the documentation. read: makes a value of what TOML or a text holds; raises ValueError, each of whose
@@ -114,7 +114,7 @@ class Setting:
     """
 
     name: str
-    kind: Kind
+    kind: SettingType
     help: str
     built_in: Any = ""
     environment: str = ""
@@ -195,7 +195,7 @@ def _sha256(value: object) -> str:
 
 def _archive(value: object) -> str:
     text = _text(value)
-    return download_address(text) if "://" in text else os.path.expanduser(text)  # noqa: PTH111 - it may be no Path yet
+    return check_download_url(text) if "://" in text else os.path.expanduser(text)  # noqa: PTH111 - it may be no Path yet
 
 
 def _store(value: object) -> str:
@@ -228,7 +228,7 @@ def _show_truth(value: bool) -> str:
 
 
 def _endpoint(value: object) -> str:
-    return download_address(value).rstrip("/")
+    return check_download_url(value).rstrip("/")
 
 
 _URL = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[^/\s?#:\[\]]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?")
@@ -258,25 +258,25 @@ def _seconds(value: object) -> float:
     return number
 
 
-TEXT = Kind("text", _text)
-ADDRESS = Kind("address", _address)
-URLS = Kind("URL, or several", _urls, ", ".join)
-FOLDERS = Kind("list of folders", _folders, ", ".join)
-SIZE = Kind("size in MB, GB or TB", _size, _show_size)
-STORE = Kind("URL or none", _store)
-CLUSTER = Kind("tcp:// or tls:// address, or none", _cluster)
-TRUTH = Kind("true or false", _truth, _show_truth)
-SECONDS = Kind("seconds", _seconds, "{:g}".format)
-TEXTS = Kind("list of texts", _texts, " ".join)
-FOLDER_TABLE = Kind("folders by kind of model", _folder_table, _show_folder_table)
-MODELS = Kind("a table for each", read_models, show_models)
-ENDPOINT = Kind("URL", _endpoint)
-VERSION = Kind("version", _version)
-SHA256 = Kind("sha256", _sha256)
-ARCHIVE = Kind("URL or file", _archive)
-START = Kind("auto or never", _one_of("auto", "never"))
+TEXT = SettingType("text", _text)
+ADDRESS = SettingType("address", _address)
+URLS = SettingType("URL, or several", _urls, ", ".join)
+FOLDERS = SettingType("list of folders", _folders, ", ".join)
+SIZE = SettingType("size in MB, GB or TB", _size, _show_size)
+STORE = SettingType("URL or none", _store)
+CLUSTER = SettingType("tcp:// or tls:// address, or none", _cluster)
+TRUTH = SettingType("true or false", _truth, _show_truth)
+SECONDS = SettingType("seconds", _seconds, "{:g}".format)
+TEXTS = SettingType("list of texts", _texts, " ".join)
+FOLDER_TABLE = SettingType("folders by kind of model", _folder_table, _show_folder_table)
+MODELS = SettingType("a table for each", read_models, list_models)
+ENDPOINT = SettingType("URL", _endpoint)
+VERSION = SettingType("version", _version)
+SHA256 = SettingType("sha256", _sha256)
+ARCHIVE = SettingType("URL or file", _archive)
+START = SettingType("auto or never", _one_of("auto", "never"))
 TORCH_BUILDS = ("auto", "cuda", "rocm", "mps", "cpu", "none")
-TORCH = Kind("auto, cuda, rocm, mps, cpu or none", _one_of(*TORCH_BUILDS))
+TORCH = SettingType("auto, cuda, rocm, mps, cpu or none", _one_of(*TORCH_BUILDS))
 
 SETTINGS = (
     Setting("backend", TEXT, "draws the images of jobs that name none", "placeholder", "IMAGEGEN_BACKEND", "backend"),
@@ -377,7 +377,7 @@ class Settings:
     store_bytes: bound of the store. store: the address of the shared one, empty for none; store_writes: whether what is
     made goes up to it. wait_s: seconds to wait for another build. The others: see the table in
     `config.setting`. Secrets are not kept here.
-    sources: where each value came from, by the setting's name; it decides nothing.
+    set_by: what gave each value, by the setting's name; it decides nothing.
     """
 
     forced_backend: str | None = None
@@ -407,7 +407,7 @@ class Settings:
     ollama_archive: str = ""
     models: tuple[ModelFile, ...] = ()
     hf_endpoint: str = HUGGING_FACE
-    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    set_by: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -416,7 +416,7 @@ class Value:
 
     setting: Setting
     value: Any
-    source: str
+    set_by: str
 
     def __str__(self) -> str:
         """For a person to read, in a few words."""
@@ -430,25 +430,25 @@ def read_settings(root: Path, command_line: Mapping[str, str], environment: Mapp
 
     command_line: by the names of the table's command-line variables. Raises ImagegenError with all that is wrong.
     """
-    values, problems = find_values(root, command_line, environment)
+    values, problems = collect_settings(root, command_line, environment)
     if problems:
         raise ImagegenError(*problems)
-    sources = {value.setting.name: value.source for value in values}
+    set_by = {value.setting.name: value.set_by for value in values}
     fields = {
         value.setting.field or value.setting.name.replace(".", "_"): value.value
         for value in values
         if not value.setting.secret
     }
-    forced = {value.setting.name: value.value for value in values if value.source == COMMAND_LINE}
+    forced = {value.setting.name: value.value for value in values if value.set_by == COMMAND_LINE}
     return Settings(
         **fields,
         forced_backend=forced.get("backend"),
         forced_checkpoint=forced.get("comfyui.checkpoint"),
-        sources=sources,
+        set_by=set_by,
     )
 
 
-def find_values(
+def collect_settings(
     root: Path, command_line: Mapping[str, str], environment: Mapping[str, str]
 ) -> tuple[list[Value], list[Problem]]:
     """The value of each setting, in the order of the table, and all that is wrong; what is wrong does not count."""
@@ -535,7 +535,7 @@ def explain_toml(data: bytes, error: Exception) -> Problem:
     except UnicodeDecodeError as wrong:
         where = f"pyproject.toml:{data[: wrong.start].count(10) + 1}"
         return Problem(where, f"not UTF-8: byte {data[wrong.start]:#04x}", "save it as UTF-8")
-    if conflict := merge_conflict("pyproject.toml", text):
+    if conflict := find_merge_conflict("pyproject.toml", text):
         return conflict
     said = " ".join(str(error).split())
     if not isinstance(error, ValueError):

@@ -18,8 +18,8 @@ from imagegen.config.document import (
     MAX_VALUES,
     Ambiguous,
     Document,
-    hidden_character,
-    plain_number,
+    find_hidden_character,
+    parse_number,
 )
 from imagegen.errors import ImagegenError, Problem
 
@@ -255,7 +255,7 @@ class _Builder:
             what = f"{text[0]} and {text[-1]} are not quotes in YAML, but part of the text"
             fix = "use straight quotes, \" or '; to keep these, put straight ones around them"
             self.problem(event.start_mark, what, fix)
-        elif _HIDDEN.search(text) and plain_number(_HIDDEN.sub("", text)) is not None:
+        elif _HIDDEN.search(text) and parse_number(_HIDDEN.sub("", text)) is not None:
             what = f"has the invisible character U+{ord(_HIDDEN.findall(text)[0]):04X} beside the number"
             self.problem(event.start_mark, what, "delete it")
 
@@ -265,7 +265,7 @@ class _Builder:
         It can also be on the next line, where that is indented as more of the text would be.
         """
         text: str = event.value
-        if text in _BOOLEANS or (text and text in _NULLS) or plain_number(text) is not None:
+        if text in _BOOLEANS or (text and text in _NULLS) or parse_number(text) is not None:
             return None
         pattern = _COMMENT if text.endswith(",") else _LOST
         if same_line := pattern.match(self._text, event.end_mark.index):
@@ -278,7 +278,7 @@ class _Builder:
 
     def _quoted(self, event: Any) -> str:
         text: str = event.value
-        if what := hidden_character(text):
+        if what := find_hidden_character(text):
             self.problem(event.start_mark, what)
         return text
 
@@ -291,7 +291,7 @@ class _Builder:
             return _BOOLEANS[text]
         if text.lower() in _NO_NUMBERS:
             return Ambiguous(text, _NO_NUMBERS[text.lower()])
-        if (number := plain_number(text)) is not None:
+        if (number := parse_number(text)) is not None:
             return number if math.isfinite(number) else Ambiguous(text, "infinity")
         if _DIGITS.fullmatch(text) and text.lstrip("+-")[0] != "0":
             return Ambiguous(text, f"a number of {len(text.lstrip('+-'))} digits")

@@ -82,7 +82,7 @@ def generate_image(
         NotKeptError: the store could not take the image.
         TryAnotherServer: as the slot does.
     """
-    note = f"seed {output.request.seed}" if output.draws_seed else ""
+    note = f"seed {output.request.seed}" if output.has_random_seed else ""
     attempt = _Attempt(project, output, forced)
     progress = ImageProgress(output.timeout_s, cancel, attempt, tell)
     made = None
@@ -219,8 +219,8 @@ def restore_image(project: Project, sources: StoredImages, output: Output, verdi
         if _put_accepted(project, sources, output):
             return Outcome(output, "restored", verdict.reasons, "as accepted", seconds=time.monotonic() - start)
         digest = project.model_digest(output)
-        source = sources.find(output, digest, only_recorded=True) if verdict.is_superseded else None
-        if source is None and verdict.is_superseded and project.answers(output):
+        source = sources.find(output, digest, only_recorded=True) if verdict.is_recorded_elsewhere else None
+        if source is None and verdict.is_recorded_elsewhere and project.answers(output):
             return Outcome(output, "kept", verdict.reasons, RECORDED_NOT_AVAILABLE)
         source = source or sources.find(output, digest)
         if source is None:
@@ -424,7 +424,7 @@ def _version() -> str:
 
 def _made(project: Project, output: Output) -> bytes:
     recipe = output.fields
-    files = {origin.place: _content(project, origin) for origin in output.origins}
+    files = {origin.key: _content(project, origin) for origin in output.origins}
     try:
         if recipe["kind"] == PICTURE:
             return picture(files["image"], _shape(recipe), output.encoding)
@@ -436,7 +436,7 @@ def _made(project: Project, output: Output) -> bytes:
         return index(named, grid, recipe["image"])
     except BadImage as error:
         one = recipe["kind"] == PICTURE
-        broken = [origin.path for origin in output.origins if one or not _can_be_read(files[origin.place])]
+        broken = [origin.path for origin in output.origins if one or not _can_be_read(files[origin.key])]
         of = f" from {', '.join(broken)}" if broken else ""
         raise GenerationError(f"cannot be made{of}: {error.what}", _mend(error)) from None
 

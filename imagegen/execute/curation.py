@@ -18,7 +18,7 @@ from imagegen.execute.decisions import (
 )
 from imagegen.execute.stored_images import StoredImage, store_current_file, store_file
 from imagegen.images.image_file import BadImage, format_of, verify
-from imagegen.plan.freshness import IN_CONFLICT, Reason, choose_side, differences
+from imagegen.plan.freshness import IN_CONFLICT, Reason, conflict_hint, find_differences
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, REROLL, Decision, OutputLine
 from imagegen.project import Project
@@ -60,10 +60,10 @@ def accept(project: Project, output: Output) -> AcceptResult:
     if state.is_pointer:
         raise ImagegenError(Problem(output.task, f"{output.path} is a Git LFS pointer", "git lfs pull, then again"))
     if state.in_conflict:
-        raise ImagegenError(Problem(output.task, f"{output.path}: {IN_CONFLICT}", choose_side(output.path)))
+        raise ImagegenError(Problem(output.task, f"{output.path}: {IN_CONFLICT}", conflict_hint(output.path)))
     if not state.sha256:
         raise ImagegenError(Problem(output.task, f"{output.path} is a folder", "move it away"))
-    if not output.fingerprint and output.draws_seed:
+    if not output.fingerprint and output.has_random_seed:
         output = choose_seed(project, output)
     check_fingerprint_known(output)
     data = (project.root / output.path).read_bytes()
@@ -98,13 +98,13 @@ def reroll(project: Project, outputs: Sequence[Output]) -> list[Output]:
     The caller holds the mutex, and has read the lock files since. Where anything is wrong with any of them, nothing is
     decided: raises ImagegenError with all of it; OSError.
     """
-    drawn = [output.decided(seed=_other_seed(output)) for output in outputs]
+    drawn = [output.with_decisions(seed=_other_seed(output)) for output in outputs]
     problems = [problem for output in drawn if (problem := _problem(project, output))]
     if problems:
         raise ImagegenError(*problems)
     for output in drawn:
         record_decision(project, output.job, REROLL, output.full_slug, output.request.seed)
-    return [replace(output, draws_seed=False) for output in drawn]
+    return [replace(output, has_random_seed=False) for output in drawn]
 
 
 def _other_seed(output: Output) -> int:
@@ -114,7 +114,7 @@ def _other_seed(output: Output) -> int:
 
 
 def _problem(project: Project, output: Output) -> Problem | None:
-    if output.own_seed:
+    if output.has_own_seed:
         hint = "take its 'seed' out of the job file, or write another one there"
         return Problem(output.task, "its item has a seed of its own, which goes before any other", hint)
     if output.is_derived:
@@ -178,7 +178,7 @@ def list_versions(project: Project, output: Output) -> list[ImageVersion]:
                 by_hand == sha256
                 if by_hand
                 else line is not None and (line.fingerprint, line.time) == (fingerprint, time),
-                tuple(differences(request, output.fields)),
+                tuple(find_differences(request, output.fields)),
             )
         )
     if line and not any(past.is_now for past in pasts):
@@ -213,7 +213,7 @@ def _of_line(line: OutputLine, output: Output) -> ImageVersion:
         line.backend_version,
         line.seconds,
         is_now=True,
-        reasons=tuple(differences(line.request, output.fields)),
+        reasons=tuple(find_differences(line.request, output.fields)),
     )
 
 
@@ -275,9 +275,9 @@ def _check_holdable(output: Output, past: ImageVersion) -> None:
 def _seed_of(output: Output, past: ImageVersion) -> int | None:
     """The seed that makes the output's request the one of that image; None where that takes more."""
     seed = past.request.get("seed")
-    if past.by_hand or output.own_seed or not isinstance(seed, int):
+    if past.by_hand or output.has_own_seed or not isinstance(seed, int):
         return None
-    return seed if output.decided(seed=seed).fingerprint == past.fingerprint else None
+    return seed if output.with_decisions(seed=seed).fingerprint == past.fingerprint else None
 
 
 def _rules_seed(project: Project, output: Output) -> int | None:

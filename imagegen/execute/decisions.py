@@ -9,7 +9,7 @@ from typing import Any
 
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision, before
+from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision, times_before
 from imagegen.project import Project
 from imagegen.state.hashes import stat_key
 from imagegen.state.written_files import BY_HAND, WrittenFile
@@ -37,7 +37,7 @@ def record_decision(project: Project, job: str, kind: str, output: str, value: A
     time = timestamp()
     if latest >= time:
         time = _just_after(latest)
-    lock.append(Decision(kind, output, value, time, before(replaced)))
+    lock.append(Decision(kind, output, value, time, times_before(replaced)))
 
 
 def record_accepted(project: Project, output: Output, sha256: str) -> None:
@@ -56,7 +56,7 @@ def record_accepted(project: Project, output: Output, sha256: str) -> None:
 
 def check_fingerprint_known(output: Output) -> None:
     """That it is known what the output asks for, so that an image can be held to it. Raises ImagegenError."""
-    if not output.is_settled:
+    if not output.has_known_origins:
         absent = next(origin for origin in output.origins if not origin.sha256)
         what = f"{absent.path} is not there, which it is made from, so there is nothing to hold it to"
         raise ImagegenError(Problem(output.task, what, f"doit {absent.task}"))
@@ -70,7 +70,7 @@ def choose_seed(project: Project, output: Output) -> Output:
     """The output with its random seed: drawn, and recorded as a decision before it is used."""
     seed = random_seed()
     record_decision(project, output.job, SEED, output.full_slug, seed)
-    return output.decided(seed=seed)
+    return output.with_decisions(seed=seed)
 
 
 def record_model(project: Project, job: str, model: str) -> None:

@@ -311,11 +311,11 @@ class Executor:
 
 
 def _is_open(work: StaleOutput) -> bool:
-    return work.output.decides_model and not work.output.request.model
+    return work.output.has_open_model and not work.output.request.model
 
 
 def _is_unworded(work: StaleOutput) -> bool:
-    return work.output.wording is not None and work.output.request.seed is None
+    return work.output.template is not None and work.output.request.seed is None
 
 
 def _held_up(problems: Sequence[Problem]) -> Problem:

@@ -18,7 +18,7 @@ from imagegen.execute.shared_store import ACCEPTED_NOT_AVAILABLE
 from imagegen.execute.stored_images import ImageCopy, StoredImages
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
-from imagegen.plan.record import Durations, Expected, in_all
+from imagegen.plan.record import Durations, Estimate, total_seconds
 from imagegen.plan.request import Request
 from imagegen.project import Project
 
@@ -120,7 +120,7 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
         replace(one, seconds=taking[one.output.task].seconds) if one.output.task in taking else one for one in images
     ]
     unknown = sum(one.seconds is None for one in taking.values())
-    return Forecast(tuple(images), in_all(taking.values()), unknown)
+    return Forecast(tuple(images), total_seconds(taking.values()), unknown)
 
 
 def _act(project: Project, output: Output, verdict: Verdict) -> str:
@@ -159,7 +159,7 @@ def _is_only_brought(project: Project, output: Output, verdict: Verdict) -> bool
     """Whether the file there is kept where the one that the lock file tells of is not to be had."""
     if verdict.state != "stale":
         return False
-    return project.accepted(output) is not None or (verdict.is_superseded and project.answers(output))
+    return project.accepted(output) is not None or (verdict.is_recorded_elsewhere and project.answers(output))
 
 
 def _is_just_that(project: Project, sources: StoredImages, output: Output, copy: ImageCopy) -> bool:
@@ -203,7 +203,7 @@ def _each_once(images: Iterable[ForecastImage]) -> list[ForecastImage]:
     return found
 
 
-def estimate(project: Project, outputs: Iterable[Output]) -> dict[str, Expected]:
+def estimate(project: Project, outputs: Iterable[Output]) -> dict[str, Estimate]:
     """By task; without what is derived, which takes no time to speak of."""
     known = Durations(project.recorded())
     found = {}
@@ -211,7 +211,7 @@ def estimate(project: Project, outputs: Iterable[Output]) -> dict[str, Expected]
         if not output.is_derived:
             request = output.request
             at_once = _at_once(project.backends[request.backend], request)
-            found[output.task] = Expected(known.of(request), request.backend, at_once)
+            found[output.task] = Estimate(known.of(request), request.backend, at_once)
     return found
 
 

@@ -227,7 +227,7 @@ def refresh_derived(project: Project, pick: PickResult) -> list[Output]:
     images = {output.task for output in pick.outputs}
     outputs = next(plan.outputs for plan in plans if plan.name == item.job)
     derived = [output for output in outputs if images & {one.task for one in output.origins} and output.is_derived]
-    return [output for output in map(project.with_origins, derived) if output.is_settled]
+    return [output for output in map(project.with_origins, derived) if output.has_known_origins]
 
 
 def _is_of(slug: str, base: str) -> bool:

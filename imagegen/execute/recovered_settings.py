@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imagegen.config.document import hidden_character
+from imagegen.config.document import find_hidden_character
 from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.schema import COMMON, SEED
 from imagegen.errors import ImagegenError, Problem
@@ -56,7 +56,7 @@ def likeness(project: Project, file: str, backend: str) -> Likeness:
     """
     found = _found(project, file, backend)
     texts = [found.backend, found.prompt, *map(str, found.fields.values()), *_texts(found.section)]
-    if wrong := next(filter(None, map(hidden_character, texts)), ""):
+    if wrong := next(filter(None, map(find_hidden_character, texts)), ""):
         raise ImagegenError(Problem(file, f"its record {wrong}", "give --prompt and the rest yourself"))
     return found
 

@@ -18,7 +18,7 @@ from imagegen.execute.executor import Executor, StaleOutput
 from imagegen.execute.shared_store import SharedStoreClient, check_packages, fetch_accepted, is_shared
 from imagegen.execute.stored_images import StoredImages
 from imagegen.execute.worker import InterruptibleWorker
-from imagegen.plan.origins import in_order
+from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
 from imagegen.project.git import has_undecided_files
@@ -55,7 +55,7 @@ def run(project: Project, wanted: Sequence[SelectedOutput], tell: Callable[[Even
     outcomes say which were not made.
     """
     by_task = {one.output.task: one for one in wanted}
-    wanted = [by_task[output.task] for output in in_order([one.output for one in wanted])]
+    wanted = [by_task[output.task] for output in sort_by_origin([one.output for one in wanted])]
     stale = _settle(project, wanted, tell)
     attended = InterruptibleWorker(tell)
     sharing = None

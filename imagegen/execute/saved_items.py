@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.config.document import clean_text, decode, read_document
-from imagegen.config.insertion import with_item
+from imagegen.config.insertion import insert_item
 from imagegen.config.job import GENERATE_FIELDS
-from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, job_files
-from imagegen.config.paths import path_problem
+from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, find_job_files
+from imagegen.config.paths import check_path
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.plan.expansion import clashes
+from imagegen.plan.expansion import find_clashes
 from imagegen.plan.output import Output
-from imagegen.plan.prompt_template import escaped, joined
+from imagegen.plan.prompt_template import escape_prompt, join_prompt
 from imagegen.project import JobPlan, Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.mutex import hold
@@ -133,7 +133,7 @@ class _Target:
         if b"\r\n" in self.data:
             text = text.replace("\n", "\r\n")
         try:
-            data = bom + with_item(self.file, text, item).encode("utf-8")
+            data = bom + insert_item(self.file, text, item).encode("utf-8")
         except ValueError as error:
             raise self._refused(f"{self.file}: {error}") from None
         plan = self._planned(data)
@@ -145,7 +145,7 @@ class _Target:
             raise self._refused(f"the items of {self.file} are those that it extends, and its own would replace them")
         if changed := [slug for slug, output in before.items() if after.get(slug) != output]:
             raise self._refused(f"an item more in {self.file} would change others of it: {', '.join(changed[:3])}")
-        if pairs := clashes(plan.outputs, {}):
+        if pairs := find_clashes(plan.outputs, {}):
             raise self._refused(f"{self.file} would write two images to {pairs[0][0].path}")
         new = [output for slug, output in after.items() if slug not in before]
         if len(new) != 1 or new[0].slug != one.output.slug:
@@ -157,7 +157,7 @@ class _Target:
         fields = one.output.fields
         overrides = {key: fields[key] for key in GENERATE_FIELDS if key in differing and key in fields}
         if "negative" in overrides:
-            overrides["negative"] = escaped(overrides["negative"])
+            overrides["negative"] = escape_prompt(overrides["negative"])
         backend = self._project.backends[fields["backend"]]
         section = dict(one.section)
         if backend.model_option and fields["model"]:
@@ -171,13 +171,13 @@ class _Target:
         values = {} if self._is_blank() else self._project.planner.document(self.file, self.data).values
         around = values.get("prompt", {}) if isinstance(values, dict) else {}
         prefix, suffix = (clean_text(str(around.get(key, ""))) for key in ("prefix", "suffix"))
-        head = joined(prefix, "x")[:-1]
+        head = join_prompt(prefix, "x")[:-1]
         for mark in "x.":  # what follows a text that ends in a mark is joined otherwise
-            tail = joined(mark, suffix)[1:]
+            tail = join_prompt(mark, suffix)[1:]
             inner = prompt[len(head) : len(prompt) - len(tail)]
-            if inner and joined(prefix, inner, suffix) == prompt:
-                return escaped(inner)
-        return escaped(prompt)
+            if inner and join_prompt(prefix, inner, suffix) == prompt:
+                return escape_prompt(inner)
+        return escape_prompt(prompt)
 
     def _is_blank(self) -> bool:
         """Whether there is nothing in it, or nothing but comments."""
@@ -217,9 +217,9 @@ def _job_file(project: Project, file: str) -> str:
     if folder != "jobs" or not name.endswith(JOB_SUFFIXES) or not JOB_NAME.fullmatch(stem) or stem in project.reserved:
         hint = "for example --save jobs/scraps.yaml"
         raise ImagegenError(Problem("doit image --save", f"'{file}' can be no job file", hint))
-    if problem := path_problem(project.root, path, project.settings.allow_outside):
+    if problem := check_path(project.root, path, project.settings.allow_outside):
         raise ImagegenError(Problem("doit image --save", problem))
-    for other in job_files(project.root):
+    for other in find_job_files(project.root):
         if other.stem == stem and other.name != name:
             raise ImagegenError(Problem("doit image --save", f"jobs/{other.name} has the name '{stem}' already"))
     return path

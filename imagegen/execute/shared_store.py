@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from imagegen.asking import GivenUp, within
-from imagegen.config.settings import Settings, without_user
+from imagegen.config.settings import Settings, redact_user
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.events import Event, ProgressEvent
 from imagegen.execute.stored_images import StoredImage, store_file
@@ -390,7 +390,7 @@ def check_packages(settings: Settings) -> None:
         package, command = missing
         what = f"store: {settings.store} needs the package {package}, which is not installed"
         hint = f"{command}; or for now without the shared store: doit store=none"
-        raise ImagegenError(Problem(settings.sources.get("store", ""), what, hint))
+        raise ImagegenError(Problem(settings.set_by.get("store", ""), what, hint))
 
 
 def is_unreachable(error: Exception) -> bool:
@@ -405,7 +405,7 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.errno:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     first_line = next(iter(str(error).strip().splitlines()), "")
-    said = re.sub(r"(://[^\s\"'?]*)\?[^\s\"']*", r"\1", without_user(first_line))[:200]
+    said = re.sub(r"(://[^\s\"'?]*)\?[^\s\"']*", r"\1", redact_user(first_line))[:200]
     is_sentence = " " in said or (isinstance(error, OSError) and said)
     return said if is_sentence else ": ".join(filter(None, [type(error).__name__, said]))
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from imagegen.execute.prune import find_orphans
 from imagegen.images import provenance
 from imagegen.images.image_file import BadImage, verify
-from imagegen.plan.freshness import IN_CONFLICT, choose_side
+from imagegen.plan.freshness import IN_CONFLICT, conflict_hint
 from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
@@ -100,7 +100,7 @@ def _output(project: Project, output: Output) -> Finding:
     if not state.sha256:
         return Finding("wrong", output.task, output.path, "a folder is in its place", "move it away")
     if state.in_conflict:
-        return Finding("wrong", output.task, output.path, IN_CONFLICT, choose_side(output.path))
+        return Finding("wrong", output.task, output.path, IN_CONFLICT, conflict_hint(output.path))
     # what is remembered of an untouched file says nothing of its bytes: they are read
     sha256 = state.sha256 if state.is_pointer else hashlib.sha256(data).hexdigest()
     line = lock.line_of(output.path, sha256)
@@ -121,7 +121,7 @@ def _output(project: Project, output: Output) -> Finding:
     if sha256 == accepted:
         return Finding("accepted", output.task, output.path)
     found = project.found(output)
-    if sha256 == found.sha256 and found.superseded_by:
+    if sha256 == found.sha256 and found.recorded_elsewhere:
         note = f"it is the one of before: {lock.name} tells of another one by now"
         hint = f"doit {output.task} brings that one, if it is to be had"
         return Finding("wrong", output.task, output.path, note, hint)

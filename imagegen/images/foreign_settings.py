@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagegen.config.document import plain_number
+from imagegen.config.document import parse_number
 from imagegen.config.schema import COMMON, SEED
 from imagegen.images import exif, jpeg, png, webp, xmp
 from imagegen.images.image_file import format_of
@@ -366,7 +366,7 @@ def take_fields(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str
     odd: dict[str, str] = {}
     for key, value in given.items():
         rules = {**COMMON, "seed": SEED}[key]
-        number = plain_number(value.strip()) if isinstance(value, str) else value
+        number = parse_number(value.strip()) if isinstance(value, str) else value
         if isinstance(number, float) and number.is_integer() and not isinstance(value, str):
             number = int(number)
         kinds = (int, float) if rules["type"] == "number" else (int,)

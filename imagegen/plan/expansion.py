@@ -13,24 +13,24 @@ from typing import Any, Protocol, TypeVar
 from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, GENERATE_FIELDS, Item, Job
 from imagegen.config.schema import COMMON, SEED
 from imagegen.errors import ImagegenError, Problem, did_you_mean
-from imagegen.plan.naming import MAX_SLUG, path_key, seed_by_name, slug_of, slug_problem
-from imagegen.plan.origins import derived_outputs
+from imagegen.plan.naming import MAX_SLUG, check_slug, compute_seed, fold_path, make_slug
+from imagegen.plan.origins import plan_derived
 from imagegen.plan.output import Origin, Output
-from imagegen.plan.prompt_template import Text, Wording, joined, word
-from imagegen.plan.record import Decided
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.prompt_template import PromptTemplate, Text, join_prompt, parse_prompt
+from imagegen.plan.record import JobDecisions
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 from imagegen.plan.wildcards import NO_WILDCARDS, Wildcards
 
 __all__ = [
     "MAX_OUTPUTS",
+    "AxisValue",
+    "BackendCapabilities",
     "Cell",
-    "Choice",
     "Expansion",
-    "Honours",
-    "cells",
-    "clashes",
     "expand",
-    "within",
+    "expand_matrix",
+    "find_clashes",
+    "find_nested_paths",
 ]
 
 
@@ -45,12 +45,12 @@ _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 @dataclass(frozen=True)
-class Honours:
+class BackendCapabilities:
     """What expansion must know of a backend, as one item's options have it.
 
     parameters: the request fields that it honours. where_given: those of them that count only where the job gives
     them. model: None while it is not decided, which the executor does. extra: of the request. origins: reference
-    images that are other outputs, by their place.
+    images that are other outputs, by their key.
     """
 
     backend: str
@@ -58,7 +58,7 @@ class Honours:
     model: str | None = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
     only_if_given: frozenset[str] = frozenset()
-    decides_model: bool = False
+    has_open_model: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -74,8 +74,8 @@ class Expansion:
 def expand(
     job: Job,
     items: Sequence[Item],
-    honours: Callable[[Item], Honours],
-    decided: Decided,
+    honours: Callable[[Item], BackendCapabilities],
+    decided: JobDecisions,
     wildcards: Wildcards = NO_WILDCARDS,
 ) -> Expansion:
     """The outputs of a job.
@@ -85,7 +85,7 @@ def expand(
     """
     if too_much := _too_much(job, items):
         return Expansion((), (Problem(job.where.get("", job.file), too_much),))
-    matrix, wrong = cells(job)
+    matrix, wrong = expand_matrix(job)
     problems = [*_repeated(items), *wrong]
     outputs: list[Output] = []
     for index, item, cell, base, variant in _wanted(job, items, matrix, decided):
@@ -96,7 +96,7 @@ def expand(
             continue
         try:
             of_item = honours(item)
-            asked, given, wording = _request(job, item, cell, of_item, wildcards)
+            asked, given, template = _request(job, item, cell, of_item, wildcards)
             path = _path(job, item, cell, variant, slug)
         except _Unfit as unfit:
             problems.append(Problem(unfit.where, str(unfit)))
@@ -114,13 +114,13 @@ def expand(
             what = f"seed: {seed} for '{item.name[:60]}' is too large: the sequence may go up to {MAX_SEED}"
             problems.append(Problem(job.where.get("generate.seed", item.where), what))
             continue
-        if seed is not None or not wording.is_open:
-            prompt, negative = wording.of(seed or 0)
+        if seed is not None or not template.has_choices:
+            prompt, negative = template.of(seed or 0)
             asked |= {"prompt": prompt} | ({"negative": negative} if "negative" in asked else {})
         origins = _origins(job, item, of_item)
         request = Request(**asked, seed=seed)
         parameters = of_item.parameters - (of_item.only_if_given - given)
-        fields = canonical(request, parameters)
+        fields = canonical_fields(request, parameters)
         outputs.append(
             Output(
                 job=job.name,
@@ -133,18 +133,18 @@ def expand(
                 timeout_s=item.overrides.get("timeout_s", job.generate.get("timeout_s", DEFAULT_TIMEOUT_S)),
                 fields=fields,
                 fingerprint="" if seed is None or of_item.model is None or origins else fingerprint(fields),
-                draws_seed=draws,
-                decides_model=of_item.decides_model,
+                has_random_seed=draws,
+                has_open_model=of_item.has_open_model,
                 origins=origins,
                 base=base,
                 variant=variant,
-                own_seed="seed" in item.overrides,
-                wording=wording if draws and wording.is_open else None,
+                has_own_seed="seed" in item.overrides,
+                template=template if draws and template.has_choices else None,
             )
         )
     if job.matrix or decided.picked:
         problems += _same_slugs(job, outputs)
-    derived, wrong = derived_outputs(job, outputs)
+    derived, wrong = plan_derived(job, outputs)
     outputs += derived
     problems += wrong
     return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_notes(job, items, honours)))
@@ -174,7 +174,7 @@ class _Placed(Protocol):
 _AnyPlaced = TypeVar("_AnyPlaced", bound=_Placed)
 
 
-def clashes(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[tuple[_AnyPlaced, _AnyPlaced]]:
+def find_clashes(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[tuple[_AnyPlaced, _AnyPlaced]]:
     """Pairs of outputs with one path, also where the paths differ in case or Unicode normalisation only.
 
     folders: what a folder is really called where a symlink leads from one to another.
@@ -184,8 +184,8 @@ def clashes(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[t
     return [(other, output) for other, output in others if other is not output]
 
 
-def within(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[tuple[_AnyPlaced, _AnyPlaced]]:
-    """Pairs of an output and one that would lie in it, as if its file were a folder. folders: as for `clashes`."""
+def find_nested_paths(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[tuple[_AnyPlaced, _AnyPlaced]]:
+    """Pairs of an output and one that would lie in it, as if its file were a folder. folders: as for `find_clashes`."""
     keyed = dict(_keyed(outputs, folders))
     inside = {key.rpartition("/")[0]: output for key, output in keyed.items()}
     return [
@@ -199,7 +199,7 @@ def within(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[tu
 def _keyed(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> Iterator[tuple[str, _AnyPlaced]]:
     for output in outputs:
         folder, _, name = output.path.rpartition("/")
-        yield path_key(f"{folders.get(folder, folder)}/{name}"), output
+        yield fold_path(f"{folders.get(folder, folder)}/{name}"), output
 
 
 class _Unfit(Exception):  # noqa: N818 - internal
@@ -209,14 +209,14 @@ class _Unfit(Exception):  # noqa: N818 - internal
 
 
 def _wanted(
-    job: Job, items: Sequence[Item], matrix: Sequence[Cell], decided: Decided
+    job: Job, items: Sequence[Item], matrix: Sequence[Cell], decided: JobDecisions
 ) -> Iterator[tuple[int, Item, Cell, str, int]]:
     """Each image's index, item, cell, slug without the variant, and variant (0: there are none)."""
     variants = range(1, job.variants + 1) if job.variants > 1 else range(1)
     first = 0
     for item in items:
         for cell in matrix:
-            base = "-".join([slug_of(item.name), *(slug_of(choice.name) for choice in cell)])
+            base = "-".join([make_slug(item.name), *(make_slug(choice.name) for choice in cell)])
             picked = decided.picked.get(base)
             for variant in (picked,) if picked else variants:
                 yield first + max(0, variant - 1), item, cell, base, variant
@@ -224,12 +224,12 @@ def _wanted(
 
 
 def _slug_problem(item: Item, slug: str) -> str:
-    return slug_problem(slug_of(item.name)) if not slug_of(item.name) else slug_problem(slug)
+    return check_slug(make_slug(item.name)) if not make_slug(item.name) else check_slug(slug)
 
 
 def _request(
-    job: Job, item: Item, cell: Cell, honours: Honours, wildcards: Wildcards
-) -> tuple[dict[str, Any], frozenset[str], Wording]:
+    job: Job, item: Item, cell: Cell, honours: BackendCapabilities, wildcards: Wildcards
+) -> tuple[dict[str, Any], frozenset[str], PromptTemplate]:
     """The request's fields but for the seed and what it decides, which of them the job gives, and its texts."""
     generate = {**job.generate, **item.overrides}
     of_job = job.where.get("prompt", item.where)
@@ -239,11 +239,11 @@ def _request(
         "suffix": Text(job.suffix, "prompt.suffix", of_job),
         "negative": Text(generate.get("negative", ""), "negative", item.where),
     }
-    axes = {choice.axis: Text(str(choice.text), choice.place, job.where.get(choice.place, "")) for choice in cell}
-    wording = word(texts, axes, wildcards)
+    axes = {choice.axis: Text(str(choice.text), choice.key, job.where.get(choice.key, "")) for choice in cell}
+    template = parse_prompt(texts, axes, wildcards)
     for choice in cell:
         axis = choice.axis
-        if axis in wording.axes:
+        if axis in template.axes:
             continue
         if axis not in _AXIS_FIELDS:
             what = f"matrix.{axis}: the prompt of '{item.name}' does not say {{{axis}}}"
@@ -251,34 +251,32 @@ def _request(
         try:
             generate[axis] = _field_value(axis, choice.text)
         except _WrongType as wrong:
-            what = f"{choice.place}: expected {wrong}, found '{choice.text}'"
-            raise _Unfit(job.where[choice.place], what) from None
+            what = f"{choice.key}: expected {wrong}, found '{choice.text}'"
+            raise _Unfit(job.where[choice.key], what) from None
     given = {key: generate[key] for key in GENERATE_FIELDS if key in generate and key != "seed"}
     asked = {
         "backend": honours.backend,
         "name": item.name,
-        "prompt": joined(job.prefix, item.prompt, job.suffix),
+        "prompt": join_prompt(job.prefix, item.prompt, job.suffix),
         "model": honours.model or "",
         "extra": _with_images(honours),
         **given,
     }
     names = frozenset(key for key, value in given.items() if value != "")
-    return {**asked, "given": tuple(sorted(names))}, names, wording
+    return {**asked, "given": tuple(sorted(names))}, names, template
 
 
-def _with_images(honours: Honours) -> Mapping[str, Any]:
+def _with_images(honours: BackendCapabilities) -> Mapping[str, Any]:
     """The extra, with the names of other outputs among its images."""
     if not honours.origins:
         return honours.extra
     return {**honours.extra, "images": {**honours.extra.get("images", {}), **honours.origins}}
 
 
-def _origins(job: Job, item: Item, honours: Honours) -> tuple[Origin, ...]:
+def _origins(job: Job, item: Item, honours: BackendCapabilities) -> tuple[Origin, ...]:
     own = item.sections.get(honours.backend, {}).get("images", {})
     of_job = job.where.get(f"{honours.backend}.images", job.file)
-    return tuple(
-        Origin(place, task, where=item.where if place in own else of_job) for place, task in honours.origins.items()
-    )
+    return tuple(Origin(key, task, where=item.where if key in own else of_job) for key, task in honours.origins.items())
 
 
 class _WrongType(Exception):  # noqa: N818 - internal
@@ -304,7 +302,7 @@ def _field_value(field: str, value: str | int | float) -> str | int | float:
     return float(value) if field == "cfg" else value
 
 
-def _seed(job: Job, item: Item, slug: str, index: int, decided: Decided) -> tuple[int | None, bool]:
+def _seed(job: Job, item: Item, slug: str, index: int, decided: JobDecisions) -> tuple[int | None, bool]:
     if "seed" in item.overrides:
         return item.overrides["seed"], False
     if slug in decided.rerolled:
@@ -314,12 +312,12 @@ def _seed(job: Job, item: Item, slug: str, index: int, decided: Decided) -> tupl
         return decided.drawn.get(slug), True
     if rule.mode == "sequence":
         return rule.base + index, False
-    return (rule.base if rule.mode == "fixed" else seed_by_name(rule.base, slug)), False
+    return (rule.base if rule.mode == "fixed" else compute_seed(rule.base, slug)), False
 
 
 def _path(job: Job, item: Item, cell: Cell, variant: int, slug: str) -> str:
-    words = {"slug": slug, "item": slug_of(item.name), "variant": str(variant or 1)}
-    words |= {choice.axis: slug_of(choice.name) for choice in cell}
+    words = {"slug": slug, "item": make_slug(item.name), "variant": str(variant or 1)}
+    words |= {choice.axis: make_slug(choice.name) for choice in cell}
     where = job.where.get("output.name", item.where)
 
     def value(match: re.Match[str]) -> str:
@@ -339,9 +337,9 @@ def _path(job: Job, item: Item, cell: Cell, variant: int, slug: str) -> str:
 def _repeated(items: Sequence[Item]) -> Iterator[Problem]:
     first: dict[str, Item] = {}
     for item in items:
-        other = first.setdefault(slug_of(item.name) or item.name, item)
+        other = first.setdefault(make_slug(item.name) or item.name, item)
         if other is not item:
-            same = "the same name" if other.name == item.name else f"the file name '{slug_of(item.name)}' too"
+            same = "the same name" if other.name == item.name else f"the file name '{make_slug(item.name)}' too"
             yield Problem(item.where, f"name: '{item.name[:60]}': '{other.name[:60]}' at {other.where} has {same}")
 
 
@@ -352,7 +350,7 @@ def _same_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Problem]:
         yield Problem(job.where.get("matrix", job.file), f"two outputs of this job have the name '{slug}'")
 
 
-def _notes(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours]) -> Iterator[str]:
+def _notes(job: Job, items: Sequence[Item], honours: Callable[[Item], BackendCapabilities]) -> Iterator[str]:
     left_out: dict[str, None] = {}
     backend = ""
     for item in items:
@@ -364,25 +362,25 @@ def _notes(job: Job, items: Sequence[Item], honours: Callable[[Item], Honours]) 
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A value of an axis, by its name. place: the key of the job that gives it, `matrix.mood` for example."""
+class AxisValue:
+    """A value of an axis, by its name. key: the key of the job that gives it, `matrix.mood` for example."""
 
     axis: str
     name: str
     text: str | int | float
-    place: str
+    key: str
 
 
 MAX_COMPARED = 10_000_000
 """Entries of `exclude` times cells: some seconds."""
 
-Cell = tuple[Choice, ...]
+Cell = tuple[AxisValue, ...]
 """A choice for each axis, in the matrix's order; empty where there is no matrix."""
 _Names = dict[str, str]
 """A cell by the names of its values: axis → name."""
 
 
-def cells(job: Job) -> tuple[list[Cell], list[Problem]]:
+def expand_matrix(job: Job) -> tuple[list[Cell], list[Problem]]:
     """The cells in order, those of the product first, and all that is wrong with the matrix."""
     if not job.matrix and (job.include or job.exclude):
         return [], [Problem(job.where["matrix"], "matrix: has no axis")]
@@ -399,57 +397,57 @@ def cells(job: Job) -> tuple[list[Cell], list[Problem]]:
     return [tuple(choices[axis][name] for axis, name in cell.items()) for cell in found], problems
 
 
-def _choices(job: Job, problems: list[Problem]) -> dict[str, dict[str, Choice]]:
+def _choices(job: Job, problems: list[Problem]) -> dict[str, dict[str, AxisValue]]:
     """Of each axis, by name: its own values, and those that entries of `include` add to it."""
     choices = {
-        axis: {name: Choice(axis, name, text, f"matrix.{axis}") for name, text in values.items()}
+        axis: {name: AxisValue(axis, name, text, f"matrix.{axis}") for name, text in values.items()}
         for axis, values in job.matrix.items()
     }
     included = list(_included_values(job))
-    for axis, value, place in included:
+    for axis, value, key in included:
         if isinstance(value, Mapping):
             ((name, text),) = value.items()
-            first = choices[axis].setdefault(name, Choice(axis, name, text, place))
+            first = choices[axis].setdefault(name, AxisValue(axis, name, text, key))
             if first.text != text:
-                problems.append(Problem(job.where[place], f"{place}: '{name[:60]}' has another text in {first.place}"))
-    for axis, value, place in included:  # by name alone: the text may be given by an entry further down
+                problems.append(Problem(job.where[key], f"{key}: '{name[:60]}' has another text in {first.key}"))
+    for axis, value, key in included:  # by name alone: the text may be given by an entry further down
         if not isinstance(value, Mapping):
-            choices[axis].setdefault(str(value), Choice(axis, str(value), value, place))
+            choices[axis].setdefault(str(value), AxisValue(axis, str(value), value, key))
     for of_axis in choices.values():
         problems += _name_problems(job, of_axis.values())
     return choices
 
 
 def _included_values(job: Job) -> Iterator[tuple[str, Any, str]]:
-    """Of each entry of `include`: axis, value and place."""
+    """Of each entry of `include`: axis, value and key."""
     for index, entry in enumerate(job.include):
         for axis, value in entry.items():
             if axis in job.matrix:
                 yield axis, value, f"matrix.include[{index}].{axis}"
 
 
-def _name_problems(job: Job, choices: Iterable[Choice]) -> Iterator[Problem]:
+def _name_problems(job: Job, choices: Iterable[AxisValue]) -> Iterator[Problem]:
     first: dict[str, str] = {}
     for choice in choices:
-        where = job.where[choice.place]
-        slug = slug_of(choice.name)
-        if problem := slug_problem(slug):
-            yield Problem(where, f"{choice.place}: '{choice.name[:60]}' {problem}")
+        where = job.where[choice.key]
+        slug = make_slug(choice.name)
+        if problem := check_slug(slug):
+            yield Problem(where, f"{choice.key}: '{choice.name[:60]}' {problem}")
         elif first.setdefault(slug, choice.name) != choice.name:
-            yield Problem(where, f"{choice.place}: '{first[slug]}' and '{choice.name}' make one file name")
+            yield Problem(where, f"{choice.key}: '{first[slug]}' and '{choice.name}' make one file name")
 
 
 def _without_excluded(job: Job, product: list[_Names], problems: list[Problem]) -> list[_Names]:
     left = product
     for index, entry in enumerate(job.exclude):
-        place = f"matrix.exclude[{index}]"
-        if wrong := [*_unknown_axes(job, place, entry), *_unknown_values(job, place, entry)]:
+        key = f"matrix.exclude[{index}]"
+        if wrong := [*_unknown_axes(job, key, entry), *_unknown_values(job, key, entry)]:
             problems += wrong
             continue
         before = left
         left = [cell for cell in before if not entry.items() <= cell.items()]
         if len(left) == len(before):
-            problems.append(Problem(job.where[place], f"{place}: every cell that it matches is excluded already"))
+            problems.append(Problem(job.where[key], f"{key}: every cell that it matches is excluded already"))
     return left
 
 
@@ -457,15 +455,15 @@ def _included(job: Job, left: list[_Names], problems: list[Problem]) -> list[_Na
     first = {tuple(cell.values()): "the matrix" for cell in left}
     included = []
     for index, entry in enumerate(job.include):
-        place = f"matrix.include[{index}]"
-        problems += _unknown_axes(job, place, entry)
+        key = f"matrix.include[{index}]"
+        problems += _unknown_axes(job, key, entry)
         if missing := [axis for axis in job.matrix if axis not in entry]:
-            problems.append(Problem(job.where[place], f"{place}: has no value for {', '.join(missing)}"))
+            problems.append(Problem(job.where[key], f"{key}: has no value for {', '.join(missing)}"))
             continue
         cell = {axis: _name(entry[axis]) for axis in job.matrix}
-        other = first.setdefault(tuple(cell.values()), place)
-        if other != place:
-            problems.append(Problem(job.where[place], f"{place}: {other} has this cell already"))
+        other = first.setdefault(tuple(cell.values()), key)
+        if other != key:
+            problems.append(Problem(job.where[key], f"{key}: {other} has this cell already"))
             continue
         included.append(cell)
     return included
@@ -476,16 +474,16 @@ def _name(value: object) -> str:
     return next(iter(value)) if isinstance(value, Mapping) else str(value)
 
 
-def _unknown_axes(job: Job, place: str, entry: Mapping[str, object]) -> Iterator[Problem]:
+def _unknown_axes(job: Job, key: str, entry: Mapping[str, object]) -> Iterator[Problem]:
     for axis in entry:
         if axis not in job.matrix:
-            what = f"{place}.{axis}: the matrix has no axis '{axis}'{did_you_mean(axis, job.matrix)}"
-            yield Problem(job.where[f"{place}.{axis}"], what, f"its axes are {', '.join(job.matrix)}")
+            what = f"{key}.{axis}: the matrix has no axis '{axis}'{did_you_mean(axis, job.matrix)}"
+            yield Problem(job.where[f"{key}.{axis}"], what, f"its axes are {', '.join(job.matrix)}")
 
 
-def _unknown_values(job: Job, place: str, entry: Mapping[str, str]) -> Iterator[Problem]:
+def _unknown_values(job: Job, key: str, entry: Mapping[str, str]) -> Iterator[Problem]:
     for axis, name in entry.items():
         names = job.matrix.get(axis)
         if names is not None and name not in names:
-            what = f"{place}.{axis}: matrix.{axis} has no value '{name[:60]}'{did_you_mean(name, names)}"
-            yield Problem(job.where[f"{place}.{axis}"], what, f"its values are {', '.join(names)}")
+            what = f"{key}.{axis}: matrix.{axis} has no value '{name[:60]}'{did_you_mean(name, names)}"
+            yield Problem(job.where[f"{key}.{axis}"], what, f"its values are {', '.join(names)}")

@@ -13,7 +13,7 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request
 
-__all__ = ["IN_CONFLICT", "Found", "Reason", "Verdict", "choose_side", "compare", "differences"]
+__all__ = ["IN_CONFLICT", "Found", "Reason", "Verdict", "compare", "conflict_hint", "find_differences"]
 
 PLACEHOLDER = "placeholder"
 """The backend whose stand-ins never replace an image of another."""
@@ -42,7 +42,7 @@ class Found:
     accepted: bool = False
     by_hand: bool = False
     is_recorded: bool = False
-    superseded_by: str = ""
+    recorded_elsewhere: str = ""
     in_conflict: bool = False
 
 
@@ -79,7 +79,7 @@ class Reason:
             "new": "new",
             "model": "the model's files changed",
             "forced": "forced",
-            "another": "another one was accepted" if self.new == "accepted" else "another one is recorded",
+            "recorded_elsewhere": "another one was accepted" if self.new == "accepted" else "another one is recorded",
         }[self.kind]
 
 
@@ -103,9 +103,9 @@ class Verdict:
         return any(reason.kind == "missing" for reason in self.reasons)
 
     @property
-    def is_superseded(self) -> bool:
+    def is_recorded_elsewhere(self) -> bool:
         """Whether nothing is wrong with the file but that the lock file tells of another one."""
-        return any(reason.kind == "another" for reason in self.reasons)
+        return any(reason.kind == "recorded_elsewhere" for reason in self.reasons)
 
     @property
     def only_encoding(self) -> bool:
@@ -131,7 +131,7 @@ def compare(
     if not found.sha256:
         return Verdict("blocked", reasons, "a folder is in its place", line, "move the folder away")
     if found.in_conflict:
-        return Verdict("blocked", reasons, IN_CONFLICT, line, choose_side(output.path))
+        return Verdict("blocked", reasons, IN_CONFLICT, line, conflict_hint(output.path))
     if found.by_hand and (forced or not found.accepted) and output.request.backend == PLACEHOLDER:
         note = f"made or changed by hand, which {PLACEHOLDER} does not replace"
         hint = f"have another backend draw it; or go back to one that was made: doit restore {output.task}"
@@ -140,8 +140,8 @@ def compare(
         return Verdict("fresh", note=_accepted(found, line, reasons), line=line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
         return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
-    if found.superseded_by and not forced:
-        return _replaceable(output, reasons or (Reason("another", new=found.superseded_by),), line)
+    if found.recorded_elsewhere and not forced:
+        return _replaceable(output, reasons or (Reason("recorded_elsewhere", new=found.recorded_elsewhere),), line)
     if line and (line.sha256 == found.sha256 or found.is_recorded):
         return _replaceable(output, reasons or _forced(forced), line)
     if line and not reasons and not forced:
@@ -158,7 +158,7 @@ def compare(
     return Verdict("blocked", reasons, note, line)
 
 
-def choose_side(path: str) -> str:
+def conflict_hint(path: str) -> str:
     """The way out of a merge conflict in the file at the path."""
     return f"choose a side: git checkout --ours -- {path} (or --theirs), then git add {path}"
 
@@ -186,7 +186,7 @@ def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) 
         return (Reason("new"),)
     reasons = []
     if line.fingerprint != output.fingerprint:
-        found = differences(line.request, output.fields) or [Reason("changed", "request")]
+        found = find_differences(line.request, output.fields) or [Reason("changed", "request")]
         reasons += _of_origins(found, output) if output.origins else found
     if line.encoding != output.encoding and not output.is_derived:  # of a derived one it is in the request
         old, new = asdict(line.encoding), asdict(output.encoding)
@@ -198,7 +198,7 @@ def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) 
 
 def _of_origins(reasons: list[Reason], output: Output) -> list[Reason]:
     """The reasons, with those that are about the images which the output is made from told of those."""
-    origins = {f"images.{origin.place}": origin for origin in output.origins}
+    origins = {f"images.{origin.key}": origin for origin in output.origins}
     told = []
     for reason in reasons:
         if origin := origins.get(reason.field):
@@ -213,13 +213,13 @@ def _of_origins(reasons: list[Reason], output: Output) -> list[Reason]:
     return told
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
+def find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
     """Field by field, in the order of a request's; of mappings, key by key."""
     reasons: list[Reason] = []
     for key in sorted({*old, *new}, key=lambda key: (_ORDER.get(key, len(_ORDER)), key)):
         one, other = old.get(key), new.get(key)
         if all(value is None or isinstance(value, Mapping) for value in (one, other)) and one != other:
-            reasons += differences(one or {}, other or {}, f"{above}{key}.")
+            reasons += find_differences(one or {}, other or {}, f"{above}{key}.")
         elif one != other:
             reasons.append(Reason("changed", above + key, one, other))
     return reasons

@@ -8,7 +8,7 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["MAX_SLUG", "is_output_name", "path_key", "seed_by_name", "short_slug", "slug_of", "slug_problem"]
+__all__ = ["MAX_SLUG", "check_slug", "compute_seed", "fold_path", "is_output_name", "make_slug", "shorten_slug"]
 
 MAX_SLUG = 120
 """Characters: with a folder and an extension, well within what every file system takes."""
@@ -24,7 +24,7 @@ _COMMA = re.compile(r"(?<=\d),(?=\d)")
 
 
 @functools.lru_cache(maxsize=65536)
-def slug_of(name: str) -> str:
+def make_slug(name: str) -> str:
     """`The Æsir's Own` → `the-aesir-s-own`; empty where nothing of the name can be written so."""
     if _PLAIN.fullmatch(name):
         return name
@@ -70,7 +70,7 @@ def is_output_name(text: str) -> bool:
     return _OUTPUT.fullmatch(text) is not None
 
 
-def slug_problem(slug: str) -> str:
+def check_slug(slug: str) -> str:
     """Why this slug can be no file name everywhere; empty where it can."""
     if not slug:
         return "has nothing in it that a file could be named after: use letters or digits"
@@ -81,9 +81,9 @@ def slug_problem(slug: str) -> str:
     return ""
 
 
-def short_slug(text: str, length: int = 50) -> str:
+def shorten_slug(text: str, length: int = 50) -> str:
     """A file name for a text of any length: its first words, and where that cuts it short, a hash of the whole."""
-    slug = slug_of(text)
+    slug = make_slug(text)
     if len(slug) <= length:
         return slug
     head = slug[: length - 7]
@@ -91,12 +91,12 @@ def short_slug(text: str, length: int = 50) -> str:
     return f"{head}-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:6]}"
 
 
-def path_key(path: str) -> str:
+def fold_path(path: str) -> str:
     """Equal for two paths that are one file on some file system: they differ in case or normalisation only."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
-def seed_by_name(base: int, slug: str) -> int:
+def compute_seed(base: int, slug: str) -> int:
     """The seed of mode `by-name`, 1 … 2^32−1.
 
     It is the first eight bytes, big-endian, of the SHA-256 of `BASE:SLUG` in UTF-8, modulo 2^32−1, plus one.

@@ -19,10 +19,10 @@ __all__ = [
     "INDEX",
     "PICTURE",
     "SHEET",
-    "circle",
-    "derived_outputs",
-    "in_order",
-    "link",
+    "find_circle",
+    "link_origins",
+    "plan_derived",
+    "sort_by_origin",
 ]
 
 
@@ -32,7 +32,7 @@ MAX_SHEET_PIXELS = 8192 * 8192
 """256 MiB as RGBA."""
 
 
-def derived_outputs(job: Job, images: Sequence[Output]) -> tuple[list[Output], list[Problem]]:
+def plan_derived(job: Job, images: Sequence[Output]) -> tuple[list[Output], list[Problem]]:
     """Of each image those that `derive` names, then the sheet and its index; and all that is wrong with them."""
     problems = [*_wrong(job)]
     if problems:
@@ -119,10 +119,10 @@ def _output(
         fingerprint="",
         origins=origins,
     )
-    return output.decided()
+    return output.with_decisions()
 
 
-def link(
+def link_origins(
     outputs: Sequence[Output], broken: Collection[str], root: str
 ) -> tuple[dict[str, Output], dict[str, list[Problem]]]:
     """Those outputs of sound jobs that name others, by task, with the others' files; what is wrong, by job.
@@ -168,7 +168,7 @@ def _by_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
 def _linked(output: Output, known: Mapping[str, Output], root: str) -> Output:
     origins = tuple(replace(origin, path=known[origin.task].path) for origin in output.origins)
     extra = output.request.extra
-    files = {**extra.get("files", {}), **{origin.place: f"{root}/{origin.path}" for origin in origins}}
+    files = {**extra.get("files", {}), **{origin.key: f"{root}/{origin.path}" for origin in origins}}
     return replace(output, origins=origins, request=replace(output.request, extra={**extra, "files": files}))
 
 
@@ -204,7 +204,7 @@ def _why_not(task: str, known: Mapping[str, Output], broken: Collection[str]) ->
 def _circular(known: Mapping[str, Output]) -> dict[str, list[Problem]]:
     found: dict[str, list[Problem]] = defaultdict(list)
     left = dict(known)
-    while ring := circle(left.values()):
+    while ring := find_circle(left.values()):
         tasks = [output.task for output in ring]
         steps = [f"{one} from {other}" for one, other in zip(tasks, [*tasks[1:], *tasks[:1]], strict=True)]
         if len(steps) > _STEPS:
@@ -226,10 +226,10 @@ _STEPS = 10
 
 
 def _problem(output: Output, origin: Origin, what: str) -> Problem:
-    return Problem(origin.where, f"{output.request.backend}.images.{origin.place}: {what}")
+    return Problem(origin.where, f"{output.request.backend}.images.{origin.key}: {what}")
 
 
-def in_order(outputs: Sequence[Output]) -> list[Output]:
+def sort_by_origin(outputs: Sequence[Output]) -> list[Output]:
     """The outputs, each after those among them that it is made from; else as they come. There must be no circle."""
     if not any(output.origins for output in outputs):
         return list(outputs)
@@ -248,7 +248,7 @@ def in_order(outputs: Sequence[Output]) -> list[Output]:
     return list(ordered.values())
 
 
-def circle(outputs: Iterable[Output]) -> list[Output]:
+def find_circle(outputs: Iterable[Output]) -> list[Output]:
     """Outputs of which each is made from the next one, and the last one from the first; empty where there are none."""
     known = {output.task: output for output in outputs if output.origins}
     try:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagegen.config.job import Encoding
-from imagegen.plan.prompt_template import Wording
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.prompt_template import PromptTemplate
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 
 __all__ = ["DERIVE", "ONE_OFF", "Origin", "Output"]
 
@@ -23,12 +23,12 @@ ONE_OFF = "image"
 class Origin:
     """An output that another one is made from: the image of its thumbnail, or its reference image.
 
-    place: what it is there, in the request's `images`. task: its name in doit. path: of its file, relative to the
+    key: what it is there, in the request's `images`. task: its name in doit. path: of its file, relative to the
     project; empty while it has not been looked up. sha256: of its file; empty while that is not settled.
     where: `file:line:column` of who names it; empty where the job's own structure does.
     """
 
-    place: str
+    key: str
     task: str
     path: str = ""
     sha256: str = ""
@@ -44,7 +44,7 @@ class Output:
     fields: the canonical form of the request. fingerprint: of it; empty while its seed or model is not decided, or what
     it is made from not settled. own_seed: whether the item gives the seed. draws_seed: whether the seed is a decision
     of a draw. decides_model: whether the model is one, because it is the only one there is. timeout_s: seconds.
-    origins: the outputs that it is made from. wording: of a prompt that a drawn seed decides; else None.
+    origins: the outputs that it is made from. template: of a prompt that a drawn seed decides; else None.
     """
 
     job: str
@@ -57,13 +57,13 @@ class Output:
     timeout_s: float
     fields: Mapping[str, Any]
     fingerprint: str
-    draws_seed: bool = False
-    decides_model: bool = False
+    has_random_seed: bool = False
+    has_open_model: bool = False
     origins: tuple[Origin, ...] = ()
     base: str = ""
     variant: int = 0
-    own_seed: bool = False
-    wording: Wording | None = field(default=None, compare=False, repr=False)
+    has_own_seed: bool = False
+    template: PromptTemplate | None = field(default=None, compare=False, repr=False)
 
     @property
     def task(self) -> str:
@@ -86,11 +86,11 @@ class Output:
         return self.request.backend == DERIVE
 
     @property
-    def is_settled(self) -> bool:
+    def has_known_origins(self) -> bool:
         """Whether all that it is made from is there and known."""
         return all(origin.sha256 for origin in self.origins)
 
-    def decided(
+    def with_decisions(
         self, *, seed: int | None = None, model: str | None = None, origins: Sequence[Origin] | None = None
     ) -> Output:
         """The same output, its seed, model or origins now decided; what is None stays as it was.
@@ -101,16 +101,16 @@ class Output:
         origins = self.origins if origins is None else tuple(origins)
         extra = request.extra
         if origins:
-            images = {origin.place: origin.sha256 or origin.task for origin in origins}
+            images = {origin.key: origin.sha256 or origin.task for origin in origins}
             extra = {**extra, "images": {**extra.get("images", {}), **images}}
-        if seed is not None and self.wording is not None:
-            prompt, negative = self.wording.of(seed)
+        if seed is not None and self.template is not None:
+            prompt, negative = self.template.of(seed)
             request = replace(request, prompt=prompt, negative=negative)
         seed = request.seed if seed is None else seed
         request = replace(request, seed=seed, model=model or request.model, extra=extra)
-        fields = canonical(request, self.parameters)
+        fields = canonical_fields(request, self.parameters)
         decided = replace(self, request=request, fields=fields, fingerprint="", origins=origins)
         has_seed = seed is not None or self.is_derived
-        if has_seed and (request.model or not self.decides_model) and decided.is_settled:
+        if has_seed and (request.model or not self.has_open_model) and decided.has_known_origins:
             return replace(decided, fingerprint=fingerprint(fields))
         return decided

@@ -14,16 +14,16 @@ __all__ = [
     "Choice",
     "Option",
     "Part",
+    "PromptError",
     "Several",
     "Template",
     "Wildcard",
-    "WordingError",
-    "is_open",
-    "options_of",
-    "parse",
-    "parts_of",
+    "has_choices",
+    "make_options",
+    "parse_template",
     "refuse_comment",
-    "weight_of",
+    "split_weight",
+    "walk_parts",
 ]
 
 
@@ -31,7 +31,7 @@ MAX_DEPTH = 10
 """Levels of alternatives within each other, and of wildcards."""
 
 
-class WordingError(ValueError):
+class PromptError(ValueError):
     """A text that is not a valid prompt. at: where in it, from 0. hint: what to do about it."""
 
     def __init__(self, at: int, what: str, hint: str) -> None:
@@ -101,7 +101,7 @@ Template = tuple[Part, ...]
 """A parsed text."""
 
 
-def options_of(
+def make_options(
     texts: Sequence[str], templates: Iterable[Template], weights: Sequence[float] | None = None
 ) -> tuple[Option, ...]:
     """Options, each known by its text; a text that is there several times counts as often.
@@ -118,16 +118,16 @@ def options_of(
     return tuple(options)
 
 
-def parts_of(template: Template) -> Iterator[Part]:
+def walk_parts(template: Template) -> Iterator[Part]:
     """All parts, those within alternatives too."""
     for part in template:
         yield part
         if isinstance(part, (Choice, Several)):
             for option in part.options:
-                yield from parts_of(option.template)
+                yield from walk_parts(option.template)
 
 
-def is_open(template: Template) -> bool:
+def has_choices(template: Template) -> bool:
     """Whether anything in it is picked."""
     return any(not isinstance(part, (str, Axis)) for part in template)
 
@@ -189,12 +189,12 @@ _REFUSED = {
 
 
 @functools.lru_cache(maxsize=4096)
-def parse(text: str, *, has_axes: bool = False) -> Template:
+def parse_template(text: str, *, has_axes: bool = False) -> Template:
     """The template of a text. has_axes: whether `{name}` is an axis. Raises WordingError."""
     if not any(sign in text for sign in _SIGNS):
         return (text,) if text else ()
     template = _Parser(text, has_axes).template()
-    if is_open(template):
+    if has_choices(template):
         refuse_comment(text)
     return template
 
@@ -203,10 +203,10 @@ def refuse_comment(text: str) -> None:
     """Raise WordingError where the text has a comment, as dynamic prompts know them."""
     if comment := _COMMENT.search(text):
         what = f"'{text[comment.start() :][:30].splitlines()[0]}' looks like a comment, which a prompt cannot have"
-        raise WordingError(comment.start(), what, r"delete it, or write \# where the character itself is meant")
+        raise PromptError(comment.start(), what, r"delete it, or write \# where the character itself is meant")
 
 
-def weight_of(text: str) -> tuple[float, str]:
+def split_weight(text: str) -> tuple[float, str]:
     """The weight that a line of a wildcard file begins with, 1 where it has none; and the rest of it."""
     found = _WEIGHT.match(text)
     return (float(found[1]), text[found.end() :].strip()) if found else (1.0, text)
@@ -261,7 +261,7 @@ class _Parser:
         self.ends: dict[int, int] = {}
         """Of alternatives: where they begin → where they end."""
         self.bars: set[int] = set()
-        self._unbalanced: WordingError | None = None
+        self._unbalanced: PromptError | None = None
         self._find_groups()
         self._seen: Counter[str] = Counter()
         self._groups: list[_Group] = []
@@ -297,13 +297,13 @@ class _Parser:
                 raise self._misplaced(one.odd)
             if one.is_group:
                 hint = r"close them with }, or write \{ where the brace itself is meant"
-                raise WordingError(one.at, f"the alternatives '{self.text[one.at : one.at + 30]}' are not closed", hint)
+                raise PromptError(one.at, f"the alternatives '{self.text[one.at : one.at + 30]}' are not closed", hint)
         if stray or (self.heads and opened):
             at = stray[0] if stray else opened[0].at
             brace, other = ("}", "{") if stray else ("{", "}")
             hint = rf"add the {other}, or write \{brace} where the brace itself is meant"
             what = f"'{brace}' has no '{other}' in a text with alternatives"
-            self._unbalanced = WordingError(at, what, hint)
+            self._unbalanced = PromptError(at, what, hint)
 
     def _close(self, one: _Opened, end: int) -> None:
         if one.odd is not None:
@@ -323,7 +323,7 @@ class _Parser:
         most = int(found["exact"] or found["most"] or 10**9)
         if least > most:
             what = f"'{{{found['quantity']}' asks for {least} at least and {most} at most"
-            raise WordingError(one.at, what, f"write {{{most}-{least}$$…}}")
+            raise PromptError(one.at, what, f"write {{{most}-{least}$$…}}")
         separator = _SEPARATOR if found["separator"] is None else _ESCAPE.sub(r"\1", found["separator"])
         return _Head(one.at, found.end(), least, most, separator)
 
@@ -361,7 +361,7 @@ class _Parser:
         """What is no mark."""
         for kind, (what, hint) in _REFUSED.items():
             if token[kind]:
-                raise WordingError(token.start(), f"'{token[0][:40]}' {what}", hint)
+                raise PromptError(token.start(), f"'{token[0][:40]}' {what}", hint)
         if token["kept"]:
             _add(self._current, token["kept"])
         elif token["axis"]:
@@ -375,7 +375,7 @@ class _Parser:
         head = self.heads[at]
         self._groups.append(_Group(head, self._label(self.text[at : self.ends[at] + 1])))
         if len(self._groups) > MAX_DEPTH:
-            raise WordingError(at, f"alternatives are nested more than {MAX_DEPTH} levels deep", "")
+            raise PromptError(at, f"alternatives are nested more than {MAX_DEPTH} levels deep", "")
         self._begin_option(head.begin)
 
     def _begin_option(self, at: int) -> None:
@@ -397,11 +397,11 @@ class _Parser:
     def _made(self, group: _Group) -> Part:
         head = group.head
         if head.least is None:
-            options = options_of(group.texts, map(tuple, group.options), group.weights)
+            options = make_options(group.texts, map(tuple, group.options), group.weights)
         else:
-            options = options_of([text.strip() for text in group.texts], map(tuple, group.options), group.weights)
+            options = make_options([text.strip() for text in group.texts], map(tuple, group.options), group.weights)
         if not options:
-            raise WordingError(
+            raise PromptError(
                 head.at,
                 f"all options of '{group.label.rpartition('#')[0][:30]}' have the weight 0",
                 "give one a weight",
@@ -409,20 +409,20 @@ class _Parser:
         if head.least is None:
             return Choice(group.label, options)
         if [option.key for option in options] == [""]:
-            raise WordingError(
+            raise PromptError(
                 head.at, f"'{group.label.rpartition('#')[0][:30]}' has no options", "write them: {2$$a|b|c}"
             )
         if len(options) == 1 and (wildcard := _only_wildcard(options[0].template)):
             return Several(group.label, (), head.least, head.most, head.separator, wildcard)
         return Several(group.label, options, head.least, head.most, head.separator)
 
-    def _misplaced(self, at: int) -> WordingError:
+    def _misplaced(self, at: int) -> PromptError:
         mark = self.text[at : at + 2]
         rule = {
             "$$": "comes after a quantity, such as {2$$a|b|c} or {1-2$$ and $$a|b}",
             "::": "comes after a weight, such as {3::red|blue}",
         }[mark]
-        return WordingError(
+        return PromptError(
             at, f"'{mark}' {rule}", rf"write it so, or \{mark} where the characters themselves are meant"
         )
 
@@ -435,12 +435,12 @@ class _Parser:
 _ESCAPE = re.compile(r"\\([|#]|__|::)")
 
 
-def _sampler(at: int, written: str, sampler: str) -> WordingError:
+def _sampler(at: int, written: str, sampler: str) -> PromptError:
     what = f"'{written[:40]}' {_SAMPLERS[sampler]}, which is not supported: each image picks by its own seed"
     hint = (
         rf"leave the {sampler} out, or use a matrix; write \{sampler} or \__ where the characters themselves are meant"
     )
-    return WordingError(at, what, hint)
+    return PromptError(at, what, hint)
 
 
 def _add(parts: list[Part], text: str) -> None:

@@ -15,16 +15,16 @@ from imagegen.plan.prompt_grammar import (
     Axis,
     Choice,
     Option,
+    PromptError,
     Several,
     Template,
-    WordingError,
-    is_open,
-    parse,
-    parts_of,
+    has_choices,
+    parse_template,
+    walk_parts,
 )
 from imagegen.plan.wildcards import Wildcards
 
-__all__ = ["Text", "Wording", "escaped", "joined", "resolve", "word"]
+__all__ = ["PromptTemplate", "Text", "escape_prompt", "join_prompt", "parse_prompt", "render"]
 
 
 class Text(NamedTuple):
@@ -36,59 +36,59 @@ class Text(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wording:
+class PromptTemplate:
     """The texts of one image, parsed and checked.
 
     texts: prefix, prompt, suffix and negative, by these names. axes: the text of each axis that they say.
-    lines: of the wildcards. is_open: whether the seed decides any of it.
+    lines: of the wildcards. has_choices: whether the seed decides any of it.
     """
 
     texts: Mapping[str, Template]
     axes: Mapping[str, Template]
     lines: Mapping[str, Sequence[Option]]
-    is_open: bool
+    has_choices: bool
 
     def of(self, seed: int) -> tuple[str, str]:
         """The prompt and the negative prompt of the image with this seed; an axis has one text in all of it."""
-        axes = {name: resolve(text, seed, f"matrix.{name}", self.lines, {}) for name, text in self.axes.items()}
-        texts = {place: resolve(text, seed, place, self.lines, axes) for place, text in self.texts.items()}
-        if self.is_open:  # an empty draw can leave white space at an end
-            texts = {place: clean_text(text) for place, text in texts.items()}
-        return joined(texts["prefix"], texts["prompt"], texts["suffix"]), texts["negative"]
+        axes = {name: render(text, seed, f"matrix.{name}", self.lines, {}) for name, text in self.axes.items()}
+        texts = {key: render(text, seed, key, self.lines, axes) for key, text in self.texts.items()}
+        if self.has_choices:  # an empty draw can leave white space at an end
+            texts = {key: clean_text(text) for key, text in texts.items()}
+        return join_prompt(texts["prefix"], texts["prompt"], texts["suffix"]), texts["negative"]
 
 
-def word(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards: Wildcards) -> Wording:
+def parse_prompt(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards: Wildcards) -> PromptTemplate:
     """The wording of these texts: prefix, prompt, suffix and negative. Raises ImagegenError with all that is wrong.
 
     axes: the text of each axis in this cell of the matrix; empty where there is none.
     """
     problems: list[Problem] = []
-    parsed = {place: _parsed(text, bool(axes), problems) for place, text in texts.items()}
+    parsed = {key: _parsed(text, bool(axes), problems) for key, text in texts.items()}
     if not problems and all(isinstance(part, str) for template in parsed.values() for part in template):
-        return Wording(parsed, {}, {}, False)
+        return PromptTemplate(parsed, {}, {}, False)
     said: dict[str, Template] = {}
-    for place, template in parsed.items():
-        for part in parts_of(template):
+    for key, template in parsed.items():
+        for part in walk_parts(template):
             if not isinstance(part, Axis) or part.name in said:
                 continue
             if part.name in axes:
                 said[part.name] = _parsed(axes[part.name], False, problems)
             else:
                 what = f"{{{part.name}}}: no axis of the matrix has this name{did_you_mean(part.name, axes)}"
-                problems.append(Problem(texts[place].where, what))
-    if not problems and any(map(is_open, (*parsed.values(), *said.values()))):
+                problems.append(Problem(texts[key].where, what))
+    if not problems and any(map(has_choices, (*parsed.values(), *said.values()))):
         problems += _problems(texts, parsed, {name: (axes[name], said[name]) for name in said}, wildcards)
         if not problems:
-            return Wording(parsed, said, wildcards.lines, True)
+            return PromptTemplate(parsed, said, wildcards.lines, True)
     if problems:
         raise ImagegenError(*problems)
-    return Wording(parsed, said, {}, False)
+    return PromptTemplate(parsed, said, {}, False)
 
 
 def _parsed(text: Text, has_axes: bool, problems: list[Problem]) -> Template:
     try:
-        return parse(text.text, has_axes=has_axes)
-    except WordingError as error:
+        return parse_template(text.text, has_axes=has_axes)
+    except PromptError as error:
         problems.append(Problem(text.where, f"{text.what}: {error}", error.hint))
         return ()
 
@@ -106,33 +106,33 @@ def _problems(
     except ImagegenError as error:
         return list(error.problems)
     may_be_blank = True
-    for place, template in parsed.items():
+    for key, template in parsed.items():
         try:
-            shape = wildcards.check(texts[place].what, texts[place].where, template, of_axes)
+            shape = wildcards.check(texts[key].what, texts[key].where, template, of_axes)
         except ImagegenError as error:
             problems += error.problems
         else:
-            may_be_blank = may_be_blank and (shape.may_be_blank or place == "negative")
+            may_be_blank = may_be_blank and (shape.may_be_blank or key == "negative")
     if may_be_blank and not problems:
         hint = "give each alternative words, or write some beside them"
         problems.append(Problem(texts["prompt"].where, "prompt: can come to nothing, by what is drawn", hint))
     return problems
 
 
-def joined(*parts: str) -> str:
+def join_prompt(*parts: str) -> str:
     """Prefix, prompt and suffix as one: a comma between them, or a space where one ends in a mark of its own."""
-    joined = ""
+    join_prompt = ""
     for part in filter(None, parts):
-        joined += part if not joined else (" " if joined[-1] in ".,;:!?" else ", ") + part
-    return joined
+        join_prompt += part if not join_prompt else (" " if join_prompt[-1] in ".,;:!?" else ", ") + part
+    return join_prompt
 
 
-def resolve(
-    template: Template, seed: int, place: str, lines: Mapping[str, Sequence[Option]], axes: Mapping[str, str]
+def render(
+    template: Template, seed: int, key: str, lines: Mapping[str, Sequence[Option]], axes: Mapping[str, str]
 ) -> str:
     """The text, everything picked. lines: of each wildcard. axes: each axis's text.
 
-    place: what the text is, `prompt` for example. A pick follows from the seed, the place, and its own text alone: of
+    key: what the text is, `prompt` for example. A pick follows from the seed, the key, and its own text alone: of
     the options that one wins for which the SHA-256 of `SEED:PLACE/LABEL:KEY` is greatest. So a line that is added to
     a file is picked where it wins, and changes no other image.
     """
@@ -143,19 +143,19 @@ def resolve(
         elif isinstance(part, Axis):
             texts.append(axes[part.name])
         elif isinstance(part, Several):
-            texts.append(_resolve_several(part, seed, place, lines, axes))
+            texts.append(_resolve_several(part, seed, key, lines, axes))
         else:
-            options, within = (part.options, place) if isinstance(part, Choice) else (lines[part.name], "")
-            picked = max(options, key=_rank(options, f"{seed}:{place}/{part.label}:"))
-            texts.append(resolve(picked.template, seed, within or f"{place}/{part.label}", lines, axes))
+            options, within = (part.options, key) if isinstance(part, Choice) else (lines[part.name], "")
+            picked = max(options, key=_rank(options, f"{seed}:{key}/{part.label}:"))
+            texts.append(render(picked.template, seed, within or f"{key}/{part.label}", lines, axes))
     return "".join(texts)
 
 
 def _resolve_several(
-    part: Several, seed: int, place: str, lines: Mapping[str, Sequence[Option]], axes: Mapping[str, str]
+    part: Several, seed: int, key: str, lines: Mapping[str, Sequence[Option]], axes: Mapping[str, str]
 ) -> str:
     """The texts of its picks: those that rank highest. How many is a pick of its own, among the numbers."""
-    head = f"{seed}:{place}/{part.label}:"
+    head = f"{seed}:{key}/{part.label}:"
     options = lines[part.wildcard.name] if part.wildcard else part.options
     ranked = sorted(options, key=_rank(options, head))
     picks = list({option.template: option for option in ranked}.values())[::-1]  # of one text, the first
@@ -164,8 +164,8 @@ def _resolve_several(
     count = int(max(counts, key=_rank(counts, f"{head}$$:")).key)
     texts = []
     for option in picks[:count]:
-        within = f"{place}/{part.label}:{option.key}" if part.wildcard else place
-        texts.append(resolve(option.template, seed, within, lines, axes).strip())
+        within = f"{key}/{part.label}:{option.key}" if part.wildcard else key
+        texts.append(render(option.template, seed, within, lines, axes).strip())
     return part.separator.join(filter(None, texts))
 
 
@@ -190,12 +190,12 @@ def _rank(options: Sequence[Option], head: str) -> Callable[[Option], tuple[floa
     return rank
 
 
-def escaped(text: str) -> str:
+def escape_prompt(text: str) -> str:
     """How a prompt says this very text; as it is where nothing in it would be read otherwise."""
     try:
-        template = parse(text)
-        if "".join(part for part in template if isinstance(part, str)) == text and not is_open(template):
+        template = parse_template(text)
+        if "".join(part for part in template if isinstance(part, str)) == text and not has_choices(template):
             return text
-    except WordingError:
+    except PromptError:
         pass
     return re.sub(r"[{|}#]|__|\$\$|::", r"\\\g<0>", text)

@@ -20,17 +20,17 @@ __all__ = [
     "PICK",
     "REROLL",
     "SEED",
-    "Decided",
     "Decision",
     "Durations",
-    "Expected",
+    "Estimate",
+    "FileLookup",
+    "JobDecisions",
     "OutputLine",
-    "Shown",
-    "before",
-    "counting",
-    "decided",
-    "in_all",
-    "rivals",
+    "choose_decision",
+    "collect_decisions",
+    "find_conflicting",
+    "times_before",
+    "total_seconds",
 ]
 
 
@@ -87,7 +87,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Decided:
+class JobDecisions:
     """A job's decisions that its outputs follow from: seeds drawn and rerolled by full slug, variants by base."""
 
     drawn: Mapping[str, int] = field(default_factory=dict)
@@ -95,16 +95,16 @@ class Decided:
     picked: Mapping[str, int] = field(default_factory=dict)
 
 
-def decided(decisions: Iterable[Decision]) -> Decided:
+def collect_decisions(decisions: Iterable[Decision]) -> JobDecisions:
     """Those of them that outputs follow from."""
     found: dict[str, dict[str, int]] = {SEED: {}, REROLL: {}, PICK: {}}
     for decision in decisions:
         if decision.kind in found and decision.value is not None and (decision.kind != PICK or decision.value):
             found[decision.kind][decision.output] = decision.value
-    return Decided(found[SEED], found[REROLL], found[PICK])
+    return JobDecisions(found[SEED], found[REROLL], found[PICK])
 
 
-Shown = Callable[[Output], tuple[str | None, OutputLine | None]]
+FileLookup = Callable[[Output], tuple[str | None, OutputLine | None]]
 """Of an output's path: the sha256 of the file there, and the line that says what made it, where one does."""
 
 MOST_BEFORE = 50
@@ -112,13 +112,13 @@ MOST_BEFORE = 50
 _OF_IMAGES = (SEED, REROLL, PICK, ACCEPT)
 
 
-def before(decisions: Collection[Decision]) -> tuple[str, ...]:
+def times_before(decisions: Collection[Decision]) -> tuple[str, ...]:
     """The times of these decisions, and of those that were before them: what the next one comes after."""
     times = {one.time for one in decisions}.union(*(one.after or () for one in decisions))
     return tuple(sorted(times)[-MOST_BEFORE:])
 
 
-def rivals(decisions: Iterable[Decision]) -> list[Decision]:
+def find_conflicting(decisions: Iterable[Decision]) -> list[Decision]:
     """Of all decisions of one kind about one output, those that none came after, each value once; the latest is last.
 
     Lines of releases that did not say what they come after come after one another. Of a kind that is not about an
@@ -133,10 +133,12 @@ def rivals(decisions: Iterable[Decision]) -> list[Decision]:
     return [one for at, one in enumerate(heads) if all(one.value != later.value for later in heads[at + 1 :])]
 
 
-def counting(decisions: Sequence[Decision], outputs: Sequence[Collection[Output]], shown: Shown) -> Decision:
+def choose_decision(
+    decisions: Sequence[Decision], outputs: Sequence[Collection[Output]], shown: FileLookup
+) -> Decision:
     """The rival whose image is in place: whoever merged chose that one. Where none is, one that fits, or the latest.
 
-    decisions: as `rivals` has them. outputs: what each is about, planned with it. Raises what `shown` does.
+    decisions: as `find_conflicting` has them. outputs: what each is about, planned with it. Raises what `shown` does.
     """
     pairs = [pair for pair in zip(decisions, outputs, strict=True) if pair[1]][::-1]
     # that nothing is accepted any more says less than that this very file is
@@ -193,7 +195,7 @@ class Durations:
 
 
 @dataclass(frozen=True)
-class Expected:
+class Estimate:
     """What generating an image takes. seconds: None where unknown. at_once: how many its backend draws at a time."""
 
     seconds: float | None
@@ -201,7 +203,7 @@ class Expected:
     at_once: int = 1
 
 
-def in_all(images: Iterable[Expected]) -> float:
+def total_seconds(images: Iterable[Estimate]) -> float:
     """Seconds that they take together, as far as known: backends work side by side, each at its own images."""
     each: dict[tuple[str, int], list[float]] = defaultdict(list)
     for one in images:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Request", "canonical", "fingerprint"]
+__all__ = ["Request", "canonical_fields", "fingerprint"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Request:
     given: tuple[str, ...] = ()
 
 
-def canonical(request: Request, parameters: Iterable[str]) -> dict[str, Any]:
+def canonical_fields(request: Request, parameters: Iterable[str]) -> dict[str, Any]:
     """What decides the pixels: backend, model, and those of the request's fields that the backend honours.
 
     A parameter that is no field of `Request` is looked up in `extra`, and left out where it is not there: so

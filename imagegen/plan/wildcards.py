@@ -15,17 +15,17 @@ from imagegen.plan.prompt_grammar import (
     Axis,
     Choice,
     Option,
+    PromptError,
     Several,
     Template,
     Wildcard,
-    WordingError,
-    options_of,
-    parse,
+    make_options,
+    parse_template,
     refuse_comment,
-    weight_of,
+    split_weight,
 )
 
-__all__ = ["MAX_SIZE", "NO_WILDCARDS", "WILDCARD_FOLDER", "Shape", "Wildcards", "wildcard_file"]
+__all__ = ["MAX_SIZE", "NO_WILDCARDS", "WILDCARD_FOLDER", "Shape", "Wildcards", "wildcard_path"]
 
 MAX_SIZE = 20_000
 """Characters that a text with draws may come to, each draw counted as one more: what a prompt may have."""
@@ -34,12 +34,12 @@ MAX_SIZE = 20_000
 WILDCARD_FOLDER = "jobs/wildcards"
 
 
-def wildcard_file(name: str) -> str:
+def wildcard_path(name: str) -> str:
     """The path of a wildcard's file: `jobs/wildcards/hair.txt`."""
     return f"{WILDCARD_FOLDER}/{name}.txt"
 
 
-_Place = Callable[[Wildcard], tuple[str, str]]
+_Locate = Callable[[Wildcard], tuple[str, str]]
 """Of a wildcard in a text: where that is, and what a problem begins with."""
 
 
@@ -88,7 +88,7 @@ class Wildcards:
         self,
         template: Template,
         above: tuple[str, ...],
-        place: _Place,
+        locate: _Locate,
         axes: Mapping[str, Shape] = MappingProxyType({}),
     ) -> Shape:
         problems: list[Problem] = []
@@ -100,7 +100,7 @@ class Wildcards:
                 shape = axes[part.name]
             else:
                 try:
-                    shape = self._drawn(part, above, place, axes)
+                    shape = self._drawn(part, above, locate, axes)
                 except ImagegenError as error:
                     problems += error.problems
                     continue
@@ -112,19 +112,19 @@ class Wildcards:
         return Shape(min(size, 10 * MAX_SIZE), may_be_blank, depth)
 
     def _drawn(
-        self, part: Choice | Several | Wildcard, above: tuple[str, ...], place: _Place, axes: Mapping[str, Shape]
+        self, part: Choice | Several | Wildcard, above: tuple[str, ...], locate: _Locate, axes: Mapping[str, Shape]
     ) -> Shape:
         if isinstance(part, Wildcard):
-            return self._lines(part, above, *place(part))
+            return self._lines(part, above, *locate(part))
         if isinstance(part, Several) and part.wildcard:
-            shape = self._lines(part.wildcard, above, *place(part.wildcard))
+            shape = self._lines(part.wildcard, above, *locate(part.wildcard))
             shapes = [shape] * len(self.lines[part.wildcard.name])
             return _several_of(part, shapes)
         problems: list[Problem] = []
         shapes = []
         for option in part.options:
             try:
-                shapes.append(self._shape(option.template, above, place, axes))
+                shapes.append(self._shape(option.template, above, locate, axes))
             except ImagegenError as error:
                 problems += error.problems
         if problems:
@@ -140,7 +140,7 @@ class Wildcards:
             what = f"{what}__{part.name}__ reads .txt files alone, and there is {WILDCARD_FOLDER}/{unread[0]}"
             raise ImagegenError(Problem(where, what, "write it as a .txt file, one text a line, or move it away"))
         if not names:
-            what = f"{what}there is no {wildcard_file(part.name)} for __{part.name}__"
+            what = f"{what}there is no {wildcard_path(part.name)} for __{part.name}__"
             raise ImagegenError(Problem(where, what, r"write one; or \__ where the characters themselves are meant"))
         found = _any_of([self._file(name, above, where, what) for name in sorted(names)])
         self.lines[part.name] = _options([line for name in sorted(names) for line in self._texts[name]])
@@ -171,14 +171,14 @@ class Wildcards:
         names = self.names()
         below = next((other for other in names if f"/{other}".lower().endswith(f"/{name}".lower())), "")
         meant = f"; did you mean '{below}'?" if below else did_you_mean(name, names)
-        text = f"{what}there is no {wildcard_file(name)} for __{name}__{meant}"
+        text = f"{what}there is no {wildcard_path(name)} for __{name}__{meant}"
         hint = rf"write it, one text a line; or \__{name}\__ where the words themselves are meant"
         if not meant and (unread := self.unread()):
             hint = f"{WILDCARD_FOLDER}/{unread[0]} is not read: wildcards are .txt files; {hint}"
         return Problem(where, text, hint)
 
     def _read(self, name: str, above: tuple[str, ...]) -> Shape:
-        file = wildcard_file(name)
+        file = wildcard_path(name)
         problems: list[Problem] = []
         found: list[tuple[str, Template, float]] = []
         shapes: list[Shape] = []
@@ -186,14 +186,14 @@ class Wildcards:
             written = raw.strip()
             if not written or written.startswith("#"):
                 continue
-            weight, text = weight_of(written)
+            weight, text = split_weight(written)
             column = raw.rindex(text) + 1 if text else 1
             try:
                 refuse_comment(text)
-                template = parse(text)
+                template = parse_template(text)
                 shapes.append(self._shape(template, above, _at(f"{file}:{number}", column)))
                 found.append((text.removeprefix("\\") if text.startswith("\\#") else text, template, weight))
-            except WordingError as error:
+            except PromptError as error:
                 problems.append(Problem(f"{file}:{number}:{column + error.at}", str(error), error.hint))
             except ImagegenError as error:
                 problems += error.problems
@@ -218,7 +218,7 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 def _options(lines: Sequence[tuple[str, Template, float]]) -> tuple[Option, ...]:
     texts, templates, weights = zip(*lines, strict=True)
-    return options_of(texts, templates, weights)
+    return make_options(texts, templates, weights)
 
 
 NO_WILDCARDS = Wildcards(tuple, lambda _: b"")
@@ -229,7 +229,7 @@ def _too_deep(where: str, what: str, name: str) -> Problem:
     return Problem(where, f"{what}__{name}__: wildcards are nested more than {MAX_DEPTH} levels deep")
 
 
-def _at(line: str, column: int) -> _Place:
+def _at(line: str, column: int) -> _Locate:
     return lambda part: (f"{line}:{column + part.at}", "")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine, counting
+from imagegen.plan.record import ACCEPT, PICK, REROLL, SEED, Decision, OutputLine, choose_decision
 from imagegen.state.hashes import Hashes
 from imagegen.state.lockfile import LockFile
 
@@ -55,7 +55,7 @@ class Decisions:
         notes = []
         for (kind, output), rivals in list(lock.rivals.items()):
             try:
-                decision = counting(rivals, [by[output] for by, _ in zip(named, rivals, strict=False)], shown)
+                decision = choose_decision(rivals, [by[output] for by, _ in zip(named, rivals, strict=False)], shown)
             except OSError as error:
                 what = f"{error.filename} cannot be read: {error.strerror}"
                 raise ImagegenError(Problem("", what, "fix its permissions")) from None

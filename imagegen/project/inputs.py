@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagegen.config.document import MAX_BYTES, Document, read_document
 from imagegen.config.job_files import JOB_SUFFIXES
-from imagegen.config.paths import path_problem
+from imagegen.config.paths import check_path
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.wildcards import WILDCARD_FOLDER
 from imagegen.state.hashes import NEVER, StatKey, is_settled, stat_key
@@ -33,7 +33,7 @@ class Inputs:
 
     def problem(self, path: str) -> str:
         """Why nothing may be read there; empty where it may."""
-        return path_problem(self.root, path, self._allow_outside, writes=False)
+        return check_path(self.root, path, self._allow_outside, writes=False)
 
     def read(self, name: str) -> bytes:
         """A job file. At most one byte more than a document may have. Raises ImagegenError, located at the file."""

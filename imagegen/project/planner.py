@@ -15,15 +15,23 @@ from imagegen.backends.base import Backend, Context, Resolved
 from imagegen.config.checking import check_item, check_job
 from imagegen.config.document import Document, read_document
 from imagegen.config.job import Item, Job
-from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, copied_from, extended, job_files, keys_of, task_names
-from imagegen.config.paths import LONGEST_PATH, name_problem, path_problem, path_units
+from imagegen.config.job_files import (
+    JOB_NAME,
+    JOB_SUFFIXES,
+    find_job_files,
+    find_original,
+    hash_items,
+    name_tasks,
+    resolve_extends,
+)
+from imagegen.config.paths import LONGEST_PATH, check_name, check_path, count_path_units
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, printable
-from imagegen.plan.expansion import Expansion, Honours, clashes, expand, within
-from imagegen.plan.naming import path_key
-from imagegen.plan.origins import link
+from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, find_clashes, find_nested_paths
+from imagegen.plan.naming import fold_path
+from imagegen.plan.origins import link_origins
 from imagegen.plan.output import ONE_OFF, Output
-from imagegen.plan.record import MODEL_DECISION, Decision, decided
+from imagegen.plan.record import MODEL_DECISION, Decision, collect_decisions
 from imagegen.plan.wildcards import Wildcards
 from imagegen.project.backends import Backends
 from imagegen.project.decisions import Decisions
@@ -94,7 +102,7 @@ class Planner:
 
         instead: by job, decisions to plan with in place of those of their kind and output in its lock file.
         """
-        names = task_names(job_files(self._root), self._reserved)
+        names = name_tasks(find_job_files(self._root), self._reserved)
         self._names = defaultdict(list)
         for path in names:
             self._names[path.stem].append(f"jobs/{path.name}")
@@ -104,7 +112,7 @@ class Planner:
 
     def document(self, file: str, data: bytes) -> Document:
         """The job file's document with what it extends, if this were its content. Raises ImagegenError."""
-        return extended(read_document(file, data), self.inputs.read_base)
+        return resolve_extends(read_document(file, data), self.inputs.read_base)
 
     def plan_of(self, file: str, data: bytes, instead: Collection[Decision] = ()) -> JobPlan:
         """The job file's plan, if this were its content. instead: as for `expand_job`."""
@@ -127,7 +135,7 @@ class Planner:
         plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes)
         if expansion.problems:
             return _broken(plan, *expansion.problems)
-        if keys := keys_of(document):
+        if keys := hash_items(document):
             named = zip((item.name for item in items), keys.items, strict=True)
             plan = replace(plan, head=keys.head, items=dict(named))
         return plan
@@ -135,7 +143,7 @@ class Planner:
     def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
         file = f"jobs/{path.name}"
         try:
-            original = copied_from(path.stem, self._names)
+            original = find_original(path.stem, self._names)
             if original and (task != path.stem or _IS_SYNCED.search(path.stem)):
                 raise ImagegenError(_copy_problem(file, self._names[original][0]))
             if task != path.stem:
@@ -207,7 +215,7 @@ class Planner:
 
         def planned(instead: Collection[Decision]) -> Expansion:
             decisions = dict(self._decisions.of(job.name)) | {(one.kind, one.output): one for one in instead}
-            return expand(job, items, honours, decided(decisions.values()), self._wildcards)
+            return expand(job, items, honours, collect_decisions(decisions.values()), self._wildcards)
 
         merged = self._decisions.settle(job.name, lambda decisions: planned(decisions).outputs)
         expansion = planned(instead)
@@ -215,13 +223,13 @@ class Planner:
         for key, path in dict.fromkeys(
             (_folder_key(job, one), one.path.rpartition("/")[0]) for one in expansion.outputs
         ):
-            if problem := path_problem(self._root, path or ".", self._settings.allow_outside):
+            if problem := check_path(self._root, path or ".", self._settings.allow_outside):
                 problems.append(Problem(job.where.get(key, job.file), f"{key}: {problem}"))
         for name in dict.fromkeys(output.path.rpartition("/")[2] for output in expansion.outputs):
-            if problem := name_problem(name):
+            if problem := check_name(name):
                 problems.append(Problem(job.where.get("output.name", job.file), f"output.name: {problem}"))
         for output in expansion.outputs:
-            if len(output.path) > LONGEST_PATH // 2 and (length := path_units(output.path)) > LONGEST_PATH:
+            if len(output.path) > LONGEST_PATH // 2 and (length := count_path_units(output.path)) > LONGEST_PATH:
                 what = f"output.dir: '{output.path[:60]}…' has {length} characters, at most {LONGEST_PATH} are portable"
                 problems.append(Problem(job.where.get("output.dir", job.file), what, "shorten the folder or the name"))
             if output.path.endswith(JOB_SUFFIXES) and self._is_among_jobs(output.path):
@@ -237,18 +245,18 @@ class Planner:
             return self.backends[name]
         except ImagegenError as error:
             is_own = name == job.backend and not settings.forced_backend
-            where = job.where.get("backend", job.file) if is_own else settings.sources.get("backend", "")
+            where = job.where.get("backend", job.file) if is_own else settings.set_by.get("backend", "")
             raise ImagegenError(*(replace(one, where=where) for one in error.problems)) from None
 
     def _is_among_jobs(self, path: str) -> bool:
         folder, jobs = (os.path.realpath(self._root / one) for one in (Path(path).parent, "jobs"))
-        return path_key(f"{folder}/").startswith(path_key(f"{jobs}/"))
+        return fold_path(f"{folder}/").startswith(fold_path(f"{jobs}/"))
 
     def _honours(
         self, job: Job, items: Iterable[Item], backend: Backend
-    ) -> tuple[Callable[[Item], Honours], list[Problem]]:
+    ) -> tuple[Callable[[Item], BackendCapabilities], list[Problem]]:
         """What the backend honours of each item, as its options have it; and what is wrong with those."""
-        found: dict[str, Honours] = {}
+        found: dict[str, BackendCapabilities] = {}
         problems: list[Problem] = []
 
         def key(item: Item) -> str:
@@ -269,13 +277,13 @@ class Planner:
                     problems.append(Problem(where, f"{key_path}: {problem.what}", problem.hint))
                 resolved = Resolved({}, "")
             decision = self._decisions.of(job.name).get(MODEL_DECISION) if resolved.model is None else None
-            found[key(item)] = Honours(
+            found[key(item)] = BackendCapabilities(
                 backend.name,
                 backend.parameters,
                 decision.value if decision else resolved.model,
                 resolved.extra,
                 resolved.only_if_given,
-                decides_model=resolved.model is None,
+                has_open_model=resolved.model is None,
                 origins=resolved.origins,
             )
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
@@ -286,7 +294,7 @@ class Planner:
         if not any(origin.where for output in everything for origin in output.origins):
             return plans
         broken = {plan.name for plan in plans if plan.problems}
-        linked, wrong = link(everything, broken, self._root.as_posix())
+        linked, wrong = link_origins(everything, broken, self._root.as_posix())
         return [
             _broken(plan, *wrong[plan.name])
             if plan.name in wrong
@@ -300,9 +308,9 @@ class Planner:
         wrong: dict[str, list[Problem]] = defaultdict(list)
         folders = {output.path.rpartition("/")[0] for output in everything}
         real = {folder: os.path.realpath(self._root / folder) for folder in folders}
-        while pairs := clashes([output for output in everything if output.job not in wrong], real):
+        while pairs := find_clashes([output for output in everything if output.job not in wrong], real):
             self._blame(pairs, files, real, wrong)
-        for one, other in within(everything, real):
+        for one, other in find_nested_paths(everything, real):
             what = f"'{other.task}' would be written to {other.path}, but {one.path} is the file of '{one.task}'"
             wrong[other.job].append(Problem(files[other.job], what))
         return [
@@ -338,12 +346,12 @@ class Planner:
         real: Mapping[str, str],
         wrong: dict[str, list[Problem]],
     ) -> None:
-        """Note which job of each pair is not built, as both would write one file. real: as for `clashes`."""
+        """Note which job of each pair is not built, as both would write one file. real: as for `find_clashes`."""
         copies: dict[str, str] = {}
         for one, other in pairs:
             if self._is_copy(one.job, other.job):
                 one, other = other, one
-            if one.job != other.job and copied_from(other.job, [one.job]):
+            if one.job != other.job and find_original(other.job, [one.job]):
                 copies[other.job] = one.job
             what = f"'{one.task}' and '{other.task}' would both be written to {other.path}"
             if one.path != other.path and real[one.path.rpartition("/")[0]] != real[other.path.rpartition("/")[0]]:
@@ -357,11 +365,11 @@ class Planner:
 
     def _is_copy(self, job: str, other: str) -> bool:
         """Whether, of two jobs that write the same files, this one is the copy: by its name, or since it built none."""
-        if job == other or copied_from(other, [job]):
+        if job == other or find_original(other, [job]):
             return False
         locks = self._root / "jobs"
         is_new = not (locks / f"{job}.lock").exists() and (locks / f"{other}.lock").exists()
-        return bool(copied_from(job, [other])) or is_new
+        return bool(find_original(job, [other])) or is_new
 
 
 _IS_SYNCED = re.compile(r"-(?:DESKTOP|LAPTOP|WIN|PC)-[A-Z0-9]{4,}|MacBook|iMac|sync-conflict")

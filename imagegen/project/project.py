@@ -136,12 +136,12 @@ class Project:
     def decided(self, output: Output) -> Output:
         """The output with its random seed and its model, where they have been decided since it was planned."""
         decisions = self.lock(output.job).decisions
-        if (seed := decisions.get((SEED, output.full_slug))) and output.draws_seed:
-            output = output.decided(seed=seed.value)
-        if (reroll := decisions.get((REROLL, output.full_slug))) and not output.own_seed:
-            output = output.decided(seed=reroll.value)
-        if (model := decisions.get(MODEL_DECISION)) and output.decides_model:
-            output = output.decided(model=model.value)
+        if (seed := decisions.get((SEED, output.full_slug))) and output.has_random_seed:
+            output = output.with_decisions(seed=seed.value)
+        if (reroll := decisions.get((REROLL, output.full_slug))) and not output.has_own_seed:
+            output = output.with_decisions(seed=reroll.value)
+        if (model := decisions.get(MODEL_DECISION)) and output.has_open_model:
+            output = output.with_decisions(model=model.value)
         return output
 
     def with_origins(self, output: Output, unsettled: Collection[str] = ()) -> Output:
@@ -156,7 +156,7 @@ class Project:
         if shas == [origin.sha256 for origin in output.origins]:
             return output
         pairs = zip(output.origins, shas, strict=True)
-        return output.decided(origins=[replace(origin, sha256=sha256) for origin, sha256 in pairs])
+        return output.with_decisions(origins=[replace(origin, sha256=sha256) for origin, sha256 in pairs])
 
     def found(self, output: Output) -> Found:
         """What is at the output's path, and whether this build wrote it. Raises OSError."""
@@ -182,16 +182,16 @@ class Project:
         if placement is None or (is_stand_in and placement.backend != PLACEHOLDER):
             return Found(sha256, ours)
         if self.accepted(output):
-            return Found(sha256, ours=True, superseded_by="accepted")
+            return Found(sha256, ours=True, recorded_elsewhere="accepted")
         lock = self.lock(output.job)
         line = lock.line_of(output.path, sha256)
         if placement.backend == BY_HAND:  # unless the lock file says so, nobody gave up what somebody made
             decision = lock.decisions.get((ACCEPT, output.full_slug))
             is_given_up = decision is not None and decision.value is None
-            return Found(sha256, ours or is_given_up, superseded_by="recorded" if is_given_up else "")
+            return Found(sha256, ours or is_given_up, recorded_elsewhere="recorded" if is_given_up else "")
         if line and placement.fingerprint == line.fingerprint and (output.is_derived or placement.time == line.time):
             return Found(sha256, ours=True, is_recorded=True)
-        return Found(sha256, ours=True, superseded_by="recorded")
+        return Found(sha256, ours=True, recorded_elsewhere="recorded")
 
     def placement(self, path: str, sha256: str) -> WrittenFile | None:
         """How the file of this sha256 that is at the path came there; None where this checkout did not put it there."""

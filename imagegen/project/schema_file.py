@@ -10,7 +10,7 @@ from typing import Any
 from imagegen.backends.registry import registry
 from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.job_files import JOB_SUFFIXES
-from imagegen.config.json_schema import WRITTEN_BY, json_schema
+from imagegen.config.json_schema import WRITTEN_BY, build_json_schema
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.request import Request
 from imagegen.project.backends import Backends
@@ -31,7 +31,7 @@ def schema_text(*, of_base: bool = False) -> str:
     }
     models = {(name, backend.model_option): backend.default_model for name, backend in usable.items()}
     defaults |= {path: model for path, model in models.items() if model}
-    schema = json_schema(sections, defaults, of_base=of_base)
+    schema = build_json_schema(sections, defaults, of_base=of_base)
     return json.dumps(schema, indent=2) + "\n"
 
 

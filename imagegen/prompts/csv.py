@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagegen.config.document import decode, plain_number
+from imagegen.config.document import decode, parse_number
 from imagegen.config.schema import ITEM_SCHEMA
 from imagegen.errors import ImagegenError, Problem
 from imagegen.prompts import MAX_ITEMS, SourceItem
@@ -212,5 +212,5 @@ def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceI
 
 def _value(field: str, cell: str) -> str | int | float:
     """The cell's number where its field is one; a text that is no plain number stays, for the check to tell."""
-    number = plain_number(cell) if field in _NUMBERS else None
+    number = parse_number(cell) if field in _NUMBERS else None
     return cell if number is None or not math.isfinite(number) else number

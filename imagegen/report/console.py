@@ -95,7 +95,7 @@ def same_seed_lines(outcomes: Iterable[Outcome]) -> list[str]:
     ]
     if not kept:
         return []
-    free = [output.task for output in kept if not output.own_seed]
+    free = [output.task for output in kept if not output.has_own_seed]
     hint = f"doit reroll {free[0]}" if free else f"write another 'seed' of {kept[0].task} in its job file"
     seeds = "its seed" if len(kept) == 1 else "their seeds"
     return [f"{counted(len(kept), 'image')} kept {seeds}, which gives the same picture; for another one: {hint}"]

@@ -22,7 +22,7 @@ from imagegen import DISTRIBUTION, __version__
 from imagegen.asking import within
 from imagegen.backends.base import Backend, Diagnosis
 from imagegen.backends.registry import unusable_names
-from imagegen.config.job_files import stray_files
+from imagegen.config.job_files import find_stray_files
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.execute.build_image import blocked_problem
 from imagegen.execute.shared_store import Timeouts, describe_error
@@ -216,7 +216,7 @@ def jobs(case: Case) -> Iterator[Diagnosis]:
         return  # every job is broken by them, and by nothing that is known yet
     if not case.plans:
         yield Diagnosis(True, "jobs", "no job files in jobs/: imagegen init adds a first one")
-    for stray in stray_files(case.project.root, case.project.inputs.named):
+    for stray in find_stray_files(case.project.root, case.project.inputs.named):
         yield Diagnosis(True, stray.where, stray.what, stray.hint)
     for plan in case.plans:
         for problem in plan.problems:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from imagegen.errors import printable
 from imagegen.execute.events import Event, Outcome, ProgressEvent
-from imagegen.plan.record import Expected, in_all
+from imagegen.plan.record import Estimate, total_seconds
 from imagegen.report.console import note_line, shown_line
 from imagegen.report.progress import Flight, InFlight, clock
 
@@ -47,7 +47,7 @@ class LiveReport:
         self,
         stream: TextIO,
         total: int,
-        expected: Mapping[str, Expected],
+        expected: Mapping[str, Estimate],
         line_of: Callable[[Outcome], str] = shown_line,
     ) -> None:
         self._line_of = line_of
@@ -134,7 +134,7 @@ def _fitted(name: str, cells: int) -> str:
 class Remaining:
     """Estimates the time left, as `doit why` does; what is not known of an image is what others took in this run."""
 
-    def __init__(self, expected: Mapping[str, Expected]) -> None:
+    def __init__(self, expected: Mapping[str, Estimate]) -> None:
         self._expected = dict(expected)
         self._took: dict[str, list[float]] = defaultdict(list)
         for one in expected.values():
@@ -156,4 +156,4 @@ class Remaining:
                 return None
             seconds = one.seconds if one.seconds is not None else statistics.fmean(took)
             left.append(replace(one, seconds=max(0.0, seconds - passed.get(task, 0.0))))
-        return in_all(left)
+        return total_seconds(left)

@@ -13,7 +13,7 @@ from imagegen.execute.events import Event, Outcome, ProgressEvent, Started
 from imagegen.report.console import note_line, shown_line
 
 if TYPE_CHECKING:
-    from imagegen.plan.record import Expected
+    from imagegen.plan.record import Estimate
     from imagegen.report.live import LiveReport
 
 __all__ = [
@@ -30,7 +30,7 @@ def following(
     stream: TextIO,
     environment: Mapping[str, str],
     total: int,
-    expected: Mapping[str, Expected],
+    expected: Mapping[str, Estimate],
     *,
     quiet: bool = False,
     line_of: Callable[[Outcome], str] = shown_line,

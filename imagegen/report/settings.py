@@ -28,7 +28,7 @@ def setting_rows(values: Iterable[Value], plans: Iterable[JobPlan]) -> list[Sett
     """A row for each setting; below the one of the backend, one for each job that names its own."""
     rows = []
     for value in values:
-        source = "" if value.setting.secret and not value.value else value.source
+        source = "" if value.setting.secret and not value.value else value.set_by
         rows.append(SettingRow(value.setting.name, str(value), source, value.setting.help))
         if value.setting.name == "backend":
             rows += [_of_job(plan, value) for plan in plans if plan.backend]
@@ -36,7 +36,7 @@ def setting_rows(values: Iterable[Value], plans: Iterable[JobPlan]) -> list[Sett
 
 
 def _of_job(plan: JobPlan, backend: Value) -> SettingRow:
-    if backend.source == COMMAND_LINE:
+    if backend.set_by == COMMAND_LINE:
         return SettingRow(f"job {plan.name}", str(backend), COMMAND_LINE, f"{plan.file} names {plan.backend}")
     return SettingRow(f"job {plan.name}", plan.backend, plan.file, "the backend that the job names")
 

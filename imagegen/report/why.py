@@ -109,7 +109,7 @@ def _of_request(one: ForecastImage) -> Iterator[str]:
     if one.act == "generate":
         if request.seed is None:
             yield "its seed is drawn then"
-        if one.output.decides_model and not request.model:
+        if one.output.has_open_model and not request.model:
             yield "its model is decided then: the only one there is"
 
 

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from imagegen.config.document import CONFLICT
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine, rivals
+from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine, find_conflicting
 from imagegen.state.atomic import append_line, replace_file
 from imagegen.state.hashes import NEVER, StatKey, is_settled, key_of, stat_key
 
@@ -201,7 +201,7 @@ def read_lock_file(name: str, path: Path) -> LockFile:
         else:
             decisions.setdefault((entry.kind, entry.output), []).append(entry)
     for key, taken in decisions.items():
-        heads = rivals(taken)
+        heads = find_conflicting(taken)
         lock.decisions[key] = heads[-1]
         if len(heads) > 1:
             lock.rivals[key] = heads

@@ -105,7 +105,7 @@ def _image(build: Build, planned: Planned, cleans: bool) -> dict[str, Any]:
         needs = [origin.task for origin in output.origins]
         needs += [f"{output.task}:{INDEX}"] if output.fields.get("kind") == SHEET else []
         task["task_dep"] = [name for name in needs if name in build.planned and build.is_task(build.planned[name])]
-        if not output.is_settled:  # doit asks when those are done
+        if not output.has_known_origins:  # doit asks when those are done
             task["uptodate"] = [(_came_out_fresh, [planned.ticket])]
     if cleans:
         task["clean"] = [CleanAction(output.task)]

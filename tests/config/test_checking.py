@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from imagegen.config.checking import Places, check_job
+from imagegen.config.checking import KeyLocations, check_job
 from imagegen.config.document import read_document
 from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding, Job, SeedRule
 from imagegen.config.schema import COMMON, job_schema
@@ -162,7 +162,7 @@ BACKENDS: dict[str, Any] = {
         "server": {"type": "mapping", "schema": {"url": {"type": "text"}}},
     }
 }
-PLACES = Places(job_schema(BACKENDS))
+PLACES = KeyLocations(job_schema(BACKENDS))
 
 
 def hint(path: tuple[str | int, ...], value: object = None) -> str:

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from imagegen.config.document import read_document
-from imagegen.config.insertion import with_item
+from imagegen.config.insertion import insert_item
 from imagegen.errors import ImagegenError
 
 ITEM = {"name": "Raven", "prompt": "a raven: black, old", "seed": 7}
@@ -21,7 +21,7 @@ def values(name: str, text: str) -> Any:
 def added(before: str, name: str = "jobs/j.yaml", **item: Any) -> list[str]:
     """The lines that are new; that all others stay, and the file then says what it should, is checked."""
     item = item or ITEM
-    after = with_item(name, before, item)
+    after = insert_item(name, before, item)
     old = values(name, before)
     assert values(name, after) == {**old, "items": [*old.get("items", []), item]}
     lines = after.splitlines()
@@ -54,7 +54,7 @@ def test_an_item_is_written_in_the_files_own_style(before: str, expected: list[s
 
 
 def test_a_comment_below_an_item_stays_with_it_and_one_at_the_margin_with_what_follows() -> None:
-    after = with_item(
+    after = insert_item(
         "j.yaml", "items:\n  - name: A\n    prompt: a\n    # steps: 3\n\n# where\noutput: {dir: x}\n", ITEM
     )
     assert (
@@ -73,7 +73,7 @@ def test_a_comment_below_an_item_stays_with_it_and_one_at_the_margin_with_what_f
     ],
 )  # fmt: skip
 def test_braces_and_line_ends_stay_those_of_the_file(before: str, after: str) -> None:
-    assert with_item("j.yaml", before, {"name": "B", "prompt": "b"}) == after
+    assert insert_item("j.yaml", before, {"name": "B", "prompt": "b"}) == after
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_braces_and_line_ends_stay_those_of_the_file(before: str, after: str) ->
     ],
 )  # fmt: skip
 def test_json_stays_as_it_is_laid_out(before: str, after: str) -> None:
-    assert with_item("j.json", before, {"name": "B", "prompt": "b"}) == after
+    assert insert_item("j.json", before, {"name": "B", "prompt": "b"}) == after
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_json_stays_as_it_is_laid_out(before: str, after: str) -> None:
     ],
 )
 def test_a_list_that_is_empty_is_begun(before: str, after: str) -> None:
-    assert with_item("j.yaml", before, {"name": "B", "prompt": "b"}) == after
+    assert insert_item("j.yaml", before, {"name": "B", "prompt": "b"}) == after
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,11 @@ def test_a_list_that_is_empty_is_begun(before: str, after: str) -> None:
 )
 def test_items_that_are_no_list_are_refused(name: str, text: str) -> None:
     with pytest.raises(ValueError, match="its items are no list"):
-        with_item(name, text, {"name": "B", "prompt": "b"})
+        insert_item(name, text, {"name": "B", "prompt": "b"})
 
 
 def test_keys_that_blank_lines_part_stay_parted() -> None:
-    after = with_item("j.yaml", "source: x.md\n\nvariants: 1\n", {"name": "B", "prompt": "b"})
+    after = insert_item("j.yaml", "source: x.md\n\nvariants: 1\n", {"name": "B", "prompt": "b"})
     assert after == "source: x.md\n\nvariants: 1\n\nitems:\n  - name: B\n    prompt: b\n"
 
 
@@ -145,7 +145,7 @@ def test_any_item_is_read_back_as_it_is(name: str, prompt: str, before: str, num
         values("j.json", json.dumps(item))
     except ImagegenError:
         assume(False)  # no file can say it
-    after = with_item(file, before, item)
+    after = insert_item(file, before, item)
     old = values(file, before)
     assert values(file, after) == {**old, "items": [*old.get("items", []), item]}
-    assert values(file, with_item(file, after, item))["items"][-2:] == [item, item]
+    assert values(file, insert_item(file, after, item))["items"][-2:] == [item, item]

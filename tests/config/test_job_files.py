@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.document import Document, read_document
-from imagegen.config.job_files import copied_from, extended, job_files, stray_files, task_names
+from imagegen.config.job_files import find_job_files, find_original, find_stray_files, name_tasks, resolve_extends
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.project import JobPlan, Project
@@ -28,7 +28,7 @@ def strays(root: Path, *names: str, extended: tuple[str, ...] = ()) -> list[str]
         path = root / "jobs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(JOB, encoding="utf-8")
-    return [problem.where for problem in stray_files(root, extended)]
+    return [problem.where for problem in find_stray_files(root, extended)]
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_file_in_a_folder_that_a_job_extends_is_not_named(tmp_path: Path) -> N
 def test_a_link_that_leads_nowhere_is_a_job_which_can_be_reported(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs/a.yaml").symlink_to("nowhere")
-    assert job_files(tmp_path) == [tmp_path / "jobs/a.yaml"]
+    assert find_job_files(tmp_path) == [tmp_path / "jobs/a.yaml"]
 
 
 def test_of_files_with_one_name_yaml_keeps_it(tmp_path: Path) -> None:
     files = [tmp_path / "jobs" / name for name in ("a.json", "a.yaml", "a.yml")]
-    assert list(task_names(files, ()).values()) == ["jobs/a.json", "a", "jobs/a.yml"]
+    assert list(name_tasks(files, ()).values()) == ["jobs/a.json", "a", "jobs/a.yml"]
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_of_files_with_one_name_yaml_keeps_it(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_copy_is_known_by_its_name(name: str) -> None:
-    assert copied_from(name, ["kin", "king", name]) == "kin"
-    assert copied_from("kin", ["king", name]) == ""
+    assert find_original(name, ["kin", "king", name]) == "kin"
+    assert find_original("kin", ["king", name]) == ""
 
 
 @pytest.mark.parametrize("name", ["kin-night", "kingdom", "kin2", "kin-v2", "my-kin", "kin-copycat"])
 def test_a_job_of_a_similar_name_is_no_copy(name: str) -> None:
-    assert copied_from(name, ["kin", name]) == ""
+    assert find_original(name, ["kin", name]) == ""
 
 
 def merged(job: str, **bases: str) -> Document:
@@ -99,7 +99,7 @@ def merged(job: str, **bases: str) -> Document:
             raise ImagegenError(Problem(where, "there is no such file"))
         return read_document(f"jobs/{name}", bases[name.partition(".")[0]].encode())
 
-    return extended(read_document("jobs/j.yaml", job.encode()), read)
+    return resolve_extends(read_document("jobs/j.yaml", job.encode()), read)
 
 
 def problems(job: str, **bases: str) -> list[tuple[str, str]]:
@@ -268,7 +268,7 @@ def over(near: Any, far: Any) -> Any:
 @given(MAPPINGS, MAPPINGS)
 def test_any_two_files_merge_by_the_rule_with_every_mark_in_its_file(near: dict[str, Any], far: dict[str, Any]) -> None:
     text = json.dumps({"extends": "_b.json", **near})
-    found = extended(
+    found = resolve_extends(
         read_document("jobs/j.json", text.encode()),
         lambda name, _: read_document(f"jobs/{name}", json.dumps(far).encode()),
     )

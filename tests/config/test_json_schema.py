@@ -16,13 +16,13 @@ from imagegen.backends.registry import registry
 from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.job import Job
-from imagegen.config.json_schema import json_schema
+from imagegen.config.json_schema import build_json_schema
 from imagegen.config.schema import job_schema
 from imagegen.errors import ImagegenError
 from tests.config.job_documents import KEYS, edges, job_documents, places, spoilt
 
 SECTIONS: dict[str, Any] = {name: make().options for name, make in registry().items()}
-SCHEMA = json_schema(SECTIONS, {})
+SCHEMA = build_json_schema(SECTIONS, {})
 # of the drafts, the fourth alone takes 64.0 for no whole number, as our checks do
 VALIDATOR = extend(Draft7Validator, type_checker=Draft4Validator.TYPE_CHECKER)(SCHEMA)  # type: ignore[no-untyped-call]  # jsonschema's
 
@@ -117,7 +117,7 @@ def test_null_is_for_a_job_that_extends(key: str) -> None:
 
 
 def test_a_base_needs_no_items_and_is_else_checked_as_a_job() -> None:
-    of_base = Draft7Validator(json_schema(SECTIONS, {}, of_base=True))
+    of_base = Draft7Validator(build_json_schema(SECTIONS, {}, of_base=True))
     good: list[Any] = [{}, {"variants": 2}, {"extends": "_b.yaml"}, GOOD]
     bad: list[Any] = [[], {"variants": 0}, {"x": 1}, {"extends": []}]
     assert [values for values in good + bad if of_base.is_valid(values)] == good
@@ -156,7 +156,7 @@ def test_the_defaults_are_those_of_the_checks() -> None:
 
 
 def test_other_defaults_are_told_at_their_key() -> None:
-    schema = json_schema(SECTIONS, {("generate", "width"): 1024, ("ollama", "model"): "m"})
+    schema = build_json_schema(SECTIONS, {("generate", "width"): 1024, ("ollama", "model"): "m"})
     assert schema["properties"]["generate"]["properties"]["width"]["default"] == 1024
     assert schema["properties"]["ollama"]["properties"]["model"]["default"] == "m"
     assert "default" not in schema["properties"]["items"]["items"]["properties"]["width"]
@@ -177,7 +177,7 @@ def test_other_defaults_are_told_at_their_key() -> None:
 )
 def test_a_rule_that_cannot_be_told_is_an_error(rules: dict[str, Any], rule: str) -> None:
     with pytest.raises(ImagegenError, match=f"mine.key: the rule '{rule}' has no counterpart"):
-        json_schema({"mine": {"key": rules}}, {})
+        build_json_schema({"mine": {"key": rules}}, {})
 
 
 @pytest.mark.parametrize("regex", ["a|bc", "^a|bc$", "ab", "^abc$", r"a\$"])
@@ -190,11 +190,11 @@ def test_a_pattern_is_anchored_as_cerberus_does_it(regex: str, text: str) -> Non
         verdict = True
     except ImagegenError:
         verdict = False
-    assert Draft7Validator(json_schema(sections, {})).is_valid(values) == verdict
+    assert Draft7Validator(build_json_schema(sections, {})).is_valid(values) == verdict
 
 
 def test_alternatives_have_the_type_that_stands_beside_them() -> None:
     rules = {"type": "text", "anyof": [{"minlength": 3}, {"allowed": ["a"]}]}
-    validator = Draft7Validator(json_schema({"mine": {"key": rules}}, {}))
+    validator = Draft7Validator(build_json_schema({"mine": {"key": rules}}, {}))
     verdicts = [validator.is_valid({**GOOD, "mine": {"key": value}}) for value in ("abc", "a", "b", 5)]
     assert verdicts == [True, True, False, False]

@@ -10,7 +10,7 @@ from imagegen.config.settings import (
     Settings,
     StoreUrl,
     Value,
-    find_values,
+    collect_settings,
     read_settings,
     read_store_url,
 )
@@ -111,16 +111,16 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     environment = {"IMAGEGEN_BACKEND": "ollama", "COMFYUI_URL": "http://b/", "OLLAMA_HOST": ""}
     settings = read_settings(tmp_path, {"wait": "7"}, environment)
     assert (settings.backend, settings.wait_s, settings.comfyui_server_urls) == ("ollama", 7.0, ("http://b",))
-    assert settings.sources["backend"] == "environment variable IMAGEGEN_BACKEND"
-    assert settings.sources["wait_s"] == "command line"
-    assert settings.sources["ollama.host"] == "built-in"
-    assert read_settings(tmp_path, {}, {}).sources["backend"] == "pyproject.toml: [tool.imagegen]"
+    assert settings.set_by["backend"] == "environment variable IMAGEGEN_BACKEND"
+    assert settings.set_by["wait_s"] == "command line"
+    assert settings.set_by["ollama.host"] == "built-in"
+    assert read_settings(tmp_path, {}, {}).set_by["backend"] == "pyproject.toml: [tool.imagegen]"
 
 
 def test_where_a_value_came_from_decides_nothing(tmp_path: Path) -> None:
     one, other = read_settings(tmp_path, {}, {}), read_settings(tmp_path, {}, {"IMAGEGEN_BACKEND": "placeholder"})
     assert (one, repr(one)) == (other, repr(other))
-    assert one.sources != other.sources
+    assert one.set_by != other.set_by
 
 
 @pytest.mark.parametrize("name", ["backend", "checkpoint"])
@@ -159,7 +159,7 @@ def test_servers_that_cannot_be_are_told(tmp_path: Path, table: str) -> None:
 
 def test_a_secret_is_only_known_as_set(tmp_path: Path) -> None:
     environment = {"HF_TOKEN": "hush", "COMFYUI_AUTH": "hush", "COMFY_API_KEY": "hush"}
-    values, problems = find_values(tmp_path, {}, environment)
+    values, problems = collect_settings(tmp_path, {}, environment)
     assert "hush" not in repr((values, problems, read_settings(tmp_path, {}, environment)))
     assert {value.setting.name: str(value) for value in values if value.setting.secret} == {
         "comfyui.auth": "set",

@@ -19,7 +19,7 @@ from imagegen.errors import Problem
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.executor import StaleOutput
 from imagegen.execute.run import Flow, SelectedOutput, run
-from imagegen.plan.origins import in_order
+from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.request import Request
 from imagegen.project import Project
 
@@ -95,7 +95,7 @@ class Bench:
     def run(self) -> dict[str, str]:
         plans = self.project.plans()
         assert not [plan.problems for plan in plans if plan.problems]
-        self.outputs = in_order([output for plan in plans for output in plan.outputs])
+        self.outputs = sort_by_origin([output for plan in plans for output in plan.outputs])
         works = [StaleOutput(output, self.project.verdict(output)) for output in self.outputs]
         flow = Flow(self.project, works, self.tell, self.stop, threading.Event())
         runner = threading.Thread(target=flow.run, daemon=True)

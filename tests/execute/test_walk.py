@@ -13,7 +13,7 @@ import pytest
 
 from imagegen.errors import ImagegenError
 from imagegen.execute.forecast import forecast
-from imagegen.plan.origins import in_order
+from imagegen.plan.origins import sort_by_origin
 from tests.execute.workshop import Workshop, picture
 from tests.marks import long
 
@@ -142,7 +142,7 @@ class Walk:
         project = self.shop.project()
         standing = []
         unsettled: set[str] = set()
-        for output in in_order(list(self.shop.outputs(project).values())):
+        for output in sort_by_origin(list(self.shop.outputs(project).values())):
             output = project.with_origins(output, unsettled)
             verdict = project.verdict(output)
             standing.append((output, verdict))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.config.settings import Settings
-from imagegen.plan.naming import path_key
+from imagegen.plan.naming import fold_path
 from imagegen.project import JobPlan, Project
 from tests.faults.names import HOSTILE, SEPARATE
 from tests.faults.portable import file_key, same_files, why_not_portable
@@ -128,5 +128,5 @@ def test_no_description_steers_the_terminal_of_doit_list(tmp_path: Path) -> None
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_two_paths_that_are_one_file_somewhere_have_one_key(path: str) -> None:
     forms = [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
-    assert len({path_key(one) for one in (path, *forms)}) == 1
-    assert file_key(path) == file_key(path_key(path))
+    assert len({fold_path(one) for one in (path, *forms)}) == 1
+    assert file_key(path) == file_key(fold_path(path))

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.config.job import Encoding, Item, Job, OutputRules, SeedRule
-from imagegen.plan.expansion import Expansion, Honours, clashes, expand
-from imagegen.plan.naming import seed_by_name, slug_of
-from imagegen.plan.record import Decided
+from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, find_clashes
+from imagegen.plan.naming import compute_seed, make_slug
+from imagegen.plan.record import JobDecisions
 
-HONOURS = Honours("b", frozenset({"prompt", "steps", "cfg", "negative", "seed"}), "default")
+HONOURS = BackendCapabilities("b", frozenset({"prompt", "steps", "cfg", "negative", "seed"}), "default")
 
 
 def item(name: str, prompt: str = "a figure", **overrides: Any) -> Item:
@@ -25,7 +25,7 @@ def job(*items: Item, **fields: Any) -> Job:
 
 
 def expanded(of: Job, drawn: dict[str, int] | None = None) -> Expansion:
-    return expand(of, of.items, lambda _: HONOURS, Decided(drawn or {}))
+    return expand(of, of.items, lambda _: HONOURS, JobDecisions(drawn or {}))
 
 
 def paths(of: Job) -> list[str]:
@@ -47,9 +47,11 @@ def test_an_item_is_an_output() -> None:
 
 def test_while_its_model_is_not_decided_an_output_has_no_fingerprint() -> None:
     of = job(item("Mallsing"))
-    (output,) = expand(of, of.items, lambda _: replace(HONOURS, model=None, decides_model=True), Decided()).outputs
+    (output,) = expand(
+        of, of.items, lambda _: replace(HONOURS, model=None, has_open_model=True), JobDecisions()
+    ).outputs
     assert output.fingerprint == ""
-    assert output.decided(model="m").fingerprint != ""
+    assert output.with_decisions(model="m").fingerprint != ""
 
 
 def test_slugs_are_item_then_cell_in_the_matrix_order_then_variant() -> None:
@@ -84,7 +86,7 @@ def test_seeds_by_name_leave_others_alone_when_items_move() -> None:
     before = {o.slug: o.request.seed for o in expanded(job(item("A"), item("B"))).outputs}
     after = {o.slug: o.request.seed for o in expanded(job(item("New"), item("B"), item("A"))).outputs}
     assert before == {slug: after[slug] for slug in before}
-    assert before["a"] == seed_by_name(1, "a") != before["b"]
+    assert before["a"] == compute_seed(1, "a") != before["b"]
 
 
 def test_the_modes_of_seeds() -> None:
@@ -97,8 +99,8 @@ def test_the_modes_of_seeds() -> None:
 def test_random_seeds_are_those_that_were_drawn() -> None:
     of = job(item("A"), item("B"), seed=SeedRule("random"))
     one, other = expanded(of, {"a": 77}).outputs
-    assert (one.request.seed, one.draws_seed, other.request.seed, other.fingerprint) == (77, True, None, "")
-    assert other.decided(seed=77).fingerprint == one.fingerprint  # names are not honoured by this backend
+    assert (one.request.seed, one.has_random_seed, other.request.seed, other.fingerprint) == (77, True, None, "")
+    assert other.with_decisions(seed=77).fingerprint == one.fingerprint  # names are not honoured by this backend
 
 
 def test_names_of_outputs_can_be_a_pattern() -> None:
@@ -140,8 +142,8 @@ def test_items_and_cells_that_make_one_slug_are_told() -> None:
 def test_two_outputs_on_one_path_are_found_also_by_case_and_normalisation() -> None:
     one = expanded(job(item("A"), output=OutputRules("assets/Ä"))).outputs
     other = expanded(job(item("A"), output=OutputRules("assets/a\u0308"))).outputs
-    assert clashes([*one, *other], {}) == [(one[0], other[0])]
-    assert clashes(one, {}) == []
+    assert find_clashes([*one, *other], {}) == [(one[0], other[0])]
+    assert find_clashes(one, {}) == []
 
 
 def test_fields_that_the_backend_does_not_honour_are_told_once() -> None:
@@ -149,7 +151,7 @@ def test_fields_that_the_backend_does_not_honour_are_told_once() -> None:
     assert expanded(of).notes == ("b does not honour width, sampler: left out",)
 
 
-WORDS = st.text("abcXYZ ÄÖ0123-", min_size=1, max_size=8).filter(slug_of)
+WORDS = st.text("abcXYZ ÄÖ0123-", min_size=1, max_size=8).filter(make_slug)
 
 
 @given(st.lists(WORDS, min_size=1, max_size=5), st.dictionaries(WORDS, WORDS, max_size=3), st.integers(1, 3))
@@ -162,7 +164,7 @@ def test_any_job_expands_to_unique_portable_outputs_or_says_why_not(
     assert expansion == expanded(of)
     if not expansion.problems:
         assert len(expansion.outputs) == len(names) * max(1, len(moods)) * variants
-        assert clashes(expansion.outputs, {}) == []
+        assert find_clashes(expansion.outputs, {}) == []
         assert len({output.slug for output in expansion.outputs}) == len(expansion.outputs)
 
 
@@ -176,11 +178,11 @@ def test_the_seed_decides_what_is_drawn_for_the_prompt() -> None:
     assert (open_.fingerprint, open_.request.seed) == ("", None)
     for seed in range(8):
         (drawn,) = expanded(of, {"a-m": seed}).outputs
-        assert open_.decided(seed=seed) == drawn
+        assert open_.with_decisions(seed=seed) == drawn
         assert drawn.request.prompt.split()[1] in ("red", "green")
         assert drawn.request.prompt.split()[2] in ("old", "new")
         assert drawn.request.negative in ("a", "b")
-        assert drawn.decided(seed=77) == open_.decided(seed=77)
+        assert drawn.with_decisions(seed=77) == open_.with_decisions(seed=77)
 
 
 def test_the_same_words_in_prefix_and_prompt_are_drawn_apart() -> None:
@@ -210,15 +212,15 @@ def test_what_cannot_be_drawn(of: Job, expected: str) -> None:
 def test_a_picked_variant_has_the_items_name_and_its_own_request() -> None:
     of = job(item("A"), item("B"), variants=3)
     third = expanded(of).outputs[2]
-    found = expand(of, of.items, lambda _: HONOURS, Decided(picked={"a": 3})).outputs
+    found = expand(of, of.items, lambda _: HONOURS, JobDecisions(picked={"a": 3})).outputs
     assert [output.slug for output in found] == ["a", "b-v1", "b-v2", "b-v3"]
     assert (found[0].path, found[0].full_slug, found[0].fingerprint) == ("assets/j/a.png", "a-v3", third.fingerprint)
 
 
 def test_a_rerolled_seed_goes_before_the_rule_and_after_the_items_own() -> None:
     of = job(item("A"), item("B", seed=5))
-    found = expand(of, of.items, lambda _: HONOURS, Decided(rerolled={"a": 9, "b": 9})).outputs
-    assert [(output.request.seed, output.own_seed) for output in found] == [(9, False), (5, True)]
+    found = expand(of, of.items, lambda _: HONOURS, JobDecisions(rerolled={"a": 9, "b": 9})).outputs
+    assert [(output.request.seed, output.has_own_seed) for output in found] == [(9, False), (5, True)]
 
 
 def test_a_sequence_that_leaves_the_range_of_seeds_is_refused() -> None:

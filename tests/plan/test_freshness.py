@@ -9,7 +9,7 @@ from imagegen.config.job import Encoding
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 
 PARAMETERS = frozenset({"prompt", "steps", "seed", "set"})
 OURS = Found("aa", ours=True)
@@ -18,7 +18,7 @@ EDITED = Found("ff")
 
 def output(backend: str = "comfyui", overwrite: str = "own", **fields: Any) -> Output:
     request = Request(backend, "A", **{"prompt": "a figure", "seed": 1, **fields})
-    known = canonical(request, PARAMETERS)
+    known = canonical_fields(request, PARAMETERS)
     return Output(
         "j", "a", "assets/j/a.png", request, PARAMETERS, Encoding(), overwrite, 600, known, fingerprint(known)
     )

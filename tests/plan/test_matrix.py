@@ -11,10 +11,10 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
 from imagegen.config.job import Job
 from imagegen.errors import ImagegenError
-from imagegen.plan.expansion import Expansion, Honours, cells, expand
-from imagegen.plan.record import Decided
+from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, expand_matrix
+from imagegen.plan.record import JobDecisions
 
-HONOURS = Honours("b", frozenset({"prompt", "steps", "seed"}))
+HONOURS = BackendCapabilities("b", frozenset({"prompt", "steps", "seed"}))
 MATRIX: dict[str, Any] = {"mood": {"calm": "serene", "angry": "shouting"}, "steps": [20, 40]}
 
 
@@ -25,22 +25,22 @@ def job(matrix: dict[str, Any], *prompts: str) -> Job:
 
 
 def expanded(of: Job) -> Expansion:
-    return expand(of, of.items, lambda _: HONOURS, Decided())
+    return expand(of, of.items, lambda _: HONOURS, JobDecisions())
 
 
 def names(**changes: Any) -> list[str]:
-    found, problems = cells(job(MATRIX | changes))
+    found, problems = expand_matrix(job(MATRIX | changes))
     assert problems == []
     return ["-".join(choice.name for choice in cell) for cell in found]
 
 
 def problems(**changes: Any) -> list[str]:
-    return [problem.what for problem in cells(job(MATRIX | changes))[1]]
+    return [problem.what for problem in expand_matrix(job(MATRIX | changes))[1]]
 
 
 def test_without_a_matrix_there_is_one_cell() -> None:
     of = check_job("j", read_document("j.json", b'{"items": [{"name": "A", "prompt": "a"}]}'), {})
-    assert cells(of) == ([()], [])
+    assert expand_matrix(of) == ([()], [])
 
 
 def test_exclude_drops_each_cell_that_has_all_that_an_entry_names() -> None:
@@ -107,7 +107,7 @@ def test_what_a_matrix_must_not_say(changes: dict[str, Any], expected: str) -> N
 
 
 def test_a_matrix_needs_an_axis() -> None:
-    assert [p.what for p in cells(job({"exclude": [{"mood": "calm"}]}))[1]] == ["matrix: has no axis"]
+    assert [p.what for p in expand_matrix(job({"exclude": [{"mood": "calm"}]}))[1]] == ["matrix: has no axis"]
 
 
 def test_the_text_of_an_included_value_is_checked_like_any_other() -> None:
@@ -124,7 +124,7 @@ def test_problems_stand_at_their_entry() -> None:
         check_job("j", read_document("j.yaml", text.encode()), {})
     assert [(p.where, p.what) for p in caught.value.problems] == [("j.yaml:8:7", "matrix.include[1]: is empty")]
     of = check_job("j", read_document("j.yaml", text.replace("    - {}\n", "").encode()), {})
-    assert [problem.where for problem in cells(of)[1]] == ["j.yaml:5:7", "j.yaml:7:7"]
+    assert [problem.where for problem in expand_matrix(of)[1]] == ["j.yaml:5:7", "j.yaml:7:7"]
 
 
 AXES = st.sampled_from(["mood", "light", "steps"])
@@ -162,7 +162,7 @@ def test_any_matrix_expands_to_unique_outputs_in_one_order_or_says_why_not(
         return
     assert slugs
     assert len(set(slugs)) == len(slugs)
-    found, _ = cells(of)
+    found, _ = expand_matrix(of)
     assert len(slugs) == len(of.items) * len(found)
     assert all([choice.axis for choice in cell] == list(axes) for cell in found)
     for entry in entries.get("include", ()):

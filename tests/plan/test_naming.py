@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.plan.naming import MAX_SLUG, path_key, short_slug, slug_of, slug_problem
+from imagegen.plan.naming import MAX_SLUG, check_slug, fold_path, make_slug, shorten_slug
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from imagegen.plan.naming import MAX_SLUG, path_key, short_slug, slug_of, slug_p
     ],
 )  # fmt: skip
 def test_slugs(name: str, slug: str) -> None:
-    assert slug_of(name) == slug
+    assert make_slug(name) == slug
 
 
 GOLDEN = {
@@ -38,40 +38,42 @@ GOLDEN = {
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_name_keeps_its_slug_for_ever_in_either_normal_form(name: str, form: Literal["NFC", "NFD"]) -> None:
-    assert slug_of(unicodedata.normalize(form, name)) == GOLDEN[name]
+    assert make_slug(unicodedata.normalize(form, name)) == GOLDEN[name]
 
 
 def test_no_other_package_has_a_say_in_slugs(tmp_path: Path) -> None:
     for module in ("slugify", "unidecode"):
         (tmp_path / f"{module}.py").write_text(f"def {module}(text): return 'another'\n")
-    code = "from imagegen.plan.naming import slug_of; print(slug_of('The Æsir'))"
+    code = "from imagegen.plan.naming import make_slug; print(make_slug('The Æsir'))"
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "the-aesir\n"
 
 
 @given(st.text(max_size=200))
 def test_any_name_makes_a_portable_slug_or_is_refused(name: str) -> None:
-    slug = slug_of(name)
-    if not slug_problem(slug):
+    slug = make_slug(name)
+    if not check_slug(slug):
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug)
         assert len(slug) <= MAX_SLUG
 
 
 @pytest.mark.parametrize("slug", ["", "con", "nul", "com1", "lpt9", "x" * (MAX_SLUG + 1)])
 def test_slugs_that_no_file_can_have_everywhere(slug: str) -> None:
-    assert slug_problem(slug)
+    assert check_slug(slug)
 
 
 def test_names_are_cut_to_their_first_words_with_a_hash() -> None:
     long = "another raven on a very long standing stone with more words"
-    assert short_slug("a raven") == "a-raven"
-    assert len(short_slug(long)) <= 50
-    assert short_slug(long) != short_slug(long + " still")
-    assert short_slug(long).startswith("another-raven-on-a-very-long")
+    assert shorten_slug("a raven") == "a-raven"
+    assert len(shorten_slug(long)) <= 50
+    assert shorten_slug(long) != shorten_slug(long + " still")
+    assert shorten_slug(long).startswith("another-raven-on-a-very-long")
 
 
 def test_paths_that_are_one_file_somewhere_have_one_key() -> None:
     assert (
-        path_key("assets/Ä.png") == path_key("assets/ä.PNG") == path_key(unicodedata.normalize("NFD", "assets/ä.png"))
+        fold_path("assets/Ä.png")
+        == fold_path("assets/ä.PNG")
+        == fold_path(unicodedata.normalize("NFD", "assets/ä.png"))
     )
-    assert path_key("a") != path_key("b")
+    assert fold_path("a") != fold_path("b")

@@ -10,11 +10,11 @@ import pytest
 from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.job import Encoding
-from imagegen.plan.expansion import Expansion, Honours, expand
+from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
 from imagegen.plan.freshness import Found, compare
-from imagegen.plan.origins import circle, in_order, link
+from imagegen.plan.origins import find_circle, link_origins, sort_by_origin
 from imagegen.plan.output import Origin, Output
-from imagegen.plan.record import Decided, OutputLine
+from imagegen.plan.record import JobDecisions, OutputLine
 from imagegen.plan.request import Request
 
 __all__ = []
@@ -25,7 +25,9 @@ ITEMS = [{"name": "Mallsing", "prompt": "a"}, {"name": "Yrr", "prompt": "b"}, {"
 
 def expansion(**keys: Any) -> Expansion:
     job = check_job("j", Document("jobs/j.yaml", {"items": ITEMS, **keys}, {}), {})
-    return expand(job, job.items, lambda _: Honours("scripted", frozenset({"prompt", "seed"})), Decided())
+    return expand(
+        job, job.items, lambda _: BackendCapabilities("scripted", frozenset({"prompt", "seed"})), JobDecisions()
+    )
 
 
 def derived(**keys: Any) -> list[Output]:
@@ -35,7 +37,7 @@ def derived(**keys: Any) -> list[Output]:
 
 
 def settled(output: Output, **shas: str) -> Output:
-    return output.decided(origins=[replace(o, sha256=shas.get(o.place, f"{o.place}-1")) for o in output.origins])
+    return output.with_decisions(origins=[replace(o, sha256=shas.get(o.key, f"{o.key}-1")) for o in output.origins])
 
 
 def line_of(output: Output) -> OutputLine:
@@ -157,14 +159,14 @@ def made_from(**origins: list[str]) -> list[Output]:
 
 def test_each_output_comes_after_those_that_it_is_made_from() -> None:
     outputs = made_from(a=["c"], b=[], c=["d", "b"], d=[], e=["nowhere"])
-    assert [output.slug for output in in_order(outputs)] == ["d", "b", "c", "a", "e"]
-    assert in_order(outputs[1:2]) == outputs[1:2]
+    assert [output.slug for output in sort_by_origin(outputs)] == ["d", "b", "c", "a", "e"]
+    assert sort_by_origin(outputs[1:2]) == outputs[1:2]
 
 
 def test_a_long_chain_is_put_in_order() -> None:
     chain = made_from(**{f"n{n}": [f"n{n + 1}"] for n in range(3000)})
-    assert in_order(chain) == chain[::-1]
-    assert circle(chain) == []
+    assert sort_by_origin(chain) == chain[::-1]
+    assert find_circle(chain) == []
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_a_long_chain_is_put_in_order() -> None:
 def test_a_circle_is_found_and_what_only_leads_to_it_is_no_part(
     origins: dict[str, list[str]], found: list[str]
 ) -> None:
-    assert sorted(output.slug for output in circle(made_from(**origins))) == found
+    assert sorted(output.slug for output in find_circle(made_from(**origins))) == found
 
 
 def chain(length: int, first: str) -> list[Output]:
@@ -193,7 +195,7 @@ def chain(length: int, first: str) -> list[Output]:
 
 
 def test_a_long_circle_is_said_in_few_words() -> None:
-    _, wrong = link(chain(2000, "j:i1999"), (), "/project")
+    _, wrong = link_origins(chain(2000, "j:i1999"), (), "/project")
     (what,) = {problem.what for problem in wrong["j"]}
     assert what.endswith("and so on through 2000 images, j:i1 from j:i0")
     assert len(what) < 400
@@ -204,6 +206,6 @@ def test_what_was_likely_meant_is_looked_for_where_somebody_reads_it() -> None:
         Output(**{**vars(one), "origins": (Origin("ref", f"j:x{at}", where=f"{at}"),)})
         for at, one in enumerate(chain(150, ""))
     ]
-    _, wrong = link(outputs, (), "/project")
+    _, wrong = link_origins(outputs, (), "/project")
     assert len(wrong["j"]) == 150
     assert sum("in the job j" in problem.what for problem in wrong["j"]) == 100

@@ -10,8 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagegen.errors import ImagegenError
-from imagegen.plan.prompt_grammar import Axis, Choice, Option, Several, Template, WordingError, parse, parts_of
-from imagegen.plan.prompt_template import escaped, resolve
+from imagegen.plan.prompt_grammar import (
+    Axis,
+    Choice,
+    Option,
+    PromptError,
+    Several,
+    Template,
+    parse_template,
+    walk_parts,
+)
+from imagegen.plan.prompt_template import escape_prompt, render
 from imagegen.plan.wildcards import Wildcards
 
 
@@ -21,10 +30,10 @@ def files(**texts: str) -> Wildcards:
 
 def drawn(text: str, seed: int = 1, wildcards: Wildcards | None = None, place: str = "prompt", **axes: str) -> str:
     wildcards = wildcards or files()
-    template = parse(text, has_axes=bool(axes))
+    template = parse_template(text, has_axes=bool(axes))
     if not axes:
         wildcards.check("prompt", "j.yaml:1:1", template)
-    return resolve(template, seed, place, wildcards.lines, axes)
+    return render(template, seed, place, wildcards.lines, axes)
 
 
 def every(template: Template, wildcards: Wildcards) -> set[str]:
@@ -77,7 +86,7 @@ def all_drawn(text: str, wildcards: Wildcards | None = None, seeds: int = 60) ->
     ],
 )
 def test_what_a_text_can_come_to(text: str, expected: set[str]) -> None:
-    assert every(parse(text), files()) == expected
+    assert every(parse_template(text), files()) == expected
     assert all_drawn(text) == expected
 
 
@@ -87,7 +96,7 @@ def test_what_a_text_can_come_to(text: str, expected: set[str]) -> None:
 )  # fmt: skip
 def test_a_text_of_before_means_itself(text: str) -> None:
     assert drawn(text) == text
-    assert escaped(text) == text
+    assert escape_prompt(text) == text
 
 
 def test_an_axis_is_one_wherever_it_stands_and_only_where_there_is_a_matrix() -> None:
@@ -100,8 +109,8 @@ def test_an_axis_is_one_wherever_it_stands_and_only_where_there_is_a_matrix() ->
     [("a {b|c", "the alternatives '{b|c' are not closed"), ("{x|" * 11 + "}" * 11, "nested more than 10 levels deep")],
 )
 def test_what_is_no_prompt(text: str, said: str) -> None:
-    with pytest.raises(WordingError, match=said):
-        parse(text)
+    with pytest.raises(PromptError, match=said):
+        parse_template(text)
 
 
 def test_a_draw_follows_from_the_seed() -> None:
@@ -190,16 +199,16 @@ def test_what_is_admitted_comes_to_one_of_its_alternatives(text: str, one: str, 
     wildcards = files(w=f"plain\n{one}", v=f"line\n{other}")
     try:
         result = drawn(text, seed, wildcards)
-    except (WordingError, ImagegenError):
+    except (PromptError, ImagegenError):
         return
     assert result == drawn(text, seed, wildcards)
-    assert result in every(parse(text), wildcards)
+    assert result in every(parse_template(text), wildcards)
 
 
 @given(WORDS | st.text(max_size=30))
 def test_any_text_can_be_said(text: str) -> None:
-    assert parse(escaped(text)) in ((text,), ())
-    assert drawn(escaped(text)) == text
+    assert parse_template(escape_prompt(text)) in ((text,), ())
+    assert drawn(escape_prompt(text)) == text
 
 
 @given(WORDS | st.text(max_size=30))
@@ -212,11 +221,11 @@ def test_a_text_without_bars_backslashes_and_wildcards_is_as_it_was(text: str) -
 @given(WORDS)
 def test_labels_are_unique_within_a_text(text: str) -> None:
     def labels() -> Iterator[str]:
-        yield from (part.label for part in parts_of(parse(text)) if not isinstance(part, (str, Axis)))
+        yield from (part.label for part in walk_parts(parse_template(text)) if not isinstance(part, (str, Axis)))
 
     try:
         found = list(labels())
-    except WordingError:
+    except PromptError:
         return
     assert len(found) == len(set(found))
 
@@ -259,7 +268,7 @@ def test_labels_are_unique_within_a_text(text: str) -> None:
     ],
 )  # fmt: skip
 def test_the_grammar_of_dynamic_prompts(text: str, expected: set[str]) -> None:
-    assert every(parse(text), files()) == expected
+    assert every(parse_template(text), files()) == expected
     assert all_drawn(text) == expected
 
 
@@ -304,8 +313,8 @@ def test_the_grammar_of_dynamic_prompts(text: str, expected: set[str]) -> None:
     ],
 )  # fmt: skip
 def test_what_of_dynamic_prompts_is_refused_says_where_and_what_to_write(text: str, at: int, said: str) -> None:
-    with pytest.raises(WordingError, match=re.escape(said)) as caught:
-        parse(text)
+    with pytest.raises(PromptError, match=re.escape(said)) as caught:
+        parse_template(text)
     assert caught.value.at == at
     assert caught.value.hint
 
@@ -404,7 +413,7 @@ def test_a_quantity_picks_so_many_of_the_options_each_once(
 ) -> None:
     names = {name for name, _ in options}
     text = f"{{{low}-{low + more}$$ / $${'|'.join(weight + name for name, weight in options)}}}"
-    picked = list(filter(None, resolve(parse(text), seed, "prompt", {}, {}).split(" / ")))
+    picked = list(filter(None, render(parse_template(text), seed, "prompt", {}, {}).split(" / ")))
     assert set(picked) <= names
     assert len(picked) == len(set(picked))
     assert min(low, len(names)) <= len(picked) <= min(low + more, len(names))
@@ -416,7 +425,7 @@ def test_a_prompt_that_is_admitted_keeps_no_mark_of_the_grammar(text: str, seed:
     inner = re.sub(r"[{}\\\\]", "", text)
     try:
         result = drawn(f"{{{inner}|x}} {{2$${inner}|y}}", seed, files(w="plain", v="line"))
-    except (WordingError, ImagegenError):
+    except (PromptError, ImagegenError):
         return
     assert "$$" not in result
     assert "::" not in result

@@ -12,14 +12,14 @@ from imagegen.plan.record import (
     REROLL,
     Decision,
     Durations,
-    Expected,
+    Estimate,
     OutputLine,
-    before,
-    counting,
-    in_all,
-    rivals,
+    choose_decision,
+    find_conflicting,
+    times_before,
+    total_seconds,
 )
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 
 __all__ = []
 
@@ -33,7 +33,7 @@ def decision(value: Any, time: str, after: tuple[str, ...] | None = (), kind: st
 
 def output(seed: int = 1, prompt: str = "a figure") -> Output:
     request = Request("comfyui", "A", prompt=prompt, seed=seed)
-    fields = canonical(request, PARAMETERS)
+    fields = canonical_fields(request, PARAMETERS)
     return Output("j", "a", "a.png", request, PARAMETERS, Encoding(), "own", 600, fields, fingerprint(fields))
 
 
@@ -47,27 +47,27 @@ def accept(sha256: str, of: Output, time: str) -> Decision:
 
 def test_what_was_replaced_is_no_rival_also_where_what_replaced_it_was_replaced() -> None:
     first, second = decision(1, "1"), decision(2, "2", ("1",))
-    third = decision(3, "3", before([second]))
+    third = decision(3, "3", times_before([second]))
     assert third.after == ("1", "2")
-    assert rivals([first, third]) == [third]
-    assert rivals([third, first]) == [third], "a merge can put them in any order"
-    assert rivals([first, decision(9, "4")]) == [first, decision(9, "4")]
+    assert find_conflicting([first, third]) == [third]
+    assert find_conflicting([third, first]) == [third], "a merge can put them in any order"
+    assert find_conflicting([first, decision(9, "4")]) == [first, decision(9, "4")]
 
 
 def test_lines_that_do_not_say_what_they_come_after_come_after_one_another() -> None:
-    assert rivals([decision(2, "2", None), decision(1, "1", None)]) == [decision(2, "2", None)]
-    assert rivals([decision(1, "1", None), decision(2, "2")]) == [decision(1, "1", None), decision(2, "2")]
+    assert find_conflicting([decision(2, "2", None), decision(1, "1", None)]) == [decision(2, "2", None)]
+    assert find_conflicting([decision(1, "1", None), decision(2, "2")]) == [decision(1, "1", None), decision(2, "2")]
 
 
 def test_one_value_is_no_rival_of_itself_and_a_model_has_none() -> None:
-    assert rivals([decision(7, "1"), decision(7, "2")]) == [decision(7, "2")]
-    assert rivals([decision("x", "1", kind=MODEL), decision("y", "2", kind=MODEL)])[0].value == "y"
+    assert find_conflicting([decision(7, "1"), decision(7, "2")]) == [decision(7, "2")]
+    assert find_conflicting([decision("x", "1", kind=MODEL), decision("y", "2", kind=MODEL)])[0].value == "y"
 
 
 def test_no_more_than_so_many_are_remembered() -> None:
     last = decision(0, "000")
     for number in range(1, 200):
-        last = decision(number, f"{number:03}", before([last]))
+        last = decision(number, f"{number:03}", times_before([last]))
     assert last.after is not None
     assert (len(last.after), last.after[-1]) == (MOST_BEFORE, "198")
 
@@ -75,9 +75,9 @@ def test_no_more_than_so_many_are_remembered() -> None:
 def test_the_one_whose_file_is_there_counts() -> None:
     ours, theirs = decision(1, "1"), decision(2, "2")
     planned = [[output(1)], [output(2)]]
-    assert counting([ours, theirs], planned, lambda _: ("aa", line_of(output(1), "aa"))) is ours
-    assert counting([ours, theirs], planned, lambda _: (None, None)) is theirs
-    assert counting([ours, theirs], [[], []], lambda _: ("aa", line_of(output(1), "aa"))) is theirs
+    assert choose_decision([ours, theirs], planned, lambda _: ("aa", line_of(output(1), "aa"))) is ours
+    assert choose_decision([ours, theirs], planned, lambda _: (None, None)) is theirs
+    assert choose_decision([ours, theirs], [[], []], lambda _: ("aa", line_of(output(1), "aa"))) is theirs
 
 
 def test_an_accepted_file_that_is_there_counts_more_than_that_nothing_is_accepted() -> None:
@@ -85,14 +85,14 @@ def test_an_accepted_file_that_is_there_counts_more_than_that_nothing_is_accepte
     accepted, nothing = accept("aa", present, "1"), replace(accept("", present, "2"), value=None)
     planned = [[present], [present]]
     drawn = line_of(present, "aa")
-    assert counting([accepted, nothing], planned, lambda _: ("aa", drawn)) is accepted
-    assert counting([accepted, nothing], planned, lambda _: ("bb", replace(drawn, sha256="bb"))) is nothing
+    assert choose_decision([accepted, nothing], planned, lambda _: ("aa", drawn)) is accepted
+    assert choose_decision([accepted, nothing], planned, lambda _: ("bb", replace(drawn, sha256="bb"))) is nothing
 
 
 def test_what_was_accepted_for_another_request_gives_way_to_what_fits() -> None:
     present, former = output(prompt="new"), output(prompt="old")
     fitting, other = accept("aa", present, "1"), accept("bb", former, "2")
-    assert counting([fitting, other], [[present], [present]], lambda _: ("bb", None)) is fitting
+    assert choose_decision([fitting, other], [[present], [present]], lambda _: ("bb", None)) is fitting
 
 
 def line(seconds: float, width: int = 64, model: str = "m") -> OutputLine:
@@ -128,9 +128,9 @@ def test_what_was_never_made_is_unknown() -> None:
 
 
 def test_images_of_one_backend_wait_for_each_other_and_backends_do_not() -> None:
-    queued, beside = Expected(10, "a", 1), Expected(4, "b", 2)
-    assert in_all([queued] * 3) == 30
-    assert in_all([beside] * 3) == 6
-    assert in_all([beside]) == 4, "no image is done before its time"
-    assert in_all([*[queued] * 3, *[beside] * 3, Expected(None, "c")]) == 30
-    assert in_all([]) == 0
+    queued, beside = Estimate(10, "a", 1), Estimate(4, "b", 2)
+    assert total_seconds([queued] * 3) == 30
+    assert total_seconds([beside] * 3) == 6
+    assert total_seconds([beside]) == 4, "no image is done before its time"
+    assert total_seconds([*[queued] * 3, *[beside] * 3, Estimate(None, "c")]) == 30
+    assert total_seconds([]) == 0

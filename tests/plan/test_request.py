@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.backends.scripted import ScriptedBackend
-from imagegen.plan.naming import seed_by_name
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.naming import compute_seed
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 
 REQUEST = Request(
     backend="scripted", name="Mallsing", prompt="a tall “figure”, ä 🐦\nin mist", negative="hands", width=768, height=1024,
@@ -21,7 +21,7 @@ HONOURED = ScriptedBackend.parameters
 
 
 def of(request: Request, parameters: frozenset[str] = HONOURED) -> str:
-    return fingerprint(canonical(request, parameters))
+    return fingerprint(canonical_fields(request, parameters))
 
 
 def test_golden_fingerprints() -> None:
@@ -34,7 +34,7 @@ def test_golden_fingerprints() -> None:
 
 
 def test_golden_seeds() -> None:
-    assert [seed_by_name(1, "mallsing"), seed_by_name(2, "mallsing"), seed_by_name(1, "yrr")] == [
+    assert [compute_seed(1, "mallsing"), compute_seed(2, "mallsing"), compute_seed(1, "yrr")] == [
         4220092247,
         614664566,
         935859073,
@@ -70,11 +70,11 @@ def test_a_parameter_that_a_job_does_not_set_is_left_out() -> None:
 
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_fields_does_not_decide(shuffle: random.Random) -> None:
-    items = list(canonical(REQUEST, HONOURED).items())
+    items = list(canonical_fields(REQUEST, HONOURED).items())
     shuffle.shuffle(items)
     assert fingerprint(dict(items)) == of(REQUEST)
 
 
 @given(st.integers(0, 2**63), st.text(min_size=1))
 def test_seeds_by_name_are_in_their_range(base: int, slug: str) -> None:
-    assert 1 <= seed_by_name(base, slug) <= 2**32 - 1
+    assert 1 <= compute_seed(base, slug) <= 2**32 - 1

@@ -48,7 +48,7 @@ def test_after_doit_a_it_says_that_the_seed_gives_the_same_picture(output: Outpu
     assert same_seed_lines([Outcome(output, "generated", changed), Outcome(output, "failed", forced)]) == []
     said = "1 image kept its seed, which gives the same picture; for another one: doit reroll j:a"
     assert same_seed_lines([Outcome(output, "generated", forced)]) == [said]
-    own = replace(output, own_seed=True)
+    own = replace(output, has_own_seed=True)
     assert "write another 'seed' of j:a in its job file" in same_seed_lines([Outcome(own, "generated", forced)])[0]
     without = replace(output, parameters=output.parameters - {"seed"})
     assert same_seed_lines([Outcome(without, "generated", forced)]) == []

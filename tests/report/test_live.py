@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from imagegen.plan.record import Expected
+from imagegen.plan.record import Estimate
 from imagegen.report.live import Remaining, flight_lines
 from imagegen.report.progress import InFlight, clock
 from tests.report.events import Clock, happened, outcome, prepares, started
@@ -83,7 +83,7 @@ def test_the_clock() -> None:
 
 
 def test_the_time_left_is_that_of_the_backend_that_takes_longest() -> None:
-    expected = {"j:a": Expected(10, "slow"), "j:b": Expected(10, "slow"), "j:c": Expected(3, "quick", 2)}
+    expected = {"j:a": Estimate(10, "slow"), "j:b": Estimate(10, "slow"), "j:c": Estimate(3, "quick", 2)}
     remaining = Remaining(expected)
     assert remaining.seconds({}) == 20
     assert remaining.seconds({"j:a": 4, "j:c": 1}) == 16
@@ -92,7 +92,7 @@ def test_the_time_left_is_that_of_the_backend_that_takes_longest() -> None:
 
 
 def test_what_nobody_knows_takes_what_others_of_its_backend_took() -> None:
-    remaining = Remaining({f"j:{name}": Expected(None, "b") for name in "abc"})
+    remaining = Remaining({f"j:{name}": Estimate(None, "b") for name in "abc"})
     assert remaining.seconds({}) is None
     remaining.ended(outcome("a"))
     assert remaining.seconds({"j:b": 1.5}) == 2.5

@@ -10,7 +10,7 @@ from typing import Any
 
 from imagegen.errors import ImagegenError
 from imagegen.plan.freshness import Found, Reason, Verdict
-from imagegen.plan.naming import slug_of
+from imagegen.plan.naming import make_slug
 from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
@@ -221,7 +221,7 @@ def _planned(
         failure=tuple(filter(None, [failure.what, failure.hint])) if failure and is_current else (),
         earlier=earlier.of(output.store_name, line),
         derived=tuple(derived),
-        rerolls="seed" in output.parameters and not output.own_seed,
+        rerolls="seed" in output.parameters and not output.has_own_seed,
         pick=_pick(output),
     )
 
@@ -274,7 +274,7 @@ def _made(source: OutputLine | StoreEntry, request: Mapping[str, Any]) -> Making
 
 
 def _part(name: str, slug: str) -> str:
-    return slug.removeprefix(slug_of(name)).strip("-") if name != slug else ""
+    return slug.removeprefix(make_slug(name)).strip("-") if name != slug else ""
 
 
 def _why(reasons: Iterable[Reason]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from imagegen.backends.ollama import OllamaBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 
 POSE = b"a pose"
 SHA256 = hashlib.sha256(POSE).hexdigest()
@@ -72,7 +72,9 @@ def test_a_worker_draws_with_its_own_generator_and_the_fingerprint_stays(
     moved = backend.relocated(request, Context(tmp_path / "there", there, never))
     assert "here" not in repr(moved.extra).replace("there", "")
     assert moved.extra.keys() == request.extra.keys()
-    assert fingerprint(canonical(moved, backend.parameters)) == fingerprint(canonical(request, backend.parameters))
+    assert fingerprint(canonical_fields(moved, backend.parameters)) == fingerprint(
+        canonical_fields(request, backend.parameters)
+    )
 
 
 class Worker:

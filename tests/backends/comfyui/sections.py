@@ -13,7 +13,7 @@ from imagegen.backends.base import Context, Resolved
 from imagegen.backends.comfyui.section import OF_SECTION, OWN, resolve
 from imagegen.config.settings import read_settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 from tests.backends.comfyui.workflows import Nodes
 
 FILE = "jobs/workflows/x.json"
@@ -60,7 +60,7 @@ class Sections:
     def fingerprint(self, nodes: Nodes, section: Mapping[str, Any] | None = None, **fields: Any) -> str:
         request = self.request(nodes, section, **fields)
         optional = self.of(nodes, **(section or {})).only_if_given
-        return fingerprint(canonical(request, (OWN | OF_SECTION) - (optional - {*request.given})))
+        return fingerprint(canonical_fields(request, (OWN | OF_SECTION) - (optional - {*request.given})))
 
     def _read(self, name: str) -> bytes:
         try:

@@ -19,7 +19,7 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
-from imagegen.plan.request import Request, canonical, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint
 from tests.backends.ollama.parts import MODEL, Told, request, script
 from tests.backends.ollama.standin.fixture import StandIn
 from tests.backends.ollama.standin.names import parse
@@ -38,7 +38,7 @@ def planned(root: Path, section: Mapping[str, Any], **settings: Any) -> dict[str
     backend = OllamaBackend()
     resolved = backend.resolve(section, Context(root, Settings(**settings), never_read))
     assert resolved.model is not None
-    return canonical(request(model=resolved.model, extra=resolved.extra), backend.parameters)
+    return canonical_fields(request(model=resolved.model, extra=resolved.extra), backend.parameters)
 
 
 @pytest.fixture
