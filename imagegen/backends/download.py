@@ -16,15 +16,15 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from imagegen.backends.address import is_local, port_of
-from imagegen.backends.http import Hush, Session, cause, read_available, watched, within
+from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline, find_cause, read_available
 from imagegen.backends.locked import locked
 from imagegen.backends.text import one_line, size_text
 from imagegen.errors import ImagegenError, Problem, not_written
 
 __all__ = [
-    "Cut",
-    "Part",
-    "Remote",
+    "ConnectionLost",
+    "PartialDownload",
+    "RemoteFile",
     "Source",
     "download",
     "partial_path",
@@ -38,7 +38,7 @@ _PROGRESS = 1024**2
 
 
 def download(
-    remote: Remote,
+    remote: RemoteFile,
     path: Path,
     tell: Callable[[int, int], None] = lambda _done, _total: None,
     note: Callable[[str], None] = lambda _text: None,
@@ -53,7 +53,7 @@ def download(
     with (
         _disk_errors(path.parent),
         locked(path.parent / ".imagegen.lock", _busy(path.parent)),
-        Part(partial_path(path), remote) as part,
+        PartialDownload(partial_path(path), remote) as part,
         contextlib.closing(Source(remote)) as source,
     ):
         if path.exists():
@@ -73,14 +73,14 @@ def download(
         part.finish(path)
 
 
-def _fill(part: Part, source: Source, tell: Callable[[int, int], None], note: Callable[[str], None]) -> None:
+def _fill(part: PartialDownload, source: Source, tell: Callable[[int, int], None], note: Callable[[str], None]) -> None:
     """Get the bytes that are lacking, in as many tries as get on."""
     failed, furthest = 0, part.size
     while True:
         try:
             source.read(part, tell, note)
             return
-        except Cut as cut:
+        except ConnectionLost as cut:
             failed = 0 if part.size >= furthest + _PROGRESS else failed + 1
             furthest = max(furthest, part.size)
             if failed > len(_PAUSES_S):
@@ -107,7 +107,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteFile:
     """One file. For a host that needs or says more than others there is a class of its own.
 
     key: what problems call it. name: of the file. url: https, or http on this machine. host: where it comes from, for a
@@ -148,10 +148,10 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-class Part:
+class PartialDownload:
     """What there is of the file so far, on disk, with its sha256; no file stays where that is nothing."""
 
-    def __init__(self, path: Path, remote: Remote) -> None:
+    def __init__(self, path: Path, remote: RemoteFile) -> None:
         self.path = path
         self._remote = remote
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ class Part:
         if self.size > remote.most:
             self.restart()
 
-    def __enter__(self) -> Part:
+    def __enter__(self) -> PartialDownload:
         return self
 
     def __exit__(
@@ -219,25 +219,25 @@ _CHUNK = 64 * 1024
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 
-class Cut(Exception):  # noqa: N818 - a state, which may pass
+class ConnectionLost(Exception):  # noqa: N818 - a state, which may pass
     """The connection ended early, or never stood. What came stays, and it may be tried again."""
 
 
 class Source:
     """Where one file comes from. total: the bytes that it has, about until the server says it."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: RemoteFile) -> None:
         self.remote = remote
         self.total = remote.size
         self._least = remote.least
         self._session = Session()
-        self._hush = Hush(remote.token_for(remote.url))
+        self._hush = SecretRedactor(remote.token_for(remote.url))
 
     def close(self) -> None:
         """Close its connections."""
         self._session.close()
 
-    def read(self, part: Part, tell: Callable[[int, int], None], note: Callable[[str], None]) -> None:
+    def read(self, part: PartialDownload, tell: Callable[[int, int], None], note: Callable[[str], None]) -> None:
         """Get what the part lacks. Raises Cut where the connection does not last, ImagegenError for the rest."""
         with contextlib.closing(self._ask(part.size)) as response:
             if response.status_code == 416:  # there is no more: the sha256 tells whether that was all
@@ -247,12 +247,12 @@ class Source:
                 part.restart()
             self._check(response, part)
             tell(part.size, self.total)
-            with self._translated(response.url), watched(_pace(part)):
+            with self._translated(response.url), check_while_reading(_pace(part)):
                 while data := read_available(response, _CHUNK):
                     part.add(data)
                     tell(part.size, self.total)
         if part.size < self._least:
-            raise Cut("the connection ended early")
+            raise ConnectionLost("the connection ended early")
 
     def _ask(self, offset: int) -> requests.Response:
         """The answer to the request for all from this byte on, redirects followed: 200, 206 or 416."""
@@ -263,7 +263,7 @@ class Source:
                 return response
             response.close()
             if response.status_code in _PASSING:
-                raise Cut(self._hush.text(_status(response)))
+                raise ConnectionLost(self._hush.text(_status(response)))
             if not response.is_redirect:
                 raise self._refused(url, response)
             self._compare_announced(response)
@@ -279,8 +279,8 @@ class Source:
             return request
 
         self._session.trust_env = not is_local(url)  # no proxy between this machine and itself
-        late = within(HEAD_S, lambda: Cut(f"it does not answer within {HEAD_S:g} s"))
-        with self._translated(url), watched(late):
+        late = deadline(HEAD_S, lambda: ConnectionLost(f"it does not answer within {HEAD_S:g} s"))
+        with self._translated(url), check_while_reading(late):
             return self._session.get(
                 url,
                 headers={
@@ -318,7 +318,7 @@ class Source:
             what = f"{remote.host} has another file: its sha256 is {announced}, and {remote.sha256} is expected"
             raise self._problem(what, remote.if_other)
 
-    def _check(self, response: requests.Response, part: Part) -> None:
+    def _check(self, response: requests.Response, part: PartialDownload) -> None:
         """That what is about to come can be the file, or the rest of it."""
         length = response.headers.get("Content-Length", "")
         total = length
@@ -326,7 +326,7 @@ class Source:
             found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if not found or int(found[1]) != part.size:
                 part.restart()
-                raise Cut("the server sent another part than it was asked for")
+                raise ConnectionLost("the server sent another part than it was asked for")
             total = found[2]
         if response.headers.get("Content-Type", "").startswith("text/html"):
             hint = f"open {self.remote.page} in a browser: it may ask you to log in or to accept a licence"
@@ -362,16 +362,16 @@ class Source:
         try:
             yield
         except requests.exceptions.SSLError as error:
-            what = f"the certificate of {_host(url)} is not accepted: {one_line(cause(error))}"
+            what = f"the certificate of {_host(url)} is not accepted: {one_line(find_cause(error))}"
             raise self._problem(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
             what = f"{_host(url)} cannot be asked: {type(error).__name__}"
             raise self._problem(what, self.remote.if_away) from None
         except requests.RequestException as error:
-            raise Cut(self._hush.line(cause(error))) from None
+            raise ConnectionLost(self._hush.line(find_cause(error))) from None
 
 
-def _pace(part: Part) -> Callable[[], None]:
+def _pace(part: PartialDownload) -> Callable[[], None]:
     """A check that raises Cut where next to nothing of the part comes."""
     since_s, size = time.monotonic(), part.size
 
@@ -379,7 +379,7 @@ def _pace(part: Part) -> Callable[[], None]:
         nonlocal since_s, size
         if time.monotonic() - since_s > PACE_S:
             if part.size - size < PACE:
-                raise Cut(f"less than {size_text(PACE)} came in {PACE_S:g} s")
+                raise ConnectionLost(f"less than {size_text(PACE)} came in {PACE_S:g} s")
             since_s, size = time.monotonic(), part.size
 
     return check

@@ -23,13 +23,13 @@ from imagegen.backends.address import is_local
 from imagegen.backends.text import one_line
 
 __all__ = [
-    "Hush",
+    "SecretRedactor",
     "Session",
-    "cause",
+    "check_while_reading",
+    "deadline",
+    "find_cause",
     "open_session",
     "read_available",
-    "watched",
-    "within",
 ]
 
 
@@ -51,7 +51,7 @@ class Session(requests.Session):
 
 
 @contextmanager
-def watched(check: Callable[[], None]) -> Iterator[None]:
+def check_while_reading(check: Callable[[], None]) -> Iterator[None]:
     """While this lasts, whoever reads an answer in this thread calls `check` before each part of it, the head too.
 
     While nothing comes it is called every 0.2 s, after those that are in force already. It may raise. `requests` bounds
@@ -74,7 +74,7 @@ def watched(check: Callable[[], None]) -> Iterator[None]:
 _of_thread = threading.local()
 
 
-def within(seconds: float, error: Callable[[], Exception]) -> Callable[[], None]:
+def deadline(seconds: float, error: Callable[[], Exception]) -> Callable[[], None]:
     """A check that raises `error` once so much time has passed from now on."""
     until_s = time.monotonic() + seconds
 
@@ -190,7 +190,7 @@ class _Header(AuthBase):
         return request
 
 
-def cause(error: BaseException) -> str:
+def find_cause(error: BaseException) -> str:
     """The reason that the system gives, which `requests` and urllib3 wrap in words of their own."""
     text = str(error)
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
@@ -213,7 +213,7 @@ _SHORTEST = 8
 """Characters of a word that is looked for in names and images too: a shorter one is part of many."""
 
 
-class Hush:
+class SecretRedactor:
     """secrets: the value of an Authorization header, a token or a key; empty for none.
 
     Each is known again as it is, and by its last word alone. In other shapes, such as reversed, it is not.

@@ -24,16 +24,16 @@ from imagegen.errors import ImagegenError, Problem
 
 __all__ = [
     "GRACE_S",
-    "By",
-    "Identity",
-    "OwnServer",
+    "ManagedServer",
+    "ProcessIdentity",
     "Record",
-    "by_code",
+    "StartedBy",
+    "describe_exit",
     "end",
+    "environment_without_secrets",
     "exit_code",
     "spawn",
     "this_process",
-    "without_secrets",
 ]
 
 
@@ -44,13 +44,13 @@ _CLOCK_S = 5.0
 
 
 @dataclass(frozen=True)
-class Identity:
+class ProcessIdentity:
     """One process of this machine. started: in seconds since 1970."""
 
     pid: int
     started: float
 
-    def is_same(self, other: Identity) -> bool:
+    def is_same(self, other: ProcessIdentity) -> bool:
         """Whether both are one process."""
         return self.pid == other.pid and abs(self.started - other.started) < _CLOCK_S
 
@@ -58,7 +58,7 @@ class Identity:
         """What became of it; reused: another process has its PID."""
         try:
             process = psutil.Process(self.pid)
-            if not self.is_same(Identity(self.pid, process.create_time())):
+            if not self.is_same(ProcessIdentity(self.pid, process.create_time())):
                 return "reused"
             return "alive" if _runs(process) else "gone"
         except psutil.NoSuchProcess:
@@ -67,18 +67,18 @@ class Identity:
             return "reused"
 
 
-def this_process() -> Identity:
+def this_process() -> ProcessIdentity:
     """The process that asks."""
-    return Identity(os.getpid(), psutil.Process().create_time())
+    return ProcessIdentity(os.getpid(), psutil.Process().create_time())
 
 
-def without_secrets() -> dict[str, str]:
+def environment_without_secrets() -> dict[str, str]:
     """The variables of this process, for one that is started: without secrets, and without what is for this Python."""
     left_out = {setting.environment for setting in SETTINGS if setting.secret} | {"PYTHONPATH"}
     return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
-def spawn(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> Identity:
+def spawn(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> ProcessIdentity:
     """Start a process in `folder`, in a session of its own: neither Ctrl-C nor the end of a terminal reaches it.
 
     log: gets all that it says. Raises OSError.
@@ -94,25 +94,25 @@ def spawn(command: Sequence[str], folder: Path, environment: Mapping[str, str], 
             start_new_session=True,
         )
     _children[child.pid] = child
-    return Identity(child.pid, psutil.Process(child.pid).create_time())
+    return ProcessIdentity(child.pid, psutil.Process(child.pid).create_time())
 
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """What this very process started, so that it can be asked for its exit code."""
 
 
-def exit_code(identity: Identity) -> int | None:
+def exit_code(identity: ProcessIdentity) -> int | None:
     """How a process ended that this very one started; below zero: by that signal. None where unknown."""
     child = _children.get(identity.pid)
     return child.poll() if child else None
 
 
-def by_code(code: int | None) -> str:
+def describe_exit(code: int | None) -> str:
     """` with exit code 1`, ` by signal 9`; empty where it is unknown."""
     return "" if code is None else f" with exit code {code}" if code >= 0 else f" by signal {-code}"
 
 
-def end(identity: Identity, name: str, grace_s: float = GRACE_S) -> bool:
+def end(identity: ProcessIdentity, name: str, grace_s: float = GRACE_S) -> bool:
     """Stop this process and those that it started: asked to (SIGTERM), then killed after `grace_s` seconds.
 
     False where it had ended already. Raises ImagegenError, with its name, where it cannot be stopped.
@@ -154,7 +154,7 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-By = Literal["run", "server:start"]
+StartedBy = Literal["run", "server:start"]
 """Who started a server: a run, which stops it at its end, or a person, who does that."""
 _LOCK_S = 60.0
 """Longer than any other holds the lock: a start only until its process is there, a stop at most twice its grace."""
@@ -166,19 +166,19 @@ _END_OF_LOG = 15
 class Record:
     """A server that this project started. owner: the process of doit that did, or that took it over since."""
 
-    process: Identity
+    process: ProcessIdentity
     url: str
-    by: By
-    owner: Identity
+    by: StartedBy
+    owner: ProcessIdentity
 
     @property
-    def is_this_runs(self) -> bool:
+    def is_of_this_run(self) -> bool:
         """Whether the run of this process stops it at its end."""
         return self.by == "run" and self.owner.is_same(this_process())
 
 
 @dataclass(frozen=True)
-class OwnServer:
+class ManagedServer:
     """One such server, whether it runs or not.
 
     name: what it is, for a person. root: the project. log: what the process says, a file there; record and lock are
@@ -202,7 +202,7 @@ class OwnServer:
         """The record; None where there is none that can be read."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(self._record.read_bytes())
-            by: By = "run" if found["by"] == "run" else "server:start"
+            by: StartedBy = "run" if found["by"] == "run" else "server:start"
             return Record(_identity(found["process"]), str(found["url"]), by, _identity(found["owner"]))
         return None
 
@@ -210,7 +210,9 @@ class OwnServer:
         """Remove the record, if there is one."""
         self._record.unlink(missing_ok=True)
 
-    def spawn(self, command: Sequence[str], folder: Path, environment: Mapping[str, str], url: str, by: By) -> Record:
+    def spawn(
+        self, command: Sequence[str], folder: Path, environment: Mapping[str, str], url: str, by: StartedBy
+    ) -> Record:
         """Start the process in `folder` and record it, with the lock held. Raises ImagegenError."""
         log, process = self.root / self.log, None
         try:
@@ -226,7 +228,7 @@ class OwnServer:
             raise ImagegenError(Problem("", what, self.cannot_start)) from None
         return record
 
-    def take_over(self, record: Record, by: By) -> Record:
+    def take_over(self, record: Record, by: StartedBy) -> Record:
         """The record of one that runs, with its new owner, if it gets one; with the lock held."""
         left_behind = record.by == "run" and record.owner.look() != "alive"
         if record.by == "server:start" or (by == "run" and not left_behind):
@@ -282,16 +284,16 @@ class OwnServer:
         """
         with self.lock():
             record = self.record()
-            return record is not None and record.is_this_runs and self.end(record, grace_s)
+            return record is not None and record.is_of_this_run and self.end(record, grace_s)
 
-    def how_it_ended(self) -> str:
+    def describe_end(self) -> str:
         """How it ended, with the end of its log; empty while it is alive."""
         record = self.record()
         if record is None or record.process.look() == "alive":
             return ""
-        return f"{self.name} ended{by_code(exit_code(record.process))}{self._end_of_log()}"
+        return f"{self.name} ended{describe_exit(exit_code(record.process))}{self._end_of_log()}"
 
-    def log_tail(self) -> list[str]:
+    def read_log_tail(self) -> list[str]:
         """The last lines of its log, as plain text."""
         try:
             with (self.root / self.log).open("rb") as log:
@@ -301,12 +303,12 @@ class OwnServer:
             return []
 
     def _died(self, record: Record) -> Problem:
-        how, log = by_code(exit_code(record.process)), "\n".join(self.log_tail())
+        how, log = describe_exit(exit_code(record.process)), "\n".join(self.read_log_tail())
         hint = next((hint for sign, hint in self.signs.items() if sign in log), "fix what its log says")
         return Problem("", f"{self.name} ended{how} while it started{self._end_of_log()}", hint)
 
     def _end_of_log(self) -> str:
-        lines = self.log_tail()
+        lines = self.read_log_tail()
         if not lines:
             return f"; {self.log.as_posix()} is empty"
         return "".join([f"; the end of {self.log.as_posix()}:", *(f"\n    | {line}" for line in lines)])
@@ -322,5 +324,5 @@ class OwnServer:
         written.replace(self._record)
 
 
-def _identity(found: dict[str, float]) -> Identity:
-    return Identity(int(found["pid"]), float(found["started"]))
+def _identity(found: dict[str, float]) -> ProcessIdentity:
+    return ProcessIdentity(int(found["pid"]), float(found["started"]))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from imagegen.backends.download import Remote
+from imagegen.backends.download import RemoteFile
 from imagegen.config.models import ModelFile, read_models
 
 DATA = random.Random(4).randbytes(3 * 1024**2 + 17)  # noqa: S311 - the same in each run
@@ -84,9 +84,9 @@ def listed(key: str = "m", data: bytes = DATA, **changes: Any) -> ModelFile:
     return model
 
 
-def remote(url: str, data: bytes = DATA, **changes: Any) -> Remote:
+def remote(url: str, data: bytes = DATA, **changes: Any) -> RemoteFile:
     """A file to be downloaded that is to have these bytes."""
-    known = Remote(
+    known = RemoteFile(
         key="m",
         name="m.safetensors",
         url=url,

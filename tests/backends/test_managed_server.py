@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.managed_server import Identity, OwnServer, end, exit_code, spawn, this_process, without_secrets
+from imagegen.backends.managed_server import (
+    ManagedServer,
+    ProcessIdentity,
+    end,
+    environment_without_secrets,
+    exit_code,
+    spawn,
+    this_process,
+)
 
 
 def test_a_process_that_never_was_is_gone() -> None:
-    assert Identity(2**22 + 1, 1.0).look() == "gone"
+    assert ProcessIdentity(2**22 + 1, 1.0).look() == "gone"
 
 
 def test_this_process_is_alive_and_one_that_started_at_another_time_is_another() -> None:
@@ -34,7 +42,7 @@ def test_what_is_started_is_ended_by_its_identity_and_says_how(tmp_path: Path) -
 
 def test_a_process_of_somebody_else_with_that_number_is_not_ended() -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
-        assert not end(Identity(other.pid, 1.0), "it")
+        assert not end(ProcessIdentity(other.pid, 1.0), "it")
         assert other.poll() is None
         other.kill()
 
@@ -42,9 +50,9 @@ def test_a_process_of_somebody_else_with_that_number_is_not_ended() -> None:
 def test_a_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_TOKEN", "COMFYUI_AUTH", "PYTHONPATH", "KEPT"):
         monkeypatch.setenv(name, "x")
-    found = without_secrets()
+    found = environment_without_secrets()
     assert (found["KEPT"], {"HF_TOKEN", "COMFYUI_AUTH", "PYTHONPATH"} & set(found)) == ("x", set())
 
 
 def test_a_log_that_is_not_there_has_no_end(tmp_path: Path) -> None:
-    assert OwnServer("It", tmp_path, Path("server.log"), "", "").log_tail() == []
+    assert ManagedServer("It", tmp_path, Path("server.log"), "", "").read_log_tail() == []

@@ -22,8 +22,8 @@ from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.events import Events
 from imagegen.backends.comfyui.server import probe
 from imagegen.backends.download import download
-from imagegen.backends.http import within
-from imagegen.backends.ollama.server import version_at
+from imagegen.backends.http import deadline
+from imagegen.backends.ollama.server import fetch_version
 from imagegen.errors import ImagegenError
 from imagegen.execute.worker import ImageProgress
 from tests.backends.file_server import remote
@@ -89,7 +89,7 @@ def test_an_answer_that_drips_anywhere_is_given_up_in_time(where: str, monkeypat
         assert time.monotonic() - began_s < 5
         assert probe(url, timeout_s=0.5).what == "other"
         assert time.monotonic() - began_s < 10
-        assert version_at(url.removeprefix("http://"), timeout_s=0.5) is None
+        assert fetch_version(url.removeprefix("http://"), timeout_s=0.5) is None
         assert time.monotonic() - began_s < 15
 
 
@@ -160,7 +160,7 @@ def test_an_answer_of_any_kind_takes_no_more_than_so_much_memory(what: str) -> N
 
 def test_an_image_without_end_is_cut_off_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "MAX_IMAGE", MB)
-    late = within(5, lambda: AssertionError("it reads on"))
+    late = deadline(5, lambda: AssertionError("it reads on"))
     with (
         raw_server(lambda _: endlessly(b"x", OK + b"\r\n")) as url,
         pytest.raises(Refused, match="the answer to /view is larger than 1 MiB"),
@@ -171,10 +171,10 @@ def test_an_image_without_end_is_cut_off_at_its_bound(monkeypatch: pytest.Monkey
 DOWNLOAD = """
 from pathlib import Path
 from imagegen.backends import download as module
-from imagegen.backends.download import Remote, download
+from imagegen.backends.download import RemoteFile, download
 from imagegen.errors import ImagegenError
 module.HEAD_S, module._PAUSES_S = 2, (0.01,)
-remote = Remote("m", "m", url, "127.0.0.1", "0" * 64, 3_000_000, 3_000_000, 3_000_000, "", "", "")
+remote = RemoteFile("m", "m", url, "127.0.0.1", "0" * 64, 3_000_000, 3_000_000, 3_000_000, "", "", "")
 try:
     download(remote, Path(folder) / "m")
 except ImagegenError as error:

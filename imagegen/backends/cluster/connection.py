@@ -25,9 +25,9 @@ __all__ = [
     "ANSWER_S",
     "LOOK_S",
     "TOPIC",
-    "Link",
+    "ClusterConnection",
     "SilentError",
-    "hand_on",
+    "forward_events",
     "missing_package",
 ]
 
@@ -56,7 +56,7 @@ def missing_package() -> str:
     return "" if importlib.util.find_spec("distributed") else f"{sys.executable} -m pip install distributed"
 
 
-class Link:
+class ClusterConnection:
     """One run's. there: the addresses of the workers, by the scheduler's word.
 
     Dask's client lives in a thread of its own, and everybody else waits for it there: so each wait can be given up.
@@ -66,7 +66,7 @@ class Link:
         """Raises ImagegenError."""
         self.address = address
         self.there: AbstractSet[str] = frozenset()
-        self._heard: dict[str, queue.SimpleQueue[Mapping[str, Any]]] = {}
+        self._events: dict[str, queue.SimpleQueue[Mapping[str, Any]]] = {}
         self._is_lost = False
         self._client: Any = None
         opened: Future[_Life] = Future()
@@ -97,7 +97,7 @@ class Link:
         async def answers() -> list[Any]:
             return await asyncio.gather(*(self._asked(one, seconds, function, *arguments) for one in workers))
 
-        return dict(zip(workers, self.outcome(self._begun(answers()), check), strict=True))
+        return dict(zip(workers, self.wait_for(self._submit(answers()), check), strict=True))
 
     def tell(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> dict[str, Any]:
         """The same, waited for only a little, at those of them that are there; empty where the cluster is gone."""
@@ -105,7 +105,7 @@ class Link:
             return self.ask(function, *arguments, workers=self.there & set(workers), seconds=ANSWER_S)
         return {}
 
-    def begin(
+    def submit(
         self, function: Callable[..., Any], *arguments: Any, workers: Collection[str], needs: Mapping[str, float]
     ) -> Future[Any]:
         """A task at one of the workers, again at another where that dies: Dask counts how often. Cancel gives it up.
@@ -122,29 +122,29 @@ class Link:
             finally:
                 task.release()
 
-        return self._begun(done())
+        return self._submit(done())
 
-    def outcome(self, begun: Future[_Answer], check: Callable[[], None]) -> _Answer:
+    def wait_for(self, task: Future[_Answer], check: Callable[[], None]) -> _Answer:
         """What it returns or raises, or what `check` raises before. Raises UnsettledError where the cluster is gone."""
         try:
-            while not wait([begun], 0.1).done:
+            while not wait([task], 0.1).done:
                 if self.is_lost:
-                    raise self.gone()
+                    raise self.lost_error()
                 check()
             try:
-                return begun.result()
+                return task.result()
             except (OSError, CancelledError):  # Dask's CommClosedError is an OSError
-                raise self.gone() from None
+                raise self.lost_error() from None
         finally:
-            begun.cancel()
+            task.cancel()
 
     def listen(self, to: str) -> queue.SimpleQueue[Mapping[str, Any]]:
-        """What workers tell of an attempt, from now until `forget`."""
-        return self._heard.setdefault(to, queue.SimpleQueue())
+        """What workers tell of an attempt, from now until `stop_listening`."""
+        return self._events.setdefault(to, queue.SimpleQueue())
 
-    def forget(self, to: str) -> None:
+    def stop_listening(self, to: str) -> None:
         """Nobody listens any more."""
-        self._heard.pop(to, None)
+        self._events.pop(to, None)
 
     @property
     def is_lost(self) -> bool:
@@ -152,7 +152,7 @@ class Link:
         self._is_lost = self._is_lost or self._client.status != "running"
         return self._is_lost
 
-    def gone(self) -> MayBeRunningError:
+    def lost_error(self) -> MayBeRunningError:
         """What to say then, the same for all images: the next run may find what was being drawn."""
         what = f"the Dask cluster at {self.address} is gone, its scheduler does not answer any more"
         return MayBeRunningError(what, "start it, then run doit again: what was made is kept")
@@ -163,13 +163,13 @@ class Link:
             self._loop.call_soon_threadsafe(self._life.cancel)
         self._thread.join(ANSWER_S)
 
-    def _begun(self, coroutine: Coroutine[Any, Any, _Answer]) -> Future[_Answer]:
+    def _submit(self, coroutine: Coroutine[Any, Any, _Answer]) -> Future[_Answer]:
         """Raises UnsettledError where the cluster is gone."""
         if not self.is_lost:
             with contextlib.suppress(RuntimeError):  # as above
                 return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         coroutine.close()
-        raise self.gone()
+        raise self.lost_error()
 
     async def _asked(self, one: str, seconds: float, *asked: Any) -> Any:
         """What it answers, or SilentError. asked: a function and its arguments."""
@@ -229,8 +229,8 @@ class Link:
 
     def _told(self, event: tuple[float, Any]) -> None:
         message = event[1]
-        if isinstance(message, dict) and (heard := self._heard.get(str(message.get("to")))):
-            heard.put(message)
+        if isinstance(message, dict) and (events := self._events.get(str(message.get("to")))):
+            events.put(message)
 
 
 def _client(address: str) -> Any:
@@ -263,12 +263,12 @@ def _absence(address: str, error: Exception) -> Problem:
     return Problem("", f"the Dask cluster at {address} cannot be used: {why}", hint)
 
 
-def hand_on(heard: queue.SimpleQueue[Mapping[str, Any]], progress: Progress) -> str:
+def forward_events(events: queue.SimpleQueue[Mapping[str, Any]], progress: Progress) -> str:
     """Tell what workers told; the address of the last one that began to draw, empty where none did."""
     began = ""
     while True:
         try:
-            message = heard.get_nowait()
+            message = events.get_nowait()
         except queue.Empty:
             return began
         if message["name"] == "restarted":

@@ -35,21 +35,21 @@ from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.request import Request
 
 __all__ = [
-    "Carried",
-    "Drawn",
-    "Member",
+    "Failed",
+    "Generated",
+    "RequestBundle",
     "Run",
-    "Undrawn",
+    "WorkerInfo",
     "WorkerProgress",
-    "carry",
     "choose_model",
     "close",
-    "draw",
-    "hello",
+    "describe_worker",
+    "generate",
+    "mark_stored",
+    "pack_request",
     "preflight",
     "prepare",
-    "settle",
-    "unpacked",
+    "unpack_request",
 ]
 
 
@@ -62,7 +62,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Member:
+class WorkerInfo:
     """A worker. name: for a person. threads: tasks at a time. gpus: what it has of the resource GPU."""
 
     name: str
@@ -71,19 +71,19 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """An image that was made; as `GeneratedImage`. keeps: `settle` has something to do."""
+class Generated:
+    """An image that was made; as `GeneratedImage`. keeps: `mark_stored` has something to do."""
 
     worker: str
     data: bytes
     facts: Mapping[str, Any]
     may_be_flat: bool
     any_size: bool
-    keeps: bool
+    has_on_stored: bool
 
 
 @dataclass(frozen=True)
-class Undrawn:
+class Failed:
     """One that was not. cancelled: because the user asked for it. unsettled: as MayBeRunningError.
 
     unfit: the worker can draw no other either.
@@ -93,7 +93,7 @@ class Undrawn:
     what: str = ""
     hint: str = ""
     cancelled: bool = False
-    unsettled: bool = False
+    may_be_running: bool = False
     unfit: bool = False
 
 
@@ -149,40 +149,40 @@ class WorkerProgress:
 
 
 @dataclass
-class _Site:
+class _RunState:
     """A backend at work for one run."""
 
     backend: Backend
     context: Context
     turns: threading.Semaphore
     cancels: dict[str, threading.Event] = field(default_factory=dict)
-    settles: dict[str, Callable[[], None]] = field(default_factory=dict)
+    on_stored: dict[str, Callable[[], None]] = field(default_factory=dict)
 
-    def here(self, carried: Carried, folder: Path = Path()) -> Request:
+    def localize(self, bundle: RequestBundle, folder: Path = Path()) -> Request:
         """The request as this machine draws it, its files in `folder` where they came along. Raises OSError."""
-        request = unpacked(carried, folder)
+        request = unpack_request(bundle, folder)
         return self.backend.relocated(request, self.context)
 
-    def wish(self, attempt: str) -> threading.Event:
+    def cancel_event(self, attempt: str) -> threading.Event:
         """Set as soon as the user wants this one to stop."""
         return self.cancels.setdefault(attempt, threading.Event())
 
 
-_sites: dict[Run, _Site] = {}
+_run_states: dict[Run, _RunState] = {}
 _closed: deque[Run] = deque(maxlen=1000)
 """Runs that are over: a task of theirs may still be on its way."""
 _opening = threading.Lock()
 
 
-def _site(run: Run) -> _Site:
+def _run_state(run: Run) -> _RunState:
     """Raises ImagegenError."""
     with _opening:
-        if run not in _sites:
+        if run not in _run_states:
             root = Path.cwd()
             context = Context(root, read_settings(root, {}, os.environ), _reads_nothing)
             backend = _backend(run.backend)
-            _sites[run] = _Site(backend, context, threading.Semaphore(max(1, backend.in_flight)))
-        return _sites[run]
+            _run_states[run] = _RunState(backend, context, threading.Semaphore(max(1, backend.in_flight)))
+        return _run_states[run]
 
 
 def _backend(name: str) -> Backend:
@@ -199,20 +199,20 @@ def _reads_nothing(path: str) -> bytes:
     raise ImagegenError(Problem(path, "is not read at a worker"))
 
 
-def hello(dask_worker: Any) -> Member:
+def describe_worker(dask_worker: Any) -> WorkerInfo:
     """What kind of worker this is."""
     state = dask_worker.state
     name = str(dask_worker.name)
     shown = dask_worker.address.partition("://")[2] if name == dask_worker.address else name
-    return Member(shown, state.nthreads, state.total_resources.get("GPU", 0))
+    return WorkerInfo(shown, state.nthreads, state.total_resources.get("GPU", 0))
 
 
-async def choose_model(run: Run, carried: Carried) -> str | Problem:
+async def choose_model(run: Run, bundle: RequestBundle) -> str | Problem:
     """As `Backend.choose_model`; a problem where there is none."""
 
     def ask() -> str | Problem:
-        site = _site(run)
-        return site.backend.choose_model(site.here(carried))
+        state = _run_state(run)
+        return state.backend.choose_model(state.localize(bundle))
 
     try:
         return await asyncio.to_thread(ask)
@@ -220,12 +220,12 @@ async def choose_model(run: Run, carried: Carried) -> str | Problem:
         return _problem(error)
 
 
-async def preflight(run: Run, all_carried: Sequence[Carried]) -> Sequence[Problem]:
+async def preflight(run: Run, bundles: Sequence[RequestBundle]) -> Sequence[Problem]:
     """The backend's own preflight, on this machine."""
 
     def ask() -> Sequence[Problem]:
-        site = _site(run)
-        return list(site.backend.preflight([site.here(carried) for carried in all_carried]))
+        state = _run_state(run)
+        return list(state.backend.preflight([state.localize(bundle) for bundle in bundles]))
 
     try:
         return await asyncio.to_thread(ask)
@@ -233,13 +233,13 @@ async def preflight(run: Run, all_carried: Sequence[Carried]) -> Sequence[Proble
         return error.problems
 
 
-async def prepare(run: Run, all_carried: Sequence[Carried], to: str, dask_worker: Any) -> Sequence[Problem]:
+async def prepare(run: Run, bundles: Sequence[RequestBundle], to: str, dask_worker: Any) -> Sequence[Problem]:
     """The backend's own, where it has any. to: who hears of it."""
 
     def ask() -> Sequence[Problem]:
-        site = _site(run)
-        requests = [site.here(carried) for carried in all_carried]
-        return list(site.backend.prepare(requests, WorkerProgress(dask_worker, to, math.inf, site.wish(to))))
+        state = _run_state(run)
+        requests = [state.localize(bundle) for bundle in bundles]
+        return list(state.backend.prepare(requests, WorkerProgress(dask_worker, to, math.inf, state.cancel_event(to))))
 
     try:
         return await asyncio.to_thread(ask)
@@ -249,51 +249,51 @@ async def prepare(run: Run, all_carried: Sequence[Carried], to: str, dask_worker
         return [_problem(error)]
 
 
-def draw(run: Run, carried: Carried, attempt: str, timeout_s: float) -> Drawn | Undrawn:
+def generate(run: Run, bundle: RequestBundle, attempt: str, timeout_s: float) -> Generated | Failed:
     """Have the backend make the image; a task of Dask's. attempt: the same on every worker."""
     from distributed import get_worker
 
     worker = get_worker()
     if run in _closed:
-        return Undrawn(worker.address, cancelled=True)
-    site = _site(run)
-    progress = WorkerProgress(worker, attempt, timeout_s, site.wish(attempt))
-    request = carried.request
+        return Failed(worker.address, cancelled=True)
+    state = _run_state(run)
+    progress = WorkerProgress(worker, attempt, timeout_s, state.cancel_event(attempt))
+    request = bundle.request
     try:
-        request = site.here(carried, Path(worker.local_directory) / "imagegen")
-        with _turn(site, progress):
+        request = state.localize(bundle, Path(worker.local_directory) / "imagegen")
+        with _turn(state, progress):
             progress.restart_clock()
-            made = site.backend.generate(request, progress)
+            made = state.backend.generate(request, progress)
     except Cancelled:
-        return Undrawn(worker.address, cancelled=True)
+        return Failed(worker.address, cancelled=True)
     except (GenerationError, ImagegenError, OSError) as error:
-        problem, unsettled = _problem(error), isinstance(error, MayBeRunningError)
-        unfit = unsettled or _is_unfit(run, request)
-        return Undrawn(worker.address, problem.what, problem.hint, unsettled=unsettled, unfit=unfit)
+        problem, may_be_running = _problem(error), isinstance(error, MayBeRunningError)
+        unfit = may_be_running or _is_unfit(run, request)
+        return Failed(worker.address, problem.what, problem.hint, may_be_running=may_be_running, unfit=unfit)
     finally:
-        site.cancels.pop(attempt, None)
-    keeps = made.on_stored is not GeneratedImage.on_stored
-    if keeps:
-        site.settles[attempt] = made.on_stored
-    return Drawn(worker.address, made.data, dict(made.facts), made.may_be_flat, made.any_size, keeps)
+        state.cancels.pop(attempt, None)
+    has_on_stored = made.on_stored is not GeneratedImage.on_stored
+    if has_on_stored:
+        state.on_stored[attempt] = made.on_stored
+    return Generated(worker.address, made.data, dict(made.facts), made.may_be_flat, made.any_size, has_on_stored)
 
 
-async def settle(run: Run, attempt: str) -> None:
+async def mark_stored(run: Run, attempt: str) -> None:
     """As `GeneratedImage.on_stored`."""
-    if (site := _sites.get(run)) and (settled := site.settles.pop(attempt, None)):
+    if (state := _run_states.get(run)) and (settled := state.on_stored.pop(attempt, None)):
         await asyncio.to_thread(settled)
 
 
 async def close(run: Run) -> str:
     """The run is over; what went wrong then."""
     _closed.append(run)
-    site = _sites.pop(run, None)
-    if site is None:
+    state = _run_states.pop(run, None)
+    if state is None:
         return ""
-    for wish in list(site.cancels.values()):
-        wish.set()
+    for cancel_event in list(state.cancels.values()):
+        cancel_event.set()
     try:
-        await asyncio.to_thread(site.backend.close)
+        await asyncio.to_thread(state.backend.close)
     except Exception as error:  # it fails no image any more
         return str(error)
     return ""
@@ -319,25 +319,25 @@ def _is_unfit(run: Run, request: Request) -> bool:
 
 
 @contextmanager
-def _turn(site: _Site, progress: WorkerProgress) -> Iterator[None]:
+def _turn(state: _RunState, progress: WorkerProgress) -> Iterator[None]:
     """One of the images that the backend may have at a time: a worker may have more threads. Raises Cancelled."""
-    while not site.turns.acquire(timeout=0.2):
+    while not state.turns.acquire(timeout=0.2):
         progress.check_cancelled()
     try:
         yield
     finally:
-        site.turns.release()
+        state.turns.release()
 
 
 @dataclass(frozen=True)
-class Carried:
+class RequestBundle:
     """files: the bytes of its reference images, by their sha256."""
 
     request: Request
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def carry(request: Request) -> Carried:
+def pack_request(request: Request) -> RequestBundle:
     """With the files in `extra["files"]`, which are what `extra["images"]` says. Raises GenerationError."""
     files = {}
     for place, path in request.extra.get("files", {}).items():
@@ -349,22 +349,22 @@ def carry(request: Request) -> Carried:
             raise GenerationError(what, "put it back, then run doit again") from None
         if hashlib.sha256(files[sha256]).hexdigest() != sha256:
             raise GenerationError(f"{path} was changed in the middle of the run", "run doit again")
-    return Carried(request, files)
+    return RequestBundle(request, files)
 
 
-def unpacked(carried: Carried, folder: Path) -> Request:
+def unpack_request(bundle: RequestBundle, folder: Path) -> Request:
     """The request, its files in `folder` by their sha256. Raises OSError."""
-    request = carried.request
+    request = bundle.request
     if "files" not in request.extra:
         return request
     files = {}
     for place, path in request.extra["files"].items():
         sha256 = request.extra["images"][place]
         file = folder / f"{sha256}{Path(path).suffix.lower()}"
-        if sha256 in carried.files and not file.exists():
+        if sha256 in bundle.files and not file.exists():
             folder.mkdir(parents=True, exist_ok=True)
             written = file.with_name(uuid.uuid4().hex)
-            written.write_bytes(carried.files[sha256])
+            written.write_bytes(bundle.files[sha256])
             written.replace(file)
         files[place] = str(file)
     return replace(request, extra={**request.extra, "files": files})

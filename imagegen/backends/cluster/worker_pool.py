@@ -14,14 +14,14 @@ from typing import Any
 from imagegen import DISTRIBUTION, __version__
 from imagegen.backends.base import Cancelled, MayBeRunningError, Progress
 from imagegen.backends.cluster import worker
-from imagegen.backends.cluster.connection import ANSWER_S, LOOK_S, Link, SilentError, hand_on
-from imagegen.backends.cluster.worker import Carried
+from imagegen.backends.cluster.connection import ANSWER_S, LOOK_S, ClusterConnection, SilentError, forward_events
+from imagegen.backends.cluster.worker import RequestBundle
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 __all__ = [
-    "Crew",
-    "bare",
+    "WorkerPool",
+    "pack_without_files",
 ]
 
 
@@ -33,16 +33,16 @@ _LOST_S = 30.0
 """Seconds that images wait for a worker that can draw them to come (back): Dask's nanny starts a dead one anew."""
 
 
-class Crew:
+class WorkerPool:
     """For all threads of a run. prepares: whether the workers' backends take steps before their first image.
 
     members: those that can draw, by what is installed there. refused: why others get no image; silent: why yet others
     get none for now. All by their address.
     """
 
-    def __init__(self, link: Link, run: worker.Run) -> None:
-        self._link, self._run = link, run
-        self.members: Mapping[str, worker.Member] = {}
+    def __init__(self, connection: ClusterConnection, run: worker.Run) -> None:
+        self._link, self._run = connection, run
+        self.members: Mapping[str, worker.WorkerInfo] = {}
         self.refused: dict[str, str] = {}
         self.silent: dict[str, str] = {}
         self._jobs: list[Sequence[Request]] = []
@@ -58,14 +58,14 @@ class Crew:
         self._mutex = threading.Lock()
         self._over = threading.Event()
         self._watching: threading.Thread | None = None
-        self._meet(link.there)
+        self._meet(connection.there)
 
     @property
     def needs(self) -> dict[str, float]:
         """What an image asks for of a worker's resources: a GPU, where any of the cluster has that."""
         return {"GPU": 1} if any(member.gpus for member in self.members.values()) else {}
 
-    def slots(self, each: int) -> int:
+    def count_slots(self, each: int) -> int:
         """How many images the workers draw at a time. each: how many one worker does, at most."""
         gpus = bool(self.needs)
         of = (min(each, one.threads, int(one.gpus) if gpus else each) for one in self.members.values())
@@ -76,7 +76,7 @@ class Crew:
         member = self.members.get(address)
         return member.name if member else address.partition("://")[2]
 
-    def named(self, name: str) -> set[str]:
+    def find_addresses(self, name: str) -> set[str]:
         """The addresses of those of this name, which a worker has over its restarts if it was given one."""
         return {address for address, member in self.members.items() if member.name == name}
 
@@ -94,7 +94,7 @@ class Crew:
         self._jobs.append(requests)
         return self._preflight(self._link.there, requests)
 
-    def is_able(self, request: Request) -> bool:
+    def can_generate(self, request: Request) -> bool:
         """Whether any worker that was asked can draw it."""
         return bool(self._able[_key(request)])
 
@@ -106,10 +106,10 @@ class Crew:
         """The same, waited for where there are none. Raises GenerationError: for all that wait for the same at once."""
         while not (workers := self.workers(request)):
             if self._link.is_lost:
-                raise self._link.gone()
+                raise self._link.lost_error()
             since_s = self._alone_since.setdefault(frozenset(self._able[_key(request)]), time.monotonic())
             if time.monotonic() - since_s > _LOST_S:
-                raise MayBeRunningError(*self.nobody())
+                raise MayBeRunningError(*self.explain_no_worker())
             progress.event("waiting", text="no worker that can draw it")
             progress.restart_clock()
             progress.wait(0.5)
@@ -124,7 +124,7 @@ class Crew:
         self.tell(progress)
         return problems
 
-    def pass_over(self, unfit: str, why: str, progress: Progress) -> None:
+    def exclude_worker(self, unfit: str, why: str, progress: Progress) -> None:
         """The worker gets no more images, which is told."""
         self._unfit.add(unfit)
         self._note(f"the worker {self.name(unfit)} gets no more images: {why}")
@@ -149,7 +149,7 @@ class Crew:
         """The run is over."""
         self._over.set()
 
-    def nobody(self) -> tuple[str, str]:
+    def explain_no_worker(self) -> tuple[str, str]:
         """That no worker can draw, and what to do."""
         address = self._link.address
         what = f"no worker of the Dask cluster at {address} can draw it"
@@ -166,9 +166,9 @@ class Crew:
         own = get_versions([DISTRIBUTION])["packages"]
         whys = {one: _differs(own, theirs["packages"]) for one, theirs in found.items() if isinstance(theirs, dict)}
         same = [one for one, why in whys.items() if not why]
-        found |= self._link.ask(worker.hello, workers=same, seconds=ANSWER_S)
+        found |= self._link.ask(worker.describe_worker, workers=same, seconds=ANSWER_S)
         for one, answer in found.items():
-            if isinstance(answer, worker.Member):
+            if isinstance(answer, worker.WorkerInfo):
                 with self._mutex:
                     self.members = {**self.members, one: answer}
                     self.silent.pop(one, None)
@@ -189,7 +189,9 @@ class Crew:
         """Note which of the workers can draw which of the requests; what each has against them, by its name."""
         needs = bool(self.needs)
         names = {one: member.name for one, member in self.members.items() if not needs or member.gpus >= 1}
-        found = self.ask(worker.preflight, [bare(request) for request in requests], workers=names.keys() & workers)
+        found = self.ask(
+            worker.preflight, [pack_without_files(request) for request in requests], workers=names.keys() & workers
+        )
         said: dict[str, Sequence[Problem]] = {}
         for one, problems in found.items():
             if isinstance(problems, SilentError):
@@ -203,25 +205,25 @@ class Crew:
                 able = self._able[_key(request)]
                 able.discard(one) if against & {"", request.name} else able.add(one)
             if problems:
-                named = "the images of a job" if "" in against else "all images of a job"
-                self._note(f"the worker {names[one]} cannot draw {named}: {problems[0].what}")
+                which = "the images of a job" if "" in against else "all images of a job"
+                self._note(f"the worker {names[one]} cannot draw {which}: {problems[0].what}")
         return said
 
     def _prepare(self, workers: set[str], requests: Sequence[Request], progress: Progress) -> list[Problem]:
         """Have the workers prepare; those that cannot are able no more. What they found."""
         to = uuid.uuid4().hex
-        heard = self._link.listen(to)
+        events = self._link.listen(to)
 
         def check() -> None:
-            hand_on(heard, progress)
+            forward_events(events, progress)
             progress.check()
 
         try:
-            carried = [bare(request) for request in requests]
-            found = self._link.ask(worker.prepare, self._run, carried, to, workers=workers, check=check)
+            bundle = [pack_without_files(request) for request in requests]
+            found = self._link.ask(worker.prepare, self._run, bundle, to, workers=workers, check=check)
         finally:
-            hand_on(heard, progress)
-            self._link.forget(to)
+            forward_events(events, progress)
+            self._link.stop_listening(to)
         said = []
         for one, problems in found.items():
             if isinstance(problems, BaseException):
@@ -259,13 +261,13 @@ class Crew:
             for job in self._jobs:
                 self._preflight([one], job)
                 if one in self.members:
-                    self._prepare({one}, job, Aside(self._over, self._note))
+                    self._prepare({one}, job, BackgroundProgress(self._over, self._note))
             if one in self.members:
                 self._unfit.discard(one)
         self._coming.discard(one)
 
 
-class Aside:
+class BackgroundProgress:
     """What a worker's preparation reports to, beside the images: its notes are told with the next of them."""
 
     timeout_s = math.inf
@@ -301,9 +303,9 @@ def _key(request: Request) -> _Key:
     return request.name, request.model
 
 
-def bare(request: Request) -> Carried:
+def pack_without_files(request: Request) -> RequestBundle:
     """The request without its files, which only drawing needs."""
-    return Carried(request)
+    return RequestBundle(request)
 
 
 def _differs(own: Mapping[str, str], theirs: Mapping[str, str | None]) -> str:

@@ -189,7 +189,7 @@ class ComfyUIBackend(Backend):
         progress.event("waiting", text="")
         if started.ours:
             self._started.append(launch.root)
-            self.fleet.connection(request, url).ended = own_server(launch.root).how_it_ended
+            self.fleet.connection(request, url).ended = own_server(launch.root).describe_end
         if started.here:
             version = started.status.answer.stats.get("system", {}).get("comfyui_version", "")
             progress.event("note", text=f"ComfyUI {version} serves; it is stopped at the end of the run")

@@ -15,7 +15,15 @@ from urllib.parse import quote
 
 import requests
 
-from imagegen.backends.http import Hush, Session, cause, open_session, read_available, watched, within
+from imagegen.backends.http import (
+    SecretRedactor,
+    Session,
+    check_while_reading,
+    deadline,
+    find_cause,
+    open_session,
+    read_available,
+)
 from imagegen.backends.text import one_line
 
 __all__ = ["Client", "Refused", "Unreachable", "is_of_comfyui", "read"]
@@ -68,7 +76,7 @@ class Client:
         self.url = url
         self._auth = auth
         self._account_key = account_key
-        self._hush = Hush(auth, account_key)
+        self._hush = SecretRedactor(auth, account_key)
         self._threads = threading.local()
 
     def system_stats(self) -> dict[str, Any]:
@@ -178,7 +186,7 @@ class Client:
             raise Refused("COMFYUI_AUTH holds what is no header value: a line break, or what is not ASCII", _AUTH)
         try:
             with (
-                watched(check or within(WHOLE_S, _too_slow)),
+                check_while_reading(check or deadline(WHOLE_S, _too_slow)),
                 self._session().request(
                     method,
                     self.url + path,
@@ -190,12 +198,12 @@ class Client:
             ):
                 data = b"" if response.is_redirect else read(response, limit)
         except requests.exceptions.SSLError as error:
-            what = f"the certificate of {self.url} is not accepted: {one_line(cause(error))}"
+            what = f"the certificate of {self.url} is not accepted: {one_line(find_cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
         except requests.exceptions.InvalidURL:
             raise Refused(f"{self.url} cannot be asked: it is no address", _ELSEWHERE) from None
         except requests.exceptions.RequestException as error:
-            raise Unreachable(one_line(cause(error))) from None
+            raise Unreachable(one_line(find_cause(error))) from None
         except (OSError, ValueError) as error:  # of what it is asked with: there is no such file, no such address
             what = f"{self.url} cannot be asked: {one_line(str(error))}"
             raise Refused(what, "correct COMFYUI_URL, or REQUESTS_CA_BUNDLE") from None

@@ -17,7 +17,7 @@ from imagegen.backends.base import GenerationError, Progress
 from imagegen.backends.comfyui import failures
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.events import Events
-from imagegen.backends.http import watched, within
+from imagegen.backends.http import check_while_reading, deadline
 
 __all__ = ["PATIENCE_S", "Connection"]
 
@@ -127,7 +127,7 @@ class Connection:
             if self._events:
                 self._events.forget(prompt_id)
             if not finished and not self._gone:
-                with contextlib.suppress(Unreachable, Refused), watched(within(_CANCEL_S, Unreachable)):
+                with contextlib.suppress(Unreachable, Refused), check_while_reading(deadline(_CANCEL_S, Unreachable)):
                     self.client.cancel(prompt_id)
         return entry
 
@@ -146,7 +146,7 @@ class Connection:
         for last in (False, True):
             try:
                 with (
-                    watched(progress.check),
+                    check_while_reading(progress.check),
                     self._posting,
                 ):  # else the server could have two in another order than they are noted in
                     self._note(prompt_id)
@@ -223,7 +223,7 @@ class Connection:
             if self._gone:
                 raise self._gone
             try:
-                with watched(progress.check):
+                with check_while_reading(progress.check):
                     answer = ask()
                 if times:
                     progress.event("waiting", text="")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from imagegen.backends.address import is_local, port_of
-from imagegen.backends.download import Remote
+from imagegen.backends.download import RemoteFile
 from imagegen.config.models import HUGGING_FACE, ModelFile
 from imagegen.errors import ImagegenError, Problem
 
@@ -43,7 +43,7 @@ class HuggingFace:
         return _origin(url) in map(_origin, ours)
 
 
-def remote_of(model: ModelFile, hub: HuggingFace) -> Remote:
+def remote_of(model: ModelFile, hub: HuggingFace) -> RemoteFile:
     """The model as a file to be downloaded. Raises ImagegenError where the token can be none."""
     if not (hub.token.isascii() and hub.token.isprintable() and " " not in hub.token):
         raise ImagegenError(Problem("", "HF_TOKEN holds what is no token", f"copy it again from {_TOKENS}"))
@@ -65,7 +65,7 @@ def remote_of(model: ModelFile, hub: HuggingFace) -> Remote:
 
 
 @dataclass(frozen=True)
-class _ModelRemote(Remote):
+class _ModelRemote(RemoteFile):
     """A model that is listed, wherever it is."""
 
     model: ModelFile

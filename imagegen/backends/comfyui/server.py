@@ -19,8 +19,8 @@ import requests
 from imagegen.backends.address import is_local, port_of
 from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, read
 from imagegen.backends.comfyui.launch import STATE, TREE, Launch, can_start, command
-from imagegen.backends.http import Hush, Session, open_session, watched, within
-from imagegen.backends.managed_server import GRACE_S, By, OwnServer, Record, without_secrets
+from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline, open_session
+from imagegen.backends.managed_server import GRACE_S, ManagedServer, Record, StartedBy, environment_without_secrets
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["LOG", "Answer", "Started", "Status", "own_server", "probe", "release", "start", "status", "stop"]
@@ -67,9 +67,9 @@ class Started:
     ours: bool
 
 
-def own_server(root: Path) -> OwnServer:
+def own_server(root: Path) -> ManagedServer:
     """The server of the project at `root`, whether it runs or not."""
-    return OwnServer("ComfyUI", root, LOG, "fix its permissions, or doit comfyui:setup", _TOO_SLOW, _MENDS)
+    return ManagedServer("ComfyUI", root, LOG, "fix its permissions, or doit comfyui:setup", _TOO_SLOW, _MENDS)
 
 
 def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
@@ -78,8 +78,8 @@ def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
     auth: of the Authorization header.
     """
     try:
-        late, hush = within(timeout_s, TimeoutError), Hush(auth)
-        with open_session(url, auth) as session, watched(late), _asked(session, url, timeout_s) as got:
+        late, hush = deadline(timeout_s, TimeoutError), SecretRedactor(auth)
+        with open_session(url, auth) as session, check_while_reading(late), _asked(session, url, timeout_s) as got:
             if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
                 said = hush.line(f"{got.status_code} {got.reason}", 80)
                 return Answer("other", f"answers GET /system_stats with {said}")
@@ -127,7 +127,7 @@ def status(launch: Launch) -> Status:
     return replace(found, state="stopped" if answer.what == "nothing" else "taken")
 
 
-def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None], by: By) -> Started:
+def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None], by: StartedBy) -> Started:
     """Have a server serve at this address; one that does already is left as it is.
 
     say: gets a few words about once a second while it waits. check: is called at least every few seconds then, and
@@ -141,7 +141,7 @@ def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None],
         now = status(launch)
         if now.state == "stopped":
             _refuse(launch, now)
-            environment = {**without_secrets(), "PYTHONUNBUFFERED": "1"}
+            environment = {**environment_without_secrets(), "PYTHONUNBUFFERED": "1"}
             record, here = own.spawn(command(launch), launch.root / TREE, environment, launch.url, by), True
         elif now.state == "taken":
             raise ImagegenError(_taken(now))
@@ -153,12 +153,12 @@ def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None],
         try:
             own.wait(record, lambda: _serves(launch), launch.ready_timeout_s, say, check)
         except BaseException:
-            if here or record.is_this_runs:
+            if here or record.is_of_this_run:
                 with own.lock():
                     own.end(record)
             raise
         now = status(launch)
-    return Started(replace(now, record=record), here, record.is_this_runs)
+    return Started(replace(now, record=record), here, record.is_of_this_run)
 
 
 def stop(root: Path, grace_s: float = GRACE_S) -> str:

@@ -19,12 +19,12 @@ from imagegen.backends.base import (
     Progress,
     Resolved,
 )
-from imagegen.backends.ollama.models import digest_of, plain
+from imagegen.backends.ollama.models import canonical_name, find_digest
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
-    from imagegen.backends.ollama.runtime import Serving
+    from imagegen.backends.ollama.runtime import OllamaRuntime
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -64,14 +64,14 @@ class OllamaBackend(Backend):
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._pulling: dict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._serving: Serving | None = None
+        self._runtime: OllamaRuntime | None = None
         self._used: set[str] = set()
         self._gone: GenerationError | None = None
         self._silent: ImagegenError | None = None
 
     def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
         """Steps that the job does not give are the model's own."""
-        return Resolved(_here(context), plain(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
+        return Resolved(_here(context), canonical_name(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
 
     def relocated(self, request: Request, context: Context) -> Request:
         """With this machine's Ollama."""
@@ -79,59 +79,59 @@ class OllamaBackend(Backend):
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """What Ollama would change or refuse; whether it can make images; whether its models do, and fit the disk."""
-        from imagegen.backends.ollama.compatibility import in_themselves
+        from imagegen.backends.ollama.compatibility import check_requests
 
-        problems = in_themselves(requests)
+        problems = check_requests(requests)
         if self._silent is None:
             try:
-                return problems + self.serving(requests[0]).problems({one.model for one in requests})
+                return problems + self.runtime(requests[0]).problems({one.model for one in requests})
             except ImagegenError as error:
                 self._silent = error  # that it hangs takes long to find out: once, and not again for each job
         return [*problems, *self._silent.problems]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the project's own server where that is to serve; pull the models that are missing."""
-        serving = self.serving(requests[0])
+        runtime = self.runtime(requests[0])
         try:
             with self._mutex:
-                serving.start(progress)
+                runtime.start(progress)
             for model in sorted({request.model for request in requests}):
                 with self._pulling[model]:  # of two jobs that need it, the second waits for the first
-                    serving.bring(model, progress)
+                    runtime.bring(model, progress)
         except ImagegenError as error:
             return error.problems
         return []
 
     def close(self) -> None:
         """Have Ollama let go of the models that were used; stop the server that this run started."""
-        if self._serving:  # one that is gone holds none, and asking would start it again on a Mac
-            self._serving.close(() if self._gone else self._used)
+        if self._runtime:  # one that is gone holds none, and asking would start it again on a Mac
+            self._runtime.close(() if self._gone else self._used)
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """The model, and the sha256 of its manifest where that is known to be on this disk."""
         extra = request.extra
-        digest = digest_of(Path(extra["root"]), extra["host"], request.model) if "root" in extra else None
+        digest = find_digest(Path(extra["root"]), extra["host"], request.model) if "root" in extra else None
         return ModelIdentity(request.model, digest)
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Have Ollama draw the request."""
-        from imagegen.backends.ollama.image import FailedError, draw, folder_of, forget
+        from imagegen.backends.ollama.image import OllamaError, call_folder, draw, forget
 
         if self._gone:
             raise self._gone
-        serving = self.serving(request)
+        runtime = self.runtime(request)
         loads = request.model not in self._used
         self._used.add(request.model)
-        folder = folder_of(Path(request.extra["root"]), progress.begin_attempt())
+        folder = call_folder(Path(request.extra["root"]), progress.begin_attempt())
         try:
-            data = draw(serving.command, serving.program.machine, request, folder, progress, loads=loads)
-        except FailedError as failure:
+            data = draw(runtime.command, runtime.program.machine, request, folder, progress, loads=loads)
+        except OllamaError as failure:
             if failure.lasts:
                 self._gone = failure
-                if ended := serving.how_it_ended():
-                    self._gone = FailedError(ended, "fix what its log says, if anything; then run doit again")
+                if ended := runtime.describe_end():
+                    self._gone = OllamaError(ended, "fix what its log says, if anything; then run doit again")
             raise self._gone or failure from None
-        facts = {"ollama": serving.program.version}
+        facts = {"ollama": runtime.program.version}
         return GeneratedImage(data, facts, may_be_flat=False, on_stored=lambda: forget(folder))
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
@@ -140,14 +140,14 @@ class OllamaBackend(Backend):
 
         return list(diagnose(requests, self))
 
-    def serving(self, request: Request) -> Serving:
+    def runtime(self, request: Request) -> OllamaRuntime:
         """The Ollama that this run uses; found out once. Raises ImagegenError."""
-        from imagegen.backends.ollama.runtime import Serving
+        from imagegen.backends.ollama.runtime import OllamaRuntime
 
         with self._mutex:
-            if self._serving is None:
-                self._serving = Serving.find(Path(request.extra["root"]), request.extra["host"])
-            return self._serving
+            if self._runtime is None:
+                self._runtime = OllamaRuntime.find(Path(request.extra["root"]), request.extra["host"])
+            return self._runtime
 
 
 def _here(context: Context) -> dict[str, str]:

@@ -20,18 +20,18 @@ from pathlib import Path
 
 import psutil
 
-from imagegen.backends.managed_server import Identity, without_secrets
+from imagegen.backends.managed_server import ProcessIdentity, environment_without_secrets
 from imagegen.backends.managed_server import end as end_family
-from imagegen.backends.ollama.models import tagged
+from imagegen.backends.ollama.models import tagged_name
 from imagegen.backends.text import one_line, size_text
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = [
     "Call",
+    "CallResult",
     "Command",
-    "Listed",
-    "Said",
-    "Shown",
+    "ListedModel",
+    "ModelDetails",
     "Versions",
     "has_image_flags",
     "listed",
@@ -56,7 +56,7 @@ _KEPT = 65536
 
 
 @dataclass(frozen=True)
-class Said:
+class CallResult:
     """What a call said, without control sequences. code: its exit code, below zero for a signal; None where unknown."""
 
     code: int | None
@@ -76,7 +76,7 @@ class Command:
     executable: str
     host: str
 
-    def ask(self, *words: str, timeout_s: float = _ASK_S) -> Said:
+    def ask(self, *words: str, timeout_s: float = _ASK_S) -> CallResult:
         """Run it to its end. Raises ImagegenError where it cannot be started, or does not end."""
         try:
             process = subprocess.Popen(
@@ -101,7 +101,7 @@ class Command:
                 raise ImagegenError(Problem("", what, "restart Ollama, then run doit again")) from None
             finally:
                 atexit.unregister(kill)
-        return Said(process.returncode, plain_text(out), plain_text(err))
+        return CallResult(process.returncode, plain_text(out), plain_text(err))
 
     def call(self, *words: str, folder: Path, log: Path) -> Call:
         """Start it in `folder`, what it says going to the file `log`. Raises ImagegenError.
@@ -121,12 +121,12 @@ class Command:
                 )
         except OSError as error:
             raise ImagegenError(_cannot_start(self.executable, error)) from None
-        return Call(Identity(process.pid, psutil.Process(process.pid).create_time()), log, process)
+        return Call(ProcessIdentity(process.pid, psutil.Process(process.pid).create_time()), log, process)
 
     @property
     def environment(self) -> dict[str, str]:
         """Our own, for this server, without our secrets and what would have images in the output."""
-        ours = {name: value for name, value in without_secrets().items() if name not in _SHOWS_IMAGES}
+        ours = {name: value for name, value in environment_without_secrets().items() if name not in _SHOWS_IMAGES}
         return {**ours, "OLLAMA_HOST": self.host}
 
 
@@ -137,7 +137,7 @@ class Call:
     After a `with`, it has ended, and so has all that it started.
     """
 
-    identity: Identity
+    identity: ProcessIdentity
     log: Path
     process: subprocess.Popen[bytes] | None = None
 
@@ -147,7 +147,7 @@ class Call:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def wait(self, check: Callable[[], None], say: Callable[[str], None]) -> Said:
+    def wait(self, check: Callable[[], None], say: Callable[[str], None]) -> CallResult:
         """Wait for its end. check: may raise, and is called every 0.05 s. say: gets the end of what it said so far."""
         size = -1
         while self._runs():
@@ -160,7 +160,7 @@ class Call:
             time.sleep(0.05)
         self.end()
         text = plain_text(_tail(self.log))
-        return Said(self.process.returncode if self.process else None, text, text)
+        return CallResult(self.process.returncode if self.process else None, text, text)
 
     def end(self) -> None:
         """End it and whatever it started: asked to first, then killed. It may have ended already."""
@@ -263,7 +263,7 @@ class Versions:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedModel:
     """A model that is there. id: the first 12 hex digits of its digest. size: as Ollama writes it."""
 
     id: str
@@ -271,7 +271,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ModelDetails:
     """What a model can do, and its licence's first lines; both empty where it does not say."""
 
     capabilities: tuple[str, ...] = ()
@@ -298,25 +298,25 @@ def has_image_flags(command: Command) -> bool:
     return "--width" in command.ask("run", "--help").out
 
 
-def listed(command: Command) -> Mapping[str, Listed]:
+def listed(command: Command) -> Mapping[str, ListedModel]:
     """The models that are there, by name and tag. Raises ImagegenError."""
     said = command.ask("list")
     if said.code != 0:
         raise ImagegenError(Problem("", f"ollama list: {said.error or 'failed'}", "restart Ollama"))
     rows = [re.split(r"\s{2,}", line.strip()) for line in said.out.splitlines()]
-    return {row[0]: Listed(row[1], row[2]) for row in rows if len(row) >= 3 and row[0] != "NAME"}
+    return {row[0]: ListedModel(row[1], row[2]) for row in rows if len(row) >= 3 and row[0] != "NAME"}
 
 
-def shown(command: Command, model: str) -> Shown:
+def shown(command: Command, model: str) -> ModelDetails:
     """What `ollama show` says of a model; nothing where it fails, since newer ones refuse it for image models."""
-    said = command.ask("show", tagged(model))
+    said = command.ask("show", tagged_name(model))
     if said.code != 0:
-        return Shown()
+        return ModelDetails()
     licence = one_line(" ".join(_section(said, "License")[:2]), 120)
-    return Shown(tuple(_section(said, "Capabilities")), licence)
+    return ModelDetails(tuple(_section(said, "Capabilities")), licence)
 
 
-def _section(said: Said, title: str) -> list[str]:
+def _section(said: CallResult, title: str) -> list[str]:
     """The lines below a title, up to the blank one."""
     lines = [line.strip() for line in said.out.splitlines()]
     if title not in lines:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagegen.backends.ollama.cli import Versions
-from imagegen.backends.ollama.models import plain
+from imagegen.backends.ollama.models import canonical_name
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -24,11 +24,11 @@ __all__ = [
     "FALLBACK",
     "PINNED",
     "Machine",
-    "has_payload",
+    "check_requests",
+    "explain_not_installed",
+    "explain_not_running",
+    "has_mlx_libraries",
     "hint",
-    "in_themselves",
-    "not_installed",
-    "not_running",
     "this_machine",
     "verdict",
 ]
@@ -76,12 +76,12 @@ def hint(machine: Machine | None) -> str:
     return f"install Ollama {PINNED} (its install.sh takes OLLAMA_VERSION={PINNED}), or {FALLBACK}"
 
 
-def not_installed(machine: Machine) -> Problem:
+def explain_not_installed(machine: Machine) -> Problem:
     """That there is no Ollama at all."""
-    return cannot_at_all(machine) or Problem("", "Ollama is not installed: there is no ollama on PATH", hint(machine))
+    return check_machine(machine) or Problem("", "Ollama is not installed: there is no ollama on PATH", hint(machine))
 
 
-def not_running(host: str, machine: Machine | None) -> Problem:
+def explain_not_running(host: str, machine: Machine | None) -> Problem:
     """That none answers, and this project has none of its own to start."""
     if machine is None:
         return Problem("", f"no Ollama answers at {host}", "start it there, or correct OLLAMA_HOST")
@@ -89,13 +89,13 @@ def not_running(host: str, machine: Machine | None) -> Problem:
     return Problem("", f"Ollama is installed and does not run: nothing answers at {host}", how)
 
 
-def verdict(found: Versions, has_flags: bool, machine: Machine | None, has_payload: bool) -> Problem | None:
+def verdict(found: Versions, has_flags: bool, machine: Machine | None, has_mlx_libraries: bool) -> Problem | None:
     """What keeps this client and server from making images; None where nothing is known to.
 
     has_flags: whether the client's `run` has the flags for images. machine: the server's; None where that is another
     than this one. has_payload: whether the libraries that it draws with are there, as far as one can see.
     """
-    if problem := (machine and cannot_at_all(machine)):
+    if problem := (machine and check_machine(machine)):
         return problem
     client, server = _numbers(found.client), _numbers(found.server)
     # a client with the flags vouches for itself, and for servers of its days
@@ -115,14 +115,14 @@ def verdict(found: Versions, has_flags: bool, machine: Machine | None, has_paylo
         for (first, last), report in _BROKEN.items():
             if number and first <= number <= last:
                 return Problem("", f"{who} makes broken images, or none ({report})", out)
-    if machine and machine.system in ("Linux", "Windows") and not has_payload:
+    if machine and machine.system in ("Linux", "Windows") and not has_mlx_libraries:
         what = "this Ollama lacks its MLX libraries, which it draws with and which its installer does not fetch"
         how = f"unpack the MLX archive of its release beside it (NVIDIA, CUDA 13), or {FALLBACK}"
         return Problem("", what, how)
     return None
 
 
-def cannot_at_all(machine: Machine) -> Problem | None:
+def check_machine(machine: Machine) -> Problem | None:
     """That no Ollama makes images on such a machine."""
     if machine.system == "Darwin" and not machine.is_apple_silicon:
         return Problem(
@@ -133,7 +133,7 @@ def cannot_at_all(machine: Machine) -> Problem | None:
     return None
 
 
-def has_payload(executable: Path) -> bool:
+def has_mlx_libraries(executable: Path) -> bool:
     """Whether the MLX libraries are where this Ollama looks for them; True where one cannot say.
 
     Source: it looks in lib/ollama beside the folder of its executable, and in folders mlx_… there. An executable
@@ -179,7 +179,7 @@ _FILE = re.compile(r"(?:[a-zA-Z]:)?(?:\./|/|\\)[^\t\n\f\r]+?\.(?:jpg|jpeg|png|we
 """What is taken for a file: from a slash anywhere, over blanks, to the first such ending."""
 
 
-def in_themselves(requests: Sequence[Request]) -> list[Problem]:
+def check_requests(requests: Sequence[Request]) -> list[Problem]:
     """All that is wrong with them, each problem's `where` the request's name."""
     return [
         Problem(request.name, what, how)
@@ -208,7 +208,7 @@ def _of_size(request: Request) -> Iterator[tuple[str, str]]:
         elif value % _STEP:
             below, above = value // _STEP * _STEP, (value // _STEP + 1) * _STEP
             yield f"{word} {value} is no multiple of {_STEP}, and the model would change it", f"use {below} or {above}"
-    if "flux2" in plain(request.model) and request.width * request.height > _FLUX2_PIXELS:
+    if "flux2" in canonical_name(request.model) and request.width * request.height > _FLUX2_PIXELS:
         what = f"{request.width}×{request.height} is more than the 2048×2048 pixels of {request.model}"
         yield f"{what}, which would shrink it", "make it smaller"
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import psutil
 
 from imagegen.backends.base import Diagnosis
-from imagegen.backends.ollama.models import announcement, tagged
+from imagegen.backends.ollama.models import describe_pull, tagged_name
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
     from imagegen.backends.ollama.backend import OllamaBackend
-    from imagegen.backends.ollama.runtime import Serving
+    from imagegen.backends.ollama.runtime import OllamaRuntime
 
 __all__ = [
     "diagnose",
@@ -29,25 +29,25 @@ _ENOUGH_GB = 14.0
 def diagnose(requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Diagnosis]:
     """Rows for these requests; what keeps one from being drawn is a row that is not ok. Asks, and starts nothing."""
     try:
-        serving = backend.serving(requests[0])
+        runtime = backend.runtime(requests[0])
     except ImagegenError as error:
         yield from (Diagnosis(False, "Ollama", problem.what, problem.hint) for problem in error.problems)
         return
-    yield from _program(serving)
+    yield from _program(runtime)
     try:
-        yield from _models(serving, requests, backend)
+        yield from _models(runtime, requests, backend)
         for problem in backend.preflight(requests):
-            if problem != serving.program.problem:
+            if problem != runtime.program.problem:
                 yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.hint or "correct it")
     except ImagegenError as error:
         yield from (Diagnosis(False, "Ollama", problem.what, problem.hint) for problem in error.problems)
 
 
-def _program(serving: Serving) -> Iterator[Diagnosis]:
-    program = serving.program
+def _program(runtime: OllamaRuntime) -> Iterator[Diagnosis]:
+    program = runtime.program
     yield Diagnosis(True, "command line", f"{program.command.executable}{' (tools/ollama)' if program.is_own else ''}")
     client, server = program.versions.client, program.versions.server
-    found = f"client {client}, {f'server {server} at' if server else 'and none answers at'} {serving.host}"
+    found = f"client {client}, {f'server {server} at' if server else 'and none answers at'} {runtime.host}"
     if program.problem and not program.unable:
         yield Diagnosis(False, "version", f"client {client}, which makes images, and no server", program.problem.hint)
     elif program.problem:
@@ -60,7 +60,7 @@ def _program(serving: Serving) -> Iterator[Diagnosis]:
         yield Diagnosis(True, "version", f"{found}: makes images")
     machine = program.machine
     if machine is None:
-        yield Diagnosis(True, "platform", f"the server is on another machine: {serving.host}")
+        yield Diagnosis(True, "platform", f"the server is on another machine: {runtime.host}")
         return
     yield Diagnosis(True, "platform", f"{machine.system} on {machine.processor}")
     memory = psutil.virtual_memory()
@@ -72,15 +72,15 @@ def _program(serving: Serving) -> Iterator[Diagnosis]:
         yield Diagnosis(True, "memory", found)
 
 
-def _models(serving: Serving, requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Diagnosis]:
-    if not serving.program.versions.server or serving.program.starts:
+def _models(runtime: OllamaRuntime, requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Diagnosis]:
+    if not runtime.program.versions.server or runtime.program.starts:
         return  # nobody is there to ask
-    there = serving.models()
+    there = runtime.models()
     for request in {request.model: request for request in requests}.values():
         what = f"model {request.model}"
-        found = there.get(tagged(request.model))
+        found = there.get(tagged_name(request.model))
         if found is None:
-            text = announcement(request.model, serving.program.folder).removeprefix(f"{request.model}: ")
+            text = describe_pull(request.model, runtime.program.folder).removeprefix(f"{request.model}: ")
             yield Diagnosis(True, what, f"not there; a run pulls it: {text}")
             continue
         digest = backend.model_identity(request).digest

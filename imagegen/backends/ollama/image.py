@@ -18,21 +18,21 @@ from pathlib import Path
 import psutil
 
 from imagegen.backends.base import GenerationError, Progress
-from imagegen.backends.managed_server import Identity
-from imagegen.backends.ollama.cli import Call, Command, Said
+from imagegen.backends.managed_server import ProcessIdentity
+from imagegen.backends.ollama.cli import Call, CallResult, Command
 from imagegen.backends.ollama.compatibility import FALLBACK, Machine, hint
 from imagegen.backends.text import one_line, size_text
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 
 __all__ = [
-    "FailedError",
+    "OllamaError",
+    "call_folder",
+    "delete_old_calls",
     "draw",
-    "folder_of",
+    "explain_file_count",
+    "explain_result",
     "forget",
-    "forget_old",
-    "of_call",
-    "of_files",
 ]
 
 
@@ -85,7 +85,7 @@ def draw(
         raise
 
 
-def folder_of(root: Path, attempt: str) -> Path:
+def call_folder(root: Path, attempt: str) -> Path:
     """Where an attempt's call runs, and its image lies until it is in the store."""
     return root / _FOLDER / attempt
 
@@ -103,7 +103,7 @@ def words(request: Request) -> list[str]:
     return ["run", *size, *steps, *seed, "--keepalive", _KEEP_ALIVE, "--", request.model, request.prompt]
 
 
-def forget_old(root: Path) -> None:
+def delete_old_calls(root: Path) -> None:
     """Remove what calls left behind long ago, for images that nobody asked for since."""
     with contextlib.suppress(OSError):
         for folder in (root / _FOLDER).iterdir():
@@ -111,9 +111,9 @@ def forget_old(root: Path) -> None:
                 forget(folder)
 
 
-def _image(images: Path, said: Said, request: Request, machine: Machine | None) -> bytes:
+def _image(images: Path, said: CallResult, request: Request, machine: Machine | None) -> bytes:
     files = sorted(images.iterdir()) if images.is_dir() else []
-    if failure := of_call(said, request, machine) or of_files(len(files), said):
+    if failure := explain_result(said, request, machine) or explain_file_count(len(files), said):
         raise failure
     if (size := files[0].stat().st_size) > _MOST:
         raise GenerationError(f"what Ollama wrote has {size_text(size)}, and no image has", "run doit again")
@@ -137,7 +137,7 @@ def _left_behind(folder: Path) -> Call | None:
     """The call of an earlier run that is still alive; not another process that has its number by now."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
         noted = json.loads((folder / "call.json").read_bytes())
-        identity = Identity(int(noted["pid"]), float(noted["started"]))
+        identity = ProcessIdentity(int(noted["pid"]), float(noted["started"]))
         if identity.look() == "alive":
             return Call(identity, folder / "log")
     return _unnoted(folder)
@@ -154,7 +154,7 @@ def _unnoted(folder: Path) -> Call | None:
             if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == images.resolve():
                 working.append(process)
     first = min(working, key=lambda process: process.create_time(), default=None)
-    return Call(Identity(first.pid, first.create_time()), folder / "log") if first else None
+    return Call(ProcessIdentity(first.pid, first.create_time()), folder / "log") if first else None
 
 
 def _whole(images: Path) -> bytes | None:
@@ -180,7 +180,7 @@ _SMALLER = "close other programs, make the image smaller, or take a smaller mode
 _LOG = "see Ollama's own log (~/.ollama/logs/server.log on a Mac), then run doit again"
 
 
-class FailedError(GenerationError):
+class OllamaError(GenerationError):
     """lasts: it would be the same for every other image of this run."""
 
     def __init__(self, what: str, hint: str, *, lasts: bool = False) -> None:
@@ -198,33 +198,33 @@ class _Sign:
     lasts: bool = False
 
 
-def of_call(said: Said, request: Request, machine: Machine | None) -> FailedError | None:
+def explain_result(said: CallResult, request: Request, machine: Machine | None) -> OllamaError | None:
     """What a call that has ended failed of; None where it did not. machine: the server's, None where it is another."""
     if said.code in (0, None) and not said.error:
         return None
     for sign in _SIGNS:
         if match := re.search(sign.pattern, said.err):
             what = one_line(sign.what(match, request), _LONGEST)
-            return FailedError(what, sign.hint(request, machine), lasts=sign.lasts)
+            return OllamaError(what, sign.hint(request, machine), lasts=sign.lasts)
     if said.error:
-        return FailedError(f"Ollama says: {said.error}", _LOG)
+        return OllamaError(f"Ollama says: {said.error}", _LOG)
     if said.code is not None and said.code < 0:
-        return FailedError(f"'ollama run' was ended by signal {-said.code}", "run doit again")
+        return OllamaError(f"'ollama run' was ended by signal {-said.code}", "run doit again")
     last = one_line(said.err[-200:])
-    return FailedError(f"'ollama run' ended with exit code {said.code}" + (f": {last}" if last else ""), _LOG)
+    return OllamaError(f"'ollama run' ended with exit code {said.code}" + (f": {last}" if last else ""), _LOG)
 
 
-def of_files(count: int, said: Said) -> FailedError | None:
+def explain_file_count(count: int, said: CallResult) -> OllamaError | None:
     """What is wrong with the number of files that a call left though it says that all is well."""
     if count == 1:
         return None
     if count:
-        return FailedError(f"Ollama wrote {count} files in place of one", _LOG)
+        return OllamaError(f"Ollama wrote {count} files in place of one", _LOG)
     answered = one_line(said.out, 60)
     if "▕" not in said.out and re.search(r"\w", answered):  # neither a bar nor what turns before there is one
         what = f"Ollama wrote no image but an answer, '{answered}': is the model one that makes images?"
-        return FailedError(what, "name one that does: ollama.model: x/z-image-turbo")
-    return FailedError(
+        return OllamaError(what, "name one that does: ollama.model: x/z-image-turbo")
+    return OllamaError(
         "Ollama finished without an image and without a reason",
         f"{_LOG}; where it stays so, try other steps, or another size",
     )

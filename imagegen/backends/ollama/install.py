@@ -18,12 +18,12 @@ from pathlib import Path, PurePosixPath
 
 from imagegen.backends.address import host_of
 from imagegen.backends.base import Progress
-from imagegen.backends.download import Remote, download
+from imagegen.backends.download import RemoteFile, download
 from imagegen.backends.locked import locked
-from imagegen.backends.ollama.compatibility import Machine, not_installed, this_machine
-from imagegen.backends.ollama.models import announcement, tagged
-from imagegen.backends.ollama.runtime import FOLDER, MARK, Program, Serving, executable, find_program, installed
-from imagegen.backends.ollama.server import end_left
+from imagegen.backends.ollama.compatibility import Machine, explain_not_installed, this_machine
+from imagegen.backends.ollama.models import describe_pull, tagged_name
+from imagegen.backends.ollama.runtime import FOLDER, MARK, OllamaRuntime, Program, executable, find_program, installed
+from imagegen.backends.ollama.server import stop_left_over
 from imagegen.backends.text import is_terminal, one_line, size_text
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
@@ -31,9 +31,9 @@ from imagegen.errors import ImagegenError, Problem
 __all__ = [
     "announce",
     "bring",
+    "estimate_unpacked_size",
     "setup",
     "unpack",
-    "unpacked_size",
 ]
 
 
@@ -122,7 +122,7 @@ def _archive(root: Path, pin: _Pin, ask: Callable[[], None]) -> Path:
 
 def _download(root: Path, pin: _Pin, url: str, path: Path, ask: Callable[[], None]) -> None:
     host = host_of(url)
-    remote = Remote(
+    remote = RemoteFile(
         f"Ollama {pin.version}",
         "ollama-darwin.tgz",
         url,
@@ -197,7 +197,7 @@ def _check_room(needed: int, free: int) -> None:
 
 def _unpack(root: Path, archive: Path, pin: _Pin) -> None:
     """All of it into the folder beside, whole with its mark, or nothing."""
-    _check_room(unpacked_size(archive), shutil.disk_usage(root).free)
+    _check_room(estimate_unpacked_size(archive), shutil.disk_usage(root).free)
     print(f"unpacking it into {FOLDER}", flush=True)
     new = root / _NEW
     new.mkdir(parents=True)
@@ -217,7 +217,7 @@ def _unpack(root: Path, archive: Path, pin: _Pin) -> None:
 def _put_in_place(root: Path) -> None:
     """Make what was unpacked tools/ollama. A kill in between leaves the one before beside it: see _tidy."""
     folder = root / FOLDER
-    end_left(root)
+    stop_left_over(root)
     if folder.exists():
         folder.replace(root / _OLD)
     (root / _NEW).replace(folder)
@@ -278,7 +278,7 @@ _MOST_BYTES = 8 * 1024**3
 _MOST_MEMBERS = 10_000
 
 
-def unpacked_size(archive: Path) -> int:
+def estimate_unpacked_size(archive: Path) -> int:
     """About how many bytes it unpacks to: those of the tar in it, as gzip has them at the end. Raises OSError."""
     with archive.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4))
@@ -388,19 +388,19 @@ def setup(
     if program.problem:
         raise ImagegenError(program.problem)
     print(f"Ollama {program.version} makes images: {program.command.executable}", flush=True)
-    serving = Serving(root, host, program, program.command)
+    runtime = OllamaRuntime(root, host, program, program.command)
     try:
-        serving.start(progress)
-        there = serving.models()
-        if missing := [model for model in models if tagged(model) not in there]:
-            print("\n".join(f"to be pulled: {announcement(model, program.folder)}" for model in missing), flush=True)
+        runtime.start(progress)
+        there = runtime.models()
+        if missing := [model for model in models if tagged_name(model) not in there]:
+            print("\n".join(f"to be pulled: {describe_pull(model, program.folder)}" for model in missing), flush=True)
             ask()
         for model in models:
-            if tagged(model) in there:
-                print(f"{model} is there, {there[tagged(model)].size}", flush=True)
-            serving.bring(model, progress)
+            if tagged_name(model) in there:
+                print(f"{model} is there, {there[tagged_name(model)].size}", flush=True)
+            runtime.bring(model, progress)
     finally:
-        serving.close(())
+        runtime.close(())
 
 
 def _usable(root: Path, host: str, machine: Machine) -> Program | None:
@@ -412,7 +412,7 @@ def _usable(root: Path, host: str, machine: Machine) -> Program | None:
             raise
         if machine.is_apple_silicon:
             return None
-        raise ImagegenError(not_installed(machine)) from None
+        raise ImagegenError(explain_not_installed(machine)) from None
     if program.unable and not program.is_own:
         if machine.is_apple_silicon and program.machine:
             return None

@@ -23,25 +23,25 @@ from typing import TYPE_CHECKING
 from imagegen.errors import ImagegenError, Problem
 
 if TYPE_CHECKING:
-    from imagegen.backends.ollama.cli import Command, Listed
+    from imagegen.backends.ollama.cli import Command, ListedModel
 
 __all__ = [
-    "announcement",
-    "digest_of",
-    "lacks_room",
-    "manifest_of",
+    "canonical_name",
+    "check_disk_space",
+    "describe_pull",
+    "find_digest",
+    "manifest_path",
     "models_folder",
-    "note_agreement",
-    "plain",
     "pull",
-    "tagged",
+    "remember_manifest",
+    "tagged_name",
 ]
 
 
 _HOST, _NAMESPACE = "registry.ollama.ai", "library"
 
 
-def tagged(model: str) -> str:
+def tagged_name(model: str) -> str:
     """The name as `ollama list` shows it: with a tag, and without what everybody leaves out."""
     before, _, last = model.rpartition("/")
     parts = before.split("/") if before else []
@@ -52,9 +52,9 @@ def tagged(model: str) -> str:
     return "/".join([*parts, last if ":" in last else f"{last}:latest"])
 
 
-def plain(model: str) -> str:
+def canonical_name(model: str) -> str:
     """The same model by one name, however it is written: without the tag that is taken anyway."""
-    return tagged(model).removesuffix(":latest")
+    return tagged_name(model).removesuffix(":latest")
 
 
 def models_folder() -> Path:
@@ -63,9 +63,9 @@ def models_folder() -> Path:
     return Path(given) if given else Path.home() / ".ollama" / "models"
 
 
-def manifest_of(model: str, folder: Path) -> Path:
+def manifest_path(model: str, folder: Path) -> Path:
     """The model's manifest in a folder of models, whether it is there or not."""
-    path, _, tag = tagged(model).rpartition(":")
+    path, _, tag = tagged_name(model).rpartition(":")
     parts = path.split("/")
     return folder.joinpath("manifests", *(_HOST, _NAMESPACE)[: max(0, 3 - len(parts))], *parts, tag)
 
@@ -76,15 +76,15 @@ _NOTING = threading.Lock()
 _Version = tuple[int, int, int, int]
 
 
-def digest_of(root: Path, host: str, model: str) -> str | None:
+def find_digest(root: Path, host: str, model: str) -> str | None:
     """The sha256 (hex) of the manifest; None where it is not known that this server's is the one on this disk."""
     path = _memory(root).get(_key(host, model))
     return _sha256(Path(path)) if path else None
 
 
-def note_agreement(root: Path, host: str, model: str, found: Listed) -> None:
+def remember_manifest(root: Path, host: str, model: str, found: ListedModel) -> None:
     """Remember whether the manifest on this disk is that of the model which the server at `host` lists."""
-    path = manifest_of(model, models_folder())
+    path = manifest_path(model, models_folder())
     digest = _sha256(path)
     agrees = bool(digest and found.id and digest.startswith(found.id))
     key = _key(host, model)
@@ -119,7 +119,7 @@ def _file(root: Path) -> Path:
 
 
 def _key(host: str, model: str) -> str:
-    return f"{host} {tagged(model)}"
+    return f"{host} {tagged_name(model)}"
 
 
 def _sha256(path: Path) -> str | None:
@@ -162,18 +162,18 @@ _KNOWN = {
 """What Ollama's pages say of the models that make images; the registry says it only while it pulls."""
 
 
-def announcement(model: str, folder: Path | None) -> str:
+def describe_pull(model: str, folder: Path | None) -> str:
     """The model in one line for a person, before anything is pulled: how much comes, the free disk, the licence."""
-    known = _KNOWN.get(plain(model))
+    known = _KNOWN.get(canonical_name(model))
     size = f"about {_text(known.size)}" if known and known.size else "its size is not known before it comes"
     free = f"; {_text(_free(folder))} of disk are free" if folder else ""
     licence = f"; licence: {known.licence}" if known else ""
     return f"{model}: {size}{free}{licence}"
 
 
-def lacks_room(model: str, folder: Path | None) -> Problem | None:
+def check_disk_space(model: str, folder: Path | None) -> Problem | None:
     """That the disk does not take the model, as far as its size is known. folder: None for a server elsewhere."""
-    known = _KNOWN.get(plain(model))
+    known = _KNOWN.get(canonical_name(model))
     if folder is None or known is None:
         return None
     missing = known.size - _left_by_pulls(folder)
@@ -197,7 +197,7 @@ def pull(
                     say(_progress(model, found))
                     return
 
-        with command.call("pull", tagged(model), folder=Path(place), log=Path(place) / "log") as call:
+        with command.call("pull", tagged_name(model), folder=Path(place), log=Path(place) / "log") as call:
             said = call.wait(check, tell)
     if said.code != 0:
         raise ImagegenError(_failed(model, said.error or f"exit code {said.code}"))

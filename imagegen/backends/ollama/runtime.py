@@ -12,25 +12,41 @@ from pathlib import Path
 
 from imagegen.backends.base import Progress
 from imagegen.backends.ollama import server
-from imagegen.backends.ollama.cli import Command, Listed, Shown, Versions, has_image_flags, listed, shown, versions
+from imagegen.backends.ollama.cli import (
+    Command,
+    ListedModel,
+    ModelDetails,
+    Versions,
+    has_image_flags,
+    listed,
+    shown,
+    versions,
+)
 from imagegen.backends.ollama.compatibility import (
     Machine,
-    has_payload,
-    not_installed,
-    not_running,
+    explain_not_installed,
+    explain_not_running,
+    has_mlx_libraries,
     this_machine,
     verdict,
 )
-from imagegen.backends.ollama.image import forget_old
-from imagegen.backends.ollama.models import announcement, lacks_room, models_folder, note_agreement, pull, tagged
-from imagegen.backends.ollama.server import dialled, is_there, is_this_machine
+from imagegen.backends.ollama.image import delete_old_calls
+from imagegen.backends.ollama.models import (
+    check_disk_space,
+    describe_pull,
+    models_folder,
+    pull,
+    remember_manifest,
+    tagged_name,
+)
+from imagegen.backends.ollama.server import connect_address, is_running, is_this_machine
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = [
     "FOLDER",
     "MARK",
+    "OllamaRuntime",
     "Program",
-    "Serving",
     "executable",
     "find_program",
     "installed",
@@ -65,7 +81,7 @@ class Program:
         """What keeps it from making images now."""
         if self.unable or self.versions.server or self.starts:
             return self.unable
-        return not_running(self.command.host, self.machine)
+        return explain_not_running(self.command.host, self.machine)
 
     @property
     def version(self) -> str:
@@ -114,30 +130,30 @@ def find_program(root: Path, host: str, here: Machine) -> Program:
     own = executable(root)
     path = str(own) if own else shutil.which("ollama")
     if path is None:
-        raise ImagegenError(not_installed(here))
+        raise ImagegenError(explain_not_installed(here))
     command = Command(path, host)
     found = versions(command)
-    starts = bool(own and machine and (found.server != found.client or is_there(root.absolute())))
+    starts = bool(own and machine and (found.server != found.client or is_running(root.absolute())))
     judged = replace(found, server=found.client) if starts or not found.server else found
-    unable = verdict(judged, has_image_flags(command), machine, has_payload(Path(path)))
+    unable = verdict(judged, has_image_flags(command), machine, has_mlx_libraries(Path(path)))
     return Program(command, found, machine, bool(own), unable, starts and not unable)
 
 
 @dataclass
-class Serving:
+class OllamaRuntime:
     """root: the project. host: of the settings. program: what draws. command: with the server that it asks."""
 
     root: Path
     host: str
     program: Program
     command: Command
-    _there: Mapping[str, Listed] | None = None
-    _shown: dict[str, Shown] = field(default_factory=dict)
+    _there: Mapping[str, ListedModel] | None = None
+    _shown: dict[str, ModelDetails] = field(default_factory=dict)
     _started: bool = False
     _start_failed: ImagegenError | None = None
 
     @classmethod
-    def find(cls, root: Path, host: str) -> Serving:
+    def find(cls, root: Path, host: str) -> OllamaRuntime:
         """The one for this project. Raises ImagegenError where there is none at all."""
         program = find_program(root, host, this_machine())
         return cls(root, host, program, program.command)
@@ -151,25 +167,25 @@ class Serving:
         there = self.models()
         return [problem for model in sorted(models) for problem in self._of_model(model, there)]
 
-    def _of_model(self, model: str, there: Mapping[str, Listed]) -> Iterator[Problem]:
-        if tagged(model) in there:
+    def _of_model(self, model: str, there: Mapping[str, ListedModel]) -> Iterator[Problem]:
+        if tagged_name(model) in there:
             capabilities = self._what_it_is(model).capabilities
             if capabilities and "image" not in capabilities:
                 what = f"{model} makes no images: it can {', '.join(capabilities)}"
                 yield Problem("", what, "name one that does: ollama.model: x/z-image-turbo")
-        elif problem := lacks_room(model, self.program.folder):
+        elif problem := check_disk_space(model, self.program.folder):
             yield problem
 
-    def models(self) -> Mapping[str, Listed]:
+    def models(self) -> Mapping[str, ListedModel]:
         """Those that the server has, by name and tag: asked once, and again after a pull. Raises ImagegenError."""
         there = self._there
         return self._listed() if there is None else there
 
-    def _listed(self) -> Mapping[str, Listed]:
+    def _listed(self) -> Mapping[str, ListedModel]:
         self._there = there = listed(self.command)
         return there
 
-    def _what_it_is(self, model: str) -> Shown:
+    def _what_it_is(self, model: str) -> ModelDetails:
         if model not in self._shown:
             self._shown[model] = shown(self.command, model)
         return self._shown[model]
@@ -180,11 +196,11 @@ class Serving:
             raise self._start_failed
         if not self.program.starts or self._started:
             return
-        if not server.is_there(self.root.absolute()):
+        if not server.is_running(self.root.absolute()):
             progress.event("note", text=f"starting Ollama {self.program.version} from tools/ollama")
         try:
             root, executable = self.root.absolute(), Path(self.command.executable)
-            host = server.start(root, executable, dialled(self.host), _waiting(progress), progress.check)
+            host = server.start(root, executable, connect_address(self.host), _waiting(progress), progress.check)
         except ImagegenError as error:
             self._start_failed = error
             raise
@@ -195,35 +211,35 @@ class Serving:
     def bring(self, model: str, progress: Progress) -> None:
         """Have the model there, pulled where it is missing, and know its digest. Raises ImagegenError."""
         there = self.models()
-        if tagged(model) not in there:
-            if problem := lacks_room(model, self.program.folder):
+        if tagged_name(model) not in there:
+            if problem := check_disk_space(model, self.program.folder):
                 raise ImagegenError(problem)
-            progress.event("note", text=f"pulling {announcement(model, self.program.folder)}")
+            progress.event("note", text=f"pulling {describe_pull(model, self.program.folder)}")
             try:
                 pull(self.command, model, self.program.folder, _waiting(progress), progress.check)
             finally:
                 with contextlib.suppress(Exception):
                     progress.event("waiting", text="")
             there = self._listed()
-            if tagged(model) not in there:
+            if tagged_name(model) not in there:
                 raise ImagegenError(Problem("", f"Ollama pulled {model} and does not list it", "see: ollama list"))
             licence = self._what_it_is(model).licence
             said = f"; its licence: {licence}" if licence else ""
-            progress.event("note", text=f"pulled {model}, {there[tagged(model)].size}{said}")
+            progress.event("note", text=f"pulled {model}, {there[tagged_name(model)].size}{said}")
         for problem in self._of_model(model, there):
             raise ImagegenError(problem)
-        note_agreement(self.root, self.host, model, there[tagged(model)])
+        remember_manifest(self.root, self.host, model, there[tagged_name(model)])
 
-    def how_it_ended(self) -> str:
+    def describe_end(self) -> str:
         """Of the project's own server, if this run draws with that: how it ended; empty while it is alive."""
-        return server.how_it_ended(self.root) if self._started else ""
+        return server.describe_end(self.root) if self._started else ""
 
     def close(self, used: Collection[str]) -> None:
         """Have Ollama let go of these models, as far as it answers; stop the server that this run started."""
         for model in sorted(used):
             with contextlib.suppress(ImagegenError):
-                self.command.ask("stop", tagged(model), timeout_s=_STOP_S)
-        forget_old(self.root)
+                self.command.ask("stop", tagged_name(model), timeout_s=_STOP_S)
+        delete_old_calls(self.root)
         if self._started:
             server.release(self.root)
 

@@ -14,21 +14,21 @@ from pathlib import Path
 import requests
 
 from imagegen.backends.address import host_of, is_local, port_of
-from imagegen.backends.http import open_session, read_available, watched, within
-from imagegen.backends.managed_server import GRACE_S, OwnServer, without_secrets
+from imagegen.backends.http import check_while_reading, deadline, open_session, read_available
+from imagegen.backends.managed_server import GRACE_S, ManagedServer, environment_without_secrets
 from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = [
     "LOG",
-    "dialled",
-    "end_left",
-    "how_it_ended",
-    "is_there",
+    "connect_address",
+    "describe_end",
+    "fetch_version",
+    "is_running",
     "is_this_machine",
     "release",
     "start",
-    "version_at",
+    "stop_left_over",
 ]
 
 
@@ -67,11 +67,11 @@ def start(
         else:
             at = host if _is_free(host) else _free_host()
             # what it shares with the user's own Ollama, perhaps a later one, are the models: it must not tidy those up
-            environment = {**without_secrets(), "OLLAMA_HOST": at, "OLLAMA_NOPRUNE": "1"}
+            environment = {**environment_without_secrets(), "OLLAMA_HOST": at, "OLLAMA_NOPRUNE": "1"}
             record = own.spawn([str(executable), "serve"], root, environment, f"http://{at}", "run")
     at = record.url.removeprefix("http://")
     try:
-        own.wait(record, lambda: version_at(at) is not None, timeout_s, say, check)
+        own.wait(record, lambda: fetch_version(at) is not None, timeout_s, say, check)
     except BaseException:
         release(root)
         raise
@@ -86,18 +86,18 @@ def release(root: Path, grace_s: float = GRACE_S) -> bool:
     return _own_server(root).release(grace_s)
 
 
-def how_it_ended(root: Path) -> str:
+def describe_end(root: Path) -> str:
     """How the project's own server ended, with the end of its log; empty while it is alive."""
-    return _own_server(root).how_it_ended()
+    return _own_server(root).describe_end()
 
 
-def is_there(root: Path) -> bool:
+def is_running(root: Path) -> bool:
     """Whether a server of the project's own is alive: this run's, another's, or what a killed one left."""
     record = _own_server(root).record()
     return record is not None and record.process.look() == "alive"
 
 
-def end_left(root: Path) -> None:
+def stop_left_over(root: Path) -> None:
     """Stop the server that a killed run left, if there is one. Raises ImagegenError where a run at work has one."""
     own = _own_server(root)
     with own.lock():
@@ -110,12 +110,12 @@ def end_left(root: Path) -> None:
         own.end(record)
 
 
-def version_at(host: str, timeout_s: float = 2.0) -> str | None:
+def fetch_version(host: str, timeout_s: float = 2.0) -> str | None:
     """The version of the Ollama that answers there, such as `0.32.5`; None where none does. timeout_s: in seconds."""
     url = f"http://{host}"
     try:
-        late = within(timeout_s, TimeoutError)
-        with open_session(url) as session, watched(late):
+        late = deadline(timeout_s, TimeoutError)
+        with open_session(url) as session, check_while_reading(late):
             with session.get(f"{url}/api/version", timeout=timeout_s, allow_redirects=False, stream=True) as got:
                 if got.status_code != 200:
                     return None
@@ -125,8 +125,8 @@ def version_at(host: str, timeout_s: float = 2.0) -> str | None:
         return None
 
 
-def _own_server(root: Path) -> OwnServer:
-    return OwnServer("Ollama", root, LOG, "fix its permissions, or doit ollama:setup", f"see {LOG.as_posix()}")
+def _own_server(root: Path) -> ManagedServer:
+    return ManagedServer("Ollama", root, LOG, "fix its permissions, or doit ollama:setup", f"see {LOG.as_posix()}")
 
 
 def _is_free(host: str) -> bool:
@@ -161,7 +161,7 @@ def is_this_machine(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def dialled(host: str) -> str:
+def connect_address(host: str) -> str:
     """NAME:PORT, by which a server on this machine is reached from it, and from nowhere else."""
     name, port = _parts(host)
     if name in ("", "0.0.0.0"):  # noqa: S104 - nothing is to listen there

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from imagegen.backends.base import Context, GenerationError, OverdueError
-from imagegen.backends.cluster.worker import Carried, WorkerProgress, carry, unpacked
+from imagegen.backends.cluster.worker import RequestBundle, WorkerProgress, pack_request, unpack_request
 from imagegen.backends.comfyui import ComfyUIBackend
 from imagegen.backends.ollama import OllamaBackend
 from imagegen.config.settings import Settings
@@ -29,9 +29,9 @@ def with_pose(path: Path) -> Request:
 
 
 def test_a_request_arrives_with_the_files_that_it_names(tmp_path: Path) -> None:
-    sent = pickle.dumps(carry(with_pose(tmp_path / "Pose.PNG")))
+    sent = pickle.dumps(pack_request(with_pose(tmp_path / "Pose.PNG")))
     (tmp_path / "Pose.PNG").unlink()
-    arrived = unpacked(pickle.loads(sent), tmp_path / "there")  # noqa: S301 - our own
+    arrived = unpack_request(pickle.loads(sent), tmp_path / "there")  # noqa: S301 - our own
     path = Path(arrived.extra["files"]["pose"])
     assert (path.read_bytes(), path.parent, path.suffix) == (POSE, tmp_path / "there", ".png")
     assert arrived.extra["images"] == {"pose": SHA256}
@@ -42,15 +42,15 @@ def test_a_file_that_is_another_by_now_is_not_sent(tmp_path: Path) -> None:
     request = with_pose(tmp_path / "pose.png")
     (tmp_path / "pose.png").write_bytes(b"another")
     with pytest.raises(GenerationError, match="was changed in the middle of the run"):
-        carry(request)
+        pack_request(request)
     (tmp_path / "pose.png").unlink()
     with pytest.raises(GenerationError, match="cannot be read: No such file"):
-        carry(request)
+        pack_request(request)
 
 
 def test_a_request_without_files_is_itself(tmp_path: Path) -> None:
     request = Request("scripted", "A", "a")
-    assert unpacked(carry(request), tmp_path / "there") == request
+    assert unpack_request(pack_request(request), tmp_path / "there") == request
     assert not (tmp_path / "there").exists()
 
 
@@ -67,7 +67,7 @@ def test_a_worker_draws_with_its_own_generator_and_the_fingerprint_stays(
     there = Settings(comfyui_server_urls=("http://there:1",), ollama_host="there:2")
     extra = backend.resolve({}, Context(tmp_path / "here", here, never)).extra
     request = Request(backend.name, "A", "a", model="m", extra=extra)
-    sent = pickle.dumps(Carried(request))
+    sent = pickle.dumps(RequestBundle(request))
     assert b"s3cret" not in sent
     moved = backend.relocated(request, Context(tmp_path / "there", there, never))
     assert "here" not in repr(moved.extra).replace("there", "")

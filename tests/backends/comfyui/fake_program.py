@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from imagegen.backends.managed_server import Identity, exit_code
+from imagegen.backends.managed_server import ProcessIdentity, exit_code
 
 __all__ = ["ComfyFolder", "free_port", "runs"]
 
@@ -105,7 +105,7 @@ class ComfyFolder:
                 process.kill()
                 with suppress(psutil.TimeoutExpired):  # a zombie that is not ours to bury
                     process.wait(2)
-            exit_code(Identity(pid, 0.0))
+            exit_code(ProcessIdentity(pid, 0.0))
 
 
 def runs(pid: int) -> bool:

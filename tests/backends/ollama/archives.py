@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from imagegen.backends.managed_server import Identity, exit_code
+from imagegen.backends.managed_server import ProcessIdentity, exit_code
 from imagegen.config.settings import Settings
 
 __all__ = ["Member", "OllamaFolder", "archive", "free_host", "pinned", "runs", "tgz"]
@@ -129,7 +129,7 @@ class OllamaFolder:
                     process.kill()
                     with suppress(psutil.TimeoutExpired):  # a zombie that is not ours to bury
                         process.wait(0.5)
-            exit_code(Identity(start["pid"], 0.0))
+            exit_code(ProcessIdentity(start["pid"], 0.0))
 
 
 def runs(pid: int) -> bool:

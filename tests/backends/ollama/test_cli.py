@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.backends.managed_server import Identity
+from imagegen.backends.managed_server import ProcessIdentity
 from imagegen.backends.ollama.cli import (
     Call,
+    CallResult,
     Command,
-    Listed,
-    Said,
-    Shown,
+    ListedModel,
+    ModelDetails,
     Versions,
     has_image_flags,
     listed,
@@ -103,12 +103,12 @@ def test_what_steers_a_terminal_goes_and_the_rest_stays(data: bytes, text: str) 
     ],
 )
 def test_the_error_is_one_line_from_the_first_sign_of_it(err: str, error: str) -> None:
-    assert Said(1, "", err).error == error
+    assert CallResult(1, "", err).error == error
 
 
 @given(st.text())
 def test_an_error_is_always_one_line_of_bounded_length(text: str) -> None:
-    error = Said(1, "", f"Error: {text}").error
+    error = CallResult(1, "", f"Error: {text}").error
     assert len(error.splitlines()) <= 1
     assert len(error) <= 600
 
@@ -295,7 +295,7 @@ def orphan(folder: Path, text: str) -> Call:
         "print(call.identity.pid, call.identity.started)"
     )
     pid, begun = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    return Call(Identity(int(pid), float(begun)), folder / "log")
+    return Call(ProcessIdentity(int(pid), float(begun)), folder / "log")
 
 
 def test_a_call_outlives_the_process_that_started_it_and_is_waited_for(tmp_path: Path) -> None:
@@ -316,8 +316,8 @@ def test_another_process_that_has_its_number_by_now_is_left_alone(tmp_path: Path
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
         try:
             begun = psutil.Process(other.pid).create_time()
-            with Call(Identity(other.pid, begun - 3600), tmp_path / "log") as call:
-                assert call.wait(never, ignored) == Said(None, "", "")
+            with Call(ProcessIdentity(other.pid, begun - 3600), tmp_path / "log") as call:
+                assert call.wait(never, ignored) == CallResult(None, "", "")
             time.sleep(0.2)
             assert other.poll() is None
         finally:
@@ -382,7 +382,7 @@ def test_the_flags_for_images_are_looked_for_without_a_server(tmp_path: Path, ve
 
 def test_models_are_listed_by_name_and_tag(shared: StandIn) -> None:
     digest = shared.model()
-    assert listed(command_of(shared))[f"{MODEL}:latest"] == Listed(digest[:12], "12 GB")
+    assert listed(command_of(shared))[f"{MODEL}:latest"] == ListedModel(digest[:12], "12 GB")
 
 
 def test_no_models_are_no_rows(tmp_path: Path) -> None:
@@ -400,9 +400,9 @@ def test_odd_rows_do_no_harm(tmp_path: Path) -> None:
         "名前:latest    abcdefabcdef    12 GB    3 days ago\r\n"
     )
     assert listed(saying(tmp_path, text)) == {
-        "minimax-m2:cloud": Listed("698602ff1bce", "-"),
-        "x/a-name-that-is-as-long-as-the-column:latest": Listed("0123456789ab", "5.7 GB"),
-        "名前:latest": Listed("abcdefabcdef", "12 GB"),
+        "minimax-m2:cloud": ListedModel("698602ff1bce", "-"),
+        "x/a-name-that-is-as-long-as-the-column:latest": ListedModel("0123456789ab", "5.7 GB"),
+        "名前:latest": ListedModel("abcdefabcdef", "12 GB"),
     }
 
 
@@ -412,17 +412,17 @@ def test_a_list_that_fails_says_why(shared: StandIn) -> None:
 
 
 def test_what_a_model_can_do_and_its_licence(shared: StandIn) -> None:
-    assert shown(command_of(shared), MODEL) == Shown(("image",), "Apache License Version 2.0, January 2004")
+    assert shown(command_of(shared), MODEL) == ModelDetails(("image",), "Apache License Version 2.0, January 2004")
 
 
 def test_a_model_without_a_licence_shows_none(ollama: StandIn) -> None:
     ollama.model("x/free", licence="")
-    assert shown(command_of(ollama), "x/free") == Shown(("image",), "")
+    assert shown(command_of(ollama), "x/free") == ModelDetails(("image",), "")
 
 
 def test_nothing_is_known_where_a_newer_one_refuses_to_show(shared: StandIn) -> None:
     newer = shared.install(shared.folder / "newest", "0.32.15")
-    assert shown(Command(str(newer), shared.host), MODEL) == Shown()
+    assert shown(Command(str(newer), shared.host), MODEL) == ModelDetails()
 
 
 def test_a_licence_is_one_short_line_of_plain_text(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from imagegen.backends.ollama.cli import Versions
 from imagegen.backends.ollama.compatibility import (
     Machine,
-    has_payload,
+    check_requests,
+    explain_not_installed,
+    explain_not_running,
+    has_mlx_libraries,
     hint,
-    in_themselves,
-    not_installed,
-    not_running,
     this_machine,
     verdict,
 )
@@ -72,7 +72,7 @@ def test_a_later_release_with_the_flags_again_is_believed(client: str, server: s
 
 def test_an_intel_mac_never_did() -> None:
     assert "Apple silicon only, and this one has an Intel processor" in judged("0.32.5", machine=INTEL)
-    assert "Apple silicon only" in not_installed(INTEL).what
+    assert "Apple silicon only" in explain_not_installed(INTEL).what
 
 
 def test_elsewhere_than_on_the_three_systems_there_is_none() -> None:
@@ -106,9 +106,9 @@ def test_a_client_that_cannot_is_mended_here_though_its_server_is_elsewhere() ->
 
 
 def test_where_none_is_installed_or_runs_the_first_step_is_told() -> None:
-    assert not_installed(LINUX).what == "Ollama is not installed: there is no ollama on PATH"
-    assert "'ollama serve'" in not_running("h:1", MAC).hint
-    assert not_running("h:1", None).hint == "start it there, or correct OLLAMA_HOST"
+    assert explain_not_installed(LINUX).what == "Ollama is not installed: there is no ollama on PATH"
+    assert "'ollama serve'" in explain_not_running("h:1", MAC).hint
+    assert explain_not_running("h:1", None).hint == "start it there, or correct OLLAMA_HOST"
 
 
 @given(st.text(max_size=12), st.text(max_size=12), st.booleans(), st.booleans())
@@ -144,18 +144,18 @@ def test_the_libraries_are_looked_for_where_ollama_does(executable: Path, librar
     path = executable.parents[1] / library
     path.parent.mkdir(parents=True)
     path.touch()
-    assert has_payload(executable) is there
+    assert has_mlx_libraries(executable) is there
     link = executable.parents[2] / "ollama"
     link.symlink_to(executable)
-    assert has_payload(link) is there
+    assert has_mlx_libraries(link) is there
 
 
 def test_of_an_unusual_installation_nothing_is_claimed(executable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert has_payload(executable)
+    assert has_mlx_libraries(executable)
     (executable.parents[1] / "lib/ollama").mkdir(parents=True)
-    assert not has_payload(executable)
+    assert not has_mlx_libraries(executable)
     monkeypatch.setenv("OLLAMA_LIBRARY_PATH", "/opt")
-    assert has_payload(executable)
+    assert has_mlx_libraries(executable)
 
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
@@ -165,7 +165,7 @@ PIECES = st.sampled_from(
 
 
 def told(prompt: str = "a cat", **changes: Any) -> list[str]:
-    return [problem.what for problem in in_themselves([request(prompt, **changes)])]
+    return [problem.what for problem in check_requests([request(prompt, **changes)])]
 
 
 def is_taken_for_a_file(prompt: str) -> bool:
@@ -235,7 +235,7 @@ def test_other_sizes_are_refused(size: dict[str, Any], what: str) -> None:
 
 
 def test_both_sides_are_told_with_sizes_that_fit() -> None:
-    first, second = in_themselves([request(width=1000, height=4090)])
+    first, second = check_requests([request(width=1000, height=4090)])
     assert (first.where, first.hint, second.hint) == ("yrr", "use 992 or 1008", "use 4080 or 4096")
 
 
@@ -263,6 +263,6 @@ def test_other_seeds_are_refused(seed: int, why: str) -> None:
 
 
 def test_all_that_is_wrong_is_told_of_each_request_by_name() -> None:
-    problems = in_themselves([request(name="a"), request("./x.png", name="b", seed=0), request(name="c", width=8)])
+    problems = check_requests([request(name="a"), request("./x.png", name="b", seed=0), request(name="c", width=8)])
     assert [problem.where for problem in problems] == ["b", "b", "c"]
     assert all(problem.hint for problem in problems)

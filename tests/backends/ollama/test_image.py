@@ -16,9 +16,17 @@ from hypothesis import strategies as st
 
 from imagegen.backends.base import Cancelled, GenerationError
 from imagegen.backends.ollama import image
-from imagegen.backends.ollama.cli import Command, Said
+from imagegen.backends.ollama.cli import CallResult, Command
 from imagegen.backends.ollama.compatibility import Machine
-from imagegen.backends.ollama.image import FailedError, draw, folder_of, forget_old, of_call, of_files, words
+from imagegen.backends.ollama.image import (
+    OllamaError,
+    call_folder,
+    delete_old_calls,
+    draw,
+    explain_file_count,
+    explain_result,
+    words,
+)
 from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
 from tests.backends.ollama.parts import MODEL, Told, command_of, is_alive, request, script, until
@@ -33,7 +41,7 @@ def left(root: Path) -> list[str]:
 
 
 def drawn(command: Command, wanted: Request, root: Path, told: Told) -> bytes:
-    return draw(command, None, wanted, folder_of(root, ATTEMPT), told)
+    return draw(command, None, wanted, call_folder(root, ATTEMPT), told)
 
 
 def test_the_words_of_a_call() -> None:
@@ -117,9 +125,9 @@ STARTS = """
 import sys, time
 from pathlib import Path
 from imagegen.backends.ollama.cli import Command
-from imagegen.backends.ollama.image import draw, folder_of
+from imagegen.backends.ollama.image import call_folder, draw
 from tests.backends.ollama.parts import Told, request
-draw(Command(sys.argv[1], sys.argv[2]), None, request("a kept cat"), folder_of(Path(sys.argv[3]), "0a1b"), Told())
+draw(Command(sys.argv[1], sys.argv[2]), None, request("a kept cat"), call_folder(Path(sys.argv[3]), "0a1b"), Told())
 """
 
 
@@ -197,9 +205,9 @@ def test_only_what_is_old_and_has_ended_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / CALLS / "drawing/call.json").write_text(json.dumps({"pid": os.getpid(), "started": begun}))
     for name in ("old", "drawing"):
         os.utime(tmp_path / CALLS / name, (0, 0))
-    forget_old(tmp_path)
+    delete_old_calls(tmp_path)
     assert left(tmp_path) == ["drawing", "new"]
-    forget_old(tmp_path / "nowhere")
+    delete_old_calls(tmp_path / "nowhere")
 
 
 MAC, LINUX = Machine("Darwin", "arm64"), Machine("Linux", "x86_64")
@@ -211,8 +219,8 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
-def failed(text: str, code: int = 1, machine: Machine | None = MAC) -> FailedError:
-    failure = of_call(Said(code, text, text), request(width=2048, height=1024), machine)
+def failed(text: str, code: int = 1, machine: Machine | None = MAC) -> OllamaError:
+    failure = explain_result(CallResult(code, text, text), request(width=2048, height=1024), machine)
     assert failure is not None
     return failure
 
@@ -273,12 +281,12 @@ def test_a_signal_is_told_by_its_number() -> None:
 
 def test_an_end_without_an_error_is_no_failure() -> None:
     for code in (0, None):  # None: nobody knows the code of a call that another run started
-        assert of_call(Said(code, "", "Generating 100% ▕█▏ 4/4"), request(), MAC) is None
+        assert explain_result(CallResult(code, "", "Generating 100% ▕█▏ 4/4"), request(), MAC) is None
 
 
 def test_an_error_counts_also_where_the_code_is_zero_or_unknown() -> None:
     for code in (0, None):
-        failure = of_call(Said(code, "", "Error: oh no"), request(), MAC)
+        failure = explain_result(CallResult(code, "", "Error: oh no"), request(), MAC)
         assert failure
         assert failure.problem.what == "Ollama says: oh no"
 
@@ -292,7 +300,9 @@ def test_the_way_to_another_version_is_the_machines_own() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(2048, 2048), (4096, 4096), (4096, 1024), (1440, 1424)])
 def test_of_an_image_that_is_too_large_one_is_named_that_fits(width: int, height: int) -> None:
-    failure = of_call(Said(1, "", "Error: bufio.Scanner: token too long"), request(width=width, height=height), MAC)
+    failure = explain_result(
+        CallResult(1, "", "Error: bufio.Scanner: token too long"), request(width=width, height=height), MAC
+    )
     assert failure
     across, down = map(int, failure.problem.hint.removeprefix("make it smaller: ").removesuffix(" fits").split("×"))
     assert (across % 16, down % 16) == (0, 0)
@@ -309,7 +319,7 @@ def test_of_an_image_that_is_too_large_one_is_named_that_fits(width: int, height
     st.sampled_from([MAC, LINUX, None]),
 )
 def test_whatever_is_said_comes_to_one_plain_line(code: int | None, text: str, machine: Machine | None) -> None:
-    failure = of_call(Said(code, text, text), request(), machine)
+    failure = explain_result(CallResult(code, text, text), request(), machine)
     assert failure is not None or code in (0, None)
     if failure:
         assert failure.problem.what
@@ -319,19 +329,19 @@ def test_whatever_is_said_comes_to_one_plain_line(code: int | None, text: str, m
 
 
 def test_one_file_is_what_there_should_be() -> None:
-    assert of_files(1, Said(0, "Image saved to: a.png", "")) is None
+    assert explain_file_count(1, CallResult(0, "Image saved to: a.png", "")) is None
 
 
 @pytest.mark.parametrize("said", ["", "\n", "⠋ ⠙ ⠹ \n", "⠋ Generating 100% ▕████▏ 4/4", "Generating   0% ▕    ▏ 0/4\n"])
 def test_no_image_and_no_reason(said: str) -> None:
-    failure = of_files(0, Said(0, said, said))
+    failure = explain_file_count(0, CallResult(0, said, said))
     assert failure
     assert failure.problem.what == "Ollama finished without an image and without a reason"
 
 
 def test_an_answer_in_words_tells_of_the_wrong_model() -> None:
-    failure = of_files(
-        0, Said(0, "I am a language model.\nGenerating images is not for me, sadly, for I only write.", "")
+    failure = explain_file_count(
+        0, CallResult(0, "I am a language model.\nGenerating images is not for me, sadly, for I only write.", "")
     )
     assert failure
     assert failure.problem.what == (
@@ -341,6 +351,6 @@ def test_an_answer_in_words_tells_of_the_wrong_model() -> None:
 
 
 def test_more_files_than_one_are_told() -> None:
-    failure = of_files(3, Said(0, "", ""))
+    failure = explain_file_count(3, CallResult(0, "", ""))
     assert failure
     assert failure.problem.what == "Ollama wrote 3 files in place of one"

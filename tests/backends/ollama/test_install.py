@@ -21,9 +21,9 @@ import filelock
 import pytest
 
 from imagegen.backends.ollama.compatibility import Machine
-from imagegen.backends.ollama.install import announce, bring, setup, unpack, unpacked_size
+from imagegen.backends.ollama.install import announce, bring, estimate_unpacked_size, setup, unpack
 from imagegen.backends.ollama.runtime import FOLDER, executable, installed_version
-from imagegen.backends.ollama.server import release, start, version_at
+from imagegen.backends.ollama.server import fetch_version, release, start
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
@@ -315,10 +315,10 @@ sys.stdin.read()
         assert process.stdout
         host = process.stdout.readline().decode().strip()
         assert "a run draws with Ollama from tools/ollama" in said_of(tmp_path, newer(server))
-        assert version_at(host) == "0.32.5"
+        assert fetch_version(host) == "0.32.5"
         process.kill()
     bring(tmp_path, newer(server))
-    assert version_at(host) is None
+    assert fetch_version(host) is None
     assert installed_version(tmp_path) == "0.33.0"
 
 
@@ -327,7 +327,7 @@ def test_what_was_brought_serves(tmp_path: Path, settings: Settings) -> None:
     program = executable(tmp_path)
     assert program
     host = start(tmp_path, program, free_host(), lambda _: None, lambda: None)
-    assert version_at(host) == "0.32.5"
+    assert fetch_version(host) == "0.32.5"
     assert release(tmp_path)
     (seen,) = map(json.loads, (program.parent / "starts.jsonl").read_text().splitlines())
     assert not runs(seen["pid"])
@@ -417,7 +417,7 @@ def test_what_is_no_whole_archive_is_told(tmp_path: Path, data: bytes) -> None:
 def test_what_it_unpacks_to_is_known_before(tmp_path: Path) -> None:
     data = tgz(("x", bytes(1_000_000), {}))
     (tmp_path / "a.tgz").write_bytes(data)
-    assert 1_000_000 <= unpacked_size(tmp_path / "a.tgz") <= 1_020_000
+    assert 1_000_000 <= estimate_unpacked_size(tmp_path / "a.tgz") <= 1_020_000
     assert len(data) < 10_000
 
 

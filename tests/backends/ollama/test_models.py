@@ -18,21 +18,21 @@ from hypothesis import strategies as st
 
 from imagegen.backends.base import Cancelled
 from imagegen.backends.ollama.backend import OPTIONS
-from imagegen.backends.ollama.cli import Listed
+from imagegen.backends.ollama.cli import ListedModel
 from imagegen.backends.ollama.models import (
     _PROGRESS,
     _left_by_pulls,
     _progress,
     _Room,
-    announcement,
-    digest_of,
-    lacks_room,
-    manifest_of,
+    canonical_name,
+    check_disk_space,
+    describe_pull,
+    find_digest,
+    manifest_path,
     models_folder,
-    note_agreement,
-    plain,
     pull,
-    tagged,
+    remember_manifest,
+    tagged_name,
 )
 from imagegen.errors import ImagegenError
 from tests.backends.ollama.parts import MODEL, Told, command_of, script
@@ -60,7 +60,7 @@ NAMES = st.from_regex(re.compile(OPTIONS["model"]["regex"]), fullmatch=True)
     ],
 )
 def test_a_name_is_written_as_ollama_lists_it(model: str, shown: str) -> None:
-    assert tagged(model) == shown
+    assert tagged_name(model) == shown
     assert str(parse(model)) == shown, "as its stand-in does"
 
 
@@ -74,18 +74,18 @@ def test_a_name_is_written_as_ollama_lists_it(model: str, shown: str) -> None:
     ],
 )
 def test_one_model_has_one_plain_name(model: str) -> None:
-    assert plain(model) == "x/z-image-turbo"
+    assert canonical_name(model) == "x/z-image-turbo"
 
 
 @given(NAMES)
 def test_a_name_that_was_made_plain_or_tagged_stays_so(model: str) -> None:
-    assert tagged(tagged(model)) == tagged(model) == tagged(plain(model))
-    assert plain(plain(model)) == plain(model) == plain(tagged(model))
+    assert tagged_name(tagged_name(model)) == tagged_name(model) == tagged_name(canonical_name(model))
+    assert canonical_name(canonical_name(model)) == canonical_name(model) == canonical_name(tagged_name(model))
 
 
 @given(NAMES)
 def test_every_name_that_a_job_may_give_has_its_manifest_within_the_folder(model: str) -> None:
-    path = manifest_of(model, Path("/models"))
+    path = manifest_path(model, Path("/models"))
     assert path.parts[:3] == ("/", "models", "manifests")
     assert len(path.parts) == 7
     assert not {"..", "."} & set(path.parts)
@@ -98,7 +98,7 @@ def test_the_manifest_is_where_ollama_writes_it(model: str) -> None:
     assert known is not None
     if known.host.lower() == "registry.ollama.ai":  # what everybody leaves out may be written in any case
         assume(known.host.islower() and (known.namespace.islower() or known.namespace.lower() != "library"))
-    assert manifest_of(model, Path("/models")) == Path("/models/manifests") / known.path
+    assert manifest_path(model, Path("/models")) == Path("/models/manifests") / known.path
 
 
 def test_models_are_in_the_home_folder_unless_the_environment_says_where(
@@ -124,13 +124,13 @@ def kept(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 
 def noted(root: Path, digest: str, model: str = MODEL, host: str = HOST) -> str | None:
-    note_agreement(root, host, model, Listed(digest[:12], "12 GB"))
-    return digest_of(root, host, model)
+    remember_manifest(root, host, model, ListedModel(digest[:12], "12 GB"))
+    return find_digest(root, host, model)
 
 
 def test_it_is_unknown_until_the_server_agrees(kept: StandIn, tmp_path: Path) -> None:
     digest = kept.model()
-    assert digest_of(tmp_path, HOST, MODEL) is None
+    assert find_digest(tmp_path, HOST, MODEL) is None
     assert noted(tmp_path, digest) == digest
 
 
@@ -144,7 +144,7 @@ def test_what_the_server_shows_and_this_disk_has_not_is_unknown(kept: StandIn, t
 def test_it_is_known_of_this_server_alone(kept: StandIn, tmp_path: Path) -> None:
     digest = noted(tmp_path, kept.model())
     assert digest
-    assert digest_of(tmp_path, "10.0.0.1", MODEL) is None
+    assert find_digest(tmp_path, "10.0.0.1", MODEL) is None
 
 
 def test_a_disagreement_later_makes_it_unknown_again(kept: StandIn, tmp_path: Path) -> None:
@@ -152,13 +152,13 @@ def test_a_disagreement_later_makes_it_unknown_again(kept: StandIn, tmp_path: Pa
     assert noted(tmp_path, kept.model())
     assert noted(tmp_path, other, "x/other")
     assert noted(tmp_path, "0" * 64) is None
-    assert digest_of(tmp_path, HOST, "x/other") == other
+    assert find_digest(tmp_path, HOST, "x/other") == other
 
 
 def test_another_model_under_the_name_has_another_digest_without_asking(kept: StandIn, tmp_path: Path) -> None:
     first = noted(tmp_path, kept.model())
     second = kept.model(revision="2")
-    assert digest_of(tmp_path, HOST, MODEL) == second != first
+    assert find_digest(tmp_path, HOST, MODEL) == second != first
     assert kept.calls == []
 
 
@@ -167,7 +167,7 @@ def test_another_model_under_the_name_has_another_digest_without_asking(kept: St
 )
 def test_all_names_of_a_model_have_one_digest(kept: StandIn, tmp_path: Path, name: str) -> None:
     digest = kept.model()
-    assert noted(tmp_path, digest, name) == digest == digest_of(tmp_path, HOST, MODEL)
+    assert noted(tmp_path, digest, name) == digest == find_digest(tmp_path, HOST, MODEL)
 
 
 def test_links_to_the_manifest_or_its_folders_are_followed(kept: StandIn, tmp_path: Path) -> None:
@@ -186,9 +186,9 @@ def test_a_manifest_that_goes_or_cannot_be_read_is_unknown(kept: StandIn, tmp_pa
     assert noted(tmp_path, kept.model())
     manifest = kept.models / "manifests/registry.ollama.ai/x/z-image-turbo/latest"
     manifest.unlink()
-    assert digest_of(tmp_path, HOST, MODEL) is None
+    assert find_digest(tmp_path, HOST, MODEL) is None
     manifest.mkdir()
-    assert digest_of(tmp_path, HOST, MODEL) is None
+    assert find_digest(tmp_path, HOST, MODEL) is None
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_memory_that_is_broken_is_none_and_is_made_anew(kept: StandIn, tmp_pat
     file = tmp_path / ".imagegen/cache/ollama.json"
     file.parent.mkdir(parents=True)
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert digest_of(tmp_path, HOST, MODEL) is None
+    assert find_digest(tmp_path, HOST, MODEL) is None
     digest = kept.model()
     assert noted(tmp_path, digest) == digest
 
@@ -230,7 +230,7 @@ def test_jobs_that_are_prepared_side_by_side_lose_nothing(kept: StandIn, tmp_pat
         thread.start()
     for thread in threads:
         thread.join()
-    assert {model: digest_of(tmp_path, HOST, model) for model in digests} == digests
+    assert {model: find_digest(tmp_path, HOST, model) for model in digests} == digests
 
 
 def test_ten_thousand_images_of_one_model_cost_little(kept: StandIn, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_ten_thousand_images_of_one_model_cost_little(kept: StandIn, tmp_path: P
     assert noted(tmp_path, digest) == digest
     began = time.process_time()
     for _ in range(10_000):
-        digest_of(tmp_path, HOST, MODEL)
+        find_digest(tmp_path, HOST, MODEL)
     assert time.process_time() - began < 1.5
 
 
@@ -331,26 +331,26 @@ def test_no_line_brings_it_down(line: str) -> None:
 
 
 def test_what_comes_is_told_before(tmp_path: Path) -> None:
-    text = announcement(MODEL, tmp_path)
+    text = describe_pull(MODEL, tmp_path)
     assert text.startswith("x/z-image-turbo: about 12 GB; ")
     assert text.endswith(" of disk are free; licence: Apache-2.0")
-    assert announcement("x/flux2-klein:9b", None) == (
+    assert describe_pull("x/flux2-klein:9b", None) == (
         "x/flux2-klein:9b: its size is not known before it comes; licence: FLUX non-commercial: not for what you sell"
     )
-    assert announcement("somebody/else", None) == "somebody/else: its size is not known before it comes"
+    assert describe_pull("somebody/else", None) == "somebody/else: its size is not known before it comes"
 
 
 @pytest.mark.parametrize("model", [MODEL, f"{MODEL}:latest", f"registry.ollama.ai/{MODEL}"])
 def test_a_known_model_is_known_by_all_its_names(model: str) -> None:
-    assert "about 12 GB" in announcement(model, None)
+    assert "about 12 GB" in describe_pull(model, None)
 
 
 def test_a_folder_that_is_not_there_or_may_not_be_looked_at_does_no_harm(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
     for folder in (tmp_path / "a/b/c", Path("/", "x" * 300, "models"), tmp_path / ("y" * 4000)):
-        assert "of disk are free" in announcement(MODEL, folder)
-        assert (lacks_room(MODEL, folder) is None) == (free > 12 * GB)
-    assert lacks_room(MODEL, None) is None
+        assert "of disk are free" in describe_pull(MODEL, folder)
+        assert (check_disk_space(MODEL, folder) is None) == (free > 12 * GB)
+    assert check_disk_space(MODEL, None) is None
 
 
 def checked(room: _Room, done: int, total: int) -> str:
@@ -386,11 +386,11 @@ def full_disk() -> Path:
 
 
 def test_a_disk_that_is_too_small_is_told_where_the_size_is_known(full_disk: Path) -> None:
-    problem = lacks_room(MODEL, full_disk)
+    problem = check_disk_space(MODEL, full_disk)
     assert problem
     assert problem.what == f"{MODEL} takes about 12 GB more, and 0.0 GB of disk are free at {full_disk}"
     assert "OLLAMA_MODELS" in problem.hint
-    assert lacks_room("somebody/else", full_disk) is None
+    assert check_disk_space("somebody/else", full_disk) is None
 
 
 def test_what_pulls_left_that_were_broken_off_is_counted_and_what_models_have_is_not(standin: StandIn) -> None:

@@ -16,7 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.backends.ollama.server import dialled, how_it_ended, is_this_machine, release, start, version_at
+from imagegen.backends.ollama.server import (
+    connect_address,
+    describe_end,
+    fetch_version,
+    is_this_machine,
+    release,
+    start,
+)
 from imagegen.config.settings import SETTINGS
 from imagegen.errors import ImagegenError, Problem
 from tests.backends.ollama.archives import OllamaFolder, free_host, runs
@@ -49,7 +56,7 @@ def test_it_serves_where_it_is_to_until_the_end_of_the_run(ollama: OllamaFolder)
     host = free_host()
     assert start(ollama.root, ollama.program, host, said.append, lambda: None) == host
     assert said[:2] == ["starting Ollama … 0 s", "starting Ollama … 1 s"]
-    assert version_at(host) == "0.32.5"
+    assert fetch_version(host) == "0.32.5"
     assert "hello" in ollama.log.read_text()
     assert release(ollama.root)
     (seen,) = ollama.starts
@@ -82,7 +89,7 @@ def test_where_something_listens_it_takes_a_free_port_and_leaves_that_alone(olla
         host = started(ollama, taken)
         assert host != taken
         assert host.startswith("127.0.0.1:")
-        assert version_at(host) == "0.32.5"
+        assert fetch_version(host) == "0.32.5"
         release(ollama.root)
         socket.create_connection(other.getsockname(), 2).close()
 
@@ -98,12 +105,12 @@ def test_one_that_somebody_else_started_is_never_stopped(ollama: OllamaFolder) -
     host = free_host()
     environment = {**os.environ, "OLLAMA_HOST": host}
     with subprocess.Popen([ollama.program, "serve"], cwd=ollama.root, env=environment) as other:
-        while version_at(host) is None:
+        while fetch_version(host) is None:
             time.sleep(0.05)
         assert started(ollama, host) != host
         assert release(ollama.root)
         assert not release(ollama.root)
-        assert version_at(host) == "0.32.5"
+        assert fetch_version(host) == "0.32.5"
         other.kill()
 
 
@@ -155,15 +162,15 @@ def test_none_is_started_for_another_machine(ollama: OllamaFolder, host: str) ->
 def test_how_it_ended_is_told_when_it_has(ollama: OllamaFolder) -> None:
     ollama.play(says=["out of memory"])
     started(ollama)
-    assert how_it_ended(ollama.root) == ""
+    assert describe_end(ollama.root) == ""
     os.kill(ollama.starts[0]["pid"], signal.SIGKILL)
     until = time.monotonic() + 10
-    while not (said := how_it_ended(ollama.root)):
+    while not (said := describe_end(ollama.root)):
         assert time.monotonic() < until
         time.sleep(0.02)
     assert said.startswith("Ollama ended by signal 9; the end of ")
     assert said.endswith("| out of memory")
-    assert version_at(started(ollama)) == "0.32.5"
+    assert fetch_version(started(ollama)) == "0.32.5"
     assert len(ollama.starts) == 2
     release(ollama.root)
 
@@ -191,7 +198,7 @@ def another_run(ollama: OllamaFolder, host: str) -> Iterator[str]:
 def test_what_a_killed_run_left_is_taken_over_and_ended(ollama: OllamaFolder) -> None:
     with another_run(ollama, free_host()) as host:
         pass
-    assert version_at(host) == "0.32.5"
+    assert fetch_version(host) == "0.32.5"
     assert started(ollama, host) == host
     assert len(ollama.starts) == 1
     assert release(ollama.root)
@@ -202,13 +209,13 @@ def test_the_server_of_a_run_at_work_is_left_to_it(ollama: OllamaFolder) -> None
     with another_run(ollama, free_host()) as host:
         assert started(ollama, host) == host
         assert not release(ollama.root)
-        assert version_at(host) == "0.32.5"
+        assert fetch_version(host) == "0.32.5"
 
 
 def test_what_is_no_ollama_has_no_version() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert version_at(f"127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2) is None
-    assert version_at(free_host()) is None
+        assert fetch_version(f"127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2) is None
+    assert fetch_version(free_host()) is None
 
 
 PORT = 11434
@@ -244,7 +251,7 @@ PORT = 11434
 )
 def test_this_machine_in_all_its_forms(host: str, at: str) -> None:
     assert is_this_machine(host)
-    assert dialled(host) == at
+    assert connect_address(host) == at
 
 
 @pytest.mark.parametrize(
@@ -267,7 +274,7 @@ def test_another_machine(host: str) -> None:
 @given(st.text("0123456789:.[]/ \"'htpsx-", max_size=20) | st.text(max_size=20))
 def test_any_text_names_some_place(host: str) -> None:
     is_this_machine(host)
-    name, _, port = dialled(host).rpartition(":")
+    name, _, port = connect_address(host).rpartition(":")
     assert 0 <= int(port) <= 65535
     assert name
 
@@ -279,7 +286,7 @@ def test_it_is_what_the_stand_in_makes_of_it(host: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("OLLAMA_HOST", host)
     name, port = address()
     at = f"[{name}]:{port}" if ":" in name else f"{name or '127.0.0.1'}:{port}"
-    assert dialled(host) == at
+    assert connect_address(host) == at
 
 
 @pytest.mark.parametrize("host", ["me:secret@mac.lan", "http://me:secret@mac.lan:1/x"])
