@@ -73,8 +73,7 @@ def _nothing_more(yes: bool) -> None:
 def _ensure(build: Build, options: Mapping[str, Any]) -> list[Problem]:
     """Set ComfyUI up where the project's own is to serve a job, and no server does. What kept it from that."""
     from imagegen.backends.address import is_local
-    from imagegen.backends.comfyui.launch import launch_of
-    from imagegen.backends.comfyui.server import status
+    from imagegen.backends.comfyui.server import launch_of, status
 
     if not _jobs():
         return [Problem("", "no job uses comfyui", "give one: backend: comfyui in jobs/NAME.yaml")]

@@ -42,7 +42,7 @@ def task_models() -> Iterator[dict[str, Any]]:
 
 def _models() -> TaskFailed | None:
     def work(settings: Settings) -> list[Problem]:
-        from imagegen.backends.comfyui.listed import look
+        from imagegen.backends.comfyui.models import look
         from imagegen.report.models import model_lines
 
         root = current_build().root
@@ -64,8 +64,7 @@ def _pull(words: list[str]) -> TaskFailed | None:
 def _download(settings: Settings, names: list[str]) -> list[Problem]:
     """Get those that are missing, one after another; what kept any of them from it."""
     from imagegen.backends.comfyui.hugging_face import HuggingFace, remote_of
-    from imagegen.backends.comfyui.listed import look, memory_of, named, obstacles
-    from imagegen.backends.comfyui.models import note_digest
+    from imagegen.backends.comfyui.models import look, memory_of, named, note_digest, obstacles
     from imagegen.backends.download import download
     from imagegen.report.models import PullReport, model_lines, pull_line
 

@@ -16,7 +16,7 @@ from imagegen.commands.command import define
 from imagegen.errors import ImagegenError
 
 if TYPE_CHECKING:
-    from imagegen.backends.comfyui.launch import Launch
+    from imagegen.backends.comfyui.server import Launch
 
 __all__ = [
     "task_server",
@@ -96,7 +96,7 @@ def _told(work: Callable[[], bool]) -> TaskFailed | None:
 
 
 def _launch() -> Launch:
-    from imagegen.backends.comfyui.launch import launch_of
+    from imagegen.backends.comfyui.server import launch_of
 
     build = current_build()
     if build.problems:

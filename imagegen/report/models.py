@@ -11,7 +11,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from imagegen.backends.comfyui.listed import Listed, free_bytes, shown
+from imagegen.backends.comfyui.models import Listed, free_bytes, shown
 from imagegen.backends.text import size_text
 from imagegen.errors import printable
 from imagegen.report.console import counted, table

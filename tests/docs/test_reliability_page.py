@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imagegen.backends import download
-from imagegen.backends.comfyui import client, connection, events
+from imagegen.backends.comfyui import client, connection
 from imagegen.backends.ollama import cli, image
 from imagegen.images import jpeg, png, webp
 from imagegen.images.image_file import MAX_PIXELS
@@ -26,7 +26,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"{client.MAX_JSON // mib} MiB; {client._MAX_VALUES:,} values of JSON",
         f"looked at every 0.2 s; {client.MAX_IMAGE // mib} MiB",
         f"{client.ANSWER_S:g} s ",
-        f"{events._MOST // mib} MiB, and 1 MiB; a text of more than {events._MOST_TEXT // mib} MiB",
+        f"{client._MOST // mib} MiB, and 1 MiB; a text of more than {client._MOST_TEXT // mib} MiB",
         f"{download.HEAD_S:g} s for the head of an answer; {download.PACE // 1024} KiB in each {download.PACE_S:g} s",
         f"{png._MAX_CHUNKS:,} chunks or segments; {jpeg._MAX_SCANS} scans",
         f"{cli._ANSWER // mib} MiB and {cli._ASK_S:g} s; {cli._LOG // mib} MiB; {image._MOST // mib} MiB",

@@ -17,9 +17,8 @@ import pytest
 from imagegen.backends import download as download_module
 from imagegen.backends.base import Cancelled
 from imagegen.backends.comfyui import client as client_module
-from imagegen.backends.comfyui.client import Client, Refused, Unreachable
+from imagegen.backends.comfyui.client import Client, Events, Refused, Unreachable
 from imagegen.backends.comfyui.connection import Connection
-from imagegen.backends.comfyui.events import Events
 from imagegen.backends.comfyui.server import probe
 from imagegen.backends.download import download
 from imagegen.backends.http import deadline
@@ -216,7 +215,7 @@ SOCKETS: dict[str, Say] = {
 }
 LISTEN = """
 import time, threading
-from imagegen.backends.comfyui.events import Events
+from imagegen.backends.comfyui.client import Events
 events = Events(url, "")
 until = time.monotonic() + 20
 while time.monotonic() < until and any(one.name == "comfyui events" for one in threading.enumerate()):

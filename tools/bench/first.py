@@ -34,7 +34,7 @@ import imagegen.execute.executor as executor
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.connection import Connection
-from imagegen.backends.comfyui.places import ServerPlace
+from imagegen.backends.comfyui.servers import ServerPlace
 from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome

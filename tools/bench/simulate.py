@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from imagegen.backends.comfyui.connection import PATIENCE_S
-from imagegen.backends.comfyui.pool import Group, Hold, Pool
+from imagegen.backends.comfyui.servers import Group, Hold, Pool
 
 
 @dataclass

@@ -1,7 +1,6 @@
-"""The backend `comfyui`: requests become workflows, which one ComfyUI server runs, or several.
+"""The backend `comfyui`: requests become prompts for one ComfyUI server, or for several.
 
-What needs no server stands here and beside it; what does is imported where it is used, so that a run with nothing to
-do loads none of it.
+Modules that talk to a server are imported where they are used, so that a run with nothing to do loads none of them.
 """
 
 from __future__ import annotations
@@ -27,17 +26,16 @@ from imagegen.backends.base import (
     Resolved,
     ServerSlot,
 )
-from imagegen.backends.comfyui.launch import launch_for
 from imagegen.backends.comfyui.models import Folders, digest_of, file_of, names_in
-from imagegen.backends.comfyui.options import OPTIONS
-from imagegen.backends.comfyui.section import OF_SECTION, OWN, here, recall, resolve
+from imagegen.backends.comfyui.section import OF_SECTION, OPTIONS, OWN, here, recall, resolve
+from imagegen.backends.comfyui.server import launch_for
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
     from imagegen.backends.comfyui.connection import Connection
-    from imagegen.backends.comfyui.fleet import Fleet
+    from imagegen.backends.comfyui.servers import Fleet
 
 __all__ = ["ComfyUIBackend"]
 
@@ -61,14 +59,14 @@ class ComfyUIBackend(Backend):
     @cached_property
     def fleet(self) -> Fleet:
         """The servers of this run."""
-        from imagegen.backends.comfyui.fleet import Fleet
+        from imagegen.backends.comfyui.servers import Fleet
 
         return Fleet()
 
     @property
     def in_flight(self) -> int:
         """Some for each server that preflight was asked about."""
-        from imagegen.backends.comfyui.pool import AT_A_TIME
+        from imagegen.backends.comfyui.servers import AT_A_TIME
 
         return AT_A_TIME * max(1, len(self.fleet.connections))
 
@@ -106,7 +104,7 @@ class ComfyUIBackend(Backend):
     def _checkpoints(self, request: Request) -> tuple[list[str], str]:
         """All that the servers list which answer, and where that is, in words. Raises GenerationError."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
-        from imagegen.backends.comfyui.fleet import absence, of_refusal
+        from imagegen.backends.comfyui.servers import absence, of_refusal
 
         listed: dict[str, list[str]] = {}
         absent: list[Problem] = []
@@ -128,7 +126,7 @@ class ComfyUIBackend(Backend):
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """What the requests ask for against what the servers have, or its folders while none runs."""
-        from imagegen.backends.comfyui.preflight import in_themselves
+        from imagegen.backends.comfyui.checks import in_themselves
 
         self.fleet.look(requests)
         told: dict[tuple[str, str], Problem] = {}
@@ -138,7 +136,7 @@ class ComfyUIBackend(Backend):
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the server where none answers; have it forget a model whose file was replaced."""
-        from imagegen.backends.comfyui.fleet import named
+        from imagegen.backends.comfyui.servers import named
 
         with self._preparing:  # one job after another, since they may share a server that is yet to be started
             urls = named(requests)
@@ -153,8 +151,8 @@ class ComfyUIBackend(Backend):
     def _brought(self, request: Request, url: str, requests: Sequence[Request], progress: Progress) -> list[Problem]:
         """Have a server serve; what is wrong with it."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
-        from imagegen.backends.comfyui.fleet import absence, of_refusal
         from imagegen.backends.comfyui.server import LOG, own_server
+        from imagegen.backends.comfyui.servers import absence, of_refusal
 
         connection = self.fleet.connection(request, url)
         try:
@@ -180,7 +178,7 @@ class ComfyUIBackend(Backend):
         return []
 
     def _start(self, request: Request, url: str, progress: Progress) -> None:
-        from imagegen.backends.comfyui.model_paths import write_model_paths
+        from imagegen.backends.comfyui.install import write_model_paths
         from imagegen.backends.comfyui.server import own_server, start
 
         launch = launch_for(request, url)
@@ -214,7 +212,7 @@ class ComfyUIBackend(Backend):
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Have the first of its servers draw the request; a run asks for its `place` instead."""
-        from imagegen.backends.comfyui.drawing import draw
+        from imagegen.backends.comfyui.connection import draw
 
         connection = self.fleet.connection(request, request.extra["urls"][0])
         return draw(connection, request, progress.begin_attempt(), progress)
@@ -225,7 +223,7 @@ class ComfyUIBackend(Backend):
 
     def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Hashable, ServerSlot] | None:
         """At the server that draws it soonest, with as few models loaded as can be."""
-        from imagegen.backends.comfyui.places import ServerPlace
+        from imagegen.backends.comfyui.servers import ServerPlace
 
         found = self.fleet.pool.place(waiting)
         return found and (found[0], ServerPlace(self.fleet, found[1]))
@@ -238,7 +236,7 @@ class ComfyUIBackend(Backend):
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Rows for ComfyUI's set-up, the servers, and the checkpoint of each job."""
-        from imagegen.backends.comfyui.diagnosis import diagnose
+        from imagegen.backends.comfyui.doctor import diagnose
 
         return list(diagnose(requests, self, self._settings))
 

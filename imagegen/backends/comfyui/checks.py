@@ -1,19 +1,35 @@
-"""What the server's own description of its nodes says of a graph: classes, values in lists, ranges."""
+"""Preflight: check requests by themselves, against the model folders, and against a server's list of nodes."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from imagegen.backends.comfyui.graph import Graph, Place, literals
+from imagegen.backends.comfyui.graph import Graph, Info, Place, grows, literals, options_of, place_of, replaced, spec_of
+from imagegen.backends.comfyui.models import KINDS, file_of, names_in
+from imagegen.backends.comfyui.prompt import alike, asked_in_vain, key_of, values_of, workflow_of
+from imagegen.backends.comfyui.workflow import Workflow, misread
 from imagegen.errors import Problem
+from imagegen.plan.request import Request
 
-__all__ = ["Info", "check", "choices_text", "grows", "options_of", "spec_of", "spelling", "uneven", "wrong"]
+__all__ = [
+    "check",
+    "choices_text",
+    "in_folders",
+    "in_themselves",
+    "on_server",
+    "shared",
+    "spelling",
+    "uneven",
+    "wrong",
+]
 
-Info = Callable[[str], Mapping[str, Any] | None]
-"""A node class → its entry of /object_info, None where there is no such class."""
+
 _SHOWN = 8
 
 
@@ -57,11 +73,6 @@ def check(
     return problems
 
 
-def grows(spec: Any) -> bool:
-    """Whether an input is none itself but stands for any number of them, as `COMFY_AUTOGROW_V3` does."""
-    return isinstance(spec, list) and bool(spec) and isinstance(spec[0], str) and spec[0].startswith("COMFY_")
-
-
 def uneven(size: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
     """ComfyUI takes a size that is no multiple of 8. rules: of the input; of another step, it draws no latent."""
     step = rules.get("step")
@@ -103,24 +114,6 @@ def _number(value: Any) -> float | int | None:
         return None
 
 
-def spec_of(info: Info, class_type: str, name: str) -> tuple[Any, Mapping[str, Any]]:
-    """The type of an input and its rules, as /object_info has them: a type's name, or a list of choices."""
-    inputs = (info(class_type) or {}).get("input", {})
-    for group in ("required", "optional"):
-        spec = (inputs.get(group) or {}).get(name)
-        if isinstance(spec, list) and spec:
-            return spec[0], spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
-    return None, {}
-
-
-def options_of(kind: Any, rules: Mapping[str, Any]) -> list[Any] | None:
-    """The choices of an input, in the older form of /object_info or the newer; None where it is no choice."""
-    if isinstance(kind, list):
-        return kind
-    options = rules.get("options") if kind == "COMBO" else None
-    return options if isinstance(options, list) else None
-
-
 def spelling(value: Any, options: Sequence[Any]) -> Any:
     """The server's own spelling of a choice: on Windows its names have backslashes; None where it is not there."""
     if value in options:
@@ -147,3 +140,83 @@ def nearest(value: str, names: Sequence[str]) -> list[str]:
 def _is_upload(rules: Mapping[str, Any]) -> bool:
     """Whether the list is of files in the server's input folder; those in folders within it are not listed."""
     return any(rules.get(key) for key in ("image_upload", "video_upload", "audio_upload", "file_upload", "remote"))
+
+
+def in_themselves(requests: Sequence[Request]) -> list[Problem]:
+    """What no server need be asked about: fields that the workflow cannot take, sizes."""
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for request in requests:
+        for problem in (*asked_in_vain(request), *_sizes(request)):
+            found[problem].append(request.name)
+    return shared(found, requests)
+
+
+def _sizes(request: Request) -> Iterator[Problem]:
+    for field in ("width", "height"):
+        if "graph" not in request.extra or field in request.given:
+            for problem in uneven(getattr(request, field), {"step": 8}):
+                yield Problem("", f"generate.{field}: {problem.what}", problem.hint)
+
+
+def in_folders(requests: Sequence[Request]) -> list[Problem]:
+    """While no server runs: the models that are in no folder where the one to be started will look."""
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for same in alike(requests):
+        workflow = workflow_of(same[0])
+        folders: Mapping[str, Sequence[str]] = json.loads(same[0].extra["folders"])
+        for place, value in literals(replaced(workflow.graph, values_of(same[0], workflow))):
+            kinds = KINDS.get(place.input, ())
+            inside = [folder for kind in kinds for folder in folders.get(kind, ())]
+            if kinds and isinstance(value, str) and not file_of(value, inside):
+                at = key_of(same[0], workflow, place)
+                at = at or f"node {place.node} ({workflow.graph[place.node]['class_type']}): {place.input}"
+                problem = Problem("", f"{at}: '{value}' is not there", choices_text(value, names_in(inside)))
+                found[problem] += [request.name for request in same]
+    return shared(found, requests)
+
+
+def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Sequence[str]]) -> list[Problem]:
+    """What the server says of the requests' graphs, asked with `info` and `classes`, as for `checks.check`."""
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for same in alike(requests):
+        request, workflow = replace(same[0], seed=1), workflow_of(same[0])  # each one's seed is looked at by itself
+        values = values_of(request, workflow)
+        keys = {place: key for place in values if (key := key_of(request, workflow, place))}
+        if "graph" in request.extra:
+            fields = [field for field, places in workflow.places.items() if any(place in values for place in places)]
+            for problem in misread(workflow, fields, info):
+                found[problem] += [request.name for request in same]
+        else:  # all of its inputs are the job's
+            keys = {place: key for place, _ in literals(workflow.graph) if (key := key_of(request, workflow, place))}
+        uploaded = {place_of(text) for text in request.extra.get("images", ())}
+        for problem in check(replaced(workflow.graph, values), workflow.output, info, classes, keys, uploaded):
+            found[problem] += [request.name for request in same]
+        for request in same:
+            for problem in _seeds(request, workflow, info):
+                found[problem].append(request.name)
+    return shared(found, requests)
+
+
+def _seeds(request: Request, workflow: Workflow, info: Info) -> Iterator[Problem]:
+    """A seed that a node does not take, as partner nodes take no large ones. A random one is picked later."""
+    for place in workflow.places.get("seed", ()):
+        class_type = workflow.graph[place.node]["class_type"]
+        if request.seed is not None:
+            for problem in wrong(request.seed, *spec_of(info, class_type, place.input)):
+                hint = "give smaller ones, with generate: {seed: {mode: sequence, base: 1}} for example"
+                yield Problem("", f"generate.seed: {problem.what}", problem.hint or hint)
+
+
+def _pull(problem: Problem, pulls: Mapping[str, str]) -> str:
+    """The command that downloads what is missing, where the project lists it."""
+    return next((command for name, command in pulls.items() if f"'{name}' is not there" in problem.what), "")
+
+
+def shared(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
+    """Each problem once where it is that of all the requests, else for each item that has it."""
+    pulls: Mapping[str, str] = requests[0].extra.get("pulls", {})
+    return [
+        Problem(where, problem.what, _pull(problem, pulls) or problem.hint)
+        for problem, names in problems.items()
+        for where in ([""] if len(names) == len(requests) else dict.fromkeys(names))
+    ]

@@ -1,4 +1,4 @@
-"""One server during a run: what is known of it, and one prompt's way through it: queued, waited for, downloaded.
+"""One server during a run, and one prompt's way through it: queued, waited for, downloaded.
 
 A prompt is known by its ID, which is on disk before the server hears of it. So it is looked up before it is queued,
 nothing is ever queued twice, and a prompt that the server has forgotten is told from one that is done.
@@ -7,19 +7,31 @@ nothing is ever queued twice, and a prompt that the server has forgotten is told
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from imagegen.backends.base import GenerationError, Progress
-from imagegen.backends.comfyui import failures
-from imagegen.backends.comfyui.client import Client, Refused, Unreachable
-from imagegen.backends.comfyui.events import Events
+from imagegen.backends.base import GeneratedImage, GenerationError, Progress
+from imagegen.backends.comfyui import errors
+from imagegen.backends.comfyui.checks import spelling
+from imagegen.backends.comfyui.client import Client, Events, Refused, Unreachable
+from imagegen.backends.comfyui.graph import options_of, place_of, prefixes, replaced, spec_of
+from imagegen.backends.comfyui.prompt import values_of, workflow_of
+from imagegen.backends.comfyui.workflow import Workflow
 from imagegen.backends.http import check_while_reading, deadline
+from imagegen.backends.text import one_line
+from imagegen.plan.request import Request
 
-__all__ = ["PATIENCE_S", "Connection"]
+__all__ = [
+    "PATIENCE_S",
+    "Connection",
+    "draw",
+]
+
 
 PATIENCE_S = 45.0
 """Seconds that a server may be away in the middle of a run: one that restarts takes 15 to 30 s."""
@@ -103,20 +115,20 @@ class Connection:
             done = self._events.watch(prompt_id, shown.steps, shown.node)
         finished = False
         try:
-            with failures.stage("queue"):
+            with errors.stage("queue"):
                 self._queue(prompt_id, graph, client_id, progress)
-            with failures.stage("wait"):
+            with errors.stage("wait"):
                 entry = self._wait(prompt_id, done, progress, shown)
                 if entry is None:
                     progress.event(
                         "note", text=f"{self.url} lost a prompt, as when it restarts; it is queued once more"
                     )
                     shown.anew()
-                    with failures.stage("queue"):
+                    with errors.stage("queue"):
                         self._queue(prompt_id, graph, client_id, progress)
                     entry = self._wait(prompt_id, done, progress, shown)
                 if entry is None:
-                    raise failures.UnfitError(
+                    raise errors.UnfitError(
                         "the server lost the prompt twice: it is neither in its queue nor in its history",
                         "look at the server's own log",
                     )
@@ -136,7 +148,7 @@ class Connection:
         try:
             return self._patiently(lambda: self.client.view(image, progress.check), progress)
         except Refused as refused:
-            raise failures.of_download(refused, image) from None
+            raise errors.of_download(refused, image) from None
 
     def _queue(self, prompt_id: str, graph: Mapping[str, Any], client_id: str, progress: Progress) -> None:
         """Queue the prompt unless the server knows it. A POST is not repeated while it may have arrived."""
@@ -164,7 +176,7 @@ class Connection:
                 if refused.status == 200:
                     with contextlib.suppress(Unreachable, Refused):
                         self.client.cancel(prompt_id)
-                raise failures.of_submission(refused, graph) from None
+                raise errors.of_submission(refused, graph) from None
 
     def _note(self, prompt_id: str) -> None:
         with self._mutex:
@@ -241,7 +253,7 @@ class Connection:
 
     def _is_gone(self, error: Unreachable) -> GenerationError:
         """No more of this run's images are tried on this server."""
-        self._gone = failures.of_absence(self.url, self.ended() or str(error))
+        self._gone = errors.of_absence(self.url, self.ended() or str(error))
         return self._gone
 
 
@@ -284,3 +296,63 @@ def _pauses() -> Iterator[float]:
     yield from _POLLS_S
     while True:
         yield _POLLS_S[-1]
+
+
+def draw(connection: Connection, request: Request, prompt_id: str, progress: Progress) -> GeneratedImage:
+    """Have the server draw the request, and download what it made. Raises GenerationError."""
+    workflow = workflow_of(request)
+    with errors.stage("queue"):
+        graph = _filled(connection, request, workflow, prompt_id, progress)
+    entry = connection.run(prompt_id, graph, progress)
+    with errors.stage("wait"):
+        if errors.is_out_of_memory(entry):
+            with contextlib.suppress(Unreachable, Refused):
+                connection.client.free()  # its queue can hang for want of memory until it lets go of its models
+        image = errors.image_of(entry, workflow.output)
+    with errors.stage("download"):
+        data = connection.view(image, progress)
+    system = connection.stats.get("system", {})
+    devices = [str(device.get("name", "")) for device in connection.stats.get("devices", ())]
+    # kept with the image, so no longer than they are where they are right
+    facts = {
+        "comfyui": one_line(str(system.get("comfyui_version", "")), 40),
+        "device": one_line(", ".join(devices)),
+    }
+    may_be_flat, has_own = bool(request.extra.get("allow_flat")), "graph" in request.extra
+    server = connection.url if len(request.extra["urls"]) > 1 else ""
+    # a workflow of one's own may scale what it drew
+    return GeneratedImage(data, facts, may_be_flat=may_be_flat, any_size=has_own, server=server)
+
+
+def _filled(
+    connection: Connection, request: Request, workflow: Workflow, prompt_id: str, progress: Progress
+) -> dict[str, Any]:
+    """The graph to be queued, names as the server spells them, files under a prefix that no other prompt has."""
+    values = values_of(request, workflow)
+    for text, sha256 in request.extra.get("images", {}).items():
+        file = Path(request.extra["files"][text])
+        name = f"{sha256[:32]}{file.suffix.lower()}"
+        values[place_of(text)] = connection.uploaded(sha256, name, _reader(file, sha256), progress)
+    values |= dict.fromkeys(prefixes(workflow.graph), f"imagegen/{prompt_id}")
+    graph = replaced(workflow.graph, values)
+    for body in graph.values():
+        for name, value in body["inputs"].items():
+            if isinstance(value, str) and ("/" in value or "\\" in value):
+                options = options_of(*spec_of(connection.info, body["class_type"], name))
+                body["inputs"][name] = (spelling(value, options) if options else None) or value
+    return graph
+
+
+def _reader(file: Path, sha256: str) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise GenerationError(
+                f"{file} cannot be read: {error.strerror}", "put it back, then run doit again"
+            ) from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise GenerationError(f"{file} was changed in the middle of the run", "run doit again")
+        return data
+
+    return read

@@ -1,29 +1,259 @@
-"""ComfyUI's own venv: made, given PyTorch and the packages of requirements.txt, with a mark for each step done.
+"""ComfyUI's own venv: its Python, the PyTorch build for this machine, and the packages of requirements.txt.
 
-The marks say what a step was made from, so that a second time does nothing and a stopped one goes on.
+Programs such as git and pip are run from here: without secrets, and with their output shown as it comes.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.comfyui.checkout import FOLDER
-from imagegen.backends.comfyui.commands import ask, run
-from imagegen.backends.comfyui.python import Python
-from imagegen.errors import ImagegenError, Problem
+from imagegen.backends.comfyui.models import FOLDER
+from imagegen.backends.text import is_terminal
+from imagegen.config.settings import SETTINGS
+from imagegen.errors import ImagegenError, Problem, did_you_mean
 
-__all__ = ["VENV", "Environment", "TorchChoice"]
+__all__ = [
+    "BUILDS",
+    "VENV",
+    "Environment",
+    "Python",
+    "TorchBuild",
+    "TorchChoice",
+    "ask",
+    "check_build",
+    "detect",
+    "find_python",
+    "run",
+    "torch_choice",
+]
 
-VENV = f"{FOLDER}/.venv"
+
+_TIMEOUT_S = 60
+"""For a question that is answered without a network."""
+_KEPT_CHARACTERS, _KEPT_LINES, _LINE = 20_000, 8, 300
+
+_LEFT_OUT = {setting.environment for setting in SETTINGS if setting.secret} | {
+    *("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__"),
+    # git sets these for its hooks; a set-up that a hook starts would work on that repository
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE"),
+    *("GIT_PREFIX", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
+}
+_ADDED = {"GIT_TERMINAL_PROMPT": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def ask(command: Sequence[str], folder: Path) -> str | None:
+    """What a program answers (its standard output, stripped); None where it fails or cannot be started."""
+    try:
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            env=_environment({}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.decode("utf-8", "replace").strip()
+
+
+def run(
+    command: Sequence[str], folder: Path, what: str, hint: str, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run a program in `folder` to its end and show what it says, as it comes.
+
+    what, hint: what failed and what to do, should it fail. environment: more variables for it.
+    Raises ImagegenError, with the last lines that it said, where it fails or cannot be started.
+    """
+    sys.stdout.flush()
+    # on a terminal pip draws its progress bars only where it writes to the terminal itself; its errors go to stderr
+    direct = is_terminal()
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=None if direct else subprocess.PIPE,
+            stderr=subprocess.PIPE if direct else subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise ImagegenError(Problem("", f"{what}: {command[0]} cannot be started: {error.strerror}", hint)) from None
+    try:
+        said = _show(process)
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    if code != 0:
+        ending = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
+        lines = "".join(f"\n    | {line}" for line in _last_lines(said))
+        raise ImagegenError(Problem("", f"{what} ({ending}):{lines or ' it said nothing'}", hint))
+
+
+def _show(process: subprocess.Popen[bytes]) -> str:
+    stream = process.stdout or process.stderr
+    assert stream is not None  # noqa: S101 - run opened it
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    said = ""
+    with stream:
+        while chunk := os.read(stream.fileno(), 65536):
+            text = decoder.decode(chunk)
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            said = (said + text)[-_KEPT_CHARACTERS:]
+    return said
+
+
+def _last_lines(said: str) -> list[str]:
+    lines = [line.rpartition("\r")[2].rstrip() for line in re.sub("\x1b\\[[0-9;?]*[A-Za-z]|\r$", "", said).split("\n")]
+    return [line if len(line) <= _LINE else f"{line[:_LINE]}…" for line in filter(None, lines)][-_KEPT_LINES:]
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """The variables of this process, without secrets and without what would lead git or Python elsewhere."""
+    return {**{name: value for name, value in os.environ.items() if name not in _LEFT_OUT}, **_ADDED, **more}
+
+
+_RECOMMENDED = ((3, 12), (3, 13))
+_LEAST = (3, 10)
+_ORDER = (*_RECOMMENDED, (3, 11), (3, 10))
+"""Best first; newer ones come after these: packages of custom nodes lag behind."""
+_PROBE = """
+import importlib.util, sys
+print(*sys.version_info[:3], *(name for name in ("venv", "ensurepip") if importlib.util.find_spec(name)))
+"""
+
+
+@dataclass(frozen=True)
+class Python:
+    """A Python that a venv can be made from."""
+
+    command: str
+    version: tuple[int, int, int]
+
+    def __str__(self) -> str:
+        """For a person to read."""
+        return f"Python {'.'.join(map(str, self.version))} ({self.command})"
+
+
+def find_python(root: Path, asked: str) -> Python:
+    """The Python for ComfyUI.
+
+    asked: the setting `comfyui.python`, a command or a path from `root`; empty: the best one found.
+    Raises ImagegenError where there is none, with what was found instead.
+    """
+    if asked:
+        path = root / Path(asked).expanduser()
+        found = _look(str(path) if path.is_file() else asked)
+        if isinstance(found, str):
+            raise ImagegenError(Problem("comfyui.python", found, "name another Python, at least 3.10, or none"))
+        return found
+    pythons, refused = [], []
+    for command in _candidates():
+        found = _look(command)
+        if isinstance(found, str):
+            refused.append(found)
+        elif found.version[:2] in _RECOMMENDED:
+            return found
+        else:
+            pythons.append(found)
+    if not pythons:
+        what = "; ".join(dict.fromkeys(refused)) or "no Python found"
+        hint = "install Python 3.12 or 3.13 with its venv module, or name one: comfyui.python"
+        raise ImagegenError(Problem("", f"there is no Python for ComfyUI: {what}", hint))
+    return min(pythons, key=lambda one: _ORDER.index(one.version[:2]) if one.version[:2] in _ORDER else len(_ORDER))
+
+
+def _candidates() -> Iterator[str]:
+    for major, minor in _RECOMMENDED:
+        yield from filter(None, [shutil.which(f"python{major}.{minor}")])
+    yield sys.executable
+    for name in ("python3", "python", "python3.11", "python3.10", "python3.14"):
+        yield from filter(None, [shutil.which(name)])
+
+
+def _look(command: str) -> Python | str:
+    """The Python of this command, or why it will not do."""
+    words = (ask([command, "-I", "-c", _PROBE], Path(sys.prefix)) or "").split()
+    if len(words) < 3:
+        return f"{command} does not run"
+    version = (int(words[0]), int(words[1]), int(words[2]))
+    if version[:2] < _LEAST:
+        return f"{command} is Python {'.'.join(words[:3])}, and ComfyUI needs 3.10 or newer"
+    if len(words) < 5:
+        package = f"python{words[0]}.{words[1]}-venv"
+        return f"{command} has no venv module (on Debian and Ubuntu: apt install {package})"
+    return Python(command, version)
+
+
+_WHEELS = "https://download.pytorch.org/whl"
+_GB = 1024**3
+
+
+@dataclass(frozen=True)
+class TorchBuild:
+    """A build: the package index that has it (empty: pip's own), and about how many bytes it takes.
+
+    download: with all that it needs. disk: installed, and while it is installed.
+    """
+
+    index: str
+    download: int
+    disk: int
+
+
+BUILDS = {
+    "cuda": TorchBuild(f"{_WHEELS}/cu130", 3 * _GB, 8 * _GB),
+    "rocm": TorchBuild(f"{_WHEELS}/rocm7.2", 5 * _GB, 20 * _GB),
+    "mps": TorchBuild("", _GB // 5, _GB),
+    "cpu": TorchBuild(f"{_WHEELS}/cpu", _GB // 4, _GB),
+    "none": TorchBuild("", 0, 0),
+}
+"""By the names of the setting `comfyui.torch`. Indexes: ComfyUI's own installation guide."""
+
+
+def check_build(name: str) -> None:
+    """Raise ImagegenError where there is no build of this name (`auto` is one)."""
+    names = ["auto", *BUILDS]
+    if name not in names:
+        near = did_you_mean(name, names)
+        raise ImagegenError(Problem("--torch", f"there is no build '{name}'{near}", f"one of {', '.join(names)}"))
+
+
+def detect() -> tuple[str, str]:
+    """The build for this machine, and what tells so."""
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return "mps", "a Mac with Apple silicon"
+    program = shutil.which("nvidia-smi")
+    listed = (ask([program, "-L"], Path.cwd()) or "") if program else ""
+    if listed.startswith("GPU "):
+        return "cuda", f"nvidia-smi lists {listed.splitlines()[0].partition(': ')[2].partition(' (')[0] or 'a GPU'}"
+    if sys.platform == "linux" and os.path.exists("/dev/kfd"):  # noqa: PTH110 - a device
+        return "rocm", "/dev/kfd is there: an AMD GPU"
+    if sys.platform == "linux" and shutil.which("rocminfo"):
+        return "rocm", "rocminfo is installed: an AMD GPU"
+    return "cpu", "neither nvidia-smi nor /dev/kfd shows a GPU"
+
+
+VENV = FOLDER / ".venv"
 """Where it is, from the project's root."""
 _TORCH = ("torch", "torchvision", "torchaudio")
 _ABSENT = "2.999"
@@ -93,7 +323,7 @@ class Environment:
             version = ask([str(self.python), "-c", "import platform; print(platform.python_version())"], self.folder)
             if not found or not version:
                 what = "is there already, was not made by doit comfyui:setup, and has no pip that runs"
-                raise ImagegenError(Problem(VENV, what, "move it away"))
+                raise ImagegenError(Problem(str(VENV), what, "move it away"))
             self._mark(python=version, asked=asked)
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -214,3 +444,13 @@ def _stand_in(folder: Path, names: Sequence[str]) -> None:
         metadata = folder / f"{name}-{_ABSENT}.dist-info" / "METADATA"
         metadata.parent.mkdir()
         metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {_ABSENT}\n", encoding="utf-8")
+
+
+def torch_choice(root: Path) -> str:
+    """The PyTorch build in ComfyUI's venv, as set-up noted it, or `cpu` where it says so itself; empty if unknown."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((root / VENV / "imagegen.json").read_bytes())["torch"]["build"])
+    for version in (root / VENV).glob("lib/python3*/site-packages/torch/version.py"):
+        with suppress(OSError):
+            return "cpu" if b"+cpu" in version.read_bytes() else ""
+    return ""

@@ -1,6 +1,6 @@
-"""A workflow in API format as data: nodes by ID, each with a class and inputs.
+"""A workflow in API format as data, and what a server says about the classes of its nodes.
 
-Source of the format: what ComfyUI's "Export (API)" writes and POST /prompt takes.
+Source of the format: what ComfyUI's "Export (API)" writes, POST /prompt takes and /object_info answers.
 """
 
 from __future__ import annotations
@@ -8,21 +8,25 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 __all__ = [
     "Graph",
+    "Info",
     "Place",
     "called",
     "digest",
+    "grows",
     "is_link",
     "literals",
+    "options_of",
     "output_nodes",
     "place_of",
     "prefixes",
     "replaced",
     "shown",
+    "spec_of",
 ]
 
 Graph = Mapping[str, Mapping[str, Any]]
@@ -113,3 +117,30 @@ def digest(graph: Graph, output: str, taken: Mapping[Place, str]) -> str:
     content = {node: [body["class_type"], body["inputs"]] for node, body in replaced(graph, taken).items()}
     text = json.dumps([output, content], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+Info = Callable[[str], Mapping[str, Any] | None]
+"""A node class → its entry of /object_info, None where there is no such class."""
+
+
+def grows(spec: Any) -> bool:
+    """Whether an input is none itself but stands for any number of them, as `COMFY_AUTOGROW_V3` does."""
+    return isinstance(spec, list) and bool(spec) and isinstance(spec[0], str) and spec[0].startswith("COMFY_")
+
+
+def spec_of(info: Info, class_type: str, name: str) -> tuple[Any, Mapping[str, Any]]:
+    """The type of an input and its rules, as /object_info has them: a type's name, or a list of choices."""
+    inputs = (info(class_type) or {}).get("input", {})
+    for group in ("required", "optional"):
+        spec = (inputs.get(group) or {}).get(name)
+        if isinstance(spec, list) and spec:
+            return spec[0], spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+    return None, {}
+
+
+def options_of(kind: Any, rules: Mapping[str, Any]) -> list[Any] | None:
+    """The choices of an input, in the older form of /object_info or the newer; None where it is no choice."""
+    if isinstance(kind, list):
+        return kind
+    options = rules.get("options") if kind == "COMBO" else None
+    return options if isinstance(options, list) else None

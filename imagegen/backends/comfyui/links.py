@@ -1,263 +1,388 @@
-"""Where a workflow takes what, found by following the links up from the node that gives the image.
+"""Follow a workflow's links: where a value comes from, through switches and nodes that only pass it on.
 
-Nodes are known by the names of their inputs, so that custom ones are found as well, and by what they give.
+What an input is for is known by its name, as ComfyUI's own nodes and common custom ones have it; where a server's
+/object_info is at hand, by that too. The graph is somebody's file: links may run in a circle.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal
 
-from imagegen.backends.comfyui.checks import Info
-from imagegen.backends.comfyui.graph import Graph, Place
-from imagegen.backends.comfyui.roles import SEEDS, Side, is_image, kind_of, side_of
-from imagegen.backends.comfyui.texts import Words, words_of, words_within
-from imagegen.backends.comfyui.wiring import Link, Wiring
+from imagegen.backends.comfyui.graph import Graph, Info, Place, grows, is_link, spec_of
 
-__all__ = ["MODELS", "SEEDS", "Found", "find"]
-
-MODELS = ("ckpt_name", "unet_name")
-
-
-class Found(Words):
-    """What could take a field, a text or another: `ends` are then inputs that could take it in place of a link."""
-
-    @property
-    def candidates(self) -> list[tuple[Place, ...]]:
-        """All that could take it, one by one."""
-        taken = {place for group in self.groups for place in group}
-        return [*self.groups, *((place,) for place in dict.fromkeys(self.parts) if place not in taken)]
-
-
-def find(graph: Graph, output: str, info: Info | None = None) -> dict[str, Found]:
-    """What the nodes that draw the image of `output` lead to, field by field; what they agree on is one group.
-
-    info: the server's /object_info, where it is there; without it nodes are known by the names of their inputs.
-    """
-    wiring = Wiring(graph, info)
-    found: dict[str, Found] = {}
-    makers = list(_makers(wiring, output))
-    makers = [node for node in makers if not _only_estimates(wiring, node)] or makers
-    for node in makers:
-        guider = wiring.linked(node, "guider") or node
-        positive, negative = _words(wiring, node, guider)
-        for field, words in (("prompt", positive), ("negative", negative)):
-            found.setdefault(field, Found()).add(words)
-        for field, places in {
-            "seed": wiring.upwards(node, SEEDS, "noise"),
-            "steps": wiring.upwards(node, ("steps",), "sigmas"),
-            "scheduler": wiring.upwards(node, ("scheduler",), "sigmas"),
-            "sampler": wiring.upwards(node, ("sampler_name",), "sampler"),
-            "cfg": wiring.upwards(guider, ("cfg",), ""),
-            "checkpoint": wiring.upwards(guider, MODELS, "model"),
-        }.items():
-            known = found.setdefault(field, Found())
-            known.groups += [places] if places and places not in known.groups else []
-        _add_size(wiring, node, found)
-        for beside in _drawn_beside(wiring, node):
-            places = wiring.upwards(beside, SEEDS, "noise")
-            found["seed"].groups += [places] if places and places not in found["seed"].groups else []
-    if "prompt" in found:
-        # a text that is prompt and negative prompt in one is the prompt
-        negatives = found["negative"]
-        negatives.groups = [group for group in negatives.groups if group not in found["prompt"].groups]
-    for field, known in found.items():
-        known.groups = _joined(graph, field, known.groups)
-    if all(len(found[field].groups) == 1 for field in ("width", "height") if field in found) and "width" in found:
-        _join_sizes(wiring, output, makers, found)
-    return found
+__all__ = [
+    "SEEDS",
+    "Kind",
+    "Link",
+    "Side",
+    "Wiring",
+    "is_choice_word",
+    "is_display",
+    "is_doubtful_text",
+    "is_image",
+    "is_of_encoder",
+    "is_option",
+    "is_text",
+    "kind_of",
+    "shows_picture",
+    "side_of",
+]
 
 
-def _joined(graph: Graph, field: str, groups: list[tuple[Place, ...]]) -> list[tuple[Place, ...]]:
-    """One group where all hold the same value, as base and refiner do; of seeds, whatever they hold."""
-    held = [{_comparable(graph[place.node]["inputs"][place.input]) for place in group} for group in groups]
-    if len(groups) > 1 and (field == "seed" or all(values == held[0] for values in held)):
-        return [tuple(dict.fromkeys(place for group in groups for place in group))]
-    return groups
+Side = Literal["positive", "negative"]
+"""Which of its two conditionings, or texts, a sampler takes."""
+Kind = Literal["conditioning", "bundle", "picture", "other", "unknown"]
+"""What comes in by a link.
+
+conditioning: what a sampler draws from. bundle: several things in one, as custom "pipes" do. picture: an image or a
+latent. other: a model, a mask, a number: nothing that the picture's texts or pixels come through.
+"""
+SEEDS = ("seed", "noise_seed")
 
 
-def _comparable(value: object) -> str:
-    """The same for 7 and 7.0, which ComfyUI takes alike."""
-    return repr(float(value)) if type(value) is int and abs(value) < 2**53 else repr(value)
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
 
 
-def _makers(wiring: Wiring, output: str) -> Iterator[str]:
-    """The nodes that draw the picture, the last first: samplers on its own way, and nodes that make an image at once.
-
-    What a sampler is given besides, a reference image through a ControlNet for example, may come from another sampler,
-    which is none of these.
-    """
-    waiting, seen = [(output, True)], {output}
-    while waiting:
-        node, as_image = waiting.pop(0)
-        links = wiring.links(node)
-        pictures = {name: link for name, link in links.items() if kind_of(name) in ("picture", "bundle")}
-        if is_maker := node != output and _is_maker(wiring, node, links, as_image):
-            yield node
-        if is_maker and not _words(wiring, node, wiring.linked(node, "guider") or node)[0].ends:
-            # without words of its own, it goes by what comes with its conditioning, as Stable Cascade's second stage
-            pictures |= {name: link for name, link in links.items() if kind_of(name) == "conditioning"}
-        if not pictures and not is_maker:
-            pictures = {name: link for name, link in links.items() if kind_of(name) == "unknown" or node == output}
-        for name, (above, _) in pictures.items():
-            if above not in seen:
-                seen.add(above)
-                waiting.append((above, is_image(name)))
-
-
-def _drawn_beside(wiring: Wiring, maker: str) -> Iterator[str]:
-    """Samplers whose picture or latent comes with the conditioning, where they draw from the very same words.
-
-    They are an earlier stage of the picture; one with words of its own draws a reference.
-    """
-
-    def words(node: str) -> list[tuple[Place, ...]]:
-        return _words(wiring, node, wiring.linked(node, "guider") or node)[0].groups
-
-    known = words(maker)
-    waiting, seen = [wiring.linked(maker, "guider") or maker], {maker}
-    while waiting:
-        node = waiting.pop()
-        links = wiring.links(node)
-        if node not in seen and any(kind_of(name) == "picture" for name in links):
-            yield from (
-                other for other in _makers(wiring, node) if (own := words(other)) and all(w in known for w in own)
-            )
-        seen.add(node)
-        waiting += [link[0] for name, link in links.items() if kind_of(name) == "conditioning" and link[0] not in seen]
+_ENCODERS = re.compile(r"(^|_)clip_?[a-z]$|t5x|t5$|bert|llama|qwen|gemma|mistral|glm")
+"""Inputs called after the text encoder that reads them: `clip_l`, `t5xxl`, `mt5xl`, `qwen25_7b`."""
+_TEXT = _set(
+    "text texts txt prompt prompts caption captions description string strings str tags positive negative "
+    "value replace replacement prepend append prefix suffix before after subject wildcard wildcards pos neg"
+)
+_OPTION = _set(
+    "encoder encoders mode type model weight strength scale delimiter separator find search pattern regex "
+    "file filename path folder size length log name format normalization interpretation parser method device "
+    "dtype language seed font color align max min case clean strip trim index key id save enable control "
+    "generate template_name start end percent option options upsampling enhance enhancer select selection"
+)
+_DOUBTFUL = _set("system instruction instructions instruct template role context guideline guidelines")
+"""A text for a language model, not for the picture."""
+_POSITIVE = _set("positive pos")
+_NEGATIVE = _set("negative neg uncond")
+_CHOICES = _set("true false yes no on off auto none default enable enabled disable disabled fixed random randomize")
+_CONDITIONING = _set("conditioning conditionings cond conds")
+_PICTURE = _set(
+    "image images pixels latent latents samples frames video videos img imgs picture pictures photo photos "
+    "foreground background destination source"
+)
+_BUNDLE = _set("pipe bus embeds ctx context")
+_OTHER = _set(
+    "model models clip vae mask masks control controlnet noise sigmas sampler guider width height batch steps "
+    "cfg seed denoise scheduler lora strength vision segs upscale bbox detector options audio length fps "
+    "switch"
+)
 
 
-def _is_maker(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bool) -> bool:
-    """Whether a node on the picture's way draws: KSampler and its kin, or one that makes an image of a prompt.
-
-    as_image: whether an image is taken from it, and no latent, which is one to begin with.
-    """
-    inputs = wiring.graph[node]["inputs"]
-    kinds = {kind_of(name) for name in links if name != "noise"}
-    draws = any(name in inputs for name in (*SEEDS, "noise"))
-    if draws and ("guider" in links or "latent_image" in links or not kinds.isdisjoint(("conditioning", "bundle"))):
-        return True
-    if not as_image or "conditioning" in kinds or "bundle" in kinds:
-        return False
-    ends = words_within(wiring, node, 0, "positive").ends
-    if "picture" not in kinds:
-        return bool(ends)
-    # one that edits a picture by a prompt, and not one that looks for what the prompt names with models of its own
-    return (draws or "other" not in kinds) and any("prompt" in place.input for place in ends)
+@lru_cache(maxsize=4096)
+def _words(name: str) -> list[str]:
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1_\2", name.rpartition(".")[2])  # `model.prompt` is a prompt of a choice
+    return [word for word in re.split(r"[\W_]+|\d+", spaced.lower()) if word]
 
 
-def _only_estimates(wiring: Wiring, node: str) -> bool:
-    """Whether a sampler has neither noise nor words, as one that estimates the depth of a picture."""
-    noise = wiring.linked(node, "noise")
-    guider = wiring.linked(node, "guider") or node
-    return bool(noise and not wiring.graph[noise]["inputs"] and not _words(wiring, node, guider)[0].ends)
+def is_text(name: str) -> bool:
+    """Whether an input of this name holds words for the picture, where what it holds is text at all."""
+    words = _words(name)
+    return not is_option(name) and (not _TEXT.isdisjoint(words) or bool(_ENCODERS.search(name.lower())))
 
 
-def _words(wiring: Wiring, node: str, guider: str) -> tuple[Words, Words]:
-    """The texts of both sides that a sampler draws from."""
-    links = {name: link for name, link in wiring.links(guider).items() if kind_of(name) in ("conditioning", "bundle")}
-    sides: dict[Side, Words] = {}
-    for side in ("positive", "negative"):
-        of_side = {name: link for name, link in links.items() if side_of(name) == side}
-        neutral = {name: link for name, link in links.items() if side_of(name) is None}
-        bundles = [link for name, link in neutral.items() if kind_of(name) == "bundle"]
-        if side == "positive" and not of_side:
-            of_side = {name: link for name, link in neutral.items() if kind_of(name) == "conditioning"}
-        sides[side] = Words()
-        for link in [*of_side.values(), *(bundles if not of_side else [])]:
-            sides[side].add(words_of(wiring, [link], side))
-        if not links:
-            sides[side] = words_within(wiring, node, 0, side)
-    positive, negative = sides["positive"], sides["negative"]
-    own = [group for group in positive.groups if group not in negative.groups]
-    if len(links) > 2 and own:  # DualCFGGuider: its second conditioning is mostly the negative one once more
-        positive.groups = own
-    return positive, negative
+def is_of_encoder(name: str) -> bool:
+    """Whether an input is the text for one of a model's several text encoders, which all get the same one."""
+    return bool(_ENCODERS.search(name.lower()) or re.fullmatch(r"text_[a-z]", name))
 
 
-_WIDTH = re.compile(r"(empty_)?(latent_|image_)?width")
-"""How the width of a picture is called: `width`, `empty_latent_width`."""
-_PRESETS = ("resolution", "aspect_ratio", "ratio", "dimensions", "size", "preset")
-_KEEPS = re.compile(r"keep[ _](proportion|aspect|ratio)|if (bigger|smaller)")
-"""How a node that sizes a picture says that it goes by the picture too."""
-_CUT_WIDTH = re.compile(r"(?!tile|scale|proportional).*_width")
-"""How one may be called besides: `crop_width`."""
+def is_option(name: str) -> bool:
+    """Whether an input of this name says how something is done, or names a file: no words for a picture."""
+    return not _OPTION.isdisjoint(_words(name))
 
 
-def _pairs(inputs: Mapping[str, object]) -> list[tuple[str, str]]:
-    """The names of width and height of the picture, in all forms that a node has them."""
-    named = [name for name in inputs if _WIDTH.fullmatch(name) or name == "target_width"]
-    return [(name, _height(name)) for name in named if _height(name) in inputs]
+def is_doubtful_text(name: str) -> bool:
+    """Whether a text of this name is rather for a language model that writes the prompt."""
+    return not _DOUBTFUL.isdisjoint(_words(name))
 
 
-def _height(width: str) -> str:
-    """The name of the height beside this width."""
-    return width[: -len("width")] + "height"
+def side_of(name: str) -> Side | None:
+    """Which side an input's name speaks of, if any."""
+    words = _words(name)
+    if not _NEGATIVE.isdisjoint(words):
+        return "negative"
+    return None if _POSITIVE.isdisjoint(words) else "positive"
 
 
-def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
-    """Width and height of the latent that the sampler begins with; nothing where it begins with a picture's."""
-    node, seen = sampler, set[str]()
-    while node and node not in seen:
-        seen.add(node)
-        inputs = wiring.graph[node]["inputs"]
-        if pairs := _pairs(inputs):
-            for field, name in zip(("width", "height"), pairs[0], strict=True):
-                known = found.setdefault(field, Found())
-                known.ends += wiring.like(Place(node, name))
-                places = wiring.typed(Place(node, name))
-                if not places:
-                    continue
-                if _has_preset(inputs) or _has_preset(
-                    wiring.graph[places[0].node]["inputs"]
-                ):  # which of the two counts, only the node knows
-                    known.parts += places
-                elif places not in known.groups:
-                    known.groups.append(places)
-            return
-        if others := [name for name in inputs if _CUT_WIDTH.fullmatch(name) and _height(name) in inputs]:
-            for name in others:  # it cuts, or scales, by rules of its own
-                found.setdefault("width", Found()).parts.append(Place(node, name))
-                found.setdefault("height", Found()).parts.append(Place(node, _height(name)))
-            return
-        pictures = [link for name, link in wiring.links(node).items() if kind_of(name) in ("picture", "bundle")]
-        node = pictures[0][0] if pictures else ""
+def kind_of(name: str) -> Kind:
+    """What comes in by a link of this name."""
+    words = _words(name)
+    if words[:1] == ["empty"]:
+        return "other"
+    if side_of(name) or not _CONDITIONING.isdisjoint(words):
+        return "conditioning"
+    if not _BUNDLE.isdisjoint(words):
+        return "bundle"
+    if not _OTHER.isdisjoint(words):
+        return "other"
+    return "unknown" if _PICTURE.isdisjoint(words) else "picture"
 
 
-def _has_preset(inputs: Mapping[str, object]) -> bool:
-    """Whether a node has more than width and height to go by."""
-    return any(name in inputs for name in _PRESETS) or any(
-        (_KEEPS.search(name) and value not in (False, "false", "disabled", "stretch"))
-        or (isinstance(value, str) and _KEEPS.search(value))
-        or (name in ("width", "height") and type(value) is int and value == 0)
-        for name, value in inputs.items()
+def shows_picture(name: str) -> bool:
+    """Whether a node sees a picture by a link of this name."""
+    return not {"image", "images", "pixels", "video", "frames", "img", "picture", "pictures", "photo"}.isdisjoint(
+        _words(name)
     )
 
 
-def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[str, Found]) -> None:
-    """The size is set wherever the picture's nodes hold the same one: in a scheduler, a model's sampling, a text's.
-
-    Where a scheduler or a model's sampling, which need the picture's size, holds another one, it is not said which.
-    """
-    held = {field: _value(wiring, found[field].groups[0][0]) for field in ("width", "height")}
-    needing = {
-        above
-        for node in makers
-        for along, first in (("sigmas", node), ("model", wiring.linked(node, "guider") or node))
-        for above in wiring.chain(first, along)
-        if above not in makers
-    }
-    for node in wiring.above(output):
-        for pair in _pairs(wiring.graph[node]["inputs"]):
-            fields = [*zip(("width", "height"), (Place(node, name) for name in pair), strict=True)]
-            if all(wiring.literal(place) == held[field] for field, place in fields):
-                for field, place in fields:
-                    group = found[field].groups[0]
-                    found[field].groups = [tuple(dict.fromkeys([*group, *wiring.typed(place)]))]
-            elif node in needing:
-                for field, place in fields:
-                    found[field].parts.append(place)
+def is_image(name: str) -> bool:
+    """Whether what comes in by a link of this name is an image, and no latent."""
+    return {"latent", "latents", "samples", *_BUNDLE}.isdisjoint(_words(name))
 
 
-def _value(wiring: Wiring, place: Place) -> object:
-    return wiring.graph[place.node]["inputs"][place.input]
+def is_choice_word(value: str) -> bool:
+    """Whether a text is one of the words that a setting is given with, and no text for a picture."""
+    return value.strip().lower() in _CHOICES
+
+
+def is_display(class_type: str) -> bool:
+    """Whether nodes of this class only show what comes in; a text that they hold is the one that was shown last."""
+    return bool(re.search(r"show|display|preview|inspect", class_type, re.IGNORECASE))
+
+
+Link = list[Any]
+"""[node ID, output's number]."""
+_HOLDERS = ("value", "int", "float", "number", "string", "text", *SEEDS)
+"""Inputs of nodes that only hold a value for others."""
+_DEEPEST = 20
+"""Switches that decide about switches."""
+_CHOOSERS = frozenset({"select", "index", "input", "selected", "choice", "selection"})
+_SCALES = re.compile(r"^scale(_by)?$|factor|multiplier|percent|megapixels")
+"""Inputs by which a node computes another size than the one that it is given."""
+_NUMBERED = re.compile(r"(.*?)(\d+)")
+
+
+class Wiring:
+    """A graph to be followed upwards. info: of the server, where there is one."""
+
+    def __init__(self, graph: Graph, info: Info | None = None) -> None:
+        self.graph, self.info = graph, info
+        self._branches: dict[str, str] = {}
+        self._open: list[str] = []
+        self._takers: dict[str, list[tuple[int, Place]]] = defaultdict(list)
+        for node, body in graph.items():
+            for name, value in body["inputs"].items():
+                if is_link(value):
+                    self._takers[value[0]].append((value[1], Place(node, name)))
+
+    def inputs(self, node: str) -> Mapping[str, Any]:
+        """A node's inputs, by name; without those that the server's class does not have, which it ignores."""
+        inputs: Mapping[str, Any] = self.graph[node]["inputs"]
+        class_type = self.graph[node]["class_type"]
+        entry = self.info(class_type) if self.info else None
+        if not entry or any(grows(spec) for spec in _specs(entry)):
+            return inputs
+        known = {name for group in entry.get("input", {}).values() if isinstance(group, dict) for name in group}
+        return {name: value for name, value in inputs.items() if is_link(value) or name in known}
+
+    def is_choice(self, place: Place) -> bool:
+        """Whether the server takes one of a list there, and no text of one's own."""
+        if not self.info:
+            return False
+        kind, _ = spec_of(self.info, self.graph[place.node]["class_type"], place.input)
+        return isinstance(kind, list) or kind == "COMBO"
+
+    def links(self, node: str) -> dict[str, Link]:
+        """The inputs of a node that are links, each led to where it really comes from."""
+        return {name: self.source(value) for name, value in self.inputs(node).items() if is_link(value)}
+
+    def linked(self, node: str, *names: str) -> str:
+        """The node that the first of these inputs which is a link comes from; empty where none is."""
+        links = self.links(node)
+        return next((str(links[name][0]) for name in names if name in links), "")
+
+    def source(self, link: Link) -> Link:
+        """Where a link really comes from: past reroutes, and by the branch of each switch that is on."""
+        seen = set[tuple[str, int]]()
+        while (link[0], link[1]) not in seen:
+            seen.add((link[0], link[1]))
+            inputs = self.graph[link[0]]["inputs"]
+            name = self.branch(link[0])
+            if not name and len(inputs) == 1 and kind_of(only := next(iter(inputs))) == "unknown":
+                name = only  # a reroute
+            if not name or not is_link(inputs[name]):
+                break
+            link = inputs[name]
+        return link
+
+    def branch(self, node: str) -> str:
+        """The input that a switch passes on; empty where the node is none, or it is not known which."""
+        if node not in self._branches:
+            self._branches[node] = ""  # for a switch that depends on itself
+            # what a switch depends on may be a switch in turn, and so on
+            self._branches[node] = self._branch(node) if len(self._open) < _DEEPEST else ""
+        return self._branches[node]
+
+    def _branch(self, node: str) -> str:
+        self._open.append(node)
+        try:
+            return self._chosen(node)
+        finally:
+            self._open.pop()
+
+    def _chosen(self, node: str) -> str:
+        inputs: Mapping[str, Any] = self.graph[node]["inputs"]
+        sides = {word: name for name in inputs if (word := _truth_word(name))}
+        if len(sides) == 2:
+            others = [self.literal(Place(node, name)) for name in inputs if name not in sides.values()]
+            chosen = [value for value in others if isinstance(value, bool)]
+            return sides[str(chosen[0]).lower()] if len(chosen) == 1 else ""
+        numbered = {int(match[2]): name for name in inputs if (match := _NUMBERED.fullmatch(name))}
+        for name in inputs:
+            value = self.literal(Place(node, name)) if name.lower() in _CHOOSERS else None
+            if type(value) is int and value in numbered:
+                return numbered[value]
+        # rgthree's "Any Switch" passes on the first that there is
+        return min(inputs, default="") if all(name.startswith("any_") for name in inputs) else ""
+
+    def literal(self, place: Place) -> Any:
+        """The value that an input has in the end; None where it is computed."""
+        found = self.holder(place)
+        return self.graph[found.node]["inputs"][found.input] if found else None
+
+    def holder(self, place: Place) -> Place | None:
+        """The input that really holds the value: this one, or where its link leads to; None where it is computed."""
+        wanted, seen = place.input, set[Place]()
+        while is_link(value := self.graph[place.node]["inputs"][place.input]):
+            seen.add(place)
+            name = self._passed_on(value[0], wanted)
+            if not name or (place := Place(value[0], name)) in seen:
+                return None
+        return place
+
+    def _passed_on(self, node: str, wanted: str) -> str:
+        """The input whose value the node hands on for one called `wanted`; empty where it computes another."""
+        inputs = self.graph[node]["inputs"]
+        if name := self.branch(node):
+            return name
+        if wanted in inputs:
+            return "" if any(_SCALES.search(name) for name in inputs if type(inputs[name]) in (int, float)) else wanted
+        links = [name for name, value in inputs.items() if is_link(value)]
+        numbers = [name for name, value in inputs.items() if type(value) in (int, float)]
+        held = next((name for name in _HOLDERS if name in inputs), "")
+        if not links:
+            return held
+        texts = [name for name, value in inputs.items() if isinstance(value, str) and name not in _IDLE]
+        return (held or links[0]) if len(links) == 1 and not numbers and not texts and held in ("", links[0]) else ""
+
+    def chain(self, node: str, along: str) -> Iterator[str]:
+        """The node, and those that the links called `along` lead up to, one after the other."""
+        seen = set()
+        while node and node not in seen:
+            seen.add(node)
+            yield node
+            node = self.linked(node, along)
+
+    def upwards(self, node: str, names: Sequence[str], along: str) -> tuple[Place, ...]:
+        """The nearest of the inputs `names`: of the node, or of those that the links called `along` lead up to."""
+        for above in self.chain(node, along):
+            for name in names:
+                if name in self.inputs(above):
+                    return self.typed(Place(above, name))
+        return ()
+
+    def like(self, place: Place) -> list[Place]:
+        """The inputs that take the same output as this one."""
+        value = self.graph[place.node]["inputs"][place.input]
+        return [taker for output, taker in self._takers[value[0]] if output == value[1]] if is_link(value) else [place]
+
+    def typed(self, place: Place) -> tuple[Place, ...]:
+        """The input that holds this one's value, where that is of its type: a name, or a number."""
+        found = self.holder(place)
+        if found is None:
+            return ()
+        value = self.graph[found.node]["inputs"][found.input]
+        is_name = place.input.endswith("_name") or place.input == "scheduler"
+        fits = found == place or (isinstance(value, str) if is_name else type(value) in (int, float))
+        return (found,) if fits else ()
+
+    def above(self, node: str) -> Iterator[str]:
+        """The node and all that it is made from, the nearest first; of switches, what is on."""
+        waiting, seen = [node], {node}
+        while waiting:
+            node = waiting.pop(0)
+            yield node
+            on = self.branch(node)
+            for name, value in self.graph[node]["inputs"].items():
+                if is_link(value) and value[0] not in seen and (not on or name == on):
+                    seen.add(value[0])
+                    waiting.append(value[0])
+
+    def side(self, node: str, number: int, arrived: Side) -> Side | None:
+        """Which of its two sides a node that has both gives at this output; None where that cannot be said.
+
+        arrived: the side that was followed until here.
+        """
+        if (said := self._said_side(node, number)) != "unsaid":
+            return said
+        takers = [(output, kind_of(place.input), side_of(place.input)) for output, place in self._takers[node]]
+        if all(kind in ("bundle", "picture") for output, kind, _ in takers if output == number):
+            return arrived  # both are in it
+        votes = {(output, side) for output, _, side in takers if side}
+        if not any(output == number for output, _ in votes):
+            votes.add((number, arrived))
+        pairs = [output for output, side in votes if side == "positive" and (output + 1, "negative") in votes]
+        if len(pairs) > 1 and len(votes) == 2 * len(pairs):  # both sides more than once, for two samplers
+            return "positive" if number in pairs else "negative"
+        both = {output for output, side in votes if (output, "negative") in votes and (output, "positive") in votes}
+        votes = {(output, side) for output, side in votes if output not in both or side == "positive"}
+        last = max(output for output, _ in votes)
+        first = [offset for offset in range(last + 1) if self._can_begin_at(node, offset, takers, number)]
+        fits = [offset for offset in first if all(output == offset + (side == "negative") for output, side in votes)]
+        if len(fits) != 1:
+            return None
+        return "positive" if number == fits[0] else "negative"
+
+    def _said_side(self, node: str, number: int) -> Side | Literal["unsaid"] | None:
+        """What the server says of an output: its side, None where it is neither."""
+        entry = self.info(self.graph[node]["class_type"]) if self.info else None
+        types, names = (entry or {}).get("output"), (entry or {}).get("output_name")
+        if not isinstance(types, list) or not number < len(types):
+            return "unsaid"
+        sides = [side_of(str(name)) for name in names] if isinstance(names, list) else []
+        if number < len(sides) and {"positive", "negative"} <= set(sides):
+            return sides[number]
+        same = [output for output, kind in enumerate(types) if kind == types[number]]
+        if len(same) != 2:
+            return "unsaid"
+        return "positive" if number == same[0] else "negative"
+
+    def _can_begin_at(self, node: str, offset: int, takers: Sequence[tuple[int, str, Any]], number: int) -> bool:
+        """Whether the two sides can be the outputs `offset` and the next: nothing is taken otherwise from them."""
+        pair = (offset, offset + 1)
+        if number not in pair:
+            return False
+        if any(
+            kind in ("other", "picture") if output in pair else kind == "conditioning" for output, kind, _ in takers
+        ):
+            return False
+        if offset > 1:  # as in a node that passes on all that there is; then both names must say so
+            return {(offset, "positive"), (offset + 1, "negative")} <= {(output, side) for output, _, side in takers}
+        # before them comes what the node passes on besides: a model, mostly
+        before = any(output < offset and kind in ("other", "picture") for output, kind, _ in takers) or any(
+            "model" in name for name in self.inputs(node)
+        )
+        return offset == 0 or before
+
+
+_IDLE = frozenset({"control_after_generate", "control_before_generate"})
+
+
+def _truth_word(name: str) -> str:
+    words = re.split(r"[\W_]+", name.lower())
+    return next((word for word in ("true", "false") if word in words), "")
+
+
+def _specs(entry: Mapping[str, Any]) -> Iterator[Any]:
+    for group in entry.get("input", {}).values():
+        if isinstance(group, dict):
+            yield from group.values()

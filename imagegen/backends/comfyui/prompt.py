@@ -1,20 +1,109 @@
-"""From a request to the prompt that ComfyUI is given: the workflow with the request's values in their places."""
+"""Build the prompt that a server is given: a workflow, the built-in one or the job's own, with the request's values."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, KEYS, WORDS, filled, marks_in
 from imagegen.backends.comfyui.graph import Place, called, place_of
-from imagegen.backends.comfyui.text_to_image import OPTIONS, text_to_image
-from imagegen.backends.comfyui.workflow import Workflow, cannot_take, understand
+from imagegen.backends.comfyui.workflow import (
+    ALWAYS,
+    FIELDS,
+    KEYS,
+    WORDS,
+    Workflow,
+    cannot_take,
+    filled,
+    marks_in,
+    understand,
+)
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["alike", "asked_in_vain", "explain", "key_of", "kind_of", "values_of", "workflow_of"]
+__all__ = [
+    "OPTIONS",
+    "alike",
+    "asked_in_vain",
+    "explain",
+    "key_of",
+    "kind_of",
+    "text_to_image",
+    "values_of",
+    "workflow_of",
+]
+
+
+OPTIONS = {
+    "lora_name": "comfyui.loras",
+    "strength_model": "comfyui.loras",
+    "strength_clip": "comfyui.loras",
+    "vae_name": "comfyui.vae",
+}
+"""Inputs that a job's option decides → its key."""
+
+
+def text_to_image(loras: Mapping[str, Sequence[float]], vae: str) -> Workflow:
+    """The workflow. loras: name → strength for the model and for CLIP. vae: empty for the checkpoint's own.
+
+    The order in which a job names its LoRAs means nothing: they are chained by name.
+    """
+    graph: dict[str, Any] = {
+        "checkpoint": _node("CheckpointLoaderSimple", ckpt_name=""),
+        "positive": _node("CLIPTextEncode", text=""),
+        "negative": _node("CLIPTextEncode", text=""),
+        "latent": _node("EmptyLatentImage", width=0, height=0, batch_size=1),
+        "sampler": _node(
+            "KSampler",
+            positive=["positive", 0],
+            negative=["negative", 0],
+            latent_image=["latent", 0],
+            seed=0,
+            steps=0,
+            cfg=0.0,
+            sampler_name="",
+            scheduler="",
+            denoise=1.0,
+        ),
+        "decode": _node("VAEDecode", samples=["sampler", 0], vae=["checkpoint", 2]),
+        "save": _node("SaveImage", images=["decode", 0], filename_prefix=""),
+    }
+    model = clip = "checkpoint"
+    for number, (name, (of_model, of_clip)) in enumerate(sorted(loras.items()), start=1):
+        graph[f"lora {number}"] = _node(
+            "LoraLoader",
+            model=[model, 0],
+            clip=[clip, 1],
+            lora_name=name,
+            strength_model=of_model,
+            strength_clip=of_clip,
+        )
+        model = clip = f"lora {number}"
+    graph["sampler"]["inputs"]["model"] = [model, 0]
+    graph["positive"]["inputs"]["clip"] = graph["negative"]["inputs"]["clip"] = [clip, 1]
+    if vae:
+        graph["vae"] = _node("VAELoader", vae_name=vae)
+        graph["decode"]["inputs"]["vae"] = ["vae", 0]
+    return Workflow(graph, _PLACES, "save")
+
+
+def _node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+_PLACES = {
+    "prompt": (Place("positive", "text"),),
+    "negative": (Place("negative", "text"),),
+    "seed": (Place("sampler", "seed"),),
+    "width": (Place("latent", "width"),),
+    "height": (Place("latent", "height"),),
+    "steps": (Place("sampler", "steps"),),
+    "cfg": (Place("sampler", "cfg"),),
+    "sampler": (Place("sampler", "sampler_name"),),
+    "scheduler": (Place("sampler", "scheduler"),),
+    "checkpoint": (Place("checkpoint", "ckpt_name"),),
+}
 
 
 def workflow_of(request: Request) -> Workflow:

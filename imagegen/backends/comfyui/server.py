@@ -1,6 +1,6 @@
-"""The life of the ComfyUI server on this machine: what is at its address, its start and its stop.
+"""Start and stop the ComfyUI server of this project, and look at what is at its address.
 
-It stops nothing that this project did not start, and starts no second server beside one.
+It stops nothing that this project did not start, and starts no second server beside one that runs.
 """
 
 from __future__ import annotations
@@ -16,14 +16,113 @@ from urllib.parse import urlsplit
 
 import requests
 
-from imagegen.backends.address import is_local, port_of
+from imagegen.backends.address import host_of, is_local, port_of
 from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, read
-from imagegen.backends.comfyui.launch import STATE, TREE, Launch, can_start, command
+from imagegen.backends.comfyui.environment import VENV, torch_choice
+from imagegen.backends.comfyui.models import FOLDER
 from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline, open_session
 from imagegen.backends.managed_server import GRACE_S, ManagedServer, Record, StartedBy, environment_without_secrets
+from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.request import Request
 
-__all__ = ["LOG", "Answer", "Started", "Status", "own_server", "probe", "release", "start", "status", "stop"]
+__all__ = [
+    "LOG",
+    "STATE",
+    "Answer",
+    "Launch",
+    "Started",
+    "Status",
+    "can_start",
+    "cannot_start",
+    "command",
+    "launch_for",
+    "launch_of",
+    "own_server",
+    "probe",
+    "release",
+    "start",
+    "status",
+    "stop",
+]
+
+
+STATE = Path(".imagegen/comfyui")
+"""The folder of the server's record, log and lock."""
+_DECIDED = ("--listen", "--port")
+_LISTEN = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How this project's server is started.
+
+    root: the project, absolute. url: where it will serve. arguments: more of them for main.py.
+    ready_timeout_s: seconds from its start until it must serve. has_auth: whether COMFYUI_AUTH is for it.
+    """
+
+    root: Path
+    url: str
+    arguments: tuple[str, ...] = ()
+    ready_timeout_s: float = 180.0
+    has_auth: bool = False
+
+
+def launch_of(root: Path, settings: Settings) -> Launch:
+    """As the settings of the project at `root` have it: of several servers, the first that is on this machine."""
+    urls = settings.comfyui_server_urls
+    return Launch(
+        root,
+        next(filter(is_local, urls), urls[0]),
+        settings.comfyui_server_arguments,
+        settings.comfyui_server_ready_timeout_s,
+        has_auth=True,
+    )
+
+
+def launch_for(request: Request, url: str) -> Launch:
+    """As a request has it, for one of its servers."""
+    extra = request.extra
+    has_auth = url in extra["trusted"]
+    return Launch(Path(extra["root"]), url, tuple(extra["arguments"]), extra["ready_timeout_s"], has_auth)
+
+
+def cannot_start(request: Request, url: str) -> Problem | None:
+    """Why a run cannot start the server where none answers; None where it can."""
+    if request.extra["start"] == "never":
+        return Problem("", "it is not started by a run", "start it: doit server:start")
+    return can_start(launch_for(request, url))
+
+
+def can_start(launch: Launch) -> Problem | None:
+    """Why no server can be started for this address; None where ComfyUI and its venv are there for it."""
+    url = f"comfyui.server.url: {launch.url}"
+    if not is_local(launch.url):
+        return Problem("", f"{url} is not on this machine, so it is not started from here", "start it where it is")
+    parts, port = urlsplit(launch.url), port_of(launch.url)
+    if parts.scheme != "http" or host_of(launch.url) not in (_LISTEN, "localhost") or parts.path.strip("/") or not port:
+        what = f"{url} is no address at which ComfyUI can be started: it listens on {_LISTEN}, with plain http"
+        return Problem("", what, f"make it http://{_LISTEN}:{port or 8188}")
+    if decided := [word for word in launch.arguments if word.startswith(_DECIDED)]:
+        what = f"comfyui.server.arguments: {decided[0]} follows from comfyui.server.url"
+        return Problem("", what, "take it out; a server that others can reach is started by hand")
+    for needed in (FOLDER / "main.py", _PYTHON):
+        if not (launch.root / needed).exists():
+            what = f"ComfyUI is not set up: there is no {needed.as_posix()}"
+            return Problem("", what, "start yours at this address, or have one set up here: doit comfyui:setup")
+    return None
+
+
+def command(launch: Launch) -> list[str]:
+    """The command line, to be run in the folder of ComfyUI."""
+    words = [str(launch.root / _PYTHON), "main.py", *launch.arguments]
+    if torch_choice(launch.root) == "cpu" and "--cpu" not in launch.arguments:
+        words.append("--cpu")
+    return [*words, "--listen", _LISTEN, "--port", str(port_of(launch.url))]
+
+
+_PYTHON = VENV / "bin" / "python"
+
 
 LOG = STATE / "server.log"
 
@@ -142,7 +241,7 @@ def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None],
         if now.state == "stopped":
             _refuse(launch, now)
             environment = {**environment_without_secrets(), "PYTHONUNBUFFERED": "1"}
-            record, here = own.spawn(command(launch), launch.root / TREE, environment, launch.url, by), True
+            record, here = own.spawn(command(launch), launch.root / FOLDER, environment, launch.url, by), True
         elif now.state == "taken":
             raise ImagegenError(_taken(now))
         elif now.ours is None:

@@ -1,20 +1,20 @@
-"""A workflow file that ComfyUI exported: read, and where it takes the prompt, the seed and so on, made out.
+"""A workflow file that ComfyUI exported: read it, and decide which inputs take the prompt, the seed and so on.
 
-A field's place is named in the job (`bind`), or marked in the file (`"%prompt%"`), or found by following the links of
-the sampler. Nothing here knows the server.
+A job names an input (`bind`), or the file marks it (`"%prompt%"`), or the links of the sampler lead to it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from imagegen.backends.comfyui.checks import Info
-from imagegen.backends.comfyui.fields import ALWAYS, FIELDS, WORDS, field_of, marks_in
+from imagegen.backends.comfyui.bindings import MODELS, SEEDS, Found, find
 from imagegen.backends.comfyui.graph import (
     Graph,
+    Info,
     Place,
     called,
     is_link,
@@ -24,12 +24,56 @@ from imagegen.backends.comfyui.graph import (
     prefixes,
     shown,
 )
-from imagegen.backends.comfyui.links import MODELS, SEEDS, Found, find
-from imagegen.backends.comfyui.roles import is_choice_word, is_image, is_text, kind_of
+from imagegen.backends.comfyui.links import is_choice_word, is_image, is_text, kind_of
 from imagegen.config.document import Document, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
-__all__ = ["Workflow", "binding", "cannot_take", "is_input", "misread", "read_workflow", "understand"]
+__all__ = [
+    "ALWAYS",
+    "FIELDS",
+    "KEYS",
+    "WORDS",
+    "Workflow",
+    "binding",
+    "cannot_take",
+    "field_of",
+    "filled",
+    "is_input",
+    "marks_in",
+    "misread",
+    "read_workflow",
+    "understand",
+]
+
+
+FIELDS = ("prompt", "negative", "seed", "width", "height", "steps", "cfg", "sampler", "scheduler", "checkpoint")
+ALWAYS = ("prompt", "seed")
+"""Fields that every workflow takes from the job; of the others, those that the job gives."""
+WORDS = {"negative": "negative prompt", "cfg": "CFG"}
+"""What a field is called in a sentence, where that is not its name."""
+KEYS = {"prompt": "prompt", "checkpoint": "comfyui.checkpoint"}
+"""The job's key for a field, where that is not `generate` and its name."""
+_MARK = re.compile(r"%(?![0-9A-F]{2}%)([A-Za-z_][A-Za-z0-9_]+)%")
+"""`%prompt%`; not `%E3%`, as addresses write a byte."""
+_ELSEWHERE = {"negative_prompt": "negative", "scale": "cfg", "cfg_scale": "cfg", "model": "checkpoint"}
+"""Marks of other programs, SillyTavern's for example, that mean one of ours."""
+
+
+def field_of(word: str) -> str:
+    """The field that a mark's word asks for, where there is one; else the word."""
+    return _ELSEWHERE.get(word.lower(), word.lower())
+
+
+def marks_in(value: object) -> list[str]:
+    """The words between percent signs in an input's value, whether or not there is such a field."""
+    return _MARK.findall(value) if isinstance(value, str) else []
+
+
+def filled(text: str, values: Mapping[str, Any]) -> Any:
+    """The text with the values in place of its marks; the value itself, a number too, where a mark is all of it."""
+    if (whole := _MARK.fullmatch(text)) and field_of(whole[1]) in values:
+        return values[field_of(whole[1])]
+    return _MARK.sub(lambda mark: str(values.get(field_of(mark[1]), mark[0])), text)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.comfyui.checkout import FOLDER, Checkout, bring
-from imagegen.backends.comfyui.environment import VENV, Environment
-from imagegen.backends.comfyui.python import find_python
+from imagegen.backends.comfyui.environment import VENV, Environment, find_python
+from imagegen.backends.comfyui.install import Checkout, bring
+from imagegen.backends.comfyui.models import FOLDER
 from imagegen.config.settings import Settings
 from tests.backends.comfyui.sections import Sections
 from tests.backends.comfyui.upstream import Index, Upstream

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.comfyui.checkout import Checkout, bring, refuse_foreign
+from imagegen.backends.comfyui.install import Checkout, bring, refuse_foreign
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui.upstream import Upstream, git, killing_program
 from tests.marks import long
@@ -82,7 +82,7 @@ def test_it_goes_on_after_a_kill_at_any_call_of_git(
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     code = (
-        "import sys; from pathlib import Path; from imagegen.backends.comfyui.checkout import Checkout, bring\n"
+        "import sys; from pathlib import Path; from imagegen.backends.comfyui.install import Checkout, bring\n"
         "bring(Checkout(Path(sys.argv[1]), sys.argv[2], sys.argv[3]), False)"
     )
     killed = 0

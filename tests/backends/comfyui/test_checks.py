@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.checks import check, choices_text, spelling
+from imagegen.backends.comfyui.checks import check, choices_text, on_server, spelling
 from imagegen.backends.comfyui.graph import Place
 from imagegen.errors import Problem
+from tests.backends.comfyui.sections import Sections
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
+
+__all__ = []
+
 
 CHECKPOINTS = ["sub/tiny2.safetensors", "v1-5-pruned-emaonly.ckpt"]
 SAMPLERS = ["euler", "euler_ancestral", "heun", "dpmpp_2m"]
@@ -159,3 +164,20 @@ def test_many_choices_are_cut_and_none_is_said() -> None:
     assert choices_text("a9", [f"a{n}" for n in range(12)]) == "choose one of a9, a0, a1, a2, a3, a4, a5, a6 and 4 more"
     assert choices_text("a", []) == "there are none"
     assert choices_text("a", ["b"]) == "there is only b"
+
+
+CLASSES: dict[str, dict[str, Any]] = {
+    "Painter": {"input": {"required": {"prompt": ["STRING"], "seed": ["INT", {"min": 0, "max": 2**31 - 1}]}}},
+    "SaveImage": {"input": {"required": {"images": ["IMAGE"], "filename_prefix": ["STRING"]}}, "output_node": True},
+}
+
+
+def test_the_seed_of_each_image_is_held_against_what_the_node_takes(sections: Sections) -> None:
+    save = node("SaveImage", filename_prefix="x", images=["10", 0])
+    first = sections.request({"9": save, "10": node("Painter", prompt="a raven", seed=1)}, seed=7)
+    second = replace(first, name="Yrr", seed=2**31)
+    random = replace(first, name="Okka", seed=None)
+    (problem,) = on_server([first, second, random], CLASSES.get, lambda: list(CLASSES))
+    assert problem.where == "Yrr"
+    assert problem.what == "generate.seed: 2147483648 is too large: ComfyUI takes at most 2147483647"
+    assert "seed: {mode: sequence, base: 1}" in problem.hint

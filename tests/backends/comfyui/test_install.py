@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.comfyui.checkout import FOLDER
 from imagegen.backends.comfyui.environment import VENV, Environment
 from imagegen.backends.comfyui.install import Step, announce, setup
+from imagegen.backends.comfyui.models import FOLDER
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui.upstream import Index, Upstream, git
@@ -307,7 +307,7 @@ def test_a_venv_that_the_user_made_is_used_as_it_is(
 def test_a_venv_of_the_users_without_pip_is_refused_and_stays(
     root: Path, settings: Settings, upstream: Upstream
 ) -> None:
-    git(root, "clone", "--quiet", str(upstream.folder), FOLDER)
+    git(root, "clone", "--quiet", str(upstream.folder), str(FOLDER))
     (root / VENV).mkdir()
     (root / VENV / "mine").write_text("")
     text = refused(root, settings)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imagegen.backends.comfyui.model_paths import model_paths_file, write_model_paths
+from imagegen.backends.comfyui.install import model_paths_file, write_model_paths
 from imagegen.config.settings import Settings
 
 

@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 import pytest
 
-from imagegen.backends.comfyui.launch import Launch, can_start, command, torch_choice
-from imagegen.backends.comfyui.server import Started, release, start, status, stop
+from imagegen.backends.comfyui.environment import torch_choice
+from imagegen.backends.comfyui.server import Launch, Started, can_start, command, release, start, status, stop
 from imagegen.errors import ImagegenError, Problem
 from imagegen.report.server import status_lines
 from tests.backends.comfyui.fake_program import ComfyFolder, free_port, runs
@@ -403,7 +403,7 @@ def test_a_person_keeps_on_what_a_run_started(comfy: ComfyFolder) -> None:
 RUN = """
 import sys
 from pathlib import Path
-from imagegen.backends.comfyui.launch import Launch
+from imagegen.backends.comfyui.server import Launch
 from imagegen.backends.comfyui.server import start
 start(Launch(Path(sys.argv[1]), sys.argv[2], (), 20), lambda _: None, lambda: None, "run")
 print("serves", flush=True)

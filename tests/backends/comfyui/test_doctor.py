@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagegen.backends.base import Diagnosis
-from imagegen.backends.comfyui.checkout import FOLDER, Checkout, bring
+from imagegen.backends.comfyui.doctor import diagnose_installation
 from imagegen.backends.comfyui.environment import VENV
-from imagegen.backends.comfyui.install import setup
-from imagegen.backends.comfyui.installation import diagnose_installation
+from imagegen.backends.comfyui.install import Checkout, bring, setup
+from imagegen.backends.comfyui.models import FOLDER
 from imagegen.config.settings import Settings
 from tests.backends.comfyui.upstream import Upstream, git
 

@@ -1,4 +1,4 @@
-"""What ComfyUI says when something fails, in one line, and what to do. The stages: queue, wait, download."""
+"""Turn what ComfyUI says about a failure into one line and a hint. The stages are queue, wait and download."""
 
 from __future__ import annotations
 

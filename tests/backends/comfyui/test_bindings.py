@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.backends.comfyui.links import find
+from imagegen.backends.comfyui.bindings import find
 from tests.backends.comfyui import workflows as w
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
 

@@ -1,3 +1,5 @@
+"""ComfyUI's own venv: which Python it is made from, and which build of PyTorch it gets."""
+
 from __future__ import annotations
 
 import sys
@@ -5,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.comfyui.python import find_python
+from imagegen.backends.comfyui.environment import BUILDS, detect, find_python
+from imagegen.config.settings import SETTINGS
 from imagegen.errors import ImagegenError
+
+__all__ = []
+
 
 OWN = sys.version_info[:3]
 RECOMMENDED = ((3, 12), (3, 13))
@@ -65,3 +71,41 @@ def test_one_of_the_settings_that_will_not_do_is_told(programs: Path, answer: st
         find_python(programs, "mine")
     assert caught.value.problems[0].where == "comfyui.python"
     assert caught.value.problems[0].what.endswith(found)
+
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or Path("/dev/kfd").exists(), reason="a machine whose build is told by something else"
+)
+
+
+def program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_an_nvidia_gpu_wants_cuda(programs: Path) -> None:
+    program(programs / "nvidia-smi", 'echo "GPU 0: NVIDIA GeForce RTX 3060 (UUID: GPU-1)"')
+    program(programs / "rocminfo", "")
+    assert detect() == ("cuda", "nvidia-smi lists NVIDIA GeForce RTX 3060")
+
+
+@pytest.mark.parametrize("script", ["exit 9", 'echo "No devices were found"'])
+def test_a_driver_without_a_gpu_is_no_gpu(programs: Path, script: str) -> None:
+    program(programs / "nvidia-smi", script)
+    assert detect()[0] == "cpu"
+
+
+def test_an_amd_gpu_wants_rocm(programs: Path) -> None:
+    program(programs / "rocminfo", "")
+    assert detect()[0] == "rocm"
+
+
+def test_without_a_gpu_it_is_the_cpu(programs: Path) -> None:
+    assert list(programs.iterdir()) == []
+    assert detect()[0] == "cpu"
+
+
+def test_the_setting_takes_each_build_that_there_is() -> None:
+    (setting,) = (setting for setting in SETTINGS if setting.name == "comfyui.torch")
+    for name in ("auto", *BUILDS):
+        assert setting.kind.read(name) == name

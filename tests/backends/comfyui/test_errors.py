@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imagegen.backends.base import GenerationError
 from imagegen.backends.comfyui.client import Refused
-from imagegen.backends.comfyui.failures import image_of, is_out_of_memory, of_submission, stage
+from imagegen.backends.comfyui.errors import image_of, is_out_of_memory, of_submission, stage
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=5),

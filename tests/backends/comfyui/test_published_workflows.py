@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from imagegen.backends.comfyui.checks import Info
+from imagegen.backends.comfyui.bindings import find
 from imagegen.backends.comfyui.client import Client
-from imagegen.backends.comfyui.links import find
+from imagegen.backends.comfyui.graph import Info
 from imagegen.backends.comfyui.workflow import Workflow, misread, understand
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui import workflows as w

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from imagegen.backends.comfyui.pool import Group, Hold, Pool
+from imagegen.backends.comfyui.servers import Group, Hold, Pool
 
 
 class Clock:

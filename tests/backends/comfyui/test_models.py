@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.listed import look, memory_of, missing_models, named, obstacles, path_of
-from imagegen.backends.comfyui.models import digest_of, note_digest
+from imagegen.backends.comfyui.models import (
+    digest_of,
+    look,
+    memory_of,
+    missing_models,
+    named,
+    note_digest,
+    obstacles,
+    path_of,
+)
 from imagegen.backends.download import partial_path
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings

@@ -1,0 +1,465 @@
+"""Find the inputs of a workflow that take a job's prompt, seed, size and so on.
+
+The links are followed up from the node that gives the image. Nodes are recognised by the names of their inputs and by
+what they give, never by a list of classes, so that custom nodes are found as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from imagegen.backends.comfyui.graph import Graph, Info, Place, is_link
+from imagegen.backends.comfyui.links import (
+    SEEDS,
+    Link,
+    Side,
+    Wiring,
+    is_choice_word,
+    is_display,
+    is_doubtful_text,
+    is_image,
+    is_of_encoder,
+    is_option,
+    is_text,
+    kind_of,
+    shows_picture,
+    side_of,
+)
+
+__all__ = [
+    "MODELS",
+    "SEEDS",
+    "Found",
+    "Words",
+    "find",
+    "words_of",
+    "words_within",
+]
+
+
+@dataclasses.dataclass
+class Words:
+    """What the text of one side is made of.
+
+    groups: inputs that take the text, those of one encoder together. parts: inputs that decide it together with
+    something else, so that none of them is the whole text. ends: the encoders' own inputs, for a hint.
+    """
+
+    groups: list[tuple[Place, ...]] = dataclasses.field(default_factory=list)
+    parts: list[Place] = dataclasses.field(default_factory=list)
+    ends: list[Place] = dataclasses.field(default_factory=list)
+
+    def add(self, other: Words) -> None:
+        """What another one found too; each once."""
+        self.groups += [group for group in other.groups if group not in self.groups]
+        self.parts += [place for place in other.parts if place not in self.parts]
+        self.ends += [place for place in other.ends if place not in self.ends]
+
+
+def words_of(wiring: Wiring, links: list[Link], side: Side) -> Words:
+    """The words of the conditionings that these links come from."""
+    found = Words()
+    waiting, seen = [(link, False) for link in links], set[tuple[str, int]]()
+    while waiting:
+        (node, number), is_open = waiting.pop(0)  # whether it is open by now which side this is
+        # of what is zeroed out, the text decides nothing
+        if (node, number) in seen or wiring.graph[node]["class_type"] == "ConditioningZeroOut":
+            continue
+        seen.add((node, number))
+        above = wiring.links(node)
+        further = {name: link for name, link in above.items() if kind_of(name) in ("conditioning", "bundle")}
+        has_sides = {side_of(name) for name in further} >= {"positive", "negative"}
+        if has_sides:
+            given = wiring.side(node, number, side)
+            is_open = is_open or given is None
+            further = {name: link for name, link in further.items() if is_open or side_of(name) == given}
+            # its own text is a part, of which side it does not say
+            own = [Place(node, name) for name in wiring.inputs(node) if _may_be_text(wiring, node, name)]
+            held = [(place, _held(wiring.graph, place)) for place in own]
+            words = Words(parts=[place for place, text in held if isinstance(text, str) and text])
+        else:
+            words = words_within(wiring, node, number, side)
+            if not further and not words.ends:
+                further = {name: link for name, link in above.items() if kind_of(name) == "unknown"}
+        if is_open:
+            words = Words(parts=[*(place for group in words.groups for place in group), *words.parts])
+        found.add(words)
+        waiting += [(link, is_open) for link in further.values()]
+    return found
+
+
+def words_within(wiring: Wiring, node: str, number: int, side: Side) -> Words:
+    """The words that a node takes itself: an encoder, or one that makes the image all by itself."""
+    inputs = wiring.inputs(node)
+    names = _sided(wiring, node, number, side, [name for name in inputs if _may_be_text(wiring, node, name)])
+    if names is None:
+        names = [name for name in inputs if _may_be_text(wiring, node, name)]
+        return Words(parts=[Place(node, name) for name in names], ends=[Place(node, name) for name in names])
+    sure = [name for name in names if not is_doubtful_text(name)]
+    found = Words(ends=[Place(node, name) for name in sure or names])
+    group: list[Place] = []
+    for name in sure or names:
+        text = _text_in(wiring, Place(node, name), side)
+        if len(text.sure) == 1 and sure:
+            group += text.sure
+        else:
+            found.parts += text.sure or text.doubtful
+    group = list(dict.fromkeys(group))
+    if any(_held(wiring.graph, place) for place in group):  # another text is left empty where nobody wrote one
+        group = [place for place in group if _held(wiring.graph, place) or is_of_encoder(place.input)]
+    if len({held for place in group if (held := _held(wiring.graph, place))}) > 1:
+        found.parts += group  # texts that say different things
+    elif found.parts:
+        found.parts = [*group, *found.parts]
+    elif group:
+        found.groups.append(tuple(group))
+    return found
+
+
+def _sided(wiring: Wiring, node: str, number: int, side: Side, names: list[str]) -> list[str] | None:
+    """Those of a node's texts that are of this side; None where that cannot be said."""
+    sides = {side_of(name) for name in names}
+    if "negative" not in sides:
+        return names
+    given: Side | None = side
+    if len(sides) > 1 and (given := wiring.side(node, number, side)) is None:
+        return None
+    return [name for name in names if (side_of(name) or "positive") == given]
+
+
+def _may_be_text(wiring: Wiring, node: str, name: str) -> bool:
+    value = wiring.graph[node]["inputs"][name]
+    if is_link(value):  # `value` is what any node is called that only hands something on
+        return is_text(name) and kind_of(name) != "bundle" and name != "value"
+    if not isinstance(value, str) or is_choice_word(value) or wiring.is_choice(Place(node, name)):
+        return False
+    return is_text(name) or (is_doubtful_text(name) and " " in value.strip()) or _is_same_text(wiring, node, value)
+
+
+def _is_same_text(wiring: Wiring, node: str, value: str) -> bool:
+    """Whether it repeats a text of its node, under a name that says nothing."""
+    inputs = wiring.graph[node]["inputs"]
+    return bool(value) and any(other == value and is_text(name) for name, other in inputs.items())
+
+
+@dataclasses.dataclass
+class _Text:
+    """The inputs that a text comes from. doubtful: those that rather say how it is written."""
+
+    sure: list[Place] = dataclasses.field(default_factory=list)
+    doubtful: list[Place] = dataclasses.field(default_factory=list)
+
+
+def _text_in(wiring: Wiring, place: Place, side: Side) -> _Text:
+    """What the text in an input comes from: every input that decides a part of it."""
+    found = _Text()
+    waiting, seen = [(place, False)], set[Place]()
+    while waiting:
+        place, doubtful = waiting.pop(0)
+        if place in seen:
+            continue
+        seen.add(place)
+        value = wiring.graph[place.node]["inputs"][place.input]
+        if not is_link(value):
+            (found.doubtful if doubtful else found.sure).append(place)
+            continue
+        node, number = wiring.source(value)
+        if name := wiring.branch(node):  # a switch whose branch that is on holds the text itself
+            waiting.append((Place(node, name), doubtful))
+            continue
+        # what is told about a picture is no prompt
+        doubtful = doubtful or any(map(shows_picture, wiring.links(node)))
+        names = _decisive(wiring, node, wiring.inputs(node))
+        sided = _sided(wiring, node, number, side, names)
+        names = names if sided is None else sided
+        waiting += [(Place(node, name), doubtful or is_doubtful_text(name)) for name in names]
+    return found
+
+
+def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]:
+    """The inputs that a node makes its text of."""
+    linked = [name for name, value in inputs.items() if is_link(value)]
+    if linked and is_display(wiring.graph[node]["class_type"]):
+        return linked
+    links = [name for name in linked if _may_carry_text(name)]
+    texts = [
+        name
+        for name, value in inputs.items()
+        if isinstance(value, str)
+        and value.strip()
+        and not is_choice_word(value)
+        and not wiring.is_choice(Place(node, name))
+    ]
+    named = [name for name in texts if is_text(name) or (is_doubtful_text(name) and " " in inputs[name].strip())]
+    others = [
+        name for name in texts if re.search(r"\w\s+\w", inputs[name]) and name not in named and not _is_setting(name)
+    ]
+    if not (links or named or others):  # an empty text, or one of a name that says nothing
+        every = [name for name, value in inputs.items() if isinstance(value, str) and not _is_setting(name)]
+        empty = sorted(filter(is_text, every), key=lambda name: is_choice_word(inputs[name]))
+        return empty[:1] or (every if len(inputs) == 1 else [])
+    sure_links = [name for name in links if is_text(name) and not is_doubtful_text(name)]
+    return [*(named or (others if not sure_links else [])), *(sure_links or links)]
+
+
+def _is_setting(name: str) -> bool:
+    """Whether what an input of this name holds is an option, or a file's name."""
+    return is_option(name) or kind_of(name) == "picture"
+
+
+def _may_carry_text(name: str) -> bool:
+    return is_text(name) or is_doubtful_text(name) or (kind_of(name) == "unknown" and not is_option(name))
+
+
+def _held(graph: Graph, place: Place) -> Any:
+    return graph[place.node]["inputs"][place.input]
+
+
+MODELS = ("ckpt_name", "unet_name")
+
+
+class Found(Words):
+    """What could take a field, a text or another: `ends` are then inputs that could take it in place of a link."""
+
+    @property
+    def candidates(self) -> list[tuple[Place, ...]]:
+        """All that could take it, one by one."""
+        taken = {place for group in self.groups for place in group}
+        return [*self.groups, *((place,) for place in dict.fromkeys(self.parts) if place not in taken)]
+
+
+def find(graph: Graph, output: str, info: Info | None = None) -> dict[str, Found]:
+    """What the nodes that draw the image of `output` lead to, field by field; what they agree on is one group.
+
+    info: the server's /object_info, where it is there; without it nodes are known by the names of their inputs.
+    """
+    wiring = Wiring(graph, info)
+    found: dict[str, Found] = {}
+    makers = list(_makers(wiring, output))
+    makers = [node for node in makers if not _only_estimates(wiring, node)] or makers
+    for node in makers:
+        guider = wiring.linked(node, "guider") or node
+        positive, negative = _words(wiring, node, guider)
+        for field, words in (("prompt", positive), ("negative", negative)):
+            found.setdefault(field, Found()).add(words)
+        for field, places in {
+            "seed": wiring.upwards(node, SEEDS, "noise"),
+            "steps": wiring.upwards(node, ("steps",), "sigmas"),
+            "scheduler": wiring.upwards(node, ("scheduler",), "sigmas"),
+            "sampler": wiring.upwards(node, ("sampler_name",), "sampler"),
+            "cfg": wiring.upwards(guider, ("cfg",), ""),
+            "checkpoint": wiring.upwards(guider, MODELS, "model"),
+        }.items():
+            known = found.setdefault(field, Found())
+            known.groups += [places] if places and places not in known.groups else []
+        _add_size(wiring, node, found)
+        for beside in _drawn_beside(wiring, node):
+            places = wiring.upwards(beside, SEEDS, "noise")
+            found["seed"].groups += [places] if places and places not in found["seed"].groups else []
+    if "prompt" in found:
+        # a text that is prompt and negative prompt in one is the prompt
+        negatives = found["negative"]
+        negatives.groups = [group for group in negatives.groups if group not in found["prompt"].groups]
+    for field, known in found.items():
+        known.groups = _joined(graph, field, known.groups)
+    if all(len(found[field].groups) == 1 for field in ("width", "height") if field in found) and "width" in found:
+        _join_sizes(wiring, output, makers, found)
+    return found
+
+
+def _joined(graph: Graph, field: str, groups: list[tuple[Place, ...]]) -> list[tuple[Place, ...]]:
+    """One group where all hold the same value, as base and refiner do; of seeds, whatever they hold."""
+    held = [{_comparable(graph[place.node]["inputs"][place.input]) for place in group} for group in groups]
+    if len(groups) > 1 and (field == "seed" or all(values == held[0] for values in held)):
+        return [tuple(dict.fromkeys(place for group in groups for place in group))]
+    return groups
+
+
+def _comparable(value: object) -> str:
+    """The same for 7 and 7.0, which ComfyUI takes alike."""
+    return repr(float(value)) if type(value) is int and abs(value) < 2**53 else repr(value)
+
+
+def _makers(wiring: Wiring, output: str) -> Iterator[str]:
+    """The nodes that draw the picture, the last first: samplers on its own way, and nodes that make an image at once.
+
+    What a sampler is given besides, a reference image through a ControlNet for example, may come from another sampler,
+    which is none of these.
+    """
+    waiting, seen = [(output, True)], {output}
+    while waiting:
+        node, as_image = waiting.pop(0)
+        links = wiring.links(node)
+        pictures = {name: link for name, link in links.items() if kind_of(name) in ("picture", "bundle")}
+        if is_maker := node != output and _is_maker(wiring, node, links, as_image):
+            yield node
+        if is_maker and not _words(wiring, node, wiring.linked(node, "guider") or node)[0].ends:
+            # without words of its own, it goes by what comes with its conditioning, as Stable Cascade's second stage
+            pictures |= {name: link for name, link in links.items() if kind_of(name) == "conditioning"}
+        if not pictures and not is_maker:
+            pictures = {name: link for name, link in links.items() if kind_of(name) == "unknown" or node == output}
+        for name, (above, _) in pictures.items():
+            if above not in seen:
+                seen.add(above)
+                waiting.append((above, is_image(name)))
+
+
+def _drawn_beside(wiring: Wiring, maker: str) -> Iterator[str]:
+    """Samplers whose picture or latent comes with the conditioning, where they draw from the very same words.
+
+    They are an earlier stage of the picture; one with words of its own draws a reference.
+    """
+
+    def words(node: str) -> list[tuple[Place, ...]]:
+        return _words(wiring, node, wiring.linked(node, "guider") or node)[0].groups
+
+    known = words(maker)
+    waiting, seen = [wiring.linked(maker, "guider") or maker], {maker}
+    while waiting:
+        node = waiting.pop()
+        links = wiring.links(node)
+        if node not in seen and any(kind_of(name) == "picture" for name in links):
+            yield from (
+                other for other in _makers(wiring, node) if (own := words(other)) and all(w in known for w in own)
+            )
+        seen.add(node)
+        waiting += [link[0] for name, link in links.items() if kind_of(name) == "conditioning" and link[0] not in seen]
+
+
+def _is_maker(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bool) -> bool:
+    """Whether a node on the picture's way draws: KSampler and its kin, or one that makes an image of a prompt.
+
+    as_image: whether an image is taken from it, and no latent, which is one to begin with.
+    """
+    inputs = wiring.graph[node]["inputs"]
+    kinds = {kind_of(name) for name in links if name != "noise"}
+    draws = any(name in inputs for name in (*SEEDS, "noise"))
+    if draws and ("guider" in links or "latent_image" in links or not kinds.isdisjoint(("conditioning", "bundle"))):
+        return True
+    if not as_image or "conditioning" in kinds or "bundle" in kinds:
+        return False
+    ends = words_within(wiring, node, 0, "positive").ends
+    if "picture" not in kinds:
+        return bool(ends)
+    # one that edits a picture by a prompt, and not one that looks for what the prompt names with models of its own
+    return (draws or "other" not in kinds) and any("prompt" in place.input for place in ends)
+
+
+def _only_estimates(wiring: Wiring, node: str) -> bool:
+    """Whether a sampler has neither noise nor words, as one that estimates the depth of a picture."""
+    noise = wiring.linked(node, "noise")
+    guider = wiring.linked(node, "guider") or node
+    return bool(noise and not wiring.graph[noise]["inputs"] and not _words(wiring, node, guider)[0].ends)
+
+
+def _words(wiring: Wiring, node: str, guider: str) -> tuple[Words, Words]:
+    """The texts of both sides that a sampler draws from."""
+    links = {name: link for name, link in wiring.links(guider).items() if kind_of(name) in ("conditioning", "bundle")}
+    sides: dict[Side, Words] = {}
+    for side in ("positive", "negative"):
+        of_side = {name: link for name, link in links.items() if side_of(name) == side}
+        neutral = {name: link for name, link in links.items() if side_of(name) is None}
+        bundles = [link for name, link in neutral.items() if kind_of(name) == "bundle"]
+        if side == "positive" and not of_side:
+            of_side = {name: link for name, link in neutral.items() if kind_of(name) == "conditioning"}
+        sides[side] = Words()
+        for link in [*of_side.values(), *(bundles if not of_side else [])]:
+            sides[side].add(words_of(wiring, [link], side))
+        if not links:
+            sides[side] = words_within(wiring, node, 0, side)
+    positive, negative = sides["positive"], sides["negative"]
+    own = [group for group in positive.groups if group not in negative.groups]
+    if len(links) > 2 and own:  # DualCFGGuider: its second conditioning is mostly the negative one once more
+        positive.groups = own
+    return positive, negative
+
+
+_WIDTH = re.compile(r"(empty_)?(latent_|image_)?width")
+"""How the width of a picture is called: `width`, `empty_latent_width`."""
+_PRESETS = ("resolution", "aspect_ratio", "ratio", "dimensions", "size", "preset")
+_KEEPS = re.compile(r"keep[ _](proportion|aspect|ratio)|if (bigger|smaller)")
+"""How a node that sizes a picture says that it goes by the picture too."""
+_CUT_WIDTH = re.compile(r"(?!tile|scale|proportional).*_width")
+"""How one may be called besides: `crop_width`."""
+
+
+def _pairs(inputs: Mapping[str, object]) -> list[tuple[str, str]]:
+    """The names of width and height of the picture, in all forms that a node has them."""
+    named = [name for name in inputs if _WIDTH.fullmatch(name) or name == "target_width"]
+    return [(name, _height(name)) for name in named if _height(name) in inputs]
+
+
+def _height(width: str) -> str:
+    """The name of the height beside this width."""
+    return width[: -len("width")] + "height"
+
+
+def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
+    """Width and height of the latent that the sampler begins with; nothing where it begins with a picture's."""
+    node, seen = sampler, set[str]()
+    while node and node not in seen:
+        seen.add(node)
+        inputs = wiring.graph[node]["inputs"]
+        if pairs := _pairs(inputs):
+            for field, name in zip(("width", "height"), pairs[0], strict=True):
+                known = found.setdefault(field, Found())
+                known.ends += wiring.like(Place(node, name))
+                places = wiring.typed(Place(node, name))
+                if not places:
+                    continue
+                if _has_preset(inputs) or _has_preset(
+                    wiring.graph[places[0].node]["inputs"]
+                ):  # which of the two counts, only the node knows
+                    known.parts += places
+                elif places not in known.groups:
+                    known.groups.append(places)
+            return
+        if others := [name for name in inputs if _CUT_WIDTH.fullmatch(name) and _height(name) in inputs]:
+            for name in others:  # it cuts, or scales, by rules of its own
+                found.setdefault("width", Found()).parts.append(Place(node, name))
+                found.setdefault("height", Found()).parts.append(Place(node, _height(name)))
+            return
+        pictures = [link for name, link in wiring.links(node).items() if kind_of(name) in ("picture", "bundle")]
+        node = pictures[0][0] if pictures else ""
+
+
+def _has_preset(inputs: Mapping[str, object]) -> bool:
+    """Whether a node has more than width and height to go by."""
+    return any(name in inputs for name in _PRESETS) or any(
+        (_KEEPS.search(name) and value not in (False, "false", "disabled", "stretch"))
+        or (isinstance(value, str) and _KEEPS.search(value))
+        or (name in ("width", "height") and type(value) is int and value == 0)
+        for name, value in inputs.items()
+    )
+
+
+def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[str, Found]) -> None:
+    """The size is set wherever the picture's nodes hold the same one: in a scheduler, a model's sampling, a text's.
+
+    Where a scheduler or a model's sampling, which need the picture's size, holds another one, it is not said which.
+    """
+    held = {field: _value(wiring, found[field].groups[0][0]) for field in ("width", "height")}
+    needing = {
+        above
+        for node in makers
+        for along, first in (("sigmas", node), ("model", wiring.linked(node, "guider") or node))
+        for above in wiring.chain(first, along)
+        if above not in makers
+    }
+    for node in wiring.above(output):
+        for pair in _pairs(wiring.graph[node]["inputs"]):
+            fields = [*zip(("width", "height"), (Place(node, name) for name in pair), strict=True)]
+            if all(wiring.literal(place) == held[field] for field, place in fields):
+                for field, place in fields:
+                    group = found[field].groups[0]
+                    found[field].groups = [tuple(dict.fromkeys([*group, *wiring.typed(place)]))]
+            elif node in needing:
+                for field, place in fields:
+                    found[field].parts.append(place)
+
+
+def _value(wiring: Wiring, place: Place) -> object:
+    return wiring.graph[place.node]["inputs"][place.input]
