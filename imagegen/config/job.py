@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 __all__ = [
     "DEFAULT_QUALITY",
@@ -12,74 +12,73 @@ __all__ = [
     "FORMATS",
     "GENERATE_FIELDS",
     "LONGEST_SIDE",
+    "Crop",
     "Derivation",
     "Encoding",
+    "Format",
     "Item",
     "Job",
+    "Metadata",
     "OutputRules",
+    "Overwrite",
+    "SeedMode",
     "SeedRule",
     "SheetRules",
 ]
-
 
 GENERATE_FIELDS = ("width", "height", "steps", "cfg", "sampler", "scheduler", "negative", "seed")
 """The fields of `generate` that can decide pixels (`timeout_s` cannot)."""
 DEFAULT_TIMEOUT_S = 600.0
 
+Format = Literal["png", "webp", "jpeg"]
+Metadata = Literal["full", "none"]
+Overwrite = Literal["own", "never", "always"]
+SeedMode = Literal["by-name", "sequence", "fixed", "random"]
+Crop = Literal["centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"]
+"""The side of an image that a crop keeps."""
 
-FORMATS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+FORMATS: Mapping[str, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 """The file name extension of each format."""
-
-DEFAULT_QUALITY = {"webp": 90, "jpeg": 92, "png": 100}
-"""The quality of each format where a job names none."""
-
-LONGEST_SIDE = {"webp": 16_383, "jpeg": 65_500}
+DEFAULT_QUALITY: Mapping[str, int] = {"webp": 90, "jpeg": 92, "png": 100}
+"""The quality of each format where a job gives none."""
+LONGEST_SIDE: Mapping[str, int] = {"webp": 16_383, "jpeg": 65_500}
 """Pixels. WebP: RFC 9649; JPEG: libjpeg's JPEG_MAX_DIMENSION."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How an output's pixels are written; resolved.
+    """How an output's file is written, given its pixels; resolved. It needs no backend."""
 
-    format: a key of `FORMATS`; `json` for the index of a sheet.
-    quality: 1 to 100. PNG has none, and is always at 100 here; WebP at 100 is lossless.
-    metadata: `full` embeds the provenance, `none` takes all metadata out.
-    """
-
-    format: str = "png"
-    quality: int = 100
-    metadata: str = "full"
+    format: Format | Literal["json"] = "png"  # json: a sheet's index
+    quality: int = 100  # 1 to 100; of PNG, which has none, always 100; WebP is lossless at 100
+    metadata: Metadata = "full"  # full: the file says what made it; none: it has no metadata at all
 
     @property
-    def lossless(self) -> bool:
-        """Whether the pixels can be had back exactly from a file of this encoding."""
+    def is_lossless(self) -> bool:
+        """Whether a file of this encoding gives back the exact pixels."""
         return self.format != "jpeg" and self.quality == 100
 
 
 @dataclass(frozen=True)
 class SeedRule:
-    """How seeds follow. mode: by-name, sequence, fixed or random. base: 0 … 2^64−1."""
+    """How seeds are chosen."""
 
-    mode: str = "by-name"
-    base: int = 1
+    mode: SeedMode = "by-name"
+    base: int = 1  # 0 … 2^64−1
 
 
 @dataclass(frozen=True)
 class Item:
-    """A named prompt.
-
-    overrides: its own fields of `generate`. sections: its own options, by backend; they go before the job's.
-    where: `file:line:column` of its name.
-    """
+    """A named prompt."""
 
     name: str
     prompt: str
-    overrides: Mapping[str, Any]
-    where: str
-    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    overrides: Mapping[str, Any]  # its own fields of `generate`
+    where: str  # `file:line:column` of its name
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # its own options, by backend
 
-    def section(self, job: Job, backend: str) -> dict[str, Any]:
-        """The options for a backend: the job's with the item's own; of mappings, key by key."""
+    def merge_section(self, job: Job, backend: str) -> dict[str, Any]:
+        """Return the options for a backend: the job's with the item's own, mappings merged key by key."""
         options = dict(job.sections.get(backend, {}))
         for key, own in self.sections.get(backend, {}).items():
             of_job = options.get(key)
@@ -89,75 +88,59 @@ class Item:
 
 @dataclass(frozen=True)
 class OutputRules:
-    """Where outputs go. name: a pattern, `{slug}` for example. overwrite: own, never or always."""
+    """Where a job's images go, and in which encoding."""
 
     folder: str
-    name: str = "{slug}"
+    name: str = "{slug}"  # a pattern
     encoding: Encoding = field(default_factory=Encoding)
-    overwrite: str = "own"
+    overwrite: Overwrite = "own"
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """A derived output of each image: `thumb`, for example.
-
-    width, height: pixels, None where they follow from the image. crop: the side that is kept where the image is cut to
-    fill both, None where it is fitted in whole. enlarge: whether an image that is smaller is enlarged. folder: None for
-    the image's own.
-    """
+    """The rules for a file that is derived from each image: `thumb`, for example."""
 
     name: str
     encoding: Encoding
-    width: int | None = None
+    width: int | None = None  # pixels; None: follows from the image
     height: int | None = None
-    crop: str | None = None
+    crop: Crop | None = None  # None: the image is fitted in whole
     enlarge: bool = False
-    folder: str | None = None
+    folder: str | None = None  # None: the image's own
 
 
 @dataclass(frozen=True)
 class SheetRules:
-    """One image with all of a job's images in cells, and its index.
-
-    name: of its task and its files. columns: None for as many as make it nearly square. cell: pixels, of both sides.
-    folder: None for the job's own.
-    """
+    """The rules for one image with all of a job's images in cells, and its index."""
 
     encoding: Encoding
-    name: str = "sheet"
-    columns: int | None = None
-    cell: int = 256
-    folder: str | None = None
+    name: str = "sheet"  # of its task and its files
+    columns: int | None = None  # None: as many as make it nearly square
+    cell: int = 256  # pixels, of both sides
+    folder: str | None = None  # None: the job's own
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job file, checked.
-
-    file: as shown to the user. backend: None where the job leaves it to the settings.
-    generate: the fields that it sets, without seed. sections: by backend. matrix: axis → value's name → its text.
-    include: cells added to the matrix, each axis → value's name, or {name: text}. exclude: what takes cells out of it,
-    each axis → value's name.
-    where: `file:line:column` of its parts, by path ('source', 'output.dir', 'matrix.mood', 'matrix.include[0].mood',
-    'derive.thumb.dir', 'comfyui.workflow').
-    """
+    """One job file, checked."""
 
     name: str
-    file: str
+    file: str  # as shown to the user
     output: OutputRules
     description: str = ""
-    backend: str | None = None
-    generate: Mapping[str, Any] = field(default_factory=dict)
+    backend: str | None = None  # None: the project's setting
+    generate: Mapping[str, Any] = field(default_factory=dict)  # the fields that it sets, without seed
     seed: SeedRule = field(default_factory=SeedRule)
     prefix: str = ""
     suffix: str = ""
     source: str | None = None
     items: tuple[Item, ...] = ()
-    matrix: Mapping[str, Mapping[str, str | int | float]] = field(default_factory=dict)
-    include: tuple[Mapping[str, Any], ...] = ()
-    exclude: tuple[Mapping[str, str], ...] = ()
+    matrix: Mapping[str, Mapping[str, str | int | float]] = field(default_factory=dict)  # axis → value's name → text
+    include: tuple[Mapping[str, Any], ...] = ()  # cells to add: axis → value's name, or {name: text}
+    exclude: tuple[Mapping[str, str], ...] = ()  # cells to leave out: axis → value's name
     variants: int = 1
     derive: tuple[Derivation, ...] = ()
     sheet: SheetRules | None = None
-    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by backend
     where: Mapping[str, str] = field(default_factory=dict)
+    """`file:line:column` of its parts, by path: 'source', 'matrix.include[0].mood', 'comfyui.workflow'."""

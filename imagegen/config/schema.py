@@ -1,327 +1,207 @@
 """The grammar of a job file: one Cerberus schema, from which everything else that knows it is derived.
 
-Types are our own, because Cerberus takes True as an integer and NaN as a float; so is the rule `blank`. What an editor
-shows beside a key stands in its `meta`, which Cerberus leaves to the application; so does what a `regex` asks for, in
-words.
+The types are our own, because Cerberus takes True as an integer and NaN as a float; so is the rule `blank`. Cerberus
+leaves `meta` to the application: it holds what an editor shows beside a key, and in words what a `regex` expects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-__all__ = ["COMMON", "CROPS", "ITEM_SCHEMA", "TEST_BACKEND", "Sections", "item_schema", "job_schema"]
+from imagegen.config.job import Crop, Format, Metadata, Overwrite, SeedMode
+
+__all__ = ["COMMON", "ITEM_SCHEMA", "SEED", "TEST_BACKEND", "Sections", "item_schema", "job_schema"]
 
 TEST_BACKEND = "scripted"
 """The backend that only tests use: nobody is told to choose it."""
 
 Schema = dict[str, Any]
 Sections = Mapping[str, Mapping[str, Any] | None]
-"""Each backend's name → the Cerberus schema of its section; None of one that cannot be used: anything goes there."""
+"""Each backend's name → the Cerberus schema of its section; None for a backend that failed to load: anything goes."""
 
-SEED: Schema = {
-    "type": "whole",
-    "min": 0,
-    "max": 2**64 - 1,
-    "meta": {"description": "The seed of this item's images, used as it is."},
-}
+
+def _rules(types: str | list[str], description: str = "", **rules: Any) -> Schema:
+    meta = rules.pop("meta", {}) | ({"description": description} if description else {})
+    return {"type": types, **rules, **({"meta": meta} if meta else {})}
+
+
+def _whole(description: str, least: int, most: int) -> Schema:
+    return _rules("whole", description, min=least, max=most)
+
+
+def _number(description: str, least: float, most: float) -> Schema:
+    return _rules("number", description, min=least, max=most)
+
+
+def _text(description: str, longest: int, shortest: int = 1, **rules: Any) -> Schema:
+    return _rules("text", description, **({"minlength": shortest} if shortest else {}), maxlength=longest, **rules)
+
+
+def _one_of(values: Any, description: str) -> Schema:
+    """A text that is one of a Literal's values."""
+    return _rules("text", description, allowed=list(get_args(values)))
+
+
+def _mapping(description: str, keys: Schema, **rules: Any) -> Schema:
+    return _rules("mapping", description, schema=keys, **rules)
+
+
+def _list(description: str, entry: Schema) -> Schema:
+    return _rules("list", description, minlength=1, schema=entry)
+
+
+_LONGEST_SIDE = 8192
+_LONGEST_PATH = 500
+_LONGEST_PROMPT = 20_000
+_MAX_SEED = 2**64 - 1
+
+SEED = _whole("The seed of this item's images, used as it is.", 0, _MAX_SEED)
 
 COMMON: Schema = {
-    "width": {"type": "whole", "min": 16, "max": 8192, "meta": {"description": "Width in pixels."}},
-    "height": {"type": "whole", "min": 16, "max": 8192, "meta": {"description": "Height in pixels."}},
-    "steps": {"type": "whole", "min": 1, "max": 10_000, "meta": {"description": "Sampling steps."}},
-    "cfg": {
-        "type": "number",
-        "min": 0,
-        "max": 1000,
-        "meta": {"description": "CFG scale: how closely the image keeps to the prompt."},
-    },
-    "sampler": {"type": "text", "minlength": 1, "maxlength": 100, "meta": {"description": "The sampler's name."}},
-    "scheduler": {"type": "text", "minlength": 1, "maxlength": 100, "meta": {"description": "The scheduler's name."}},
-    "negative": {
-        "type": "text",
-        "maxlength": 20_000,
-        "meta": {"description": "Negative prompt: what the image must not show."},
-    },
-    "timeout_s": {
-        "type": "number",
-        "min": 0.01,
-        "max": 7 * 24 * 3600,
-        "meta": {"description": "Seconds that one image may take. Decides no pixels."},
-    },
+    "width": _whole("Width in pixels.", 16, _LONGEST_SIDE),
+    "height": _whole("Height in pixels.", 16, _LONGEST_SIDE),
+    "steps": _whole("Number of sampling steps.", 1, 10_000),
+    "cfg": _number("CFG scale: how closely the image follows the prompt.", 0, 1000),
+    "sampler": _text("The sampler's name.", 100),
+    "scheduler": _text("The scheduler's name.", 100),
+    "negative": _text("Negative prompt: what the image should not show.", _LONGEST_PROMPT, shortest=0),
+    "timeout_s": _number("Time limit for one image, in seconds. Doesn't affect the picture.", 0.01, most=7 * 24 * 3600),
 }
-"""The fields of `generate`, and of an item, but for the seed: an item's is one number, a job's may be a rule."""
+"""The fields of `generate`, and of an item, except the seed: an item's is a number, a job's may be a rule."""
 
 ITEM_SCHEMA: Schema = {
-    "name": {
-        "type": "text",
-        "required": True,
-        "minlength": 1,
-        "maxlength": 200,
-        "blank": False,
-        "meta": {"description": "What the item is called. Its files are named after it."},
-    },
-    "prompt": {
-        "type": "text",
-        "required": True,
-        "minlength": 1,
-        "maxlength": 20_000,
-        "blank": False,
-        "meta": {
-            "description": "What the image shows. {mood} stands for the text of the matrix's axis mood, {red|green} "
-            "for one of the two, __hair__ for a line of jobs/wildcards/hair.txt."
-        },
-    },
+    "name": _text("The item's name. Its files are named after it.", 200, required=True, blank=False),
+    "prompt": _text(
+        "What the image shows. {mood} stands for the text of the matrix axis mood, {red|green} for one of the two, "
+        "__hair__ for a line of jobs/wildcards/hair.txt.",
+        _LONGEST_PROMPT,
+        required=True,
+        blank=False,
+    ),
     **COMMON,
     "seed": SEED,
 }
-"""The fields of an item, but for its own sections for backends."""
+"""The fields of an item, without its own sections for backends."""
 
-_AXIS_NAME = "^[a-z][a-z0-9_]*$"
-_VALUE_TEXT: Schema = {"type": ["text", "whole", "number"]}
-_AXIS: Schema = {
-    "anyof": [
-        {"type": "list", "minlength": 1, "schema": _VALUE_TEXT},
-        {"type": "mapping", "minlength": 1, "valuesrules": _VALUE_TEXT},
-    ]
-}
-_INCLUDED: Schema = {
-    "anyof": [_VALUE_TEXT, {"type": "mapping", "minlength": 1, "maxlength": 1, "valuesrules": _VALUE_TEXT}]
-}
+_VALUE = _rules(["text", "whole", "number"])
+_AXIS: Schema = {"anyof": [_list("", _VALUE), _rules("mapping", minlength=1, valuesrules=_VALUE)]}
+_INCLUDED: Schema = {"anyof": [_VALUE, _rules("mapping", minlength=1, maxlength=1, valuesrules=_VALUE)]}
 """A value by its name, or a value of its own: {name: text}."""
-
-
-_NAME: Schema = {
-    "type": "text",
-    "maxlength": 40,
+_AXIS_NAME = _rules(
+    "text",
+    regex="^[a-z][a-z0-9_]*$",
+    forbidden=["slug", "item", "variant"],
+    meta={"expected": "name of an axis: lower-case letters, digits and _, a letter first"},
+)
+_NAME: dict[str, Any] = {
+    "longest": 40,
+    "shortest": 0,
     "regex": "^[a-z0-9]+(-[a-z0-9]+)*$",
     "meta": {"expected": "name here: lower-case letters and digits, with single hyphens between them"},
 }
-CROPS = ("centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right")
-"""The sides of an image that a crop keeps."""
-_FORMAT: Schema = {"type": "text", "allowed": ["png", "webp", "jpeg"]}
-_QUALITY: Schema = {
-    "type": "whole",
-    "min": 1,
-    "max": 100,
-    "meta": {"description": "Of WebP (lossless at 100) and JPEG. It means nothing to PNG."},
-}
-_FOLDER: Schema = {"type": "text", "minlength": 1, "maxlength": 500}
-
-
-def _described(rules: Schema, description: str) -> Schema:
-    return {**rules, "meta": {**rules.get("meta", {}), "description": description}}
-
-
-_DERIVATION: Schema = {
-    "width": {
-        "type": "whole",
-        "min": 1,
-        "max": 8192,
-        "meta": {"description": "Width in pixels; with a height too, the most it may be."},
-    },
-    "height": {
-        "type": "whole",
-        "min": 1,
-        "max": 8192,
-        "meta": {"description": "Height in pixels; with a width too, the most it may be."},
-    },
-    "crop": {
-        "type": "text",
-        "allowed": list(CROPS),
-        "meta": {"description": "Cut to exactly width and height, keeping this side. Left out, it is fitted in whole."},
-    },
-    "enlarge": {
-        "type": "boolean",
-        "meta": {"description": "Whether a smaller image is enlarged. Left out, that is an error."},
-    },
-    "format": _described(_FORMAT, "The format of the file. Left out, the images' own."),
-    "quality": _QUALITY,
-    "metadata": {
-        "type": "text",
-        "allowed": ["full", "none"],
-        "meta": {"description": "Whether the file says what made its image. Left out, as the images have it."},
-    },
-    "dir": _described(_FOLDER, "The folder. Left out, the image's own."),
-}
-_SHEET: Schema = {
-    "name": _described(_NAME, "What it is called: its task, its file and its index. Left out, sheet."),
-    "columns": {
-        "type": "whole",
-        "min": 1,
-        "max": 1000,
-        "meta": {"description": "Cells in a row. Left out, as many as make it nearly square."},
-    },
-    "cell": {
-        "type": "whole",
-        "min": 8,
-        "max": 2048,
-        "meta": {"description": "Width and height of a cell in pixels. Left out, 256."},
-    },
-    "format": _described(_FORMAT, "The format of its file. Left out, png."),
-    "quality": _QUALITY,
-    "dir": _described(_FOLDER, "The folder. Left out, that of the job's images."),
-}
-_BASE: Schema = {"type": "text", "minlength": 1, "maxlength": 500}
+_BASE = _text("", _LONGEST_PATH)
+_QUALITY = _whole("Quality of WebP (lossless at 100) and JPEG. PNG ignores it.", 1, 100)
 
 
 def _cells(value: Schema, description: str) -> Schema:
     """Entries that name cells of the matrix: axis → value."""
-    entry = {"type": "mapping", "minlength": 1, "valuesrules": value}
-    return {"type": "list", "minlength": 1, "schema": entry, "meta": {"description": description}}
+    return _list(description, _rules("mapping", minlength=1, valuesrules=value))
+
+
+_SEED_RULE = _rules(
+    ["whole", "mapping"],
+    "How seeds are chosen. A bare number is the base of mode by-name.",
+    min=0,
+    max=_MAX_SEED,
+    schema={
+        "mode": _one_of(SeedMode, "How seeds follow from the base. random picks one for each image and records it."),
+        "base": _whole("The number that the seeds follow from.", 0, _MAX_SEED),
+    },
+)
+_PROMPT: Schema = {
+    "prefix": _text("Goes before every prompt.", _LONGEST_PROMPT, shortest=0),
+    "suffix": _text("Goes after every prompt.", _LONGEST_PROMPT, shortest=0),
+}
+_OUTPUT: Schema = {
+    "dir": _text("The images' folder. By default, assets/ and the job's name.", _LONGEST_PATH),
+    "name": _text("The file name without its extension. It can use {slug}, {item}, {variant} and any axis.", 200),
+    "format": _one_of(Format, "The format of the image files."),
+    "quality": _QUALITY,
+    "overwrite": _one_of(Overwrite, "Which files may be replaced: those that this build wrote, none, or any."),
+    "metadata": _one_of(Metadata, "Whether each image file records what made it."),
+}
+_DERIVED_FILE: Schema = {
+    "width": _whole("Width in pixels. If height is given too, the maximum.", 1, _LONGEST_SIDE),
+    "height": _whole("Height in pixels. If width is given too, the maximum.", 1, _LONGEST_SIDE),
+    "crop": _one_of(Crop, "Cuts to exactly width and height and keeps this side. By default, nothing is cut off."),
+    "enlarge": _rules("boolean", "Whether a smaller image is enlarged. By default, that is an error."),
+    "format": _one_of(Format, "The format of the file. By default, that of the images."),
+    "quality": _QUALITY,
+    "metadata": _one_of(Metadata, "Whether the file records what made its image. By default, as the images do."),
+    "dir": _text("The folder. By default, that of the image.", _LONGEST_PATH),
+}
+_SHEET: Schema = {
+    "name": _text("The name of its task, its file and its index. By default, sheet.", **_NAME),
+    "columns": _whole("Cells in a row. By default, as many as make the sheet nearly square.", 1, 1000),
+    "cell": _whole("Width and height of a cell in pixels. By default, 256.", 8, 2048),
+    "format": _one_of(Format, "The format of its file. By default, png."),
+    "quality": _QUALITY,
+    "dir": _text("The folder. By default, that of the job's images.", _LONGEST_PATH),
+}
 
 
 def item_schema(sections: Sections) -> Schema:
-    """The schema of an item."""
+    """Return the schema of an item."""
     return {**ITEM_SCHEMA, **{name: _section(name, options) for name, options in sections.items() if options != {}}}
 
 
 def job_schema(sections: Sections) -> Schema:
-    """The schema of a job file."""
+    """Return the schema of a job file."""
     return {
         "extends": {
-            "anyof": [_BASE, {"type": "list", "minlength": 1, "schema": _BASE}],
-            "meta": {"description": "The file, or list of files, that this job starts from; paths from jobs/."},
+            "anyof": [_BASE, _list("", _BASE)],
+            "meta": {"description": "The file, or list of files, that this job starts from. Paths start in jobs/."},
         },
-        "description": {"type": "text", "maxlength": 1000, "meta": {"description": "Shown by doit list."}},
-        "backend": {
-            "type": "text",
-            "allowed": sorted(sections),
-            "meta": {"description": "What draws the images. Left out, the project's setting holds."},
-        },
-        "generate": {
-            "type": "mapping",
-            "schema": {
-                **COMMON,
-                "seed": {
-                    "type": ["whole", "mapping"],
-                    "min": 0,
-                    "max": 2**64 - 1,
-                    "schema": {
-                        "mode": {
-                            "type": "text",
-                            "allowed": ["by-name", "sequence", "fixed", "random"],
-                            "meta": {"description": "How seeds follow from the base; random: they are drawn."},
-                        },
-                        "base": {
-                            "type": "whole",
-                            "min": 0,
-                            "max": 2**64 - 1,
-                            "meta": {"description": "What the seeds follow from."},
-                        },
-                    },
-                    "meta": {"description": "How seeds are had. A bare number is the base of mode by-name."},
-                },
+        "description": _text("Shown by doit list.", 1000, shortest=0),
+        "backend": _rules(
+            "text", "What generates the images. By default, the project's setting.", allowed=sorted(sections)
+        ),
+        "generate": _mapping(
+            "How images are generated. Each item can override any of it.", {**COMMON, "seed": _SEED_RULE}
+        ),
+        "prompt": _mapping("Text that all prompts have in common.", _PROMPT),
+        "source": _text("A Markdown or CSV file with prompts. Its path starts in the project's folder.", _LONGEST_PATH),
+        "items": _list(
+            "Named prompts. If there is a source too, its items come after these.",
+            _rules("mapping", schema=item_schema(sections)),
+        ),
+        "matrix": _mapping(
+            "Axes whose values multiply the items. An axis is a list, or a mapping of each value's name to its text.",
+            {
+                "include": _cells(_INCLUDED, "Extra cells, each with a value for every axis."),
+                "exclude": _cells(_VALUE, "Cells to leave out: all that match an entry's values."),
             },
-            "meta": {"description": "How images are drawn. Each item can override any of it."},
-        },
-        "prompt": {
-            "type": "mapping",
-            "schema": {
-                "prefix": {
-                    "type": "text",
-                    "maxlength": 20_000,
-                    "meta": {"description": "Put before every prompt."},
-                },
-                "suffix": {
-                    "type": "text",
-                    "maxlength": 20_000,
-                    "meta": {"description": "Put after every prompt."},
-                },
-            },
-            "meta": {"description": "What all prompts have in common."},
-        },
-        "source": {
-            "type": "text",
-            "minlength": 1,
-            "maxlength": 500,
-            "meta": {"description": "A Markdown page with prompts, its path from the project's folder."},
-        },
-        "items": {
-            "type": "list",
-            "minlength": 1,
-            "schema": {"type": "mapping", "schema": item_schema(sections)},
-            "meta": {"description": "Items of the job's own: named prompts. With a source, they come first."},
-        },
-        "matrix": {
-            "type": "mapping",
-            "minlength": 1,
-            "keysrules": {
-                "type": "text",
-                "regex": _AXIS_NAME,
-                "forbidden": ["slug", "item", "variant"],
-                "meta": {"expected": "name of an axis: lower-case letters, digits and _, a letter first"},
-            },
-            "schema": {
-                "include": _cells(_INCLUDED, "Cells that the axes do not make: a value for every axis."),
-                "exclude": _cells(_VALUE_TEXT, "Cells to leave out: all that match an entry's values."),
-            },
-            "allow_unknown": _AXIS,  # every other key is an axis
-            "meta": {"description": "Axes whose values multiply the items: a list, or each value's name and its text."},
-        },
-        "variants": {
-            "type": "whole",
-            "min": 1,
-            "max": 1000,
-            "meta": {"description": "Takes of each image, told apart by their seeds."},
-        },
-        "output": {
-            "type": "mapping",
-            "schema": {
-                "dir": {
-                    "type": "text",
-                    "minlength": 1,
-                    "maxlength": 500,
-                    "meta": {"description": "The images' folder. Left out, it is assets/ and the job's name."},
-                },
-                "name": {
-                    "type": "text",
-                    "minlength": 1,
-                    "maxlength": 200,
-                    "meta": {"description": "The file name without its ending: {slug}, {item}, {variant}, any axis."},
-                },
-                "format": {
-                    "type": "text",
-                    "allowed": ["png", "webp", "jpeg"],
-                    "meta": {"description": "The format of the images' files."},
-                },
-                "quality": {
-                    "type": "whole",
-                    "min": 1,
-                    "max": 100,
-                    "meta": {"description": "Of WebP (lossless at 100) and JPEG. It means nothing to PNG."},
-                },
-                "overwrite": {
-                    "type": "text",
-                    "allowed": ["own", "never", "always"],
-                    "meta": {"description": "What may be replaced: files that this build wrote, none, or any."},
-                },
-                "metadata": {
-                    "type": "text",
-                    "allowed": ["full", "none"],
-                    "meta": {"description": "Whether the image says what made it."},
-                },
-            },
-            "meta": {"description": "Where the images go, and as what."},
-        },
-        "derive": {
-            "type": "mapping",
-            "minlength": 1,
-            "keysrules": _NAME,
-            "valuesrules": {"type": "mapping", "schema": _DERIVATION},
-            "meta": {"description": "Files made of each image without a backend, by name: thumbnails, other formats."},
-        },
-        "sheet": {
-            "type": "mapping",
-            "schema": _SHEET,
-            "meta": {"description": "One image with all of the job's images in cells, and a JSON index of them."},
-        },
+            minlength=1,
+            keysrules=_AXIS_NAME,
+            allow_unknown=_AXIS,  # every other key is an axis
+        ),
+        "variants": _whole("How many versions of each image to generate. They differ in their seeds.", 1, 1000),
+        "output": _mapping("Where the images go, and in which format.", _OUTPUT),
+        "derive": _rules(
+            "mapping",
+            "Files made from each image without a backend, by name: thumbnails, other formats.",
+            minlength=1,
+            keysrules=_text("", **_NAME),
+            valuesrules=_rules("mapping", schema=_DERIVED_FILE),
+        ),
+        "sheet": _mapping("One image with all of the job's images in cells, and a JSON index of them.", _SHEET),
         **{name: _section(name, options) for name, options in sections.items()},
     }
 
 
 def _section(backend: str, options: Mapping[str, Any] | None) -> Schema:
     if options is None:
-        return {"type": "mapping", "meta": {"description": f"Options of the backend {backend}, which cannot be used."}}
+        return _rules("mapping", f"Options of the backend {backend}, which could not be loaded.")
     description = f"Options of the backend {backend}." if options else f"The backend {backend} has no options."
-    return {"type": "mapping", "schema": dict(options), "meta": {"description": description}}
+    return _mapping(description, dict(options))

@@ -140,7 +140,7 @@ class StoredImages:
                 ranked.append((0, copy))
             elif copy.encoding == output.encoding:
                 ranked.append((1, copy))
-            elif copy.encoding.lossless:
+            elif copy.encoding.is_lossless:
                 ranked.append((2, copy))
         return [copy for _, copy in sorted(ranked, key=lambda one: one[0])]
 

@@ -267,7 +267,7 @@ class Planner:
                 continue
             try:
                 context = Context(self._root, self._settings, self.inputs.read_for_section)
-                resolved = backend.resolve(item.section(job, backend.name), context)
+                resolved = backend.resolve(item.merge_section(job, backend.name), context)
             except ImagegenError as error:
                 for problem in error.problems:
                     key_path = f"{backend.name}.{problem.where}".rstrip(".")

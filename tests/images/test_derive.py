@@ -8,7 +8,7 @@ import json
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
-from imagegen.config.job import Encoding
+from imagegen.config.job import Encoding, Format
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.image_file import BadImage, verify
 from imagegen.images.provenance import Provenance, embed, inherited, read
@@ -92,7 +92,7 @@ def test_a_crop_keeps_the_side_that_it_names(crop: str, colour: tuple[int, int, 
 
 
 @pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
-def test_it_is_written_in_the_format_asked_for_and_always_with_the_same_bytes(kind: str) -> None:
+def test_it_is_written_in_the_format_asked_for_and_always_with_the_same_bytes(kind: Format) -> None:
     encoding = Encoding(kind, 100 if kind == "png" else 80, "none")
     data = picture(file(thirds()), Shape(width=150), encoding)
     assert verify(data).format == kind

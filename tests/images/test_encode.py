@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding
+from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding, Format, Metadata
 from imagegen.images import png, webp
 from imagegen.images.encode import encode
 from imagegen.images.formats import BadImage
@@ -15,14 +15,14 @@ from imagegen.images.provenance import embed, imagegen_json, read
 from .pictures import gradient, opened, picture, pixels, profile, provenance, saved
 
 
-def encoded(raw: bytes, format_: str, quality: int | None = None, metadata: str = "full") -> bytes:
+def encoded(raw: bytes, format_: Format, quality: int | None = None, metadata: Metadata = "full") -> bytes:
     quality = DEFAULT_QUALITY[format_] if quality is None else quality
     return encode(raw, verify(raw), Encoding(format_, quality, metadata), provenance())
 
 
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("raw", FORMATS)
-def test_every_pair_of_formats_keeps_the_picture_and_gets_its_provenance(raw: str, to: str) -> None:
+def test_every_pair_of_formats_keeps_the_picture_and_gets_its_provenance(raw: str, to: Format) -> None:
     data = encoded(picture(raw), to)
 
     assert verify(data, 16, 12).format == to
@@ -34,7 +34,7 @@ def test_every_pair_of_formats_keeps_the_picture_and_gets_its_provenance(raw: st
 
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("raw", FORMATS)
-def test_the_same_input_makes_the_same_bytes(raw: str, to: str) -> None:
+def test_the_same_input_makes_the_same_bytes(raw: str, to: Format) -> None:
     assert encoded(picture(raw), to) == encoded(picture(raw), to)
 
 
@@ -46,7 +46,7 @@ def test_a_png_that_stays_one_is_not_encoded_again() -> None:
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_without_metadata_nothing_is_said(to: str) -> None:
+def test_without_metadata_nothing_is_said(to: Format) -> None:
     data = encoded(embed(picture("png"), provenance()), to, metadata="none")
 
     assert read(data) is None
@@ -97,7 +97,7 @@ def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
 
 @pytest.mark.parametrize("to", ["webp", "jpeg"])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_every_mode_of_a_png_is_converted(mode: str, to: str) -> None:
+def test_every_mode_of_a_png_is_converted(mode: str, to: Format) -> None:
     raw = picture("png", mode)
 
     kept = opened(encoded(raw, to, 100)).convert("RGB")
@@ -128,7 +128,7 @@ def test_a_palettes_transparency_is_kept() -> None:
 
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("raw", FORMATS)
-def test_a_colour_profile_is_kept(raw: str, to: str) -> None:
+def test_a_colour_profile_is_kept(raw: str, to: Format) -> None:
     data = encoded(picture(raw, icc_profile=profile(b"RGB ")), to)
 
     assert opened(data).info["icc_profile"] == profile(b"RGB ")
@@ -156,7 +156,7 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
 
 
 @pytest.mark.parametrize(("to", "longest"), [("webp", 16_383), ("jpeg", 65_500)])
-def test_a_side_that_the_format_cannot_hold_is_refused(to: str, longest: int) -> None:
+def test_a_side_that_the_format_cannot_hold_is_refused(to: Format, longest: int) -> None:
     fits, too_long = (saved(Image.new("L", (side, 1)), "png") for side in (longest, longest + 1))
 
     assert verify(encoded(fits, to), longest, 1)
