@@ -15,7 +15,6 @@ from doit.exceptions import TaskFailed
 from imagegen.commands.build import Build, Planned, Ticket, current_build
 from imagegen.commands.command import OURS
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.execute.prune import clean, preview_clean
 from imagegen.state.mutex import hold
 from imagegen.tasks.process import fail_at_end
 
@@ -169,6 +168,8 @@ class CleanAction(PythonAction):  # type: ignore[misc]  # doit ships no types
         self._name = task
 
     def __str__(self) -> str:
+        from imagegen.execute.prune import preview_clean
+
         build = current_build()
         try:
             return preview_clean(build.project, build.planned[self._name].output).said
@@ -211,6 +212,8 @@ class _Cleaning:
         if task not in build.planned:  # another one was picked while this waited
             return
         output = build.planned[task].output
+        from imagegen.execute.prune import clean
+
         if clean(build.project, output).forgets:
             self._gone[output.job].append(output.path)
 

@@ -121,7 +121,7 @@ def test_a_bucket_that_is_not_there_is_told_and_an_empty_folder_is_none(s3: Proj
     run = s3.doit(IMAGEGEN_STORE="s3://nobody/game")
     assert (run.code, run.out.count("cannot be reached: The specified bucket does not exist")) == (0, 1)
     run = s3.doit("store:push", IMAGEGEN_STORE="s3://team")
-    assert "3 images that waited here went up to the shared store s3://team\n" in run.out
+    assert "uploaded 3 images of earlier runs to the shared store s3://team\n" in run.out
 
 
 @needs_s3
@@ -139,7 +139,7 @@ def test_an_object_with_nothing_in_it_is_passed_over(s3: ProjectFolder) -> None:
         files.pipe_file(path, b"")
     run = clone(s3).doit()
     assert run.tasks("generated") == NAMES, run.out
-    assert "was passed over" in run.out
+    assert "were skipped" in run.out
     assert clone(s3, "third").doit().tasks("restored") == NAMES
 
 
@@ -167,7 +167,7 @@ def test_a_server_that_never_answers_costs_a_line_and_ten_seconds(kind: str, req
         start = time.monotonic()
         (line,) = project.doit(**silence).out.splitlines()[:-1]
         assert time.monotonic() - start < 9
-        assert line.startswith("3 images have yet to go up to the shared store ")
+        assert line.startswith("3 images still have to be uploaded to the shared store ")
         assert "shared store" not in project.doit(**silence).out
 
 

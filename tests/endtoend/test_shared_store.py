@@ -103,16 +103,16 @@ def test_one_that_is_gone_costs_one_line_and_gets_what_was_made_once_it_is_back(
     assert (run.code, run.tasks("generated")) == (0, NAMES)
     (line,) = [line for line in run.out.splitlines() if "shared store" in line]
     assert line == (
-        f"the shared store file://{team} cannot be reached: No such file or directory: {team}; this run goes on without it, "
-        "and what it makes is kept here and goes up with a later one"
+        f"the shared store file://{team} cannot be reached: No such file or directory: {team}; this run continues without it; "
+        "new images are kept here, and a later run uploads them"
     )
     assert not team.exists()
     assert "3 images to go up" in project.doit("doctor").out
     run = project.doit()
     assert run.code == 0
     assert run.out.startswith(
-        f"3 images have yet to go up to the shared store file://{team}, which cannot be reached: No such file or "
-        f"directory: {team}; later runs go on with that, and doit store:push does at once\n"
+        f"3 images still have to be uploaded to the shared store file://{team}, which cannot be reached: No such file or "
+        f"directory: {team}; later runs continue, or doit store:push does it now\n"
     )
     assert "shared store" not in project.doit().out  # not again so soon
     run = project.doit("store:push")
@@ -122,7 +122,7 @@ def test_one_that_is_gone_costs_one_line_and_gets_what_was_made_once_it_is_back(
     assert (run.code, run.out.splitlines()) == (
         0,
         [
-            f"3 images that waited here went up to the shared store file://{team}",
+            f"uploaded 3 images of earlier runs to the shared store file://{team}",
             f"the shared store file://{team} has all that was made here: 3 images",
         ],
     )
@@ -178,7 +178,7 @@ def test_an_image_that_has_gone_bad_there_is_generated_and_mended(project: Proje
     other = clone(project)
     run = other.doit()
     assert run.tasks("generated") == NAMES
-    assert "has what cannot be used, and was passed over: the image " in run.out
+    assert "has files that cannot be used, and were skipped: the image " in run.out
     assert "(and 2 more)" in run.out
     assert files(other.root / "assets") == files(project.root / "assets")
     assert not [path for path, data in files(team / "blobs").items() if data.endswith(b"x")]
@@ -211,7 +211,7 @@ def test_one_that_hangs_costs_a_line_and_ten_seconds(project: ProjectFolder, tea
     assert 10 <= time.monotonic() - start < 20
     assert (run.code, run.tasks("generated")) == (0, NAMES)
     assert run.out.count("shared store") == 1
-    assert "cannot be reached: no answer within 10 s; this run goes on without it" in run.out
+    assert "cannot be reached: no answer within 10 s; this run continues without it" in run.out
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")

@@ -49,7 +49,7 @@ __all__ = []
 URL = "s3://team"
 LONG = Timeouts(answer_s=30, image_s=30, last_s=30)
 SHORT = Timeouts(answer_s=0.5, image_s=0.5, last_s=0.5)
-LATER = "later runs go on with that, and doit store:push does at once"
+LATER = "later runs continue, or doit store:push does it now"
 DATA = picture("red")
 
 
@@ -90,7 +90,7 @@ class Team:
         project = project or self.workshop.project()
         opened = opened or self.open
         return SharedStoreClient(
-            project, self.told.append, self.stop, is_brief=is_brief, opened=opened, patience=patience
+            project, self.told.append, self.stop, is_brief=is_brief, open_store=opened, timeouts=patience
         )
 
     @property
@@ -209,7 +209,7 @@ def test_what_is_no_whole_image_is_not_taken_and_told_once(workshop: Workshop, o
     assert project.store.entries(output.fingerprint) == []
     assert not project.store.has(entry.sha256)
     (note,) = team.notes
-    assert note.startswith(f"the shared store {URL} has what cannot be used, and was passed over: ")
+    assert note.startswith(f"the shared store {URL} has files that cannot be used, and were skipped: ")
 
 
 def test_what_is_bad_is_passed_over_for_what_is_good(workshop: Workshop, output: Output) -> None:
@@ -283,8 +283,8 @@ def test_one_that_cannot_be_reached_is_told_once_and_asked_once(workshop: Worksh
     sharing.close()
     assert asked == [URL]
     assert team.notes == [
-        f"the shared store {URL} cannot be reached: Connection refused; this run goes on without it, "
-        "and what it makes is kept here and goes up with a later one"
+        f"the shared store {URL} cannot be reached: Connection refused; this run continues without it; "
+        "new images are kept here, and a later run uploads them"
     ]
     assert project.pending.all() == [(output.fingerprint, SHA256)]
 
@@ -303,7 +303,7 @@ def test_what_could_not_go_up_goes_up_with_the_next_run(workshop: Workshop, outp
     again = workshop.project()
     assert again.has_pending
     team.sharing(again).close()
-    assert team.notes == [f"1 image that waited here went up to the shared store {URL}"]
+    assert team.notes == [f"uploaded 1 image of earlier runs to the shared store {URL}"]
     assert len(team.store().entries(output.fingerprint)) == 1
     assert not workshop.project().has_pending
 
@@ -320,7 +320,7 @@ def test_one_that_hangs_while_it_is_read_is_left_alone(workshop: Workshop, outpu
         assert sharing.find(output, None, "") is None
     assert files.hung == [on]
     (note,) = team.notes
-    assert "cannot be reached: no answer within 0.5 s; this run goes on without it" in note
+    assert "cannot be reached: no answer within 0.5 s; this run continues without it" in note
 
 
 def test_one_that_hangs_while_it_is_written_holds_up_neither_the_images_nor_the_end(
@@ -335,7 +335,7 @@ def test_one_that_hangs_while_it_is_written_holds_up_neither_the_images_nor_the_
     sharing.close()
     assert time.monotonic() - start < 20
     assert team.notes == [
-        f"3 images have yet to go up to the shared store {URL}; {LATER}",
+        f"3 images still have to be uploaded to the shared store {URL}; {LATER}",
     ]
     assert len(workshop.project().pending.all()) == 3
 
@@ -349,7 +349,7 @@ def test_one_that_falls_silent_at_the_end_is_told_in_one_line_with_what_is_left(
     team.made(sharing, project, output)
     sharing.close()
     assert team.notes == [
-        f"1 image has yet to go up to the shared store {URL}, which cannot be reached: no answer within 1 s; {LATER}"
+        f"1 image still has to be uploaded to the shared store {URL}, which cannot be reached: no answer within 1 s; {LATER}"
     ]
 
 
@@ -381,8 +381,8 @@ def test_one_that_takes_nothing_is_still_read(workshop: Workshop, output: Output
         time.sleep(0.02)
     (note,) = team.notes
     assert note == (
-        f"the shared store {URL} takes nothing: Access Denied; what is made is kept here, and goes up with a later run "
-        "(store_writes = false where it is only to be read)"
+        f"the shared store {URL} cannot be written: Access Denied; new images are kept here, and a later run uploads them "
+        "(set store_writes = false if you only read from it)"
     )
     assert sharing.find(output, None, "") is not None
     sharing.close()
@@ -395,7 +395,7 @@ def test_what_is_lost_before_it_went_up_is_told_as_that(workshop: Workshop, outp
     project = workshop.project()
     project.pending.add([(output.fingerprint, SHA256)])
     team.sharing(project).close()
-    assert team.notes == [f".imagegen/store has lost 1 image that had yet to go up to the shared store {URL}"]
+    assert team.notes == [f".imagegen/store has lost 1 image that still had to be uploaded to the shared store {URL}"]
     assert (team.opened, project.has_pending) == (0, False)
 
 
@@ -409,7 +409,7 @@ def test_what_has_yet_to_go_up_is_not_pruned(workshop: Workshop, tmp_path: Path)
     prune(project, find_unused(project, project.plans(), candidates=False))
     assert len(list(project.store.blobs())) == 2
     (tmp_path / "team").mkdir()
-    assert f"2 images that waited here went up to the shared store {address}" in workshop.notes()
+    assert f"uploaded 2 images of earlier runs to the shared store {address}" in workshop.notes()
     assert len([path for path in (tmp_path / "team/blobs").rglob("*") if path.is_file()]) == 2
     project = workshop.project()
     prune(project, find_unused(project, project.plans(), candidates=False))
@@ -425,9 +425,9 @@ def test_a_run_with_nothing_to_make_tries_briefly_tells_it_in_one_line_and_not_a
     project.pending.add([("", SHA256)])
     team.sharing(project, SHORT, is_brief=True).close()
     assert team.notes in (
-        [f"1 image has yet to go up to the shared store {URL}; {LATER}"],
+        [f"1 image still has to be uploaded to the shared store {URL}; {LATER}"],
         [
-            f"1 image has yet to go up to the shared store {URL}, which cannot be reached: no answer within 0.5 s; {LATER}"
+            f"1 image still has to be uploaded to the shared store {URL}, which cannot be reached: no answer within 0.5 s; {LATER}"
         ],
     )
     assert not project.has_pending
@@ -452,7 +452,7 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(works
     project = workshop.project()
     run(project, [], tell)
     (note,) = seen
-    assert "have yet to go up" in note
+    assert "still have to be uploaded" in note
     seen.clear()
     (tmp_path / "team").mkdir()
     workshop.build(forced=True)
@@ -462,7 +462,7 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(works
     project = other.project()
     run(project, [SelectedOutput(output) for output in other.outputs(project).values()], tell)  # the same after images
     (note,) = seen
-    assert "was passed over" in note
+    assert "were skipped" in note
 
 
 def test_a_list_of_what_waits_that_cannot_be_written_fails_no_image(workshop: Workshop, output: Output) -> None:
@@ -476,7 +476,7 @@ def test_a_list_of_what_waits_that_cannot_be_written_fails_no_image(workshop: Wo
     assert len(project.store.entries(output.fingerprint)) == len(team.store().entries(output.fingerprint)) == 2
     (note,) = team.notes
     assert note.startswith("cannot write: Is a directory: ")
-    assert note.endswith(f"what does not go up to the shared store {URL} in this run waits for doit store:push")
+    assert note.endswith(f"images that this run does not upload to the shared store {URL} have to be uploaded by doit store:push")
 
 
 def test_what_was_made_for_one_store_does_not_go_to_another(workshop: Workshop, tmp_path: Path) -> None:
@@ -490,7 +490,7 @@ def test_what_was_made_for_one_store_does_not_go_to_another(workshop: Workshop, 
     assert list((tmp_path / "ours").iterdir()) == []
     (tmp_path / "theirs").mkdir()
     workshop.settings = Settings(store=theirs)
-    assert workshop.notes() == [f"2 images that waited here went up to the shared store {theirs}"]
+    assert workshop.notes() == [f"uploaded 2 images of earlier runs to the shared store {theirs}"]
 
 
 def test_a_package_that_is_missing_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -500,7 +500,7 @@ def test_a_package_that_is_missing_is_told_with_the_command(monkeypatch: pytest.
         check_packages(Settings(store="s3://team/x"))
     (problem,) = caught.value.problems
     assert problem.what == "store: s3://team/x needs the package s3fs, which is not installed"
-    assert problem.hint.endswith("-m pip install s3fs; or for now without the shared store: doit store=none")
+    assert problem.hint.endswith("-m pip install s3fs; or build without the shared store for now: doit store=none")
     with pytest.raises(ModuleNotFoundError, match=r"it needs the package s3fs, .* -m pip install s3fs"):
         open_shared("s3://team/x")
 
@@ -556,7 +556,7 @@ def test_an_accepted_file_goes_up_and_comes_to_the_others(workshop: Workshop, tm
     case = Case(other.project(), other.project().plans(), (), standing(other))
     assert [row.ok for row in jobs(case) if row.what == "portraits:yrr"] == [True]
     assert other.build() == {"portraits:mallsing": "restored", "portraits:yrr": "failed"}
-    assert "nor to be had from the shared store" in other.problems["portraits:yrr"].what
+    assert "and not in the shared store either" in other.problems["portraits:yrr"].what
     assert "doit store:push where it was accepted; or bring the file back" in other.problems["portraits:yrr"].hint
     workshop.build()  # with nothing to make: what was accepted goes up
     assert other.build() == {"portraits:yrr": "restored"}
@@ -592,7 +592,7 @@ def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
 
     assert pushed()[:2] == (3, 3)  # it is not there yet
     (tmp_path / "team").mkdir()
-    assert pushed() == (3, 0, [f"3 images that waited here went up to the shared store {address}"])
+    assert pushed() == (3, 0, [f"uploaded 3 images of earlier runs to the shared store {address}"])
     there = {path: path.stat().st_mtime_ns for path in (tmp_path / "team").rglob("*") if path.is_file()}
     assert len([path for path in there if path.parent.parent.name == "index"]) == 2
     sha256 = hashlib.sha256(accepted).hexdigest()
@@ -601,7 +601,7 @@ def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "team").rglob("*") if path.is_file()} == there
     for blob in (path for path in there if path.parent.parent.name == "blobs"):
         blob.unlink()  # somebody made room
-    assert pushed() == (3, 0, [f"3 images that waited here went up to the shared store {address}"])
+    assert pushed() == (3, 0, [f"uploaded 3 images of earlier runs to the shared store {address}"])
     assert {path for path in (tmp_path / "team").rglob("*") if path.is_file()} == there.keys()
 
 
