@@ -203,6 +203,8 @@ class _Cleaning:
         self._begun = False
 
     def one(self, task: str) -> None:
+        from imagegen.execute.prune import clean
+
         build = current_build()
         if not self._begun:
             self._held.enter_context(hold(build.project.state, build.project.settings.wait_s))
@@ -212,8 +214,6 @@ class _Cleaning:
         if task not in build.planned:  # another one was picked while this waited
             return
         output = build.planned[task].output
-        from imagegen.execute.prune import clean
-
         if clean(build.project, output).forgets:
             self._gone[output.job].append(output.path)
 

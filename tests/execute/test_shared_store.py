@@ -476,7 +476,9 @@ def test_a_list_of_what_waits_that_cannot_be_written_fails_no_image(workshop: Wo
     assert len(project.store.entries(output.fingerprint)) == len(team.store().entries(output.fingerprint)) == 2
     (note,) = team.notes
     assert note.startswith("cannot write: Is a directory: ")
-    assert note.endswith(f"images that this run does not upload to the shared store {URL} have to be uploaded by doit store:push")
+    assert note.endswith(
+        f"images that this run does not upload to the shared store {URL} have to be uploaded by doit store:push"
+    )
 
 
 def test_what_was_made_for_one_store_does_not_go_to_another(workshop: Workshop, tmp_path: Path) -> None:
