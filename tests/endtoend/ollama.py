@@ -1,4 +1,4 @@
-"""A project whose jobs Ollama draws: the stand-in, first on PATH."""
+"""A project whose jobs Ollama draws: the fake one, first on PATH."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.backends.ollama.standin.fixture import Called, StandIn
+from tests.backends.ollama.fake_ollama.fixture import Called, FakeOllama
 from tests.endtoend.project import JOB, ProjectFolder
 
 __all__ = ["OllamaProject"]
@@ -16,11 +16,11 @@ _ITS = ("PATH", "HOME", "OLLAMA_HOST", "OLLAMA_MODELS")
 
 
 class OllamaProject(ProjectFolder):
-    """`ollama` is its stand-in; no server runs and no model is there until a test has it so."""
+    """`ollama` is the fake one; no server runs and no model is there until a test has it so."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root / "project")
-        self.ollama = StandIn(root / "ollama")
+        self.ollama = FakeOllama(root / "ollama")
         self.environment |= {name: self.ollama.environment[name] for name in _ITS}
 
     def job(self, name: str = "portraits", **changes: Any) -> None:

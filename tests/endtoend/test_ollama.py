@@ -1,4 +1,4 @@
-"""Jobs that Ollama draws, by the real `doit` and the stand-in's `ollama` on PATH: processes, files and HTTP are real."""
+"""Jobs that Ollama draws, by the real `doit` and the fake `ollama` on PATH: processes, files and HTTP are real."""
 
 from __future__ import annotations
 

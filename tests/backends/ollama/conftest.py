@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.ollama.standin.fixture import StandIn
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
+def fake(tmp_path: Path) -> Iterator[FakeOllama]:
     """An ollama whose server is down, with no model."""
-    made = StandIn(tmp_path / "ollama")
+    made = FakeOllama(tmp_path / "ollama")
     try:
         yield made
     finally:
@@ -19,17 +19,17 @@ def standin(tmp_path: Path) -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def ollama(standin: StandIn) -> StandIn:
+def ollama(fake: FakeOllama) -> FakeOllama:
     """One that runs and has x/z-image-turbo."""
-    standin.model()
-    standin.start_server()
-    return standin
+    fake.model()
+    fake.start_server()
+    return fake
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeOllama]:
     """The same for tests that only look at what they do themselves: that nothing goes wrong with, or is stopped."""
-    made = StandIn(tmp_path_factory.mktemp("shared") / "ollama")
+    made = FakeOllama(tmp_path_factory.mktemp("shared") / "ollama")
     made.model()
     with made.served():
         yield made

@@ -14,7 +14,7 @@ import psutil
 from imagegen.backends.ollama.cli import Command
 from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
-from tests.backends.ollama.standin.fixture import StandIn
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 
 __all__ = ["MODEL", "Told", "command_of", "is_alive", "request", "script", "until"]
 
@@ -26,8 +26,8 @@ def request(prompt: str = "a cat", **changes: Any) -> Request:
     return Request("ollama", prompt=prompt, **{**known, **changes})
 
 
-def command_of(standin: StandIn) -> Command:
-    return Command(str(standin.bin / "ollama"), standin.host)
+def command_of(fake: FakeOllama) -> Command:
+    return Command(str(fake.bin / "ollama"), fake.host)
 
 
 def script(folder: Path, text: str, host: str = "127.0.0.1:9") -> Command:

@@ -20,9 +20,9 @@ from imagegen.config.document import read_document
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request, canonical_fields, fingerprint
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
+from tests.backends.ollama.fake_ollama.store import parse
 from tests.backends.ollama.parts import MODEL, Told, request, script
-from tests.backends.ollama.standin.fixture import StandIn
-from tests.backends.ollama.standin.names import parse
 
 
 def asked(root: Path, host: str, **changes: Any) -> Request:
@@ -42,7 +42,7 @@ def planned(root: Path, section: Mapping[str, Any], **settings: Any) -> dict[str
 
 
 @pytest.fixture
-def on_path(shared: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+def on_path(shared: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> FakeOllama:
     monkeypatch.setenv("PATH", shared.environment["PATH"])
     monkeypatch.setenv("OLLAMA_MODELS", str(shared.models))
     return shared
@@ -74,7 +74,9 @@ def test_neither_the_machine_nor_the_server_decides_an_image_or_is_recorded(tmp_
     assert "11434" not in json.dumps(here)
 
 
-def test_an_image_comes_with_the_servers_version_and_nothing_of_this_machine(on_path: StandIn, tmp_path: Path) -> None:
+def test_an_image_comes_with_the_servers_version_and_nothing_of_this_machine(
+    on_path: FakeOllama, tmp_path: Path
+) -> None:
     backend = OllamaBackend()
     one = asked(tmp_path, on_path.host)
     assert backend.preflight([one]) == []
@@ -134,7 +136,7 @@ def test_what_would_fail_every_image_is_asked_of_ollama_once_and_it_is_not_start
 
 
 def test_what_fails_one_image_leaves_the_others_theirs(
-    ollama: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ollama: FakeOllama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", ollama.environment["PATH"])
     ollama.fault("memory", "wolf")
@@ -153,28 +155,28 @@ def test_a_pull_that_ends_without_a_model_is_told(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("form", [":PORT", "0.0.0.0:PORT", "http://localhost:PORT/path"])
 def test_the_projects_own_server_starts_wherever_ollama_host_names_this_machine(
-    standin: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+    fake: FakeOllama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     root = tmp_path / "project"
-    standin.model()
-    standin.install(root / "tools/ollama", "0.32.5")
+    fake.model()
+    fake.install(root / "tools/ollama", "0.32.5")
     (root / "tools/ollama/imagegen.json").write_text(json.dumps({"version": "0.32.5", "archive_sha256": "0" * 64}))
     (root / "tools/ollama/mlx_metal_v3").mkdir()
     (root / "tools/ollama/mlx_metal_v3/libmlxc.dylib").touch()
     for name in ("HOME", "OLLAMA_MODELS", "PATH"):
-        monkeypatch.setenv(name, standin.environment[name])
+        monkeypatch.setenv(name, fake.environment[name])
     backend = OllamaBackend()
-    one = asked(root, form.replace("PORT", standin.host.rpartition(":")[2]))
+    one = asked(root, form.replace("PORT", fake.host.rpartition(":")[2]))
     assert backend.preflight([one]) == []
     try:
         assert backend.prepare([one], Told()) == []
         assert backend.generate(one, Told()).data
-        (call,) = [call for call in standin.called("run") if "--help" not in call.argv]
-        assert call.environment["OLLAMA_HOST"] in (standin.host, standin.host.replace("127.0.0.1", "localhost"))
+        (call,) = [call for call in fake.called("run") if "--help" not in call.argv]
+        assert call.environment["OLLAMA_HOST"] in (fake.host, fake.host.replace("127.0.0.1", "localhost"))
     finally:
         backend.close()
     with pytest.raises(OSError, match="refused"):
-        standin.ask("/api/version")
+        fake.ask("/api/version")
 
 
 def test_a_request_of_no_project_has_no_digest() -> None:

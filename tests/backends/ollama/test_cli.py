@@ -31,8 +31,8 @@ from imagegen.backends.ollama.cli import (
     versions,
 )
 from imagegen.errors import ImagegenError
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 from tests.backends.ollama.parts import MODEL, command_of, is_alive, script, until
-from tests.backends.ollama.standin.fixture import StandIn
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 PIECES = st.sampled_from(
@@ -116,14 +116,14 @@ def test_an_error_is_always_one_line_of_bounded_length(text: str) -> None:
 # asking
 
 
-def test_a_question_is_answered_without_control_sequences(shared: StandIn) -> None:
+def test_a_question_is_answered_without_control_sequences(shared: FakeOllama) -> None:
     said = command_of(shared).ask("show", "x/nothing")
     assert (said.code, said.out, said.error) == (1, "", "model 'x/nothing:latest' not found")
     assert "x/z-image-turbo:latest" in command_of(shared).ask("list").out
 
 
 def test_it_gets_our_host_and_neither_our_secrets_nor_what_would_show_images(
-    shared: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    shared: FakeOllama, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in (
         "COMFYUI_AUTH",
@@ -172,7 +172,7 @@ def test_a_question_that_is_never_answered_ends_with_all_that_it_started(tmp_pat
     until(lambda: not is_alive(child))
 
 
-def test_a_server_that_takes_questions_and_says_nothing_is_given_up(ollama: StandIn) -> None:
+def test_a_server_that_takes_questions_and_says_nothing_is_given_up(ollama: FakeOllama) -> None:
     ollama.fault("silent", "/api/tags")
     with pytest.raises(ImagegenError, match="'ollama list' is not done after 1 s"):
         command_of(ollama).ask("list", timeout_s=1)
@@ -345,16 +345,16 @@ def saying(folder: Path, text: str, code: int = 0) -> Command:
     return script(folder, f"cat {folder}/said; exit {code}")
 
 
-def test_both_versions_are_known_where_they_are_one(shared: StandIn) -> None:
+def test_both_versions_are_known_where_they_are_one(shared: FakeOllama) -> None:
     assert versions(command_of(shared)) == Versions("0.32.5", "0.32.5")
 
 
-def test_the_clients_is_told_from_the_servers(shared: StandIn) -> None:
+def test_the_clients_is_told_from_the_servers(shared: FakeOllama) -> None:
     other = shared.install(shared.folder / "newer", "0.32.15")
     assert versions(Command(str(other), shared.host)) == Versions("0.32.15", "0.32.5")
 
 
-def test_the_servers_is_empty_where_none_answers(shared: StandIn) -> None:
+def test_the_servers_is_empty_where_none_answers(shared: FakeOllama) -> None:
     assert versions(Command(command_of(shared).executable, "127.0.0.1:9")) == Versions("0.32.5", "")
 
 
@@ -376,11 +376,11 @@ def test_what_is_no_ollama_is_told_with_its_own_words(tmp_path: Path, text: str,
 
 @pytest.mark.parametrize(("version", "has"), [("0.14.2", False), ("0.14.3", True), ("0.32.5", True), ("0.32.6", False)])
 def test_the_flags_for_images_are_looked_for_without_a_server(tmp_path: Path, version: str, has: bool) -> None:
-    executable = StandIn(tmp_path / "ollama", version).bin / "ollama"
+    executable = FakeOllama(tmp_path / "ollama", version).bin / "ollama"
     assert has_image_flags(Command(str(executable), "127.0.0.1:9")) is has
 
 
-def test_models_are_listed_by_name_and_tag(shared: StandIn) -> None:
+def test_models_are_listed_by_name_and_tag(shared: FakeOllama) -> None:
     digest = shared.model()
     assert listed(command_of(shared))[f"{MODEL}:latest"] == ListedModel(digest[:12], "12 GB")
 
@@ -406,21 +406,21 @@ def test_odd_rows_do_no_harm(tmp_path: Path) -> None:
     }
 
 
-def test_a_list_that_fails_says_why(shared: StandIn) -> None:
+def test_a_list_that_fails_says_why(shared: FakeOllama) -> None:
     with pytest.raises(ImagegenError, match="ollama list: could not connect to ollama server"):
         listed(Command(command_of(shared).executable, "127.0.0.1:9"))
 
 
-def test_what_a_model_can_do_and_its_licence(shared: StandIn) -> None:
+def test_what_a_model_can_do_and_its_licence(shared: FakeOllama) -> None:
     assert shown(command_of(shared), MODEL) == ModelDetails(("image",), "Apache License Version 2.0, January 2004")
 
 
-def test_a_model_without_a_licence_shows_none(ollama: StandIn) -> None:
+def test_a_model_without_a_licence_shows_none(ollama: FakeOllama) -> None:
     ollama.model("x/free", licence="")
     assert shown(command_of(ollama), "x/free") == ModelDetails(("image",), "")
 
 
-def test_nothing_is_known_where_a_newer_one_refuses_to_show(shared: StandIn) -> None:
+def test_nothing_is_known_where_a_newer_one_refuses_to_show(shared: FakeOllama) -> None:
     newer = shared.install(shared.folder / "newest", "0.32.15")
     assert shown(Command(str(newer), shared.host), MODEL) == ModelDetails()
 

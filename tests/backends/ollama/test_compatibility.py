@@ -22,8 +22,8 @@ from imagegen.backends.ollama.compatibility import (
     this_machine,
     verdict,
 )
+from tests.backends.ollama.fake_ollama.cli import IMAGE_FILE
 from tests.backends.ollama.parts import request
-from tests.backends.ollama.standin.filenames import IMAGE_FILE
 
 MAC, INTEL, LINUX = Machine("Darwin", "arm64"), Machine("Darwin", "x86_64"), Machine("Linux", "x86_64")
 

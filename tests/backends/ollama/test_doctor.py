@@ -11,8 +11,8 @@ import pytest
 from imagegen.backends.base import Diagnosis
 from imagegen.backends.ollama import OllamaBackend
 from imagegen.plan.request import Request
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 from tests.backends.ollama.parts import MODEL, request, script
-from tests.backends.ollama.standin.fixture import StandIn
 
 
 def rows(root: Path, host: str, *requests: Request) -> Sequence[Diagnosis]:
@@ -26,13 +26,13 @@ def found(rows: Sequence[Diagnosis]) -> dict[str, str]:
 
 
 @pytest.fixture
-def on_path(shared: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+def on_path(shared: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> FakeOllama:
     monkeypatch.setenv("PATH", shared.environment["PATH"])
     monkeypatch.setenv("OLLAMA_MODELS", str(shared.models))
     return shared
 
 
-def test_a_row_for_each_thing_that_an_image_takes(on_path: StandIn, tmp_path: Path) -> None:
+def test_a_row_for_each_thing_that_an_image_takes(on_path: FakeOllama, tmp_path: Path) -> None:
     told = found(rows(tmp_path, on_path.host, request(), request(model="x/flux2-klein"), request(name="again")))
     digest = on_path.model()
     assert list(told) == ["command line", "version", "platform", "memory", f"model {MODEL}", "model x/flux2-klein"]
@@ -43,7 +43,7 @@ def test_a_row_for_each_thing_that_an_image_takes(on_path: StandIn, tmp_path: Pa
     assert told["model x/flux2-klein"].startswith("not there; a run pulls it: about 5.7 GB; ")
 
 
-def test_it_changes_nothing(on_path: StandIn, tmp_path: Path) -> None:
+def test_it_changes_nothing(on_path: FakeOllama, tmp_path: Path) -> None:
     rows(tmp_path, on_path.host)
     assert list(tmp_path.iterdir()) == []
 
@@ -64,7 +64,9 @@ def test_none_at_all_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert row.hint
 
 
-def test_versions_that_differ_are_a_warning(on_path: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_that_differ_are_a_warning(
+    on_path: FakeOllama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_path.install(tmp_path / "older", "0.32.4")
     monkeypatch.setenv("PATH", f"{tmp_path / 'older'}:{on_path.environment['PATH']}")
     (row,) = [row for row in rows(tmp_path, on_path.host) if row.what == "version"]
@@ -76,7 +78,7 @@ def test_versions_that_differ_are_a_warning(on_path: StandIn, tmp_path: Path, mo
 
 
 def test_what_is_wrong_with_a_request_or_a_model_is_a_row_too(
-    ollama: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ollama: FakeOllama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", ollama.environment["PATH"])
     ollama.model("x/words", capability="completion")

@@ -29,8 +29,8 @@ from imagegen.backends.ollama.image import (
 )
 from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 from tests.backends.ollama.parts import MODEL, Told, command_of, is_alive, request, script, until
-from tests.backends.ollama.standin.fixture import StandIn
 
 CALLS = ".imagegen/ollama/calls"
 ATTEMPT = "0a1b"
@@ -55,7 +55,7 @@ def test_steps_that_the_job_leaves_open_are_the_models_own() -> None:
     assert "--steps" not in words(request(given=("seed", "width")))
 
 
-def test_the_image_comes_with_its_steps_and_stays_for_a_run_that_is_killed(shared: StandIn, tmp_path: Path) -> None:
+def test_the_image_comes_with_its_steps_and_stays_for_a_run_that_is_killed(shared: FakeOllama, tmp_path: Path) -> None:
     told = Told()
     data = drawn(command_of(shared), request("a drawn cat"), tmp_path, told)
     assert verify(data, 32, 32)
@@ -67,12 +67,12 @@ def test_the_image_comes_with_its_steps_and_stays_for_a_run_that_is_killed(share
 
 
 @pytest.mark.parametrize("prompt", ["--help", "$(id) `id` 'x' \"y\"", "two\nlines", "猫 🦉", " a cat"])
-def test_the_prompt_goes_through_no_shell(shared: StandIn, tmp_path: Path, prompt: str) -> None:
+def test_the_prompt_goes_through_no_shell(shared: FakeOllama, tmp_path: Path, prompt: str) -> None:
     drawn(command_of(shared), request(prompt), tmp_path, Told())
     assert shared.images[-1]["prompt"] == prompt.strip()
 
 
-def test_steps_are_told_while_it_draws(ollama: StandIn, tmp_path: Path) -> None:
+def test_steps_are_told_while_it_draws(ollama: FakeOllama, tmp_path: Path) -> None:
     ollama.fault("slow", seconds=0.12)
     told = Told()
     drawn(command_of(ollama), request(steps=4), tmp_path, told)
@@ -144,7 +144,7 @@ def killed(executable: str, host: str, root: Path) -> int:
     return int(json.loads(note.read_text())["pid"])
 
 
-def test_a_call_that_still_draws_is_waited_for(ollama: StandIn, tmp_path: Path) -> None:
+def test_a_call_that_still_draws_is_waited_for(ollama: FakeOllama, tmp_path: Path) -> None:
     ollama.fault("slow", seconds=0.3, times=1)
     killed(command_of(ollama).executable, ollama.host, tmp_path)
     told = Told()
@@ -153,7 +153,7 @@ def test_a_call_that_still_draws_is_waited_for(ollama: StandIn, tmp_path: Path) 
     assert len(ollama.images) == len(ollama.called("run")) == 1
 
 
-def test_the_image_of_a_call_that_has_ended_is_taken(ollama: StandIn, tmp_path: Path) -> None:
+def test_the_image_of_a_call_that_has_ended_is_taken(ollama: FakeOllama, tmp_path: Path) -> None:
     ollama.fault("slow", seconds=0.1, times=1)
     pid = killed(command_of(ollama).executable, ollama.host, tmp_path)
     until(lambda: not is_alive(pid))
@@ -190,7 +190,7 @@ def test_another_process_that_has_the_number_of_a_call_is_neither_waited_for_nor
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", "{}", '{"pid": "x", "started": 1}', '{"pid": -5, "started": 1}', '{"pid": 1e99, "started": 1}', '{"pid": 1, "started": null}'])  # fmt: skip
-def test_a_note_that_says_nothing_is_left_aside(shared: StandIn, tmp_path: Path, note: str) -> None:
+def test_a_note_that_says_nothing_is_left_aside(shared: FakeOllama, tmp_path: Path, note: str) -> None:
     folder = tmp_path / CALLS / ATTEMPT
     (folder / "image").mkdir(parents=True)
     (folder / "image/half.png").write_bytes(b"\x89PNG\r\n\x1a\nhalf")

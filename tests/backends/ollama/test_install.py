@@ -29,7 +29,7 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
 from tests.backends.file_server import FileServer, Served, file_server
 from tests.backends.ollama.archives import Member, archive, free_host, pinned, runs, tgz
-from tests.backends.ollama.standin.fixture import StandIn
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 
 DATA, NEWER = archive(), archive("0.33.0")
 
@@ -426,15 +426,15 @@ MODEL = "x/z-image-turbo"
 
 
 class Bench:
-    """A project folder, the stand-in's archive, and what the set-up said."""
+    """A project folder, the fake one's archive, and what the set-up said."""
 
-    def __init__(self, root: Path, standin: StandIn) -> None:
-        self.root, self.standin = root, standin
+    def __init__(self, root: Path, fake: FakeOllama) -> None:
+        self.root, self.fake = root, fake
         self.said: list[str] = []
         root.mkdir()
-        sha256 = standin.archive(root / "ollama.tgz")
+        sha256 = fake.archive(root / "ollama.tgz")
         self.settings = Settings(
-            ollama_host=standin.host, ollama_archive=str(root / "ollama.tgz"), ollama_archive_sha256=sha256
+            ollama_host=fake.host, ollama_archive=str(root / "ollama.tgz"), ollama_archive_sha256=sha256
         )
 
     def setup(self, machine: Machine = MAC, *models: str) -> None:
@@ -450,18 +450,18 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    standin = StandIn(tmp_path / "standin")
+    fake = FakeOllama(tmp_path / "fake")
     for name in ("PATH", "HOME", "OLLAMA_HOST", "OLLAMA_MODELS"):
-        monkeypatch.setenv(name, standin.environment[name])
+        monkeypatch.setenv(name, fake.environment[name])
     try:
-        yield Bench(tmp_path / "project", standin)
+        yield Bench(tmp_path / "project", fake)
     finally:
-        standin.stop()
+        fake.stop()
 
 
 def test_it_asks_once_it_has_said_what_comes(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    (bench.standin.bin / "ollama").unlink()
-    bench.standin.model(pulled=False)
+    (bench.fake.bin / "ollama").unlink()
+    bench.fake.model(pulled=False)
     asked: list[str] = []
 
     def ask() -> None:
@@ -474,35 +474,35 @@ def test_it_asks_once_it_has_said_what_comes(bench: Bench, capsys: pytest.Captur
         setup(bench.root, bench.settings, [MODEL], progress, MAC, ask)
     assert asked[0].startswith("to be put into tools/ollama: Ollama ")
     assert asked[1].startswith(f"to be pulled: {MODEL}: ")
-    assert not bench.standin.called("pull")
+    assert not bench.fake.called("pull")
 
 
 def test_where_there_is_none_the_pinned_one_is_installed_and_the_models_pulled(bench: Bench) -> None:
-    (bench.standin.bin / "ollama").unlink()
-    bench.standin.model(pulled=False)
+    (bench.fake.bin / "ollama").unlink()
+    bench.fake.model(pulled=False)
     bench.setup(MAC, MODEL)
     assert bench.installed
-    assert [call.argv for call in bench.standin.called("pull")] == [["pull", f"{MODEL}:latest"]]
-    assert not any(call.alive for call in bench.standin.called("serve"))
-    calls = len(bench.standin.called("pull"))
+    assert [call.argv for call in bench.fake.called("pull")] == [["pull", f"{MODEL}:latest"]]
+    assert not any(call.alive for call in bench.fake.called("serve"))
+    calls = len(bench.fake.called("pull"))
     bench.setup(MAC, MODEL)
-    assert len(bench.standin.called("pull")) == calls
+    assert len(bench.fake.called("pull")) == calls
 
 
 @pytest.mark.parametrize("version", ["0.32.15", "0.14.2", "0.23.1"])
 def test_beside_one_that_cannot_the_pinned_one_is_installed(bench: Bench, version: str) -> None:
-    script = bench.standin.client(version)
+    script = bench.fake.client(version)
     before = script.read_bytes()
-    bench.standin.start_server(version)
+    bench.fake.start_server(version)
     bench.setup()
     assert bench.installed
     assert script.read_bytes() == before
-    assert [call.alive for call in bench.standin.called("serve") if call.version == version] == [True]
+    assert [call.alive for call in bench.fake.called("serve") if call.version == version] == [True]
 
 
 def test_one_that_can_is_used_and_nothing_is_installed(bench: Bench) -> None:
-    bench.standin.start_server()
-    bench.standin.model()
+    bench.fake.start_server()
+    bench.fake.model()
     bench.setup(MAC, MODEL)
     assert not bench.installed
 
@@ -517,27 +517,27 @@ def test_on_a_mac_with_an_intel_processor_nothing_is_installed(bench: Bench) -> 
     for _ in range(2):
         with pytest.raises(ImagegenError, match="Apple silicon only"):
             bench.setup(INTEL)
-        (bench.standin.bin / "ollama").unlink(missing_ok=True)
+        (bench.fake.bin / "ollama").unlink(missing_ok=True)
     assert not bench.installed
 
 
 def test_another_pinned_version_replaces_the_one_that_was_installed(bench: Bench) -> None:
-    (bench.standin.bin / "ollama").unlink()
+    (bench.fake.bin / "ollama").unlink()
     bench.setup()
-    sha256 = bench.standin.archive(bench.root / "ollama.tgz", "0.32.4")
+    sha256 = bench.fake.archive(bench.root / "ollama.tgz", "0.32.4")
     bench.settings = Settings(
-        ollama_host=bench.standin.host,
+        ollama_host=bench.fake.host,
         ollama_version="0.32.4",
         ollama_archive=str(bench.root / "ollama.tgz"),
         ollama_archive_sha256=sha256,
     )
     bench.setup()
-    assert bench.standin.called("serve")[-1].version == "0.32.4"
+    assert bench.fake.called("serve")[-1].version == "0.32.4"
 
 
 def test_no_server_is_installed_for_one_on_another_machine(bench: Bench) -> None:
     bench.settings = Settings(ollama_host="ollama.invalid:11434")
-    bench.standin.client("0.32.15")
+    bench.fake.client("0.32.15")
     with pytest.raises(ImagegenError, match="too new to make images"):
         bench.setup()
     assert not bench.installed

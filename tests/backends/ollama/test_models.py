@@ -35,11 +35,11 @@ from imagegen.backends.ollama.models import (
     tagged_name,
 )
 from imagegen.errors import ImagegenError
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
+from tests.backends.ollama.fake_ollama.store import parse
+from tests.backends.ollama.fake_ollama.terminal import Bar
+from tests.backends.ollama.fake_ollama.terminal import size as size_in_words
 from tests.backends.ollama.parts import MODEL, Told, command_of, script
-from tests.backends.ollama.standin.fixture import StandIn
-from tests.backends.ollama.standin.formats import size as size_in_words
-from tests.backends.ollama.standin.names import parse
-from tests.backends.ollama.standin.terminal import Bar
 
 NAMES = st.from_regex(re.compile(OPTIONS["model"]["regex"]), fullmatch=True)
 
@@ -61,7 +61,7 @@ NAMES = st.from_regex(re.compile(OPTIONS["model"]["regex"]), fullmatch=True)
 )
 def test_a_name_is_written_as_ollama_lists_it(model: str, shown: str) -> None:
     assert tagged_name(model) == shown
-    assert str(parse(model)) == shown, "as its stand-in does"
+    assert str(parse(model)) == shown, "as the fake one does"
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ HOST = "127.0.0.1:11434"
 
 
 @pytest.fixture
-def kept(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+def kept(fake: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> FakeOllama:
     """Models on this disk, where one that this user runs keeps them."""
-    monkeypatch.setenv("OLLAMA_MODELS", str(standin.models))
-    return standin
+    monkeypatch.setenv("OLLAMA_MODELS", str(fake.models))
+    return fake
 
 
 def noted(root: Path, digest: str, model: str = MODEL, host: str = HOST) -> str | None:
@@ -128,26 +128,26 @@ def noted(root: Path, digest: str, model: str = MODEL, host: str = HOST) -> str 
     return find_digest(root, host, model)
 
 
-def test_it_is_unknown_until_the_server_agrees(kept: StandIn, tmp_path: Path) -> None:
+def test_it_is_unknown_until_the_server_agrees(kept: FakeOllama, tmp_path: Path) -> None:
     digest = kept.model()
     assert find_digest(tmp_path, HOST, MODEL) is None
     assert noted(tmp_path, digest) == digest
 
 
-def test_what_the_server_shows_and_this_disk_has_not_is_unknown(kept: StandIn, tmp_path: Path) -> None:
+def test_what_the_server_shows_and_this_disk_has_not_is_unknown(kept: FakeOllama, tmp_path: Path) -> None:
     kept.model()
     assert noted(tmp_path, "0" * 64) is None
     assert noted(tmp_path, "") is None, "no ID agrees with nothing"
     assert noted(tmp_path, "1" * 64, "x/elsewhere") is None
 
 
-def test_it_is_known_of_this_server_alone(kept: StandIn, tmp_path: Path) -> None:
+def test_it_is_known_of_this_server_alone(kept: FakeOllama, tmp_path: Path) -> None:
     digest = noted(tmp_path, kept.model())
     assert digest
     assert find_digest(tmp_path, "10.0.0.1", MODEL) is None
 
 
-def test_a_disagreement_later_makes_it_unknown_again(kept: StandIn, tmp_path: Path) -> None:
+def test_a_disagreement_later_makes_it_unknown_again(kept: FakeOllama, tmp_path: Path) -> None:
     other = kept.model("x/other")
     assert noted(tmp_path, kept.model())
     assert noted(tmp_path, other, "x/other")
@@ -155,7 +155,7 @@ def test_a_disagreement_later_makes_it_unknown_again(kept: StandIn, tmp_path: Pa
     assert find_digest(tmp_path, HOST, "x/other") == other
 
 
-def test_another_model_under_the_name_has_another_digest_without_asking(kept: StandIn, tmp_path: Path) -> None:
+def test_another_model_under_the_name_has_another_digest_without_asking(kept: FakeOllama, tmp_path: Path) -> None:
     first = noted(tmp_path, kept.model())
     second = kept.model(revision="2")
     assert find_digest(tmp_path, HOST, MODEL) == second != first
@@ -165,12 +165,12 @@ def test_another_model_under_the_name_has_another_digest_without_asking(kept: St
 @pytest.mark.parametrize(
     "name", [MODEL, f"{MODEL}:latest", f"registry.ollama.ai/{MODEL}", f"registry.ollama.ai/{MODEL}:latest"]
 )
-def test_all_names_of_a_model_have_one_digest(kept: StandIn, tmp_path: Path, name: str) -> None:
+def test_all_names_of_a_model_have_one_digest(kept: FakeOllama, tmp_path: Path, name: str) -> None:
     digest = kept.model()
     assert noted(tmp_path, digest, name) == digest == find_digest(tmp_path, HOST, MODEL)
 
 
-def test_links_to_the_manifest_or_its_folders_are_followed(kept: StandIn, tmp_path: Path) -> None:
+def test_links_to_the_manifest_or_its_folders_are_followed(kept: FakeOllama, tmp_path: Path) -> None:
     digest = kept.model()
     manifest = kept.models / "manifests/registry.ollama.ai/x/z-image-turbo/latest"
     moved = tmp_path / "moved"
@@ -182,7 +182,7 @@ def test_links_to_the_manifest_or_its_folders_are_followed(kept: StandIn, tmp_pa
     assert noted(tmp_path, digest) == digest
 
 
-def test_a_manifest_that_goes_or_cannot_be_read_is_unknown(kept: StandIn, tmp_path: Path) -> None:
+def test_a_manifest_that_goes_or_cannot_be_read_is_unknown(kept: FakeOllama, tmp_path: Path) -> None:
     assert noted(tmp_path, kept.model())
     manifest = kept.models / "manifests/registry.ollama.ai/x/z-image-turbo/latest"
     manifest.unlink()
@@ -194,7 +194,7 @@ def test_a_manifest_that_goes_or_cannot_be_read_is_unknown(kept: StandIn, tmp_pa
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "7", '{"127.0.0.1:11434 x/z-image-turbo:latest": "a\\u0000b"}', "\udcff"]
 )
-def test_a_memory_that_is_broken_is_none_and_is_made_anew(kept: StandIn, tmp_path: Path, text: str) -> None:
+def test_a_memory_that_is_broken_is_none_and_is_made_anew(kept: FakeOllama, tmp_path: Path, text: str) -> None:
     file = tmp_path / ".imagegen/cache/ollama.json"
     file.parent.mkdir(parents=True)
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -203,12 +203,12 @@ def test_a_memory_that_is_broken_is_none_and_is_made_anew(kept: StandIn, tmp_pat
     assert noted(tmp_path, digest) == digest
 
 
-def test_a_memory_that_cannot_be_written_is_done_without(kept: StandIn, tmp_path: Path) -> None:
+def test_a_memory_that_cannot_be_written_is_done_without(kept: FakeOllama, tmp_path: Path) -> None:
     (tmp_path / ".imagegen").write_text("a file where a folder should be")
     assert noted(tmp_path, kept.model()) is None
 
 
-def test_what_is_known_already_is_not_written_again(kept: StandIn, tmp_path: Path) -> None:
+def test_what_is_known_already_is_not_written_again(kept: FakeOllama, tmp_path: Path) -> None:
     noted(tmp_path, kept.model())
     file = tmp_path / ".imagegen/cache/ollama.json"
     before = file.stat()
@@ -217,7 +217,7 @@ def test_what_is_known_already_is_not_written_again(kept: StandIn, tmp_path: Pat
     assert list(json.loads(file.read_text())) == [f"{HOST} {MODEL}:latest"]
 
 
-def test_jobs_that_are_prepared_side_by_side_lose_nothing(kept: StandIn, tmp_path: Path) -> None:
+def test_jobs_that_are_prepared_side_by_side_lose_nothing(kept: FakeOllama, tmp_path: Path) -> None:
     digests = {f"x/m{number}": kept.model(f"x/m{number}") for number in range(16)}
     start = threading.Barrier(len(digests))
 
@@ -233,7 +233,7 @@ def test_jobs_that_are_prepared_side_by_side_lose_nothing(kept: StandIn, tmp_pat
     assert {model: find_digest(tmp_path, HOST, model) for model in digests} == digests
 
 
-def test_ten_thousand_images_of_one_model_cost_little(kept: StandIn, tmp_path: Path) -> None:
+def test_ten_thousand_images_of_one_model_cost_little(kept: FakeOllama, tmp_path: Path) -> None:
     kept.model()
     manifest = kept.models / "manifests/registry.ollama.ai/x/z-image-turbo/latest"
     layers = [{"mediaType": "tensor", "digest": f"sha256:{n:064}", "name": "a" * 80} for n in range(1200)]
@@ -393,19 +393,19 @@ def test_a_disk_that_is_too_small_is_told_where_the_size_is_known(full_disk: Pat
     assert check_disk_space("somebody/else", full_disk) is None
 
 
-def test_what_pulls_left_that_were_broken_off_is_counted_and_what_models_have_is_not(standin: StandIn) -> None:
-    standin.model()
-    assert _left_by_pulls(standin.models) == 0
-    assert _left_by_pulls(standin.folder / "nowhere") == 0
-    blobs = standin.models / "blobs"
+def test_what_pulls_left_that_were_broken_off_is_counted_and_what_models_have_is_not(fake: FakeOllama) -> None:
+    fake.model()
+    assert _left_by_pulls(fake.models) == 0
+    assert _left_by_pulls(fake.folder / "nowhere") == 0
+    blobs = fake.models / "blobs"
     (blobs / f"sha256-{'a' * 64}").write_bytes(b"x" * 8192)
     (blobs / f"sha256-{'b' * 64}.tmp").write_bytes(b"x" * 4096)
     with (blobs / f"sha256-{'c' * 64}-partial").open("wb") as file:
         file.truncate(10**12)  # it has its size from the start, and nothing in it
-    assert 12_000 <= _left_by_pulls(standin.models) <= 24_000
+    assert 12_000 <= _left_by_pulls(fake.models) <= 24_000
 
 
-def test_a_pull_brings_the_model_and_tells_its_progress(ollama: StandIn) -> None:
+def test_a_pull_brings_the_model_and_tells_its_progress(ollama: FakeOllama) -> None:
     digest = ollama.model("x/other", pulled=False)
     assert digest == ""
     ollama.fault("pull-slow", seconds=0.15)
@@ -426,7 +426,7 @@ def test_a_pull_brings_the_model_and_tells_its_progress(ollama: StandIn) -> None
         ("pull-disk-full", "no space left on device", "make room; it goes on from there"),
     ],
 )
-def test_a_pull_that_fails_says_what_ollama_said(ollama: StandIn, fault: str, what: str, hint: str) -> None:
+def test_a_pull_that_fails_says_what_ollama_said(ollama: FakeOllama, fault: str, what: str, hint: str) -> None:
     ollama.model("x/other", pulled=False)
     ollama.fault(fault)
     with pytest.raises(ImagegenError) as caught:
@@ -435,7 +435,7 @@ def test_a_pull_that_fails_says_what_ollama_said(ollama: StandIn, fault: str, wh
     assert hint in caught.value.problems[0].hint
 
 
-def test_a_model_that_nobody_knows_is_told(shared: StandIn) -> None:
+def test_a_model_that_nobody_knows_is_told(shared: FakeOllama) -> None:
     with pytest.raises(ImagegenError, match=r"Ollama knows no model x/nothing \(.*file does not exist\)"):
         pull(command_of(shared), "x/nothing", None, lambda _: None, lambda: None)
 
@@ -448,7 +448,7 @@ def test_a_pull_without_a_server_says_so(tmp_path: Path) -> None:
         pull(command, MODEL, None, lambda _: None, lambda: None)
 
 
-def test_a_pull_that_is_cancelled_ends_with_its_process(ollama: StandIn) -> None:
+def test_a_pull_that_is_cancelled_ends_with_its_process(ollama: FakeOllama) -> None:
     ollama.model("x/other", pulled=False)
     ollama.fault("pull-slow", seconds=30)
     began = time.monotonic()
@@ -467,7 +467,7 @@ def test_a_pull_that_is_cancelled_ends_with_its_process(ollama: StandIn) -> None
     assert "x/other" not in ollama.run("list").stdout
 
 
-def test_a_message_that_cannot_be_told_ends_the_pull_too(ollama: StandIn) -> None:
+def test_a_message_that_cannot_be_told_ends_the_pull_too(ollama: FakeOllama) -> None:
     """What hears the progress may raise: the user asked to stop."""
     ollama.model("x/other", pulled=False)
     ollama.fault("pull-slow", seconds=0.5)

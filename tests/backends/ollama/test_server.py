@@ -27,7 +27,7 @@ from imagegen.backends.ollama.server import (
 from imagegen.config.settings import SETTINGS
 from imagegen.errors import ImagegenError, Problem
 from tests.backends.ollama.archives import OllamaFolder, free_host, runs
-from tests.backends.ollama.standin.host import address
+from tests.backends.ollama.fake_ollama.connection import address
 
 
 @pytest.fixture

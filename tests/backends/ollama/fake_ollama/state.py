@@ -1,4 +1,4 @@
-"""The folder through which a test and the stand-in's processes speak: what to play, and what was done."""
+"""The folder through which a test and the fake one's processes speak: what to play, and what was done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Fault", "State"]
+__all__ = [
+    "NOT_SUPPORTED",
+    "Fault",
+    "Program",
+    "State",
+    "cuts_files",
+    "draws",
+    "number",
+    "parses_flags",
+    "shows_flags",
+]
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,7 @@ class Fault:
 
 
 class State:
-    """`folder` has play.json, written by the test, and logs of JSON lines, written by the stand-in."""
+    """`folder` has play.json, written by the test, and logs of JSON lines, written by the fake one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,3 +74,46 @@ class State:
                 continue
             return True
         return False
+
+
+@dataclass(frozen=True)
+class Program:
+    """`executable` is the file called `ollama`: the MLX libraries are looked for from there."""
+
+    state: State
+    version: str
+    executable: Path
+
+    def has_mlx(self) -> bool:
+        """Whether a libmlxc is in one of the places of any platform."""
+        here = self.executable.resolve().parent
+        roots = (here / "lib/ollama", here.parent / "lib/ollama", here)
+        return any(next(root.glob(pattern), None) for root in roots for pattern in ("mlx_*/libmlxc.*", "libmlxc.*"))
+
+
+NOT_SUPPORTED = "image generation models are not currently supported"
+LAST = (0, 32, 5)
+
+
+def number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split("."))
+
+
+def draws(version: str) -> bool:
+    """Whether a server of this version makes images."""
+    return (0, 14, 2) <= number(version) <= LAST
+
+
+def parses_flags(version: str) -> bool:
+    """Whether `run` takes --width and its kin; 0.14.2 does, and does not tell."""
+    return draws(version)
+
+
+def shows_flags(version: str) -> bool:
+    """Whether `run --help` tells of them."""
+    return (0, 14, 3) <= number(version) <= LAST
+
+
+def cuts_files(version: str) -> bool:
+    """Whether `run` opens the image files that the prompt names."""
+    return (0, 15, 0) <= number(version) <= LAST

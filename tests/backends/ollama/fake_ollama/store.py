@@ -5,14 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.backends.ollama.standin.names import Name
+__all__ = [
+    "DEFAULTS",
+    "Model",
+    "Name",
+    "find",
+    "folder",
+    "install",
+    "installed",
+    "parse",
+]
 
-__all__ = ["DEFAULTS", "Model", "find", "folder", "install", "installed"]
 
 MEDIA = "application/vnd.ollama.image."
 DEFAULTS: dict[str, Any] = {
@@ -110,3 +119,38 @@ _KINDS = ("json", "license")
 
 def _content(layer: Mapping[str, Any]) -> str:
     return (folder() / "blobs" / str(layer["digest"]).replace(":", "-")).read_text("utf-8")
+
+
+HOST, NAMESPACE, TAG = "registry.ollama.ai", "library", "latest"
+
+
+@dataclass(frozen=True)
+class Name:
+    host: str
+    namespace: str
+    model: str
+    tag: str
+
+    @property
+    def path(self) -> Path:
+        """Of its manifest, under `manifests`."""
+        return Path(self.host, self.namespace, self.model, self.tag)
+
+    def __str__(self) -> str:
+        """The shortest that names it; the tag is always there."""
+        before = "" if self.namespace.lower() == NAMESPACE else f"{self.namespace}/"
+        if self.host.lower() != HOST:
+            before = f"{self.host}/{self.namespace}/"
+        return f"{before}{self.model}:{self.tag}"
+
+
+def parse(text: str) -> Name | None:
+    """None where it is no name."""
+    head, _, last = text.removeprefix("https://").removeprefix("http://").rpartition("/")
+    model, colon, tag = last.partition(":")
+    host, _, namespace = head.rpartition("/")
+    name = Name(host or HOST, namespace or NAMESPACE, model, tag if colon else TAG)
+    rules = (r"\w[\w.:-]{0,349}", r"\w[\w-]{0,79}", r"\w[\w.-]{0,79}", r"\w[\w.-]{0,79}")
+    parts = (name.host, name.namespace, name.model, name.tag)
+    valid = all(re.fullmatch(rule, part, re.ASCII) for rule, part in zip(rules, parts, strict=True))
+    return name if valid else None

@@ -1,4 +1,4 @@
-"""That the stand-in for Ollama is what the real one is known to be."""
+"""That the fake Ollama is what the real one is known to be."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 from tests.backends.ollama.parts import until
-from tests.backends.ollama.standin.fixture import StandIn
+
+pytestmark = pytest.mark.long  # what only tests a fake server, CI need not run each time
 
 MODEL = "x/z-image-turbo"
 SMALL = ("--width", "32", "--height", "48", "--steps", "2")
@@ -43,7 +45,7 @@ def files(folder: Path) -> list[str]:
 # -- an image ------------------------------------------------------------------------------------------------------
 
 
-def test_an_image_is_saved_in_the_working_directory(shared: StandIn, tmp_path: Path) -> None:
+def test_an_image_is_saved_in_the_working_directory(shared: FakeOllama, tmp_path: Path) -> None:
     result = shared.run("run", MODEL, "A cat, 2 hats!", *SMALL, "--seed", "7", cwd=tmp_path)
     assert result.returncode == 0
     name = result.stdout.removeprefix("Image saved to: ").strip()
@@ -54,7 +56,7 @@ def test_an_image_is_saved_in_the_working_directory(shared: StandIn, tmp_path: P
         assert len(image.getcolors() or []) > 2
 
 
-def test_the_same_request_makes_the_same_pixels_and_any_other_another(ollama: StandIn, tmp_path: Path) -> None:
+def test_the_same_request_makes_the_same_pixels_and_any_other_another(ollama: FakeOllama, tmp_path: Path) -> None:
     ollama.model("x/other")
 
     def pixels(model: str, prompt: str, *flags: str) -> bytes:
@@ -79,18 +81,18 @@ def test_the_same_request_makes_the_same_pixels_and_any_other_another(ollama: St
         (["--width=64", "--height", str(2**32 + 32), "--steps", "3"], (64, 32), 3),
     ],
 )
-def test_sizes_and_steps(shared: StandIn, flags: list[str], size: tuple[int, int], steps: int) -> None:
+def test_sizes_and_steps(shared: FakeOllama, flags: list[str], size: tuple[int, int], steps: int) -> None:
     assert shared.run("run", MODEL, "a cat", *flags).returncode == 0
     image = shared.images[-1]
     assert ((image["width"], image["height"]), image["steps"]) == (size, steps)
 
 
-def test_a_size_over_4096_is_rejected(shared: StandIn) -> None:
+def test_a_size_over_4096_is_rejected(shared: FakeOllama) -> None:
     result = shared.run("run", MODEL, "a cat", "--width", "4112")
     assert error(result) == "400 Bad Request: width and height must be <= 4096"
 
 
-def test_flux_rounds_without_a_word(ollama: StandIn, tmp_path: Path) -> None:
+def test_flux_rounds_without_a_word(ollama: FakeOllama, tmp_path: Path) -> None:
     ollama.model("x/flux2-klein", architecture="Flux2KleinPipeline")
     result = ollama.run("run", "x/flux2-klein", "a cat", "--width", "100", "--height", "40", cwd=tmp_path)
     with Image.open(tmp_path / result.stdout.removeprefix("Image saved to: ").strip()) as image:
@@ -98,14 +100,14 @@ def test_flux_rounds_without_a_word(ollama: StandIn, tmp_path: Path) -> None:
     assert ollama.images[0]["steps"] == 4
 
 
-def test_progress_comes_with_control_sequences_also_into_a_pipe(shared: StandIn) -> None:
+def test_progress_comes_with_control_sequences_also_into_a_pipe(shared: FakeOllama) -> None:
     result = shared.run("run", MODEL, "a cat", *SMALL[:4], "--steps", "4")
     assert "\x1b[" in result.stderr
     assert re.search(r"Generating  25% ▕█   ▏ 1/4", result.stderr)
     assert result.stderr.endswith("\x1b[?25h")
 
 
-def test_an_error_follows_the_control_sequences_on_the_same_line(ollama: StandIn) -> None:
+def test_an_error_follows_the_control_sequences_on_the_same_line(ollama: FakeOllama) -> None:
     ollama.fault("mid-stream", text="oh no")
     assert ollama.run("run", MODEL, "a cat", *SMALL).stderr.endswith("\x1b[?25hError: oh no\n")
 
@@ -123,7 +125,7 @@ def test_an_error_follows_the_control_sequences_on_the_same_line(ollama: StandIn
     ],
 )
 def test_terminals_that_show_images_get_the_whole_image_first(
-    shared: StandIn, variables: dict[str, Any], start: str
+    shared: FakeOllama, variables: dict[str, Any], start: str
 ) -> None:
     result = shared.run("run", MODEL, "a cat", *SMALL, **variables)
     assert result.stdout.startswith(start)
@@ -143,19 +145,19 @@ def test_terminals_that_show_images_get_the_whole_image_first(
         ("🐈", ""),
     ],
 )
-def test_the_file_is_named_after_the_prompt(shared: StandIn, tmp_path: Path, prompt: str, name: str) -> None:
+def test_the_file_is_named_after_the_prompt(shared: FakeOllama, tmp_path: Path, prompt: str, name: str) -> None:
     assert shared.run("run", MODEL, *SMALL, "--", prompt, cwd=tmp_path).returncode == 0
     (found,) = [file for file in files(tmp_path) if file.endswith(".png")]
     assert re.fullmatch(re.escape(name) + r"-\d{8}-\d{6}\.png", found)
     assert shared.images[-1]["prompt"] == prompt.strip()
 
 
-def test_the_name_has_the_local_time(shared: StandIn, tmp_path: Path) -> None:
+def test_the_name_has_the_local_time(shared: FakeOllama, tmp_path: Path) -> None:
     west, east = (shared.run("run", MODEL, "a cat", *SMALL, cwd=tmp_path, TZ=zone) for zone in ("XXX+12", "XXX-12"))
     assert west.stdout[:31] != east.stdout[:31]
 
 
-def test_the_same_prompt_in_the_same_second_overwrites(shared: StandIn, tmp_path: Path) -> None:
+def test_the_same_prompt_in_the_same_second_overwrites(shared: FakeOllama, tmp_path: Path) -> None:
     for _ in range(5):  # a second may end between the two
         results = [shared.run("run", MODEL, "a cat", *SMALL, cwd=tmp_path).stdout for _ in range(2)]
         if results[0] == results[1]:
@@ -168,12 +170,12 @@ def test_the_same_prompt_in_the_same_second_overwrites(shared: StandIn, tmp_path
 # -- its prompt ----------------------------------------------------------------------------------------------------
 
 
-def test_words_are_joined_and_standard_input_comes_first(shared: StandIn) -> None:
+def test_words_are_joined_and_standard_input_comes_first(shared: FakeOllama) -> None:
     shared.run("run", MODEL, "a", "--width", "32", "cat", *SMALL, stdin="see:")
     assert shared.images[-1]["prompt"] == "see: a cat"
 
 
-def test_a_pipe_that_never_closes_hangs(ollama: StandIn) -> None:
+def test_a_pipe_that_never_closes_hangs(ollama: FakeOllama) -> None:
     with ollama.start("run", MODEL, "a cat", stdin=subprocess.PIPE) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
@@ -181,13 +183,13 @@ def test_a_pipe_that_never_closes_hangs(ollama: StandIn) -> None:
     assert ollama.images == []
 
 
-def test_a_prompt_that_starts_with_a_hyphen_needs_two_before_it(shared: StandIn) -> None:
+def test_a_prompt_that_starts_with_a_hyphen_needs_two_before_it(shared: FakeOllama) -> None:
     assert error(shared.run("run", MODEL, "-a cat")) == "unknown shorthand flag: 'a' in -a cat"
     assert shared.run("run", MODEL, *SMALL, "--", "--width").returncode == 0
     assert shared.images[-1]["prompt"] == "--width"
 
 
-def test_no_prompt_is_an_error(shared: StandIn) -> None:
+def test_no_prompt_is_an_error(shared: FakeOllama) -> None:
     assert error(shared.run("run", MODEL)).startswith("image generation models require a prompt. ")
 
 
@@ -202,7 +204,7 @@ def test_no_prompt_is_an_error(shared: StandIn) -> None:
     ],
 )
 def test_a_file_that_the_prompt_names_is_cut_out(
-    ollama: StandIn, tmp_path: Path, prompt: str, left: str | None
+    ollama: FakeOllama, tmp_path: Path, prompt: str, left: str | None
 ) -> None:
     for name in ("x.png", "x y.png"):
         Image.new("RGB", (1, 1)).save(tmp_path / name)
@@ -213,7 +215,7 @@ def test_a_file_that_the_prompt_names_is_cut_out(
 
 
 @pytest.mark.parametrize("prompt", ["./gone.png", "a/b.jpg", "x.png", "/nowhere/a cat.webp", "\\x.jpeg"])
-def test_a_file_that_is_not_there_stays_in_the_prompt(shared: StandIn, tmp_path: Path, prompt: str) -> None:
+def test_a_file_that_is_not_there_stays_in_the_prompt(shared: FakeOllama, tmp_path: Path, prompt: str) -> None:
     assert shared.run("run", MODEL, prompt, *SMALL, cwd=tmp_path).returncode == 0
     assert shared.images[-1]["prompt"] == prompt
 
@@ -227,7 +229,7 @@ def test_a_file_that_is_not_there_stays_in_the_prompt(shared: StandIn, tmp_path:
         (f"/{'x' * 300}.png", "file name too long"),
     ],
 )
-def test_a_file_that_cannot_be_read_ends_the_run(shared: StandIn, tmp_path: Path, prompt: str, reason: str) -> None:
+def test_a_file_that_cannot_be_read_ends_the_run(shared: FakeOllama, tmp_path: Path, prompt: str, reason: str) -> None:
     (tmp_path / "text.png").write_text("text")
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
@@ -255,7 +257,7 @@ def test_a_file_that_cannot_be_read_ends_the_run(shared: StandIn, tmp_path: Path
         (["stop", "nope"], 'couldn\'t find model "nope" to stop'),
     ],
 )
-def test_wrong_use(shared: StandIn, arguments: list[str], said: str) -> None:
+def test_wrong_use(shared: FakeOllama, arguments: list[str], said: str) -> None:
     assert error(shared.run(*arguments)) == said
 
 
@@ -270,40 +272,40 @@ def test_wrong_use(shared: StandIn, arguments: list[str], said: str) -> None:
         ("0.32.15", False, False),
     ],
 )
-def test_which_versions_know_the_image_flags(standin: StandIn, version: str, told: bool, parsed: bool) -> None:
-    standin.client(version)
-    help_text = standin.run("run", "--help")
+def test_which_versions_know_the_image_flags(fake: FakeOllama, version: str, told: bool, parsed: bool) -> None:
+    fake.client(version)
+    help_text = fake.run("run", "--help")
     assert help_text.returncode == 0
     assert ("--width int" in help_text.stdout) == told
-    assert error(standin.run("run", MODEL, "--width", "8")) == (DOWN[7:-1] if parsed else "unknown flag: --width")
+    assert error(fake.run("run", MODEL, "--width", "8")) == (DOWN[7:-1] if parsed else "unknown flag: --width")
 
 
-def test_without_home_it_panics(standin: StandIn) -> None:
-    environment = standin.environment
+def test_without_home_it_panics(fake: FakeOllama) -> None:
+    environment = fake.environment
     del environment["HOME"], environment["OLLAMA_MODELS"]
-    result = subprocess.run([standin.bin / "ollama", "list"], env=environment, capture_output=True, check=False)
+    result = subprocess.run([fake.bin / "ollama", "list"], env=environment, capture_output=True, check=False)
     assert result.returncode == 2
     assert b"panic: $HOME is not defined" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["list", "run", "pull", "show", "stop"])
-def test_all_need_a_server(standin: StandIn, command: str) -> None:
-    result = standin.run(*([command] if command == "list" else [command, MODEL]))
+def test_all_need_a_server(fake: FakeOllama, command: str) -> None:
+    result = fake.run(*([command] if command == "list" else [command, MODEL]))
     assert (result.returncode, result.stderr) == (1, DOWN)
 
 
 # -- versions ------------------------------------------------------------------------------------------------------
 
 
-def test_the_version_is_the_servers(standin: StandIn) -> None:
+def test_the_version_is_the_servers(fake: FakeOllama) -> None:
     down = "Warning: could not connect to a running Ollama instance\nWarning: client version is 0.32.5\n"
-    assert standin.run("--version").stdout == down
-    with standin.served():
-        assert standin.run("--version").stdout == "ollama version is 0.32.5\n"
-        standin.client("0.32.15")
+    assert fake.run("--version").stdout == down
+    with fake.served():
+        assert fake.run("--version").stdout == "ollama version is 0.32.5\n"
+        fake.client("0.32.15")
         other = "ollama version is 0.32.5\nWarning: client version is 0.32.15\n"
-        assert standin.run("--version").stdout == other
-    assert [call.code for call in standin.called("--version")] == [0, 0, 0]
+        assert fake.run("--version").stdout == other
+    assert [call.code for call in fake.called("--version")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -316,22 +318,22 @@ def test_the_version_is_the_servers(standin: StandIn) -> None:
         ("0.16.0", "0.16.0", "500 Internal Server Error: mlx runner failed:   model.norm.weight (exit: exit status 1)"),
     ],
 )
-def test_which_versions_make_images(standin: StandIn, client: str, server: str, said: str) -> None:
-    standin.client(client)
-    standin.model()
-    standin.start_server(server)
-    result = standin.run("run", MODEL, "a cat")
+def test_which_versions_make_images(fake: FakeOllama, client: str, server: str, said: str) -> None:
+    fake.client(client)
+    fake.model()
+    fake.start_server(server)
+    result = fake.run("run", MODEL, "a cat")
     assert (error(result) if said else result.returncode) == (said or 0)
-    assert bool(standin.images) == (not said)
-    assert MODEL in standin.run("list").stdout
-    assert standin.ask("/api/tags")["models"][0]["capabilities"] == ["image"]
+    assert bool(fake.images) == (not said)
+    assert MODEL in fake.run("list").stdout
+    assert fake.ask("/api/tags")["models"][0]["capabilities"] == ["image"]
 
 
-def test_0_23_1_counts_to_the_end_and_makes_nothing(standin: StandIn) -> None:
-    standin.client("0.23.1")
-    standin.model()
-    standin.start_server()
-    result = standin.run("run", MODEL, "a cat", *SMALL)
+def test_0_23_1_counts_to_the_end_and_makes_nothing(fake: FakeOllama) -> None:
+    fake.client("0.23.1")
+    fake.model()
+    fake.start_server()
+    result = fake.run("run", MODEL, "a cat", *SMALL)
     assert (result.returncode, result.stdout) == (0, "")
     assert "100%" in result.stderr
 
@@ -339,7 +341,7 @@ def test_0_23_1_counts_to_the_end_and_makes_nothing(standin: StandIn) -> None:
 # -- models --------------------------------------------------------------------------------------------------------
 
 
-def test_a_models_id_is_the_digest_of_its_manifest(shared: StandIn) -> None:
+def test_a_models_id_is_the_digest_of_its_manifest(shared: FakeOllama) -> None:
     manifest = shared.models / "manifests/registry.ollama.ai/x/z-image-turbo/latest"
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     head, line = shared.run("list").stdout.splitlines()
@@ -357,19 +359,19 @@ def test_a_models_id_is_the_digest_of_its_manifest(shared: StandIn) -> None:
         ("host:5000/a/b", "host:5000/a/b/latest", "host:5000/a/b:latest"),
     ],
 )
-def test_where_a_manifest_lies(standin: StandIn, name: str, path: str, shown: str) -> None:
-    standin.model(name)
-    assert (standin.models / "manifests" / path).is_file()
-    standin.start_server()
-    assert f"\n{shown} " in standin.run("list").stdout
+def test_where_a_manifest_lies(fake: FakeOllama, name: str, path: str, shown: str) -> None:
+    fake.model(name)
+    assert (fake.models / "manifests" / path).is_file()
+    fake.start_server()
+    assert f"\n{shown} " in fake.run("list").stdout
 
 
-def test_list_filters_by_prefix(shared: StandIn) -> None:
+def test_list_filters_by_prefix(shared: FakeOllama) -> None:
     assert len(shared.run("list", "X/z-im").stdout.splitlines()) == 2
     assert shared.run("list", "z-image").stdout.split() == ["NAME", "ID", "SIZE", "MODIFIED"]
 
 
-def test_show_tells_the_capability_and_the_licence(ollama: StandIn) -> None:
+def test_show_tells_the_capability_and_the_licence(ollama: FakeOllama) -> None:
     shown = ollama.run("show", MODEL).stdout
     assert re.search(r"  Capabilities\n    image +\n\n  License\n    Apache License +\n    Version 2.0", shown)
     assert ollama.run("show", MODEL, "--license").stdout.startswith("Apache License\nVersion 2.0")
@@ -377,7 +379,7 @@ def test_show_tells_the_capability_and_the_licence(ollama: StandIn) -> None:
     assert error(ollama.run("show", MODEL)) == UNSUPPORTED
 
 
-def test_a_language_model_answers_in_words(ollama: StandIn) -> None:
+def test_a_language_model_answers_in_words(ollama: FakeOllama) -> None:
     ollama.model("llama3", capability="completion", licence="")
     shown = ollama.run("show", "llama3").stdout
     assert "    completion" in shown
@@ -386,7 +388,7 @@ def test_a_language_model_answers_in_words(ollama: StandIn) -> None:
     assert (result.returncode, result.stdout) == (0, "I am a language model.\n\n")
 
 
-def test_pull_tells_how_far_it_is(ollama: StandIn) -> None:
+def test_pull_tells_how_far_it_is(ollama: FakeOllama) -> None:
     ollama.model("x/flux2-klein", pulled=False, size=5_700_000_000)
     result = ollama.run("pull", "x/flux2-klein")
     assert (result.returncode, result.stdout) == (0, "")
@@ -399,7 +401,7 @@ def test_pull_tells_how_far_it_is(ollama: StandIn) -> None:
     assert "pulling model" not in again
 
 
-def test_a_model_that_changed_upstream_changes_when_it_is_pulled_again(ollama: StandIn) -> None:
+def test_a_model_that_changed_upstream_changes_when_it_is_pulled_again(ollama: FakeOllama) -> None:
     before = ollama.run("list").stdout.splitlines()[1].split()[1]
     ollama.model(pulled=False, revision=2)
     assert ollama.run("list").stdout.splitlines()[1].split()[1] == before
@@ -407,7 +409,7 @@ def test_a_model_that_changed_upstream_changes_when_it_is_pulled_again(ollama: S
     assert ollama.run("list").stdout.splitlines()[1].split()[1] != before
 
 
-def test_run_pulls_what_is_missing(ollama: StandIn) -> None:
+def test_run_pulls_what_is_missing(ollama: FakeOllama) -> None:
     ollama.model("x/flux2-klein", pulled=False)
     assert ollama.run("run", "x/flux2-klein", "a cat", *SMALL).returncode == 0
     assert [event["event"] for event in ollama.events] == ["pull", "load", "start", "end"]
@@ -421,7 +423,7 @@ def test_run_pulls_what_is_missing(ollama: StandIn) -> None:
         ("pull-disk-full", "max retries exceeded: write "),
     ],
 )
-def test_a_pull_that_fails_leaves_no_model(ollama: StandIn, kind: str, said: str) -> None:
+def test_a_pull_that_fails_leaves_no_model(ollama: FakeOllama, kind: str, said: str) -> None:
     ollama.model("x/new", pulled=False)
     ollama.fault(kind, "x/new", times=1)
     assert error(ollama.run("pull", "x/new")).startswith(said)
@@ -429,7 +431,7 @@ def test_a_pull_that_fails_leaves_no_model(ollama: StandIn, kind: str, said: str
     assert ollama.run("pull", "x/new").returncode == 0
 
 
-def test_a_pull_that_is_killed_leaves_no_model(ollama: StandIn) -> None:
+def test_a_pull_that_is_killed_leaves_no_model(ollama: FakeOllama) -> None:
     ollama.model("x/new", pulled=False)
     ollama.fault("pull-slow", seconds=0.1)
     with ollama.start("pull", "x/new", stderr=subprocess.PIPE) as process:
@@ -447,26 +449,26 @@ def test_a_pull_that_is_killed_leaves_no_model(ollama: StandIn) -> None:
 # -- the server ----------------------------------------------------------------------------------------------------
 
 
-def test_a_port_that_is_taken(shared: StandIn) -> None:
+def test_a_port_that_is_taken(shared: FakeOllama) -> None:
     assert error(shared.run("serve")) == f"listen tcp {shared.host}: bind: address already in use"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_ends_well(ollama: StandIn, number: signal.Signals) -> None:
+def test_serve_ends_well(ollama: FakeOllama, number: signal.Signals) -> None:
     (serve,) = ollama.called("serve")
     assert serve.alive
     os.kill(serve.pid, number)
     until(lambda: ollama.called("serve")[0].code == 0)
 
 
-def test_ollama_host_may_be_written_in_other_ways(shared: StandIn) -> None:
+def test_ollama_host_may_be_written_in_other_ways(shared: FakeOllama) -> None:
     port = shared.host.split(":")[1]
     for host in (f"http://127.0.0.1:{port}", f":{port}", f"'localhost:{port}'", f"http://localhost:{port}/"):
         assert shared.run("--version", OLLAMA_HOST=host).stdout == "ollama version is 0.32.5\n"
     assert shared.run("list", OLLAMA_HOST="127.0.0.1:1").stderr == DOWN
 
 
-def test_a_model_stays_loaded_until_it_is_stopped(ollama: StandIn) -> None:
+def test_a_model_stays_loaded_until_it_is_stopped(ollama: FakeOllama) -> None:
     ollama.run("run", MODEL, "a cat", *SMALL)
     ollama.run("run", MODEL, "a dog", *SMALL)
     assert ollama.loaded == ["x/z-image-turbo:latest"]
@@ -476,13 +478,13 @@ def test_a_model_stays_loaded_until_it_is_stopped(ollama: StandIn) -> None:
     assert [e["event"] for e in ollama.events] == ["load", "start", "end", "start", "end", "unload"]
 
 
-def test_a_keepalive_of_0_releases_it_at_once(ollama: StandIn) -> None:
+def test_a_keepalive_of_0_releases_it_at_once(ollama: FakeOllama) -> None:
     assert ollama.run("run", MODEL, "a cat", *SMALL, "--keepalive", "0").returncode == 0
     until(lambda: ollama.events[-1]["event"] == "unload")
     assert ollama.loaded == []
 
 
-def test_images_are_made_one_after_the_other(ollama: StandIn) -> None:
+def test_images_are_made_one_after_the_other(ollama: FakeOllama) -> None:
     ollama.fault("slow", seconds=0.05)
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda n: ollama.run("run", MODEL, f"cat {n}", *SMALL), range(3)))
@@ -490,7 +492,7 @@ def test_images_are_made_one_after_the_other(ollama: StandIn) -> None:
     assert [e["event"] for e in ollama.events] == ["load", *["start", "end"] * 3]
 
 
-def test_a_client_that_is_killed_gives_its_turn_back(ollama: StandIn) -> None:
+def test_a_client_that_is_killed_gives_its_turn_back(ollama: FakeOllama) -> None:
     ollama.fault("hang", "cat")
     with ollama.start("run", MODEL, "a cat", *SMALL) as process:
         until(lambda: ollama.events[-1:] and ollama.events[-1]["event"] == "start")
@@ -499,7 +501,7 @@ def test_a_client_that_is_killed_gives_its_turn_back(ollama: StandIn) -> None:
     assert ollama.run("run", MODEL, "a dog", *SMALL).returncode == 0
 
 
-def test_calls_are_recorded(ollama: StandIn, tmp_path: Path) -> None:
+def test_calls_are_recorded(ollama: FakeOllama, tmp_path: Path) -> None:
     ollama.run("run", MODEL, "a cat", *SMALL, cwd=tmp_path, OLLAMA_KEEP_ALIVE="1m", KITTY_WINDOW_ID="3")
     (call,) = ollama.called("run")
     assert call.argv == ["run", MODEL, "a cat", *SMALL]
@@ -511,18 +513,18 @@ def test_calls_are_recorded(ollama: StandIn, tmp_path: Path) -> None:
     assert (call.code, call.alive, call.group) == (0, False, os.getpgid(0))
 
 
-def test_an_archive_of_it_runs_from_where_it_is_unpacked(standin: StandIn, tmp_path: Path) -> None:
+def test_an_archive_of_it_runs_from_where_it_is_unpacked(fake: FakeOllama, tmp_path: Path) -> None:
     archive = tmp_path / "ollama-darwin.tgz"
-    digest = standin.archive(archive)
-    assert digest == hashlib.sha256(archive.read_bytes()).hexdigest() == standin.archive(archive)
+    digest = fake.archive(archive)
+    assert digest == hashlib.sha256(archive.read_bytes()).hexdigest() == fake.archive(archive)
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path / "tools", filter="data")
     command = [str(tmp_path / "tools/ollama"), "--version"]
-    result = subprocess.run(command, env=standin.environment, capture_output=True, text=True, check=True)
+    result = subprocess.run(command, env=fake.environment, capture_output=True, text=True, check=True)
     assert "client version is 0.32.5" in result.stdout
 
 
-def test_nothing_listens_once_it_is_stopped(ollama: StandIn) -> None:
+def test_nothing_listens_once_it_is_stopped(ollama: FakeOllama) -> None:
     ollama.stop()
     host, port = ollama.host.split(":")
     with pytest.raises(ConnectionRefusedError):

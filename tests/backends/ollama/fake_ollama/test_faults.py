@@ -1,4 +1,4 @@
-"""That the stand-in for Ollama fails as the real one does."""
+"""That the fake Ollama fails as the real one does."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.backends.ollama.fake_ollama.fixture import FakeOllama
+from tests.backends.ollama.fake_ollama.test_fake_ollama import MODEL, SMALL, error, files
 from tests.backends.ollama.parts import until
-from tests.backends.ollama.standin.fixture import StandIn
-from tests.backends.ollama.test_standin import MODEL, SMALL, error, files
+
+pytestmark = pytest.mark.long  # what only tests a fake server, CI need not run each time
 
 
 @pytest.mark.parametrize("kind", ["no-image", "early-end"])
-def test_no_image_and_no_error(ollama: StandIn, tmp_path: Path, kind: str) -> None:
+def test_no_image_and_no_error(ollama: FakeOllama, tmp_path: Path, kind: str) -> None:
     ollama.fault(kind, times=1)
     result = ollama.run("run", MODEL, "a cat", *SMALL, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (0, "")
@@ -50,7 +52,7 @@ def test_no_image_and_no_error(ollama: StandIn, tmp_path: Path, kind: str) -> No
         ),
     ],
 )
-def test_what_the_server_says(ollama: StandIn, kind: str, details: dict[str, Any], said: str) -> None:
+def test_what_the_server_says(ollama: FakeOllama, kind: str, details: dict[str, Any], said: str) -> None:
     ollama.fault(kind, **details)
     assert error(ollama.run("run", MODEL, "a cat", *SMALL)) == said
 
@@ -63,17 +65,17 @@ def test_what_the_server_says(ollama: StandIn, kind: str, details: dict[str, Any
         ("0.32.5", "failed to initialize MLX: failed to load MLX dynamic library (searched: [/usr/local/lib/ollama])"),
     ],
 )
-def test_without_the_mlx_library(standin: StandIn, version: str, said: str) -> None:
-    standin.library.unlink()
-    standin.model()
-    standin.client(version)
-    standin.start_server()
-    result = standin.run("run", MODEL, "a cat")
+def test_without_the_mlx_library(fake: FakeOllama, version: str, said: str) -> None:
+    fake.library.unlink()
+    fake.model()
+    fake.client(version)
+    fake.start_server()
+    result = fake.run("run", MODEL, "a cat")
     assert error(result) == f"500 Internal Server Error: mlx runner failed: Error: {said} (exit: exit status 1)"
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("directory-gone", "open a-cat-"), ("disk-full", "write a-cat-")])
-def test_an_image_that_cannot_be_saved(ollama: StandIn, tmp_path: Path, kind: str, reason: str) -> None:
+def test_an_image_that_cannot_be_saved(ollama: FakeOllama, tmp_path: Path, kind: str, reason: str) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     ollama.fault(kind)
@@ -81,7 +83,7 @@ def test_an_image_that_cannot_be_saved(ollama: StandIn, tmp_path: Path, kind: st
     assert folder.exists() == (kind == "disk-full")
 
 
-def test_images_that_are_none(ollama: StandIn, tmp_path: Path) -> None:
+def test_images_that_are_none(ollama: FakeOllama, tmp_path: Path) -> None:
     for kind in ("cut", "other-size", "not-png", "two-files"):
         ollama.fault(kind, kind)
 
@@ -99,7 +101,7 @@ def test_images_that_are_none(ollama: StandIn, tmp_path: Path) -> None:
     assert len(made("two-files")) == 2
 
 
-def test_a_fault_is_only_for_prompts_with_its_word(ollama: StandIn) -> None:
+def test_a_fault_is_only_for_prompts_with_its_word(ollama: FakeOllama) -> None:
     ollama.fault("http", "cat", text="no cats")
     assert ollama.run("run", MODEL, "a dog", *SMALL).returncode == 0
     assert ollama.run("run", MODEL, "a cat", *SMALL).returncode == 1
@@ -107,7 +109,7 @@ def test_a_fault_is_only_for_prompts_with_its_word(ollama: StandIn) -> None:
     assert ollama.run("run", MODEL, "a cat", *SMALL).returncode == 0
 
 
-def test_a_run_that_ignores_sigterm_and_has_a_child(ollama: StandIn) -> None:
+def test_a_run_that_ignores_sigterm_and_has_a_child(ollama: FakeOllama) -> None:
     for kind in ("stubborn", "child", "hang"):
         ollama.fault(kind)
     process = ollama.start("run", MODEL, "a cat", *SMALL, start_new_session=True)
@@ -127,7 +129,7 @@ def test_a_run_that_ignores_sigterm_and_has_a_child(ollama: StandIn) -> None:
     assert not ollama.called("run")[0].alive
 
 
-def test_a_server_that_takes_a_request_and_never_answers(ollama: StandIn) -> None:
+def test_a_server_that_takes_a_request_and_never_answers(ollama: FakeOllama) -> None:
     ollama.fault("silent", "/api/version")
     with ollama.start("--version") as process:
         with pytest.raises(subprocess.TimeoutExpired):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
 import json
 import os
 import subprocess
+import sys
+import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,12 +21,16 @@ from typing import Any
 import psutil
 
 from tests.backends.comfyui.fake_program import free_port
-from tests.backends.ollama.standin.launcher import archive, launcher
-from tests.backends.ollama.standin.names import parse
-from tests.backends.ollama.standin.state import State
-from tests.backends.ollama.standin.store import DEFAULTS, install
+from tests.backends.ollama.fake_ollama.state import State
+from tests.backends.ollama.fake_ollama.store import DEFAULTS, install, parse
 
-__all__ = ["Called", "StandIn"]
+__all__ = [
+    "Called",
+    "FakeOllama",
+    "archive",
+    "launcher",
+]
+
 
 OURS = ("OLLAMA_", "TERM_PROGRAM", "KITTY_", "WEZTERM_", "GHOSTTY_")
 LIBRARY = "lib/ollama/mlx_cuda_v13/libmlxc.so"
@@ -51,7 +60,7 @@ class Called:
             return False
 
 
-class StandIn:
+class FakeOllama:
     """`folder/bin/ollama`, which is of `version`; `host` is where its server is to be, once it is started."""
 
     def __init__(self, folder: Path, version: str = "0.32.5") -> None:
@@ -96,7 +105,7 @@ class StandIn:
         return script
 
     def archive(self, path: Path, version: str = "0.32.5") -> str:
-        """Write a stand-in for `ollama-darwin.tgz`. Returns its sha256."""
+        """Write a fake one for `ollama-darwin.tgz`. Returns its sha256."""
         return archive(path, self.state.folder, version)
 
     def model(self, name: str = "x/z-image-turbo", pulled: bool = True, **spec: Any) -> str:
@@ -162,7 +171,7 @@ class StandIn:
         self._servers.clear()
 
     @contextmanager
-    def served(self, version: str | None = None) -> Iterator[StandIn]:
+    def served(self, version: str | None = None) -> Iterator[FakeOllama]:
         """With a server that is ended, whatever happens."""
         try:
             self.start_server(version)
@@ -226,3 +235,36 @@ class StandIn:
         """The same, without waiting for its end, with other `options` of Popen. It says nothing unless they ask it to."""
         silent: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         return subprocess.Popen([str(self.bin / "ollama"), *arguments], env=self.environment, **(silent | options))
+
+
+ROOT = Path(__file__).parents[4]
+LIBRARIES = ("mlx_metal_v3/libmlxc.dylib", "mlx_metal_v3/libmlx.dylib", "mlx_metal_v3/mlx.metallib")
+
+
+def launcher(state: Path, version: str) -> str:
+    """What the script says. It needs no installed package, so that it starts fast."""
+    start = f"main(__file__, {str(state)!r}, {version!r})"
+    take = f"from {__package__}.cli import main"
+    return f"#!{sys.executable} -IS\nimport sys; sys.path.insert(0, {str(ROOT)!r}); {take}; sys.exit({start})\n"
+
+
+def archive(path: Path, state: Path, version: str) -> str:
+    """Write a .tgz that is laid out as `ollama-darwin.tgz` is. Returns its sha256, which depends on the content alone."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name in ("ollama", "llama-server"):
+            _add(tar, name, launcher(state, version).encode(), 0o755)
+        for name in LIBRARIES:
+            _add(tar, name, f"not really {name}".encode(), 0o644)
+        _add(tar, "libggml-base.0.dylib", b"not really a library", 0o644)
+        link = tarfile.TarInfo("libggml-base.dylib")
+        link.type, link.linkname = tarfile.SYMTYPE, "libggml-base.0.dylib"
+        tar.addfile(link)
+    path.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(data), mode
+    tar.addfile(info, io.BytesIO(data))

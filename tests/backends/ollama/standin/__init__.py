@@ -1,1 +1,0 @@
-"""An executable stand-in for `ollama`: command line and server, each a real process. Tests take `fixture.StandIn`."""
