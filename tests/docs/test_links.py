@@ -13,7 +13,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 _CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _PATH = re.compile(
-    r"`((?:tests|tools|imagegen|docs|faults|endtoend|state|plan|execute|images|backends|project)/[\w./*-]+)"
+    r"`((?:tests|tools|imagegen|docs|faults|endtoend|state|plan|execute|images|backends|project|tasks|commands|report|config|prompts)/[\w./*-]+)"
 )
 
 

@@ -47,8 +47,12 @@ def test_a_text_that_is_not_there_just_once_is_told(mutants: Any) -> None:
             mutants.broken(gone, ROOT)
 
 
-def test_the_page_lists_them(mutants: Any) -> None:
-    assert [row[0] for row in table("docs/reliability.md", "deliberate fault")] == [one.name for one in mutants.FAULTS]
+def test_the_page_lists_them_with_the_files_of_their_tests(mutants: Any) -> None:
+    expected = []
+    for fault in mutants.FAULTS:
+        (file,) = {test.partition("::")[0] for test in fault.tests}
+        expected.append([fault.name, f"`{file.removeprefix('tests/').removesuffix('.py')}`"])
+    assert table("docs/reliability.md", "deliberate fault") == expected
 
 
 @pytest.mark.long

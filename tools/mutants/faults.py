@@ -51,12 +51,12 @@ FAULTS = (
         ("state/atomic.py", "folder.mkdir(exist_ok=True)\n            sync_folder(folder.parent)", "folder.mkdir()"),
     ),
     _fault(
-        "the file is written in its place, not renamed there",
+        "an output is written in place, not renamed into place",
         "endtoend/test_kill.py::test_the_places_cover_every_step_of_writing",
         ("state/atomic.py", "        written.replace(path)", "        path.write_bytes(written.read_bytes())"),
     ),
     _fault(
-        "the file is in place before its line is recorded",
+        "an output is in place before its line is recorded",
         f"{_POWER}[replacing-names at once]",
         (
             "execute/build_image.py",
@@ -66,7 +66,7 @@ FAULTS = (
         ),
     ),
     _fault(
-        "the store's index tells of an image before it is there",
+        "the store's index names an image before it is there",
         f"{_POWER}[new-names at once]",
         (
             "execute/build_image.py",
@@ -80,12 +80,12 @@ FAULTS = (
         ),
     ),
     _fault(
-        "images are drawn though the store cannot take them",
+        "images are generated though the store cannot keep them",
         "faults/test_disk_full.py::test_nothing_is_lost_and_all_is_right_once_there_is_room[new-full]",
         ("execute/executor.py", "            self._not_kept = error\n", ""),
     ),
     _fault(
-        "what a full disk took of a line is left",
+        "the part of a line that fitted on a full disk is left",
         "state/test_atomic.py",
         ("state/atomic.py", "                os.ftruncate(descriptor, size)\n", "                pass\n"),
     ),
@@ -100,7 +100,7 @@ FAULTS = (
         ("execute/build_image.py", 'if verdict.state != "stale":\n        raise', "if False:\n        raise"),
     ),
     _fault(
-        "a touched up file whose request changed is replaced",
+        "a touched-up file is replaced when its request changes",
         "plan/test_freshness.py::test_a_file_touched_up_whose_request_changed",
         ("plan/freshness.py", 'Verdict("blocked", reasons, note, line)', "_replaceable(output, reasons, line)"),
     ),
@@ -110,12 +110,12 @@ FAULTS = (
         ("plan/freshness.py", "output.request.backend == PLACEHOLDER != line.backend", "False"),
     ),
     _fault(
-        "what the store gives is not held against its sha256",
+        "an image from the store is not checked against its sha256",
         "state/test_store.py::test_a_flipped_bit_is_noticed_and_mended_by_the_next_put",
         ("state/store.py", "return data if hashlib.sha256(data).hexdigest() == sha256 else None", "return data"),
     ),
     _fault(
-        "a download is not held against its sha256",
+        "a download is not checked against its sha256",
         "backends/test_download.py::test_another_sha256_is_refused_and_nothing_is_kept",
         ("backends/download.py", "if part.sha256 != remote.sha256:\n            found", "if False:\n            found"),
     ),
@@ -130,12 +130,12 @@ FAULTS = (
         ("state/hashes.py", "if is_settled(found.st_mtime_ns) else (NEVER, state)", "if True else (NEVER, state)"),
     ),
     _fault(
-        "a line that a kill cut off is appended to",
+        "a line is appended to one that a kill cut off",
         f"{_LOCK}test_a_torn_last_line_never_counts_and_is_cut_off_before_anything_is_appended",
         ("state/lockfile.py", "                os.truncate(self.path, self.torn_at)\n", ""),
     ),
     _fault(
-        "of an output's lines the first counts, not that of its file",
+        "an output's first line counts, not the one of its file",
         f"{_LOCK}test_the_line_of_the_file_on_disk_counts_else_the_newest",
         ("state/lockfile.py", "if line.sha256 == sha256:\n                return line", "return lines[0]"),
     ),
@@ -145,7 +145,7 @@ FAULTS = (
         ("state/lockfile.py", "    if version > VERSION:", "    if False:"),
     ),
     _fault(
-        "of merged decisions the later counts, not that of the file",
+        "of merged decisions the later one counts, not that of the file",
         f"{_BRANCHES}test_where_both_decided_about_the_same_image_the_file_that_was_chosen_decides",
         ("plan/record.py", "        if all(_is_of(decision,", "        if not all(_is_of(decision,"),
     ),
@@ -155,33 +155,33 @@ FAULTS = (
         ("execute/decisions.py", "before(replaced)", "()"),
     ),
     _fault(
-        "the mutex among builds is not taken",
+        "a build does not take the mutex",
         "state/test_mutex.py",
         ("state/mutex.py", "        lock.acquire()\n", ""),
     ),
     _fault(
-        "who waited for a build does not read what it wrote",
+        "a build that waited does not read what the other wrote",
         "endtoend/test_staleness.py::test_a_build_that_waited_takes_the_seeds_that_the_other_drew",
         ("execute/run.py", "    if not project.reload_locks():", "    if True:"),
     ),
     _fault(
-        "who waited for a build does not plan anew",
+        "a build that waited does not plan again",
         "faults/test_two_builds.py::test_who_waited_makes_what_is_an_image_by_then",
         ("execute/run.py", "    if not project.reload_locks():", "    project.reload_locks()\n    if True:"),
     ),
     _fault(
-        "a drawn seed is not recorded before it is used",
+        "a random seed is not recorded before it is used",
         "endtoend/test_staleness.py::test_a_build_that_waited_takes_the_seeds_that_the_other_drew",
         ("execute/decisions.py", "    record_decision(project, output.job, SEED, output.full_slug, seed)\n", ""),
     ),
     _fault(
-        "what somebody changed is pruned",
+        "files that somebody changed are pruned",
         "execute/test_prune.py::test_what_somebody_changed_is_never_removed",
         ("execute/prune.py", "elif state is not None and line.sha256 != state.sha256:", "elif False:"),
         ("execute/prune.py", "if hashlib.sha256(data).hexdigest() == line.sha256:", "if True:"),
     ),
     _fault(
-        "a prompt whose answer was lost is posted again unasked",
+        "a prompt whose answer was lost is posted again without asking",
         f"{_COMFYUI}[POST reset after it arrived]",
         (
             "backends/comfyui/connection.py",
@@ -205,7 +205,7 @@ FAULTS = (
         ("backends/comfyui/section.py", "[url for url in urls if url in settings.comfyui_server_urls]", "urls"),
     ),
     _fault(
-        "the token goes to whoever is asked for a file",
+        "the token is sent to every host that has a file",
         "backends/comfyui/test_hugging_face.py::test_the_token_does_not_go_along_a_redirect_to_another_host",
         (
             "backends/download.py",
@@ -234,17 +234,17 @@ FAULTS = (
         ("config/yaml_document.py", "        if self._aliased > MAX_ALIASED:", "        if False:"),
     ),
     _fault(
-        "a PNG that is cut off is taken",
+        "a truncated PNG is accepted",
         "images/test_image_file.py::test_every_cut_is_refused",
         ("images/png.py", '    raise BadImage("the image is cut off: no IEND chunk at its end")', "    return chunks"),
     ),
     _fault(
-        "what a backend returns is not verified",
+        "a backend's image is not verified",
         "execute/test_executor.py::test_what_is_no_image_of_the_size_asked_for_is_refused",
         ("execute/build_image.py", "        info = _verify(output, made)\n", "        info = None\n"),
     ),
     _fault(
-        "a failed preflight queues all the same",
+        "images are queued after a failed preflight",
         "execute/test_executor.py::test_nothing_of_a_job_is_queued_after_a_failed_preflight_and_other_jobs_go_on",
         ("execute/executor.py", "        if not problems:\n            return job", "        return job"),
     ),
@@ -259,7 +259,7 @@ FAULTS = (
         ("commands/up_to_date.py", "not any(isinstance(one, Output)", "True or any(isinstance(one, Output)"),
     ),
     _fault(
-        "what has yet to go up to the shared store is pruned",
+        "images that are not uploaded yet are pruned",
         "execute/test_shared_store.py::test_what_has_yet_to_go_up_is_not_pruned",
         ("execute/prune.py", "store_bytes, project.pending.blobs())", "store_bytes, set())"),
     ),
