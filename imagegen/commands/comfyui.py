@@ -73,7 +73,7 @@ def _nothing_more(yes: bool) -> None:
 def _ensure(build: Build, options: Mapping[str, Any]) -> list[Problem]:
     """Set ComfyUI up where the project's own is to serve a job, and no server does. What kept it from that."""
     from imagegen.backends.address import is_local
-    from imagegen.backends.comfyui.server import launch_of, status
+    from imagegen.backends.comfyui.server import get_status, launch_of
 
     if not _jobs():
         return [Problem("", "no job uses comfyui", "give one: backend: comfyui in jobs/NAME.yaml")]
@@ -82,7 +82,7 @@ def _ensure(build: Build, options: Mapping[str, Any]) -> list[Problem]:
     launch = launch_of(build.root, build.settings)
     # where one of a job's servers is elsewhere, the job can do without one here
     own = {url for urls in jobs if all(map(is_local, urls)) for url in urls}
-    states = {url: status(replace(launch, url=url)).state for url in own}
+    states = {url: get_status(replace(launch, url=url)).state for url in own}
     if not any(all(states.get(url) == "stopped" for url in urls) for urls in jobs):
         return []
     failed = _bring("doit comfyui --yes", yes=options["yes"])

@@ -42,11 +42,11 @@ def task_models() -> Iterator[dict[str, Any]]:
 
 def _models() -> TaskFailed | None:
     def work(settings: Settings) -> list[Problem]:
-        from imagegen.backends.comfyui.models import look
+        from imagegen.backends.comfyui.models import inspect_model
         from imagegen.report.models import model_lines
 
         root = current_build().root
-        listed = [look(root, settings, model) for model in settings.models]
+        listed = [inspect_model(root, settings, model) for model in settings.models]
         print("\n".join(model_lines(root, listed) if listed else [_HOW]))
         return []
 
@@ -64,13 +64,19 @@ def _pull(words: list[str]) -> TaskFailed | None:
 def _download(settings: Settings, names: list[str]) -> list[Problem]:
     """Get those that are missing, one after another; what kept any of them from it."""
     from imagegen.backends.comfyui.hugging_face import HuggingFace, remote_of
-    from imagegen.backends.comfyui.models import look, memory_of, named, note_digest, obstacles
+    from imagegen.backends.comfyui.models import (
+        digest_cache,
+        find_obstacles,
+        inspect_model,
+        remember_digest,
+        select_models,
+    )
     from imagegen.backends.download import download
     from imagegen.report.models import PullReport, model_lines, pull_line
 
     root = current_build().root
-    wanted = [look(root, settings, model) for model in named(settings.models, names)]
-    if problems := list(obstacles(root, wanted)):
+    wanted = [inspect_model(root, settings, model) for model in select_models(settings.models, names)]
+    if problems := list(find_obstacles(root, wanted)):
         return problems
     if all(one.state == "there" for one in wanted):
         print("\n".join(model_lines(root, wanted) if wanted else [_HOW]))
@@ -88,7 +94,7 @@ def _download(settings: Settings, names: list[str]) -> list[Problem]:
                 problems += error.problems
                 report.say(f"failed   {one.model.key}")
             else:
-                note_digest(str(one.path), one.model.sha256, memory_of(root))
+                remember_digest(str(one.path), one.model.sha256, digest_cache(root))
                 report.end(one)
     return problems
 

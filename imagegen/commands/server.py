@@ -59,12 +59,12 @@ def _start() -> TaskFailed | None:
 
 
 def _stop() -> TaskFailed | None:
-    from imagegen.backends.comfyui.server import status, stop
+    from imagegen.backends.comfyui.server import get_status, stop
 
     def work() -> bool:
         print(stop(current_build().root))
         launch = _launch()
-        if status(launch).answer.what == "comfyui":
+        if get_status(launch).answer.what == "comfyui":
             print(f"ComfyUI at {launch.url} was not started by this project and is left alone")
         return True
 
@@ -72,12 +72,12 @@ def _stop() -> TaskFailed | None:
 
 
 def _status() -> TaskFailed | None:
-    from imagegen.backends.comfyui.server import status
+    from imagegen.backends.comfyui.server import get_status
     from imagegen.report.server import status_lines
 
     def work() -> bool:
         launch = _launch()
-        found = [status(replace(launch, url=url)) for url in current_build().settings.comfyui_server_urls]
+        found = [get_status(replace(launch, url=url)) for url in current_build().settings.comfyui_server_urls]
         print("\n\n".join("\n".join(status_lines(one)) for one in found))
         return any(one.state == "serving" for one in found)
 

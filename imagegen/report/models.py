@@ -11,7 +11,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from imagegen.backends.comfyui.models import Listed, free_bytes, shown
+from imagegen.backends.comfyui.models import ListedModel, display_path, free_bytes
 from imagegen.backends.text import size_text
 from imagegen.errors import printable
 from imagegen.report.console import counted, table
@@ -19,10 +19,11 @@ from imagegen.report.console import counted, table
 __all__ = ["PullReport", "model_lines", "pull_line"]
 
 
-def model_lines(root: Path, listed: Sequence[Listed]) -> list[str]:
+def model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
     """A line for each model, and one for what is to be downloaded and the room for it."""
     rows = [
-        (_state(one), one.model.key, size_text(_size(one)), shown(root, one.path), _licence(one, "")) for one in listed
+        (_state(one), one.model.key, size_text(_size(one)), display_path(root, one.path), _licence(one, ""))
+        for one in listed
     ]
     there = sum(one.state == "there" for one in listed)
     closing = f"{there} of {counted(len(listed), 'model')} {'is' if there == 1 else 'are'} there"
@@ -32,13 +33,13 @@ def model_lines(root: Path, listed: Sequence[Listed]) -> list[str]:
     return [*(printable(line) for line in table(rows)), closing]
 
 
-def pull_line(wanted: Sequence[Listed]) -> str:
+def pull_line(wanted: Sequence[ListedModel]) -> str:
     """How much is to be downloaded of these, before any of it is."""
     lacking = [one for one in wanted if one.lacking]
     return f"{counted(len(lacking), 'model')}: {_to_download(lacking or wanted)}"
 
 
-def _to_download(lacking: Sequence[Listed]) -> str:
+def _to_download(lacking: Sequence[ListedModel]) -> str:
     needed, free = sum(one.lacking for one in lacking), free_bytes(lacking[0].path)
     return f"{size_text(needed)} to download, {size_text(free)} free"
 
@@ -72,7 +73,7 @@ class PullReport:
         if self._console.is_terminal:  # elsewhere some versions of rich end in an empty line
             self._bar.stop()
 
-    def begin(self, one: Listed) -> None:
+    def begin(self, one: ListedModel) -> None:
         """Its download is about to begin."""
         self._began_s = time.monotonic()
         begun = f", {size_text(one.bytes)} of it are there" if one.bytes else ""
@@ -85,10 +86,10 @@ class PullReport:
         """So many bytes are there, of so many."""
         self._bar.update(self._task, completed=done, total=total)
 
-    def end(self, one: Listed) -> None:
+    def end(self, one: ListedModel) -> None:
         """Its download has ended well."""
         seconds = time.monotonic() - self._began_s
-        self.say(f"pulled   {one.model.key}  {shown(self._root, one.path)}  {seconds:.1f} s")
+        self.say(f"pulled   {one.model.key}  {display_path(self._root, one.path)}  {seconds:.1f} s")
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -97,15 +98,15 @@ class PullReport:
         self._console.file.flush()
 
 
-def _state(one: Listed) -> str:
+def _state(one: ListedModel) -> str:
     if one.state == "partly":
         return f"{min(99, 100 * one.bytes // one.model.size)} %"
     return {"other": "another file"}.get(one.state, one.state)
 
 
-def _size(one: Listed) -> int:
+def _size(one: ListedModel) -> int:
     return one.bytes if one.state == "there" else one.model.size
 
 
-def _licence(one: Listed, before: str) -> str:
+def _licence(one: ListedModel, before: str) -> str:
     return f"{before}licence: {one.model.page}" if one.model.page else ""

@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from imagegen.backends.comfyui.connection import PATIENCE_S
-from imagegen.backends.comfyui.servers import Group, Hold, Pool
+from imagegen.backends.comfyui.servers import BatchKey, Pool, Reservation
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Server:
     url: str
     each_s: float
     dies_s: float
-    queue: deque[tuple[Group, Hold]] = field(default_factory=deque)
+    queue: deque[tuple[BatchKey, Reservation]] = field(default_factory=deque)
     model: str = ""
     begun: tuple[float, float] = (0.0, 0.0)
     drew_s: float = 0.0
@@ -77,7 +77,7 @@ def simulate(options: argparse.Namespace) -> Result:
     }
     shares = [chance.paretovariate(1.2) for _ in range(options.models)]
     counts = [round(options.images * share / sum(shares)) for share in shares]
-    groups = [Group(f"model {number}", tuple(servers)) for number in range(options.models)]
+    groups = [BatchKey(f"model {number}", tuple(servers)) for number in range(options.models)]
     waiting = {group: count for group, count in zip(groups, counts, strict=True) if count}
     total, models = sum(waiting.values()), len(waiting)
     now = 0.0

@@ -26,8 +26,15 @@ from imagegen.backends.base import (
     Resolved,
     ServerSlot,
 )
-from imagegen.backends.comfyui.models import Folders, digest_of, file_of, names_in
-from imagegen.backends.comfyui.section import OF_SECTION, OPTIONS, OWN, here, recall, resolve
+from imagegen.backends.comfyui.models import Folders, find_file, hash_model, list_names
+from imagegen.backends.comfyui.section import (
+    FIELD_PARAMETERS,
+    OPTIONS,
+    SECTION_PARAMETERS,
+    recover_section,
+    resolve,
+    resolve_machine,
+)
 from imagegen.backends.comfyui.server import launch_for
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
@@ -45,7 +52,7 @@ class ComfyUIBackend(Backend):
 
     name = "comfyui"
     version = "1"
-    parameters = OWN | OF_SECTION
+    parameters = FIELD_PARAMETERS | SECTION_PARAMETERS
     options: Mapping[str, Any] = OPTIONS
     model_option = "checkpoint"
     default_model = ""
@@ -82,15 +89,15 @@ class ComfyUIBackend(Backend):
     def relocated(self, request: Request, context: Context) -> Request:
         """With this machine's server, folders and start-up; a server that the job itself names does not count."""
         self._settings = context.settings
-        return replace(request, extra={**request.extra, **here({}, context)})
+        return replace(request, extra={**request.extra, **resolve_machine({}, context)})
 
     def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """LoRAs and VAE; of a workflow of one's own a request records no more than its digest."""
-        return recall(fields)
+        return recover_section(fields)
 
     def choose_model(self, request: Request) -> str:
         """The only checkpoint that the servers list, or, while none runs, that its folders hold."""
-        from imagegen.backends.comfyui.checks import choices_text
+        from imagegen.backends.comfyui.checks import describe_choices
 
         found, where = self._checkpoints(request)
         if len(found) == 1:
@@ -99,12 +106,12 @@ class ComfyUIBackend(Backend):
             hint = "doit models:pull, or name the folder where you have one: comfyui.checkpoint_dirs"
             raise GenerationError(f"there is no checkpoint {where}", hint)
         what = f"the job names no checkpoint, and there are {len(found)} {where}"
-        raise GenerationError(what, f"name it (comfyui.checkpoint, or COMFYUI_CKPT): {choices_text('', found)}")
+        raise GenerationError(what, f"name it (comfyui.checkpoint, or COMFYUI_CKPT): {describe_choices('', found)}")
 
     def _checkpoints(self, request: Request) -> tuple[list[str], str]:
         """All that the servers list which answer, and where that is, in words. Raises GenerationError."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
-        from imagegen.backends.comfyui.servers import absence, of_refusal
+        from imagegen.backends.comfyui.servers import find_absence, refusal_problem
 
         listed: dict[str, list[str]] = {}
         absent: list[Problem] = []
@@ -114,32 +121,32 @@ class ComfyUIBackend(Backend):
                 client.system_stats()  # whoever answers may be no ComfyUI
                 listed[url] = client.models("checkpoints")
             except Unreachable as error:
-                absent += filter(None, [absence(request, url, error)])
+                absent += filter(None, [find_absence(request, url, error)])
             except Refused as refused:
-                absent.append(of_refusal(refused))
+                absent.append(refusal_problem(refused))
         if listed:
             where = f"at the server{'s' if len(listed) > 1 else ''} {', '.join(listed)}"
             return sorted({name for names in listed.values() for name in names}), where
         if len(absent) == len(request.extra["urls"]):
             raise GenerationError(absent[0].what, absent[0].hint)
-        return names_in(self.folders(request)["checkpoints"]), "in the folders where ComfyUI looks"
+        return list_names(self.folders(request)["checkpoints"]), "in the folders where ComfyUI looks"
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """What the requests ask for against what the servers have, or its folders while none runs."""
-        from imagegen.backends.comfyui.checks import in_themselves
+        from imagegen.backends.comfyui.checks import check_requests
 
         self.fleet.look(requests)
         told: dict[tuple[str, str], Problem] = {}
-        for problem in (*in_themselves(requests), *self.fleet.problems(requests)):  # of a size, a server says the same
+        for problem in (*check_requests(requests), *self.fleet.problems(requests)):  # of a size, a server says the same
             told.setdefault((problem.where, problem.what), problem)
         return list(told.values())
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the server where none answers; have it forget a model whose file was replaced."""
-        from imagegen.backends.comfyui.servers import named
+        from imagegen.backends.comfyui.servers import list_servers
 
         with self._preparing:  # one job after another, since they may share a server that is yet to be started
-            urls = named(requests)
+            urls = list_servers(requests)
             for url, request in urls.items():
                 if not self.fleet.standing(url):
                     self.fleet.stands(url, self._brought(request, url, requests, progress))
@@ -151,17 +158,17 @@ class ComfyUIBackend(Backend):
     def _brought(self, request: Request, url: str, requests: Sequence[Request], progress: Progress) -> list[Problem]:
         """Have a server serve; what is wrong with it."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
-        from imagegen.backends.comfyui.server import LOG, own_server
-        from imagegen.backends.comfyui.servers import absence, of_refusal
+        from imagegen.backends.comfyui.server import LOG, managed_server
+        from imagegen.backends.comfyui.servers import find_absence, refusal_problem
 
         connection = self.fleet.connection(request, url)
         try:
             try:
                 connection.stats = connection.client.system_stats()
-                if is_local(url) and own_server(Path(request.extra["root"])).record():
+                if is_local(url) and managed_server(Path(request.extra["root"])).record():
                     self._start(request, url, progress)  # a killed run may have left it behind: this one stops it then
             except Unreachable as error:
-                if problem := absence(request, url, error):
+                if problem := find_absence(request, url, error):
                     return [problem]
                 progress.event("note", text=f"starting ComfyUI, to serve at {url}; its log is {LOG.as_posix()}")
                 self._start(request, url, progress)
@@ -171,7 +178,7 @@ class ComfyUIBackend(Backend):
         except Unreachable as error:
             return [Problem("", f"ComfyUI at {url} does not answer: {error}", "see its log, then run doit again")]
         except Refused as refused:
-            return [of_refusal(refused)]
+            return [refusal_problem(refused)]
         except ImagegenError as error:
             return [Problem("", problem.what, problem.hint) for problem in error.problems]
         connection.listen()
@@ -179,7 +186,7 @@ class ComfyUIBackend(Backend):
 
     def _start(self, request: Request, url: str, progress: Progress) -> None:
         from imagegen.backends.comfyui.install import write_model_paths
-        from imagegen.backends.comfyui.server import own_server, start
+        from imagegen.backends.comfyui.server import managed_server, start
 
         launch = launch_for(request, url)
         write_model_paths(launch.root, self._settings)
@@ -187,7 +194,7 @@ class ComfyUIBackend(Backend):
         progress.event("waiting", text="")
         if started.ours:
             self._started.append(launch.root)
-            self.fleet.connection(request, url).ended = own_server(launch.root).describe_end
+            self.fleet.connection(request, url).ended = managed_server(launch.root).describe_end
         if started.here:
             version = started.status.answer.stats.get("system", {}).get("comfyui_version", "")
             progress.event("note", text=f"ComfyUI {version} serves; it is stopped at the end of the run")
@@ -208,14 +215,14 @@ class ComfyUIBackend(Backend):
             return ModelIdentity(request.model)
         path = self._file(request.model, request.extra["folders"])
         memory = Path(request.extra["root"]) / ".imagegen" / "cache" / "models.json"
-        return ModelIdentity(request.model, digest_of(path, memory) if path else None)
+        return ModelIdentity(request.model, hash_model(path, memory) if path else None)
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Have the first of its servers draw the request; a run asks for its `place` instead."""
-        from imagegen.backends.comfyui.connection import draw
+        from imagegen.backends.comfyui.connection import generate_image
 
         connection = self.fleet.connection(request, request.extra["urls"][0])
-        return draw(connection, request, progress.begin_attempt(), progress)
+        return generate_image(connection, request, progress.begin_attempt(), progress)
 
     def batch_key(self, request: Request) -> Hashable:
         """The model, and the servers that can draw it."""
@@ -257,7 +264,7 @@ class ComfyUIBackend(Backend):
     @lru_cache(maxsize=256)  # noqa: B019 - the object lives as long as the run
     def _file(self, model: str, folders: str) -> str:
         kinds = json.loads(folders)
-        return file_of(model, [*kinds["checkpoints"], *kinds["diffusion_models"], *kinds["unet"]])
+        return find_file(model, [*kinds["checkpoints"], *kinds["diffusion_models"], *kinds["unet"]])
 
 
 def _note_model(memory: Path, name: str, digest: str) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from imagegen.backends.comfyui.graph import Graph, Info, Place, is_link
+from imagegen.backends.comfyui.graph import Graph, NodeInput, ObjectInfo, is_link
 from imagegen.backends.comfyui.links import (
     SEEDS,
     Link,
@@ -32,36 +32,36 @@ from imagegen.backends.comfyui.links import (
 __all__ = [
     "MODELS",
     "SEEDS",
-    "Found",
-    "Words",
-    "find",
-    "words_of",
-    "words_within",
+    "Candidates",
+    "TextInputs",
+    "find_bindings",
+    "find_own_texts",
+    "find_texts",
 ]
 
 
 @dataclasses.dataclass
-class Words:
+class TextInputs:
     """What the text of one side is made of.
 
     groups: inputs that take the text, those of one encoder together. parts: inputs that decide it together with
     something else, so that none of them is the whole text. ends: the encoders' own inputs, for a hint.
     """
 
-    groups: list[tuple[Place, ...]] = dataclasses.field(default_factory=list)
-    parts: list[Place] = dataclasses.field(default_factory=list)
-    ends: list[Place] = dataclasses.field(default_factory=list)
+    groups: list[tuple[NodeInput, ...]] = dataclasses.field(default_factory=list)
+    parts: list[NodeInput] = dataclasses.field(default_factory=list)
+    ends: list[NodeInput] = dataclasses.field(default_factory=list)
 
-    def add(self, other: Words) -> None:
+    def add(self, other: TextInputs) -> None:
         """What another one found too; each once."""
         self.groups += [group for group in other.groups if group not in self.groups]
         self.parts += [place for place in other.parts if place not in self.parts]
         self.ends += [place for place in other.ends if place not in self.ends]
 
 
-def words_of(wiring: Wiring, links: list[Link], side: Side) -> Words:
+def find_texts(wiring: Wiring, links: list[Link], side: Side) -> TextInputs:
     """The words of the conditionings that these links come from."""
-    found = Words()
+    found = TextInputs()
     waiting, seen = [(link, False) for link in links], set[tuple[str, int]]()
     while waiting:
         (node, number), is_open = waiting.pop(0)  # whether it is open by now which side this is
@@ -77,32 +77,34 @@ def words_of(wiring: Wiring, links: list[Link], side: Side) -> Words:
             is_open = is_open or given is None
             further = {name: link for name, link in further.items() if is_open or side_of(name) == given}
             # its own text is a part, of which side it does not say
-            own = [Place(node, name) for name in wiring.inputs(node) if _may_be_text(wiring, node, name)]
+            own = [NodeInput(node, name) for name in wiring.inputs(node) if _may_be_text(wiring, node, name)]
             held = [(place, _held(wiring.graph, place)) for place in own]
-            words = Words(parts=[place for place, text in held if isinstance(text, str) and text])
+            words = TextInputs(parts=[place for place, text in held if isinstance(text, str) and text])
         else:
-            words = words_within(wiring, node, number, side)
+            words = find_own_texts(wiring, node, number, side)
             if not further and not words.ends:
                 further = {name: link for name, link in above.items() if kind_of(name) == "unknown"}
         if is_open:
-            words = Words(parts=[*(place for group in words.groups for place in group), *words.parts])
+            words = TextInputs(parts=[*(place for group in words.groups for place in group), *words.parts])
         found.add(words)
         waiting += [(link, is_open) for link in further.values()]
     return found
 
 
-def words_within(wiring: Wiring, node: str, number: int, side: Side) -> Words:
+def find_own_texts(wiring: Wiring, node: str, number: int, side: Side) -> TextInputs:
     """The words that a node takes itself: an encoder, or one that makes the image all by itself."""
     inputs = wiring.inputs(node)
     names = _sided(wiring, node, number, side, [name for name in inputs if _may_be_text(wiring, node, name)])
     if names is None:
         names = [name for name in inputs if _may_be_text(wiring, node, name)]
-        return Words(parts=[Place(node, name) for name in names], ends=[Place(node, name) for name in names])
+        return TextInputs(
+            parts=[NodeInput(node, name) for name in names], ends=[NodeInput(node, name) for name in names]
+        )
     sure = [name for name in names if not is_doubtful_text(name)]
-    found = Words(ends=[Place(node, name) for name in sure or names])
-    group: list[Place] = []
+    found = TextInputs(ends=[NodeInput(node, name) for name in sure or names])
+    group: list[NodeInput] = []
     for name in sure or names:
-        text = _text_in(wiring, Place(node, name), side)
+        text = _text_in(wiring, NodeInput(node, name), side)
         if len(text.sure) == 1 and sure:
             group += text.sure
         else:
@@ -134,7 +136,7 @@ def _may_be_text(wiring: Wiring, node: str, name: str) -> bool:
     value = wiring.graph[node]["inputs"][name]
     if is_link(value):  # `value` is what any node is called that only hands something on
         return is_text(name) and kind_of(name) != "bundle" and name != "value"
-    if not isinstance(value, str) or is_choice_word(value) or wiring.is_choice(Place(node, name)):
+    if not isinstance(value, str) or is_choice_word(value) or wiring.is_choice(NodeInput(node, name)):
         return False
     return is_text(name) or (is_doubtful_text(name) and " " in value.strip()) or _is_same_text(wiring, node, value)
 
@@ -149,14 +151,14 @@ def _is_same_text(wiring: Wiring, node: str, value: str) -> bool:
 class _Text:
     """The inputs that a text comes from. doubtful: those that rather say how it is written."""
 
-    sure: list[Place] = dataclasses.field(default_factory=list)
-    doubtful: list[Place] = dataclasses.field(default_factory=list)
+    sure: list[NodeInput] = dataclasses.field(default_factory=list)
+    doubtful: list[NodeInput] = dataclasses.field(default_factory=list)
 
 
-def _text_in(wiring: Wiring, place: Place, side: Side) -> _Text:
+def _text_in(wiring: Wiring, place: NodeInput, side: Side) -> _Text:
     """What the text in an input comes from: every input that decides a part of it."""
     found = _Text()
-    waiting, seen = [(place, False)], set[Place]()
+    waiting, seen = [(place, False)], set[NodeInput]()
     while waiting:
         place, doubtful = waiting.pop(0)
         if place in seen:
@@ -168,14 +170,14 @@ def _text_in(wiring: Wiring, place: Place, side: Side) -> _Text:
             continue
         node, number = wiring.source(value)
         if name := wiring.branch(node):  # a switch whose branch that is on holds the text itself
-            waiting.append((Place(node, name), doubtful))
+            waiting.append((NodeInput(node, name), doubtful))
             continue
         # what is told about a picture is no prompt
         doubtful = doubtful or any(map(shows_picture, wiring.links(node)))
         names = _decisive(wiring, node, wiring.inputs(node))
         sided = _sided(wiring, node, number, side, names)
         names = names if sided is None else sided
-        waiting += [(Place(node, name), doubtful or is_doubtful_text(name)) for name in names]
+        waiting += [(NodeInput(node, name), doubtful or is_doubtful_text(name)) for name in names]
     return found
 
 
@@ -191,7 +193,7 @@ def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]
         if isinstance(value, str)
         and value.strip()
         and not is_choice_word(value)
-        and not wiring.is_choice(Place(node, name))
+        and not wiring.is_choice(NodeInput(node, name))
     ]
     named = [name for name in texts if is_text(name) or (is_doubtful_text(name) and " " in inputs[name].strip())]
     others = [
@@ -214,37 +216,37 @@ def _may_carry_text(name: str) -> bool:
     return is_text(name) or is_doubtful_text(name) or (kind_of(name) == "unknown" and not is_option(name))
 
 
-def _held(graph: Graph, place: Place) -> Any:
+def _held(graph: Graph, place: NodeInput) -> Any:
     return graph[place.node]["inputs"][place.input]
 
 
 MODELS = ("ckpt_name", "unet_name")
 
 
-class Found(Words):
+class Candidates(TextInputs):
     """What could take a field, a text or another: `ends` are then inputs that could take it in place of a link."""
 
     @property
-    def candidates(self) -> list[tuple[Place, ...]]:
+    def candidates(self) -> list[tuple[NodeInput, ...]]:
         """All that could take it, one by one."""
         taken = {place for group in self.groups for place in group}
         return [*self.groups, *((place,) for place in dict.fromkeys(self.parts) if place not in taken)]
 
 
-def find(graph: Graph, output: str, info: Info | None = None) -> dict[str, Found]:
+def find_bindings(graph: Graph, output: str, info: ObjectInfo | None = None) -> dict[str, Candidates]:
     """What the nodes that draw the image of `output` lead to, field by field; what they agree on is one group.
 
     info: the server's /object_info, where it is there; without it nodes are known by the names of their inputs.
     """
     wiring = Wiring(graph, info)
-    found: dict[str, Found] = {}
-    makers = list(_makers(wiring, output))
+    found: dict[str, Candidates] = {}
+    makers = list(_find_samplers(wiring, output))
     makers = [node for node in makers if not _only_estimates(wiring, node)] or makers
     for node in makers:
         guider = wiring.linked(node, "guider") or node
-        positive, negative = _words(wiring, node, guider)
+        positive, negative = _find_words(wiring, node, guider)
         for field, words in (("prompt", positive), ("negative", negative)):
-            found.setdefault(field, Found()).add(words)
+            found.setdefault(field, Candidates()).add(words)
         for field, places in {
             "seed": wiring.upwards(node, SEEDS, "noise"),
             "steps": wiring.upwards(node, ("steps",), "sigmas"),
@@ -253,10 +255,10 @@ def find(graph: Graph, output: str, info: Info | None = None) -> dict[str, Found
             "cfg": wiring.upwards(guider, ("cfg",), ""),
             "checkpoint": wiring.upwards(guider, MODELS, "model"),
         }.items():
-            known = found.setdefault(field, Found())
+            known = found.setdefault(field, Candidates())
             known.groups += [places] if places and places not in known.groups else []
         _add_size(wiring, node, found)
-        for beside in _drawn_beside(wiring, node):
+        for beside in _find_earlier_stages(wiring, node):
             places = wiring.upwards(beside, SEEDS, "noise")
             found["seed"].groups += [places] if places and places not in found["seed"].groups else []
     if "prompt" in found:
@@ -270,7 +272,7 @@ def find(graph: Graph, output: str, info: Info | None = None) -> dict[str, Found
     return found
 
 
-def _joined(graph: Graph, field: str, groups: list[tuple[Place, ...]]) -> list[tuple[Place, ...]]:
+def _joined(graph: Graph, field: str, groups: list[tuple[NodeInput, ...]]) -> list[tuple[NodeInput, ...]]:
     """One group where all hold the same value, as base and refiner do; of seeds, whatever they hold."""
     held = [{_comparable(graph[place.node]["inputs"][place.input]) for place in group} for group in groups]
     if len(groups) > 1 and (field == "seed" or all(values == held[0] for values in held)):
@@ -283,7 +285,7 @@ def _comparable(value: object) -> str:
     return repr(float(value)) if type(value) is int and abs(value) < 2**53 else repr(value)
 
 
-def _makers(wiring: Wiring, output: str) -> Iterator[str]:
+def _find_samplers(wiring: Wiring, output: str) -> Iterator[str]:
     """The nodes that draw the picture, the last first: samplers on its own way, and nodes that make an image at once.
 
     What a sampler is given besides, a reference image through a ControlNet for example, may come from another sampler,
@@ -294,9 +296,9 @@ def _makers(wiring: Wiring, output: str) -> Iterator[str]:
         node, as_image = waiting.pop(0)
         links = wiring.links(node)
         pictures = {name: link for name, link in links.items() if kind_of(name) in ("picture", "bundle")}
-        if is_maker := node != output and _is_maker(wiring, node, links, as_image):
+        if is_maker := node != output and _is_sampler(wiring, node, links, as_image):
             yield node
-        if is_maker and not _words(wiring, node, wiring.linked(node, "guider") or node)[0].ends:
+        if is_maker and not _find_words(wiring, node, wiring.linked(node, "guider") or node)[0].ends:
             # without words of its own, it goes by what comes with its conditioning, as Stable Cascade's second stage
             pictures |= {name: link for name, link in links.items() if kind_of(name) == "conditioning"}
         if not pictures and not is_maker:
@@ -307,14 +309,14 @@ def _makers(wiring: Wiring, output: str) -> Iterator[str]:
                 waiting.append((above, is_image(name)))
 
 
-def _drawn_beside(wiring: Wiring, maker: str) -> Iterator[str]:
+def _find_earlier_stages(wiring: Wiring, maker: str) -> Iterator[str]:
     """Samplers whose picture or latent comes with the conditioning, where they draw from the very same words.
 
     They are an earlier stage of the picture; one with words of its own draws a reference.
     """
 
-    def words(node: str) -> list[tuple[Place, ...]]:
-        return _words(wiring, node, wiring.linked(node, "guider") or node)[0].groups
+    def words(node: str) -> list[tuple[NodeInput, ...]]:
+        return _find_words(wiring, node, wiring.linked(node, "guider") or node)[0].groups
 
     known = words(maker)
     waiting, seen = [wiring.linked(maker, "guider") or maker], {maker}
@@ -323,13 +325,15 @@ def _drawn_beside(wiring: Wiring, maker: str) -> Iterator[str]:
         links = wiring.links(node)
         if node not in seen and any(kind_of(name) == "picture" for name in links):
             yield from (
-                other for other in _makers(wiring, node) if (own := words(other)) and all(w in known for w in own)
+                other
+                for other in _find_samplers(wiring, node)
+                if (own := words(other)) and all(w in known for w in own)
             )
         seen.add(node)
         waiting += [link[0] for name, link in links.items() if kind_of(name) == "conditioning" and link[0] not in seen]
 
 
-def _is_maker(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bool) -> bool:
+def _is_sampler(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bool) -> bool:
     """Whether a node on the picture's way draws: KSampler and its kin, or one that makes an image of a prompt.
 
     as_image: whether an image is taken from it, and no latent, which is one to begin with.
@@ -341,7 +345,7 @@ def _is_maker(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bo
         return True
     if not as_image or "conditioning" in kinds or "bundle" in kinds:
         return False
-    ends = words_within(wiring, node, 0, "positive").ends
+    ends = find_own_texts(wiring, node, 0, "positive").ends
     if "picture" not in kinds:
         return bool(ends)
     # one that edits a picture by a prompt, and not one that looks for what the prompt names with models of its own
@@ -352,24 +356,24 @@ def _only_estimates(wiring: Wiring, node: str) -> bool:
     """Whether a sampler has neither noise nor words, as one that estimates the depth of a picture."""
     noise = wiring.linked(node, "noise")
     guider = wiring.linked(node, "guider") or node
-    return bool(noise and not wiring.graph[noise]["inputs"] and not _words(wiring, node, guider)[0].ends)
+    return bool(noise and not wiring.graph[noise]["inputs"] and not _find_words(wiring, node, guider)[0].ends)
 
 
-def _words(wiring: Wiring, node: str, guider: str) -> tuple[Words, Words]:
+def _find_words(wiring: Wiring, node: str, guider: str) -> tuple[TextInputs, TextInputs]:
     """The texts of both sides that a sampler draws from."""
     links = {name: link for name, link in wiring.links(guider).items() if kind_of(name) in ("conditioning", "bundle")}
-    sides: dict[Side, Words] = {}
+    sides: dict[Side, TextInputs] = {}
     for side in ("positive", "negative"):
         of_side = {name: link for name, link in links.items() if side_of(name) == side}
         neutral = {name: link for name, link in links.items() if side_of(name) is None}
         bundles = [link for name, link in neutral.items() if kind_of(name) == "bundle"]
         if side == "positive" and not of_side:
             of_side = {name: link for name, link in neutral.items() if kind_of(name) == "conditioning"}
-        sides[side] = Words()
+        sides[side] = TextInputs()
         for link in [*of_side.values(), *(bundles if not of_side else [])]:
-            sides[side].add(words_of(wiring, [link], side))
+            sides[side].add(find_texts(wiring, [link], side))
         if not links:
-            sides[side] = words_within(wiring, node, 0, side)
+            sides[side] = find_own_texts(wiring, node, 0, side)
     positive, negative = sides["positive"], sides["negative"]
     own = [group for group in positive.groups if group not in negative.groups]
     if len(links) > 2 and own:  # DualCFGGuider: its second conditioning is mostly the negative one once more
@@ -397,7 +401,7 @@ def _height(width: str) -> str:
     return width[: -len("width")] + "height"
 
 
-def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
+def _add_size(wiring: Wiring, sampler: str, found: dict[str, Candidates]) -> None:
     """Width and height of the latent that the sampler begins with; nothing where it begins with a picture's."""
     node, seen = sampler, set[str]()
     while node and node not in seen:
@@ -405,9 +409,9 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
         inputs = wiring.graph[node]["inputs"]
         if pairs := _pairs(inputs):
             for field, name in zip(("width", "height"), pairs[0], strict=True):
-                known = found.setdefault(field, Found())
-                known.ends += wiring.like(Place(node, name))
-                places = wiring.typed(Place(node, name))
+                known = found.setdefault(field, Candidates())
+                known.ends += wiring.like(NodeInput(node, name))
+                places = wiring.typed(NodeInput(node, name))
                 if not places:
                     continue
                 if _has_preset(inputs) or _has_preset(
@@ -419,8 +423,8 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Found]) -> None:
             return
         if others := [name for name in inputs if _CUT_WIDTH.fullmatch(name) and _height(name) in inputs]:
             for name in others:  # it cuts, or scales, by rules of its own
-                found.setdefault("width", Found()).parts.append(Place(node, name))
-                found.setdefault("height", Found()).parts.append(Place(node, _height(name)))
+                found.setdefault("width", Candidates()).parts.append(NodeInput(node, name))
+                found.setdefault("height", Candidates()).parts.append(NodeInput(node, _height(name)))
             return
         pictures = [link for name, link in wiring.links(node).items() if kind_of(name) in ("picture", "bundle")]
         node = pictures[0][0] if pictures else ""
@@ -436,7 +440,7 @@ def _has_preset(inputs: Mapping[str, object]) -> bool:
     )
 
 
-def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[str, Found]) -> None:
+def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[str, Candidates]) -> None:
     """The size is set wherever the picture's nodes hold the same one: in a scheduler, a model's sampling, a text's.
 
     Where a scheduler or a model's sampling, which need the picture's size, holds another one, it is not said which.
@@ -451,7 +455,7 @@ def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[
     }
     for node in wiring.above(output):
         for pair in _pairs(wiring.graph[node]["inputs"]):
-            fields = [*zip(("width", "height"), (Place(node, name) for name in pair), strict=True)]
+            fields = [*zip(("width", "height"), (NodeInput(node, name) for name in pair), strict=True)]
             if all(wiring.literal(place) == held[field] for field, place in fields):
                 for field, place in fields:
                     group = found[field].groups[0]
@@ -461,5 +465,5 @@ def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[
                     found[field].parts.append(place)
 
 
-def _value(wiring: Wiring, place: Place) -> object:
+def _value(wiring: Wiring, place: NodeInput) -> object:
     return wiring.graph[place.node]["inputs"][place.input]

@@ -10,36 +10,52 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from imagegen.backends.comfyui.graph import Graph, Info, Place, grows, literals, options_of, place_of, replaced, spec_of
-from imagegen.backends.comfyui.models import KINDS, file_of, names_in
-from imagegen.backends.comfyui.prompt import alike, asked_in_vain, key_of, values_of, workflow_of
-from imagegen.backends.comfyui.workflow import Workflow, misread
+from imagegen.backends.comfyui.graph import (
+    Graph,
+    NodeInput,
+    ObjectInfo,
+    get_choices,
+    get_spec,
+    is_growing,
+    list_literals,
+    parse_input,
+    replace_inputs,
+)
+from imagegen.backends.comfyui.models import KINDS, find_file, list_names
+from imagegen.backends.comfyui.prompt import (
+    collect_values,
+    find_job_key,
+    get_workflow,
+    group_identical,
+    unsupported_fields,
+)
+from imagegen.backends.comfyui.workflow import Workflow, find_misread
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 __all__ = [
-    "check",
-    "choices_text",
-    "in_folders",
-    "in_themselves",
-    "on_server",
-    "shared",
-    "spelling",
-    "uneven",
-    "wrong",
+    "check_folders",
+    "check_graph",
+    "check_on_server",
+    "check_requests",
+    "check_size",
+    "check_value",
+    "describe_choices",
+    "find_spelling",
+    "merge_problems",
 ]
 
 
 _SHOWN = 8
 
 
-def check(
+def check_graph(
     graph: Graph,
     output: str,
-    info: Info,
+    info: ObjectInfo,
     classes: Callable[[], Sequence[str]],
-    keys: Mapping[Place, str],
-    uploaded: Collection[Place],
+    keys: Mapping[NodeInput, str],
+    uploaded: Collection[NodeInput],
 ) -> list[Problem]:
     """All that the server would refuse in the graph, or do otherwise than it says.
 
@@ -50,30 +66,30 @@ def check(
     for node, body in graph.items():
         class_type = body["class_type"]
         if (entry := info(class_type)) is None:
-            near = ", ".join(nearest(class_type, classes())[:3])
+            near = ", ".join(sort_by_likeness(class_type, classes())[:3])
             hint = f"install the custom nodes that bring it; the nearest that the server has: {near}"
             problems.append(Problem("", f"node {node}: the server has no node class '{class_type}'", hint))
             continue
         required = entry.get("input", {}).get("required") or {}
-        if missing := [name for name, spec in required.items() if name not in body["inputs"] and not grows(spec)]:
+        if missing := [name for name, spec in required.items() if name not in body["inputs"] and not is_growing(spec)]:
             what = f"node {node} ({class_type}) needs {', '.join(missing)}, which the workflow leaves out"
             problems.append(Problem("", what, "export the workflow again from this version of ComfyUI"))
         if node == output and entry.get("output_node") is False:
             what = f"node {node} ({class_type}) gives no image file, so it cannot be the output"
             problems.append(Problem("", what, "name a SaveImage or PreviewImage node: comfyui.bind.output"))
-    for place, value in literals(graph):
+    for place, value in list_literals(graph):
         class_type = graph[place.node]["class_type"]
         if place in uploaded or info(class_type) is None:
             continue
-        kind, rules = spec_of(info, class_type, place.input)
+        kind, rules = get_spec(info, class_type, place.input)
         at = keys.get(place) or f"node {place.node} ({class_type}): {place.input}"
-        problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in wrong(value, kind, rules)]
+        problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in check_value(value, kind, rules)]
         if place.input in ("width", "height") and not at.startswith("generate."):  # those are known without a server
-            problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in uneven(value, rules)]
+            problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in check_size(value, rules)]
     return problems
 
 
-def uneven(size: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
+def check_size(size: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
     """ComfyUI takes a size that is no multiple of 8. rules: of the input; of another step, it draws no latent."""
     step = rules.get("step")
     if isinstance(size, int) and size % 8 and isinstance(step, int) and step % 8 == 0:
@@ -82,14 +98,14 @@ def uneven(size: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("", what, f"make it {less} or {less + 8}" if less >= 16 else "make it 16")
 
 
-def wrong(value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
+def check_value(value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
     """Why an input of this type and these rules does not take the value; nothing where it does."""
-    options = options_of(kind, rules)
+    options = get_choices(kind, rules)
     if options is not None:
-        if spelling(value, options) is not None or isinstance(value, (list, dict)):
+        if find_spelling(value, options) is not None or isinstance(value, (list, dict)):
             return
         if not _is_upload(rules):
-            yield Problem("", f"'{value}' is not there", choices_text(str(value), options))
+            yield Problem("", f"'{value}' is not there", describe_choices(str(value), options))
         elif rules.get("image_upload") and not re.search(r"[/\\[]", str(value)):
             hint = "give the image with the job, comfyui.images, or put it into the server's input folder"
             yield Problem("", f"'{value}' is not on the server", hint)
@@ -114,7 +130,7 @@ def _number(value: Any) -> float | int | None:
         return None
 
 
-def spelling(value: Any, options: Sequence[Any]) -> Any:
+def find_spelling(value: Any, options: Sequence[Any]) -> Any:
     """The server's own spelling of a choice: on Windows its names have backslashes; None where it is not there."""
     if value in options:
         return value
@@ -122,16 +138,16 @@ def spelling(value: Any, options: Sequence[Any]) -> Any:
     return next((option for option in options if str(option).replace("\\", "/") == plain), None)
 
 
-def choices_text(value: str, options: Sequence[Any]) -> str:
+def describe_choices(value: str, options: Sequence[Any]) -> str:
     """What there is to choose from, the nearest names first."""
     if len(options) < 2:
         return f"there is only {options[0]}" if options else "there are none"
-    names = nearest(value, [str(option) for option in options])
+    names = sort_by_likeness(value, [str(option) for option in options])
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"choose one of {', '.join(names[:_SHOWN])}{more}"
 
 
-def nearest(value: str, names: Sequence[str]) -> list[str]:
+def sort_by_likeness(value: str, names: Sequence[str]) -> list[str]:
     """The names, those most like the value first."""
     low = value.lower()
     return sorted(names, key=lambda name: -difflib.SequenceMatcher(None, low, name.lower()).ratio())
@@ -142,67 +158,75 @@ def _is_upload(rules: Mapping[str, Any]) -> bool:
     return any(rules.get(key) for key in ("image_upload", "video_upload", "audio_upload", "file_upload", "remote"))
 
 
-def in_themselves(requests: Sequence[Request]) -> list[Problem]:
+def check_requests(requests: Sequence[Request]) -> list[Problem]:
     """What no server need be asked about: fields that the workflow cannot take, sizes."""
     found: dict[Problem, list[str]] = defaultdict(list)
     for request in requests:
-        for problem in (*asked_in_vain(request), *_sizes(request)):
+        for problem in (*unsupported_fields(request), *_sizes(request)):
             found[problem].append(request.name)
-    return shared(found, requests)
+    return merge_problems(found, requests)
 
 
 def _sizes(request: Request) -> Iterator[Problem]:
     for field in ("width", "height"):
         if "graph" not in request.extra or field in request.given:
-            for problem in uneven(getattr(request, field), {"step": 8}):
+            for problem in check_size(getattr(request, field), {"step": 8}):
                 yield Problem("", f"generate.{field}: {problem.what}", problem.hint)
 
 
-def in_folders(requests: Sequence[Request]) -> list[Problem]:
+def check_folders(requests: Sequence[Request]) -> list[Problem]:
     """While no server runs: the models that are in no folder where the one to be started will look."""
     found: dict[Problem, list[str]] = defaultdict(list)
-    for same in alike(requests):
-        workflow = workflow_of(same[0])
+    for same in group_identical(requests):
+        workflow = get_workflow(same[0])
         folders: Mapping[str, Sequence[str]] = json.loads(same[0].extra["folders"])
-        for place, value in literals(replaced(workflow.graph, values_of(same[0], workflow))):
+        for place, value in list_literals(replace_inputs(workflow.graph, collect_values(same[0], workflow))):
             kinds = KINDS.get(place.input, ())
             inside = [folder for kind in kinds for folder in folders.get(kind, ())]
-            if kinds and isinstance(value, str) and not file_of(value, inside):
-                at = key_of(same[0], workflow, place)
+            if kinds and isinstance(value, str) and not find_file(value, inside):
+                at = find_job_key(same[0], workflow, place)
                 at = at or f"node {place.node} ({workflow.graph[place.node]['class_type']}): {place.input}"
-                problem = Problem("", f"{at}: '{value}' is not there", choices_text(value, names_in(inside)))
+                problem = Problem("", f"{at}: '{value}' is not there", describe_choices(value, list_names(inside)))
                 found[problem] += [request.name for request in same]
-    return shared(found, requests)
+    return merge_problems(found, requests)
 
 
-def on_server(requests: Sequence[Request], info: Info, classes: Callable[[], Sequence[str]]) -> list[Problem]:
+def check_on_server(
+    requests: Sequence[Request], info: ObjectInfo, classes: Callable[[], Sequence[str]]
+) -> list[Problem]:
     """What the server says of the requests' graphs, asked with `info` and `classes`, as for `checks.check`."""
     found: dict[Problem, list[str]] = defaultdict(list)
-    for same in alike(requests):
-        request, workflow = replace(same[0], seed=1), workflow_of(same[0])  # each one's seed is looked at by itself
-        values = values_of(request, workflow)
-        keys = {place: key for place in values if (key := key_of(request, workflow, place))}
+    for same in group_identical(requests):
+        request, workflow = replace(same[0], seed=1), get_workflow(same[0])  # each one's seed is looked at by itself
+        values = collect_values(request, workflow)
+        keys = {place: key for place in values if (key := find_job_key(request, workflow, place))}
         if "graph" in request.extra:
             fields = [field for field, places in workflow.places.items() if any(place in values for place in places)]
-            for problem in misread(workflow, fields, info):
+            for problem in find_misread(workflow, fields, info):
                 found[problem] += [request.name for request in same]
         else:  # all of its inputs are the job's
-            keys = {place: key for place, _ in literals(workflow.graph) if (key := key_of(request, workflow, place))}
-        uploaded = {place_of(text) for text in request.extra.get("images", ())}
-        for problem in check(replaced(workflow.graph, values), workflow.output, info, classes, keys, uploaded):
+            keys = {
+                place: key
+                for place, _ in list_literals(workflow.graph)
+                if (key := find_job_key(request, workflow, place))
+            }
+        uploaded = {parse_input(text) for text in request.extra.get("images", ())}
+        for problem in check_graph(
+            replace_inputs(workflow.graph, values), workflow.output, info, classes, keys, uploaded
+        ):
             found[problem] += [request.name for request in same]
         for request in same:
             for problem in _seeds(request, workflow, info):
                 found[problem].append(request.name)
-    return shared(found, requests)
+    return merge_problems(found, requests)
 
 
-def _seeds(request: Request, workflow: Workflow, info: Info) -> Iterator[Problem]:
+def _seeds(request: Request, workflow: Workflow, info: ObjectInfo) -> Iterator[Problem]:
     """A seed that a node does not take, as partner nodes take no large ones. A random one is picked later."""
     for place in workflow.places.get("seed", ()):
         class_type = workflow.graph[place.node]["class_type"]
         if request.seed is not None:
-            for problem in wrong(request.seed, *spec_of(info, class_type, place.input)):
+            for problem in check_value(request.seed, *get_spec(info, class_type, place.input)):
                 hint = "give smaller ones, with generate: {seed: {mode: sequence, base: 1}} for example"
                 yield Problem("", f"generate.seed: {problem.what}", problem.hint or hint)
 
@@ -212,7 +236,7 @@ def _pull(problem: Problem, pulls: Mapping[str, str]) -> str:
     return next((command for name, command in pulls.items() if f"'{name}' is not there" in problem.what), "")
 
 
-def shared(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
+def merge_problems(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
     """Each problem once where it is that of all the requests, else for each item that has it."""
     pulls: Mapping[str, str] = requests[0].extra.get("pulls", {})
     return [

@@ -34,8 +34,8 @@ __all__ = [
     "Events",
     "Refused",
     "Unreachable",
-    "is_of_comfyui",
-    "read",
+    "is_comfyui",
+    "read_body",
 ]
 
 
@@ -98,7 +98,7 @@ class Client:
             if refused.status != 404:
                 raise
             stats = None
-        if not is_of_comfyui(stats):
+        if not is_comfyui(stats):
             raise Refused(f"what answers at {self.url} is no ComfyUI", _ELSEWHERE)
         return dict(stats)
 
@@ -207,7 +207,7 @@ class Client:
                     **arguments,
                 ) as response,
             ):
-                data = b"" if response.is_redirect else read(response, limit)
+                data = b"" if response.is_redirect else read_body(response, limit)
         except requests.exceptions.SSLError as error:
             what = f"the certificate of {self.url} is not accepted: {one_line(find_cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
@@ -260,7 +260,7 @@ _COMPRESSED = "where a proxy before the server compresses, have it leave answers
 _ELSEWHERE = "check the address: COMFYUI_URL, or comfyui.server.url in the job or in [tool.imagegen]"
 
 
-def is_of_comfyui(stats: Any) -> bool:
+def is_comfyui(stats: Any) -> bool:
     """Whether this is what ComfyUI answers to `/system_stats`."""
     if not isinstance(stats, dict) or not isinstance(stats.get("system"), dict):
         return False
@@ -272,7 +272,7 @@ def is_of_comfyui(stats: Any) -> bool:
     )
 
 
-def read(response: requests.Response, limit: int) -> bytes:
+def read_body(response: requests.Response, limit: int) -> bytes:
     """The body. Raises Refused where it is more than so many bytes, or packed; and errors of `requests`."""
     path = response.request.path_url.partition("?")[0]
     if response.headers.get("Content-Encoding", "identity") != "identity":

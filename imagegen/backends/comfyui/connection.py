@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 from imagegen.backends.base import GeneratedImage, GenerationError, Progress
 from imagegen.backends.comfyui import errors
-from imagegen.backends.comfyui.checks import spelling
+from imagegen.backends.comfyui.checks import find_spelling
 from imagegen.backends.comfyui.client import Client, Events, Refused, Unreachable
-from imagegen.backends.comfyui.graph import options_of, place_of, prefixes, replaced, spec_of
-from imagegen.backends.comfyui.prompt import values_of, workflow_of
+from imagegen.backends.comfyui.graph import find_prefixes, get_choices, get_spec, parse_input, replace_inputs
+from imagegen.backends.comfyui.prompt import collect_values, get_workflow
 from imagegen.backends.comfyui.workflow import Workflow
 from imagegen.backends.http import check_while_reading, deadline
 from imagegen.backends.text import one_line
@@ -29,7 +29,7 @@ from imagegen.plan.request import Request
 __all__ = [
     "PATIENCE_S",
     "Connection",
-    "draw",
+    "generate_image",
 ]
 
 
@@ -110,7 +110,7 @@ class Connection:
             raise self._gone
         client_id = self._events.client_id if self._events else prompt_id
         done = threading.Event()
-        shown = _Shown(graph, progress)
+        shown = _PromptProgress(graph, progress)
         if self._events:
             done = self._events.watch(prompt_id, shown.steps, shown.node)
         finished = False
@@ -128,7 +128,7 @@ class Connection:
                         self._queue(prompt_id, graph, client_id, progress)
                     entry = self._wait(prompt_id, done, progress, shown)
                 if entry is None:
-                    raise errors.UnfitError(
+                    raise errors.UnfitServerError(
                         "the server lost the prompt twice: it is neither in its queue nor in its history",
                         "look at the server's own log",
                     )
@@ -148,7 +148,7 @@ class Connection:
         try:
             return self._patiently(lambda: self.client.view(image, progress.check), progress)
         except Refused as refused:
-            raise errors.of_download(refused, image) from None
+            raise errors.explain_download(refused, image) from None
 
     def _queue(self, prompt_id: str, graph: Mapping[str, Any], client_id: str, progress: Progress) -> None:
         """Queue the prompt unless the server knows it. A POST is not repeated while it may have arrived."""
@@ -176,7 +176,7 @@ class Connection:
                 if refused.status == 200:
                     with contextlib.suppress(Unreachable, Refused):
                         self.client.cancel(prompt_id)
-                raise errors.of_submission(refused, graph) from None
+                raise errors.explain_refusal(refused, graph) from None
 
     def _note(self, prompt_id: str) -> None:
         with self._mutex:
@@ -189,13 +189,13 @@ class Connection:
         )
 
     def _wait(
-        self, prompt_id: str, done: threading.Event, progress: Progress, shown: _Shown
+        self, prompt_id: str, done: threading.Event, progress: Progress, shown: _PromptProgress
     ) -> Mapping[str, Any] | None:
         """The entry of history once there is one; None where the server has forgotten the prompt."""
         looked_s = time.monotonic()
         done.clear()
         heeded = False
-        for pause_s in _pauses():
+        for pause_s in _poll_pauses():
             away_s = time.monotonic()
             entry = self._patiently(lambda: self.client.history(prompt_id), progress)
             if entry is not None:
@@ -253,11 +253,11 @@ class Connection:
 
     def _is_gone(self, error: Unreachable) -> GenerationError:
         """No more of this run's images are tried on this server."""
-        self._gone = errors.of_absence(self.url, self.ended() or str(error))
+        self._gone = errors.explain_absence(self.url, self.ended() or str(error))
         return self._gone
 
 
-class _Shown:
+class _PromptProgress:
     """What a person sees of one prompt: that others are before it, that a model is loaded, its steps."""
 
     def __init__(self, graph: Mapping[str, Any], progress: Progress) -> None:
@@ -292,23 +292,23 @@ class _Shown:
             self._progress.event(name, **facts)
 
 
-def _pauses() -> Iterator[float]:
+def _poll_pauses() -> Iterator[float]:
     yield from _POLLS_S
     while True:
         yield _POLLS_S[-1]
 
 
-def draw(connection: Connection, request: Request, prompt_id: str, progress: Progress) -> GeneratedImage:
+def generate_image(connection: Connection, request: Request, prompt_id: str, progress: Progress) -> GeneratedImage:
     """Have the server draw the request, and download what it made. Raises GenerationError."""
-    workflow = workflow_of(request)
+    workflow = get_workflow(request)
     with errors.stage("queue"):
-        graph = _filled(connection, request, workflow, prompt_id, progress)
+        graph = _fill_graph(connection, request, workflow, prompt_id, progress)
     entry = connection.run(prompt_id, graph, progress)
     with errors.stage("wait"):
         if errors.is_out_of_memory(entry):
             with contextlib.suppress(Unreachable, Refused):
                 connection.client.free()  # its queue can hang for want of memory until it lets go of its models
-        image = errors.image_of(entry, workflow.output)
+        image = errors.get_image(entry, workflow.output)
     with errors.stage("download"):
         data = connection.view(image, progress)
     system = connection.stats.get("system", {})
@@ -324,22 +324,22 @@ def draw(connection: Connection, request: Request, prompt_id: str, progress: Pro
     return GeneratedImage(data, facts, may_be_flat=may_be_flat, any_size=has_own, server=server)
 
 
-def _filled(
+def _fill_graph(
     connection: Connection, request: Request, workflow: Workflow, prompt_id: str, progress: Progress
 ) -> dict[str, Any]:
     """The graph to be queued, names as the server spells them, files under a prefix that no other prompt has."""
-    values = values_of(request, workflow)
+    values = collect_values(request, workflow)
     for text, sha256 in request.extra.get("images", {}).items():
         file = Path(request.extra["files"][text])
         name = f"{sha256[:32]}{file.suffix.lower()}"
-        values[place_of(text)] = connection.uploaded(sha256, name, _reader(file, sha256), progress)
-    values |= dict.fromkeys(prefixes(workflow.graph), f"imagegen/{prompt_id}")
-    graph = replaced(workflow.graph, values)
+        values[parse_input(text)] = connection.uploaded(sha256, name, _reader(file, sha256), progress)
+    values |= dict.fromkeys(find_prefixes(workflow.graph), f"imagegen/{prompt_id}")
+    graph = replace_inputs(workflow.graph, values)
     for body in graph.values():
         for name, value in body["inputs"].items():
             if isinstance(value, str) and ("/" in value or "\\" in value):
-                options = options_of(*spec_of(connection.info, body["class_type"], name))
-                body["inputs"][name] = (spelling(value, options) if options else None) or value
+                options = get_choices(*get_spec(connection.info, body["class_type"], name))
+                body["inputs"][name] = (find_spelling(value, options) if options else None) or value
     return graph
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from imagegen.backends.address import is_local
 from imagegen.backends.base import Diagnosis, GenerationError
 from imagegen.backends.comfyui.client import Refused, Unreachable
-from imagegen.backends.comfyui.environment import VENV, Environment, ask, find_python
-from imagegen.backends.comfyui.install import Checkout, checkout_of, refuse_foreign
-from imagegen.backends.comfyui.models import FOLDER, names_in
-from imagegen.backends.comfyui.servers import named
+from imagegen.backends.comfyui.environment import VENV, Environment, find_python, query
+from imagegen.backends.comfyui.install import Checkout, check_folder, checkout_of
+from imagegen.backends.comfyui.models import FOLDER, list_names
+from imagegen.backends.comfyui.servers import list_servers
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
@@ -44,7 +44,7 @@ def diagnose_installation(root: Path, settings: Settings) -> list[Diagnosis]:
 
 
 def _git(root: Path, checkout: Checkout) -> Diagnosis:
-    said = ask(["git", "--version"], root) if shutil.which("git") else None
+    said = query(["git", "--version"], root) if shutil.which("git") else None
     if said is None:
         is_needed = not (checkout.folder / "main.py").exists()
         return Diagnosis(False, "git", "not installed", "install git: https://git-scm.com/downloads", is_needed)
@@ -64,7 +64,7 @@ def _python(root: Path, settings: Settings, environment: Environment) -> Diagnos
 def _clone(checkout: Checkout) -> Diagnosis:
     what, pinned = "ComfyUI", checkout.revision
     try:
-        refuse_foreign(checkout)
+        check_folder(checkout)
     except ImagegenError as error:
         return Diagnosis(False, what, f"{FOLDER} {error.problems[0].what}", error.problems[0].hint)
     commit = checkout.commit
@@ -74,7 +74,7 @@ def _clone(checkout: Checkout) -> Diagnosis:
     if commit != checkout.pinned:
         found = f"{FOLDER} is at {commit[:_SHORT]}, which is not the pinned {pinned}"
         return Diagnosis(True, what, found, "doit comfyui:update")
-    changes = ", with local changes" if checkout.ask("status", "--porcelain", "--untracked-files=no") else ""
+    changes = ", with local changes" if checkout.query("status", "--porcelain", "--untracked-files=no") else ""
     return Diagnosis(True, what, f"{FOLDER} is at {pinned} ({commit[:_SHORT]}), as pinned{changes}")
 
 
@@ -105,7 +105,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
     """
     fleet = backend.fleet
     fleet.look(requests)
-    for url in named(requests):
+    for url in list_servers(requests):
         yield from _server(url, [one for one in requests if url in one.extra["urls"]], backend)
     pools: dict[tuple[str, ...], list[Request]] = defaultdict(list)
     for request in requests:
@@ -117,7 +117,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
             yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.hint or "correct it")
         if not problems:
             yield Diagnosis(True, "its jobs", "preflight finds nothing wrong")
-    if here := [url for url in named(requests) if is_local(url)]:
+    if here := [url for url in list_servers(requests) if is_local(url)]:
         serves = not all(fleet.silence(url) or fleet.standing(url) for url in here)
         root = Path(requests[0].extra["root"])
         for row in diagnose_installation(root, settings):
@@ -159,7 +159,7 @@ def _checkpoints(url: str, request: Request, backend: ComfyUIBackend) -> tuple[l
     try:
         return backend.fleet.connection(request, url).client.models("checkpoints"), "the server lists"
     except (Unreachable, Refused):
-        return names_in(backend.folders(request)["checkpoints"]), "its folders hold"
+        return list_names(backend.folders(request)["checkpoints"]), "its folders hold"
 
 
 def _memory(device: dict[str, Any]) -> str:

@@ -33,10 +33,10 @@ __all__ = [
     "Python",
     "TorchBuild",
     "TorchChoice",
-    "ask",
     "check_build",
-    "detect",
+    "detect_build",
     "find_python",
+    "query",
     "run",
     "torch_choice",
 ]
@@ -55,7 +55,7 @@ _LEFT_OUT = {setting.environment for setting in SETTINGS if setting.secret} | {
 _ADDED = {"GIT_TERMINAL_PROMPT": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
-def ask(command: Sequence[str], folder: Path) -> str | None:
+def query(command: Sequence[str], folder: Path) -> str | None:
     """What a program answers (its standard output, stripped); None where it fails or cannot be started."""
     try:
         result = subprocess.run(
@@ -192,7 +192,7 @@ def _candidates() -> Iterator[str]:
 
 def _look(command: str) -> Python | str:
     """The Python of this command, or why it will not do."""
-    words = (ask([command, "-I", "-c", _PROBE], Path(sys.prefix)) or "").split()
+    words = (query([command, "-I", "-c", _PROBE], Path(sys.prefix)) or "").split()
     if len(words) < 3:
         return f"{command} does not run"
     version = (int(words[0]), int(words[1]), int(words[2]))
@@ -238,12 +238,12 @@ def check_build(name: str) -> None:
         raise ImagegenError(Problem("--torch", f"there is no build '{name}'{near}", f"one of {', '.join(names)}"))
 
 
-def detect() -> tuple[str, str]:
+def detect_build() -> tuple[str, str]:
     """The build for this machine, and what tells so."""
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mps", "a Mac with Apple silicon"
     program = shutil.which("nvidia-smi")
-    listed = (ask([program, "-L"], Path.cwd()) or "") if program else ""
+    listed = (query([program, "-L"], Path.cwd()) or "") if program else ""
     if listed.startswith("GPU "):
         return "cuda", f"nvidia-smi lists {listed.splitlines()[0].partition(': ')[2].partition(' (')[0] or 'a GPU'}"
     if sys.platform == "linux" and os.path.exists("/dev/kfd"):  # noqa: PTH110 - a device
@@ -319,8 +319,8 @@ class Environment:
         One that somebody else made is used as it is. Raises ImagegenError, OSError.
         """
         if self.folder.exists() and not self._file.exists() and any(self.folder.iterdir()):
-            found = ask([str(self.python), "-m", "pip", "--version"], self.folder)
-            version = ask([str(self.python), "-c", "import platform; print(platform.python_version())"], self.folder)
+            found = query([str(self.python), "-m", "pip", "--version"], self.folder)
+            version = query([str(self.python), "-c", "import platform; print(platform.python_version())"], self.folder)
             if not found or not version:
                 what = "is there already, was not made by doit comfyui:setup, and has no pip that runs"
                 raise ImagegenError(Problem(str(VENV), what, "move it away"))
@@ -359,7 +359,7 @@ class Environment:
     def install_requirements(self) -> None:
         """Install the packages of requirements.txt, and leave PyTorch as it is. Raises ImagegenError, OSError."""
         print(f"installing the packages of {FOLDER}/requirements.txt", flush=True)
-        names = ask([str(self.python), "-c", _VERSIONS, *_TORCH], self.folder)
+        names = query([str(self.python), "-c", _VERSIONS, *_TORCH], self.folder)
         kept = (names or "").split()
         with tempfile.TemporaryDirectory() as temporary:
             environment = {"PYTHONPATH": temporary}

@@ -8,18 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from imagegen.backends.base import GenerationError, MayBeRunningError, OverdueError
-from imagegen.backends.comfyui.checks import choices_text
+from imagegen.backends.comfyui.checks import describe_choices
 from imagegen.backends.comfyui.client import Refused, Unreachable
 from imagegen.backends.text import one_line
 
 __all__ = [
-    "ServersError",
-    "UnfitError",
-    "image_of",
+    "RetryElsewhereError",
+    "UnfitServerError",
+    "explain_absence",
+    "explain_download",
+    "explain_refusal",
+    "get_image",
     "is_out_of_memory",
-    "of_absence",
-    "of_download",
-    "of_submission",
     "stage",
 ]
 
@@ -44,14 +44,14 @@ _OUT_OF_MEMORY = (
 """How it is said that memory ran out, by the devices and their libraries, in small letters."""
 
 
-class ServersError(GenerationError):
+class RetryElsewhereError(GenerationError):
     """The server did not take the prompt, failed in it or was too slow: another server may well draw it."""
 
     is_told = False
     """Whether its words are whole, with the stage."""
 
 
-class UnfitError(ServersError):
+class UnfitServerError(RetryElsewhereError):
     """It is the server that fails: it loses prompts as one does that keeps restarting, or answers with nothing else."""
 
 
@@ -67,14 +67,16 @@ def stage(name: str) -> Iterator[None]:
     except Refused as refused:
         what = f"{name}: {refused.what}"
         # what was asked for again and again, and stayed wrong
-        raise (_told(UnfitError(what, refused.hint)) if refused.may_pass else _ToldError(what, refused.hint)) from None
+        raise (
+            _told(UnfitServerError(what, refused.hint)) if refused.may_pass else _ToldError(what, refused.hint)
+        ) from None
     except Unreachable as error:
         raise MayBeRunningError(f"{name}: the server does not answer: {error}", "run doit again") from None
     except (_ToldError, MayBeRunningError):
         raise
     except OverdueError as error:  # another server may not hang, or be faster
-        raise _told(ServersError(f"{name}: {error.problem.what}", error.problem.hint)) from None
-    except ServersError as error:
+        raise _told(RetryElsewhereError(f"{name}: {error.problem.what}", error.problem.hint)) from None
+    except RetryElsewhereError as error:
         if not error.is_told:
             error.problem = replace(error.problem, what=f"{name}: {error.problem.what}")
             error.is_told = True
@@ -83,13 +85,13 @@ def stage(name: str) -> Iterator[None]:
         raise _ToldError(f"{name}: {error.problem.what}", error.problem.hint) from None
 
 
-def _told(error: ServersError) -> ServersError:
+def _told(error: RetryElsewhereError) -> RetryElsewhereError:
     """Its words are whole."""
     error.is_told = True
     return error
 
 
-def of_absence(url: str, why: str) -> MayBeRunningError:
+def explain_absence(url: str, why: str) -> MayBeRunningError:
     """The server is away for longer than one waits: whichever stage finds out, it is one cause for all images.
 
     It may be drawing all the while, so what it was given is asked for again in the next run.
@@ -100,7 +102,7 @@ def of_absence(url: str, why: str) -> MayBeRunningError:
     )
 
 
-def of_submission(refused: Refused, graph: Mapping[str, Any]) -> GenerationError:
+def explain_refusal(refused: Refused, graph: Mapping[str, Any]) -> GenerationError:
     """Why POST /prompt did not take the graph: node by node, where the answer says so."""
     said = [*_node_errors(_mapping(refused.answer.get("node_errors")), graph)]
     error = _mapping(refused.answer.get("error"))
@@ -110,8 +112,10 @@ def of_submission(refused: Refused, graph: Mapping[str, Any]) -> GenerationError
         text = ", ".join(filter(None, (str(error.get("message", "")), str(error.get("details", "")))))
         said = [one_line(at + (text or str(error.get("type", ""))))]
     if not said:
-        return ServersError(refused.what or "ComfyUI refused the prompt", refused.hint or "see the server's own log")
-    return ServersError(f"ComfyUI refused the prompt: {'; '.join(said)}", "correct the job or its workflow")
+        return RetryElsewhereError(
+            refused.what or "ComfyUI refused the prompt", refused.hint or "see the server's own log"
+        )
+    return RetryElsewhereError(f"ComfyUI refused the prompt: {'; '.join(said)}", "correct the job or its workflow")
 
 
 def _node_errors(errors: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterator[str]:
@@ -124,17 +128,17 @@ def _node_errors(errors: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterato
             options = config[0] if config and isinstance(config[0], list) else None
             if error.get("type") == "value_not_in_list" and options is not None:
                 said = f"{extra.get('input_name')}: '{extra.get('received_value')}' is not there, "
-                said += choices_text(str(extra.get("received_value")), options)
+                said += describe_choices(str(extra.get("received_value")), options)
             else:
                 said = ": ".join(filter(None, (str(error.get("message", "")), str(error.get("details", "")))))
             yield one_line(f"node {node} ({class_type}): {said}")
 
 
-def image_of(entry: Mapping[str, Any], output: str) -> Mapping[str, Any]:
+def get_image(entry: Mapping[str, Any], output: str) -> Mapping[str, Any]:
     """The one image that a finished prompt made in the node `output`. Raises GenerationError where it failed."""
     status = _mapping(entry.get("status"))
     if status.get("status_str") != "success":
-        raise _failed(status)
+        raise _explain_failure(status)
     images = [
         image
         for image in _list(_mapping(_mapping(entry.get("outputs")).get(output)).get("images"))
@@ -160,28 +164,28 @@ def is_out_of_memory(entry: Mapping[str, Any]) -> bool:
     return any(words in said for words in _OUT_OF_MEMORY)
 
 
-def of_download(refused: Refused, image: Mapping[str, Any]) -> GenerationError:
+def explain_download(refused: Refused, image: Mapping[str, Any]) -> GenerationError:
     """The image of a success could not be had."""
     name = one_line("/".join(filter(None, (str(image.get("subfolder", "")), str(image.get("filename", ""))))))
     if refused.status == 404:
         return GenerationError(
             f"ComfyUI says success, and its file {name} is not there", "somebody deleted it: run doit again"
         )
-    kind = UnfitError if refused.may_pass else GenerationError
+    kind = UnfitServerError if refused.may_pass else GenerationError
     return kind(f"{name}: {refused.what}", refused.hint)
 
 
-def _failed(status: Mapping[str, Any]) -> GenerationError:
+def _explain_failure(status: Mapping[str, Any]) -> GenerationError:
     kind, facts = _last_message(status)
     at = f"node {facts.get('node_id')} ({facts.get('node_type')})"
     if kind == "execution_interrupted":
         return GenerationError(f"it was interrupted in ComfyUI, in {at}", "run doit again")
     if kind != "execution_error":
-        return ServersError("ComfyUI says that it failed, and not why", "look at the server's own log")
+        return RetryElsewhereError("ComfyUI says that it failed, and not why", "look at the server's own log")
     message = one_line(str(facts.get("exception_message", "")).strip().split("\n")[0])
     name = str(facts.get("exception_type", "")).rpartition(".")[2]
     if is_out_of_memory({"status": status}):
-        return ServersError(
+        return RetryElsewhereError(
             f"ComfyUI ran out of memory in {at}: {message}",
             "make width and height smaller, close what else uses the GPU, "
             'or start the server with comfyui.server.arguments = ["--lowvram"]',
@@ -189,7 +193,7 @@ def _failed(status: Mapping[str, Any]) -> GenerationError:
     hint = "the server's own log has the whole story"
     if str(facts.get("node_type", "")).startswith(("CheckpointLoader", "UNETLoader", "VAELoader", "LoraLoader")):
         hint = "the model's file may be damaged or of a kind that this node does not load: download it again"
-    return ServersError(f"ComfyUI failed in {at}: {name}: {message}", hint)
+    return RetryElsewhereError(f"ComfyUI failed in {at}: {name}: {message}", hint)
 
 
 def _last_message(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -13,20 +13,20 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "Graph",
-    "Info",
-    "Place",
-    "called",
-    "digest",
-    "grows",
+    "NodeInput",
+    "ObjectInfo",
+    "describe_input",
+    "describe_node",
+    "find_output_nodes",
+    "find_prefixes",
+    "get_choices",
+    "get_spec",
+    "hash_graph",
+    "is_growing",
     "is_link",
-    "literals",
-    "options_of",
-    "output_nodes",
-    "place_of",
-    "prefixes",
-    "replaced",
-    "shown",
-    "spec_of",
+    "list_literals",
+    "parse_input",
+    "replace_inputs",
 ]
 
 Graph = Mapping[str, Mapping[str, Any]]
@@ -37,7 +37,7 @@ A link is [node ID, output's number].
 _WORDS_SHOWN = 40
 
 
-class Place(NamedTuple):
+class NodeInput(NamedTuple):
     """An input of a node, written `6.text` by its users. A node's ID has no dot in it, an input's name may have."""
 
     node: str
@@ -48,10 +48,10 @@ class Place(NamedTuple):
         return f"{self.node}.{self.input}"
 
 
-def place_of(text: str) -> Place:
+def parse_input(text: str) -> NodeInput:
     """The input that a job writes as `6.text`."""
     node, _, name = text.partition(".")
-    return Place(node, name)
+    return NodeInput(node, name)
 
 
 def is_link(value: object) -> bool:
@@ -59,15 +59,15 @@ def is_link(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
-def literals(graph: Graph) -> Iterator[tuple[Place, Any]]:
+def list_literals(graph: Graph) -> Iterator[tuple[NodeInput, Any]]:
     """Each input that is no link, with its value."""
     for node, body in graph.items():
         for name, value in body["inputs"].items():
             if not is_link(value):
-                yield Place(node, name), value
+                yield NodeInput(node, name), value
 
 
-def called(graph: Graph, node: str) -> str:
+def describe_node(graph: Graph, node: str) -> str:
     """A node's class, and its title where somebody gave it another: `CLIPTextEncode "Negative Prompt"`."""
     body = graph[node]
     meta = body.get("_meta")
@@ -76,31 +76,31 @@ def called(graph: Graph, node: str) -> str:
     return f'{body["class_type"]} "{str(title)[:_WORDS_SHOWN]}"' if is_own else str(body["class_type"])
 
 
-def shown(graph: Graph, place: Place) -> str:
+def describe_input(graph: Graph, place: NodeInput) -> str:
     """An input for a person: `6.text (CLIPTextEncode "Positive": "a raven on a …")`."""
     held = graph[place.node]["inputs"].get(place.input)
     text = " ".join(held.split()) if isinstance(held, str) else "" if is_link(held) else repr(held)
     text = f"{text[:_WORDS_SHOWN]}…" if len(text) > _WORDS_SHOWN else text
     value = f': "{text}"' if isinstance(held, str) else f": {text}" if text else ""
-    return f"{place} ({called(graph, place.node)}{value})"
+    return f"{place} ({describe_node(graph, place.node)}{value})"
 
 
-def output_nodes(graph: Graph) -> list[str]:
+def find_output_nodes(graph: Graph) -> list[str]:
     """The nodes that save an image, known by their `filename_prefix`; where there are none, those that only show one.
 
     Some nodes save something else under such a prefix: a latent, a sound. They count only where no image is saved.
     """
-    saving = [place.node for place in prefixes(graph)]
+    saving = [place.node for place in find_prefixes(graph)]
     pictures = [node for node in saving if any(name.startswith("image") for name in graph[node]["inputs"])]
     return pictures or saving or [node for node, body in graph.items() if body["class_type"] == "PreviewImage"]
 
 
-def prefixes(graph: Graph) -> list[Place]:
+def find_prefixes(graph: Graph) -> list[NodeInput]:
     """What the names of the files that the workflow saves begin with."""
-    return [Place(node, "filename_prefix") for node, body in graph.items() if "filename_prefix" in body["inputs"]]
+    return [NodeInput(node, "filename_prefix") for node, body in graph.items() if "filename_prefix" in body["inputs"]]
 
 
-def replaced(graph: Graph, values: Mapping[Place, Any]) -> dict[str, Any]:
+def replace_inputs(graph: Graph, values: Mapping[NodeInput, Any]) -> dict[str, Any]:
     """A copy of the graph with these inputs."""
     made = copy.deepcopy({node: dict(body) for node, body in graph.items()})
     for place, value in values.items():
@@ -108,27 +108,27 @@ def replaced(graph: Graph, values: Mapping[Place, Any]) -> dict[str, Any]:
     return made
 
 
-def digest(graph: Graph, output: str, taken: Mapping[Place, str]) -> str:
+def hash_graph(graph: Graph, output: str, taken: Mapping[NodeInput, str]) -> str:
     """SHA-256 (hex) of what the graph says: classes and inputs, and which node gives the image.
 
     taken: inputs whose own values count for nothing, because they are replaced → what is put there, in a word.
     Titles and positions say nothing, nor does the order of nodes and inputs.
     """
-    content = {node: [body["class_type"], body["inputs"]] for node, body in replaced(graph, taken).items()}
+    content = {node: [body["class_type"], body["inputs"]] for node, body in replace_inputs(graph, taken).items()}
     text = json.dumps([output, content], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-Info = Callable[[str], Mapping[str, Any] | None]
+ObjectInfo = Callable[[str], Mapping[str, Any] | None]
 """A node class → its entry of /object_info, None where there is no such class."""
 
 
-def grows(spec: Any) -> bool:
+def is_growing(spec: Any) -> bool:
     """Whether an input is none itself but stands for any number of them, as `COMFY_AUTOGROW_V3` does."""
     return isinstance(spec, list) and bool(spec) and isinstance(spec[0], str) and spec[0].startswith("COMFY_")
 
 
-def spec_of(info: Info, class_type: str, name: str) -> tuple[Any, Mapping[str, Any]]:
+def get_spec(info: ObjectInfo, class_type: str, name: str) -> tuple[Any, Mapping[str, Any]]:
     """The type of an input and its rules, as /object_info has them: a type's name, or a list of choices."""
     inputs = (info(class_type) or {}).get("input", {})
     for group in ("required", "optional"):
@@ -138,7 +138,7 @@ def spec_of(info: Info, class_type: str, name: str) -> tuple[Any, Mapping[str, A
     return None, {}
 
 
-def options_of(kind: Any, rules: Mapping[str, Any]) -> list[Any] | None:
+def get_choices(kind: Any, rules: Mapping[str, Any]) -> list[Any] | None:
     """The choices of an input, in the older form of /object_info or the newer; None where it is no choice."""
     if isinstance(kind, list):
         return kind

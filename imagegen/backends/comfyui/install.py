@@ -20,14 +20,14 @@ from imagegen.backends.comfyui.environment import (
     VENV,
     Environment,
     TorchChoice,
-    ask,
     check_build,
-    detect,
+    detect_build,
     find_python,
+    query,
     run,
 )
 from imagegen.backends.comfyui.models import FOLDER
-from imagegen.backends.comfyui.server import own_server
+from imagegen.backends.comfyui.server import managed_server
 from imagegen.backends.locked import locked
 from imagegen.backends.text import is_terminal
 from imagegen.config.settings import Settings
@@ -37,12 +37,12 @@ __all__ = [
     "Checkout",
     "Step",
     "announce",
-    "bring",
+    "check_folder",
     "checkout_of",
     "choose_torch",
     "model_paths_file",
-    "refuse_foreign",
     "setup",
+    "update_checkout",
     "write_model_paths",
 ]
 
@@ -76,19 +76,19 @@ class Checkout:
         """A git command on this clone. Both places are named: git would look for a repository in the folders above."""
         return ["git", f"--git-dir={self.folder / '.git'}", f"--work-tree={self.folder}", *words]
 
-    def ask(self, *words: str) -> str | None:
+    def query(self, *words: str) -> str | None:
         """What git answers about the clone; None where it fails, or where there is none."""
-        return ask(self.git(*words), self.folder) if (self.folder / ".git").is_dir() else None
+        return query(self.git(*words), self.folder) if (self.folder / ".git").is_dir() else None
 
     @property
     def origin(self) -> str | None:
         """Where it was cloned from, as far as it says."""
-        return self.ask("config", "--get", "remote.origin.url")
+        return self.query("config", "--get", "remote.origin.url")
 
     @property
     def commit(self) -> str | None:
         """The commit that is checked out whole; None where there is none."""
-        return None if self.unfinished.exists() else self.ask("rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+        return None if self.unfinished.exists() else self.query("rev-parse", "--quiet", "--verify", "HEAD^{commit}")
 
     @property
     def pinned(self) -> str | None:
@@ -96,7 +96,7 @@ class Checkout:
         names = [f"refs/tags/{self.revision}", f"refs/remotes/origin/{self.revision}"]
         if re.fullmatch("[0-9a-f]{7,40}", self.revision):
             names.append(self.revision)
-        found = (self.ask("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}") for name in names)
+        found = (self.query("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}") for name in names)
         return next(filter(None, found), None)
 
     @property
@@ -105,7 +105,7 @@ class Checkout:
         return self.folder / ".git" / "imagegen-unfinished"
 
 
-def refuse_foreign(checkout: Checkout) -> None:
+def check_folder(checkout: Checkout) -> None:
     """Raise ImagegenError where the folder holds something else than a clone of the repository, or part of one."""
     folder = checkout.folder
     if not folder.exists() and not folder.is_symlink():
@@ -124,7 +124,7 @@ def refuse_foreign(checkout: Checkout) -> None:
         raise ImagegenError(Problem(str(FOLDER), what, hint))
 
 
-def bring(checkout: Checkout, newest: bool) -> None:
+def update_checkout(checkout: Checkout, newest: bool) -> None:
     """Bring the clone to the pinned revision, making it where there is none; go on where an earlier one stopped.
 
     newest: ask the repository though the clone knows the revision; a branch may have grown.
@@ -132,7 +132,7 @@ def bring(checkout: Checkout, newest: bool) -> None:
     """
     if shutil.which("git") is None:
         raise ImagegenError(Problem("", "git is not installed", "install git: https://git-scm.com/downloads"))
-    refuse_foreign(checkout)
+    check_folder(checkout)
     is_whole = checkout.commit is not None
     if is_whole and not newest and checkout.commit == checkout.pinned:
         return
@@ -173,7 +173,7 @@ def _fetch(checkout: Checkout) -> None:
 
 
 def _refuse_changes(checkout: Checkout) -> None:
-    changed = checkout.ask("status", "--porcelain", "--untracked-files=no")
+    changed = checkout.query("status", "--porcelain", "--untracked-files=no")
     if changed:
         files = [line.strip().partition(" ")[2].strip() for line in changed.splitlines()]
         shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
@@ -181,7 +181,7 @@ def _refuse_changes(checkout: Checkout) -> None:
         hint = f"put them away (git -C {FOLDER} stash), or commit them to a branch of your own repository and pin that"
         raise ImagegenError(Problem(str(FOLDER), what, hint))
     # what setup checked out is kept by a ref of its own, so only a user's own commits can be on none
-    if not checkout.ask("for-each-ref", "--count=1", "--contains", "HEAD"):
+    if not checkout.query("for-each-ref", "--count=1", "--contains", "HEAD"):
         what = f"has commits of its own that are on no branch ({str(checkout.commit)[:12]}), and stays as it is"
         raise ImagegenError(Problem(str(FOLDER), what, f"give them a branch: git -C {FOLDER} branch mine"))
 
@@ -197,7 +197,7 @@ def _check_out(checkout: Checkout, commit: str) -> None:
             f"{FOLDER} cannot be brought to {checkout.revision}",
             "fix what git says, and run it again",
         )
-        checkout.ask("update-ref", "refs/imagegen/pinned", commit)
+        checkout.query("update-ref", "refs/imagegen/pinned", commit)
 
 
 @contextmanager
@@ -206,15 +206,15 @@ def _marked(checkout: Checkout) -> Iterator[None]:
     try:
         yield
     except ImagegenError:
-        if checkout.ask("status", "--porcelain", "--untracked-files=no") == "":
+        if checkout.query("status", "--porcelain", "--untracked-files=no") == "":
             checkout.unfinished.unlink()  # git refused before it touched a file
         raise
     checkout.unfinished.unlink()
 
 
 def _unknown(checkout: Checkout) -> Problem:
-    names = checkout.ask("for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags") or ""
-    branches = checkout.ask("for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/origin") or ""
+    names = checkout.query("for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags") or ""
+    branches = checkout.query("for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/origin") or ""
     near = did_you_mean(checkout.revision, [*names.split(), *branches.split()])
     what = f"{checkout.repository} has no tag, branch or commit '{checkout.revision}'{near}"
     return Problem("comfyui.revision", what, "set comfyui.revision in [tool.imagegen.comfyui] of pyproject.toml")
@@ -256,7 +256,7 @@ def setup(
     settings: Settings,
     torch: str = "",
     newest: bool = False,
-    ask: Callable[[], None] = lambda: None,
+    query: Callable[[], None] = lambda: None,
 ) -> None:
     """Bring ComfyUI to where the settings want it, and print what is done; where all is done, that takes no network.
 
@@ -267,7 +267,7 @@ def setup(
     check_build(torch or "auto")
     try:
         with locked(root / ".imagegen/comfyui-setup.lock", _BUSY, settings.wait_s):
-            _set_up(root, settings, torch, newest, ask)
+            _set_up(root, settings, torch, newest, query)
     except OSError as error:
         what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"
         raise ImagegenError(Problem("", what, "fix its permissions, or make room, and run it again")) from None
@@ -285,16 +285,16 @@ def choose_torch(environment: Environment, settings: Settings, torch: str = "") 
     elif before and not torch:
         build, why = before.build, "as before"
     else:
-        build, why = detect()
+        build, why = detect_build()
     if build == "none":
         return TorchChoice(build, ""), why
     known = before.index if before and before.build == build else BUILDS[build].index
     return TorchChoice(build, settings.comfyui_torch_index or known), why
 
 
-def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Callable[[], None]) -> None:
+def _set_up(root: Path, settings: Settings, torch: str, newest: bool, query: Callable[[], None]) -> None:
     checkout, environment = checkout_of(root, settings), Environment(root)
-    refuse_foreign(checkout)
+    check_folder(checkout)
     is_pinned = checkout.commit is not None and checkout.commit == checkout.pinned
     choice, why = choose_torch(environment, settings, torch)
     steps = []
@@ -309,16 +309,16 @@ def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Calla
         steps.append(Step(f"PyTorch: {choice.build} ({why}){source}", build.download, build.disk))
     if not environment.has_requirements():
         steps.append(Step("the packages of its requirements.txt, as far as they are missing", *_PACKAGES))
-    record = own_server(root).record()
+    record = managed_server(root).record()
     if (steps or newest or not is_pinned) and record and record.process.look() == "alive":
         raise ImagegenError(
             Problem("", f"ComfyUI runs from {FOLDER} (process {record.process.pid})", "doit server:stop")
         )
     if steps:
         announce(steps, shutil.disk_usage(root).free)
-        ask()
+        query()
     if newest or not is_pinned:
-        bring(checkout, newest)
+        update_checkout(checkout, newest)
     if not (checkout.folder / "requirements.txt").is_file():
         what = f"{checkout.repository} has no requirements.txt at {checkout.revision}"
         raise ImagegenError(Problem("comfyui.repository", what, "is that ComfyUI? See doit settings"))

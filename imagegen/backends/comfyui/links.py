@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
-from imagegen.backends.comfyui.graph import Graph, Info, Place, grows, is_link, spec_of
+from imagegen.backends.comfyui.graph import Graph, NodeInput, ObjectInfo, get_spec, is_growing, is_link
 
 __all__ = [
     "SEEDS",
@@ -164,31 +164,31 @@ _NUMBERED = re.compile(r"(.*?)(\d+)")
 class Wiring:
     """A graph to be followed upwards. info: of the server, where there is one."""
 
-    def __init__(self, graph: Graph, info: Info | None = None) -> None:
+    def __init__(self, graph: Graph, info: ObjectInfo | None = None) -> None:
         self.graph, self.info = graph, info
         self._branches: dict[str, str] = {}
         self._open: list[str] = []
-        self._takers: dict[str, list[tuple[int, Place]]] = defaultdict(list)
+        self._takers: dict[str, list[tuple[int, NodeInput]]] = defaultdict(list)
         for node, body in graph.items():
             for name, value in body["inputs"].items():
                 if is_link(value):
-                    self._takers[value[0]].append((value[1], Place(node, name)))
+                    self._takers[value[0]].append((value[1], NodeInput(node, name)))
 
     def inputs(self, node: str) -> Mapping[str, Any]:
         """A node's inputs, by name; without those that the server's class does not have, which it ignores."""
         inputs: Mapping[str, Any] = self.graph[node]["inputs"]
         class_type = self.graph[node]["class_type"]
         entry = self.info(class_type) if self.info else None
-        if not entry or any(grows(spec) for spec in _specs(entry)):
+        if not entry or any(is_growing(spec) for spec in _specs(entry)):
             return inputs
         known = {name for group in entry.get("input", {}).values() if isinstance(group, dict) for name in group}
         return {name: value for name, value in inputs.items() if is_link(value) or name in known}
 
-    def is_choice(self, place: Place) -> bool:
+    def is_choice(self, place: NodeInput) -> bool:
         """Whether the server takes one of a list there, and no text of one's own."""
         if not self.info:
             return False
-        kind, _ = spec_of(self.info, self.graph[place.node]["class_type"], place.input)
+        kind, _ = get_spec(self.info, self.graph[place.node]["class_type"], place.input)
         return isinstance(kind, list) or kind == "COMBO"
 
     def links(self, node: str) -> dict[str, Link]:
@@ -233,29 +233,29 @@ class Wiring:
         inputs: Mapping[str, Any] = self.graph[node]["inputs"]
         sides = {word: name for name in inputs if (word := _truth_word(name))}
         if len(sides) == 2:
-            others = [self.literal(Place(node, name)) for name in inputs if name not in sides.values()]
+            others = [self.literal(NodeInput(node, name)) for name in inputs if name not in sides.values()]
             chosen = [value for value in others if isinstance(value, bool)]
             return sides[str(chosen[0]).lower()] if len(chosen) == 1 else ""
         numbered = {int(match[2]): name for name in inputs if (match := _NUMBERED.fullmatch(name))}
         for name in inputs:
-            value = self.literal(Place(node, name)) if name.lower() in _CHOOSERS else None
+            value = self.literal(NodeInput(node, name)) if name.lower() in _CHOOSERS else None
             if type(value) is int and value in numbered:
                 return numbered[value]
         # rgthree's "Any Switch" passes on the first that there is
         return min(inputs, default="") if all(name.startswith("any_") for name in inputs) else ""
 
-    def literal(self, place: Place) -> Any:
+    def literal(self, place: NodeInput) -> Any:
         """The value that an input has in the end; None where it is computed."""
         found = self.holder(place)
         return self.graph[found.node]["inputs"][found.input] if found else None
 
-    def holder(self, place: Place) -> Place | None:
+    def holder(self, place: NodeInput) -> NodeInput | None:
         """The input that really holds the value: this one, or where its link leads to; None where it is computed."""
-        wanted, seen = place.input, set[Place]()
+        wanted, seen = place.input, set[NodeInput]()
         while is_link(value := self.graph[place.node]["inputs"][place.input]):
             seen.add(place)
             name = self._passed_on(value[0], wanted)
-            if not name or (place := Place(value[0], name)) in seen:
+            if not name or (place := NodeInput(value[0], name)) in seen:
                 return None
         return place
 
@@ -282,20 +282,20 @@ class Wiring:
             yield node
             node = self.linked(node, along)
 
-    def upwards(self, node: str, names: Sequence[str], along: str) -> tuple[Place, ...]:
+    def upwards(self, node: str, names: Sequence[str], along: str) -> tuple[NodeInput, ...]:
         """The nearest of the inputs `names`: of the node, or of those that the links called `along` lead up to."""
         for above in self.chain(node, along):
             for name in names:
                 if name in self.inputs(above):
-                    return self.typed(Place(above, name))
+                    return self.typed(NodeInput(above, name))
         return ()
 
-    def like(self, place: Place) -> list[Place]:
+    def like(self, place: NodeInput) -> list[NodeInput]:
         """The inputs that take the same output as this one."""
         value = self.graph[place.node]["inputs"][place.input]
         return [taker for output, taker in self._takers[value[0]] if output == value[1]] if is_link(value) else [place]
 
-    def typed(self, place: Place) -> tuple[Place, ...]:
+    def typed(self, place: NodeInput) -> tuple[NodeInput, ...]:
         """The input that holds this one's value, where that is of its type: a name, or a number."""
         found = self.holder(place)
         if found is None:

@@ -28,20 +28,20 @@ __all__ = [
     "FOLDER",
     "KINDS",
     "Folders",
-    "Listed",
-    "digest_of",
-    "file_of",
+    "ListedModel",
+    "digest_cache",
+    "display_path",
+    "download_path",
+    "find_file",
+    "find_obstacles",
     "free_bytes",
-    "look",
-    "memory_of",
+    "hash_model",
+    "inspect_model",
+    "list_names",
     "missing_models",
     "model_folders",
-    "named",
-    "names_in",
-    "note_digest",
-    "obstacles",
-    "path_of",
-    "shown",
+    "remember_digest",
+    "select_models",
 ]
 
 FOLDER = Path("tools/ComfyUI")
@@ -94,7 +94,7 @@ def _extra(file: Path) -> Iterator[tuple[str, str]]:
                         yield str(kind), str((file.parent / base / folder.strip()).absolute())
 
 
-def names_in(folders: Iterable[str]) -> list[str]:
+def list_names(folders: Iterable[str]) -> list[str]:
     """The model files in these folders and below, as ComfyUI names them, with `/` between a folder and a file."""
     found = set()
     for folder in folders:
@@ -105,7 +105,7 @@ def names_in(folders: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def file_of(name: str, folders: Iterable[str]) -> str:
+def find_file(name: str, folders: Iterable[str]) -> str:
     """The file of that name in the first folder that has it; empty where none does."""
     for folder in folders if name else ():
         path = os.path.join(folder, *name.replace("\\", "/").split("/"))  # noqa: PTH118 - thousands of times in a plan
@@ -114,7 +114,7 @@ def file_of(name: str, folders: Iterable[str]) -> str:
     return ""
 
 
-def digest_of(path: str, memory: Path) -> str | None:
+def hash_model(path: str, memory: Path) -> str | None:
     """sha256 (hex) of a file, read once while its size and mtime stay; None where it cannot be read.
 
     memory: a JSON file that keeps it, which may be deleted.
@@ -132,7 +132,7 @@ def digest_of(path: str, memory: Path) -> str | None:
     return digest
 
 
-def note_digest(path: str, digest: str, memory: Path) -> None:
+def remember_digest(path: str, digest: str, memory: Path) -> None:
     """Remember the sha256 of a file that was just written, so that it is not read for it. Raises OSError."""
     _remember(path, os.stat(path), digest, memory)  # noqa: PTH116 - as above
 
@@ -170,7 +170,7 @@ State = Literal["there", "partly", "missing", "other"]
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedModel:
     """How it stands with one of them.
 
     path: where it is, or would be downloaded to. state: `there`; `partly`: a download was cut short; `other`: a
@@ -188,33 +188,33 @@ class Listed:
         return max(0, self.model.size - self.bytes) if self.state in ("partly", "missing") else 0
 
 
-def path_of(root: Path, settings: Settings, model: ModelFile) -> Path:
+def download_path(root: Path, settings: Settings, model: ModelFile) -> Path:
     """Where it is downloaded to: in the first of the user's own folders of its kind, else in ComfyUI's."""
     own = dict(settings.comfyui_model_paths).get(model.folder, ())
     return (root / own[0] if own else root / FOLDER / "models" / model.folder) / model.name
 
 
-def memory_of(root: Path) -> Path:
+def digest_cache(root: Path) -> Path:
     """Where the sha256 of models is remembered."""
     return root / ".imagegen" / "cache" / "models.json"
 
 
-def look(root: Path, settings: Settings, model: ModelFile) -> Listed:
+def inspect_model(root: Path, settings: Settings, model: ModelFile) -> ListedModel:
     """What is there of it; a file whose sha256 is not remembered is read. It may be in any folder of its kind."""
-    target = path_of(root, settings, model)
+    target = download_path(root, settings, model)
     for path in (target, *_others(root, settings, model)):
         size = _size(path)
         if size is None or not model.least <= size <= model.most:
             continue
-        if digest_of(str(path), memory_of(root)) == model.sha256:
-            return Listed(model, path, "there", size)
+        if hash_model(str(path), digest_cache(root)) == model.sha256:
+            return ListedModel(model, path, "there", size)
     if os.path.lexists(target):
-        return Listed(model, target, "other", _size(target) or 0)
+        return ListedModel(model, target, "other", _size(target) or 0)
     begun = _size(partial_path(target))
-    return Listed(model, target, "missing" if begun is None else "partly", begun or 0)
+    return ListedModel(model, target, "missing" if begun is None else "partly", begun or 0)
 
 
-def named(models: Sequence[ModelFile], names: Sequence[str]) -> list[ModelFile]:
+def select_models(models: Sequence[ModelFile], names: Sequence[str]) -> list[ModelFile]:
     """The models of these names, all where there are none. Raises ImagegenError where one is not listed."""
     known = {model.key: model for model in models}
     unknown = [name for name in names if name not in known]
@@ -230,29 +230,29 @@ def missing_models(root: Path, settings: Settings) -> dict[str, str]:
     """ComfyUI's name of each listed model that no folder has → the command that downloads it. Reads no file."""
     keys: dict[str, list[str]] = defaultdict(list)
     for model in settings.models:
-        places = [path_of(root, settings, model), *_others(root, settings, model)]
+        places = [download_path(root, settings, model), *_others(root, settings, model)]
         if not any(os.path.lexists(path) for path in places):
             keys[model.name].append(model.key)
     return {name: f"doit models:pull {' '.join(found)}" for name, found in keys.items()}
 
 
-def obstacles(root: Path, wanted: Sequence[Listed]) -> Iterator[Problem]:
+def find_obstacles(root: Path, wanted: Sequence[ListedModel]) -> Iterator[Problem]:
     """All that is known to keep these from being downloaded, before any is asked for."""
     for one in wanted:
         if one.state == "other":
-            what = f"{shown(root, one.path)} is there and is not the file that is listed"
+            what = f"{display_path(root, one.path)} is there and is not the file that is listed"
             yield Problem(
                 one.model.key, what, "move it away; or correct size and sha256, or give the model another name"
             )
     lacking = [one for one in wanted if one.lacking]
-    disks: dict[int, list[Listed]] = defaultdict(list)
+    disks: dict[int, list[ListedModel]] = defaultdict(list)
     for one in lacking:
         disks[_existing(one.path).stat().st_dev].append(one)
     for on_disk in disks.values():
         needed, free = sum(one.lacking for one in on_disk), free_bytes(on_disk[0].path)
         if needed > free:
             names = ", ".join(one.model.key for one in on_disk)
-            where = shown(root, on_disk[0].path.parent)
+            where = display_path(root, on_disk[0].path.parent)
             what = f"{names}: {size_text(needed)} to download, and {size_text(free)} free on the disk of {where}"
             yield Problem("", what, "make room, or move the folder: comfyui.model_paths in [tool.imagegen.comfyui]")
 
@@ -262,7 +262,7 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(_existing(path)).free
 
 
-def shown(root: Path, path: Path) -> str:
+def display_path(root: Path, path: Path) -> str:
     """A path for a person: from the project where it lies in it."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 

@@ -7,16 +7,16 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from imagegen.backends.comfyui.graph import Place, called, place_of
+from imagegen.backends.comfyui.graph import NodeInput, describe_node, parse_input
 from imagegen.backends.comfyui.workflow import (
-    ALWAYS,
+    FIELD_WORDS,
     FIELDS,
-    KEYS,
-    WORDS,
+    JOB_KEYS,
+    REQUIRED,
     Workflow,
-    cannot_take,
-    filled,
-    marks_in,
+    explain_missing,
+    fill_marks,
+    find_marks,
     understand,
 )
 from imagegen.errors import Problem
@@ -24,14 +24,14 @@ from imagegen.plan.request import Request
 
 __all__ = [
     "OPTIONS",
-    "alike",
-    "asked_in_vain",
+    "collect_values",
     "explain",
-    "key_of",
-    "kind_of",
+    "find_job_key",
+    "get_workflow",
+    "group_identical",
+    "identity_key",
     "text_to_image",
-    "values_of",
-    "workflow_of",
+    "unsupported_fields",
 ]
 
 
@@ -93,20 +93,20 @@ def _node(class_type: str, **inputs: Any) -> dict[str, Any]:
 
 
 _PLACES = {
-    "prompt": (Place("positive", "text"),),
-    "negative": (Place("negative", "text"),),
-    "seed": (Place("sampler", "seed"),),
-    "width": (Place("latent", "width"),),
-    "height": (Place("latent", "height"),),
-    "steps": (Place("sampler", "steps"),),
-    "cfg": (Place("sampler", "cfg"),),
-    "sampler": (Place("sampler", "sampler_name"),),
-    "scheduler": (Place("sampler", "scheduler"),),
-    "checkpoint": (Place("checkpoint", "ckpt_name"),),
+    "prompt": (NodeInput("positive", "text"),),
+    "negative": (NodeInput("negative", "text"),),
+    "seed": (NodeInput("sampler", "seed"),),
+    "width": (NodeInput("latent", "width"),),
+    "height": (NodeInput("latent", "height"),),
+    "steps": (NodeInput("sampler", "steps"),),
+    "cfg": (NodeInput("sampler", "cfg"),),
+    "sampler": (NodeInput("sampler", "sampler_name"),),
+    "scheduler": (NodeInput("sampler", "scheduler"),),
+    "checkpoint": (NodeInput("checkpoint", "ckpt_name"),),
 }
 
 
-def workflow_of(request: Request) -> Workflow:
+def get_workflow(request: Request) -> Workflow:
     """The workflow that draws the request."""
     extra = request.extra
     if "graph" in extra:
@@ -119,14 +119,14 @@ def _understood(graph: str, bindings: str) -> Workflow:
     return understand(json.loads(graph), json.loads(bindings))
 
 
-def values_of(request: Request, workflow: Workflow) -> dict[Place, Any]:
+def collect_values(request: Request, workflow: Workflow) -> dict[NodeInput, Any]:
     """The inputs that the request sets, but for its images and the files' names."""
-    values: dict[Place, Any] = {place_of(text): value for text, value in request.extra.get("set", {}).items()}
+    values: dict[NodeInput, Any] = {parse_input(text): value for text, value in request.extra.get("set", {}).items()}
     wanted = dict(_wanted(request, workflow))
     for field, value in wanted.items():
         for place in workflow.places.get(field, ()):
             held = workflow.held(place)
-            values[place] = filled(held, wanted) if marks_in(held) else value
+            values[place] = fill_marks(held, wanted) if find_marks(held) else value
     return values
 
 
@@ -136,11 +136,11 @@ def _wanted(request: Request, workflow: Workflow) -> Iterator[tuple[str, Any]]:
     for field in FIELDS:
         value = request.model if field == "checkpoint" else getattr(request, field)
         given = bool(request.model) if field == "checkpoint" else field in request.given
-        if given or not is_own or field in ALWAYS or field in workflow.marked:
+        if given or not is_own or field in REQUIRED or field in workflow.marked:
             yield field, value
 
 
-def key_of(request: Request, workflow: Workflow, place: Place) -> str:
+def find_job_key(request: Request, workflow: Workflow, place: NodeInput) -> str:
     """The job's key that decides what is in this input; empty where the workflow's file does."""
     if str(place) in request.extra.get("set", {}):
         return f"comfyui.set.{place}"
@@ -148,7 +148,7 @@ def key_of(request: Request, workflow: Workflow, place: Place) -> str:
         return key
     for field, value in _wanted(request, workflow):
         if place in workflow.places.get(field, ()) and (field != "checkpoint" or value != workflow.checkpoint):
-            return KEYS.get(field, f"generate.{field}")
+            return JOB_KEYS.get(field, f"generate.{field}")
     return ""
 
 
@@ -156,54 +156,54 @@ def explain(request: Request) -> list[str]:
     """A line for each field that a workflow of one's own can take: `prompt → 6.text (CLIPTextEncode "Positive")`."""
     if "graph" not in request.extra:
         return []
-    workflow = workflow_of(request)
+    workflow = get_workflow(request)
     lines = []
     for field in FIELDS:
-        word = WORDS.get(field, field)
+        word = FIELD_WORDS.get(field, field)
         if places := workflow.places.get(field):
-            at = ", ".join(f"{place} ({called(workflow.graph, place.node)})" for place in places)
+            at = ", ".join(f"{place} ({describe_node(workflow.graph, place.node)})" for place in places)
             lines.append(f"{word} → {at}")
         elif field in workflow.absent:
             lines.append(f"{word} → nowhere: bind: {{{field}: []}}")
         elif unclear := workflow.unclear.get(field):
             lines.append(f"{word} → not clear: {unclear}")
-    return [*lines, f"image ← {workflow.output} ({called(workflow.graph, workflow.output)})"]
+    return [*lines, f"image ← {workflow.output} ({describe_node(workflow.graph, workflow.output)})"]
 
 
-def asked_in_vain(request: Request) -> list[Problem]:
+def unsupported_fields(request: Request) -> list[Problem]:
     """What the job gives and its workflow cannot take."""
     if "graph" not in request.extra:
         return []
-    workflow = workflow_of(request)
+    workflow = get_workflow(request)
     problems = [
         Problem("", f"generate.{field}: comfyui.workflow {problem.what}", problem.hint)
         for field in FIELDS
         if field in request.given and field not in workflow.places
-        for problem in [cannot_take(workflow, field)]
+        for problem in [explain_missing(workflow, field)]
     ]
-    taken: dict[Place, tuple[str, Any]] = {}
+    taken: dict[NodeInput, tuple[str, Any]] = {}
     for field, value in _wanted(request, workflow):
         for place in workflow.places.get(field, ()):
             other, before = taken.setdefault(place, (field, value))
-            if before != value and not marks_in(workflow.held(place)):
+            if before != value and not find_marks(workflow.held(place)):
                 what = f"comfyui.workflow: {_said(other, before)} and {_said(field, value)} would both go to {place}"
                 problems.append(Problem("", what, "make them equal, or name other inputs with comfyui.bind"))
     return problems
 
 
 def _said(field: str, value: Any) -> str:
-    return f"{WORDS.get(field, field)} {str(value)[:20]}"
+    return f"{FIELD_WORDS.get(field, field)} {str(value)[:20]}"
 
 
-def alike(requests: Sequence[Request]) -> list[list[Request]]:
+def group_identical(requests: Sequence[Request]) -> list[list[Request]]:
     """Requests that differ in prompt, seed and what their images show: what the server says of one holds for all."""
     same: dict[Hashable, list[Request]] = {}
     for request in requests:
-        same.setdefault(kind_of(request), []).append(request)
+        same.setdefault(identity_key(request), []).append(request)
     return list(same.values())
 
 
-def kind_of(request: Request) -> Hashable:
+def identity_key(request: Request) -> Hashable:
     """The same for requests that are alike, as long as one of them is kept."""
     fields = tuple(value for name, value in vars(request).items() if name not in _OWN_OF_EACH)
     # the items of a job that have no options of their own share what is in `extra`

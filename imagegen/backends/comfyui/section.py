@@ -12,18 +12,26 @@ from typing import Any
 
 from imagegen.backends.address import is_local
 from imagegen.backends.base import Context, Resolved
-from imagegen.backends.comfyui.graph import Graph, Place, digest, is_link, place_of, prefixes, replaced
+from imagegen.backends.comfyui.graph import (
+    Graph,
+    NodeInput,
+    find_prefixes,
+    hash_graph,
+    is_link,
+    parse_input,
+    replace_inputs,
+)
 from imagegen.backends.comfyui.links import Wiring
 from imagegen.backends.comfyui.models import EXTRA_PATHS, missing_models, model_folders
 from imagegen.backends.comfyui.workflow import (
-    ALWAYS,
+    FIELD_WORDS,
     FIELDS,
-    KEYS,
-    WORDS,
+    JOB_KEYS,
+    REQUIRED,
     Workflow,
-    cannot_take,
-    is_input,
-    marks_in,
+    check_input,
+    explain_missing,
+    find_marks,
     read_workflow,
     understand,
 )
@@ -32,12 +40,12 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 
 __all__ = [
-    "OF_SECTION",
+    "FIELD_PARAMETERS",
     "OPTIONS",
-    "OWN",
-    "here",
-    "recall",
+    "SECTION_PARAMETERS",
+    "recover_section",
     "resolve",
+    "resolve_machine",
 ]
 
 
@@ -135,8 +143,8 @@ OPTIONS: Mapping[str, Any] = {
 }
 
 
-OWN = frozenset({*ALWAYS, "negative", "width", "height", "steps", "cfg", "sampler", "scheduler"})
-OF_SECTION = frozenset({"loras", "vae", "workflow", "bind", "set", "images"})
+FIELD_PARAMETERS = frozenset({*REQUIRED, "negative", "width", "height", "steps", "cfg", "sampler", "scheduler"})
+SECTION_PARAMETERS = frozenset({"loras", "vae", "workflow", "bind", "set", "images"})
 """Options that decide pixels; of files, what is in them and not what they are called."""
 
 
@@ -149,7 +157,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     its image).
     """
     settings = context.settings
-    extra = {**here(section, context), "allow_flat": section.get("allow_flat", False)}
+    extra = {**resolve_machine(section, context), "allow_flat": section.get("allow_flat", False)}
     _refuse_of_the_other_kind(section)
     asked = settings.forced_checkpoint or section.get("checkpoint", "")
     if "workflow" not in section:
@@ -162,16 +170,16 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     origins = {place: named for place, named in images.items() if is_output_name(named)}
     workflow, of_workflow = _own_workflow(section, context)
     if asked and "checkpoint" not in workflow.places:
-        problem = cannot_take(workflow, "checkpoint")
+        problem = explain_missing(workflow, "checkpoint")
         raise ImagegenError(Problem("workflow", f"checkpoint '{asked[:60]}': {problem.what}", problem.hint))
     model: str | None = asked or workflow.checkpoint
     if not model and "checkpoint" in workflow.marked:
         model = settings.comfyui_checkpoint or None
-    needed = workflow.marked | ({*ALWAYS} - workflow.absent)
-    return Resolved({**extra, **of_workflow}, model, OWN - needed, origins)
+    needed = workflow.marked | ({*REQUIRED} - workflow.absent)
+    return Resolved({**extra, **of_workflow}, model, FIELD_PARAMETERS - needed, origins)
 
 
-def here(section: Mapping[str, Any], context: Context) -> dict[str, Any]:
+def resolve_machine(section: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """What of `extra` is about this machine, and about no pixels. section: a job's, which may name another server."""
     settings = context.settings
     server = section.get("server", {})
@@ -191,7 +199,7 @@ def here(section: Mapping[str, Any], context: Context) -> dict[str, Any]:
     }
 
 
-def recall(fields: Mapping[str, Any]) -> dict[str, Any]:
+def recover_section(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The section that comes to these recorded fields. Raises ImagegenError for those of a workflow of one's own."""
     if "workflow" in fields:
         what = "was drawn with a workflow of its own, of which it holds no more than the digest"
@@ -239,19 +247,19 @@ def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflo
             files[text] = str(context.root / file)
         except ImagegenError as error:
             problems += [Problem(f"images.{text}", f"{file}: {p.what}", p.hint) for p in error.problems]
-    problems += _batches(replaced(graph, values))
+    problems += _batches(replace_inputs(graph, values))
     if problems:
         raise ImagegenError(*problems)
-    always = {place: f"%{field}%" for field in ALWAYS for place in workflow.places.get(field, ())}
-    taken = {place: mark for place, mark in always.items() if not marks_in(workflow.held(place))}
-    taken |= dict.fromkeys([*values, *prefixes(graph)], "")
+    always = {place: f"%{field}%" for field in REQUIRED for place in workflow.places.get(field, ())}
+    taken = {place: mark for place, mark in always.items() if not find_marks(workflow.held(place))}
+    taken |= dict.fromkeys([*values, *find_prefixes(graph)], "")
     options = {
         "set": section.get("set"),
         "images": images,
-        "bind": {field: named for field, named in bind.items() if field not in (*ALWAYS, "output")},  # in the digest
+        "bind": {field: named for field, named in bind.items() if field not in (*REQUIRED, "output")},  # in the digest
     }
     return workflow, {
-        "workflow": digest(graph, workflow.output, taken),
+        "workflow": hash_graph(graph, workflow.output, taken),
         "graph": json.dumps(graph),
         "bindings": json.dumps(bind),
         "files": files,
@@ -259,21 +267,23 @@ def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflo
     }
 
 
-def _values(section: Mapping[str, Any], workflow: Workflow, problems: list[Problem]) -> Iterator[tuple[Place, Any]]:
+def _values(section: Mapping[str, Any], workflow: Workflow, problems: list[Problem]) -> Iterator[tuple[NodeInput, Any]]:
     """The inputs that `set` and `images` name, with their values there."""
     of_fields = {place: field for field, places in workflow.places.items() for place in places}
     for key in ("set", "images"):
         for text, value in section.get(key, {}).items():
-            place = place_of(text)
-            if not is_input(workflow.graph, f"{key}.{text}", text, problems):
+            place = parse_input(text)
+            if not check_input(workflow.graph, f"{key}.{text}", text, problems):
                 continue
             if is_link(held := workflow.held(place)):
                 hint = "name an input of that node, or of one further up"
                 problems.append(Problem(f"{key}.{text}", f"it comes from node {held[0]} by a link", hint))
             elif place in of_fields:
                 field = of_fields[place]
-                word = WORDS.get(field, field)
-                other = "leave this out" if field in ALWAYS else f"give it as {KEYS.get(field, f'generate.{field}')}"
+                word = FIELD_WORDS.get(field, field)
+                other = (
+                    "leave this out" if field in REQUIRED else f"give it as {JOB_KEYS.get(field, f'generate.{field}')}"
+                )
                 hint = f"{other}, or bind the {word} to other inputs"
                 problems.append(Problem(f"{key}.{text}", f"the {word} goes there", hint))
             elif key == "images" and text in section.get("set", {}):
@@ -307,7 +317,7 @@ def _batches(graph: Graph) -> Iterator[Problem]:
     """Nodes that would make several images of one prompt, none of them what a prompt of its own would make."""
     wiring = Wiring(graph)
     for node, body in graph.items():
-        place = Place(node, "amount" if "samples" in body["inputs"] else "batch_size")
+        place = NodeInput(node, "amount" if "samples" in body["inputs"] else "batch_size")
         held = wiring.holder(place) if place.input in body["inputs"] else None
         size = graph[held.node]["inputs"][held.input] if held else 1
         if isinstance(size, int) and size > 1:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 
 from imagegen.backends.address import host_of, is_local, port_of
-from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_of_comfyui, read
+from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_comfyui, read_body
 from imagegen.backends.comfyui.environment import VENV, torch_choice
 from imagegen.backends.comfyui.models import FOLDER
 from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline, open_session
@@ -33,16 +33,16 @@ __all__ = [
     "Launch",
     "Started",
     "Status",
-    "can_start",
-    "cannot_start",
-    "command",
+    "build_command",
+    "check_can_start",
+    "check_run_can_start",
+    "get_status",
     "launch_for",
     "launch_of",
-    "own_server",
+    "managed_server",
     "probe",
     "release",
     "start",
-    "status",
     "stop",
 ]
 
@@ -87,14 +87,14 @@ def launch_for(request: Request, url: str) -> Launch:
     return Launch(Path(extra["root"]), url, tuple(extra["arguments"]), extra["ready_timeout_s"], has_auth)
 
 
-def cannot_start(request: Request, url: str) -> Problem | None:
+def check_run_can_start(request: Request, url: str) -> Problem | None:
     """Why a run cannot start the server where none answers; None where it can."""
     if request.extra["start"] == "never":
         return Problem("", "it is not started by a run", "start it: doit server:start")
-    return can_start(launch_for(request, url))
+    return check_can_start(launch_for(request, url))
 
 
-def can_start(launch: Launch) -> Problem | None:
+def check_can_start(launch: Launch) -> Problem | None:
     """Why no server can be started for this address; None where ComfyUI and its venv are there for it."""
     url = f"comfyui.server.url: {launch.url}"
     if not is_local(launch.url):
@@ -113,7 +113,7 @@ def can_start(launch: Launch) -> Problem | None:
     return None
 
 
-def command(launch: Launch) -> list[str]:
+def build_command(launch: Launch) -> list[str]:
     """The command line, to be run in the folder of ComfyUI."""
     words = [str(launch.root / _PYTHON), "main.py", *launch.arguments]
     if torch_choice(launch.root) == "cpu" and "--cpu" not in launch.arguments:
@@ -166,7 +166,7 @@ class Started:
     ours: bool
 
 
-def own_server(root: Path) -> ManagedServer:
+def managed_server(root: Path) -> ManagedServer:
     """The server of the project at `root`, whether it runs or not."""
     return ManagedServer("ComfyUI", root, LOG, "fix its permissions, or doit comfyui:setup", _TOO_SLOW, _MENDS)
 
@@ -187,7 +187,7 @@ def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
         return Answer("other", f"says nothing within {timeout_s:g} s") if _accepts(url, timeout_s) else _NOTHING
     except (OSError, ValueError):  # those of requests are among them
         return Answer("other", "does not speak HTTP") if _accepts(url, timeout_s) else _NOTHING
-    if is_of_comfyui(stats):
+    if is_comfyui(stats):
         return Answer("comfyui", stats=stats)
     return Answer("other", "answers GET /system_stats with something else than ComfyUI does")
 
@@ -205,14 +205,14 @@ def _asked(session: Session, url: str, timeout_s: float) -> requests.Response:
 
 def _read_json(got: requests.Response) -> Any:
     try:
-        return json.loads(read(got, MAX_JSON))
+        return json.loads(read_body(got, MAX_JSON))
     except (ValueError, RecursionError, Refused):
         return None
 
 
-def status(launch: Launch) -> Status:
+def get_status(launch: Launch) -> Status:
     """How it stands with the server; looks only."""
-    record, left = own_server(launch.root).record(), ""
+    record, left = managed_server(launch.root).record(), ""
     if record and (look := record.process.look()) != "alive":
         ended = "is gone" if look == "gone" else "is gone, and another program has its number now"
         left = f"process {record.process.pid}, which this project started, {ended}"
@@ -235,13 +235,13 @@ def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None],
 
     Raises ImagegenError where that cannot be done. What was started is stopped again then, and when `check` raises.
     """
-    own = own_server(launch.root)
+    own = managed_server(launch.root)
     with own.lock():
-        now = status(launch)
+        now = get_status(launch)
         if now.state == "stopped":
             _refuse(launch, now)
             environment = {**environment_without_secrets(), "PYTHONUNBUFFERED": "1"}
-            record, here = own.spawn(command(launch), launch.root / FOLDER, environment, launch.url, by), True
+            record, here = own.spawn(build_command(launch), launch.root / FOLDER, environment, launch.url, by), True
         elif now.state == "taken":
             raise ImagegenError(_taken(now))
         elif now.ours is None:
@@ -256,7 +256,7 @@ def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None],
                 with own.lock():
                     own.end(record)
             raise
-        now = status(launch)
+        now = get_status(launch)
     return Started(replace(now, record=record), here, record.is_of_this_run)
 
 
@@ -265,7 +265,7 @@ def stop(root: Path, grace_s: float = GRACE_S) -> str:
 
     grace_s: seconds that it gets to end by itself. Raises ImagegenError where it cannot be stopped.
     """
-    own = own_server(root)
+    own = managed_server(root)
     with own.lock():
         record = own.record()
         if record is None:
@@ -285,14 +285,14 @@ def release(root: Path, grace_s: float = GRACE_S) -> bool:
 
     Whether it was stopped. Raises ImagegenError where it cannot be.
     """
-    return own_server(root).release(grace_s)
+    return managed_server(root).release(grace_s)
 
 
 def _refuse(launch: Launch, now: Status) -> None:
     if now.record:
         what = f"this project's ComfyUI serves at {now.record.url}, and comfyui.server.url is {launch.url}"
         raise ImagegenError(Problem("", what, "doit server:stop, or set the address back"))
-    if problem := can_start(launch):
+    if problem := check_can_start(launch):
         raise ImagegenError(problem)
 
 

@@ -27,25 +27,25 @@ from imagegen.backends.base import (
     ServerSlot,
     TryAnotherServer,
 )
-from imagegen.backends.comfyui.checks import in_folders, on_server, shared
+from imagegen.backends.comfyui.checks import check_folders, check_on_server, merge_problems
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
-from imagegen.backends.comfyui.connection import Connection, draw
-from imagegen.backends.comfyui.errors import ServersError, UnfitError
-from imagegen.backends.comfyui.prompt import alike, kind_of
-from imagegen.backends.comfyui.server import cannot_start
+from imagegen.backends.comfyui.connection import Connection, generate_image
+from imagegen.backends.comfyui.errors import RetryElsewhereError, UnfitServerError
+from imagegen.backends.comfyui.prompt import group_identical, identity_key
+from imagegen.backends.comfyui.server import check_run_can_start
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 __all__ = [
     "AT_A_TIME",
+    "BatchKey",
     "Fleet",
-    "Group",
-    "Hold",
     "Pool",
+    "Reservation",
     "ServerPlace",
-    "absence",
-    "named",
-    "of_refusal",
+    "find_absence",
+    "list_servers",
+    "refusal_problem",
 ]
 
 
@@ -61,7 +61,7 @@ _GOOD_DEAL = 1.5
 _LEAST_S, _UNKNOWN_S = 1e-6, float("inf")
 
 
-class Group(NamedTuple):
+class BatchKey(NamedTuple):
     """Images that are the same to the servers. urls: of those that can draw them."""
 
     model: str
@@ -69,7 +69,7 @@ class Group(NamedTuple):
 
 
 @dataclass(eq=False)
-class Hold:
+class Reservation:
     """A place for one image. url: of its server, empty where none is left that can draw it. loads: a model first."""
 
     url: str
@@ -87,14 +87,14 @@ class _Lane:
     """
 
     url: str
-    held: list[Hold] = field(default_factory=list)
+    held: list[Reservation] = field(default_factory=list)
     loaded: str = ""
     done_s: float = 0.0
     took: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     first: float | None = None
     doubts: int = 0
 
-    def end_s(self, group: Group, now_s: float) -> float:
+    def end_s(self, group: BatchKey, now_s: float) -> float:
         """Seconds until it would have drawn one of these too, at the most."""
         each_s = statistics.median(self.took) if self.took else self.first
         if each_s is None:
@@ -116,7 +116,7 @@ class _Lane:
         expected = [each_s + self.load_s(each_s) * hold.loads for hold in self.held]
         return abs(expected[0] - self._elapsed_s(now_s)) + sum(expected[1:]) if expected else 0.0
 
-    def is_done(self, hold: Hold, now_s: float) -> None:
+    def is_done(self, hold: Reservation, now_s: float) -> None:
         """It has drawn the image: remember how long that took."""
         seconds = now_s - max(self.done_s, hold.since_s)
         self.done_s = now_s
@@ -153,7 +153,7 @@ class Pool:
         with self._mutex:
             return [url for url in urls if url in self._lanes]
 
-    def place(self, waiting: Mapping[Group, int]) -> tuple[Group, Hold] | None:
+    def place(self, waiting: Mapping[BatchKey, int]) -> tuple[BatchKey, Reservation] | None:
         """The group of which an image is next, and where; None where nothing is free for any, or will be sooner.
 
         waiting: how many images wait of each group, those groups first that came first. An image that no server is
@@ -164,7 +164,7 @@ class Pool:
             able = {group: self._able(group) for group in waiting}
             for group, urls in able.items():
                 if not urls:
-                    return group, Hold("", now_s)
+                    return group, Reservation("", now_s)
             loaded = Counter(lane.loaded for lane in self._lanes.values())
             wanted: Counter[str] = Counter()
             for group, count in waiting.items():
@@ -177,12 +177,12 @@ class Pool:
                 if len(lane.held) >= self._most(lane, waiting):
                     continue
                 if ends[lane] in (soonest_s, _UNKNOWN_S) or not self._is_sooner_elsewhere(lane, ends[lane], waiting):
-                    lane.held.append(Hold(lane.url, now_s, loads=best[lane].model != lane.loaded))
+                    lane.held.append(Reservation(lane.url, now_s, loads=best[lane].model != lane.loaded))
                     lane.loaded = best[lane].model
                     return best[lane], lane.held[-1]
         return None
 
-    def move(self, hold: Hold, url: str) -> None:
+    def move(self, hold: Reservation, url: str) -> None:
         """The image is with another server already."""
         with self._mutex:
             self.leave(hold, drew=False)
@@ -190,7 +190,7 @@ class Pool:
             if url in self._lanes:
                 self._lanes[url].held.append(hold)
 
-    def leave(self, hold: Hold, *, drew: bool) -> None:
+    def leave(self, hold: Reservation, *, drew: bool) -> None:
         """The image is with its server no more. drew: the server has drawn it now, from start to end."""
         with self._mutex:
             lane = self._lanes.get(hold.url)
@@ -205,12 +205,12 @@ class Pool:
             if url in self._lanes:
                 self._lanes[url].doubts += images
 
-    def _able(self, group: Group) -> frozenset[str]:
+    def _able(self, group: BatchKey) -> frozenset[str]:
         """Those that may draw it; not those that are in doubt, where there are others."""
         left = self.left(group.urls)
         return frozenset(url for url in left if self._lanes[url].doubts < _DOUBTS) or frozenset(left)
 
-    def _most(self, lane: _Lane, waiting: Mapping[Group, int]) -> int:
+    def _most(self, lane: _Lane, waiting: Mapping[BatchKey, int]) -> int:
         """Of several servers, one has its first image by itself: it may be the slow one, where few images wait."""
         is_known = lane.first is not None or lane.took
         do_many_wait = sum(waiting.values()) >= _MANY * len(self._lanes)
@@ -218,8 +218,8 @@ class Pool:
 
     @staticmethod
     def _best(
-        lane: _Lane, wanted: Mapping[str, int], able: Mapping[Group, Collection[str]], loaded: Mapping[str, int]
-    ) -> Group | None:
+        lane: _Lane, wanted: Mapping[str, int], able: Mapping[BatchKey, Collection[str]], loaded: Mapping[str, int]
+    ) -> BatchKey | None:
         """What is next there: of what the fewest servers can draw, the model that most images wait for at each server.
 
         wanted: images that wait for each model. able: the servers that may draw each group. loaded: at how many servers
@@ -227,7 +227,7 @@ class Pool:
         deal more.
         """
 
-        def rank(group: Group) -> tuple[int, bool, float]:
+        def rank(group: BatchKey) -> tuple[int, bool, float]:
             is_loaded = group.model == lane.loaded
             others = loaded[group.model] - is_loaded
             share = wanted[group.model] / (1 + others) * (_GOOD_DEAL if is_loaded else 1)
@@ -235,7 +235,7 @@ class Pool:
 
         return min((group for group, urls in able.items() if lane.url in urls), key=rank, default=None)
 
-    def _is_sooner_elsewhere(self, lane: _Lane, done_s: float, waiting: Mapping[Group, int]) -> bool:
+    def _is_sooner_elsewhere(self, lane: _Lane, done_s: float, waiting: Mapping[BatchKey, int]) -> bool:
         """Whether the others will have drawn all that waits before this one has drawn one more of it, in done_s."""
         now_s = self._now_s()
         others = [other for other in self._lanes.values() if other is not lane]
@@ -301,7 +301,7 @@ class Fleet:
 
     def look(self, requests: Sequence[Request]) -> None:
         """Ask the servers whether they are there, once a run, and what they say of the requests."""
-        kinds = [same[0] for same in alike(requests)]
+        kinds = [same[0] for same in group_identical(requests)]
 
         def ask(url: str) -> None:
             request = next(request for request in kinds if url in request.extra["urls"])
@@ -311,7 +311,7 @@ class Fleet:
                 if url in request.extra["urls"]:
                     self.against(request, url)
 
-        for answer in [asked(partial(ask, url)) for url in named(kinds)]:
+        for answer in [asked(partial(ask, url)) for url in list_servers(kinds)]:
             answer.result()
 
     def stands(self, url: str, problems: list[Problem]) -> None:
@@ -337,13 +337,13 @@ class Fleet:
         for url in urls:
             if url not in self._out and (problems := self.standing(url)):
                 self._out.add(url)
-                progress.event("note", text=_out(url, problems[0]))
+                progress.event("note", text=_disabled_note(url, problems[0]))
 
     def against(self, request: Request, url: str) -> list[Problem]:
         """What keeps the server from drawing the request, by the server's own word; asked once for all alike."""
         if problems := self._standing.get(url):
             return problems
-        key = url, kind_of(request)
+        key = url, identity_key(request)
         if key not in self._against:
             self._against[key] = request, self._said(request, url)
         return self._against[key][1]
@@ -351,18 +351,18 @@ class Fleet:
     def problems(self, requests: Sequence[Request]) -> list[Problem]:
         """What keeps requests from being drawn: those of which each server has something against it."""
         found: dict[Problem, list[str]] = defaultdict(list)
-        for same in alike(requests):
+        for same in group_identical(requests):
             against = {url: self.against(same[0], url) for url in same[0].extra["urls"]}
             if all(against.values()):
-                for problem in _merged(against):
+                for problem in _merge_by_server(against):
                     found[problem] += [request.name for request in same]
-        return shared(found, requests)
+        return merge_problems(found, requests)
 
-    def group(self, request: Request) -> Group:
+    def group(self, request: Request) -> BatchKey:
         """The servers that can draw it; without the one at which it failed, where there is another."""
         able = tuple(url for url in request.extra["urls"] if not self.against(request, url))
         others = tuple(url for url in able if url != self._avoided.get((request.name, request.seed)))
-        return Group(request.model, others if self.pool.left(others) else able)
+        return BatchKey(request.model, others if self.pool.left(others) else able)
 
     def take_out(self, url: str, problem: Problem, progress: Progress) -> None:
         """It gets no more images in this run, which is told once."""
@@ -370,7 +370,7 @@ class Fleet:
             self._standing[url] = [problem]
             self._out.add(url)
         if self.pool.take_out(url) and self.pool.left(self.connections):
-            progress.event("note", text=_out(url, problem))
+            progress.event("note", text=_disabled_note(url, problem))
 
     def none_left(self, request: Request) -> MayBeRunningError:
         """That there is no server for a request any more."""
@@ -415,29 +415,29 @@ class Fleet:
         try:
             connection.stats = connection.client.system_stats()  # whoever answers may be no ComfyUI
         except Unreachable as error:
-            if problem := absence(request, url, error):
+            if problem := find_absence(request, url, error):
                 return [problem]
             self._silent[url] = str(error) or "no answer"
         except Refused as refused:
-            return [of_refusal(refused)]
+            return [refusal_problem(refused)]
         return []
 
     def _said(self, request: Request, url: str) -> list[Problem]:
         if url in self._silent:
-            return in_folders([request])
+            return check_folders([request])
         connection = self.connection(request, url)
         try:
-            return on_server([request], connection.info, connection.client.class_names)
+            return check_on_server([request], connection.info, connection.client.class_names)
         except Unreachable as error:
             return [Problem("", f"ComfyUI at {url} does not answer: {error}", _CHECK)]
         except Refused as refused:
-            return [of_refusal(refused)]
+            return [refusal_problem(refused)]
 
 
 _CHECK = "start it where it is, or correct its address: COMFYUI_URL, or comfyui.server.url"
 
 
-def named(requests: Sequence[Request]) -> dict[str, Request]:
+def list_servers(requests: Sequence[Request]) -> dict[str, Request]:
     """Each server that the requests name, in order, with the first request that does."""
     found: dict[str, Request] = {}
     for request in requests:
@@ -446,19 +446,19 @@ def named(requests: Sequence[Request]) -> dict[str, Request]:
     return found
 
 
-def absence(request: Request, url: str, error: Exception) -> Problem | None:
+def find_absence(request: Request, url: str, error: Exception) -> Problem | None:
     """That no server answers, where a run cannot start it; its models are not to be found out then."""
-    problem = cannot_start(request, url)
+    problem = check_run_can_start(request, url)
     hint = problem.hint if problem and is_local(url) else _CHECK
     return problem and Problem("", f"no ComfyUI answers at {url} ({error})", hint)
 
 
-def of_refusal(refused: Refused) -> Problem:
+def refusal_problem(refused: Refused) -> Problem:
     """That the server answers with something else than a success."""
     return Problem("", refused.what, refused.hint)
 
 
-def _merged(against: Mapping[str, Sequence[Problem]]) -> Iterator[Problem]:
+def _merge_by_server(against: Mapping[str, Sequence[Problem]]) -> Iterator[Problem]:
     """Each problem once; where there are several servers, with those that have it."""
     if len(against) == 1:
         (problems,) = against.values()
@@ -474,14 +474,14 @@ def _merged(against: Mapping[str, Sequence[Problem]]) -> Iterator[Problem]:
         yield Problem("", problem.what if where in problem.what else f"{problem.what}, at {where}", problem.hint)
 
 
-def _out(url: str, problem: Problem) -> str:
+def _disabled_note(url: str, problem: Problem) -> str:
     return f"{url} is taken out, its images go to the other servers: {problem.what}"
 
 
 class ServerPlace(ServerSlot):
     """Where the attempt was begun is on disk before a server hears of it."""
 
-    def __init__(self, fleet: Fleet, hold: Hold) -> None:
+    def __init__(self, fleet: Fleet, hold: Reservation) -> None:
         self._fleet, self._hold = fleet, hold
 
     def release(self) -> None:
@@ -500,7 +500,7 @@ class ServerPlace(ServerSlot):
         attempt = progress.begin_attempt(url)
         drew = False
         try:
-            made = draw(connection, request, attempt, progress)
+            made = generate_image(connection, request, attempt, progress)
             drew = begun != url  # else it was drawn before, who knows when
         except GenerationError as error:
             raise self._failed(error, connection, attempt, request, progress) from None
@@ -538,11 +538,11 @@ class ServerPlace(ServerSlot):
         if len(request.extra["urls"]) == 1:
             return error
         others = [other for other in fleet.pool.left(fleet.group(request).urls) if other != url]
-        if connection.is_gone or (isinstance(error, UnfitError) and others):
+        if connection.is_gone or (isinstance(error, UnfitServerError) and others):
             fleet.take_out(url, error.problem, progress)
             return TryAnotherServer() if others else fleet.none_left(request)
         what = f"{error.problem.what}, at {url}"
-        if isinstance(error, ServersError) and others and not fleet.failed_before(attempt):
+        if isinstance(error, RetryElsewhereError) and others and not fleet.failed_before(attempt):
             fleet.failed(attempt, request, url)
             progress.restart_clock()  # its time may be over, and begins anew there
             progress.event("note", text=f"{what}; another server tries it")

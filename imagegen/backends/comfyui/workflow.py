@@ -11,47 +11,47 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from imagegen.backends.comfyui.bindings import MODELS, SEEDS, Found, find
+from imagegen.backends.comfyui.bindings import MODELS, SEEDS, Candidates, find_bindings
 from imagegen.backends.comfyui.graph import (
     Graph,
-    Info,
-    Place,
-    called,
+    NodeInput,
+    ObjectInfo,
+    describe_input,
+    describe_node,
+    find_output_nodes,
+    find_prefixes,
     is_link,
-    literals,
-    output_nodes,
-    place_of,
-    prefixes,
-    shown,
+    list_literals,
+    parse_input,
 )
 from imagegen.backends.comfyui.links import is_choice_word, is_image, is_text, kind_of
 from imagegen.config.document import Document, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = [
-    "ALWAYS",
     "FIELDS",
-    "KEYS",
-    "WORDS",
+    "FIELD_WORDS",
+    "JOB_KEYS",
+    "REQUIRED",
     "Workflow",
-    "binding",
-    "cannot_take",
-    "field_of",
-    "filled",
-    "is_input",
-    "marks_in",
-    "misread",
+    "check_input",
+    "explain_missing",
+    "fill_marks",
+    "find_marks",
+    "find_misread",
+    "format_binding",
+    "parse_mark",
     "read_workflow",
     "understand",
 ]
 
 
 FIELDS = ("prompt", "negative", "seed", "width", "height", "steps", "cfg", "sampler", "scheduler", "checkpoint")
-ALWAYS = ("prompt", "seed")
+REQUIRED = ("prompt", "seed")
 """Fields that every workflow takes from the job; of the others, those that the job gives."""
-WORDS = {"negative": "negative prompt", "cfg": "CFG"}
+FIELD_WORDS = {"negative": "negative prompt", "cfg": "CFG"}
 """What a field is called in a sentence, where that is not its name."""
-KEYS = {"prompt": "prompt", "checkpoint": "comfyui.checkpoint"}
+JOB_KEYS = {"prompt": "prompt", "checkpoint": "comfyui.checkpoint"}
 """The job's key for a field, where that is not `generate` and its name."""
 _MARK = re.compile(r"%(?![0-9A-F]{2}%)([A-Za-z_][A-Za-z0-9_]+)%")
 """`%prompt%`; not `%E3%`, as addresses write a byte."""
@@ -59,21 +59,21 @@ _ELSEWHERE = {"negative_prompt": "negative", "scale": "cfg", "cfg_scale": "cfg",
 """Marks of other programs, SillyTavern's for example, that mean one of ours."""
 
 
-def field_of(word: str) -> str:
+def parse_mark(word: str) -> str:
     """The field that a mark's word asks for, where there is one; else the word."""
     return _ELSEWHERE.get(word.lower(), word.lower())
 
 
-def marks_in(value: object) -> list[str]:
+def find_marks(value: object) -> list[str]:
     """The words between percent signs in an input's value, whether or not there is such a field."""
     return _MARK.findall(value) if isinstance(value, str) else []
 
 
-def filled(text: str, values: Mapping[str, Any]) -> Any:
+def fill_marks(text: str, values: Mapping[str, Any]) -> Any:
     """The text with the values in place of its marks; the value itself, a number too, where a mark is all of it."""
-    if (whole := _MARK.fullmatch(text)) and field_of(whole[1]) in values:
-        return values[field_of(whole[1])]
-    return _MARK.sub(lambda mark: str(values.get(field_of(mark[1]), mark[0])), text)
+    if (whole := _MARK.fullmatch(text)) and parse_mark(whole[1]) in values:
+        return values[parse_mark(whole[1])]
+    return _MARK.sub(lambda mark: str(values.get(parse_mark(mark[1]), mark[0])), text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,16 +88,16 @@ class Workflow:
     """
 
     graph: Graph
-    places: Mapping[str, tuple[Place, ...]]
+    places: Mapping[str, tuple[NodeInput, ...]]
     output: str
     marked: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
     bound: frozenset[str] = frozenset()
     unclear: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    candidates: Mapping[str, Sequence[tuple[Place, ...]]] = dataclasses.field(default_factory=dict)
-    ends: Mapping[str, Sequence[Place]] = dataclasses.field(default_factory=dict)
+    candidates: Mapping[str, Sequence[tuple[NodeInput, ...]]] = dataclasses.field(default_factory=dict)
+    ends: Mapping[str, Sequence[NodeInput]] = dataclasses.field(default_factory=dict)
 
-    def held(self, place: Place) -> Any:
+    def held(self, place: NodeInput) -> Any:
         """The input's value in the file."""
         return self.graph[place.node]["inputs"][place.input]
 
@@ -105,7 +105,7 @@ class Workflow:
     def checkpoint(self) -> str:
         """The checkpoint that the file itself names, empty where it names none."""
         held = [self.held(place) for place in self.places.get("checkpoint", ())]
-        return next((value for value in held if isinstance(value, str) and not marks_in(value)), "")
+        return next((value for value in held if isinstance(value, str) and not find_marks(value)), "")
 
 
 @lru_cache(maxsize=32)  # each item with options of its own asks again
@@ -165,12 +165,14 @@ def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
     problems: list[Problem] = []
     output = _output(graph, bind, problems)
     marked = _marked(graph, problems)
-    found = find(graph, output) if output else {}
-    places: dict[str, tuple[Place, ...]] = {}
-    open_fields: dict[str, Found] = {}
+    found = find_bindings(graph, output) if output else {}
+    places: dict[str, tuple[NodeInput, ...]] = {}
+    open_fields: dict[str, Candidates] = {}
     for field in FIELDS:
-        named = [place_of(text) for text in bind.get(field, ()) if is_input(graph, f"bind.{field}", text, problems)]
-        known = found.get(field, Found())
+        named = [
+            parse_input(text) for text in bind.get(field, ()) if check_input(graph, f"bind.{field}", text, problems)
+        ]
+        known = found.get(field, Candidates())
         if asked := [*named, *marked.get(field, ())]:
             places[field] = tuple(dict.fromkeys(asked))
         elif field in bind:
@@ -191,75 +193,80 @@ def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
         ends={field: known.ends for field, known in open_fields.items()},
     )
     if not problems:
-        needed = [field for field in ALWAYS if field not in places and field not in workflow.absent]
-        problems += [cannot_take(workflow, field) for field in needed]
+        needed = [field for field in REQUIRED if field not in places and field not in workflow.absent]
+        problems += [explain_missing(workflow, field) for field in needed]
     if problems:
         raise ImagegenError(*problems)
     return workflow
 
 
-def _said(graph: Graph, groups: Sequence[tuple[Place, ...]]) -> str:
+def _said(graph: Graph, groups: Sequence[tuple[NodeInput, ...]]) -> str:
     """Inputs that a field may be meant for, each with what it holds."""
-    return " or ".join(" with ".join(shown(graph, place) for place in group) for group in groups)
+    return " or ".join(" with ".join(describe_input(graph, place) for place in group) for group in groups)
 
 
-def cannot_take(workflow: Workflow, field: str) -> Problem:
+def explain_missing(workflow: Workflow, field: str) -> Problem:
     """Why a workflow has no place for a field, and how to name it one."""
-    word = WORDS.get(field, field)
+    word = FIELD_WORDS.get(field, field)
     if field in workflow.absent:
         return Problem("workflow", f"takes no {word}, says bind: {{{field}: []}}", "leave the one or the other out")
     none = f", or bind: {{{field}: []}} if it takes none"
     if where := workflow.unclear.get(field):
-        lines = [binding(field, group) for group in workflow.candidates[field]]
+        lines = [format_binding(field, group) for group in workflow.candidates[field]]
         several = len(lines) > 1
         said = f"has several places for the {word}" if several else f"may have a place for the {word}, or none"
         return Problem(
             "workflow", f"{said}: {where}", f"say which: {' or '.join(lines[:4])}" + ("" if several else none)
         )
     if ends := workflow.ends.get(field):
-        at = " with ".join(shown(workflow.graph, place) for place in ends)
+        at = " with ".join(describe_input(workflow.graph, place) for place in ends)
         what = f"has no place for the {word}: what comes into {at} is computed by other nodes"
-        return Problem("workflow", what, f"put it there in place of that: {binding(field, ends)}{none}")
-    alike = [binding(field, [place]) + f" ({shown(workflow.graph, place)})" for place in _alike(workflow, field)]
+        return Problem("workflow", what, f"put it there in place of that: {format_binding(field, ends)}{none}")
+    alike = [
+        format_binding(field, [place]) + f" ({describe_input(workflow.graph, place)})"
+        for place in _alike(workflow, field)
+    ]
     mark = f'or write "%{field}%" into the file'
     if alike:
         hint = f"name one, such as {' or '.join(alike[:4])}, {mark}{none}"
     else:
-        hint = f"if it takes none: bind: {{{field}: []}}; else name one: {binding(field, ['NODE.INPUT'])}, {mark}"
+        hint = (
+            f"if it takes none: bind: {{{field}: []}}; else name one: {format_binding(field, ['NODE.INPUT'])}, {mark}"
+        )
     return Problem("workflow", f"has no place for the {word}: the sampler's links lead to none", hint)
 
 
-def misread(workflow: Workflow, fields: Iterable[str], info: Info) -> Iterator[Problem]:
+def find_misread(workflow: Workflow, fields: Iterable[str], info: ObjectInfo) -> Iterator[Problem]:
     """Fields that go elsewhere by the server's own description of its nodes than by the workflow's file alone."""
-    found = find(workflow.graph, workflow.output, info)
+    found = find_bindings(workflow.graph, workflow.output, info)
     for field in fields:
-        here, known = workflow.places.get(field, ()), found.get(field, Found())
+        here, known = workflow.places.get(field, ()), found.get(field, Candidates())
         if field in workflow.bound or not here or (known.candidates == [here] and not known.parts):
             continue
-        word = WORDS.get(field, field)
+        word = FIELD_WORDS.get(field, field)
         there = _said(workflow.graph, known.candidates) or "no input that it knows"
         what = (
             f"the {word} goes to {_said(workflow.graph, [here])}, and by what the server says of its nodes to {there}"
         )
-        lines = [binding(field, group) for group in dict.fromkeys((*known.candidates, here))]
-        without = binding(field, []) if field in ALWAYS else f"leave the {word} out of the job"
+        lines = [format_binding(field, group) for group in dict.fromkeys((*known.candidates, here))]
+        without = format_binding(field, []) if field in REQUIRED else f"leave the {word} out of the job"
         hint = f"say which: {' or '.join(lines[:4])}" if known.candidates else f"{without}; if it is right: {lines[0]}"
         yield Problem("", f"comfyui.workflow: {what}", hint)
 
 
-def binding(field: str, places: Sequence[object]) -> str:
+def format_binding(field: str, places: Sequence[object]) -> str:
     """What a job writes to name a field's place."""
     quoted = ", ".join(f'"{place}"' for place in places)
     return f"bind: {{{field}: [{quoted}]}}" if len(places) != 1 else f"bind: {{{field}: {quoted}}}"
 
 
-def _alike(workflow: Workflow, field: str) -> list[Place]:
+def _alike(workflow: Workflow, field: str) -> list[NodeInput]:
     """Inputs that a field might be meant for, by their names; none that takes another field."""
     names = {"seed": SEEDS, "sampler": ("sampler_name",), "checkpoint": MODELS}
     taken = {place for places in workflow.places.values() for place in places}
     return [
         place
-        for place, value in literals(workflow.graph)
+        for place, value in list_literals(workflow.graph)
         if place not in taken
         and (
             isinstance(value, str) and is_text(place.input) and not is_choice_word(value)
@@ -269,9 +276,9 @@ def _alike(workflow: Workflow, field: str) -> list[Place]:
     ]
 
 
-def is_input(graph: Graph, key: str, text: str, problems: list[Problem]) -> bool:
+def check_input(graph: Graph, key: str, text: str, problems: list[Problem]) -> bool:
     """Whether the workflow has the input that the job names as `6.text` under this key; if not, that is a problem."""
-    place = place_of(text)
+    place = parse_input(text)
     if place.node not in graph:
         what = f"'{text[:60]}': the workflow has no node '{place.node[:40]}'{did_you_mean(place.node, graph)}"
         problems.append(Problem(key, what, f"it has {_listed(graph)}"))
@@ -290,12 +297,12 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(known[:12]) + more or "none"
 
 
-def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[Place]]:
-    marked: dict[str, list[Place]] = {}
-    unknown: dict[str, list[Place]] = {}
-    for place, value in literals(graph):
-        for word in marks_in(value) if not _is_file_name(place) else ():
-            if (field := field_of(word)) in FIELDS:
+def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[NodeInput]]:
+    marked: dict[str, list[NodeInput]] = {}
+    unknown: dict[str, list[NodeInput]] = {}
+    for place, value in list_literals(graph):
+        for word in find_marks(value) if not _is_file_name(place) else ():
+            if (field := parse_mark(word)) in FIELDS:
                 marked.setdefault(field, []).append(place)
             elif word.lower() not in graph[place.node]["inputs"]:  # a node's own mark for another of its inputs
                 unknown.setdefault(word, []).append(place)
@@ -307,15 +314,15 @@ def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[Place]]:
     return marked
 
 
-def _is_file_name(place: Place) -> bool:
+def _is_file_name(place: NodeInput) -> bool:
     """Whether it says how a file is called, which ComfyUI and nodes that save have marks of their own for."""
     words = place.input.lower().split("_")
     return not {"filename", "prefix", "path", "file", "folder", "subfolder", "dir", "format"}.isdisjoint(words)
 
 
 def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Problem]) -> str:
-    nodes = output_nodes(graph)
-    if nodes and not prefixes(graph):  # beside nodes that only show an image, one of another name may save it
+    nodes = find_output_nodes(graph)
+    if nodes and not find_prefixes(graph):  # beside nodes that only show an image, one of another name may save it
         savers = [node for node in _unknown_savers(graph) if "save" in graph[node]["class_type"].lower()]
         nodes = [*savers, *(node for node in nodes if node not in savers)]
     if named := bind.get("output"):
@@ -326,14 +333,14 @@ def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Prob
     elif len(nodes) == 1:
         return nodes[0]
     elif nodes:
-        listed = _listed([f"{node} ({called(graph, node)})" for node in nodes])
+        listed = _listed([f"{node} ({describe_node(graph, node)})" for node in nodes])
         what = f"saves images in {len(nodes)} nodes: {listed}"
-        lines = " or ".join(binding("output", [node]) for node in nodes[:4])
+        lines = " or ".join(format_binding("output", [node]) for node in nodes[:4])
         problems.append(Problem("workflow", what, f"say which to take: {lines}"))
     elif likely := _unknown_savers(graph):
-        listed = ", ".join(f"{node} ({called(graph, node)})" for node in likely)
+        listed = ", ".join(f"{node} ({describe_node(graph, node)})" for node in likely)
         what = f"saves no image that is known of: it has no SaveImage node, and ends in {listed}"
-        lines = " or ".join(binding("output", [node]) for node in likely[:4])
+        lines = " or ".join(format_binding("output", [node]) for node in likely[:4])
         hint = f"if one of them saves the image on the server: {lines}; else end it in a SaveImage node"
         problems.append(Problem("workflow", what, hint))
     else:
@@ -341,9 +348,9 @@ def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Prob
     return ""
 
 
-def _linked(graph: Graph) -> Iterator[Place]:
+def _linked(graph: Graph) -> Iterator[NodeInput]:
     for node, body in graph.items():
-        yield from (Place(node, name) for name, value in body["inputs"].items() if is_link(value))
+        yield from (NodeInput(node, name) for name, value in body["inputs"].items() if is_link(value))
 
 
 def _unknown_savers(graph: Graph) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagegen.backends.comfyui.environment import VENV, Environment, find_python
-from imagegen.backends.comfyui.install import Checkout, bring
+from imagegen.backends.comfyui.install import Checkout, update_checkout
 from imagegen.backends.comfyui.models import FOLDER
 from imagegen.config.settings import Settings
 from tests.backends.comfyui.sections import Sections
@@ -75,7 +75,7 @@ def prepare(root: Path, made_venv: Path) -> Callable[[Settings], None]:
     """What brings the project as far as a clone and a venv."""
 
     def prepared(settings: Settings) -> None:
-        bring(Checkout(root, settings.comfyui_repository, settings.comfyui_revision), newest=False)
+        update_checkout(Checkout(root, settings.comfyui_repository, settings.comfyui_revision), newest=False)
         shutil.copytree(made_venv, root / VENV, symlinks=True)
 
     return prepared

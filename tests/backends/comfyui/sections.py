@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imagegen.backends.base import Context, Resolved
-from imagegen.backends.comfyui.section import OF_SECTION, OWN, resolve
+from imagegen.backends.comfyui.section import FIELD_PARAMETERS, SECTION_PARAMETERS, resolve
 from imagegen.config.settings import read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request, canonical_fields, fingerprint
@@ -60,7 +60,9 @@ class Sections:
     def fingerprint(self, nodes: Nodes, section: Mapping[str, Any] | None = None, **fields: Any) -> str:
         request = self.request(nodes, section, **fields)
         optional = self.of(nodes, **(section or {})).only_if_given
-        return fingerprint(canonical_fields(request, (OWN | OF_SECTION) - (optional - {*request.given})))
+        return fingerprint(
+            canonical_fields(request, (FIELD_PARAMETERS | SECTION_PARAMETERS) - (optional - {*request.given}))
+        )
 
     def _read(self, name: str) -> bytes:
         try:

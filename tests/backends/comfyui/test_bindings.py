@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.backends.comfyui.bindings import find
+from imagegen.backends.comfyui.bindings import find_bindings
 from tests.backends.comfyui import workflows as w
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
 
@@ -27,7 +27,7 @@ def found(graph: Nodes, output: str = "9") -> dict[str, str]:
     """As one reads it: inputs of one group with `+`, groups with `|` between them; parts of a text after a `?`."""
     texts = {
         field: "|".join("+".join(map(str, one)) for one in known.groups) + "".join(f"?{place}" for place in known.parts)
-        for field, known in find(graph, output).items()
+        for field, known in find_bindings(graph, output).items()
     }
     return {field: text for field, text in texts.items() if text}
 
@@ -121,7 +121,7 @@ def test_an_image_that_goes_into_a_conditioning_does_not_lead_to_the_texts_of_an
         ),
         n3={"positive": ["22", 0]},
     )
-    groups = find(graph, "9")["prompt"].groups
+    groups = find_bindings(graph, "9")["prompt"].groups
     assert [[str(place) for place in group] for group in groups] == [["6.text"]]
     assert found(graph)["seed"] == "3.seed"
     earlier_stage = changed(graph, n20={"positive": ["6", 0]})
@@ -181,7 +181,7 @@ def test_a_sampler_that_the_image_does_not_come_from_counts_for_nothing() -> Non
     ],
 )
 def test_links_in_a_circle_end(circle: dict[str, dict[str, object]]) -> None:
-    find(changed(sd15(), **circle), "9")
+    find_bindings(changed(sd15(), **circle), "9")
 
 
 def test_a_graph_of_thousands_of_nodes_is_followed_to_its_end() -> None:
@@ -193,5 +193,5 @@ def test_a_graph_of_thousands_of_nodes_is_followed_to_its_end() -> None:
         graph[f"b{number}"] = node("Switch", switch=[f"b{number + 1}", 0], on_true=["4", 0], on_false=["4", 0])
     graph |= {"s2000": node("Text", text="a raven"), "b2000": node("PrimitiveBoolean", value=True)}
     changes = {"positive": ["6", 0], "negative": ["c1999", 0], "model": ["b0", 0]}
-    found = find(changed(graph, n3=changes, n6={"text": ["s0", 0]}), "9")
+    found = find_bindings(changed(graph, n3=changes, n6={"text": ["s0", 0]}), "9")
     assert [str(place) for place in found["prompt"].groups[0]] == ["s2000.text"]

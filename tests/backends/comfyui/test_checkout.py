@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.comfyui.install import Checkout, bring, refuse_foreign
+from imagegen.backends.comfyui.install import Checkout, check_folder, update_checkout
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui.upstream import Upstream, git, killing_program
 from tests.marks import long
@@ -25,7 +25,7 @@ def main(checkout: Checkout) -> str:
 
 def refused(checkout: Checkout, newest: bool = False) -> str:
     with pytest.raises(ImagegenError) as caught:
-        bring(checkout, newest)
+        update_checkout(checkout, newest)
     return str(caught.value)
 
 
@@ -34,7 +34,7 @@ def test_a_commit_can_be_pinned(checkout: Checkout, upstream: Upstream, length: 
     commit = git(upstream.folder, "rev-parse", "v1")
     upstream.release("v2")
     pinned = replace(checkout, revision=commit[:length])
-    bring(pinned, newest=False)
+    update_checkout(pinned, newest=False)
     assert pinned.commit == commit
     assert main(checkout) == "print('v1')\n"
 
@@ -42,32 +42,32 @@ def test_a_commit_can_be_pinned(checkout: Checkout, upstream: Upstream, length: 
 @pytest.mark.parametrize("revision", ["v2", "master"])
 def test_a_tag_or_a_branch_can_be_pinned(checkout: Checkout, upstream: Upstream, revision: str) -> None:
     commit = upstream.release("v2")
-    bring(replace(checkout, revision=revision), newest=False)
+    update_checkout(replace(checkout, revision=revision), newest=False)
     assert checkout.commit == commit
 
 
 def test_a_second_time_asks_the_repository_nothing(checkout: Checkout, upstream: Upstream) -> None:
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     shutil.rmtree(upstream.folder)
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     assert main(checkout) == "print('v1')\n"
 
 
 def test_an_earlier_release_is_checked_out_without_the_repository(checkout: Checkout, upstream: Upstream) -> None:
     upstream.release("v2")
-    bring(replace(checkout, revision="v2"), newest=False)
+    update_checkout(replace(checkout, revision="v2"), newest=False)
     shutil.rmtree(upstream.folder)
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     assert main(checkout) == "print('v1')\n"
 
 
 def test_a_branch_stays_where_it_was_until_its_newest_is_asked_for(checkout: Checkout, upstream: Upstream) -> None:
     branch = replace(checkout, revision="master")
-    bring(branch, newest=False)
+    update_checkout(branch, newest=False)
     commit = upstream.release("v2")
-    bring(branch, newest=False)
+    update_checkout(branch, newest=False)
     assert main(branch) == "print('v1')\n"
-    bring(branch, newest=True)
+    update_checkout(branch, newest=True)
     assert (branch.commit, main(branch)) == (commit, "print('v2')\n")
 
 
@@ -82,7 +82,7 @@ def test_it_goes_on_after_a_kill_at_any_call_of_git(
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     code = (
-        "import sys; from pathlib import Path; from imagegen.backends.comfyui.install import Checkout, bring\n"
+        "import sys; from pathlib import Path; from imagegen.backends.comfyui.install import Checkout, update_checkout\n"
         "bring(Checkout(Path(sys.argv[1]), sys.argv[2], sys.argv[3]), False)"
     )
     killed = 0
@@ -94,7 +94,7 @@ def test_it_goes_on_after_a_kill_at_any_call_of_git(
             assert result.returncode in (0, -9), result.stderr
             killed += result.returncode == -9
             (programs / "git").unlink()
-            bring(replace(checkout, revision=revision), newest=False)
+            update_checkout(replace(checkout, revision=revision), newest=False)
             assert main(checkout) == f"print('{revision}')\n"
             assert git(checkout.folder, "status", "--porcelain") == ""
         if result.returncode == 0:
@@ -117,19 +117,19 @@ def half(folder: Path, state: str) -> None:
 @pytest.mark.parametrize("state", ["a folder", "no repository yet", "locked"])
 def test_a_clone_that_was_hardly_begun_is_finished(checkout: Checkout, state: str) -> None:
     half(checkout.folder, state)
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     assert main(checkout) == "print('v1')\n"
 
 
 def test_a_checkout_that_was_killed_between_two_files_is_finished(checkout: Checkout, upstream: Upstream) -> None:
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     upstream.release("v2", **{"nodes.py": "new"})
     (checkout.folder / "main.py").write_text("print('v")
     (checkout.folder / "nodes.py").write_text("ne")
     (checkout.folder / ".git" / "index.lock").write_text("")
     checkout.unfinished.touch()
     assert checkout.commit is None
-    bring(replace(checkout, revision="v2"), newest=False)
+    update_checkout(replace(checkout, revision="v2"), newest=False)
     assert main(checkout) == "print('v2')\n"
     assert git(checkout.folder, "status", "--porcelain") == ""
 
@@ -139,11 +139,11 @@ def test_models_custom_nodes_and_untracked_files_stay(checkout: Checkout, upstre
     for name, text in list(mine.items())[:2]:  # these may be there before the clone is
         (checkout.folder / name).parent.mkdir(parents=True)
         (checkout.folder / name).write_text(text)
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     (checkout.folder / "notes.txt").write_text("mine")
     before = {name: (checkout.folder / name).stat().st_mtime_ns for name in mine}
     upstream.release("v2", **{"models/checkpoints/put_checkpoints_here": ""})
-    bring(replace(checkout, revision="v2"), newest=True)
+    update_checkout(replace(checkout, revision="v2"), newest=True)
     assert main(checkout) == "print('v2')\n"
     assert {name: (checkout.folder / name).read_text() for name in mine} == mine
     assert {name: (checkout.folder / name).stat().st_mtime_ns for name in mine} == before
@@ -159,13 +159,13 @@ def test_a_file_of_the_users_is_not_replaced_by_one_of_the_release(checkout: Che
     assert config.read_text() == "mine"
     assert refused(replace(checkout, revision="v2")) == text, "a second time forces nothing either"
     config.unlink()
-    bring(replace(checkout, revision="v2"), newest=False)
+    update_checkout(replace(checkout, revision="v2"), newest=False)
     assert config.read_text() == "theirs"
 
 
 @pytest.mark.parametrize("newest", [False, True])
 def test_local_changes_are_refused_and_stay(checkout: Checkout, upstream: Upstream, newest: bool) -> None:
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     (checkout.folder / "main.py").write_text("mine")
     upstream.release("v2")
     text = refused(replace(checkout, revision="v2"), newest)
@@ -174,31 +174,31 @@ def test_local_changes_are_refused_and_stay(checkout: Checkout, upstream: Upstre
 
 
 def test_local_changes_at_the_pinned_revision_are_in_nobodys_way(checkout: Checkout) -> None:
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     (checkout.folder / "main.py").write_text("mine")
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     assert main(checkout) == "mine"
 
 
 def test_commits_that_are_on_no_branch_are_refused_and_stay(checkout: Checkout, upstream: Upstream) -> None:
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     git(checkout.folder, "commit", "--quiet", "--allow-empty", "-m", "mine")
     mine = checkout.commit
     upstream.release("v2")
     assert "commits of its own that are on no branch" in refused(replace(checkout, revision="v2"))
     assert checkout.commit == mine
     git(checkout.folder, "branch", "mine")
-    bring(replace(checkout, revision="v2"), newest=False)
+    update_checkout(replace(checkout, revision="v2"), newest=False)
     assert git(checkout.folder, "rev-parse", "mine") == mine
 
 
 def test_a_branch_that_was_rewritten_upstream_is_no_commit_of_the_users(checkout: Checkout, upstream: Upstream) -> None:
     branch = replace(checkout, revision="master")
     git(upstream.folder, "tag", "-d", "v1")
-    bring(branch, newest=False)
+    update_checkout(branch, newest=False)
     git(upstream.folder, "commit", "--quiet", "--amend", "-m", "rewritten")
-    bring(branch, newest=True)
-    bring(branch, newest=True)
+    update_checkout(branch, newest=True)
+    update_checkout(branch, newest=True)
     assert branch.commit == git(upstream.folder, "rev-parse", "master")
 
 
@@ -211,7 +211,7 @@ def test_a_folder_with_something_else_is_refused_and_stays(checkout: Checkout) -
 
 
 def test_a_clone_of_another_repository_is_refused_and_stays(checkout: Checkout, tmp_path: Path) -> None:
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     other = Upstream(tmp_path / "fork")
     other.release("v3")
     text = refused(replace(checkout, repository=str(other.folder), revision="v3"))
@@ -235,32 +235,32 @@ def test_one_repository_has_several_addresses(root: Path, origin: str) -> None:
     git(checkout.folder, "init", "--quiet")
     git(checkout.folder, "remote", "add", "origin", origin)
     (checkout.folder / "main.py").write_text("")
-    refuse_foreign(checkout)
+    check_folder(checkout)
     with pytest.raises(ImagegenError, match="is a clone of"):
-        refuse_foreign(replace(checkout, repository="https://example.org/art/another"))
+        check_folder(replace(checkout, repository="https://example.org/art/another"))
 
 
 def test_an_unknown_revision_is_told_with_the_nearest(checkout: Checkout, upstream: Upstream) -> None:
     upstream.release("v0.33.0")
     text = refused(replace(checkout, revision="v0.33"))
     assert "has no tag, branch or commit 'v0.33'; did you mean 'v0.33.0'?" in text
-    bring(replace(checkout, revision="v0.33.0"), newest=False)
+    update_checkout(replace(checkout, revision="v0.33.0"), newest=False)
     assert main(checkout) == "print('v0.33.0')\n"
 
 
 def test_a_repository_out_of_reach_is_told_in_gits_words_and_mended_by_another_setting(checkout: Checkout) -> None:
     text = refused(replace(checkout, repository="http://127.0.0.1:9/comfyui"))
     assert text.startswith("http://127.0.0.1:9/comfyui cannot be fetched (exit code 128):\n    | fatal: ")
-    bring(checkout, newest=False)
+    update_checkout(checkout, newest=False)
     assert main(checkout) == "print('v1')\n"
 
 
 def test_a_path_counts_from_the_project(checkout: Checkout, upstream: Upstream) -> None:
     beside = replace(checkout, repository="../upstream")
-    bring(beside, newest=False)
+    update_checkout(beside, newest=False)
     assert main(checkout) == "print('v1')\n"
     shutil.rmtree(upstream.folder)
-    bring(beside, newest=False)
+    update_checkout(beside, newest=False)
 
 
 def test_the_projects_own_repository_is_left_alone(checkout: Checkout) -> None:
@@ -271,7 +271,7 @@ def test_the_projects_own_repository_is_left_alone(checkout: Checkout) -> None:
     (checkout.root / "job.yaml").write_text("changed")
     (checkout.folder / ".git").mkdir(parents=True)
     before = git(checkout.root, "rev-parse", "HEAD")
-    bring(checkout, newest=True)
+    update_checkout(checkout, newest=True)
     assert git(checkout.root, "rev-parse", "HEAD") == before
     assert git(checkout.root, "remote") == ""
     assert (checkout.root / "job.yaml").read_text() == "changed"

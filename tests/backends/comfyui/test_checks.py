@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.checks import check, choices_text, on_server, spelling
-from imagegen.backends.comfyui.graph import Place
+from imagegen.backends.comfyui.checks import check_graph, check_on_server, describe_choices, find_spelling
+from imagegen.backends.comfyui.graph import NodeInput
 from imagegen.errors import Problem
 from tests.backends.comfyui.sections import Sections
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
@@ -55,9 +55,9 @@ INFO: dict[str, dict[str, Any]] = {
 }
 
 
-def checked(graph: Nodes, keys: dict[Place, str] | None = None, output: str = "9") -> list[Problem]:
-    uploaded = {Place("10", "image")}
-    return check(graph, output, INFO.get, lambda: list(INFO), keys or {}, uploaded)
+def checked(graph: Nodes, keys: dict[NodeInput, str] | None = None, output: str = "9") -> list[Problem]:
+    uploaded = {NodeInput("10", "image")}
+    return check_graph(graph, output, INFO.get, lambda: list(INFO), keys or {}, uploaded)
 
 
 def told(graph: Nodes) -> list[str]:
@@ -82,7 +82,7 @@ def test_a_choice_that_is_not_there_is_told_with_the_nearest_first() -> None:
 
 
 def test_a_problem_is_told_by_the_jobs_key_where_one_decides() -> None:
-    (problem,) = checked(changed(sd15(), n3={"steps": 0}), {Place("3", "steps"): "generate.steps"})
+    (problem,) = checked(changed(sd15(), n3={"steps": 0}), {NodeInput("3", "steps"): "generate.steps"})
     assert problem.what == "generate.steps: 0 is too small: ComfyUI takes at least 1"
 
 
@@ -108,8 +108,8 @@ def test_what_the_server_reads_as_a_number_is_one(value: object) -> None:
 
 def test_a_size_of_the_job_is_left_to_the_check_that_needs_no_server() -> None:
     graph = changed(sd15(), n5={"width": 70})
-    assert checked(graph, {Place("5", "width"): "generate.width"}) == []
-    (problem,) = checked(graph, {Place("5", "width"): "comfyui.set.5.width"})
+    assert checked(graph, {NodeInput("5", "width"): "generate.width"}) == []
+    (problem,) = checked(graph, {NodeInput("5", "width"): "comfyui.set.5.width"})
     assert str(problem).startswith("comfyui.set.5.width: 70 is no multiple of 8")
     assert problem.hint == "make it 64 or 72"
 
@@ -154,16 +154,19 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 def test_a_name_is_known_in_the_spelling_of_either_system() -> None:
-    assert spelling("sub\\tiny2.safetensors", CHECKPOINTS) == "sub/tiny2.safetensors"
-    assert spelling("sub/a.pt", ["sub\\a.pt"]) == "sub\\a.pt"
-    assert spelling("tiny2.safetensors", CHECKPOINTS) is None
+    assert find_spelling("sub\\tiny2.safetensors", CHECKPOINTS) == "sub/tiny2.safetensors"
+    assert find_spelling("sub/a.pt", ["sub\\a.pt"]) == "sub\\a.pt"
+    assert find_spelling("tiny2.safetensors", CHECKPOINTS) is None
     assert told(changed(sd15(), n4={"ckpt_name": "sub\\tiny2.safetensors"})) == []
 
 
 def test_many_choices_are_cut_and_none_is_said() -> None:
-    assert choices_text("a9", [f"a{n}" for n in range(12)]) == "choose one of a9, a0, a1, a2, a3, a4, a5, a6 and 4 more"
-    assert choices_text("a", []) == "there are none"
-    assert choices_text("a", ["b"]) == "there is only b"
+    assert (
+        describe_choices("a9", [f"a{n}" for n in range(12)])
+        == "choose one of a9, a0, a1, a2, a3, a4, a5, a6 and 4 more"
+    )
+    assert describe_choices("a", []) == "there are none"
+    assert describe_choices("a", ["b"]) == "there is only b"
 
 
 CLASSES: dict[str, dict[str, Any]] = {
@@ -177,7 +180,7 @@ def test_the_seed_of_each_image_is_held_against_what_the_node_takes(sections: Se
     first = sections.request({"9": save, "10": node("Painter", prompt="a raven", seed=1)}, seed=7)
     second = replace(first, name="Yrr", seed=2**31)
     random = replace(first, name="Okka", seed=None)
-    (problem,) = on_server([first, second, random], CLASSES.get, lambda: list(CLASSES))
+    (problem,) = check_on_server([first, second, random], CLASSES.get, lambda: list(CLASSES))
     assert problem.where == "Yrr"
     assert problem.what == "generate.seed: 2147483648 is too large: ComfyUI takes at most 2147483647"
     assert "seed: {mode: sequence, base: 1}" in problem.hint

@@ -7,7 +7,7 @@ from pathlib import Path
 from imagegen.backends.base import Diagnosis
 from imagegen.backends.comfyui.doctor import diagnose_installation
 from imagegen.backends.comfyui.environment import VENV
-from imagegen.backends.comfyui.install import Checkout, bring, setup
+from imagegen.backends.comfyui.install import Checkout, setup, update_checkout
 from imagegen.backends.comfyui.models import FOLDER
 from imagegen.config.settings import Settings
 from tests.backends.comfyui.upstream import Upstream, git
@@ -46,7 +46,7 @@ def test_a_whole_installation_is_told_with_its_revision(
 
 
 def test_another_revision_than_the_pinned_one_is_a_warning(root: Path, settings: Settings, upstream: Upstream) -> None:
-    bring(Checkout(root, settings.comfyui_repository, "v1"), newest=False)
+    update_checkout(Checkout(root, settings.comfyui_repository, "v1"), newest=False)
     upstream.release("v2")
     row = rows(root, replace(settings, comfyui_revision="v2"))["ComfyUI"]
     assert row.ok
@@ -64,7 +64,7 @@ def test_what_was_stopped_or_is_something_else_is_told(root: Path, settings: Set
 
 
 def test_a_half_made_venv_is_told(root: Path, settings: Settings) -> None:
-    bring(Checkout(root, settings.comfyui_repository, "v1"), newest=False)
+    update_checkout(Checkout(root, settings.comfyui_repository, "v1"), newest=False)
     (root / VENV).mkdir()
     (root / VENV / "imagegen.json").write_text("{}")
     row = rows(root, settings)["ComfyUI's venv"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.comfyui.environment import BUILDS, detect, find_python
+from imagegen.backends.comfyui.environment import BUILDS, detect_build, find_python
 from imagegen.config.settings import SETTINGS
 from imagegen.errors import ImagegenError
 
@@ -86,23 +86,23 @@ def program(path: Path, script: str) -> None:
 def test_an_nvidia_gpu_wants_cuda(programs: Path) -> None:
     program(programs / "nvidia-smi", 'echo "GPU 0: NVIDIA GeForce RTX 3060 (UUID: GPU-1)"')
     program(programs / "rocminfo", "")
-    assert detect() == ("cuda", "nvidia-smi lists NVIDIA GeForce RTX 3060")
+    assert detect_build() == ("cuda", "nvidia-smi lists NVIDIA GeForce RTX 3060")
 
 
 @pytest.mark.parametrize("script", ["exit 9", 'echo "No devices were found"'])
 def test_a_driver_without_a_gpu_is_no_gpu(programs: Path, script: str) -> None:
     program(programs / "nvidia-smi", script)
-    assert detect()[0] == "cpu"
+    assert detect_build()[0] == "cpu"
 
 
 def test_an_amd_gpu_wants_rocm(programs: Path) -> None:
     program(programs / "rocminfo", "")
-    assert detect()[0] == "rocm"
+    assert detect_build()[0] == "rocm"
 
 
 def test_without_a_gpu_it_is_the_cpu(programs: Path) -> None:
     assert list(programs.iterdir()) == []
-    assert detect()[0] == "cpu"
+    assert detect_build()[0] == "cpu"
 
 
 def test_the_setting_takes_each_build_that_there_is() -> None:

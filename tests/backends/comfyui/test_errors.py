@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imagegen.backends.base import GenerationError
 from imagegen.backends.comfyui.client import Refused
-from imagegen.backends.comfyui.errors import image_of, is_out_of_memory, of_submission, stage
+from imagegen.backends.comfyui.errors import explain_refusal, get_image, is_out_of_memory, stage
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=5),
@@ -38,7 +38,7 @@ ENTRY = st.fixed_dictionaries(
 
 @given(ANSWER)
 def test_any_refusal_is_one_line(answer: dict[str, Any]) -> None:
-    problem = of_submission(Refused("", status=400, answer=answer), {}).problem
+    problem = explain_refusal(Refused("", status=400, answer=answer), {}).problem
     assert problem.what
     assert "\n" not in problem.what
 
@@ -47,7 +47,7 @@ def test_any_refusal_is_one_line(answer: dict[str, Any]) -> None:
 def test_any_entry_of_history_is_an_image_or_an_error(entry: dict[str, Any]) -> None:
     is_out_of_memory(entry)
     try:
-        assert isinstance(image_of(entry, "9")["filename"], str)
+        assert isinstance(get_image(entry, "9")["filename"], str)
     except GenerationError as error:
         assert "\n" not in error.problem.what
 

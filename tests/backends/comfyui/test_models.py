@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from imagegen.backends.comfyui.models import (
-    digest_of,
-    look,
-    memory_of,
+    digest_cache,
+    download_path,
+    find_obstacles,
+    hash_model,
+    inspect_model,
     missing_models,
-    named,
-    note_digest,
-    obstacles,
-    path_of,
+    remember_digest,
+    select_models,
 )
 from imagegen.backends.download import partial_path
 from imagegen.config.models import ModelFile
@@ -46,66 +46,66 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_model_belongs_into_comfyuis_folder_or_the_first_of_ones_own(root: Path) -> None:
-    assert path_of(root, Settings(), model(name="sd15/a.pt")) == root / COMFYUI / "models/checkpoints/sd15/a.pt"
+    assert download_path(root, Settings(), model(name="sd15/a.pt")) == root / COMFYUI / "models/checkpoints/sd15/a.pt"
     own = Settings(comfyui_model_paths=(("checkpoints", ("/big/sd", "/other")), ("loras", ("lora",))))
-    assert path_of(root, own, model()) == Path("/big/sd/m.safetensors")
-    assert path_of(root, own, model(folder="loras")) == root / "lora/m.safetensors"
-    assert path_of(root, own, model(folder="vae")) == root / COMFYUI / "models/vae/m.safetensors"
+    assert download_path(root, own, model()) == Path("/big/sd/m.safetensors")
+    assert download_path(root, own, model(folder="loras")) == root / "lora/m.safetensors"
+    assert download_path(root, own, model(folder="vae")) == root / COMFYUI / "models/vae/m.safetensors"
 
 
 def test_it_is_there_where_size_and_sha256_are_its_own_in_any_folder_of_its_kind(root: Path) -> None:
     settings = Settings(comfyui_checkpoint_dirs=("mine",), comfyui_model_paths=(("checkpoints", ("one", "two")),))
     for folder in ("one", "two", "mine", COMFYUI / "models/checkpoints"):
-        assert look(root, settings, model()).state == "missing"
+        assert inspect_model(root, settings, model()).state == "missing"
         path = put(root / folder / "m.safetensors")
-        found = look(root, settings, model())
+        found = inspect_model(root, settings, model())
         assert (found.state, found.path, found.lacking) == ("there", path, 0)
         path.unlink()
 
 
 def test_a_file_of_another_size_or_content_is_another_file(root: Path) -> None:
     for other in (DATA + b"x", DATA[:-1] + b"x"):
-        put(path_of(root, Settings(), model()), other)
-        assert look(root, Settings(), model()).state == "other"
+        put(download_path(root, Settings(), model()), other)
+        assert inspect_model(root, Settings(), model()).state == "other"
 
 
 def test_a_download_that_was_cut_short_is_known(root: Path) -> None:
-    put(partial_path(path_of(root, Settings(), model())), DATA[:300])
-    found = look(root, Settings(), model())
+    put(partial_path(download_path(root, Settings(), model())), DATA[:300])
+    found = inspect_model(root, Settings(), model())
     assert (found.state, found.bytes, found.lacking) == ("partly", 300, 400)
 
 
 def test_a_file_is_read_once_and_what_was_just_downloaded_not_at_all(root: Path) -> None:
-    path = put(path_of(root, Settings(), model()))
-    note_digest(str(path), model().sha256, memory_of(root))
+    path = put(download_path(root, Settings(), model()))
+    remember_digest(str(path), model().sha256, digest_cache(root))
     before = path.stat()
     path.write_bytes(b"x" * len(DATA))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert look(root, Settings(), model()).state == "there"
+    assert inspect_model(root, Settings(), model()).state == "there"
     os.utime(path, ns=(0, 0))
-    assert look(root, Settings(), model()).state == "other"
-    assert digest_of(str(path), memory_of(root)) == hashlib.sha256(b"x" * len(DATA)).hexdigest()
+    assert inspect_model(root, Settings(), model()).state == "other"
+    assert hash_model(str(path), digest_cache(root)) == hashlib.sha256(b"x" * len(DATA)).hexdigest()
 
 
 def test_names_choose_models_and_one_that_is_not_listed_is_told() -> None:
     models = [model("one"), model("two")]
-    assert named(models, []) == models
-    assert named(models, ["two", "two"]) == [models[1]]
+    assert select_models(models, []) == models
+    assert select_models(models, ["two", "two"]) == [models[1]]
     with pytest.raises(ImagegenError, match=r"no model 'tow' is listed; did you mean 'two'\?\n    listed are one, two"):
-        named(models, ["tow"])
+        select_models(models, ["tow"])
     with pytest.raises(ImagegenError, match="list it in"):
-        named([], ["two"])
+        select_models([], ["two"])
 
 
 def test_what_lacks_is_told_by_comfyuis_name_with_the_command_that_gets_it(root: Path) -> None:
     models = (model("one", name="sd/a.pt"), model("two"), model("three", folder="vae", name="sd/a.pt"))
     settings = Settings(models=models)
-    put(path_of(root, settings, models[1]), b"whatever it is, it is there")
+    put(download_path(root, settings, models[1]), b"whatever it is, it is there")
     assert missing_models(root, settings) == {"sd/a.pt": "doit models:pull one three"}
 
 
 def said(root: Path, *models: ModelFile, settings: Settings = _BUILT_IN) -> list[str]:
-    return [str(problem) for problem in obstacles(root, [look(root, settings, one) for one in models])]
+    return [str(problem) for problem in find_obstacles(root, [inspect_model(root, settings, one) for one in models])]
 
 
 def test_nothing_is_in_the_way_where_there_is_room(root: Path) -> None:
@@ -122,7 +122,7 @@ def test_too_little_room_is_told_before_anything_is_asked_for(root: Path) -> Non
 
 
 def test_another_file_in_its_place_is_not_replaced(root: Path) -> None:
-    put(path_of(root, Settings(), model()), b"mine")
+    put(download_path(root, Settings(), model()), b"mine")
     (told,) = said(root, model())
     assert told.startswith(
         "m: tools/ComfyUI/models/checkpoints/m.safetensors is there and is not the file that is listed"

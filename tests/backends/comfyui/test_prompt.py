@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.backends.comfyui.bindings import find
-from imagegen.backends.comfyui.graph import literals, replaced
-from imagegen.backends.comfyui.prompt import alike, asked_in_vain, key_of, text_to_image, values_of, workflow_of
+from imagegen.backends.comfyui.bindings import find_bindings
+from imagegen.backends.comfyui.graph import list_literals, replace_inputs
+from imagegen.backends.comfyui.prompt import (
+    collect_values,
+    find_job_key,
+    get_workflow,
+    group_identical,
+    text_to_image,
+    unsupported_fields,
+)
 from imagegen.backends.comfyui.workflow import FIELDS
 from imagegen.plan.request import Request
 from tests.backends.comfyui import workflows as w
@@ -32,7 +39,7 @@ MARKED = changed(
 
 
 def values(request: Request) -> dict[str, Any]:
-    return {str(place): value for place, value in values_of(request, workflow_of(request)).items()}
+    return {str(place): value for place, value in collect_values(request, get_workflow(request)).items()}
 
 
 def test_a_workflow_takes_prompt_and_seed_and_keeps_the_rest_as_it_is(sections: Sections) -> None:
@@ -109,11 +116,11 @@ GIVEN = st.fixed_dictionaries(
 def test_only_the_places_of_the_fields_are_ever_changed(graph: Nodes, fields: dict[str, Any]) -> None:
     with TemporaryDirectory() as folder:
         request = Sections(Path(folder)).request(graph, **fields)
-    workflow = workflow_of(request)
-    found = values_of(request, workflow)
+    workflow = get_workflow(request)
+    found = collect_values(request, workflow)
     assert set(found) <= {place for places in workflow.places.values() for place in places}
-    after = replaced(workflow.graph, found)
-    assert {place for place, value in literals(after) if value != workflow.held(place)} <= set(found)
+    after = replace_inputs(workflow.graph, found)
+    assert {place for place, value in list_literals(after) if value != workflow.held(place)} <= set(found)
     assert after.keys() == graph.keys()
     for field in ("prompt", "seed"):
         for place in workflow.places[field]:
@@ -121,21 +128,21 @@ def test_only_the_places_of_the_fields_are_ever_changed(graph: Nodes, fields: di
 
 
 def test_what_the_workflow_has_no_place_for_is_refused_by_name(sections: Sections) -> None:
-    problems = asked_in_vain(sections.request(w.flux(), negative="blur", cfg=1.0, steps=4))
+    problems = unsupported_fields(sections.request(w.flux(), negative="blur", cfg=1.0, steps=4))
     assert [problem.what for problem in problems] == [
         "generate.negative: comfyui.workflow has no place for the negative prompt: the sampler's links lead to none",
         "generate.cfg: comfyui.workflow has no place for the CFG: the sampler's links lead to none",
     ]
-    assert asked_in_vain(sections.request(w.flux(), {"bind": {"cfg": "26.guidance"}}, cfg=1.0)) == []
-    assert asked_in_vain(sections.request(section={"checkpoint": "a"}, negative="blur")) == []
+    assert unsupported_fields(sections.request(w.flux(), {"bind": {"cfg": "26.guidance"}}, cfg=1.0)) == []
+    assert unsupported_fields(sections.request(section={"checkpoint": "a"}, negative="blur")) == []
 
 
 def test_two_values_for_one_place_are_refused(sections: Sections) -> None:
-    assert asked_in_vain(sections.request(w.primitives(), width=512, height=512)) == []
-    assert asked_in_vain(sections.request(w.primitives(), width=512)) == []
-    (problem,) = asked_in_vain(sections.request(w.primitives(), width=512, height=768))
+    assert unsupported_fields(sections.request(w.primitives(), width=512, height=512)) == []
+    assert unsupported_fields(sections.request(w.primitives(), width=512)) == []
+    (problem,) = unsupported_fields(sections.request(w.primitives(), width=512, height=768))
     assert problem.what == "comfyui.workflow: width 512 and height 768 would both go to 53.value"
-    assert asked_in_vain(sections.request(MARKED, width=64)) == []
+    assert unsupported_fields(sections.request(MARKED, width=64)) == []
 
 
 @pytest.mark.parametrize(
@@ -150,15 +157,15 @@ def test_two_values_for_one_place_are_refused(sections: Sections) -> None:
 )
 def test_what_decides_an_input_is_called_by_the_jobs_key(sections: Sections, place: str, key: str) -> None:
     request = sections.request(sd15(), {"set": {"3.denoise": 0.5}}, steps=3)
-    workflow = workflow_of(request)
-    of_text = {str(one): one for one, _ in literals(workflow.graph)}
-    assert key_of(request, workflow, of_text[place]) == key
+    workflow = get_workflow(request)
+    of_text = {str(one): one for one, _ in list_literals(workflow.graph)}
+    assert find_job_key(request, workflow, of_text[place]) == key
 
 
 def test_the_built_in_workflows_inputs_are_all_the_jobs(sections: Sections) -> None:
     request = sections.request(section={"checkpoint": "a.pt", "loras": {"l": 1}, "vae": "v"})
-    workflow = workflow_of(request)
-    keys = {place.input: key_of(request, workflow, place) for place, _ in literals(workflow.graph)}
+    workflow = get_workflow(request)
+    keys = {place.input: find_job_key(request, workflow, place) for place, _ in list_literals(workflow.graph)}
     assert (keys["ckpt_name"], keys["lora_name"], keys["vae_name"], keys["sampler_name"]) == (
         "comfyui.checkpoint", "comfyui.loras", "comfyui.vae", "generate.sampler",
     )  # fmt: skip
@@ -175,7 +182,7 @@ def test_requests_that_differ_in_what_is_drawn_are_alike_and_in_how_are_not(sect
         Request(name="e", prompt="a", seed=1, **{**fields, "extra": {**base.extra, "images": {"1.image": "x"}}}),
         Request(name="f", prompt="a", seed=1, **{**fields, "extra": {**base.extra, "images": {"1.image": "y"}}}),
     ]
-    assert [[one.name for one in same] for same in alike(requests)] == [["a", "b"], ["c"], ["d"], ["e", "f"]]
+    assert [[one.name for one in same] for same in group_identical(requests)] == [["a", "b"], ["c"], ["d"], ["e", "f"]]
 
 
 def test_every_field_of_a_workflow_is_one_of_a_request() -> None:
@@ -189,7 +196,7 @@ def test_its_places_are_those_that_its_links_lead_to() -> None:
     for workflow in (text_to_image({}, ""), text_to_image(LORAS, "v.pt")):
         latent = {**workflow.graph["latent"], "inputs": {"width": 64, "height": 64}}  # a size of 0 is none
         graph = {**workflow.graph, "latent": latent}
-        found = {field: known.groups[0] for field, known in find(graph, workflow.output).items()}
+        found = {field: known.groups[0] for field, known in find_bindings(graph, workflow.output).items()}
         assert found == workflow.places
 
 

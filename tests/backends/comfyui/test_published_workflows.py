@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from imagegen.backends.comfyui.bindings import find
+from imagegen.backends.comfyui.bindings import find_bindings
 from imagegen.backends.comfyui.client import Client
-from imagegen.backends.comfyui.graph import Info
-from imagegen.backends.comfyui.workflow import Workflow, misread, understand
+from imagegen.backends.comfyui.graph import ObjectInfo
+from imagegen.backends.comfyui.workflow import Workflow, find_misread, understand
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui import workflows as w
 from tests.backends.comfyui.fake_server import FakeComfyUI
@@ -94,7 +94,7 @@ def test_sides_that_are_taken_crosswise_are_refused_with_both() -> None:
     assert bound(shifted, "prompt").startswith("? ")
 
 
-def described(**outputs: list[str]) -> Info:
+def described(**outputs: list[str]) -> ObjectInfo:
     """What a server says of its nodes: each class with the names of its outputs; all are of one type."""
     return lambda name: {"output": ["CONDITIONING"] * len(outputs[name]), "output_name": outputs[name]} if name in outputs else None  # fmt: skip
 
@@ -103,10 +103,10 @@ def test_what_the_server_says_of_an_output_goes_before_the_usual_order() -> None
     graph = through("Swapping", (0, 1))
     workflow = understand(graph, {})
     assert of(workflow, "prompt") == "6.text"
-    assert [*misread(workflow, ["prompt"], described(Swapping=["positive", "negative"]))] == []
-    (problem,) = misread(workflow, ["prompt"], described(Swapping=["negative", "positive"]))
+    assert [*find_misread(workflow, ["prompt"], described(Swapping=["positive", "negative"]))] == []
+    (problem,) = find_misread(workflow, ["prompt"], described(Swapping=["negative", "positive"]))
     assert problem.hint == 'say which: bind: {prompt: "7.text"} or bind: {prompt: "6.text"}'
-    assert [*misread(understand(graph, {"prompt": ["6.text"]}), ["prompt"], described(Swapping=["negative", "positive"]))] == []  # fmt: skip
+    assert [*find_misread(understand(graph, {"prompt": ["6.text"]}), ["prompt"], described(Swapping=["negative", "positive"]))] == []  # fmt: skip
 
 
 def test_what_a_server_says_over_http_agrees_with_the_file_but_for_what_it_ignores() -> None:
@@ -117,8 +117,8 @@ def test_what_a_server_says_over_http_agrees_with_the_file_but_for_what_it_ignor
     with FakeComfyUI() as server:
         info = Client(server.url).object_info
         for workflow in (understand(graph, {}), understand(w.flux(), {}), understand(w.sdxl_with_refiner(), {})):
-            assert [*misread(workflow, workflow.places, info)] == []
-        (problem,) = misread(understand(guided, {}), ["prompt", "seed", "cfg"], info)
+            assert [*find_misread(workflow, workflow.places, info)] == []
+        (problem,) = find_misread(understand(guided, {}), ["prompt", "seed", "cfg"], info)
     assert problem.what == "comfyui.workflow: the CFG goes to 22.cfg (BasicGuider: 5.0), and by what the server says of its nodes to no input that it knows"  # fmt: skip
     assert problem.hint == 'leave the CFG out of the job; if it is right: bind: {cfg: "22.cfg"}'
 
@@ -128,7 +128,7 @@ def test_an_input_that_the_server_ignores_takes_nothing() -> None:
     graph = encoded(["14", 0], n14=shown, n15=node("Text Multiline", text="a raven"))
     assert bound(graph, "prompt").startswith("? has several places")
     entry = {"input": {"required": {"anything": ["*", {}]}}, "output": ["STRING"], "output_name": ["text"]}
-    found = find(graph, "9", lambda name: entry if name == "Teller" else None)
+    found = find_bindings(graph, "9", lambda name: entry if name == "Teller" else None)
     assert [str(place) for place in found["prompt"].groups[0]] == ["15.text"]
 
 

@@ -21,7 +21,16 @@ import psutil
 import pytest
 
 from imagegen.backends.comfyui.environment import torch_choice
-from imagegen.backends.comfyui.server import Launch, Started, can_start, command, release, start, status, stop
+from imagegen.backends.comfyui.server import (
+    Launch,
+    Started,
+    build_command,
+    check_can_start,
+    get_status,
+    release,
+    start,
+    stop,
+)
 from imagegen.errors import ImagegenError, Problem
 from imagegen.report.server import status_lines
 from tests.backends.comfyui.fake_program import ComfyFolder, free_port, runs
@@ -78,7 +87,7 @@ def test_a_start_waits_until_it_serves_and_a_stop_ends_it(comfy: ComfyFolder) ->
     assert f"ComfyUI at {comfy.url} is stopped" in stop(comfy.root)
     assert not runs(comfy.starts[0]["pid"])
     assert not comfy.record.exists()
-    assert status(launch_of(comfy)).state == "stopped"
+    assert get_status(launch_of(comfy)).state == "stopped"
     assert stop(comfy.root) == "no server runs that this project started"
 
 
@@ -105,10 +114,10 @@ def test_the_torch_build_is_told_by_set_up_or_by_itself(comfy: ComfyFolder) -> N
     version = comfy.tree / ".venv/lib/python3.12/site-packages/torch/version.py"
     version.parent.mkdir(parents=True)
     version.write_text("__version__ = '2.13.0+cu130'\n")
-    assert "--cpu" not in command(launch_of(comfy))
+    assert "--cpu" not in build_command(launch_of(comfy))
     version.write_text("__version__ = '2.13.0+cpu'\n")
-    assert command(launch_of(comfy)).count("--cpu") == 1
-    assert command(launch_of(comfy, "--cpu")).count("--cpu") == 1
+    assert build_command(launch_of(comfy)).count("--cpu") == 1
+    assert build_command(launch_of(comfy, "--cpu")).count("--cpu") == 1
     (comfy.tree / ".venv/imagegen.json").write_text('{"torch": {"build": "cuda", "index": ""}}')
     assert torch_choice(comfy.root) == "cuda"
 
@@ -137,7 +146,7 @@ def test_one_that_still_starts_is_told_as_such(comfy: ComfyFolder) -> None:
 
     def look_and_cancel() -> None:
         if comfy.starts:
-            found.append(status(launch_of(comfy)))
+            found.append(get_status(launch_of(comfy)))
             raise KeyboardInterrupt
 
     found: list[Any] = []
@@ -236,12 +245,12 @@ def test_after_a_crash_the_record_is_told_as_stale_and_a_start_starts_anew(comfy
     pid = comfy.starts[0]["pid"]
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not runs(pid))
-    found = status(launch_of(comfy))
+    found = get_status(launch_of(comfy))
     assert (found.state, found.record) == ("stopped", None)
     assert found.left == f"process {pid}, which this project started, is gone"
     assert person_starts(comfy).here
     assert "the first" in comfy.log.with_name("server.log.1").read_text()
-    assert status(launch_of(comfy)).left == ""
+    assert get_status(launch_of(comfy)).left == ""
 
 
 def test_a_stop_after_a_crash_says_so(comfy: ComfyFolder) -> None:
@@ -270,7 +279,7 @@ def bystander(comfy: ComfyFolder) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_pid_that_was_reused_is_left_alone(comfy: ComfyFolder) -> None:
     with bystander(comfy) as other:
-        assert "another program has its number now" in status(launch_of(comfy)).left
+        assert "another program has its number now" in get_status(launch_of(comfy)).left
         assert f"process {other.pid} is another program now and was left alone" in stop(comfy.root)
         assert other.poll() is None
         assert not comfy.record.exists()
@@ -287,7 +296,7 @@ def test_a_pid_that_was_reused_keeps_nobody_from_starting(comfy: ComfyFolder) ->
 def test_a_record_that_cannot_be_read_is_none(comfy: ComfyFolder, text: str) -> None:
     comfy.record.parent.mkdir(parents=True)
     comfy.record.write_text(text)
-    assert status(launch_of(comfy)).state == "stopped"
+    assert get_status(launch_of(comfy)).state == "stopped"
     assert person_starts(comfy).here
     assert "is stopped" in stop(comfy.root)
 
@@ -328,7 +337,7 @@ def test_a_port_with_another_web_server_is_taken(
     comfy: ComfyFolder, content_type: str, body: bytes, code: int, said: str
 ) -> None:
     with http_program(comfy.port, content_type, body, code):
-        assert status(launch_of(comfy)).state == "taken"
+        assert get_status(launch_of(comfy)).state == "taken"
         problem = refused(lambda: run_starts(comfy))
     assert problem.what.startswith(f"{comfy.url} is taken by something that is not ComfyUI: it ")
     assert said in problem.what
@@ -370,7 +379,7 @@ def test_a_port_whose_owner_says_nothing_is_taken(comfy: ComfyFolder) -> None:
 
 def test_a_server_that_somebody_else_started_is_used_and_left_alone(comfy: ComfyFolder) -> None:
     other = comfy.by_hand()
-    eventually(lambda: status(launch_of(comfy)).state == "serving")
+    eventually(lambda: get_status(launch_of(comfy)).state == "serving")
     started = run_starts(comfy)
     assert (started.here, started.ours) == (False, False)
     assert not release(comfy.root)
@@ -390,14 +399,14 @@ def test_a_run_leaves_on_what_a_person_started(comfy: ComfyFolder) -> None:
     person_starts(comfy)
     assert not run_starts(comfy).ours
     assert not release(comfy.root)
-    assert status(launch_of(comfy)).state == "serving"
+    assert get_status(launch_of(comfy)).state == "serving"
 
 
 def test_a_person_keeps_on_what_a_run_started(comfy: ComfyFolder) -> None:
     run_starts(comfy)
     assert not person_starts(comfy).here
     assert not release(comfy.root)
-    assert status(launch_of(comfy)).state == "serving"
+    assert get_status(launch_of(comfy)).state == "serving"
 
 
 RUN = """
@@ -425,7 +434,7 @@ def another_run(comfy: ComfyFolder) -> Iterator[subprocess.Popen[bytes]]:
 def test_what_a_killed_run_left_is_taken_over_by_the_next_which_ends_it(comfy: ComfyFolder) -> None:
     with another_run(comfy):
         pass
-    assert "a run that was killed" in "\n".join(status_lines(status(launch_of(comfy))))
+    assert "a run that was killed" in "\n".join(status_lines(get_status(launch_of(comfy))))
     started = run_starts(comfy)
     assert (started.here, started.ours, started.status.state) == (False, True, "serving")
     assert release(comfy.root)
@@ -447,7 +456,7 @@ def test_the_server_of_a_run_at_work_is_left_to_it(comfy: ComfyFolder) -> None:
     with another_run(comfy):
         assert not run_starts(comfy).ours
         assert not release(comfy.root)
-        assert "started by a run, which stops it" in "\n".join(status_lines(status(launch_of(comfy))))
+        assert "started by a run, which stops it" in "\n".join(status_lines(get_status(launch_of(comfy))))
 
 
 def test_a_server_of_ours_at_another_address_keeps_a_second_from_being_started(comfy: ComfyFolder) -> None:
@@ -457,14 +466,14 @@ def test_a_server_of_ours_at_another_address_keeps_a_second_from_being_started(c
     assert comfy.url in problem.what
     assert problem.hint.startswith("doit server:stop")
     assert len(comfy.starts) == 1
-    found = status(elsewhere)
+    found = get_status(elsewhere)
     assert (found.state, found.ours) == ("stopped", None)
     assert f" at {comfy.url}, since" in "\n".join(status_lines(found))
 
 
 def test_localhost_is_the_same_server(comfy: ComfyFolder) -> None:
     person_starts(comfy)
-    found = status(replace(launch_of(comfy), url=f"http://localhost:{comfy.port}"))
+    found = get_status(replace(launch_of(comfy), url=f"http://localhost:{comfy.port}"))
     assert found.state == "serving"
     assert found.ours
 
@@ -481,11 +490,11 @@ def test_localhost_is_the_same_server(comfy: ComfyFolder) -> None:
     ],
 )
 def test_an_address_that_no_server_can_be_started_for_is_told(comfy: ComfyFolder, url: str, hint: str) -> None:
-    problem = can_start(replace(launch_of(comfy), url=url))
+    problem = check_can_start(replace(launch_of(comfy), url=url))
     assert problem
     assert url in problem.what
     assert problem.hint == hint
-    status(replace(launch_of(comfy), url=url.replace("gpu.example.org", "127.0.0.1")))  # raises for none of them
+    get_status(replace(launch_of(comfy), url=url.replace("gpu.example.org", "127.0.0.1")))  # raises for none of them
 
 
 @pytest.mark.parametrize("arguments", [("--listen", "0.0.0.0"), ("--listen=::",), ("--lowvram", "--port", "1")])  # noqa: S104
@@ -497,7 +506,7 @@ def test_arguments_that_would_open_it_to_others_are_refused(comfy: ComfyFolder, 
 
 @pytest.mark.parametrize("missing", ["main.py", ".venv/bin/python"])
 def test_without_set_up_the_command_for_it_is_told(comfy: ComfyFolder, missing: str) -> None:
-    assert can_start(launch_of(comfy)) is None
+    assert check_can_start(launch_of(comfy)) is None
     (comfy.tree / missing).unlink()
     problem = refused(lambda: run_starts(comfy))
     assert problem is not None
@@ -514,7 +523,7 @@ def test_a_python_that_cannot_be_run_is_told_without_a_traceback(comfy: ComfyFol
 
 def test_the_lines_of_a_status_say_all_there_is_to_know(comfy: ComfyFolder) -> None:
     pid = person_starts(comfy).status.record.process.pid  # type: ignore[union-attr]
-    lines = status_lines(status(launch_of(comfy)))
+    lines = status_lines(get_status(launch_of(comfy)))
     assert lines[0] == f"serving  {comfy.url}  ComfyUI 0.33.0, PyTorch 2.13.0+cpu, Python 3.12.1"
     assert lines[1] == "device   cpu: 6.0 of 8.0 GB free"
     assert lines[2].startswith(f"process  {pid}, since 20")

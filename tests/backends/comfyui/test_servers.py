@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from imagegen.backends.comfyui.servers import Group, Hold, Pool
+from imagegen.backends.comfyui.servers import BatchKey, Pool, Reservation
 
 
 class Clock:
@@ -35,12 +35,12 @@ class Simulation:
         for url in each_s:
             self.pool.add(url)
 
-    def run(self, waiting: Mapping[Group, int]) -> float:
+    def run(self, waiting: Mapping[BatchKey, int]) -> float:
         """Until all is drawn; when that is."""
         left = dict(waiting)
         ready = dict.fromkeys(self.each_s, 0.0)
         model = dict.fromkeys(self.each_s, "")
-        running: list[tuple[float, int, Group, Hold]] = []
+        running: list[tuple[float, int, BatchKey, Reservation]] = []
         number = 0
         while left or running:
             while left and (found := self.pool.place(left)):
@@ -86,8 +86,8 @@ def soonest(each_s: Sequence[float], images: int) -> float:
     return end
 
 
-def everywhere(simulation: Simulation, **images: int) -> dict[Group, int]:
-    return {Group(model, tuple(simulation.each_s)): count for model, count in images.items()}
+def everywhere(simulation: Simulation, **images: int) -> dict[BatchKey, int]:
+    return {BatchKey(model, tuple(simulation.each_s)): count for model, count in images.items()}
 
 
 def test_equal_servers_share_the_work_equally() -> None:
@@ -99,7 +99,7 @@ def test_equal_servers_share_the_work_equally() -> None:
 def test_one_server_has_two_at_a_time_from_the_first_on() -> None:
     pool = Pool(Clock())
     pool.add("a")
-    group = Group("m", ("a",))
+    group = BatchKey("m", ("a",))
     assert pool.place({group: 9})
     assert pool.place({group: 8})
     assert pool.place({group: 7}) is None
@@ -110,7 +110,7 @@ def test_one_of_several_has_a_second_image_once_it_is_known_what_one_takes() -> 
     pool = Pool(clock)
     pool.add("a")
     pool.add("b")
-    group = Group("m", ("a", "b"))
+    group = BatchKey("m", ("a", "b"))
     given = [pool.place({group: 9}), pool.place({group: 8})]
     assert pool.place({group: 7}) is None
     clock.now_s = 1.0
@@ -124,7 +124,7 @@ def test_where_many_wait_each_has_two_from_the_first_on() -> None:
     pool = Pool(Clock())
     pool.add("a")
     pool.add("b")
-    group = Group("m", ("a", "b"))
+    group = BatchKey("m", ("a", "b"))
     assert [bool(pool.place({group: 100 - more})) for more in range(5)] == [True, True, True, True, False]
 
 
@@ -155,7 +155,7 @@ def test_everything_is_drawn_whoever_can_draw_what_and_whoever_dies(seed: int) -
     waiting = {}
     for number in range(dice.randint(1, 5)):
         able = tuple(url for url in urls if url == urls[0] or dice.random() < 0.6)
-        waiting[Group(f"m{number % 3}", able)] = dice.randint(1, 30)
+        waiting[BatchKey(f"m{number % 3}", able)] = dice.randint(1, 30)
     found.run(waiting)
     made = Counter(model for models in found.drawn.values() for model in models)
     wanted: Counter[str] = Counter()
@@ -176,7 +176,7 @@ def test_a_model_that_comes_later_is_loaded_where_others_keep_the_first() -> Non
     pool = Pool(clock)
     pool.add("a")
     pool.add("b")
-    first, second = Group("m", ("a", "b")), Group("n", ("a", "b"))
+    first, second = BatchKey("m", ("a", "b")), BatchKey("n", ("a", "b"))
     given = [pool.place({first: 8}), pool.place({first: 7})]
     clock.now_s = 1.0
     for found in given:
@@ -196,7 +196,7 @@ def test_one_server_draws_all_of_a_model_before_the_next() -> None:
 
 def test_what_few_servers_can_draw_comes_first_there() -> None:
     found = Simulation({"a": 1.0, "b": 1.0})
-    everyones, as_only = Group("m", ("a", "b")), Group("n", ("a",))
+    everyones, as_only = BatchKey("m", ("a", "b")), BatchKey("n", ("a",))
     assert found.run({everyones: 20, as_only: 20}) == 20.0
     assert found.drawn == {"a": ["n"] * 20, "b": ["m"] * 20} or found.drawn["a"][-19:] == ["n"] * 19
 
@@ -205,10 +205,10 @@ def test_an_image_for_which_no_server_is_left_has_a_place_nowhere() -> None:
     pool = Pool(Clock())
     pool.add("a")
     pool.add("b")
-    group = Group("m", ("a",))
+    group = BatchKey("m", ("a",))
     assert pool.take_out("a")
     assert not pool.take_out("a")
-    found = pool.place({Group("m", ("a", "b")): 1, group: 1})
+    found = pool.place({BatchKey("m", ("a", "b")): 1, group: 1})
     assert found
     assert (found[0], found[1].url) == (group, "")
     pool.leave(found[1], drew=False)
@@ -217,7 +217,7 @@ def test_an_image_for_which_no_server_is_left_has_a_place_nowhere() -> None:
 def test_an_image_that_another_server_has_already_is_counted_there() -> None:
     pool = Pool(Clock())
     pool.add("a")
-    group = Group("m", ("a", "b"))
+    group = BatchKey("m", ("a", "b"))
     given = pool.place({group: 3})
     assert given
     pool.add("b")
@@ -232,7 +232,7 @@ def test_a_server_in_doubt_gets_no_more_while_others_can_draw_it() -> None:
     pool = Pool(Clock())
     pool.add("a")
     pool.add("b")
-    everyones, as_only = Group("m", ("a", "b")), Group("m", ("a",))
+    everyones, as_only = BatchKey("m", ("a", "b")), BatchKey("m", ("a",))
     pool.doubt("a", 2)
     first, second = pool.place({everyones: 5}), pool.place({everyones: 4})
     assert first
@@ -247,9 +247,9 @@ def test_servers_that_are_all_in_doubt_go_on() -> None:
     pool = Pool(Clock())
     pool.add("a")
     pool.doubt("a", 2)
-    assert pool.place({Group("m", ("a",)): 1})
+    assert pool.place({BatchKey("m", ("a",)): 1})
     pool.doubt("a", -1)
     pool.add("b")
-    found = pool.place({Group("m", ("a", "b")): 1})
+    found = pool.place({BatchKey("m", ("a", "b")): 1})
     assert found
     assert found[1].url in ("a", "b")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.workflow import Workflow, cannot_take, read_workflow, understand
+from imagegen.backends.comfyui.workflow import Workflow, explain_missing, read_workflow, understand
 from imagegen.errors import ImagegenError, Problem
 from tests.backends.comfyui import workflows as w
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
@@ -164,18 +164,18 @@ def test_what_could_go_to_several_places_is_told_with_all_of_them() -> None:
     )
     assert problem.hint.startswith('say which: bind: {prompt: "15.text"} or bind: {prompt: "6.text_g"} or bind: ')
     bound = understand(graph, {"prompt": ["6.text_g", "6.text_l"]})
-    assert cannot_take(bound, "checkpoint").what == (
+    assert explain_missing(bound, "checkpoint").what == (
         'has several places for the checkpoint: 12.ckpt_name (CheckpointLoaderSimple: "sd_xl_refiner_1.0.safetensors") '
         'or 4.ckpt_name (CheckpointLoaderSimple: "sd_xl_base_1.0.safetensors")'
     )
 
 
 def test_a_field_without_a_place_is_called_by_its_words() -> None:
-    assert "place for the negative prompt" in cannot_take(understand(w.flux(), {}), "negative").what
+    assert "place for the negative prompt" in explain_missing(understand(w.flux(), {}), "negative").what
     assert (
-        'bind: {negative: "NODE.INPUT"}' in cannot_take(understand(w.flux(), {}), "negative").hint
+        'bind: {negative: "NODE.INPUT"}' in explain_missing(understand(w.flux(), {}), "negative").hint
     )  # not the prompt's
-    assert 'bind: {cfg: "NODE.INPUT"}' in cannot_take(understand(w.flux(), {}), "cfg").hint
+    assert 'bind: {cfg: "NODE.INPUT"}' in explain_missing(understand(w.flux(), {}), "cfg").hint
 
 
 def test_of_several_nodes_that_save_one_must_be_named() -> None:
