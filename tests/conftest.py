@@ -8,6 +8,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import scripted
+
 # no test is timed: the machines that run them are often busy with something else
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", _UNTIMED, derandomize=True, max_examples=40)
@@ -15,6 +17,8 @@ settings.register_profile("long", _UNTIMED)
 
 # what a script starts in the background ignores Ctrl-C, and so would all that it starts: tests press it
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+scripted.provide()
 
 
 @pytest.hookimpl(optionalhook=True)

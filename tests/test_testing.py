@@ -12,9 +12,9 @@ from imagegen.backends.base import Backend, GeneratedImage, Progress
 from imagegen.backends.boundary import Guarded, guard
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.backends.registry import registry
-from imagegen.backends.scripted import ScriptedBackend
 from imagegen.plan.request import Request
 from imagegen.testing import BackendContract
+from tests.scripted import ScriptedBackend
 
 RULES = [name for name in dir(BackendContract) if name.startswith("test_")]
 

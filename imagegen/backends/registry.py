@@ -12,7 +12,6 @@ from imagegen.backends.base import Backend
 from imagegen.backends.comfyui import ComfyUIBackend
 from imagegen.backends.ollama import OllamaBackend
 from imagegen.backends.placeholder import PlaceholderBackend
-from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.schema import ITEM_SCHEMA, job_schema
 from imagegen.errors import Problem
 
@@ -25,7 +24,6 @@ _OURS: dict[str, Callable[[], Backend]] = {
     "placeholder": PlaceholderBackend,
     "comfyui": ComfyUIBackend,
     "ollama": OllamaBackend,
-    "scripted": ScriptedBackend,
 }
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 _TAKEN = frozenset({*job_schema({}), *ITEM_SCHEMA, *_OURS})

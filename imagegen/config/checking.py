@@ -11,7 +11,7 @@ from cerberus import TypeDefinition, Validator, errors
 
 from imagegen.config.document import MAX_PROBLEMS, Ambiguous, Document, clean_text
 from imagegen.config.job import DEFAULT_QUALITY, Derivation, Encoding, Item, Job, OutputRules, SeedRule, SheetRules
-from imagegen.config.schema import ITEM_SCHEMA, TEST_BACKEND, Sections, item_schema, job_schema
+from imagegen.config.schema import ITEM_SCHEMA, Sections, item_schema, job_schema
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = [
@@ -396,8 +396,6 @@ class KeyLocations:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._known: dict[str, list[tuple[_Parent, Mapping[str, Any]]]] = {}
         for parent, key, rules in _keys_below(schema, ()):
-            if TEST_BACKEND in parent:
-                continue
             self._known.setdefault(key, []).append((parent, rules))
 
     def hint(self, path: Sequence[str | int], value: object, siblings: Sequence[str]) -> str:

@@ -11,10 +11,7 @@ from typing import Any, get_args
 
 from imagegen.config.job import Crop, Format, Metadata, Overwrite, SeedMode
 
-__all__ = ["COMMON", "ITEM_SCHEMA", "SEED", "TEST_BACKEND", "Sections", "item_schema", "job_schema"]
-
-TEST_BACKEND = "scripted"
-"""The backend that only tests use: nobody is told to choose it."""
+__all__ = ["COMMON", "ITEM_SCHEMA", "SEED", "Sections", "item_schema", "job_schema"]
 
 Schema = dict[str, Any]
 Sections = Mapping[str, Mapping[str, Any] | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from imagegen.backends.base import Backend
-from imagegen.config.schema import TEST_BACKEND, Sections
+from imagegen.config.schema import Sections
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = ["Backends"]
@@ -40,8 +40,7 @@ class Backends:
         """That there is a backend of this name, usable or not. Raises ImagegenError."""
         if name not in self.registry:
             what = f"there is no backend '{name}'{did_you_mean(name, self.registry)}"
-            choices = sorted(self.registry.keys() - {TEST_BACKEND})
-            raise ImagegenError(Problem("", what, f"choose one of {', '.join(choices)}"))
+            raise ImagegenError(Problem("", what, f"choose one of {', '.join(sorted(self.registry))}"))
 
     def unusable(self) -> dict[str, ImagegenError]:
         """Those of the registry that cannot be used, by name, with what is wrong with them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ Installs = Callable[..., str]
 
 BROKEN = "raise SystemExit('no GPU')"
 SOUND = """
-from imagegen.backends.scripted import ScriptedBackend
+from tests.scripted import ScriptedBackend
 print("loading")
 class Plug(ScriptedBackend):
     name = "plug"
@@ -97,6 +98,8 @@ def test_where_a_package_brings_a_backend_the_environment_is_in_a_snapshots_key(
         return snapshot_key(tmp_path, Settings())
 
     (tmp_path / "jobs").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)  # so that the path is restored afterwards
+    sys.path[:] = [path for path in sys.path if not path.endswith("plugins")]
     assert key("alpha") == key("beta")
     installed()
     assert key("alpha") != key("beta")

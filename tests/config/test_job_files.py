@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.document import Document, read_document
 from imagegen.config.job_files import find_job_files, find_original, find_stray_files, name_tasks, resolve_extends
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.project import JobPlan, Project
+from tests.scripted import ScriptedBackend
 
 __all__ = []
 

@@ -62,7 +62,8 @@ def checked(values: Any) -> Job:
 def is_job(values: Any) -> bool:
     """As if it extended a file that has all that the job takes out."""
     if isinstance(values, dict) and "extends" in values:
-        values = {key: value for key, value in values.items() if key == "extends" or value is not None}
+        known = job_schema(SECTIONS).keys() - {"extends"}
+        values = {key: value for key, value in values.items() if key not in known or value is not None}
     try:
         checked(values)
     except ImagegenError:

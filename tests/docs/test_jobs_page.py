@@ -18,7 +18,6 @@ from imagegen.plan.request import Request
 from tests.docs.pages import table
 
 BACKENDS = {name: make() for name, make in registry().items() if name != "scripted"}
-"""`scripted` is for tests of builds: those who write jobs need not know of it."""
 SECTIONS = {name: backend.options for name, backend in BACKENDS.items()}
 JOB = check_job("NAME", read_document("jobs/NAME.yaml", b"items: [{name: Yrr, prompt: a small figure}]"), SECTIONS)
 SHEET = check_job(

@@ -77,6 +77,8 @@ class ProjectFolder:
         self.write("script.json", json.dumps({"log": str(self.log), **script}))
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        if path := (self.environment | environment).get("PYTHONPATH"):
+            environment["PYTHONPATH"] = os.pathsep.join([path, os.environ["PYTHONPATH"]])
         ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "HF_")
         known = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(ours)}
         return subprocess.Popen(

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.errors import ImagegenError
 from imagegen.execute.verify import verify_outputs
 from imagegen.images import provenance
 from imagegen.images.image_file import verify
 from tests.execute.workshop import JOB, Workshop, picture
+from tests.scripted import Script, ScriptedBackend
 
 __all__ = []
 

@@ -1,4 +1,4 @@
-"""Executors, fed by the scripted backend that the package ships: slow, failing, out of order, cancelled."""
+"""Executors, fed by the scripted backend: slow, failing, out of order, cancelled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from imagegen.backends.base import Context, GeneratedImage, Progress, Resolved
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.build_image import restore_image
@@ -25,6 +24,7 @@ from imagegen.execute.stored_images import StoredImages
 from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
 from imagegen.project import Project
+from tests.scripted import Script, ScriptedBackend
 
 JOB = """
 backend: scripted

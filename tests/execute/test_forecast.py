@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from imagegen.backends.base import ModelIdentity
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.forecast import Forecast, forecast
 from imagegen.execute.run import SelectedOutput, run
 from imagegen.plan.request import Request
 from imagegen.project import Project
+from tests.scripted import Script, ScriptedBackend
 
 JOB: dict[str, Any] = {
     "backend": "scripted",

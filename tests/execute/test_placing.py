@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.backends.base import GeneratedImage, Progress, ServerSlot, TryAnotherServer
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.plan.request import Request
 from tests.execute.test_executor import Bench
+from tests.scripted import Script, ScriptedBackend
 
 
 class Desk(ServerSlot):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.forecast import forecast
 from imagegen.execute.verify import verify_outputs
 from tests.execute.workshop import Workshop, picture
+from tests.scripted import Script, ScriptedBackend
 
 ITEMS = [{"name": "Mallsing", "prompt": "a tall figure"}, {"name": "Yrr", "prompt": "a small figure"}]
 CHANGED = [ITEMS[0], {"name": "Yrr", "prompt": "a very small figure"}]

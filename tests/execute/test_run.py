@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from imagegen.backends.base import Progress
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.events import Event, Outcome
@@ -22,6 +21,7 @@ from imagegen.execute.run import Flow, SelectedOutput, run
 from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.request import Request
 from imagegen.project import Project
+from tests.scripted import Script, ScriptedBackend
 
 __all__ = []
 

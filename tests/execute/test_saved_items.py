@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from imagegen.backends.placeholder import PlaceholderBackend
-from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.execute.saved_items import Keepsake, Saving, save, saving
 from imagegen.project import Project
+from tests.scripted import ScriptedBackend
 
 REGISTRY: dict[str, Any] = {"scripted": ScriptedBackend, "placeholder": PlaceholderBackend}
 HEAD = "# scraps\nbackend: scripted   # for now\ngenerate: {width: 64, height: 64}\n"

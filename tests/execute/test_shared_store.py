@@ -16,7 +16,6 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from imagegen.backends.base import GeneratedImage, Progress
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.execute.events import Event, ProgressEvent
@@ -41,6 +40,7 @@ from imagegen.state.mutex import hold
 from imagegen.state.shared_store import SharedEntry, SharedStore, open_shared
 from imagegen.state.store import StoreEntry
 from tests.execute.workshop import Workshop, picture
+from tests.scripted import Script, ScriptedBackend
 from tests.state.memory import memory
 
 __all__ = []

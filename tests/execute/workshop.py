@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.curation import (
@@ -28,6 +27,7 @@ from imagegen.execute.pick import PickResult, pick
 from imagegen.execute.run import SelectedOutput, run
 from imagegen.plan.output import Output
 from imagegen.project import Project
+from tests.scripted import Script, ScriptedBackend
 
 JOB: dict[str, Any] = {
     "backend": "scripted",

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.errors import ImagegenError
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import SelectedOutput, run
@@ -19,6 +18,7 @@ from imagegen.execute.verify import verify_store
 from imagegen.images.image_file import verify
 from tests.execute.workshop import JOB, Workshop
 from tests.marks import long
+from tests.scripted import Script, ScriptedBackend
 
 ITEMS: list[dict[str, Any]] = JOB["items"]
 LOCK = "jobs/portraits.lock"

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.scripted import Script, ScriptedBackend
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import RunResult, SelectedOutput, run
 from imagegen.images.image_file import verify
 from tests.execute.workshop import Workshop
 from tests.faults.failing import FORBIDDEN, FULL, READ_ONLY, Failing
 from tests.marks import long
+from tests.scripted import Script, ScriptedBackend
 
 EARLIER: dict[str, Any] = {"derive": {"thumb": {"width": 16}}}
 LATER: dict[str, Any] = EARLIER | {"generate": {"width": 32, "height": 32, "steps": 9}}

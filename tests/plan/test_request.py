@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.placeholder import PlaceholderBackend
-from imagegen.backends.scripted import ScriptedBackend
 from imagegen.plan.naming import compute_seed
 from imagegen.plan.request import Request, canonical_fields, fingerprint
+from tests.scripted import ScriptedBackend
 
 REQUEST = Request(
     backend="scripted", name="Mallsing", prompt="a tall “figure”, ä 🐦\nin mist", negative="hands", width=768, height=1024,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from imagegen.backends.boundary import guard
-from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.project import JobPlan, Project
+from tests.scripted import ScriptedBackend
 
 
 class BadOptions(ScriptedBackend):

@@ -16,7 +16,7 @@ from imagegen.report.console import closing_line, failures, outcome_line, printa
 
 @pytest.fixture
 def output(tmp_path: Path) -> Output:
-    from imagegen.backends.scripted import ScriptedBackend
+    from tests.scripted import ScriptedBackend
 
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs/j.yaml").write_text("backend: scripted\nitems: [{name: A, prompt: a}]")

@@ -35,7 +35,6 @@ from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.servers import ServerPlace
-from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import SelectedOutput, run
@@ -44,6 +43,7 @@ from imagegen.state.attempts import Attempts
 from imagegen.state.lockfile import LockFile
 from imagegen.state.store import Store
 from tests.backends.comfyui.fake_server import FakeComfyUI
+from tests.scripted import ScriptedBackend
 
 
 def serve(seconds: float, pause: float, told: Queue[str]) -> None:

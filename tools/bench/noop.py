@@ -30,6 +30,7 @@ from imagegen.backends.registry import registry
 from imagegen.config.checking import check_job
 from imagegen.config.settings import Settings
 from imagegen.project import Project
+from tests import scripted
 
 DOIT = [sys.executable, "-m", "doit"]
 PLAIN_DOIT = """
@@ -210,6 +211,7 @@ def main() -> None:
     parser.add_argument("--images", default="100,1000,10000,30000")
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
+    scripted.provide()
     os.environ.pop(
         "PYTHONDONTWRITEBYTECODE", None
     )  # imagegen alone would be compiled each time, where pip put the others

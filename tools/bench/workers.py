@@ -24,6 +24,7 @@ from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome, Started
 from imagegen.execute.run import SelectedOutput, run
 from imagegen.project import Project
+from tests import scripted
 
 
 @contextmanager
@@ -92,6 +93,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    scripted.provide()
     images, sum_s = options.images * options.workers, options.images * options.seconds
     print(
         f"Workers of {options.seconds:g} s an image, {options.images} images each; each alone would draw {sum_s:g} s\n"

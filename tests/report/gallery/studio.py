@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.backends.placeholder import PlaceholderBackend
-from imagegen.backends.scripted import ScriptedBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import SelectedOutput, run
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import Group, Picture, gather
 from imagegen.report.gallery.folder import FOLDER, PAGE, Written, write_gallery
+from tests.scripted import ScriptedBackend
 
 __all__ = ["FOLDER", "PAGE", "Studio", "embedded"]
 

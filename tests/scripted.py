@@ -1,7 +1,7 @@
 """A backend that plays a script: for tests of the build, with no generator and nothing patched.
 
-It draws one plain colour, which follows from the request, and can be slow, fail, return something else than an
-image of the size asked for, or wait to be cancelled. It draws no names.
+It generates one plain colour, which follows from the request, and can be slow, fail, return something else than an
+image of the size asked for, or wait to be cancelled. For processes that tests start it is a plug-in like any other.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,17 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 from imagegen.plan.request import Request, canonical_fields, fingerprint
 
-__all__ = ["Script", "ScriptedBackend"]
+__all__ = ["Script", "ScriptedBackend", "provide"]
+
+_PATHS = [str(Path(__file__).parent / "plugins"), str(Path(__file__).parents[1])]
+"""Where the plug-in's metadata are, and what they name."""
+
+
+def provide() -> None:
+    """Have this process, and all that it starts, find the backend as if its package was installed."""
+    sys.path += [path for path in _PATHS if path not in sys.path]
+    known = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*known, *_PATHS]))
 
 
 @dataclass
