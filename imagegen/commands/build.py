@@ -121,7 +121,7 @@ class Build:
 
     def know_others(self) -> None:
         """What others wrote until now is known; the caller holds the mutex. Raises ImagegenError."""
-        if self.project.reload_locks():
+        if self.project.reload_from_disk():
             self._plan_all()
 
     def _plan(self) -> None:

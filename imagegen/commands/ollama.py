@@ -53,7 +53,7 @@ def _setup(yes: bool) -> TaskFailed | None:
             if plan.problems:
                 print(f"{plan.file} is broken, and its models, if any, are left out: doit doctor says why", flush=True)
         with hold(build.root / ".imagegen", build.settings.wait_s):  # it may start the server that a run draws with
-            progress = ImageProgress(math.inf, threading.Event(), tell=_teller())
+            progress = ImageProgress(math.inf, threading.Event(), on_event=_teller())
             setup(build.root, build.settings, models, progress, ask=ask)
     except ImagegenError as error:
         print(error, flush=True)

@@ -49,7 +49,7 @@ def _push() -> TaskFailed | None:
         if not count:
             print("there is nothing here that goes up: no backend made an image yet", flush=True)
             return
-        attended.do(sharing.close)
+        attended.run(sharing.close)
         if attended.stop.is_set():
             raise SystemExit(130)
         if sharing.unsent:

@@ -6,10 +6,8 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from imagegen.backends.base import (
@@ -25,10 +23,10 @@ from imagegen.backends.boundary import FaultyImageError
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.decisions import record_accepted, record_decision, timestamp
-from imagegen.execute.events import Outcome
+from imagegen.execute.events import Outcome, StaleOutput
 from imagegen.execute.shared_store import SharedStoreClient, is_shared
 from imagegen.execute.stored_images import StoredImage, StoredImages, store_current_file
-from imagegen.execute.worker import ImageProgress
+from imagegen.execute.worker import ImageAttempt, ImageProgress
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.encode import encode
 from imagegen.images.image_file import BadImage, ImageInfo, format_of, upright, verify
@@ -62,39 +60,37 @@ __all__ = [
 def generate_image(
     project: Project,
     backend: Backend,
-    output: Output,
-    verdict: Verdict,
-    cancel: threading.Event,
-    tell: Callable[[str, dict[str, Any]], None],
-    *,
-    forced: bool,
-    sharing: SharedStoreClient | None = None,
     slot: ServerSlot,
+    work: StaleOutput,
+    attempt: ImageAttempt,
+    progress: ImageProgress,
+    shared: SharedStoreClient | None = None,
 ) -> Outcome:
     """Have the backend generate the image, and put it in place.
 
     Args:
-        forced: generate it even if an image of this request exists.
-        sharing: uploads it to the shared store, if there is one.
         slot: room at a server of the backend, which generates it.
+        shared: uploads it to the shared store, if there is one.
 
     Raises:
-        NotKeptError: the store could not take the image.
+        NotStoredError: the store could not take the image.
         TryAnotherServer: as the slot does.
     """
-    note = f"seed {output.request.seed}" if output.has_random_seed else ""
-    attempt = _Attempt(project, output, forced)
-    progress = ImageProgress(output.timeout_s, cancel, attempt, tell)
-    made = None
+    output = work.output
+    made: GeneratedImage | None = None
+    fault: Exception | None = None
     try:
-        made, fault = _ask(slot, output, progress)
+        try:
+            made = slot.generate(output.request, progress)
+        except FaultyImageError as error:  # a broken rule that costs no image
+            made, fault = error.made, error
         seconds = round(progress.seconds, 3)
         info = _verify(output, made)
         try:
             digest = project.model_digest(output)
         except ImagegenError as error:
             digest, fault = None, fault or error
-        with _keeping():
+        try:
             entry = StoreEntry(
                 output.fingerprint,
                 project.store.put(made.data),
@@ -102,41 +98,35 @@ def generate_image(
                 backend.version,
                 seconds,
                 timestamp(),
-                facts={**made.facts, **attempt.fact},
+                facts={**made.facts, **attempt.facts},
                 name=output.store_name,
                 request=output.fields,
             )
-            (sharing if sharing and is_shared(output) else project.store).add(entry)
+            (shared if shared and is_shared(output) else project.store).add(entry)
+        except OSError as error:
+            raise NotStoredError(error) from error
         attempt.close(made=True)
         made.on_stored()
         if fault:  # the next run takes its image from the store
-            return failure_outcome(output, verdict, fault)
+            return failure_outcome(work, fault)
         source = StoredImage(made.data, None, entry.model_digest, backend.version, seconds, entry.time, info=info)
         write_output(project, output, source)
         if project.accepted(output) is not None:  # it was forced: from now on this one is the image
             record_decision(project, output.job, ACCEPT, output.full_slug, None)
     except Cancelled:
         attempt.close(made=False)
-        return Outcome(output, "cancelled", verdict.reasons)
+        return work.outcome("cancelled")
     except (NotStoredError, TryAnotherServer):
         raise
     except (OSError, MayBeRunningError) as error:  # nothing is wrong with the attempt: the next run can take its image
-        return failure_outcome(output, verdict, error)
+        return failure_outcome(work, error)
     except Exception as error:
         attempt.close(made=False)
         if made:
             with contextlib.suppress(Exception):  # the first error is the one to report
                 made.on_stored()
-        return failure_outcome(output, verdict, error)
-    return Outcome(output, "generated", verdict.reasons, note, seconds=seconds)
-
-
-def _ask(slot: ServerSlot, output: Output, progress: ImageProgress) -> tuple[GeneratedImage, Exception | None]:
-    """The image; and which rule was broken, if one was that costs no image."""
-    try:
-        return slot.generate(output.request, progress), None
-    except FaultyImageError as fault:
-        return fault.made, fault
+        return failure_outcome(work, error)
+    return work.outcome("generated", f"seed {output.request.seed}" if output.has_random_seed else "", seconds=seconds)
 
 
 class NotStoredError(Exception):
@@ -145,50 +135,6 @@ class NotStoredError(Exception):
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
         self.cause = cause
-
-
-@contextlib.contextmanager
-def _keeping() -> Iterator[None]:
-    """What the store cannot take is told as that."""
-    try:
-        yield
-    except OSError as error:
-        raise NotStoredError(error) from error
-
-
-class _Attempt:
-    """The attempt at one image; on disk only for a backend that asks for it."""
-
-    def __init__(self, project: Project, output: Output, forced: bool) -> None:
-        self._project, self._output, self._forced = project, output, forced
-        self.fact: dict[str, str] = {}
-
-    def open(self, server: str = "") -> str:
-        """Return its UUID, noted with the server if one is given."""
-        if not self.fact or server:
-            opened = self._project.attempts.open(self._image, anew=self._forced, done=self._done, place=server)
-            self.fact = {"attempt": opened}
-        return self.fact["attempt"]
-
-    def server(self) -> str:
-        """Return the server where it was begun last; empty if none was given."""
-        return self._project.attempts.place(self._image, self._done)
-
-    @cached_property
-    def _image(self) -> str:
-        digest = self._project.model_digest(self._output)
-        return " ".join(filter(None, (self._output.fingerprint, digest, self._output.path)))
-
-    @cached_property
-    def _done(self) -> set[str]:
-        entries = self._project.store.entries(self._output.fingerprint)
-        return {str(entry.facts.get("attempt")) for entry in entries}
-
-    def close(self, *, made: bool) -> None:
-        """It is over. That it cannot be written down loses nothing: the store knows the image by the attempt."""
-        if self.fact:
-            with contextlib.suppress(OSError):
-                self._project.attempts.close(self._image, made=made)
 
 
 def _verify(output: Output, made: GeneratedImage) -> ImageInfo:
@@ -209,30 +155,31 @@ RECORDED_NOT_AVAILABLE = "the lock file tells of another one for the same reques
 """Why an image is kept that is not the one that others have."""
 
 
-def restore_image(project: Project, sources: StoredImages, output: Output, verdict: Verdict) -> Outcome | None:
-    """Put an image in place that was made earlier; None where there is none.
+def restore_image(project: Project, images: StoredImages, work: StaleOutput) -> Outcome | None:
+    """Put an image in place that was generated earlier; None if there is none.
 
-    Where the lock file tells of another one for the same request, only that one is: else the file is kept.
+    If the lock file records a different image for the same request, only that one will do: otherwise the file is kept.
     """
+    output, verdict = work.output, work.verdict
     start = time.monotonic()
     try:
-        if _put_accepted(project, sources, output):
-            return Outcome(output, "restored", verdict.reasons, "as accepted", seconds=time.monotonic() - start)
+        if _put_accepted(project, images, output):
+            return work.outcome("restored", "as accepted", seconds=time.monotonic() - start)
         digest = project.model_digest(output)
-        source = sources.find(output, digest, only_recorded=True) if verdict.is_recorded_elsewhere else None
+        source = images.find(output, digest, only_recorded=True) if verdict.is_recorded_elsewhere else None
         if source is None and verdict.is_recorded_elsewhere and project.answers(output):
-            return Outcome(output, "kept", verdict.reasons, RECORDED_NOT_AVAILABLE)
-        source = source or sources.find(output, digest)
+            return work.outcome("kept", RECORDED_NOT_AVAILABLE)
+        source = source or images.find(output, digest)
         if source is None:
             return None
         write_output(project, output, source)
     except Exception as error:
-        return failure_outcome(output, verdict, error)
+        return failure_outcome(work, error)
     note = "from the shared store" if source.is_shared else "encoded again" if verdict.only_encoding else ""
     line = verdict.line
     if source.is_shared and line and line.fingerprint == output.fingerprint and line.time != source.time:
         note += ", another one than the lock file tells of"
-    return Outcome(output, "restored", verdict.reasons, note, seconds=time.monotonic() - start)
+    return work.outcome("restored", note, seconds=time.monotonic() - start)
 
 
 def blocked_problem(output: Output, verdict: Verdict) -> Problem:
@@ -249,28 +196,28 @@ def blocked_problem(output: Output, verdict: Verdict) -> Problem:
     return Problem(output.task, what, verdict.hint or hint)
 
 
-def failure_outcome(output: Output, verdict: Verdict, error: BaseException) -> Outcome:
-    """The outcome of an image that an exception kept from being made: the one place that words them."""
+def failure_outcome(work: StaleOutput, error: BaseException) -> Outcome:
+    """Return the outcome of an output that an exception kept from being built: the one place that words them."""
+    backend = work.output.request.backend
     if isinstance(error, _Blocked):
-        return Outcome(output, "failed", verdict.reasons, problem=blocked_problem(output, error.verdict))
+        return work.outcome("failed", problem=blocked_problem(work.output, error.verdict))
     if isinstance(error, GenerationError):
-        what, hint = error.problem.what, error.problem.hint
+        problem = error.problem
     elif isinstance(error, ImagegenError):
-        what, hint = error.problems[0].what, error.problems[0].hint
-    elif isinstance(error, BadImage):
-        what = f"verify: what {output.request.backend} returned cannot be used: {error}"
-        hint = "try again; where it stays so, look at the generator's own log"
+        problem = error.problems[0]
     elif isinstance(error, NotStoredError):
         problem = not_written(error.cause)
-        what = f"what is made cannot be kept, so nothing more is: {problem.what}"
-        hint = problem.hint
+        what = f"images cannot be stored, so no more are generated: {problem.what}"
+        problem = Problem("", what, problem.hint)
     elif isinstance(error, OSError):
         problem = not_written(error)
-        what, hint = problem.what, problem.hint
+    elif isinstance(error, BadImage):
+        what = f"verify: what {backend} returned cannot be used: {error}"
+        problem = Problem("", what, "try again; if it stays so, look at the generator's own log")
     else:
-        what = f"a fault in imagegen or the backend {output.request.backend}: {type(error).__name__}: {error}"
-        hint = f"report it, with this place: {_place(error)}"
-    return Outcome(output, "failed", verdict.reasons, problem=Problem(output.task, what, hint))
+        what = f"a fault in imagegen or the backend {backend}: {type(error).__name__}: {error}"
+        problem = Problem("", what, f"report it, with its location: {_location(error)}")
+    return work.outcome("failed", problem=Problem(work.output.task, problem.what, problem.hint))
 
 
 class _Blocked(Exception):  # noqa: N818 - internal
@@ -377,7 +324,7 @@ def encode_output(
     return encode(source.data, source.info or verify(source.data), output.encoding, provenance)
 
 
-def _place(error: BaseException) -> str:
+def _location(error: BaseException) -> str:
     trace: Any = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -386,17 +333,18 @@ def _place(error: BaseException) -> str:
     return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119 - a name only
 
 
-def derive_image(project: Project, output: Output, verdict: Verdict) -> Outcome:
-    """Make the output from those that it is made from, which are settled, and put it in place."""
+def derive_image(project: Project, work: StaleOutput) -> Outcome:
+    """Derive the output from its origins, which are finished, and put it in place."""
+    output = work.output
     start = time.monotonic()
     try:
-        data = _made(project, output)
+        data = _derive(project, output)
         seconds = round(time.monotonic() - start, 3)
         sha256 = project.store.put(data)
         version, took, made = _version(), seconds, timestamp()
         line = project.lock(output.job).line_of(output.path, sha256)
         if line and (line.sha256, line.fingerprint, line.encoding) == (sha256, output.fingerprint, output.encoding):
-            # it was made before, in another checkout: a line of its own here would say no more, and need a merge
+            # it was derived before, in another checkout: a line of its own here would say no more, and need a merge
             version, took, made = line.backend_version, line.seconds, line.time
         entry = StoreEntry(
             output.fingerprint,
@@ -412,8 +360,8 @@ def derive_image(project: Project, output: Output, verdict: Verdict) -> Outcome:
         project.store.add(entry)
         write_output(project, output, StoredImage(data, output.encoding, None, version, took, made))
     except Exception as error:
-        return failure_outcome(output, verdict, error)
-    return Outcome(output, "derived", verdict.reasons, seconds=seconds)
+        return failure_outcome(work, error)
+    return work.outcome("derived", seconds=seconds)
 
 
 def _version() -> str:
@@ -422,7 +370,7 @@ def _version() -> str:
     return f"Pillow {__version__}"
 
 
-def _made(project: Project, output: Output) -> bytes:
+def _derive(project: Project, output: Output) -> bytes:
     recipe = output.fields
     files = {origin.key: _content(project, origin) for origin in output.origins}
     try:

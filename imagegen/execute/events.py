@@ -1,36 +1,40 @@
-"""What happens to an output in a run: its making begins, and it comes to an outcome."""
+"""What happens during a run, as data: an image is begun, something happens meanwhile, and there is an outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from imagegen.errors import Problem
-from imagegen.plan.freshness import Reason
+from imagegen.plan.freshness import Reason, Verdict
 from imagegen.plan.output import Output
 
 __all__ = [
     "Event",
     "Outcome",
+    "OutcomeState",
     "ProgressEvent",
+    "StaleOutput",
     "Started",
 ]
+
+OutcomeState = Literal["generated", "derived", "restored", "fresh", "kept", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
 class Started:
-    """The backend begins to make this output's image."""
+    """The backend begins to generate this output's image."""
 
     output: Output
 
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """Something within the making of an output's image, or, where that is None, while its job is prepared.
+    """Something that happened while an output's image was generated, or while a job was prepared (output: None).
 
-    name: `steps` (done, total), `waiting` (text), `note` (text), or `restarted`, where its own time only begins; others
-    mean nothing here.
+    name: `steps` (done, total), `waiting` (text), `note` (text), or `restarted`: the image's own time begins only now.
+    Backends may report others, which mean nothing here.
     """
 
     output: Output | None
@@ -41,14 +45,14 @@ class ProgressEvent:
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: generated, derived, restored, fresh, kept, failed or cancelled.
+    """What became of an output in a run.
 
-    reasons: why it was stale. note: what else there is to say. problem: of a failed one; also: what else is wrong.
-    seconds: that the generator took, or the rest of the work where it was not asked.
+    reasons: why it was stale. note: what else there is to say. problem: why it failed; also: what else is wrong.
+    seconds: that the backend took, or restoring or deriving it.
     """
 
     output: Output
-    state: str
+    state: OutcomeState
     reasons: tuple[Reason, ...] = ()
     note: str = ""
     problem: Problem | None = None
@@ -57,3 +61,34 @@ class Outcome:
 
 
 Event = Started | ProgressEvent | Outcome
+
+
+@dataclass(frozen=True)
+class StaleOutput:
+    """An output to bring up to date, and why. forced: it is generated even if it could be restored."""
+
+    output: Output
+    verdict: Verdict
+    forced: bool = False
+
+    @property
+    def key(self) -> str:
+        """The same for outputs that show one image: their fingerprint."""
+        return self.output.fingerprint or self.output.task
+
+    def outcome(
+        self,
+        state: OutcomeState,
+        note: str = "",
+        *,
+        problem: Problem | None = None,
+        also: tuple[Problem, ...] = (),
+        seconds: float = 0.0,
+    ) -> Outcome:
+        """Return this outcome of it."""
+        return Outcome(self.output, state, self.verdict.reasons, note, problem, also, seconds)
+
+    def outcome_if_finished(self) -> Outcome | None:
+        """Return the outcome if nothing is to be done: the output is fresh, or is kept as it is."""
+        state = self.verdict.state
+        return self.outcome(state, self.verdict.note) if state == "fresh" or state == "kept" else None

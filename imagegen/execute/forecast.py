@@ -182,7 +182,7 @@ def _held_up(images: Iterable[ForecastImage]) -> list[ForecastImage]:
     for one in images:
         origin = next((origin.task for origin in one.output.origins if origin.task in failing), None)
         if origin and one.act not in ("fail", "ignore"):
-            verdict = replace(one.verdict, note=f"not made, because {origin} fails", hint="")
+            verdict = replace(one.verdict, note=f"not built, because {origin} fails", hint="")
             one = replace(one, verdict=verdict, act="fail", origin="")
         if one.act == "fail":
             failing.add(one.output.task)

@@ -1,4 +1,4 @@
-"""A run: from selected outputs to an outcome for each, under the build's mutex."""
+"""A run: brings selected outputs up to date, under the build's mutex, each as soon as what it is made from is there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.build_image import blocked_problem, derive_image, failure_outcome, restore_image
-from imagegen.execute.events import Event, Outcome
-from imagegen.execute.executor import Executor, StaleOutput
+from imagegen.execute.events import Event, Outcome, StaleOutput
+from imagegen.execute.executor import Executor
 from imagegen.execute.shared_store import SharedStoreClient, check_packages, fetch_accepted, is_shared
 from imagegen.execute.stored_images import StoredImages
 from imagegen.execute.worker import InterruptibleWorker
@@ -31,10 +31,13 @@ __all__ = [
     "run",
 ]
 
+_WAITERS = 8
+"""Additional threads if there is a shared store: they wait for it, and need no core meanwhile."""
+
 
 @dataclass(frozen=True)
 class SelectedOutput:
-    """An output that was selected. forced: it is generated though it is fresh, and though it could be restored."""
+    """An output that the user selected. forced: it is generated even if it is fresh, or could be restored."""
 
     output: Output
     forced: bool = False
@@ -42,104 +45,116 @@ class SelectedOutput:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended. stopped: by the user. problems: with what comes after the images."""
+    """How a run ended. stopped: by the user. problems: of what comes after the images; nothing is lost by them."""
 
     stopped: bool = False
     problems: tuple[Problem, ...] = ()
 
 
-def run(project: Project, wanted: Sequence[SelectedOutput], tell: Callable[[Event], None]) -> RunResult:
-    """Bring the outputs up to date; `tell` is called with each event, in this thread; with one outcome for each output.
+def run(project: Project, selected: Sequence[SelectedOutput], on_event: Callable[[Event], None]) -> RunResult:
+    """Bring the outputs up to date.
 
-    What needs no writing takes no mutex. Ctrl-C once finishes what is running, twice cancels that too; the
-    outcomes say which were not made.
+    The first Ctrl-C lets running images finish, the second cancels them too; the outcomes say what was not built. If
+    there is nothing to write, the mutex is not taken.
+
+    Args:
+        on_event: called in this thread with each event, among them one outcome for each output.
     """
-    by_task = {one.output.task: one for one in wanted}
-    wanted = [by_task[output.task] for output in sort_by_origin([one.output for one in wanted])]
-    stale = _settle(project, wanted, tell)
-    attended = InterruptibleWorker(tell)
-    sharing = None
-    ending = RunResult()
-    waiting = True
+    by_task = {one.output.task: one for one in selected}
+    in_order = [by_task[output.task] for output in sort_by_origin([one.output for one in selected])]
+    stale = _check_freshness(project, in_order, on_event)
+    worker = InterruptibleWorker(on_event)
+    result, shared = RunResult(), None
     if stale:
         try:
-            with hold(project.state, project.settings.wait_s):
-                waiting = False
-                # another build may have made some of them before this one got the mutex
-                if project.settings.store and any(is_shared(one.output) for one in stale):
-                    check_packages(project.settings)
-                stale = _settle(project, _anew(project, stale, tell), tell)
-                shutil.rmtree(project.temporary, ignore_errors=True)
-                if project.settings.store:
-                    is_brief = not any(is_shared(one.output) for one in stale)
-                    sharing = SharedStoreClient(project, attended.put, attended.stop, is_brief=is_brief)
-                attended.do(Flow(project, stale, attended.put, attended.stop, attended.cancel, sharing).run)
-                ending = RunResult(attended.stop.is_set(), _finish(project))
+            result, shared = _build(project, stale, on_event, worker)
         except ImagegenError as error:
-            for one in stale:
-                tell(Outcome(one.output, "failed", problem=error.problems[0]))
-        except KeyboardInterrupt:
-            if not waiting:  # a third Ctrl-C, or one after the images: their outcomes are told
-                raise
-            for one in stale:
-                tell(Outcome(one.output, "cancelled"))
-            ending = RunResult(stopped=True)
+            for work in stale:
+                on_event(Outcome(work.output, "failed", problem=error.problems[0]))
     elif project.has_pending or any(lock.untidy for lock in project.locks.values()):
-        # after a kill or a merge, or with what could not go up; it can wait where another build is at work
+        # after a kill or a merge, or with something to upload; it can wait if another build is at work
         with contextlib.suppress(ImagegenError), hold(project.state, 0):
-            project.reload_locks()
+            project.reload_from_disk()
             if project.has_pending:
-                sharing = SharedStoreClient(project, attended.put, attended.stop, is_brief=True)
-            ending = RunResult(problems=_finish(project))
-    if sharing:
-        attended.do(sharing.close)  # not under the mutex: others may build while this one waits for the shared store
-        ending = replace(ending, stopped=attended.stop.is_set())
+                shared = SharedStoreClient(project, worker.emit, worker.stop, is_brief=True)
+            result = RunResult(problems=_tidy_up(project))
+    if shared:
+        worker.run(shared.close)  # not under the mutex: others may build while this run waits for the shared store
+        result = replace(result, stopped=worker.stop.is_set())
     with contextlib.suppress(OSError):  # it only saves the next run some reading
         project.hashes.save(project.temporary)
-    attended.pass_on()
-    return ending
+    worker.raise_signal()
+    return result
 
 
-def _anew(project: Project, works: Sequence[StaleOutput], tell: Callable[[Event], None]) -> list[SelectedOutput]:
-    """Those that are images still, as they are by what others decided since; the others are told of."""
-    if not project.reload_locks():
+def _build(
+    project: Project, stale: Sequence[StaleOutput], on_event: Callable[[Event], None], worker: InterruptibleWorker
+) -> tuple[RunResult, SharedStoreClient | None]:
+    """Build the outputs under the mutex. Raises ImagegenError if it cannot be had, or nothing can be built."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(hold(project.state, project.settings.wait_s))
+        except KeyboardInterrupt:
+            for work in stale:
+                on_event(Outcome(work.output, "cancelled"))
+            return RunResult(stopped=True), None
+        if project.settings.store and any(is_shared(work.output) for work in stale):
+            check_packages(project.settings)
+        # another build may have built some of them before this one got the mutex
+        stale = _check_freshness(project, _reload(project, stale, on_event), on_event)
+        shutil.rmtree(project.temporary, ignore_errors=True)
+        shared = None
+        if project.settings.store:
+            is_brief = not any(is_shared(work.output) for work in stale)
+            shared = SharedStoreClient(project, worker.emit, worker.stop, is_brief=is_brief)
+        worker.run(Flow(project, stale, worker.emit, worker.stop, worker.cancel, shared).run)
+        return RunResult(worker.stop.is_set(), _tidy_up(project)), shared
+
+
+def _reload(
+    project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]
+) -> Iterable[SelectedOutput]:
+    """Return the outputs as they are by what others have decided since. Those that no longer exist fail."""
+    if not project.reload_from_disk():
         return [SelectedOutput(project.decided(work.output), work.forced) for work in works]
-    plans = {output.task: output for plan in project.plans() for output in plan.outputs}
+    planned = {output.task: output for plan in project.plans() for output in plan.outputs}
     found = []
     for work in works:
-        output = project.decided(work.output) if work.output.job == ONE_OFF else plans.get(work.output.task)
+        output = project.decided(work.output) if work.output.job == ONE_OFF else planned.get(work.output.task)
         if output is None:
-            what = "is no image of its job any more, by what was decided or changed meanwhile"
-            tell(Outcome(work.output, "failed", problem=Problem(work.output.task, what, "doit again")))
+            what = "no longer belongs to its job, because of what was decided or changed meanwhile"
+            on_event(Outcome(work.output, "failed", problem=Problem(work.output.task, what, "run doit again")))
         else:
             found.append(SelectedOutput(output, work.forced))
     return found
 
 
-def _settle(project: Project, wanted: Sequence[SelectedOutput], tell: Callable[[Event], None]) -> list[StaleOutput]:
-    """Tell of those that are fresh or kept; the others. What is made from others is not judged before them."""
+def _check_freshness(
+    project: Project, selected: Iterable[SelectedOutput], on_event: Callable[[Event], None]
+) -> list[StaleOutput]:
+    """Return the stale outputs, and report the others. What is made from a stale output is stale for now."""
     stale: list[StaleOutput] = []
-    unsettled: set[str] = set()
-    for one in wanted:
+    unfinished: set[str] = set()
+    for one in selected:
         output = one.output
-        waits = any(origin.task in unsettled for origin in output.origins)
+        has_stale_origin = any(origin.task in unfinished for origin in output.origins)
         try:
-            output = project.with_origins(output, unsettled)
-            verdict = project.verdict(output, forced=one.forced)
+            output = project.with_origins(output, unfinished)
+            work = StaleOutput(output, project.verdict(output, forced=one.forced), one.forced)
         except OSError as error:
             what = f"{error.filename or output.path} cannot be read: {error.strerror}"
-            tell(Outcome(output, "failed", problem=Problem(output.task, what, "fix its permissions")))
+            on_event(Outcome(output, "failed", problem=Problem(output.task, what, "fix its permissions")))
             continue
-        if verdict.state in ("fresh", "kept") and not waits:
-            tell(Outcome(output, verdict.state, verdict.reasons, verdict.note))
+        if not has_stale_origin and (outcome := work.outcome_if_finished()):
+            on_event(outcome)
         else:
-            unsettled.add(output.task)
-            stale.append(StaleOutput(output, verdict, one.forced))
+            unfinished.add(output.task)
+            stale.append(work)
     return stale
 
 
-def _finish(project: Project) -> tuple[Problem, ...]:
-    """Fold the lock files, keep the store within its bound; what went wrong, which loses nothing."""
+def _tidy_up(project: Project) -> tuple[Problem, ...]:
+    """Compact the state's files, and keep the store within its size. Returns what went wrong, which loses nothing."""
     problems = []
     untidy = [lock for lock in project.locks.values() if lock.untidy]
     # whoever chooses the other side of an image in conflict needs that side's line, too
@@ -150,7 +165,9 @@ def _finish(project: Project) -> tuple[Problem, ...]:
                 lock.fold(on_disk, project.temporary)
             except OSError as error:
                 hint = not_written(error).hint
-                problems.append(Problem(lock.name, f"cannot be folded: {error.strerror}", f"{hint}; nothing is lost"))
+                problems.append(
+                    Problem(lock.name, f"cannot be compacted: {error.strerror}", f"{hint}; nothing is lost")
+                )
     with contextlib.suppress(OSError):  # it only keeps the files short
         project.attempts.fold()
         project.placed.fold()
@@ -160,151 +177,158 @@ def _finish(project: Project) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-_WAITERS = 8
-"""Threads more where there is a shared store: they wait for it, and need no core meanwhile."""
-
-
 class Flow:
-    """Brings works to an outcome each. tell: called with each event, from any thread. stop, cancel: see `Executor`.
+    """Builds stale outputs, each as soon as all that it is made from is finished.
 
-    works: each after those that it is made from.
+    What needs no backend (restoring, deriving) is done here, on all cores; the rest by the backends' executors, which
+    run side by side.
+
+    Args:
+        works: each after those that it is made from.
+        on_event: called with each event, from any thread.
+        stop: start nothing more.
+        cancel: give up what is running, too.
     """
 
     def __init__(
         self,
         project: Project,
         works: Sequence[StaleOutput],
-        tell: Callable[[Event], None],
+        on_event: Callable[[Event], None],
         stop: threading.Event,
         cancel: threading.Event,
-        sharing: SharedStoreClient | None = None,
+        shared: SharedStoreClient | None = None,
     ) -> None:
-        self._project, self._tell, self._stop, self._cancel = project, tell, stop, cancel
-        self._sharing = sharing
-        self._sources = StoredImages(project, sharing.find) if sharing else StoredImages(project)
-        self._open = {work.output.task: work for work in works}
+        self._project, self._on_event, self._stop, self._cancel = project, on_event, stop, cancel
+        self._shared = shared
+        self._images = StoredImages(project, shared.find) if shared else StoredImages(project)
+        self._unfinished = {work.output.task: work for work in works}
         self._awaited = {
-            work.output.task: {origin.task for origin in work.output.origins if origin.task in self._open}
+            work.output.task: {one.task for one in work.output.origins if one.task in self._unfinished}
             for work in works
         }
-        """Of each work, what it is made from and is not settled yet."""
+        """By task, the unfinished outputs that it is made from."""
         self._followers: dict[str, list[str]] = defaultdict(list)
         for task, awaited in self._awaited.items():
             for origin in awaited:
                 self._followers[origin].append(task)
         self._to_generate: dict[str, StaleOutput] = {}
         self._executors: dict[str, Executor] | None = None
-        self._at_work = 0
+        self._running_steps = 0
         self._changed = threading.Condition(threading.RLock())
 
     def run(self) -> None:
-        """To the end: there is an outcome for each work then."""
-        works = list(self._open.values())
-        more = _WAITERS if self._sharing else 0
-        with ThreadPoolExecutor((os.cpu_count() or 1) + more) as self._pool:
-            self._begin([work for work in works if not self._awaited[work.output.task]])
-            self._idle()
+        """Build them. Each has an outcome afterwards."""
+        works = list(self._unfinished.values())
+        waiters = _WAITERS if self._shared else 0
+        with ThreadPoolExecutor((os.cpu_count() or 1) + waiters) as self._pool:
+            self._start([work for work in works if not self._awaited[work.output.task]])
+            self._wait_for_steps()
             threads = self._start_executors(works)
             for thread in threads:
                 thread.join()
-            self._idle()
+            self._wait_for_steps()
         for work in works:  # what is left was stopped
-            self._told(Outcome(work.output, "cancelled", work.verdict.reasons))
+            self._report(work.outcome("cancelled"))
 
-    def _begin(self, works: Sequence[StaleOutput], *, later: bool = False) -> None:
+    def _start(self, works: Sequence[StaleOutput], *, is_later: bool = False) -> None:
         with self._changed:
-            self._at_work += len(works)
+            self._running_steps += len(works)
         for work in works:
-            self._pool.submit(self._step, work, later)
+            self._pool.submit(self._step, work, is_later)
 
-    def _idle(self) -> None:
-        """Wait until there is nothing left to do here."""
+    def _wait_for_steps(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: not self._at_work)
+            self._changed.wait_for(lambda: not self._running_steps)
 
-    def _step(self, work: StaleOutput, later: bool) -> None:
+    def _step(self, work: StaleOutput, is_later: bool) -> None:
         try:
             try:
-                outcome: StaleOutput | Outcome = self._without_backend(work, later)
+                found = self._build_here(work, is_later)
             except BaseException as error:  # whatever it is: nobody else would hear of it
-                outcome = failure_outcome(work.output, work.verdict, error)
-            if isinstance(outcome, Outcome):
-                self._told(outcome)
+                found = failure_outcome(work, error)
+            if isinstance(found, Outcome):
+                self._report(found)
             else:
-                self._generate(outcome)
+                self._hand_over(found)
         finally:
             with self._changed:
-                self._at_work -= 1
+                self._running_steps -= 1
                 self._changed.notify_all()
 
-    def _without_backend(self, work: StaleOutput, later: bool) -> Outcome | StaleOutput:
-        """The outcome; or the work, where only a backend can do it. later: only now is it known what is asked for."""
-        if later:
+    def _build_here(self, work: StaleOutput, is_later: bool) -> Outcome | StaleOutput:
+        """Build the output without its backend, or return it as one that only the backend can build.
+
+        is_later: only now that its origins are finished is its request known.
+        """
+        if is_later:
             output = self._project.with_origins(self._project.decided(work.output))
             work = replace(work, output=output, verdict=self._project.verdict(output, forced=work.forced))
         output, verdict = work.output, work.verdict
-        if self._stop.is_set() and verdict.state not in ("fresh", "kept"):
-            return Outcome(output, "cancelled", verdict.reasons)
+        if self._stop.is_set() and not work.outcome_if_finished():
+            return work.outcome("cancelled")
         if self._lacks_accepted(work):
-            verdict = fetch_accepted(self._project, self._sharing, output, verdict)
+            verdict = fetch_accepted(self._project, self._shared, output, verdict)
             work = replace(work, verdict=verdict)
-        if verdict.state in ("fresh", "kept"):
-            return Outcome(output, verdict.state, verdict.reasons, verdict.note)
+        if outcome := work.outcome_if_finished():
+            return outcome
         is_blocked = verdict.state == "blocked"
         if is_blocked and (verdict.line or work.forced or verdict.is_missing):
-            return Outcome(output, "failed", verdict.reasons, problem=blocked_problem(output, verdict))
+            return work.outcome("failed", problem=blocked_problem(output, verdict))
         for origin in output.origins:
             if not origin.sha256:
-                what = f"not made, because {origin.path} is not there, which it is made from"
-                problem = Problem(output.task, what, f"doit {origin.task}")
-                return Outcome(output, "failed", verdict.reasons, problem=problem)
+                what = f"not built, because {origin.path} is missing, which it is made from"
+                return work.outcome("failed", problem=Problem(output.task, what, f"doit {origin.task}"))
         outcome = None
         if output.fingerprint and not work.forced:
             # a file without a line may be just what would be written (the lock file was lost): restoring finds out
-            outcome = restore_image(self._project, self._sources, output, verdict)
+            outcome = restore_image(self._project, self._images, work)
         if outcome is None and is_blocked:
-            outcome = Outcome(output, "failed", verdict.reasons, problem=blocked_problem(output, verdict))
+            outcome = work.outcome("failed", problem=blocked_problem(output, verdict))
         if outcome is None and output.is_derived:
-            outcome = derive_image(self._project, output, verdict)
+            outcome = derive_image(self._project, work)
         return outcome or work
 
     def _lacks_accepted(self, work: StaleOutput) -> bool:
-        """Whether a file was accepted for what is asked for, and is neither in place nor in the store."""
+        """Whether a file was accepted for its request, and is neither in place nor in the store."""
         verdict, accepted = work.verdict, self._project.accepted(work.output)
         is_wanted = verdict.state == "stale" or (verdict.state == "blocked" and verdict.is_missing)
         return accepted is not None and is_wanted and not work.forced and not self._project.has_accepted(work.output)
 
-    def _generate(self, work: StaleOutput) -> None:
+    def _hand_over(self, work: StaleOutput) -> None:
+        """Have the backend's executor build it."""
         with self._changed:
             if self._executors is None:
                 self._to_generate[work.output.task] = work
-            elif work.output.task in self._open:
+            elif work.output.task in self._unfinished:
                 self._executors[work.output.request.backend].add(work)
 
     def _start_executors(self, works: Sequence[StaleOutput]) -> list[threading.Thread]:
-        """One for each backend, in order; it gets what can be generated now, and is told of what may come."""
+        """Start one for each backend, with what can be generated now. What may come later is announced to it."""
         threads = []
         with self._changed:
             now: dict[str, list[StaleOutput]] = defaultdict(list)
             later: dict[str, list[StaleOutput]] = defaultdict(list)
             for work in works:
-                task, backend = work.output.task, work.output.request.backend
+                task, name = work.output.task, work.output.request.backend
                 if task in self._to_generate:
-                    now[backend].append(self._to_generate[task])
-                elif task in self._open and not work.output.is_derived:
-                    later[backend].append(work)
+                    now[name].append(self._to_generate[task])
+                elif task in self._unfinished and not work.output.is_derived:
+                    later[name].append(work)
             self._executors = {}
             for name in {**now, **later}:
                 try:
-                    drawing = self._project.backends.drawing(name)
+                    backend = self._project.backends.drawing(name)
                 except ImagegenError as error:
                     for work in (*now[name], *later[name]):
-                        self._told(failure_outcome(work.output, work.verdict, error))
+                        self._report(failure_outcome(work, error))
                     continue
-                args = (self._sources, self._told, self._stop, self._cancel, self._sharing)
-                executor = self._executors[name] = Executor(self._project, drawing, *args)
-                run = threading.Thread(target=self._execute, args=(executor, now[name], later[name]), name=name)
-                threads.append(run)
+                executor = self._executors[name] = Executor(
+                    self._project, backend, self._images, self._report, self._stop, self._cancel, self._shared
+                )
+                threads.append(
+                    threading.Thread(target=self._execute, args=(executor, now[name], later[name]), name=name)
+                )
         for thread in threads:
             thread.start()
         return threads
@@ -314,42 +338,40 @@ class Flow:
             executor.run(now, later)
         except BaseException as error:  # as above
             for work in (*now, *later):
-                self._told(failure_outcome(work.output, work.verdict, error))
+                self._report(failure_outcome(work, error))
 
-    def _told(self, event: Event) -> None:
-        """Hand the event on; where it settles something, go on with what is made from that."""
+    def _report(self, event: Event) -> None:
+        """Pass the event on. If it finishes an output, go on with what is made from that."""
         if not isinstance(event, Outcome):
-            self._tell(event)
+            self._on_event(event)
             return
         released: list[StaleOutput] = []
         with self._changed:
-            ended = [event]  # and then what is held up by it, however long the chain is
+            ended = [event]  # and then what fails with it, however long the chain is
             for outcome in ended:
-                if self._open.pop(outcome.output.task, None) is None:
-                    continue  # it had its outcome: its job failed while this was on its way
-                self._tell(outcome)
+                task = outcome.output.task
+                if self._unfinished.pop(task, None) is None:
+                    continue  # it has its outcome: its job failed while this was on its way
+                self._on_event(outcome)
                 if outcome.output.origins:
                     for executor in (self._executors or {}).values():
-                        executor.drop(outcome.output.task)
-                followers = [self._open[task] for task in self._followers[outcome.output.task] if task in self._open]
-                if outcome.state in ("failed", "cancelled"):
-                    ended += [_held_up(work, outcome, event.output) for work in followers]
-                else:
-                    released += self._without(outcome.output.task, followers)
-        self._begin(released, later=True)
-
-    def _without(self, settled: str, followers: Sequence[StaleOutput]) -> list[StaleOutput]:
-        """Those of the followers that wait for nothing more."""
-        for work in followers:
-            self._awaited[work.output.task].discard(settled)
-        return [work for work in followers if not self._awaited[work.output.task]]
+                        executor.drop(task)
+                followers = [self._unfinished[one] for one in self._followers[task] if one in self._unfinished]
+                for work in followers:
+                    awaited = self._awaited[work.output.task]
+                    awaited.discard(task)
+                    if outcome.state in ("failed", "cancelled"):
+                        ended.append(_held_up(work, outcome, event.output))
+                    elif not awaited:
+                        released.append(work)
+        self._start(released, is_later=True)
 
 
 def _held_up(work: StaleOutput, origin: Outcome, first: Output) -> Outcome:
-    """The outcome of what is made from an output that was not made. first: the one that all this began with."""
+    """The outcome of what is made from an output that was not built. first: the output that all this began with."""
     if origin.state == "cancelled":
-        return Outcome(work.output, "cancelled", work.verdict.reasons)
-    # the name of a derived output tells its image; so that they are one line, though each has its own
+        return work.outcome("cancelled")
+    # the name of a derived output says which image it is of: so they are one line, though each has its own
     only_one = work.output.is_derived and len(work.output.origins) == 1
-    what = f"not made, because {'its image' if only_one else first.task} failed"
-    return Outcome(work.output, "failed", work.verdict.reasons, problem=Problem(work.output.task, what))
+    what = f"not built, because {'its image' if only_one else first.task} failed"
+    return work.outcome("failed", problem=Problem(work.output.task, what))

@@ -450,7 +450,7 @@ def push(project: Project, plans: list[JobPlan], worker: InterruptibleWorker) ->
     if more := sorted(found - waiting):
         project.pending.add(more)
     project.pending.resume()
-    client = SharedStoreClient(project, worker.put, worker.stop, is_brief=True, timeouts=_PUSH)
+    client = SharedStoreClient(project, worker.emit, worker.stop, is_brief=True, timeouts=_PUSH)
     return len(found | waiting), client
 
 

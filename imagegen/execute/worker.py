@@ -1,4 +1,4 @@
-"""Work in a thread of its own, while the caller's tells what happens and hears Ctrl-C and other signals."""
+"""A run's work in a thread of its own, while the caller's thread emits events and hears Ctrl-C and other signals."""
 
 from __future__ import annotations
 
@@ -8,90 +8,83 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cached_property
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from imagegen.backends.base import Cancelled, OverdueError
 from imagegen.execute.events import Event, Outcome, ProgressEvent, Started
+from imagegen.plan.output import Output
+from imagegen.project import Project
 
 __all__ = [
-    "Attempt",
+    "ImageAttempt",
     "ImageProgress",
     "InterruptibleWorker",
 ]
 
 
 class InterruptibleWorker:
-    """What one run does, one piece of work after another. tell: called with each event, in the caller's thread.
+    """Does the work of one run, one piece after another. on_event: called with each event, in the caller's thread.
 
-    Ctrl-C sets `stop` once, and `cancel` the second time; a third is Python's own. SIGTERM and SIGHUP set both at once.
-    A signal that this process was started to ignore stays ignored.
+    Ctrl-C sets `stop` the first time and `cancel` the second; the third is Python's own. SIGTERM and SIGHUP set both at
+    once. A signal that this process was started to ignore stays ignored.
     """
 
-    def __init__(self, tell: Callable[[Event], None]) -> None:
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
         self.stop, self.cancel = threading.Event(), threading.Event()
-        self._tell = tell
-        self._told: queue.SimpleQueue[Event | _Interrupted | None] = queue.SimpleQueue()
+        self._on_event = on_event
+        self._queue: queue.SimpleQueue[Event | Literal["interrupted", "done"]] = queue.SimpleQueue()
         self._running: set[str] = set()
         self._ended_by: int | None = None
 
-    def put(self, event: Event) -> None:
-        """Have it told. From any thread; what comes between two pieces of work is told with the next."""
-        self._told.put(event)
+    def emit(self, event: Event) -> None:
+        """Queue an event, from any thread. What comes between two pieces of work is emitted with the next."""
+        self._queue.put(event)
 
-    def do(self, work: Callable[[], None]) -> None:
-        """Work, to its end. What it raises is raised here; where `tell` raises, it is stopped and waited for."""
-        raised: list[BaseException] = []
-
-        def to_the_end() -> None:
+    def run(self, work: Callable[[], None]) -> None:
+        """Do the work to its end, and raise what it raises. If `on_event` raises, the work is stopped first."""
+        pool = ThreadPoolExecutor(1, "imagegen")
+        with self._handle_signals():
+            future = pool.submit(work)
+            future.add_done_callback(lambda _: self._queue.put("done"))
+            pool.shutdown(wait=False)
             try:
-                work()
-            except BaseException as error:  # handed on, whatever it is
-                raised.append(error)
-            finally:
-                self._told.put(None)
-
-        worker = threading.Thread(target=to_the_end, name="imagegen")
-        with self._signals():
-            worker.start()
-            try:
-                self._tell_all()
+                while (event := self._queue.get()) != "done":
+                    self._pass_on(event)
             except Exception:
-                self.stop.set()  # who holds the mutex for the worker must not let go of it before
-                worker.join()
+                self.stop.set()
+                wait([future])  # whoever holds the mutex for the work must not let go of it before
                 raise
-            worker.join()
-        if raised:
-            raise raised[0]
+            future.result()
 
-    def _tell_all(self) -> None:
-        """Tell of each event until the work is done."""
-        while (event := self._told.get()) is not None:
-            if isinstance(event, _Interrupted):
-                event = ProgressEvent(None, "note", {"text": _stopping(len(self._running))})
-            elif isinstance(event, Started):
-                self._running.add(event.output.task)
-            elif isinstance(event, Outcome):
-                self._running.discard(event.output.task)
-            self._tell(event)
+    def _pass_on(self, event: Event | Literal["interrupted", "done"]) -> None:
+        if isinstance(event, str):
+            event = ProgressEvent(None, "note", {"text": _describe_stopping(len(self._running))})
+        elif isinstance(event, Started):
+            self._running.add(event.output.task)
+        elif isinstance(event, Outcome):
+            self._running.discard(event.output.task)
+        self._on_event(event)
 
-    def pass_on(self) -> None:
-        """Once all is in order, hand a SIGTERM or SIGHUP on to whom it would have gone to without this."""
+    def raise_signal(self) -> None:
+        """Once everything is in order, raise the SIGTERM or SIGHUP that ended the work, for its former handler."""
         if self._ended_by is not None:
             signal.raise_signal(self._ended_by)
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """A signal's handler must not wait for what this thread may hold."""
+    def _handle_signals(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread may set handlers
             return
         numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
         before = {number: signal.getsignal(number) for number in numbers}
 
-        def interrupted(number: int, _frame: FrameType | None) -> None:
+        def handle(number: int, _frame: FrameType | None) -> None:
+            # takes no lock that this thread may hold
             if number == signal.SIGINT and not self.stop.is_set():
-                self._told.put(_Interrupted())
+                self._queue.put("interrupted")
             else:
                 self.cancel.set()
                 signal.signal(number, before[number])
@@ -99,52 +92,78 @@ class InterruptibleWorker:
                 self._ended_by = number
             self.stop.set()
 
-        taken = [number for number in numbers if before[number] not in (signal.SIG_IGN, None)]
-        for number in taken:
-            signal.signal(number, interrupted)
+        handled = [number for number in numbers if before[number] not in (signal.SIG_IGN, None)]
+        for number in handled:
+            signal.signal(number, handle)
         try:
             yield
         finally:
-            for number in taken:
+            for number in handled:
                 signal.signal(number, before[number])
 
 
-class _Interrupted:
-    """Ctrl-C was pressed for the first time."""
-
-
-def _stopping(running: int) -> str:
+def _describe_stopping(running: int) -> str:
     if not running:
         return "stopping"
     images, them = ("1 image is", "it") if running == 1 else (f"{running} images are", "them")
     return f"stopping when {images} done; Ctrl-C again cancels {them}"
 
 
-class Attempt(Protocol):
-    """The attempt at an image; only a backend that asks for it has one."""
+class ImageAttempt:
+    """The attempt at one image; on disk only if the backend asks for its UUID. forced: an earlier image doesn't do."""
+
+    def __init__(self, project: Project, output: Output, *, forced: bool) -> None:
+        self._project, self._output, self._forced = project, output, forced
+        self.facts: dict[str, str] = {}
+        """What the store notes of it: its UUID, if the backend asked for it."""
 
     def open(self, server: str = "") -> str:
         """Return its UUID, which is on disk by then, with the server if one is given."""
+        if not self.facts or server:
+            opened = self._project.attempts.open(self._image, anew=self._forced, done=self._stored, place=server)
+            self.facts = {"attempt": opened}
+        return self.facts["attempt"]
 
-    def server(self) -> str:
+    def last_server(self) -> str:
         """Return the server where it was begun last; empty if none was given."""
+        return self._project.attempts.place(self._image, self._stored)
+
+    def close(self, *, made: bool) -> None:
+        """End it. If that cannot be noted, nothing is lost: the store knows the image by the attempt."""
+        if self.facts:
+            with contextlib.suppress(OSError):
+                self._project.attempts.close(self._image, made=made)
+
+    @cached_property
+    def _image(self) -> str:
+        digest = self._project.model_digest(self._output)
+        return " ".join(filter(None, (self._output.fingerprint, digest, self._output.path)))
+
+    @cached_property
+    def _stored(self) -> set[str]:
+        entries = self._project.store.entries(self._output.fingerprint)
+        return {str(entry.facts.get("attempt")) for entry in entries}
 
 
 class ImageProgress:
-    """One image's progress; see `imagegen.backends.base.Progress`. tell: is told of events."""
+    """What a backend reports to while it generates one image: see `imagegen.backends.base.Progress`.
+
+    Args:
+        on_event: called with each event's name and facts.
+    """
 
     def __init__(
         self,
         timeout_s: float,
         cancel: threading.Event,
-        attempt: Attempt | None = None,
-        tell: Callable[[str, dict[str, Any]], None] = lambda _name, _facts: None,
+        attempt: ImageAttempt | None = None,
+        on_event: Callable[[str, dict[str, Any]], None] = lambda _name, _facts: None,
     ) -> None:
         self.timeout_s = timeout_s
-        self._began_s = time.monotonic()
+        self._started_s = time.monotonic()
         self._cancel = cancel
         self._attempt = attempt
-        self._tell = tell
+        self._on_event = on_event
 
     def begin_attempt(self, server: str = "") -> str:
         """Return the UUID of this attempt, noted with the server if one is given."""
@@ -153,25 +172,25 @@ class ImageProgress:
     @property
     def last_server(self) -> str:
         """The server where the open attempt was begun."""
-        return self._attempt.server() if self._attempt else ""
+        return self._attempt.last_server() if self._attempt else ""
 
     def event(self, name: str, **facts: Any) -> None:
-        """Something happened. A good moment to notice that it is time to stop."""
-        self._tell(name, facts)
+        """Report that something happened. Raises as `check` does."""
+        self._on_event(name, facts)
         self.check()
 
     def restart_clock(self) -> None:
-        """The time counts from now."""
-        self._began_s = time.monotonic()
-        self._tell("restarted", {})
+        """Count the image's time from now."""
+        self._started_s = time.monotonic()
+        self._on_event("restarted", {})
 
     @property
     def seconds(self) -> float:
-        """How long it has been, without what was waited for others."""
-        return time.monotonic() - self._began_s
+        """How long it has taken, without waiting for other images."""
+        return time.monotonic() - self._started_s
 
     def check(self) -> None:
-        """Raise Cancelled where the user asked to stop, OverdueError where the time is over."""
+        """Raise Cancelled if the user wants to stop, or OverdueError if the time is over."""
         if self._cancel.is_set():
             raise Cancelled
         if self.seconds > self.timeout_s:
@@ -180,7 +199,7 @@ class ImageProgress:
     def wait(self, seconds: float) -> None:
         """Sleep that long, raising as `check` does as soon as there is cause."""
         end = time.monotonic() + seconds
-        while (left := min(end, self._began_s + self.timeout_s) - time.monotonic()) > 0:
+        while (left := min(end, self._started_s + self.timeout_s) - time.monotonic()) > 0:
             self._cancel.wait(min(left, 60.0))
             self.check()
         self.check()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
@@ -91,7 +91,7 @@ class Verdict:
     hint: the way out of what is blocked or kept, where it is not the usual one.
     """
 
-    state: str
+    state: Literal["fresh", "stale", "kept", "blocked"]
     reasons: tuple[Reason, ...] = ()
     note: str = ""
     line: OutputLine | None = None

@@ -112,7 +112,7 @@ class Project:
             return self.committed(output.path, sha256) is not None
         return False
 
-    def reload_locks(self) -> bool:
+    def reload_from_disk(self) -> bool:
         """Read the lock files anew: another build may have written since. Whether it decided anything."""
         before = {job: lock for job, lock in self.locks.items() if not lock.stands()}
         for job, lock in before.items():

@@ -239,7 +239,7 @@ def _place(where: str) -> str:
 
 
 def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, has_store: bool) -> Iterator[Diagnosis]:
-    counts = Counter(verdict.state for _, verdict in verdicts)
+    counts = Counter[str](verdict.state for _, verdict in verdicts)
     said = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
     images = [output for output, _ in verdicts if not output.is_derived]
     backends = ", ".join(dict.fromkeys(output.request.backend for output in images))

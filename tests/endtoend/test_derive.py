@@ -145,8 +145,8 @@ def test_what_follows_a_failed_image_fails_with_one_line_and_the_others_go_on(pr
     run = project.doit()
     assert run.code != 0
     assert (run.tasks("generated"), run.tasks("derived")) == (["portraits:mallsing"], ["portraits:mallsing:thumb"])
-    assert "portraits:yrr:thumb, portraits:okka:thumb: not made, because its image failed" in run.out
-    assert run.out.count("portraits:sheet, portraits:sheet:index: not made, because portraits:yrr failed") == 1
+    assert "portraits:yrr:thumb, portraits:okka:thumb: not built, because its image failed" in run.out
+    assert run.out.count("portraits:sheet, portraits:sheet:index: not built, because portraits:yrr failed") == 1
     assert "1 generated, 1 derived, 6 failed" in run.closing
     assert "Unmet" not in run.out + run.err
 

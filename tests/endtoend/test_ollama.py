@@ -481,7 +481,7 @@ def test_an_image_that_did_not_get_into_the_store_is_not_drawn_again(project: Ol
     blobs = project.write(".imagegen/store/blobs", "in the way")
     run = project.doit()
     assert (run.code, project.prompts()) == (2, ["a bird"])
-    assert "portraits:a: what is made cannot be kept, so nothing more is: cannot write: " in run.out
+    assert "portraits:a: images cannot be stored, so no more are generated: cannot write: " in run.out
     blobs.unlink()
     assert project.doit().tasks("generated") == ["portraits:a"]
     assert project.prompts() == ["a bird"]

@@ -103,7 +103,7 @@ def test_what_follows_a_failed_portrait_fails_with_one_line_and_the_others_go_on
     run = project.doit()
     assert run.code != 0
     assert run.tasks("generated") == ["children:alone", "portraits:yrr"]
-    assert run.out.count(f"{CHILD}: not made, because portraits:mallsing failed") == 1
+    assert run.out.count(f"{CHILD}: not built, because portraits:mallsing failed") == 1
     assert "child" not in project.started()
 
 

@@ -17,8 +17,8 @@ from imagegen.backends.base import Context, GeneratedImage, Progress, Resolved
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.build_image import restore_image
-from imagegen.execute.events import Event, Outcome, ProgressEvent
-from imagegen.execute.executor import Executor, StaleOutput
+from imagegen.execute.events import Event, Outcome, ProgressEvent, StaleOutput
+from imagegen.execute.executor import Executor
 from imagegen.execute.forecast import estimate
 from imagegen.execute.stored_images import StoredImages
 from imagegen.images.image_file import verify
@@ -195,7 +195,7 @@ def test_what_the_lock_file_cannot_hold_loses_no_image_and_leaves_it_readable(tm
     found.backend = ScriptedBackend(Script())
     found.project = Project(tmp_path, Settings(), {"scripted": lambda: found.backend})
     (work,) = found.works()
-    outcome = restore_image(found.project, StoredImages(found.project), work.output, work.verdict)
+    outcome = restore_image(found.project, StoredImages(found.project), work)
     assert outcome is not None
     assert outcome.state == "restored"
 

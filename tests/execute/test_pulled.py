@@ -170,7 +170,7 @@ def test_where_what_was_accepted_cannot_be_had_ours_is_kept(workshop: Workshop, 
     ours, lock = other.path("yrr").read_bytes(), other.lock()
     assert foreseen(other) == {YRR: "keep"}
     assert other.build() == {YRR: "kept"}
-    assert other.said[YRR] == "another one was accepted, which is not in the store"
+    assert other.said[YRR] == "another file was accepted, which is not in the store"
     assert (other.path("yrr").read_bytes(), other.lock(), other.calls()) == (ours, lock, 0)
     assert other.build(YRR, forced=True) == {YRR: "generated"}
 

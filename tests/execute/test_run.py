@@ -15,8 +15,7 @@ import yaml
 from imagegen.backends.base import Progress
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
-from imagegen.execute.events import Event, Outcome
-from imagegen.execute.executor import StaleOutput
+from imagegen.execute.events import Event, Outcome, StaleOutput
 from imagegen.execute.run import Flow, SelectedOutput, run
 from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.request import Request
@@ -168,4 +167,4 @@ def test_a_chain_of_any_length_fails_with_its_first_image_and_by_that_cause(tmp_
     failed = [event for event in told if isinstance(event, Outcome) and event.problem]
     assert [outcome.state for outcome in failed] == ["failed"] * length
     causes = {outcome.problem.what for outcome in failed if outcome.problem}
-    assert causes == {"no luck", "not made, because chain:i0 failed"}
+    assert causes == {"no luck", "not built, because chain:i0 failed"}

@@ -589,7 +589,7 @@ def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
         told: list[Event] = []
         attended = InterruptibleWorker(told.append)
         count, sharing = push(project, project.plans(), attended)
-        attended.do(sharing.close)
+        attended.run(sharing.close)
         return count, sharing.unsent, [str(event.facts["text"]) for event in told if isinstance(event, ProgressEvent)]
 
     assert pushed()[:2] == (3, 3)  # it is not there yet

@@ -39,7 +39,7 @@ class Pressed:
             signal.raise_signal(event.facts["number"])
 
     def press(self, number: int) -> None:
-        self.attended.put(ProgressEvent(None, "signal", {"number": number}))
+        self.attended.emit(ProgressEvent(None, "signal", {"number": number}))
 
     def do(self, work: Callable[[], None]) -> None:
         failed: list[BaseException] = []
@@ -50,7 +50,7 @@ class Pressed:
             except BaseException as error:
                 failed.append(error)
 
-        self.attended.do(caught)
+        self.attended.run(caught)
         assert not failed
 
 
@@ -67,7 +67,7 @@ def test_ctrl_c_stops_then_cancels_and_then_is_what_it_was(received: list[int]) 
         pressed.press(signal.SIGINT)
 
     pressed.do(work)
-    pressed.attended.pass_on()
+    pressed.attended.raise_signal()
     assert received == [signal.SIGINT]
 
 
@@ -82,7 +82,7 @@ def test_a_request_to_end_cancels_at_once_and_is_passed_on_when_all_is_in_order(
     pressed.do(work)
     assert pressed.attended.stop.is_set()
     assert not received
-    pressed.attended.pass_on()
+    pressed.attended.raise_signal()
     assert received == [number]
 
 
@@ -99,7 +99,7 @@ def test_what_goes_wrong_with_the_work_is_raised_where_it_is_waited_for() -> Non
         raise SystemExit("in the worker")
 
     with pytest.raises(SystemExit, match="in the worker"):
-        InterruptibleWorker(lambda _: None).do(work)
+        InterruptibleWorker(lambda _: None).run(work)
 
 
 def test_where_nobody_can_be_told_any_more_the_work_is_over_before_that_is_raised() -> None:
@@ -110,9 +110,9 @@ def test_where_nobody_can_be_told_any_more_the_work_is_over_before_that_is_raise
     ended: list[bool] = []
 
     def work() -> None:
-        attended.put(ProgressEvent(None, "note", {"text": ""}))
+        attended.emit(ProgressEvent(None, "note", {"text": ""}))
         ended.append(attended.stop.wait(60))
 
     with pytest.raises(BrokenPipeError):
-        attended.do(work)
+        attended.run(work)
     assert ended == [True]

@@ -59,7 +59,7 @@ class ServedProject:
         told: list[Event] = []
         run(project, [SelectedOutput(output) for plan in plans for output in plan.outputs], told.append)
         ends = [event for event in told if isinstance(event, Outcome)]
-        states = {event.output.slug: event.state for event in ends if event.state != "fresh"}
+        states: dict[str, str] = {event.output.slug: event.state for event in ends if event.state != "fresh"}
         notes = [note_line(event) for event in told if isinstance(event, ProgressEvent) and event.name == "note"]
         return Built(states, "\n".join([*notes, *failures(ends)]))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imagegen.config.job import Encoding
-from imagegen.execute.events import Outcome, ProgressEvent, Started
+from imagegen.execute.events import Outcome, OutcomeState, ProgressEvent, Started
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
 
@@ -39,5 +39,5 @@ def prepares(job: str, text: str) -> ProgressEvent:
     return ProgressEvent(None, "waiting", {"text": text}, job)
 
 
-def outcome(name: str, state: str = "generated") -> Outcome:
+def outcome(name: str, state: OutcomeState = "generated") -> Outcome:
     return Outcome(image(name), state, seconds=2.0)

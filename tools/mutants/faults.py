@@ -82,7 +82,7 @@ FAULTS = (
     _fault(
         "images are generated though the store cannot keep them",
         "faults/test_disk_full.py::test_nothing_is_lost_and_all_is_right_once_there_is_room[new-full]",
-        ("execute/executor.py", "            self._not_kept = error\n", ""),
+        ("execute/executor.py", "self._not_stored = error\n", "pass\n"),
     ),
     _fault(
         "the part of a line that fitted on a full disk is left",
@@ -162,12 +162,12 @@ FAULTS = (
     _fault(
         "a build that waited does not read what the other wrote",
         "endtoend/test_staleness.py::test_a_build_that_waited_takes_the_seeds_that_the_other_drew",
-        ("execute/run.py", "    if not project.reload_locks():", "    if True:"),
+        ("execute/run.py", "    if not project.reload_from_disk():", "    if True:"),
     ),
     _fault(
         "a build that waited does not plan again",
         "faults/test_two_builds.py::test_who_waited_makes_what_is_an_image_by_then",
-        ("execute/run.py", "    if not project.reload_locks():", "    project.reload_locks()\n    if True:"),
+        ("execute/run.py", "    if not project.reload_from_disk():", "    project.reload_from_disk()\n    if True:"),
     ),
     _fault(
         "a random seed is not recorded before it is used",
@@ -246,7 +246,7 @@ FAULTS = (
     _fault(
         "images are queued after a failed preflight",
         "execute/test_executor.py::test_nothing_of_a_job_is_queued_after_a_failed_preflight_and_other_jobs_go_on",
-        ("execute/executor.py", "        if not problems:\n            return job", "        return job"),
+        ("execute/executor.py", "return problems is not None", "return True\n        return True"),
     ),
     _fault(
         "an item that changed is taken for fresh",

@@ -284,7 +284,7 @@ def test_the_steps_of_a_prompt_that_is_queued_once_more_go_away() -> None:
         connection.listen()
         time.sleep(0.5)
         try:
-            connection.run(str(uuid.uuid4()), a_graph(), ImageProgress(60, threading.Event(), tell=tell))
+            connection.run(str(uuid.uuid4()), a_graph(), ImageProgress(60, threading.Event(), on_event=tell))
         finally:
             connection.close()
     assert told == [(0, 0), (1, 4), (2, 4), (3, 4), (4, 4)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,28 +37,17 @@ def script(folder: Path, text: str, host: str = "127.0.0.1:9") -> Command:
     return Command(str(path), host)
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """An attempt that stays the same."""
-
-    uuid: str
-
-    def open(self, place: str = "") -> str:  # noqa: ARG002
-        return self.uuid
-
-    def server(self) -> str:
-        return ""
-
-
 class Told(ImageProgress):
     """One image's progress, with all that was told of it."""
 
     def __init__(self, attempt: str = "0a1b", timeout_s: float = 60) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.cancel = threading.Event()
-        super().__init__(
-            timeout_s, self.cancel, _Attempt(attempt), lambda name, facts: self.events.append((name, facts))
-        )
+        self.uuid = attempt
+        super().__init__(timeout_s, self.cancel, on_event=lambda name, facts: self.events.append((name, facts)))
+
+    def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002
+        return self.uuid
 
     def named(self, name: str) -> list[dict[str, Any]]:
         return [facts for event, facts in self.events if event == name]

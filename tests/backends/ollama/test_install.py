@@ -441,7 +441,7 @@ class Bench:
         def tell(_name: str, facts: dict[str, object]) -> None:
             self.said.append(str(facts.get("text")))
 
-        setup(self.root, self.settings, models, ImageProgress(math.inf, threading.Event(), tell=tell), machine)
+        setup(self.root, self.settings, models, ImageProgress(math.inf, threading.Event(), on_event=tell), machine)
 
     @property
     def installed(self) -> bool:
@@ -469,7 +469,7 @@ def test_it_asks_once_it_has_said_what_comes(bench: Bench, capsys: pytest.Captur
         if len(asked) > 1:
             raise ImagegenError(Problem("", "no"))
 
-    progress = ImageProgress(math.inf, threading.Event(), tell=lambda *_: None)
+    progress = ImageProgress(math.inf, threading.Event(), on_event=lambda *_: None)
     with pytest.raises(ImagegenError):
         setup(bench.root, bench.settings, [MODEL], progress, MAC, ask)
     assert asked[0].startswith("to be put into tools/ollama: Ollama ")
