@@ -11,19 +11,9 @@ from typing import Any
 
 import yaml
 
-from imagegen.config.document import (
-    LONGEST_KEY,
-    MAX_DEPTH,
-    MAX_PROBLEMS,
-    MAX_VALUES,
-    Ambiguous,
-    Document,
-    find_hidden_character,
-    parse_number,
-)
-from imagegen.errors import ImagegenError, Problem
+from imagegen.config.document import MAX_DEPTH, Ambiguous, DocumentReader, Location, Position, parse_number
 
-__all__ = ["MAX_ALIASED", "read_yaml"]
+__all__ = ["YamlReader"]
 
 MAX_ALIASED = 10_000
 """Values that aliases may add to a document."""
@@ -37,9 +27,8 @@ _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
 _OCTAL = re.compile(r"0o[0-7]+")
 _LONGEST_NUMBER = 10_000
 """Characters. What is longer is no number to any reader, and PyYAML's patterns take much memory to tell."""
-_TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
 _KEY = (-1,)
-"""The path while a key is read: no list has such an entry."""
+"""The location while a key is read: no list has such an entry."""
 _LOST = re.compile(r"[ \t]+(#(?=\S))")
 _COMMENT = re.compile(r"[ \t]+(#)")
 _LOST_BELOW = re.compile(r"(?:[ \t]*\n)+[ \t]+(#(?=\S))")
@@ -49,217 +38,187 @@ _SMART_QUOTED = re.compile(
 )
 
 
-def read_yaml(name: str, text: str, first_line: int = 1) -> Document:
-    """The document. Raises ImagegenError with every problem, located."""
-    builder = _Builder(name, text, first_line)
-    try:
-        values = builder.document()
-    except yaml.MarkedYAMLError as error:
-        builder.refused(error)
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # without libyaml, "\\Uffffffff" raises the last two
-        builder.problem(None, f"not valid YAML: {' '.join(str(error).split())}")
-    if builder.problems:
-        raise ImagegenError(*builder.problems)
-    return Document(name, values, builder.marks)
+class YamlReader(DocumentReader):
+    """Reads one YAML document."""
 
-
-class _Stop(Exception):  # noqa: N818 - internal
-    """Going on would make no sense; the problem has been noted."""
-
-
-class _Builder:
     def __init__(self, name: str, text: str, first_line: int) -> None:
-        self.name = name
-        self.first_line = first_line
+        super().__init__(name)
         self._text = text
-        self._last: Any = None
-        self._comments = " #" in text or "\t#" in text
-        self.marks: dict[tuple[str | int, ...], tuple[int, int]] = {}
-        self.problems: list[Problem] = []
+        self._first_line = first_line
         self._loader = _Loader(text)
+        self._last: Any = None  # the latest event
+        self._has_comments = " #" in text or "\t#" in text
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         """By name: the value, how many values it holds, how many levels deep it is."""
         self._unused: dict[str, Any] = {}
         """Anchors of texts that no alias has named yet, with their marks."""
-        self._count = 0
         self._deepest = 0
         self._aliased = 0
 
-    def document(self) -> Any:
+    def read_values(self) -> Any:
+        """Return the document's values."""
         try:
             return self._document()
-        except _Stop:
-            return None
+        except yaml.MarkedYAMLError as error:
+            self._refuse(error)
+        except (
+            yaml.YAMLError,
+            ValueError,
+            OverflowError,
+        ) as error:  # without libyaml, "\\Uffffffff" raises the last two
+            self.note(None, f"not valid YAML: {' '.join(str(error).split())}")
         finally:
             self._loader.dispose()
+        return None
 
-    def problem(self, mark: Any, what: str, hint: str = "") -> None:
-        place = f":{self._position(mark)[0]}:{self._position(mark)[1]}" if mark is not None else ""
-        self.problems.append(Problem(f"{self.name}{place}", what, hint))
-
-    def refused(self, error: yaml.MarkedYAMLError) -> None:
-        """Note what the parser did not take."""
+    def _refuse(self, error: yaml.MarkedYAMLError) -> None:
+        """Note what the parser did not accept."""
         from imagegen.config.yaml_errors import explain
 
-        if "maximum nesting depth" in str(error.problem):  # libyaml has a bound of its own, and meets it earlier
-            self.problem(error.problem_mark, _TOO_DEEP)
-            return
-        fault = explain(self._text, error, self._last, self.first_line)
-        line = f"{self.name}:{fault.line + self.first_line}:"
+        if "maximum nesting depth" in str(error.problem):  # libyaml has a limit of its own, and reaches it earlier
+            raise self.too_deep(self._position(error.problem_mark))
+        fault = explain(self._text, error, self._last, self._first_line)
+        line = f"{self.name}:{fault.line + self._first_line}:"
         # what was noted of the same line follows from it
         self.problems = [problem for problem in self.problems if not problem.where.startswith(line)]
-        self.problems.append(Problem(f"{line}{fault.column + 1}", fault.what, fault.fix))
+        self.note((fault.line + self._first_line, fault.column + 1), fault.what, fault.hint)
 
     def _next(self) -> Any:
         self._last = self._loader.get_event()
         return self._last
 
-    def _position(self, mark: Any) -> tuple[int, int]:
-        return mark.line + self.first_line, mark.column + 1
+    def _position(self, mark: Any) -> Position:
+        return mark.line + self._first_line, mark.column + 1
 
-    def _stop(self, mark: Any, what: str, hint: str = "") -> _Stop:
-        self.problem(mark, what, hint)
-        return _Stop()
+    def _note(self, event: Any, what: str, hint: str = "") -> None:
+        self.note(self._position(event.start_mark), what, hint)
 
     def _document(self) -> Any:
         self._loader.get_event()  # the stream's start
         if isinstance(self._loader.peek_event(), yaml.StreamEndEvent):
-            raise self._stop(None, "is empty")
+            raise self.stop(None, "is empty")
         self._loader.get_event()  # the document's
         values = self._value(self._next(), (), 0)
         self._next()
         following = self._loader.peek_event()
         if not isinstance(following, yaml.StreamEndEvent):
-            raise self._stop(following.start_mark, "a second document begins here: one file is one document")
+            position = self._position(following.start_mark)
+            raise self.stop(position, "a second document begins here: one file is one document")
         if values is None:
-            raise self._stop(None, "is empty")
-        for anchor, mark in self._unused.items():
-            self.problem(mark, f"nothing refers to the anchor &{anchor}", "put text that begins with & in quotes")
+            raise self.stop(None, "is empty")
+        for anchor, event in self._unused.items():
+            self._note(event, f"nothing refers to the anchor &{anchor}", "put text that begins with & in quotes")
         return values
 
-    def _value(self, event: Any, path: tuple[str | int, ...], depth: int) -> Any:
-        self.marks.setdefault(path, self._position(event.start_mark))
-        self._count += 1
-        if len(self.problems) >= MAX_PROBLEMS:
-            raise _Stop
-        if self._count > MAX_VALUES:
-            raise self._stop(event.start_mark, f"more than {MAX_VALUES} values are too many for one file: split it")
+    def _value(self, event: Any, location: Location, depth: int) -> Any:
+        self.begin_value(location, self._position(event.start_mark), depth)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, depth)
         if event.tag is not None:
             what = f"has the tag '{event.tag}': a job is plain data, without tags"
-            self.problem(event.start_mark, what, "put text that begins with ! in quotes")
-        self._reach(event, depth)
+            self._note(event, what, "put text that begins with ! in quotes")
+        if depth > self._deepest:
+            self._deepest = depth
         if event.anchor is None:
-            return self._content(event, path, depth)
+            return self._content(event, location, depth)
         self._anchors.pop(event.anchor, None)
-        before, deepest = self._count, self._deepest
+        before, deepest = self.count, self._deepest
         self._deepest = depth
-        value = self._content(event, path, depth)
+        value = self._content(event, location, depth)
         if isinstance(event, yaml.ScalarEvent):
-            self._unused[event.anchor] = event.start_mark
-        self._anchors[event.anchor] = (value, self._count - before + 1, self._deepest - depth)
+            self._unused[event.anchor] = event
+        self._anchors[event.anchor] = (value, self.count - before + 1, self._deepest - depth)
         self._deepest = max(deepest, self._deepest)
         return value
 
-    def _reach(self, event: Any, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise self._stop(event.start_mark, _TOO_DEEP)
-        if depth > self._deepest:
-            self._deepest = depth
+    def _alias(self, event: Any, depth: int) -> Any:
+        position = self._position(event.start_mark)
+        if event.anchor not in self._anchors:
+            what = f"the alias *{event.anchor} has no anchor before it that is complete"
+            raise self.stop(position, what, "put text that begins with * in quotes")
+        self._unused.pop(event.anchor, None)
+        value, size, height = self._anchors[event.anchor]
+        if depth + height > MAX_DEPTH:
+            raise self.too_deep(position)
+        self._deepest = max(self._deepest, depth + height)
+        self._aliased += size
+        self.count += size
+        if self._aliased > MAX_ALIASED:
+            raise self.stop(position, f"aliases make more than {MAX_ALIASED} values of this file")
+        return value
 
-    def _content(self, event: Any, path: tuple[str | int, ...], depth: int) -> Any:
+    def _content(self, event: Any, location: Location, depth: int) -> Any:
         if isinstance(event, yaml.ScalarEvent):
-            if not event.implicit[0]:
-                return self._quoted(event)
-            self._check_plain(event, path)
-            return self._plain(event.value)
+            if event.implicit[0]:
+                self._check_plain(event, location)
+                return self._plain(event.value)
+            self.check_text(event.value, self._position(event.start_mark))
+            return event.value
         if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(path, depth)
+            return self._mapping(location, depth)
         found: list[Any] = []
         while not isinstance(inner := self._next(), yaml.SequenceEndEvent):
-            found.append(self._value(inner, (*path, len(found)), depth + 1))
+            found.append(self._value(inner, (*location, len(found)), depth + 1))
         return found
 
-    def _mapping(self, path: tuple[str | int, ...], depth: int) -> dict[str, Any]:
+    def _mapping(self, location: Location, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key = self._key(event, depth)
-            inner = (*path, key)
-            if key in found:
-                first = self.marks[inner][0]
-                self.problem(event.start_mark, f"'{key}' is given twice, first in line {first}")
-            else:
-                self.marks[inner] = self._position(event.start_mark)
+            inner = self.begin_key(key, found, location, self._position(event.start_mark))
             value = self._next()
             if event.end_mark.index == value.start_mark.index == value.end_mark.index:
                 before = next(reversed(found.values()), None)
                 if _DIGITS.fullmatch(key) and isinstance(before, (int, float)):
                     self.problems.pop()  # that the key is not text
-                    what, fix = f"'{key}' is a key without a value", f"write a number with a point: {before}.{key}"
+                    what, hint = f"'{key}' is a key without a value", f"write a number with a point: {before}.{key}"
                 else:
-                    what, fix = _without_colon(key, is_first=not found)
-                self.problem(event.start_mark, what, fix)
+                    what, hint = _without_colon(key, is_first=not found)
+                self._note(event, what, hint)
             found[key] = self._value(value, inner, depth + 1)
         return found
 
     def _key(self, event: Any, depth: int) -> str:
         if isinstance(event, yaml.CollectionStartEvent):
-            self.problem(event.start_mark, "a key must be text")
+            self._note(event, "a key must be text")
         key = self._value(event, _KEY, depth + 1)
         self.marks.pop(_KEY, None)
-        if isinstance(key, str) and len(key) > LONGEST_KEY:
-            what = f"is a key of {len(key)} characters, and a key has at most {LONGEST_KEY}"
-            raise self._stop(event.start_mark, what)
+        if isinstance(key, str):
+            self.check_key(key, self._position(event.start_mark))
         if isinstance(event, yaml.ScalarEvent):
             if event.implicit[0] and key == "<<":
-                self.problem(event.start_mark, "merge keys (<<) are not read: repeat the values")
+                self._note(event, "merge keys (<<) are not supported: repeat the values")
             elif not isinstance(key, str):
-                what = f"the key {event.value or '(nothing)'} is not text"
-                self.problem(event.start_mark, what, "put it in quotes")
+                self._note(event, f"the key {event.value or '(nothing)'} is not text", "put it in quotes")
             elif event.implicit[0] and (hidden := _HIDDEN.search(key)):
                 what = f"the key has the invisible character U+{ord(hidden[0]):04X} in it"
-                self.problem(event.start_mark, what, "replace it by a blank from the space bar, or delete it")
+                self._note(event, what, "replace it by a blank from the space bar, or delete it")
             return str(event.value)
         if isinstance(event, yaml.AliasEvent):
             if isinstance(key, str):
                 return key
-            self.problem(event.start_mark, "a key must be text")
+            self._note(event, "a key must be text")
         return f"({event.start_mark.line}:{event.start_mark.column})"
 
-    def _alias(self, event: Any, depth: int) -> Any:
-        if event.anchor not in self._anchors:
-            what = f"the alias *{event.anchor} has no anchor before it that is complete"
-            raise self._stop(event.start_mark, what, "put text that begins with * in quotes")
-        self._unused.pop(event.anchor, None)
-        value, size, height = self._anchors[event.anchor]
-        self._reach(event, depth + height)
-        self._aliased += size
-        self._count += size
-        if self._aliased > MAX_ALIASED:
-            raise self._stop(event.start_mark, f"aliases make more than {MAX_ALIASED} values of this file")
-        return value
-
-    def _check_plain(self, event: Any, path: tuple[str | int, ...]) -> None:
+    def _check_plain(self, event: Any, location: Location) -> None:
         """Note where a comment cut a text short, and quotes that are none."""
         text: str = event.value
-        if self._comments and (found := self._comment(event, path)):
+        if self._has_comments and (found := self._cutting_comment(event, location)):
             at = found.start(1)
-            line = self._text.count("\n", event.end_mark.index, at) + event.end_mark.line + self.first_line
-            where = f"{self.name}:{line}:{at - self._text.rfind(chr(10), 0, at)}"
-            fix = "put the text in quotes; or, for a comment, put a space after the #"
+            line = self._text.count("\n", event.end_mark.index, at) + event.end_mark.line + self._first_line
+            hint = "put the text in quotes; or, for a comment, put a space after the #"
             if text.endswith(","):
-                fix = "put the text in quotes; or, for a comment, delete the comma before it"
-            self.problems.append(Problem(where, "the rest of the line is a comment", fix))
+                hint = "put the text in quotes; or, for a comment, delete the comma before it"
+            self.note((line, at - self._text.rfind("\n", 0, at)), "the rest of the line is a comment", hint)
         if _SMART_QUOTED.fullmatch(text):
             what = f"{text[0]} and {text[-1]} are not quotes in YAML, but part of the text"
-            fix = "use straight quotes, \" or '; to keep these, put straight ones around them"
-            self.problem(event.start_mark, what, fix)
+            hint = "use straight quotes, \" or '; to keep these, put straight ones around them"
+            self._note(event, what, hint)
         elif _HIDDEN.search(text) and parse_number(_HIDDEN.sub("", text)) is not None:
             what = f"has the invisible character U+{ord(_HIDDEN.findall(text)[0]):04X} beside the number"
-            self.problem(event.start_mark, what, "delete it")
+            self._note(event, what, "delete it")
 
-    def _comment(self, event: Any, path: tuple[str | int, ...]) -> re.Match[str] | None:
+    def _cutting_comment(self, event: Any, location: Location) -> re.Match[str] | None:
         """What stands behind a text as if it were more of it: `#1`, or anything behind a comma.
 
         It can also be on the next line, where that is indented as more of the text would be.
@@ -271,16 +230,10 @@ class _Builder:
         if same_line := pattern.match(self._text, event.end_mark.index):
             return same_line
         below = _LOST_BELOW.match(self._text, event.end_mark.index)
-        if below is None or not text or path == _KEY:
+        if below is None or not text or location == _KEY:
             return None
         column = below.start(1) - self._text.rfind("\n", 0, below.start(1))
-        return below if column > self.marks[path][1] else None
-
-    def _quoted(self, event: Any) -> str:
-        text: str = event.value
-        if what := find_hidden_character(text):
-            self.problem(event.start_mark, what)
-        return text
+        return below if column > self.marks[location][1] else None
 
     def _plain(self, text: str) -> Any:
         if len(text) > _LONGEST_NUMBER:

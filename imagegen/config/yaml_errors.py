@@ -32,12 +32,12 @@ _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 @dataclass(frozen=True)
 class Fault:
-    """line, column: from 0. fix: may be empty."""
+    """What is wrong, and where; line and column from 0."""
 
     line: int
     column: int
     what: str
-    fix: str = ""
+    hint: str = ""
 
 
 def quoted(text: str) -> str:

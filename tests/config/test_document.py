@@ -131,7 +131,7 @@ def test_plain_scalars_that_readers_disagree_on_are_ambiguous(plain: str, meanin
         ("a: !mine 1\nb: ! x", ["j.yaml:1:4: has the tag '!mine'", "j.yaml:2:4: has the tag '!'"]),
         ("1: x", ["j.yaml:1:1: the key 1 is not text"]),
         ("no: x", ["j.yaml:1:1: the key no is not text"]),
-        ("a: {<<: {b: 1}}", ["j.yaml:1:5: merge keys (<<) are not read"]),
+        ("a: {<<: {b: 1}}", ["j.yaml:1:5: merge keys (<<) are not supported"]),
         ('a: "\\0"\n"\\e": b', ["j.yaml:1:4: has the control character U+0000", "j.yaml:2:1: has the control character U+001B"]),
         ("? [a]\n: 1", ["j.yaml:1:3: a key must be text"]),
         ("a: &x [1]\n? *x\n: 1", ["j.yaml:2:3: a key must be text"]),
