@@ -6,9 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from imagegen.config.document import find_merge_conflict
 from imagegen.config.models import HUGGING_FACE, ModelFile, check_download_url, list_models, read_models
@@ -32,50 +32,47 @@ __all__ = [
 
 
 _EXPECTED = "expected s3://bucket/folder, ssh://host/folder, file:///mnt/team/folder or none"
-_PLACES = {
+_HOSTS = {
     "s3": re.compile(r"[a-z0-9][a-z0-9.-]+"),
     "ssh": re.compile(r"(?:(?P<user>[\w.-]+)@)?(?P<host>[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"),
     "file": re.compile(""),
 }
 """Between `//` and the next `/`."""
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f?#*\[\]]|::|\s\Z")
-"""In a folder: what no path should have, and what fsspec takes for more than a path."""
+"""What a folder must not have: what no path should have, and what fsspec takes for more than a path."""
 
 
 @dataclass(frozen=True)
 class StoreUrl:
-    """protocol: s3, ssh or file. bucket: of s3. user, host, port: of ssh; empty and 22 where they are not given.
+    """The address of a shared store, taken apart. It never holds a password."""
 
-    folder: without slashes at its ends; empty in s3 alone.
-    """
-
-    protocol: str
-    folder: str
-    bucket: str = ""
-    user: str = ""
+    protocol: Literal["s3", "ssh", "file"]
+    folder: str  # without slashes at its ends; empty with s3 only
+    bucket: str = ""  # of s3
+    user: str = ""  # of ssh, like host and port
     host: str = ""
     port: int = 22
 
 
 def read_store_url(text: str) -> StoreUrl:
-    """Raises ValueError with what is expected; it repeats nothing of the text, which may hold a password."""
+    """Take an address apart. Raises ValueError with what is expected; it repeats no text that may hold a password."""
     protocol, _, rest = text.partition("://")
-    place, _, folder = rest.partition("/")
-    if ":" in place.rpartition("@")[0]:
+    host, _, folder = rest.partition("/")
+    if ":" in host.rpartition("@")[0]:
         hint = "; " + _PASSWORDS[protocol] if protocol in _PASSWORDS else ""
         raise ValueError(f"expected an address without a password in it{hint}")
-    match = _PLACES[protocol].fullmatch(place) if protocol in _PLACES else None
+    match = _HOSTS[protocol].fullmatch(host) if protocol in _HOSTS else None
     folder = folder.strip("/")
     if match is None or _FORBIDDEN.search(folder) or not (folder or protocol == "s3"):
         raise ValueError(_EXPECTED)
     if protocol == "s3":
-        return StoreUrl(protocol, folder, bucket=place)
+        return StoreUrl("s3", folder, bucket=host)
     if protocol == "file":
-        return StoreUrl(protocol, folder)
-    if int(match["port"] or 22) > 65_535:
+        return StoreUrl("file", folder)
+    port = int(match["port"] or 22)
+    if port > 65_535:
         raise ValueError(_EXPECTED)
-    host = match["host"].strip("[]")
-    return StoreUrl(protocol, folder, user=match["user"] or "", host=host, port=int(match["port"] or 22))
+    return StoreUrl("ssh", folder, user=match["user"] or "", host=match["host"].strip("[]"), port=port)
 
 
 _PASSWORDS = {
@@ -85,42 +82,32 @@ _PASSWORDS = {
 
 
 def redact_user(text: str) -> str:
-    """The text, with … for the user and the password of an address in it."""
+    """Replace the user and the password of each address in a text by …."""
     return re.sub(r"//(?:\S*|[^/]*)@", "//…@", text)
 
 
 @dataclass(frozen=True)
 class SettingType:
-    """What values a setting takes.
+    """What values a setting takes."""
 
-    words: for the documentation. read: makes a value of what TOML or a text holds; raises ValueError, each of whose
-    arguments is one thing that is wrong, with what is expected; of what may hold a secret, it never repeats any.
-    show: the value for a person.
-    """
-
-    words: str
+    words: str  # for the documentation
     read: Callable[[object], Any]
+    """Makes a value of what TOML or a text holds. Raises ValueError: each of its arguments is one problem, which says
+    what is expected and never repeats what may be a secret."""
     show: Callable[[Any], str] = str
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting.
+    """What a setting is called, where it can be given, and what it means."""
 
-    name: in `[tool.imagegen]` of pyproject.toml, a dot for a table within it. help: one line. environment,
-    command_line: the variables that can give it, empty where none can. built_in: its value where nobody gives one.
-    field: of `Settings`, where that is not its name with _ for each dot. secret: only the environment may give it,
-    and nothing shows, keeps or hands on its value here.
-    """
-
-    name: str
+    name: str  # in `[tool.imagegen]` of pyproject.toml, with a dot for a table within it
     kind: SettingType
-    help: str
-    built_in: Any = ""
-    environment: str = ""
-    command_line: str = ""
-    field: str = ""
-    secret: bool = False
+    help: str  # one line
+    built_in: Any = ""  # its value if nobody gives one
+    environment: str = ""  # the variable that can give it, if any
+    command_line: str = ""  # the same
+    secret: bool = False  # only the environment can give it, and nothing shows, keeps or passes on its value here
 
 
 def _text(value: object) -> str:
@@ -143,7 +130,7 @@ def _url(value: object) -> str:
 
 
 def _urls(value: object) -> tuple[str, ...]:
-    """Of a list, or of a text with commas between them, or after them too; each once."""
+    """Read a list, or a text with commas between the addresses; each counts once."""
     found = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
     if not isinstance(found, list) or not found:
         raise ValueError("expected an address, or a list of addresses")
@@ -215,7 +202,7 @@ def _cluster(value: object) -> str:
     return str(value)
 
 
-def _truth(value: object) -> bool:
+def _boolean(value: object) -> bool:
     truths = {"true": True, "false": False}
     found = truths.get(value) if isinstance(value, str) else value
     if not isinstance(found, bool):
@@ -223,7 +210,7 @@ def _truth(value: object) -> bool:
     return found
 
 
-def _show_truth(value: bool) -> str:
+def _show_boolean(value: bool) -> str:
     return "true" if value else "false"
 
 
@@ -265,7 +252,7 @@ FOLDERS = SettingType("list of folders", _folders, ", ".join)
 SIZE = SettingType("size in MB, GB or TB", _size, _show_size)
 STORE = SettingType("URL or none", _store)
 CLUSTER = SettingType("tcp:// or tls:// address, or none", _cluster)
-TRUTH = SettingType("true or false", _truth, _show_truth)
+BOOLEAN = SettingType("true or false", _boolean, _show_boolean)
 SECONDS = SettingType("seconds", _seconds, "{:g}".format)
 TEXTS = SettingType("list of texts", _texts, " ".join)
 FOLDER_TABLE = SettingType("folders by kind of model", _folder_table, _show_folder_table)
@@ -278,170 +265,159 @@ START = SettingType("auto or never", _one_of("auto", "never"))
 TORCH_BUILDS = ("auto", "cuda", "rocm", "mps", "cpu", "none")
 TORCH = SettingType("auto, cuda, rocm, mps, cpu or none", _one_of(*TORCH_BUILDS))
 
-SETTINGS = (
-    Setting("backend", TEXT, "draws the images of jobs that name none", "placeholder", "IMAGEGEN_BACKEND", "backend"),
-    Setting(
-        "cluster",
-        CLUSTER,
-        "a Dask cluster whose workers draw the images: its scheduler",
-        "",
-        "IMAGEGEN_CLUSTER",
-        "cluster",
-    ),
-    Setting("allow_outside", FOLDERS, "folders outside the project that jobs may use", ()),
-    Setting(
-        "store_size",
-        SIZE,
-        "bound of .imagegen/store; past it, what was used longest ago goes",
-        5 * 1024**3,
-        field="store_bytes",
-    ),
-    Setting("store", STORE, "a store shared with others: s3, ssh or file", "", "IMAGEGEN_STORE", "store"),
-    Setting(
-        "store_writes",
-        TRUTH,
-        "whether what is made here goes up to the shared store",
-        True,
-        "IMAGEGEN_STORE_WRITES",
-        "store_writes",
-    ),
-    Setting("wait_s", SECONDS, "seconds to wait for another build of this project", 0.0, command_line="wait"),
-    Setting(
-        "comfyui.server.url",
-        URLS,
-        "the ComfyUI server, or several: a list, or with commas between them",
-        ("http://127.0.0.1:8188",),
-        "COMFYUI_URL",
-        field="comfyui_server_urls",
-    ),
-    Setting("comfyui.server.start", START, "whether a run starts a server on this machine where none answers", "auto"),
-    Setting("comfyui.server.ready_timeout_s", SECONDS, "seconds that the server may take to start", 180.0),
-    Setting("comfyui.server.arguments", TEXTS, "more arguments for ComfyUI's main.py, such as --lowvram", ()),
-    Setting("comfyui.checkpoint", TEXT, "the checkpoint of jobs that name none", "", "COMFYUI_CKPT", "checkpoint"),
-    Setting("comfyui.checkpoint_dirs", FOLDERS, "more folders with checkpoints, to look in while no server runs", ()),
-    Setting(
-        "comfyui.model_paths", FOLDER_TABLE, "folders of models that you have, for ComfyUI to use where they are", ()
-    ),
-    Setting(
-        "comfyui.repository",
-        TEXT,
-        "what doit comfyui:setup clones",
-        "https://github.com/Comfy-Org/ComfyUI",
-    ),
-    Setting("comfyui.revision", TEXT, "the pinned revision: a tag, branch or commit", "v0.33.0"),
-    Setting("comfyui.python", TEXT, "the Python of ComfyUI's venv: a command or path; left out, the best one found"),
-    Setting("comfyui.torch", TORCH, "the PyTorch build; auto: the one for this machine", "auto"),
-    Setting("comfyui.torch_index", TEXT, "the package index with that PyTorch build, in place of PyTorch's own"),
-    Setting(
-        "comfyui.auth",
-        TEXT,
-        "the Authorization header for the ComfyUI server",
-        environment="COMFYUI_AUTH",
-        secret=True,
-    ),
-    Setting(
-        "comfyui.account_key",
-        TEXT,
-        "the key of your account at Comfy.org, for workflows with partner nodes",
-        environment="COMFY_API_KEY",
-        secret=True,
-    ),
-    Setting("ollama.host", ADDRESS, "the Ollama server", "127.0.0.1:11434", "OLLAMA_HOST"),
-    Setting("ollama.version", VERSION, "what doit ollama:setup installs", "0.32.5"),
-    Setting(
-        "ollama.archive_sha256",
-        SHA256,
-        "the sha256 of that version's archive",
-        "5789dd037a86adb328c72c11fc45e6c558452d07e5b50814a8bdb7b0fbdbcd81",
-    ),
-    Setting("ollama.archive", ARCHIVE, "that archive; left out, ollama-darwin.tgz of Ollama's release on GitHub"),
-    Setting("models", MODELS, "the model files that doit models:pull downloads", ()),
-    Setting("hf_endpoint", ENDPOINT, "Hugging Face, or a mirror of it", HUGGING_FACE, "HF_ENDPOINT"),
-    Setting("hf_token", TEXT, "access to Hugging Face, for doit models:pull", environment="HF_TOKEN", secret=True),
-)
-"""In the order in which they are shown."""
 
-
-COMMAND_LINE = "command line"
-"""The source that is stronger than a job file."""
-_PYPROJECT = "pyproject.toml: [tool.imagegen]"
+def _setting(*args: Any) -> Any:
+    """Return the field of `Settings` for a setting. args: of `Setting`."""
+    setting = Setting(*args)
+    return field(default=setting.built_in, metadata={"setting": setting})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for the whole project.
+    """What holds for the whole project, but for secrets, which are not kept here."""
 
-    forced_backend, forced_checkpoint: of the command line, stronger than a job's own. backend: for jobs that name none.
-    cluster: the address of a Dask scheduler whose workers draw, empty for none.
-    allow_outside: folders outside the project that outputs and prompt sources may lie in.
-    store_bytes: bound of the store. store: the address of the shared one, empty for none; store_writes: whether what is
-    made goes up to it. wait_s: seconds to wait for another build. The others: see the table in
-    `config.setting`. Secrets are not kept here.
-    set_by: what gave each value, by the setting's name; it decides nothing.
-    """
-
+    backend: str = _setting(
+        "backend", TEXT, "the backend for jobs that name none", "placeholder", "IMAGEGEN_BACKEND", "backend"
+    )
+    cluster: str = _setting(
+        "cluster",
+        CLUSTER,
+        "a Dask cluster whose workers generate the images: its scheduler",
+        "",
+        "IMAGEGEN_CLUSTER",
+        "cluster",
+    )
+    allow_outside: tuple[str, ...] = _setting(
+        "allow_outside", FOLDERS, "folders outside the project that jobs may read and write", ()
+    )
+    store_bytes: int = _setting(
+        "store_size", SIZE, "size limit of .imagegen/store; beyond it, what was used longest ago goes", 5 * 1024**3
+    )
+    store: str = _setting("store", STORE, "a store shared with others: s3, ssh or file", "", "IMAGEGEN_STORE", "store")
+    store_writes: bool = _setting(
+        "store_writes",
+        BOOLEAN,
+        "whether images generated here are uploaded to the shared store",
+        True,
+        "IMAGEGEN_STORE_WRITES",
+        "store_writes",
+    )
+    wait_s: float = _setting("wait_s", SECONDS, "seconds to wait for another build of this project", 0.0, "", "wait")
+    comfyui_server_urls: tuple[str, ...] = _setting(
+        "comfyui.server.url",
+        URLS,
+        "the ComfyUI server, or several: a list, or separated by commas",
+        ("http://127.0.0.1:8188",),
+        "COMFYUI_URL",
+    )
+    comfyui_server_start: str = _setting(
+        "comfyui.server.start", START, "whether a run starts a server on this machine if none answers", "auto"
+    )
+    comfyui_server_ready_timeout_s: float = _setting(
+        "comfyui.server.ready_timeout_s", SECONDS, "seconds that the server may take to start", 180.0
+    )
+    comfyui_server_arguments: tuple[str, ...] = _setting(
+        "comfyui.server.arguments", TEXTS, "more arguments for ComfyUI's main.py, such as --lowvram", ()
+    )
+    comfyui_checkpoint: str = _setting(
+        "comfyui.checkpoint", TEXT, "the checkpoint for jobs that name none", "", "COMFYUI_CKPT", "checkpoint"
+    )
+    comfyui_checkpoint_dirs: tuple[str, ...] = _setting(
+        "comfyui.checkpoint_dirs", FOLDERS, "more folders with checkpoints, to look in while no server runs", ()
+    )
+    comfyui_model_paths: tuple[tuple[str, tuple[str, ...]], ...] = _setting(
+        "comfyui.model_paths", FOLDER_TABLE, "folders of models that you have, for ComfyUI to use where they are", ()
+    )
+    comfyui_repository: str = _setting(
+        "comfyui.repository", TEXT, "what doit comfyui:setup clones", "https://github.com/Comfy-Org/ComfyUI"
+    )
+    comfyui_revision: str = _setting(
+        "comfyui.revision", TEXT, "the pinned revision: a tag, branch or commit", "v0.33.0"
+    )
+    comfyui_python: str = _setting(
+        "comfyui.python", TEXT, "the Python of ComfyUI's venv: a command or path; by default, the best one found"
+    )
+    comfyui_torch: str = _setting("comfyui.torch", TORCH, "the PyTorch build; auto: the one for this machine", "auto")
+    comfyui_torch_index: str = _setting(
+        "comfyui.torch_index", TEXT, "the package index with that PyTorch build, instead of PyTorch's own"
+    )
+    ollama_host: str = _setting("ollama.host", ADDRESS, "the Ollama server", "127.0.0.1:11434", "OLLAMA_HOST")
+    ollama_version: str = _setting("ollama.version", VERSION, "what doit ollama:setup installs", "0.32.5")
+    ollama_archive_sha256: str = _setting(
+        "ollama.archive_sha256",
+        SHA256,
+        "the sha256 of that version's archive",
+        "5789dd037a86adb328c72c11fc45e6c558452d07e5b50814a8bdb7b0fbdbcd81",
+    )
+    ollama_archive: str = _setting(
+        "ollama.archive", ARCHIVE, "that archive; by default, ollama-darwin.tgz of Ollama's release on GitHub"
+    )
+    models: tuple[ModelFile, ...] = _setting("models", MODELS, "the model files that doit models:pull downloads", ())
+    hf_endpoint: str = _setting("hf_endpoint", ENDPOINT, "Hugging Face, or a mirror of it", HUGGING_FACE, "HF_ENDPOINT")
     forced_backend: str | None = None
+    """Given on the command line, and so stronger than a job's own; the same for the checkpoint."""
     forced_checkpoint: str | None = None
-    backend: str = "placeholder"
-    cluster: str = ""
-    allow_outside: tuple[str, ...] = ()
-    store_bytes: int = 5 * 1024**3
-    store: str = ""
-    store_writes: bool = True
-    wait_s: float = 0.0
-    comfyui_server_urls: tuple[str, ...] = ("http://127.0.0.1:8188",)
-    comfyui_server_start: str = "auto"
-    comfyui_server_ready_timeout_s: float = 180.0
-    comfyui_server_arguments: tuple[str, ...] = ()
-    comfyui_checkpoint: str = ""
-    comfyui_checkpoint_dirs: tuple[str, ...] = ()
-    comfyui_model_paths: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    comfyui_repository: str = "https://github.com/Comfy-Org/ComfyUI"
-    comfyui_revision: str = "v0.33.0"
-    comfyui_python: str = ""
-    comfyui_torch: str = "auto"
-    comfyui_torch_index: str = ""
-    ollama_host: str = "127.0.0.1:11434"
-    ollama_version: str = "0.32.5"
-    ollama_archive_sha256: str = "5789dd037a86adb328c72c11fc45e6c558452d07e5b50814a8bdb7b0fbdbcd81"
-    ollama_archive: str = ""
-    models: tuple[ModelFile, ...] = ()
-    hf_endpoint: str = HUGGING_FACE
     set_by: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """What gave each value, by the setting's name; it decides nothing."""
+
+
+_SECRETS = (
+    Setting("comfyui.auth", TEXT, "the Authorization header for the ComfyUI server", "", "COMFYUI_AUTH", "", True),
+    Setting(
+        "comfyui.account_key",
+        TEXT,
+        "the key of your account at Comfy.org, for workflows with partner nodes",
+        "",
+        "COMFY_API_KEY",
+        "",
+        True,
+    ),
+    Setting("hf_token", TEXT, "access to Hugging Face, for doit models:pull", "", "HF_TOKEN", "", True),
+)
+_FIELDS = {one.name: one.metadata["setting"] for one in fields(Settings) if one.metadata}
+SETTINGS: tuple[Setting, ...] = (*_FIELDS.values(), *_SECRETS)
+"""In the order in which they are shown."""
+
+
+COMMAND_LINE = "command line"
+"""What gives a setting that is stronger than a job file's."""
+_PYPROJECT = "pyproject.toml: [tool.imagegen]"
 
 
 @dataclass(frozen=True)
 class Value:
-    """What a setting is, and where that came from; of a secret, only whether it is set."""
+    """The value of a setting, and what gave it; of a secret, only whether it is set."""
 
     setting: Setting
     value: Any
     set_by: str
 
     def __str__(self) -> str:
-        """For a person to read, in a few words."""
+        """Return it in a few words, for a person."""
         if self.setting.secret:
             return "set" if self.value else "not set"
         return self.setting.kind.show(self.value) or "none"
 
 
 def read_settings(root: Path, command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
-    """The settings of the project at `root`.
+    """Read the settings of a project.
 
-    command_line: by the names of the table's command-line variables. Raises ImagegenError with all that is wrong.
+    Args:
+        root: the project's folder.
+        command_line: the variables given there, by name.
+        environment: the variables of the environment.
+
+    Raises:
+        ImagegenError: with every problem.
     """
     values, problems = collect_settings(root, command_line, environment)
     if problems:
         raise ImagegenError(*problems)
     set_by = {value.setting.name: value.set_by for value in values}
-    fields = {
-        value.setting.field or value.setting.name.replace(".", "_"): value.value
-        for value in values
-        if not value.setting.secret
-    }
+    found = {value.setting.name: value.value for value in values}
     forced = {value.setting.name: value.value for value in values if value.set_by == COMMAND_LINE}
     return Settings(
-        **fields,
+        **{name: found[setting.name] for name, setting in _FIELDS.items()},
         forced_backend=forced.get("backend"),
         forced_checkpoint=forced.get("comfyui.checkpoint"),
         set_by=set_by,
@@ -451,28 +427,28 @@ def read_settings(root: Path, command_line: Mapping[str, str], environment: Mapp
 def collect_settings(
     root: Path, command_line: Mapping[str, str], environment: Mapping[str, str]
 ) -> tuple[list[Value], list[Problem]]:
-    """The value of each setting, in the order of the table, and all that is wrong; what is wrong does not count."""
+    """Return the value of each setting, in the order of `SETTINGS`, and all problems; an invalid value is ignored."""
     problems: list[Problem] = []
-    table = _table(root / "pyproject.toml", problems)
-    problems += _misplaced(table)
+    table = _read_table(root / "pyproject.toml", problems)
+    problems += _find_misplaced(table)
     values = []
     for setting in SETTINGS:
         found = Value(setting, setting.built_in, "built-in")
-        for source, label, given in reversed(list(_given(setting, command_line, environment, table))):
+        for set_by, label, given in reversed(list(_find_given(setting, command_line, environment, table))):
             try:
                 value = setting.kind.read(given)
             except ValueError as error:
-                problems += [Problem(source, f"{label}{text}") for text in error.args]
+                problems += [Problem(set_by, f"{label}{text}") for text in error.args]
             else:
-                found = Value(setting, True if setting.secret else value, source)
+                found = Value(setting, True if setting.secret else value, set_by)
         values.append(found)
     return values, problems
 
 
-def _given(
+def _find_given(
     setting: Setting, command_line: Mapping[str, str], environment: Mapping[str, str], table: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, object]]:
-    """Each source that gives the setting, strongest first: its name, what a problem begins with, and the value."""
+    """Yield what gives the setting, strongest first: its name, what a problem begins with, and the value."""
     if text := command_line.get(setting.command_line):
         yield COMMAND_LINE, f"{setting.command_line}=…: ", text  # not the text: it may hold a password
     if text := environment.get(setting.environment):
@@ -481,13 +457,13 @@ def _given(
         yield _PYPROJECT, f"{setting.name}: ", table[setting.name]
 
 
-def _misplaced(table: Mapping[str, Any]) -> Iterator[Problem]:
+def _find_misplaced(table: Mapping[str, Any]) -> Iterator[Problem]:
     secrets = {setting.name: setting for setting in SETTINGS if setting.secret}
     names = [setting.name for setting in SETTINGS if not setting.secret]
     for key, value in table.items():
         if key in secrets:
             hint = f"take it out, and set the environment variable {secrets[key].environment}"
-            yield Problem(_PYPROJECT, f"{key}: a secret has no place in a file that is committed", hint)
+            yield Problem(_PYPROJECT, f"{key}: a secret must not be in a file that is committed", hint)
         elif key in _TABLES:
             yield Problem(_PYPROJECT, f"{key}: expected a table, found {value!r:.40}")
         elif key not in names:
@@ -497,16 +473,16 @@ def _misplaced(table: Mapping[str, Any]) -> Iterator[Problem]:
 _TABLES = {name.rpartition(".")[0] for setting in SETTINGS if "." in (name := setting.name)}
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The keys of the nested tables that settings are in, each as `table.key`."""
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of the nested tables that settings are in, each as `table.key`."""
     for key, value in table.items():
         if prefix + key in _TABLES and isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 
 
-def _table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
+def _read_table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
     try:
         data = path.read_bytes()
     except OSError:
@@ -525,11 +501,11 @@ def _table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
     if not isinstance(table, dict):
         problems.append(Problem(_PYPROJECT, "expected a table"))
         return {}
-    return dict(_flat(table))
+    return dict(_flatten(table))
 
 
 def explain_toml(data: bytes, error: Exception) -> Problem:
-    """Return what is wrong with a pyproject.toml of this content, which could not be read because of this error."""
+    """Return the problem of a pyproject.toml with this content, which could not be read because of this error."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as wrong:
@@ -541,10 +517,10 @@ def explain_toml(data: bytes, error: Exception) -> Problem:
     if not isinstance(error, ValueError):
         what = f"[tool.doit] is not as doit expects it: {type(error).__name__}: {said}"
         return Problem("pyproject.toml", what, "correct it")
-    place = _TOML_PLACE.search(said)
-    where = f":{place[1]}:{place[2]}" if place else ""
-    what = said[: place.start()].rstrip() if place else said
+    found = _TOML_POSITION.search(said)
+    where = f":{found[1]}:{found[2]}" if found else ""
+    what = said[: found.start()].rstrip() if found else said
     return Problem(f"pyproject.toml{where}", f"not valid TOML: {what}", "correct the file")
 
 
-_TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+_TOML_POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
