@@ -1,6 +1,7 @@
-"""Processes that this project starts: which one it is, what became of it, its environment and its end.
+"""Processes and servers that this project starts: their identity, record, log and lock, their start and their stop.
 
-A PID alone says little, for it gets reused: the time at which the process started goes with it.
+A PID gets reused, so the time at which the process started goes with it. What the server is, and when it is ready, the
+caller knows.
 """
 
 from __future__ import annotations
@@ -29,18 +30,24 @@ __all__ = [
     "Record",
     "StartedBy",
     "describe_exit",
-    "end",
     "environment_without_secrets",
     "exit_code",
-    "spawn",
+    "start_process",
+    "stop_process",
     "this_process",
 ]
-
 
 GRACE_S = 10.0
 """Seconds that a server may take to stop. ComfyUI takes 2.4 s."""
 _CLOCK_S = 5.0
-"""The system reckons a start time from the clock, which may have been put right since."""
+"""The system calculates a start time from the clock, which may have been corrected since."""
+_LOCK_S = 60.0
+"""Longer than anybody holds the lock: a start until its process is there, a stop at most twice its grace."""
+_END_OF_LOG = 15
+"""Lines of it that are shown."""
+
+StartedBy = Literal["run", "server:start"]
+"""Who started a server: a run, which stops it at its end, or a person, who does that."""
 
 
 @dataclass(frozen=True)
@@ -51,37 +58,46 @@ class ProcessIdentity:
     started: float
 
     def is_same(self, other: ProcessIdentity) -> bool:
-        """Whether both are one process."""
+        """Return whether both are one process."""
         return self.pid == other.pid and abs(self.started - other.started) < _CLOCK_S
 
     def look(self) -> Literal["alive", "gone", "reused"]:
-        """What became of it; reused: another process has its PID."""
+        """Return what became of it; `reused` if another process has its PID."""
         try:
             process = psutil.Process(self.pid)
             if not self.is_same(ProcessIdentity(self.pid, process.create_time())):
                 return "reused"
-            return "alive" if _runs(process) else "gone"
+            return "alive" if _is_running(process) else "gone"
         except psutil.NoSuchProcess:
             return "gone"
-        except psutil.AccessDenied:  # somebody else's
+        except psutil.AccessDenied:  # another user's
             return "reused"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return self.look() == "alive"
 
 
 def this_process() -> ProcessIdentity:
-    """The process that asks."""
+    """Return the process that asks."""
     return ProcessIdentity(os.getpid(), psutil.Process().create_time())
 
 
 def environment_without_secrets() -> dict[str, str]:
-    """The variables of this process, for one that is started: without secrets, and without what is for this Python."""
+    """Return this process's variables for one that is started: no secrets, and nothing meant for this Python."""
     left_out = {setting.environment for setting in SETTINGS if setting.secret} | {"PYTHONPATH"}
     return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
-def spawn(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> ProcessIdentity:
-    """Start a process in `folder`, in a session of its own: neither Ctrl-C nor the end of a terminal reaches it.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""What this very process started, so that it can be asked for its exit code."""
 
-    log: gets all that it says. Raises OSError.
+
+def start_process(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> ProcessIdentity:
+    """Start a process in `folder`, all its output going to `log`. Raises OSError.
+
+    It has a session of its own: neither Ctrl-C nor the end of a terminal reaches it.
     """
     with log.open("wb") as output:
         child = subprocess.Popen(
@@ -97,27 +113,27 @@ def spawn(command: Sequence[str], folder: Path, environment: Mapping[str, str], 
     return ProcessIdentity(child.pid, psutil.Process(child.pid).create_time())
 
 
-_children: dict[int, subprocess.Popen[bytes]] = {}
-"""What this very process started, so that it can be asked for its exit code."""
-
-
 def exit_code(identity: ProcessIdentity) -> int | None:
-    """How a process ended that this very one started; below zero: by that signal. None where unknown."""
+    """Return the exit code of a process that this very one started, below zero for a signal; None if unknown."""
     child = _children.get(identity.pid)
     return child.poll() if child else None
 
 
 def describe_exit(code: int | None) -> str:
-    """` with exit code 1`, ` by signal 9`; empty where it is unknown."""
+    """Return ` with exit code 1` or ` by signal 9`; empty if it is unknown."""
     return "" if code is None else f" with exit code {code}" if code >= 0 else f" by signal {-code}"
 
 
-def end(identity: ProcessIdentity, name: str, grace_s: float = GRACE_S) -> bool:
-    """Stop this process and those that it started: asked to (SIGTERM), then killed after `grace_s` seconds.
+def stop_process(identity: ProcessIdentity, name: str, grace_s: float = GRACE_S) -> bool:
+    """Stop a process and those that it started: by SIGTERM, and after `grace_s` seconds by SIGKILL.
 
-    False where it had ended already. Raises ImagegenError, with its name, where it cannot be stopped.
+    Returns:
+        Whether it ran until now.
+
+    Raises:
+        ImagegenError: it cannot be stopped; `name` says what it is.
     """
-    if identity.look() != "alive":
+    if not identity.is_alive:
         exit_code(identity)
         return False
     try:
@@ -127,7 +143,7 @@ def end(identity: ProcessIdentity, name: str, grace_s: float = GRACE_S) -> bool:
             for one in family:
                 with suppress(psutil.NoSuchProcess):
                     signal(one)
-            family = _left_after(family, grace_s)
+            family = _wait_for_end(family, grace_s)
     except psutil.NoSuchProcess:
         family = []
     except psutil.AccessDenied:
@@ -139,32 +155,24 @@ def end(identity: ProcessIdentity, name: str, grace_s: float = GRACE_S) -> bool:
     return True
 
 
-def _left_after(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those that have not ended by then. One that nobody asks for its exit code (a zombie) has ended."""
+def _wait_for_end(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Return those that have not ended by then. A zombie, whose exit code nobody asks for, has ended."""
     until = time.monotonic() + seconds
-    while (family := [one for one in family if _runs(one)]) and time.monotonic() < until:
+    while (family := [one for one in family if _is_running(one)]) and time.monotonic() < until:
         time.sleep(0.05)
     return family
 
 
-def _runs(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-StartedBy = Literal["run", "server:start"]
-"""Who started a server: a run, which stops it at its end, or a person, who does that."""
-_LOCK_S = 60.0
-"""Longer than any other holds the lock: a start only until its process is there, a stop at most twice its grace."""
-_END_OF_LOG = 15
-"""Lines of it that are told."""
-
-
 @dataclass(frozen=True)
 class Record:
-    """A server that this project started. owner: the process of doit that did, or that took it over since."""
+    """A server that this project started. owner: the doit process that did, or that has taken it over since."""
 
     process: ProcessIdentity
     url: str
@@ -173,128 +181,135 @@ class Record:
 
     @property
     def is_of_this_run(self) -> bool:
-        """Whether the run of this process stops it at its end."""
+        """Whether this process's run stops it at its end."""
         return self.by == "run" and self.owner.is_same(this_process())
 
 
 @dataclass(frozen=True)
 class ManagedServer:
-    """One such server, whether it runs or not.
-
-    name: what it is, for a person. root: the project. log: what the process says, a file there; record and lock are
-    beside it.
-    cannot_start, too_slow: what to do then. signs: what it writes before it ends → what to do.
-    """
+    """A server of the project at `root`, whether it runs or not."""
 
     name: str
+    """What it is, for a person."""
     root: Path
     log: Path
+    """The file with its output, from the root; the record and the lock are beside it."""
     cannot_start: str
     too_slow: str
+    """What to do if it cannot be started, or is not ready in time."""
     signs: Mapping[str, str] = field(default_factory=dict)
+    """What it writes before it ends → what to do."""
 
     def lock(self) -> AbstractContextManager[None]:
-        """One start or stop at a time in this project, in whichever process. Raises ImagegenError."""
+        """Let one process at a time start or stop it. Raises ImagegenError."""
         busy = Problem("", f"{self.name} is being started or stopped by another doit", "wait for it")
         return locked((self.root / self.log).with_suffix(".lock"), busy, _LOCK_S)
 
     def record(self) -> Record | None:
-        """The record; None where there is none that can be read."""
+        """Read the record; None if there is none that can be read."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads(self._record.read_bytes())
+            found = json.loads(self._record_file.read_bytes())
             by: StartedBy = "run" if found["by"] == "run" else "server:start"
             return Record(_identity(found["process"]), str(found["url"]), by, _identity(found["owner"]))
         return None
 
     def forget(self) -> None:
         """Remove the record, if there is one."""
-        self._record.unlink(missing_ok=True)
+        self._record_file.unlink(missing_ok=True)
 
-    def spawn(
+    def start(
         self, command: Sequence[str], folder: Path, environment: Mapping[str, str], url: str, by: StartedBy
     ) -> Record:
         """Start the process in `folder` and record it, with the lock held. Raises ImagegenError."""
         log, process = self.root / self.log, None
         try:
             with suppress(FileNotFoundError):
-                log.replace(log.with_suffix(".log.1"))  # it may hold why the last one ended
-            process = spawn(command, folder, environment, log)
+                log.replace(log.with_suffix(".log.1"))  # it may show why the last one ended
+            process = start_process(command, folder, environment, log)
             record = Record(process, url, by, this_process())
             self._write(record)
         except OSError as error:
             if process:  # nobody would know of it
-                end(process, self.name, 0)
+                stop_process(process, self.name, 0)
             what = f"{self.name} cannot be started: {error.filename or log}: {error.strerror}"
             raise ImagegenError(Problem("", what, self.cannot_start)) from None
         return record
 
     def take_over(self, record: Record, by: StartedBy) -> Record:
-        """The record of one that runs, with its new owner, if it gets one; with the lock held."""
-        left_behind = record.by == "run" and record.owner.look() != "alive"
-        if record.by == "server:start" or (by == "run" and not left_behind):
+        """Become the owner of a running server, if a killed run left it or a person asks for it; with the lock held."""
+        is_left_over = record.by == "run" and not record.owner.is_alive
+        if record.by == "server:start" or (by == "run" and not is_left_over):
             return record
         record = replace(record, by=by, owner=this_process())
         self._write(record)
         return record
 
-    def wait(
+    def wait_until_ready(
         self,
         record: Record,
-        serves: Callable[[], bool],
+        is_ready: Callable[[], bool],
         timeout_s: float,
-        say: Callable[[str], None],
+        on_wait: Callable[[str], None],
         check: Callable[[], None],
     ) -> None:
-        """Wait until it serves, which is asked often. say: gets a few words about once a second. check: may raise.
+        """Wait until the server is ready.
 
-        Raises ImagegenError where it ends before, or takes longer, with the end of its log.
+        Args:
+            record: of the server.
+            is_ready: called often.
+            timeout_s: seconds that it may take.
+            on_wait: gets a few words about once a second.
+            check: called often; may raise.
+
+        Raises:
+            ImagegenError: it ended, or took too long. The end of its log is in the text.
         """
-        began, said = time.monotonic(), -1
+        began, shown = time.monotonic(), -1
         while True:
             check()
-            ended = exit_code(record.process) is not None or record.process.look() != "alive"
-            if not ended and serves():
+            has_ended = exit_code(record.process) is not None or not record.process.is_alive
+            if not has_ended and is_ready():
                 return
-            if ended:
-                raise ImagegenError(self._died(record))
+            if has_ended:
+                raise ImagegenError(self._explain_failed_start(record))
             seconds = time.monotonic() - began
             if seconds > timeout_s:
-                what = f"{self.name} did not serve within {timeout_s:g} s{self._end_of_log()}"
+                what = f"{self.name} did not answer within {timeout_s:g} s{self._end_of_log()}"
                 raise ImagegenError(Problem("", what, self.too_slow))
-            if int(seconds) > said:
-                said = int(seconds)
-                say(f"starting {self.name} … {said} s")
+            if int(seconds) > shown:
+                shown = int(seconds)
+                on_wait(f"starting {self.name} … {shown} s")
             time.sleep(0.1)
 
-    def end(self, record: Record, grace_s: float = GRACE_S) -> bool:
-        """Stop the server of the record, which goes too unless it is of another one by now; with the lock held.
+    def stop(self, record: Record, grace_s: float = GRACE_S) -> bool:
+        """Stop the server of the record, and remove that unless it is another server's by now; with the lock held.
 
-        Whether it ran until now. Raises ImagegenError where it cannot be stopped.
+        Returns whether it ran until now. Raises ImagegenError if it cannot be stopped.
         """
-        stopped = end(record.process, self.name, grace_s)
+        ran = stop_process(record.process, self.name, grace_s)
         now = self.record()
         if now is None or now.process == record.process:
             self.forget()
-        return stopped
+        return ran
 
     def release(self, grace_s: float = GRACE_S) -> bool:
-        """A run's end: stop the server if this run started it or took it over, and nobody took it over since.
+        """End a run: stop the server if this run started it or took it over, and nobody took it over since.
 
-        Whether it was stopped. Raises ImagegenError where it cannot be.
+        Returns whether it was stopped. Raises ImagegenError if it cannot be.
         """
         with self.lock():
             record = self.record()
-            return record is not None and record.is_of_this_run and self.end(record, grace_s)
+            return record is not None and record.is_of_this_run and self.stop(record, grace_s)
 
     def describe_end(self) -> str:
-        """How it ended, with the end of its log; empty while it is alive."""
+        """Say how the server ended, with the end of its log; empty while it runs, or if there is no record of it."""
         record = self.record()
-        if record is None or record.process.look() == "alive":
+        if record is None or record.process.is_alive:
             return ""
         return f"{self.name} ended{describe_exit(exit_code(record.process))}{self._end_of_log()}"
 
     def read_log_tail(self) -> list[str]:
-        """The last lines of its log, as plain text."""
+        """Return the last lines of the log, as plain text."""
         try:
             with (self.root / self.log).open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - 65536))
@@ -302,7 +317,7 @@ class ManagedServer:
         except OSError:
             return []
 
-    def _died(self, record: Record) -> Problem:
+    def _explain_failed_start(self, record: Record) -> Problem:
         how, log = describe_exit(exit_code(record.process)), "\n".join(self.read_log_tail())
         hint = next((hint for sign, hint in self.signs.items() if sign in log), "fix what its log says")
         return Problem("", f"{self.name} ended{how} while it started{self._end_of_log()}", hint)
@@ -314,14 +329,14 @@ class ManagedServer:
         return "".join([f"; the end of {self.log.as_posix()}:", *(f"\n    | {line}" for line in lines)])
 
     @property
-    def _record(self) -> Path:
+    def _record_file(self) -> Path:
         return (self.root / self.log).with_suffix(".json")
 
     def _write(self, record: Record) -> None:
         """Put it on disk in one step. Raises OSError."""
-        written = self._record.with_suffix(".tmp")
+        written = self._record_file.with_suffix(".tmp")
         written.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
-        written.replace(self._record)
+        written.replace(self._record_file)
 
 
 def _identity(found: dict[str, float]) -> ProcessIdentity:

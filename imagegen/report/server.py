@@ -48,7 +48,7 @@ def _process(record: Record, status: Status) -> str:
     who = "doit server:start"
     if record.by == "run":
         who = "a run, which stops it at its end"
-        if record.owner.look() != "alive":
+        if not record.owner.is_alive:
             who = "a run that was killed; the next one stops it at its end, as does doit server:stop"
     where = "" if status.ours else f" at {record.url}"
     return f"{record.process.pid}{where}, since {since}, started by {who}"

@@ -99,7 +99,7 @@ def test_a_server_that_does_not_resume_sends_it_from_the_start(place: Place) -> 
     with file_server(m=Served(ranges=False)) as server:
         place.get(server)
     assert place.has_all()
-    assert place.notes == ["m: the server does not resume; it is downloaded from the start"]
+    assert place.notes == ["m: the server cannot resume; downloading from the start"]
 
 
 def test_a_server_that_sends_another_range_than_asked_for_is_not_believed(place: Place) -> None:
@@ -116,7 +116,7 @@ def test_a_connection_that_gets_nowhere_is_given_up_and_what_came_stays(place: P
         said = place.refused(server)
     assert len(server.asked) == 4
     assert "m: 127.0.0.1:" in said
-    assert "run it again: it goes on from there" in said
+    assert "run it again: it continues from there" in said
     assert place.part.read_bytes() == DATA[:70_000]
 
 
@@ -143,7 +143,10 @@ def test_another_sha256_is_refused_and_nothing_is_kept(place: Place) -> None:
     other = hashlib.sha256(b"other").hexdigest()
     with file_server(m=Served()) as server:
         said = place.refused(server, sha256=other)
-    assert f"what came has sha256 {hashlib.sha256(DATA).hexdigest()}, and {other} is expected; it is not kept" in said
+    assert (
+        f"the downloaded file has sha256 {hashlib.sha256(DATA).hexdigest()}, but {other} is expected; it is not kept"
+        in said
+    )
     assert not place.part.exists()
     assert server.ranges == [""]
 
@@ -152,28 +155,28 @@ def test_another_size_is_refused_before_anything_is_downloaded(place: Place) -> 
     with file_server(m=Served(hold=threading.Event(), cut_after=[0])) as server:
         said = place.refused(server, least=5, most=5)
         server.files["/m.safetensors"].hold.set()  # type: ignore[union-attr]
-    assert f"the file there has {len(DATA):,} bytes, and 5 are expected" in said
+    assert f"the file there has {len(DATA):,} bytes, but 5 are expected" in said
     assert not place.part.exists()
 
 
 def test_an_answer_without_end_is_bounded_by_size(place: Place) -> None:
     with file_server(m=Served(endless=True)) as server:
         said = place.refused(server)
-    assert "more than 3,145,745 bytes come, which is more than it can have; it is not kept" in said
+    assert "sends more than 3,145,745 bytes, the most it can have; it is not kept" in said
     assert not place.part.exists()
 
 
 def test_a_web_page_in_place_of_the_file_is_told(place: Place) -> None:
     with file_server(m=Served(headers={"Content-Type": "text/html; charset=utf-8"})) as server:
         said = place.refused(server, page="https://example.org/licence")
-    assert "127.0.0.1 sends a web page in place of the file" in said
+    assert "127.0.0.1 sends a web page instead of the file" in said
     assert "open https://example.org/licence in a browser" in said
 
 
 @pytest.mark.parametrize("to", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://example.org/x", "http://[", "https://[::1", "https://a@b/", "//:0"])  # fmt: skip
 def test_a_redirect_to_what_is_not_asked_is_refused(place: Place, to: str) -> None:
     with file_server(m=Served(b"", 302, headers={"Location": to})) as server:
-        assert "127.0.0.1 leads on to" in place.refused(server)
+        assert "127.0.0.1 redirects to" in place.refused(server)
 
 
 def test_a_redirect_in_a_circle_ends(place: Place) -> None:
@@ -209,6 +212,6 @@ def test_a_folder_that_cannot_be_written_is_told(place: Place) -> None:
 def test_a_file_that_came_in_between_is_not_replaced(place: Place) -> None:
     place.path.parent.mkdir()
     place.path.write_text("mine")
-    with file_server(m=Served()) as server, pytest.raises(ImagegenError, match="is there by now"):
+    with file_server(m=Served()) as server, pytest.raises(ImagegenError, match="has appeared in the meantime"):
         place.get(server)
     assert place.path.read_text() == "mine"

@@ -13,10 +13,10 @@ import pytest
 from imagegen.backends.managed_server import (
     ManagedServer,
     ProcessIdentity,
-    end,
     environment_without_secrets,
     exit_code,
-    spawn,
+    start_process,
+    stop_process,
     this_process,
 )
 
@@ -33,16 +33,16 @@ def test_this_process_is_alive_and_one_that_started_at_another_time_is_another()
 
 def test_what_is_started_is_ended_by_its_identity_and_says_how(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    process = spawn([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, {}, log)
+    process = start_process([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, {}, log)
     assert (process.look(), exit_code(process), os.getsid(process.pid)) == ("alive", None, process.pid)
-    assert end(process, "it")
+    assert stop_process(process, "it")
     assert (process.look(), exit_code(process)) == ("gone", -15)
-    assert not end(process, "it")
+    assert not stop_process(process, "it")
 
 
 def test_a_process_of_somebody_else_with_that_number_is_not_ended() -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
-        assert not end(ProcessIdentity(other.pid, 1.0), "it")
+        assert not stop_process(ProcessIdentity(other.pid, 1.0), "it")
         assert other.poll() is None
         other.kill()
 

@@ -24,7 +24,6 @@ from imagegen.backends.http import (
     check_while_reading,
     deadline,
     find_cause,
-    open_session,
     read_available,
 )
 from imagegen.backends.text import one_line
@@ -249,7 +248,7 @@ class Client:
     def _session(self) -> Session:
         """A session for each thread: requests does not promise that one is safe to share."""
         if not hasattr(self._threads, "session"):
-            self._threads.session = open_session(self.url, self._auth)
+            self._threads.session = Session(self.url, self._auth)
         session = self._threads.session
         assert isinstance(session, Session)  # noqa: S101 - set above
         return session

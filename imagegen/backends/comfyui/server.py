@@ -20,7 +20,7 @@ from imagegen.backends.address import host_of, is_local, port_of
 from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_comfyui, read_body
 from imagegen.backends.comfyui.environment import VENV, torch_choice
 from imagegen.backends.comfyui.models import FOLDER
-from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline, open_session
+from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline
 from imagegen.backends.managed_server import GRACE_S, ManagedServer, Record, StartedBy, environment_without_secrets
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
@@ -178,7 +178,7 @@ def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
     """
     try:
         late, hush = deadline(timeout_s, TimeoutError), SecretRedactor(auth)
-        with open_session(url, auth) as session, check_while_reading(late), _asked(session, url, timeout_s) as got:
+        with Session(url, auth) as session, check_while_reading(late), _asked(session, url, timeout_s) as got:
             if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
                 said = hush.line(f"{got.status_code} {got.reason}", 80)
                 return Answer("other", f"answers GET /system_stats with {said}")
@@ -241,7 +241,7 @@ def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None],
         if now.state == "stopped":
             _refuse(launch, now)
             environment = {**environment_without_secrets(), "PYTHONUNBUFFERED": "1"}
-            record, here = own.spawn(build_command(launch), launch.root / FOLDER, environment, launch.url, by), True
+            record, here = own.start(build_command(launch), launch.root / FOLDER, environment, launch.url, by), True
         elif now.state == "taken":
             raise ImagegenError(_taken(now))
         elif now.ours is None:
@@ -250,11 +250,11 @@ def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None],
             record, here = own.take_over(now.ours, by), False
     if now.state != "serving":
         try:
-            own.wait(record, lambda: _serves(launch), launch.ready_timeout_s, say, check)
+            own.wait_until_ready(record, lambda: _serves(launch), launch.ready_timeout_s, say, check)
         except BaseException:
             if here or record.is_of_this_run:
                 with own.lock():
-                    own.end(record)
+                    own.stop(record)
             raise
         now = get_status(launch)
     return Started(replace(now, record=record), here, record.is_of_this_run)
@@ -272,7 +272,7 @@ def stop(root: Path, grace_s: float = GRACE_S) -> str:
             own.forget()  # it may be there and unreadable
             return "no server runs that this project started"
         look = record.process.look()
-        stopped = own.end(record, grace_s)
+        stopped = own.stop(record, grace_s)
     if stopped:
         return f"ComfyUI at {record.url} is stopped (process {record.process.pid})"
     if look == "reused":

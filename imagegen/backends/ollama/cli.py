@@ -20,8 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from imagegen.backends.managed_server import ProcessIdentity, environment_without_secrets
-from imagegen.backends.managed_server import end as end_family
+from imagegen.backends.managed_server import ProcessIdentity, environment_without_secrets, stop_process
 from imagegen.backends.ollama.models import tagged_name
 from imagegen.backends.text import one_line, size_text
 from imagegen.errors import ImagegenError, Problem
@@ -165,7 +164,7 @@ class Call:
     def end(self) -> None:
         """End it and whatever it started: asked to first, then killed. It may have ended already."""
         if self.process is None or not hasattr(os, "killpg"):
-            end_family(self.identity, "ollama", _GRACE_S)
+            stop_process(self.identity, "ollama", _GRACE_S)
         elif self.process.returncode is None:
             # its exit code is asked for last: until then no other process, and no group, can have its number
             if self._runs():
@@ -178,7 +177,7 @@ class Call:
             self.process.wait()
 
     def _runs(self) -> bool:
-        return self.identity.look() == "alive"
+        return self.identity.is_alive
 
 
 def _signal_group(pid: int, number: int) -> None:

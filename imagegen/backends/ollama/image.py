@@ -138,7 +138,7 @@ def _left_behind(folder: Path) -> Call | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
         noted = json.loads((folder / "call.json").read_bytes())
         identity = ProcessIdentity(int(noted["pid"]), float(noted["started"]))
-        if identity.look() == "alive":
+        if identity.is_alive:
             return Call(identity, folder / "log")
     return _unnoted(folder)
 

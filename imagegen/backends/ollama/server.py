@@ -14,7 +14,7 @@ from pathlib import Path
 import requests
 
 from imagegen.backends.address import host_of, is_local, port_of
-from imagegen.backends.http import check_while_reading, deadline, open_session, read_available
+from imagegen.backends.http import Session, check_while_reading, deadline, read_available
 from imagegen.backends.managed_server import GRACE_S, ManagedServer, environment_without_secrets
 from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
@@ -62,16 +62,16 @@ def start(
     own = _own_server(root)
     with own.lock():
         record = own.record()
-        if record and record.process.look() == "alive":
+        if record and record.process.is_alive:
             record = own.take_over(record, "run")
         else:
             at = host if _is_free(host) else _free_host()
             # what it shares with the user's own Ollama, perhaps a later one, are the models: it must not tidy those up
             environment = {**environment_without_secrets(), "OLLAMA_HOST": at, "OLLAMA_NOPRUNE": "1"}
-            record = own.spawn([str(executable), "serve"], root, environment, f"http://{at}", "run")
+            record = own.start([str(executable), "serve"], root, environment, f"http://{at}", "run")
     at = record.url.removeprefix("http://")
     try:
-        own.wait(record, lambda: fetch_version(at) is not None, timeout_s, say, check)
+        own.wait_until_ready(record, lambda: fetch_version(at) is not None, timeout_s, say, check)
     except BaseException:
         release(root)
         raise
@@ -94,7 +94,7 @@ def describe_end(root: Path) -> str:
 def is_running(root: Path) -> bool:
     """Whether a server of the project's own is alive: this run's, another's, or what a killed one left."""
     record = _own_server(root).record()
-    return record is not None and record.process.look() == "alive"
+    return record is not None and record.process.is_alive
 
 
 def stop_left_over(root: Path) -> None:
@@ -104,10 +104,10 @@ def stop_left_over(root: Path) -> None:
         record = own.record()
         if record is None:
             return
-        if record.process.look() == "alive" and record.owner.look() == "alive":
+        if record.process.is_alive and record.owner.is_alive:
             what = f"a run draws with Ollama from tools/ollama (process {record.owner.pid})"
             raise ImagegenError(Problem("", what, "wait for its end"))
-        own.end(record)
+        own.stop(record)
 
 
 def fetch_version(host: str, timeout_s: float = 2.0) -> str | None:
@@ -115,7 +115,7 @@ def fetch_version(host: str, timeout_s: float = 2.0) -> str | None:
     url = f"http://{host}"
     try:
         late = deadline(timeout_s, TimeoutError)
-        with open_session(url) as session, check_while_reading(late):
+        with Session(url) as session, check_while_reading(late):
             with session.get(f"{url}/api/version", timeout=timeout_s, allow_redirects=False, stream=True) as got:
                 if got.status_code != 200:
                     return None

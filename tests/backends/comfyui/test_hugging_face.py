@@ -113,7 +113,7 @@ def test_a_gated_file_says_which_licence_to_accept(place: Place, status: int) ->
 def test_another_host_that_refuses_is_told_by_its_licence_page(place: Place) -> None:
     with file_server("localhost", m=Served(b"", 403)) as other, file_server() as server:
         said = place.refused(server, url=f"{other.url}/m.safetensors", licence="https://example.org/licence")
-    assert "localhost does not give m.safetensors (403 Forbidden)" in said
+    assert "localhost refuses to send m.safetensors (403 Forbidden)" in said
     assert "open https://example.org/licence in a browser" in said
 
 

@@ -216,7 +216,7 @@ def test_one_that_is_killed_while_it_starts_is_told_by_its_signal(comfy: ComfyFo
 def test_one_that_never_serves_is_stopped_again(comfy: ComfyFolder) -> None:
     comfy.play(says=["loading"], delay=30)
     problem = refused(lambda: start(launch_of(comfy, timeout_s=1), ignore, nothing, "run"))
-    assert problem.what.startswith("ComfyUI did not serve within 1 s")
+    assert problem.what.startswith("ComfyUI did not answer within 1 s")
     assert problem.what.endswith("| loading")
     assert "ready_timeout_s" in problem.hint
     assert not runs(comfy.starts[0]["pid"])

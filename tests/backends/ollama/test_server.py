@@ -127,7 +127,7 @@ def test_one_that_ends_while_it_starts_shows_the_end_of_its_log(ollama: OllamaFo
 def test_one_that_never_answers_is_stopped_again(ollama: OllamaFolder) -> None:
     ollama.play(delay=60, says=["loading"])
     problem = refused(lambda: started(ollama, timeout_s=0.7))
-    assert problem.what.startswith("Ollama did not serve within 0.7 s; the end of .imagegen/ollama/server.log:")
+    assert problem.what.startswith("Ollama did not answer within 0.7 s; the end of .imagegen/ollama/server.log:")
     assert not any(runs(seen["pid"]) for seen in ollama.starts)
 
 
