@@ -15,7 +15,7 @@ from typing import Literal
 from imagegen.config.job_files import find_job_files
 from imagegen.config.json_schema import WRITTEN_BY
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.project.schema_file import schema_text
+from imagegen.project.backends import schema_text
 from imagegen.state.atomic import replace_file
 from imagegen.state.lockfile import ATTRIBUTES
 

@@ -36,7 +36,7 @@ def task_schema() -> dict[str, Any]:
 
 
 def _schema(out: str, base: bool) -> TaskFailed | None:
-    from imagegen.project.schema_file import schema_text, write_schema  # what they need, no other task does
+    from imagegen.project.backends import schema_text, write_schema  # what they need, no other task does
 
     out = out or (BASE_OUT if base else OUT)
     try:

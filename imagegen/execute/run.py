@@ -318,7 +318,7 @@ class Flow:
             self._executors = {}
             for name in {**now, **later}:
                 try:
-                    backend = self._project.backends.drawing(name)
+                    backend = self._project.backends.for_run(name)
                 except ImagegenError as error:
                     for work in (*now[name], *later[name]):
                         self._report(failure_outcome(work, error))

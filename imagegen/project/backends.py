@@ -1,20 +1,24 @@
-"""The backends of one run."""
+"""The backends of a project, and the JSON Schema of job files, which follows from them."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from imagegen.backends.base import Backend
 from imagegen.config.schema import Sections
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
 
-__all__ = ["Backends"]
+__all__ = ["Backends", "schema_text", "write_schema"]
 
 
 class Backends:
-    """Each is made when it is first asked for, and once.
+    """Each backend is made when it is first asked for, and once.
 
-    registry: what makes each, by its name. cluster: the address of the Dask cluster that draws, empty for none.
+    registry: what makes each, by its name. cluster: the address of the Dask cluster that generates; empty for none.
     """
 
     def __init__(self, registry: Mapping[str, Callable[[], Backend]], cluster: str = "") -> None:
@@ -24,7 +28,7 @@ class Backends:
         """Each backend, or why it cannot be used."""
 
     def __getitem__(self, name: str) -> Backend:
-        """Raises ImagegenError where there is none of that name, or it cannot be used."""
+        """Raises ImagegenError if there is no backend of that name, or it cannot be used."""
         self.check_name(name)
         if name not in self._made:
             try:
@@ -37,13 +41,13 @@ class Backends:
         return found
 
     def check_name(self, name: str) -> None:
-        """That there is a backend of this name, usable or not. Raises ImagegenError."""
+        """Check that there is a backend of this name, usable or not. Raises ImagegenError."""
         if name not in self.registry:
             what = f"there is no backend '{name}'{did_you_mean(name, self.registry)}"
             raise ImagegenError(Problem("", what, f"choose one of {', '.join(sorted(self.registry))}"))
 
     def unusable(self) -> dict[str, ImagegenError]:
-        """Those of the registry that cannot be used, by name, with what is wrong with them."""
+        """Return the backends that cannot be used, with what is wrong with them."""
         found = {}
         for name in self.registry:
             try:
@@ -53,11 +57,11 @@ class Backends:
         return found
 
     def is_remote(self, name: str) -> bool:
-        """Whether a cluster draws for this backend. Stand-ins are drawn faster than they are sent."""
+        """Whether a cluster generates for this backend. Placeholders are generated faster than they are sent."""
         return bool(self._cluster) and self[name].is_generator
 
-    def drawing(self, name: str) -> Backend:
-        """What draws for this backend in one run: itself, or the cluster in its place. Raises ImagegenError."""
+    def for_run(self, name: str) -> Backend:
+        """Return what generates for this backend in a run: itself, or the cluster. Raises ImagegenError."""
         if not self.is_remote(name):
             return self[name]
         from imagegen.backends.cluster import ClusterBackend
@@ -65,6 +69,48 @@ class Backends:
         return ClusterBackend(self[name], self._cluster)
 
     def sections(self) -> Sections:
-        """Each backend's name → the schema of its section in a job."""
+        """Return the schema of each backend's section in a job; None if the backend cannot be used."""
         unusable = self.unusable()
         return {name: None if name in unusable else self[name].options for name in self.registry}
+
+
+def schema_text(*, of_base: bool = False) -> str:
+    """Return the JSON Schema of job files, or of bases, with every backend that there is. Raises ImagegenError."""
+    from imagegen.backends.registry import registry
+    from imagegen.config.job import GENERATE_FIELDS
+    from imagegen.config.json_schema import build_json_schema
+    from imagegen.plan.request import Request
+
+    backends = Backends(registry())
+    sections = backends.sections()
+    usable = {name: backends[name] for name, options in sections.items() if options is not None}
+    defaults: dict[tuple[str, ...], Any] = {
+        ("generate", field.name): field.default
+        for field in dataclasses.fields(Request)
+        if field.name in GENERATE_FIELDS and field.default is not None
+    }
+    models = {(name, backend.model_option): backend.default_model for name, backend in usable.items()}
+    defaults |= {path: model for path, model in models.items() if model}
+    schema = build_json_schema(sections, defaults, of_base=of_base)
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def write_schema(root: Path, out: str, text: str) -> str:
+    """Write the schema file, and return what became of it. Raises ImagegenError if it must not be written."""
+    from imagegen.config.job_files import JOB_SUFFIXES
+    from imagegen.config.json_schema import WRITTEN_BY
+    from imagegen.state.atomic import replace_file
+
+    path = root / out
+    if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (root / "jobs").resolve():
+        raise ImagegenError(Problem(out, "would be read as a job", "leave --out out, or choose another path"))
+    try:
+        there = path.read_text("utf-8", "replace") if path.exists() else None
+        if there == text:
+            return "up to date"
+        if there and WRITTEN_BY not in there:
+            raise ImagegenError(Problem(out, "was not written by doit schema", "move it, or choose another --out"))
+        replace_file(path, text.encode("utf-8"), root / ".imagegen" / "tmp")
+    except OSError as error:
+        raise ImagegenError(not_written(error, path=out)) from None
+    return "written"

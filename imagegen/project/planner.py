@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagegen.backends.base import Backend, Context, Resolved
 from imagegen.config.checking import check_item, check_job
@@ -25,7 +26,6 @@ from imagegen.config.job_files import (
     resolve_extends,
 )
 from imagegen.config.paths import LONGEST_PATH, check_name, check_path, count_path_units
-from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, find_clashes, find_nested_paths
 from imagegen.plan.naming import fold_path
@@ -33,10 +33,10 @@ from imagegen.plan.origins import link_origins
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import MODEL_DECISION, Decision, collect_decisions
 from imagegen.plan.wildcards import Wildcards
-from imagegen.project.backends import Backends
-from imagegen.project.decisions import Decisions
-from imagegen.project.inputs import Inputs
 from imagegen.prompts import SourceItem
+
+if TYPE_CHECKING:
+    from imagegen.project.project import Project
 
 __all__ = ["MAX_TOLD", "JobPlan", "Planner"]
 
@@ -72,27 +72,15 @@ class JobPlan:
 
 
 class Planner:
-    """Plans jobs. It reads what they are made of, and is not told how their outputs stand.
+    """Plans a project's jobs: reads what they are made of, not how their outputs stand."""
 
-    reserved: names no job may have.
-    """
-
-    def __init__(
-        self,
-        inputs: Inputs,
-        settings: Settings,
-        backends: Backends,
-        reserved: Collection[str],
-        decisions: Decisions,
-    ) -> None:
-        self.inputs = inputs
-        self._root = inputs.root
-        self._settings = settings
-        self.backends = backends
-        self._reserved = reserved
-        self._decisions = decisions
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._inputs = project.inputs
+        self._root = project.root
         self._names: dict[str, list[str]] = {}
         """Of each job's name, the files that have it."""
+        inputs = project.inputs
         self._wildcards = Wildcards(
             functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard, unread=inputs.unread_wildcards
         )
@@ -102,7 +90,7 @@ class Planner:
 
         instead: by job, decisions to plan with in place of those of their kind and output in its lock file.
         """
-        names = name_tasks(find_job_files(self._root), self._reserved)
+        names = name_tasks(find_job_files(self._root), self._project.reserved)
         self._names = defaultdict(list)
         for path in names:
             self._names[path.stem].append(f"jobs/{path.name}")
@@ -112,7 +100,7 @@ class Planner:
 
     def document(self, file: str, data: bytes) -> Document:
         """The job file's document with what it extends, if this were its content. Raises ImagegenError."""
-        return resolve_extends(read_document(file, data), self.inputs.read_base)
+        return resolve_extends(read_document(file, data), self._inputs.read_base)
 
     def plan_of(self, file: str, data: bytes, instead: Collection[Decision] = ()) -> JobPlan:
         """The job file's plan, if this were its content. instead: as for `expand_job`."""
@@ -150,7 +138,7 @@ class Planner:
                 raise ImagegenError(Problem(file, self._name_problem(path.stem)))
             if (self._root / file).is_symlink() and not (self._root / file).exists():
                 raise ImagegenError(Problem(file, "is a link that leads nowhere", "fix the link, or delete it"))
-            return self.plan_of(file, self.inputs.read(file), instead)
+            return self.plan_of(file, self._inputs.read(file), instead)
         except ImagegenError as error:
             return _broken(JobPlan(path.stem, file, task), *error.problems)
 
@@ -160,7 +148,7 @@ class Planner:
         job = None
         items: list[Item] = []
         try:
-            job = check_job(name, document, self.backends.sections())
+            job = check_job(name, document, self._project.backends.sections())
             items += job.items
         except ImagegenError as error:
             problems += error.problems
@@ -175,7 +163,7 @@ class Planner:
         return job, tuple(items)
 
     def _name_problem(self, name: str) -> str:
-        if name in self._reserved:
+        if name in self._project.reserved:
             return f"a job cannot have the name '{name}', a command or task has it: rename the file"
         if not JOB_NAME.fullmatch(name):
             return f"'{name}' is no name for a job: letters, digits, - and _, a letter or digit first"
@@ -188,14 +176,16 @@ class Planner:
             raise ImagegenError(Problem(where, what))
         problems: list[Problem] = []
         items: list[Item] = []
-        for found in read(source, self.inputs.read_source(source, where)):
+        for found in read(source, self._inputs.read_source(source, where)):
             overrides = dict(found.overrides)
             if found.negative is not None:
                 if "negative" in overrides:
                     where = found.marks.get("negative", found.marks["name"])
                     problems.append(Problem(where, "negative: given by its own block, and in the yaml block too"))
                 overrides["negative"] = found.negative
-            item, wrong = check_item(found.name, found.prompt, overrides, found.marks, self.backends.sections())
+            item, wrong = check_item(
+                found.name, found.prompt, overrides, found.marks, self._project.backends.sections()
+            )
             problems += wrong
             if item is not None:
                 items.append(item)
@@ -214,16 +204,16 @@ class Planner:
             return Expansion((), tuple(problems))
 
         def planned(instead: Collection[Decision]) -> Expansion:
-            decisions = dict(self._decisions.of(job.name)) | {(one.kind, one.output): one for one in instead}
+            decisions = dict(self._project.lock(job.name).decisions) | {(one.kind, one.output): one for one in instead}
             return expand(job, items, honours, collect_decisions(decisions.values()), self._wildcards)
 
-        merged = self._decisions.settle(job.name, lambda decisions: planned(decisions).outputs)
+        merged = self._project.choose_decisions(job.name, lambda decisions: planned(decisions).outputs)
         expansion = planned(instead)
         problems = list(expansion.problems)
         for key, path in dict.fromkeys(
             (_folder_key(job, one), one.path.rpartition("/")[0]) for one in expansion.outputs
         ):
-            if problem := check_path(self._root, path or ".", self._settings.allow_outside):
+            if problem := check_path(self._root, path or ".", self._project.settings.allow_outside):
                 problems.append(Problem(job.where.get(key, job.file), f"{key}: {problem}"))
         for name in dict.fromkeys(output.path.rpartition("/")[2] for output in expansion.outputs):
             if problem := check_name(name):
@@ -239,10 +229,10 @@ class Planner:
 
     def _backend(self, job: Job) -> Backend:
         """The one that the command line, the job or else the settings name. Raises ImagegenError."""
-        settings = self._settings
+        settings = self._project.settings
         name = settings.forced_backend or job.backend or settings.backend
         try:
-            return self.backends[name]
+            return self._project.backends[name]
         except ImagegenError as error:
             is_own = name == job.backend and not settings.forced_backend
             where = job.where.get("backend", job.file) if is_own else settings.set_by.get("backend", "")
@@ -266,7 +256,7 @@ class Planner:
             if key(item) in found:
                 continue
             try:
-                context = Context(self._root, self._settings, self.inputs.read_for_section)
+                context = Context(self._root, self._project.settings, self._inputs.read_for_section)
                 resolved = backend.resolve(item.merge_section(job, backend.name), context)
             except ImagegenError as error:
                 for problem in error.problems:
@@ -276,7 +266,7 @@ class Planner:
                     where = item.where if is_own else where
                     problems.append(Problem(where, f"{key_path}: {problem.what}", problem.hint))
                 resolved = Resolved({}, "")
-            decision = self._decisions.of(job.name).get(MODEL_DECISION) if resolved.model is None else None
+            decision = self._project.lock(job.name).decisions.get(MODEL_DECISION) if resolved.model is None else None
             found[key(item)] = BackendCapabilities(
                 backend.name,
                 backend.parameters,
@@ -334,10 +324,15 @@ class Planner:
         return found
 
     def _records(self, job: str, plan: JobPlan) -> bool:
+        """Whether the job's lock file records a file, a request or a decision of any of the plan's outputs."""
         try:
-            return self._decisions.has_any(job, plan.outputs)
+            lock = self._project.lock(job)
         except ImagegenError:  # it cannot be read, and says nothing
             return False
+        names = {name for output in plan.outputs for name in (output.full_slug, output.base)}
+        made = {line.fingerprint for lines in lock.lines.values() for line in lines}
+        is_recorded = any(output.path in lock.lines or output.fingerprint in made for output in plan.outputs)
+        return is_recorded or any(name in names for _, name in lock.decisions)
 
     def _blame(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +15,8 @@ from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.freshness import PLACEHOLDER, Found, Verdict, compare
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, MODEL_DECISION, REROLL, SEED, Decision, OutputLine
+from imagegen.plan.record import ACCEPT, MODEL_DECISION, PICK, REROLL, SEED, Decision, OutputLine, choose_decision
 from imagegen.project.backends import Backends
-from imagegen.project.decisions import Decisions
 from imagegen.project.inputs import Inputs
 from imagegen.project.planner import JobPlan, Planner
 from imagegen.state.attempts import Attempts
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from imagegen.project.git import CommittedFiles
 
 __all__ = ["Project"]
+
+_DECIDED = {SEED: "chosen", REROLL: "rerolled", PICK: "picked", ACCEPT: "accepted"}
 
 
 @dataclass
@@ -57,8 +60,9 @@ class Project:
         self._committed: CommittedFiles | None = None
         self.inputs = Inputs(self.root, self.settings.allow_outside)
         self.backends = Backends(self.registry, self.settings.cluster)
-        self.decisions = Decisions(self.lock, self.hashes)
-        self.planner = Planner(self.inputs, self.settings, self.backends, self.reserved, self.decisions)
+        self._chosen: dict[tuple[str, str, str], Decision] = {}
+        """Of conflicting decisions, by job, kind and output, the one that counts."""
+        self.planner = Planner(self)
 
     def plans(self, instead: Mapping[str, Collection[Decision]] | None = None) -> list[JobPlan]:
         """As `Planner.plans`."""
@@ -76,9 +80,44 @@ class Project:
                 # what it names is read, and may be removed
                 if problem := self.inputs.problem(folder or "."):
                     raise ImagegenError(Problem(name, f"has the line of an output in {problem}", hint))
-            self.decisions.settle_again(job, lock)
+            for kind, output in list(lock.rivals):
+                if (known := self._chosen.get((job, kind, output))) in lock.rivals[kind, output]:
+                    lock.settle(known)
             self.locks[job] = lock
         return self.locks[job]
+
+    def choose_decisions(self, job: str, plan: Callable[[Collection[Decision]], Iterable[Output]]) -> list[str]:
+        """Choose between the decisions of merged branches about one image: the one whose image is in place counts.
+
+        Args:
+            plan: plans the job's outputs with these decisions.
+
+        Returns:
+            What to report of it.
+
+        Raises:
+            ImagegenError: the lock file or an output cannot be read.
+        """
+        lock = self.lock(job)
+        ranks = itertools.zip_longest(*lock.rivals.values())  # so the job is planned twice, not for each decision
+        named = [_by_name(plan([decision for decision in rank if decision])) for rank in ranks]
+
+        def look_up(output: Output) -> tuple[str | None, OutputLine | None]:
+            state = self.hashes.state(output.path)
+            line = lock.line_of(output.path, state.sha256) if state else None
+            return (state.sha256, line if line and line.sha256 == state.sha256 else None) if state else (None, None)
+
+        notes = []
+        for (kind, output), rivals in list(lock.rivals.items()):
+            try:
+                decision = choose_decision(rivals, [by[output] for by, _ in zip(named, rivals, strict=False)], look_up)
+            except OSError as error:
+                what = f"{error.filename} cannot be read: {error.strerror}"
+                raise ImagegenError(Problem("", what, "fix its permissions")) from None
+            self._chosen[job, kind, output] = decision
+            lock.settle(decision)
+            notes.append(f"{output}: {_DECIDED[kind]} on both merged branches; the decision of {decision.time} counts")
+        return notes
 
     def recorded(self) -> Iterator[OutputLine]:
         """Every line of the lock files that were read so far."""
@@ -263,3 +302,13 @@ class Project:
         if decision is None or decision.value is None or decision.value["fingerprint"] != output.fingerprint:
             return None
         return str(decision.value["sha256"])
+
+
+def _by_name(outputs: Iterable[Output]) -> dict[str, list[Output]]:
+    """The images by what a decision calls them: the full slug, and the slug of all variants."""
+    found: dict[str, list[Output]] = defaultdict(list)
+    for output in outputs:
+        if not output.is_derived:
+            for name in {output.full_slug, output.base}:
+                found[name].append(output)
+    return found

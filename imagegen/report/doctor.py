@@ -267,7 +267,7 @@ def backends(case: Case) -> Iterator[Diagnosis]:
         if verdict.state == "stale":
             needed.add(output.request.backend)
     for name, asked in requests.items():
-        for row in _rows(case.project.backends.drawing(name), asked):
+        for row in _rows(case.project.backends.for_run(name), asked):
             what = f"backend {name}" + (f": {row.what}" if row.what else "")
             yield replace(row, what=what, blocks=row.blocks and name in needed)
     for name, error in case.project.backends.unusable().items():  # a job that uses it has a row of its own

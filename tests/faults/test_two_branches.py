@@ -340,8 +340,8 @@ def test_many_rivals_are_judged_in_one_go(tmp_path: Path) -> None:
         counted.append(len(decisions))
         return []
 
-    project.decisions.settle("portraits", planned)
+    project.choose_decisions("portraits", planned)
     assert counted == [20, 20], "the job is planned once with each side's, not for each rival"
     (plan,) = Project(ours.root, known.settings, known.registry).plans()
-    assert len([note for note in plan.notes if "rerolled on both branches" in note]) == 20
+    assert len([note for note in plan.notes if "rerolled on both merged branches" in note]) == 20
     ours.is_right()

@@ -168,11 +168,11 @@ def until_drawn(folder: Path, number: int) -> float:
 
 def reading(folder: Path) -> float:
     """Seconds to read the job file and check it."""
-    planner = Project(folder, Settings(), registry()).planner
-    sections = planner.backends.sections()
+    project = Project(folder, Settings(), registry())
+    sections = project.backends.sections()
     data = (folder / "jobs/portraits.yaml").read_bytes()
     start = time.perf_counter()
-    check_job("portraits", planner.document("jobs/portraits.yaml", data), sections)
+    check_job("portraits", project.planner.document("jobs/portraits.yaml", data), sections)
     return time.perf_counter() - start
 
 
