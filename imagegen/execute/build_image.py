@@ -29,7 +29,8 @@ from imagegen.execute.stored_images import StoredImage, StoredImages, store_curr
 from imagegen.execute.worker import ImageAttempt, ImageProgress
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.encode import encode
-from imagegen.images.image_file import BadImage, ImageInfo, format_of, upright, verify
+from imagegen.images.formats import BadImage, format_of
+from imagegen.images.image_file import ImageFile, read_image, verify
 from imagegen.images.provenance import Provenance
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.origins import INDEX, PICTURE
@@ -85,7 +86,7 @@ def generate_image(
         except FaultyImageError as error:  # a broken rule that costs no image
             made, fault = error.made, error
         seconds = round(progress.seconds, 3)
-        info = _verify(output, made)
+        file = _verify(output, made)
         try:
             digest = project.model_digest(output)
         except ImagegenError as error:
@@ -109,7 +110,7 @@ def generate_image(
         made.on_stored()
         if fault:  # the next run takes its image from the store
             return failure_outcome(work, fault)
-        source = StoredImage(made.data, None, entry.model_digest, backend.version, seconds, entry.time, info=info)
+        source = StoredImage(made.data, None, entry.model_digest, backend.version, seconds, entry.time, file=file)
         write_output(project, output, source)
         if project.accepted(output) is not None:  # it was forced: from now on this one is the image
             record_decision(project, output.job, ACCEPT, output.full_slug, None)
@@ -137,7 +138,7 @@ class NotStoredError(Exception):
         self.cause = cause
 
 
-def _verify(output: Output, made: GeneratedImage) -> ImageInfo:
+def _verify(output: Output, made: GeneratedImage) -> ImageFile:
     """What it is. Raises BadImage. A size that the job does not ask for is whatever the backend makes."""
     request, fields = output.request, {} if made.any_size else output.fields
     try:
@@ -277,8 +278,7 @@ def _bring_line(project: Project, sources: StoredImages, output: Output, sha256:
 
 def convert(data: bytes, encoding: Encoding) -> bytes:
     """A file that somebody made or changed, in the format asked for; without provenance, of which we have none."""
-    bare = dataclasses.replace(encoding, metadata="none")
-    return encode(data, verify(data, may_be_followed=True), bare, Provenance({}, None, "", generated=False))
+    return encode(verify(data, may_be_followed=True), dataclasses.replace(encoding, metadata="none"), None)
 
 
 def write_file(project: Project, output: Output, data: bytes, sha256: str, record: Callable[[], None]) -> None:
@@ -321,7 +321,7 @@ def encode_output(
         backend_version=source.backend_version,
         generated=project.backends[fields["backend"]].is_generator,
     )
-    return encode(source.data, source.info or verify(source.data), output.encoding, provenance)
+    return encode(source.file or verify(source.data), output.encoding, provenance)
 
 
 def _location(error: BaseException) -> str:
@@ -372,26 +372,27 @@ def _version() -> str:
 
 def _derive(project: Project, output: Output) -> bytes:
     recipe = output.fields
-    files = {origin.key: _content(project, origin) for origin in output.origins}
+    contents = {origin.key: _content(project, origin) for origin in output.origins}
     try:
+        files = {key: read_image(data) for key, data in contents.items()}
         if recipe["kind"] == PICTURE:
             return picture(files["image"], _shape(recipe), output.encoding)
         grid = Grid(recipe["columns"], recipe["cell"])
         pictures = [files[place] for place in recipe["order"]]
         if recipe["kind"] != INDEX:
             return sheet(pictures, grid, output.encoding)
-        named = {place: upright(data).size for place, data in zip(recipe["order"], pictures, strict=True)}
+        named = {place: file.upright.size for place, file in zip(recipe["order"], pictures, strict=True)}
         return index(named, grid, recipe["image"])
     except BadImage as error:
         one = recipe["kind"] == PICTURE
-        broken = [origin.path for origin in output.origins if one or not _can_be_read(files[origin.key])]
+        broken = [origin.path for origin in output.origins if one or not _can_be_read(contents[origin.key])]
         of = f" from {', '.join(broken)}" if broken else ""
         raise GenerationError(f"cannot be made{of}: {error.what}", _mend(error)) from None
 
 
 def _can_be_read(data: bytes) -> bool:
     try:
-        upright(data)
+        _ = read_image(data).upright
     except BadImage:
         return False
     return True

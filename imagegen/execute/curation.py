@@ -17,7 +17,8 @@ from imagegen.execute.decisions import (
     record_decision,
 )
 from imagegen.execute.stored_images import StoredImage, store_current_file, store_file
-from imagegen.images.image_file import BadImage, format_of, verify
+from imagegen.images.formats import BadImage, format_of
+from imagegen.images.image_file import verify
 from imagegen.plan.freshness import IN_CONFLICT, Reason, conflict_hint, find_differences
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, REROLL, Decision, OutputLine
@@ -79,16 +80,16 @@ def _judged(output: Output, data: bytes) -> str:
     if output.encoding.format == "json":
         return ""  # a sheet's index is for other programs to read
     try:
-        info = verify(data, may_be_followed=True)
+        file = verify(data, may_be_followed=True)
     except BadImage as error:
         hint = f"save it as a {output.encoding.format} file, or delete it to have it generated again"
         raise ImagegenError(Problem(output.task, f"{output.path} cannot be used: {error}", hint)) from None
-    if info.format != output.encoding.format:
-        what = f"{output.path} is a file in {info.format}, by its name and the job it is {output.encoding.format}"
+    if file.format != output.encoding.format:
+        what = f"{output.path} is a file in {file.format}, by its name and the job it is {output.encoding.format}"
         raise ImagegenError(Problem(output.task, what, f"save it as {output.encoding.format}"))
     asked = (output.request.width, output.request.height)
-    if {"width", "height"} <= output.fields.keys() and (info.width, info.height) != asked:
-        return f"it is {info.width}×{info.height}, the job asks for {asked[0]}×{asked[1]}"
+    if {"width", "height"} <= output.fields.keys() and (file.width, file.height) != asked:
+        return f"it is {file.width}×{file.height}, the job asks for {asked[0]}×{asked[1]}"
     return ""
 
 

@@ -18,7 +18,8 @@ from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.execute.build_image import blocked_problem, encode_output, make_line, replace_output
 from imagegen.execute.decisions import record_decision
 from imagegen.execute.stored_images import StoredImages, store_file
-from imagegen.images.image_file import BadImage, verify
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import verify
 from imagegen.plan.output import Output
 from imagegen.plan.record import PICK, Decision, OutputLine
 from imagegen.project import JobPlan, Project

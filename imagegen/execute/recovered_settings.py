@@ -21,7 +21,8 @@ from imagegen.images.foreign_settings import (
     to_comfyui_names,
 )
 from imagegen.images.formats import BadImage
-from imagegen.images.provenance import read
+from imagegen.images.image_file import ImageFile, read_image
+from imagegen.images.provenance import read_provenance
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 from imagegen.state.hashes import pointer_sha256
@@ -80,7 +81,8 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
     pointer = pointer_sha256(data)
     sha256 = pointer or hashlib.sha256(data).hexdigest()
     try:
-        record = read(data)
+        image = read_image(data)
+        record = read_provenance(image)
         request = (record or {}).get("request")
         omitted = (record or {}).get("omitted")
         if isinstance(request, dict) and not omitted:
@@ -91,7 +93,7 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
             left_out = ", ".join(_texts(omitted))
             found = _recalled(project, file, {"prompt": "", **request}, backend)
             return replace(found, notes=(f"{file} had no room for its {left_out}: not taken over",))
-        if foreign := _foreign(file, data):
+        if foreign := _foreign(file, image):
             return foreign
     except BadImage as error:
         if line := _line(project, path, sha256):
@@ -104,18 +106,18 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
     raise ImagegenError(Problem(file, "does not say what made it, and no lock file does", hint))
 
 
-def _foreign(file: str, data: bytes) -> Likeness | None:
-    """From what another generator wrote; None where none did. Raises BadImage and ImagegenError."""
-    graph = read_comfyui_prompt(data)
+def _foreign(file: str, image: ImageFile) -> Likeness | None:
+    """From what another generator wrote; None where none did. Raises ImagegenError."""
+    graph = read_comfyui_prompt(image)
     try:
         if graph:
             return _of_comfyui(file, graph)
-        found = read_foreign_settings(data)
+        found = read_foreign_settings(image)
     except UnreadableRecord as error:
         raise ImagegenError(Problem(file, str(error), "give --prompt and the rest yourself")) from None
     except ImagegenError:  # its nodes are beyond us; some of those that save images write the web UI's text too
         with contextlib.suppress(UnreadableRecord):
-            if found := read_foreign_settings(data):
+            if found := read_foreign_settings(image):
                 return _of_parameters(file, found)
         raise
     return _of_parameters(file, found) if found else None

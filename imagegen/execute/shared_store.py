@@ -21,7 +21,8 @@ from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.events import Event, ProgressEvent
 from imagegen.execute.stored_images import StoredImage, store_file
 from imagegen.execute.worker import InterruptibleWorker
-from imagegen.images.image_file import BadImage, verify
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import ImageFile, verify
 from imagegen.plan.freshness import PLACEHOLDER, Verdict
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import JobPlan, Project
@@ -150,10 +151,10 @@ class SharedStoreClient:
         for entry in sorted(entries, key=lambda entry: entry.time != last):
             if model_digest and entry.model_digest and entry.model_digest != model_digest:
                 continue
-            data = self._ask(self._timeouts.image_s, partial(_fetch_sound, entry))
-            if data is not None:
+            file = self._ask(self._timeouts.image_s, partial(_fetch_sound, entry))
+            if file is not None:
                 made = (entry.model_digest, entry.backend_version, entry.seconds, entry.time)
-                self._project.store.put(data)
+                self._project.store.put(file.data)
                 known = self._project.store.entries(entry.fingerprint)
                 if all(one.sha256 != entry.sha256 or one.by_hand for one in known):
                     # under what is asked for here: nothing else is taken from there
@@ -161,7 +162,7 @@ class SharedStoreClient:
                     self._project.store.add(
                         StoreEntry(output.fingerprint, entry.sha256, *made, name=name, request=request)
                     )
-                return StoredImage(data, None, *made, is_shared=True)
+                return StoredImage(file.data, None, *made, is_shared=True, file=file)
         return None
 
     def fetch(self, sha256: str) -> bytes | None:
@@ -359,16 +360,14 @@ def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
 
-def _fetch_sound(entry: SharedEntry, store: SharedStore) -> bytes | None:
+def _fetch_sound(entry: SharedEntry, store: SharedStore) -> ImageFile | None:
     """Fetch the entry's image; None if it isn't there, or isn't whole and sound."""
     data = store.fetch(entry.sha256)
     try:
-        if data is not None:
-            verify(data)
+        return None if data is None else verify(data)
     except BadImage as error:
         store.odd.append(f"{entry.sha256[:12]}… is not a valid image: {error}")
         return None
-    return data
 
 
 _UNREACHABLE = {errno.ENOENT, errno.ENOTCONN, errno.ESTALE, errno.EIO}

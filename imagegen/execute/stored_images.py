@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from imagegen.config.job import Encoding
 from imagegen.execute.decisions import timestamp
-from imagegen.images.image_file import ImageInfo
+from imagegen.images.image_file import ImageFile
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
@@ -47,7 +47,7 @@ class ImageCopy:
 class StoredImage:
     """An image made earlier, its bytes read and checked. The other fields are its copy's.
 
-    is_shared: it came from the shared store just now. info: what `verify` said of it, where it was asked already.
+    is_shared: it came from the shared store just now. file: its bytes, where they were read as an image already.
     """
 
     data: bytes
@@ -57,7 +57,7 @@ class StoredImage:
     seconds: float
     time: str
     is_shared: bool = False
-    info: ImageInfo | None = None
+    file: ImageFile | None = None
 
 
 class StoredImages:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from imagegen.execute.prune import find_orphans
-from imagegen.images import provenance
-from imagegen.images.image_file import BadImage, verify
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import ImageFile, verify
+from imagegen.images.provenance import read_provenance
 from imagegen.plan.freshness import IN_CONFLICT, conflict_hint
 from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
@@ -112,9 +113,10 @@ def _output(project: Project, output: Output) -> Finding:
         return Finding(
             "changed", output.task, output.path, note, f"restore it from git; or delete it and run doit {output.task}"
         )
+    file = None
     try:
         if output.encoding.format != "json":  # a sheet's index is no image: that its bytes are those recorded is all
-            verify(data, may_be_followed=sha256 == accepted)
+            file = verify(data, may_be_followed=sha256 == accepted)
     except BadImage as error:
         hint = f"{'delete it' if line else 'move it away'}, and run doit {output.task}"
         return Finding("corrupt", output.task, output.path, str(error), hint)
@@ -134,17 +136,18 @@ def _output(project: Project, output: Output) -> Finding:
     if line.size != len(data):
         note = f"{lock.name} says that it has {line.size} bytes, and it has {len(data)}"
         return Finding("wrong", output.task, output.path, note, f"restore {lock.name} from git")
-    if note := _provenance(line, data):
+    if note := _provenance(line, file):
         hint = f"delete it, and run doit {output.task}; if that changes nothing, report it"
         return Finding("wrong", output.task, output.path, note, hint)
     return Finding("intact", output.task, output.path)
 
 
-def _provenance(line: OutputLine, data: bytes) -> str:
+def _provenance(line: OutputLine, file: ImageFile | None) -> str:
     """What is wrong with what the image says of itself; empty where nothing is, or where it is to say nothing."""
-    if line.encoding.metadata != "full" or line.backend == DERIVE:  # which says what its image was made by, or nothing
+    is_derived = line.backend == DERIVE  # it says what its image was made by, or nothing
+    if file is None or is_derived or line.encoding.metadata != "full":
         return ""
-    record = provenance.read(data)
+    record = read_provenance(file)
     if record is None:
         return "it does not say what made it, though output.metadata is full"
     omitted = {"name", *record.get("omitted", ())}

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagegen.config.job import Encoding
-from imagegen.images.encode import plain, refuse_too_long, written
+from imagegen.images.encode import encode_picture
 from imagegen.images.formats import BadImage
-from imagegen.images.image_file import upright
-from imagegen.images.provenance import embed, inherited
+from imagegen.images.image_file import ImageFile
+from imagegen.images.provenance import inherit_provenance
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -44,18 +44,15 @@ class Grid:
     cell: int
 
 
-def picture(data: bytes, shape: Shape, encoding: Encoding) -> bytes:
-    """The image file's picture in this shape and encoding; what the file says of its making goes along.
+def picture(file: ImageFile, shape: Shape, encoding: Encoding) -> bytes:
+    """Return the image file's picture in this shape and encoding; what the file says of its making goes along.
 
-    Raises BadImage for a file that cannot be read, an image that is too small, and one too large for the format.
+    Raises:
+        BadImage: the file cannot be decoded, is too small, or is too large for the format.
+
     """
-    image = upright(data)
-    profile = image.info.get("icc_profile")
-    image = _shaped(plain(image), shape)
-    if profile:
-        image.info["icc_profile"] = profile
-    refuse_too_long(*image.size, encoding)
-    return embed(written(image, encoding), inherited(data) if encoding.metadata == "full" else None)
+    made_by = inherit_provenance(file) if encoding.metadata == "full" else None
+    return encode_picture(_shaped(file.upright, shape), encoding, made_by)
 
 
 def _shaped(image: Picture, shape: Shape) -> Picture:
@@ -89,21 +86,20 @@ def _kept(size: tuple[int, int], part: tuple[float, float], crop: str) -> tuple[
     return left, top, min(float(size[0]), left + part[0]), min(float(size[1]), top + part[1])
 
 
-def sheet(pictures: Sequence[bytes], grid: Grid, encoding: Encoding) -> bytes:
+def sheet(files: Sequence[ImageFile], grid: Grid, encoding: Encoding) -> bytes:
     """The image files' pictures on one sheet, row by row, each fitted into the middle of its cell, never enlarged.
 
     What no picture covers is transparent, or white in a JPEG. Raises BadImage for a file that cannot be read.
     """
     from PIL import Image
 
-    rows = -(-len(pictures) // grid.columns)
+    rows = -(-len(files) // grid.columns)
     whole = Image.new("RGBA", (grid.columns * grid.cell, rows * grid.cell))
-    for data, (left, top) in zip(pictures, _cells(len(pictures), grid), strict=True):
-        image = upright(data)
-        place = _place(image.size, grid.cell)
-        fitted = plain(image).convert("RGBA").resize(place[2:], Image.Resampling.LANCZOS)
+    for file, (left, top) in zip(files, _cells(len(files), grid), strict=True):
+        place = _place(file.upright.size, grid.cell)
+        fitted = file.upright.convert("RGBA").resize(place[2:], Image.Resampling.LANCZOS)
         whole.paste(fitted, (left + place[0], top + place[1]))
-    return embed(written(whole, encoding), None)
+    return encode_picture(whole, encoding, None)
 
 
 def index(sizes: Mapping[str, tuple[int, int]], grid: Grid, image: str) -> bytes:

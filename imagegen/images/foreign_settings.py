@@ -14,8 +14,8 @@ from typing import Any
 
 from imagegen.config.document import parse_number
 from imagegen.config.schema import COMMON, SEED
-from imagegen.images import exif, jpeg, png, webp, xmp
-from imagegen.images.image_file import format_of
+from imagegen.images.image_file import ImageFile
+from imagegen.images.metadata import read_exif_texts, read_user_comment, read_xmp_text
 
 __all__ = [
     "ForeignSettings",
@@ -35,57 +35,32 @@ _LARGEST = 1024**2
 """Characters of a record that is read."""
 
 
-def read_comfyui_prompt(data: bytes) -> str | None:
-    """The JSON of the workflow that ComfyUI ran; None where the image has none. Raises BadImage."""
-    if format_of(data) == "png":
-        text = _png_texts(data).get("prompt")
-        return None if text is None or "negative_prompt" in _png_texts(data) else text
-    words = (text for text in exif.texts(_exif(data)) if text.startswith("prompt:"))
+def read_comfyui_prompt(file: ImageFile) -> str | None:
+    """Return the JSON of the workflow that ComfyUI ran; None where the image has none."""
+    if file.format == "png":
+        return None if "negative_prompt" in file.texts else file.texts.get("prompt")
+    words = (text for text in read_exif_texts(file.exif) if text.startswith("prompt:"))
     return next((word.removeprefix("prompt:") for word in words), None)
 
 
-def read_foreign_settings(data: bytes) -> ForeignSettings | None:
-    """What another generator says of the image; None where none does.
+def read_foreign_settings(file: ImageFile) -> ForeignSettings | None:
+    """Return what another generator says of the image; None where none does.
 
-    Raises BadImage for a file that cannot be read, and UnknownRecord for a record that cannot.
+    Raises:
+        UnreadableRecord: there is a record, and it cannot be read.
+
     """
-    texts = _png_texts(data) if format_of(data) == "png" else _other_texts(data)
+    texts = dict(file.texts)
+    if file.format != "png":
+        texts["XML:com.adobe.xmp"] = file.xmp.decode("utf-8", "replace")
+        if comment := read_user_comment(file.exif):
+            texts["parameters"] = comment
     for key, read in _READERS.items():
         if (text := texts.get(key, "")).strip() and (found := read(text[:_LARGEST], texts)) is not None:
             return found
     if "workflow" in texts:
         raise UnreadableRecord("it holds only the drawing of its ComfyUI workflow, not what was run")
     return None
-
-
-def _png_texts(data: bytes) -> dict[str, str]:
-    """By keyword, the first of each."""
-    texts: dict[str, str] = {}
-    for chunk in png.read_chunks(data):
-        key, text = png.keyword(chunk), png.text(chunk)
-        if key is not None and text is not None:
-            texts.setdefault(key, text)
-    return texts
-
-
-def _other_texts(data: bytes) -> dict[str, str]:
-    """Of a JPEG or WebP: what stands in its comments."""
-    comment = exif.user_comment(_exif(data))
-    texts = {"parameters": comment} if comment else {}
-    if format_of(data) == "jpeg":
-        texts["Comment"] = jpeg.comment(jpeg.read_segments(data))
-        texts["XML:com.adobe.xmp"] = jpeg.metadata(jpeg.read_segments(data), jpeg.XMP).decode("utf-8", "replace")
-    else:
-        texts["XML:com.adobe.xmp"] = webp.metadata(webp.read_chunks(data), b"XMP ").decode("utf-8", "replace")
-    return texts
-
-
-def _exif(data: bytes) -> bytes:
-    if format_of(data) == "png":
-        return b""
-    if format_of(data) == "jpeg":
-        return jpeg.metadata(jpeg.read_segments(data), jpeg.EXIF)
-    return webp.metadata(webp.read_chunks(data), b"EXIF").removeprefix(jpeg.EXIF)
 
 
 def _json(text: str, program: str) -> dict[str, Any]:
@@ -210,7 +185,7 @@ def _comment(text: str, texts: Mapping[str, str]) -> ForeignSettings | None:
 
 
 def _draw_things(text: str, _: Mapping[str, str]) -> ForeignSettings | None:
-    inner = (xmp.text_of(text.encode("utf-8", "replace"), _USER_COMMENT) or "").strip()
+    inner = (read_xmp_text(text.encode("utf-8", "replace"), _USER_COMMENT) or "").strip()
     if not inner.startswith("{"):
         return None
     given = _json(inner, "Draw Things")

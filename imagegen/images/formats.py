@@ -1,18 +1,213 @@
-"""The one error of this package, in a module of its own because every format's module raises it."""
+"""The three image formats: which one a file is, and what Pillow does not say of a JPEG or a WebP.
+
+Pillow decodes and writes both. But it does not say where a JPEG ends and counts no scans; as soon as it opens a JPEG it
+parses damaged Exif, with warnings that cannot be held back for one thread and memory without bound; and it does not
+say whether a WebP is lossless. For that, their containers are walked here. PNG has a module of its own.
+
+Sources: ITU-T T.81 annex B (JPEG's markers); RFC 9649 (WebP).
+"""
 
 from __future__ import annotations
 
+import re
+import struct
+from collections.abc import Iterable
+
+from imagegen.config.job import Format
+
 __all__ = [
+    "MAX_CHUNKS",
+    "MAX_SCANS",
     "BadImage",
+    "Chunk",
+    "format_of",
+    "is_lossless_webp",
+    "jpeg_size",
+    "read_jpeg",
+    "read_webp",
+    "webp_size",
+    "write_jpeg",
 ]
+
+Chunk = tuple[bytes, bytes]
+"""A part of an image file: its kind and its content. In a JPEG the kind is the marker's second byte, and empty for the
+entropy-coded data of a scan."""
+
+MAX_CHUNKS = 100_000
+"""More than a file has: of the largest PNG that is decoded, with 8 KiB a chunk, they are 32,768. An empty one has 4 to
+12 bytes in the file, and takes ten to forty times that in memory."""
+MAX_SCANS = 100
+"""An encoder writes about ten. Each of a few bytes has a decoder go over all pixels."""
 
 
 class BadImage(Exception):  # noqa: N818 - it names what is there, as `Cancelled` does
     """These bytes are not the whole, sound image that they should be.
 
-    what: one sentence without a full stop.
+    Args:
+        what: one sentence without a full stop.
+
     """
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
         self.what = what
+
+
+def format_of(data: bytes) -> Format:
+    """Return the format, by the first bytes alone. Raises BadImage where it is none of the three."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if not data:
+        raise BadImage("not an image (it is empty)")
+    for name, pattern in _OTHERS.items():
+        if pattern.match(data):
+            raise BadImage(f"not a PNG, WebP or JPEG image, but {name}")
+    # bytes' repr escapes whatever could upset a terminal
+    raise BadImage(f"not a PNG, WebP or JPEG image (it starts with {repr(data[:32])[1:]})")
+
+
+_OTHERS = {
+    "a HEIC image": re.compile(rb"....ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL),
+    "an AVIF image": re.compile(rb"....ftypavi[fs]", re.DOTALL),
+    "a GIF image": re.compile(rb"GIF8[79]a"),
+    "a BMP image": re.compile(rb"BM.{12}[\x0c\x28\x6c\x7c]", re.DOTALL),
+    "a TIFF or raw camera image": re.compile(rb"II\*\0|MM\0\*|II\+\0"),
+    "a JPEG XL image": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+    "a JPEG 2000 image": re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+    "a Photoshop document": re.compile(rb"8BPS"),
+    "an SVG image": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!DOCTYPE svg[^>]*>\s*)?<svg"),
+}
+"""By their first bytes, what people also call a picture."""
+
+_EOI, _SOS = 0xD9, 0xDA
+_STANDALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
+_FRAMES = frozenset(bytes([marker]) for marker in range(0xC0, 0xD0)) - {b"\xc4", b"\xc8", b"\xcc"}
+_FILL = re.compile(rb"\xff*")
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def read_jpeg(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
+    """Return every segment between SOI and EOI, and after each SOS the data of its scan.
+
+    Args:
+        data: the file.
+        may_be_followed: whether anything may come after EOI, as phones write it.
+
+    Raises:
+        BadImage: a length is wrong, or EOI is not the end of the data.
+
+    """
+    if not data.startswith(b"\xff\xd8"):
+        raise BadImage("the image has no JPEG header")
+    cut_off = BadImage("the image is cut off: no EOI marker at its end")
+    segments: list[Chunk] = []
+    at, scans = 2, 0
+    while True:
+        start = at
+        fill = _FILL.match(data, at)
+        at = fill.end() if fill else at
+        if at >= len(data):
+            raise cut_off
+        marker = data[at]
+        at += 1
+        if at - start < 2 or marker in _STANDALONE:
+            raise BadImage(f"the image is corrupt: there is no JPEG segment at byte {start}")
+        if marker == _EOI:
+            if at < len(data) and not may_be_followed:
+                raise BadImage(f"the image's EOI marker is followed by {len(data) - at} bytes")
+            return segments
+        end = at + int.from_bytes(data[at : at + 2], "big")
+        if at + 2 > len(data) or end > len(data):
+            raise cut_off
+        if end < at + 2:
+            raise BadImage(f"the image is corrupt: there is no JPEG segment at byte {start}")
+        if len(segments) >= MAX_CHUNKS:
+            raise BadImage(f"the image has more than {MAX_CHUNKS:,} JPEG segments")
+        segments.append((bytes([marker]), data[at + 2 : end]))
+        at = end
+        if marker == _SOS:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise BadImage(f"the image has more than {MAX_SCANS} JPEG scans")
+            found = _END_OF_SCAN.search(data, at)
+            if found is None:
+                raise cut_off
+            segments.append((b"", data[at : found.start()]))
+            at = found.start()
+
+
+def write_jpeg(segments: Iterable[Chunk]) -> bytes:
+    """Return a JPEG file of these segments, in this order."""
+    parts = [b"\xff\xd8"]
+    for marker, content in segments:
+        parts += [b"\xff", marker, (len(content) + 2).to_bytes(2, "big"), content] if marker else [content]
+    return b"".join([*parts, b"\xff\xd9"])
+
+
+def jpeg_size(segments: Iterable[Chunk]) -> tuple[int, int]:
+    """Return width and height (pixels) from the frame header. Raises BadImage where there is not just one."""
+    frames = [content for marker, content in segments if marker in _FRAMES]
+    if len(frames) != 1 or len(frames[0]) < 6:
+        raise BadImage("the image is corrupt: it has no JPEG frame header, or more than one")
+    return int.from_bytes(frames[0][3:5], "big"), int.from_bytes(frames[0][1:3], "big")
+
+
+def read_webp(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
+    """Return every RIFF chunk, without its padding.
+
+    Args:
+        data: the file.
+        may_be_followed: whether anything may come after the last.
+
+    Raises:
+        BadImage: a size is not that of the data.
+
+    """
+    if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        raise BadImage("the image has no WebP header")
+    stated = struct.unpack_from("<I", data, 4)[0] + 8
+    if stated > len(data):
+        raise BadImage(f"the image is cut off: {len(data)} of its {stated} bytes are there")
+    if stated < len(data) and not may_be_followed:
+        raise BadImage(f"the image is followed by {len(data) - stated} bytes")
+    return _riff_chunks(data[12:stated])
+
+
+def _riff_chunks(data: bytes) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    at = 0
+    while at < len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        end = at + 8 + length
+        if end + length % 2 > len(data):
+            raise BadImage("the image is corrupt: a WebP chunk is longer than the file")
+        chunks.append((data[at : at + 4], data[at + 8 : end]))
+        if len(chunks) > MAX_CHUNKS:
+            raise BadImage(f"the image has more than {MAX_CHUNKS:,} WebP chunks")
+        at = end + length % 2
+    return chunks
+
+
+def webp_size(chunks: list[Chunk]) -> tuple[int, int]:
+    """Return width and height (pixels) from the header. Raises BadImage where there is none."""
+    kind, content = chunks[0] if chunks else (b"", b"")
+    if kind == b"VP8X" and len(content) >= 10:
+        return 1 + int.from_bytes(content[4:7], "little"), 1 + int.from_bytes(content[7:10], "little")
+    if kind == b"VP8L" and len(content) >= 5 and content[0] == 0x2F:
+        bits = int.from_bytes(content[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 " and len(content) >= 10 and content[3:6] == b"\x9d\x01\x2a":
+        width, height = struct.unpack_from("<HH", content, 6)
+        return width & 0x3FFF, height & 0x3FFF
+    raise BadImage("the image is corrupt: it does not start with a WebP header")
+
+
+def is_lossless_webp(chunks: list[Chunk]) -> bool:
+    """Return whether the picture (of an animation: its first frame) is encoded without loss."""
+    frame = next((content for kind, content in chunks if kind == b"ANMF"), None)
+    within = chunks if frame is None else _riff_chunks(frame[16:])
+    return any(kind == b"VP8L" for kind, _ in within)

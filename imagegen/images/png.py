@@ -9,32 +9,12 @@ import struct
 import zlib
 from collections.abc import Iterable
 
-from imagegen.images.formats import BadImage
+from imagegen.images.formats import MAX_CHUNKS, BadImage, Chunk
 
-__all__ = [
-    "ANIMATION",
-    "LOOKS",
-    "SIGNATURE",
-    "TEXT",
-    "Chunk",
-    "itxt",
-    "keyword",
-    "read_chunks",
-    "size",
-    "text",
-    "write_chunks",
-]
+__all__ = ["ANIMATION", "LOOKS", "itxt", "keyword", "read_chunks", "size", "text", "write_chunks"]
 
-_MAX_CHUNKS = 100_000
-"""More than a file has: of the largest image that is decoded, with 8 KiB a chunk, they are 32,768. One of nothing has
-12 bytes, and takes ten times that in memory."""
-
-Chunk = tuple[bytes, bytes]
-"""A chunk's type (four letters) and its payload."""
-
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 
 ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 
@@ -45,14 +25,20 @@ LOOKS = ANIMATION | frozenset(
 
 
 def read_chunks(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
-    """Every chunk, IEND included. may_be_followed: whether anything may come after it.
+    """Return every chunk, IEND included.
 
-    Raises BadImage where the signature, a length or a checksum is wrong, or IEND is not the end of the data.
+    Args:
+        data: the file.
+        may_be_followed: whether anything may come after IEND.
+
+    Raises:
+        BadImage: the signature, a length or a checksum is wrong, or IEND is not the end of the data.
+
     """
-    if not data.startswith(SIGNATURE):
+    if not data.startswith(_SIGNATURE):
         raise BadImage("the image has no PNG signature")
     chunks: list[Chunk] = []
-    at = len(SIGNATURE)
+    at = len(_SIGNATURE)
     while len(data) - at >= 12:
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
@@ -64,8 +50,8 @@ def read_chunks(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
         if zlib.crc32(payload, zlib.crc32(kind)).to_bytes(4, "big") != data[end - 4 : end]:
             raise BadImage(f"the image is corrupt: the checksum of its {kind.decode('ascii')} chunk is wrong")
         chunks.append((kind, payload))
-        if len(chunks) > _MAX_CHUNKS:
-            raise BadImage(f"the image has more than {_MAX_CHUNKS:,} PNG chunks")
+        if len(chunks) > MAX_CHUNKS:
+            raise BadImage(f"the image has more than {MAX_CHUNKS:,} PNG chunks")
         at = end
         if kind == b"IEND":
             if at < len(data) and not may_be_followed:
@@ -75,8 +61,8 @@ def read_chunks(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
 
 
 def write_chunks(chunks: Iterable[Chunk]) -> bytes:
-    """A PNG file of these chunks, in this order."""
-    parts = [SIGNATURE]
+    """Return a PNG file of these chunks, in this order."""
+    parts = [_SIGNATURE]
     for kind, payload in chunks:
         crc = zlib.crc32(payload, zlib.crc32(kind))
         parts += [struct.pack(">I", len(payload)), kind, payload, struct.pack(">I", crc)]
@@ -84,7 +70,7 @@ def write_chunks(chunks: Iterable[Chunk]) -> bytes:
 
 
 def size(chunks: list[Chunk]) -> tuple[int, int]:
-    """Width and height (pixels) from the header. Raises BadImage where there is not just one, and first."""
+    """Return width and height (pixels) from the header. Raises BadImage where there is not just one, and first."""
     headers = [payload for kind, payload in chunks if kind == b"IHDR"]
     if len(headers) != 1 or chunks[0][0] != b"IHDR" or len(headers[0]) != 13:
         raise BadImage("the image is corrupt: it does not start with its one PNG header")
@@ -93,22 +79,25 @@ def size(chunks: list[Chunk]) -> tuple[int, int]:
 
 
 def itxt(key: str, content: str) -> Chunk:
-    """An uncompressed iTXt chunk. key: 1 to 79 Latin-1 characters.
+    """Return an uncompressed iTXt chunk.
 
-    The format forbids NUL in the content: U+FFFD stands in its place.
+    Args:
+        key: 1 to 79 Latin-1 characters.
+        content: the format forbids NUL in it, in whose place U+FFFD is written.
+
     """
     utf8 = content.replace("\0", "\ufffd").encode("utf-8")
     return b"iTXt", key.encode("latin-1") + b"\0" + b"\0\0" + b"\0" + b"\0" + utf8
 
 
 def keyword(chunk: Chunk) -> str | None:
-    """The keyword of a text chunk; None for a chunk of another type."""
+    """Return the keyword of a text chunk; None for a chunk of another type."""
     kind, payload = chunk
-    return payload.partition(b"\0")[0].decode("latin-1") if kind in TEXT else None
+    return payload.partition(b"\0")[0].decode("latin-1") if kind in _TEXT else None
 
 
 def text(chunk: Chunk) -> str | None:
-    """The content of an uncompressed text chunk; None for any other, or where it is not UTF-8.
+    """Return the content of an uncompressed text chunk; None for any other, or where it is not UTF-8.
 
     Compressed text is not read: we write none, and it could be a zip bomb.
     """

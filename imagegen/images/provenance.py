@@ -14,12 +14,27 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.images import exif, jpeg, png, webp, xmp
-from imagegen.images.image_file import bare, format_of
+from imagegen.config.job import Format
+from imagegen.images import png
+from imagegen.images.formats import Chunk
+from imagegen.images.image_file import ImageFile
+from imagegen.images.metadata import exif_of_comment, is_generated, read_record, xmp_packet
 
-__all__ = ["Provenance", "embed", "imagegen_json", "inherited", "parameters_text", "read", "xmp_packet"]
+__all__ = [
+    "Provenance",
+    "inherit_provenance",
+    "parameters_text",
+    "provenance_chunks",
+    "provenance_json",
+    "provenance_options",
+    "read_provenance",
+    "rewrite_png",
+]
 
 _PARAMETERS, _RECORD, _XMP = "parameters", "imagegen", "XML:com.adobe.xmp"
+_LONGEST_SEGMENT = 65_533
+"""Bytes that a JPEG segment's content can hold: its length field of 16 bits counts itself."""
+_LONGEST_XMP = _LONGEST_SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
 _LARGEST_OTHER = 4 * 1024**2
 """Bytes of a chunk of somebody else's metadata that stays: a workflow of many nodes has some hundred thousand."""
 
@@ -38,8 +53,8 @@ class Provenance:
     generated: bool
 
 
-def imagegen_json(p: Provenance) -> str:
-    """The record: canonical JSON, without the item's name, which some backends fingerprint."""
+def provenance_json(p: Provenance) -> str:
+    """Return the record: canonical JSON, without the item's name, which some backends fingerprint."""
     return _record(p, omitted=())
 
 
@@ -57,7 +72,7 @@ def _record(p: Provenance, omitted: Collection[str]) -> str:
 
 
 def parameters_text(p: Provenance) -> str:
-    """The `parameters` text that web UIs and model sites read: prompt, negative prompt, settings.
+    """Return the `parameters` text that web UIs and model sites read: prompt, negative prompt, settings.
 
     The words, their order and the quoting are those of AUTOMATIC1111's stable-diffusion-webui,
     modules/infotext_utils.py and modules/processing.py.
@@ -88,88 +103,60 @@ def _setting(value: object) -> str:
     return json.dumps(text, ensure_ascii=False) if any(c in text for c in ",:\n") else text
 
 
-def xmp_packet(p: Provenance) -> str:
-    """The XMP packet: the record, and IPTC's digital source type where the image is generated."""
-    return xmp.packet(imagegen_json(p), generated=p.generated)
-
-
 def _xmp_packet_within(p: Provenance, most: int) -> bytes:
-    """The packet in at most that many bytes; the request's longest fields go first, named as omitted."""
+    """Return the XMP packet in at most that many bytes; the request's longest fields go first, named as omitted."""
     by_length = sorted(p.fields.keys() - {"name"}, key=lambda k: (len(json.dumps(p.fields[k])), k))
     omitted: list[str] = []
     while True:
-        packet = xmp.packet(_record(p, omitted), generated=p.generated).encode("utf-8")
+        packet = xmp_packet(_record(p, omitted), generated=p.generated).encode("utf-8")
         if len(packet) <= most or not by_length:
             return packet if len(packet) <= most else b""
         omitted.append(by_length.pop())
 
 
-def embed(data: bytes, p: Provenance | None) -> bytes:
-    """The image file with this provenance in place of any that it has; the pixels are not encoded again.
+def provenance_chunks(p: Provenance) -> list[Chunk]:
+    """Return the chunks of a PNG that hold it."""
+    found = [png.itxt(_PARAMETERS, parameters_text(p)), png.itxt(_RECORD, provenance_json(p))]
+    if p.generated:
+        found.append(png.itxt(_XMP, xmp_packet(provenance_json(p), generated=True)))
+    return found
 
-    With None, the file keeps nothing but what decides its looks. Other metadata (ComfyUI's `prompt` and
-    `workflow`, for example) stays otherwise, up to 4 MiB a PNG chunk; XMP does not.
 
-    A JPEG segment holds `jpeg.LONGEST` bytes. Where the XMP is longer, the request's longest fields are left
-    out of it and listed under `omitted`; where the Exif is longer, it stays as it was.
+def provenance_options(p: Provenance, format_: Format) -> dict[str, bytes]:
+    """Return what Pillow's `save` takes to write it into a WebP or JPEG.
 
-    Raises BadImage for a file that cannot be read.
+    A JPEG segment holds 65,533 bytes. Where the XMP is longer, the request's longest fields are left out of it and
+    listed under `omitted`; where the Exif is longer, there is none.
+    """
+    exif = exif_of_comment(parameters_text(p))
+    if format_ == "webp":
+        return {"exif": exif, "xmp": xmp_packet(provenance_json(p), generated=p.generated).encode("utf-8")}
+    options = {"exif": exif} if len(exif) <= _LONGEST_SEGMENT else {}
+    return {**options, "xmp": _xmp_packet_within(p, _LONGEST_XMP)}
+
+
+def rewrite_png(chunks: list[Chunk], p: Provenance | None) -> bytes:
+    """Return a PNG of these chunks with this provenance in place of any that it has; its pixels stay as encoded.
+
+    With None, the file keeps nothing but what decides its looks. Other metadata (ComfyUI's `prompt` and `workflow`,
+    for example) stays otherwise, up to 4 MiB a chunk; XMP does not.
     """
     if p is None:
-        return bare(data)
-    kind = format_of(data)
-    if kind == "png":
-        return _embed_png(data, p)
-    if kind == "webp":
-        return _embed_webp(data, p)
-    return _embed_jpeg(data, p)
-
-
-def _embed_png(data: bytes, p: Provenance) -> bytes:
-    new = [png.itxt(_PARAMETERS, parameters_text(p)), png.itxt(_RECORD, imagegen_json(p))]
-    if p.generated:
-        new.append(png.itxt(_XMP, xmp_packet(p)))
+        return png.write_chunks(chunk for chunk in chunks if chunk[0] in png.LOOKS)
     ours = (_PARAMETERS, _RECORD, _XMP)
-    chunks = [
+    kept = [
         chunk
-        for chunk in png.read_chunks(data)
+        for chunk in chunks
         if png.keyword(chunk) not in ours and (chunk[0] in png.LOOKS or len(chunk[1]) <= _LARGEST_OTHER)
     ]
     # some readers look no further than the pixels
-    at = next((at for at, (kind, _) in enumerate(chunks) if kind == b"IDAT"), len(chunks) - 1)
-    return png.write_chunks([*chunks[:at], *new, *chunks[at:]])
+    at = next((at for at, (kind, _) in enumerate(kept) if kind == b"IDAT"), len(kept) - 1)
+    return png.write_chunks([*kept[:at], *provenance_chunks(p), *kept[at:]])
 
 
-def _embed_webp(data: bytes, p: Provenance) -> bytes:
-    chunks = webp.read_chunks(data)
-    before = webp.metadata(chunks, b"EXIF").removeprefix(jpeg.EXIF)
-    new = {
-        b"EXIF": exif.with_user_comment(before, parameters_text(p)),
-        b"XMP ": xmp_packet(p).encode("utf-8"),
-    }
-    return webp.write_chunks(webp.with_metadata(chunks, new))
-
-
-def _embed_jpeg(data: bytes, p: Provenance) -> bytes:
-    segments = jpeg.read_segments(data)
-    new = {}
-    tiff = exif.with_user_comment(jpeg.metadata(segments, jpeg.EXIF), parameters_text(p))
-    if len(tiff) <= jpeg.LONGEST - len(jpeg.EXIF):
-        new[jpeg.EXIF] = tiff
-    new[jpeg.XMP] = _xmp_packet_within(p, jpeg.LONGEST - len(jpeg.XMP))
-    return jpeg.write_segments(jpeg.with_metadata(segments, new))
-
-
-def read(data: bytes) -> dict[str, Any] | None:
-    """The record of an image file, as `imagegen_json` made it; None where there is none.
-
-    Raises BadImage for a file that cannot be read.
-    """
-    if format_of(data) == "png":
-        found = [png.text(chunk) for chunk in png.read_chunks(data) if png.keyword(chunk) == _RECORD]
-        text = found[0] if found else None
-    else:
-        text = xmp.record_of(_xmp_of(data))
+def read_provenance(file: ImageFile) -> dict[str, Any] | None:
+    """Return the record of an image file, as `provenance_json` made it; None where there is none."""
+    text = file.texts.get(_RECORD) if file.format == "png" else read_record(file.xmp)
     try:
         record = json.loads(text or "null")
     except (ValueError, RecursionError):
@@ -177,12 +164,9 @@ def read(data: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def inherited(data: bytes) -> Provenance | None:
-    """The provenance for an image that is made from this image file; None where it has none that can be read.
-
-    Raises BadImage for a file that cannot be read.
-    """
-    record = read(data)
+def inherit_provenance(file: ImageFile) -> Provenance | None:
+    """Return the provenance of an image that is made from this one; None where it has none that can be read."""
+    record = read_provenance(file)
     if record is None or not isinstance(record.get("request"), dict):
         return None
     digest = record.get("model_digest")
@@ -190,15 +174,5 @@ def inherited(data: bytes) -> Provenance | None:
         fields=record["request"],
         model_digest=digest if isinstance(digest, str) else None,
         backend_version=str(record.get("backend_version", "")),
-        generated=xmp.is_generated(_xmp_of(data)),
+        generated=is_generated(file.xmp),
     )
-
-
-def _xmp_of(data: bytes) -> bytes:
-    kind = format_of(data)
-    if kind == "png":
-        found = [png.text(chunk) or "" for chunk in png.read_chunks(data) if png.keyword(chunk) == _XMP]
-        return found[0].encode("utf-8") if found else b""
-    if kind == "webp":
-        return webp.metadata(webp.read_chunks(data), b"XMP ")
-    return jpeg.metadata(jpeg.read_segments(data), jpeg.XMP)

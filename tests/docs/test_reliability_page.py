@@ -5,7 +5,7 @@ from __future__ import annotations
 from imagegen.backends import download
 from imagegen.backends.comfyui import client, connection
 from imagegen.backends.ollama import cli, image
-from imagegen.images import jpeg, png, webp
+from imagegen.images.formats import MAX_CHUNKS, MAX_SCANS
 from imagegen.images.image_file import MAX_PIXELS
 from tests.docs.pages import table
 from tests.faults.test_misbehaving_comfyui import ROWS, SHORT
@@ -28,10 +28,9 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"{client.ANSWER_S:g} s ",
         f"{client._MOST // mib} MiB, and 1 MiB; a text of more than {client._MOST_TEXT // mib} MiB",
         f"{download.HEAD_S:g} s for the head of an answer; {download.PACE // 1024} KiB in each {download.PACE_S:g} s",
-        f"{png._MAX_CHUNKS:,} chunks or segments; {jpeg._MAX_SCANS} scans",
+        f"{MAX_CHUNKS:,} chunks or segments; {MAX_SCANS} scans",
         f"{cli._ANSWER // mib} MiB and {cli._ASK_S:g} s; {cli._LOG // mib} MiB; {image._MOST // mib} MiB",
     )
     assert [bound for bound in bounds if bound not in said] == []
-    assert webp._MAX_CHUNKS == jpeg._MAX_SEGMENTS == png._MAX_CHUNKS
     assert MAX_PIXELS == 8192 * 8192
     assert connection.PATIENCE_S == 45

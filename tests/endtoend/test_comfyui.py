@@ -18,10 +18,10 @@ import pytest
 import requests
 from PIL import Image
 
-from imagegen.images.provenance import read
 from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.endtoend.comfyui import Server
 from tests.endtoend.project import ProjectFolder
+from tests.images.pictures import read
 
 REAL = os.environ.get("COMFYUI_TEST_URL", "").rstrip("/")
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from imagegen.images.provenance import read
 from tests.endtoend.project import ProjectFolder
+from tests.images.pictures import read
 from tests.marks import long
 
 SMALL = ("--width", "64", "--height", "48")

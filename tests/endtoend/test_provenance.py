@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagegen.images.provenance import read
 from tests.endtoend.project import ProjectFolder
+from tests.images.pictures import read
 
 SUFFIX = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 SOURCE_TYPE = b"trainedAlgorithmicMedia"

@@ -15,9 +15,9 @@ from PIL import Image
 
 from imagegen.errors import ImagegenError
 from imagegen.execute.verify import verify_outputs
-from imagegen.images import provenance
 from imagegen.images.image_file import verify
 from tests.execute.workshop import JOB, Workshop, picture
+from tests.images.pictures import read
 from tests.scripted import Script, ScriptedBackend
 
 __all__ = []
@@ -43,7 +43,7 @@ def test_a_hand_edited_file_is_the_image_until_its_request_changes(workshop: Wor
     assert (workshop.states()[YRR], workshop.note(YRR)) == ("fresh", "accepted: changed by hand since it was made")
     assert workshop.build() == {}
     assert workshop.path("yrr").read_bytes() == mine
-    assert provenance.read(mine) is None
+    assert read(mine) is None
     workshop.job(items=prompts("another figure"))
     assert workshop.build() == {YRR: "generated"}
     assert workshop.is_kept(mine)
@@ -108,7 +108,7 @@ def test_in_another_folder_or_format_it_is_the_accepted_one_again(workshop: Work
     workshop.job(output={"dir": "assets/other", "format": "webp", "quality": 100})
     assert set(workshop.build().values()) == {"restored"}
     data = (workshop.root / "assets/other/yrr.webp").read_bytes()
-    assert (verify(data).format, provenance.read(data)) == ("webp", None)
+    assert (verify(data).format, read(data)) == ("webp", None)
     assert set(workshop.states().values()) == {"fresh"}
     assert workshop.calls() == 2
 
@@ -375,7 +375,7 @@ def test_an_image_of_another_prompt_stays_until_its_request_changes(workshop: Wo
     made_yrr(workshop, "another figure")
     assert workshop.restore(YRR) == "accepted until its request changes"
     assert workshop.path("yrr").read_bytes() == before
-    record = provenance.read(before)
+    record = read(before)
     assert record is not None
     assert record["request"]["prompt"] == "a small figure"
     assert (workshop.build(), workshop.note(YRR)) == ({}, "accepted as it is: prompt changed")
@@ -454,7 +454,7 @@ def test_in_another_format_it_is_encoded_anew_with_its_own_provenance(workshop: 
     job(workshop, "another figure", output={"format": "webp"})
     workshop.build()
     workshop.restore(YRR, 2)
-    record = provenance.read((workshop.root / "assets/portraits/yrr.webp").read_bytes())
+    record = read((workshop.root / "assets/portraits/yrr.webp").read_bytes())
     assert record is not None
     assert record["request"]["prompt"] == "a small figure"
     assert workshop.build() == {}

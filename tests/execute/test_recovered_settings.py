@@ -13,10 +13,9 @@ from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.execute.recovered_settings import Likeness, likeness
 from imagegen.images import png
-from imagegen.images.provenance import embed
 from imagegen.project import Project
 from tests.backends.comfyui.workflows import sd15
-from tests.images.pictures import FIELDS, picture, provenance
+from tests.images.pictures import FIELDS, embed, picture, provenance
 
 
 def of(root: Path, data: bytes, backend: str = "") -> Likeness:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from imagegen.images import png
+from imagegen.images.formats import Chunk
 from tests.faults.bounded import MB, bounded
 from tests.marks import all_but_long
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the a
 IEND = (b"IEND", b"")
 
 
-def header(width: int, height: int, *, depth: int = 8, colour: int = 2) -> png.Chunk:
+def header(width: int, height: int, *, depth: int = 8, colour: int = 2) -> Chunk:
     return b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
 
 
@@ -38,7 +39,7 @@ def picture(kind: str, size: tuple[int, int] = (64, 64), **options: Any) -> byte
     return file.getvalue()
 
 
-def with_chunks(*chunks: png.Chunk) -> bytes:
+def with_chunks(*chunks: Chunk) -> bytes:
     """A sound picture with these after its header."""
     first, *rest = png.read_chunks(picture("PNG"))
     return png.write_chunks([first, *chunks, *rest])
@@ -86,7 +87,8 @@ SHORT = (
 VERIFY = """
 import time
 from pathlib import Path
-from imagegen.images.image_file import BadImage, verify
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import verify
 from imagegen.images.encode import encode
 from imagegen.images.provenance import Provenance
 from imagegen.config.job import Encoding
@@ -96,7 +98,7 @@ try:
     info = verify(data, may_be_flat=False)
     said = f"taken: {info.width}x{info.height}"
     provenance = Provenance({"backend": "comfyui", "model": "m", "prompt": "p"}, None, "1", True)
-    said += f", {len(encode(data, info, Encoding('png', 100, 'full'), provenance))} bytes"
+    said += f", {len(encode(info, Encoding('png', 100, 'full'), provenance))} bytes"
 except BadImage as error:
     said = str(error)
 said = [said, time.process_time() - began]

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Iterable
 from typing import Any
 
 from PIL import Image, JpegImagePlugin
 
-from imagegen.images.provenance import Provenance
+from imagegen.config.job import Encoding
+from imagegen.images.encode import encode
+from imagegen.images.formats import Chunk
+from imagegen.images.image_file import read_image
+from imagegen.images.provenance import Provenance, read_provenance
 
 FORMATS = ("png", "webp", "jpeg")
 
@@ -49,6 +55,17 @@ def picture(kind: str, mode: str = "RGB", **options: Any) -> bytes:
     return saved(gradient(mode), kind, **options)
 
 
+def embed(data: bytes, p: Provenance | None) -> bytes:
+    """The image with this provenance, in its own format; a PNG is not encoded again."""
+    file = read_image(data)
+    return encode(file, Encoding(file.format, 90, "full"), p)
+
+
+def read(data: bytes) -> dict[str, Any] | None:
+    """The record in an image file."""
+    return read_provenance(read_image(data))
+
+
 def opened(data: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(data))
     image.load()
@@ -58,6 +75,12 @@ def opened(data: bytes) -> Image.Image:
 def pixels(data: bytes) -> tuple[str, tuple[int, int], bytes]:
     image = opened(data)
     return image.mode, image.size, image.tobytes()
+
+
+def write_webp(chunks: Iterable[Chunk]) -> bytes:
+    """A WebP file of these chunks, in this order."""
+    body = b"".join(kind + struct.pack("<I", len(one)) + one + b"\0" * (len(one) % 2) for kind, one in chunks)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
 def xmp_of(data: bytes) -> str:

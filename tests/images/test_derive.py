@@ -10,17 +10,20 @@ from PIL import Image, ImageChops, ImageOps
 
 from imagegen.config.job import Encoding, Format
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
-from imagegen.images.image_file import BadImage, verify
-from imagegen.images.provenance import Provenance, embed, inherited, read
+from imagegen.images.formats import BadImage
+from imagegen.images.image_file import ImageFile, read_image, verify
+from imagegen.images.provenance import Provenance, inherit_provenance
+
+from .pictures import embed, read
 
 PNG = Encoding("png", 100, "none")
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
-def file(image: Image.Image, kind: str = "png") -> bytes:
+def file(image: Image.Image, kind: str = "png") -> ImageFile:
     buffer = io.BytesIO()
     image.save(buffer, kind)
-    return buffer.getvalue()
+    return read_image(buffer.getvalue())
 
 
 def thirds(width: int = 300, height: int = 100) -> Image.Image:
@@ -49,12 +52,13 @@ def turned(kind: str, orientation: int) -> bytes:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_stands_as_viewers_show_it(kind: str, orientation: int) -> None:
     data = turned(kind, orientation)
+    whole = read_image(data)
     shown = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-    made = opened(picture(data, Shape(), PNG)).convert("RGB")
+    made = opened(picture(whole, Shape(), PNG)).convert("RGB")
     assert made.size == shown.size == ((100, 300) if orientation > 4 else (300, 100))
     assert ImageChops.difference(made, shown).getbbox() is None
-    whole = opened(sheet([data], Grid(1, 300), PNG))
-    assert whole.getchannel("A").getbbox() == ((100, 0, 200, 300) if orientation > 4 else (0, 100, 300, 200))
+    on_sheet = opened(sheet([whole], Grid(1, 300), PNG))
+    assert on_sheet.getchannel("A").getbbox() == ((100, 0, 200, 300) if orientation > 4 else (0, 100, 300, 200))
 
 
 @pytest.mark.parametrize(
@@ -112,14 +116,14 @@ def test_transparency_stays_and_no_colour_bleeds_into_what_is_seen() -> None:
 @pytest.mark.parametrize("generated", [True, False])
 def test_what_the_image_says_of_its_making_goes_along(kind: str, generated: bool) -> None:
     p = Provenance({"backend": "b", "prompt": "a raven", "steps": 20}, "ab" * 32, "1", generated)
-    source = embed(file(thirds(), kind), p)
+    source = read_image(embed(file(thirds(), kind).data, p))
     made = picture(source, Shape(width=150), Encoding("webp", 80, "full"))
-    assert inherited(source) == inherited(made) == p
+    assert inherit_provenance(source) == inherit_provenance(read_image(made)) == p
     assert read(picture(source, Shape(width=150), Encoding("webp", 80, "none"))) is None
 
 
 def test_an_image_that_says_nothing_has_nothing_to_hand_on() -> None:
-    assert inherited(file(thirds())) is None
+    assert inherit_provenance(file(thirds())) is None
     assert read(picture(file(thirds()), Shape(width=150), Encoding("png", 100, "full"))) is None
 
 

@@ -6,18 +6,18 @@ import pytest
 from PIL import Image
 
 from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding, Format, Metadata
-from imagegen.images import png, webp
+from imagegen.images import png
 from imagegen.images.encode import encode
 from imagegen.images.formats import BadImage
-from imagegen.images.image_file import ImageInfo, verify
-from imagegen.images.provenance import embed, imagegen_json, read
+from imagegen.images.image_file import read_image, verify
+from imagegen.images.provenance import provenance_json
 
-from .pictures import gradient, opened, picture, pixels, profile, provenance, saved
+from .pictures import embed, gradient, opened, picture, pixels, profile, provenance, read, saved
 
 
 def encoded(raw: bytes, format_: Format, quality: int | None = None, metadata: Metadata = "full") -> bytes:
     quality = DEFAULT_QUALITY[format_] if quality is None else quality
-    return encode(raw, verify(raw), Encoding(format_, quality, metadata), provenance())
+    return encode(verify(raw), Encoding(format_, quality, metadata), provenance())
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -26,7 +26,7 @@ def test_every_pair_of_formats_keeps_the_picture_and_gets_its_provenance(raw: st
     data = encoded(picture(raw), to)
 
     assert verify(data, 16, 12).format == to
-    assert read(data) == json.loads(imagegen_json(provenance()))
+    assert read(data) == json.loads(provenance_json(provenance()))
     left, right = opened(picture(raw)).convert("RGB"), opened(data).convert("RGB")
     average = [sum(image.tobytes()) / len(image.tobytes()) for image in (left, right)]
     assert average[0] == pytest.approx(average[1], abs=6)
@@ -167,12 +167,12 @@ def test_a_side_that_the_format_cannot_hold_is_refused(to: Format, longest: int)
 
 def test_a_cut_image_is_refused() -> None:
     with pytest.raises(BadImage, match="cut off"):
-        encode(picture("png")[:-5], ImageInfo("png", 16, 12, True), Encoding("webp", 90), provenance())
+        encode(read_image(picture("png")[:-5]), Encoding("webp", 90), provenance())
 
 
 def test_a_lossless_webp_becomes_a_png_of_the_same_pixels() -> None:
     raw = picture("webp", "RGBA", lossless=True, exact=True)
-    assert webp.is_lossless(webp.read_chunks(raw))
+    assert verify(raw).lossless
 
     data = encoded(raw, "png")
 

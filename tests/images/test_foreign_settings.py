@@ -19,13 +19,14 @@ from imagegen.images.foreign_settings import (
     to_comfyui_names,
 )
 from imagegen.images.formats import BadImage
+from imagegen.images.image_file import ImageFile, read_image
 from imagegen.images.provenance import Provenance, parameters_text
 from tests.images.pictures import picture
 
 
-def with_text(key: str, text: str) -> bytes:
+def with_text(key: str, text: str) -> ImageFile:
     head, *rest = png.read_chunks(PNG)
-    return png.write_chunks([head, png.itxt(key, text), *rest])
+    return read_image(png.write_chunks([head, png.itxt(key, text), *rest]))
 
 
 PNG = picture("png")
@@ -66,11 +67,11 @@ def test_our_own_text_is_read_back() -> None:
 
 
 def test_an_image_without_says_nothing() -> None:
-    assert (read_foreign_settings(PNG), read_comfyui_prompt(PNG)) == (None, None)
+    assert (read_foreign_settings(read_image(PNG)), read_comfyui_prompt(read_image(PNG))) == (None, None)
     assert read_comfyui_prompt(with_text("prompt", "{}")) == "{}"
-    assert read_foreign_settings(picture("jpeg")) is None
+    assert read_foreign_settings(read_image(picture("jpeg"))) is None
     with pytest.raises(BadImage):
-        read_foreign_settings(b"GIF89a")
+        read_image(b"GIF89a")
 
 
 WEB_UI = (
@@ -82,18 +83,19 @@ WEB_UI = (
 OF_WEB_UI = {"negative": "hands", "steps": 20, "cfg": 7.0, "seed": 12, "width": 512, "height": 768}
 
 
-def commented(kind: str, text: str, order: str = "be") -> bytes:
+def commented(kind: str, text: str, order: str = "be") -> ImageFile:
     """A JPEG or WebP with a UserComment, in UTF-16 of that byte order."""
     exif = Image.Exif()
     exif[0x8769] = {0x9286: b"UNICODE\0" + text.encode(f"utf-16-{order}")}  # so that Pillow 10.4 writes it, too
     file = io.BytesIO()
     Image.new("RGB", (16, 16)).save(file, kind, exif=exif.tobytes())
-    return file.getvalue()
+    return read_image(file.getvalue())
 
 
 def of(**texts: str) -> ForeignSettings | None:
     head, *rest = png.read_chunks(PNG)
-    return read_foreign_settings(png.write_chunks([head, *(png.itxt(key, text) for key, text in texts.items()), *rest]))
+    chunks = [head, *(png.itxt(key, text) for key, text in texts.items()), *rest]
+    return read_foreign_settings(read_image(png.write_chunks(chunks)))
 
 
 @pytest.mark.parametrize(
@@ -281,8 +283,8 @@ def test_comfyuis_workflow_is_read_from_a_webp_too() -> None:
     exif[0x0110], exif[0x010F] = 'prompt:{"1": {}}', "workflow:{}"
     file = io.BytesIO()
     Image.new("RGB", (16, 16)).save(file, "webp", exif=exif.tobytes())
-    assert read_comfyui_prompt(file.getvalue()) == '{"1": {}}'
-    assert read_comfyui_prompt(picture("webp")) is None
+    assert read_comfyui_prompt(read_image(file.getvalue())) == '{"1": {}}'
+    assert read_comfyui_prompt(read_image(picture("webp"))) is None
 
 
 @pytest.mark.parametrize(

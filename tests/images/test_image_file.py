@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from imagegen.images import jpeg, png, webp
-from imagegen.images.image_file import MAX_PIXELS, BadImage, ImageInfo, decode, verify
+from imagegen.images import png
+from imagegen.images.formats import BadImage, Chunk, read_jpeg, read_webp, write_jpeg
+from imagegen.images.image_file import MAX_PIXELS, ImageFile, read_image, verify
 
-from .pictures import FORMATS, gradient, picture, saved
+from .pictures import FORMATS, gradient, picture, pixels, profile, saved, write_webp
+
+
+def described(file: ImageFile) -> tuple[str, int, int, bool]:
+    return file.format, file.width, file.height, file.lossless
 
 
 def what(data: bytes, width: int | None = None, height: int | None = None) -> str:
@@ -37,7 +42,7 @@ def what(data: bytes, width: int | None = None, height: int | None = None) -> st
     ],
 )
 def test_a_sound_image_is_described(data: bytes, format_: str, lossless: bool) -> None:
-    assert verify(data, 16, 12) == ImageInfo(format_, 16, 12, lossless)
+    assert described(verify(data, 16, 12)) == (format_, 16, 12, lossless)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +84,9 @@ def test_png_pixels_that_end_early_are_refused_though_every_chunk_is_sound() -> 
 
 def test_webp_pixels_that_end_early_are_refused_though_every_size_is_right() -> None:
     for lossless in (True, False):
-        ((kind, payload),) = webp.read_chunks(picture("webp", lossless=lossless))
+        ((kind, payload),) = read_webp(picture("webp", lossless=lossless))
 
-        assert what(webp.write_chunks([(kind, payload[:30])])).startswith("the image is corrupt: ")
+        assert what(write_webp([(kind, payload[:30])])).startswith("the image is corrupt: ")
 
 
 def test_what_is_no_image_is_shown_by_its_start_with_control_characters_escaped() -> None:
@@ -113,8 +118,9 @@ def test_what_comes_after_an_image_is_refused_unless_it_may(kind: str, more: byt
     data = picture(kind) + more
     with pytest.raises(BadImage, match="followed by"):
         verify(data)
-    assert verify(data, may_be_followed=True) == verify(picture(kind))
-    assert decode(data).tobytes() == decode(picture(kind)).tobytes()
+    found, alone = verify(data, may_be_followed=True), verify(picture(kind))
+    assert described(found) == described(alone)
+    assert found.picture.tobytes() == alone.picture.tobytes()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -150,10 +156,10 @@ def test_the_bound_stays_below_the_size_at_which_pillow_warns() -> None:
 
 
 def test_a_header_that_is_not_that_of_the_content_is_refused() -> None:
-    chunks = webp.read_chunks(picture("webp", "RGBA"))
+    chunks = read_webp(picture("webp", "RGBA"))
     lying = (b"VP8X", chunks[0][1][:4] + b"\x1f\0\0\x1f\0\0")
 
-    assert what(webp.write_chunks([lying, *chunks[1:]])).startswith("the image is corrupt: ")
+    assert what(write_webp([lying, *chunks[1:]])).startswith("the image is corrupt: ")
 
 
 def test_compressed_text_is_not_expanded() -> None:
@@ -161,18 +167,18 @@ def test_compressed_text_is_not_expanded() -> None:
     bomb = zlib.compress(bytes(80_000_000))
     data = png.write_chunks([header, *[(b"zTXt", b"a\0\0" + bomb)] * 3, (b"iTXt", b"b\0\1\0\0\0" + bomb), *rest])
 
-    assert verify(data) == ImageInfo("png", 16, 12, lossless=True)
+    assert described(verify(data)) == ("png", 16, 12, True)
 
 
 def test_damaged_metadata_and_animation_headers_make_no_warning() -> None:
     header, *rest = png.read_chunks(picture("png"))
     broken_exif = b"II*\0\x08\0\0\0\xff\xff" + b"\x12\x01\x05\0\xff\xff\0\0\xff\xff\xff\x7f" * 3
-    broken_mpf = jpeg.Segment(0xE2, b"MPF\0II*\0\x08\0\0\0\x01\0\x00\xb0\7\0\4\0\0\x000100\0\0\0\0")
-    segments = jpeg.with_metadata(jpeg.read_segments(picture("jpeg")), {jpeg.EXIF: broken_exif})
+    broken_mpf = (b"\xe2", b"MPF\0II*\0\x08\0\0\0\x01\0\x00\xb0\7\0\4\0\0\x000100\0\0\0\0")
+    jfif, *others = read_jpeg(picture("jpeg"))
 
     assert verify(png.write_chunks([header, (b"acTL", bytes(8)), (b"eXIf", broken_exif), *rest]))
-    assert verify(jpeg.write_segments([*segments[:1], broken_mpf, *segments[1:]]))
-    assert verify(webp.write_chunks(webp.with_metadata(webp.read_chunks(picture("webp")), {b"EXIF": broken_exif})))
+    assert verify(write_jpeg([jfif, broken_mpf, (b"\xe1", b"Exif\0\0" + broken_exif), *others]))
+    assert verify(picture("webp", exif=broken_exif))
 
 
 def test_of_an_animation_the_first_frame_is_decoded() -> None:
@@ -205,3 +211,43 @@ def test_one_flat_colour_is_refused_only_where_it_is_not_meant(mode: str) -> Non
         verify(saved(flat.convert(mode), "png"), may_be_flat=False)
     flat.putpixel((3, 4), (255, 255, 255))
     verify(saved(flat.convert(mode), "png"), may_be_flat=False)
+
+
+def test_of_a_jpeg_the_profile_is_kept_and_what_only_tells_is_not_decoded() -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    data = picture("jpeg", comment=b"hello", icc_profile=profile(b"RGB "), exif=exif)
+
+    file = read_image(data)
+
+    assert file.picture.info == {"icc_profile": profile(b"RGB ")}
+    assert pixels(data) == (file.picture.mode, file.picture.size, file.picture.tobytes())
+    assert file.texts == {"Comment": "hello"}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_exif_and_xmp_are_found_in_each_format(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    options: dict[str, Any] = {"exif": exif, "xmp": b"<x/>"}
+    if kind == "png":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", "<x/>")
+        options = {"exif": exif, "pnginfo": info}
+
+    file = read_image(picture(kind, **options))
+
+    assert b"a camera" in file.exif
+    assert file.exif[:2] in (b"II", b"MM")
+    assert file.xmp == b"<x/>"
+    assert (read_image(picture(kind)).exif, read_image(picture(kind)).xmp) == (b"", b"")
+
+
+def test_exif_that_a_webp_holds_with_a_jpegs_header_is_read() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    header, *others = read_webp(picture("webp", exif=exif))
+    with_header: list[Chunk] = [(kind, exif.tobytes() if kind == b"EXIF" else content) for kind, content in others]
+    assert exif.tobytes().startswith(b"Exif")
+
+    assert read_image(write_webp([header, *with_header])).upright.size == (12, 16)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.images import png
-from imagegen.images.formats import BadImage
+from imagegen.images.formats import BadImage, Chunk
 
 from .pictures import opened, picture
 
@@ -14,7 +14,7 @@ chunks = st.tuples(kinds.map(str.encode).filter(lambda kind: kind != b"IEND"), s
 
 
 @given(st.lists(chunks, max_size=8))
-def test_chunks_come_back_as_they_were_written(written: list[png.Chunk]) -> None:
+def test_chunks_come_back_as_they_were_written(written: list[Chunk]) -> None:
     whole = [*written, (b"IEND", b"")]
 
     assert png.read_chunks(png.write_chunks(whole)) == whole

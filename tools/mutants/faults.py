@@ -241,7 +241,7 @@ FAULTS = (
     _fault(
         "a backend's image is not verified",
         "execute/test_executor.py::test_what_is_no_image_of_the_size_asked_for_is_refused",
-        ("execute/build_image.py", "        info = _verify(output, made)\n", "        info = None\n"),
+        ("execute/build_image.py", "        file = _verify(output, made)\n", "        file = None\n"),
     ),
     _fault(
         "images are queued after a failed preflight",

@@ -196,13 +196,11 @@ def shrink(data: bytes, box: tuple[int, int]) -> tuple[bytes, int, int]:
     """
     from PIL import Image
 
-    from imagegen.images.encode import plain
-    from imagegen.images.image_file import decode
+    from imagegen.images.image_file import read_image
 
-    image = decode(data)
-    size = image.size
-    profile = image.info.get("icc_profile")
-    small = plain(image)
+    small = read_image(data).picture
+    size = small.size
+    profile = small.info.pop("icc_profile", None)
     small.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
     if small.mode == "L":
         small, profile = small.convert("RGB"), None
