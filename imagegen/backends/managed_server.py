@@ -213,6 +213,11 @@ class ManagedServer:
             return Record(_identity(found["process"]), str(found["url"]), by, _identity(found["owner"]))
         return None
 
+    def is_running(self) -> bool:
+        """Return whether it is alive, whoever started it in this project: this run, another, or a killed one."""
+        record = self.record()
+        return record is not None and record.process.is_alive
+
     def forget(self) -> None:
         """Remove the record, if there is one."""
         self._record_file.unlink(missing_ok=True)

@@ -132,7 +132,7 @@ def test_what_is_not_ollamas_is_told_once_and_decides_nothing(project: OllamaPro
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"width": 500}, "width 500 is no multiple of 16, and the model would change it"),
+        ({"width": 500}, "width 500 is not a multiple of 16, and the model would change it"),
         long({"height": 4112}, "height 4112 is more than Ollama takes"),
         long({"seed": 0}, "seed 0 means a random one"),
         long({"seed": 2**53 + 1}, "is more than Ollama can tell apart"),
@@ -238,7 +238,7 @@ def test_a_model_that_makes_no_images_is_refused(project: OllamaProject) -> None
     project.job(ollama={"model": "llama3"})
     run = project.doit()
     assert (run.code, project.ollama.images) == (2, [])
-    assert "llama3 makes no images: it can completion" in run.out
+    assert "llama3 does not generate images: it can do completion" in run.out
 
 
 def test_another_model_under_the_same_name_makes_its_images_stale(project: OllamaProject) -> None:
@@ -274,13 +274,13 @@ def told(run: Run) -> str:
 @pytest.mark.parametrize(
     ("client", "server", "said"),
     [
-        long("0.32.15", "0.32.15", "Ollama 0.32.15 is too new to make images: that was taken out after 0.32.5"),
-        long("0.32.6", "0.32.6", "Ollama 0.32.6 is too new to make images"),
-        long("0.14.2", "0.14.2", "Ollama 0.14.2 is too old to make images: that came with 0.14.3"),
-        ("0.32.5", "0.32.15", "client is 0.32.5 and its server 0.32.15: the server is too new to make images"),
-        long("0.32.15", "0.32.5", "client is 0.32.15 and its server 0.32.5: the client is too new to make images"),
-        long("0.16.1", "0.16.1", "Ollama 0.16.1 makes broken images, or none (ollama/ollama#14234)"),
-        long("0.23.1", "0.23.1", "Ollama 0.23.1 makes broken images, or none (ollama/ollama#16096)"),
+        long("0.32.15", "0.32.15", "Ollama 0.32.15 is too new to generate images: that was taken out after 0.32.5"),
+        long("0.32.6", "0.32.6", "Ollama 0.32.6 is too new to generate images"),
+        long("0.14.2", "0.14.2", "Ollama 0.14.2 is too old to generate images: that came with 0.14.3"),
+        ("0.32.5", "0.32.15", "client is 0.32.5 and its server 0.32.15: the server is too new to generate images"),
+        long("0.32.15", "0.32.5", "client is 0.32.15 and its server 0.32.5: the client is too new to generate images"),
+        long("0.16.1", "0.16.1", "Ollama 0.16.1 generates broken images, or none (ollama/ollama#14234)"),
+        long("0.23.1", "0.23.1", "Ollama 0.23.1 generates broken images, or none (ollama/ollama#16096)"),
     ],
 )
 def test_a_version_that_cannot_is_told_before_anything_is_made(
@@ -318,7 +318,7 @@ def test_no_ollama_at_all_is_told(idle: OllamaProject) -> None:
 def test_one_that_does_not_run_is_told(idle: OllamaProject) -> None:
     idle.job()
     out = told(idle.doit())
-    assert f"Ollama is installed and does not run: nothing answers at {idle.ollama.host}" in out
+    assert f"Ollama is installed but does not run: nothing answers at {idle.ollama.host}" in out
     assert "'ollama serve'" in out
 
 
@@ -332,7 +332,7 @@ def test_another_program_of_that_name_is_told(project: OllamaProject) -> None:
     script = project.ollama.bin / "ollama"
     script.write_text("#!/bin/sh\necho llama farm 3\n")
     project.job()
-    assert "is no Ollama: --version says 'llama farm 3'" in told(project.doit())
+    assert "is not an Ollama: --version prints 'llama farm 3'" in told(project.doit())
 
 
 # failures
@@ -350,11 +350,11 @@ def test_another_program_of_that_name_is_told(project: OllamaProject) -> None:
         long("http", {}, "Ollama says: 500 Internal Server Error: something went wrong", "log"),
         long("directory-gone", {}, "Ollama could not write the image", "run doit again"),
         long("disk-full", {}, "no space left on device", "free disk space"),
-        long("two-files", {}, "Ollama wrote 2 files in place of one", "log"),
-        ("cut", {}, "what Ollama wrote is no whole PNG", "run doit again"),
-        long("not-png", {}, "what Ollama wrote is no whole PNG", "run doit again"),
+        long("two-files", {}, "Ollama wrote 2 files instead of one", "log"),
+        ("cut", {}, "what Ollama wrote is not a complete PNG", "run doit again"),
+        long("not-png", {}, "what Ollama wrote is not a complete PNG", "run doit again"),
         long("other-size", {}, "the image is 32×32", "try again"),
-        long("busy", {}, "Ollama is busy with what others ask of it", "later"),
+        long("busy", {}, "Ollama is busy with other requests", "later"),
         long("mlx", {}, "Ollama cannot load its MLX libraries", "backend: comfyui"),
     ],
 )
@@ -498,9 +498,9 @@ def test_doctor_has_a_row_for_each_thing_that_ollama_takes(project: OllamaProjec
     assert first.code == 0, first.out
     for row in (
         f"command line                 {project.ollama.bin}/ollama",
-        f"version                      client 0.32.5, server 0.32.5 at {project.ollama.host}: makes images",
+        f"version                      client 0.32.5, server 0.32.5 at {project.ollama.host}: generates images",
         "model x/z-image-turbo        12 GB, ID ",
-        "model x/flux2-klein          not there; a run pulls it: about 5.7 GB; ",
+        "model x/flux2-klein          missing; a run pulls it: about 5.7 GB; ",
         "platform                     Linux on ",
         "memory                       ",
     ):

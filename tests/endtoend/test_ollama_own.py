@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.ollama.install import bring
+from imagegen.backends.ollama.install import install
 from imagegen.config.settings import read_settings
 from tests.endtoend.ollama import OllamaProject
 from tests.marks import long
@@ -25,7 +25,7 @@ def project(tmp_path: Path) -> Iterator[OllamaProject]:
     sha256 = project.ollama.archive(project.root / "ollama-darwin.tgz")
     lines = ["[tool.imagegen.ollama]", 'archive = "ollama-darwin.tgz"', f'archive_sha256 = "{sha256}"']
     project.write("pyproject.toml", "\n".join(lines))
-    bring(project.root, read_settings(project.root, {}, {}))
+    install(project.root, read_settings(project.root, {}, {}))
     project.ollama.client("0.32.15")
     project.ollama.model()
     project.job()
@@ -134,8 +134,8 @@ def test_setup_pulls_the_models_of_the_jobs_and_does_nothing_the_second_time(pro
     assert (first.code, second.code) == (0, 0), first.out
     assert "pulled x/flux2-klein, 12 GB" in first.out
     assert [call.argv for call in project.ollama.called("pull")] == [["pull", "x/flux2-klein:latest"]]
-    assert "x/flux2-klein is there, 12 GB" in second.out
-    assert "x/z-image-turbo is there, 12 GB" in second.out
+    assert "x/flux2-klein is installed, 12 GB" in second.out
+    assert "x/z-image-turbo is installed, 12 GB" in second.out
     assert project.ollama.images == []
     assert servers(project) == []
 
@@ -146,7 +146,7 @@ def test_setup_elsewhere_than_on_apple_silicon_says_what_to_do_and_installs_noth
     project.ollama.client("0.32.15")
     run = project.doit("ollama:setup", "--yes")
     assert run.code != 0
-    assert "Ollama 0.32.15 is too new to make images" in run.out
+    assert "Ollama 0.32.15 is too new to generate images" in run.out
     assert "install Ollama 0.32.5" in run.out
     (project.ollama.bin / "ollama").unlink()
     assert "Ollama is not installed" in project.doit("ollama:setup", "--yes").out

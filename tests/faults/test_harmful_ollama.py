@@ -10,7 +10,7 @@ import pytest
 from imagegen.backends.base import GenerationError
 from imagegen.backends.ollama import cli, image
 from imagegen.backends.ollama.cli import Command
-from imagegen.backends.ollama.image import draw
+from imagegen.backends.ollama.image import generate
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 from tests.faults.bounded import MB, bounded
@@ -20,7 +20,7 @@ from imagegen.backends.ollama import cli, image
 from imagegen.backends.ollama.cli import Command
 from imagegen.errors import ImagegenError
 try:
-    found = Command(program, "127.0.0.1:9").ask("list", timeout_s=3)
+    found = Command(program, "127.0.0.1:9").run("list", timeout_s=3)
     said = f"{len(found.out)}"
 except ImagegenError as error:
     said = str(error)
@@ -62,26 +62,26 @@ def test_a_call_that_says_more_and_more_is_ended(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(cli, "_LOG", MB)
     command = Command(program(tmp_path, "exec yes model"), "127.0.0.1:9")
     folder = tmp_path / "call"
-    with pytest.raises(GenerationError, match=r"^'ollama' says more and more, "):
-        draw(command, None, request(), folder, Quiet())
+    with pytest.raises(GenerationError, match=r"^'ollama' writes more and more, "):
+        generate(command, None, request(), folder, Quiet())
     assert not folder.exists()
 
 
 def test_a_file_that_is_too_large_for_an_image_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "_MOST", MB)
     command = Command(program(tmp_path, "head -c 2000000 /dev/zero > image.png"), "127.0.0.1:9")
-    with pytest.raises(GenerationError, match=r"^what Ollama wrote has 2 MB, and no image has"):
-        draw(command, None, request(), tmp_path / "call", Quiet())
+    with pytest.raises(GenerationError, match=r"^Ollama wrote a file of 2 MB, too large for an image"):
+        generate(command, None, request(), tmp_path / "call", Quiet())
 
 
 def test_what_a_server_says_through_it_steers_no_terminal(tmp_path: Path) -> None:
     said = r"printf 'Error: \033[2J\033]0;owned\007\n\033[31mportraits:fox: all is well' >&2; exit 1"
     with pytest.raises(GenerationError) as raised:
-        draw(Command(program(tmp_path, said), "127.0.0.1:9"), None, request(), tmp_path / "call", Quiet())
+        generate(Command(program(tmp_path, said), "127.0.0.1:9"), None, request(), tmp_path / "call", Quiet())
     assert raised.value.problem.what.isprintable()
 
 
 def test_a_question_that_is_answered_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(ImagegenError, match="cannot be started"):
-        Command(str(tmp_path / "none"), "127.0.0.1:9").ask("list")
-    assert Command(program(tmp_path, "echo a; echo b >&2"), "127.0.0.1:9").ask("list").out == "a\n"
+        Command(str(tmp_path / "none"), "127.0.0.1:9").run("list")
+    assert Command(program(tmp_path, "echo a; echo b >&2"), "127.0.0.1:9").run("list").out == "a\n"

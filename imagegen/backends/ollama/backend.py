@@ -1,4 +1,7 @@
-"""The backend `ollama`: each image is a call of `ollama run`, one at a time."""
+"""The backend `ollama`: each image is a call of `ollama run`, one at a time.
+
+What contacts Ollama is imported where it is used: a run with nothing to do needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,14 @@ from imagegen.plan.request import Request
 if TYPE_CHECKING:
     from imagegen.backends.ollama.runtime import OllamaRuntime
 
-__all__ = [
-    "DEFAULT_MODEL",
-    "OPTIONS",
-    "OllamaBackend",
-]
+__all__ = ["DEFAULT_MODEL", "OPTIONS", "OllamaBackend"]
 
 DEFAULT_MODEL = "x/z-image-turbo"
 _NAME = (
     r"(?:(?:[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[0-9]+)?/)?[A-Za-z0-9_][A-Za-z0-9_-]{0,79}/)?"
     r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,79})?"
 )
-"""HOST/NAMESPACE/MODEL:TAG as Ollama 0.32.5 takes it. No part begins with a dot, and so none leads out of a folder."""
+"""HOST/NAMESPACE/MODEL:TAG as Ollama 0.32.5 takes it. No part begins with a dot, so none leads out of a folder."""
 
 OPTIONS: Mapping[str, Any] = {
     "model": {
@@ -45,13 +44,13 @@ OPTIONS: Mapping[str, Any] = {
         "minlength": 1,
         "maxlength": 350,
         "regex": _NAME,
-        "meta": {"description": "The model that draws.", "expected": f"model ID, such as {DEFAULT_MODEL}"},
+        "meta": {"description": "The model that generates.", "expected": f"model ID, such as {DEFAULT_MODEL}"},
     }
 }
 
 
 class OllamaBackend(Backend):
-    """One object serves a whole run. What asks Ollama is imported where it is used: with nothing to do, nowhere."""
+    """One object serves a whole run."""
 
     name = "ollama"
     version = "1"
@@ -65,83 +64,83 @@ class OllamaBackend(Backend):
         self._mutex = threading.Lock()
         self._pulling: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._runtime: OllamaRuntime | None = None
-        self._used: set[str] = set()
-        self._gone: GenerationError | None = None
-        self._silent: ImagegenError | None = None
+        self._used_models: set[str] = set()
+        self._lost: GenerationError | None = None
+        self._hangs: ImagegenError | None = None
 
     def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
         """Steps that the job does not give are the model's own."""
-        return Resolved(_here(context), canonical_name(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
+        return Resolved(_local(context), canonical_name(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
 
     def relocated(self, request: Request, context: Context) -> Request:
-        """With this machine's Ollama."""
-        return replace(request, extra={**request.extra, **_here(context)})
+        """Use this machine's Ollama."""
+        return replace(request, extra={**request.extra, **_local(context)})
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
-        """What Ollama would change or refuse; whether it can make images; whether its models do, and fit the disk."""
+        """Check what Ollama would change or refuse, whether it and the models generate images, and the disk space."""
         from imagegen.backends.ollama.compatibility import check_requests
 
         problems = check_requests(requests)
-        if self._silent is None:
+        if self._hangs is None:
             try:
                 return problems + self.runtime(requests[0]).problems({one.model for one in requests})
             except ImagegenError as error:
-                self._silent = error  # that it hangs takes long to find out: once, and not again for each job
-        return [*problems, *self._silent.problems]
+                self._hangs = error  # to find that out takes long: once, and not again for each job
+        return [*problems, *self._hangs.problems]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """Start the project's own server where that is to serve; pull the models that are missing."""
+        """Start the project's own server if it is needed, and pull the models that are missing."""
         runtime = self.runtime(requests[0])
         try:
             with self._mutex:
                 runtime.start(progress)
             for model in sorted({request.model for request in requests}):
                 with self._pulling[model]:  # of two jobs that need it, the second waits for the first
-                    runtime.bring(model, progress)
+                    runtime.pull(model, progress)
         except ImagegenError as error:
             return error.problems
         return []
 
     def close(self) -> None:
-        """Have Ollama let go of the models that were used; stop the server that this run started."""
-        if self._runtime:  # one that is gone holds none, and asking would start it again on a Mac
-            self._runtime.close(() if self._gone else self._used)
+        """Have Ollama unload the models that were used, and stop the server that this run started."""
+        if self._runtime:  # one that is lost holds none, and on a Mac asking would start it again
+            self._runtime.close(() if self._lost else self._used_models)
 
     def model_identity(self, request: Request) -> ModelIdentity:
-        """The model, and the sha256 of its manifest where that is known to be on this disk."""
+        """The model, and the sha256 of its manifest if that is known to be on this disk."""
         extra = request.extra
         digest = find_digest(Path(extra["root"]), extra["host"], request.model) if "root" in extra else None
         return ModelIdentity(request.model, digest)
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        """Have Ollama draw the request."""
-        from imagegen.backends.ollama.image import OllamaError, call_folder, draw, forget
+        """Have Ollama generate the image."""
+        from imagegen.backends.ollama.image import OllamaError, call_folder, delete_call, generate
 
-        if self._gone:
-            raise self._gone
+        if self._lost:
+            raise self._lost
         runtime = self.runtime(request)
-        loads = request.model not in self._used
-        self._used.add(request.model)
+        loads = request.model not in self._used_models
+        self._used_models.add(request.model)
         folder = call_folder(Path(request.extra["root"]), progress.begin_attempt())
         try:
-            data = draw(runtime.command, runtime.program.machine, request, folder, progress, loads=loads)
-        except OllamaError as failure:
-            if failure.lasts:
-                self._gone = failure
+            data = generate(runtime.command, runtime.program.machine, request, folder, progress, loads=loads)
+        except OllamaError as error:
+            if error.lasts:
+                self._lost = error
                 if ended := runtime.describe_end():
-                    self._gone = OllamaError(ended, "fix what its log says, if anything; then run doit again")
-            raise self._gone or failure from None
+                    self._lost = OllamaError(ended, "fix what its log says, if anything; then run doit again")
+            raise self._lost or error from None
         facts = {"ollama": runtime.program.version}
-        return GeneratedImage(data, facts, may_be_flat=False, on_stored=lambda: forget(folder))
+        return GeneratedImage(data, facts, may_be_flat=False, on_stored=lambda: delete_call(folder))
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
-        """Rows for the command line, the versions, the machine, and each job's models."""
+        """Return rows for the command line, the versions, the machine, and each job's models."""
         from imagegen.backends.ollama.doctor import diagnose
 
         return list(diagnose(requests, self))
 
     def runtime(self, request: Request) -> OllamaRuntime:
-        """The Ollama that this run uses; found out once. Raises ImagegenError."""
+        """Return the Ollama that this run uses; it is looked for once. Raises ImagegenError."""
         from imagegen.backends.ollama.runtime import OllamaRuntime
 
         with self._mutex:
@@ -150,5 +149,5 @@ class OllamaBackend(Backend):
             return self._runtime
 
 
-def _here(context: Context) -> dict[str, str]:
+def _local(context: Context) -> dict[str, str]:
     return {"root": str(context.root), "host": context.settings.ollama_host}

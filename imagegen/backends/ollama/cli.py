@@ -1,6 +1,7 @@
-"""Ollama's command line: what is asked of it, what it says, and a call of it that takes long.
+"""Ollama's command line: a question to it, a call that takes long, and what it knows of itself and its models.
 
-It writes control sequences even where nobody looks at a terminal; none of them leaves this module.
+It writes control sequences even if nobody looks at a terminal; none of them leaves this module. Source of the facts:
+command lines of 0.32.5 and 0.32.15, run.
 """
 
 from __future__ import annotations
@@ -33,30 +34,29 @@ __all__ = [
     "ModelDetails",
     "Versions",
     "has_image_flags",
-    "listed",
+    "list_models",
     "plain_text",
-    "shown",
-    "versions",
+    "read_versions",
+    "show_model",
 ]
 
-
 _ASK_S = 20.0
-"""Seconds for a question: the first one can wait for a disk that sleeps."""
+"""Seconds for a question: the first one may wait for a disk that sleeps."""
 _GRACE_S = 3.0
 """Seconds that a call has to end by itself."""
 _SHOWS_IMAGES = ("TERM_PROGRAM", "WEZTERM_PANE", "KITTY_WINDOW_ID", "GHOSTTY_RESOURCES_DIR")
-"""Where one of these is set, Ollama writes the whole image to stdout too."""
+"""If one of these is set, Ollama writes the whole image to stdout too."""
 _ANSWER = 4 * 1024**2
 """Bytes of an answer that are read. A list of a thousand models has 100 KB; a licence may be long."""
 _LOG = 64 * 1024**2
-"""Bytes that a call may say; an image's progress has some thousand, a pull's of an hour a few million."""
-_KEPT = 65536
+"""Bytes that a call may write; an image's progress has some thousand, a pull's of an hour a few million."""
+_TAIL = 65536
 """Bytes at the end of a log that are looked at."""
 
 
 @dataclass(frozen=True)
 class CallResult:
-    """What a call said, without control sequences. code: its exit code, below zero for a signal; None where unknown."""
+    """What a call wrote, without control sequences. code: its exit code, below zero for a signal; None if unknown."""
 
     code: int | None
     out: str
@@ -64,7 +64,7 @@ class CallResult:
 
     @property
     def error(self) -> str:
-        """What follows the first `Error:`, as one line; empty where there is none. It need not begin a line."""
+        """What follows the first `Error:`, as one line; empty if there is none. It need not begin a line."""
         return one_line(self.err.partition("Error: ")[2], 600)
 
 
@@ -75,8 +75,8 @@ class Command:
     executable: str
     host: str
 
-    def ask(self, *words: str, timeout_s: float = _ASK_S) -> CallResult:
-        """Run it to its end. Raises ImagegenError where it cannot be started, or does not end."""
+    def run(self, *words: str, timeout_s: float = _ASK_S) -> CallResult:
+        """Run it to its end. Raises ImagegenError if it cannot be started, or does not end in time."""
         try:
             process = subprocess.Popen(
                 [self.executable, *words],
@@ -86,12 +86,12 @@ class Command:
                 stderr=subprocess.PIPE,
             )
         except OSError as error:
-            raise ImagegenError(_cannot_start(self.executable, error)) from None
+            raise ImagegenError(_explain_no_start(self.executable, error)) from None
         kill = partial(_kill, process.pid)
         atexit.register(kill)  # whoever asked may have left this thread behind
         with process:
             try:
-                out, err = _answer(process, timeout_s)
+                out, err = _read_answer(process, timeout_s)
             except BaseException as error:
                 kill()
                 if not isinstance(error, subprocess.TimeoutExpired):
@@ -102,10 +102,10 @@ class Command:
                 atexit.unregister(kill)
         return CallResult(process.returncode, plain_text(out), plain_text(err))
 
-    def call(self, *words: str, folder: Path, log: Path) -> Call:
-        """Start it in `folder`, what it says going to the file `log`. Raises ImagegenError.
+    def start(self, *words: str, folder: Path, log: Path) -> Call:
+        """Start it in `folder`, all its output going to the file `log`. Raises ImagegenError.
 
-        It is in a session of its own: Ctrl-C does not reach it, and it outlives this process.
+        It has a session of its own: Ctrl-C does not reach it, and it outlives this process.
         """
         try:
             with log.open("wb") as output:
@@ -119,21 +119,21 @@ class Command:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise ImagegenError(_cannot_start(self.executable, error)) from None
+            raise ImagegenError(_explain_no_start(self.executable, error)) from None
         return Call(ProcessIdentity(process.pid, psutil.Process(process.pid).create_time()), log, process)
 
     @property
     def environment(self) -> dict[str, str]:
-        """Our own, for this server, without our secrets and what would have images in the output."""
+        """The variables for it: no secrets, and nothing that puts images into its output."""
         ours = {name: value for name, value in environment_without_secrets().items() if name not in _SHOWS_IMAGES}
         return {**ours, "OLLAMA_HOST": self.host}
 
 
 @dataclass
 class Call:
-    """A call that was started. process: None where another process started it, which has ended since.
+    """A call that was started. process: None if another process started it, which has ended since.
 
-    After a `with`, it has ended, and so has all that it started.
+    After a `with` block, it has ended, and so has all that it started.
     """
 
     identity: ProcessIdentity
@@ -144,44 +144,117 @@ class Call:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end()
+        self.stop()
 
-    def wait(self, check: Callable[[], None], say: Callable[[str], None]) -> CallResult:
-        """Wait for its end. check: may raise, and is called every 0.05 s. say: gets the end of what it said so far."""
+    def wait(self, check: Callable[[], None], on_output: Callable[[str], None]) -> CallResult:
+        """Wait for its end.
+
+        Args:
+            check: called every 0.05 s; may raise.
+            on_output: gets the end of its output so far, whenever there is more.
+        """
         size = -1
-        while self._runs():
+        while self.identity.is_alive:
             check()
             if size > _LOG:
-                what = f"'ollama' says more and more, {size_text(size)} so far, and is ended"
+                what = f"'ollama' writes more and more, {size_text(size)} so far, and is stopped"
                 raise ImagegenError(Problem("", what, "look at its log: does the server answer as Ollama does?"))
             if size != (size := _size(self.log)):
-                say(plain_text(_tail(self.log)))
+                on_output(plain_text(_read_tail(self.log)))
             time.sleep(0.05)
-        self.end()
-        text = plain_text(_tail(self.log))
+        self.stop()
+        text = plain_text(_read_tail(self.log))
         return CallResult(self.process.returncode if self.process else None, text, text)
 
-    def end(self) -> None:
-        """End it and whatever it started: asked to first, then killed. It may have ended already."""
+    def stop(self) -> None:
+        """End it and whatever it started: by SIGTERM, then by SIGKILL. It may have ended already."""
         if self.process is None or not hasattr(os, "killpg"):
             stop_process(self.identity, "ollama", _GRACE_S)
         elif self.process.returncode is None:
             # its exit code is asked for last: until then no other process, and no group, can have its number
-            if self._runs():
+            if self.identity.is_alive:
                 _signal_group(self.identity.pid, signal.SIGTERM)
             until = time.monotonic() + _GRACE_S
-            while self._runs() and time.monotonic() < until:
+            while self.identity.is_alive and time.monotonic() < until:
                 time.sleep(0.05)
             _signal_group(self.identity.pid, signal.SIGKILL)
         if self.process:
             self.process.wait()
 
-    def _runs(self) -> bool:
-        return self.identity.is_alive
+
+@dataclass(frozen=True)
+class Versions:
+    """The versions of the client, and of the server that it talks to; that is empty if none answers."""
+
+    client: str
+    server: str
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """A model that the server has. id: the first 12 hex digits of its digest. size: as Ollama writes it."""
+
+    id: str
+    size: str
+
+
+@dataclass(frozen=True)
+class ModelDetails:
+    """What a model can do, and the first lines of its licence; both empty if Ollama does not say."""
+
+    capabilities: tuple[str, ...] = ()
+    licence: str = ""
+
+
+def read_versions(command: Command) -> Versions:
+    """Ask for the versions: the version line is the server's, though the client prints it. Raises ImagegenError."""
+    result = command.run("--version")
+    server, client = _SERVER.search(result.out), _CLIENT.search(result.out)
+    if not server and not client:
+        what = f"{command.executable} is not an Ollama: --version prints '{one_line(result.out or result.err, 80)}'"
+        raise ImagegenError(Problem("", what, "take it off PATH, or put Ollama before it"))
+    known = server[1] if server else ""
+    return Versions(client[1] if client else known, known)
+
+
+_SERVER = re.compile(r"ollama version is (\S+)")
+_CLIENT = re.compile(r"client version is (\S+)")
+
+
+def has_image_flags(command: Command) -> bool:
+    """Return whether `run` knows images. Needs no server."""
+    return "--width" in command.run("run", "--help").out
+
+
+def list_models(command: Command) -> Mapping[str, ListedModel]:
+    """Return the models that the server has, by name and tag. Raises ImagegenError."""
+    result = command.run("list")
+    if result.code != 0:
+        raise ImagegenError(Problem("", f"ollama list: {result.error or 'failed'}", "restart Ollama"))
+    rows = [re.split(r"\s{2,}", line.strip()) for line in result.out.splitlines()]
+    return {row[0]: ListedModel(row[1], row[2]) for row in rows if len(row) >= 3 and row[0] != "NAME"}
+
+
+def show_model(command: Command, model: str) -> ModelDetails:
+    """Return what `ollama show` says of a model; nothing if it fails, since newer ones refuse it for image models."""
+    result = command.run("show", tagged_name(model))
+    if result.code != 0:
+        return ModelDetails()
+    licence = one_line(" ".join(_section(result, "License")[:2]), 120)
+    return ModelDetails(tuple(_section(result, "Capabilities")), licence)
+
+
+def _section(result: CallResult, title: str) -> list[str]:
+    """Return the lines below a title, up to the blank one."""
+    lines = [line.strip() for line in result.out.splitlines()]
+    if title not in lines:
+        return []
+    below = lines[lines.index(title) + 1 :]
+    return below[: below.index("")] if "" in below else below
 
 
 def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of one that has ended
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS gives the latter for one that has ended
         os.killpg(pid, number)
 
 
@@ -194,28 +267,28 @@ def _kill(pid: int) -> None:
                 one.kill()
 
 
-def _answer(process: subprocess.Popen[bytes], timeout_s: float) -> list[bytes]:
-    """What it says on stdout and stderr until its end, `_ANSWER` bytes of each. Raises subprocess.TimeoutExpired.
+def _read_answer(process: subprocess.Popen[bytes], timeout_s: float) -> list[bytes]:
+    """Return its stdout and stderr until its end, `_ANSWER` bytes of each. Raises subprocess.TimeoutExpired.
 
     `communicate` would read to the end, however far that is.
     """
     until_s = time.monotonic() + timeout_s
-    said: list[bytearray] = []
+    read: list[bytearray] = []
     readers = []
     for stream in filter(None, (process.stdout, process.stderr)):
-        said.append(bytearray())
-        readers.append(threading.Thread(target=_read, args=(os.dup(stream.fileno()), said[-1]), daemon=True))
+        read.append(bytearray())
+        readers.append(threading.Thread(target=_read, args=(os.dup(stream.fileno()), read[-1]), daemon=True))
         readers[-1].start()
     for reader in readers:
         reader.join(max(0.0, until_s - time.monotonic()))
         if reader.is_alive():
             raise subprocess.TimeoutExpired(process.args, timeout_s)
-    process.wait(max(0.0, until_s - time.monotonic()))  # one that had more to say waits for somebody to read it
-    return [bytes(data) for data in said]
+    process.wait(max(0.0, until_s - time.monotonic()))  # one that has more to write waits for somebody to read it
+    return [bytes(data) for data in read]
 
 
 def _read(descriptor: int, data: bytearray) -> None:
-    """Its own descriptor, which it closes: what the call started may keep the pipe open, and this waiting."""
+    """Read its own descriptor, and close it: what the call started may keep the pipe open, and this waiting."""
     with open(descriptor, "rb", buffering=0) as pipe:
         while len(data) < _ANSWER and (part := pipe.read(65536)):
             data += part
@@ -227,17 +300,17 @@ def _size(path: Path) -> int:
     return 0
 
 
-def _tail(path: Path) -> bytes:
+def _read_tail(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT))
-            return file.read(_KEPT)  # it may have grown since
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            return file.read(_TAIL)  # it may have grown since
     except OSError:
         return b""
 
 
 def plain_text(data: bytes) -> str:
-    """The text without control sequences; what was written over stays, a line for each time."""
+    """Return the text without control sequences; what was written over stays, a line for each time."""
     text = _SEQUENCE.sub("", data.decode("utf-8", "replace")).replace("\r", "\n")
     return _CONTROL.sub("", text)
 
@@ -247,78 +320,7 @@ _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def _cannot_start(executable: str, error: OSError) -> Problem:
+def _explain_no_start(executable: str, error: OSError) -> Problem:
     if error.filename not in (None, executable):  # the log, or the folder that it is to run in
         return Problem("", f"{error.filename}: {error.strerror}", "fix that, then run doit again")
     return Problem("", f"{executable} cannot be started: {error.strerror}", "fix its permissions, or install it again")
-
-
-@dataclass(frozen=True)
-class Versions:
-    """Of the client, and of the server that it talks to; empty where none answers."""
-
-    client: str
-    server: str
-
-
-@dataclass(frozen=True)
-class ListedModel:
-    """A model that is there. id: the first 12 hex digits of its digest. size: as Ollama writes it."""
-
-    id: str
-    size: str
-
-
-@dataclass(frozen=True)
-class ModelDetails:
-    """What a model can do, and its licence's first lines; both empty where it does not say."""
-
-    capabilities: tuple[str, ...] = ()
-    licence: str = ""
-
-
-def versions(command: Command) -> Versions:
-    """The version line is the server's, though it is printed by the client. Raises ImagegenError."""
-    said = command.ask("--version")
-    server, client = _SERVER.search(said.out), _CLIENT.search(said.out)
-    if not server and not client:
-        what = f"{command.executable} is no Ollama: --version says '{one_line(said.out or said.err, 80)}'"
-        raise ImagegenError(Problem("", what, "take it off PATH, or put Ollama before it"))
-    known = server[1] if server else ""
-    return Versions(client[1] if client else known, known)
-
-
-_SERVER = re.compile(r"ollama version is (\S+)")
-_CLIENT = re.compile(r"client version is (\S+)")
-
-
-def has_image_flags(command: Command) -> bool:
-    """Whether `run` knows images. Help needs no server."""
-    return "--width" in command.ask("run", "--help").out
-
-
-def listed(command: Command) -> Mapping[str, ListedModel]:
-    """The models that are there, by name and tag. Raises ImagegenError."""
-    said = command.ask("list")
-    if said.code != 0:
-        raise ImagegenError(Problem("", f"ollama list: {said.error or 'failed'}", "restart Ollama"))
-    rows = [re.split(r"\s{2,}", line.strip()) for line in said.out.splitlines()]
-    return {row[0]: ListedModel(row[1], row[2]) for row in rows if len(row) >= 3 and row[0] != "NAME"}
-
-
-def shown(command: Command, model: str) -> ModelDetails:
-    """What `ollama show` says of a model; nothing where it fails, since newer ones refuse it for image models."""
-    said = command.ask("show", tagged_name(model))
-    if said.code != 0:
-        return ModelDetails()
-    licence = one_line(" ".join(_section(said, "License")[:2]), 120)
-    return ModelDetails(tuple(_section(said, "Capabilities")), licence)
-
-
-def _section(said: CallResult, title: str) -> list[str]:
-    """The lines below a title, up to the blank one."""
-    lines = [line.strip() for line in said.out.splitlines()]
-    if title not in lines:
-        return []
-    below = lines[lines.index(title) + 1 :]
-    return below[: below.index("")] if "" in below else below

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from imagegen.backends.ollama.backend import OllamaBackend
     from imagegen.backends.ollama.runtime import OllamaRuntime
 
-__all__ = [
-    "diagnose",
-]
-
+__all__ = ["diagnose"]
 
 _GB = 1e9
 _ENOUGH_GB = 14.0
@@ -27,15 +24,15 @@ _ENOUGH_GB = 14.0
 
 
 def diagnose(requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Diagnosis]:
-    """Rows for these requests; what keeps one from being drawn is a row that is not ok. Asks, and starts nothing."""
+    """Yield the rows for these requests. Asks Ollama, and starts nothing."""
     try:
         runtime = backend.runtime(requests[0])
     except ImagegenError as error:
         yield from (Diagnosis(False, "Ollama", problem.what, problem.hint) for problem in error.problems)
         return
-    yield from _program(runtime)
+    yield from _diagnose_program(runtime)
     try:
-        yield from _models(runtime, requests, backend)
+        yield from _diagnose_models(runtime, requests, backend)
         for problem in backend.preflight(requests):
             if problem != runtime.program.problem:
                 yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.hint or "correct it")
@@ -43,13 +40,14 @@ def diagnose(requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Di
         yield from (Diagnosis(False, "Ollama", problem.what, problem.hint) for problem in error.problems)
 
 
-def _program(runtime: OllamaRuntime) -> Iterator[Diagnosis]:
+def _diagnose_program(runtime: OllamaRuntime) -> Iterator[Diagnosis]:
     program = runtime.program
     yield Diagnosis(True, "command line", f"{program.command.executable}{' (tools/ollama)' if program.is_own else ''}")
     client, server = program.versions.client, program.versions.server
     found = f"client {client}, {f'server {server} at' if server else 'and none answers at'} {runtime.host}"
     if program.problem and not program.unable:
-        yield Diagnosis(False, "version", f"client {client}, which makes images, and no server", program.problem.hint)
+        what = f"client {client}, which generates images, and no server"
+        yield Diagnosis(False, "version", what, program.problem.hint)
     elif program.problem:
         yield Diagnosis(False, "version", f"{found}: {program.problem.what}", program.problem.hint)
     elif program.starts:
@@ -57,7 +55,7 @@ def _program(runtime: OllamaRuntime) -> Iterator[Diagnosis]:
     elif client != server:
         yield Diagnosis(True, "version", f"{found}: they differ", "have both of one version")
     else:
-        yield Diagnosis(True, "version", f"{found}: makes images")
+        yield Diagnosis(True, "version", f"{found}: generates images")
     machine = program.machine
     if machine is None:
         yield Diagnosis(True, "platform", f"the server is on another machine: {runtime.host}")
@@ -66,22 +64,24 @@ def _program(runtime: OllamaRuntime) -> Iterator[Diagnosis]:
     memory = psutil.virtual_memory()
     found = f"{memory.available / _GB:.1f} of {memory.total / _GB:.1f} GB free"
     if memory.total / _GB < _ENOUGH_GB:
-        how = f"a model such as x/z-image-turbo takes about {_ENOUGH_GB:g} GB; x/flux2-klein takes less"
-        yield Diagnosis(False, "memory", found, how, blocks=False)
+        hint = f"a model such as x/z-image-turbo takes about {_ENOUGH_GB:g} GB; x/flux2-klein takes less"
+        yield Diagnosis(False, "memory", found, hint, blocks=False)
     else:
         yield Diagnosis(True, "memory", found)
 
 
-def _models(runtime: OllamaRuntime, requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Diagnosis]:
+def _diagnose_models(
+    runtime: OllamaRuntime, requests: Sequence[Request], backend: OllamaBackend
+) -> Iterator[Diagnosis]:
     if not runtime.program.versions.server or runtime.program.starts:
-        return  # nobody is there to ask
-    there = runtime.models()
+        return  # there is no server to ask
+    installed = runtime.models()
     for request in {request.model: request for request in requests}.values():
         what = f"model {request.model}"
-        found = there.get(tagged_name(request.model))
+        found = installed.get(tagged_name(request.model))
         if found is None:
             text = describe_pull(request.model, runtime.program.folder).removeprefix(f"{request.model}: ")
-            yield Diagnosis(True, what, f"not there; a run pulls it: {text}")
+            yield Diagnosis(True, what, f"missing; a run pulls it: {text}")
             continue
         digest = backend.model_identity(request).digest
         known = f"digest {digest[:12]}" if digest else f"ID {found.id}; its manifest is not known on this disk yet"

@@ -1,6 +1,6 @@
-"""Ollama at a pinned version in tools/ollama, from its standalone archive. Nothing but `bring` ever changes it.
+"""Setting Ollama up: a pinned version in tools/ollama, from its standalone archive, and the models that the jobs name.
 
-A folder there that this did not make is left as it is.
+Only `install` ever changes tools/ollama, and a folder there that it did not make is left as it is.
 """
 
 from __future__ import annotations
@@ -22,71 +22,149 @@ from imagegen.backends.download import RemoteFile, download
 from imagegen.backends.locked import locked
 from imagegen.backends.ollama.compatibility import Machine, explain_not_installed, this_machine
 from imagegen.backends.ollama.models import describe_pull, tagged_name
-from imagegen.backends.ollama.runtime import FOLDER, MARK, OllamaRuntime, Program, executable, find_program, installed
+from imagegen.backends.ollama.runtime import (
+    FOLDER,
+    MARK,
+    OllamaRuntime,
+    Program,
+    executable,
+    find_program,
+    read_mark,
+)
 from imagegen.backends.ollama.server import stop_left_over
 from imagegen.backends.text import is_terminal, one_line, size_text
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = [
-    "announce",
-    "bring",
-    "estimate_unpacked_size",
-    "setup",
-    "unpack",
-]
-
+__all__ = ["announce", "estimate_unpacked_size", "install", "setup", "unpack"]
 
 _NEW, _OLD = "tools/.ollama-new", "tools/.ollama-old"
-"""Beside it while it is put there: it is whole or not there."""
+"""Beside tools/ollama while that is replaced: it is complete or not there."""
 _DOWNLOADS = Path(".imagegen/ollama")
 _MOST = 4 * 1024**3
 """Bytes that the archive may have."""
 _UNPACKED = 4
 """About how many times as large it gets; before it is there, that is all one knows."""
+_MOST_UNPACKED = 8 * 1024**3
+_MOST_MEMBERS = 10_000
 _BUSY = Problem(
     "", "another set-up of Ollama is at work here", "wait for it, or have this one wait: wait=600 (seconds)"
 )
 _BUILT_IN = Settings()
 
 
+def setup(
+    root: Path,
+    settings: Settings,
+    models: Sequence[str],
+    progress: Progress,
+    here: Machine | None = None,
+    ask: Callable[[], None] = lambda: None,
+) -> None:
+    """Get an Ollama that generates images, and these models in it. What is done already is left alone.
+
+    An Ollama that the user has is never replaced.
+
+    Args:
+        root: the project's folder.
+        settings: which version and archive, and where the server is.
+        models: their names.
+        progress: what it reports to.
+        here: this machine, if that is known.
+        ask: called before each download, once it was said how much there is; may raise.
+
+    Raises:
+        ImagegenError: what was done stays.
+    """
+    host, machine = settings.ollama_host, here or this_machine()
+    program = _find_usable(root, host, machine)
+    if program is None or program.is_own:
+        install(root, settings, ask)  # one that is there already may be of another version than the settings say
+        program = find_program(root, host, machine)
+    if program.problem:
+        raise ImagegenError(program.problem)
+    print(f"Ollama {program.version} generates images: {program.command.executable}", flush=True)
+    runtime = OllamaRuntime(root, host, program, program.command)
+    try:
+        runtime.start(progress)
+        installed = runtime.models()
+        if missing := [model for model in models if tagged_name(model) not in installed]:
+            lines = [f"to be pulled: {describe_pull(model, program.folder)}" for model in missing]
+            print("\n".join(lines), flush=True)
+            ask()
+        for model in models:
+            if tagged_name(model) in installed:
+                print(f"{model} is installed, {installed[tagged_name(model)].size}", flush=True)
+            runtime.pull(model, progress)
+    finally:
+        runtime.close(())
+
+
+def _find_usable(root: Path, host: str, machine: Machine) -> Program | None:
+    """Return the Ollama there is; None if one is to be installed. Raises ImagegenError if that cannot be done here."""
+    try:
+        program = find_program(root, host, machine)
+    except ImagegenError:
+        if executable(root):
+            raise
+        if machine.is_apple_silicon:
+            return None
+        raise ImagegenError(explain_not_installed(machine)) from None
+    if program.unable and not program.is_own:
+        if machine.is_apple_silicon and program.machine:
+            return None
+        raise ImagegenError(program.unable)
+    return program
+
+
 @dataclass(frozen=True)
 class _Pin:
-    """What is wanted. source: an address, or a file."""
+    """What to install. archive: an address, or a file."""
 
     version: str
     sha256: str
-    source: str | Path
+    archive: str | Path
 
     @property
     def page(self) -> str:
         """Where a person finds this release."""
         return f"https://github.com/ollama/ollama/releases/tag/v{self.version}"
 
+    @property
+    def mark(self) -> dict[str, str]:
+        """What tools/ollama holds then."""
+        return {"version": self.version, "archive_sha256": self.sha256}
 
-def bring(root: Path, settings: Settings, ask: Callable[[], None] = lambda: None) -> None:
-    """Bring tools/ollama of the project at `root` to the pinned version, and print what is done.
 
-    ask: called once it was said what comes, and before it does; may raise.
-    Where that is done already, it asks no network. After a kill at any moment the next call goes on.
-    Raises ImagegenError; what was installed before is there then.
+def install(root: Path, settings: Settings, ask: Callable[[], None] = lambda: None) -> None:
+    """Install the pinned version in tools/ollama of the project at `root`, and print what is done.
+
+    Contacts nobody if that is done already. After a kill at any moment the next call continues.
+
+    Args:
+        root: the project's folder.
+        settings: which version and archive.
+        ask: called before the download, once it was said how much there is; may raise.
+
+    Raises:
+        ImagegenError: what was installed before is there then.
     """
     pin = _pin(root, settings)
     with locked(root / ".imagegen/ollama-setup.lock", _BUSY, settings.wait_s), _disk_errors():
         _tidy(root)
-        if executable(root) is None or installed(root) != _mark_of(pin):
+        if executable(root) is None or read_mark(root) != pin.mark:
             _refuse_foreign(root)
-            archive = _archive(root, pin, ask)
-            _unpack(root, archive, pin)
-            _put_in_place(root)
-        _forget_downloads(root)
+            _unpack_beside(root, _fetch_archive(root, pin, ask), pin)
+            _replace(root)
+        for path in (root / _DOWNLOADS).glob("*.tgz*"):
+            path.unlink()
     print(f"Ollama {pin.version} is set up in {FOLDER}", flush=True)
 
 
 def _pin(root: Path, settings: Settings) -> _Pin:
     version, sha256, archive = settings.ollama_version, settings.ollama_archive_sha256, settings.ollama_archive
     if version != _BUILT_IN.ollama_version and sha256 == _BUILT_IN.ollama_archive_sha256:
-        what = f"the sha256 that is known is that of {_BUILT_IN.ollama_version}, and {version} is to be installed"
+        what = f"the sha256 in the settings is that of {_BUILT_IN.ollama_version}, and {version} is to be installed"
         hint = f"set ollama.archive_sha256 too: {_Pin(version, sha256, '').page} shows it beside ollama-darwin.tgz"
         raise ImagegenError(Problem("ollama.version", what, hint))
     if not archive:
@@ -95,38 +173,36 @@ def _pin(root: Path, settings: Settings) -> _Pin:
     return _Pin(version, sha256, archive if "://" in archive else root / archive)
 
 
-def _archive(root: Path, pin: _Pin, ask: Callable[[], None]) -> Path:
-    """The archive, whole and the right one: downloaded, unless it is a file that the settings name."""
-    source = str(pin.source).partition("?")[0]  # the rest may be a signature
+def _fetch_archive(root: Path, pin: _Pin, ask: Callable[[], None]) -> Path:
+    """Return the archive, complete and the right one: downloaded, or the file that the settings name."""
+    source = str(pin.archive).partition("?")[0]  # the rest may be a signature
     print(f"to be put into {FOLDER}: Ollama {pin.version}, from {source}", flush=True)
-    if isinstance(pin.source, str):
+    if isinstance(pin.archive, str):
         path = root / _DOWNLOADS / f"{pin.sha256}.tgz"
-        if not path.exists():
-            _download(root, pin, pin.source, path, ask)
-        elif _sha256(path) != pin.sha256:  # it was whole when it got its name
+        if path.exists() and _sha256(path) != pin.sha256:  # it was complete when it got its name
             path.unlink()
-            _download(root, pin, pin.source, path, ask)
+        if not path.exists():
+            _download(root, pin, pin.archive, path, ask)
         return path
     ask()
     try:
-        found = _sha256(pin.source)
+        found = _sha256(pin.archive)
     except OSError as error:
-        what = f"{pin.source} cannot be read: {error.strerror}"
+        what = f"{pin.archive} cannot be read: {error.strerror}"
         raise ImagegenError(Problem("ollama.archive", what, f"download ollama-darwin.tgz from {pin.page}")) from None
     if found != pin.sha256:
-        what = f"{pin.source} has sha256 {found}, and {pin.sha256} is expected"
+        what = f"{pin.archive} has sha256 {found}, but {pin.sha256} is expected"
         hint = f"compare ollama.version and ollama.archive_sha256 with {pin.page}, and download it again"
         raise ImagegenError(Problem("ollama.archive", what, hint))
-    return pin.source
+    return pin.archive
 
 
 def _download(root: Path, pin: _Pin, url: str, path: Path, ask: Callable[[], None]) -> None:
-    host = host_of(url)
     remote = RemoteFile(
         f"Ollama {pin.version}",
         "ollama-darwin.tgz",
         url,
-        host,
+        host_of(url),
         pin.sha256,
         size=0,
         least=1,
@@ -136,23 +212,23 @@ def _download(root: Path, pin: _Pin, url: str, path: Path, ask: Callable[[], Non
         if_away=f"check ollama.version and ollama.archive; or download it by hand from {pin.page}, and name that file: "
         "ollama.archive",
     )
-    progress = _Progress(root, ask)
+    display = _DownloadDisplay(root, ask)
     try:
-        download(remote, path, progress.tell, progress.say)
+        download(remote, path, display.show, display.note)
     finally:
-        progress.end()
+        display.end()
 
 
-class _Progress:
-    """How far a download is: what it comes to, before anything comes; then a line that moves, on a terminal only."""
+class _DownloadDisplay:
+    """Shows a download: how much there is, before anything comes; then a line that moves, on a terminal only."""
 
     def __init__(self, root: Path, ask: Callable[[], None]) -> None:
         self._root, self._ask = root, ask
         self._is_announced = False
         self._shown = ""
 
-    def tell(self, done: int, total: int) -> None:
-        """So many bytes are there, of so many. Raises ImagegenError where there is no room for what they become."""
+    def show(self, done: int, total: int) -> None:
+        """Show the bytes done. Raises ImagegenError if there is no room for what they become."""
         if not self._is_announced:
             self._is_announced = True
             announce(done, total, shutil.disk_usage(self._root).free)
@@ -163,8 +239,8 @@ class _Progress:
                 self._shown = shown
                 print(f"\r  {shown}  ", end="", flush=True)
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
         self.end()
         print(text, flush=True)
 
@@ -176,9 +252,15 @@ class _Progress:
 
 
 def announce(done: int, total: int, free: int) -> None:
-    """Say how many bytes come and what they become. Raises ImagegenError where the free ones do not suffice.
+    """Print how many bytes there are to download, and what they become.
 
-    done: bytes that are there of the total, which is 0 where nobody says it.
+    Args:
+        done: the bytes that were downloaded before.
+        total: all of them; 0 if that is unknown.
+        free: those that are free on the disk.
+
+    Raises:
+        ImagegenError: the free ones do not suffice.
     """
     if not total:
         print(f"how much there is to download is not known; {size_text(free)} are free", flush=True)
@@ -195,8 +277,8 @@ def _check_room(needed: int, free: int) -> None:
         raise ImagegenError(Problem(FOLDER, what, "make room, and run it again"))
 
 
-def _unpack(root: Path, archive: Path, pin: _Pin) -> None:
-    """All of it into the folder beside, whole with its mark, or nothing."""
+def _unpack_beside(root: Path, archive: Path, pin: _Pin) -> None:
+    """Unpack all of it into the folder beside, with its mark, or nothing."""
     _check_room(estimate_unpacked_size(archive), shutil.disk_usage(root).free)
     print(f"unpacking it into {FOLDER}", flush=True)
     new = root / _NEW
@@ -205,17 +287,17 @@ def _unpack(root: Path, archive: Path, pin: _Pin) -> None:
         unpack(archive, new)
         program = new / "ollama"
         if program.is_symlink() or not program.is_file() or not os.access(program, os.X_OK):
-            what = f"{pin.source} has no program 'ollama' at its top"
+            what = f"{pin.archive} has no program 'ollama' at its top"
             raise ImagegenError(Problem("ollama.archive", what, f"name ollama-darwin.tgz of {pin.page}"))
         (new / ".gitignore").write_text("*\n", encoding="utf-8")
-        (new / MARK).write_text(json.dumps(_mark_of(pin), indent=1) + "\n", encoding="utf-8")
+        (new / MARK).write_text(json.dumps(pin.mark, indent=1) + "\n", encoding="utf-8")
     except ImagegenError:
         shutil.rmtree(new)
         raise
 
 
-def _put_in_place(root: Path) -> None:
-    """Make what was unpacked tools/ollama. A kill in between leaves the one before beside it: see _tidy."""
+def _replace(root: Path) -> None:
+    """Make what was unpacked tools/ollama. A kill in between leaves the old one beside it: see _tidy."""
     folder = root / FOLDER
     stop_left_over(root)
     if folder.exists():
@@ -234,27 +316,18 @@ def _tidy(root: Path) -> None:
             shutil.rmtree(path)
 
 
-def _forget_downloads(root: Path) -> None:
-    for path in (root / _DOWNLOADS).glob("*.tgz*"):
-        path.unlink()
-
-
 def _refuse_foreign(root: Path) -> None:
-    """Raise ImagegenError where tools/ollama is something that this did not make."""
+    """Raise ImagegenError if tools/ollama is something that `install` did not make."""
     folder = root / FOLDER
     if folder.is_symlink():
         raise ImagegenError(Problem(FOLDER, "is a link, and stays as it is", "move it away; or set up where it leads"))
-    if not folder.exists() or installed(root):
+    if not folder.exists() or read_mark(root):
         return
     if not folder.is_dir():
-        raise ImagegenError(Problem(FOLDER, "is no folder, and stays as it is", "move it away"))
+        raise ImagegenError(Problem(FOLDER, "is not a folder, and stays as it is", "move it away"))
     if any(entry.name != ".DS_Store" for entry in folder.iterdir()):
-        what = "is there, doit ollama:setup did not make it, and it stays as it is"
+        what = "was not made by doit ollama:setup, and stays as it is"
         raise ImagegenError(Problem(FOLDER, what, "move it away; an Ollama in it can be used by PATH"))
-
-
-def _mark_of(pin: _Pin) -> dict[str, str]:
-    return {"version": pin.version, "archive_sha256": pin.sha256}
 
 
 def _sha256(path: Path) -> str:
@@ -274,22 +347,23 @@ def _disk_errors() -> Iterator[None]:
         raise ImagegenError(Problem("", what, "fix its permissions, or make room, and run it again")) from None
 
 
-_MOST_BYTES = 8 * 1024**3
-_MOST_MEMBERS = 10_000
-
-
 def estimate_unpacked_size(archive: Path) -> int:
-    """About how many bytes it unpacks to: those of the tar in it, as gzip has them at the end. Raises OSError."""
+    """Return about how many bytes it unpacks to: the size of the tar, which gzip has at its end. Raises OSError."""
     with archive.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4))
         return int.from_bytes(file.read(4), "little")
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Put the archive's files, folders and links into `folder`, which is there and empty.
+    """Unpack the archive's files, folders and links into `folder`, which is there and empty; nothing gets out of it.
 
-    Other modes than whether a file can be run, and owners and times, are not kept. Raises ImagegenError where it is no
-    such archive, is larger than can be, or where something in it leads out; then what came so far is left. And OSError.
+    tarfile's own filter `data` is not enough: it puts a file over another, keeps links in a circle, takes `/x` for `x`,
+    and can be led out of the folder in every Python before 3.10.18, 3.11.13 and 3.12.11 (CVE-2025-4517 and others).
+    Of a mode, only whether a file can be run is kept; owners and times are not.
+
+    Raises:
+        ImagegenError: it is not such an archive, is too large, or something in it leads out. What came so far is left.
+        OSError: the disk.
     """
     links: list[tuple[tarfile.TarInfo, Path]] = []
     size = 0
@@ -297,9 +371,9 @@ def unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive, "r:gz") as tar:
             for count, member in enumerate(tar, 1):
                 size += member.size
-                if count > _MOST_MEMBERS or size > _MOST_BYTES:
-                    raise _refused(f"more than {_MOST_MEMBERS:,} files or {size_text(_MOST_BYTES)} come out of it")
-                path = folder / _inner(member.name)
+                if count > _MOST_MEMBERS or size > _MOST_UNPACKED:
+                    raise _refused(f"it holds more than {_MOST_MEMBERS:,} files or {size_text(_MOST_UNPACKED)}")
+                path = folder / _inner_path(member.name)
                 if member.isdir():
                     path.mkdir(parents=True, exist_ok=True)
                 elif member.isreg():
@@ -322,10 +396,10 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    source = tar.extractfile(member)
-    assert source is not None  # noqa: S101 - it is a file
-    with source, path.open("xb") as file:
-        shutil.copyfileobj(source, file, 1024**2)
+    data = tar.extractfile(member)
+    assert data is not None  # noqa: S101 - it is a file
+    with data, path.open("xb") as file:
+        shutil.copyfileobj(data, file, 1024**2)
     path.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
@@ -334,7 +408,7 @@ def _link(folder: Path, member: tarfile.TarInfo, path: Path) -> None:
     if member.issym():
         path.symlink_to(member.linkname)
         return
-    target = folder / _inner(member.linkname)
+    target = folder / _inner_path(member.linkname)
     if not target.is_file():
         raise _leads_out(member)
     os.link(target, path)
@@ -353,8 +427,8 @@ def _leads_out(member: tarfile.TarInfo) -> ImagegenError:
     return _refused(f"the link '{one_line(member.name)}' in it leads to '{one_line(member.linkname)}'")
 
 
-def _inner(name: str) -> PurePosixPath:
-    """A member's path. Raises ImagegenError where it is none within a folder."""
+def _inner_path(name: str) -> PurePosixPath:
+    """Return a member's path. Raises ImagegenError if it leads out of a folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
         raise _refused(f"'{one_line(name)}' in it leads out of its folder")
@@ -364,57 +438,3 @@ def _inner(name: str) -> PurePosixPath:
 def _refused(what: str) -> ImagegenError:
     hint = "name an archive of Ollama for macOS, as its releases have it: ollama.archive"
     return ImagegenError(Problem("ollama.archive", f"{what}; nothing of it is kept", hint))
-
-
-def setup(
-    root: Path,
-    settings: Settings,
-    models: Sequence[str],
-    progress: Progress,
-    here: Machine | None = None,
-    ask: Callable[[], None] = lambda: None,
-) -> None:
-    """Have an Ollama that can make images, and these models in it. What is done already is left alone.
-
-    here: this machine, where that is known. ask: called each time it was said what comes, before it does; may raise.
-    An Ollama that the user has is never replaced.
-    Raises ImagegenError; what was done stays.
-    """
-    host, machine = settings.ollama_host, here or this_machine()
-    program = _usable(root, host, machine)
-    if program is None or program.is_own:
-        bring(root, settings, ask)  # one that is there already may be of another version than the settings say
-        program = find_program(root, host, machine)
-    if program.problem:
-        raise ImagegenError(program.problem)
-    print(f"Ollama {program.version} makes images: {program.command.executable}", flush=True)
-    runtime = OllamaRuntime(root, host, program, program.command)
-    try:
-        runtime.start(progress)
-        there = runtime.models()
-        if missing := [model for model in models if tagged_name(model) not in there]:
-            print("\n".join(f"to be pulled: {describe_pull(model, program.folder)}" for model in missing), flush=True)
-            ask()
-        for model in models:
-            if tagged_name(model) in there:
-                print(f"{model} is there, {there[tagged_name(model)].size}", flush=True)
-            runtime.bring(model, progress)
-    finally:
-        runtime.close(())
-
-
-def _usable(root: Path, host: str, machine: Machine) -> Program | None:
-    """The one there is; None where one is to be installed. Raises ImagegenError where that cannot be done from here."""
-    try:
-        program = find_program(root, host, machine)
-    except ImagegenError:
-        if executable(root):
-            raise
-        if machine.is_apple_silicon:
-            return None
-        raise ImagegenError(explain_not_installed(machine)) from None
-    if program.unable and not program.is_own:
-        if machine.is_apple_silicon and program.machine:
-            return None
-        raise ImagegenError(program.unable)
-    return program

@@ -1,4 +1,4 @@
-"""Which Ollama draws: the project's own in tools/ollama, or the user's; and what keeps it from that."""
+"""The Ollama that generates: the project's own in tools/ollama or the user's, and one run with it."""
 
 from __future__ import annotations
 
@@ -18,101 +18,85 @@ from imagegen.backends.ollama.cli import (
     ModelDetails,
     Versions,
     has_image_flags,
-    listed,
-    shown,
-    versions,
+    list_models,
+    read_versions,
+    show_model,
 )
 from imagegen.backends.ollama.compatibility import (
     Machine,
+    check_compatibility,
     explain_not_installed,
     explain_not_running,
     has_mlx_libraries,
     this_machine,
-    verdict,
 )
 from imagegen.backends.ollama.image import delete_old_calls
 from imagegen.backends.ollama.models import (
     check_disk_space,
     describe_pull,
     models_folder,
-    pull,
+    pull_model,
     remember_manifest,
     tagged_name,
 )
-from imagegen.backends.ollama.server import connect_address, is_running, is_this_machine
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = [
-    "FOLDER",
-    "MARK",
-    "OllamaRuntime",
-    "Program",
-    "executable",
-    "find_program",
-    "installed",
-    "installed_version",
-]
+__all__ = ["FOLDER", "MARK", "OllamaRuntime", "Program", "executable", "find_program", "read_mark"]
 
 FOLDER = "tools/ollama"
-"""Where it is, from the project's root."""
+"""The project's own Ollama, from its root."""
 MARK = "imagegen.json"
-"""In the folder: which version and archive this put there."""
+"""In that folder: which version and archive `install` put there."""
 _STOP_S = 20.0
 
 
 @dataclass(frozen=True)
 class Program:
-    """An Ollama. versions: the server is empty where none answers.
-
-    machine: the server's; None where that is another one. is_own: whether it is the one in tools/ollama. unable: why
-    it can make no images, whether it runs or not. starts: whether a run starts a server of its own, or takes over
-    what a killed one left.
-    """
+    """An Ollama, and the server that it talks to."""
 
     command: Command
     versions: Versions
     machine: Machine | None
+    """The server's; None if that is not this one."""
     is_own: bool
+    """Whether it is the one in tools/ollama."""
     unable: Problem | None
+    """Why it cannot generate images, whether it runs or not."""
     starts: bool = False
+    """Whether a run starts a server of its own, or takes over what a killed one left."""
 
     @property
     def problem(self) -> Problem | None:
-        """What keeps it from making images now."""
+        """What keeps it from generating images now."""
         if self.unable or self.versions.server or self.starts:
             return self.unable
         return explain_not_running(self.command.host, self.machine)
 
     @property
     def version(self) -> str:
-        """Of the server that draws."""
+        """The version of the server that generates."""
         return self.versions.client if self.starts else self.versions.server
 
     @property
     def folder(self) -> Path | None:
-        """Where its models are, as far as one can tell from here; None for a server that keeps them elsewhere.
+        """Where its models are; None if that cannot be known from here.
 
-        A server makes its folder when it starts: where one runs and the folder is not there, it is another user's.
+        A server makes its folder when it starts: if one runs and the folder is not there, it is another user's.
         """
         folder = models_folder() if self.machine else None
-        if folder and self.versions.server and not os.path.isdir(folder):  # noqa: PTH112 - False where it may not look
+        if folder and self.versions.server and not os.path.isdir(folder):  # noqa: PTH112 - False if it may not look
             return None
         return folder
 
 
 def executable(root: Path) -> Path | None:
-    """The installed `ollama` of the project at `root`; None where none is installed whole. Contacts nothing."""
+    """Return the `ollama` in tools/ollama of the project at `root`; None if none is completely installed."""
     path = root / FOLDER / "ollama"
-    return path if installed(root) and path.is_file() and os.access(path, os.X_OK) else None
+    return path if read_mark(root) and path.is_file() and os.access(path, os.X_OK) else None
 
 
-def installed_version(root: Path) -> str | None:
-    """Its version, as it was pinned when it was installed; None where none is."""
-    return installed(root).get("version") if executable(root) else None
-
-
-def installed(root: Path) -> dict[str, str]:
-    """What this put there; empty where it put nothing."""
+def read_mark(root: Path) -> dict[str, str]:
+    """Return the version and archive that are installed in tools/ollama; empty if `install` put nothing there."""
     with contextlib.suppress(OSError, ValueError):
         found = json.loads((root / FOLDER / MARK).read_bytes())
         if isinstance(found, dict) and isinstance(found.get("version"), str):
@@ -121,127 +105,136 @@ def installed(root: Path) -> dict[str, str]:
 
 
 def find_program(root: Path, host: str, here: Machine) -> Program:
-    """The Ollama for the project at `root`: its own where it has one, else the one on PATH.
+    """Return the Ollama for the project at `root`: its own if it has one, else the one on PATH.
 
-    Its own is served by the server at `host` only if that is of the same version; a run starts another beside it
-    otherwise. here: this machine. Raises ImagegenError where there is none at all, or it cannot be started.
+    Its own works with the server at `host` only if that is of the same version; otherwise a run starts another one
+    beside it. here: this machine.
+
+    Raises:
+        ImagegenError: there is none at all, or it cannot be started.
     """
-    machine = here if is_this_machine(host) else None
+    machine = here if server.is_this_machine(host) else None
     own = executable(root)
     path = str(own) if own else shutil.which("ollama")
     if path is None:
         raise ImagegenError(explain_not_installed(here))
     command = Command(path, host)
-    found = versions(command)
-    starts = bool(own and machine and (found.server != found.client or is_running(root.absolute())))
+    found = read_versions(command)
+    is_running = server.own_server(root.absolute()).is_running()
+    starts = bool(own and machine and (found.server != found.client or is_running))
     judged = replace(found, server=found.client) if starts or not found.server else found
-    unable = verdict(judged, has_image_flags(command), machine, has_mlx_libraries(Path(path)))
+    unable = check_compatibility(judged, has_image_flags(command), machine, has_mlx_libraries(Path(path)))
     return Program(command, found, machine, bool(own), unable, starts and not unable)
 
 
 @dataclass
 class OllamaRuntime:
-    """root: the project. host: of the settings. program: what draws. command: with the server that it asks."""
+    """The Ollama of one run: what keeps it from generating, its start, its models, its end."""
 
     root: Path
     host: str
+    """As the settings have it."""
     program: Program
     command: Command
-    _there: Mapping[str, ListedModel] | None = None
-    _shown: dict[str, ModelDetails] = field(default_factory=dict)
-    _started: bool = False
+    """Talks to the server that generates."""
+    _installed: Mapping[str, ListedModel] | None = None
+    _details: dict[str, ModelDetails] = field(default_factory=dict)
+    _is_started: bool = False
     _start_failed: ImagegenError | None = None
 
     @classmethod
     def find(cls, root: Path, host: str) -> OllamaRuntime:
-        """The one for this project. Raises ImagegenError where there is none at all."""
+        """Return the one for this project. Raises ImagegenError if there is no Ollama at all."""
         program = find_program(root, host, this_machine())
         return cls(root, host, program, program.command)
 
     def problems(self, models: Collection[str]) -> list[Problem]:
-        """What keeps it from drawing with these models, as far as that can be known before it is started."""
+        """Return what keeps it from generating with these models, as far as that is known before it is started."""
         if self.program.problem:
             return [self.program.problem]
         if self.program.starts:
             return []
-        there = self.models()
-        return [problem for model in sorted(models) for problem in self._of_model(model, there)]
+        installed = self.models()
+        return [problem for model in sorted(models) for problem in self._problems_of(model, installed)]
 
-    def _of_model(self, model: str, there: Mapping[str, ListedModel]) -> Iterator[Problem]:
-        if tagged_name(model) in there:
-            capabilities = self._what_it_is(model).capabilities
+    def _problems_of(self, model: str, installed: Mapping[str, ListedModel]) -> Iterator[Problem]:
+        if tagged_name(model) in installed:
+            capabilities = self._show(model).capabilities
             if capabilities and "image" not in capabilities:
-                what = f"{model} makes no images: it can {', '.join(capabilities)}"
+                what = f"{model} does not generate images: it can do {', '.join(capabilities)}"
                 yield Problem("", what, "name one that does: ollama.model: x/z-image-turbo")
         elif problem := check_disk_space(model, self.program.folder):
             yield problem
 
     def models(self) -> Mapping[str, ListedModel]:
-        """Those that the server has, by name and tag: asked once, and again after a pull. Raises ImagegenError."""
-        there = self._there
-        return self._listed() if there is None else there
+        """Return the models that the server has, by name and tag: asked once, and again after a pull.
 
-    def _listed(self) -> Mapping[str, ListedModel]:
-        self._there = there = listed(self.command)
-        return there
+        Raises ImagegenError.
+        """
+        return self._list() if self._installed is None else self._installed
 
-    def _what_it_is(self, model: str) -> ModelDetails:
-        if model not in self._shown:
-            self._shown[model] = shown(self.command, model)
-        return self._shown[model]
+    def _list(self) -> Mapping[str, ListedModel]:
+        self._installed = installed = list_models(self.command)
+        return installed
+
+    def _show(self, model: str) -> ModelDetails:
+        if model not in self._details:
+            self._details[model] = show_model(self.command, model)
+        return self._details[model]
 
     def start(self, progress: Progress) -> None:
-        """Start the project's own server where that is to serve. Raises ImagegenError, for a second job the same."""
+        """Start the project's own server if it is needed. Raises ImagegenError, for a second job the same."""
         if self._start_failed:
             raise self._start_failed
-        if not self.program.starts or self._started:
+        if not self.program.starts or self._is_started:
             return
-        if not server.is_running(self.root.absolute()):
+        root = self.root.absolute()
+        if not server.own_server(root).is_running():
             progress.event("note", text=f"starting Ollama {self.program.version} from tools/ollama")
         try:
-            root, executable = self.root.absolute(), Path(self.command.executable)
-            host = server.start(root, executable, connect_address(self.host), _waiting(progress), progress.check)
+            address = server.connect_address(self.host)
+            host = server.start(root, Path(self.command.executable), address, _waiting(progress), progress.check)
         except ImagegenError as error:
             self._start_failed = error
             raise
         progress.event("waiting", text="")
-        self._started = True
+        self._is_started = True
         self.command = replace(self.command, host=host)
 
-    def bring(self, model: str, progress: Progress) -> None:
-        """Have the model there, pulled where it is missing, and know its digest. Raises ImagegenError."""
-        there = self.models()
-        if tagged_name(model) not in there:
+    def pull(self, model: str, progress: Progress) -> None:
+        """Pull the model if it is missing, and remember its manifest. Raises ImagegenError."""
+        installed = self.models()
+        if tagged_name(model) not in installed:
             if problem := check_disk_space(model, self.program.folder):
                 raise ImagegenError(problem)
             progress.event("note", text=f"pulling {describe_pull(model, self.program.folder)}")
             try:
-                pull(self.command, model, self.program.folder, _waiting(progress), progress.check)
+                pull_model(self.command, model, self.program.folder, _waiting(progress), progress.check)
             finally:
                 with contextlib.suppress(Exception):
                     progress.event("waiting", text="")
-            there = self._listed()
-            if tagged_name(model) not in there:
-                raise ImagegenError(Problem("", f"Ollama pulled {model} and does not list it", "see: ollama list"))
-            licence = self._what_it_is(model).licence
-            said = f"; its licence: {licence}" if licence else ""
-            progress.event("note", text=f"pulled {model}, {there[tagged_name(model)].size}{said}")
-        for problem in self._of_model(model, there):
+            installed = self._list()
+            if tagged_name(model) not in installed:
+                raise ImagegenError(Problem("", f"Ollama pulled {model}, but does not list it", "see: ollama list"))
+            licence = self._show(model).licence
+            of_licence = f"; its licence: {licence}" if licence else ""
+            progress.event("note", text=f"pulled {model}, {installed[tagged_name(model)].size}{of_licence}")
+        for problem in self._problems_of(model, installed):
             raise ImagegenError(problem)
-        remember_manifest(self.root, self.host, model, there[tagged_name(model)])
+        remember_manifest(self.root, self.host, model, installed[tagged_name(model)])
 
     def describe_end(self) -> str:
-        """Of the project's own server, if this run draws with that: how it ended; empty while it is alive."""
-        return server.describe_end(self.root) if self._started else ""
+        """Say how the project's own server ended, if this run uses that; empty while it runs."""
+        return server.own_server(self.root).describe_end() if self._is_started else ""
 
     def close(self, used: Collection[str]) -> None:
-        """Have Ollama let go of these models, as far as it answers; stop the server that this run started."""
+        """Have Ollama unload these models, if it answers, and stop the server that this run started."""
         for model in sorted(used):
             with contextlib.suppress(ImagegenError):
-                self.command.ask("stop", tagged_name(model), timeout_s=_STOP_S)
+                self.command.run("stop", tagged_name(model), timeout_s=_STOP_S)
         delete_old_calls(self.root)
-        if self._started:
-            server.release(self.root)
+        if self._is_started:
+            server.own_server(self.root).release()
 
 
 def _waiting(progress: Progress) -> Callable[[str], None]:

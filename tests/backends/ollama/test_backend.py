@@ -150,7 +150,7 @@ def test_a_pull_that_ends_without_a_model_is_told(tmp_path: Path, monkeypatch: p
     text = 'case "$*" in "run --help") echo "--width int";; --version) echo ollama version is 0.32.5;; esac'
     counting(tmp_path, monkeypatch, text)
     (problem,) = OllamaBackend().prepare([asked(tmp_path, "mac.lan", model="x/ghost")], Told())
-    assert problem.what == "Ollama pulled x/ghost and does not list it"
+    assert problem.what == "Ollama pulled x/ghost, but does not list it"
 
 
 @pytest.mark.parametrize("form", [":PORT", "0.0.0.0:PORT", "http://localhost:PORT/path"])

@@ -25,10 +25,10 @@ from imagegen.backends.ollama.cli import (
     ModelDetails,
     Versions,
     has_image_flags,
-    listed,
+    list_models,
     plain_text,
-    shown,
-    versions,
+    read_versions,
+    show_model,
 )
 from imagegen.errors import ImagegenError
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
@@ -49,7 +49,7 @@ def ignored(_text: str) -> None:
 
 
 def started(command: Command, folder: Path, *words: str) -> Call:
-    return command.call(*words, folder=folder, log=folder / "log")
+    return command.start(*words, folder=folder, log=folder / "log")
 
 
 def child_of(folder: Path) -> int:
@@ -117,9 +117,9 @@ def test_an_error_is_always_one_line_of_bounded_length(text: str) -> None:
 
 
 def test_a_question_is_answered_without_control_sequences(shared: FakeOllama) -> None:
-    said = command_of(shared).ask("show", "x/nothing")
+    said = command_of(shared).run("show", "x/nothing")
     assert (said.code, said.out, said.error) == (1, "", "model 'x/nothing:latest' not found")
-    assert "x/z-image-turbo:latest" in command_of(shared).ask("list").out
+    assert "x/z-image-turbo:latest" in command_of(shared).run("list").out
 
 
 def test_it_gets_our_host_and_neither_our_secrets_nor_what_would_show_images(
@@ -135,7 +135,7 @@ def test_it_gets_our_host_and_neither_our_secrets_nor_what_would_show_images(
     ):
         monkeypatch.setenv(name, "to be left out")
     monkeypatch.setenv("OLLAMA_HOST", "elsewhere")
-    said = script(tmp_path, "env", shared.host).ask("x").out
+    said = script(tmp_path, "env", shared.host).run("x").out
     assert f"OLLAMA_HOST={shared.host}\n" in said
     assert "to be left out" not in said
     assert re.search("^PATH=", said, re.MULTILINE)
@@ -144,7 +144,7 @@ def test_it_gets_our_host_and_neither_our_secrets_nor_what_would_show_images(
 def test_one_that_cannot_be_started_says_which(tmp_path: Path) -> None:
     command = script(tmp_path, "")
     Path(command.executable).chmod(0o644)
-    for attempt in (lambda: command.ask("list"), lambda: started(command, tmp_path)):
+    for attempt in (lambda: command.run("list"), lambda: started(command, tmp_path)):
         with pytest.raises(
             ImagegenError, match=re.escape(f"{command.executable} cannot be started: Permission denied")
         ):
@@ -155,7 +155,7 @@ def test_a_folder_that_is_gone_is_not_taken_for_a_broken_ollama(tmp_path: Path) 
     command = script(tmp_path, "")
     for folder, log in ((tmp_path / "gone", tmp_path / "log"), (tmp_path, tmp_path / "gone/log")):
         with pytest.raises(ImagegenError, match=r"gone(/log)?: No such file or directory") as caught:
-            command.call("run", folder=folder, log=log)
+            command.start("run", folder=folder, log=log)
         assert "cannot be started" not in str(caught.value)
 
 
@@ -163,7 +163,7 @@ def test_a_question_that_is_never_answered_ends_with_all_that_it_started(tmp_pat
     command = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")
     began = time.monotonic()
     with pytest.raises(ImagegenError) as caught:
-        command.ask("list", timeout_s=0.5)
+        command.run("list", timeout_s=0.5)
     assert time.monotonic() - began < 5
     assert str(caught.value) == (
         "'ollama list' is not done after 0.5 s: does the server at 127.0.0.1:9 hang?\n    restart Ollama, then run doit again"
@@ -175,13 +175,13 @@ def test_a_question_that_is_never_answered_ends_with_all_that_it_started(tmp_pat
 def test_a_server_that_takes_questions_and_says_nothing_is_given_up(ollama: FakeOllama) -> None:
     ollama.fault("silent", "/api/tags")
     with pytest.raises(ImagegenError, match="'ollama list' is not done after 1 s"):
-        command_of(ollama).ask("list", timeout_s=1)
+        command_of(ollama).run("list", timeout_s=1)
     assert not any(call.alive for call in ollama.called("list"))
 
 
 def test_ctrl_c_ends_a_question_with_all_that_it_started(tmp_path: Path) -> None:
     command = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")
-    code = f"from imagegen.backends.ollama.cli import Command; Command({command.executable!r}, '').ask('list')"
+    code = f"from imagegen.backends.ollama.cli import Command; Command({command.executable!r}, '').run('list')"
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
         child = child_of(tmp_path)
         until(lambda: psutil.Process(process.pid).num_threads() > 1)  # it waits for the answer by then
@@ -195,7 +195,7 @@ def test_a_question_that_is_left_behind_ends_with_the_process_that_asked(tmp_pat
     code = (
         "import pathlib, threading, time\n"
         "from imagegen.backends.ollama.cli import Command\n"
-        f"ask = Command({command.executable!r}, '').ask\n"
+        f"ask = Command({command.executable!r}, '').run\n"
         "threading.Thread(target=ask, args=['list'], daemon=True).start()\n"
         f"while not pathlib.Path({str(tmp_path / 'child')!r}).exists() or threading.active_count() < 4: time.sleep(0.01)"
     )
@@ -280,7 +280,7 @@ def test_what_a_call_left_running_ends_too_where_nobody_waited(tmp_path: Path) -
         child = child_of(tmp_path)
         until(lambda: not is_alive(call.identity.pid))
     until(lambda: not is_alive(child))
-    call.end()  # and nothing is left to be done
+    call.stop()  # and nothing is left to be done
 
 
 # a call that another process started
@@ -291,7 +291,7 @@ def orphan(folder: Path, text: str) -> Call:
     command = script(folder, text)
     code = (
         "from pathlib import Path; from imagegen.backends.ollama.cli import Command;"
-        f"folder = Path({str(folder)!r}); call = Command({command.executable!r}, '').call('run', folder=folder, log=folder / 'log');"
+        f"folder = Path({str(folder)!r}); call = Command({command.executable!r}, '').start('run', folder=folder, log=folder / 'log');"
         "print(call.identity.pid, call.identity.started)"
     )
     pid, begun = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -329,7 +329,7 @@ def test_ten_calls_at_a_time_are_no_trouble(tmp_path: Path) -> None:
     command = script(tmp_path, "sleep 0.1; exit $1")
 
     def one(number: int) -> None:
-        with command.call(str(number), folder=tmp_path, log=tmp_path / f"log{number}") as call:
+        with command.start(str(number), folder=tmp_path, log=tmp_path / f"log{number}") as call:
             codes.append(call.wait(never, ignored).code)
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(10)]
@@ -346,16 +346,16 @@ def saying(folder: Path, text: str, code: int = 0) -> Command:
 
 
 def test_both_versions_are_known_where_they_are_one(shared: FakeOllama) -> None:
-    assert versions(command_of(shared)) == Versions("0.32.5", "0.32.5")
+    assert read_versions(command_of(shared)) == Versions("0.32.5", "0.32.5")
 
 
 def test_the_clients_is_told_from_the_servers(shared: FakeOllama) -> None:
     other = shared.install(shared.folder / "newer", "0.32.15")
-    assert versions(Command(str(other), shared.host)) == Versions("0.32.15", "0.32.5")
+    assert read_versions(Command(str(other), shared.host)) == Versions("0.32.15", "0.32.5")
 
 
 def test_the_servers_is_empty_where_none_answers(shared: FakeOllama) -> None:
-    assert versions(Command(command_of(shared).executable, "127.0.0.1:9")) == Versions("0.32.5", "")
+    assert read_versions(Command(command_of(shared).executable, "127.0.0.1:9")) == Versions("0.32.5", "")
 
 
 @pytest.mark.parametrize(
@@ -370,8 +370,8 @@ def test_the_servers_is_empty_where_none_answers(shared: FakeOllama) -> None:
 def test_what_is_no_ollama_is_told_with_its_own_words(tmp_path: Path, text: str, said: str) -> None:
     command = script(tmp_path, text)
     with pytest.raises(ImagegenError) as caught:
-        versions(command)
-    assert caught.value.problems[0].what == f"{command.executable} is no Ollama: --version says '{said}'"
+        read_versions(command)
+    assert caught.value.problems[0].what == f"{command.executable} is not an Ollama: --version prints '{said}'"
 
 
 @pytest.mark.parametrize(("version", "has"), [("0.14.2", False), ("0.14.3", True), ("0.32.5", True), ("0.32.6", False)])
@@ -382,11 +382,11 @@ def test_the_flags_for_images_are_looked_for_without_a_server(tmp_path: Path, ve
 
 def test_models_are_listed_by_name_and_tag(shared: FakeOllama) -> None:
     digest = shared.model()
-    assert listed(command_of(shared))[f"{MODEL}:latest"] == ListedModel(digest[:12], "12 GB")
+    assert list_models(command_of(shared))[f"{MODEL}:latest"] == ListedModel(digest[:12], "12 GB")
 
 
 def test_no_models_are_no_rows(tmp_path: Path) -> None:
-    assert listed(saying(tmp_path, "NAME    ID    SIZE    MODIFIED \n")) == {}
+    assert list_models(saying(tmp_path, "NAME    ID    SIZE    MODIFIED \n")) == {}
 
 
 def test_odd_rows_do_no_harm(tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_odd_rows_do_no_harm(tmp_path: Path) -> None:
         "two  columns\n"
         "名前:latest    abcdefabcdef    12 GB    3 days ago\r\n"
     )
-    assert listed(saying(tmp_path, text)) == {
+    assert list_models(saying(tmp_path, text)) == {
         "minimax-m2:cloud": ListedModel("698602ff1bce", "-"),
         "x/a-name-that-is-as-long-as-the-column:latest": ListedModel("0123456789ab", "5.7 GB"),
         "名前:latest": ListedModel("abcdefabcdef", "12 GB"),
@@ -408,28 +408,28 @@ def test_odd_rows_do_no_harm(tmp_path: Path) -> None:
 
 def test_a_list_that_fails_says_why(shared: FakeOllama) -> None:
     with pytest.raises(ImagegenError, match="ollama list: could not connect to ollama server"):
-        listed(Command(command_of(shared).executable, "127.0.0.1:9"))
+        list_models(Command(command_of(shared).executable, "127.0.0.1:9"))
 
 
 def test_what_a_model_can_do_and_its_licence(shared: FakeOllama) -> None:
-    assert shown(command_of(shared), MODEL) == ModelDetails(("image",), "Apache License Version 2.0, January 2004")
+    assert show_model(command_of(shared), MODEL) == ModelDetails(("image",), "Apache License Version 2.0, January 2004")
 
 
 def test_a_model_without_a_licence_shows_none(ollama: FakeOllama) -> None:
     ollama.model("x/free", licence="")
-    assert shown(command_of(ollama), "x/free") == ModelDetails(("image",), "")
+    assert show_model(command_of(ollama), "x/free") == ModelDetails(("image",), "")
 
 
 def test_nothing_is_known_where_a_newer_one_refuses_to_show(shared: FakeOllama) -> None:
     newer = shared.install(shared.folder / "newest", "0.32.15")
-    assert shown(Command(str(newer), shared.host), MODEL) == ModelDetails()
+    assert show_model(Command(str(newer), shared.host), MODEL) == ModelDetails()
 
 
 def test_a_licence_is_one_short_line_of_plain_text(tmp_path: Path) -> None:
     text = (
         f"  Capabilities\n    image    \n    vision    \n\n  License\n    \u202eevil {'x' * 500}\n    two\n    three\n"
     )
-    found = shown(saying(tmp_path, text), MODEL)
+    found = show_model(saying(tmp_path, text), MODEL)
     assert found.capabilities == ("image", "vision")
     assert found.licence.startswith("evil xxx")
     assert len(found.licence) == 120

@@ -1,4 +1,4 @@
-"""Which Ollama makes images: by its versions, its flags and its machine."""
+"""Which Ollama generates images: by its versions, its flags and its machine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from imagegen.backends.ollama.cli import Versions
 from imagegen.backends.ollama.compatibility import (
     Machine,
+    check_compatibility,
     check_requests,
     explain_not_installed,
     explain_not_running,
     has_mlx_libraries,
-    hint,
+    suggest_upgrade,
     this_machine,
-    verdict,
 )
 from tests.backends.ollama.fake_ollama.cli import IMAGE_FILE
 from tests.backends.ollama.parts import request
@@ -31,7 +31,7 @@ MAC, INTEL, LINUX = Machine("Darwin", "arm64"), Machine("Darwin", "x86_64"), Mac
 def judged(
     client: str, server: str = "", flags: bool = True, machine: Machine | None = MAC, payload: bool = True
 ) -> str:
-    problem = verdict(Versions(client, server or client), flags, machine, payload)
+    problem = check_compatibility(Versions(client, server or client), flags, machine, payload)
     return problem.what if problem else ""
 
 
@@ -45,15 +45,15 @@ def test_versions_that_make_images(version: str) -> None:
 @pytest.mark.parametrize(
     ("client", "server", "flags", "what"),
     [
-        ("0.32.6", "", False, "Ollama 0.32.6 is too new to make images: that was taken out after 0.32.5"),
+        ("0.32.6", "", False, "Ollama 0.32.6 is too new to generate images: that was taken out after 0.32.5"),
         ("1.0.0", "", False, "Ollama 1.0.0 is too new"),
-        ("0.14.2", "", False, "Ollama 0.14.2 is too old to make images: that came with 0.14.3"),
+        ("0.14.2", "", False, "Ollama 0.14.2 is too old to generate images: that came with 0.14.3"),
         ("0.9.12", "", False, "Ollama 0.9.12 is too old"),
-        ("0.0.0", "", False, "Ollama 0.0.0 is a version without image flags, and unable to make images"),
-        ("0.16.0", "", True, "Ollama 0.16.0 makes broken images, or none (ollama/ollama#14234)"),
-        ("0.23.2", "", True, "Ollama 0.23.2 makes broken images, or none (ollama/ollama#16096)"),
-        ("0.32.5", "0.16.1", True, "Ollama 0.16.1 makes broken images"),
-        ("0.23.1", "0.32.5", True, "Ollama's client 0.23.1 makes broken images"),
+        ("0.0.0", "", False, "Ollama 0.0.0 is a version without image flags, and unable to generate images"),
+        ("0.16.0", "", True, "Ollama 0.16.0 generates broken images, or none (ollama/ollama#14234)"),
+        ("0.23.2", "", True, "Ollama 0.23.2 generates broken images, or none (ollama/ollama#16096)"),
+        ("0.32.5", "0.16.1", True, "Ollama 0.16.1 generates broken images"),
+        ("0.23.1", "0.32.5", True, "Ollama's client 0.23.1 generates broken images"),
         ("0.32.5", "0.32.6", True, "Ollama's client is 0.32.5 and its server 0.32.6: the server is too new"),
         ("0.32.6", "0.32.5", False, "Ollama's client is 0.32.6 and its server 0.32.5: the client is too new"),
         ("0.14.2", "0.32.5", False, "Ollama's client is 0.14.2 and its server 0.32.5: the client is too old"),
@@ -76,7 +76,7 @@ def test_an_intel_mac_never_did() -> None:
 
 
 def test_elsewhere_than_on_the_three_systems_there_is_none() -> None:
-    assert judged("0.32.5", machine=Machine("FreeBSD", "amd64")) == "Ollama makes no images on FreeBSD"
+    assert judged("0.32.5", machine=Machine("FreeBSD", "amd64")) == "Ollama does not generate images on FreeBSD"
 
 
 def test_linux_and_windows_need_the_libraries_and_a_mac_has_them() -> None:
@@ -92,15 +92,15 @@ def test_linux_and_windows_need_the_libraries_and_a_mac_has_them() -> None:
     [(MAC, "doit ollama:setup"), (LINUX, "OLLAMA_VERSION=0.32.5"), (None, "have the server run Ollama 0.32.5")],
 )
 def test_the_way_out_is_the_machines_own_and_never_without_the_other_backend(machine: Machine | None, way: str) -> None:
-    assert way in hint(machine)
-    assert "backend: comfyui" in hint(machine)
-    problem = verdict(Versions("0.32.5", "0.32.6"), True, machine, True)
+    assert way in suggest_upgrade(machine)
+    assert "backend: comfyui" in suggest_upgrade(machine)
+    problem = check_compatibility(Versions("0.32.5", "0.32.6"), True, machine, True)
     assert problem
-    assert problem.hint == hint(machine)
+    assert problem.hint == suggest_upgrade(machine)
 
 
 def test_a_client_that_cannot_is_mended_here_though_its_server_is_elsewhere() -> None:
-    problem = verdict(Versions("0.32.6", "0.32.5"), False, None, True)
+    problem = check_compatibility(Versions("0.32.6", "0.32.5"), False, None, True)
     assert problem
     assert problem.hint == "install Ollama 0.32.5 here, or use another backend: backend: comfyui"
 
@@ -206,7 +206,7 @@ def test_what_is_taken_for_a_file_is_shown_and_cut_where_it_is_long() -> None:
 
 @pytest.mark.parametrize("prompt", ["", " ", "\n\t ", "\u3000"])
 def test_a_prompt_of_nothing_but_blanks_is_refused(prompt: str) -> None:
-    assert told(prompt) == ["the prompt is empty, and Ollama makes no image of none"]
+    assert told(prompt) == ["the prompt is empty, and Ollama generates no image from it"]
 
 
 def test_the_longest_prompt_is_what_a_command_line_takes() -> None:
@@ -224,8 +224,8 @@ def test_multiples_of_16_up_to_4096_pass(size: int) -> None:
 @pytest.mark.parametrize(
     ("size", "what"),
     [
-        ({"width": 17}, "width 17 is no multiple of 16, and the model would change it"),
-        ({"height": 1000}, "height 1000 is no multiple of 16, and the model would change it"),
+        ({"width": 17}, "width 17 is not a multiple of 16, and the model would change it"),
+        ({"height": 1000}, "height 1000 is not a multiple of 16, and the model would change it"),
         ({"width": 4112}, "width 4112 is more than Ollama takes"),
         ({"height": 4097}, "height 4097 is more than Ollama takes"),
     ],

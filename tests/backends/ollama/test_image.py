@@ -21,11 +21,11 @@ from imagegen.backends.ollama.compatibility import Machine
 from imagegen.backends.ollama.image import (
     OllamaError,
     call_folder,
+    command_words,
     delete_old_calls,
-    draw,
     explain_file_count,
     explain_result,
-    words,
+    generate,
 )
 from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
@@ -41,18 +41,18 @@ def left(root: Path) -> list[str]:
 
 
 def drawn(command: Command, wanted: Request, root: Path, told: Told) -> bytes:
-    return draw(command, None, wanted, call_folder(root, ATTEMPT), told)
+    return generate(command, None, wanted, call_folder(root, ATTEMPT), told)
 
 
 def test_the_words_of_a_call() -> None:
-    assert words(request("-a cat", width=64, seed=7)) == [
+    assert command_words(request("-a cat", width=64, seed=7)) == [
         *("run", "--width", "64", "--height", "32", "--steps", "2", "--seed", "7", "--keepalive", "10m", "--", MODEL, "-a cat")
     ]  # fmt: skip
 
 
 def test_steps_that_the_job_leaves_open_are_the_models_own() -> None:
-    assert "--steps" not in words(request(given=()))
-    assert "--steps" not in words(request(given=("seed", "width")))
+    assert "--steps" not in command_words(request(given=()))
+    assert "--steps" not in command_words(request(given=("seed", "width")))
 
 
 def test_the_image_comes_with_its_steps_and_stays_for_a_run_that_is_killed(shared: FakeOllama, tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_steps_are_told_while_it_draws(ollama: FakeOllama, tmp_path: Path) -> No
     [
         ("printf 'Error: no'; exit 1", "Ollama says: no"),
         ("true", "Ollama finished without an image and without a reason"),
-        ("echo x > a.png", "what Ollama wrote is no whole PNG"),
-        ("printf '\\211PNG\\r\\n\\032\\nhalf' > a.png", "what Ollama wrote is no whole PNG"),
-        ("touch a.png b.png", "Ollama wrote 2 files in place of one"),
+        ("echo x > a.png", "what Ollama wrote is not a complete PNG"),
+        ("printf '\\211PNG\\r\\n\\032\\nhalf' > a.png", "what Ollama wrote is not a complete PNG"),
+        ("touch a.png b.png", "Ollama wrote 2 files instead of one"),
         ("rmdir ../image", "Ollama finished without an image and without a reason"),
         ("kill -15 $$", "'ollama run' was ended by signal 15"),
     ],
@@ -125,9 +125,9 @@ STARTS = """
 import sys, time
 from pathlib import Path
 from imagegen.backends.ollama.cli import Command
-from imagegen.backends.ollama.image import call_folder, draw
+from imagegen.backends.ollama.image import call_folder, generate
 from tests.backends.ollama.parts import Told, request
-draw(Command(sys.argv[1], sys.argv[2]), None, request("a kept cat"), call_folder(Path(sys.argv[3]), "0a1b"), Told())
+generate(Command(sys.argv[1], sys.argv[2]), None, request("a kept cat"), call_folder(Path(sys.argv[3]), "0a1b"), Told())
 """
 
 
@@ -149,7 +149,7 @@ def test_a_call_that_still_draws_is_waited_for(ollama: FakeOllama, tmp_path: Pat
     killed(command_of(ollama).executable, ollama.host, tmp_path)
     told = Told()
     assert verify(drawn(command_of(ollama), request("a kept cat"), tmp_path, told), 32, 32)
-    assert told.named("note") == [{"text": "yrr: Ollama still draws what a run that ended asked for"}]
+    assert told.named("note") == [{"text": "yrr: Ollama is still generating what an earlier run asked for"}]
     assert len(ollama.images) == len(ollama.called("run")) == 1
 
 
@@ -239,28 +239,28 @@ def failed(text: str, code: int = 1, machine: Machine | None = MAC) -> OllamaErr
             False,
         ),
         ("Error: bufio.Scanner: token too long", "the image, 2048×1024, is larger than Ollama can hand over (about 6 MB)", False),
-        ("Error: 400 Bad Request: image generation models are not currently supported", "this version of Ollama makes no images", True),
-        ("Error: unknown flag: --width", "this version of Ollama makes no images", True),
+        ("Error: 400 Bad Request: image generation models are not currently supported", "this version of Ollama does not generate images", True),
+        ("Error: unknown flag: --width", "this version of Ollama does not generate images", True),
         (
             f"{E500}image generation on macOS requires Apple Silicon (arm64), got amd64",
-            "the machine on which Ollama serves makes no images: on a Mac it takes Apple silicon",
+            "the machine that Ollama serves on does not generate images: on a Mac it takes Apple silicon",
             True,
         ),
-        (f"{E500}mlx runner failed: Error: failed to initialize MLX: libmlxc.so not found (exit: exit status 1)", "Ollama cannot load its MLX libraries, which it draws with", True),
-        (f"{E500}mlx runner failed: Error: failed to initialize MLX: failed to load MLX dynamic library (searched: [/a/lib/ollama])", "Ollama cannot load its MLX libraries, which it draws with", True),
-        (f"{E500}MLX runner not available: build with mlx tag", "Ollama cannot load its MLX libraries, which it draws with", True),
+        (f"{E500}mlx runner failed: Error: failed to initialize MLX: libmlxc.so not found (exit: exit status 1)", "Ollama cannot load its MLX libraries, which it generates with", True),
+        (f"{E500}mlx runner failed: Error: failed to initialize MLX: failed to load MLX dynamic library (searched: [/a/lib/ollama])", "Ollama cannot load its MLX libraries, which it generates with", True),
+        (f"{E500}MLX runner not available: build with mlx tag", "Ollama cannot load its MLX libraries, which it generates with", True),
         ("Error: could not connect to ollama server, run 'ollama serve' to start it", "Ollama does not answer any more", True),
         ('Error: Post "http://127.0.0.1:11434/api/generate": dial tcp 127.0.0.1:11434: connect: connection refused', "Ollama does not answer any more", True),
         ('Error: Post "http://127.0.0.1:11434/api/generate": EOF', "Ollama does not answer any more", True),
         ('Error: Post "http://h:1/api/show": read tcp 1:2->3:4: read: connection reset by peer', "Ollama does not answer any more", True),
         ("⠋ Generating 25% ▕█   ▏ 1/4Error: unexpected EOF\n", "Ollama does not answer any more", True),
-        (f'{E500}Post "http://127.0.0.1:40927/completion": EOF', "the process that draws for Ollama broke off", False),
-        (f'{E500}Post "http://127.0.0.1:40927/completion": dial tcp 127.0.0.1:40927: connect: connection refused', "the process that draws for Ollama broke off", False),
+        (f'{E500}Post "http://127.0.0.1:40927/completion": EOF', "the process that generates for Ollama broke off", False),
+        (f'{E500}Post "http://127.0.0.1:40927/completion": dial tcp 127.0.0.1:40927: connect: connection refused', "the process that generates for Ollama broke off", False),
         (f'{E500}Post "http://127.0.0.1:4/completion": context deadline exceeded (Client.Timeout or context cancellation while reading body)', "Ollama gives one image 10 minutes, and this one takes longer", False),
         ("Error: failed to save image: open a.png: no such file or directory", "Ollama could not write the image: open a.png: no such file or directory", False),
         ("Error: failed to save image: ", "Ollama could not write the image: ?", False),
         ("Error: 400 Bad Request: width and height must be <= 4096", "Ollama takes at most 4096 pixels a side", False),
-        ("Error: 503 Service Unavailable: server busy, please try again.  maximum pending requests exceeded", "Ollama is busy with what others ask of it", False),
+        ("Error: 503 Service Unavailable: server busy, please try again.  maximum pending requests exceeded", "Ollama is busy with other requests", False),
         ("Error: model 'x/y:latest' not found", "Ollama knows no such model", False),
         (f"{E500}mlx runner failed:   model.norm.weight (exit: exit status 1)", "Ollama says: 500 Internal Server Error: mlx runner failed: model.norm.weight (exit: exit status 1)", False),
         (f"{E500}mlx runner failed: failed to load image model: unexpected EOF (exit: exit status 1)", "Ollama says: 500 Internal Server Error: mlx runner failed: failed to load image model: unexpected EOF (exit: exit status 1)", False),
@@ -346,11 +346,11 @@ def test_an_answer_in_words_tells_of_the_wrong_model() -> None:
     assert failure
     assert failure.problem.what == (
         "Ollama wrote no image but an answer, 'I am a language model. Generating images is not for me, sad…': "
-        "is the model one that makes images?"
+        "does the model generate images?"
     )
 
 
 def test_more_files_than_one_are_told() -> None:
     failure = explain_file_count(3, CallResult(0, "", ""))
     assert failure
-    assert failure.problem.what == "Ollama wrote 3 files in place of one"
+    assert failure.problem.what == "Ollama wrote 3 files instead of one"

@@ -21,9 +21,9 @@ import filelock
 import pytest
 
 from imagegen.backends.ollama.compatibility import Machine
-from imagegen.backends.ollama.install import announce, bring, estimate_unpacked_size, setup, unpack
-from imagegen.backends.ollama.runtime import FOLDER, executable, installed_version
-from imagegen.backends.ollama.server import fetch_version, release, start
+from imagegen.backends.ollama.install import announce, estimate_unpacked_size, install, setup, unpack
+from imagegen.backends.ollama.runtime import FOLDER, executable, read_mark
+from imagegen.backends.ollama.server import fetch_version, own_server, start
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
@@ -32,6 +32,10 @@ from tests.backends.ollama.archives import Member, archive, free_host, pinned, r
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 
 DATA, NEWER = archive(), archive("0.33.0")
+
+
+def installed_version(root: Path) -> str | None:
+    return read_mark(root).get("version") if executable(root) else None
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def newer(server: FileServer) -> Settings:
 
 def said_of(root: Path, settings: Settings) -> str:
     with pytest.raises(ImagegenError) as caught:
-        bring(root, settings)
+        install(root, settings)
     return str(caught.value)
 
 
@@ -66,7 +70,7 @@ def test_it_is_downloaded_unpacked_and_says_so(
     tmp_path: Path, server: FileServer, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (executable(tmp_path), installed_version(tmp_path)) == (None, None)
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     assert executable(tmp_path) == tmp_path / FOLDER / "ollama"
     assert installed_version(tmp_path) == "0.32.5"
     assert nothing_is_left_over(tmp_path)
@@ -79,16 +83,16 @@ def test_it_is_downloaded_unpacked_and_says_so(
 def test_a_second_time_it_asks_nobody(
     tmp_path: Path, server: FileServer, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     server.asked.clear()
     capsys.readouterr()
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     assert (server.asked, capsys.readouterr().out) == ([], "Ollama 0.32.5 is set up in tools/ollama\n")
 
 
 def test_git_leaves_it_out_wherever_it_is(tmp_path: Path, settings: Settings) -> None:
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     words = ["git", "-C", str(tmp_path), "status", "--porcelain", "--untracked-files=all", "tools"]
     assert subprocess.run(words, capture_output=True, check=True).stdout == b""
 
@@ -96,7 +100,7 @@ def test_git_leaves_it_out_wherever_it_is(tmp_path: Path, settings: Settings) ->
 @pytest.mark.parametrize("is_absolute", [True, False])
 def test_without_a_network_a_file_does(tmp_path: Path, is_absolute: bool) -> None:
     (tmp_path / "o.tgz").write_bytes(DATA)
-    bring(tmp_path, pinned(DATA, str(tmp_path / "o.tgz") if is_absolute else "o.tgz"))
+    install(tmp_path, pinned(DATA, str(tmp_path / "o.tgz") if is_absolute else "o.tgz"))
     assert installed_version(tmp_path) == "0.32.5"
     assert (tmp_path / "o.tgz").read_bytes() == DATA
 
@@ -116,7 +120,7 @@ def test_a_download_that_was_stopped_goes_on(
     part = tmp_path / ".imagegen/ollama" / f"{settings.ollama_archive_sha256}.tgz.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(DATA[:50_000])
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     assert server.ranges == ["bytes=50000-"]
     assert "KB to download (49 KB are there), about " in capsys.readouterr().out
     assert nothing_is_left_over(tmp_path)
@@ -125,8 +129,8 @@ def test_a_download_that_was_stopped_goes_on(
 BRING = """
 import pickle, sys
 from pathlib import Path
-from imagegen.backends.ollama.install import bring
-bring(Path(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))
+from imagegen.backends.ollama.install import install
+install(Path(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))
 """
 
 
@@ -141,7 +145,7 @@ def test_after_a_kill_the_next_goes_on(tmp_path: Path, server: FileServer, setti
         process.send_signal(signal.SIGKILL)
     server.files["/o.tgz"].hold.set()  # type: ignore[union-attr]
     server.files["/o.tgz"] = Served(DATA)
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     assert server.ranges == ["", "bytes=70000-"]
     assert installed_version(tmp_path) == "0.32.5"
 
@@ -155,7 +159,7 @@ def test_a_kill_before_or_while_it_is_unpacked_downloads_nothing_anew(
     half = tmp_path / "tools/.ollama-new"
     half.mkdir(parents=True)
     (half / "ollama").write_bytes(b"half")
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     assert server.asked == []
     assert version_of(tmp_path) == "0.32.5"
     assert nothing_is_left_over(tmp_path)
@@ -167,7 +171,7 @@ def test_a_download_that_was_spoilt_since_is_downloaded_anew(
     whole = tmp_path / ".imagegen/ollama" / f"{settings.ollama_archive_sha256}.tgz"
     whole.parent.mkdir(parents=True)
     whole.write_bytes(DATA[:-1] + b"?")
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     assert server.ranges == [""]
     assert installed_version(tmp_path) == "0.32.5"
 
@@ -178,8 +182,8 @@ def version_of(root: Path) -> str:
 
 
 def test_another_pinned_version_takes_the_place_of_ours(tmp_path: Path, server: FileServer, settings: Settings) -> None:
-    bring(tmp_path, settings)
-    bring(tmp_path, newer(server))
+    install(tmp_path, settings)
+    install(tmp_path, newer(server))
     assert (installed_version(tmp_path), version_of(tmp_path)) == ("0.33.0", "0.33.0")
     assert nothing_is_left_over(tmp_path)
 
@@ -188,14 +192,14 @@ def test_another_pinned_version_takes_the_place_of_ours(tmp_path: Path, server: 
 def test_after_a_kill_between_two_versions_one_is_whole_and_the_next_set_up_has_the_new_one(
     tmp_path: Path, server: FileServer, settings: Settings, when: str
 ) -> None:
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     (tmp_path / FOLDER).rename(tmp_path / "tools/.ollama-old")
     wanted = newer(server)
     if when == "new in place":
         (tmp_path / "o.tgz").write_bytes(NEWER)
-        bring(tmp_path / "other", replace(wanted, ollama_archive=str(tmp_path / "o.tgz")))
+        install(tmp_path / "other", replace(wanted, ollama_archive=str(tmp_path / "o.tgz")))
         (tmp_path / "other" / FOLDER).rename(tmp_path / FOLDER)
-    bring(tmp_path, wanted)
+    install(tmp_path, wanted)
     assert (installed_version(tmp_path), version_of(tmp_path)) == ("0.33.0", "0.33.0")
     assert nothing_is_left_over(tmp_path)
     assert len(server.asked) == (1 if when == "new in place" else 2)
@@ -204,17 +208,17 @@ def test_after_a_kill_between_two_versions_one_is_whole_and_the_next_set_up_has_
 def test_after_a_kill_between_two_versions_going_back_takes_no_network(
     tmp_path: Path, server: FileServer, settings: Settings
 ) -> None:
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     server.asked.clear()
     (tmp_path / FOLDER).rename(tmp_path / "tools/.ollama-old")
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     assert (server.asked, installed_version(tmp_path)) == ([], "0.32.5")
 
 
 def test_the_version_before_stays_until_the_new_one_is_whole(
     tmp_path: Path, server: FileServer, settings: Settings
 ) -> None:
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     wanted = newer(server)
     server.files["/newer.tgz"] = Served(b"", 404)
     said = said_of(tmp_path, wanted)
@@ -232,16 +236,18 @@ def test_the_version_before_stays_until_the_new_one_is_whole(
 
 def test_another_version_needs_its_own_sha256(tmp_path: Path) -> None:
     said = said_of(tmp_path, replace(Settings(), ollama_version="0.31.0"))
-    assert said.startswith("ollama.version: the sha256 that is known is that of 0.32.5, and 0.31.0 is to be installed")
+    assert said.startswith(
+        "ollama.version: the sha256 in the settings is that of 0.32.5, and 0.31.0 is to be installed"
+    )
     assert "set ollama.archive_sha256 too" in said
     assert not (tmp_path / "tools").exists()
 
 
 def test_what_is_damaged_of_ours_is_mended(tmp_path: Path, settings: Settings) -> None:
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     (tmp_path / FOLDER / "ollama").unlink()
     assert (executable(tmp_path), installed_version(tmp_path)) == (None, None)
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     assert installed_version(tmp_path) == "0.32.5"
 
 
@@ -262,7 +268,7 @@ def test_what_somebody_else_put_there_is_left_alone(
         mine.rename(folder)
     before = sorted(tmp_path.rglob("*"))
     said = said_of(tmp_path, settings)
-    assert said.startswith("tools/ollama: is ")
+    assert said.startswith(("tools/ollama: is ", "tools/ollama: was "))
     assert "move it away" in said
     assert [path for path in sorted(tmp_path.rglob("*")) if ".imagegen" not in path.parts] == before
     assert server.asked == []
@@ -272,7 +278,7 @@ def test_what_somebody_else_put_there_is_left_alone(
 def test_an_empty_folder_is_in_nobodys_way(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / FOLDER).mkdir(parents=True)
     (tmp_path / FOLDER / ".DS_Store").touch()
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     assert nothing_is_left_over(tmp_path)
 
 
@@ -301,7 +307,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, settings: Setti
 def test_what_a_run_draws_with_is_not_replaced_and_what_a_killed_one_left_is_ended(
     tmp_path: Path, server: FileServer, settings: Settings
 ) -> None:
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     program = executable(tmp_path)
     assert program
     run = f"""
@@ -314,21 +320,21 @@ sys.stdin.read()
     with subprocess.Popen([sys.executable, "-c", run], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         host = process.stdout.readline().decode().strip()
-        assert "a run draws with Ollama from tools/ollama" in said_of(tmp_path, newer(server))
+        assert "a run generates with Ollama from tools/ollama" in said_of(tmp_path, newer(server))
         assert fetch_version(host) == "0.32.5"
         process.kill()
-    bring(tmp_path, newer(server))
+    install(tmp_path, newer(server))
     assert fetch_version(host) is None
     assert installed_version(tmp_path) == "0.33.0"
 
 
 def test_what_was_brought_serves(tmp_path: Path, settings: Settings) -> None:
-    bring(tmp_path, settings)
+    install(tmp_path, settings)
     program = executable(tmp_path)
     assert program
     host = start(tmp_path, program, free_host(), lambda _: None, lambda: None)
     assert fetch_version(host) == "0.32.5"
-    assert release(tmp_path)
+    assert own_server(tmp_path).release()
     (seen,) = map(json.loads, (program.parent / "starts.jsonl").read_text().splitlines())
     assert not runs(seen["pid"])
 
@@ -508,7 +514,7 @@ def test_one_that_can_is_used_and_nothing_is_installed(bench: Bench) -> None:
 
 
 def test_one_that_can_and_does_not_run_is_to_be_started_by_its_user(bench: Bench) -> None:
-    with pytest.raises(ImagegenError, match="installed and does not run"):
+    with pytest.raises(ImagegenError, match="installed but does not run"):
         bench.setup()
     assert not bench.installed
 
@@ -538,6 +544,6 @@ def test_another_pinned_version_replaces_the_one_that_was_installed(bench: Bench
 def test_no_server_is_installed_for_one_on_another_machine(bench: Bench) -> None:
     bench.settings = Settings(ollama_host="ollama.invalid:11434")
     bench.fake.client("0.32.15")
-    with pytest.raises(ImagegenError, match="too new to make images"):
+    with pytest.raises(ImagegenError, match="too new to generate images"):
         bench.setup()
     assert not bench.installed

@@ -21,16 +21,16 @@ from imagegen.backends.ollama.backend import OPTIONS
 from imagegen.backends.ollama.cli import ListedModel
 from imagegen.backends.ollama.models import (
     _PROGRESS,
+    _check_room,
     _left_by_pulls,
-    _progress,
-    _Room,
+    _progress_line,
     canonical_name,
     check_disk_space,
     describe_pull,
     find_digest,
     manifest_path,
     models_folder,
-    pull,
+    pull_model,
     remember_manifest,
     tagged_name,
 )
@@ -274,7 +274,7 @@ def bar(done: int, total: int, tail: str = "", name: str = "pulling model:") -> 
 
 def line_of(text: str) -> str | None:
     found = _PROGRESS.search(text)
-    return _progress("x/m", found) if found else None
+    return _progress_line("x/m", found) if found else None
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_a_line_of_its_progress_is_told_in_ours(line: str, told: str) -> None:
     "line",
     ["", "pulling manifest ⠋ ", "writing manifest ", "success ", "pulling model:  45% ▕██▏ 5.4.1 GB/12 GB", "45% ▕▏ . GB", "45% ▕▏ 5 PB", "+Inf% ▕▏ 5 GB"],
 )  # fmt: skip
-def test_other_lines_are_no_progress(line: str) -> None:
+def test_other_lines_are_no_progress_line(line: str) -> None:
     found = line_of(line)
     assert found is None or "45 %, 5.4" not in found
 
@@ -321,11 +321,10 @@ def test_every_bar_that_ollama_shows_is_understood(total: int, data: st.DataObje
     ).map("".join)
 )
 def test_no_line_brings_it_down(line: str) -> None:
-    room = _Room("x/m", Path("/"))
     for found in filter(None, [_PROGRESS.search(line)]):
-        assert "\n" not in _progress("x/m", found)
+        assert "\n" not in _progress_line("x/m", found)
         try:
-            room.check(found)
+            _check_room("x/m", Path("/"), found)
         except ImagegenError as error:
             assert "x/m takes about" in str(error)
 
@@ -335,9 +334,9 @@ def test_what_comes_is_told_before(tmp_path: Path) -> None:
     assert text.startswith("x/z-image-turbo: about 12 GB; ")
     assert text.endswith(" of disk are free; licence: Apache-2.0")
     assert describe_pull("x/flux2-klein:9b", None) == (
-        "x/flux2-klein:9b: its size is not known before it comes; licence: FLUX non-commercial: not for what you sell"
+        "x/flux2-klein:9b: its size is not known in advance; licence: FLUX non-commercial: not for what you sell"
     )
-    assert describe_pull("somebody/else", None) == "somebody/else: its size is not known before it comes"
+    assert describe_pull("somebody/else", None) == "somebody/else: its size is not known in advance"
 
 
 @pytest.mark.parametrize("model", [MODEL, f"{MODEL}:latest", f"registry.ollama.ai/{MODEL}"])
@@ -353,27 +352,27 @@ def test_a_folder_that_is_not_there_or_may_not_be_looked_at_does_no_harm(tmp_pat
     assert check_disk_space(MODEL, None) is None
 
 
-def checked(room: _Room, done: int, total: int) -> str:
+def checked(folder: Path | None, done: int, total: int) -> str:
     found = _PROGRESS.search(bar(done, total))
     assert found
     try:
-        room.check(found)
+        _check_room("x/m", folder, found)
     except ImagegenError as error:
         return str(error)
     return ""
 
 
 def test_a_pull_that_the_disk_does_not_take_is_stopped_when_its_size_is_known(tmp_path: Path) -> None:
-    said = checked(_Room("x/m", tmp_path), 0, 900_000 * GB)
+    said = checked(tmp_path, 0, 900_000 * GB)
     assert said.startswith("x/m takes about 900000 GB more, and ")
     assert f"of disk are free at {tmp_path}" in said
-    assert checked(_Room("x/m", None), 0, 900_000 * GB) == ""
+    assert checked(None, 0, 900_000 * GB) == ""
 
 
 def test_what_is_there_already_needs_no_room(tmp_path: Path) -> None:
     """A pull that goes on from where it was, and a layer that another model brought."""
-    assert checked(_Room("x/m", tmp_path), 900_100 * GB, 900_900 * GB) == ""
-    assert checked(_Room("x/m", tmp_path), 900_000 * GB, 900_000 * GB) == ""
+    assert checked(tmp_path, 900_100 * GB, 900_900 * GB) == ""
+    assert checked(tmp_path, 900_000 * GB, 900_000 * GB) == ""
 
 
 @pytest.fixture
@@ -405,12 +404,12 @@ def test_what_pulls_left_that_were_broken_off_is_counted_and_what_models_have_is
     assert 12_000 <= _left_by_pulls(fake.models) <= 24_000
 
 
-def test_a_pull_brings_the_model_and_tells_its_progress(ollama: FakeOllama) -> None:
+def test_a_pull_brings_the_model_and_tells_its_progress_line(ollama: FakeOllama) -> None:
     digest = ollama.model("x/other", pulled=False)
     assert digest == ""
     ollama.fault("pull-slow", seconds=0.15)
     said: list[str] = []
-    pull(command_of(ollama), "x/other", ollama.models, said.append, lambda: None)
+    pull_model(command_of(ollama), "x/other", ollama.models, said.append, lambda: None)
     assert [call.argv for call in ollama.called("pull")] == [["pull", "x/other:latest"]]
     assert len(said) >= 2
     assert said[-1].startswith("pulling x/other ━")
@@ -423,21 +422,21 @@ def test_a_pull_brings_the_model_and_tells_its_progress(ollama: FakeOllama) -> N
     ("fault", "what", "hint"),
     [
         ("pull-offline", "x/other could not be pulled: pull model manifest: Get", "check the network"),
-        ("pull-disk-full", "no space left on device", "make room; it goes on from there"),
+        ("pull-disk-full", "no space left on device", "make room; it continues from there"),
     ],
 )
 def test_a_pull_that_fails_says_what_ollama_said(ollama: FakeOllama, fault: str, what: str, hint: str) -> None:
     ollama.model("x/other", pulled=False)
     ollama.fault(fault)
     with pytest.raises(ImagegenError) as caught:
-        pull(command_of(ollama), "x/other", None, lambda _: None, lambda: None)
+        pull_model(command_of(ollama), "x/other", None, lambda _: None, lambda: None)
     assert what in caught.value.problems[0].what
     assert hint in caught.value.problems[0].hint
 
 
 def test_a_model_that_nobody_knows_is_told(shared: FakeOllama) -> None:
     with pytest.raises(ImagegenError, match=r"Ollama knows no model x/nothing \(.*file does not exist\)"):
-        pull(command_of(shared), "x/nothing", None, lambda _: None, lambda: None)
+        pull_model(command_of(shared), "x/nothing", None, lambda _: None, lambda: None)
 
 
 def test_a_pull_without_a_server_says_so(tmp_path: Path) -> None:
@@ -445,7 +444,7 @@ def test_a_pull_without_a_server_says_so(tmp_path: Path) -> None:
         tmp_path, "echo \"Error: could not connect to ollama server, run 'ollama serve' to start it\" >&2; exit 1"
     )
     with pytest.raises(ImagegenError, match="Ollama does not answer any more"):
-        pull(command, MODEL, None, lambda _: None, lambda: None)
+        pull_model(command, MODEL, None, lambda _: None, lambda: None)
 
 
 def test_a_pull_that_is_cancelled_ends_with_its_process(ollama: FakeOllama) -> None:
@@ -461,7 +460,7 @@ def test_a_pull_that_is_cancelled_ends_with_its_process(ollama: FakeOllama) -> N
             raise StopError
 
     with pytest.raises(StopError):
-        pull(command_of(ollama), "x/other", None, lambda _: None, check)
+        pull_model(command_of(ollama), "x/other", None, lambda _: None, check)
     assert time.monotonic() - began < 3
     assert not any(call.alive for call in ollama.called("pull"))
     assert "x/other" not in ollama.run("list").stdout
@@ -474,5 +473,5 @@ def test_a_message_that_cannot_be_told_ends_the_pull_too(ollama: FakeOllama) -> 
     told = Told()
     told.cancel.set()
     with pytest.raises(Cancelled):
-        pull(command_of(ollama), "x/other", None, lambda text: told.event("waiting", text=text), lambda: None)
+        pull_model(command_of(ollama), "x/other", None, lambda text: told.event("waiting", text=text), lambda: None)
     assert not any(call.alive for call in ollama.called("pull"))

@@ -58,7 +58,7 @@ def test_one_that_does_not_run_is_able_and_has_a_problem(on_path: FakeOllama, ro
     program = find_program(root, NOWHERE, this_machine())
     assert program.unable is None
     assert program.problem
-    assert program.problem.what == f"Ollama is installed and does not run: nothing answers at {NOWHERE}"
+    assert program.problem.what == f"Ollama is installed but does not run: nothing answers at {NOWHERE}"
     assert program.folder == on_path.models
 
 
@@ -69,7 +69,7 @@ def test_one_that_neither_runs_nor_could_draw_is_told_the_latter(
     monkeypatch.setenv("PATH", f"{tmp_path / 'newer'}:{on_path.environment['PATH']}")
     program = find_program(root, NOWHERE, this_machine())
     assert program.problem
-    assert program.problem.what.startswith("Ollama 0.32.15 is too new to make images")
+    assert program.problem.what.startswith("Ollama 0.32.15 is too new to generate images")
 
 
 def test_a_server_elsewhere_has_another_machine_and_its_models_there(
@@ -119,7 +119,7 @@ def test_it_starts_none_that_could_not_draw(on_path: FakeOllama, root: Path) -> 
     program = find_program(root, NOWHERE, this_machine())
     assert not program.starts
     assert program.problem
-    assert "makes broken images" in program.problem.what
+    assert "generates broken images" in program.problem.what
 
 
 def test_what_setup_did_not_put_there_is_not_the_projects_own(on_path: FakeOllama, root: Path) -> None:
