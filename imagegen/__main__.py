@@ -1,4 +1,4 @@
-"""The command `imagegen`: makes a repository ready. All that builds images is doit's: `doit help`."""
+"""The command `imagegen`, which makes a repository ready. Commands that build images are doit's: `doit help`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import argparse
 import io
 import os
 import shlex
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written, printable
+
+if TYPE_CHECKING:
+    from imagegen.starter import Step
 
 __all__ = ["main"]
 
@@ -28,7 +34,7 @@ Existing files are never overwritten. .gitattributes and .gitignore get the line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; its exit code."""
+    """Run the command line. Returns its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -68,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _known(words: list[str], parser: argparse.ArgumentParser) -> list[str]:
-    """The words, where they begin with a command of ours; else the program ends with what to type instead."""
+    """Return the words, where they begin with a command of ours; else end with what to type instead."""
     command, *others = [*[word for word in words if not word.startswith("-")], ""]
     if command == "help":
         return ["--help"]
@@ -96,7 +102,6 @@ def _version() -> int:
 
 
 def _init() -> int:
-    from imagegen.report.starter import init_lines
     from imagegen.starter import plan_files, write_files
 
     root = _folder()
@@ -105,12 +110,12 @@ def _init() -> int:
     except OSError as error:
         raise ImagegenError(not_written(error, doing="read")) from None
     write_files(root, steps)
-    print("\n".join(init_lines(root, steps)))
+    print("\n".join(_init_lines(root, steps)))
     return 0
 
 
 def _folder() -> Path:
-    """The current folder. Raises ImagegenError in the home folder, where hardly anybody wants jobs and ignore rules."""
+    """Return the current folder. Raises ImagegenError where that is the home folder, surely by mistake."""
     try:
         root = Path.cwd()
     except FileNotFoundError:
@@ -121,6 +126,75 @@ def _folder() -> Path:
         hint = "change to your project's folder first; if this is it: git init, then imagegen init again"
         raise ImagegenError(Problem("", what, hint))
     return root
+
+
+def _init_lines(root: Path, steps: Sequence[Step]) -> list[str]:
+    """Return a line a file, what git will keep out of a clone, and the next command to type."""
+    from imagegen.report.console import table
+
+    lines = table([(step.state, step.path, step.note) for step in steps])
+    if warnings := list(_warnings(root, steps)):
+        lines += ["", *warnings]
+    done = "" if any(step.writes for step in steps) else "Nothing to add. "
+    return [*lines, "", f"{done}Next: {_next(root, steps)}"]
+
+
+def _warnings(root: Path, steps: Sequence[Step]) -> Iterator[str]:
+    from imagegen.project.git import git_top, ignore_rules
+
+    if git_top(root) is None:
+        yield "This folder is not in a git repository yet. Run git init to keep jobs, images and lock files together."
+        return
+    if above := _project_above(root, steps):
+        yield f"{above} is a project already; this folder is now a second, separate one."
+    (job,) = (step.path for step in steps if step.path.startswith("jobs/"))
+    name = "x" if job == "jobs/" else Path(job).stem
+    lock, image = f"jobs/{name}.lock", f"assets/{name}/x.png"
+    paths = [step.path for step in steps if step.path != "jobs/"]
+    rules = ignore_rules(root, [*paths, f"jobs/{name}.yaml", lock, image]) or {}
+    of_image = rules.pop(image, None)
+    for path, rule in rules.items():
+        what = f"{path}: git ignores it by the rule {rule}"
+        if path == lock and of_image:  # as doctor says it
+            what = f"jobs/*.lock: git ignores lock files by the rule {rule}, and images too: a clone generates its own"
+        elif path == lock:
+            what = (
+                f"jobs/*.lock: git ignores lock files by the rule {rule}, and a clone can't tell what made its images"
+            )
+        yield f"{what}\n    {rule.hint}"
+
+
+def _project_above(root: Path, steps: Sequence[Step]) -> str:
+    """Return the dodo.py with our tasks in a folder above, where this folder got one of its own; else empty."""
+    from imagegen.project.git import git_top
+    from imagegen.starter import takes_our_tasks
+
+    top = git_top(root)
+    if top is None or not any(step.path == "dodo.py" and step.state == "created" for step in steps):
+        return ""
+    above = [folder / "dodo.py" for folder in root.parents if folder.is_relative_to(top)]
+    with suppress(SyntaxError, OSError):
+        return next((os.path.relpath(path, root) for path in above if path.is_file() and takes_our_tasks(path)), "")
+    return ""
+
+
+def _next(root: Path, steps: Sequence[Step]) -> str:
+    dodo = next(step for step in steps if step.path == "dodo.py")
+    if dodo.state == "left":
+        return f"correct dodo.py as above, then: {_doit(root)}"
+    return _doit(root)
+
+
+def _doit(root: Path) -> str:
+    """Return how to call this Python's doit: by its path where another or none is found first."""
+    own = shutil.which("doit", path=str(Path(sys.executable).parent))
+    if own is None:
+        return f"{shlex.quote(sys.executable)} -m doit"
+    found = shutil.which("doit")
+    if found and os.path.realpath(found) == os.path.realpath(own):
+        return "doit"
+    inside = Path(own).is_relative_to(root)
+    return shlex.quote(os.path.relpath(own, root) if inside else own)
 
 
 if __name__ == "__main__":

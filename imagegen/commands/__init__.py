@@ -1,1 +1,13 @@
-"""The project's commands, one file each: its options, its work and its words."""
+"""The project's commands: one file each, with its options, its work and its words.
+
+What they have in common is in `command` (what a command is), `command_line` (the words that were typed), `build`
+(what one invocation knows) and `up_to_date`. Importing the package declares every command.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,39 +1,45 @@
-"""The project's commands: what each is called, which options and words it takes, and its help page."""
+"""What a command is: its name, options and help page, and the function that does its work.
+
+Declaring one with `command` is all it takes: doit's tasks, the reserved names and `doit help` follow from COMMANDS.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "AS_JSON",
-    "COMMANDS",
-    "OURS",
-    "YES",
-    "Command",
-    "define",
-    "option",
-    "spelled",
-]
+from imagegen.errors import ImagegenError, Problem
 
+if TYPE_CHECKING:
+    from imagegen.commands.build import Build
+
+__all__ = ["AS_JSON", "COMMANDS", "OURS", "YES", "Command", "command", "confirm", "option", "require", "spell"]
 
 OURS = "imagegen"
-"""The key in a task's `meta` that marks it as one of this project's, whose story is told here."""
+"""The key in a task's `meta` that marks it as one of this project's, which reports for itself."""
 
 COMMANDS: dict[str, Command] = {}
-"""Each command by the name of its task. Complete once `imagegen.tasks` is imported."""
+"""Each command by its name. Complete once `imagegen.commands` is imported."""
+
+Work = Callable[..., "int | None"]
+"""Gets the build, then the options by their names and, where the command takes words, these as `words`.
+
+Returns doit's exit code: 1 for a failure, 2 for an error, which it has printed; none or 0 for success.
+Raises ImagegenError and OSError, which are printed.
+"""
 
 
 def option(
     name: str, kind: type, default: Any, text: str, short: str = "", *, value: str = "", choices: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return a parameter of a command, in doit's form.
+    """Return an option of a command, in doit's form.
 
     Args:
-        name: after the two dashes.
+        name: what follows the two dashes.
         kind: bool for a switch, list for what may be given several times.
-        default: where it is not given.
+        default: the value where it is not given.
         text: its line of help.
         short: one letter.
         value: what help calls its value.
@@ -58,21 +64,20 @@ YES = option("yes", bool, False, "do not ask", "y")
 
 @dataclass(frozen=True)
 class Command:
-    """A task that is a command.
-
-    summary: one line, for `doit list`. examples: command lines, each with what it does.
-    options: as `option` makes them. words: what may follow besides, as help shows it; empty for nothing.
-    """
+    """A command, `doit NAME`. See `command` for what each field means."""
 
     name: str
     summary: str
     examples: Mapping[str, str]
-    options: tuple[dict[str, Any], ...] = ()
-    words: str = ""
+    options: tuple[dict[str, Any], ...]
+    words: str
+    work: Work
+    needs_settings: bool = True
+    jobs: Callable[[Build], list[str]] | None = None
 
     @property
-    def takes_text(self) -> list[dict[str, Any]]:
-        """Its options that may be given several times; a word without an option is likely meant for them."""
+    def text_options(self) -> list[dict[str, Any]]:
+        """The options that may be given several times; a word without an option is likely meant for one of them."""
         return [one for one in self.options if one["type"] is list]
 
     @property
@@ -90,16 +95,65 @@ class Command:
         return "\n".join(lines)
 
 
-def define(
-    name: str, summary: str, examples: Mapping[str, str], options: Sequence[dict[str, Any]] = (), words: str = ""
-) -> Command:
-    """Return a new command, which is one of COMMANDS from now on."""
-    COMMANDS[name] = Command(name, summary, examples, tuple(options), words)
-    return COMMANDS[name]
+def command(
+    name: str,
+    summary: str,
+    examples: Mapping[str, str],
+    options: Sequence[dict[str, Any]] = (),
+    words: str = "",
+    *,
+    needs_settings: bool = True,
+    jobs: Callable[[Build], list[str]] | None = None,
+) -> Callable[[Work], Work]:
+    """Declare the decorated function to be the work of a new command.
+
+    Args:
+        name: `verify`, or `server:start` for one of several that belong together.
+        summary: one line, for `doit list` and `doit help`.
+        examples: command lines, each with what it does.
+        options: what `option` returns.
+        words: what may follow besides, as help shows it; empty for nothing.
+        needs_settings: whether it fails where the settings are not valid.
+        jobs: returns the jobs to build once its work is done.
+
+    """
+
+    def declare(work: Work) -> Work:
+        COMMANDS[name] = Command(name, summary, examples, tuple(options), words, work, needs_settings, jobs)
+        return work
+
+    return declare
 
 
-def spelled(param: Mapping[str, Any], value: str | None = None) -> str:
-    """How an option is written, with a value or what stands for one: `--width=N`, `--json`."""
+def confirm(question: str, otherwise: str, unasked: str) -> bool:
+    """Return whether the user agrees.
+
+    Args:
+        question: what to ask.
+        otherwise: what does not happen without consent: `nothing is removed`.
+        unasked: the command line that does not ask.
+
+    Raises:
+        ImagegenError: there is no terminal to ask on.
+
+    """
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ImagegenError(Problem("", f"{otherwise} unasked, and there is no terminal to ask on", unasked))
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        answer = ""
+    return answer.strip().lower() in ("y", "yes")
+
+
+def require(question: str, otherwise: str, unasked: str) -> None:
+    """Ask as `confirm` does. Raises ImagegenError also where the user does not agree."""
+    if not confirm(question, otherwise, unasked):
+        raise ImagegenError(Problem("", f"{otherwise}, as you answered"))
+
+
+def spell(param: Mapping[str, Any], value: str | None = None) -> str:
+    """Return how an option is written, with a value or what stands for one: `--width=N`, `--json`."""
     import shlex
 
     if param["type"] is bool:
@@ -112,7 +166,7 @@ def _option_lines(param: Mapping[str, Any]) -> list[str]:
     import textwrap
 
     short = f"-{param['short']}, " if param["short"] else ""
-    head = f"  {short}{spelled(param)}"
+    head = f"  {short}{spell(param)}"
     text = param["help"]
     if choices := ", ".join(choice for choice, _ in param["choices"]):
         text += f"; one of {choices}"

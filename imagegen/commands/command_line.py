@@ -20,148 +20,43 @@ from doit.cmd_base import DodoTaskLoader, DoitCmdBase
 from doit.cmdparse import CmdOption, CmdParse, CmdParseError
 from doit.doit_cmd import DoitMain
 
-from imagegen.commands.command import COMMANDS, Command, spelled
+from imagegen.commands.command import COMMANDS, Command, spell
 from imagegen.errors import Problem, did_you_mean, printable
 
 __all__ = [
-    "DOIT_COMMANDS",
     "RANDOM_SEED",
     "Call",
     "Invocation",
     "current_invocation",
-    "is_variable",
     "long_options",
-    "read_call",
     "read_invocation",
-    "short_options",
-    "swallowed",
+    "reserved_names",
+    "unexpected_word",
 ]
-
-
-DOIT_COMMANDS = frozenset(command.get_name() for command in DoitMain.DOIT_CMDS)
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """command: doit's, `run` where none was named.
-
-    words: what follows its options, names of tasks mostly; neither variables nor the options of our commands.
-    always: `-a`. quiet: `-v0`. lists_all: `doit list --all`. calls: our commands among the tasks.
-    variables: each `name=value`. problems: what is wrong with an option.
-    seen: the words as doit has them, which differ where they are not those of this process.
-    """
-
-    command: str = "run"
-    words: tuple[str, ...] = ()
-    always: bool = False
-    quiet: bool = False
-    lists_all: bool = False
-    calls: tuple[Call, ...] = ()
-    variables: tuple[tuple[str, str], ...] = ()
-    problems: tuple[Problem, ...] = ()
-    seen: tuple[str, ...] = ()
-
-    @property
-    def given(self) -> dict[str, str]:
-        """The value of each variable; the last one counts."""
-        return dict(self.variables)
-
-
-@functools.cache
-def current_invocation() -> Invocation:
-    """The invocation of this process."""
-    return read_invocation(sys.argv[1:])
-
-
-def read_invocation(arguments: Sequence[str]) -> Invocation:
-    """The invocation of these arguments. Options of doit's own commands that it will refuse are left to it."""
-    words = list(arguments)
-    with contextlib.suppress(CmdParseError):  # options of `run` may come first, the command left out
-        _, words = CmdParse(_options(DodoTaskLoader.cmd_options)).parse_only(words)
-    leading: list[str] = []
-    while words and is_variable(words[0]):
-        leading.append(words.pop(0))
-    command = words.pop(0) if words and words[0] in DOIT_COMMANDS else "run"
-    kind = next(one for one in DoitMain.DOIT_CMDS if one.get_name() == command)
-    options = CmdParse(_options(DoitCmdBase.base_options, DodoTaskLoader.cmd_options, kind.cmd_options))
-    given: dict[str, object] = {}
-    problems: list[Problem] = []
-    try:
-        while True:
-            found, rest = options.parse_only(words)
-            given |= found
-            if problem := swallowed(words[: len(words) - len(rest)]):
-                problems.append(problem)
-            words = rest
-            if not words or not is_variable(words[0]):
-                break
-            leading.append(words.pop(0))
-    except CmdParseError:
-        return Invocation(command)
-    seen = tuple(word for word in words if not is_variable(word))
-    variables = [_variable(word) for word in leading]
-    names, calls = _read_tasks(words, variables) if command == "run" else (_read_names(words, variables), [])
-    problems += (problem for call in calls for problem in call.problems)
-    return Invocation(
-        command,
-        tuple(names),
-        bool(given.get("always")),
-        given.get("verbosity") == 0,
-        bool(given.get("subtasks")),
-        tuple(calls),
-        tuple(variables),
-        tuple(problems),
-        seen,
-    )
-
-
-def _read_names(words: Sequence[str], variables: list[tuple[str, str]]) -> list[str]:
-    variables += [_variable(word) for word in words if is_variable(word)]
-    return [word for word in words if not is_variable(word)]
-
-
-def _read_tasks(words: Sequence[str], variables: list[tuple[str, str]]) -> tuple[list[str], list[Call]]:
-    """The words without variables and options of our commands; and the calls of those."""
-    names: list[str] = []
-    calls: list[Call] = []
-    rest = list(words)
-    while rest:
-        word, *rest = rest
-        if is_variable(word):
-            variables.append(_variable(word))
-            continue
-        names.append(word)
-        if word in COMMANDS:
-            call = read_call(COMMANDS[word], rest)
-            calls.append(call)
-            variables += call.variables
-            names += call.names
-            rest = call.rest
-    return names, calls
-
-
-def _variable(word: str) -> tuple[str, str]:
-    name, _, value = word.partition("=")
-    return name, value
-
-
-def _options(*groups: Sequence[dict[str, object]]) -> list[CmdOption]:
-    return [CmdOption(option) for group in groups for option in group]
-
 
 RANDOM_SEED = "for a random seed, leave it out here and write generate: {seed: {mode: random}} in a job"
 """What to write for `--seed random`, and for the -1 of other programs."""
 
+_DOIT_COMMANDS = frozenset(command.get_name() for command in DoitMain.DOIT_CMDS)
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 """What chats and word processors write in place of two hyphens."""
 
 
+def reserved_names() -> frozenset[str]:
+    """Return the names that no job may have: doit's commands, and ours by what is before a colon."""
+    return _DOIT_COMMANDS | {name.partition(":")[0] for name in COMMANDS}
+
+
 @dataclass
 class Call:
-    """A command with what follows it on the command line.
+    """One of our commands with what follows it on the command line.
 
-    options: those that are given, by the names of its action's arguments. names: the words it takes.
-    rest: the words behind it that are not its own. wants_help: it is asked what it does, and does not do it.
+    Attributes:
+        options: those that are given, by the names of its function's arguments.
+        names: the words it takes.
+        rest: the words behind it that are not its own.
+        wants_help: it is asked for its help page, and does nothing.
+
     """
 
     command: Command
@@ -173,26 +68,129 @@ class Call:
     wants_help: bool = False
 
 
-def is_variable(word: str) -> bool:
-    """Whether doit takes it for a variable, `name=value`."""
-    return not word.startswith("-") and "=" in word
+@dataclass(frozen=True)
+class Invocation:
+    """What was typed after `doit`.
+
+    Attributes:
+        command: doit's, `run` where none was named.
+        tasks: what follows its options: names of tasks mostly, and calls of our commands.
+        always: `-a`. quiet: `-v0`. lists_all: `doit list --all`. is_dry_run: `doit clean -n`.
+        variables: each `name=value`.
+        problems: what is wrong with options.
+        seen: the words as doit has them, which differ where they are not those of this process.
+
+    """
+
+    command: str = "run"
+    tasks: tuple[str | Call, ...] = ()
+    always: bool = False
+    quiet: bool = False
+    lists_all: bool = False
+    is_dry_run: bool = False
+    variables: tuple[tuple[str, str], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    seen: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The names of tasks, and what our commands take; neither variables nor options."""
+        return tuple(
+            word for one in self.tasks for word in ([one] if isinstance(one, str) else [one.command.name, *one.names])
+        )
+
+    @property
+    def calls(self) -> list[Call]:
+        """Our commands among the tasks."""
+        return [one for one in self.tasks if isinstance(one, Call)]
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The value of each variable; the last one counts."""
+        return dict(self.variables)
 
 
-def read_call(command: Command, words: Sequence[str]) -> Call:
-    """The call of a command with the words that follow its name, and all that is wrong with them."""
+@functools.cache
+def current_invocation() -> Invocation:
+    """Return the invocation of this process."""
+    return read_invocation(sys.argv[1:])
+
+
+def read_invocation(arguments: Sequence[str]) -> Invocation:
+    """Return the invocation of these arguments. Options of doit's own commands that it will refuse are left to it."""
+    words = list(arguments)
+    with contextlib.suppress(CmdParseError):  # options of `run` may come first, the command left out
+        _, words = CmdParse(_options(DodoTaskLoader.cmd_options)).parse_only(words)
+    leading: list[str] = []
+    while words and _is_variable(words[0]):
+        leading.append(words.pop(0))
+    command = words.pop(0) if words and words[0] in _DOIT_COMMANDS else "run"
+    kind = next(one for one in DoitMain.DOIT_CMDS if one.get_name() == command)
+    options = CmdParse(_options(DoitCmdBase.base_options, DodoTaskLoader.cmd_options, kind.cmd_options))
+    given: dict[str, object] = {}
+    problems: list[Problem] = []
+    try:
+        while True:
+            found, rest = options.parse_only(words)
+            given |= found
+            problems += _swallowed(words[: len(words) - len(rest)])
+            words = rest
+            if not words or not _is_variable(words[0]):
+                break
+            leading.append(words.pop(0))
+    except CmdParseError:
+        return Invocation(command)
+    variables = [_variable(word) for word in leading]
+    tasks = _read_tasks(words, variables, COMMANDS if command == "run" else {})
+    problems += (problem for one in tasks if isinstance(one, Call) for problem in one.problems)
+    return Invocation(
+        command,
+        tuple(tasks),
+        bool(given.get("always")),
+        given.get("verbosity") == 0,
+        bool(given.get("subtasks")),
+        bool(given.get("dryrun")),
+        tuple(variables),
+        tuple(problems),
+        tuple(word for word in words if not _is_variable(word)),
+    )
+
+
+def _read_tasks(
+    words: Sequence[str], variables: list[tuple[str, str]], commands: Mapping[str, Command]
+) -> list[str | Call]:
+    """Return the words without variables, which are added to those that there are; commands with what follows them."""
+    tasks: list[str | Call] = []
+    rest = list(words)
+    while rest:
+        word, *rest = rest
+        if _is_variable(word):
+            variables.append(_variable(word))
+        elif word in commands:
+            call = _read_call(commands[word], rest)
+            tasks.append(call)
+            variables += call.variables
+            rest = call.rest
+        else:
+            tasks.append(word)
+    return tasks
+
+
+def _read_call(command: Command, words: Sequence[str]) -> Call:
+    """Return the call of a command with the words that follow its name, and all that is wrong with them."""
     call = Call(command)
-    shorts, longs = short_options(command.options), long_options(command.options)
+    shorts, longs = _short_options(command.options), long_options(command.options)
     rest = list(words)
     while rest:
         before = rest
         try:
             found, rest = getopt.getopt(rest, f"{shorts}h", [*longs, "help"])
         except getopt.GetoptError as error:
-            call.problems.append(_unknown(command, error, rest))
+            call.problems.append(_unknown_option(command, error, rest))
             call.wants_help |= any(word in ("-h", "--help") for word in rest)
             return call
         for spelling, value in found:
-            _take(call, spelling, value, before)
+            _take_option(call, spelling, value, before)
         taken = before[: len(before) - len(rest)]
         if taken and taken[-1] == "--" and not (found and found[-1][1] == "--"):
             call.names += rest
@@ -203,38 +201,32 @@ def read_call(command: Command, words: Sequence[str]) -> Call:
                 what = f"'{word}' begins with a dash that is not a hyphen"
                 call.problems.append(Problem(f"doit {command.name}", what, f"write --{word.lstrip(_DASHES + '-')}"))
                 return call
-            if is_variable(word):
-                name, _, value = word.partition("=")
-                call.variables.append((name, value))
+            if _is_variable(word):
+                call.variables.append(_variable(word))
             elif command.words:
                 call.names.append(word)
             else:
                 call.rest = [word, *rest]
                 break
     if call.names and not command.words:
-        call.problems.append(unexpected(call, call.names[0]))
+        call.problems.append(unexpected_word(call, call.names[0]))
     return call
 
 
-def unexpected(call: Call, word: str) -> Problem:
-    """What is wrong with a word after a command that takes none."""
+def unexpected_word(call: Call, word: str) -> Problem:
+    """Return what is wrong with a word after a command that takes none."""
     where = f"doit {call.command.name}"
     what = f"it takes no word besides its options, and '{word}' is not a task"
-    plain = list(itertools.takewhile(_is_plain, call.rest or [word]))
-    for text in call.command.takes_text:
+    plain = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), call.rest or [word]))
+    for text in call.command.text_options:
         if given := call.options.get(text["name"]):
-            return Problem(
-                where, what, f"put a text with spaces in quotes: {spelled(text, ' '.join([given[-1], *plain]))}"
-            )
-        return Problem(where, what, f"did you mean {spelled(text, ' '.join(plain))}?")
+            hint = f"put a text with spaces in quotes: {spell(text, f'{given[-1]} {plain}')}"
+            return Problem(where, what, hint)
+        return Problem(where, what, f"did you mean {spell(text, plain)}?")
     return Problem(where, what, f"{where} --help shows what it takes")
 
 
-def _is_plain(word: str) -> bool:
-    return not word.startswith("-")
-
-
-def _take(call: Call, spelling: str, value: str, words: Sequence[str]) -> None:
+def _take_option(call: Call, spelling: str, value: str, words: Sequence[str]) -> None:
     if spelling in ("-h", "--help") and not any(spelling == f"-{one['short']}" for one in call.command.options):
         call.wants_help = True
         return
@@ -255,9 +247,9 @@ def _value_problem(param: Mapping[str, Any], value: str, words: Sequence[str]) -
         return None
     if re.match("--?[A-Za-z]", value) and value in words:  # a word of its own: an option, most likely
         what = f"--{param['long']} has no value: '{value}' follows it"
-        return what, f"where that is the value, write {spelled(param, value)}"
+        return what, f"where that is the value, write {spell(param, value)}"
     if not value.strip() and not (param["long"] == "negative" and not value):
-        return f"--{param['long']} is empty", f"write {spelled(param)}"
+        return f"--{param['long']} is empty", f"write {spell(param)}"
     if kind in (int, float):
         word = "a whole number" if kind is int else "a number"
         pattern = r"\s*[-+]?\d+\s*" if kind is int else r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*"
@@ -270,15 +262,15 @@ def _value_problem(param: Mapping[str, Any], value: str, words: Sequence[str]) -
     return None
 
 
-def _unknown(command: Command, error: getopt.GetoptError, words: Sequence[str]) -> Problem:
-    """What getopt refused: an option that there is not, one without its value, or a switch with one."""
+def _unknown_option(command: Command, error: getopt.GetoptError, words: Sequence[str]) -> Problem:
+    """Return what getopt refused: an option that does not exist, one without its value, or a switch with one."""
     where = f"doit {command.name}"
     known = {one["long"]: one for one in command.options}
     name, text = error.opt, str(error)
     hint = f"doit {command.name} --help shows its options"
     if "requires argument" in text:
         param = known.get(name) or next(one for one in command.options if one["short"] == name)
-        return Problem(where, f"--{param['long']} has no value", f"write {spelled(param)}")
+        return Problem(where, f"--{param['long']} has no value", f"write {spell(param)}")
     if "must not have" in text:
         return Problem(where, f"--{name} takes no value", f"write --{name}")
     if "not a unique prefix" in text:
@@ -288,31 +280,45 @@ def _unknown(command: Command, error: getopt.GetoptError, words: Sequence[str]) 
     for word in clustered:  # -prompt for --prompt
         long = word[1:].partition("=")[0]
         if len(long) > 1:
-            return Problem(where, f"unknown option {word}{_near(long, known)}", hint)
+            return Problem(where, f"unknown option {word}{_nearest(long, known)}", hint)
     dashes = "--" if any(word.startswith(f"--{name}") for word in words) else "-"
-    return Problem(where, f"unknown option {dashes}{printable(name)}{_near(name, known)}", hint)
+    return Problem(where, f"unknown option {dashes}{printable(name)}{_nearest(name, known)}", hint)
 
 
-def _near(name: str, known: Mapping[str, Any]) -> str:
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
     near = did_you_mean(name.lower(), [*known, "help"])
     return near.replace("'", "--", 1).replace("'", "") if near else ""
 
 
-def short_options(params: Sequence[Mapping[str, Any]]) -> str:
-    """These options as getopt takes them, one letter each."""
+def _swallowed(taken: Sequence[str]) -> list[Problem]:
+    """Return a problem where an option's value is a word with `=`: doit takes that word for a variable."""
+    for option, word in itertools.pairwise(taken):
+        if option.startswith("-") and _is_variable(word):
+            written = f"{option}={word}" if option.startswith("--") else f"{option}{word}"
+            return [Problem("", f"{option} {word}: doit takes '{word}' for a variable", f"write {written}")]
+    return []
+
+
+def _is_variable(word: str) -> bool:
+    """Whether doit takes it for a variable, `name=value`."""
+    return not word.startswith("-") and "=" in word
+
+
+def _variable(word: str) -> tuple[str, str]:
+    name, _, value = word.partition("=")
+    return name, value
+
+
+def _options(*groups: Sequence[dict[str, object]]) -> list[CmdOption]:
+    return [CmdOption(option) for group in groups for option in group]
+
+
+def _short_options(params: Sequence[Mapping[str, Any]]) -> str:
+    """Return these options as getopt takes them, one letter each."""
     return "".join(one["short"] + ("" if one["type"] is bool else ":") for one in params if one.get("short"))
 
 
 def long_options(params: Sequence[Mapping[str, Any]]) -> list[str]:
-    """These options as getopt takes them, by their long names."""
+    """Return these options as getopt takes them, by their long names."""
     names = [one["long"] + ("" if one["type"] is bool else "=") for one in params if one.get("long")]
     return names + [one["inverse"] for one in params if one.get("inverse")]
-
-
-def swallowed(taken: Sequence[str]) -> Problem | None:
-    """What is wrong where an option has a value with `=` as a word of its own: doit takes that word for a variable."""
-    for option, word in itertools.pairwise(taken):
-        if option.startswith("-") and is_variable(word):
-            written = f"{option}={word}" if option.startswith("--") else f"{option}{word}"
-            return Problem("", f"{option} {word}: doit takes '{word}' for a variable", f"write {written}")
-    return None

@@ -1,29 +1,29 @@
-"""`doit image --prompt "…"`: one-off images, without a job file."""
+"""`doit image --prompt "…"`: generate one-off images, without a job file."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from doit.exceptions import TaskFailed
-
-from imagegen.commands.acting import command
-from imagegen.commands.build import current_build
-from imagegen.commands.command import define, option
+from imagegen.commands.build import Build, build_now
+from imagegen.commands.command import command, option
+from imagegen.commands.command_line import RANDOM_SEED
 from imagegen.config.job import FORMATS
+from imagegen.errors import ImagegenError, Problem, printable
 
-__all__ = [
-    "task_image",
-]
+__all__ = ["image"]
+
+_FOLDER = "assets/images"
+_WHERE = "doit image"
 
 
-FOLDER = "assets/images"
-
-
-_IMAGE = define(
+@command(
     "image",
     "Generate one-off images, without a job file.",
     {
-        'doit image --prompt "a raven on a standing stone"': f"writes {FOLDER}/a-raven-on-a-standing-stone.png",
+        'doit image --prompt "a raven on a standing stone"': f"writes {_FOLDER}/a-raven-on-a-standing-stone.png",
         'doit image --prompt "a raven" --count 4 --out drafts/': "four seeds, in a folder of their own",
         "doit image --like assets/portraits/mallsing.png --steps 40": "that image's settings, but for the steps",
         'doit image --prompt "a raven" --save jobs/scraps.yaml': "also makes it an item of that job",
@@ -41,32 +41,60 @@ _IMAGE = define(
         option("seed", int, None, "the seed [default: it follows from the name]"),
         option("backend", str, None, "placeholder, comfyui or ollama [default: as the settings say]", value="NAME"),
         option("model", str, None, "the checkpoint or model ID, for a backend that has them", value="NAME"),
-        option("count", int, 1, "images of each prompt, told apart by their seeds: NAME-1, NAME-2 and so on"),
-        option("like", str, None, "an image whose settings are taken, unless another option gives them", value="FILE"),
+        option("count", int, 1, "images of each prompt, with different seeds: NAME-1, NAME-2 and so on"),
+        option("like", str, None, "an image to take settings from, unless another option gives them", value="FILE"),
         option("save", str, None, "a job file, such as jobs/scraps.yaml, that gets the image as an item", value="FILE"),
         option(
-            "format",
-            str,
-            None,
-            "the file's format, where --out has no ending [default: png]",
-            choices=tuple(FORMATS),
+            "format", str, None, "the file's format, where --out has no ending [default: png]", choices=tuple(FORMATS)
         ),
-        option("out", str, None, f"the file to write, or a folder, ending in / [default: {FOLDER}/]", value="PATH"),
+        option("out", str, None, f"the file to write, or a folder, ending in / [default: {_FOLDER}/]", value="PATH"),
     ],
 )
+def image(build: Build, prompt: list[str], **options: Any) -> int:
+    """Generate an image of each prompt, and save them as items if asked to."""
+    from imagegen.execute.one_off import plan_images
+    from imagegen.execute.saved_items import plan_save, save
+
+    options["like"] = _from_project(build.root, options["like"])
+    try:
+        _check_seed(options["seed"])
+        images, notes = plan_images(build.project, prompt, options, _FOLDER)
+        for note in notes:
+            print(note)
+        outputs = [one.output for one in images]
+        if options["save"]:
+            outputs = list(plan_save(build.project, options["save"], images).outputs)
+        taken = {one.output.path: task for task, one in build.planned.items() if one.output.job != outputs[0].job}
+        for output in outputs:
+            if output.path in taken:
+                what = f"{output.path} belongs to {taken[output.path]}"
+                raise ImagegenError(Problem(_WHERE, what, "choose another --out or --name"))
+        outcomes, is_stopped = build_now(build, outputs, forced=build.invocation.always)
+        built = {one.output.slug for one in outcomes if one.state in ("generated", "restored", "fresh")}
+        if options["save"] and built:
+            saved = save(build.project, options["save"], [one for one in images if one.output.slug in built])
+            names = ", ".join(saved.added)
+            print(printable(f"added to {saved.file}: {names}" if names else f"{saved.file} has it already"))
+    except ImagegenError as error:
+        raise ImagegenError(*(replace(one, where=one.where or _WHERE) for one in error.problems)) from None
+    if is_stopped:
+        raise SystemExit(130)
+    return int(any(outcome.problem for outcome in outcomes))
 
 
-def task_image() -> dict[str, Any]:
-    """The command `image`."""
-    return command(_IMAGE, _image)
+def _check_seed(seed: int | None) -> None:
+    from imagegen.config.schema import SEED
+
+    if seed is not None and not SEED["min"] <= seed <= SEED["max"]:
+        what = f"--seed={seed}: expected a whole number from {SEED['min']} to {SEED['max']}"
+        raise ImagegenError(Problem(_WHERE, what, RANDOM_SEED))
 
 
-def _image(prompt: list[str], **options: Any) -> TaskFailed | None:
-    """doit hands in the parameters by these names."""
-    from imagegen.commands.one_off import make_images  # what it needs, no other task does
+def _from_project(root: Path, file: str | None) -> str | None:
+    """Return the file relative to the project, also where the shell completed it from the folder doit was called in."""
+    from doit import get_initial_workdir
 
-    text = make_images(current_build(), prompt, options, FOLDER)
-    if not text:
-        return None
-    print(text)
-    return TaskFailed(text, report=False)
+    called_in = get_initial_workdir()
+    if file and called_in and not os.path.exists(root / file) and os.path.exists(Path(called_in, file)):  # noqa: PTH110 - a name that is too long raises nothing
+        return Path(os.path.relpath(Path(called_in, file), root)).as_posix()
+    return file

@@ -1,68 +1,59 @@
-"""`doit models` and `doit models:pull`: the model files that the project lists, what is there, and getting the rest."""
+"""`doit models`, `doit models:pull`: the model files that the project lists, which of them are here, and the rest."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
 
-from doit.exceptions import TaskFailed
+from imagegen.commands.build import Build
+from imagegen.commands.command import command
+from imagegen.errors import ImagegenError, Problem, printable
 
-from imagegen.commands.acting import command
-from imagegen.commands.build import current_build
-from imagegen.commands.command import define
-from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem
+if TYPE_CHECKING:
+    from imagegen.backends.comfyui.models import ListedModel
 
-__all__ = [
-    "task_models",
-]
+__all__ = ["models", "pull"]
+
+_NONE = "no models are listed; list them in [tool.imagegen.models] of pyproject.toml: see docs/comfyui.md"
 
 
-_MODELS = define(
+@command(
     "models",
     "Show the models that pyproject.toml lists, with their sizes and what is there.",
     {"doit models": ""},
 )
-_PULL = define(
+def models(build: Build) -> None:
+    """Print a line for each model."""
+    from imagegen.backends.comfyui.models import inspect_model
+
+    listed = [inspect_model(build.root, build.settings, model) for model in build.settings.models]
+    print("\n".join(_model_lines(build.root, listed)))
+
+
+@command(
     "models:pull",
     "Download the listed models that are missing.",
     {"doit models:pull": "all of them", "doit models:pull sdxl": "the one that is listed as sdxl"},
     words="[NAME...]",
 )
-_HOW = "no models are listed; they are in [tool.imagegen.models] of pyproject.toml: see docs/comfyui.md"
-
-
-def task_models() -> Iterator[dict[str, Any]]:
-    """Two commands, and no group of them: looking must not download."""
-    yield command(_MODELS, _models)
-    yield command(_PULL, _pull)
-
-
-def _models() -> TaskFailed | None:
-    def work(settings: Settings) -> list[Problem]:
-        from imagegen.backends.comfyui.models import inspect_model
-        from imagegen.report.models import model_lines
-
-        root = current_build().root
-        listed = [inspect_model(root, settings, model) for model in settings.models]
-        print("\n".join(model_lines(root, listed) if listed else [_HOW]))
-        return []
-
-    return _told(work)
-
-
-def _pull(words: list[str]) -> TaskFailed | None:
+def pull(build: Build, words: list[str]) -> None:
+    """Download them, and say how to go on where that was stopped."""
     try:
-        return _told(lambda settings: _download(settings, words))
+        problems = _download(build, words)
     except KeyboardInterrupt:
-        print("stopped; what came stays, and doit models:pull goes on from there", flush=True)
+        print("stopped; what was downloaded stays, and doit models:pull goes on from there", flush=True)
         raise SystemExit(130) from None
+    if problems:
+        raise ImagegenError(*problems)
 
 
-def _download(settings: Settings, names: list[str]) -> list[Problem]:
-    """Get those that are missing, one after another; what kept any of them from it."""
+def _download(build: Build, names: list[str]) -> list[Problem]:
+    """Download those that are missing, one after another. Returns what went wrong with any of them."""
     from imagegen.backends.comfyui.hugging_face import HuggingFace, remote_of
     from imagegen.backends.comfyui.models import (
         digest_cache,
@@ -72,41 +63,122 @@ def _download(settings: Settings, names: list[str]) -> list[Problem]:
         select_models,
     )
     from imagegen.backends.download import download
-    from imagegen.report.models import PullReport, model_lines, pull_line
 
-    root = current_build().root
+    root, settings = build.root, build.settings
     wanted = [inspect_model(root, settings, model) for model in select_models(settings.models, names)]
     if problems := list(find_obstacles(root, wanted)):
         return problems
-    if all(one.state == "there" for one in wanted):
-        print("\n".join(model_lines(root, wanted) if wanted else [_HOW]))
+    missing = [one for one in wanted if one.state != "there"]
+    if not missing:
+        print("\n".join(_model_lines(root, wanted)))
         return []
     hub = HuggingFace(settings.hf_endpoint, os.environ.get("HF_TOKEN", "").strip())
-    print(pull_line(wanted), flush=True)
-    with PullReport(root, sys.stdout) as report:
-        for one in wanted:
-            if one.state == "there":
-                continue
+    print(f"{_count([one for one in missing if one.lacking])}: {_to_download(missing)}", flush=True)
+    with _PullReport(root, sys.stdout) as report:
+        for one in missing:
             report.begin(one)
             try:
-                download(remote_of(one.model, hub), one.path, report.tell, report.say)
+                download(remote_of(one.model, hub), one.path, report.on_progress, report.print)
             except ImagegenError as error:
                 problems += error.problems
-                report.say(f"failed   {one.model.key}")
+                report.print(f"failed   {one.model.key}")
             else:
                 remember_digest(str(one.path), one.model.sha256, digest_cache(root))
                 report.end(one)
     return problems
 
 
-def _told(work: Callable[[Settings], list[Problem]]) -> TaskFailed | None:
-    """Do it with the settings, and tell what is wrong, if anything."""
-    build = current_build()
-    try:
-        problems = build.problems or work(build.settings)
-    except ImagegenError as error:
-        problems = list(error.problems)
-    if not problems:
-        return None
-    print("\n".join(map(str, problems)), flush=True)
-    return TaskFailed("a model is not there", report=False)
+def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
+    """Return a line for each model, and one for what is to be downloaded and the room for it."""
+    from imagegen.backends.comfyui.models import display_path
+    from imagegen.backends.text import size_text
+    from imagegen.report.console import table
+
+    if not listed:
+        return [_NONE]
+    rows = [
+        (_state(one), one.model.key, size_text(_size(one)), display_path(root, one.path), _licence(one, ""))
+        for one in listed
+    ]
+    there = sum(one.state == "there" for one in listed)
+    closing = f"{there} of {_count(listed)} {'is' if there == 1 else 'are'} there"
+    if missing := [one for one in listed if one.state in ("missing", "partly")]:
+        closing += f"; {_to_download(missing)}: doit models:pull"
+    return [*table(rows), closing]
+
+
+def _count(listed: Sequence[ListedModel]) -> str:
+    return f"{len(listed)} model{'' if len(listed) == 1 else 's'}"
+
+
+def _to_download(missing: Sequence[ListedModel]) -> str:
+    from imagegen.backends.comfyui.models import free_bytes
+    from imagegen.backends.text import size_text
+
+    needed, free = sum(one.lacking for one in missing), free_bytes(missing[0].path)
+    return f"{size_text(needed)} to download, {size_text(free)} free"
+
+
+def _state(one: ListedModel) -> str:
+    if one.state == "partly":
+        return f"{min(99, 100 * one.bytes // one.model.size)} %"
+    return "another file" if one.state == "other" else one.state
+
+
+def _size(one: ListedModel) -> int:
+    return one.bytes if one.state == "there" else one.model.size
+
+
+def _licence(one: ListedModel, before: str) -> str:
+    return f"{before}licence: {one.model.page}" if one.model.page else ""
+
+
+class _PullReport:
+    """Prints a line when a download begins and one when it ends; between them a bar, on a terminal only."""
+
+    def __init__(self, root: Path, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import TransferSpeedColumn as SpeedColumn
+
+        self._root = root
+        self._console = Console(file=stream, highlight=False, soft_wrap=True, markup=False)
+        name = TextColumn("{task.description}", markup=False)
+        columns = [BarColumn(bar_width=24), DownloadColumn(binary_units=True), SpeedColumn(), TimeRemainingColumn()]
+        self._bar = Progress(*columns, name, console=self._console, transient=True)
+        self._task = self._bar.add_task("", visible=False)
+        self._began_s = 0.0
+
+    def __enter__(self) -> _PullReport:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:  # elsewhere some versions of rich end in an empty line
+            self._bar.stop()
+
+    def begin(self, one: ListedModel) -> None:
+        from imagegen.backends.text import size_text
+
+        self._began_s = time.monotonic()
+        part = f", {size_text(one.bytes)} of it are here already" if one.bytes else ""
+        source = f"from {one.model.source}{_licence(one, '  ')}"
+        self.print(f"pulling  {one.model.key}  {size_text(_size(one))}{part}, {source}")
+        self._bar.reset(self._task, description=one.model.key, total=one.model.size, completed=one.bytes, visible=True)
+
+    def on_progress(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)
+
+    def end(self, one: ListedModel) -> None:
+        from imagegen.backends.comfyui.models import display_path
+
+        seconds = time.monotonic() - self._began_s
+        self.print(f"pulled   {one.model.key}  {display_path(self._root, one.path)}  {seconds:.1f} s")
+
+    def print(self, text: str) -> None:
+        self._bar.update(self._task, visible=False)
+        self._console.print(printable(text))
+        self._console.file.flush()

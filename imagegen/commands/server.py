@@ -2,123 +2,107 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from doit.exceptions import TaskFailed
-
-from imagegen.commands.acting import command
-from imagegen.commands.build import current_build
-from imagegen.commands.command import define
-from imagegen.errors import ImagegenError
+from imagegen.commands.build import Build
+from imagegen.commands.command import command
 
 if TYPE_CHECKING:
-    from imagegen.backends.comfyui.server import Launch
+    from imagegen.backends.comfyui.server import Launch, Status
+    from imagegen.backends.managed_server import Record
 
-__all__ = [
-    "task_server",
-]
+__all__ = ["start", "status", "status_lines", "stop"]
 
 
-_START = define(
+@command(
     "server:start",
     "Start ComfyUI from tools/ComfyUI and wait until it serves; runs leave it on.",
     {"doit server:start": ""},
 )
-_STOP = define("server:stop", "Stop the ComfyUI that this project started, and no other.", {"doit server:stop": ""})
-_STATUS = define(
-    "server:status", "Show whether ComfyUI serves, with its versions and devices.", {"doit server:status": ""}
-)
-_SAY_S = 10
-"""Elsewhere than on a terminal, a line that often (seconds)."""
-
-
-def task_server() -> Iterator[dict[str, Any]]:
-    """Three commands, and no group of them: each has a basename of its own."""
-    yield command(_START, _start)
-    yield command(_STOP, _stop)
-    yield command(_STATUS, _status)
-
-
-def _start() -> TaskFailed | None:
+def start(build: Build) -> None:
+    """Start it, and print its status."""
     from imagegen.backends.comfyui.server import start
-    from imagegen.report.server import status_lines
+    from imagegen.report.console import StatusLine
 
-    def work() -> bool:
-        started = start(_launch(), _say(), lambda: None, "server:start")
-        _clear()
-        if not started.here:
-            print("ComfyUI is there already")
-        print("\n".join(status_lines(started.status)))
-        return True
-
-    return _told(work)
+    with StatusLine() as line:
+        started = start(_launch(build), line.show, lambda: None, "server:start")
+    if not started.here:
+        print("ComfyUI is already running")
+    print("\n".join(status_lines(started.status)))
 
 
-def _stop() -> TaskFailed | None:
+@command("server:stop", "Stop the ComfyUI that this project started, and no other.", {"doit server:stop": ""})
+def stop(build: Build) -> None:
+    """Stop it, and name one that is left alone."""
     from imagegen.backends.comfyui.server import get_status, stop
 
-    def work() -> bool:
-        print(stop(current_build().root))
-        launch = _launch()
-        if get_status(launch).answer.what == "comfyui":
-            print(f"ComfyUI at {launch.url} was not started by this project and is left alone")
-        return True
-
-    return _told(work)
+    print(stop(build.root))
+    launch = _launch(build)
+    if get_status(launch).answer.what == "comfyui":
+        print(f"ComfyUI at {launch.url} was not started by this project and is left alone")
 
 
-def _status() -> TaskFailed | None:
+@command("server:status", "Show whether ComfyUI serves, with its versions and devices.", {"doit server:status": ""})
+def status(build: Build) -> int:
+    """Print the status of each server that the settings name."""
     from imagegen.backends.comfyui.server import get_status
-    from imagegen.report.server import status_lines
 
-    def work() -> bool:
-        launch = _launch()
-        found = [get_status(replace(launch, url=url)) for url in current_build().settings.comfyui_server_urls]
-        print("\n\n".join("\n".join(status_lines(one)) for one in found))
-        return any(one.state == "serving" for one in found)
-
-    return _told(work)
+    launch = _launch(build)
+    found = [get_status(replace(launch, url=url)) for url in build.settings.comfyui_server_urls]
+    print("\n\n".join("\n".join(status_lines(one)) for one in found))
+    return int(not any(one.state == "serving" for one in found))
 
 
-def _told(work: Callable[[], bool]) -> TaskFailed | None:
-    """Do it, and tell what is wrong, if anything."""
-    try:
-        return None if work() else TaskFailed("ComfyUI does not serve", report=False)
-    except ImagegenError as error:
-        said = "\n".join(map(str, error.problems))
-        _clear()
-        print(said)
-        return TaskFailed(said, report=False)
-
-
-def _launch() -> Launch:
+def _launch(build: Build) -> Launch:
     from imagegen.backends.comfyui.server import launch_of
 
-    build = current_build()
-    if build.problems:
-        raise ImagegenError(*build.problems)
     return launch_of(build.root, build.settings)
 
 
-def _say() -> Callable[[str], None]:
-    """What tells of progress: in place on a terminal, a line now and then elsewhere."""
-    next_s = 0.0
+def status_lines(status: Status) -> Sequence[str]:
+    """Return the state, what is known of the server, and what to do where none serves."""
+    from imagegen.backends.comfyui.server import LOG
+    from imagegen.report.console import table
 
-    def say(text: str) -> None:
-        nonlocal next_s
-        if sys.stdout.isatty():
-            print(f"\r{text}\x1b[K", end="", flush=True)
-        elif time.monotonic() >= next_s:
-            next_s = time.monotonic() + _SAY_S
-            print(text, flush=True)
+    rows: list[tuple[str, str]] = [(status.state, f"{status.url}  {_detail(status)}".rstrip())]
+    for device in status.answer.stats.get("devices", ()):
+        rows.append(("device", f"{device.get('name', '?')}{_memory(device)}"))
+    if status.record:
+        rows += [("process", _process(status.record, status)), ("log", LOG.as_posix())]
+    elif status.state == "serving":
+        rows.append(("process", "not started by this project, which leaves it alone"))
+    if status.left:
+        rows += [("before", status.left), ("log", LOG.as_posix())]
+    return table(rows)
 
-    return say
+
+def _detail(status: Status) -> str:
+    if status.state == "serving":
+        system = status.answer.stats["system"]
+        versions = {"ComfyUI": "comfyui_version", "PyTorch": "pytorch_version", "Python": "python_version"}
+        said = {name: str(system.get(key) or "").partition(" ")[0] for name, key in versions.items()}
+        return ", ".join(f"{name} {version}".rstrip() for name, version in said.items() if version or name == "ComfyUI")
+    if status.state == "taken":
+        return f"by something that is not ComfyUI: it {status.answer.said}"
+    return "does not answer yet" if status.state == "starting" else "nothing answers there"
 
 
-def _clear() -> None:
-    if sys.stdout.isatty():
-        print("\r\x1b[K", end="")
+def _memory(device: dict[str, Any]) -> str:
+    free, total = device.get("vram_free"), device.get("vram_total")
+    if not isinstance(free, int) or not isinstance(total, int):
+        return ""
+    return f": {free / 1024**3:.1f} of {total / 1024**3:.1f} GB free"
+
+
+def _process(record: Record, status: Status) -> str:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.process.started))
+    who = "doit server:start"
+    if record.by == "run":
+        who = "a run, which stops it at its end"
+        if not record.owner.is_alive:
+            who = "a run that was killed; the next one stops it at its end, as does doit server:stop"
+    where = "" if status.ours else f" at {record.url}"
+    return f"{record.process.pid}{where}, since {since}, started by {who}"

@@ -1,59 +1,42 @@
-"""`doit store:push`: what was made here goes up to the shared store, also what was made before there was one."""
+"""`doit store:push`: upload to the shared store what was generated here, also before there was one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-from doit.exceptions import TaskFailed
-
-from imagegen.commands.acting import command, tell_note, told, writing
 from imagegen.commands.build import Build
-from imagegen.commands.command import define
+from imagegen.commands.command import command
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = [
-    "task_store",
-]
+__all__ = ["push"]
 
 
-_PUSH = define(
+@command(
     "store:push",
     "Upload every image the shared store doesn't have yet.",
     {"doit store:push": "", "doit store:push store=s3://team/images": "to another store"},
 )
+def push(build: Build) -> int:
+    """Upload all that backends generated here."""
+    from imagegen.execute.shared_store import check_packages, push
+    from imagegen.execute.worker import InterruptibleWorker
+    from imagegen.report.console import plural, print_note
 
-
-def task_store() -> Iterator[dict[str, Any]]:
-    """One command, with a basename of its own, like Ollama's."""
-    yield command(_PUSH, _push)
-
-
-def _push() -> TaskFailed | None:
-    def work(build: Build) -> None:
-        from imagegen.execute.shared_store import check_packages, push
-        from imagegen.execute.worker import InterruptibleWorker
-        from imagegen.report.console import counted
-
-        where = build.settings.set_by
-        if not build.settings.store:
-            hint = 'store = "s3://…", "ssh://…" or "file:///…" in [tool.imagegen]: docs/shared-store.md'
-            raise ImagegenError(Problem(where.get("store", ""), "there is no shared store here", hint))
-        if not build.settings.store_writes:
-            what = "store_writes is false: nothing goes up from here"
-            raise ImagegenError(Problem(where.get("store_writes", ""), what, "doit store:push store_writes=true"))
-        check_packages(build.settings)
-        attended = InterruptibleWorker(tell_note)
-        with writing(build):
-            count, sharing = push(build.project, build.plans, attended)
-        if not count:
-            print("there is nothing here that goes up: no backend made an image yet", flush=True)
-            return
-        attended.run(sharing.close)
-        if attended.stop.is_set():
-            raise SystemExit(130)
-        if sharing.unsent:
-            raise ImagegenError
-        print(f"the shared store {build.settings.store} has all that was made here: {counted(count, 'image')}")
-
-    return told(work)
+    sources = build.settings.set_by
+    if not build.settings.store:
+        hint = 'set store = "s3://…", "ssh://…" or "file:///…" in [tool.imagegen]: docs/shared-store.md'
+        raise ImagegenError(Problem(sources.get("store", ""), "no shared store is set", hint))
+    if not build.settings.store_writes:
+        what = "store_writes is false, so nothing is uploaded from here"
+        raise ImagegenError(Problem(sources.get("store_writes", ""), what, "doit store:push store_writes=true"))
+    check_packages(build.settings)
+    attended = InterruptibleWorker(print_note)
+    with build.lock():
+        count, sharing = push(build.project, build.plans, attended)
+    if not count:
+        print("there is nothing to upload: no backend has generated an image yet", flush=True)
+        return 0
+    attended.run(sharing.close)
+    if attended.stop.is_set():
+        raise SystemExit(130)
+    if not sharing.unsent:
+        print(f"the shared store {build.settings.store} has every image of this project: {plural(count, 'image')}")
+    return int(bool(sharing.unsent))

@@ -35,7 +35,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from imagegen import __version__
-from imagegen.commands.command_line import DOIT_COMMANDS, Invocation
+from imagegen.commands.command_line import Invocation, reserved_names
 from imagegen.config.job_files import find_job_files, list_stray_names, name_tasks
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from imagegen.project import JobPlan, Project
 
 __all__ = [
-    "OUR_TASKS",
-    "RESERVED",
     "FreshJob",
     "Parts",
     "Snapshot",
@@ -65,31 +63,9 @@ __all__ = [
 ]
 
 
-OUR_TASKS = (
-    "accept",
-    "comfyui",
-    "doctor",
-    "gallery",
-    "image",
-    "models",
-    "ollama",
-    "pick",
-    "prune",
-    "reroll",
-    "restore",
-    "schema",
-    "server",
-    "settings",
-    "store",
-    "verify",
-    "why",
-)
-RESERVED = DOIT_COMMANDS | set(OUR_TASKS)
-
-
 def default_tasks(root: Path) -> list[str]:
     """What `doit` alone selects: every job, and nothing else."""
-    return list(name_tasks(find_job_files(root), RESERVED).values())
+    return list(name_tasks(find_job_files(root), reserved_names()).values())
 
 
 def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
@@ -278,9 +254,8 @@ def _has_other_tasks(root: Path) -> bool:
             creators = [value for name, value in names.items() if name.startswith("task_")]
             default = default_tasks(root)
             config = names.get("DOIT_CONFIG")
-            ours = ("imagegen.tasks.", "imagegen.commands.")
             return (
-                not all(getattr(one, "__module__", "").startswith(ours) for one in creators)
+                not all(getattr(one, "__module__", "").startswith("imagegen.tasks.") for one in creators)
                 or any(hasattr(one, "create_doit_tasks") for one in names.values())
                 or (isinstance(config, dict) and config.get("default_tasks", default) != default)
             )

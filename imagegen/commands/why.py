@@ -1,34 +1,63 @@
-"""`doit why`: what the next `doit` would do, and why. It runs nothing, asks no server and writes nothing."""
+"""`doit why`: say what the next `doit` would do, and why. It runs nothing, asks no server and writes nothing."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any, TextIO
 
-from doit.exceptions import TaskError, TaskFailed
-from doit.globals import Globals
-
-from imagegen.commands.acting import command
-from imagegen.commands.build import Build, Planned, choose, current_build
-from imagegen.commands.command import AS_JSON, define, option
-from imagegen.errors import ImagegenError
+from imagegen.commands.build import Build, PlannedImage, select
+from imagegen.commands.command import AS_JSON, command, option
+from imagegen.errors import ImagegenError, Problem, printable
 
 if TYPE_CHECKING:
-    from imagegen.execute.forecast import Forecast
+    from imagegen.execute.forecast import Forecast, ForecastImage
+    from imagegen.plan.freshness import Reason
     from imagegen.project import JobPlan
 
-__all__ = [
-    "task_why",
-]
+__all__ = ["as_data", "as_lines", "why", "word_diff"]
+
+Piece = tuple[str, str]
+"""Text, and its style: an act, `old`, `new` or none."""
+Line = Sequence[Piece]
+
+_COLOURS = {
+    "generate": "green",
+    "derive": "green",
+    "follow": "cyan",
+    "restore": "cyan",
+    "keep": "yellow",
+    "fail": "bold red",
+    "ignore": "yellow",
+    "old": "red",
+    "new": "green",
+}
+_TOTALS = {
+    "generate": "to generate",
+    "derive": "to derive",
+    "follow": "may follow",
+    "restore": "to restore",
+    "keep": "kept",
+    "fail": "to fail",
+    "ignore": "ignored",
+    "fresh": "fresh",
+}
+_LONGEST = 100
+"""Characters of a value that is not a text of several words."""
+_DIGEST = re.compile("[0-9a-f]{64}")
+_AROUND = 8
+"""Words that are shown of what stayed, before and after a change."""
 
 
-_WHY = define(
+@command(
     "why",
     "Say what the next doit would do, and why. It runs nothing, asks no server and writes nothing.",
     {
-        "doit why": "of all images",
-        "doit why portraits portraits:mallsing": "of a job, and an image in more detail",
+        "doit why": "for all images",
+        "doit why portraits portraits:mallsing": "for a job, and for one image in more detail",
         "doit why --check": "for CI: exit code 0 if everything is fresh",
     },
     [
@@ -36,58 +65,57 @@ _WHY = define(
         option("check", bool, False, "exit with 1 if anything is stale, and with 2 if a job or a setting is broken"),
     ],
     words="[IMAGE|JOB...]",
+    needs_settings=False,
 )
-
-
-def task_why() -> dict[str, Any]:
-    """The command `why`."""
-    return command(_WHY, _why)
-
-
-def _why(words: list[str], json: bool, check: bool) -> TaskFailed | TaskError | None:
-    """doit exits with 1 for a failed task, and with 2 for one that ends in an error."""
-    build = current_build()
+def why(build: Build, words: list[str], *, json: bool, check: bool) -> int:
+    """Print the forecast. Fails only with --check, or where a word names nothing."""
     try:
-        chosen = choose(build, words)
+        selection = select(build, words)
     except ImagegenError as error:
         print("\n".join(map(str, error.problems)), flush=True)
-        return (TaskError if check else TaskFailed)("a word names nothing", report=False)
-    images = _with_origins(build, chosen.images)
-    jobs = {plan.name for plan in chosen.plans} | {one.output.job for one in images}
+        return 2 if check else 1
+    images = _with_origins(build, selection.images)
+    jobs = {plan.name for plan in selection.plans} | {one.output.job for one in images}
     plans = [plan for plan in build.plans if plan.name in jobs]
-    found = _print_forecast(build, images, plans, chosen.one_by_one, as_json=json)
+    found = _print_forecast(build, images, plans, selection.one_by_one, json=json)
     if not check:
-        return None
-    if build.problems or any(plan.problems for plan in plans):
-        return TaskError("something is broken", report=False)
-    return TaskFailed("something is stale", report=False) if found.is_stale else None
+        return 0
+    return 2 if build.problems or any(plan.problems for plan in plans) else int(found.is_stale)
 
 
 def _print_forecast(
-    build: Build, images: Sequence[Planned], plans: Sequence[JobPlan], named: Collection[str], *, as_json: bool
+    build: Build, images: Sequence[PlannedImage], plans: Sequence[JobPlan], named: Collection[str], *, json: bool
 ) -> Forecast:
     from imagegen.backends.text import is_terminal
     from imagegen.execute.forecast import forecast
-    from imagegen.report.why import as_data, as_lines
+    from imagegen.report.console import as_json
 
     ignored = {one.output.task for one in images if _is_ignored(one.output.task)}
     found = forecast(build.project, [(one.output, one.verdict) for one in images], ignored)
-    if as_json:
-        print(as_data(found, plans, build.problems, named), flush=True)
+    if json:
+        print(as_json(as_data(found, plans, build.problems, named)), flush=True)
         return found
-    strays = [] if named else build.strays()
+    strays = [] if named else build.stray_files()
     lines = as_lines(found, plans, [*build.problems, *strays], named)
     if is_terminal():
-        from imagegen.report.console import show
-
-        show(lines, sys.stdout)
+        _print_in_colour(lines, sys.stdout)
     else:
         print("\n".join("".join(text for text, _ in line) for line in lines), flush=True)
     return found
 
 
-def _with_origins(build: Build, tasks: Iterable[str]) -> list[Planned]:
-    """The images of these tasks, and all that they are made from, which doit makes first; in the order of the run."""
+def _print_in_colour(lines: Iterable[Line], stream: TextIO) -> None:
+    """Print lines on a terminal, in colour unless NO_COLOR is set. The terminal wraps what is too long."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(Text.assemble(*((text, _COLOURS.get(style, "")) for text, style in line)))
+
+
+def _with_origins(build: Build, tasks: Iterable[str]) -> list[PlannedImage]:
+    """Return the images of these tasks and all that they are made from, which doit builds first, in order."""
     wanted: set[str] = set()
     waiting = list(tasks)
     while waiting:
@@ -104,5 +132,203 @@ class _Named:
 
 
 def _is_ignored(task: str) -> bool:
-    """`doit ignore` named it; doit asks a task for no more than its name."""
+    """Whether `doit ignore` named it; doit asks a task for no more than its name."""
+    from doit.globals import Globals
+
     return bool(Globals.dep_manager.status_is_ignore(_Named(task)))
+
+
+def as_lines(
+    forecast: Forecast, plans: Sequence[JobPlan], problems: Iterable[Problem], named: Collection[str]
+) -> Iterator[Line]:
+    """Yield what is broken; then each image that the run would touch, or that was named; last the total.
+
+    Args:
+        forecast: of the images.
+        plans: the jobs asked for.
+        problems: with the settings, and files in jobs/ that are not built.
+        named: the tasks that were named one by one.
+
+    """
+    from imagegen.execute.build_image import blocked_problem
+
+    broken = [plan for plan in plans if plan.problems]
+    # what is wrong with the settings is wrong with every job: once is enough
+    for problem in dict.fromkeys([*problems, *(problem for plan in broken for problem in plan.problems)]):
+        yield from map(_plain_line, str(problem).split("\n"))
+    for one in _shown(forecast, named):
+        yield _head(one)
+        yield from ([("    ", ""), *_change(reason)] for reason in one.verdict.reasons if _has_own_line(reason))
+    if stuck := next((one for one in forecast.images if one.act == "fail"), None):
+        yield _plain_line(f"where a file is not replaced: {blocked_problem(stuck.output, stuck.verdict).hint}")
+    for plan in plans:
+        yield from (_plain_line(f"{plan.name}: {note}") for note in plan.notes)
+    yield _plain_line(_total(forecast, len(broken)) if plans else "no job files in jobs/: nothing to do")
+
+
+def as_data(
+    forecast: Forecast, plans: Iterable[JobPlan], problems: Iterable[Problem], named: Collection[str]
+) -> dict[str, Any]:
+    """Return the same as JSON values, with `images`, `jobs`, `problems` and `total`. Times are seconds."""
+    total = {act: forecast.counts[act] for act in _TOTALS}
+    is_known = total["generate"] > forecast.unknown or not total["generate"]
+    return {
+        "images": [_image_data(one) for one in _shown(forecast, named)],
+        "jobs": [
+            {
+                "job": plan.name,
+                "file": plan.file,
+                "problems": [asdict(problem) for problem in plan.problems],
+                "notes": plan.notes,
+            }
+            for plan in plans
+        ],
+        "problems": [asdict(problem) for problem in problems],
+        "total": {**total, "seconds": round(forecast.seconds, 3) if is_known else None, "unknown": forecast.unknown},
+    }
+
+
+def _image_data(one: ForecastImage) -> dict[str, Any]:
+    output, request, line = one.output, one.output.request, one.verdict.line
+    return {
+        "task": output.task,
+        "path": output.path,
+        "act": one.act,
+        "from": one.origin,
+        "encoded_anew": one.is_encoded_anew,
+        "reasons": [asdict(reason) for reason in one.verdict.reasons],
+        "note": one.verdict.note,
+        "seconds": one.seconds,
+        "backend": request.backend,
+        "model": request.model,
+        "seed": request.seed,
+        "made": line.time if line else None,
+    }
+
+
+def _shown(forecast: Forecast, named: Collection[str]) -> list[ForecastImage]:
+    return [one for one in forecast.images if one.act != "fresh" or one.output.task in named]
+
+
+def _head(one: ForecastImage) -> Line:
+    from imagegen.report.console import duration, reasons
+
+    output, verdict = one.output, one.verdict
+    said = f" {output.task}  {output.path}"
+    if one.act == "generate":
+        said += f"  {duration(one.seconds)}"
+    elif one.act == "restore":
+        said += f"  from {one.origin}{', encoded again' if one.is_encoded_anew else ''}"
+    elif one.act == "keep":
+        said += f": {verdict.note}"
+    elif one.act == "fail":
+        said += f": {verdict.note}" if verdict.note.startswith("not made") else f" is not replaced: {verdict.note}"
+    elif one.act == "ignore":
+        said += f": left alone, until doit forget {one.origin}"
+    elif one.act == "fresh" and verdict.line:
+        said += f"  since {verdict.line.time[:16].replace('T', ' ')} UTC"
+    said += "".join(f", {part}" for part in _request_parts(one))
+    if one.act in ("generate", "derive", "follow", "restore"):
+        others = [reason for reason in verdict.reasons if not _has_own_line(reason)]
+        said += f"  ({reasons(others)})" if others else ""
+    return [(f"{one.act:<9}", one.act), (printable(said), "")]
+
+
+def _request_parts(one: ForecastImage) -> Iterator[str]:
+    """Yield what is still open for an image to generate, and what a fresh one was generated with."""
+    request = one.output.request
+    if one.act == "fresh":
+        if "seed" in one.output.parameters:
+            yield f"seed {request.seed}"
+        if request.model:
+            yield f"model {request.model}"
+    if one.act == "generate":
+        if request.seed is None:
+            yield "its seed is chosen then"
+        if one.output.has_open_model and not request.model:
+            yield "its model is chosen then: the only one there is"
+
+
+def _has_own_line(reason: Reason) -> bool:
+    """Whether it is of a field, and shown with the old value and the new one."""
+    return bool(reason.field) and reason.kind not in ("origin", "follows")
+
+
+def _change(reason: Reason) -> list[Piece]:
+    """Return what changed in one field, whole where `str(reason)` cuts it short."""
+    old, new = reason.old, reason.new
+    if reason.kind == "model":
+        return [(f"the model's files changed: {_short(old)} → {_short(new)}", "")]
+    field = printable("negative prompt" if reason.field == "negative" else reason.field)
+    if (_has_words(old) or _has_words(new)) and {type(old), type(new)} <= {str, type(None)}:
+        return [(f"{field}: ", ""), *((printable(text), style) for text, style in word_diff(old or "", new or ""))]
+    nothing = "random" if reason.field == "seed" else "none"
+    return [(f"{field}: ", ""), (_value(old, nothing), "old"), (" → ", ""), (_value(new, nothing), "new")]
+
+
+def _has_words(value: object) -> bool:
+    return isinstance(value, str) and len(value.split()) > 1
+
+
+def _value(value: Any, nothing: str) -> str:
+    import json
+
+    if value in ("", None):
+        return nothing
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return f"{_short(value)}…"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return printable(" ".join((text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…").split()))
+
+
+def _short(digest: str | None) -> str:
+    return (digest or "unknown")[:12]
+
+
+def word_diff(old: str, new: str) -> list[Piece]:
+    """Return what changed word by word, readable without colour: `a [-grey-] {+green+} cloak`."""
+    before, after = old.split(), new.split()
+    if before == after:
+        return [("only its white space changed", "")]
+    pieces: list[Piece] = []
+    for what, i, j, k, m in SequenceMatcher(None, before, after).get_opcodes():
+        if what == "equal":
+            is_last = j == len(before) and m == len(after)
+            pieces.append((_unchanged(before[i:j], is_first=i == 0, is_last=is_last), ""))
+            continue
+        if i < j:
+            pieces.append((f"[-{' '.join(before[i:j])}-]", "old"))
+        if k < m:
+            pieces.append((f"{{+{' '.join(after[k:m])}+}}", "new"))
+    return [(f"{' ' if index else ''}{text}", style) for index, (text, style) in enumerate(pieces)]
+
+
+def _unchanged(words: Sequence[str], *, is_first: bool, is_last: bool) -> str:
+    head = [] if is_first else list(words[:_AROUND])
+    tail = [] if is_last else list(words[len(words) - _AROUND :])
+    if len(words) <= len(head) + len(tail) + 3:  # leaving out so few would save nothing
+        return " ".join(words)
+    return " ".join([*head, "…", *tail])
+
+
+def _total(forecast: Forecast, broken: int) -> str:
+    from imagegen.report.console import duration, plural
+
+    counts = forecast.counts
+    said = []
+    for act, words in _TOTALS.items():
+        if counts[act]:
+            said.append(f"{counts[act]} {words}")
+        if act == "generate" and counts[act]:
+            is_unknown = forecast.unknown == counts[act]
+            more = f", and {forecast.unknown} of unknown duration" if forecast.unknown and not is_unknown else ""
+            said[-1] += f" ({duration(None if is_unknown else forecast.seconds)}{more})"
+    if broken:
+        said.append(plural(broken, "broken job"))
+    if not said or (list(counts) == ["fresh"] and not broken):
+        said.append("nothing to do")
+    return ", ".join(said)
+
+
+def _plain_line(text: str) -> Line:
+    return [(printable(text), "")]

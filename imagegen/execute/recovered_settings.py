@@ -28,13 +28,13 @@ from imagegen.project import Project
 from imagegen.state.hashes import pointer_sha256
 
 __all__ = [
-    "Likeness",
-    "likeness",
+    "RecoveredSettings",
+    "recover_settings",
 ]
 
 
 @dataclass(frozen=True)
-class Likeness:
+class RecoveredSettings:
     """What an image was made with.
 
     backend: empty where the image does not say. prompt: the text itself, with nothing to draw. fields: of `generate`,
@@ -48,7 +48,7 @@ class Likeness:
     notes: tuple[str, ...] = ()
 
 
-def likeness(project: Project, file: str, backend: str) -> Likeness:
+def recover_settings(project: Project, file: str, backend: str) -> RecoveredSettings:
     """What the image `file`, a path from the project or absolute, was made with.
 
     Its own record counts first, then its line in one of the lock files that were read, then what another generator
@@ -72,7 +72,7 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _found(project: Project, file: str, backend: str) -> Likeness:
+def _found(project: Project, file: str, backend: str) -> RecoveredSettings:
     path = project.root / file
     try:
         data = path.read_bytes()
@@ -106,7 +106,7 @@ def _found(project: Project, file: str, backend: str) -> Likeness:
     raise ImagegenError(Problem(file, "does not say what made it, and no lock file does", hint))
 
 
-def _foreign(file: str, image: ImageFile) -> Likeness | None:
+def _foreign(file: str, image: ImageFile) -> RecoveredSettings | None:
     """From what another generator wrote; None where none did. Raises ImagegenError."""
     graph = read_comfyui_prompt(image)
     try:
@@ -127,7 +127,7 @@ _SAMPLERS = {"sampler": "Sampler", "scheduler": "Schedule type"}
 _LONGEST_SHOWN = 80
 
 
-def _of_parameters(file: str, found: ForeignSettings) -> Likeness:
+def _of_parameters(file: str, found: ForeignSettings) -> RecoveredSettings:
     """Its sampler in ComfyUI's words, where they are known; what is not taken over is said."""
     others = dict(found.others)
     given = [others.get(name, "").strip('"') for name in _SAMPLERS.values()]
@@ -137,7 +137,7 @@ def _of_parameters(file: str, found: ForeignSettings) -> Likeness:
     shown = (f"{name} {' '.join(value.split())}" for name, value in others.items())
     told = ", ".join(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…" for text in shown)
     notes = (f"{file}: not taken over: {told}",) if told else ()
-    return Likeness("", found.prompt, {**found.fields, **names}, notes=notes)
+    return RecoveredSettings("", found.prompt, {**found.fields, **names}, notes=notes)
 
 
 def _line(project: Project, path: Path, sha256: str) -> OutputLine | None:
@@ -158,7 +158,7 @@ _FIELDS = {key: _KINDS[{**COMMON, "seed": SEED}[key]["type"]] for key in GENERAT
 """The types of the fields of `generate`."""
 
 
-def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: str) -> Likeness:
+def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: str) -> RecoveredSettings:
     """From the canonical fields of a request."""
     name, prompt = request.get("backend"), request.get("prompt")
     if not isinstance(name, str) or not isinstance(prompt, str):
@@ -168,7 +168,7 @@ def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: 
     fields = {key: request[key] for key in GENERATE_FIELDS if isinstance(request.get(key), _FIELDS[key])}
     fields = {key: value for key, value in fields.items() if value != ""}
     if backend not in ("", name):
-        return Likeness(name, prompt, fields)
+        return RecoveredSettings(name, prompt, fields)
     made_by = project.backends[name]
     others = {
         key: value
@@ -185,10 +185,10 @@ def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: 
         raise ImagegenError(*(Problem(file, problem.what, problem.hint) for problem in error.problems)) from None
     if made_by.model_option and request.get("model"):
         section[made_by.model_option] = request["model"]
-    return Likeness(name, prompt, fields, section)
+    return RecoveredSettings(name, prompt, fields, section)
 
 
-def _of_comfyui(file: str, graph: str) -> Likeness:
+def _of_comfyui(file: str, graph: str) -> RecoveredSettings:
     """From the workflow that ComfyUI ran: what its sampler was given, where that can be made out."""
     from imagegen.backends.comfyui.workflow import read_workflow, understand
 
@@ -206,4 +206,4 @@ def _of_comfyui(file: str, graph: str) -> Likeness:
     section = {"checkpoint": known["checkpoint"]} if "checkpoint" in known else {}
     fields = {name: known[name] for name in GENERATE_FIELDS if name in known}
     note = f"{file}: of its ComfyUI workflow, no more is taken over than prompts, size, sampler settings and checkpoint"
-    return Likeness("comfyui", known.get("prompt", ""), fields, section, (note,))
+    return RecoveredSettings("comfyui", known.get("prompt", ""), fields, section, (note,))

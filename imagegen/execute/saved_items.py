@@ -25,15 +25,15 @@ from imagegen.state.atomic import replace_file
 from imagegen.state.mutex import hold
 
 __all__ = [
-    "Keepsake",
-    "Saving",
+    "ImageToSave",
+    "PlannedSave",
+    "plan_save",
     "save",
-    "saving",
 ]
 
 
 @dataclass(frozen=True)
-class Keepsake:
+class ImageToSave:
     """An image that is to be an item. output: as a one-off. section: its options for its backend."""
 
     name: str
@@ -42,8 +42,8 @@ class Keepsake:
 
 
 @dataclass(frozen=True)
-class Saving:
-    """What the job file will be. outputs: of each keepsake, in order. added: the names of those that are new there."""
+class PlannedSave:
+    """What the job file will be. outputs: of each image, in order. added: the names of those that are new there."""
 
     file: str
     data: bytes
@@ -51,20 +51,20 @@ class Saving:
     added: tuple[str, ...]
 
 
-def saving(project: Project, file: str, keepsakes: Sequence[Keepsake]) -> Saving:
+def plan_save(project: Project, file: str, images: Sequence[ImageToSave]) -> PlannedSave:
     """The job file with these items, as they must be for the job to make just these images. Writes nothing.
 
     Raises ImagegenError where that cannot be: nothing of the job may be another for it.
     """
     job = _Target(project, file)
-    outputs = tuple(job.take(one) for one in keepsakes)
-    return Saving(job.file, job.data, outputs, tuple(job.added))
+    outputs = tuple(job.take(one) for one in images)
+    return PlannedSave(job.file, job.data, outputs, tuple(job.added))
 
 
-def save(project: Project, file: str, keepsakes: Sequence[Keepsake]) -> Saving:
+def save(project: Project, file: str, images: Sequence[ImageToSave]) -> PlannedSave:
     """Write the job file, as it is by now with these items, under the build's mutex. Raises ImagegenError."""
     with hold(project.state, project.settings.wait_s):
-        made = saving(project, file, keepsakes)
+        made = plan_save(project, file, images)
         if made.added:
             path = (project.root / made.file).resolve()  # a link stays one
             try:
@@ -95,7 +95,7 @@ class _Target:
         self._plan = self._planned(self.data)
         self.added: list[str] = []
 
-    def take(self, one: Keepsake) -> Output:
+    def take(self, one: ImageToSave) -> Output:
         """The item's output; the item is added where it is not there yet. Raises ImagegenError."""
         wanted = one.output
         there = _images(self._plan).get(wanted.slug)
@@ -124,7 +124,7 @@ class _Target:
         self.added.append(one.name)
         return output
 
-    def _with(self, item: Mapping[str, Any], one: Keepsake) -> tuple[bytes, Output]:
+    def _with(self, item: Mapping[str, Any], one: ImageToSave) -> tuple[bytes, Output]:
         """The file with the item, and the item's output there; all others are as they were."""
         text = decode(self.file, self.data)
         if self._is_blank():
@@ -152,7 +152,7 @@ class _Target:
             raise self._refused(f"{self.file} would make {len(new)} images of it, by its matrix or variants")
         return data, new[0]
 
-    def _overrides(self, differing: Sequence[str], one: Keepsake) -> dict[str, Any]:
+    def _overrides(self, differing: Sequence[str], one: ImageToSave) -> dict[str, Any]:
         """What the item must say itself, because the job says otherwise."""
         fields = one.output.fields
         overrides = {key: fields[key] for key in GENERATE_FIELDS if key in differing and key in fields}

@@ -1,46 +1,60 @@
-"""Outcomes in plain lines for a console: one an event, failures gathered by their cause, one closing line."""
+"""What happened and what was plural, in plain lines for a console."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, TextIO
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from imagegen.errors import Problem, printable
 
 if TYPE_CHECKING:
-    from imagegen.execute.events import Outcome, ProgressEvent
+    from imagegen.execute.events import Event, Outcome, ProgressEvent
     from imagegen.plan.freshness import Reason
 
 __all__ = [
-    "STYLES",
-    "Piece",
+    "StatusLine",
+    "as_json",
+    "bytes_text",
     "closing_line",
-    "counted",
     "duration",
     "failures",
+    "join_names",
+    "line_with_seed",
     "note_line",
     "orphan_lines",
     "outcome_line",
-    "printable",
+    "plural",
+    "print_note",
     "reasons",
     "same_seed_lines",
-    "saved_line",
-    "show",
     "shown_line",
     "table",
-    "word_diff",
 ]
 
-
-STATES = ("generated", "derived", "restored", "kept", "fresh", "failed", "cancelled")
+_STATES = {
+    "generated": "generated",
+    "derived": "derived",
+    "restored": "restored",
+    "kept": "kept",
+    "fresh": "fresh",
+    "failed": "failed",
+    "cancelled": "not built",
+}
+"""What the closing line calls each state, in its order."""
 _NAMES_SHOWN = 3
 _REASONS_SHOWN = 4
+_STATUS_S = 10
+"""Seconds between two lines of a `StatusLine` that is not on a terminal."""
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """One output's line, for example `generated  portraits:mallsing  assets/…/mallsing.png  0.1 s (steps 20 → 30)`."""
+    """Return an output's line: `generated  portraits:mallsing  assets/…/mallsing.png  0.1 s (steps 20 → 30)`."""
     output = outcome.output
     said = [f"{outcome.state:<10} {output.task}  {output.path}"]
     if outcome.state == "generated":
@@ -53,39 +67,50 @@ def outcome_line(outcome: Outcome) -> str:
     return printable("  ".join(said))
 
 
+def shown_line(outcome: Outcome) -> str:
+    """Return the same; empty for one that was fresh, and for one that was not begun: the closing line counts them."""
+    return "" if outcome.state in ("fresh", "cancelled") else outcome_line(outcome)
+
+
+def line_with_seed(outcome: Outcome) -> str:
+    """Return an output's line with its seed; empty for one that was not begun."""
+    if outcome.state == "cancelled":
+        return ""
+    seed = outcome.output.request.seed
+    return outcome_line(outcome) + (f"  seed {seed}" if seed is not None and outcome.state != "failed" else "")
+
+
 def reasons(found: Sequence[Reason]) -> str:
-    """Reasons of staleness in one line, the first of many."""
+    """Return reasons of staleness in one line, the first of many."""
     why = ", ".join(map(str, found[:_REASONS_SHOWN]))
     return f"{why} and {len(found) - _REASONS_SHOWN} more" if len(found) > _REASONS_SHOWN else why
 
 
-def shown_line(outcome: Outcome) -> str:
-    """The same, empty for one that was fresh: nothing became of it."""
-    return "" if outcome.state == "fresh" else outcome_line(outcome)
-
-
 def note_line(event: ProgressEvent) -> str:
-    """A line of what happened within a run, with the image that it is about."""
+    """Return the line of a note, with the image that it is about."""
     of = f"{event.output.task}: " if event.output else ""
     return printable(f"{of}{event.facts['text']}")
 
 
+def print_note(event: Event) -> None:
+    """Print what there is to say of a run besides what becomes of its images."""
+    from imagegen.execute.events import ProgressEvent
+
+    if isinstance(event, ProgressEvent) and event.name == "note":
+        print(note_line(event), flush=True)
+
+
 def failures(outcomes: Iterable[Outcome]) -> list[str]:
-    """Each cause once, with whom it hit and how to fix it."""
+    """Return each cause once, with the images that it hit and how to fix it."""
     by_cause: dict[tuple[str, str], list[str]] = defaultdict(list)
     for outcome in outcomes:
         for problem in (*filter(None, [outcome.problem]), *outcome.also):
             by_cause[problem.what, problem.hint].append(outcome.output.task)
-    return [str(Problem(_names(tasks), what, hint)) for (what, hint), tasks in by_cause.items()]
-
-
-def saved_line(file: str, names: Sequence[str]) -> str:
-    """What became of a job file that one-off images are saved in. names: of the items that it got."""
-    return printable(f"added to {file}: {', '.join(names)}" if names else f"{file} has it already")
+    return [str(Problem(join_names(tasks), what, hint)) for (what, hint), tasks in by_cause.items()]
 
 
 def same_seed_lines(outcomes: Iterable[Outcome]) -> list[str]:
-    """What to say after `doit -a` of images that kept their seeds, and so show what they showed."""
+    """Return what to say after `doit -a` of images that kept their seeds, and so show what they showed."""
     kept = [
         outcome.output
         for outcome in outcomes
@@ -96,44 +121,53 @@ def same_seed_lines(outcomes: Iterable[Outcome]) -> list[str]:
     if not kept:
         return []
     free = [output.task for output in kept if not output.has_own_seed]
-    hint = f"doit reroll {free[0]}" if free else f"write another 'seed' of {kept[0].task} in its job file"
+    hint = f"doit reroll {free[0]}" if free else f"write another 'seed' for {kept[0].task} in its job file"
     seeds = "its seed" if len(kept) == 1 else "their seeds"
-    return [f"{counted(len(kept), 'image')} kept {seeds}, which gives the same picture; for another one: {hint}"]
+    return [f"{plural(len(kept), 'image')} kept {seeds}, which gives the same picture; for another one: {hint}"]
 
 
 def orphan_lines(paths: Sequence[str]) -> list[str]:
-    """What to say of files that belong to no item any more."""
+    """Return what to say of files that no longer belong to any item."""
     if not paths:
         return []
-    verb = "belongs" if len(paths) == 1 else "belong"
-    what = f"{counted(len(paths), 'earlier image')} {verb} to no item any more and {_stays(paths)}: {_names(paths)}"
+    belongs, stays = ("belongs", "stays") if len(paths) == 1 else ("belong", "stay")
+    what = f"{plural(len(paths), 'earlier image')} no longer {belongs} to any item and {stays}: {join_names(paths)}"
     return [f"{what}  (doit prune)"]
 
 
-def _stays(paths: Sequence[str]) -> str:
-    return "stays" if len(paths) == 1 else "stay"
+def closing_line(counts: Mapping[str, int], broken_jobs: int, seconds: float, *, has_settings: bool = True) -> str:
+    """Return what the run did: `3 generated, 1 restored, 22 fresh (1.2 s)`.
 
+    Args:
+        counts: of images, by state.
+        broken_jobs: of those that were to be built.
+        seconds: that the run took.
+        has_settings: whether the settings are valid; else they are what breaks every job.
 
-def closing_line(counts: Mapping[str, int], broken_jobs: int, seconds: float) -> str:
-    """What the run did: `3 generated, 1 restored, 22 fresh (1.2 s)`. counts: of images, by state."""
-    said = [f"{counts[state]} {_STATE_WORDS.get(state, state)}" for state in STATES if counts.get(state)]
-    if broken_jobs:
-        said.append(counted(broken_jobs, "broken job"))
-    if list(counts) == ["fresh"] and not broken_jobs:
+    """
+    said = [f"{counts[state]} {words}" for state, words in _STATES.items() if counts.get(state)]
+    if broken_jobs and not has_settings:
+        said.append("nothing was built: the settings are not valid")
+    elif broken_jobs:
+        said.append(plural(broken_jobs, "broken job"))
+    elif list(counts) == ["fresh"]:
         said.append("nothing to do")
     return f"{', '.join(said) or 'nothing to do'} ({seconds:.1f} s)"
 
 
-_STATE_WORDS = {"cancelled": "not made"}
-
-
-def counted(number: int, thing: str) -> str:
-    """`1 image`, `2 images`."""
+def plural(number: int, thing: str) -> str:
+    """Return `1 image`, `2 images`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
+def join_names(names: Sequence[str]) -> str:
+    """Return the first few names, and the number of the others."""
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"
+
+
 def duration(seconds: float | None) -> str:
-    """Of what was estimated: `under 1 s`, `about 12 s`, `about 5 min`, `about 1 h 20 min`, `time unknown`."""
+    """Return an estimate: `under 1 s`, `about 12 s`, `about 5 min`, `about 1 h 20 min`, `time unknown`."""
     if seconds is None:
         return "time unknown"
     if seconds < 1:
@@ -144,8 +178,13 @@ def duration(seconds: float | None) -> str:
     return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
 
 
+def bytes_text(count: int) -> str:
+    """Return `3.2 MB`, for a person."""
+    return f"{count / 1024**2:.1f} MB" if count < 1024**3 else f"{count / 1024**3:.1f} GB"
+
+
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of text in columns that line up, safe for a terminal; the last column is as wide as it is."""
+    """Return rows in columns that line up, safe for a terminal; the last column is as wide as it is."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] if rows else []
     return [
@@ -154,60 +193,37 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _names(tasks: Sequence[str]) -> str:
-    shown = ", ".join(tasks[:_NAMES_SHOWN])
-    return shown if len(tasks) <= _NAMES_SHOWN else f"{shown} and {len(tasks) - _NAMES_SHOWN} more"
+def as_json(data: object) -> str:
+    """Return the data as JSON text for `--json`."""
+    return json.dumps(data, indent=2, ensure_ascii=False)
 
 
-STYLES = {
-    "generate": "green",
-    "derive": "green",
-    "follow": "cyan",
-    "restore": "cyan",
-    "keep": "yellow",
-    "fail": "bold red",
-    "ignore": "yellow",
-    "old": "red",
-    "new": "green",
-}
+class StatusLine:
+    """What goes on while a command waits: in place on a terminal, a line now and then elsewhere."""
 
+    def __init__(self) -> None:
+        self.is_terminal = sys.stdout.isatty()
+        self._next_s = 0.0
 
-def show(lines: Iterable[Iterable[Piece]], stream: TextIO) -> None:
-    """Print them; the terminal wraps what is longer than it is wide."""
-    from rich.console import Console
-    from rich.text import Text
+    def __enter__(self) -> StatusLine:
+        return self
 
-    console = Console(file=stream, highlight=False, soft_wrap=True)
-    for line in lines:
-        console.print(Text.assemble(*((text, STYLES.get(style, "")) for text, style in line)))
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.is_terminal:
+            print("\r\x1b[K", end="", flush=True)
 
+    def show(self, text: str) -> None:
+        """Show the text until the next one."""
+        text = printable(text)
+        if self.is_terminal:
+            shown = text[: shutil.get_terminal_size().columns - 1]  # a second line could not be written over
+            print(f"\r{shown}\x1b[K", end="", flush=True)
+        elif time.monotonic() >= self._next_s:
+            self._next_s = time.monotonic() + _STATUS_S
+            print(text, flush=True)
 
-Piece = tuple[str, str]
-"""Text, and its style: `old`, `new`, or none."""
-_AROUND = 8
-"""Words that are shown of what stayed, before and after a change."""
-
-
-def word_diff(old: str, new: str) -> list[Piece]:
-    """The words that went as `[-…-]`, those that came as `{+…+}`, between them what stayed, the long middle as `…`."""
-    before, after = old.split(), new.split()
-    if before == after:
-        return [("only its white space changed", "")]
-    pieces: list[Piece] = []
-    for what, i, j, k, m in SequenceMatcher(None, before, after).get_opcodes():
-        if what == "equal":
-            pieces.append((_stayed(before[i:j], is_first=i == 0, is_last=j == len(before) and m == len(after)), ""))
-            continue
-        if i < j:
-            pieces.append((f"[-{' '.join(before[i:j])}-]", "old"))
-        if k < m:
-            pieces.append((f"{{+{' '.join(after[k:m])}+}}", "new"))
-    return [(f"{' ' if index else ''}{text}", style) for index, (text, style) in enumerate(pieces)]
-
-
-def _stayed(words: Sequence[str], *, is_first: bool, is_last: bool) -> str:
-    head = [] if is_first else list(words[:_AROUND])
-    tail = [] if is_last else list(words[len(words) - _AROUND :])
-    if len(words) <= len(head) + len(tail) + 3:  # to leave out so few would save nobody anything
-        return " ".join(words)
-    return " ".join([*head, "…", *tail])
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        print(f"\r{printable(text)}\x1b[K" if self.is_terminal else printable(text), flush=True)

@@ -14,7 +14,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagegen
@@ -23,25 +23,22 @@ from imagegen.asking import within
 from imagegen.backends.base import Backend, Diagnosis
 from imagegen.backends.registry import unusable_names
 from imagegen.config.job_files import find_stray_files
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.build_image import blocked_problem
 from imagegen.execute.shared_store import Timeouts, describe_error
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
 from imagegen.project import JobPlan, Project
-from imagegen.report.console import counted, table
+from imagegen.report.console import plural
 from imagegen.report.git import git, ignored, lfs
 from imagegen.state.lockfile import LockFile
 from imagegen.state.shared_store import missing_package, open_shared
 
 __all__ = [
     "Case",
-    "as_data",
-    "as_lines",
     "as_row",
     "backends",
-    "blocks",
     "examine",
     "folders",
     "installed_as",
@@ -64,9 +61,6 @@ class Case:
     verdicts: Sequence[tuple[Output, Verdict]]
 
 
-_SIGNS = {"ok": "✓", "warning": "!", "wrong": "✗"}
-
-
 def examine(case: Case) -> list[Diagnosis]:
     """Every row. What cannot be looked at is a row that says so."""
     return [
@@ -81,43 +75,6 @@ def examine(case: Case) -> list[Diagnosis]:
         *ignored(case),
         *lfs(case),
     ]
-
-
-def blocks(rows: Sequence[Diagnosis]) -> bool:
-    """Whether something keeps a job from being built."""
-    return any(row.blocks and not row.ok for row in rows)
-
-
-def as_lines(rows: Sequence[Diagnosis]) -> list[str]:
-    """A line a row with its hint below it, and a closing line."""
-    lines = []
-    shown = table([(_SIGNS[_state(row)], row.what, row.found) for row in rows])
-    for row, line in zip(rows, shown, strict=True):
-        lines.append(line)
-        if row.hint:
-            lines.append(f"     → {printable(row.hint)}")
-    return [*lines, "", _closing(rows)]
-
-
-def as_data(rows: Sequence[Diagnosis]) -> list[str]:
-    """The same as JSON text: a list of objects."""
-    found = [{"state": _state(row), **asdict(row), "blocks": row.blocks and not row.ok} for row in rows]
-    return [json.dumps(found, indent=2)]
-
-
-def _state(row: Diagnosis) -> str:
-    if not row.ok:
-        return "wrong"
-    return "warning" if row.hint else "ok"
-
-
-def _closing(rows: Sequence[Diagnosis]) -> str:
-    states = [_state(row) for row in rows]
-    said = [counted(states.count("wrong"), "thing") + " to fix"] if "wrong" in states else []
-    said += [counted(states.count("warning"), "warning")] if "warning" in states else []
-    if not said:
-        return "all is well"
-    return ", ".join(said) + ("" if blocks(rows) else "; no job is blocked")
 
 
 _NEEDED = (3, 10)
@@ -243,9 +200,9 @@ def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, has_store: 
     said = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
     images = [output for output, _ in verdicts if not output.is_derived]
     backends = ", ".join(dict.fromkeys(output.request.backend for output in images))
-    found = f"{counted(len(images), 'image')} with {backends}"
+    found = f"{plural(len(images), 'image')} with {backends}"
     if derived := len(verdicts) - len(images):
-        found += f" and {counted(derived, 'derived file')}"
+        found += f" and {plural(derived, 'derived file')}"
     yield Diagnosis(True, f"job {plan.name}", f"{found}: {said}")
     for output, verdict in verdicts:
         if verdict.state == "blocked":
@@ -326,7 +283,7 @@ def store(case: Case) -> Iterator[Diagnosis]:
         yield Diagnosis(False, "store", f"{error.filename} cannot be read: {error.strerror}", "fix its permissions")
         return
     size = sum(stat.st_size for _, stat in blobs)
-    found = f"{counted(len(blobs), 'image')}, {_megabytes(size)} of at most {_megabytes(bound)}"
+    found = f"{plural(len(blobs), 'image')}, {_megabytes(size)} of at most {_megabytes(bound)}"
     found += f", {len(sample)} of them read and compared" if sample else ""
     hint = "the next build that makes an image prunes it; store_size in [tool.imagegen] is its bound"
     yield Diagnosis(True, "store", found, hint if size > bound else "")
@@ -377,7 +334,7 @@ def _own(case: Case, path: Path, plan: JobPlan | None, wanted: set[str]) -> Iter
             if plan is None or problem not in plan.problems:  # else it stands with the job
                 yield as_row(name, problem)
         return
-    found = counted(len(lock.lines), "output")
+    found = plural(len(lock.lines), "output")
     found += "; its last line was cut off by a kill, and is dropped" if lock.torn_at is not None else ""
     yield Diagnosis(True, name, found)
     if plan and not plan.problems:
@@ -389,7 +346,7 @@ def _unwanted(case: Case, lock: LockFile, wanted: set[str]) -> Iterator[Diagnosi
     if gone:
         shown = ", ".join(gone[:_SHOWN]) + (" …" if len(gone) > _SHOWN else "")
         hint = "bring the items back; or doit prune, which removes what nobody changed"
-        found = f"{counted(len(gone), 'file')} of no item any more: {shown}"
+        found = f"{plural(len(gone), 'file')} of no item any more: {shown}"
         yield Diagnosis(True, lock.name, found, hint)
 
 
@@ -409,10 +366,10 @@ def shared(case: Case) -> Iterator[Diagnosis]:
         within(Timeouts().answer_s, lambda: open_shared(settings.store))
     except Exception as error:  # of whatever library
         found = f"{settings.store} cannot be reached: {describe_error(error)}"
-        found += f"; {counted(waiting, 'image')} to go up" if waiting else ""
+        found += f"; {plural(waiting, 'image')} to go up" if waiting else ""
         yield Diagnosis(False, "shared store", found, "builds go on without it; fix it, or store=none", blocks=False)
         return
     uses = "read and written to" if settings.store_writes else "only read"
     found = f"{settings.store} answers ({time.monotonic() - start:.1f} s), {uses}"
-    found += f"; {counted(waiting, 'image')} to go up with the next build" if waiting else ""
+    found += f"; {plural(waiting, 'image')} to go up with the next build" if waiting else ""
     yield Diagnosis(True, "shared store", found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imagegen.backends.base import Diagnosis
 from imagegen.plan.output import Output
 from imagegen.project.git import IgnoreRule, git_attribute, git_top, ignore_rules
-from imagegen.report.console import counted
+from imagegen.report.console import plural
 from imagegen.state.lockfile import ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def lfs(case: Case) -> Iterator[Diagnosis]:
     states = [case.project.hashes.state(output.path) for output, _ in case.verdicts]
     pointers = sum(state is not None and state.is_pointer for state in states)
     if pointers:
-        found = f"{counted(pointers, 'image')} of {len(states)} not fetched: the files are pointers"
+        found = f"{plural(pointers, 'image')} of {len(states)} not fetched: the files are pointers"
         yield Diagnosis(True, "Git LFS", found, "git lfs pull")
 
 
@@ -99,7 +99,7 @@ def _locks(
 def _images(case: Case, rules: dict[str, IgnoreRule], outputs: Sequence[Output]) -> Iterator[Diagnosis]:
     generated = [output.path for output in outputs if _are_generated(case, [output])]
     for rule, paths in _by_rule(rules, generated):
-        found = f"ignores {counted(len(paths), 'image')} ({_named(paths)}) by the rule {rule}, "
+        found = f"ignores {plural(len(paths), 'image')} ({_named(paths)}) by the rule {rule}, "
         found += f"and there is no shared store: a clone generates {_them(paths)} again"
         yield Diagnosis(True, "git", found, f"{rule.hint}; or use a shared store: docs/shared-store.md")
 

@@ -38,10 +38,7 @@ _CLOCK = 7
 
 
 class LiveReport:
-    """A line for each outcome, which stays, and what goes on below.
-
-    expected: what generating takes, by task. line_of: what is said of an outcome, empty for nothing.
-    """
+    """A line for each outcome, which stays, and what goes on below. See `report.progress.follow_run`."""
 
     def __init__(
         self,
@@ -59,13 +56,13 @@ class LiveReport:
         self._live = Live(get_renderable=self._shown, console=self._console, refresh_per_second=8, transient=True)
         self._live.start()
 
-    def tell(self, event: Event) -> None:
-        """Something happened."""
+    def on_event(self, event: Event) -> None:
+        """Show what there is to say of an event."""
         with self._mutex:
-            self._in_flight.tell(event)
+            self._in_flight.on_event(event)
             if isinstance(event, Outcome):
                 self._done += 1
-                self._remaining.ended(event)
+                self._remaining.take_off(event)
         if isinstance(event, ProgressEvent) and event.name == "note":
             self._console.print(Text(note_line(event)))
         if isinstance(event, Outcome) and (line := self._line_of(event)):
@@ -88,9 +85,14 @@ class LiveReport:
 
 
 def flight_lines(flights: Sequence[Flight], now_s: float, width: int, most: int) -> list[Text]:
-    """A line each, in columns: its name, its steps or what it waits for, how long it has been. width: in cells.
+    """Return a line each, in columns: its name, its steps or what it waits for, how long it has been.
 
-    most: lines; the last one is for those that there is no room for.
+    Args:
+        flights: what is going on.
+        now_s: the time, by their clock.
+        width: of the terminal, in cells.
+        most: lines; the last one is for those that there is no room for.
+
     """
     shown = flights if len(flights) <= most else flights[: most - 1]
     states = [_state(flight) for flight in shown]
@@ -132,7 +134,7 @@ def _fitted(name: str, cells: int) -> str:
 
 
 class Remaining:
-    """Estimates the time left, as `doit why` does; what is not known of an image is what others took in this run."""
+    """The time left, estimated as `doit why` does; an image of unknown time is expected to take what others took."""
 
     def __init__(self, expected: Mapping[str, Estimate]) -> None:
         self._expected = dict(expected)
@@ -141,14 +143,14 @@ class Remaining:
             if one.seconds is not None:
                 self._took[one.backend].append(one.seconds)
 
-    def ended(self, outcome: Outcome) -> None:
-        """An image is done."""
+    def take_off(self, outcome: Outcome) -> None:
+        """Take a finished image off what remains."""
         one = self._expected.pop(outcome.output.task, None)
         if one and outcome.state == "generated":
             self._took[one.backend].append(outcome.seconds)
 
     def seconds(self, passed: Mapping[str, float]) -> float | None:
-        """None where that cannot be known. passed: of those in flight, by task."""
+        """Return the time left, None where it cannot be known; passed: seconds of those in flight, by task."""
         left = []
         for task, one in self._expected.items():
             took = self._took[one.backend]

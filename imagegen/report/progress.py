@@ -1,4 +1,4 @@
-"""What shows a run: live on a terminal that a person watches, in plain lines elsewhere."""
+"""What shows a run: plain lines, or `report.live` on a terminal that a person watches; and what is in flight."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ __all__ = [
     "InFlight",
     "PlainReport",
     "clock",
-    "following",
+    "follow_run",
     "is_ci",
 ]
 
+_SILENT_S = 30.0
+"""Seconds after which a run that prints nothing says what goes on; a wait under CI is repeated after twice that."""
+_BAR = re.compile(r"\s*[━╌]+\s*")
 
-def following(
+
+def follow_run(
     stream: TextIO,
     environment: Mapping[str, str],
     total: int,
@@ -35,10 +39,16 @@ def following(
     quiet: bool = False,
     line_of: Callable[[Outcome], str] = shown_line,
 ) -> LiveReport | PlainReport:
-    """What is told each event, and stopped at the end.
+    """Return what each event of a run goes to, and what is stopped at its end.
 
-    total: images that the run has to do with; with none there is nothing to watch. expected: what generating takes, by
-    task. quiet: only failures are told. line_of: what is said of an outcome, empty for nothing.
+    Args:
+        stream: to write to.
+        environment: says whether this is continuous integration.
+        total: images that the run has to do with; with none there is nothing to watch.
+        expected: the time that generating takes, by task.
+        quiet: only failures are printed.
+        line_of: the line of an outcome, empty for none.
+
     """
     in_ci = is_ci(environment)
     if total and not quiet and not in_ci and stream.isatty():
@@ -46,97 +56,100 @@ def following(
 
         return LiveReport(stream, total, expected, line_of)
 
-    def say(line: str) -> None:
+    def write(line: str) -> None:
         stream.write(f"{line}\n")
         stream.flush()
 
-    return PlainReport(say, quiet=quiet, timed=in_ci, line_of=line_of)
-
-
-SILENT_S = 30.0
-"""Seconds after which a run that says nothing says what goes on; a wait under CI is said again after twice that."""
+    return PlainReport(write, quiet=quiet, timed=in_ci, line_of=line_of)
 
 
 def is_ci(environment: Mapping[str, str]) -> bool:
-    """Whether this is a run of continuous integration: all of its services that are widely used set CI."""
+    """Whether this is continuous integration: all services that are widely used set CI."""
     return environment.get("CI", "").lower() not in ("", "0", "false")
 
 
 class PlainReport:
-    """say: takes a line. quiet: says failures only. line_of: what is said of an outcome, empty for nothing.
-
-    timed: a line an event, each with the time of day; steps are not shown. Not timed, there is a line an outcome, and
-    one with the time now and then while a run is silent for long.
-    """
+    """A run as lines without control sequences."""
 
     def __init__(
         self,
-        say: Callable[[str], None],
+        write: Callable[[str], None],
         *,
         quiet: bool = False,
         timed: bool = False,
         line_of: Callable[[Outcome], str] = shown_line,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._write = say
+        """Prepare to follow a run.
+
+        Args:
+            write: takes a line.
+            quiet: whether only failures are written.
+            timed: whether there is a line an event, each with the time of day, steps left out; else there is one an
+                outcome, and one with the time now and then while a run is silent for long.
+            line_of: the line of an outcome, empty for none.
+            now_s: a clock that never goes back, in seconds.
+
+        """
+        self._write_line = write
         self._quiet = quiet
         self._timed = timed
         self._line_of = line_of
         self._now_s = now_s
         self._in_flight = InFlight(now_s)
         self._waits: dict[str, tuple[str, float]] = {}
-        """By flight, the wait that was told last, and when."""
-        self._said_s = now_s()
+        """By flight, the wait that was written last, and when."""
+        self._written_s = now_s()
 
-    def tell(self, event: Event) -> None:
-        """Something happened."""
-        flight = self._in_flight.tell(event)
-        self._waits = {name: told for name, told in self._waits.items() if name in self._in_flight.flights}
+    def on_event(self, event: Event) -> None:
+        """Write what there is to say of an event."""
+        flight = self._in_flight.on_event(event)
+        self._waits = {name: wait for name, wait in self._waits.items() if name in self._in_flight.flights}
         if isinstance(event, Outcome):
             if (line := self._line_of(event)) and (not self._quiet or event.state == "failed"):
-                self._say(line)
+                self._write(line)
         elif self._quiet:
             return
         elif isinstance(event, ProgressEvent) and event.name == "note":
-            self._say(note_line(event))
+            self._write(note_line(event))
         elif self._timed:
-            self._tell(event, flight)
-        elif flight and self._now_s() - self._said_s > SILENT_S:
-            self._say(self._going_on(flight), timed=True)
+            self._write_begin(event, flight)
+        elif flight and self._now_s() - self._written_s > _SILENT_S:
+            state = flight.waits or (f"{flight.done}/{flight.total} steps" if flight.total else "at work")
+            self._write(f"{flight.name}  {state}  {clock(self._now_s() - flight.since_s)}", timed=True)
 
     def stop(self) -> None:
-        """Nothing is left behind."""
+        """Do nothing: every line stays."""
 
-    def _tell(self, event: Event, flight: Flight | None) -> None:
-        """The start of an image, and of what it waits for."""
+    def _write_begin(self, event: Event, flight: Flight | None) -> None:
+        """Write that an image begins, or a wait."""
         if isinstance(event, Started):
-            self._say(f"{'started':<10} {event.output.task}  {event.output.path}")
+            self._write(f"{'started':<10} {event.output.task}  {event.output.path}")
         elif flight and flight.waits:
-            told, when_s = self._waits.get(flight.name, ("", 0.0))
-            if flight.wait != told or self._now_s() - when_s > 2 * SILENT_S:
+            before, when_s = self._waits.get(flight.name, ("", 0.0))
+            if flight.wait != before or self._now_s() - when_s > 2 * _SILENT_S:
                 self._waits[flight.name] = (flight.wait, self._now_s())
-                self._say(f"{'waiting':<10} {flight.name}  {flight.waits}")
+                self._write(f"{'waiting':<10} {flight.name}  {flight.waits}")
         elif flight:
             self._waits.pop(flight.name, None)
 
-    def _going_on(self, flight: Flight) -> str:
-        state = flight.waits or (f"{flight.done}/{flight.total} steps" if flight.total else "at work")
-        return f"{flight.name}  {state}  {clock(self._now_s() - flight.since_s)}"
-
-    def _say(self, line: str, *, timed: bool = False) -> None:
-        self._said_s = self._now_s()
-        self._write(f"{time.strftime('%H:%M:%S')}  {line}" if timed or self._timed else line)
-
-
-_BAR = re.compile(r"\s*[━╌]+\s*")
+    def _write(self, line: str, *, timed: bool = False) -> None:
+        self._written_s = self._now_s()
+        self._write_line(f"{time.strftime('%H:%M:%S')}  {line}" if timed or self._timed else line)
 
 
 @dataclass
 class Flight:
-    """name: an image's task, or the job that is being prepared. since_s: when it began, by the clock of `InFlight`.
+    """An image that is being generated, or a job that is being prepared.
 
-    own_s: when its own time began, which is later where others were waited for. done, total: steps, 0 of 0 before the
-    first. waits: what it waits for, and how far that is.
+    Attributes:
+        name: the image's task, or the job.
+        since_s: when it began, by the clock of `InFlight`.
+        own_s: when its own time began, which is later where others were waited for.
+        done: steps.
+        total: of so many; 0 before the first.
+        waits: what it waits for, and how far that is.
+
     """
 
     name: str
@@ -153,17 +166,17 @@ class Flight:
 
 
 class InFlight:
-    """Follows the events of a run. now_s: a clock that never goes back, in seconds."""
+    """What is going on in a run at this moment."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self.now_s = now_s
         self.flights: dict[str, Flight] = {}
         """By name, in the order in which they began."""
 
-    def tell(self, event: Event) -> Flight | None:
-        """Something happened; the flight that it is about, if it is still going on."""
+    def on_event(self, event: Event) -> Flight | None:
+        """Take notice of an event. Returns the flight that it is about, if that is still going on."""
         if isinstance(event, ProgressEvent):
-            return self._happened(event)
+            return self._on_happened(event)
         output = event.output
         self.flights.pop(output.job, None)  # it is prepared, if it was to be
         if isinstance(event, Started):
@@ -172,7 +185,7 @@ class InFlight:
         self.flights.pop(output.task, None)
         return None
 
-    def _happened(self, event: ProgressEvent) -> Flight | None:
+    def _on_happened(self, event: ProgressEvent) -> Flight | None:
         name = event.output.task if event.output else event.job
         text = ""
         if event.name == "waiting":
@@ -194,7 +207,7 @@ class InFlight:
 
 
 def clock(seconds: float) -> str:
-    """`0:34`, `1:02:03`."""
+    """Return `0:34`, `1:02:03`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -25,8 +25,8 @@ from doit.exceptions import InvalidCommand, InvalidDodoFile
 from doit.task import Task
 
 from imagegen.commands.build import current_build
-from imagegen.commands.command import COMMANDS, spelled
-from imagegen.commands.command_line import Call, Invocation, current_invocation, long_options, unexpected
+from imagegen.commands.command import COMMANDS, spell
+from imagegen.commands.command_line import Call, Invocation, current_invocation, long_options, unexpected_word
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.settings import COMMAND_LINE, SETTINGS
@@ -82,10 +82,9 @@ def attach(config: Mapping[str, Any]) -> None:
 def takes_our_tasks(namespace: Mapping[str, Any]) -> bool:
     """Whether a dodo file takes any task of ours, however it comes by it."""
     creators = [value for name, value in namespace.items() if name.startswith("task_") and inspect.isfunction(value)]
-    return "task_jobs" in namespace or any(one.__module__.startswith(_OURS) for one in creators)
+    return "task_jobs" in namespace or any(one.__module__.startswith("imagegen.tasks") for one in creators)
 
 
-_OURS = ("imagegen.tasks", "imagegen.commands")
 _TAKE_ALL = "write in it: from imagegen.tasks import *"
 
 
@@ -144,7 +143,7 @@ _LIST = "doit list --all shows what there is"
 def check_variables(invocation: Invocation) -> list[Problem]:
     """What is wrong with each `name=value`: a name that neither a setting has nor a dodo file asks for."""
     known = [setting.command_line for setting in SETTINGS if setting.command_line]
-    texts = {one: call.command for call in invocation.calls for one in call.variables if call.command.takes_text}
+    texts = {one: call.command for call in invocation.calls for one in call.variables if call.command.text_options}
     values: dict[str, list[str]] = {}
     problems = []
     for name, value in dict.fromkeys(invocation.variables):
@@ -160,8 +159,8 @@ def check_variables(invocation: Invocation) -> list[Problem]:
             if (name, value) in texts:
                 command = texts[name, value]
                 named = next((one for one in command.options if one["long"] == name), None)
-                hint = f"where it is the text, write {spelled(command.takes_text[0], f'{name}={value}')}"
-                hint = f"write {spelled(named, value)}" if named else hint
+                hint = f"where it is the text, write {spell(command.text_options[0], f'{name}={value}')}"
+                hint = f"write {spell(named, value)}" if named else hint
             problems.append(Problem(_WHERE, what, hint))
     return problems
 
@@ -208,7 +207,7 @@ def check_words(invocation: Invocation, tasks: Sequence[Task], commands: Collect
         return []
     names = _Names(known, targets, commands)
     if invocation.command == "run":
-        return list(_check_selected(invocation, names))
+        return list(_check_tasks(invocation, names))
     problems = []
     for word in invocation.words:
         if word.startswith("-"):
@@ -224,34 +223,29 @@ def check_words(invocation: Invocation, tasks: Sequence[Task], commands: Collect
     return problems
 
 
-def _check_selected(invocation: Invocation, names: _Names) -> Iterator[Problem]:
-    calls = {id(call): call for call in invocation.calls}
-    waiting = list(calls.values())
-    skip: list[str] = []
+def _check_tasks(invocation: Invocation, names: _Names) -> Iterator[Problem]:
     last: Call | None = None
-    for word in invocation.words:
-        if skip:
-            skip.pop()
-            continue
-        if word in COMMANDS and word in names.tasks:
-            last = waiting.pop(0)
-            skip = list(last.names)
-        elif word in names.tasks or word in names.targets:
+    for one in invocation.tasks:
+        if isinstance(one, Call):
+            last = one
+            if one.command.name not in names.tasks:
+                yield names.unknown(one.command.name)
+        elif one in names.tasks or one in names.targets:
             last = None
-            task = names.tasks.get(word)
+            task = names.tasks.get(one)
             if task and (task.params or task.creator_params or task.pos_arg):
                 return  # what follows may be its own
-        elif word.startswith("-"):
-            yield _stray_option(word)
-        elif "*" in word:
-            if not names.matching(word):
-                yield names.unmatched(word)
-        elif last is not None and not names.is_near(word) and ":" not in word:
-            yield unexpected(last, word)
+        elif one.startswith("-"):
+            yield _stray_option(one)
+        elif "*" in one:
+            if not names.matching(one):
+                yield names.unmatched(one)
+        elif last is not None and not names.is_near(one) and ":" not in one:
+            yield unexpected_word(last, one)
             return
         else:
-            yield names.unknown(word)
-            if any(name.startswith(f"{word}:") for name in COMMANDS):
+            yield names.unknown(one)
+            if any(name.startswith(f"{one}:") for name in COMMANDS):
                 return  # what follows is the rest of its name: doit server start
 
 
@@ -321,22 +315,17 @@ def hand_over(invocation: Invocation, tasks: Sequence[Task], words: list[str]) -
     """
     known = {task.name: task for task in tasks}
     names = _Names(known, {}, ())
-    waiting = list(invocation.calls)
     left: list[str] = []
-    rest = list(invocation.words)
-    while rest:
-        word, *rest = rest
-        if word in COMMANDS and word in known:
-            call = waiting.pop(0)
-            rest = rest[len(call.names) :]
-            known[word].init_options()  # what the configuration of doit says stands behind what was typed
-            known[word].options.update(call.options)
-            if known[word].pos_arg:
-                known[word].pos_arg_val = call.names
-        elif "*" in word:
-            left += names.matching(word)
-            continue
-        left.append(word)
+    for one in invocation.tasks:
+        if isinstance(one, Call):
+            task = known[one.command.name]
+            task.init_options()  # what the configuration of doit says stands behind what was typed
+            task.options.update(one.options)
+            if task.pos_arg:
+                task.pos_arg_val = one.names
+            left.append(task.name)
+        else:
+            left += names.matching(one) if "*" in one else [one]
     words[:] = left
 
 

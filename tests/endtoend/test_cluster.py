@@ -279,7 +279,7 @@ def test_a_run_that_is_interrupted_stops_what_the_workers_draw(project: ProjectF
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert "12 not made" in out, out + err
+    assert "12 not built" in out, out + err
     wait_until(lambda: cluster.calls("one", "cancelled") and cluster.calls("two", "cancelled"))
     for name in ("one", "two"):
         cluster.script(name)

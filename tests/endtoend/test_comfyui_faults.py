@@ -314,7 +314,7 @@ def test_an_interrupt_from_a_terminal_finishes_what_runs(project: ProjectFolder,
     assert process.returncode == 130
     assert len(comfy.executions) == 2
     assert "2 generated" in out
-    assert "1 not made" in out
+    assert "1 not built" in out
 
 
 @pytest.mark.parametrize("servers", [1, 2])
@@ -329,7 +329,7 @@ def test_an_interrupt_does_not_wait_for_servers_that_answer_nothing(project: Pro
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=15)  # they would be waited for twice as long
     assert process.returncode == 130
-    assert "1 not made" in out
+    assert "1 not built" in out
 
 
 @pytest.mark.usefixtures("server")

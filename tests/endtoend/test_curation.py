@@ -36,7 +36,7 @@ def test_what_cannot_be_picked_is_told_with_what_can(project: ProjectFolder) -> 
         (["portraits:mallsing", "--variant", "7"], "choose one of 1, 2, 3"),
         (["portraits:malsing", "--variant", "1"], "did you mean 'portraits:mallsing"),
         (["portraits:mallsing", "--variant", "x"], "--variant=x: expected a whole number"),
-        ([], "doit pick portraits:mallsing --variant 3"),
+        ([], "doit pick JOB:IMAGE --variant N"),
     ):
         run = project.doit("pick", *words)
         assert run.code != 0
@@ -55,11 +55,11 @@ def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(projec
     assert "a small figure  (seed " in listed[1]
     run = project.doit("restore", "portraits:yrr")
     assert run.code == 0
-    assert "restored   portraits:yrr  assets/portraits/yrr.png  (made " in run.out
+    assert "restored   portraits:yrr  assets/portraits/yrr.png  (the version of " in run.out
     assert project.image("yrr").read_bytes() == before
     assert "3 fresh" in project.doit().closing
-    assert "there is no earlier image" in project.doit("restore", "portraits:yrr").out
-    assert "there is no number 9" in project.doit("restore", "portraits:yrr", "--to", "9").out
+    assert "there is no earlier version" in project.doit("restore", "portraits:yrr").out
+    assert "there is no version 9" in project.doit("restore", "portraits:yrr", "--to", "9").out
     assert len(project.generated()) == 4
 
 
@@ -69,7 +69,7 @@ def test_a_reroll_of_a_whole_job_asks_first(project: ProjectFolder) -> None:
         run = project.doit("reroll", *words)
         assert run.code == 1
         assert f"doit reroll {shlex.join(words)} --yes" in run.out
-    assert "3 images get another seed and are generated again (under 1 s)\n" in project.doit("reroll", "portraits").out
+    assert "3 images get a new seed and are generated again (under 1 s)\n" in project.doit("reroll", "portraits").out
     if sys.platform != "win32":
         assert answered(project, "n", "reroll", "portraits") == 1
     assert len(project.generated()) == 3
@@ -88,7 +88,8 @@ def test_a_reroll_that_fails_keeps_the_image_and_says_how_it_goes_on(project: Pr
     run = project.doit("reroll", "portraits:yrr")
     assert run.code == 1
     assert "out of memory" in run.out
-    assert "the earlier image stays, and so does the new seed" in run.out
+    said = "the next doit generates portraits:yrr; to go back to the earlier image: doit restore portraits:yrr"
+    assert said in run.out
     assert project.image("yrr").read_bytes() == before
     assert project.doit("restore", "portraits:yrr").code == 0
     assert "3 fresh" in project.doit().closing
@@ -143,7 +144,7 @@ def test_prune_asks_first_and_elsewhere_needs_a_yes(project: ProjectFolder) -> N
     project.job(items=JOB["items"][:1])
     run = project.doit("prune", "-n")
     assert run.code == 0
-    assert "remove  assets/portraits/yrr.png: no item has it any more" in run.out
+    assert "remove  assets/portraits/yrr.png: it no longer belongs to any item" in run.out
     assert project.image("yrr").exists()
     run = project.doit("prune")
     assert run.code == 1

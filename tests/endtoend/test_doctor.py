@@ -33,7 +33,7 @@ def test_a_sound_project_is_well_and_nothing_is_changed(project: ProjectFolder) 
     project.built()
     before = contents(project.root)
     run = project.doit("doctor")
-    assert (run.code, run.closing) == (0, "all is well")
+    assert (run.code, run.closing) == (0, "everything is in place")
     assert {line.split()[0] for line in run.out.splitlines()[:-2]} == {"✓"}
     assert contents(project.root) == before
 
@@ -52,7 +52,7 @@ def test_the_table_has_the_mend_below_and_the_signs_of_the_data(project: Project
     (at,) = [index for index, line in enumerate(lines) if line.startswith("✗")]
     assert "jobs/bad.yaml:1:12: generate.stepz: unknown key; did you mean 'steps'?" in lines[at]
     assert lines[at + 1] == "     → edit jobs/bad.yaml, line 1"
-    assert run.closing == "1 thing to fix, 1 warning"
+    assert run.closing == "1 problem to fix, 1 warning"
     data = json.loads(project.doit("doctor", "--json").out)
     signs = {"ok": "✓", "warning": "!", "wrong": "✗"}
     assert [signs[row["state"]] for row in data] == [line[0] for line in lines if line[:1] in signs.values()]
@@ -110,7 +110,7 @@ def test_an_image_of_the_store_that_went_bad_is_told_with_its_file(project: Proj
     code, state, found, hint = only(project)
     assert (code, state) == (0, "wrong")  # no job needs it
     assert "has gone bad" in found
-    assert project.doit("doctor").closing == "1 thing to fix; no job is blocked"
+    assert project.doit("doctor").closing == "1 problem to fix; no job is blocked"
     subprocess.run(hint.partition(": ")[2].split(), cwd=project.root, check=True)
     assert not blob.exists()
     assert examined(project) == (0, [])

@@ -264,7 +264,7 @@ def test_ctrl_c_finishes_what_runs_and_leaves_the_rest(project: ProjectFolder) -
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in out + err
-    assert "1 generated, 2 not made" in out
+    assert "1 generated, 2 not built" in out
     assert out.startswith("stopping when 1 image is done; Ctrl-C again cancels it\n")
     project.script()
     run = project.doit()
@@ -284,7 +284,7 @@ def test_ctrl_c_twice_cancels(project: ProjectFolder) -> None:
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in out + err
-    assert "3 not made" in out
+    assert "3 not built" in out
     assert out.count("stopping") == 1
 
 

@@ -198,4 +198,4 @@ def test_ctrl_c_while_waiting_for_another_build_leaves_quietly(project: ProjectF
     first.kill()
     first.communicate()
     assert "Traceback" not in out + err
-    assert (second.returncode, "3 not made" in out) == (130, True)
+    assert (second.returncode, "3 not built" in out) == (130, True)

@@ -131,7 +131,7 @@ def test_ctrl_c_finishes_what_runs_and_leaves_what_follows(project: ProjectFolde
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in out + err
-    assert "1 generated, 2 not made" in out
+    assert "1 generated, 2 not built" in out
 
 
 def test_a_touched_up_portrait_is_kept_and_what_follows_is_drawn_from_it(project: ProjectFolder) -> None:

@@ -11,16 +11,16 @@ import pytest
 from imagegen.backends.registry import registry
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
-from imagegen.execute.recovered_settings import Likeness, likeness
+from imagegen.execute.recovered_settings import RecoveredSettings, recover_settings
 from imagegen.images import png
 from imagegen.project import Project
 from tests.backends.comfyui.workflows import sd15
 from tests.images.pictures import FIELDS, embed, picture, provenance
 
 
-def of(root: Path, data: bytes, backend: str = "") -> Likeness:
+def of(root: Path, data: bytes, backend: str = "") -> RecoveredSettings:
     (root / "x.img").write_bytes(data)
-    return likeness(Project(root, Settings(), registry()), "x.img", backend)
+    return recover_settings(Project(root, Settings(), registry()), "x.img", backend)
 
 
 def recorded(kind: str = "png", **changes: Any) -> bytes:
@@ -34,11 +34,11 @@ SETTINGS = {key: value for key, value in FIELDS.items() if key not in ("backend"
 def test_a_record_says_all(tmp_path: Path, kind: str) -> None:
     found = of(tmp_path, recorded(kind, loras={"a.pt": [0.8, 0.5]}, vae="v.pt"))
     section = {"checkpoint": FIELDS["model"], "loras": {"a.pt": {"model": 0.8, "clip": 0.5}}, "vae": "v.pt"}
-    assert found == Likeness("comfyui", FIELDS["prompt"], SETTINGS, section)
+    assert found == RecoveredSettings("comfyui", FIELDS["prompt"], SETTINGS, section)
 
 
 def test_another_backend_has_no_use_for_its_options(tmp_path: Path) -> None:
-    assert of(tmp_path, recorded(vae="v.pt", workflow="ab" * 32), "ollama") == Likeness(
+    assert of(tmp_path, recorded(vae="v.pt", workflow="ab" * 32), "ollama") == RecoveredSettings(
         "comfyui", FIELDS["prompt"], SETTINGS
     )
 
@@ -118,7 +118,7 @@ WEB_UI = "a raven\nSteps: 20, Sampler: DPM++ 2M Karras, CFG scale: nan, Seed: 12
 def test_the_web_uis_sampler_is_taken_in_comfyuis_words_and_the_rest_is_said(tmp_path: Path) -> None:
     fields = {"steps": 20, "seed": 12, "sampler": "dpmpp_2m", "scheduler": "karras"}
     notes = ("x.img: not taken over: CFG scale nan, Model foo",)
-    assert of(tmp_path, with_texts(parameters=WEB_UI)) == Likeness("", "a raven", fields, notes=notes)
+    assert of(tmp_path, with_texts(parameters=WEB_UI)) == RecoveredSettings("", "a raven", fields, notes=notes)
 
 
 def test_where_the_workflow_cannot_be_made_out_the_text_beside_it_is_read(tmp_path: Path) -> None:

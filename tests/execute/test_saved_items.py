@@ -11,7 +11,7 @@ import pytest
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
-from imagegen.execute.saved_items import Keepsake, Saving, save, saving
+from imagegen.execute.saved_items import ImageToSave, PlannedSave, plan_save, save
 from imagegen.project import Project
 from tests.scripted import ScriptedBackend
 
@@ -20,23 +20,23 @@ HEAD = "# scraps\nbackend: scripted   # for now\ngenerate: {width: 64, height: 6
 ITEMS = "items:\n  - name: A  # the first\n    prompt: a\n"
 
 
-def kept(root: Path, backend: str = "scripted", section: dict[str, Any] | None = None, **item: Any) -> Keepsake:
+def kept(root: Path, backend: str = "scripted", section: dict[str, Any] | None = None, **item: Any) -> ImageToSave:
     item = {"name": "Raven", "prompt": "a raven", "width": 64, "height": 64, "seed": 7, **item}
     job = {"backend": backend, "items": [item], **({backend: section} if section else {})}
     plan = Project(root, Settings(), REGISTRY).planner.plan_of("jobs/one.json", json.dumps(job).encode())
     assert plan.problems == ()
-    return Keepsake(item["name"], plan.outputs[0], section or {})
+    return ImageToSave(item["name"], plan.outputs[0], section or {})
 
 
 def saved(
-    root: Path, text: str | None, *keepsakes: Keepsake, file: str = "jobs/scraps.yaml", **settings: Any
-) -> Saving:
+    root: Path, text: str | None, *images: ImageToSave, file: str = "jobs/scraps.yaml", **settings: Any
+) -> PlannedSave:
     path = root / file
     path.parent.mkdir(parents=True, exist_ok=True)
     if text is not None:
         path.write_text(text)
     project = Project(root, Settings(**settings), REGISTRY, {"image", "list"})
-    found = save(project, file, keepsakes or [kept(root)])
+    found = save(project, file, images or [kept(root)])
     plan = next(plan for plan in Project(root, Settings(), REGISTRY).plans() if plan.file == file)
     assert plan.problems == ()
     assert all(output in plan.outputs for output in found.outputs)
@@ -169,7 +169,7 @@ def test_items_of_a_source_keep_their_seeds(tmp_path: Path) -> None:
 )
 def test_only_a_job_file_is_written(tmp_path: Path, file: str) -> None:
     with pytest.raises(ImagegenError, match="can be no job file"):
-        saving(Project(tmp_path, Settings(), REGISTRY, {"list"}), file, [kept(tmp_path)])
+        plan_save(Project(tmp_path, Settings(), REGISTRY, {"list"}), file, [kept(tmp_path)])
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from imagegen.config.settings import Settings
-from imagegen.errors import Problem
+from imagegen.errors import Problem, printable
 from imagegen.execute.events import Outcome
 from imagegen.plan.freshness import Reason
 from imagegen.plan.output import Output
 from imagegen.project import Project
-from imagegen.report.console import closing_line, failures, outcome_line, printable, same_seed_lines, table
+from imagegen.report.console import closing_line, failures, outcome_line, same_seed_lines, table
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_causes_are_told_once_with_the_first_few_that_they_hit(output: Output) -
     [
         ({"fresh": 3}, 0, "3 fresh, nothing to do (1.2 s)"),
         ({"generated": 1, "fresh": 2, "failed": 1}, 2, "1 generated, 2 fresh, 1 failed, 2 broken jobs (1.2 s)"),
-        ({"cancelled": 2, "kept": 1, "restored": 4}, 0, "4 restored, 1 kept, 2 not made (1.2 s)"),
+        ({"cancelled": 2, "kept": 1, "restored": 4}, 0, "4 restored, 1 kept, 2 not built (1.2 s)"),
         ({}, 1, "1 broken job (1.2 s)"),
         ({}, 0, "nothing to do (1.2 s)"),
     ],
@@ -49,7 +49,7 @@ def test_after_doit_a_it_says_that_the_seed_gives_the_same_picture(output: Outpu
     said = "1 image kept its seed, which gives the same picture; for another one: doit reroll j:a"
     assert same_seed_lines([Outcome(output, "generated", forced)]) == [said]
     own = replace(output, has_own_seed=True)
-    assert "write another 'seed' of j:a in its job file" in same_seed_lines([Outcome(own, "generated", forced)])[0]
+    assert "write another 'seed' for j:a in its job file" in same_seed_lines([Outcome(own, "generated", forced)])[0]
     without = replace(output, parameters=output.parameters - {"seed"})
     assert same_seed_lines([Outcome(without, "generated", forced)]) == []
 

@@ -12,11 +12,12 @@ import pytest
 from imagegen import DISTRIBUTION, __version__
 from imagegen.backends.base import Backend, Diagnosis
 from imagegen.backends.placeholder import PlaceholderBackend
+from imagegen.commands.doctor import as_lines
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 from imagegen.project import Project
-from imagegen.report.doctor import Case, as_lines, backends, installed_as, machine, needed_packages
+from imagegen.report.doctor import Case, backends, installed_as, machine, needed_packages
 from imagegen.report.git import ignored
 from tests.wheels import ROOT
 
@@ -85,10 +86,10 @@ def test_a_plug_in_without_rows_of_its_own_is_asked_for_its_preflight(
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([Diagnosis(True, "a", "b")], "all is well"),
+        ([Diagnosis(True, "a", "b")], "everything is in place"),
         ([Diagnosis(True, "a", "b", "c")], "1 warning; no job is blocked"),
-        ([Diagnosis(False, "a", "b", "c", blocks=False)], "1 thing to fix; no job is blocked"),
-        ([Diagnosis(False, "a", "b", "c")] * 2, "2 things to fix"),
+        ([Diagnosis(False, "a", "b", "c", blocks=False)], "1 problem to fix; no job is blocked"),
+        ([Diagnosis(False, "a", "b", "c")] * 2, "2 problems to fix"),
     ],
 )
 def test_the_closing_line_says_how_bad_it_is(rows: list[Diagnosis], said: str) -> None:

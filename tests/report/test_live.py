@@ -17,11 +17,11 @@ def shown(flights: InFlight, now_s: float = 34.0, width: int = 80, most: int = 1
 
 def test_each_image_has_a_line_with_its_steps_or_its_wait_and_its_time() -> None:
     flights = InFlight(Clock())
-    flights.tell(started("a"))
-    flights.tell(started("bird"))
-    flights.tell(happened("a", "steps", done=12, total=24))
-    flights.tell(happened("bird", "waiting", text="loading the model"))
-    flights.tell(prepares("k", "pulling m ━━╌╌ 26 %, 3.1 GB of 12 GB"))
+    flights.on_event(started("a"))
+    flights.on_event(started("bird"))
+    flights.on_event(happened("a", "steps", done=12, total=24))
+    flights.on_event(happened("bird", "waiting", text="loading the model"))
+    flights.on_event(prepares("k", "pulling m ━━╌╌ 26 %, 3.1 GB of 12 GB"))
     assert [" ".join(line.split()) for line in shown(flights)] == [
         "j:a ━━━━━━╌╌╌╌╌╌ 12/24 0:34",
         "j:bird loading the model 0:34",
@@ -33,8 +33,8 @@ def test_each_image_has_a_line_with_its_steps_or_its_wait_and_its_time() -> None
 def test_eight_in_flight_with_long_names_fit_the_width_and_can_be_told_apart(width: int) -> None:
     flights = InFlight(Clock())
     for number in range(8):
-        flights.tell(started(f"{LONG}-v{number}"))
-        flights.tell(happened(f"{LONG}-v{number}", "steps", done=number, total=100))
+        flights.on_event(started(f"{LONG}-v{number}"))
+        flights.on_event(happened(f"{LONG}-v{number}", "steps", done=number, total=100))
     lines = shown(flights, width=width)
     assert len(set(lines)) == len(lines) == 8
     if width >= 30:
@@ -45,36 +45,36 @@ def test_eight_in_flight_with_long_names_fit_the_width_and_can_be_told_apart(wid
 def test_of_those_that_there_is_no_room_for_there_is_the_number() -> None:
     flights = InFlight(Clock())
     for number in range(8):
-        flights.tell(started(str(number)))
+        flights.on_event(started(str(number)))
     assert len(shown(flights, most=8)) == 8
     assert shown(flights, most=4)[3] == "and 5 more"
 
 
 def test_a_wait_ends_with_steps_and_a_flight_with_its_outcome() -> None:
     flights = InFlight(Clock())
-    flights.tell(started("a"))
-    flights.tell(happened("a", "waiting", text="the server does not answer"))
-    flights.tell(happened("a", "steps", done=1, total=2))
+    flights.on_event(started("a"))
+    flights.on_event(happened("a", "waiting", text="the server does not answer"))
+    flights.on_event(happened("a", "steps", done=1, total=2))
     assert flights.flights["j:a"].waits == ""
-    flights.tell(outcome("a"))
-    flights.tell(happened("a", "steps", done=2, total=2))
+    flights.on_event(outcome("a"))
+    flights.on_event(happened("a", "steps", done=2, total=2))
     assert flights.flights == {}
 
 
 def test_a_job_is_prepared_until_it_says_so_or_its_first_image_begins() -> None:
     flights = InFlight(Clock())
-    flights.tell(prepares("j", "starting"))
-    flights.tell(prepares("k", "pulling"))
+    flights.on_event(prepares("j", "starting"))
+    flights.on_event(prepares("k", "pulling"))
     assert list(flights.flights) == ["j", "k"]
-    flights.tell(prepares("k", ""))
-    flights.tell(started("a"))
+    flights.on_event(prepares("k", ""))
+    flights.on_event(started("a"))
     assert list(flights.flights) == ["j:a"]
 
 
 def test_nothing_that_a_backend_says_steers_the_terminal() -> None:
     flights = InFlight(Clock())
-    flights.tell(started("a"))
-    flights.tell(happened("a", "waiting", text="\x1b[2Jboo"))
+    flights.on_event(started("a"))
+    flights.on_event(happened("a", "waiting", text="\x1b[2Jboo"))
     assert "\x1b" not in shown(flights)[0]
 
 
@@ -87,22 +87,22 @@ def test_the_time_left_is_that_of_the_backend_that_takes_longest() -> None:
     remaining = Remaining(expected)
     assert remaining.seconds({}) == 20
     assert remaining.seconds({"j:a": 4, "j:c": 1}) == 16
-    remaining.ended(outcome("a"))
+    remaining.take_off(outcome("a"))
     assert remaining.seconds({"j:b": 25}) == 3
 
 
 def test_what_nobody_knows_takes_what_others_of_its_backend_took() -> None:
     remaining = Remaining({f"j:{name}": Estimate(None, "b") for name in "abc"})
     assert remaining.seconds({}) is None
-    remaining.ended(outcome("a"))
+    remaining.take_off(outcome("a"))
     assert remaining.seconds({"j:b": 1.5}) == 2.5
 
 
 def test_an_images_own_time_begins_when_it_waits_for_no_other() -> None:
     now = Clock()
     flights = InFlight(now)
-    flights.tell(started("a"))
+    flights.on_event(started("a"))
     now.now = 5.0
-    flights.tell(happened("a", "restarted"))
+    flights.on_event(happened("a", "restarted"))
     flight = flights.flights["j:a"]
     assert (flight.since_s, flight.own_s) == (0.0, 5.0)

@@ -24,7 +24,7 @@ class Said:
         count = len(self.lines)
         for event in events:
             self.clock.now += after_s
-            self.report.tell(event)
+            self.report.on_event(event)
         return self.lines[count:]
 
 

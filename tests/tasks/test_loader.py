@@ -14,8 +14,7 @@ from doit.task import Task, dict_to_task
 
 import imagegen.tasks
 from imagegen.commands.command import COMMANDS
-from imagegen.commands.command_line import read_invocation
-from imagegen.commands.up_to_date import OUR_TASKS
+from imagegen.commands.command_line import read_invocation, reserved_names
 from imagegen.tasks import loader
 from imagegen.tasks.loader import refuse_equal_names, takes_our_tasks
 
@@ -154,5 +153,8 @@ def test_a_task_with_the_name_of_a_job_is_refused_in_plain_words() -> None:
         refuse_equal_names(tasks({"name": "icons", "actions": ["true"]}))
 
 
-def test_every_command_is_reserved() -> None:
-    assert {re.sub(":.*", "", name) for name in COMMANDS} == set(OUR_TASKS)
+def test_every_command_is_reserved_and_a_task() -> None:
+    groups = {re.sub(":.*", "", name) for name in COMMANDS}
+    assert groups | {"list", "run"} <= reserved_names()
+    assert {f"task_{name}" for name in groups} | {"DOIT_CONFIG", "task_jobs"} == set(imagegen.tasks.__all__)
+    assert all(callable(getattr(imagegen.tasks, f"task_{name}")) for name in groups)

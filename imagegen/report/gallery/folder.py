@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from imagegen.config.paths import GALLERY
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, Problem
 from imagegen.images.formats import BadImage
 from imagegen.project import JobPlan, Project
-from imagegen.report.console import counted
 from imagegen.report.gallery.contents import Group, Picture, gather
 from imagegen.report.gallery.page import EARLIER, ORIGINALS, THUMBS, Files, digest, digest_of, page_data, render
 from imagegen.state.atomic import replace_file
@@ -32,7 +32,6 @@ __all__ = [
     "PAGE",
     "Thumbnail",
     "Written",
-    "lines",
     "shrink",
     "there",
     "thumbnails",
@@ -50,12 +49,12 @@ _OURS = re.compile(r"[0-9a-f]{20}[-.]")
 
 @dataclass(frozen=True)
 class Written:
-    """state: written or fresh. count: of pictures. made: how many images were made small. wrong: which could not be."""
+    """What became of the gallery: the number of pictures, of new thumbnails, and what kept some from being shown."""
 
-    state: str
-    count: int
-    made: int
-    wrong: tuple[Problem, ...] = ()
+    state: Literal["written", "fresh"]
+    pictures: int
+    thumbnails: int
+    problems: tuple[Problem, ...] = ()
 
 
 def write_gallery(project: Project, plans: Sequence[JobPlan]) -> Written:
@@ -209,13 +208,3 @@ def shrink(data: bytes, box: tuple[int, int]) -> tuple[bytes, int, int]:
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=QUALITY, method=2, icc_profile=profile or b"")
     return buffer.getvalue(), *size
-
-
-def lines(written: Written, broken: Sequence[str] = ()) -> list[str]:
-    """One line for the page, one for broken jobs, if any, and one for each image that it cannot show."""
-    said = counted(written.count, "image")
-    if written.made:
-        said += f", {written.made} made small"
-    of_broken = f"{counted(len(broken), 'broken job')}, shown as recorded: {', '.join(broken)}  (doit doctor)"
-    told = [f"{written.state:<10} {PAGE}  {said}", *([of_broken] if broken else [])]
-    return [*told, *(printable(str(problem)) for problem in written.wrong)]

@@ -31,8 +31,8 @@ from imagegen.backends.comfyui.server import (
     start,
     stop,
 )
+from imagegen.commands.server import status_lines
 from imagegen.errors import ImagegenError, Problem
-from imagegen.report.server import status_lines
 from tests.backends.comfyui.fake_program import ComfyFolder, free_port, runs
 
 

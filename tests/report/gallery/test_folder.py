@@ -92,8 +92,8 @@ def test_an_image_that_cannot_be_decoded_is_told_and_the_others_are_shown(studio
     studio.build()
     studio.image("yrr").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     written = studio.write()
-    (problem,) = written.wrong
-    assert (problem.where, written.made) == ("assets/portraits/yrr.png", 1)
+    (problem,) = written.problems
+    assert (problem.where, written.thumbnails) == ("assets/portraits/yrr.png", 1)
     assert "is shown without its image" in problem.what
     assert [bool(picture["thumb"]) for picture in embedded(studio.page.read_text("utf-8"))] == [False, True]
     assert studio.write().state == "fresh"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.report.console import word_diff
+from imagegen.commands.why import word_diff
 
 
 @pytest.mark.parametrize(

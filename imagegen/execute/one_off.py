@@ -1,38 +1,27 @@
-"""One-off images: from the options of `doit image` to outputs, made and told."""
+"""One-off images: from the options of `doit image` to outputs. Nothing is generated here."""
 
 from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from doit import get_initial_workdir
-
-from imagegen.commands.build import Build
-from imagegen.commands.command_line import RANDOM_SEED
 from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.job import FORMATS, Encoding, Job
-from imagegen.config.schema import SEED
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.events import Event, Outcome
-from imagegen.execute.forecast import estimate
-from imagegen.execute.recovered_settings import Likeness, likeness
-from imagegen.execute.run import SelectedOutput, run
-from imagegen.execute.saved_items import Keepsake, save, saving
+from imagegen.execute.recovered_settings import RecoveredSettings, recover_settings
+from imagegen.execute.saved_items import ImageToSave
 from imagegen.plan.naming import shorten_slug
-from imagegen.plan.output import ONE_OFF, Output
+from imagegen.plan.output import ONE_OFF
 from imagegen.plan.prompt_template import escape_prompt
 from imagegen.project import Project
-from imagegen.report.console import failures, outcome_line, saved_line
-from imagegen.report.progress import following
 
 __all__ = [
-    "make_images",
+    "plan_images",
 ]
 
 
@@ -41,57 +30,26 @@ _MOST = 1000
 """Images of one prompt."""
 
 
-def make_images(build: Build, prompts: Sequence[str], options: dict[str, Any], folder: str) -> str:
-    """Make an image of each prompt and print what became of it; what went wrong, empty where nothing did.
+def plan_images(
+    project: Project, prompts: Sequence[str], options: dict[str, Any], folder: str
+) -> tuple[list[ImageToSave], list[str]]:
+    """Return the images that are asked for, and what their user should know.
 
-    options: of the task `image`, None where one was not given. folder: where images go that are told no other.
+    Args:
+        project: whose settings hold.
+        prompts: one for each image, or none where `like` has one.
+        options: of `doit image`, None where one was not given.
+        folder: where images go that no option sends elsewhere.
+
+    Raises:
+        ImagegenError: in the words of the options.
+
     """
-    outcomes: list[Outcome] = []
-
-    try:
-        keepsakes = _keepsakes(build.project, prompts, options, folder)
-        outputs = tuple(one.output for one in keepsakes)
-        if options["save"]:
-            outputs = saving(build.project, options["save"], keepsakes).outputs
-        others = {one.output.path: task for task, one in build.planned.items() if one.output.job != outputs[0].job}
-        _refuse_jobs_files(outputs, others)
-        taking = estimate(build.project, outputs)
-        report = following(sys.stdout, os.environ, len(outputs), taking, line_of=_line)
-
-        def tell(event: Event) -> None:
-            if isinstance(event, Outcome):
-                outcomes.append(event)
-            report.tell(event)
-
-        try:
-            ending = run(build.project, [SelectedOutput(output, build.invocation.always) for output in outputs], tell)
-        finally:
-            report.stop()
-        made = {outcome.output.slug for outcome in outcomes if outcome.state in ("generated", "restored", "fresh")}
-        if options["save"] and made:
-            kept = [one for one in keepsakes if one.output.slug in made]
-            saved = save(build.project, options["save"], kept)
-            print(saved_line(saved.file, saved.added))
-    except ImagegenError as error:
-        return "\n".join(str(replace(one, where=one.where or _WHERE)) for one in error.problems)
-    if ending.stopped:
-        raise SystemExit(130)
-    return "\n".join([*failures(outcomes), *map(str, ending.problems)])
-
-
-def _line(outcome: Outcome) -> str:
-    seed = f"  seed {outcome.output.request.seed}" if outcome.state != "failed" else ""
-    return outcome_line(outcome) + seed
-
-
-def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any], folder: str) -> list[Keepsake]:
-    """The images that are asked for. Raises ImagegenError."""
     for word in (*prompts, *filter(None, (value for value in options.values() if isinstance(value, str)))):
         if any("\ud800" <= character <= "\udfff" for character in word):
             raise ImagegenError(Problem(_WHERE, f"{word!a} is not UTF-8", "check the terminal's encoding"))
     chosen = options["backend"] or project.settings.forced_backend or ""
-    options = options | {"like": _image_file(project, options["like"])}
-    like = _like(project, options["like"], chosen)
+    like = _recover(project, options["like"], chosen)
     backend = project.backends[chosen or like.backend or project.settings.backend]
     prompts = prompts or [escape_prompt(like.prompt)] if like.prompt else prompts
     if not prompts:
@@ -102,10 +60,11 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
     fields["negative"] = (
         options["negative"] if options["negative"] is not None else escape_prompt(fields.get("negative", ""))
     )
-    seed = _seed(options["seed"], fields.pop("seed", None))
+    of_image = fields.pop("seed", None)
+    seed = of_image if options["seed"] is None else options["seed"]
     where_to = _where_to(options, len(prompts) * options["count"], folder)
     if options["like"] and len(prompts) == 1 and not options["name"]:
-        options["name"] = _name_like(project, options, where_to)
+        options = options | {"name": _name_like(project, options, where_to)}
     items = list(_items(prompts, options, seed))
     section = dict(like.section) if like.backend == backend.name else {}
     if options["model"]:
@@ -123,9 +82,8 @@ def _keepsakes(project: Project, prompts: Sequence[str], options: dict[str, Any]
     expansion = project.planner.expand_job(job, job.items)
     if expansion.problems:
         raise ImagegenError(*map(_worded, expansion.problems))
-    for note in (*like.notes, *expansion.notes):
-        print(note)
-    return [Keepsake(item["name"], one, section) for item, one in zip(items, expansion.outputs, strict=True)]
+    images = [ImageToSave(item["name"], one, section) for item, one in zip(items, expansion.outputs, strict=True)]
+    return images, [*like.notes, *expansion.notes]
 
 
 def _checked(project: Project, values: dict[str, Any]) -> Job:
@@ -141,27 +99,11 @@ def _worded(problem: Problem) -> Problem:
     return replace(problem, what=re.sub(r"^(?:generate|items\[\d+\]|output)\.(\w+):", r"--\1:", named))
 
 
-def _like(project: Project, file: str | None, backend: str) -> Likeness:
+def _recover(project: Project, file: str | None, backend: str) -> RecoveredSettings:
     if not file:
-        return Likeness("", "", {})
+        return RecoveredSettings("", "", {})
     project.lock(ONE_OFF)  # those of jobs were read with them
-    return likeness(project, file, backend)
-
-
-def _image_file(project: Project, file: str | None) -> str | None:
-    """From the project, also where the shell completed it from the folder that doit was called in."""
-    called_in = get_initial_workdir()
-    if file and called_in and not os.path.exists(project.root / file) and os.path.exists(Path(called_in, file)):  # noqa: PTH110 - a name that is too long raises nothing
-        return Path(os.path.relpath(Path(called_in, file), project.root)).as_posix()
-    return file
-
-
-def _seed(given: int | None, of_image: int | None) -> int | None:
-    """The seed of the first image; None where it follows from the name. Raises ImagegenError."""
-    if given is not None and not SEED["min"] <= given <= SEED["max"]:
-        what = f"--seed={given}: expected a whole number from {SEED['min']} to {SEED['max']}"
-        raise ImagegenError(Problem(_WHERE, what, RANDOM_SEED))
-    return of_image if given is None else given
+    return recover_settings(project, file, backend)
 
 
 def _items(prompts: Sequence[str], options: dict[str, Any], seed: int | None) -> Iterator[dict[str, Any]]:
@@ -173,8 +115,8 @@ def _items(prompts: Sequence[str], options: dict[str, Any], seed: int | None) ->
         if options["name"] and len(prompts) > 1:
             name = f"{name}-{index + 1}"
         for number in range(count):
-            own_seed = {} if seed is None else {"seed": seed + number}
-            yield {"name": f"{name}-{number + 1}" if count > 1 else name, "prompt": prompt, **own_seed}
+            has_own_seed = {} if seed is None else {"seed": seed + number}
+            yield {"name": f"{name}-{number + 1}" if count > 1 else name, "prompt": prompt, **has_own_seed}
 
 
 def _name_like(project: Project, options: Mapping[str, Any], where_to: Mapping[str, Any]) -> str:
@@ -223,11 +165,3 @@ def _where_to(options: Mapping[str, Any], count: int, folder: str) -> dict[str, 
         hint = f"--out={path.with_suffix(FORMATS[ends])}"
         raise ImagegenError(Problem(_WHERE, f"--out={out}: the ending of {ends} is {FORMATS[ends]}", hint))
     return {"dir": str(path.parent), "name": path.stem, "format": ends}
-
-
-def _refuse_jobs_files(outputs: Sequence[Output], taken: Mapping[str, str]) -> None:
-    for output in outputs:
-        if output.path in taken:
-            raise ImagegenError(
-                Problem(_WHERE, f"{output.path} belongs to {taken[output.path]}", "choose another --out or --name")
-            )

@@ -1,0 +1,70 @@
+"""`doit accept`: keep the current file as an output's image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from imagegen.commands.build import Build, select_images
+from imagegen.commands.command import command
+from imagegen.errors import ImagegenError, Problem, printable
+
+if TYPE_CHECKING:
+    from imagegen.execute.curation import AcceptResult
+
+__all__ = ["accept", "upload_pending"]
+
+
+@command(
+    "accept",
+    "Keep the current file (a hand-edited one, say) as the image until its prompt or settings change.",
+    {"doit accept portraits:mallsing": "this file", "doit accept portraits": "all files of a job"},
+    words="IMAGE|JOB...",
+)
+def accept(build: Build, words: list[str]) -> None:
+    """Accept each file that is not as it was generated."""
+    from imagegen.execute.curation import accept
+
+    if not words:
+        raise ImagegenError(Problem("", "name what to accept, an image or a whole job", "doit accept JOB:IMAGE"))
+    select_images(build, words)  # a mistake is reported before anybody is waited for
+    problems: list[Problem] = []
+    found = []
+    with build.lock():
+        planned = select_images(build, words)
+        for one in planned:
+            try:
+                found.append(accept(build.project, build.project.decided(one.output)))
+            except ImagegenError as error:
+                problems += error.problems
+    if len(planned) == 1 and found and found[0].state == "missing":
+        output = found[0].output
+        hint = f"doit {output.task} generates it"
+        problems.append(Problem(output.task, f"there is no file {output.path} to accept", hint))
+    elif found:
+        print("\n".join(_accepted_lines(found)), flush=True)
+    upload_pending(build)
+    if problems:
+        raise ImagegenError(*problems)
+
+
+def upload_pending(build: Build) -> None:
+    """Upload to the shared store, if there is one, what was accepted: others may need it before the next build."""
+    if build.project.has_pending:
+        from imagegen.execute.run import run
+        from imagegen.report.console import print_note
+
+        run(build.project, [], print_note)
+
+
+def _accepted_lines(found: Sequence[AcceptResult]) -> Iterator[str]:
+    accepted = [one for one in found if one.state == "accepted"]
+    for one in accepted:
+        note = one.note.removeprefix("accepted: ")
+        yield printable(f"accepted   {one.output.task}  {one.output.path}  ({note})")
+    others = [
+        f"{number} {words}"
+        for state, words in (("fresh", "fresh already"), ("missing", "not generated yet, or missing"))
+        if (number := sum(one.state == state for one in found))
+    ]
+    yield ", ".join([f"{len(accepted)} accepted", *others])

@@ -1,0 +1,94 @@
+"""`doit pick`: choose one variant as an item's image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from imagegen.commands.build import Build, select_images
+from imagegen.commands.command import command, option
+from imagegen.commands.reroll import build_or_fail
+from imagegen.errors import ImagegenError, Problem, printable
+
+if TYPE_CHECKING:
+    from imagegen.execute.pick import PickResult
+    from imagegen.plan.freshness import Verdict
+
+__all__ = ["pick"]
+
+
+@command(
+    "pick",
+    "Choose one variant as an item's image; 0 makes all of them images again.",
+    {
+        "doit pick portraits:mallsing --variant 3": "variant 3 is the image",
+        "doit pick portraits:mallsing-v3": "the same",
+        "doit pick portraits:mallsing --variant 0": "all variants are images again",
+    },
+    [option("variant", int, None, "the variant's number; 0: none is picked, all of them are images again")],
+    words="IMAGE",
+)
+def pick(build: Build, words: list[str], *, variant: int | None) -> None:
+    """Move the variants' files, record the pick, and build what is derived from the image."""
+    from imagegen.execute.pick import pick
+    from imagegen.execute.prune import refresh_derived
+
+    _find_variant(build, words, variant)  # a mistake is reported before anybody is waited for
+    with build.lock():
+        job, base, number = _find_variant(build, words, variant)
+        picked = pick(build.project, job, base, number)
+        image = build.project.with_origins(picked.outputs[0])
+        print("\n".join(map(printable, _picked_lines(picked, build.project.verdict(image)))), flush=True)
+        derived = refresh_derived(build.project, picked)
+    build_or_fail(build, derived)
+
+
+def _find_variant(build: Build, names: list[str], variant: int | None) -> tuple[str, str, int]:
+    """Return the job, the slug without variant, and the variant that are meant: `portraits:mallsing-v3` says it all."""
+    if len(names) != 1:
+        raise ImagegenError(Problem("", "name one image and a variant", "doit pick JOB:IMAGE --variant N"))
+    item, _, number = names[0].rpartition("-v")
+    if variant is None and number.isdigit() and names[0] not in build.planned and item in build.items:
+        names, variant = [item], int(number)  # it waits as a candidate
+    outputs = [planned.output for planned in select_images(build, names)]
+    if len(outputs) == 1 and outputs[0].is_derived:
+        image = outputs[0].origins[0].task
+        what = f"it is derived from {image}, and has no variants of its own"
+        raise ImagegenError(Problem(names[0], what, f"doit pick {image} --variant N"))
+    outputs = [output for output in outputs if not output.is_derived]
+    if len({output.base for output in outputs}) != 1 or names[0] in (plan.task for plan in build.plans):
+        example = f"{outputs[0].job}:{outputs[0].base}" if outputs else "JOB:IMAGE"
+        raise ImagegenError(Problem(names[0], "that is more than one item", f"name one: doit pick {example} …"))
+    first = outputs[0]
+    image = f"{first.job}:{first.base}"
+    if names[0] == first.task and first.variant and first.slug == first.full_slug:
+        if variant not in (None, first.variant):
+            what = f"the name says variant {first.variant}, and --variant says {variant}"
+            raise ImagegenError(Problem(names[0], what, f"doit pick {image} --variant {variant}"))
+        variant = first.variant
+    if variant is None and first.variant:
+        known = ", ".join(str(output.variant) for output in outputs)
+        now = f"{known} is picked now" if len(outputs) == 1 else f"there are {known}"
+        hint = f"doit pick {image} --variant N ({now}; 0: all are images again)"
+        raise ImagegenError(Problem(image, "say which variant", hint))
+    if variant is None:
+        raise ImagegenError(Problem(image, "it has no variants to pick from", "variants: 4 in the job"))
+    return first.job, first.base, variant
+
+
+def _picked_lines(picked: PickResult, verdict: Verdict) -> Iterator[str]:
+    from imagegen.execute.pick import CANDIDATES
+    from imagegen.report.console import plural
+
+    first = picked.outputs[0]
+    if not first.variant or first.slug == first.full_slug:
+        yield f"unpicked   {first.job}:{first.base}: {plural(len(picked.outputs), 'variant')} again"
+        return
+    yield f"picked     {first.task}  {first.path}  (variant {first.variant})"
+    if picked.candidates:
+        yield f"candidates {', '.join(picked.candidates)}  in {CANDIDATES}/{first.job}"
+    if verdict.state == "stale":
+        yield (
+            f"{first.task} is stale, as its variant was ({', '.join(map(str, verdict.reasons))}): the next doit "
+            f"generates it again; to keep it as it is: doit accept {first.task}"
+        )

@@ -1,0 +1,74 @@
+"""`doit prune`: remove files that nothing uses any more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from imagegen.commands.build import Build
+from imagegen.commands.command import YES, command, confirm, option
+from imagegen.errors import ImagegenError, Problem, printable
+
+if TYPE_CHECKING:
+    from imagegen.execute.prune import UnusedFiles
+    from imagegen.project import Project
+
+__all__ = ["prune"]
+
+
+@command(
+    "prune",
+    "Remove files nothing uses any more (asks first).",
+    {"doit prune -n": "only say what would be removed", "doit prune --yes": "remove it without asking"},
+    [
+        option("dry-run", bool, False, "only say what would be removed", "n"),
+        YES,
+        option("candidates", bool, False, "also variants that were not picked"),
+    ],
+)
+def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> None:
+    """Show what can be removed, ask, and remove it."""
+    from imagegen.execute.prune import find_unused, prune
+
+    if broken := [problem for plan in build.plans for problem in plan.problems]:
+        what = "nothing is removed while a job is broken: which files it uses is not known"
+        raise ImagegenError(*dict.fromkeys(broken), Problem("", what, "fix the job first"))
+    waste = find_unused(build.project, build.plans, candidates=candidates)
+    lines = [printable(line) for line in _waste_lines(build.project, waste)]
+    print("\n".join(lines or ["nothing to remove"]), flush=True)
+    if not waste or dry_run:
+        return
+    if not (yes or confirm("Remove all this?", "nothing is removed", "doit prune --yes")):
+        return
+    with build.lock():
+        if find_unused(build.project, build.project.plans(), candidates=candidates) != waste:
+            raise ImagegenError(Problem("", "something changed meanwhile: nothing is removed", "doit prune again"))
+        prune(build.project, waste)
+    print("removed", flush=True)
+
+
+def _waste_lines(project: Project, waste: UnusedFiles) -> Iterator[str]:
+    """Yield what can be removed, and what stays though nothing uses it."""
+    from imagegen.report.console import bytes_text, plural
+
+    for orphan in waste.orphans:
+        if orphan.why:
+            yield f"keep    {orphan.path}: {orphan.why}"
+        elif orphan.exists:
+            yield f"remove  {orphan.path}: it no longer belongs to any item"
+        else:
+            why = f"it is an image of '{orphan.owner}'" if orphan.owner else "neither its file nor its item exists"
+            yield f"remove  the line of {orphan.path} in jobs/{orphan.job}.lock: {why}"
+    for job, path, line in waste.candidates:
+        if (project.root / path).exists():
+            yield f"remove  {path}: another variant was picked"
+        else:
+            yield f"remove  the line of {line.path} in jobs/{job}.lock: another variant was picked"
+    yield from (f"keep    {path}: changed by hand since it was generated" for path in waste.changed)
+    if waste.leftovers:
+        shown = os.path.relpath(waste.leftovers[0], project.root)
+        more = f" and {len(waste.leftovers) - 1} more" if len(waste.leftovers) > 1 else ""
+        yield f"remove  {plural(len(waste.leftovers), 'file')} that a killed run left: {shown}{more}"
+    if waste.store_bytes:
+        yield f"remove  {bytes_text(waste.store_bytes)} of the store, past its bound: what was used longest ago"

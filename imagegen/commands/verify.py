@@ -1,0 +1,67 @@
+"""`doit verify`: check all files against the lock files, and the store against its own hashes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from imagegen.commands.build import Build, select_images
+from imagegen.commands.command import command
+from imagegen.errors import ImagegenError, printable
+
+if TYPE_CHECKING:
+    from imagegen.execute.verify import Finding
+
+__all__ = ["verified_lines", "verify"]
+
+_STATES = {
+    "intact": "intact",
+    "accepted": "accepted",
+    "new": "not generated yet",
+    "pointer": "not fetched (Git LFS)",
+    "missing": "missing",
+    "changed": "changed",
+    "corrupt": "corrupt",
+    "wrong": "wrong",
+    "orphaned": "orphaned",
+}
+"""What the closing line calls each state, in its order."""
+
+
+@command(
+    "verify",
+    "Check all files against the lock files, and the store.",
+    {"doit verify": "the whole project", "doit verify portraits": "one job"},
+    words="[IMAGE|JOB...]",
+)
+def verify(build: Build, words: list[str]) -> int:
+    """Print whatever is not right, and what to do about it."""
+    from imagegen.execute.verify import verify_orphans, verify_outputs, verify_store
+
+    planned = select_images(build, words) if words else list(build.planned.values())
+    jobs = [plan.name for plan in build.plans if plan.task in words] if words else None
+    images = verify_outputs(build.project, [one.output for one in planned])
+    store = None if words else verify_store(build.project)
+    orphans = verify_orphans(build.project, build.plans, jobs)
+    print("\n".join(verified_lines([*images, *orphans], store)), flush=True)
+    if broken := [] if words else [problem for plan in build.plans for problem in plan.problems]:
+        raise ImagegenError(*broken)
+    return int(not all(finding.is_right for finding in (*images, *(store or ()), *orphans)))
+
+
+def verified_lines(files: Sequence[Finding], store: Sequence[Finding] | None) -> Iterator[str]:
+    """Yield a line for each finding that is not right, with what to do, and one with the counts; store: if checked."""
+    for finding in (*files, *(store or ())):
+        if not finding.is_right:
+            path = f"  {finding.path}" if finding.path != finding.name else ""
+            yield printable(f"{finding.state:<9} {finding.name}{path}: {finding.note}\n    {finding.hint}")
+    counts = Counter(finding.state for finding in files)
+    closing = ", ".join(f"{counts[state]} {words}" for state, words in _STATES.items() if counts[state]) or "no images"
+    if store:
+        corrupt = sum(not finding.is_right for finding in store)
+        files_in_store = f"{len(store)} file{'' if len(store) == 1 else 's'}"
+        closing += f"; the store: {files_in_store}, {f'{corrupt} corrupt' if corrupt else 'all intact'}"
+    elif store is not None:
+        closing += "; the store is empty"
+    yield closing
