@@ -25,9 +25,9 @@ def gallery(build: Build) -> None:
         written = write_gallery(build.project, build.plans)
     except OSError as error:
         raise ImagegenError(not_written(error, path="assets/gallery", doing="read or write")) from None
+    new = f", {plural(written.thumbnails, 'new thumbnail')}" if written.thumbnails else ""
+    print(f"{written.state:<10} {PAGE}  {plural(written.pictures, 'image')}{new}")
+    if broken := [plan.task for plan in build.plans if plan.problems]:
+        print(f"{plural(len(broken), 'broken job')}, shown as last recorded: {join_names(broken)}  (doit doctor)")
     for problem in written.problems:
         print(problem)
-    if broken := [plan.task for plan in build.plans if plan.problems]:
-        print(f"{join_names(broken)}: broken, shown as last recorded (see doit doctor)")
-    made = f", {plural(written.thumbnails, 'thumbnail')} made" if written.thumbnails else ""
-    print(f"{written.state:<10} {PAGE}  ({plural(written.pictures, 'image')}{made})")

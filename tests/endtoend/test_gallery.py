@@ -28,7 +28,7 @@ def test_it_is_written_where_something_changed_and_fresh_else(project: ProjectFo
     run = project.doit("gallery")
     assert (run.code, run.out.split("\n")[0]) == (0, f"written    {PAGE}  3 images")
     assert {picture["state"] for picture in pictures(project).values()} == {"missing"}
-    assert project.doit("portraits:yrr", "gallery").out.count(f"written    {PAGE}  3 images, 1 made small") == 1
+    assert project.doit("portraits:yrr", "gallery").out.count(f"written    {PAGE}  3 images, 1 new thumbnail") == 1
     assert pictures(project)["portraits:yrr"]["state"] == "fresh"
     before = (project.root / PAGE).stat().st_ino
     assert project.doit("gallery").out == f"fresh      {PAGE}  3 images\n"
@@ -68,7 +68,7 @@ def test_a_job_that_is_broken_is_shown_so_and_settings_that_are_wrong_are_refuse
     project.built()
     project.write("jobs/portraits.yaml", "items: [{name: Yrr, promt: x}]\n")
     run = project.doit("gallery")
-    assert (run.code, run.out.splitlines()[1:]) == (0, ["1 broken job, shown as recorded: portraits  (doit doctor)"])
+    assert (run.code, run.out.splitlines()[1:]) == (0, ["1 broken job, shown as last recorded: portraits  (doit doctor)"])
     assert "did you mean &#39;prompt&#39;?" in (project.root / PAGE).read_text("utf-8")
     project.write("pyproject.toml", "[tool.imagegen]\nbackend = 3\n")
     before = (project.root / PAGE).read_bytes()

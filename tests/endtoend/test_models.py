@@ -127,7 +127,7 @@ def test_ctrl_c_leaves_what_came_and_the_next_pull_goes_on_from_there(shelf: Pro
     out, err = process.communicate(timeout=30)
     hold.set()
     assert process.returncode == 130
-    assert "stopped; what came stays, and doit models:pull goes on from there" in out
+    assert "stopped; what was downloaded stays, and doit models:pull goes on from there" in out
     assert "Traceback" not in out + err
     assert rows(shelf.doit("models").out)["one"] == "63 %"
     server.files["/o/r/resolve/main/one.safetensors"] = Served()

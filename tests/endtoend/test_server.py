@@ -40,7 +40,7 @@ def test_the_three_commands_from_start_to_stop(project: ProjectFolder, comfy: Co
     assert status.code == 0
     assert status.out in started.out
     again = project.doit("server:start")
-    assert (again.code, again.out) == (0, f"ComfyUI is there already\n{status.out}")
+    assert (again.code, again.out) == (0, f"ComfyUI is already running\n{status.out}")
     stopped = project.doit("server:stop")
     assert (stopped.code, stopped.out) == (
         0,
@@ -54,7 +54,7 @@ def test_the_three_commands_from_start_to_stop(project: ProjectFolder, comfy: Co
 def test_a_server_by_hand_is_left_alone_and_told(project: ProjectFolder, comfy: ComfyFolder) -> None:
     other = comfy.by_hand()
     eventually(lambda: project.doit("server:status").code == 0)
-    assert project.doit("server:start").out.startswith("ComfyUI is there already")
+    assert project.doit("server:start").out.startswith("ComfyUI is already running")
     stopped = project.doit("server:stop")
     assert stopped.code == 0
     assert "was not started by this project and is left alone" in stopped.out

@@ -100,7 +100,7 @@ def test_a_word_that_names_nothing_is_told_with_the_nearest(project: ProjectFold
     project.job()
     run = project.doit("why", "portraits:yr", "portraits:x*", "portraits")
     assert run.code == 1
-    assert "'portraits:yr' is no job, image or file of one; did you mean 'portraits:yrr'?" in run.out
+    assert "'portraits:yr' is not a job, an image or a file of one; did you mean 'portraits:yrr'?" in run.out
     assert "no job or image has a name like 'portraits:x*'" in run.out
     assert "generate" not in run.out
 
@@ -165,7 +165,7 @@ def test_no_server_is_asked(project: ProjectFolder, backend: str) -> None:
 def test_what_is_not_decided_yet_is_said(project: ProjectFolder) -> None:
     project.job(backend="comfyui", scripted={}, items=JOB["items"][:1], generate={"seed": {"mode": "random"}})
     run = project.doit("why")
-    assert "its seed is drawn then, its model is decided then: the only one there is" in run.out
+    assert "its seed is chosen then, its model is chosen then: the only one there is" in run.out
     assert not (project.root / "jobs/portraits.lock").exists()
 
 
