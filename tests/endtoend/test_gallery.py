@@ -68,7 +68,10 @@ def test_a_job_that_is_broken_is_shown_so_and_settings_that_are_wrong_are_refuse
     project.built()
     project.write("jobs/portraits.yaml", "items: [{name: Yrr, promt: x}]\n")
     run = project.doit("gallery")
-    assert (run.code, run.out.splitlines()[1:]) == (0, ["1 broken job, shown as last recorded: portraits  (doit doctor)"])
+    assert (run.code, run.out.splitlines()[1:]) == (
+        0,
+        ["1 broken job, shown as last recorded: portraits  (doit doctor)"],
+    )
     assert "did you mean &#39;prompt&#39;?" in (project.root / PAGE).read_text("utf-8")
     project.write("pyproject.toml", "[tool.imagegen]\nbackend = 3\n")
     before = (project.root / PAGE).read_bytes()
