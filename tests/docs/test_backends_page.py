@@ -62,7 +62,7 @@ def corners(path: Path) -> list[object]:
         return [image.getpixel(at) for at in ((0, 0), (right, 0), (0, bottom), (right, bottom))]
 
 
-def test_the_images_are_made_and_a_second_run_makes_none(project: ProjectFolder) -> None:
+def test_the_images_are_generated_and_a_second_run_generates_none(project: ProjectFolder) -> None:
     run = project.doit()
     assert (run.code, run.tasks("generated")) == (0, OURS), run.out
     assert len(set(corners(project.image("dusk", job="skies")))) == 4, "it is turned"
@@ -79,7 +79,7 @@ def test_a_changed_option_makes_its_images_stale(project: ProjectFolder) -> None
     assert corners(project.image("dusk", job="skies")) != before
 
 
-def test_a_field_that_it_does_not_honour_makes_nothing_stale_and_is_told(project: ProjectFolder) -> None:
+def test_a_field_that_it_does_not_honour_makes_nothing_stale_and_is_reported(project: ProjectFolder) -> None:
     project.doit()
     change(project, "height: 200}", "height: 200, steps: 50}")
     run = project.doit()
@@ -112,7 +112,7 @@ def test_its_preflight_holds_the_job_and_says_what_to_do(project: ProjectFolder)
     assert "'navy to gold'" in run.out
 
 
-def test_without_the_package_the_job_is_told_which_backends_there_are(project: ProjectFolder) -> None:
+def test_without_the_package_the_problem_names_the_backends_there_are(project: ProjectFolder) -> None:
     project.environment.clear()
     run = project.doit()
     assert run.code != 0
@@ -150,5 +150,5 @@ def test_the_smallest_backend_is_one() -> None:
 
 
 def test_the_page_tells_of_each_member_of_the_base_class() -> None:
-    told = "".join(row[0] for row in table("docs/backends.md", "member"))
-    assert [name for name in vars(Backend) if not name.startswith("_") and f"`{name}" not in told] == []
+    listed = "".join(row[0] for row in table("docs/backends.md", "member"))
+    assert [name for name in vars(Backend) if not name.startswith("_") and f"`{name}" not in listed] == []

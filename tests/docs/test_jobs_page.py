@@ -39,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "sheet.format": SHEET.encoding.format,
     **{f"{name}.{b.model_option}": b.default_model for name, b in BACKENDS.items() if b.default_model},
 }
-TOLD_IN_WORDS = {
+IN_WORDS = {
     "backend": "the project's setting",
     **dict.fromkeys(
         ("output.quality", "sheet.quality"), ", ".join(f"{k} {q}" for k, q in DEFAULT_QUALITY.items() if k != "png")
@@ -66,7 +66,7 @@ SCHEMA = dict(keys(job_schema(SECTIONS)))
 ROWS = dict(rows())
 
 
-def type_told(key: str, rules: Mapping[str, Any]) -> str:
+def documented_type(key: str, rules: Mapping[str, Any]) -> str:
     if key == "generate.seed":
         assert (rules["min"], rules["max"]) == (0, 2**64 - 1)
         return "whole, 0 … 2^64−1, or `{mode, base}`"
@@ -79,25 +79,25 @@ def type_told(key: str, rules: Mapping[str, Any]) -> str:
 
 
 def test_every_key_is_in_the_table_once_and_nothing_else_is() -> None:
-    told = [key for key, _ in rows()]
-    assert len(told) == len(set(told))
-    assert set(told) == set(SCHEMA)
+    listed = [key for key, _ in rows()]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == set(SCHEMA)
 
 
 @pytest.mark.parametrize("key", SCHEMA)
 def test_its_type_and_range_are_those_of_the_schema(key: str) -> None:
-    assert ROWS[key][0] == type_told(key, SCHEMA[key])
+    assert ROWS[key][0] == documented_type(key, SCHEMA[key])
 
 
 @pytest.mark.parametrize("key", SCHEMA)
 def test_its_default_is_the_one_that_holds(key: str) -> None:
-    told = ROWS[key][1]
-    if key in TOLD_IN_WORDS:
-        assert told == TOLD_IN_WORDS[key]
+    default = ROWS[key][1]
+    if key in IN_WORDS:
+        assert default == IN_WORDS[key]
     elif key in ("output.name", "sheet.name"):
-        assert told == f"`{DEFAULTS[key]}`"
+        assert default == f"`{DEFAULTS[key]}`"
     else:
-        assert yaml.safe_load(told.replace("`", "")) == DEFAULTS.get(key)
+        assert yaml.safe_load(default.replace("`", "")) == DEFAULTS.get(key)
 
 
 def test_every_backend_is_named() -> None:

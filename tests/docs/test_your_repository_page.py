@@ -116,7 +116,7 @@ def test_a_clone_of_it_generates_nothing(project: ProjectFolder, tmp_path: Path)
     assert clone.git("status", "--porcelain") == ""
 
 
-def test_doit_in_a_subfolder_says_that_there_is_no_dodo_file_and_makes_nothing(project: ProjectFolder) -> None:
+def test_doit_in_a_subfolder_says_that_there_is_no_dodo_file_and_writes_nothing(project: ProjectFolder) -> None:
     folder = below(project)
     run = folder.doit()
     assert run.code != 0
@@ -149,7 +149,7 @@ def test_seeking_from_a_subfolder_builds_in_the_root(
     assert list(folder.root.iterdir()) == []
 
 
-def test_forcing_from_a_subfolder_makes_the_image_anew(project: ProjectFolder) -> None:
+def test_forcing_from_a_subfolder_generates_the_image_again(project: ProjectFolder) -> None:
     project.doit()
     assert below(project).doit("-k", "-a", "icons:rope").tasks("generated") == ["icons:rope"]
 
