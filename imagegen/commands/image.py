@@ -11,12 +11,19 @@ from imagegen.commands.build import Build, build_now
 from imagegen.commands.command import command, option
 from imagegen.commands.command_line import RANDOM_SEED
 from imagegen.config.job import FORMATS
+from imagegen.config.schema import COMMON, GenerateFields
 from imagegen.errors import ImagegenError, Problem, printable
 
 __all__ = ["image"]
 
 _FOLDER = "assets/images"
 _WHERE = "doit image"
+
+
+def _describe(field: str) -> str:
+    """Return a field's description in the schema, as a line of help."""
+    text: str = COMMON[field]["meta"]["description"].rstrip(".")
+    return text[0].lower() + text[1:] if text[1].islower() else text
 
 
 @command(
@@ -31,13 +38,10 @@ _WHERE = "doit image"
     [
         option("prompt", list, [], "what to generate; several make a small batch"),
         option("name", str, None, "name of the image, and of its file [default: the prompt's first words]"),
-        option("negative", str, None, "negative prompt"),
-        option("width", int, None, "pixels"),
-        option("height", int, None, "pixels"),
-        option("steps", int, None, "sampling steps"),
-        option("cfg", float, None, "how closely the prompt is followed (CFG scale)"),
-        option("sampler", str, None, "the sampler's name", value="NAME"),
-        option("scheduler", str, None, "the scheduler's name", value="NAME"),
+        *(
+            option(name.replace("_", "-"), type(default), None, _describe(name))
+            for name, default in vars(GenerateFields()).items()
+        ),
         option("seed", int, None, "the seed [default: it follows from the name]"),
         option("backend", str, None, "placeholder, comfyui or ollama [default: as the settings say]", value="NAME"),
         option("model", str, None, "the checkpoint or model ID, for a backend that has them", value="NAME"),

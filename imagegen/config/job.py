@@ -10,7 +10,6 @@ __all__ = [
     "DEFAULT_QUALITY",
     "DEFAULT_TIMEOUT_S",
     "FORMATS",
-    "GENERATE_FIELDS",
     "LONGEST_SIDE",
     "Crop",
     "Derivation",
@@ -26,8 +25,6 @@ __all__ = [
     "SheetRules",
 ]
 
-GENERATE_FIELDS = ("width", "height", "steps", "cfg", "sampler", "scheduler", "negative", "seed")
-"""The fields of `generate` that can decide pixels (`timeout_s` cannot)."""
 DEFAULT_TIMEOUT_S = 600.0
 
 Format = Literal["png", "webp", "jpeg"]

@@ -6,12 +6,24 @@ leaves `meta` to the application: it holds what an editor shows beside a key, an
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, get_args
 
 from imagegen.config.job import Crop, Format, Metadata, Overwrite, SeedMode
 
-__all__ = ["COMMON", "ITEM_SCHEMA", "SEED", "Sections", "item_schema", "job_schema"]
+__all__ = [
+    "AXIS_FIELDS",
+    "COMMON",
+    "FIELD_TYPES",
+    "GENERATE_FIELDS",
+    "ITEM_SCHEMA",
+    "SEED",
+    "GenerateFields",
+    "Sections",
+    "item_schema",
+    "job_schema",
+]
 
 Schema = dict[str, Any]
 Sections = Mapping[str, Mapping[str, Any] | None]
@@ -55,14 +67,43 @@ _MAX_SEED = 2**64 - 1
 
 SEED = _whole("The seed of this item's images, used as it is.", 0, _MAX_SEED)
 
+
+def _field(default: object, rules: Schema) -> Any:
+    return dataclasses.field(default=default, metadata={"rules": rules})
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateFields:
+    """The fields of `generate` that can decide pixels, except the seed: each is declared here, and nowhere else.
+
+    The default of a field that a release adds must keep what was generated before: at its default, the field is left
+    out of fingerprints (`plan.request`), so adding it makes no image stale.
+    """
+
+    negative: str = _field("", _text("Negative prompt: what the image should not show.", _LONGEST_PROMPT, shortest=0))
+    width: int = _field(1024, _whole("Width in pixels.", 16, _LONGEST_SIDE))
+    height: int = _field(1024, _whole("Height in pixels.", 16, _LONGEST_SIDE))
+    steps: int = _field(20, _whole("Number of sampling steps.", 1, 10_000))
+    cfg: float = _field(7.0, _number("CFG scale: how closely the image follows the prompt.", 0, 1000))
+    sampler: str = _field("euler", _text("The sampler's name.", 100))
+    scheduler: str = _field("normal", _text("The scheduler's name.", 100))
+    clip_skip: int = _field(
+        1, _whole("Clip skip: 1 uses the last layer of CLIP, 2 the one before it, and so on.", 1, 24)
+    )
+
+
+_RULES: Schema = {field.name: field.metadata["rules"] for field in dataclasses.fields(GenerateFields)}
+GENERATE_FIELDS = (*_RULES, "seed")
+"""The fields of `generate` that can decide pixels (`timeout_s` cannot)."""
+AXIS_FIELDS = tuple(name for name in _RULES if name != "negative")
+"""The fields of `generate` that a matrix axis of their name sets."""
+_KINDS: Mapping[str, tuple[type, ...]] = {"whole": (int,), "number": (int, float), "text": (str,)}
+FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
+    name: _KINDS[rules["type"]] for name, rules in {**_RULES, "seed": SEED}.items()
+}
+
 COMMON: Schema = {
-    "width": _whole("Width in pixels.", 16, _LONGEST_SIDE),
-    "height": _whole("Height in pixels.", 16, _LONGEST_SIDE),
-    "steps": _whole("Number of sampling steps.", 1, 10_000),
-    "cfg": _number("CFG scale: how closely the image follows the prompt.", 0, 1000),
-    "sampler": _text("The sampler's name.", 100),
-    "scheduler": _text("The scheduler's name.", 100),
-    "negative": _text("Negative prompt: what the image should not show.", _LONGEST_PROMPT, shortest=0),
+    **_RULES,
     "timeout_s": _number("Time limit for one image, in seconds. Doesn't affect the picture.", 0.01, most=7 * 24 * 3600),
 }
 """The fields of `generate`, and of an item, except the seed: an item's is a number, a job's may be a rule."""

@@ -12,6 +12,7 @@ from typing import Any
 from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.job import FORMATS, Encoding, Job
+from imagegen.config.schema import AXIS_FIELDS
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.recovered_settings import RecoveredSettings, recover_settings
 from imagegen.execute.saved_items import ImageToSave
@@ -56,7 +57,7 @@ def plan_images(
         raise ImagegenError(
             Problem(_WHERE, "no prompt", 'for example: doit image --prompt "a raven on a standing stone"')
         )
-    fields = {**like.fields, **_given(options, "width", "height", "steps", "cfg", "sampler", "scheduler")}
+    fields = {**like.fields, **_given(options, *AXIS_FIELDS)}
     fields["negative"] = (
         options["negative"] if options["negative"] is not None else escape_prompt(fields.get("negative", ""))
     )

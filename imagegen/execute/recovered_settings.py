@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.config.document import find_hidden_character
-from imagegen.config.job import GENERATE_FIELDS
-from imagegen.config.schema import COMMON, SEED
+from imagegen.config.schema import FIELD_TYPES, GENERATE_FIELDS
 from imagegen.errors import ImagegenError, Problem
 from imagegen.images.foreign_settings import (
     ForeignSettings,
@@ -153,11 +152,6 @@ def _line(project: Project, path: Path, sha256: str) -> OutputLine | None:
     return found
 
 
-_KINDS: dict[str, tuple[type, ...]] = {"whole": (int,), "number": (int, float), "text": (str,)}
-_FIELDS = {key: _KINDS[{**COMMON, "seed": SEED}[key]["type"]] for key in GENERATE_FIELDS}
-"""The types of the fields of `generate`."""
-
-
 def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: str) -> RecoveredSettings:
     """From the canonical fields of a request."""
     name, prompt = request.get("backend"), request.get("prompt")
@@ -165,7 +159,7 @@ def _recalled(project: Project, file: str, request: Mapping[str, Any], backend: 
         raise ImagegenError(
             Problem(file, "its record names no backend or prompt", "give --prompt and the rest yourself")
         )
-    fields = {key: request[key] for key in GENERATE_FIELDS if isinstance(request.get(key), _FIELDS[key])}
+    fields = {key: request[key] for key in GENERATE_FIELDS if isinstance(request.get(key), FIELD_TYPES[key])}
     fields = {key: value for key, value in fields.items() if value != ""}
     if backend not in ("", name):
         return RecoveredSettings(name, prompt, fields)
@@ -197,9 +191,9 @@ def _of_comfyui(file: str, graph: str) -> RecoveredSettings:
     except ImagegenError as error:
         what = f"its ComfyUI workflow cannot be made out: {error.problems[0].what}"
         raise ImagegenError(Problem(file, what, "give --prompt and the rest yourself")) from None
-    held = {name: workflow.held(places[0]) for name, places in workflow.places.items()}
+    held = {name: workflow.value_of(name) for name in workflow.places}
     # where another node gives the value, there is a link in its place
-    types = {**_FIELDS, "prompt": (str,), "checkpoint": (str,)}
+    types = {**FIELD_TYPES, "prompt": (str,), "checkpoint": (str,)}
     known: dict[str, Any] = {
         name: value for name, value in held.items() if isinstance(value, types[name]) and value != ""
     }

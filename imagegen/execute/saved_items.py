@@ -13,9 +13,9 @@ from typing import Any
 
 from imagegen.config.document import clean_text, decode, read_document
 from imagegen.config.insertion import insert_item
-from imagegen.config.job import GENERATE_FIELDS
 from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, find_job_files
 from imagegen.config.paths import check_path
+from imagegen.config.schema import GENERATE_FIELDS
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.expansion import find_clashes
 from imagegen.plan.output import Output

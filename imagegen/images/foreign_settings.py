@@ -244,11 +244,11 @@ _KEY = re.compile(r"\s*([A-Za-z][^:,\"\n]{0,60}): ")
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
 _NEGATIVE = "Negative prompt:"
 _TEMPLATES = ("Template:", "Negative Template:")
-_NUMBERS = {"Steps": "steps", "CFG scale": "cfg", "Seed": "seed"}
+_NUMBERS = {"Steps": "steps", "CFG scale": "cfg", "Seed": "seed", "Clip skip": "clip_skip"}
 _STEPS = re.compile(r"Steps: \d+, ")
 _OTHERWISE = re.compile(r"\b(steps|seed|cfg[ _]scale|guidance[ _]scale|size|sampler)\s*[:=]\s*[\w'\"(]")
 """Settings as other programs write them, in lower case."""
-_KNOWN = frozenset({*_NUMBERS, "Size", "Sampler", "Schedule type", "Model", "Model hash", "Version", "Clip skip"})
+_KNOWN = frozenset({*_NUMBERS, "Size", "Sampler", "Schedule type", "Model", "Model hash", "Version"})
 
 
 def parse_parameters(text: str) -> ForeignSettings:

@@ -87,6 +87,7 @@ def parameters_text(p: Provenance) -> str:
         "Size": f"{fields['width']}x{fields['height']}" if {"width", "height"} <= fields.keys() else None,
         "Model hash": p.model_digest[:10] if p.model_digest else None,
         "Model": fields.get("model"),
+        "Clip skip": fields.get("clip_skip"),
     }
     lines = [
         str(fields.get("prompt", "")),

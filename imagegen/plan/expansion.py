@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, GENERATE_FIELDS, Item, Job
-from imagegen.config.schema import COMMON, SEED
+from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job
+from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.naming import MAX_SLUG, check_slug, compute_seed, fold_path, make_slug
 from imagegen.plan.origins import plan_derived
 from imagegen.plan.output import Origin, Output
 from imagegen.plan.prompt_template import PromptTemplate, Text, join_prompt, parse_prompt
 from imagegen.plan.record import JobDecisions
-from imagegen.plan.request import Request, canonical_fields, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint, select_parameters
 from imagegen.plan.wildcards import NO_WILDCARDS, Wildcards
 
 __all__ = [
@@ -48,7 +48,7 @@ _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 class BackendCapabilities:
     """What expansion must know of a backend, as one item's options have it.
 
-    parameters: the request fields that it honours. where_given: those of them that count only where the job gives
+    parameters: the request fields that it honours. only_if_given: those of them that count only where the job gives
     them. model: None while it is not decided, which the executor does. extra: of the request. origins: reference
     images that are other outputs, by their key.
     """
@@ -96,7 +96,7 @@ def expand(
             continue
         try:
             of_item = honours(item)
-            asked, given, template = _request(job, item, cell, of_item, wildcards)
+            asked, template = _request(job, item, cell, of_item, wildcards)
             path = _path(job, item, cell, variant, slug)
         except _Unfit as unfit:
             problems.append(Problem(unfit.where, str(unfit)))
@@ -119,7 +119,7 @@ def expand(
             asked |= {"prompt": prompt} | ({"negative": negative} if "negative" in asked else {})
         origins = _origins(job, item, of_item)
         request = Request(**asked, seed=seed)
-        parameters = of_item.parameters - (of_item.only_if_given - given)
+        parameters = select_parameters(request, of_item.parameters, of_item.only_if_given)
         fields = canonical_fields(request, parameters)
         outputs.append(
             Output(
@@ -229,8 +229,8 @@ def _slug_problem(item: Item, slug: str) -> str:
 
 def _request(
     job: Job, item: Item, cell: Cell, honours: BackendCapabilities, wildcards: Wildcards
-) -> tuple[dict[str, Any], frozenset[str], PromptTemplate]:
-    """The request's fields but for the seed and what it decides, which of them the job gives, and its texts."""
+) -> tuple[dict[str, Any], PromptTemplate]:
+    """The request's fields but for the seed and what it decides, and its texts."""
     generate = {**job.generate, **item.overrides}
     of_job = job.where.get("prompt", item.where)
     texts = {
@@ -245,7 +245,7 @@ def _request(
         axis = choice.axis
         if axis in template.axes:
             continue
-        if axis not in _AXIS_FIELDS:
+        if axis not in AXIS_FIELDS:
             what = f"matrix.{axis}: the prompt of '{item.name}' does not say {{{axis}}}"
             raise _Unfit(job.where[f"matrix.{axis}"], what)
         try:
@@ -262,8 +262,7 @@ def _request(
         "extra": _with_images(honours),
         **given,
     }
-    names = frozenset(key for key, value in given.items() if value != "")
-    return {**asked, "given": tuple(sorted(names))}, names, template
+    return {**asked, "given": tuple(sorted(key for key, value in given.items() if value != ""))}, template
 
 
 def _with_images(honours: BackendCapabilities) -> Mapping[str, Any]:
@@ -283,23 +282,17 @@ class _WrongType(Exception):  # noqa: N818 - internal
     pass
 
 
-_AXIS_FIELDS = ("width", "height", "steps", "cfg", "sampler", "scheduler")
-"""The fields of `generate` that an axis of their name sets."""
-_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
-    "whole": ("a whole number", (int,)),
-    "number": ("a number", (int, float)),
-    "text": ("text", (str,)),
-}
+_KINDS = {"whole": "a whole number", "number": "a number", "text": "text"}
 
 
 def _field_value(field: str, value: str | int | float) -> str | int | float:
     """An axis's value as that field's; held to the same rules as in `generate`."""
     rules = COMMON[field]
-    words, types = _KINDS[rules["type"]]
+    words = _KINDS[rules["type"]]
     low, high = rules.get("min"), rules.get("max")
-    if not isinstance(value, types) or (not isinstance(value, str) and not low <= value <= high):
+    if not isinstance(value, FIELD_TYPES[field]) or (not isinstance(value, str) and not low <= value <= high):
         raise _WrongType(f"{words} from {low} to {high}" if low is not None else words)
-    return float(value) if field == "cfg" else value
+    return float(value) if rules["type"] == "number" else value
 
 
 def _seed(job: Job, item: Item, slug: str, index: int, decided: JobDecisions) -> tuple[int | None, bool]:

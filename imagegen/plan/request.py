@@ -5,14 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["Request", "canonical_fields", "fingerprint"]
+from imagegen.config.schema import GenerateFields
+
+__all__ = ["Request", "canonical_fields", "fingerprint", "select_parameters"]
 
 
 @dataclass(frozen=True)
-class Request:
+class _Item:
+    backend: str
+    name: str
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Request(GenerateFields, _Item):
     """One image, fully resolved; immutable.
 
     width, height: pixels. seed: None only while a random seed has not been drawn yet.
@@ -21,20 +30,31 @@ class Request:
     others the values are our defaults.
     """
 
-    backend: str
-    name: str
-    prompt: str
-    negative: str = ""
-    width: int = 1024
-    height: int = 1024
-    steps: int = 20
-    cfg: float = 7.0
-    sampler: str = "euler"
-    scheduler: str = "normal"
     seed: int | None = None
     model: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
     given: tuple[str, ...] = ()
+
+
+_FIRST = frozenset({"negative", "width", "height", "steps", "cfg", "sampler", "scheduler"})
+"""The fields of the first release, which are in every fingerprint."""
+_ADDED = {one.name: one.default for one in fields(GenerateFields) if one.name not in _FIRST}
+"""Those of later releases, with the values at which they are left out, so that adding them made nothing stale."""
+
+
+def select_parameters(
+    request: Request, parameters: frozenset[str], only_if_given: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Return the parameters that enter this request's fingerprint.
+
+    Args:
+        parameters: those that the backend honours.
+        only_if_given: those among them that count where the job gives them, whatever their value: what the backend
+            takes otherwise, from a workflow for example, need not be our default.
+
+    """
+    unchanged = {name for name, default in _ADDED.items() if getattr(request, name) == default}
+    return parameters - (only_if_given - {*request.given}) - (unchanged - only_if_given)
 
 
 def canonical_fields(request: Request, parameters: Iterable[str]) -> dict[str, Any]:
@@ -53,6 +73,6 @@ def canonical_fields(request: Request, parameters: Iterable[str]) -> dict[str, A
 
 
 def fingerprint(fields: Mapping[str, Any]) -> str:
-    """SHA-256 (64 hex digits) of the canonical JSON of `canonical(...)`."""
+    """SHA-256 (64 hex digits) of the canonical JSON of `canonical_fields`."""
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -77,8 +77,8 @@ class Backends:
 def schema_text(*, of_base: bool = False) -> str:
     """Return the JSON Schema of job files, or of bases, with every backend that there is. Raises ImagegenError."""
     from imagegen.backends.registry import registry
-    from imagegen.config.job import GENERATE_FIELDS
     from imagegen.config.json_schema import build_json_schema
+    from imagegen.config.schema import GENERATE_FIELDS
     from imagegen.plan.request import Request
 
     backends = Backends(registry())

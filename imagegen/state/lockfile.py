@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from imagegen.config.document import CONFLICT
 from imagegen.config.job import Encoding
+from imagegen.config.schema import FIELD_TYPES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine, find_conflicting
 from imagegen.state.atomic import append_line, replace_file
@@ -354,10 +355,9 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
 }
 _ENCODING = {"format": str, "quality": int, "metadata": str}
 _REQUEST_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("backend", "name", "prompt", "negative", "sampler", "scheduler"), (str,)),
-    **dict.fromkeys(("width", "height", "steps"), (int,)),
+    **FIELD_TYPES,
+    **dict.fromkeys(("backend", "name", "prompt"), (str,)),
     "model": (str, type(None)),
-    "cfg": (int, float),
     "seed": (int, type(None)),
 }
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -28,7 +28,7 @@ from imagegen.commands.build import current_build
 from imagegen.commands.command import COMMANDS, spell
 from imagegen.commands.command_line import Call, Invocation, current_invocation, long_options, unexpected_word
 from imagegen.commands.up_to_date import default_tasks
-from imagegen.config.job import GENERATE_FIELDS
+from imagegen.config.schema import GENERATE_FIELDS
 from imagegen.config.settings import COMMAND_LINE, SETTINGS
 from imagegen.errors import Problem, did_you_mean
 from imagegen.tasks.reporter import ImagegenReporter

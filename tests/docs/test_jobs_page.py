@@ -13,7 +13,7 @@ from imagegen.backends.registry import registry
 from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
 from imagegen.config.job import DEFAULT_QUALITY, DEFAULT_TIMEOUT_S
-from imagegen.config.schema import job_schema
+from imagegen.config.schema import AXIS_FIELDS, job_schema
 from imagegen.plan.request import Request
 from tests.docs.pages import table
 
@@ -26,7 +26,7 @@ SHEET = check_job(
 assert SHEET is not None
 REQUEST = Request("placeholder", "Yrr", "a small figure")
 DEFAULTS: dict[str, Any] = {
-    **{f"generate.{key}": getattr(REQUEST, key) for key in ("width", "height", "steps", "cfg", "sampler", "scheduler")},
+    **{f"generate.{key}": getattr(REQUEST, key) for key in AXIS_FIELDS},
     "generate.seed": {"mode": JOB.seed.mode, "base": JOB.seed.base},
     "generate.timeout_s": DEFAULT_TIMEOUT_S,
     "variants": JOB.variants,

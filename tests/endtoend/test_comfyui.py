@@ -98,6 +98,21 @@ def test_a_job_is_drawn_once_and_is_fresh_then(project: ProjectFolder, server: S
     assert line["request"]["model"] == server.checkpoint
 
 
+def test_a_clip_skip_makes_its_images_stale_and_its_default_does_not(project: ProjectFolder, server: Server) -> None:
+    size = {"width": 64, "height": 64}
+    project.built(**server.job(generate=size))
+    project.job(**server.job(generate={**size, "clip_skip": 1}))
+    assert "3 fresh, nothing to do" in project.doit().out
+    project.job(**server.job(generate={**size, "clip_skip": 2}))
+    run = project.doit()
+    assert run.tasks("generated") == ["portraits:bird", "portraits:fox", "portraits:stone"]
+    assert "clip_skip none → 2" in run.out
+    assert {line["request"]["clip_skip"] for line in project.lines() if "path" in line} == {2}
+    assert project.doit("image", "--like", "assets/portraits/fox.png").code == 0
+    (line,) = project.lines("image")
+    assert line["request"]["clip_skip"] == 2
+
+
 def test_the_same_request_is_the_same_picture(project: ProjectFolder, server: Server) -> None:
     project.built(**server.job("Fox", generate={"seed": {"mode": "fixed", "base": 5}}))
     first = pixels(project, "fox")

@@ -60,6 +60,14 @@ def test_what_is_not_there_is_left_out(text: str, expected: ForeignSettings | No
     assert read_foreign_settings(with_text("parameters", text)) == expected
 
 
+def test_the_web_uis_clip_skip_is_ours() -> None:
+    text = "a\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Clip skip: 2"
+    found = read_foreign_settings(with_text("parameters", text))
+    assert found
+    assert (found.fields["clip_skip"], found.others) == (2, {"Sampler": "Euler"})
+    assert "Clip skip: 2" in parameters_text(Provenance({"seed": 0, "clip_skip": 2}, None, "1", False))
+
+
 def test_our_own_text_is_read_back() -> None:
     fields = {"prompt": "a raven", "negative": "hands", "steps": 7, "cfg": 7.0, "seed": 3, "width": 64, "height": 48}
     found = read_foreign_settings(with_text("parameters", parameters_text(Provenance(fields, None, "1", False))))

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.placeholder import PlaceholderBackend
+from imagegen.config.schema import GENERATE_FIELDS
 from imagegen.plan.naming import compute_seed
-from imagegen.plan.request import Request, canonical_fields, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint, select_parameters
 from tests.scripted import ScriptedBackend
 
 REQUEST = Request(
@@ -21,7 +22,7 @@ HONOURED = ScriptedBackend.parameters
 
 
 def of(request: Request, parameters: frozenset[str] = HONOURED) -> str:
-    return fingerprint(canonical_fields(request, parameters))
+    return fingerprint(canonical_fields(request, select_parameters(request, parameters)))
 
 
 def test_golden_fingerprints() -> None:
@@ -66,6 +67,26 @@ def test_a_parameter_that_a_job_does_not_set_is_left_out() -> None:
     assert of(REQUEST, HONOURED | {"a_later_field"}) == of(REQUEST)
     with_it = replace(REQUEST, extra={"a_later_field": 1})
     assert of(with_it, HONOURED | {"a_later_field"}) != of(REQUEST)
+
+
+ADDED = sorted({*GENERATE_FIELDS} - {"negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"})
+
+
+@pytest.mark.parametrize("field", ADDED)
+def test_a_field_that_a_release_added_decides_only_at_another_value_than_its_default(field: str) -> None:
+    assert of(REQUEST, HONOURED | {field}) == of(REQUEST)
+    default: Any = getattr(REQUEST, field)
+    given: dict[str, Any] = {field: default, "given": (field,)}
+    assert of(replace(REQUEST, **given), HONOURED | {field}) == of(REQUEST)
+    given[field] = default + 1
+    assert of(replace(REQUEST, **given), HONOURED | {field}) != of(REQUEST)
+
+
+def test_what_the_backend_has_its_own_value_for_counts_where_the_job_gives_it_at_whatever_value() -> None:
+    optional = frozenset({"clip_skip", "cfg"})
+    given = replace(REQUEST, given=("clip_skip",))
+    assert select_parameters(REQUEST, HONOURED | optional, optional) == HONOURED - {"cfg"}
+    assert select_parameters(given, HONOURED | optional, optional) == (HONOURED - {"cfg"}) | {"clip_skip"}
 
 
 @given(st.randoms(use_true_random=False))

@@ -52,6 +52,11 @@ class TextInputs:
     parts: list[NodeInput] = dataclasses.field(default_factory=list)
     ends: list[NodeInput] = dataclasses.field(default_factory=list)
 
+    @property
+    def all_inputs(self) -> list[NodeInput]:
+        """Every input among these."""
+        return [*self.ends, *(place for group in self.groups for place in group), *self.parts]
+
     def add(self, other: TextInputs) -> None:
         """What another one found too; each once."""
         self.groups += [group for group in other.groups if group not in self.groups]
@@ -221,10 +226,15 @@ def _held(graph: Graph, place: NodeInput) -> Any:
 
 
 MODELS = ("ckpt_name", "unet_name")
+_CLIP_LAYERS = ("stop_at_clip_layer",)
 
 
 class Candidates(TextInputs):
     """What could take a field, a text or another: `ends` are then inputs that could take it in place of a link."""
+
+    def add_group(self, group: tuple[NodeInput, ...]) -> None:
+        """Add inputs that take it together, unless there are none."""
+        self.groups += [group] if group and group not in self.groups else []
 
     @property
     def candidates(self) -> list[tuple[NodeInput, ...]]:
@@ -255,12 +265,14 @@ def find_bindings(graph: Graph, output: str, info: ObjectInfo | None = None) -> 
             "cfg": wiring.upwards(guider, ("cfg",), ""),
             "checkpoint": wiring.upwards(guider, MODELS, "model"),
         }.items():
-            known = found.setdefault(field, Candidates())
-            known.groups += [places] if places and places not in known.groups else []
+            found.setdefault(field, Candidates()).add_group(places)
+        encoders = dict.fromkeys(place.node for words in (positive, negative) for place in words.all_inputs)
+        for encoder in encoders:
+            if places := wiring.upwards(encoder, _CLIP_LAYERS, "clip"):
+                found.setdefault("clip_skip", Candidates()).add_group(places)
         _add_size(wiring, node, found)
         for beside in _find_earlier_stages(wiring, node):
-            places = wiring.upwards(beside, SEEDS, "noise")
-            found["seed"].groups += [places] if places and places not in found["seed"].groups else []
+            found["seed"].add_group(wiring.upwards(beside, SEEDS, "noise"))
     if "prompt" in found:
         # a text that is prompt and negative prompt in one is the prompt
         negatives = found["negative"]

@@ -44,7 +44,7 @@ OPTIONS = {
 """Inputs that a job's option decides → its key."""
 
 
-def text_to_image(loras: Mapping[str, Sequence[float]], vae: str) -> Workflow:
+def text_to_image(loras: Mapping[str, Sequence[float]], vae: str, clip_skip: int = 1) -> Workflow:
     """The workflow. loras: name → strength for the model and for CLIP. vae: empty for the checkpoint's own.
 
     The order in which a job names its LoRAs means nothing: they are chained by name.
@@ -81,11 +81,16 @@ def text_to_image(loras: Mapping[str, Sequence[float]], vae: str) -> Workflow:
         )
         model = clip = f"lora {number}"
     graph["sampler"]["inputs"]["model"] = [model, 0]
-    graph["positive"]["inputs"]["clip"] = graph["negative"]["inputs"]["clip"] = [clip, 1]
+    encoded = [clip, 1]
+    if clip_skip != 1:
+        graph["clip skip"] = _node("CLIPSetLastLayer", clip=encoded, stop_at_clip_layer=-1)
+        encoded = ["clip skip", 0]
+    graph["positive"]["inputs"]["clip"] = graph["negative"]["inputs"]["clip"] = encoded
     if vae:
         graph["vae"] = _node("VAELoader", vae_name=vae)
         graph["decode"]["inputs"]["vae"] = ["vae", 0]
-    return Workflow(graph, _PLACES, "save")
+    places = {field: taking for field, taking in _PLACES.items() if taking[0].node in graph}
+    return Workflow(graph, places, "save")
 
 
 def _node(class_type: str, **inputs: Any) -> dict[str, Any]:
@@ -102,6 +107,7 @@ _PLACES = {
     "cfg": (NodeInput("sampler", "cfg"),),
     "sampler": (NodeInput("sampler", "sampler_name"),),
     "scheduler": (NodeInput("sampler", "scheduler"),),
+    "clip_skip": (NodeInput("clip skip", "stop_at_clip_layer"),),
     "checkpoint": (NodeInput("checkpoint", "ckpt_name"),),
 }
 
@@ -111,7 +117,7 @@ def get_workflow(request: Request) -> Workflow:
     extra = request.extra
     if "graph" in extra:
         return _understood(extra["graph"], extra["bindings"])
-    return text_to_image(extra.get("loras", {}), extra.get("vae", ""))
+    return text_to_image(extra.get("loras", {}), extra.get("vae", ""), request.clip_skip)
 
 
 @lru_cache(maxsize=64)
@@ -134,10 +140,10 @@ def _wanted(request: Request, workflow: Workflow) -> Iterator[tuple[str, Any]]:
     """The fields that go into the workflow; where the job gives none, a workflow of its own has one already."""
     is_own = "graph" in request.extra
     for field in FIELDS:
-        value = request.model if field == "checkpoint" else getattr(request, field)
+        value: Any = request.model if field == "checkpoint" else getattr(request, field)
         given = bool(request.model) if field == "checkpoint" else field in request.given
         if given or not is_own or field in REQUIRED or field in workflow.marked:
-            yield field, value
+            yield field, -value if field == "clip_skip" else value  # ComfyUI counts from the end: -1 is the last layer
 
 
 def find_job_key(request: Request, workflow: Workflow, place: NodeInput) -> str:

@@ -143,7 +143,7 @@ OPTIONS: Mapping[str, Any] = {
 }
 
 
-FIELD_PARAMETERS = frozenset({*REQUIRED, "negative", "width", "height", "steps", "cfg", "sampler", "scheduler"})
+FIELD_PARAMETERS = frozenset(FIELDS) - {"checkpoint"}
 SECTION_PARAMETERS = frozenset({"loras", "vae", "workflow", "bind", "set", "images"})
 """Options that decide pixels; of files, what is in them and not what they are called."""
 

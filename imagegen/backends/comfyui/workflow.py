@@ -46,10 +46,13 @@ __all__ = [
 ]
 
 
-FIELDS = ("prompt", "negative", "seed", "width", "height", "steps", "cfg", "sampler", "scheduler", "checkpoint")
+FIELDS = (
+    *("prompt", "negative", "seed", "width", "height", "steps", "cfg", "sampler", "scheduler", "clip_skip"),
+    "checkpoint",
+)
 REQUIRED = ("prompt", "seed")
 """Fields that every workflow takes from the job; of the others, those that the job gives."""
-FIELD_WORDS = {"negative": "negative prompt", "cfg": "CFG"}
+FIELD_WORDS = {"negative": "negative prompt", "cfg": "CFG", "clip_skip": "clip skip"}
 """What a field is called in a sentence, where that is not its name."""
 JOB_KEYS = {"prompt": "prompt", "checkpoint": "comfyui.checkpoint"}
 """The job's key for a field, where that is not `generate` and its name."""
@@ -100,6 +103,11 @@ class Workflow:
     def held(self, place: NodeInput) -> Any:
         """The input's value in the file."""
         return self.graph[place.node]["inputs"][place.input]
+
+    def value_of(self, field: str) -> Any:
+        """Return what the file holds for a field, as a job gives it."""
+        value = self.held(self.places[field][0])
+        return -value if field == "clip_skip" and isinstance(value, int) else value
 
     @property
     def checkpoint(self) -> str:

@@ -13,7 +13,7 @@ from imagegen.backends.base import Context, Resolved
 from imagegen.backends.comfyui.section import FIELD_PARAMETERS, SECTION_PARAMETERS, resolve
 from imagegen.config.settings import read_settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.request import Request, canonical_fields, fingerprint
+from imagegen.plan.request import Request, canonical_fields, fingerprint, select_parameters
 from tests.backends.comfyui.workflows import Nodes
 
 FILE = "jobs/workflows/x.json"
@@ -60,9 +60,8 @@ class Sections:
     def fingerprint(self, nodes: Nodes, section: Mapping[str, Any] | None = None, **fields: Any) -> str:
         request = self.request(nodes, section, **fields)
         optional = self.of(nodes, **(section or {})).only_if_given
-        return fingerprint(
-            canonical_fields(request, (FIELD_PARAMETERS | SECTION_PARAMETERS) - (optional - {*request.given}))
-        )
+        parameters = select_parameters(request, FIELD_PARAMETERS | SECTION_PARAMETERS, optional)
+        return fingerprint(canonical_fields(request, parameters))
 
     def _read(self, name: str) -> bytes:
         try:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.comfyui.bindings import find_bindings
-from imagegen.backends.comfyui.graph import list_literals, replace_inputs
+from imagegen.backends.comfyui.graph import NodeInput, list_literals, replace_inputs
 from imagegen.backends.comfyui.prompt import (
     collect_values,
     find_job_key,
@@ -193,7 +193,7 @@ LORAS = {"b.safetensors": [0.5, 0.25], "a.safetensors": [1.0, 1.0]}
 
 
 def test_its_places_are_those_that_its_links_lead_to() -> None:
-    for workflow in (text_to_image({}, ""), text_to_image(LORAS, "v.pt")):
+    for workflow in (text_to_image({}, ""), text_to_image(LORAS, "v.pt"), text_to_image(LORAS, "", 2)):
         latent = {**workflow.graph["latent"], "inputs": {"width": 64, "height": 64}}  # a size of 0 is none
         graph = {**workflow.graph, "latent": latent}
         found = {field: known.groups[0] for field, known in find_bindings(graph, workflow.output).items()}
@@ -216,3 +216,12 @@ def test_a_vae_of_its_own_decodes_in_place_of_the_checkpoints() -> None:
     graph = text_to_image({}, "v.pt").graph
     assert graph["decode"]["inputs"]["vae"] == ["vae", 0]
     assert graph["vae"]["inputs"] == {"vae_name": "v.pt"}
+
+
+def test_a_clip_skip_takes_the_layer_that_many_from_the_end_for_both_texts() -> None:
+    graph = text_to_image(LORAS, "", 2).graph
+    assert graph["clip skip"]["inputs"]["clip"] == ["lora 2", 1]
+    assert graph["positive"]["inputs"]["clip"] == graph["negative"]["inputs"]["clip"] == ["clip skip", 0]
+    request = Request("comfyui", "A", "a", clip_skip=2)
+    assert collect_values(request, get_workflow(request))[NodeInput("clip skip", "stop_at_clip_layer")] == -2
+    assert "clip skip" not in text_to_image(LORAS, "").graph

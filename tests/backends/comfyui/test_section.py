@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from imagegen.backends.comfyui.graph import NodeInput
+from imagegen.backends.comfyui.prompt import collect_values, get_workflow
 from tests.backends.comfyui import workflows as w
 from tests.backends.comfyui.sections import FILE, Sections
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
@@ -216,3 +218,13 @@ def test_a_batch_is_refused_unless_it_is_set_to_one(sections: Sections) -> None:
     assert sections.refused(workflow=FILE, set={"5.batch_size": 2})
     sections.workflow(changed(sd15(n50=node("PrimitiveInt", value=4)), n5={"batch_size": ["50", 0]}))
     assert sections.refused(workflow=FILE)[0].hint == 'set: {"50.value": 1}'
+
+
+def test_a_clip_skip_goes_into_the_workflows_own_node_and_counts_where_the_job_gives_it(sections: Sections) -> None:
+    skip = node("CLIPSetLastLayer", clip=["4", 1], stop_at_clip_layer=-2)
+    skips = {**changed(sd15(), n6={"clip": ["50", 0]}, n7={"clip": ["50", 0]}), "50": skip}
+    request = sections.request(skips, clip_skip=3)
+    assert collect_values(request, get_workflow(request))[NodeInput("50", "stop_at_clip_layer")] == -3
+    plain = sections.fingerprint(skips)
+    assert sections.fingerprint(skips, clip_skip=1) != plain, "the workflow has another one"
+    assert sections.fingerprint(sd15()) != plain

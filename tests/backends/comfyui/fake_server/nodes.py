@@ -60,6 +60,11 @@ def catalogue(world: World) -> dict[str, Node]:
             title="Load Checkpoint",
         ),
         "CLIPTextEncode": Node({"text": text, "clip": ["CLIP"]}, ("CONDITIONING",), title="CLIP Text Encode (Prompt)"),
+        "CLIPSetLastLayer": Node(
+            {"clip": ["CLIP"], "stop_at_clip_layer": ["INT", {"default": -1, "min": -24, "max": -1, "step": 1}]},
+            ("CLIP",),
+            title="CLIP Set Last Layer",
+        ),
         "EmptyLatentImage": Node(
             {"width": _size(512, 16, step=8), "height": _size(512, 16, step=8), "batch_size": batch},
             ("LATENT",),
