@@ -1,4 +1,4 @@
-"""Draw docs/images/gallery.webp, the picture in the README: the gallery of these jobs, in headless Chromium.
+"""Write docs/images/gallery.webp, the README's picture: the gallery of these jobs in headless Chromium.
 
 Run `doit && doit gallery` first.
 """
@@ -24,7 +24,7 @@ _FLAGS = (
 
 
 def picture(page: Path, target: Path) -> None:
-    """Write what the top of the page looks like, as a WebP. Raises CalledProcessError where Chromium fails."""
+    """Write a picture of the top of the page as WebP. Raises CalledProcessError if Chromium fails."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit("there is no Chromium: apt-get install chromium")

@@ -1,8 +1,8 @@
-"""All benchmarks that need nothing but this machine, one after another, each table with the ratios of its own run.
+"""Run all benchmarks that need only this machine, one after another. Each table has the ratios of its own run.
 
     python tools/bench [--quick]
 
-It takes more than half an hour on two cores, with --quick some five minutes. Nothing else should run meanwhile.
+It takes more than half an hour on two cores, with --quick about five minutes. Run nothing else meanwhile.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""How busy imagegen keeps a ComfyUI server: `doit` against a client that posts everything at once.
+"""Measure how busy imagegen keeps a ComfyUI server, compared with a client that posts everything at once.
 
     python tools/bench/comfyui.py http://127.0.0.1:8188 [--images 20] [--steps 20] [--size 64] [--rounds 3]
 
-Both make images of the same workflow, with seeds that the server has not seen. It takes any server with a checkpoint.
-What counts is images per second, from the first prompt's start to the last image that is there; doit's own start comes
-on top and is shown beside it. Where other programs use the machine, look at how busy the server was kept: that is by
-its own clock, and does not depend on how fast it is just then.
+Both generate images of the same workflow, with seeds that the server has not seen. Any server with a checkpoint will
+do. The result is images per second, from the first prompt's start to the last image; doit's own start is shown beside
+it. If other programs use the machine, look at how busy the server was kept. That is by its own clock, and does not
+depend on how fast it is at the moment.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def graph(checkpoint: str, seed: int, size: int, steps: int) -> dict[str, Any]:
 
 
 def all_at_once(url: str, checkpoint: str, options: argparse.Namespace, folder: Path) -> float:
-    """Seconds from the first POST until all images are downloaded: everything is queued, then collected."""
+    """Return the seconds from the first POST until all images are downloaded: queue everything, then collect it."""
     session = requests.Session()
     start = time.perf_counter()
     waiting = []
@@ -76,7 +76,7 @@ def all_at_once(url: str, checkpoint: str, options: argparse.Namespace, folder: 
 
 
 def through_doit(url: str, checkpoint: str, options: argparse.Namespace, folder: Path) -> tuple[float, float]:
-    """Seconds of the whole command, and from the server's start of the first prompt until the command's end."""
+    """Return the seconds of the whole command, and from the first prompt's start until the command's end."""
     (folder / "jobs").mkdir()
     (folder / "dodo.py").write_text(DODO)
     seed = random.getrandbits(31)
@@ -104,12 +104,12 @@ def through_doit(url: str, checkpoint: str, options: argparse.Namespace, folder:
 
 
 def ids(url: str) -> set[str]:
-    """The prompts that the server has executed so far."""
+    """Return the prompts that the server has executed so far."""
     return set(requests.get(f"{url}/history", timeout=30).json())
 
 
 def spans(url: str, seen: set[str]) -> list[tuple[float, float]]:
-    """When each prompt that is not among the `seen` was executed, by the server's own clock: from, to."""
+    """Return from when to when each prompt not in `seen` was executed, by the server's own clock."""
     history = requests.get(f"{url}/history", timeout=30).json()
     found = []
     for prompt_id, entry in history.items():
@@ -120,7 +120,7 @@ def spans(url: str, seen: set[str]) -> list[tuple[float, float]]:
 
 
 def busy(url: str, seen: set[str]) -> float:
-    """The share of the time, from the first prompt's start to the last one's end, in which the server had one."""
+    """Return the share of the time that the server was busy, from the first prompt's start to the last one's end."""
     found = spans(url, seen)
     return sum(end - start for start, end in found) / (max(end for _, end in found) - found[0][0])
 

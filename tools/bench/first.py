@@ -1,13 +1,14 @@
-"""What a first build costs us for each image, beside a bare loop over the same HTTP calls, as ratios of one run.
+"""Measure what a first build costs per image, compared with a bare loop over the same HTTP calls.
 
     python tools/bench/first.py [--images 40] [--size 1024] [--fed 100] [--lines 100,1000,10000]
 
-The fake ComfyUI is a process of its own that draws in no time. The bare loop posts, waits, downloads, decodes
-the PNG and writes it. Ours does the same with two prompts in flight, and keeps, records and verifies besides. Waiting
-for the server is left out of both, and so is a first image of each, with which Python imports what they need. What is
-in none of the steps (the run's start and end, the threads, the websocket, what goes from one step to the next) is known
-of the processor's time alone: by the clock, two images are under way at once. Then: one server of 0.2 s an image; and
-the cost of a line of the lock file, with so many images.
+The fake ComfyUI server is a process of its own and takes no time for an image. The bare loop posts, waits, downloads,
+decodes the PNG and writes it. imagegen does the same with two prompts in flight, and also stores, records and verifies.
+Waiting for the server is left out of both, and so is the first image of each, for which Python imports modules. What is
+in none of the steps (the run's start and end, threads, the websocket, the way between steps) is measured in processor
+time only, because by the clock two images are in progress at once.
+
+Two more tables: one server that takes 0.2 s an image, and the cost of a line of the lock file.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def serve(seconds: float, pause: float, told: Queue[str]) -> None:
 
 @contextmanager
 def fake_server(seconds: float, pause: float) -> Iterator[str]:
-    """The URL of a fake server, in a process of its own, that takes so long for an image, and pauses after each."""
+    """Yield the URL of a fake server in a process of its own that takes so long for an image, and pauses after each."""
     context = multiprocessing.get_context("spawn")
     told: Queue[str] = context.Queue()
     process = context.Process(target=serve, args=(seconds, pause, told), daemon=True)
@@ -235,7 +236,7 @@ class ComfyGraph:
 
 
 def drawn(url: str) -> tuple[float, float, float]:
-    """When the server began the first prompt and ended the last, and the seconds that all of them took it."""
+    """Return when the server began the first prompt and ended the last, and the seconds that all of them took."""
     history = requests.get(f"{url}/history", timeout=30).json().values()
     spans = []
     for entry in history:

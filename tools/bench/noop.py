@@ -1,13 +1,14 @@
-"""How long a run with nothing to do takes, beside other build tools, as ratios of one run on one machine.
+"""Measure how long a run with nothing to do takes, compared with other build tools.
 
     python tools/bench/noop.py [--images 100,1000,10000,30000] [--repeat 3]
 
-For each number of images, the same number of up-to-date tasks: ours, plain doit with `config_changed`, and make and
-ninja where they are installed. make looks for a built-in rule for each file that has none of its own; `make -r` does
-not. Each round measures all of them one after another, so that a change of the machine's load meets all alike, and the
-best of `--repeat` rounds counts. The first build's own cost is told beside it: the scripted backend draws a plain
-16 × 16 in no time, so what is left is ours. Then, of the last number: one image that is named, `doit list --all`, and
-one changed prompt, until its image is with the backend.
+For each number of images, each tool has as many up-to-date tasks: imagegen, plain doit with `config_changed`, and
+make and ninja if they are installed. Plain make looks for a built-in rule for each file; `make -r` does not. A round
+measures all of them one after another, so that the machine's load affects all alike, and the best of `--repeat`
+rounds counts. The first build's own cost is shown too: the scripted backend takes no time for an image.
+
+With the largest number of images, a second table measures one image by name, `doit list --all`, and one changed prompt
+until its image is with the backend.
 """
 
 from __future__ import annotations
@@ -148,8 +149,8 @@ def measured(count: int, repeat: int) -> dict[str, Tool]:
     return found
 
 
-def until_drawn(folder: Path, number: int) -> float:
-    """Seconds from the start of `doit` until the one image whose prompt was just changed is with the backend."""
+def until_with_backend(folder: Path, number: int) -> float:
+    """Return the seconds from the start of `doit` until the image whose prompt just changed is with the backend."""
     job, log = folder / "jobs/portraits.yaml", folder / "log"
     before = job.read_text()
     job.write_text(before.replace("person 77 ", f"person 77 changed {number} times ", 1))
@@ -191,18 +192,21 @@ def one_of_many(count: int, repeat: int) -> None:
                 measure([*DOIT, "list", "--all"], mine).seconds,
                 measure([*DOIT, "list", "--all"], plain).seconds,
                 reading(mine),
-                until_drawn(mine, number),
+                until_with_backend(mine, number),
             )
             for number in range(repeat)
         ]
     rest, named, listed, listed_plain, read, drawn = (min(times) for times in zip(*rounds, strict=True))
     print(f"\n| of {count} images | seconds | ratio |\n|---|---:|---|")
     print(f"| nothing to do | {rest:.2f} | |")
-    print(f"| one that is named | {named:.2f} | {named / rest:.2f} of nothing to do |")
+    print(f"| one image by name | {named:.2f} | {named / rest:.2f} of nothing to do |")
     print(f"| `doit list --all` | {listed:.2f} | {listed / listed_plain:.2f} of plain doit's |")
     print(f"| reading and checking the job file | {read:.2f} | |")
     allowed = drawn / (1.2 * rest + read)
-    print(f"| one changed prompt, until it is drawn | {drawn:.2f} | {allowed:.2f} of 1.2 × nothing to do + reading |")
+    print(
+        f"| one changed prompt, until its image is with the backend | {drawn:.2f} |"
+        f" {allowed:.2f} of 1.2 × nothing to do + reading |"
+    )
 
 
 def main() -> None:
@@ -215,7 +219,7 @@ def main() -> None:
     os.environ.pop(
         "PYTHONDONTWRITEBYTECODE", None
     )  # imagegen alone would be compiled each time, where pip put the others
-    print("| images | tool | nothing to do | imagegen, of its time | peak memory | first run, an image |")
+    print("| images | tool | nothing to do | imagegen's time as a ratio of it | peak memory | first run, an image |")
     print("|---:|---|---:|---:|---:|---:|")
     ours_s: dict[int, float] = {}
     for count in map(int, arguments.images.split(",")):
@@ -230,7 +234,7 @@ def main() -> None:
             print(f"| {' | '.join(cells)} |", flush=True)
     print()
     for fewer, more in pairwise(ours_s):
-        print(f"{more} images take imagegen {ours_s[more] / ours_s[fewer]:.1f} times what {fewer} take it.")
+        print(f"{more} images take imagegen {ours_s[more] / ours_s[fewer]:.1f} times as long as {fewer}.")
     one_of_many(count, arguments.repeat)
 
 

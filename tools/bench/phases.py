@@ -1,10 +1,10 @@
-"""Where the time of `doit` goes, module by module: with nothing to do, and with one changed prompt.
+"""Show where the time of `doit` goes, by module: with nothing to do, and with one changed prompt.
 
     python tools/bench/phases.py [--images 10000] [--least 0.02]
 
-Each function's own time, with what it calls of C in it, is summed up by the module that it is in, and what importing
-takes is a row of its own. The profiler makes Python slower, so it is the shares that count; the whole command's time
-without it is told above each table. Threads that draw are not in it: `imagegen.execute.run` waits for them.
+Each function's own time, including the C functions it calls, is added up by module; importing has a row of its own. The
+profiler makes Python slower, so look at the shares; the time without it is printed above each table. Threads that
+generate images are not included: `imagegen.execute.run` waits for them.
 """
 
 from __future__ import annotations

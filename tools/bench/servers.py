@@ -1,11 +1,11 @@
-"""How well several ComfyUI servers are used: `doit` with one, with several, with a slow one, with one that dies.
+"""Measure how well several ComfyUI servers are used: one, several, a slow one among fast ones, one that dies.
 
     python tools/bench/servers.py [--images 100] [--seconds 0.2] [--rounds 3]
 
-Each fake server is a process of its own and draws one image after another, as ComfyUI does. Times are by the servers'
-own clocks, from the start of the first image to the end of the last one, and each table compares what it measured
-itself. The ideal of unequal servers is that of somebody who knows all speeds beforehand and loses no time between two
-images; twice: by what fake servers take that have all prompts in their queues at once, and by their nominal time.
+Each fake server is a process of its own and generates one image after another, as ComfyUI does. Times are by the
+servers' own clocks, from the start of the first image to the end of the last one. Unequal servers are compared with
+an ideal that knows all speeds beforehand and loses no time between images. There are two ideals: the time that fake
+servers take with all prompts in their queues at once, and their nominal time.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def spans(server: Served) -> dict[str, tuple[float, float]]:
 
 
 def measured(each_s: Sequence[float], images: int) -> tuple[float, list[list[tuple[float, float]]]]:
-    """Seconds from the first image's start to the last one's end, and when each server drew its own."""
+    """Return the seconds from the first image's start to the last one's end, and when each server was busy."""
     with fake_servers(each_s) as servers, tempfile.TemporaryDirectory() as folder:
         finish(start(Path(folder), servers, images), images)
         found = [sorted(spans(server).values()) for server in servers]
@@ -116,7 +116,7 @@ def measured(each_s: Sequence[float], images: int) -> tuple[float, list[list[tup
 
 
 def ideal(each_s: Sequence[float], images: int) -> float:
-    """Seconds that they take who know all speeds beforehand, and wait for nothing."""
+    """Return the seconds that the ideal takes: it knows all speeds beforehand and never waits."""
     ends = [(seconds, seconds) for seconds in each_s]
     heapq.heapify(ends)
     end = 0.0
@@ -143,7 +143,7 @@ def fed(each_s: Sequence[float]) -> list[float]:
 
 
 def busy(took_s: float, found: Sequence[Sequence[tuple[float, float]]]) -> float:
-    """The share of the time in which a server drew something."""
+    """Return the share of the time in which a server was busy."""
     return sum(end - begin for one in found for begin, end in one) / (took_s * len(found))
 
 
@@ -182,7 +182,7 @@ def killed(options: argparse.Namespace) -> None:
     """One of three servers is killed in the middle."""
     images = 3 * options.images // 4
     print(f"\nOne of three servers of {options.seconds:g} s an image is killed, {images} images\n")
-    print("| round | made | images that another server made again | s after the kill | of them waited |")
+    print("| round | generated | generated again by another server | s after the kill | of them waited |")
     print("|---:|---:|---:|---:|---:|")
     for number in range(1, options.rounds + 1):
         with fake_servers([options.seconds] * 3) as servers, tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,12 @@
-"""A build larger than any machine here: how well the images are spread over servers, against perfect packing.
+"""Simulate a build on many servers, and compare how well the images are spread with perfect packing.
 
     python tools/bench/simulate.py [--images 100000] [--servers 64] [--models 8] [--mtbf 5] [--seed 1]
 
-A discrete-event simulation with the real `Pool`, which decides where each image goes, and a clock of its own. Each
-server draws one image after another, at its own speed; the first of another model waits for that to load. After so
-many hours on average (`--mtbf`) a server dies; when it has been waited for as long as a real one is, what it holds goes
-back, and it is not seen again. The bound: all the time that the servers had, shared without a gap, each model loaded
-once, and one at each server that draws; what is loaded beyond that, where it costs the fewest images.
+A discrete-event simulation with a clock of its own and the real `Pool`, which chooses a server for each image. Each
+server generates one image after another, at its own speed; the first image of another model waits until that is loaded.
+A server dies after `--mtbf` hours on average. When it has been waited for as long as a real one is, its images go back,
+and it does not return. Perfect packing: all the time that the servers had, without a gap, each model loaded once, and
+one at each server; further loads where they cost the fewest images.
 """
 
 from __future__ import annotations
@@ -191,7 +191,10 @@ def main() -> None:
     dying = f"each dies after {options.mtbf:g} hours on average" if options.mtbf else "none dies"
     print(f"{options.servers} servers, {options.models} models, {options.each:g} s an image,", end=" ")
     print(f"{options.load:g} s a load; {dying}\n")
-    print("| images | hours | of perfect packing | drawing | loading | loads | died | drawn again | deciding, ms |")
+    print(
+        "| images | hours | ratio to perfect packing | generating | loading | loads | died"
+        " | generated again | choosing a server, ms |"
+    )
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for count in map(int, options.images.split(",")):
         options.images = count
@@ -209,7 +212,7 @@ def main() -> None:
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
         if found.left:
-            print(f"\nAll {options.servers} servers have died, with {found.left:,} of {count:,} images to draw.\n")
+            print(f"\nAll {options.servers} servers have died, with {found.left:,} of {count:,} images to generate.\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How well the workers of a Dask cluster are used: two against one, each a process that takes 0.2 s for an image.
+"""Measure how well the workers of a Dask cluster are used: two compared with one, each taking 0.2 s for an image.
 
     python tools/bench/workers.py [--images 100] [--seconds 0.2] [--workers 2] [--rounds 3]
 
-Scheduler and workers run on this machine (the package distributed), with a backend that waits for so long and
-draws one colour. Seconds are from the first image's start to the last one in its place; a worker gets so many images.
+Scheduler and workers run on this machine (the package distributed), with a backend that waits and returns one colour.
+Seconds are from the first image's start until the last one is in place. Each worker gets `--images` images.
 """
 
 from __future__ import annotations
@@ -95,10 +95,11 @@ def main() -> None:
     options = parser.parse_args()
     scripted.provide()
     images, sum_s = options.images * options.workers, options.images * options.seconds
+    print(f"Workers of {options.seconds:g} s an image, {options.images} images each; one alone takes {sum_s:g} s\n")
     print(
-        f"Workers of {options.seconds:g} s an image, {options.images} images each; each alone would draw {sum_s:g} s\n"
+        "| round | one, s | ratio to its generating | workers | s | ratio to their generating"
+        " | times the throughput of one |"
     )
-    print("| round | one, s | of its drawing | workers | s | of their drawing | times the throughput of one |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for number in range(1, options.rounds + 1):
         one_s = measured(1, options.images, options.seconds)

@@ -3,10 +3,10 @@
     pip install atheris
     python tools/fuzz/fuzz.py [--seconds 120] [--folder FOLDER] [READER…]
 
-Without a name, every reader of `readers.py` in turn, each in a process of its own for so many seconds. Seeds are made
-first. What was found worth keeping stays in FOLDER (a temporary one where none is given), so that the next run goes
-on from there. A finding is a file `READER-crash-…`, `-timeout-…` or `-oom-…` there, and the exit code is 1; to see it
-again: `python tools/fuzz/fuzz.py READER --again FILE`. Bounds: 20 seconds and 2 GiB for one input.
+Without a name, every reader of `readers.py` runs in turn, each in a process of its own for `--seconds`. Interesting
+inputs stay in FOLDER (by default a temporary one), and the next run continues from there. A finding is a file
+`READER-crash-…`, `-timeout-…` or `-oom-…` in it, and the exit code is 1. To repeat one:
+`python tools/fuzz/fuzz.py READER --again FILE`. One input may take 20 seconds and 2 GiB.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What is fuzzed: each reader of foreign bytes, the seeds to begin with, and what must hold whatever comes.
+"""The readers to fuzz: each with seeds to begin with, and what must hold for every input.
 
-A reader reads its bytes or refuses them in the way that its users are told of; every other exception is a finding, and
-so is an answer that breaks what is asserted here.
+A reader reads its bytes or refuses them with a problem that users understand. Any other exception is a finding, and
+so is a result that breaks an assertion here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tests.faults.portable import same_files, why_not_portable
 __all__ = ["LONGEST_PROBLEM", "READERS", "Reader"]
 
 LONGEST_PROBLEM = 4000
-"""Characters of one problem as it is told: what a person can still read."""
+"""Characters of one reported problem: what a person can still read."""
 
 
 @dataclass(frozen=True)

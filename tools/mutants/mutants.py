@@ -1,10 +1,10 @@
-"""Break the code on purpose, one fault at a time, and see that a test notices.
+"""Break the code on purpose, one fault at a time, and check that a test notices.
 
     python tools/mutants/mutants.py [WORD…]
 
-The faults are those of `faults.py` whose names have one of the words in them; all without any. They are made in a
-copy of the checkout, and only the tests named for a fault are run there, after these have passed without it. Says for
-each which test caught it; the exit code is 1 where none did.
+Without a WORD, it tries all faults of `faults.py`; otherwise those whose names contain one. It makes each fault in a
+copy of the checkout, and runs only the tests named for it, after they have passed without the fault. It prints which
+test caught it, and exits with 1 if none did.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NEEDED = ("imagegen", "tests", "tools", "jobs", "pyproject.toml", "README.md", 
 
 
 def broken(fault: Fault, root: Path) -> dict[Path, str]:
-    """The text of each file with the fault. Raises ValueError where what it is to replace is not there just once."""
+    """Return the text of each file with the fault. Raises ValueError unless the text to replace occurs once."""
     texts: dict[Path, str] = {}
     for edit in fault.edits:
         file = root / edit.path
@@ -43,7 +43,7 @@ def broken(fault: Fault, root: Path) -> dict[Path, str]:
 
 
 def caught_by(fault: Fault, folder: Path) -> str:
-    """The test that fails with the fault; empty where all pass, or hang. folder: a copy of its own."""
+    """Return the test that fails with the fault; empty if all pass, or hang. folder: for a copy of the checkout."""
     copy(folder)
     for file, text in broken(fault, folder).items():
         file.write_text(text, "utf-8")
@@ -60,7 +60,7 @@ def caught_by(fault: Fault, folder: Path) -> str:
 
 
 def copy(folder: Path) -> None:
-    """What the tests need of the checkout."""
+    """Copy what the tests need of the checkout."""
     unneeded = shutil.ignore_patterns("__pycache__", ".*_cache", "ComfyUI", "ollama-*")
     for name in _NEEDED:
         if (ROOT / name).is_dir():
@@ -70,7 +70,7 @@ def copy(folder: Path) -> None:
 
 
 def run(folder: Path, tests: Iterable[str]) -> tuple[int, str]:
-    """The exit code of pytest there, up to the first failure, and what it says."""
+    """Run pytest up to the first failure, and return its exit code and output."""
     # -B: a file of the same size, changed within the same second, would be taken for the one that was compiled
     command = [sys.executable, "-B", "-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider"]
     command += [f"--basetemp={folder / '.temporary'}", *tests]
@@ -83,7 +83,7 @@ def run(folder: Path, tests: Iterable[str]) -> tuple[int, str]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Try the faults that the words name; the exit code."""
+    """Try the faults that the words name, and return the exit code."""
     faults = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(AT_ONCE) as pool:
         whole = Path(temporary, "whole")
