@@ -50,7 +50,7 @@ def accept(build: Build, words: list[str]) -> None:
 
 def upload_pending(build: Build) -> None:
     """Upload to the shared store, if there is one, what was accepted: others may need it before the next build."""
-    if build.project.has_pending:
+    if build.project.has_uploads_due:
         from imagegen.execute.run import run
         from imagegen.report.console import print_note
 

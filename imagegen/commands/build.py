@@ -278,7 +278,7 @@ class Build:
     def _take_snapshot(self) -> None:
         """Remember that everything is fresh, if it is."""
         built = {outcome.output.task for outcome in self.outcomes if outcome.state != "fresh"}
-        if self.project.has_pending or any(plan.problems for plan in self.plans):
+        if self.project.has_uploads_due or any(plan.problems for plan in self.plans):
             return
         for one in self.planned.values():
             # what was not selected was fresh before its origins were built again

@@ -436,7 +436,7 @@ def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], S
             plans.append(plan)
     except ImagegenError:  # which the whole plan tells of
         return None
-    if any(lock.rivals for lock in locks) or not _are_apart(project.root, plans, snapshot):
+    if any(lock.conflicts for lock in locks) or not _are_apart(project.root, plans, snapshot):
         return None
     return plans, snapshot
 

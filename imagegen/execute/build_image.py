@@ -307,7 +307,7 @@ def replace_output(project: Project, path: str, data: bytes, sha256: str, line: 
     project.hashes.wrote(path, written, sha256)
     made = (line.fingerprint, line.time, line.backend) if line else ("", "-", BY_HAND)
     with contextlib.suppress(OSError):  # a run that finds all fresh does it then
-        project.placed.note({path: WrittenFile(sha256, written.st_mtime_ns, *made)})
+        project.written_files.record({path: WrittenFile(sha256, written.st_mtime_ns, *made)})
 
 
 def encode_output(

@@ -246,7 +246,7 @@ def restore(project: Project, output: Output, past: ImageVersion) -> str:
     if found.sha256 != sha256:
         replace_output(project, output.path, data, sha256, None if past.by_hand else lock.line_of(output.path, sha256))
     on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
-    lock.fold(on_disk, project.temporary)
+    lock.compact(on_disk, project.temporary)
     return stays
 
 

@@ -32,7 +32,7 @@ def record_decision(project: Project, job: str, kind: str, output: str, value: A
     """
     lock = project.lock(job)
     present = lock.decisions.get((kind, output))
-    replaced = [*lock.rivals.get((kind, output), ()), *([present] if present else [])]
+    replaced = [*lock.conflicts.get((kind, output), ()), *([present] if present else [])]
     latest = max((one.time for one in replaced), default="")
     time = timestamp()
     if latest >= time:
@@ -46,12 +46,12 @@ def record_accepted(project: Project, output: Output, sha256: str) -> None:
     It goes up to the shared store, so that other checkouts have it. Raises OSError.
     """
     if project.shares:
-        project.pending.add([("", sha256)])
+        project.upload_queue.add([("", sha256)])
     value = {"fingerprint": output.fingerprint, "sha256": sha256}
     record_decision(project, output.job, ACCEPT, output.full_slug, value)
     with contextlib.suppress(OSError):  # it is only for one that another checkout accepts later
         if key := stat_key(project.root / output.path):
-            project.placed.note({output.path: WrittenFile(sha256, key[1], output.fingerprint, "-", BY_HAND)})
+            project.written_files.record({output.path: WrittenFile(sha256, key[1], output.fingerprint, "-", BY_HAND)})
 
 
 def check_fingerprint_known(output: Output) -> None:

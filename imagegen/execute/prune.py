@@ -62,7 +62,7 @@ def find_unused(project: Project, plans: Collection[JobPlan], *, candidates: boo
         tuple((job, path, line) for job, path, line in found if line is not None),
         tuple(path for _, path, line in found if line is None),
         tuple(_leftovers(project, plans)),
-        project.store.prune(project.settings.store_bytes, project.pending.blobs(), only_look=True),
+        project.store.prune(project.settings.store_bytes, project.upload_queue.blobs(), only_look=True),
     )
 
 
@@ -82,7 +82,7 @@ def prune(project: Project, waste: UnusedFiles) -> None:
             gone[job].append(line.path)
     for job, paths in gone.items():
         project.lock(job).forget(paths, project.temporary)
-    project.store.prune(project.settings.store_bytes, project.pending.blobs())
+    project.store.prune(project.settings.store_bytes, project.upload_queue.blobs())
     for leftover in waste.leftovers:
         leftover.unlink(missing_ok=True)
     shutil.rmtree(project.temporary, ignore_errors=True)

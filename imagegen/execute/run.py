@@ -71,11 +71,11 @@ def run(project: Project, selected: Sequence[SelectedOutput], on_event: Callable
         except ImagegenError as error:
             for work in stale:
                 on_event(Outcome(work.output, "failed", problem=error.problems[0]))
-    elif project.has_pending or any(lock.untidy for lock in project.locks.values()):
+    elif project.has_uploads_due or any(lock.needs_compaction for lock in project.locks.values()):
         # after a kill or a merge, or with something to upload; it can wait if another build is at work
         with contextlib.suppress(ImagegenError), hold(project.state, 0):
             project.reload_from_disk()
-            if project.has_pending:
+            if project.has_uploads_due:
                 shared = SharedStoreClient(project, worker.emit, worker.stop, is_brief=True)
             result = RunResult(problems=_tidy_up(project))
     if shared:
@@ -156,23 +156,23 @@ def _check_freshness(
 def _tidy_up(project: Project) -> tuple[Problem, ...]:
     """Compact the state's files, and keep the store within its size. Returns what went wrong, which loses nothing."""
     problems = []
-    untidy = [lock for lock in project.locks.values() if lock.untidy]
+    untidy = [lock for lock in project.locks.values() if lock.needs_compaction]
     # whoever chooses the other side of an image in conflict needs that side's line, too
     if untidy and not has_undecided_files(project.root):
         for lock in untidy:
             try:
                 on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
-                lock.fold(on_disk, project.temporary)
+                lock.compact(on_disk, project.temporary)
             except OSError as error:
                 hint = not_written(error).hint
                 problems.append(
                     Problem(lock.name, f"cannot be compacted: {error.strerror}", f"{hint}; nothing is lost")
                 )
     with contextlib.suppress(OSError):  # it only keeps the files short
-        project.attempts.fold()
-        project.placed.fold()
+        project.attempts.compact()
+        project.written_files.compact()
     with contextlib.suppress(OSError):  # the next run tries again
-        project.store.prune(project.settings.store_bytes, project.pending.blobs())
+        project.store.prune(project.settings.store_bytes, project.upload_queue.blobs())
     shutil.rmtree(project.temporary, ignore_errors=True)
     return tuple(problems)
 

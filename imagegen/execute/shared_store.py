@@ -122,8 +122,8 @@ class SharedStoreClient:
         self._unsent = self._sent_late = self._lost = 0
         self._senders: list[threading.Thread] = []
         self._changed = threading.Condition()
-        is_due = project.has_pending or (project.shares and not is_brief)
-        self._earlier = frozenset(earlier := project.pending.all() if is_due else [])
+        is_due = project.has_uploads_due or (project.shares and not is_brief)
+        self._earlier = frozenset(earlier := project.upload_queue.all() if is_due else [])
         for one in earlier:
             self._send_later(*one)
 
@@ -174,7 +174,7 @@ class SharedStoreClient:
         image = (entry.fingerprint, entry.sha256)
         if self._project.shares:
             try:
-                self._project.pending.add([image])
+                self._project.upload_queue.add([image])
             except OSError as error:  # the image itself is kept
                 self._report_unlisted(error)
         self._project.store.add(entry)
@@ -206,10 +206,10 @@ class SharedStoreClient:
             self._note(f"{self._name} has files that cannot be used, and were skipped: {first}{more}")
         with contextlib.suppress(OSError, ImagegenError):  # uploading something twice does no harm
             if self._is_brief and left:
-                self._project.pending.put_off()
+                self._project.upload_queue.pause()
             if self._senders:
                 with hold(self._project.state, 0):
-                    self._project.pending.fold()
+                    self._project.upload_queue.compact()
 
     def _wait_until_sent(self, seconds: float) -> bool:
         """Whether there is nothing left to wait for, after at most so many seconds."""
@@ -291,7 +291,7 @@ class SharedStoreClient:
             except Exception as error:
                 self._give_up(error, is_away=is_unreachable(error))
                 break
-            self._project.pending.remove(fingerprint, sha256)
+            self._project.upload_queue.remove(fingerprint, sha256)
             with self._changed:
                 self._unsent -= 1
                 self._changed.notify_all()
@@ -444,11 +444,11 @@ def push(project: Project, plans: list[JobPlan], worker: InterruptibleWorker) ->
     Raises:
         OSError: The upload queue cannot be written.
     """
-    waiting = set(project.pending.all())
+    waiting = set(project.upload_queue.all())
     found = {*_generated(project), *_accepted(project, plans)}
     if more := sorted(found - waiting):
-        project.pending.add(more)
-    project.pending.resume()
+        project.upload_queue.add(more)
+    project.upload_queue.resume()
     client = SharedStoreClient(project, worker.emit, worker.stop, is_brief=True, timeouts=_PUSH)
     return len(found | waiting), client
 

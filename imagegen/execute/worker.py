@@ -120,13 +120,13 @@ class ImageAttempt:
     def open(self, server: str = "") -> str:
         """Return its UUID, which is on disk by then, with the server if one is given."""
         if not self.facts or server:
-            opened = self._project.attempts.open(self._image, anew=self._forced, done=self._stored, place=server)
+            opened = self._project.attempts.open(self._image, forced=self._forced, done=self._stored, server=server)
             self.facts = {"attempt": opened}
         return self.facts["attempt"]
 
     def last_server(self) -> str:
         """Return the server where it was begun last; empty if none was given."""
-        return self._project.attempts.place(self._image, self._stored)
+        return self._project.attempts.server(self._image, self._stored)
 
     def close(self, *, made: bool) -> None:
         """End it. If that cannot be noted, nothing is lost: the store knows the image by the attempt."""

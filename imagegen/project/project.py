@@ -52,8 +52,8 @@ class Project:
         self.temporary = self.state / "tmp"
         self.store = Store(self.state / "store", self.temporary)
         self.attempts = Attempts(self.state / "attempts.jsonl", self.temporary)
-        self.pending = UploadQueue(self.state / "pending.txt", self.temporary, self.settings.store)
-        self.placed = WrittenFiles(self.root, self.state / "placed.txt", self.temporary)
+        self.upload_queue = UploadQueue(self.state / "pending.txt", self.temporary, self.settings.store)
+        self.written_files = WrittenFiles(self.root, self.state / "placed.txt", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.failures = self.state / "cache" / "failures.json"
         """What failed when it was last tried: see `state.failures`."""
@@ -80,9 +80,9 @@ class Project:
                 # what it names is read, and may be removed
                 if problem := self.inputs.problem(folder or "."):
                     raise ImagegenError(Problem(name, f"has the line of an output in {problem}", hint))
-            for kind, output in list(lock.rivals):
-                if (known := self._chosen.get((job, kind, output))) in lock.rivals[kind, output]:
-                    lock.settle(known)
+            for kind, output in list(lock.conflicts):
+                if (known := self._chosen.get((job, kind, output))) in lock.conflicts[kind, output]:
+                    lock.resolve(known)
             self.locks[job] = lock
         return self.locks[job]
 
@@ -99,7 +99,7 @@ class Project:
             ImagegenError: the lock file or an output cannot be read.
         """
         lock = self.lock(job)
-        ranks = itertools.zip_longest(*lock.rivals.values())  # so the job is planned twice, not for each decision
+        ranks = itertools.zip_longest(*lock.conflicts.values())  # so the job is planned twice, not for each decision
         named = [_by_name(plan([decision for decision in rank if decision])) for rank in ranks]
 
         def look_up(output: Output) -> tuple[str | None, OutputLine | None]:
@@ -108,14 +108,14 @@ class Project:
             return (state.sha256, line if line and line.sha256 == state.sha256 else None) if state else (None, None)
 
         notes = []
-        for (kind, output), rivals in list(lock.rivals.items()):
+        for (kind, output), rivals in list(lock.conflicts.items()):
             try:
                 decision = choose_decision(rivals, [by[output] for by, _ in zip(named, rivals, strict=False)], look_up)
             except OSError as error:
                 what = f"{error.filename} cannot be read: {error.strerror}"
                 raise ImagegenError(Problem("", what, "fix its permissions")) from None
             self._chosen[job, kind, output] = decision
-            lock.settle(decision)
+            lock.resolve(decision)
             notes.append(f"{output}: {_DECIDED[kind]} on both merged branches; the decision of {decision.time} counts")
         return notes
 
@@ -153,12 +153,12 @@ class Project:
 
     def reload_from_disk(self) -> bool:
         """Read the lock files anew: another build may have written since. Whether it decided anything."""
-        before = {job: lock for job, lock in self.locks.items() if not lock.stands()}
+        before = {job: lock for job, lock in self.locks.items() if not lock.is_unchanged()}
         for job, lock in before.items():
             self.inputs.stats[lock.name] = NEVER  # what is judged already was so without what they say now
             del self.locks[job]
         self.store.forget()
-        self.placed.forget()
+        self.written_files.forget()
         changed = [job for job, lock in before.items() if self.lock(job).decisions != lock.decisions]
         return bool(changed)
 
@@ -168,9 +168,9 @@ class Project:
         return bool(self.settings.store and self.settings.store_writes)
 
     @property
-    def has_pending(self) -> bool:
+    def has_uploads_due(self) -> bool:
         """Whether something has yet to go up, and the next run is to try it, whatever else it does."""
-        return self.shares and self.pending.is_due
+        return self.shares and self.upload_queue.is_due
 
     def decided(self, output: Output) -> Output:
         """The output with its random seed and its model, where they have been decided since it was planned."""
@@ -234,7 +234,7 @@ class Project:
 
     def placement(self, path: str, sha256: str) -> WrittenFile | None:
         """How the file of this sha256 that is at the path came there; None where this checkout did not put it there."""
-        last = self.placed.last(path)
+        last = self.written_files.last(path)
         if last is None or last.sha256 != sha256:
             return None
         key = stat_key(self.root / path)
@@ -253,7 +253,7 @@ class Project:
         """
         found = {}
         for output in outputs:
-            key, last = self.hashes.key(output.path), self.placed.last(output.path)
+            key, last = self.hashes.key(output.path), self.written_files.last(output.path)
             if key in (None, NEVER) or (last and last.mtime_ns == key[1]):
                 continue
             state = self.hashes.state(output.path)
@@ -261,7 +261,7 @@ class Project:
             if state and line and line.sha256 == state.sha256 and not state.is_pointer:
                 found[output.path] = WrittenFile(state.sha256, key[1], line.fingerprint, line.time, line.backend)
         if found:
-            self.placed.note(found)
+            self.written_files.record(found)
 
     def verdict(self, output: Output, *, forced: bool = False) -> Verdict:
         """How the output stands. Raises OSError where the file there cannot be read."""

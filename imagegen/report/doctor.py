@@ -335,7 +335,7 @@ def _own(case: Case, path: Path, plan: JobPlan | None, wanted: set[str]) -> Iter
                 yield as_row(name, problem)
         return
     found = plural(len(lock.lines), "output")
-    found += "; its last line was cut off by a kill, and is dropped" if lock.torn_at is not None else ""
+    found += "; its last line was cut off by a kill, and is dropped" if lock.truncated_at is not None else ""
     yield Diagnosis(True, name, found)
     if plan and not plan.problems:
         yield from _unwanted(case, lock, wanted)
@@ -360,7 +360,7 @@ def shared(case: Case) -> Iterator[Diagnosis]:
         found = f"{settings.store} needs the package {package}, which is not installed"
         yield Diagnosis(False, "shared store", found, command)
         return
-    waiting = len(case.project.pending.all()) if settings.store_writes else 0
+    waiting = len(case.project.upload_queue.all()) if settings.store_writes else 0
     start = time.monotonic()
     try:
         within(Timeouts().answer_s, lambda: open_shared(settings.store))

@@ -9,11 +9,11 @@ import threading
 import uuid
 from pathlib import Path
 
-__all__ = ["append_line", "make_folder", "replace_file", "sync_folder", "write_temporary"]
+__all__ = ["make_folder", "replace_file", "sync_folder", "write_all", "write_temporary"]
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename within this folder durable. A system that cannot (Windows) is left to its own devices."""
+    """Make a rename within this folder durable. Windows cannot, and needs not."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -23,7 +23,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """The folder and those above it, durable where they are new: else a power cut takes with them what is within.
+    """Make the folder and those above it, durable where they are new, so that a power cut leaves what is in them.
 
     Raises OSError.
     """
@@ -38,13 +38,13 @@ _making = threading.RLock()
 
 
 def write_temporary(folder: Path, data: bytes) -> Path:
-    """A new file in `folder` that holds the bytes, on disk (fsync) before this returns. Raises OSError."""
+    """Write a new file in `folder` that holds the bytes, on disk (fsync) before this returns. Raises OSError."""
     make_folder(folder)
     path = folder / f".{uuid.uuid4().hex}.tmp"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
         except BaseException:
             os.close(descriptor)
             path.unlink(missing_ok=True)
@@ -57,10 +57,10 @@ def write_temporary(folder: Path, data: bytes) -> Path:
 
 
 def replace_file(path: Path, data: bytes, temporary: Path) -> os.stat_result:
-    """Put the bytes at `path` in one step, replacing what is there; the stat of the new file.
+    """Put the bytes at `path` in one step, replacing what is there; return the stat of the new file.
 
-    They are written to the folder `temporary` first, so that a kill leaves nothing beside `path`; only where
-    that is another file system, beside it under a hidden name. Raises OSError.
+    They are written to the folder `temporary` first, so that a kill leaves nothing beside `path`; where that is
+    another file system, they are written beside it under a hidden name. Raises OSError.
     """
     make_folder(path.parent)
     try:
@@ -87,30 +87,10 @@ def _rename_into_place(written: Path, path: Path) -> os.stat_result:
     return before
 
 
-def append_line(path: Path, line: bytes) -> None:
-    """Append one line in one write, on disk (fsync) before this returns.
-
-    Raises OSError; then the file is as it was, where it can be cut off.
-    """
-    make_folder(path.parent)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        size = os.fstat(descriptor).st_size
-        try:
-            _write_all(descriptor, line + b"\n")
-        except OSError as error:
-            error.filename = str(path)  # the system tells it for names only, not for what is open
-            with contextlib.suppress(OSError):  # what has come of the line must not run into the next one
-                os.ftruncate(descriptor, size)
-            raise
-    finally:
-        os.close(descriptor)
-    if size == 0:
-        sync_folder(path.parent)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes, *, sync: bool = True) -> None:
+    """Write all of the bytes; with `sync` they are on disk before this returns. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)
+    if sync:
+        os.fsync(descriptor)

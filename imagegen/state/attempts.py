@@ -1,7 +1,7 @@
-"""Attempts at images: which is under way for an output, known again after a kill.
+"""Attempts at images: which is under way, so that it is known again after a kill; and why the last ones failed.
 
-A generator that is handed an attempt's UUID can be asked later what became of it, so that nothing is made twice. This
-is only about images that are on their way: once one is in the store, nothing of its attempt is needed.
+A generator that is handed an attempt's UUID can be asked later what became of it, so that nothing is generated twice.
+This is only about images that are on their way: once one is in the store, nothing of its attempt is needed.
 """
 
 from __future__ import annotations
@@ -15,120 +15,110 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from imagegen.state.atomic import append_line, replace_file
+from imagegen.state.atomic import replace_file
+from imagegen.state.journal import Journal
 
-__all__ = [
-    "Attempts",
-    "Failure",
-    "read_failures",
-    "update_failures",
-]
-
+__all__ = ["Attempts", "Failure", "read_failures", "update_failures"]
 
 _NAMESPACE = uuid.UUID("5f0b3f6e-3c86-5d0f-9a9e-0f6b8a1d2c47")
 
 
+class _Attempt(NamedTuple):
+    """The last attempt at an image. server: where it was begun, if that was given."""
+
+    image: str
+    number: int
+    is_open: bool
+    server: str = ""
+
+
 class Attempts:
-    """JSON Lines in the file `path`, the last one of an image counting. Safe to share among threads."""
+    """The attempts in the file `path`, the last one at an image counting. Safe to share among threads."""
 
     def __init__(self, path: Path, temporary: Path) -> None:
-        self.path = path
-        self.temporary = temporary
+        self._journal = Journal(path, _parse, _dump)
+        self._temporary = temporary
         self._mutex = threading.Lock()
         self._known: dict[str, _Attempt] | None = None
 
-    def open(self, image: str, *, anew: bool, done: Container[str], place: str = "") -> str:
-        """The UUID of the attempt at an image: of the one that a kill cut off, else of a new one, on disk by then.
+    def open(self, image: str, *, forced: bool, done: Container[str], server: str = "") -> str:
+        """Return the UUID of the attempt at an image: the one that a kill cut off, or a new one, on disk by then.
 
-        image: what it is an attempt at: fingerprint, path, model digest. anew: whether an image made earlier must not
-        do. done: the UUIDs of attempts whose images are in the store. place: where it is made from now on, as `place`
-        tells; empty where it stays. Raises OSError.
+        Args:
+            image: what it is an attempt at: fingerprint, path, model digest.
+            forced: whether an image generated earlier doesn't count.
+            done: the UUIDs of attempts whose images are in the store.
+            server: where the image is generated from now on; empty where that stays.
+
+        Raises:
+            OSError: it could not be written.
+
         """
         with self._mutex:
-            number, is_open, before = self._read().get(image, _NONE)
+            _, number, is_open, before = self._last(image)
             attempt = _uuid(image, number)
             if is_open and attempt not in done:
-                if place and place != before:
-                    self._write(image, _Attempt(number, True, place))
+                if server and server != before:
+                    self._write(_Attempt(image, number, True, server))
                 return attempt
             # the first number is the same everywhere, the others are no one else's: so the clock
-            number = 1 if number == 0 and not anew and not is_open else max(number + 1, time.time_ns() // 1_000_000)
-            self._write(image, _Attempt(number, True, place))
+            is_first = number == 0 and not forced and not is_open
+            number = 1 if is_first else max(number + 1, time.time_ns() // 1_000_000)
+            self._write(_Attempt(image, number, True, server))
             return _uuid(image, number)
 
-    def place(self, image: str, done: Container[str]) -> str:
-        """Where the image's open attempt was made last; empty where none is open, or no place was told."""
+    def server(self, image: str, done: Container[str]) -> str:
+        """Return where the image's open attempt was begun last; empty where none is open, or no server was given."""
         with self._mutex:
-            number, is_open, place = self._read().get(image, _NONE)
-            return place if is_open and _uuid(image, number) not in done else ""
+            _, number, is_open, server = self._last(image)
+            return server if is_open and _uuid(image, number) not in done else ""
 
     def close(self, image: str, *, made: bool) -> None:
-        """The attempt is over. made: its image is in the store; else the next attempt is a new one. Raises OSError."""
+        """End the attempt. made: its image is in the store; else the next attempt is a new one. Raises OSError."""
         with self._mutex:
-            number, is_open, _ = self._read().get(image, _NONE)
-            if not is_open:
-                return
-            self._write(image, _Attempt(number, False))
-            if made:
-                self._read().pop(image)
+            _, number, is_open, _ = self._last(image)
+            if is_open:
+                self._write(_Attempt(image, number, False))
+                if made:
+                    self._read().pop(image)
 
-    def fold(self) -> None:
+    def compact(self) -> None:
         """Rewrite the file with what is still needed: attempts under way, and those that failed. Raises OSError."""
         with self._mutex:
-            if self._known is None:
-                return
-            lines = "".join(_line(image, state) + "\n" for image, state in sorted(self._known.items()))
-            if lines:
-                replace_file(self.path, lines.encode("utf-8"), self.temporary)
-            else:
-                self.path.unlink(missing_ok=True)
+            if self._known is not None:
+                self._journal.compact(sorted(self._known.values()), self._temporary)
+
+    def _last(self, image: str) -> _Attempt:
+        return self._read().get(image, _Attempt(image, 0, False))
 
     def _read(self) -> dict[str, _Attempt]:
         if self._known is None:
-            self._known = {}
-            try:
-                lines = self.path.read_bytes().splitlines()
-            except FileNotFoundError:
-                lines = []
-            for line in lines:
-                try:
-                    fields = json.loads(line)
-                    attempt = _Attempt(int(fields["number"]), bool(fields["open"]), str(fields.get("place", "")))
-                    self._known[fields["image"]] = attempt
-                except (ValueError, TypeError, KeyError):
-                    continue  # cut off by a kill: what it would say was not told to anybody yet
+            self._known = {attempt.image: attempt for attempt in self._journal.read().entries}
         return self._known
 
-    def _write(self, image: str, attempt: _Attempt) -> None:
-        # a line that a kill cut off must not run into this one
-        append_line(self.path, b"\n" + _line(image, attempt).encode("utf-8"))
-        self._read()[image] = attempt
-
-
-class _Attempt(NamedTuple):
-    """The last one at an image. place: where it is made, as far as that was told."""
-
-    number: int
-    is_open: bool
-    place: str = ""
-
-
-_NONE = _Attempt(0, False)
+    def _write(self, attempt: _Attempt) -> None:
+        self._journal.append(attempt)
+        self._read()[attempt.image] = attempt
 
 
 def _uuid(image: str, number: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{image} {number}"))
 
 
-def _line(image: str, attempt: _Attempt) -> str:
-    place = {"place": attempt.place} if attempt.place else {}
-    fields = {"image": image, "number": attempt.number, "open": attempt.is_open, **place}
-    return json.dumps(fields, separators=(",", ":"))
+def _parse(line: bytes) -> _Attempt:
+    fields = json.loads(line)
+    return _Attempt(fields["image"], int(fields["number"]), bool(fields["open"]), str(fields.get("place", "")))
+
+
+def _dump(attempt: _Attempt) -> bytes:
+    server = {"place": attempt.server} if attempt.server else {}
+    fields = {"image": attempt.image, "number": attempt.number, "open": attempt.is_open, **server}
+    return json.dumps(fields, separators=(",", ":")).encode("utf-8")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an image was not made. fingerprint: of what was asked for then. what, hint: as in a `Problem`."""
+    """Why an image was not built. fingerprint: of what was asked for then. what, hint: as in a `Problem`."""
 
     fingerprint: str
     what: str
@@ -136,17 +126,17 @@ class Failure:
 
 
 def read_failures(path: Path) -> dict[str, Failure]:
-    """By the task's name; none where the file is missing or cannot be read."""
+    """Return them by task; none where the file is missing or cannot be read. They are a hint, and may be deleted."""
     try:
         return {task: Failure(**fields) for task, fields in json.loads(path.read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def update_failures(path: Path, temporary: Path, failed: Mapping[str, Failure], settled: Collection[str]) -> None:
-    """Add those that failed, drop those that are settled; the file is written where that changes it. Raises OSError."""
+def update_failures(path: Path, temporary: Path, failed: Mapping[str, Failure], fixed: Collection[str]) -> None:
+    """Add those that failed, drop those that are fixed; the file is written where that changes it. Raises OSError."""
     known = read_failures(path)
-    now = {task: failure for task, failure in known.items() if task not in settled} | dict(failed)
+    now = {task: failure for task, failure in known.items() if task not in fixed} | dict(failed)
     if now == known:
         return
     if not now:

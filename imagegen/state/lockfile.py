@@ -1,6 +1,6 @@
-"""The lock file of a job: for each output, what made it; and what a person or a draw decided.
+"""The lock file of a job: for each output, what made it; and what a person or a random choice decided.
 
-JSON Lines, meant to be committed. A line is only ever appended; folding sorts them to one line an output. The
+JSON Lines, meant to be committed. A line is only ever appended; compacting sorts them to one line an output. The
 rule that reads them is `LockFile.line_of`.
 """
 
@@ -10,7 +10,6 @@ import codecs
 import json
 import math
 import operator
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -23,8 +22,8 @@ from imagegen.config.job import Encoding
 from imagegen.config.schema import FIELD_TYPES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine, find_conflicting
-from imagegen.state.atomic import append_line, replace_file
 from imagegen.state.hashes import NEVER, StatKey, is_settled, key_of, stat_key
+from imagegen.state.journal import Journal, NewerVersionError
 
 __all__ = ["ATTRIBUTES", "VERSION", "LockFile", "read_lock_file"]
 
@@ -39,30 +38,32 @@ class LockFile:
     """One job's lock file, as read, and kept in step with what is appended. Safe to share among threads.
 
     name: as shown to the user. lines: of each output's path, in the order of the file. decisions: those that count.
-    rivals: where branches were merged that decided about one thing, those decisions, the latest last, until `settle`.
-    untidy: it holds more than one line an output, is not sorted, or its last line was cut off.
+    conflicts: where branches were merged that decided about one thing, those decisions, the latest last, until
+    `resolve`. needs_compaction: it holds more than one line an output, is not sorted, or its last line was cut off.
     """
 
     name: str
     path: Path
     lines: dict[str, list[OutputLine]]
     decisions: dict[tuple[str, str], Decision]
-    untidy: bool = False
-    torn_at: int | None = None
-    """Where a last line begins that a kill cut off: what is there is cut away before anything is appended."""
-    lead: bytes = b""
-    """What goes before the next line: a newline where the last one has none."""
-    rivals: dict[tuple[str, str], list[Decision]] = field(default_factory=dict)
+    needs_compaction: bool = False
+    truncated_at: int | None = None
+    """Where a last line begins that a kill cut off: it does not count, and goes when something is appended."""
+    conflicts: dict[tuple[str, str], list[Decision]] = field(default_factory=dict)
     seen: StatKey | None = None
     """How the file stood when it was last read or written whole; None where there was none."""
 
     def __post_init__(self) -> None:
+        self._journal = Journal(self.path, _parse, _dump)
         self._mutex = threading.Lock()
 
     def line_of(self, path: str, sha256: str | None) -> OutputLine | None:
-        """Of an output's lines, the one whose sha256 is that of the file on disk; else the newest.
+        """Return the output's line whose sha256 is that of the file on disk, or else its newest line.
 
-        path: of the output, relative to the project. sha256: of the file there, None where there is none.
+        Args:
+            path: of the output, relative to the project.
+            sha256: of the file there, None where there is none.
+
         """
         lines = self.lines.get(path)
         if not lines:
@@ -73,60 +74,64 @@ class LockFile:
         return max(enumerate(lines), key=lambda pair: (pair[1].time, pair[0]))[1]
 
     def every_line(self) -> list[OutputLine]:
-        """All lines of all outputs, as they are now: other threads may be appending."""
+        """Return all lines of all outputs, as they are now: other threads may be appending."""
         with self._mutex:
             return [line for lines in self.lines.values() for line in lines]
 
     def owns(self, path: str, sha256: str) -> bool:
-        """Whether one of the output's lines says that this build wrote a file of this content there."""
+        """Return whether one of the output's lines says that this build wrote a file of this content there."""
         return any(line.sha256 == sha256 for line in self.lines.get(path, ()))
 
-    def stands(self) -> bool:
-        """Whether nobody has written to the file since. Raises OSError."""
+    def is_unchanged(self) -> bool:
+        """Return whether nobody has written to the file since it was read. Raises OSError."""
         return self.seen == stat_key(self.path) and (self.seen is None or is_settled(self.seen[1]))
 
-    def settle(self, decision: Decision) -> None:
-        """Of rivals this one counts; the others go when the file is folded."""
+    def resolve(self, decision: Decision) -> None:
+        """Let this decision count; those that it conflicts with go when the file is compacted."""
         key = (decision.kind, decision.output)
-        self.rivals.pop(key, None)
+        self.conflicts.pop(key, None)
         self.decisions[key] = decision
 
     def append(self, entry: OutputLine | Decision) -> None:
         """Add a line, on disk before this returns.
 
-        Raises OSError, and ImagegenError for what could not be read again: then the file is as it was.
+        Raises:
+            ImagegenError: the line could not be read again; the file is as it was.
+            OSError: likewise.
+
         """
-        line = self._checked(entry)
+        self._check(entry)
         with self._mutex:
             self.seen = NEVER
-            if self.torn_at is not None:
-                os.truncate(self.path, self.torn_at)
-                self.torn_at = None
-            append_line(self.path, self.lead + line)
-            self.lead = b""
-            self.untidy = True
+            self._journal.append(entry)
+            self.truncated_at = None
+            self.needs_compaction = True
             if isinstance(entry, OutputLine):
                 self.lines.setdefault(entry.path, []).append(entry)
             elif (key := (entry.kind, entry.output)) not in self.decisions or self.decisions[key].time <= entry.time:
-                self.settle(entry)
+                self.resolve(entry)
 
-    def _checked(self, entry: OutputLine | Decision) -> bytes:
-        """The entry's line, which the reader takes."""
+    def _check(self, entry: OutputLine | Decision) -> None:
+        """Raise ImagegenError where the entry's line is not one that the reader takes."""
         try:
-            line = _dump(entry).encode("utf-8")
-            _parse(line)
+            _parse(_dump(entry))
         except (TypeError, ValueError, RecursionError) as error:
             reason = "it has half of a surrogate pair in it" if isinstance(error, UnicodeError) else str(error)
             what = f"its line was not written to {self.name}, which could not be read with it: {reason}"
             made_by = f"the backend '{entry.backend}'" if isinstance(entry, OutputLine) else "imagegen"
             hint = f"report it to whoever wrote {made_by}; an image that was generated is in the store"
             raise ImagegenError(Problem(f"{self.name}", what, hint)) from None
-        return line
 
-    def fold(self, on_disk: Mapping[str, str | None], temporary: Path) -> None:
-        """Rewrite the file sorted, one line an output: the one that counts. Raises OSError.
+    def compact(self, on_disk: Mapping[str, str | None], temporary: Path) -> None:
+        """Rewrite the file sorted, with one line an output: the one that counts.
 
-        on_disk: sha256 of the file at each output's path; a path that is not in it counts as missing.
+        Args:
+            on_disk: sha256 of the file at each output's path; a path that is not in it counts as missing.
+            temporary: a folder for the new file until it is whole.
+
+        Raises:
+            OSError: the file is as it was.
+
         """
         with self._mutex:
             kept = {path: line for path in self.lines if (line := self.line_of(path, on_disk.get(path)))}
@@ -143,60 +148,36 @@ class LockFile:
     def _write(self, lines: Iterable[OutputLine], temporary: Path) -> None:
         ordered: list[OutputLine | Decision] = []
         for key in sorted(self.decisions):
-            ordered += self.rivals.get(key) or [self.decisions[key]]
-        by_path = sorted(lines, key=operator.attrgetter("path"))
-        ordered += by_path
-        if ordered:
-            text = "".join(_dump(entry) + "\n" for entry in ordered)
-            written = replace_file(self.path, text.encode("utf-8"), temporary)
-            self.seen = key_of(written)
-        else:
-            self.path.unlink(missing_ok=True)
-            self.seen = None
-        self.untidy = False
-        self.torn_at = None
-        self.lead = b""
+            ordered += self.conflicts.get(key) or [self.decisions[key]]
+        ordered += sorted(lines, key=operator.attrgetter("path"))
+        written = self._journal.compact(ordered, temporary)
+        self.seen = written and key_of(written)
+        self.needs_compaction, self.truncated_at = False, None
 
 
 def read_lock_file(name: str, path: Path) -> LockFile:
-    """The lock file at `path`, or an empty one where there is none.
+    """Read the lock file at `path`; an empty one where there is none.
 
-    Raises ImagegenError, located, for one that has merge-conflict markers, is newer, or is not ours.
+    Args:
+        name: as shown to the user.
+        path: of the file.
+
+    Raises:
+        ImagegenError: located, for a file that has merge-conflict markers, is newer, or is not ours.
+
     """
+    lock = LockFile(name, path, {}, {})
+
+    def refuse(number: int, line: bytes, error: Exception) -> NoReturn:
+        raise ImagegenError(Problem(f"{name}:{number}", *_explain(line, error))) from None
+
     try:
-        seen = stat_key(path)
-        data = path.read_bytes()
-    except FileNotFoundError:
-        seen, data = None, b""
+        lock.seen = stat_key(path)
+        content = lock._journal.read(refuse)
     except OSError as error:
         raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}", "check its permissions")) from None
-    lock = LockFile(name, path, {}, {}, seen=seen)
     decisions: dict[tuple[str, str], list[Decision]] = {}
-    count = 0
-    position = 0
-    for number, raw in enumerate(data.splitlines(keepends=True), start=1):
-        if not raw.strip():
-            position += len(raw)
-            continue
-        try:
-            entry = _parse(raw)
-        except _NewerVersion as newer:
-            raise ImagegenError(
-                Problem(
-                    f"{name}:{number}",
-                    f"written by a newer imagegen (line format {newer.version}, this one reads up to {VERSION})",
-                    "upgrade imagegen here: docs/your-repository.md says how",
-                )
-            ) from None
-        except ValueError as error:
-            if position + len(raw) == len(data) and not raw.endswith(b"\n"):
-                # the build was killed in the middle of this line: it never counted
-                lock.torn_at = position
-                lock.untidy = True
-                break
-            raise ImagegenError(Problem(f"{name}:{number}", *_explain(raw, error))) from None
-        count += 1
-        position += len(raw)
+    for entry in content.entries:
         if isinstance(entry, OutputLine):
             lock.lines.setdefault(entry.path, []).append(entry)
         else:
@@ -205,20 +186,15 @@ def read_lock_file(name: str, path: Path) -> LockFile:
         heads = find_conflicting(taken)
         lock.decisions[key] = heads[-1]
         if len(heads) > 1:
-            lock.rivals[key] = heads
-    if data and not data.endswith(b"\n") and lock.torn_at is None:
-        lock.lead = b"\n"
-    lock.untidy = lock.untidy or bool(lock.lead) or count != len(lock.lines) + len(lock.decisions)
-    lock.untidy = lock.untidy or list(lock.lines) != sorted(lock.lines)
+            lock.conflicts[key] = heads
+    lock.truncated_at = content.truncated_at
+    is_one_each = len(content.entries) == len(lock.lines) + len(lock.decisions)
+    is_whole = content.truncated_at is None and not content.missing_newline
+    lock.needs_compaction = not (is_whole and is_one_each and list(lock.lines) == sorted(lock.lines))
     return lock
 
 
-class _NewerVersion(Exception):  # noqa: N818 - internal, and no error by itself
-    def __init__(self, version: int) -> None:
-        self.version = version
-
-
-def _dump(entry: OutputLine | Decision) -> str:
+def _dump(entry: OutputLine | Decision) -> bytes:
     fields: dict[str, Any] = {"v": VERSION}
     if isinstance(entry, Decision):
         fields |= {"decision": entry.kind, "output": entry.output, "value": entry.value, "time": entry.time}
@@ -226,7 +202,8 @@ def _dump(entry: OutputLine | Decision) -> str:
     else:
         fields |= {name: getattr(entry, name) for name in _OUTPUT_FIELDS}
         fields["encoding"] = vars(entry.encoding)
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8")
 
 
 _OUTPUT_FIELDS = tuple(OutputLine.__dataclass_fields__)
@@ -247,7 +224,7 @@ def _parse(raw: bytes) -> OutputLine | Decision:
     if type(version) is not int or version < 1:
         raise ValueError("it has no version 'v'")
     if version > VERSION:
-        raise _NewerVersion(version)
+        raise NewerVersionError(version)
     try:
         return _decision(fields) if "decision" in fields else _output_line(fields)
     except KeyError as error:
@@ -374,7 +351,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _explain(raw: bytes, error: ValueError) -> tuple[str, str]:
+def _explain(raw: bytes, error: Exception) -> tuple[str, str]:
+    if isinstance(error, NewerVersionError):
+        return (
+            f"written by a newer imagegen (line format {error.version}, this one reads up to {VERSION})",
+            "upgrade imagegen here: docs/your-repository.md says how",
+        )
     if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
         return (
             CONFLICT,

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.config.job import Encoding
-from imagegen.state.atomic import append_line, replace_file
+from imagegen.state.atomic import replace_file
+from imagegen.state.journal import Journal
 
 __all__ = ["Store", "StoreEntry"]
 
@@ -57,25 +58,25 @@ class Store:
         self.temporary = temporary
         self._mutex = threading.Lock()
         self._made_here: dict[str, bool] = {}
-        """Of blobs that the index tells of: whether any entry says that a build made it."""
+        """Of each blob in the index: whether any entry says that a build made it."""
         self._is_read = False
 
     def put(self, data: bytes) -> str:
-        """Keep the bytes; their sha256. Raises OSError."""
+        """Keep the bytes; return their sha256. Raises OSError."""
         sha256 = hashlib.sha256(data).hexdigest()
         if self.get(sha256) is None:
             replace_file(self._blob(sha256), data, self.temporary)
         return sha256
 
     def get(self, sha256: str) -> bytes | None:
-        """The bytes of that hash, checked; None where there are none, or where they have gone bad."""
+        """Return the bytes of that hash, checked; None where there are none, or they are damaged."""
         data = self.look(sha256)
         if data is not None:
             os.utime(self._blob(sha256))  # what was used last is pruned last
         return data
 
     def look(self, sha256: str) -> bytes | None:
-        """The same, where looking is no use: nothing is written."""
+        """Return the same without marking them as used: nothing is written."""
         try:
             data = self._blob(sha256).read_bytes()
         except OSError:
@@ -90,15 +91,15 @@ class Store:
         """Whether there is a blob of that hash that a build made: not one that somebody made or changed."""
         if not self.has(sha256):
             return False
-        # what no entry tells of was made before there were any
+        # what no entry has was made before there were any
         return self._read_index().get(sha256, True)
 
     def is_listed(self, sha256: str) -> bool:
-        """Whether an entry tells of a blob of that hash."""
+        """Whether an entry has a blob of that hash."""
         return sha256 in self._read_index()
 
     def _read_index(self) -> Mapping[str, bool]:
-        """Of each blob that the index tells of, whether a build made it. All of it is read once in a run."""
+        """Of each blob in the index, whether a build made it. All of it is read once in a run."""
         with self._mutex:
             if not self._is_read:
                 self._is_read = True
@@ -107,7 +108,7 @@ class Store:
             return self._made_here
 
     def forget(self) -> None:
-        """Another build may have written since."""
+        """Read the index again when it is needed: another build may have written since."""
         with self._mutex:
             self._is_read = False
 
@@ -116,31 +117,22 @@ class Store:
 
     def add(self, entry: StoreEntry) -> None:
         """Index an image whose blob is there already. Raises OSError."""
-        fields = {name: value for name, value in asdict(entry).items() if value != _ABSENT.get(name)}
-        try:
-            line = _dump(fields)
-        except (TypeError, ValueError):  # the image is worth more than what a faulty backend tells of it
-            line = _dump(fields | {"facts": {}})
-        path = self._index(entry.fingerprint)
         with self._mutex:
-            # a line that a kill cut off must not run into this one
             self._note(entry)
-            lead = b"" if _ends_a_line(path) else b"\n"
-            append_line(path, lead + line)
+            self._index(entry.fingerprint).append(entry)
 
     def entries(self, fingerprint: str) -> list[StoreEntry]:
-        """The images made for a fingerprint, newest first. Lines that cannot be read are passed over."""
+        """Return the images made for a fingerprint, newest first. Lines that cannot be read are passed over."""
         try:
-            data = self._index(fingerprint).read_bytes()
+            return self._index(fingerprint).read().entries[::-1]
         except OSError:
             return []
-        return list(_parse(data))[::-1]
 
     def all_entries(self) -> Iterator[StoreEntry]:
-        """Every entry, in no order."""
+        """Return every entry, in no order."""
         for path in (self.folder / "index").glob("??/*.jsonl"):
             with contextlib.suppress(OSError):
-                yield from _parse(path.read_bytes())
+                yield from Journal(path, _parse, _dump).read().entries
 
     def prune(self, bound: int, needed: Collection[str], *, only_look: bool = False) -> int:
         """Remove the least recently used blobs until all take at most `bound` bytes; the bytes freed.
@@ -162,7 +154,7 @@ class Store:
         return freed
 
     def blobs(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Each blob's file and its stat."""
+        """Return each blob's file and its stat."""
         for folder in sorted((self.folder / "blobs").glob("??")):
             with os.scandir(folder) as found:
                 for entry in found:
@@ -171,8 +163,8 @@ class Store:
     def _blob(self, sha256: str) -> Path:
         return self.folder / "blobs" / sha256[:2] / sha256
 
-    def _index(self, fingerprint: str) -> Path:
-        return self.folder / "index" / fingerprint[:2] / f"{fingerprint}.jsonl"
+    def _index(self, fingerprint: str) -> Journal[StoreEntry]:
+        return Journal(self.folder / "index" / fingerprint[:2] / f"{fingerprint}.jsonl", _parse, _dump)
 
 
 _ABSENT: Mapping[str, Any] = {
@@ -186,29 +178,20 @@ _ABSENT: Mapping[str, Any] = {
 """What a field is that is left out of an entry's line."""
 
 
-def _ends_a_line(path: Path) -> bool:
+def _dump(entry: StoreEntry) -> bytes:
+    fields = {name: value for name, value in asdict(entry).items() if value != _ABSENT.get(name)}
     try:
-        with path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
-    except OSError:
-        return True  # it is not there, or empty
-
-
-def _dump(fields: Mapping[str, Any]) -> bytes:
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    except (TypeError, ValueError):  # the image is worth more than what a faulty backend says of it
+        text = json.dumps(fields | {"facts": {}}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace")  # half of a surrogate pair, which JSON writes just so
 
 
-def _parse(data: bytes) -> Iterator[StoreEntry]:
-    for raw in data.splitlines():
-        try:
-            fields = json.loads(raw)
-            encoding = Encoding(**fields.pop("encoding")) if "encoding" in fields else None
-            entry = StoreEntry(**({"model_digest": None, "encoding": encoding} | fields))
-            # of an image that a faulty backend made, which is worth no less
-            digest = None if entry.model_digest is None else str(entry.model_digest)
-            seconds = entry.seconds if entry.seconds >= 0 else 0.0
-            yield replace(entry, model_digest=digest, backend_version=str(entry.backend_version), seconds=seconds)
-        except (ValueError, TypeError, AttributeError):
-            continue
+def _parse(line: bytes) -> StoreEntry:
+    fields = json.loads(line)
+    encoding = Encoding(**fields.pop("encoding")) if "encoding" in fields else None
+    entry = StoreEntry(**({"model_digest": None, "encoding": encoding} | fields))
+    # of an image that a faulty backend made, which is worth no less
+    digest = None if entry.model_digest is None else str(entry.model_digest)
+    seconds = entry.seconds if entry.seconds >= 0 else 0.0
+    return replace(entry, model_digest=digest, backend_version=str(entry.backend_version), seconds=seconds)

@@ -1,7 +1,7 @@
-"""What this checkout put in its outputs' places.
+"""Which output files this checkout wrote.
 
-A lock file tells of the files that it was committed with. Where git brings another one, a file that is still here is in
-none of its lines any more; that it is as we left it, and so nobody's work, only this checkout knows.
+A lock file records the files that it was committed with. Where git brings another lock file, a file that is still here
+is in none of its lines any more; that it is as we wrote it, and so nobody's work, only this checkout knows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagegen.state.atomic import make_folder, replace_file
+from imagegen.state.journal import Journal
 
 __all__ = [
     "BY_HAND",
@@ -23,17 +23,17 @@ __all__ = [
 
 _LINE = re.compile(r"([0-9a-f]{64}) (\d+) ([0-9a-f]{64}|-) (\S+) (\S+) (.+)")
 _LEAST = 1000
-"""Lines that are not worth folding."""
+"""Lines that are not worth compacting."""
 BY_HAND = "-"
 """In place of a backend."""
 
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file that was put somewhere.
+    """A file that was written.
 
-    mtime_ns: as it was written; git, or whoever copies it back, writes another. fingerprint: what it answers, empty if
-    nothing yet. time: of its image's making, `-` where that is not known. backend: what made it, or BY_HAND.
+    mtime_ns: as it was written; git, or whoever copies it back, writes another. fingerprint: of the request that it
+    answers, or empty. time: when its image was generated, `-` where that is not known. backend: or BY_HAND.
     """
 
     sha256: str
@@ -44,69 +44,69 @@ class WrittenFile:
 
 
 class WrittenFiles:
-    """Placements by path relative to `root`, in the file `memory`, a line each, the last one of a path counting.
+    """The last written file of each path relative to `root`, in the file `memory`. Safe to share among threads.
 
-    It is a memory: what it does not know counts as changed by hand. Safe to share among threads.
+    It is a memory: what it does not know counts as changed by hand. So nobody waits until it is on disk.
     """
 
     def __init__(self, root: Path, memory: Path, temporary: Path) -> None:
-        self._root, self._memory, self._temporary = root, memory, temporary
+        self._root, self._temporary = root, temporary
+        self._journal = Journal(memory, _parse, _dump, is_durable=False)
         self._mutex = threading.Lock()
         self._known: dict[str, WrittenFile] | None = None
         self._lines = 0
-        self._is_noted = False
+        self._is_changed = False
 
     def last(self, path: str) -> WrittenFile | None:
-        """What was put there last, whatever is there now."""
+        """Return what was written there last, whatever is there now."""
         with self._mutex:
             return self._read().get(path)
 
-    def note(self, placements: Mapping[str, WrittenFile]) -> None:
-        """These files were put at these paths. Raises OSError."""
+    def record(self, files: Mapping[str, WrittenFile]) -> None:
+        """Record that these files were written, by path. Raises OSError."""
         with self._mutex:
             if self._known is not None:
-                self._known.update(placements)
-                self._lines += len(placements)
-            self._is_noted = True
-            make_folder(self._memory.parent)
-            # a line that a kill cut off must not run into these; it is a memory, and not waited for until it is on disk
-            with self._memory.open("ab") as file:
-                file.write("".join(f"\n{_text(one)}" for one in placements.items()).encode() + b"\n")
+                self._known.update(files)
+                self._lines += len(files)
+            self._is_changed = True
+            self._journal.append(*files.items())
 
     def forget(self) -> None:
-        """Another build may have written since."""
+        """Read the file again when it is needed: another build may have written since."""
         with self._mutex:
             self._known = None
 
-    def fold(self) -> None:
+    def compact(self) -> None:
         """Leave out what is not true any more, once that is most of it. Raises OSError."""
         with self._mutex:
-            if not self._is_noted:
+            if not self._is_changed:
                 return
-            self._is_noted = False
+            self._is_changed = False
             known = self._read()
             if self._lines <= max(_LEAST, 2 * len(known)):
                 return
             self._known = {path: one for path, one in known.items() if (self._root / path).exists()}
             self._lines = len(self._known)
-            text = "".join(f"{_text(one)}\n" for one in self._known.items())
-            replace_file(self._memory, text.encode(), self._temporary)
+            self._journal.compact(self._known.items(), self._temporary)
 
     def _read(self) -> dict[str, WrittenFile]:
         if self._known is None:
             try:
-                text = self._memory.read_text("utf-8", errors="replace")
+                found = self._journal.read().entries
             except OSError:
-                text = ""
-            found = [match.groups() for line in text.split("\n") if (match := _LINE.fullmatch(line))]
-            self._known = {
-                path: WrittenFile(sha256, int(mtime_ns), fingerprint.removeprefix("-"), time, backend)
-                for sha256, mtime_ns, fingerprint, time, backend, path in found
-            }
+                found = []
+            self._known = dict(found)
             self._lines = len(found)
         return self._known
 
 
-def _text(one: tuple[str, WrittenFile]) -> str:
-    path, placed = one
-    return f"{placed.sha256} {placed.mtime_ns} {placed.fingerprint or '-'} {placed.time} {placed.backend} {path}"
+def _parse(line: bytes) -> tuple[str, WrittenFile]:
+    if not (match := _LINE.fullmatch(line.decode("utf-8"))):
+        raise ValueError("it is not a line of a written file")
+    sha256, mtime_ns, fingerprint, time, backend, path = match.groups()
+    return path, WrittenFile(sha256, int(mtime_ns), fingerprint.removeprefix("-"), time, backend)
+
+
+def _dump(file: tuple[str, WrittenFile]) -> bytes:
+    path, one = file
+    return f"{one.sha256} {one.mtime_ns} {one.fingerprint or '-'} {one.time} {one.backend} {path}".encode()

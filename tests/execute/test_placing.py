@@ -81,8 +81,8 @@ def test_an_image_whose_place_is_lost_goes_on_elsewhere_as_the_same_attempt(tmp_
     ((moved, _, _, attempt),) = [one for one in backend.tries if one[1] == "left"]
     assert [one for one in backend.tries if one[0] == moved][1:] == [(moved, "right", "left", attempt)]
     assert [begun for name, _, begun, _ in backend.tries if name != moved] == ["", ""]
-    found.project.attempts.fold()
-    assert not found.project.attempts.path.exists(), "none is under way"
+    found.project.attempts.compact()
+    assert not (found.project.state / "attempts.jsonl").exists(), "none is under way"
 
 
 def test_an_image_that_waits_for_another_place_is_given_up_when_the_user_stops(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_an_image_that_waits_for_another_place_is_given_up_when_the_user_stops(t
     threading.Timer(0.5, found.stop.set).start()
     assert found.run() == {"j:ra": "cancelled"}
     assert len(backend.tries) == 1
-    assert b'"place":"right"' in found.project.attempts.path.read_bytes()
+    assert b'"place":"right"' in (found.project.state / "attempts.jsonl").read_bytes()
 
 
 def test_images_of_one_fingerprint_are_made_at_one_place(tmp_path: Path) -> None:

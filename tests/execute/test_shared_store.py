@@ -230,7 +230,7 @@ def test_what_was_made_goes_up(workshop: Workshop, output: Output) -> None:
     sharing.close()
     (entry,) = team.store().entries(output.fingerprint)
     assert team.store().fetch(entry.sha256) == DATA
-    assert (project.pending.all(), project.pending.path.exists(), team.notes) == ([], False, [])
+    assert (project.upload_queue.all(), (project.state / "pending.txt").exists(), team.notes) == ([], False, [])
 
 
 def test_what_only_reads_writes_nothing(workshop: Workshop, output: Output) -> None:
@@ -243,7 +243,7 @@ def test_what_only_reads_writes_nothing(workshop: Workshop, output: Output) -> N
     team.made(sharing, project, output, picture("blue"))
     sharing.close()
     assert team.files.store == before
-    assert not project.pending.path.exists()
+    assert not (project.state / "pending.txt").exists()
     assert len(project.store.entries(output.fingerprint)) == 2
     assert team.notes == []
 
@@ -286,7 +286,7 @@ def test_one_that_cannot_be_reached_is_told_once_and_asked_once(workshop: Worksh
         f"the shared store {URL} cannot be reached: Connection refused; this run continues without it; "
         "new images are kept here, and a later run uploads them"
     ]
-    assert project.pending.all() == [(output.fingerprint, SHA256)]
+    assert project.upload_queue.all() == [(output.fingerprint, SHA256)]
 
 
 def test_what_could_not_go_up_goes_up_with_the_next_run(workshop: Workshop, output: Output) -> None:
@@ -301,11 +301,11 @@ def test_what_could_not_go_up_goes_up_with_the_next_run(workshop: Workshop, outp
     sharing.close()
     team.told.clear()
     again = workshop.project()
-    assert again.has_pending
+    assert again.has_uploads_due
     team.sharing(again).close()
     assert team.notes == [f"uploaded 1 image of earlier runs to the shared store {URL}"]
     assert len(team.store().entries(output.fingerprint)) == 1
-    assert not workshop.project().has_pending
+    assert not workshop.project().has_uploads_due
 
 
 @pytest.mark.parametrize("on", ["ls", "cat_file"])
@@ -337,7 +337,7 @@ def test_one_that_hangs_while_it_is_written_holds_up_neither_the_images_nor_the_
     assert team.notes == [
         f"3 images still have to be uploaded to the shared store {URL}; {LATER}",
     ]
-    assert len(workshop.project().pending.all()) == 3
+    assert len(workshop.project().upload_queue.all()) == 3
 
 
 def test_one_that_falls_silent_at_the_end_is_told_in_one_line_with_what_is_left(
@@ -363,7 +363,7 @@ def test_nothing_is_waited_for_once_the_user_stops(workshop: Workshop, output: O
     assert sharing.find(output, None, "") is None
     sharing.close()
     assert time.monotonic() - start < 5
-    assert len(project.pending.all()) == 1
+    assert len(project.upload_queue.all()) == 1
     assert not [note for note in team.notes if "reached" in note]
 
 
@@ -387,16 +387,16 @@ def test_one_that_takes_nothing_is_still_read(workshop: Workshop, output: Output
     assert sharing.find(output, None, "") is not None
     sharing.close()
     assert len(team.notes) == 1
-    assert len(project.pending.all()) == 1
+    assert len(project.upload_queue.all()) == 1
 
 
 def test_what_is_lost_before_it_went_up_is_told_as_that(workshop: Workshop, output: Output) -> None:
     team = Team(workshop)
     project = workshop.project()
-    project.pending.add([(output.fingerprint, SHA256)])
+    project.upload_queue.add([(output.fingerprint, SHA256)])
     team.sharing(project).close()
     assert team.notes == [f".imagegen/store has lost 1 image that still had to be uploaded to the shared store {URL}"]
-    assert (team.opened, project.has_pending) == (0, False)
+    assert (team.opened, project.has_uploads_due) == (0, False)
 
 
 def test_what_has_yet_to_go_up_is_not_pruned(workshop: Workshop, tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_what_has_yet_to_go_up_is_not_pruned(workshop: Workshop, tmp_path: Path)
     workshop.job()
     workshop.build()
     project = workshop.project()
-    assert len(project.pending.all()) == len(list(project.store.blobs())) == 2
+    assert len(project.upload_queue.all()) == len(list(project.store.blobs())) == 2
     prune(project, find_unused(project, project.plans(), candidates=False))
     assert len(list(project.store.blobs())) == 2
     (tmp_path / "team").mkdir()
@@ -422,7 +422,7 @@ def test_a_run_with_nothing_to_make_tries_briefly_tells_it_in_one_line_and_not_a
     team = Team(workshop, stuck("pipe_file"))
     project = workshop.project()
     project.store.put(DATA)
-    project.pending.add([("", SHA256)])
+    project.upload_queue.add([("", SHA256)])
     team.sharing(project, SHORT, is_brief=True).close()
     assert team.notes in (
         [f"1 image still has to be uploaded to the shared store {URL}; {LATER}"],
@@ -430,12 +430,12 @@ def test_a_run_with_nothing_to_make_tries_briefly_tells_it_in_one_line_and_not_a
             f"1 image still has to be uploaded to the shared store {URL}, which cannot be reached: no answer within 0.5 s; {LATER}"
         ],
     )
-    assert not project.has_pending
+    assert not project.has_uploads_due
     team.told.clear()
     again = workshop.project()
     team.sharing(again, is_brief=True).close()
     assert (team.opened, team.notes) == (1, [])
-    assert again.pending.all() == [("", SHA256)]
+    assert again.upload_queue.all() == [("", SHA256)]
 
 
 def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(workshop: Workshop, tmp_path: Path) -> None:
@@ -468,7 +468,7 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(works
 def test_a_list_of_what_waits_that_cannot_be_written_fails_no_image(workshop: Workshop, output: Output) -> None:
     team = Team(workshop)
     project = workshop.project()
-    project.pending.path.mkdir(parents=True)
+    (project.state / "pending.txt").mkdir(parents=True)
     sharing = team.sharing(project)
     for colour in ("red", "blue"):
         team.made(sharing, project, output, picture(colour))

@@ -58,9 +58,9 @@ def test_a_lock_file_read_back_is_what_was_written(tmp_path: Path, entries: list
     again = read(file)
     assert (again.lines, again.decisions) == (written.lines, written.decisions)
     newest = {path: [line] for path in again.lines if (line := again.line_of(path, None))}
-    again.fold({}, tmp_path / "tmp")
+    again.compact({}, tmp_path / "tmp")
     folded = read(file)
-    assert (folded.lines, folded.decisions, folded.untidy) == (newest, again.decisions, False)
+    assert (folded.lines, folded.decisions, folded.needs_compaction) == (newest, again.decisions, False)
     lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
     shuffle.shuffle(lines)  # as a merge of git's can leave them
     file.write_bytes(b"".join(lines))

@@ -63,7 +63,7 @@ class Person(Workshop):
         """Everything is fresh, nothing is made, the lock file says it in a line an image; a clone agrees."""
         assert self.build() == {}
         assert set(self.states().values()) == {"fresh"}
-        assert not self.project().lock("portraits").untidy
+        assert not self.project().lock("portraits").needs_compaction
         self.commit()
         clone = self.clone(self.root.parent / f"{self.root.name}-clone")
         assert (clone.build(), clone.calls()) == ({}, 0)
@@ -156,7 +156,7 @@ def test_where_both_decided_about_the_same_image_the_file_that_was_chosen_decide
     assert f"assets/portraits/{name}.png" in conflicts
     assert {path.rpartition(".")[2] for path in conflicts} == {"png"}
     ours.choose(chosen, *conflicts)
-    assert len(ours.project().lock("portraits").rivals) == 0, "planning settles them"
+    assert len(ours.project().lock("portraits").conflicts) == 0, "planning settles them"
     ours.is_right()
     assert ours.path(name).read_bytes() == wanted
     assert ours.calls() == calls
@@ -198,10 +198,10 @@ def test_a_merge_that_a_broken_job_keeps_from_being_judged_keeps_both_decisions(
     whole = (ours.root / "jobs/portraits.yaml").read_bytes()
     (ours.root / "jobs/portraits.yaml").write_bytes(whole + b"itemz: []\n")
     project = ours.project()
-    assert project.lock("portraits").untidy
+    assert project.lock("portraits").needs_compaction
     run(project, [], lambda _: None)  # folds what it read
     (ours.root / "jobs/portraits.yaml").write_bytes(whole)
-    assert len(read_lock_file("", ours.root / "jobs/portraits.lock").rivals) == 1
+    assert len(read_lock_file("", ours.root / "jobs/portraits.lock").conflicts) == 1
     ours.is_right()
     assert ours.path("mallsing").read_bytes() == wanted
 

@@ -135,7 +135,7 @@ class Yard:
         assert self.ever <= kept | self.images(), "nothing is lost"
         for name in ("portraits", "gone"):
             lock = read_lock_file(f"jobs/{name}.lock", self.project.root / f"jobs/{name}.lock")
-            assert not lock.untidy
+            assert not lock.needs_compaction
         for data in self.images():
             verify(data)
         assert not list(self.project.root.rglob("*.tmp"))

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.state.atomic import append_line, replace_file
-from tests.faults.failing import FULL, Failing
+from imagegen.state.atomic import replace_file
 
 
 def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -23,19 +22,3 @@ def test_a_target_that_is_a_folder_is_left_and_nothing_is_left_behind(tmp_path: 
     with pytest.raises(OSError, match="directory"):
         replace_file(tmp_path / "out", b"x", tmp_path / "tmp")
     assert list((tmp_path / "tmp").iterdir()) == []
-
-
-def test_lines_are_appended(tmp_path: Path) -> None:
-    for line in (b"one", b"two"):
-        append_line(tmp_path / "new" / "file", line)
-    assert (tmp_path / "new" / "file").read_bytes() == b"one\ntwo\n"
-
-
-def test_a_line_that_finds_no_room_leaves_nothing_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "lines"
-    append_line(path, b"whole")
-    full = Failing(tmp_path, FULL, after=0)
-    with full.failing(monkeypatch), pytest.raises(OSError, match=r"No space left on device: '.*lines'"):
-        append_line(path, b"one that is cut off")
-    assert full.failed == ["write lines"]
-    assert path.read_bytes() == b"whole\n"

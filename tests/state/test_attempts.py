@@ -13,14 +13,14 @@ def attempts(folder: Path) -> Attempts:
     return Attempts(folder / "attempts.jsonl", folder / "tmp")
 
 
-def opened(of: Attempts, image: str = "f path", anew: bool = False, done: Container[str] = ()) -> str:
-    return of.open(image, anew=anew, done=done)
+def opened(of: Attempts, image: str = "f path", forced: bool = False, done: Container[str] = ()) -> str:
+    return of.open(image, forced=forced, done=done)
 
 
 def test_an_attempt_that_a_kill_cut_off_is_the_same_again(tmp_path: Path) -> None:
     first = opened(attempts(tmp_path))
     assert opened(attempts(tmp_path)) == first
-    assert opened(attempts(tmp_path), anew=True) == first  # the killed one was made anew already
+    assert opened(attempts(tmp_path), forced=True) == first  # the killed one was made anew already
 
 
 def test_it_is_on_disk_before_it_is_told(tmp_path: Path) -> None:
@@ -43,12 +43,12 @@ def test_after_a_failure_it_is_another(tmp_path: Path) -> None:
 
 
 def test_an_image_made_anew_is_another_even_where_nothing_is_remembered(tmp_path: Path) -> None:
-    assert opened(attempts(tmp_path / "a"), anew=True) != opened(attempts(tmp_path / "b"))
+    assert opened(attempts(tmp_path / "a"), forced=True) != opened(attempts(tmp_path / "b"))
 
 
 def test_an_attempt_whose_image_is_in_the_store_is_over(tmp_path: Path) -> None:
     first = opened(attempts(tmp_path))
-    again = opened(attempts(tmp_path), anew=True, done={first})
+    again = opened(attempts(tmp_path), forced=True, done={first})
     assert again != first
 
 
@@ -58,7 +58,7 @@ def test_folding_keeps_what_is_under_way_and_what_failed(tmp_path: Path) -> None
     opened(one, "made")
     one.close("failed", made=False)
     one.close("made", made=True)
-    one.fold()
+    one.compact()
     assert len((tmp_path / "attempts.jsonl").read_text().splitlines()) == 2
     assert opened(attempts(tmp_path), "under way") == under_way
     assert opened(attempts(tmp_path), "failed") != failed
@@ -68,7 +68,7 @@ def test_with_nothing_to_keep_there_is_no_file(tmp_path: Path) -> None:
     one = attempts(tmp_path)
     opened(one)
     one.close("f path", made=True)
-    one.fold()
+    one.compact()
     assert not (tmp_path / "attempts.jsonl").exists()
 
 
@@ -85,34 +85,34 @@ def test_a_line_that_cannot_be_read_is_passed_over(tmp_path: Path, torn: bytes) 
 
 def test_where_an_attempt_is_made_is_known_after_a_kill(tmp_path: Path) -> None:
     one = attempts(tmp_path)
-    first = one.open("f path", anew=False, done=(), place="http://a")
-    assert attempts(tmp_path).place("f path", ()) == "http://a"
+    first = one.open("f path", forced=False, done=(), server="http://a")
+    assert attempts(tmp_path).server("f path", ()) == "http://a"
     assert opened(attempts(tmp_path)) == first
-    assert attempts(tmp_path).place("f path", ()) == "http://a"
-    assert one.open("f path", anew=False, done=(), place="http://b") == first
-    assert attempts(tmp_path).place("f path", ()) == "http://b"
+    assert attempts(tmp_path).server("f path", ()) == "http://a"
+    assert one.open("f path", forced=False, done=(), server="http://b") == first
+    assert attempts(tmp_path).server("f path", ()) == "http://b"
 
 
 def test_folding_keeps_where_it_is_made(tmp_path: Path) -> None:
     one = attempts(tmp_path)
-    one.open("f path", anew=False, done=(), place="http://a")
-    one.fold()
-    assert attempts(tmp_path).place("f path", ()) == "http://a"
+    one.open("f path", forced=False, done=(), server="http://a")
+    one.compact()
+    assert attempts(tmp_path).server("f path", ()) == "http://a"
 
 
 def test_an_attempt_that_is_over_is_made_nowhere(tmp_path: Path) -> None:
     one = attempts(tmp_path)
-    attempt = one.open("f path", anew=False, done=(), place="http://a")
-    assert one.place("f path", {attempt}) == ""
+    attempt = one.open("f path", forced=False, done=(), server="http://a")
+    assert one.server("f path", {attempt}) == ""
     one.close("f path", made=False)
-    assert attempts(tmp_path).place("f path", ()) == ""
+    assert attempts(tmp_path).server("f path", ()) == ""
     opened(one)
-    assert attempts(tmp_path).place("f path", ()) == ""
+    assert attempts(tmp_path).server("f path", ()) == ""
 
 
 def test_a_line_of_an_earlier_release_tells_no_place(tmp_path: Path) -> None:
     (tmp_path / "attempts.jsonl").write_text('{"image":"f path","number":1,"open":true}\n')
-    assert attempts(tmp_path).place("f path", ()) == ""
+    assert attempts(tmp_path).server("f path", ()) == ""
     assert opened(attempts(tmp_path)) == opened(attempts(tmp_path / "other"))
 
 

@@ -79,8 +79,8 @@ def test_folding_keeps_the_line_that_counts_sorted_and_the_decisions(tmp_path: P
     other = replace(LINE, path="assets/j/Z.png", output="z")
     for entry in (other, NEWER, LINE, Decision("seed", "a", 1, "t1"), Decision("seed", "a", 2, "t2")):
         found.append(entry)
-    found.fold({LINE.path: "aa"}, tmp_path / "tmp")
-    assert not lock(tmp_path).untidy
+    found.compact({LINE.path: "aa"}, tmp_path / "tmp")
+    assert not lock(tmp_path).needs_compaction
     assert lock(tmp_path).lines == {other.path: [other], LINE.path: [LINE]}
     assert lock(tmp_path).decisions[("seed", "a")].value == 2
     kinds = ["decision" in json.loads(line) for line in (tmp_path / "j.lock").read_text().splitlines()]
@@ -91,9 +91,9 @@ def test_folding_is_stable(tmp_path: Path) -> None:
     found = lock(tmp_path)
     for entry in (NEWER, LINE):
         found.append(entry)
-    found.fold({}, tmp_path / "tmp")
+    found.compact({}, tmp_path / "tmp")
     before = (tmp_path / "j.lock").read_bytes()
-    lock(tmp_path).fold({}, tmp_path / "tmp")
+    lock(tmp_path).compact({}, tmp_path / "tmp")
     assert (tmp_path / "j.lock").read_bytes() == before
 
 
@@ -116,7 +116,7 @@ def test_a_torn_last_line_never_counts_and_is_cut_off_before_anything_is_appende
     file = tmp_path / "j.lock"
     file.write_bytes(file.read_bytes()[: -cut - 1])
     assert lock(tmp_path).lines == {LINE.path: [LINE]}
-    assert lock(tmp_path).untidy
+    assert lock(tmp_path).needs_compaction
     lock(tmp_path).append(NEWER)
     assert lock(tmp_path).lines == {LINE.path: [LINE, NEWER]}
     assert len(file.read_bytes().splitlines()) == 2
@@ -231,5 +231,5 @@ def test_decisions_that_make_no_sense_are_refused_and_unknown_ones_kept(
             lock(tmp_path)
         return
     lock(tmp_path).append(decision)
-    lock(tmp_path).fold({}, tmp_path / "tmp")
+    lock(tmp_path).compact({}, tmp_path / "tmp")
     assert lock(tmp_path).decisions[kind, "a"].value == value

@@ -35,10 +35,10 @@ def test_what_is_up_goes_when_it_is_folded(path: Path) -> None:
     first.remove(ONE, IMAGE)
     assert first.all() == [(TWO, IMAGE)]
     assert pending(path).all() == [(ONE, IMAGE), (TWO, IMAGE)]  # to send it again does no harm
-    first.fold()
+    first.compact()
     assert pending(path).all() == [(TWO, IMAGE)]
     first.remove(TWO, IMAGE)
-    first.fold()
+    first.compact()
     assert not path.exists()
 
 
@@ -47,7 +47,7 @@ def test_what_went_up_and_is_made_anew_waits_again(path: Path) -> None:
     first.add([(ONE, IMAGE)])
     first.remove(ONE, IMAGE)
     first.add([(ONE, IMAGE)])
-    first.fold()
+    first.compact()
     assert first.all() == pending(path).all() == [(ONE, IMAGE)]
 
 
@@ -71,7 +71,7 @@ def test_what_another_build_added_meanwhile_stays(path: Path) -> None:
     pending(path).add([(TWO, IMAGE)])
     assert first.all() == [(ONE, IMAGE), (TWO, IMAGE)]
     first.remove(ONE, IMAGE)
-    first.fold()
+    first.compact()
     assert pending(path).all() == [(TWO, IMAGE)]
 
 
@@ -82,7 +82,7 @@ def test_what_waits_for_one_store_goes_to_no_other(path: Path) -> None:
     assert (ours.all(), theirs.all()) == ([(ONE, IMAGE)], [(ONE, IMAGE), (TWO, OTHER)])
     assert ours.blobs() == theirs.blobs() == {IMAGE, OTHER}
     theirs.remove(ONE, IMAGE)
-    theirs.fold()
+    theirs.compact()
     assert (pending(path).all(), pending(path, "s3://team").all()) == ([(ONE, IMAGE)], [(TWO, OTHER)])
 
 
@@ -91,7 +91,7 @@ def test_a_list_that_cannot_be_read_is_not_written_over(path: Path) -> None:
     first = pending(path)
     assert first.all() == []
     first.remove(ONE, IMAGE)
-    for refused in (first.fold, first.blobs, lambda: first.add([(ONE, IMAGE)])):
+    for refused in (first.compact, first.blobs, lambda: first.add([(ONE, IMAGE)])):
         with pytest.raises(OSError, match="directory"):
             refused()
     assert path.is_dir()
@@ -102,7 +102,7 @@ def test_a_store_that_could_not_be_reached_is_due_again_later_or_when_asked_for(
     assert not first.is_due
     first.add([(ONE, IMAGE)])
     assert first.is_due
-    first.put_off()
+    first.pause()
     assert not pending(path).is_due
     other = pending(path, "s3://team")
     other.add([(ONE, IMAGE)])

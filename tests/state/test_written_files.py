@@ -23,7 +23,7 @@ def test_the_last_that_was_put_at_a_path_is_known(memory: Path) -> None:
     found = placed(memory)
     assert found.last("a b.png") is None
     for placement in (ONE, OTHER):
-        found.note({"a b.png": placement})
+        found.record({"a b.png": placement})
     for same in (found, placed(memory)):
         assert same.last("a b.png") == OTHER
         assert same.last("other.png") is None
@@ -31,20 +31,20 @@ def test_the_last_that_was_put_at_a_path_is_known(memory: Path) -> None:
 
 def test_what_another_process_noted_is_known_once_it_is_asked_for(memory: Path) -> None:
     found = placed(memory)
-    found.note({"a.png": ONE})
+    found.record({"a.png": ONE})
     assert found.last("a.png") == ONE
-    placed(memory).note({"a.png": OTHER})
+    placed(memory).record({"a.png": OTHER})
     found.forget()
     assert found.last("a.png") == OTHER
 
 
 @pytest.mark.parametrize("cut", range(1, 180, 9))
 def test_a_line_that_a_kill_cut_off_costs_no_other(memory: Path, cut: int) -> None:
-    placed(memory).note({"a.png": ONE})
+    placed(memory).record({"a.png": ONE})
     whole = memory.read_bytes()
-    placed(memory).note({"b.png": ONE})
+    placed(memory).record({"b.png": ONE})
     memory.write_bytes(memory.read_bytes()[: len(whole) + cut])
-    placed(memory).note({"c.png": OTHER})
+    placed(memory).record({"c.png": OTHER})
     found = placed(memory)
     assert found.last("a.png") == ONE
     assert found.last("c.png") == OTHER
@@ -53,11 +53,11 @@ def test_a_line_that_a_kill_cut_off_costs_no_other(memory: Path, cut: int) -> No
 def test_it_is_folded_once_most_of_it_is_not_true_any_more(memory: Path) -> None:
     found = placed(memory)
     (memory.parents[1] / "there.png").write_bytes(b"")
-    found.note({"gone.png": ONE})
+    found.record({"gone.png": ONE})
     for _ in range(1001):
-        found.note({"there.png": ONE})
+        found.record({"there.png": ONE})
     size = memory.stat().st_size
-    found.fold()
+    found.compact()
     assert memory.stat().st_size < size / 500
     for same in (found, placed(memory)):
         assert same.last("there.png") == ONE
@@ -67,7 +67,7 @@ def test_it_is_folded_once_most_of_it_is_not_true_any_more(memory: Path) -> None
 def test_a_short_one_is_left_as_it_is(memory: Path) -> None:
     found = placed(memory)
     for _ in range(9):
-        found.note({"there.png": ONE})
+        found.record({"there.png": ONE})
     before = memory.read_bytes()
-    found.fold()
+    found.compact()
     assert memory.read_bytes() == before

@@ -205,11 +205,11 @@ def _lock(data: bytes) -> None:
     again = _read_lock(file)
     assert again.lines == lock.lines
     assert again.decisions == lock.decisions
-    lock.fold({}, _FOLDER / "tmp")
+    lock.compact({}, _FOLDER / "tmp")
     folded = _read_lock(file)
     assert {path: lines[0] for path, lines in folded.lines.items()} == newest
     assert folded.decisions == lock.decisions
-    assert not folded.untidy
+    assert not folded.needs_compaction
 
 
 def _read_lock(file: Path) -> LockFile:

@@ -38,7 +38,7 @@ FAULTS = (
     _fault(
         "the sync of what was written is skipped",
         f"{_POWER}[new-names at once]",
-        ("state/atomic.py", ":]\n    os.fsync(descriptor)\n", ":]\n"),
+        ("state/atomic.py", "    if sync:\n        os.fsync(descriptor)\n", ""),
     ),
     _fault(
         "the sync of a folder is skipped",
@@ -86,8 +86,8 @@ FAULTS = (
     ),
     _fault(
         "the part of a line that fitted on a full disk is left",
-        "state/test_atomic.py",
-        ("state/atomic.py", "                os.ftruncate(descriptor, size)\n", "                pass\n"),
+        "state/test_journal.py",
+        ("state/journal.py", "                    os.ftruncate(descriptor, size)\n", "                    pass\n"),
     ),
     _fault(
         "an image is replaced and not kept",
@@ -132,7 +132,7 @@ FAULTS = (
     _fault(
         "a line is appended to one that a kill cut off",
         f"{_LOCK}test_a_torn_last_line_never_counts_and_is_cut_off_before_anything_is_appended",
-        ("state/lockfile.py", "                os.truncate(self.path, self.torn_at)\n", ""),
+        ("state/journal.py", "if content.truncated_at is not None:", "if False:"),
     ),
     _fault(
         "an output's first line counts, not the one of its file",
@@ -261,6 +261,6 @@ FAULTS = (
     _fault(
         "images that are not uploaded yet are pruned",
         "execute/test_shared_store.py::test_what_has_yet_to_go_up_is_not_pruned",
-        ("execute/prune.py", "store_bytes, project.pending.blobs())", "store_bytes, set())"),
+        ("execute/prune.py", "store_bytes, project.upload_queue.blobs())", "store_bytes, set())"),
     ),
 )  # fmt: skip
