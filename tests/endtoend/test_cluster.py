@@ -169,7 +169,7 @@ def test_an_encrypted_cluster_needs_certificates_which_is_told_at_once(project: 
     assert (run.code, run.err) == (2, "")
 
 
-def test_stand_ins_are_drawn_here(project: ProjectFolder) -> None:
+def test_placeholders_are_generated_here(project: ProjectFolder) -> None:
     project.job(backend="placeholder", items=ITEMS[:1])
     assert project.doit("cluster=tcp://127.0.0.1:9").tasks("generated") == ["portraits:i0"]
 
@@ -191,14 +191,14 @@ def test_a_worker_that_cannot_draw_an_image_gets_none_of_it(project: ProjectFold
     cluster.script("two", problems={"I1": "there is no model x", "I2": "there is no model x"})
     run = project.doit()
     assert (run.code, run.tasks("generated")) == (0, TASKS), run.out
-    assert "the worker two cannot draw all images of a job: there is no model x" in run.out
+    assert "the worker two cannot generate all images of a job: there is no model x" in run.out
     assert {"I1", "I2"} <= set(cluster.calls("one"))
     cluster.script("one", problems={"I1": "there is no model x"})
     run = project.doit("-a")
     assert run.tasks("generated") == []
     assert "portraits:i1: there is no model x (at all 2 workers)" in run.out
     doctor = project.doit("doctor").out
-    assert re.search(rf"✓  backend scripted: cluster +{cluster.address} draws 2 at a time", doctor)
+    assert re.search(rf"✓  backend scripted: cluster +{cluster.address} generates 2 at a time", doctor)
     assert re.search(r"✗  backend scripted: worker two +there is no model x", doctor)
 
 
@@ -240,7 +240,7 @@ def test_another_imagegen_at_a_worker_is_told_and_it_gets_no_images(project: Pro
         cluster.wait_for("new")
         run = project.doit()
         assert (run.code, run.tasks("generated")) == (2, [])
-        assert "can draw it: it has imagegen 9.9; here it is" in run.out
+        assert "can generate it: it has imagegen 9.9; here it is" in run.out
         cluster.script("same")
         cluster.start("same")
         cluster.wait_for("same")
@@ -380,7 +380,7 @@ def test_all_images_wait_together_for_a_worker_to_come_back(project: ProjectFold
         wait_until(lambda: len(cluster.calls("one")) >= 3)
         cluster.kill("one")
         out, err = process.communicate(timeout=60)  # it draws two at a time
-    assert one_line(out).endswith(f": no worker of the Dask cluster at {cluster.address} can draw it")
+    assert one_line(out).endswith(f": no worker of the Dask cluster at {cluster.address} can generate it")
     assert (process.returncode, err) == (2, "")
 
 
@@ -393,5 +393,5 @@ def test_a_file_that_is_missing_at_a_worker_is_told_as_that(project: ProjectFold
         wait_until(lambda: cluster.calls("one"))
         (cluster.root / "one" / "script.json").unlink()
         out, _ = process.communicate(timeout=60)
-    assert "No such file or directory: script.json (at the worker one)" in out
+    assert "No such file or directory: 'script.json' (at the worker one)" in out
     assert "is gone" not in out

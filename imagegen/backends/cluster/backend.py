@@ -1,4 +1,4 @@
-"""What stands in a run for a backend whose images the workers of a Dask cluster draw."""
+"""The backend that takes another one's place in a run, when the workers of a Dask cluster generate its images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imagegen.backends.base import (
 from imagegen.backends.cluster import worker
 from imagegen.backends.cluster.connection import ClusterConnection, forward_events, missing_package
 from imagegen.backends.cluster.worker import RequestBundle, pack_request
-from imagegen.backends.cluster.worker_pool import WorkerPool, pack_without_files
+from imagegen.backends.cluster.worker_pool import WorkerPool
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.plan.request import Request
 
@@ -33,7 +33,7 @@ __all__ = ["ClusterBackend"]
 
 
 class ClusterBackend(Backend):
-    """Stands for `local`, which plans and is never asked to draw. address: of Dask's scheduler."""
+    """Takes the place of `local`, which plans and is never asked to generate. address: of Dask's scheduler."""
 
     def __init__(self, local: Backend, address: str) -> None:
         self.name, self.version, self.parameters = local.name, local.version, local.parameters
@@ -42,12 +42,12 @@ class ClusterBackend(Backend):
         self._local, self._address = local, address
         self._run = worker.Run(uuid.uuid4().hex, local.name)
         self._opened: tuple[ClusterConnection, WorkerPool] | None = None
-        self._absent: ImagegenError | GenerationError | None = None
+        self._failed: ImagegenError | GenerationError | None = None
         self._opening = threading.Lock()
 
     @property
     def at_once(self) -> int:
-        """How many are drawn at a time, by the workers there were at the beginning."""
+        """How many images are generated at a time, by the workers there were at the beginning."""
         return self._opened[1].count_slots(self._local.in_flight) if self._opened else self._local.in_flight
 
     @property
@@ -56,13 +56,13 @@ class ClusterBackend(Backend):
         return 2 * self.at_once
 
     def model_identity(self, request: Request) -> ModelIdentity:
-        """No digest: the models are elsewhere."""
+        """Return no digest: the models are elsewhere."""
         return ModelIdentity(request.model)
 
     def choose_model(self, request: Request) -> str:
-        """The only one at every worker that knows of one."""
+        """Return the only model at every worker that knows of one."""
         _, pool = self._open()
-        found = pool.ask(worker.choose_model, pack_without_files(request), workers=pool.members)
+        found = pool.call(worker.choose_model, RequestBundle(request), workers=pool.members)
         models = {one for one in found.values() if isinstance(one, str)}
         if len(models) == 1:
             return models.pop()
@@ -73,51 +73,52 @@ class ClusterBackend(Backend):
         raise GenerationError(*((problem.what, problem.hint) if problem else pool.explain_no_worker()))
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
-        """What each worker's own backend finds; it is a problem where no worker can draw an image."""
+        """Run each worker's own preflight. It is a problem if no worker can generate an image."""
         _, pool = self._open()
         found = pool.preflight(requests)
         if not found:
             return [Problem("", *pool.explain_no_worker())]
-        return [problem for request in requests if not pool.can_generate(request) for problem in _wrong(request, found)]
+        lost = [request for request in requests if not pool.can_generate(request)]
+        return [problem for request in lost for problem in _problems_of(request, found)]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """Tell which workers get no images; then the backend's own steps, at each of the others."""
+        """Report which workers get no images; then run the backend's own `prepare` at each of the others."""
         _, pool = self._open()
         problems = pool.prepare(requests, progress)
         lost = [request for request in requests if not pool.can_generate(request)]
         return [Problem(request.name, one.what, one.hint) for request in lost for one in problems]
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        """Have a worker draw it, whichever Dask takes. One that turns out to be unfit is passed over from then on."""
+        """Have a worker generate it, whichever Dask takes. One that turns out to be unfit gets no more images."""
         connection, pool = self._open()
         pool.watch()
         bundle, attempt = pack_request(request), progress.begin_attempt()
         while True:
-            answer = self._drawn(bundle, attempt, progress)
+            answer = self._run_task(bundle, attempt, progress)
             if isinstance(answer, worker.Generated):
                 return self._image(connection, pool, attempt, answer)
-            if answer.cancelled:
+            if answer.is_cancelled:
                 raise Cancelled
-            if answer.unfit:
+            if answer.is_unfit:
                 pool.exclude_worker(answer.worker, answer.what, progress)
-                if pool.workers(request):
+                if pool.find_workers(request):
                     continue
             kind = MayBeRunningError if answer.may_be_running else GenerationError
             raise kind(f"{answer.what} (at the worker {pool.name(answer.worker)})", answer.hint)
 
     def close(self) -> None:
-        """The workers let go of what they keep for this run."""
+        """Have the workers drop what they keep for this run."""
         if self._opened is None:
             return
         connection, pool = self._opened
         pool.close()
-        said = connection.tell(worker.close, self._run, workers=pool.members)
+        said = connection.call_briefly(worker.close, self._run, workers=pool.members)
         connection.close()
-        if wrong := [one for one in said.values() if isinstance(one, str) and one]:
-            raise ImagegenError(Problem("", wrong[0]))
+        if errors := [one for one in said.values() if isinstance(one, str) and one]:
+            raise ImagegenError(Problem("", errors[0]))
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
-        """A row for the cluster, and one or more for each worker."""
+        """Return a row for the cluster, and one or more for each worker."""
         try:
             _, pool = self._open()
             found = pool.preflight(requests)
@@ -128,7 +129,7 @@ class ClusterBackend(Backend):
         finally:
             self.close()
         blocks = not all(map(pool.can_generate, requests))
-        rows = [Diagnosis(True, "cluster", f"{self._address} draws {self.at_once} at a time")] if found else []
+        rows = [Diagnosis(True, "cluster", f"{self._address} generates {self.at_once} at a time")] if found else []
         for name, problems in sorted(found.items()):
             rows += [Diagnosis(False, f"worker {name}", one.what, one.hint, blocks) for one in problems]
             rows += [] if problems else [Diagnosis(True, f"worker {name}", "finds nothing wrong")]
@@ -143,51 +144,50 @@ class ClusterBackend(Backend):
     def _open(self) -> tuple[ClusterConnection, WorkerPool]:
         """Return the connection of this run, and its workers. Raises the same for each job."""
         with self._opening:
-            if self._absent:
-                raise self._absent
+            if self._failed:
+                raise self._failed
             if self._opened is None:
                 try:
-                    connection = _linked(self._address)
+                    connection = _connect(self._address)
                     self._opened = connection, WorkerPool(connection, self._run)
                 except (ImagegenError, GenerationError) as error:
-                    self._absent = error
+                    self._failed = error
                     raise
             return self._opened
 
-    def _drawn(self, bundle: RequestBundle, attempt: str, progress: Progress) -> worker.Generated | worker.Failed:
-        """What became of it at one of the workers, or at another where that died."""
+    def _run_task(self, bundle: RequestBundle, attempt: str, progress: Progress) -> worker.Generated | worker.Failed:
+        """Return what became of it at one of the workers, or at another if that died."""
         connection, pool = self._open()
         events = connection.listen(attempt)
         try:
             while True:
                 workers = pool.wait_for_workers(bundle.request, progress)
-                workers = pool.find_addresses(progress.last_server) & workers or workers  # there it may be found again
-                task = connection.submit(
-                    worker.generate, self._run, bundle, attempt, progress.timeout_s, workers=workers, needs=pool.needs
-                )
+                workers = pool.find_addresses(progress.last_server) & workers or workers  # that one may have it still
+                arguments = self._run, bundle, attempt, progress.timeout_s
+                task = connection.submit(worker.generate, *arguments, workers=workers, resources=pool.resources)
                 with contextlib.suppress(_AllLeftError):
-                    return _answer(connection, pool, task, workers, events, progress)
+                    return _wait_for_answer(connection, pool, task, workers, events, progress)
         finally:
             connection.stop_listening(attempt)
 
     def _image(
-        self, connection: ClusterConnection, pool: WorkerPool, attempt: str, drawn: worker.Generated
+        self, connection: ClusterConnection, pool: WorkerPool, attempt: str, answer: worker.Generated
     ) -> GeneratedImage:
         on_stored: Callable[[], None] = GeneratedImage.on_stored
-        if drawn.has_on_stored:
+        if answer.has_on_stored:
 
             def on_stored() -> None:
-                connection.tell(worker.mark_stored, self._run, attempt, workers=[drawn.worker])
+                connection.call_briefly(worker.mark_stored, self._run, attempt, workers=[answer.worker])
 
-        facts = {**drawn.facts, "worker": printable(pool.name(drawn.worker))}
-        return GeneratedImage(drawn.data, facts, drawn.may_be_flat, drawn.any_size, on_stored=on_stored)
+        facts = {**answer.facts, "worker": printable(pool.name(answer.worker))}
+        return GeneratedImage(answer.data, facts, answer.may_be_flat, answer.any_size, on_stored=on_stored)
 
 
 class _AllLeftError(Exception):
-    """All workers that could draw it are gone: Dask's task would wait for ever."""
+    """All workers that could generate it are gone: Dask's task would wait for ever."""
 
 
-def _answer(
+def _wait_for_answer(
     connection: ClusterConnection,
     pool: WorkerPool,
     task: Future[worker.Generated | worker.Failed],
@@ -195,54 +195,58 @@ def _answer(
     events: queue.SimpleQueue[Mapping[str, Any]],
     progress: Progress,
 ) -> worker.Generated | worker.Failed:
-    """What a worker made of it. Its time begins there. Raises _AllLeftError."""
+    """Return what a worker made of it. Its time begins there. Raises _AllLeftError."""
     from distributed import KilledWorker
 
-    is_drawn, restarted_s = False, time.monotonic()
+    has_begun, restarted_s = False, time.monotonic()
 
     def check() -> None:
-        nonlocal is_drawn, restarted_s
-        if drawing := forward_events(events, progress):
-            is_drawn = True
-            progress.begin_attempt(pool.name(drawing))
-        if not is_drawn and time.monotonic() - restarted_s > 1.0:
+        nonlocal has_begun, restarted_s
+        if at := forward_events(events, progress):
+            has_begun = True
+            progress.begin_attempt(pool.name(at))
+        if not has_begun and time.monotonic() - restarted_s > 1.0:
             progress.restart_clock()
             restarted_s = time.monotonic()
         progress.check()
-        pool.tell(progress)
-        if not workers & connection.there:
+        pool.report(progress)
+        if not workers & connection.workers:
             raise _AllLeftError
 
     try:
         return connection.wait_for(task, check)
     except KilledWorker:
-        what = "the workers that were to draw it died, one after another"
+        what = "the workers that were to generate it died, one after another"
         raise GenerationError(what, "look at their logs: it may need more memory than they have") from None
     finally:
         forward_events(events, progress)
 
 
-def _linked(address: str) -> ClusterConnection:
+def _connect(address: str) -> ClusterConnection:
     if command := missing_package():
         what = f"cluster: {address} needs the package distributed, which is not installed"
         raise ImagegenError(Problem("", what, f"{command}; or for now without the cluster: doit cluster=none"))
     return ClusterConnection(address)
 
 
-def _wrong(request: Request, found: Mapping[str, Sequence[Problem]]) -> list[Problem]:
-    """What the workers have against a request that none of them can draw, each thing once. found: by their names."""
-    whose: dict[Problem, list[str]] = defaultdict(list)
+def _problems_of(request: Request, found: Mapping[str, Sequence[Problem]]) -> list[Problem]:
+    """Return the workers' problems with a request that none of them can generate, each once.
+
+    found: the problems by the workers' names.
+    """
+    workers: dict[Problem, list[str]] = defaultdict(list)
     for name, problems in found.items():
         for problem in problems:
             if problem.where in ("", request.name):
-                whose[Problem(request.name, problem.what, problem.hint)].append(name)
+                workers[Problem(request.name, problem.what, problem.hint)].append(name)
     return [
-        Problem(one.where, f"{one.what} ({_at(sorted(names), len(found))})", one.hint) for one, names in whose.items()
+        Problem(one.where, f"{one.what} ({_list_workers(sorted(names), len(found))})", one.hint)
+        for one, names in workers.items()
     ]
 
 
-def _at(names: Sequence[str], of: int) -> str:
-    if len(names) == of > 1:
-        return f"at all {of} workers"
+def _list_workers(names: Sequence[str], total: int) -> str:
+    if len(names) == total > 1:
+        return f"at all {total} workers"
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""
     return f"at the worker{'s' * (len(names) > 1)} {', '.join(names[:2])}{more}"

@@ -1,4 +1,7 @@
-"""The connection to a Dask cluster. What Dask raises becomes one line here, and no question waits for ever."""
+"""The connection to a Dask cluster. What Dask raises becomes one line here, and no question waits for ever.
+
+Dask's client lives in a thread of its own, and everybody else waits for it there: so each wait can be given up.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,7 @@ from typing import Any, TypeVar
 from imagegen.backends.base import MayBeRunningError, Progress
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = [
-    "ANSWER_S",
-    "LOOK_S",
-    "TOPIC",
-    "ClusterConnection",
-    "SilentError",
-    "forward_events",
-    "missing_package",
-]
-
-
-TOPIC = "imagegen"
-"""Of Dask's events. Each is a mapping: to (an attempt), worker (its address), name, facts."""
+__all__ = ["ANSWER_S", "LOOK_S", "TOPIC", "ClusterConnection", "SilentError", "forward_events", "missing_package"]
 
 ANSWER_S = 10.0
 """Seconds to connect, for the first worker to be there, and for each question that needs no work."""
@@ -41,10 +32,12 @@ LOOK_S = 2.0
 """Seconds between two looks at which workers there are."""
 _LOST_S = 30.0
 """Seconds after which a scheduler that answers nothing counts as gone."""
+TOPIC = "imagegen"
+"""Of Dask's events. Each is a mapping: to (an attempt), worker (its address), name, facts."""
 
 _Answer = TypeVar("_Answer")
 _Life = tuple[asyncio.AbstractEventLoop, Any]
-"""Its loop, and the task in it that ends all when it is cancelled."""
+"""The client's loop, and the task in it that ends everything when it is cancelled."""
 
 
 class SilentError(Exception):
@@ -52,34 +45,32 @@ class SilentError(Exception):
 
 
 def missing_package() -> str:
-    """The command that installs what is missing; empty where nothing is."""
+    """Return the command that installs the package that is missing; empty if none is."""
     return "" if importlib.util.find_spec("distributed") else f"{sys.executable} -m pip install distributed"
 
 
 class ClusterConnection:
-    """One run's. there: the addresses of the workers, by the scheduler's word.
-
-    Dask's client lives in a thread of its own, and everybody else waits for it there: so each wait can be given up.
-    """
+    """The connection of one run."""
 
     def __init__(self, address: str) -> None:
-        """Raises ImagegenError."""
+        """Connect to the scheduler at this address. Raises ImagegenError."""
         self.address = address
-        self.there: AbstractSet[str] = frozenset()
+        self.workers: AbstractSet[str] = frozenset()
+        """The addresses of the workers that the scheduler has now."""
         self._events: dict[str, queue.SimpleQueue[Mapping[str, Any]]] = {}
         self._is_lost = False
         self._client: Any = None
         opened: Future[_Life] = Future()
-        self._thread = threading.Thread(target=self._live, args=[opened], name="imagegen-cluster", daemon=True)
+        self._thread = threading.Thread(target=self._run_loop, args=[opened], name="imagegen-cluster", daemon=True)
         self._thread.start()
         try:
             self._loop, self._life = opened.result()  # each step of it is bounded
         except ImagegenError:
             raise
         except Exception as error:  # of TLS, of another protocol
-            raise ImagegenError(_absence(address, error)) from None
+            raise ImagegenError(_explain_no_connection(address, error)) from None
 
-    def ask(
+    def call(
         self,
         function: Callable[..., Any],
         *arguments: Any,
@@ -87,45 +78,56 @@ class ClusterConnection:
         seconds: float = math.inf,
         check: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
-        """What the function returns at each of these workers, beside their tasks, or the exception that it raised.
+        """Call a function at each of these workers, beside their tasks.
 
-        That is a SilentError where nothing came within so many seconds, or the worker does not answer at all. Raises
-        what `check` does, and UnsettledError where the cluster is gone.
+        Args:
+            function: what to call.
+            *arguments: of the function.
+            workers: their addresses.
+            seconds: how long each may take.
+            check: called often; may raise.
+
+        Returns:
+            What it returned or raised, by the worker: a SilentError if nothing came in time, or the worker does not
+            answer at all.
+
+        Raises:
+            MayBeRunningError: the cluster is gone.
         """
         workers = list(workers)
 
         async def answers() -> list[Any]:
-            return await asyncio.gather(*(self._asked(one, seconds, function, *arguments) for one in workers))
+            return await asyncio.gather(*(self._call_one(one, seconds, function, *arguments) for one in workers))
 
-        return dict(zip(workers, self.wait_for(self._submit(answers()), check), strict=True))
+        return dict(zip(workers, self.wait_for(self._begin(answers()), check), strict=True))
 
-    def tell(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> dict[str, Any]:
-        """The same, waited for only a little, at those of them that are there; empty where the cluster is gone."""
+    def call_briefly(self, function: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> dict[str, Any]:
+        """Call it at those of the workers that are there, waiting only a little; empty if the cluster is gone."""
         with contextlib.suppress(MayBeRunningError):
-            return self.ask(function, *arguments, workers=self.there & set(workers), seconds=ANSWER_S)
+            return self.call(function, *arguments, workers=self.workers & set(workers), seconds=ANSWER_S)
         return {}
 
     def submit(
-        self, function: Callable[..., Any], *arguments: Any, workers: Collection[str], needs: Mapping[str, float]
+        self, function: Callable[..., Any], *arguments: Any, workers: Collection[str], resources: Mapping[str, float]
     ) -> Future[Any]:
-        """A task at one of the workers, again at another where that dies: Dask counts how often. Cancel gives it up.
+        """Start a task at one of the workers, again at another if that dies: Dask counts how often. Cancel gives it up.
 
-        needs: what it takes of a worker's resources.
+        resources: what it takes of a worker's.
         """
 
-        async def done() -> Any:
+        async def run_task() -> Any:
             task = self._client.submit(
-                function, *arguments, pure=False, workers=list(workers), resources=dict(needs) or None
+                function, *arguments, pure=False, workers=list(workers), resources=dict(resources) or None
             )
             try:
                 return await task
             finally:
                 task.release()
 
-        return self._submit(done())
+        return self._begin(run_task())
 
     def wait_for(self, task: Future[_Answer], check: Callable[[], None]) -> _Answer:
-        """What it returns or raises, or what `check` raises before. Raises UnsettledError where the cluster is gone."""
+        """Return or raise what the task does, or what `check` raises before. Raises MayBeRunningError."""
         try:
             while not wait([task], 0.1).done:
                 if self.is_lost:
@@ -139,65 +141,65 @@ class ClusterConnection:
             task.cancel()
 
     def listen(self, to: str) -> queue.SimpleQueue[Mapping[str, Any]]:
-        """What workers tell of an attempt, from now until `stop_listening`."""
+        """Return the queue of what workers report to this attempt, from now until `stop_listening`."""
         return self._events.setdefault(to, queue.SimpleQueue())
 
     def stop_listening(self, to: str) -> None:
-        """Nobody listens any more."""
+        """Drop what is still reported to this attempt."""
         self._events.pop(to, None)
 
     @property
     def is_lost(self) -> bool:
-        """Whether the scheduler went away, or does not answer any more. It stays so: what it was asked is forgotten."""
+        """Whether the scheduler went away, or stopped answering. It stays so: what it was asked is forgotten."""
         self._is_lost = self._is_lost or self._client.status != "running"
         return self._is_lost
 
     def lost_error(self) -> MayBeRunningError:
-        """What to say then, the same for all images: the next run may find what was being drawn."""
+        """Return the error of a lost cluster, the same for all images: the next run may find them."""
         what = f"the Dask cluster at {self.address} is gone, its scheduler does not answer any more"
-        return MayBeRunningError(what, "start it, then run doit again: what was made is kept")
+        return MayBeRunningError(what, "start it, then run doit again: finished images are kept")
 
     def close(self) -> None:
-        """The run is over."""
+        """End the connection."""
         with contextlib.suppress(RuntimeError):  # its loop has ended by itself
             self._loop.call_soon_threadsafe(self._life.cancel)
         self._thread.join(ANSWER_S)
 
-    def _submit(self, coroutine: Coroutine[Any, Any, _Answer]) -> Future[_Answer]:
-        """Raises UnsettledError where the cluster is gone."""
+    def _begin(self, coroutine: Coroutine[Any, Any, _Answer]) -> Future[_Answer]:
+        """Run a coroutine in the client's thread. Raises MayBeRunningError if the cluster is gone."""
         if not self.is_lost:
             with contextlib.suppress(RuntimeError):  # as above
                 return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         coroutine.close()
         raise self.lost_error()
 
-    async def _asked(self, one: str, seconds: float, *asked: Any) -> Any:
-        """What it answers, or SilentError. asked: a function and its arguments."""
-        answer = asyncio.ensure_future(self._client.run(*asked, workers=[one], on_error="return"))
+    async def _call_one(self, worker: str, seconds: float, *call: Any) -> Any:
+        """Return what a worker answers, or SilentError. call: a function and its arguments."""
+        answer = asyncio.ensure_future(self._client.run(*call, workers=[worker], on_error="return"))
         try:
             for waited_s in itertools.count(ANSWER_S, ANSWER_S):
                 if (await asyncio.wait([answer], timeout=ANSWER_S))[0]:
-                    return answer.result()[one]
+                    return answer.result()[worker]
                 if waited_s >= seconds:
                     return SilentError(f"it does not answer within {seconds:g} s")
-                await asyncio.wait_for(self._client.run(int, workers=[one], on_error="return"), ANSWER_S)
+                await asyncio.wait_for(self._client.run(int, workers=[worker], on_error="return"), ANSWER_S)
         except asyncio.TimeoutError:
             return SilentError(f"it does not answer within {ANSWER_S:g} s")
         finally:
             answer.cancel()
 
-    def _live(self, opened: Future[_Life]) -> None:
+    def _run_loop(self, opened: Future[_Life]) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(self._lived(opened))
+            asyncio.run(self._live(opened))
 
-    async def _lived(self, opened: Future[_Life]) -> None:
-        """The connection, from beginning to end."""
+    async def _live(self, opened: Future[_Life]) -> None:
+        """Hold the connection from beginning to end."""
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # Dask leaves some that nobody waits for
         try:
-            self._client = _client(self.address)
+            self._client = _create_client(self.address)
             await self._connect()
             opened.set_result((asyncio.get_running_loop(), asyncio.current_task()))
-            await self._look()
+            await self._watch_workers()
         except Exception as error:
             if not opened.done():
                 opened.set_exception(error)
@@ -207,43 +209,43 @@ class ClusterConnection:
                     await asyncio.wait_for(self._client.close(), ANSWER_S)
 
     async def _connect(self) -> None:
-        """Raises ImagegenError where there are no workers, and what Dask does."""
+        """Raises ImagegenError if there are no workers, and what Dask does."""
         await asyncio.wait_for(self._client, ANSWER_S)
         try:
             await asyncio.wait_for(self._client.wait_for_workers(1), ANSWER_S)
         except asyncio.TimeoutError:
-            hint = f"start some, each where it is to draw: dask worker {self.address}"
+            hint = f"start some, each on the machine that is to generate: dask worker {self.address}"
             raise ImagegenError(Problem("", f"the Dask cluster at {self.address} has no workers", hint)) from None
-        self.there = frozenset(await asyncio.wait_for(self._client.nthreads(), ANSWER_S))
-        self._client.subscribe_topic(TOPIC, self._told)
+        self.workers = frozenset(await asyncio.wait_for(self._client.nthreads(), ANSWER_S))
+        self._client.subscribe_topic(TOPIC, self._receive)
 
-    async def _look(self) -> None:
+    async def _watch_workers(self) -> None:
         """See which workers there are, until the run is over or the scheduler has been silent for too long."""
         answered_s = time.monotonic()
         while not self.is_lost and time.monotonic() - answered_s < _LOST_S:
             await asyncio.sleep(LOOK_S)
             with contextlib.suppress(Exception):
-                self.there = frozenset(await asyncio.wait_for(self._client.nthreads(), _LOST_S))
+                self.workers = frozenset(await asyncio.wait_for(self._client.nthreads(), _LOST_S))
                 answered_s = time.monotonic()
         self._is_lost = True
 
-    def _told(self, event: tuple[float, Any]) -> None:
+    def _receive(self, event: tuple[float, Any]) -> None:
         message = event[1]
         if isinstance(message, dict) and (events := self._events.get(str(message.get("to")))):
             events.put(message)
 
 
-def _client(address: str) -> Any:
-    """Dask's, not connected yet. Raises ImagegenError, and what Dask does."""
+def _create_client(address: str) -> Any:
+    """Return Dask's client, not connected yet. Raises ImagegenError, and what Dask does."""
     import dask
     from distributed import Client
     from distributed.security import Security
     from distributed.versions import VersionMismatchWarning
 
-    # what it says there is told in one line, or is no concern of a user's
+    # what it says there is reported in one line, or does not concern a user
     for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm", "distributed.batched"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    warnings.simplefilter("ignore", VersionMismatchWarning)  # what matters of it is told in our words
+    warnings.simplefilter("ignore", VersionMismatchWarning)  # what matters of it is reported in our words
     dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"})  # of reference images
     security: Any = Security()  # type: ignore[no-untyped-call]
     if address.startswith("tls:") and not security.get_connection_args("client")["ssl_context"]:
@@ -255,7 +257,7 @@ def _client(address: str) -> Any:
     )
 
 
-def _absence(address: str, error: Exception) -> Problem:
+def _explain_no_connection(address: str, error: Exception) -> Problem:
     text = str(error).partition("\n")[0]
     is_silent = isinstance(error, asyncio.TimeoutError) or "Timed out" in text or not text
     why = f"it does not answer within {ANSWER_S:g} s" if is_silent else text
@@ -264,7 +266,10 @@ def _absence(address: str, error: Exception) -> Problem:
 
 
 def forward_events(events: queue.SimpleQueue[Mapping[str, Any]], progress: Progress) -> str:
-    """Tell what workers told; the address of the last one that began to draw, empty where none did."""
+    """Hand what workers reported to the image's progress.
+
+    Returns the address of the last worker that began to generate, empty if none did.
+    """
     began = ""
     while True:
         try:

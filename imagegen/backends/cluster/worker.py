@@ -1,7 +1,7 @@
-"""What runs in a worker's process: the backend as it is on that machine, one object for each run that asks.
+"""What runs in a worker's process: the backend as it is on that machine, one object for each run of doit that asks.
 
 Its project is the folder that the worker was started in; its settings are those of the pyproject.toml there and of the
-worker's own environment. No secret comes from whoever asks, and none is told.
+worker's own environment. No secret comes from the run that asks, and none is sent back.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Run:
-    """Whose the work is. id: of one run of doit. backend: the name of the one that draws."""
+    """A run of doit that asks. backend: the name of the one that generates."""
 
     id: str
     backend: str
@@ -72,7 +72,7 @@ class WorkerInfo:
 
 @dataclass(frozen=True)
 class Generated:
-    """An image that was made; as `GeneratedImage`. keeps: `mark_stored` has something to do."""
+    """An image that was generated; as `GeneratedImage`. has_on_stored: `mark_stored` has something to do."""
 
     worker: str
     data: bytes
@@ -84,53 +84,98 @@ class Generated:
 
 @dataclass(frozen=True)
 class Failed:
-    """One that was not. cancelled: because the user asked for it. unsettled: as MayBeRunningError.
-
-    unfit: the worker can draw no other either.
-    """
+    """An image that was not generated."""
 
     worker: str
     what: str = ""
     hint: str = ""
-    cancelled: bool = False
+    is_cancelled: bool = False
+    """Because the user asked for it."""
     may_be_running: bool = False
-    unfit: bool = False
+    """As MayBeRunningError."""
+    is_unfit: bool = False
+    """The worker cannot generate any other image either."""
+
+
+@dataclass(frozen=True)
+class RequestBundle:
+    """A request on its way to a worker. files: the bytes of its reference images, by their sha256."""
+
+    request: Request
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def pack_request(request: Request) -> RequestBundle:
+    """Return the request with the files in `extra["files"]`, whose sha256 is in `extra["images"]`.
+
+    Raises:
+        GenerationError: a file cannot be read, or has changed.
+    """
+    files = {}
+    for name, path in request.extra.get("files", {}).items():
+        sha256 = request.extra["images"][name]
+        try:
+            files[sha256] = Path(path).read_bytes()
+        except OSError as error:
+            what = f"{path} cannot be read: {error.strerror}"
+            raise GenerationError(what, "put it back, then run doit again") from None
+        if hashlib.sha256(files[sha256]).hexdigest() != sha256:
+            raise GenerationError(f"{path} was changed in the middle of the run", "run doit again")
+    return RequestBundle(request, files)
+
+
+def unpack_request(bundle: RequestBundle, folder: Path) -> Request:
+    """Write the bundle's files into `folder`, named by their sha256. Return the request for them. Raises OSError."""
+    request = bundle.request
+    if "files" not in request.extra:
+        return request
+    files = {}
+    for name, path in request.extra["files"].items():
+        sha256 = request.extra["images"][name]
+        file = folder / f"{sha256}{Path(path).suffix.lower()}"
+        if sha256 in bundle.files and not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            written = file.with_name(uuid.uuid4().hex)
+            written.write_bytes(bundle.files[sha256])
+            written.replace(file)
+        files[name] = str(file)
+    return replace(request, extra={**request.extra, "files": files})
 
 
 class WorkerProgress:
-    """As `imagegen.backends.base.Progress`. worker: Dask's. cancelled: set where the user asked to stop."""
+    """The `imagegen.backends.base.Progress` of an image at a worker, which Dask's events report to the run."""
+
+    last_server = ""
+    """Which of the worker's own servers had it before is not known; at which worker it was, the run knows."""
 
     def __init__(self, worker: Any, attempt: str, timeout_s: float, cancelled: threading.Event) -> None:
         self.timeout_s = timeout_s
         self._attempt = attempt
-        self._worker = worker
+        self._worker = worker  # Dask's
         self._cancelled = cancelled
         self._began_s = time.monotonic()
-
-    last_server = ""
-    """Where the worker itself began it before is not known; at which worker that was, whoever asks knows."""
 
     def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002 - the protocol has it
         """Return the attempt; which of the worker's own servers makes it is not reported."""
         return self._attempt
 
     def event(self, name: str, **facts: Any) -> None:
-        """Told to whoever asked for the image, and no reason to fail."""
-        self._tell(name, facts)
+        """Report an event."""
+        self._report(name, facts)
         self.check()
 
     def restart_clock(self) -> None:
-        """The time counts from now, there too."""
+        """Count the time from now, in the run too."""
         self._began_s = time.monotonic()
-        self._tell("restarted", {})
+        self._report("restarted", {})
 
     def check_cancelled(self) -> None:
-        """Raise Cancelled where the user asked to stop."""
+        """Raise Cancelled if the user asked to stop."""
         if self._cancelled.is_set():
             raise Cancelled
 
     def check(self) -> None:
-        """Raise Cancelled where the user asked to stop, OverdueError where the time is over."""
+        """Raise Cancelled if the user asked to stop, OverdueError if the time is over."""
         self.check_cancelled()
         if time.monotonic() - self._began_s > self.timeout_s:
             raise OverdueError(self.timeout_s)
@@ -143,9 +188,9 @@ class WorkerProgress:
             self.check()
         self.check()
 
-    def _tell(self, name: str, facts: Mapping[str, Any]) -> None:
-        told = {"to": self._attempt, "worker": self._worker.address, "name": name, "facts": facts}
-        self._worker.log_event(TOPIC, told)
+    def _report(self, name: str, facts: Mapping[str, Any]) -> None:
+        event = {"to": self._attempt, "worker": self._worker.address, "name": name, "facts": facts}
+        self._worker.log_event(TOPIC, event)
 
 
 @dataclass
@@ -159,33 +204,32 @@ class _RunState:
     on_stored: dict[str, Callable[[], None]] = field(default_factory=dict)
 
     def localize(self, bundle: RequestBundle, folder: Path = Path()) -> Request:
-        """The request as this machine draws it, its files in `folder` where they came along. Raises OSError."""
-        request = unpack_request(bundle, folder)
-        return self.backend.relocated(request, self.context)
+        """Return the request as this machine generates it, its files in `folder`. Raises OSError."""
+        return self.backend.relocated(unpack_request(bundle, folder), self.context)
 
     def cancel_event(self, attempt: str) -> threading.Event:
-        """Set as soon as the user wants this one to stop."""
+        """Return what is set as soon as the user wants this attempt to stop."""
         return self.cancels.setdefault(attempt, threading.Event())
 
 
-_run_states: dict[Run, _RunState] = {}
+_states: dict[Run, _RunState] = {}
 _closed: deque[Run] = deque(maxlen=1000)
 """Runs that are over: a task of theirs may still be on its way."""
 _opening = threading.Lock()
 
 
-def _run_state(run: Run) -> _RunState:
-    """Raises ImagegenError."""
+def _open_run(run: Run) -> _RunState:
+    """Return the state of a run, a new one at its first question. Raises ImagegenError."""
     with _opening:
-        if run not in _run_states:
+        if run not in _states:
             root = Path.cwd()
-            context = Context(root, read_settings(root, {}, os.environ), _reads_nothing)
-            backend = _backend(run.backend)
-            _run_states[run] = _RunState(backend, context, threading.Semaphore(max(1, backend.in_flight)))
-        return _run_states[run]
+            context = Context(root, read_settings(root, {}, os.environ), _refuse_reading)
+            backend = _find_backend(run.backend)
+            _states[run] = _RunState(backend, context, threading.Semaphore(max(1, backend.in_flight)))
+        return _states[run]
 
 
-def _backend(name: str) -> Backend:
+def _find_backend(name: str) -> Backend:
     from imagegen.backends.registry import registry
 
     known = registry()
@@ -195,12 +239,12 @@ def _backend(name: str) -> Backend:
     return known[name]()
 
 
-def _reads_nothing(path: str) -> bytes:
+def _refuse_reading(path: str) -> bytes:
     raise ImagegenError(Problem(path, "is not read at a worker"))
 
 
 def describe_worker(dask_worker: Any) -> WorkerInfo:
-    """What kind of worker this is."""
+    """Return what kind of worker this is."""
     state = dask_worker.state
     name = str(dask_worker.name)
     shown = dask_worker.address.partition("://")[2] if name == dask_worker.address else name
@@ -208,41 +252,41 @@ def describe_worker(dask_worker: Any) -> WorkerInfo:
 
 
 async def choose_model(run: Run, bundle: RequestBundle) -> str | Problem:
-    """As `Backend.choose_model`; a problem where there is none."""
+    """As `Backend.choose_model`; a problem if there is none, or more than one."""
 
-    def ask() -> str | Problem:
-        state = _run_state(run)
+    def choose() -> str:
+        state = _open_run(run)
         return state.backend.choose_model(state.localize(bundle))
 
     try:
-        return await asyncio.to_thread(ask)
+        return await asyncio.to_thread(choose)
     except (GenerationError, ImagegenError) as error:
         return _problem(error)
 
 
 async def preflight(run: Run, bundles: Sequence[RequestBundle]) -> Sequence[Problem]:
-    """The backend's own preflight, on this machine."""
+    """Run the backend's own preflight, on this machine."""
 
-    def ask() -> Sequence[Problem]:
-        state = _run_state(run)
+    def check() -> Sequence[Problem]:
+        state = _open_run(run)
         return list(state.backend.preflight([state.localize(bundle) for bundle in bundles]))
 
     try:
-        return await asyncio.to_thread(ask)
+        return await asyncio.to_thread(check)
     except ImagegenError as error:
         return error.problems
 
 
 async def prepare(run: Run, bundles: Sequence[RequestBundle], to: str, dask_worker: Any) -> Sequence[Problem]:
-    """The backend's own, where it has any. to: who hears of it."""
+    """Run the backend's own `prepare`. to: who gets its events."""
 
-    def ask() -> Sequence[Problem]:
-        state = _run_state(run)
+    def work() -> Sequence[Problem]:
+        state = _open_run(run)
         requests = [state.localize(bundle) for bundle in bundles]
         return list(state.backend.prepare(requests, WorkerProgress(dask_worker, to, math.inf, state.cancel_event(to))))
 
     try:
-        return await asyncio.to_thread(ask)
+        return await asyncio.to_thread(work)
     except ImagegenError as error:
         return error.problems
     except (Cancelled, GenerationError) as error:
@@ -250,51 +294,54 @@ async def prepare(run: Run, bundles: Sequence[RequestBundle], to: str, dask_work
 
 
 def generate(run: Run, bundle: RequestBundle, attempt: str, timeout_s: float) -> Generated | Failed:
-    """Have the backend make the image; a task of Dask's. attempt: the same on every worker."""
+    """Have the backend generate the image; a task of Dask's.
+
+    attempt: as `Progress.begin_attempt` returned it to the run, the same at every worker.
+    """
     from distributed import get_worker
 
     worker = get_worker()
     if run in _closed:
-        return Failed(worker.address, cancelled=True)
-    state = _run_state(run)
+        return Failed(worker.address, is_cancelled=True)
+    state = _open_run(run)
     progress = WorkerProgress(worker, attempt, timeout_s, state.cancel_event(attempt))
     request = bundle.request
     try:
         request = state.localize(bundle, Path(worker.local_directory) / "imagegen")
         with _turn(state, progress):
             progress.restart_clock()
-            made = state.backend.generate(request, progress)
+            image = state.backend.generate(request, progress)
     except Cancelled:
-        return Failed(worker.address, cancelled=True)
+        return Failed(worker.address, is_cancelled=True)
     except (GenerationError, ImagegenError, OSError) as error:
         problem, may_be_running = _problem(error), isinstance(error, MayBeRunningError)
-        unfit = may_be_running or _is_unfit(run, request)
-        return Failed(worker.address, problem.what, problem.hint, may_be_running=may_be_running, unfit=unfit)
+        is_unfit = may_be_running or _is_unfit(run, request)
+        return Failed(worker.address, problem.what, problem.hint, may_be_running=may_be_running, is_unfit=is_unfit)
     finally:
         state.cancels.pop(attempt, None)
-    has_on_stored = made.on_stored is not GeneratedImage.on_stored
+    has_on_stored = image.on_stored is not GeneratedImage.on_stored
     if has_on_stored:
-        state.on_stored[attempt] = made.on_stored
-    return Generated(worker.address, made.data, dict(made.facts), made.may_be_flat, made.any_size, has_on_stored)
+        state.on_stored[attempt] = image.on_stored
+    return Generated(worker.address, image.data, dict(image.facts), image.may_be_flat, image.any_size, has_on_stored)
 
 
 async def mark_stored(run: Run, attempt: str) -> None:
-    """As `GeneratedImage.on_stored`."""
-    if (state := _run_states.get(run)) and (settled := state.on_stored.pop(attempt, None)):
-        await asyncio.to_thread(settled)
+    """Call the `GeneratedImage.on_stored` of this attempt's image."""
+    if (state := _states.get(run)) and (on_stored := state.on_stored.pop(attempt, None)):
+        await asyncio.to_thread(on_stored)
 
 
 async def close(run: Run) -> str:
-    """The run is over; what went wrong then."""
+    """End the run; what went wrong then, empty if nothing did."""
     _closed.append(run)
-    state = _run_states.pop(run, None)
+    state = _states.pop(run, None)
     if state is None:
         return ""
     for cancel_event in list(state.cancels.values()):
         cancel_event.set()
     try:
         await asyncio.to_thread(state.backend.close)
-    except Exception as error:  # it fails no image any more
+    except Exception as error:  # no image fails by it any more
         return str(error)
     return ""
 
@@ -308,8 +355,8 @@ def _problem(error: Exception) -> Problem:
 
 
 def _is_unfit(run: Run, request: Request) -> bool:
-    """Whether a backend that is asked for the first time finds that it cannot draw here."""
-    backend = _backend(run.backend)
+    """Return whether a backend that is asked for the first time finds that it cannot generate here."""
+    backend = _find_backend(run.backend)
     try:
         return bool(backend.preflight([request]))
     except Exception:  # whatever it is, it would come again
@@ -320,51 +367,10 @@ def _is_unfit(run: Run, request: Request) -> bool:
 
 @contextmanager
 def _turn(state: _RunState, progress: WorkerProgress) -> Iterator[None]:
-    """One of the images that the backend may have at a time: a worker may have more threads. Raises Cancelled."""
+    """Take one of the turns that the backend may have at a time: a worker may have more threads. Raises Cancelled."""
     while not state.turns.acquire(timeout=0.2):
         progress.check_cancelled()
     try:
         yield
     finally:
         state.turns.release()
-
-
-@dataclass(frozen=True)
-class RequestBundle:
-    """files: the bytes of its reference images, by their sha256."""
-
-    request: Request
-    files: Mapping[str, bytes] = field(default_factory=dict)
-
-
-def pack_request(request: Request) -> RequestBundle:
-    """With the files in `extra["files"]`, which are what `extra["images"]` says. Raises GenerationError."""
-    files = {}
-    for place, path in request.extra.get("files", {}).items():
-        sha256 = request.extra["images"][place]
-        try:
-            files[sha256] = Path(path).read_bytes()
-        except OSError as error:
-            what = f"{path} cannot be read: {error.strerror}"
-            raise GenerationError(what, "put it back, then run doit again") from None
-        if hashlib.sha256(files[sha256]).hexdigest() != sha256:
-            raise GenerationError(f"{path} was changed in the middle of the run", "run doit again")
-    return RequestBundle(request, files)
-
-
-def unpack_request(bundle: RequestBundle, folder: Path) -> Request:
-    """The request, its files in `folder` by their sha256. Raises OSError."""
-    request = bundle.request
-    if "files" not in request.extra:
-        return request
-    files = {}
-    for place, path in request.extra["files"].items():
-        sha256 = request.extra["images"][place]
-        file = folder / f"{sha256}{Path(path).suffix.lower()}"
-        if sha256 in bundle.files and not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            written = file.with_name(uuid.uuid4().hex)
-            written.write_bytes(bundle.files[sha256])
-            written.replace(file)
-        files[place] = str(file)
-    return replace(request, extra={**request.extra, "files": files})
