@@ -65,8 +65,8 @@ def eventually(holds: Callable[[], object]) -> None:
         ),
         (Fault("truncated", "bird"), "verify: what comfyui returned cannot be used: "),
         long(Fault("html", "bird"), "verify: what comfyui returned cannot be used: not a PNG, WebP or JPEG image"),
-        (Fault("missing file", "bird"), "download: ComfyUI says success, and its file imagegen/"),
-        long(Fault("no outputs", "bird"), "wait: ComfyUI says success, and no image came from node save"),
+        (Fault("missing file", "bird"), "download: ComfyUI reports success, but its file imagegen/"),
+        long(Fault("no outputs", "bird"), "wait: ComfyUI reports success, but no image came from node save"),
         (Fault("node errors", "bird"), "queue: ComfyUI refused the prompt: node "),
     ],
     ids=lambda value: value.kind if isinstance(value, Fault) else "",
@@ -261,7 +261,7 @@ def test_the_authorization_goes_to_its_own_server_and_is_shown_nowhere(
     assert "asks for authorization (401" in refused.out
     assert "COMFYUI_AUTH is not set" in refused.out
     runs = [project.doit(COMFYUI_AUTH="Bearer wrong-hush"), project.doit(COMFYUI_AUTH="Bearer hush-hush")]
-    assert "does not take what COMFYUI_AUTH holds" in runs[0].out
+    assert "does not accept COMFYUI_AUTH" in runs[0].out
     assert runs[1].tasks("generated") == ALL
     assert project.doit("server:status").out.startswith("taken")
     assert project.doit("server:status", COMFYUI_AUTH="Bearer hush-hush").out.startswith("serving")

@@ -239,10 +239,10 @@ def test_the_steps_of_a_socket_are_numbers_that_can_be_shown() -> None:
     events = Events("http://127.0.0.1:9", "")
     events.watch("p", lambda *now: heard.append(now))
     for value, most in ((1, 4), (-1, 4), (5, 4), (1, 10**300), ("1", "4"), (None, 4), (1.5, 4), (True, 4), (0, 0)):
-        events._take({"type": "progress", "data": {"prompt_id": "p", "value": value, "max": most}})
+        events._handle({"type": "progress", "data": {"prompt_id": "p", "value": value, "max": most}})
     nonsense: tuple[Any, ...] = (7, None, [], {"data": 7}, {"data": []}, {"type": [], "data": {"prompt_id": {}}})
     for message in nonsense:
-        events._take(message)
+        events._handle(message)
     events.close()
     assert heard == [(1, 4)]
 

@@ -105,7 +105,10 @@ ROWS: dict[str, Callable[[], Row]] = {
         (Trick("/system_stats", error_500),), states=NONE, said=r"^both: .*was answered with 500 Internal", posts=0
     ),
     "HTML in preflight": lambda: Row(
-        (Trick("/system_stats", page),), states=NONE, said=r"was answered with what is no JSON: <html>", posts=0
+        (Trick("/system_stats", page),),
+        states=NONE,
+        said=r"the answer to GET /system_stats is not JSON: <html>",
+        posts=0,
     ),
     "drip in preflight": lambda: Row(
         (Trick("/system_stats", drips),), states=NONE, said=r"^both: no ComfyUI answers .*not whole after", posts=0
@@ -180,14 +183,14 @@ ROWS: dict[str, Callable[[], Row]] = {
     "success without an image": lambda: Row(
         faults=(Fault("no outputs", "bird"),),
         states=ONE,
-        said="^portraits:bird: wait: ComfyUI says success, and no image came",
+        said="^portraits:bird: wait: ComfyUI reports success, but no image came",
         drawn=3,
     ),
     # the image
     "404 on success": lambda: Row(
         faults=(Fault("missing file", "bird"),),
         states=ONE,
-        said="^portraits:bird: download: ComfyUI says success, and its file",
+        said="^portraits:bird: download: ComfyUI reports success, but its file",
         drawn=3,
     ),
     "image reset before the head": lambda: Row((Trick("/view", nothing),)),
@@ -313,8 +316,8 @@ def test_events_again_and_again_do_not_make_it_ask_without_pause(tmp_path: Path)
         def flood() -> None:
             while not over.wait(0.001):
                 for connection in list(project.backend.fleet.connections.values()):
-                    for done in list(connection._events._done.values()) if connection._events else ():
-                        done.set()
+                    for watched in list(connection._events._watched.values()) if connection._events else ():
+                        watched.done.set()
 
         thread = threading.Thread(target=flood)
         thread.start()

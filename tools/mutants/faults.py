@@ -185,8 +185,8 @@ FAULTS = (
         f"{_COMFYUI}[POST reset after it arrived]",
         (
             "backends/comfyui/connection.py",
-            "if self._is_known(prompt_id, progress):\n                    return\n                if last:",
-            "if last:",
+            "if self.has_prompt(prompt_id, progress):\n                    return\n                if is_last:",
+            "if is_last:",
         ),
     ),
     _fault(

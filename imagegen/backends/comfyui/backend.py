@@ -172,7 +172,7 @@ class ComfyUIBackend(Backend):
                     return [problem]
                 progress.event("note", text=f"starting ComfyUI, to serve at {url}; its log is {LOG.as_posix()}")
                 self._start(request, url, progress)
-                connection.forget()
+                connection.reset()
                 connection.stats = connection.client.system_stats()
             self._replace_models(connection, [one for one in requests if url in one.extra["urls"]])
         except Unreachable as error:
@@ -181,7 +181,7 @@ class ComfyUIBackend(Backend):
             return [refusal_problem(refused)]
         except ImagegenError as error:
             return [Problem("", problem.what, problem.hint) for problem in error.problems]
-        connection.listen()
+        connection.open_events()
         return []
 
     def _start(self, request: Request, url: str, progress: Progress) -> None:
@@ -194,7 +194,7 @@ class ComfyUIBackend(Backend):
         progress.event("waiting", text="")
         if started.ours:
             self._started.append(launch.root)
-            self.fleet.connection(request, url).ended = managed_server(launch.root).describe_end
+            self.fleet.connection(request, url).describe_end = managed_server(launch.root).describe_end
         if started.here:
             version = started.status.answer.stats.get("system", {}).get("comfyui_version", "")
             progress.event("note", text=f"ComfyUI {version} serves; it is stopped at the end of the run")

@@ -13,6 +13,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -52,13 +53,16 @@ _PASSING = frozenset({502, 503, 504})
 
 
 class Unreachable(Exception):  # noqa: N818 - a state, which may pass
-    """No answer: refused, reset, timed out, or a proxy without its server. Whether the request arrived is not known."""
+    """No answer: refused, reset, timed out, or a proxy without its server. The request may have arrived."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer
-    """The server answered, and it is no success. status: of HTTP. answer: its JSON, where it is any.
+    """The server's answer is not a success.
 
-    may_pass: whether the same question may have another answer a moment later.
+    Args:
+        status: the HTTP status; 0 if there is none.
+        answer: the answer's JSON object, if it is one.
+        may_pass: whether the same request may have another answer a moment later.
     """
 
     def __init__(
@@ -78,19 +82,21 @@ class Refused(Exception):  # noqa: N818 - an answer
 class Client:
     """One server, for many threads.
 
-    url: without a slash at its end. auth: the value of the Authorization header. account_key: of the account at
-    Comfy.org that the server's partner nodes are paid with; it goes along with each prompt.
+    Args:
+        url: without a slash at its end.
+        auth: the value of the Authorization header.
+        account_key: of the Comfy.org account that pays for the server's partner nodes; it goes along with each prompt.
     """
 
     def __init__(self, url: str, auth: str = "", account_key: str = "") -> None:
         self.url = url
         self._auth = auth
         self._account_key = account_key
-        self._hush = SecretRedactor(auth, account_key)
+        self._redactor = SecretRedactor(auth, account_key)
         self._threads = threading.local()
 
     def system_stats(self) -> dict[str, Any]:
-        """`system` and `devices`. Raises Refused where whoever answers is no ComfyUI."""
+        """Return `system` and `devices`. Raises Refused if what answers is not ComfyUI."""
         try:
             stats = self._json("GET", "/system_stats")
         except Refused as refused:
@@ -98,68 +104,68 @@ class Client:
                 raise
             stats = None
         if not is_comfyui(stats):
-            raise Refused(f"what answers at {self.url} is no ComfyUI", _ELSEWHERE)
+            raise Refused(f"what answers at {self.url} is not ComfyUI", _ELSEWHERE)
         return dict(stats)
 
     def object_info(self, class_type: str) -> dict[str, Any] | None:
-        """A node class: its inputs and so on; None where there is no such class."""
+        """Return a node class with its inputs and outputs; None if there is no such class."""
         found = self._json("GET", f"/object_info/{quote(class_type, safe='')}")
         entry = found.get(class_type)
         return entry if isinstance(entry, dict) else None
 
     def class_names(self) -> list[str]:
-        """Every node class."""
+        """Return the names of all node classes."""
         return list(self._json("GET", "/object_info"))
 
     def models(self, folder: str) -> list[str]:
-        """The model files in one of its folders, `checkpoints` for example."""
+        """Return the names of the model files in one of its folders, `checkpoints` for example."""
         found = self._json("GET", f"/models/{folder}", kind=list)
         return [str(name) for name in found]
 
     def queue(self) -> dict[str, str]:
-        """The prompt_ids that are running or pending → which of the two."""
+        """Return the prompt IDs that are running or pending → which of the two."""
         found = self._json("GET", "/queue")
         states = (("running", "queue_running"), ("pending", "queue_pending"))
         entries = [(state, entry) for state, key in states for entry in found.get(key) or ()]
         return {str(entry[1]): state for state, entry in entries if isinstance(entry, list) and len(entry) > 1}
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
-        """What became of a finished prompt; None while it is not, and where the server knows nothing of it."""
+        """Return what became of a prompt; None if it is not finished, or the server has no record of it."""
         found = self._json("GET", f"/history/{prompt_id}")
         entry = found.get(prompt_id)
         return entry if isinstance(entry, dict) else None
 
     def submit(self, graph: Mapping[str, Any], prompt_id: str, client_id: str) -> None:
-        """Queue a prompt. Raises Refused, with its answer, where it is invalid; Unreachable where nobody knows."""
+        """Queue a prompt. Raises Refused, with its answer, if it is not valid; Unreachable if nobody knows."""
         body: dict[str, Any] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
         if self._account_key:
             body["extra_data"] = {"api_key_comfy_org": self._account_key}
         answer = self._json("POST", "/prompt", json=body)
-        if answer.get("node_errors"):  # the others run, and end in a success without this one
+        if answer.get("node_errors"):  # the other outputs run, and end in a success without this one
             raise Refused("", status=200, answer=answer)
 
     def cancel(self, prompt_id: str) -> None:
-        """Take our own prompt out of the queue, or stop it; nobody else's."""
+        """Take our own prompt out of the queue, or stop it; never anybody else's."""
         self._send("POST", "/queue", json={"delete": [prompt_id]})
         # without an ID, or on a server too old to heed it, it would hit whatever is running
         if self.queue().get(prompt_id) == "running":
             self._send("POST", "/interrupt", json={"prompt_id": prompt_id})
 
     def free(self) -> None:
-        """Have it unload its models and forget what it cached, before its next prompt."""
+        """Have the server unload its models and empty its cache before its next prompt."""
         self._send("POST", "/free", json={"unload_models": True, "free_memory": True})
 
     def upload(self, name: str, data: bytes, subfolder: str) -> str:
-        """Put an image into the server's input folder, over one of the same name; what a LoadImage node calls it."""
+        """Put an image into the server's input folder, over one of the same name; return LoadImage's name for it."""
         form = {"type": "input", "subfolder": subfolder, "overwrite": "true"}
         answer = self._json("POST", "/upload/image", data=form, files={"image": (name, data)})
         return "/".join(filter(None, (str(answer.get("subfolder", "")), str(answer.get("name", name)))))
 
     def view(self, image: Mapping[str, Any], check: Callable[[], None]) -> bytes:
-        """The bytes of an image, as history names it. check: is called with each part of it, and may raise."""
-        named = {key: image[key] for key in ("filename", "subfolder", "type") if key in image}
-        data = self._send("GET", "/view", MAX_IMAGE, check, params=named)
-        if self._hush.is_in(data):  # it would get into the output, which others see
+        """Download an image, as the history names it. `check` is called with each part of it, and may raise."""
+        params = {key: image[key] for key in ("filename", "subfolder", "type") if key in image}
+        data = self._send("GET", "/view", MAX_IMAGE, check, params=params)
+        if self._redactor.is_in(data):  # it would get into the output, which others see
             raise Refused(
                 "the image has in it what COMFYUI_AUTH or COMFY_API_KEY holds",
                 "see who runs that server, and change the secret",
@@ -167,18 +173,18 @@ class Client:
         return data
 
     def _json(self, method: str, path: str, kind: type = dict, **arguments: Any) -> Any:
-        """The answer as JSON of this kind, dict or list. Raises Refused for anything else."""
+        """Return the answer as JSON of this kind, dict or list. Raises Refused for anything else."""
         data = self._send(method, path, **arguments)
         if sum(data.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
-            raise Refused(f"{method} {path} was answered with more than {_MAX_VALUES:,} values of JSON", _ELSEWHERE)
+            raise Refused(f"the answer to {method} {path} has more than {_MAX_VALUES:,} JSON values", _ELSEWHERE)
         try:
-            found = self._hush.json(json.loads(data))
+            found = self._redactor.json(json.loads(data))
         except (ValueError, RecursionError):
-            what = f"{method} {path} was answered with what is no JSON: {self._hush.line(data)}"
+            what = f"the answer to {method} {path} is not JSON: {self._redactor.line(data)}"
             raise Refused(what, _ELSEWHERE, may_pass=True) from None
         if not isinstance(found, kind):
             raise Refused(
-                f"{method} {path} was answered by what is no ComfyUI: {self._hush.line(data, 80)}", _ELSEWHERE
+                f"the answer to {method} {path} is not ComfyUI's: {self._redactor.line(data, 80)}", _ELSEWHERE
             )
         return found
 
@@ -190,10 +196,10 @@ class Client:
         check: Callable[[], None] | None = None,
         **arguments: Any,
     ) -> bytes:
-        """The body of a success. check: decides how long it may take; else that is WHOLE_S."""
+        """Return the body of a success. `check` decides how long it may take; without one that is WHOLE_S."""
         if not (self._auth.isascii() and self._auth.isprintable() and self._auth == self._auth.strip()):
-            # what is below would say so too, and repeat it
-            raise Refused("COMFYUI_AUTH holds what is no header value: a line break, or what is not ASCII", _AUTH)
+            # requests would say so too, and repeat it
+            raise Refused("COMFYUI_AUTH is not a valid header value: it has a line break, or is not ASCII", _AUTH)
         try:
             with (
                 check_while_reading(check or deadline(WHOLE_S, _too_slow)),
@@ -211,14 +217,14 @@ class Client:
             what = f"the certificate of {self.url} is not accepted: {one_line(find_cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
         except requests.exceptions.InvalidURL:
-            raise Refused(f"{self.url} cannot be asked: it is no address", _ELSEWHERE) from None
+            raise Refused(f"{self.url} is not a valid address", _ELSEWHERE) from None
         except requests.exceptions.RequestException as error:
             raise Unreachable(one_line(find_cause(error))) from None
-        except (OSError, ValueError) as error:  # of what it is asked with: there is no such file, no such address
-            what = f"{self.url} cannot be asked: {one_line(str(error))}"
+        except (OSError, ValueError) as error:  # of an address, or of the file of certificates
+            what = f"{self.url} cannot be reached: {one_line(str(error))}"
             raise Refused(what, "correct COMFYUI_URL, or REQUESTS_CA_BUNDLE") from None
         if response.status_code in _PASSING:
-            raise Unreachable(self._hush.line(f"{response.status_code} {response.reason}", 80))
+            raise Unreachable(self._redactor.line(f"{response.status_code} {response.reason}", 80))
         if response.status_code != 200:
             raise self._refused(method, path, response, data)
         return data
@@ -226,27 +232,27 @@ class Client:
     def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
         status = response.status_code
         if status in (401, 403, 407):
-            said = self._hush.line(f"{status} {response.reason}", 80)
+            said = self._redactor.line(f"{status} {response.reason}", 80)
             what = f"{self.url} asks for authorization ({said}), and "
             if self._auth:
-                return Refused(f"{what}the server does not take what COMFYUI_AUTH holds", _AUTH, status)
+                return Refused(f"{what}does not accept COMFYUI_AUTH", _AUTH, status)
             if os.environ.get("COMFYUI_AUTH"):
                 what += "COMFYUI_AUTH is sent to the server of COMFYUI_URL only"
                 return Refused(what, "set COMFYUI_URL, or comfyui.server.url in [tool.imagegen], to this one", status)
             return Refused(f"{what}COMFYUI_AUTH is not set", _AUTH, status)
         if 300 <= status < 400:
-            to = self._hush.line(response.headers.get("Location", "nowhere"))
-            return Refused(f"{self.url} sends {method} {path} on to {to}", "set COMFYUI_URL to where it is", status)
+            to = self._redactor.line(response.headers.get("Location", "nowhere"))
+            return Refused(f"{self.url} redirects {method} {path} to {to}", "set COMFYUI_URL to where it is", status)
         try:
-            answer = self._hush.json(json.loads(data[:_LONGEST_REFUSAL]))
+            answer = self._redactor.json(json.loads(data[:_LONGEST_REFUSAL]))
         except (ValueError, RecursionError):
             answer = None
-        said = self._hush.line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
+        said = self._redactor.line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
         what = f"{method} {path} was answered with {status} {said}"
         return Refused(what, "", status, answer if isinstance(answer, dict) else None)
 
     def _session(self) -> Session:
-        """A session for each thread: requests does not promise that one is safe to share."""
+        """Return this thread's session: requests does not promise that one is safe to share."""
         if not hasattr(self._threads, "session"):
             self._threads.session = Session(self.url, self._auth)
         session = self._threads.session
@@ -255,12 +261,12 @@ class Client:
 
 
 _AUTH = "set COMFYUI_AUTH to the whole header value, such as 'Bearer …'"
-_COMPRESSED = "where a proxy before the server compresses, have it leave answers as they are"
+_COMPRESSED = "if a proxy in front of the server compresses answers, have it leave them as they are"
 _ELSEWHERE = "check the address: COMFYUI_URL, or comfyui.server.url in the job or in [tool.imagegen]"
 
 
 def is_comfyui(stats: Any) -> bool:
-    """Whether this is what ComfyUI answers to `/system_stats`."""
+    """Whether this is ComfyUI's answer to /system_stats."""
     if not isinstance(stats, dict) or not isinstance(stats.get("system"), dict):
         return False
     devices = stats.get("devices")
@@ -272,10 +278,10 @@ def is_comfyui(stats: Any) -> bool:
 
 
 def read_body(response: requests.Response, limit: int) -> bytes:
-    """The body. Raises Refused where it is more than so many bytes, or packed; and errors of `requests`."""
+    """Return the body. Raises Refused if it is compressed, or longer than `limit` bytes; and errors of `requests`."""
     path = response.request.path_url.partition("?")[0]
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(f"{path} was answered with what is compressed, which nobody asked for", _COMPRESSED)
+        raise Refused(f"the answer to {path} is compressed, which nobody asked for", _COMPRESSED)
     announced = response.headers.get("Content-Length", "")
     awaited = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 20 else 0
     too_large = Refused(f"the answer to {path} is larger than {limit // 1024**2} MiB")
@@ -292,7 +298,7 @@ def read_body(response: requests.Response, limit: int) -> bytes:
 
 
 def _too_slow() -> Unreachable:
-    return Unreachable(f"the answer was not whole after {WHOLE_S:g} s")
+    return Unreachable(f"the answer was not complete after {WHOLE_S:g} s")
 
 
 _CONNECT_S = 5.0
@@ -307,65 +313,73 @@ _LEAST = 64
 _MOST_STEPS = 1_000_000
 
 
-class Events:
-    """One connection at a time, from a thread of its own, with a client ID that no other has had.
+@dataclass(frozen=True)
+class _Watched:
+    """What happens when the websocket reports on one prompt."""
 
-    Source of the facts: of two connections with one ID, the newer goes silent when the older closes.
+    steps: Callable[[int, int], None]
+    node: Callable[[str], None]
+    done: threading.Event
+
+
+class Events:
+    """The websocket: it reports nodes, steps and the end of our prompts, from a thread of its own.
+
+    Polling decides, so a websocket that is refused, silent or broken costs only the display of steps; so does a missing
+    package `websocket-client` (the extra `comfyui`). Each object has a client ID that no other has had: of two
+    connections with one ID, the newer goes silent when the older closes.
     """
 
     def __init__(self, url: str, auth: str) -> None:
         self.client_id = uuid.uuid4().hex
         self._mutex = threading.Lock()
-        self._steps: dict[str, Callable[[int, int], None]] = {}
-        self._nodes: dict[str, Callable[[str], None]] = {}
-        self._done: dict[str, threading.Event] = {}
+        self._watched: dict[str, _Watched] = {}
         self._socket: Any = None
-        self._over = threading.Event()
+        self._closing = threading.Event()
         threading.Thread(target=self._listen, args=(url, auth), name="comfyui events", daemon=True).start()
 
     def watch(
         self, prompt_id: str, steps: Callable[[int, int], None], node: Callable[[str], None] = lambda _: None
     ) -> threading.Event:
-        """From now on `steps` is called with (done, total) of this prompt, and `node` with each node that begins.
+        """Call `steps` with (done, total) of this prompt from now on, and `node` with each node that begins.
 
-        The event is set when it seems done.
+        Returns:
+            An event that is set when the prompt seems done.
         """
+        watched = _Watched(steps, node, threading.Event())
         with self._mutex:
-            self._steps[prompt_id] = steps
-            self._nodes[prompt_id] = node
-            return self._done.setdefault(prompt_id, threading.Event())
+            self._watched[prompt_id] = watched
+        return watched.done
 
     def forget(self, prompt_id: str) -> None:
-        """It is not watched any more."""
+        """Stop watching the prompt."""
         with self._mutex:
-            self._steps.pop(prompt_id, None)
-            self._nodes.pop(prompt_id, None)
-            self._done.pop(prompt_id, None)
+            self._watched.pop(prompt_id, None)
 
     def close(self) -> None:
-        """The connection ends."""
-        self._over.set()
+        """End the connection."""
+        self._closing.set()
         if self._socket is not None:
             self._socket.close()
 
     def _listen(self, url: str, auth: str) -> None:
-        """Connect, and once more after a pause where the connection ends or there is none."""
+        """Connect, and connect again after a pause whenever the connection ends or fails."""
         try:
             import websocket  # noqa: F401 - without it there is nothing to listen with
         except ImportError:
             return
         pause_s = _PAUSES_S[0]
-        while not self._over.is_set():
-            # polling finds out whatever there is to find out; and the run may be over by the time that it stands
+        while not self._closing.is_set():
+            # the run may be over by the time that the connection stands
             try:
                 with contextlib.closing(self._connected(url, auth)) as self._socket:
                     pause_s = _PAUSES_S[0]
-                    self._hear(self._socket)
+                    self._read(self._socket)
             except _TooMuchError:
                 return  # it would come again, and what a connection read is not always free at once
-            except Exception:  # noqa: S110 - as said
+            except Exception:  # noqa: S110 - polling finds out whatever there is to find out
                 pass
-            self._over.wait(pause_s)
+            self._closing.wait(pause_s)
             pause_s = min(2 * pause_s, _PAUSES_S[1])
 
     def _connected(self, url: str, auth: str) -> Any:
@@ -383,42 +397,42 @@ class Events:
             class_=_bounded(websocket.WebSocket),
         )
 
-    def _hear(self, connection: Any) -> None:
+    def _read(self, connection: Any) -> None:
         connection.settimeout(None)
-        while not self._over.is_set():
+        while not self._closing.is_set():
             connection.sock.left = _MOST
             message = connection.recv()
             if message == "":
                 return
             if isinstance(message, str) and len(message) <= _MOST_TEXT:  # the others are previews of pictures
-                self._take(json.loads(message))
+                self._handle(json.loads(message))
 
-    def _take(self, message: Any) -> None:
+    def _handle(self, message: Any) -> None:
         data = message.get("data") if isinstance(message, dict) else None
         if not isinstance(data, dict):
             return
-        prompt_id = str(data.get("prompt_id"))
         with self._mutex:
-            steps, done = self._steps.get(prompt_id), self._done.get(prompt_id)
-            node = self._nodes.get(prompt_id)
-        now, total = data.get("value"), data.get("max")
-        if message.get("type") == "progress" and steps and _are_steps(now, total):
-            steps(int(data["value"]), int(data["max"]))
-        if message.get("type") == "executing" and data.get("node") is not None and node:
-            node(str(data["node"]))
-        # history has it by then, which it does not always at `execution_success`
-        if message.get("type") == "executing" and data.get("node") is None and done:
-            done.set()
+            watched = self._watched.get(str(data.get("prompt_id")))
+        if watched is None:
+            return
+        done, total = data.get("value"), data.get("max")
+        if message.get("type") == "progress" and _are_steps(done, total):
+            watched.steps(int(data["value"]), int(data["max"]))
+        if message.get("type") == "executing":
+            if data.get("node") is not None:
+                watched.node(str(data["node"]))
+            else:  # the history has the prompt by then, which it does not always at `execution_success`
+                watched.done.set()
 
 
-def _are_steps(now: object, total: object) -> bool:
-    return type(now) is int and type(total) is int and 0 <= now <= total <= _MOST_STEPS and total > 0
+def _are_steps(done: object, total: object) -> bool:
+    return type(done) is int and type(total) is int and 0 <= done <= total <= _MOST_STEPS and total > 0
 
 
 def _bounded(base: type[Any]) -> type[Any]:
-    """The package's WebSocket, which by itself takes a head, and a message, of any size.
+    """Return the package's WebSocket with a limit: by itself it takes a head, and a message, of any size.
 
-    All that it reads, from the first byte of the head on, it reads from its `sock`.
+    Everything that it reads, from the first byte of the head on, it reads from its `sock`.
     """
 
     class Bounded(base):  # type: ignore[misc]  # the package is not needed
@@ -434,11 +448,11 @@ def _bounded(base: type[Any]) -> type[Any]:
 
 
 class _TooMuchError(Exception):
-    """More came than a message has."""
+    """More came than the longest message has."""
 
 
 class _Limited:
-    """A socket from which `left` bytes can be read, for now."""
+    """A socket from which only `left` more bytes can be read."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock

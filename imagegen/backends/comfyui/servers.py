@@ -518,7 +518,7 @@ class ServerPlace(ServerSlot):
         if fleet.pool.left([begun]):
             connection = fleet.connection(request, begun)
             try:
-                if connection.knows(attempt, progress):
+                if connection.has_prompt(attempt, progress):
                     fleet.pool.move(self._hold, begun)
                 return  # it never came there, or is forgotten
             except GenerationError as error:

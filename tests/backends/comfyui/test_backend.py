@@ -46,8 +46,8 @@ def test_the_only_checkpoint_is_not_taken_from_folders_that_no_server_would_use(
 def test_an_address_with_nothing_of_comfyui_is_told_as_such(sections: Sections) -> None:
     with file_server() as server:
         sections.environment = {"COMFYUI_URL": f"{server.url}/prefix"}
-        with pytest.raises(GenerationError, match=r"/prefix is no ComfyUI$"):
+        with pytest.raises(GenerationError, match=r"/prefix is not ComfyUI$"):
             ComfyUIBackend().choose_model(sections.request())
         (problem,) = ComfyUIBackend().preflight([sections.request()])
-    assert problem.what == f"what answers at {server.url}/prefix is no ComfyUI"
+    assert problem.what == f"what answers at {server.url}/prefix is not ComfyUI"
     assert "COMFYUI_URL" in problem.hint

@@ -80,13 +80,13 @@ def test_a_redirect_is_told_and_not_followed() -> None:
         says(200)(request)
 
     with answering(other_answers) as other, answering(says(302, Location=f"{other}/login")) as url:
-        assert f"sends GET /system_stats on to {other}/login" in refused(url).what
+        assert f"redirects GET /system_stats to {other}/login" in refused(url).what
     assert asked == []
 
 
 def test_a_redirect_to_nonsense_is_told() -> None:
     with answering(says(302, Location="http://[::1")) as url:
-        assert "on to http://[::1" in refused(url).what
+        assert "to http://[::1" in refused(url).what
 
 
 def test_an_answer_without_end_is_bounded() -> None:
@@ -152,7 +152,7 @@ def test_json_of_another_shape_is_told_as_the_servers(body: bytes) -> None:
             lambda: Client(url).history("x"),
             lambda: Client(url).object_info("X"),
         ):
-            with pytest.raises(Refused, match="was answered by what is no ComfyUI"):
+            with pytest.raises(Refused, match="is not ComfyUI's"):
                 ask()
 
 
@@ -173,7 +173,7 @@ def drips(request: BaseHTTPRequestHandler) -> None:
 
 def test_an_answer_that_drips_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WHOLE_S", 0.3)
-    with answering(drips) as url, pytest.raises(Unreachable, match=r"was not whole after 0\.3 s"):
+    with answering(drips) as url, pytest.raises(Unreachable, match=r"was not complete after 0\.3 s"):
         Client(url).queue()
 
 
@@ -281,7 +281,7 @@ def test_the_steps_of_a_prompt_that_is_queued_once_more_go_away() -> None:
     with FakeComfyUI(seconds=0.2) as server:
         server.faults.append(Fault("lost"))
         connection = Connection(Client(server.url), "")
-        connection.listen()
+        connection.open_events()
         time.sleep(0.5)
         try:
             connection.run(str(uuid.uuid4()), a_graph(), ImageProgress(60, threading.Event(), on_event=tell))

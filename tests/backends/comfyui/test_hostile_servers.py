@@ -24,7 +24,7 @@ def refusal(server: FileServer) -> str:
 def test_a_redirect_is_neither_followed_nor_read(location: str) -> None:
     with file_server() as server:
         server.files[STATS] = Served(status=302, endless=True, headers={"Location": location})
-        assert refusal(server) == f"{server.url} sends GET /system_stats on to {location}"
+        assert refusal(server) == f"{server.url} redirects GET /system_stats to {location}"
         assert probe(server.url).what == "other"
         assert len(server.asked) == 2
 
@@ -36,7 +36,7 @@ def test_a_redirect_is_neither_followed_nor_read(location: str) -> None:
 def test_an_answer_that_is_not_as_comfyui_answers_is_told_as_such(answer: bytes) -> None:
     with file_server() as server:
         server.files[STATS] = Served(answer, headers={"Content-Type": "application/json"})
-        assert "is no ComfyUI" in refusal(server) or "no JSON" in refusal(server)
+        assert "is not ComfyUI" in refusal(server) or "not JSON" in refusal(server)
         assert probe(server.url).what == "other"
 
 
@@ -82,7 +82,7 @@ def test_a_proxy_that_is_not_there_is_told_from_a_server(monkeypatch: pytest.Mon
 )
 def test_what_is_no_header_value_is_neither_sent_nor_told(auth: str) -> None:
     with file_server() as server:
-        with pytest.raises(Refused, match=r"^COMFYUI_AUTH holds what is no header value") as refused:
+        with pytest.raises(Refused, match=r"^COMFYUI_AUTH is not a valid header value") as refused:
             Client(server.url, auth).system_stats()
         assert "hush" not in str(refused.value)
         assert not server.asked
@@ -101,13 +101,13 @@ def test_a_secret_that_a_server_repeats_is_not_told() -> None:
 def test_a_certificate_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     for url in ("https://127.0.0.1:9", "https://comfyui.example"):
-        with pytest.raises(Refused, match=r"cannot be asked: .*/nowhere/ca\.pem"):
+        with pytest.raises(Refused, match=r"cannot be reached: .*/nowhere/ca\.pem"):
             Client(url).system_stats()
         assert probe(url).what == "nothing"
 
 
 def test_an_address_that_is_none_is_told_as_such() -> None:
-    with pytest.raises(Refused, match=r"^http://a\.\.b cannot be asked: ") as refused:
+    with pytest.raises(Refused, match=r"^http://a\.\.b cannot be reached: ") as refused:
         Client("http://a..b").system_stats()
     assert "COMFYUI_URL" in refused.value.hint
 
