@@ -106,8 +106,8 @@ def test_the_images_of_a_server_that_dies_go_to_the_others(project: ProjectFolde
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert "20 generated" in out
-    assert out.count(f"{servers[0].url} is taken out, its images go to the other servers: ") == 1
-    assert 1 <= out.count(f"{servers[0].url} may have it, and cannot be asked: it is made again") <= 2
+    assert out.count(f"{servers[0].url} gets no more images, they go to the other servers: ") == 1
+    assert 1 <= out.count(f"{servers[0].url} may have it, but cannot be asked: it is generated again") <= 2
     twice = {prompt_id for prompt_id, times in drawn(*servers).items() if times > 1}
     assert twice <= set(servers[0].executions[-1:])
 

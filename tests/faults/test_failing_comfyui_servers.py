@@ -62,11 +62,11 @@ def test_the_images_of_a_server_that_dies_go_to_the_others(project: ServedProjec
     thread.join()
     assert set(built.states.values()) == {"generated"}, built.said
     assert len(built.states) == 12
-    (out,) = lines(built, "is taken out")
-    assert f"{dying.url} is taken out, its images go to the other servers: the server at {dying.url} does not" in out
-    again = lines(built, "is made again")
+    (out,) = lines(built, "gets no more images")
+    assert f"{dying.url} gets no more images, they go to the other servers: the server at {dying.url} does not" in out
+    again = lines(built, "is generated again")
     assert 1 <= len(again) <= 2
-    assert all(f"{dying.url} may have it, and cannot be asked" in line for line in again)
+    assert all(f"{dying.url} may have it, but cannot be asked" in line for line in again)
     twice = [prompt_id for prompt_id, times in drawn(servers).items() if times > 1]
     assert set(twice) <= set(dying.executions[-2:])
     assert len(drawn(servers)) == 12
@@ -108,7 +108,7 @@ def test_what_servers_draw_while_they_cannot_be_asked_is_collected_by_the_next_r
     again = project.build()
     assert sum(state == "generated" for state in [*built.states.values(), *again.states.values()]) == 12
     twice = [prompt_id for prompt_id, times in drawn(servers).items() if times > 1]
-    assert len(twice) <= len(lines(built, "is made again")) <= 4
+    assert len(twice) <= len(lines(built, "is generated again")) <= 4
 
 
 def test_an_attempt_at_a_server_that_is_away_in_the_next_run_is_made_elsewhere_and_said_so(
@@ -125,7 +125,7 @@ def test_an_attempt_at_a_server_that_is_away_in_the_next_run_is_made_elsewhere_a
     again = project.build()
     assert set(again.states.values()) == {"generated"}
     assert len(lines(again, f"no ComfyUI answers at {servers[0].url}")) == 1
-    assert 1 <= len(lines(again, f"{servers[0].url} may have it, and cannot be asked: it is made again")) <= 2
+    assert 1 <= len(lines(again, f"{servers[0].url} may have it, but cannot be asked: it is generated again")) <= 2
 
 
 @pytest.mark.parametrize("path", ["/history", long("/view")])
@@ -137,13 +137,13 @@ def test_a_server_that_answers_with_errors_without_end_is_taken_out(
         project = ServedProject(tmp_path / "unfit", [unfit.url, servers[1].url], *ITEMS)
         built = project.build()
     assert set(built.states.values()) == {"generated"}, built.said
-    (out,) = lines(built, "is taken out")
-    assert f"{unfit.url} is taken out, its images go to the other servers: " in out
+    (out,) = lines(built, "gets no more images")
+    assert f"{unfit.url} gets no more images, they go to the other servers: " in out
     assert f"GET {path}" in out
     assert "was answered with 500 Internal Server Error" in out
     assert len(drawn(servers)) == 12
     assert sum(drawn(servers).values()) <= 14
-    assert 1 <= len(lines(built, "is made again")) <= 2
+    assert 1 <= len(lines(built, "is generated again")) <= 2
 
 
 def test_a_server_that_is_back_in_time_keeps_its_images(project: ServedProject, servers: list[FakeComfyUI]) -> None:
@@ -151,5 +151,5 @@ def test_a_server_that_is_back_in_time_keeps_its_images(project: ServedProject, 
     built = project.build()
     thread.join()
     assert set(built.states.values()) == {"generated"}
-    assert lines(built, "is taken out") == []
+    assert lines(built, "gets no more images") == []
     assert 1 <= len(lines(built, f"{servers[2].url} lost a prompt")) <= 2

@@ -57,7 +57,7 @@ def generated(built: Built) -> int:
 
 def out(built: Built) -> list[str]:
     """What is said of servers that were taken out."""
-    return re.findall(r"(\S+) is taken out, its images go to the other servers: ", built.said)
+    return re.findall(r"(\S+) gets no more images, they go to the other servers: ", built.said)
 
 
 def test_a_slow_server_among_fast_ones_does_not_hold_up_the_end(servers: Servers) -> None:
@@ -158,7 +158,7 @@ def test_what_fails_at_one_server_is_tried_at_another_and_a_broken_one_taken_out
     built = servers.project(FOX).build()
     assert generated(built) == 12
     assert out(built) == [broken.url]
-    assert "2 images failed there that other servers made" in built.said
+    assert "2 images failed there that other servers generated" in built.said
     assert drawn(good) == [12]
     assert len(broken.executions) == 2
     assert built.said.count("another server tries it") == len(broken.executions)

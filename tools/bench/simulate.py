@@ -105,7 +105,7 @@ def simulate(options: argparse.Namespace) -> Result:
         nonlocal deciding_s
         while waiting:
             start = time.perf_counter()
-            found = pool.place(waiting)
+            found = pool.pick(waiting)
             deciding_s += time.perf_counter() - start
             if not found:
                 break
@@ -125,15 +125,15 @@ def simulate(options: argparse.Namespace) -> Result:
         now, _, kind, url = heapq.heappop(events)
         server = servers[url]
         if kind == "is given up":
-            pool.take_out(url)
+            pool.disable(url)
             again += bool(server.queue)
             for group, hold in server.queue:
-                pool.leave(hold, drew=False)
+                pool.release(hold, is_done=False)
                 waiting[group] = waiting.get(group, 0) + 1
             server.queue.clear()
         else:
             _, hold = server.queue.popleft()
-            pool.leave(hold, drew=True)
+            pool.release(hold, is_done=True)
             done += 1
             loading_s, drawing_s = server.begun
             server.loaded_s += loading_s

@@ -26,7 +26,7 @@ from imagegen.backends.base import (
     Resolved,
     ServerSlot,
 )
-from imagegen.backends.comfyui.models import Folders, find_file, hash_model, list_names
+from imagegen.backends.comfyui.models import Folders, digest_cache, find_file, hash_model, list_names
 from imagegen.backends.comfyui.section import (
     FIELD_PARAMETERS,
     OPTIONS,
@@ -35,7 +35,6 @@ from imagegen.backends.comfyui.section import (
     resolve,
     resolve_machine,
 )
-from imagegen.backends.comfyui.server import launch_for
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
@@ -72,34 +71,34 @@ class ComfyUIBackend(Backend):
 
     @property
     def in_flight(self) -> int:
-        """Some for each server that preflight was asked about."""
+        """A few for each server that preflight was asked about."""
         from imagegen.backends.comfyui.servers import AT_A_TIME
 
         return AT_A_TIME * max(1, len(self.fleet.connections))
 
     def concurrency(self, request: Request) -> int:
-        """A server draws one at a time; what else it was given waits for that."""
+        """One for each server: what else it was given waits for that."""
         return len(request.extra["urls"])
 
     def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
-        """Read the workflow and the reference images, find the model's name, and say which servers it is for."""
+        """Read the workflow and the reference images, and name the model and the servers."""
         self._settings = context.settings
         return resolve(section, context)
 
     def relocated(self, request: Request, context: Context) -> Request:
-        """With this machine's server, folders and start-up; a server that the job itself names does not count."""
+        """Give the request this machine's servers, folders and settings; a server that the job names does not count."""
         self._settings = context.settings
         return replace(request, extra={**request.extra, **resolve_machine({}, context)})
 
     def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """LoRAs and VAE; of a workflow of one's own a request records no more than its digest."""
+        """Return the LoRAs and the VAE. Of a job's own workflow, only the digest is recorded."""
         return recover_section(fields)
 
     def choose_model(self, request: Request) -> str:
-        """The only checkpoint that the servers list, or, while none runs, that its folders hold."""
+        """Return the only checkpoint that the servers list, or, while none runs, that the folders hold."""
         from imagegen.backends.comfyui.checks import describe_choices
 
-        found, where = self._checkpoints(request)
+        found, where = self._list_checkpoints(request)
         if len(found) == 1:
             return found[0]
         if not found:
@@ -108,8 +107,8 @@ class ComfyUIBackend(Backend):
         what = f"the job names no checkpoint, and there are {len(found)} {where}"
         raise GenerationError(what, f"name it (comfyui.checkpoint, or COMFYUI_CKPT): {describe_choices('', found)}")
 
-    def _checkpoints(self, request: Request) -> tuple[list[str], str]:
-        """All that the servers list which answer, and where that is, in words. Raises GenerationError."""
+    def _list_checkpoints(self, request: Request) -> tuple[list[str], str]:
+        """Return the checkpoints that there are, and where that is, in words. Raises GenerationError."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
         from imagegen.backends.comfyui.servers import find_absence, refusal_problem
 
@@ -118,7 +117,7 @@ class ComfyUIBackend(Backend):
         for url in request.extra["urls"]:
             client = self.fleet.connection(request, url).client
             try:
-                client.system_stats()  # whoever answers may be no ComfyUI
+                client.system_stats()  # what answers may not be ComfyUI
                 listed[url] = client.models("checkpoints")
             except Unreachable as error:
                 absent += filter(None, [find_absence(request, url, error)])
@@ -132,31 +131,31 @@ class ComfyUIBackend(Backend):
         return list_names(self.folders(request)["checkpoints"]), "in the folders where ComfyUI looks"
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
-        """What the requests ask for against what the servers have, or its folders while none runs."""
+        """Check the requests by themselves, and against the servers, or the folders while none runs."""
         from imagegen.backends.comfyui.checks import check_requests
 
-        self.fleet.look(requests)
-        told: dict[tuple[str, str], Problem] = {}
-        for problem in (*check_requests(requests), *self.fleet.problems(requests)):  # of a size, a server says the same
-            told.setdefault((problem.where, problem.what), problem)
-        return list(told.values())
+        self.fleet.ask_servers(requests)
+        found: dict[tuple[str, str], Problem] = {}  # a server says the same about a size, with another hint
+        for problem in (*check_requests(requests), *self.fleet.find_problems(requests)):
+            found.setdefault((problem.where, problem.what), problem)
+        return list(found.values())
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """Start the server where none answers; have it forget a model whose file was replaced."""
+        """Start the server if none answers, and have it forget a model whose file was replaced."""
         from imagegen.backends.comfyui.servers import list_servers
 
         with self._preparing:  # one job after another, since they may share a server that is yet to be started
             urls = list_servers(requests)
             for url, request in urls.items():
-                if not self.fleet.standing(url):
-                    self.fleet.stands(url, self._brought(request, url, requests, progress))
-            problems = self.fleet.problems(requests)
+                if not self.fleet.server_problems(url):
+                    self.fleet.set_prepared(url, self._bring_up(request, url, requests, progress))
+            problems = self.fleet.find_problems(requests)
             if not problems:
-                self.fleet.tell_absent(urls, progress)
+                self.fleet.report_absent(urls, progress)
             return problems
 
-    def _brought(self, request: Request, url: str, requests: Sequence[Request], progress: Progress) -> list[Problem]:
-        """Have a server serve; what is wrong with it."""
+    def _bring_up(self, request: Request, url: str, requests: Sequence[Request], progress: Progress) -> list[Problem]:
+        """Have a server serve, and return what keeps it from that."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
         from imagegen.backends.comfyui.server import LOG, managed_server
         from imagegen.backends.comfyui.servers import find_absence, refusal_problem
@@ -166,7 +165,7 @@ class ComfyUIBackend(Backend):
             try:
                 connection.stats = connection.client.system_stats()
                 if is_local(url) and managed_server(Path(request.extra["root"])).record():
-                    self._start(request, url, progress)  # a killed run may have left it behind: this one stops it then
+                    self._start(request, url, progress)  # this run stops it at its end if a killed run left it behind
             except Unreachable as error:
                 if problem := find_absence(request, url, error):
                     return [problem]
@@ -186,7 +185,7 @@ class ComfyUIBackend(Backend):
 
     def _start(self, request: Request, url: str, progress: Progress) -> None:
         from imagegen.backends.comfyui.install import write_model_paths
-        from imagegen.backends.comfyui.server import managed_server, start
+        from imagegen.backends.comfyui.server import launch_for, managed_server, start
 
         launch = launch_for(request, url)
         write_model_paths(launch.root, self._settings)
@@ -200,7 +199,7 @@ class ComfyUIBackend(Backend):
             progress.event("note", text=f"ComfyUI {version} serves; it is stopped at the end of the run")
 
     def close(self) -> None:
-        """Close the connections; stop the server that this run started."""
+        """Close the connections, and stop the server that this run started."""
         self.fleet.close()
         if self._started:
             from imagegen.backends.comfyui.server import release
@@ -210,54 +209,53 @@ class ComfyUIBackend(Backend):
             self._started.clear()
 
     def model_identity(self, request: Request) -> ModelIdentity:
-        """The checkpoint, and its file's sha256 where all the servers are on this machine and the file is found."""
+        """Return the checkpoint, and its file's sha256 if all the servers are on this machine and the file is found."""
         if not all(map(is_local, request.extra.get("urls", ("",)))):
             return ModelIdentity(request.model)
         path = self._file(request.model, request.extra["folders"])
-        memory = Path(request.extra["root"]) / ".imagegen" / "cache" / "models.json"
-        return ModelIdentity(request.model, hash_model(path, memory) if path else None)
+        cache = digest_cache(Path(request.extra["root"]))
+        return ModelIdentity(request.model, hash_model(path, cache) if path else None)
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        """Have the first of its servers draw the request; a run asks for its `place` instead."""
+        """Generate the image at the first of its servers; a run asks `pick_server` for a server instead."""
         from imagegen.backends.comfyui.connection import generate_image
 
         connection = self.fleet.connection(request, request.extra["urls"][0])
         return generate_image(connection, request, progress.begin_attempt(), progress)
 
     def batch_key(self, request: Request) -> Hashable:
-        """The model, and the servers that can draw it."""
-        return self.fleet.group(request)
+        """Return the model and the servers that can generate it."""
+        return self.fleet.batch_key(request)
 
     def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Hashable, ServerSlot] | None:
-        """At the server that draws it soonest, with as few models loaded as can be."""
+        """Choose the server that generates it soonest, with as few models loaded as possible."""
         from imagegen.backends.comfyui.servers import ServerPlace
 
-        found = self.fleet.pool.place(waiting)
+        found = self.fleet.pool.pick(waiting)
         return found and (found[0], ServerPlace(self.fleet, found[1]))
 
     def explain(self, request: Request) -> Sequence[str]:
-        """Where each field goes in a workflow of one's own."""
+        """Return where each field goes in a job's own workflow."""
         from imagegen.backends.comfyui.prompt import explain
 
         return explain(request)
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
-        """Rows for ComfyUI's set-up, the servers, and the checkpoint of each job."""
+        """Return rows for ComfyUI's installation, the servers, and the checkpoint of each job."""
         from imagegen.backends.comfyui.doctor import diagnose
 
         return list(diagnose(requests, self, self._settings))
 
     def _replace_models(self, connection: Connection, requests: Sequence[Request]) -> None:
-        """A server does not notice that a file was replaced under its name: have it forget what it loaded."""
+        """Have the server forget what it loaded from a file that was replaced, which it does not notice by itself."""
         for request in {request.model: request for request in requests}.values():
-            found = self.model_identity(request).digest
-            memory = Path(request.extra["root"]) / ".imagegen" / "cache" / "loaded.json"
-            if found and _note_model(memory, f"{connection.url} {request.model}", found):
+            digest = self.model_identity(request).digest
+            if digest and _is_replaced(Path(request.extra["root"]), f"{connection.url} {request.model}", digest):
                 connection.client.free()
 
     @staticmethod
     def folders(request: Request) -> Folders:
-        """Where models are looked for while no server runs."""
+        """Return the folders where models are looked for while no server runs."""
         found: Folders = json.loads(request.extra["folders"])
         return found
 
@@ -267,8 +265,9 @@ class ComfyUIBackend(Backend):
         return find_file(model, [*kinds["checkpoints"], *kinds["diffusion_models"], *kinds["unet"]])
 
 
-def _note_model(memory: Path, name: str, digest: str) -> bool:
-    """Remember which file a server loads under a name; whether it was another one before."""
+def _is_replaced(root: Path, name: str, digest: str) -> bool:
+    """Remember the file that a server loads under a name, and return whether it was another one before."""
+    memory = root / ".imagegen" / "cache" / "loaded.json"
     known: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):
         known = dict(json.loads(memory.read_bytes()))

@@ -104,7 +104,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
     The set-up here matters where a server of these requests is on this machine, and blocks none that serves already.
     """
     fleet = backend.fleet
-    fleet.look(requests)
+    fleet.ask_servers(requests)
     for url in list_servers(requests):
         yield from _server(url, [one for one in requests if url in one.extra["urls"]], backend)
     pools: dict[tuple[str, ...], list[Request]] = defaultdict(list)
@@ -118,7 +118,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
         if not problems:
             yield Diagnosis(True, "its jobs", "preflight finds nothing wrong")
     if here := [url for url in list_servers(requests) if is_local(url)]:
-        serves = not all(fleet.silence(url) or fleet.standing(url) for url in here)
+        serves = not all(fleet.silence(url) or fleet.server_problems(url) for url in here)
         root = Path(requests[0].extra["root"])
         for row in diagnose_installation(root, settings):
             # a server that serves is somebody's own, and needs none of it
@@ -133,7 +133,7 @@ def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> I
     fleet, what = backend.fleet, f"server {url}"
     has_others = any(len(request.extra["urls"]) > 1 for request in requests)
     connection = fleet.connection(requests[0], url)
-    if problems := fleet.standing(url):
+    if problems := fleet.server_problems(url):
         if has_others:  # else preflight says so
             yield Diagnosis(False, what, problems[0].what, problems[0].hint, blocks=False)
         return
@@ -149,7 +149,7 @@ def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> I
     found = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     yield Diagnosis(True, "checkpoints", f"{where} {found or 'none'}")
     if has_others:
-        against = Counter(problem.what for request in requests for problem in fleet.against(request, url)[:1])
+        against = Counter(problem.what for request in requests for problem in fleet.problems_for(request, url)[:1])
         for problem, count in against.items():
             yield Diagnosis(True, what, f"draws none of {count} images: {problem}")
 

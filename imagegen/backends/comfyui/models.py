@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from imagegen.backends.download import partial_path
 from imagegen.backends.text import size_text
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
@@ -210,6 +209,8 @@ def inspect_model(root: Path, settings: Settings, model: ModelFile) -> ListedMod
             return ListedModel(model, path, "there", size)
     if os.path.lexists(target):
         return ListedModel(model, target, "other", _size(target) or 0)
+    from imagegen.backends.download import partial_path  # not needed by a run with nothing to do
+
     begun = _size(partial_path(target))
     return ListedModel(model, target, "missing" if begun is None else "partly", begun or 0)
 

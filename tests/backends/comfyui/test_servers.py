@@ -43,7 +43,7 @@ class Simulation:
         running: list[tuple[float, int, BatchKey, Reservation]] = []
         number = 0
         while left or running:
-            while left and (found := self.pool.place(left)):
+            while left and (found := self.pool.pick(left)):
                 group, hold = found
                 assert hold.url, "no server is left"
                 left = {other: count - (other == group) for other, count in left.items() if count > (other == group)}
@@ -57,14 +57,14 @@ class Simulation:
             assert self.clock.now_s < 1e5, "it stands still"
             for url in [url for url, when_s in self.died.items() if when_s <= self.clock.now_s]:
                 del self.died[url]
-                self.pool.take_out(url)
+                self.pool.disable(url)
                 for _, _, group, _ in [one for one in running if one[3].url == url]:
                     left[group] = left.get(group, 0) + 1
                 running = [one for one in running if one[3].url != url]
                 heapq.heapify(running)
             while running and running[0][0] <= self.clock.now_s:
                 _, _, group, hold = heapq.heappop(running)
-                self.pool.leave(hold, drew=True)
+                self.pool.release(hold, is_done=True)
                 self.drawn[hold.url].append(group.model)
         return self.clock.now_s
 
@@ -100,9 +100,9 @@ def test_one_server_has_two_at_a_time_from_the_first_on() -> None:
     pool = Pool(Clock())
     pool.add("a")
     group = BatchKey("m", ("a",))
-    assert pool.place({group: 9})
-    assert pool.place({group: 8})
-    assert pool.place({group: 7}) is None
+    assert pool.pick({group: 9})
+    assert pool.pick({group: 8})
+    assert pool.pick({group: 7}) is None
 
 
 def test_one_of_several_has_a_second_image_once_it_is_known_what_one_takes() -> None:
@@ -111,13 +111,13 @@ def test_one_of_several_has_a_second_image_once_it_is_known_what_one_takes() -> 
     pool.add("a")
     pool.add("b")
     group = BatchKey("m", ("a", "b"))
-    given = [pool.place({group: 9}), pool.place({group: 8})]
-    assert pool.place({group: 7}) is None
+    given = [pool.pick({group: 9}), pool.pick({group: 8})]
+    assert pool.pick({group: 7}) is None
     clock.now_s = 1.0
     for found in given:
         assert found
-        pool.leave(found[1], drew=True)
-    assert [bool(pool.place({group: 7 - more})) for more in range(5)] == [True, True, True, True, False]
+        pool.release(found[1], is_done=True)
+    assert [bool(pool.pick({group: 7 - more})) for more in range(5)] == [True, True, True, True, False]
 
 
 def test_where_many_wait_each_has_two_from_the_first_on() -> None:
@@ -125,7 +125,7 @@ def test_where_many_wait_each_has_two_from_the_first_on() -> None:
     pool.add("a")
     pool.add("b")
     group = BatchKey("m", ("a", "b"))
-    assert [bool(pool.place({group: 100 - more})) for more in range(5)] == [True, True, True, True, False]
+    assert [bool(pool.pick({group: 100 - more})) for more in range(5)] == [True, True, True, True, False]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -177,14 +177,12 @@ def test_a_model_that_comes_later_is_loaded_where_others_keep_the_first() -> Non
     pool.add("a")
     pool.add("b")
     first, second = BatchKey("m", ("a", "b")), BatchKey("n", ("a", "b"))
-    given = [pool.place({first: 8}), pool.place({first: 7})]
+    given = [pool.pick({first: 8}), pool.pick({first: 7})]
     clock.now_s = 1.0
     for found in given:
         assert found
-        pool.leave(found[1], drew=True)
-    groups = [
-        found[0].model for found in (pool.place({first: 6, second: 8}), pool.place({first: 6, second: 7})) if found
-    ]
+        pool.release(found[1], is_done=True)
+    groups = [found[0].model for found in (pool.pick({first: 6, second: 8}), pool.pick({first: 6, second: 7})) if found]
     assert sorted(groups) == ["m", "n"]
 
 
@@ -206,26 +204,26 @@ def test_an_image_for_which_no_server_is_left_has_a_place_nowhere() -> None:
     pool.add("a")
     pool.add("b")
     group = BatchKey("m", ("a",))
-    assert pool.take_out("a")
-    assert not pool.take_out("a")
-    found = pool.place({BatchKey("m", ("a", "b")): 1, group: 1})
+    assert pool.disable("a")
+    assert not pool.disable("a")
+    found = pool.pick({BatchKey("m", ("a", "b")): 1, group: 1})
     assert found
     assert (found[0], found[1].url) == (group, "")
-    pool.leave(found[1], drew=False)
+    pool.release(found[1], is_done=False)
 
 
 def test_an_image_that_another_server_has_already_is_counted_there() -> None:
     pool = Pool(Clock())
     pool.add("a")
     group = BatchKey("m", ("a", "b"))
-    given = pool.place({group: 3})
+    given = pool.pick({group: 3})
     assert given
     pool.add("b")
     pool.move(given[1], "b")
-    found = pool.place({group: 2})
+    found = pool.pick({group: 2})
     assert found
     assert found[1].url == "a"
-    assert pool.place({group: 1}) is None, "each has one, and nothing is known of them"
+    assert pool.pick({group: 1}) is None, "each has one, and nothing is known of them"
 
 
 def test_a_server_in_doubt_gets_no_more_while_others_can_draw_it() -> None:
@@ -233,12 +231,12 @@ def test_a_server_in_doubt_gets_no_more_while_others_can_draw_it() -> None:
     pool.add("a")
     pool.add("b")
     everyones, as_only = BatchKey("m", ("a", "b")), BatchKey("m", ("a",))
-    pool.doubt("a", 2)
-    first, second = pool.place({everyones: 5}), pool.place({everyones: 4})
+    pool.count_failures("a", 2)
+    first, second = pool.pick({everyones: 5}), pool.pick({everyones: 4})
     assert first
     assert first[1].url == "b"
     assert second is None
-    alone = pool.place({everyones: 4, as_only: 1})
+    alone = pool.pick({everyones: 4, as_only: 1})
     assert alone
     assert (alone[0], alone[1].url) == (as_only, "a"), "there is nobody else"
 
@@ -246,10 +244,10 @@ def test_a_server_in_doubt_gets_no_more_while_others_can_draw_it() -> None:
 def test_servers_that_are_all_in_doubt_go_on() -> None:
     pool = Pool(Clock())
     pool.add("a")
-    pool.doubt("a", 2)
-    assert pool.place({BatchKey("m", ("a",)): 1})
-    pool.doubt("a", -1)
+    pool.count_failures("a", 2)
+    assert pool.pick({BatchKey("m", ("a",)): 1})
+    pool.count_failures("a", -1)
     pool.add("b")
-    found = pool.place({BatchKey("m", ("a", "b")): 1})
+    found = pool.pick({BatchKey("m", ("a", "b")): 1})
     assert found
     assert found[1].url in ("a", "b")
