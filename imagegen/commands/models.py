@@ -73,7 +73,7 @@ def _download(build: Build, names: list[str]) -> list[Problem]:
         print("\n".join(_model_lines(root, wanted)))
         return []
     hub = HuggingFace(settings.hf_endpoint, os.environ.get("HF_TOKEN", "").strip())
-    print(f"{_count([one for one in missing if one.lacking])}: {_to_download(missing)}", flush=True)
+    print(f"{_count([one for one in missing if one.missing_bytes])}: {_to_download(missing)}", flush=True)
     with _PullReport(root, sys.stdout) as report:
         for one in missing:
             report.begin(one)
@@ -115,7 +115,7 @@ def _to_download(missing: Sequence[ListedModel]) -> str:
     from imagegen.backends.comfyui.models import free_bytes
     from imagegen.backends.text import size_text
 
-    needed, free = sum(one.lacking for one in missing), free_bytes(missing[0].path)
+    needed, free = sum(one.missing_bytes for one in missing), free_bytes(missing[0].path)
     return f"{size_text(needed)} to download, {size_text(free)} free"
 
 

@@ -29,7 +29,7 @@ def start(build: Build) -> None:
 
     with StatusLine() as line:
         started = start(_launch(build), line.show, lambda: None, "server:start")
-    if not started.here:
+    if not started.is_new:
         print("ComfyUI is already running")
     print("\n".join(status_lines(started.status)))
 

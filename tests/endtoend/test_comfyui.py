@@ -157,7 +157,7 @@ def test_a_wrong_sampler_and_a_wrong_size_are_told_at_once(project: ProjectFolde
     assert run.code != 0
     for said in ("sampler: 'eular' is not there", "choose one of euler", "scheduler: 'norml' is not there"):
         assert said in run.out
-    assert run.out.count("portraits:fox: generate.width: 70 is no multiple of 8") == 1
+    assert run.out.count("portraits:fox: generate.width: 70 is not a multiple of 8") == 1
     assert server.executed() == before
 
 

@@ -191,7 +191,7 @@ def test_a_field_of_one_item_is_refused_with_that_item(comfyui: ProjectFolder) -
 def test_a_size_that_comfyui_would_cut_is_refused(comfyui: ProjectFolder, width: int) -> None:
     job(comfyui, {"checkpoint": "a.safetensors"}, width=width)
     out = failed_preflight(comfyui).out
-    assert f"generate.width: {width} is no multiple of 8, and ComfyUI would make a smaller image" in out
+    assert f"generate.width: {width} is not a multiple of 8: ComfyUI would make the image smaller" in out
     assert f"make it {width // 8 * 8} or {width // 8 * 8 + 8}" in out
 
 
@@ -218,8 +218,8 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
         long({"workflow": WORKFLOW, "set": {"3.denoise": [1]}}, "3.denoise", "set.3.denoise: expected text or a number or true or false, found a list"),
         long({"workflow": WORKFLOW, "images": {"10.image": "refs/no.png"}}, "images", "images.10.image: refs/no.png: there is no such file"),
         long({"workflow": WORKFLOW, "images": {"10.image": "../a.png"}}, "images", "images.10.image: ../a.png: '../a.png' leads out of the project"),
-        ({"workflow": WORKFLOW, "vae": "v.pt"}, "vae", "vae: is for the built-in workflow, and the job has one of its own"),
-        long({"set": {"3.cfg": 1}}, "set", "set: goes with a workflow, and the job names none"),
+        ({"workflow": WORKFLOW, "vae": "v.pt"}, "vae", "vae: is for the built-in workflow, but the job has its own"),
+        long({"set": {"3.cfg": 1}}, "set", "set: needs a workflow, but the job names none"),
         long({"loras": {"a": 101}}, "a", "loras.a: 101 is too large: at most 100"),
         ({"server": {"url": ["http://a", "localhost:8188"]}}, "localhost:8188", "server.url[1]: 'localhost:8188' is no address such as http://127.0.0.1:8188"),
         long({"server": {"url": []}}, "url", "server.url: is empty"),

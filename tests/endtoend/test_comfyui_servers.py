@@ -129,7 +129,7 @@ def test_the_time_that_is_told_and_the_doctors_rows_are_of_all_servers(project: 
     (served,) = [line for line in lines if f"server {one.url}" in line]
     assert "ComfyUI 0.33.0" in served
     of_lacking = [line for line in lines if f"server {lacking.url}" in line]
-    assert "draws none of 8 images: comfyui.checkpoint: 'fake.safetensors' is not there" in of_lacking[1]
+    assert "cannot generate 8 images: comfyui.checkpoint: 'fake.safetensors' is not there" in of_lacking[1]
     (absent,) = [line for line in lines if f"server {gone.url}" in line]
     assert "no ComfyUI answers" in absent
     assert "preflight finds nothing wrong" in run.out

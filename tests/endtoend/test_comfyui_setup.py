@@ -42,7 +42,7 @@ def test_comfyui_is_set_up_and_updated(project: ProjectFolder, upstream: Upstrea
     run = project.doit("comfyui:setup", "--yes")
     assert run.code == 0, run.out
     assert "about 0.8 GB to download" in run.out
-    assert f"ComfyUI is set up in tools/ComfyUI: master, git revision {commit}\n" in run.out
+    assert f"ComfyUI is installed in tools/ComfyUI: master, git revision {commit}\n" in run.out
     assert (project.root / "tools/ComfyUI/main.py").exists()
     newer = upstream.release("v2")
     assert f"git revision {commit}\n" in project.doit("comfyui:setup", "--yes").out

@@ -45,7 +45,7 @@ def test_another_backend_has_no_use_for_its_options(tmp_path: Path) -> None:
 
 def test_a_workflow_of_ones_own_is_not_in_its_images(tmp_path: Path) -> None:
     with pytest.raises(
-        ImagegenError, match=r"x.img: was drawn with a workflow of its own.*\n.*the job that has the workflow"
+        ImagegenError, match=r"x.img: was generated with a workflow of its own.*\n.*the job that has the workflow"
     ):
         of(tmp_path, recorded(workflow="ab" * 32))
 

@@ -191,10 +191,10 @@ class ComfyUIBackend(Backend):
         write_model_paths(launch.root, self._settings)
         started = start(launch, lambda text: progress.event("waiting", text=text), progress.check, "run")
         progress.event("waiting", text="")
-        if started.ours:
+        if started.is_of_this_run:
             self._started.append(launch.root)
             self.fleet.connection(request, url).describe_end = managed_server(launch.root).describe_end
-        if started.here:
+        if started.is_new:
             version = started.status.answer.stats.get("system", {}).get("comfyui_version", "")
             progress.event("note", text=f"ComfyUI {version} serves; it is stopped at the end of the run")
 

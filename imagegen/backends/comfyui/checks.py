@@ -57,25 +57,28 @@ def check_graph(
     keys: Mapping[NodeInput, str],
     uploaded: Collection[NodeInput],
 ) -> list[Problem]:
-    """All that the server would refuse in the graph, or do otherwise than it says.
+    """Return everything in the graph that the server would refuse, or silently change.
 
-    output: the node whose image is taken. classes: all node classes, asked for only where one is missing. keys: the
-    job's keys that decide inputs, each problem's place for the user. uploaded: inputs whose files are yet to come.
+    Args:
+        output: the node whose image is taken.
+        classes: gives all node classes; called only if one is missing.
+        keys: inputs that the job decides → its keys, by which problems are reported.
+        uploaded: inputs whose files are uploaded later.
     """
     problems = []
     for node, body in graph.items():
         class_type = body["class_type"]
         if (entry := info(class_type)) is None:
             near = ", ".join(sort_by_likeness(class_type, classes())[:3])
-            hint = f"install the custom nodes that bring it; the nearest that the server has: {near}"
+            hint = f"install the custom nodes that have it; the nearest that the server has: {near}"
             problems.append(Problem("", f"node {node}: the server has no node class '{class_type}'", hint))
             continue
         required = entry.get("input", {}).get("required") or {}
         if missing := [name for name, spec in required.items() if name not in body["inputs"] and not is_growing(spec)]:
-            what = f"node {node} ({class_type}) needs {', '.join(missing)}, which the workflow leaves out"
+            what = f"node {node} ({class_type}) needs {', '.join(missing)}, which the workflow does not have"
             problems.append(Problem("", what, "export the workflow again from this version of ComfyUI"))
         if node == output and entry.get("output_node") is False:
-            what = f"node {node} ({class_type}) gives no image file, so it cannot be the output"
+            what = f"node {node} ({class_type}) saves no image, so it cannot be the output"
             problems.append(Problem("", what, "name a SaveImage or PreviewImage node: comfyui.bind.output"))
     for place, value in list_literals(graph):
         class_type = graph[place.node]["class_type"]
@@ -84,22 +87,22 @@ def check_graph(
         kind, rules = get_spec(info, class_type, place.input)
         at = keys.get(place) or f"node {place.node} ({class_type}): {place.input}"
         problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in check_value(value, kind, rules)]
-        if place.input in ("width", "height") and not at.startswith("generate."):  # those are known without a server
+        if place.input in ("width", "height") and not at.startswith("generate."):  # those are checked without a server
             problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in check_size(value, rules)]
     return problems
 
 
 def check_size(size: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
-    """ComfyUI takes a size that is no multiple of 8. rules: of the input; of another step, it draws no latent."""
+    """Yield the problem of a size that ComfyUI would round down. rules: of the input; only a latent's step is 8."""
     step = rules.get("step")
     if isinstance(size, int) and size % 8 and isinstance(step, int) and step % 8 == 0:
         less = size - size % 8
-        what = f"{size} is no multiple of 8, and ComfyUI would make a smaller image"
+        what = f"{size} is not a multiple of 8: ComfyUI would make the image smaller"
         yield Problem("", what, f"make it {less} or {less + 8}" if less >= 16 else "make it 16")
 
 
 def check_value(value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Problem]:
-    """Why an input of this type and these rules does not take the value; nothing where it does."""
+    """Yield why an input of this type and these rules does not accept the value; nothing if it does."""
     options = get_choices(kind, rules)
     if options is not None:
         if find_spelling(value, options) is not None or isinstance(value, (list, dict)):
@@ -115,13 +118,13 @@ def check_value(value: Any, kind: Any, rules: Mapping[str, Any]) -> Iterator[Pro
         if number is None:
             yield Problem("", f"expected a number, found {str(value)[:40]!r}")
         elif low is not None and number < low:
-            yield Problem("", f"{value} is too small: ComfyUI takes at least {low}")
+            yield Problem("", f"{value} is too small: ComfyUI accepts at least {low}")
         elif high is not None and number > high:
-            yield Problem("", f"{value} is too large: ComfyUI takes at most {high}")
+            yield Problem("", f"{value} is too large: ComfyUI accepts at most {high}")
 
 
 def _number(value: Any) -> float | int | None:
-    """The number that ComfyUI makes of an input; it takes `"2"` too."""
+    """Return the number that ComfyUI reads from an input; it accepts `"2"` too."""
     if isinstance(value, (int, float)):
         return value
     try:
@@ -131,7 +134,7 @@ def _number(value: Any) -> float | int | None:
 
 
 def find_spelling(value: Any, options: Sequence[Any]) -> Any:
-    """The server's own spelling of a choice: on Windows its names have backslashes; None where it is not there."""
+    """Return the server's own spelling of a choice, with backslashes on Windows; None if there is no such choice."""
     if value in options:
         return value
     plain = str(value).replace("\\", "/")
@@ -139,7 +142,7 @@ def find_spelling(value: Any, options: Sequence[Any]) -> Any:
 
 
 def describe_choices(value: str, options: Sequence[Any]) -> str:
-    """What there is to choose from, the nearest names first."""
+    """Return what there is to choose from, the nearest names first."""
     if len(options) < 2:
         return f"there is only {options[0]}" if options else "there are none"
     names = sort_by_likeness(value, [str(option) for option in options])
@@ -148,18 +151,18 @@ def describe_choices(value: str, options: Sequence[Any]) -> str:
 
 
 def sort_by_likeness(value: str, names: Sequence[str]) -> list[str]:
-    """The names, those most like the value first."""
+    """Return the names, those most like the value first."""
     low = value.lower()
     return sorted(names, key=lambda name: -difflib.SequenceMatcher(None, low, name.lower()).ratio())
 
 
 def _is_upload(rules: Mapping[str, Any]) -> bool:
-    """Whether the list is of files in the server's input folder; those in folders within it are not listed."""
+    """Whether the choices are files in the server's input folder; those in folders within it are not listed."""
     return any(rules.get(key) for key in ("image_upload", "video_upload", "audio_upload", "file_upload", "remote"))
 
 
 def check_requests(requests: Sequence[Request]) -> list[Problem]:
-    """What no server need be asked about: fields that the workflow cannot take, sizes."""
+    """Check requests without a server: fields that the workflow cannot take, and sizes."""
     found: dict[Problem, list[str]] = defaultdict(list)
     for request in requests:
         for problem in (*unsupported_fields(request), *_sizes(request)):
@@ -175,7 +178,7 @@ def _sizes(request: Request) -> Iterator[Problem]:
 
 
 def check_folders(requests: Sequence[Request]) -> list[Problem]:
-    """While no server runs: the models that are in no folder where the one to be started will look."""
+    """While no server runs, check that the models are in the folders where the one to be started will look."""
     found: dict[Problem, list[str]] = defaultdict(list)
     for same in group_identical(requests):
         workflow = get_workflow(same[0])
@@ -194,10 +197,10 @@ def check_folders(requests: Sequence[Request]) -> list[Problem]:
 def check_on_server(
     requests: Sequence[Request], info: ObjectInfo, classes: Callable[[], Sequence[str]]
 ) -> list[Problem]:
-    """What the server says of the requests' graphs, asked with `info` and `classes`, as for `checks.check`."""
+    """Check requests against a server, which `info` and `classes` ask, as for `check_graph`."""
     found: dict[Problem, list[str]] = defaultdict(list)
     for same in group_identical(requests):
-        request, workflow = replace(same[0], seed=1), get_workflow(same[0])  # each one's seed is looked at by itself
+        request, workflow = replace(same[0], seed=1), get_workflow(same[0])  # the seed of each is checked by itself
         values = collect_values(request, workflow)
         keys = {place: key for place in values if (key := find_job_key(request, workflow, place))}
         if "graph" in request.extra:
@@ -222,7 +225,7 @@ def check_on_server(
 
 
 def _seeds(request: Request, workflow: Workflow, info: ObjectInfo) -> Iterator[Problem]:
-    """A seed that a node does not take, as partner nodes take no large ones. A random one is picked later."""
+    """Yield the problem of a seed that a node does not accept, as partner nodes accept no large ones."""
     for place in workflow.places.get("seed", ()):
         class_type = workflow.graph[place.node]["class_type"]
         if request.seed is not None:
@@ -232,12 +235,12 @@ def _seeds(request: Request, workflow: Workflow, info: ObjectInfo) -> Iterator[P
 
 
 def _pull(problem: Problem, pulls: Mapping[str, str]) -> str:
-    """The command that downloads what is missing, where the project lists it."""
+    """Return the command that downloads what is missing, if the project lists it."""
     return next((command for name, command in pulls.items() if f"'{name}' is not there" in problem.what), "")
 
 
 def merge_problems(problems: Mapping[Problem, Sequence[str]], requests: Sequence[Request]) -> list[Problem]:
-    """Each problem once where it is that of all the requests, else for each item that has it."""
+    """Return each problem once if all the requests have it, else for each item that has it."""
     pulls: Mapping[str, str] = requests[0].extra.get("pulls", {})
     return [
         Problem(where, problem.what, _pull(problem, pulls) or problem.hint)

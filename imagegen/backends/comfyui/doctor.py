@@ -35,9 +35,9 @@ _SHORT = 12
 
 
 def diagnose_installation(root: Path, settings: Settings) -> list[Diagnosis]:
-    """Rows on git, Python, the clone and its revision, and the venv. Contacts nothing.
+    """Return rows on git, Python, the clone and the venv. Contacts nothing.
 
-    One that is not ok blocks, but for git, which a ComfyUI that is there does without.
+    A row that is not ok blocks, except git's if ComfyUI is there already.
     """
     checkout, environment = checkout_of(root, settings), Environment(root)
     return [_git(root, checkout), _python(root, settings, environment), _clone(checkout), *_venv(checkout, environment)]
@@ -69,10 +69,10 @@ def _clone(checkout: Checkout) -> Diagnosis:
         return Diagnosis(False, what, f"{FOLDER} {error.problems[0].what}", error.problems[0].hint)
     commit = checkout.commit
     if commit is None:
-        there = "half there: a set-up was stopped" if (checkout.folder / ".git").exists() else "not set up"
+        there = "half there: an installation was stopped" if (checkout.folder / ".git").exists() else "not installed"
         return Diagnosis(False, what, f"{there}, in {FOLDER}", _SETUP)
     if commit != checkout.pinned:
-        found = f"{FOLDER} is at {commit[:_SHORT]}, which is not the pinned {pinned}"
+        found = f"{FOLDER} is at {commit[:_SHORT]}, not at the pinned {pinned}"
         return Diagnosis(True, what, found, "doit comfyui:update")
     changes = ", with local changes" if checkout.query("status", "--porcelain", "--untracked-files=no") else ""
     return Diagnosis(True, what, f"{FOLDER} is at {pinned} ({commit[:_SHORT]}), as pinned{changes}")
@@ -80,28 +80,28 @@ def _clone(checkout: Checkout) -> Diagnosis:
 
 def _venv(checkout: Checkout, environment: Environment) -> Iterator[Diagnosis]:
     if checkout.commit is None and not environment.version:
-        return  # the clone's row says it all
+        return  # the clone's row says so already
     what = "ComfyUI's venv"
     if not environment.version:
         found = f"{VENV} is half made, or its Python is gone" if environment.folder.exists() else "not there"
         yield Diagnosis(False, what, found, _SETUP)
     elif environment.torch is None or not environment.has_torch(environment.torch):
-        yield Diagnosis(False, what, "has no whole PyTorch", _SETUP)
+        yield Diagnosis(False, what, "has no complete PyTorch", _SETUP)
     elif not environment.has_requirements():
-        yield Diagnosis(False, what, "lacks packages of the requirements.txt that is there now", _SETUP)
+        yield Diagnosis(False, what, "lacks packages of the current requirements.txt", _SETUP)
     else:
         yield Diagnosis(True, what, f"complete, with PyTorch: {environment.torch.build}")
 
 
 _GB = 1e9
 _ENOUGH_GB = 20.0
-"""Free disk that ComfyUI with PyTorch and one model need at the least, roughly."""
+"""Free disk space that ComfyUI with PyTorch and one model need, roughly."""
 
 
 def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Settings) -> Iterator[Diagnosis]:
-    """Rows for the servers of these requests; what keeps a request from being drawn is a row that is not ok.
+    """Yield rows for the servers of these requests; what keeps a request from being generated is a row that is not ok.
 
-    The set-up here matters where a server of these requests is on this machine, and blocks none that serves already.
+    The installation here matters if one of the servers is on this machine, and blocks none that serves already.
     """
     fleet = backend.fleet
     fleet.ask_servers(requests)
@@ -121,7 +121,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
         serves = not all(fleet.silence(url) or fleet.server_problems(url) for url in here)
         root = Path(requests[0].extra["root"])
         for row in diagnose_installation(root, settings):
-            # a server that serves is somebody's own, and needs none of it
+            # a server that serves already needs none of it
             yield replace(row, ok=row.ok or serves, hint="" if serves else row.hint, blocks=False)
         yield _disk(root)
     token = "set" if os.environ.get("HF_TOKEN") else "not set; only models behind a licence need it"
@@ -129,7 +129,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
 
 
 def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
-    """Rows for one server. What it cannot do blocks nothing where others are: preflight says what none of them can."""
+    """Yield rows for one server. If there are others, nothing blocks: preflight says what none of them can do."""
     fleet, what = backend.fleet, f"server {url}"
     has_others = any(len(request.extra["urls"]) > 1 for request in requests)
     connection = fleet.connection(requests[0], url)
@@ -138,7 +138,7 @@ def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> I
             yield Diagnosis(False, what, problems[0].what, problems[0].hint, blocks=False)
         return
     if silence := fleet.silence(url):
-        yield Diagnosis(True, what, f"nothing answers ({silence}); a run with something stale starts it")
+        yield Diagnosis(True, what, f"nothing answers ({silence}); a run with stale images starts it")
     else:
         system = connection.stats["system"]
         versions = f"ComfyUI {system['comfyui_version']}, PyTorch {system.get('pytorch_version', 'unknown')}"
@@ -149,13 +149,15 @@ def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> I
     found = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     yield Diagnosis(True, "checkpoints", f"{where} {found or 'none'}")
     if has_others:
-        against = Counter(problem.what for request in requests for problem in fleet.problems_for(request, url)[:1])
-        for problem, count in against.items():
-            yield Diagnosis(True, what, f"draws none of {count} images: {problem}")
+        problems_found = Counter(
+            problem.what for request in requests for problem in fleet.problems_for(request, url)[:1]
+        )
+        for problem, count in problems_found.items():
+            yield Diagnosis(True, what, f"cannot generate {count} images: {problem}")
 
 
 def _checkpoints(url: str, request: Request, backend: ComfyUIBackend) -> tuple[list[str], str]:
-    """The names, and where they are, in words."""
+    """Return the names, and where they are, in words."""
     try:
         return backend.fleet.connection(request, url).client.models("checkpoints"), "the server lists"
     except (Unreachable, Refused):
@@ -170,19 +172,19 @@ def _memory(device: dict[str, Any]) -> str:
 
 
 def _models(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
-    """Rows for the checkpoints of requests that the same servers draw."""
+    """Yield rows for the checkpoints of requests that name the same servers."""
     urls = requests[0].extra["urls"]
     names = {name.replace("\\", "/") for url in urls for name in _checkpoints(url, requests[0], backend)[0]}
     for request in {request.model: request for request in requests}.values():
         if not request.model:
             try:
-                yield Diagnosis(True, "checkpoint left open", f"{backend.choose_model(request)} will be taken")
+                yield Diagnosis(True, "checkpoint left open", f"{backend.choose_model(request)} will be used")
             except GenerationError as error:
                 yield Diagnosis(False, "checkpoint left open", error.problem.what, error.problem.hint)
             continue
         digest = backend.model_identity(request).digest
         known = f"sha256 {digest[:12]}…" if digest else "its file is not on this machine, so its sha256 is unknown"
-        # where it is not, preflight says so, and it may be another kind of model than a checkpoint
+        # if it is not there, preflight says so; and it may be another kind of model than a checkpoint
         if request.model.replace("\\", "/") in names:
             yield Diagnosis(True, f"checkpoint {request.model}", known)
 

@@ -24,7 +24,7 @@ from typing import Any
 from imagegen.backends.comfyui.models import FOLDER
 from imagegen.backends.text import is_terminal
 from imagegen.config.settings import SETTINGS
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, Problem
 
 __all__ = [
     "BUILDS",
@@ -33,7 +33,6 @@ __all__ = [
     "Python",
     "TorchBuild",
     "TorchChoice",
-    "check_build",
     "detect_build",
     "find_python",
     "query",
@@ -56,7 +55,7 @@ _ADDED = {"GIT_TERMINAL_PROMPT": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERS
 
 
 def query(command: Sequence[str], folder: Path) -> str | None:
-    """What a program answers (its standard output, stripped); None where it fails or cannot be started."""
+    """Return a program's standard output, stripped; None if it fails or cannot be started."""
     try:
         result = subprocess.run(
             command,
@@ -76,10 +75,15 @@ def query(command: Sequence[str], folder: Path) -> str | None:
 def run(
     command: Sequence[str], folder: Path, what: str, hint: str, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Run a program in `folder` to its end and show what it says, as it comes.
+    """Run a program in `folder` to its end, and show its output as it comes.
 
-    what, hint: what failed and what to do, should it fail. environment: more variables for it.
-    Raises ImagegenError, with the last lines that it said, where it fails or cannot be started.
+    Args:
+        what: what has failed, should it fail.
+        hint: what to do then.
+        environment: more variables for it.
+
+    Raises:
+        ImagegenError: it fails, or cannot be started; with the last lines of its output.
     """
     sys.stdout.flush()
     # on a terminal pip draws its progress bars only where it writes to the terminal itself; its errors go to stderr
@@ -105,7 +109,7 @@ def run(
     if code != 0:
         ending = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
         lines = "".join(f"\n    | {line}" for line in _last_lines(said))
-        raise ImagegenError(Problem("", f"{what} ({ending}):{lines or ' it said nothing'}", hint))
+        raise ImagegenError(Problem("", f"{what} ({ending}):{lines or ' it printed nothing'}", hint))
 
 
 def _show(process: subprocess.Popen[bytes]) -> str:
@@ -128,7 +132,7 @@ def _last_lines(said: str) -> list[str]:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """The variables of this process, without secrets and without what would lead git or Python elsewhere."""
+    """Return this process's variables, without secrets and without what would lead git or Python elsewhere."""
     return {**{name: value for name, value in os.environ.items() if name not in _LEFT_OUT}, **_ADDED, **more}
 
 
@@ -150,15 +154,18 @@ class Python:
     version: tuple[int, int, int]
 
     def __str__(self) -> str:
-        """For a person to read."""
+        """Return it for a person."""
         return f"Python {'.'.join(map(str, self.version))} ({self.command})"
 
 
 def find_python(root: Path, asked: str) -> Python:
-    """The Python for ComfyUI.
+    """Return the Python for ComfyUI.
 
-    asked: the setting `comfyui.python`, a command or a path from `root`; empty: the best one found.
-    Raises ImagegenError where there is none, with what was found instead.
+    Args:
+        asked: the setting `comfyui.python`, a command or a path from `root`; empty for the best one found.
+
+    Raises:
+        ImagegenError: there is none; it says what was found instead.
     """
     if asked:
         path = root / Path(asked).expanduser()
@@ -191,7 +198,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _look(command: str) -> Python | str:
-    """The Python of this command, or why it will not do."""
+    """Return the Python of this command, or why it cannot be used."""
     words = (query([command, "-I", "-c", _PROBE], Path(sys.prefix)) or "").split()
     if len(words) < 3:
         return f"{command} does not run"
@@ -210,9 +217,12 @@ _GB = 1024**3
 
 @dataclass(frozen=True)
 class TorchBuild:
-    """A build: the package index that has it (empty: pip's own), and about how many bytes it takes.
+    """A build of PyTorch.
 
-    download: with all that it needs. disk: installed, and while it is installed.
+    Attributes:
+        index: the package index that has it; empty for pip's own.
+        download: about how many bytes are downloaded, with all that it needs.
+        disk: about how many bytes it takes, installed and while it is installed.
     """
 
     index: str
@@ -227,19 +237,11 @@ BUILDS = {
     "cpu": TorchBuild(f"{_WHEELS}/cpu", _GB // 4, _GB),
     "none": TorchBuild("", 0, 0),
 }
-"""By the names of the setting `comfyui.torch`. Indexes: ComfyUI's own installation guide."""
-
-
-def check_build(name: str) -> None:
-    """Raise ImagegenError where there is no build of this name (`auto` is one)."""
-    names = ["auto", *BUILDS]
-    if name not in names:
-        near = did_you_mean(name, names)
-        raise ImagegenError(Problem("--torch", f"there is no build '{name}'{near}", f"one of {', '.join(names)}"))
+"""By the names of the setting `comfyui.torch`. The indexes are those of ComfyUI's own installation guide."""
 
 
 def detect_build() -> tuple[str, str]:
-    """The build for this machine, and what tells so."""
+    """Return the build for this machine, and how that is known."""
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mps", "a Mac with Apple silicon"
     program = shutil.which("nvidia-smi")
@@ -257,25 +259,25 @@ VENV = FOLDER / ".venv"
 """Where it is, from the project's root."""
 _TORCH = ("torch", "torchvision", "torchaudio")
 _ABSENT = "2.999"
-"""The version under which pip takes PyTorch for installed where none is wanted."""
+"""The version under which pip takes PyTorch for installed if none is wanted."""
 _VERSIONS = (
     "import importlib.metadata as m, sys\n"
     "for d in m.distributions():\n"
     "    if d.metadata['Name'] in sys.argv[1:]: print(d.metadata['Name'] + '==' + d.version)"
 )
-_AGAIN = "hint that and run it again: what is done stays done"
+_AGAIN = "fix that and run it again: what is done stays done"
 
 
 @dataclass(frozen=True)
 class TorchChoice:
-    """build: a name of `torch_build.BUILDS`. index: the package index that has it; empty: pip's own."""
+    """The name of a build, and the package index that has it (empty for pip's own)."""
 
     build: str
     index: str
 
 
 class Environment:
-    """The venv of the project at `root`. Reads its marks when it is made; each step writes its own."""
+    """The venv of the project at `root`. Each step that is done leaves a mark in a file."""
 
     def __init__(self, root: Path) -> None:
         self.root = root = root.absolute()
@@ -287,7 +289,7 @@ class Environment:
 
     @property
     def version(self) -> str:
-        """Its Python's version; empty where the venv is not there, or half made."""
+        """Its Python's version; empty if the venv is not there, or half made."""
         return str(self._marks.get("python", "")) if self.python.exists() else ""
 
     @property
@@ -297,7 +299,7 @@ class Environment:
 
     @property
     def torch(self) -> TorchChoice | None:
-        """The build that was chosen for it, installed or not; None where none was."""
+        """The build that was chosen for it, installed or not; None if none was."""
         mark = self._marks.get("torch") if self.version else None
         return TorchChoice(mark["build"], mark["index"]) if mark else None
 
@@ -309,14 +311,10 @@ class Environment:
         """Whether the packages of requirements.txt, as it is now, are installed beside the PyTorch there is."""
         return bool(self.version) and self._marks.get("requirements") == self._requirements_mark()
 
-    def has_all(self) -> bool:
-        """Whether every step is done, with the PyTorch that was chosen."""
-        return self.torch is not None and self.has_torch(self.torch) and self.has_requirements()
-
     def make(self, python: Python, asked: str) -> None:
-        """Make the venv; one that was half made, or whose Python is gone, is made anew.
+        """Make the venv, again if it is half made or its Python is gone. One that somebody else made is used as it is.
 
-        One that somebody else made is used as it is. Raises ImagegenError, OSError.
+        Raises ImagegenError, OSError.
         """
         if self.folder.exists() and not self._file.exists() and any(self.folder.iterdir()):
             found = query([str(self.python), "-m", "pip", "--version"], self.folder)
@@ -341,10 +339,10 @@ class Environment:
         self._mark(python=".".join(map(str, python.version)), asked=asked)
 
     def install_torch(self, choice: TorchChoice) -> None:
-        """Install that build; one of another build is replaced. Raises ImagegenError, OSError."""
+        """Install that build, in place of any other. Raises ImagegenError, OSError."""
         before = self._marks.get("torch")
         wanted = self._torch_mark(choice, done=True)
-        # pip takes any build of the right version for the one that is asked for; a stopped change leaves some of each
+        # pip accepts any build of the right version, and a change that was stopped leaves some of each
         is_change = before is not None and (not before["done"] or self.torch != choice)
         self._mark(torch={**wanted, "done": False})
         if choice.build != "none" and wanted["packages"]:
@@ -365,8 +363,8 @@ class Environment:
             environment = {"PYTHONPATH": temporary}
             if self.torch and self.torch.build == "none":
                 absent = [name for name in _TORCH if not any(k.startswith(f"{name}==") for k in kept)]
-                _stand_in(Path(temporary), absent)
-                # of a constraint for PyTorch, pip would download that version all the same
+                _pretend_installed(Path(temporary), absent)
+                # for a constraint on PyTorch, pip would download that version all the same
                 kept += [f"{name}=={_ABSENT}" for name in absent]
                 environment["PIP_CONSTRAINT"] = " ".join(
                     _without_torch(os.environ.get("PIP_CONSTRAINT", ""), temporary)
@@ -416,13 +414,13 @@ def _text(file: Path) -> str:
 
 
 def _torch_lines(requirements: str) -> list[str]:
-    """What requirements.txt asks of PyTorch and its two companions, such as `torch>=2.7`."""
+    """Return the lines of requirements.txt for PyTorch and its two companions, such as `torch>=2.7`."""
     lines = (line.partition(" #")[0].strip() for line in requirements.splitlines())
     return [line for line in lines if (match := re.match(r"[\w.-]+", line)) and match[0].lower() in _TORCH]
 
 
 def _without_torch(constraints: str, folder: str) -> Iterator[str]:
-    """The user's files of constraints, those with one for PyTorch copied into the folder without it."""
+    """Yield the user's files of constraints; one that constrains PyTorch is copied into the folder without that."""
     for number, name in enumerate(constraints.split()):
         lines = _text(Path(name)).splitlines()
         names = [match[0].lower() if (match := re.match(r"\s*([\w.-]+)", line)) else "" for line in lines]
@@ -435,11 +433,8 @@ def _without_torch(constraints: str, folder: str) -> Iterator[str]:
         yield str(copy)
 
 
-def _stand_in(folder: Path, names: Sequence[str]) -> None:
-    """Have pip take these for installed, while this folder is in PYTHONPATH.
-
-    Without that, `none` would install PyTorch all the same: other packages ask for it.
-    """
+def _pretend_installed(folder: Path, names: Sequence[str]) -> None:
+    """Have pip take these packages for installed while this folder is in PYTHONPATH: others require them."""
     for name in names:
         metadata = folder / f"{name}-{_ABSENT}.dist-info" / "METADATA"
         metadata.parent.mkdir()
@@ -447,7 +442,7 @@ def _stand_in(folder: Path, names: Sequence[str]) -> None:
 
 
 def torch_choice(root: Path) -> str:
-    """The PyTorch build in ComfyUI's venv, as set-up noted it, or `cpu` where it says so itself; empty if unknown."""
+    """Return the PyTorch build in ComfyUI's venv, as noted when it was installed; empty if unknown."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads((root / VENV / "imagegen.json").read_bytes())["torch"]["build"])
     for version in (root / VENV).glob("lib/python3*/site-packages/torch/version.py"):

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Graph = Mapping[str, Mapping[str, Any]]
-"""Node ID → {"class_type": text, "inputs": {name: value or link}}, and "_meta" where the file has it.
+"""Node ID → {"class_type": text, "inputs": {name: value or link}}, and "_meta" if the file has it.
 
 A link is [node ID, output's number].
 """
@@ -38,18 +38,18 @@ _WORDS_SHOWN = 40
 
 
 class NodeInput(NamedTuple):
-    """An input of a node, written `6.text` by its users. A node's ID has no dot in it, an input's name may have."""
+    """An input of a node, which a job writes as `6.text`. A node's ID has no dot in it, an input's name may have."""
 
     node: str
     input: str
 
     def __str__(self) -> str:
-        """As a job file has it."""
+        """Return it as a job file has it."""
         return f"{self.node}.{self.input}"
 
 
 def parse_input(text: str) -> NodeInput:
-    """The input that a job writes as `6.text`."""
+    """Return the input that a job writes as `6.text`."""
     node, _, name = text.partition(".")
     return NodeInput(node, name)
 
@@ -60,7 +60,7 @@ def is_link(value: object) -> bool:
 
 
 def list_literals(graph: Graph) -> Iterator[tuple[NodeInput, Any]]:
-    """Each input that is no link, with its value."""
+    """Yield each input that is not a link, with its value."""
     for node, body in graph.items():
         for name, value in body["inputs"].items():
             if not is_link(value):
@@ -68,7 +68,7 @@ def list_literals(graph: Graph) -> Iterator[tuple[NodeInput, Any]]:
 
 
 def describe_node(graph: Graph, node: str) -> str:
-    """A node's class, and its title where somebody gave it another: `CLIPTextEncode "Negative Prompt"`."""
+    """Return a node's class, and its title if that is another: `CLIPTextEncode "Negative Prompt"`."""
     body = graph[node]
     meta = body.get("_meta")
     title = meta.get("title") if isinstance(meta, dict) else None
@@ -96,12 +96,12 @@ def find_output_nodes(graph: Graph) -> list[str]:
 
 
 def find_prefixes(graph: Graph) -> list[NodeInput]:
-    """What the names of the files that the workflow saves begin with."""
+    """Return the inputs that the names of saved files begin with."""
     return [NodeInput(node, "filename_prefix") for node, body in graph.items() if "filename_prefix" in body["inputs"]]
 
 
 def replace_inputs(graph: Graph, values: Mapping[NodeInput, Any]) -> dict[str, Any]:
-    """A copy of the graph with these inputs."""
+    """Return a copy of the graph with these inputs."""
     made = copy.deepcopy({node: dict(body) for node, body in graph.items()})
     for place, value in values.items():
         made[place.node]["inputs"][place.input] = value
@@ -109,10 +109,12 @@ def replace_inputs(graph: Graph, values: Mapping[NodeInput, Any]) -> dict[str, A
 
 
 def hash_graph(graph: Graph, output: str, taken: Mapping[NodeInput, str]) -> str:
-    """SHA-256 (hex) of what the graph says: classes and inputs, and which node gives the image.
+    """Return the SHA-256 (hex) of the graph's classes and inputs, and of the node that gives the image.
 
-    taken: inputs whose own values count for nothing, because they are replaced → what is put there, in a word.
-    Titles and positions say nothing, nor does the order of nodes and inputs.
+    Titles and positions do not count, nor does the order of nodes and inputs.
+
+    Args:
+        taken: inputs whose own values do not count, because they are replaced → a word for what is put there.
     """
     content = {node: [body["class_type"], body["inputs"]] for node, body in replace_inputs(graph, taken).items()}
     text = json.dumps([output, content], sort_keys=True, separators=(",", ":"))
@@ -120,16 +122,16 @@ def hash_graph(graph: Graph, output: str, taken: Mapping[NodeInput, str]) -> str
 
 
 ObjectInfo = Callable[[str], Mapping[str, Any] | None]
-"""A node class → its entry of /object_info, None where there is no such class."""
+"""Returns a node class's entry of /object_info; None if there is no such class."""
 
 
 def is_growing(spec: Any) -> bool:
-    """Whether an input is none itself but stands for any number of them, as `COMFY_AUTOGROW_V3` does."""
+    """Whether an input stands for any number of inputs, as `COMFY_AUTOGROW_V3` does."""
     return isinstance(spec, list) and bool(spec) and isinstance(spec[0], str) and spec[0].startswith("COMFY_")
 
 
 def get_spec(info: ObjectInfo, class_type: str, name: str) -> tuple[Any, Mapping[str, Any]]:
-    """The type of an input and its rules, as /object_info has them: a type's name, or a list of choices."""
+    """Return an input's type (a name, or a list of choices) and its rules, as /object_info has them."""
     inputs = (info(class_type) or {}).get("input", {})
     for group in ("required", "optional"):
         spec = (inputs.get(group) or {}).get(name)
@@ -139,7 +141,7 @@ def get_spec(info: ObjectInfo, class_type: str, name: str) -> tuple[Any, Mapping
 
 
 def get_choices(kind: Any, rules: Mapping[str, Any]) -> list[Any] | None:
-    """The choices of an input, in the older form of /object_info or the newer; None where it is no choice."""
+    """Return an input's choices, in the older form of /object_info or the newer; None if it has none."""
     if isinstance(kind, list):
         return kind
     options = rules.get("options") if kind == "COMBO" else None

@@ -20,7 +20,6 @@ from imagegen.backends.comfyui.environment import (
     VENV,
     Environment,
     TorchChoice,
-    check_build,
     detect_build,
     find_python,
     query,
@@ -48,13 +47,13 @@ __all__ = [
 
 
 _BEFORE_THE_CLONE = {".git", "models", "custom_nodes", "extra_model_paths.yaml", ".DS_Store"}
-"""What may be there already: models can be downloaded first."""
+"""What may be there before the clone: models can be downloaded first."""
 _OFFLINE = "check the network and comfyui.repository (doit settings); run it again, and it goes on from here"
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """The clone of a project at `root`: of which repository it is to be, and at which tag, branch or commit."""
+    """The git clone of a project at `root`: its repository, and the tag, branch or commit that it is pinned to."""
 
     root: Path
     repository: str
@@ -67,32 +66,32 @@ class Checkout:
 
     @property
     def address(self) -> str:
-        """The repository for git: a path, from the project's root, made absolute; else as it is."""
+        """The repository for git; a path is taken from the project's root, and made absolute."""
         path = self.root / Path(self.repository).expanduser()
         is_path = self.repository.startswith((".", "/", "~")) or path.exists()
         return str(path.resolve()) if is_path else self.repository
 
     def git(self, *words: str) -> list[str]:
-        """A git command on this clone. Both places are named: git would look for a repository in the folders above."""
+        """Return a git command on this clone. Both folders are named: git would look for a repository further up."""
         return ["git", f"--git-dir={self.folder / '.git'}", f"--work-tree={self.folder}", *words]
 
     def query(self, *words: str) -> str | None:
-        """What git answers about the clone; None where it fails, or where there is none."""
+        """Return git's answer about the clone; None if it fails, or there is no clone."""
         return query(self.git(*words), self.folder) if (self.folder / ".git").is_dir() else None
 
     @property
     def origin(self) -> str | None:
-        """Where it was cloned from, as far as it says."""
+        """The address that it was cloned from, if it says so."""
         return self.query("config", "--get", "remote.origin.url")
 
     @property
     def commit(self) -> str | None:
-        """The commit that is checked out whole; None where there is none."""
+        """The commit that is checked out completely; None if there is none."""
         return None if self.unfinished.exists() else self.query("rev-parse", "--quiet", "--verify", "HEAD^{commit}")
 
     @property
     def pinned(self) -> str | None:
-        """The commit of the pinned revision, as far as the clone knows it: a tag, then a branch, then a commit."""
+        """The commit of the pinned revision, if the clone knows it: a tag, a branch or a commit, in this order."""
         names = [f"refs/tags/{self.revision}", f"refs/remotes/origin/{self.revision}"]
         if re.fullmatch("[0-9a-f]{7,40}", self.revision):
             names.append(self.revision)
@@ -101,34 +100,41 @@ class Checkout:
 
     @property
     def unfinished(self) -> Path:
-        """A file that is there while git moves the files from one revision to another: a kill leaves it behind."""
+        """A file that exists while git changes the files to another revision: a kill leaves it behind."""
         return self.folder / ".git" / "imagegen-unfinished"
 
 
 def check_folder(checkout: Checkout) -> None:
-    """Raise ImagegenError where the folder holds something else than a clone of the repository, or part of one."""
+    """Raise ImagegenError if the folder holds anything else than a clone of the repository, or part of one."""
     folder = checkout.folder
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir():
-        raise ImagegenError(Problem(str(FOLDER), "is no folder", "move it away"))
+        raise ImagegenError(Problem(str(FOLDER), "is not a folder", "move it away"))
     if checkout.commit is None and {entry.name for entry in folder.iterdir()} <= _BEFORE_THE_CLONE:
         return  # nothing is there yet, or a clone that was stopped before it had files
     origin = checkout.origin
     if origin is None:
         hint = "move it away; its models can be used where they are: comfyui.model_paths"
-        raise ImagegenError(Problem(str(FOLDER), f"is there already and no git clone of {checkout.repository}", hint))
+        raise ImagegenError(
+            Problem(str(FOLDER), f"is there already, and is not a git clone of {checkout.repository}", hint)
+        )
     if _plain(origin) != _plain(checkout.address):
-        what = f"is a clone of {origin}, and not of {checkout.repository}"
+        what = f"is a clone of {origin}, not of {checkout.repository}"
         hint = f"set comfyui.repository to it, or: git -C {FOLDER} remote set-url origin {checkout.address}"
         raise ImagegenError(Problem(str(FOLDER), what, hint))
 
 
 def update_checkout(checkout: Checkout, newest: bool) -> None:
-    """Bring the clone to the pinned revision, making it where there is none; go on where an earlier one stopped.
+    """Check out the pinned revision, in a new clone if there is none; continue where an earlier call was stopped.
 
-    newest: ask the repository though the clone knows the revision; a branch may have grown.
-    Models, custom nodes and all else that git does not track stay. Raises ImagegenError.
+    Models, custom nodes and everything else that git does not track stay.
+
+    Args:
+        newest: ask the repository even if the clone knows the revision, as a branch may have grown.
+
+    Raises:
+        ImagegenError: git fails, or the folder holds something that would be lost.
     """
     if shutil.which("git") is None:
         raise ImagegenError(Problem("", "git is not installed", "install git: https://git-scm.com/downloads"))
@@ -150,10 +156,10 @@ def update_checkout(checkout: Checkout, newest: bool) -> None:
 
 
 def _begin(checkout: Checkout) -> bool:
-    """Make an empty clone, or hint one that was killed while it was made; whether it is a new one."""
+    """Make an empty clone, or repair one that was killed while it was made; return whether it is new."""
     git = checkout.folder / ".git"
     git.mkdir(parents=True, exist_ok=True)
-    for lock in git.glob("*.lock"):  # of a git that was killed: whoever sets up here holds the set-up's own lock
+    for lock in git.glob("*.lock"):  # of a git that was killed: whoever installs here holds a lock of its own
         lock.unlink()
     origin = checkout.origin
     is_new = origin is None or _plain(origin) != _plain(checkout.address)
@@ -177,24 +183,24 @@ def _refuse_changes(checkout: Checkout) -> None:
     if changed:
         files = [line.strip().partition(" ")[2].strip() for line in changed.splitlines()]
         shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-        what = f"has local changes, and stays as it is: {shown}"
+        what = f"has local changes, and is left as it is: {shown}"
         hint = f"put them away (git -C {FOLDER} stash), or commit them to a branch of your own repository and pin that"
         raise ImagegenError(Problem(str(FOLDER), what, hint))
-    # what setup checked out is kept by a ref of its own, so only a user's own commits can be on none
+    # the pinned commit is kept by a ref of its own, so only a user's own commits can be on no branch
     if not checkout.query("for-each-ref", "--count=1", "--contains", "HEAD"):
-        what = f"has commits of its own that are on no branch ({str(checkout.commit)[:12]}), and stays as it is"
+        what = f"has commits of its own that are on no branch ({str(checkout.commit)[:12]}), and is left as it is"
         raise ImagegenError(Problem(str(FOLDER), what, f"give them a branch: git -C {FOLDER} branch mine"))
 
 
 def _check_out(checkout: Checkout, commit: str) -> None:
     print(f"checking out {checkout.revision}", flush=True)
-    # --force only after a kill in the middle of this: all files that differ then are those that it was writing
+    # --force only after a kill in the middle of this: then only the files differ that it was writing
     force = ["--force"] if checkout.unfinished.exists() else []
     with _marked(checkout):
         run(
             checkout.git("-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", *force, commit),
             checkout.folder,
-            f"{FOLDER} cannot be brought to {checkout.revision}",
+            f"{checkout.revision} cannot be checked out in {FOLDER}",
             "fix what git says, and run it again",
         )
         checkout.query("update-ref", "refs/imagegen/pinned", commit)
@@ -221,7 +227,7 @@ def _unknown(checkout: Checkout) -> Problem:
 
 
 def _plain(address: str) -> str:
-    """An address as it is compared: https, ssh and git's short form of one repository are the same."""
+    """Return an address for comparison: https, ssh and git's short form of one repository are the same."""
     match = re.fullmatch(r"(?:\w+://)?(?:[^@/]+@)?([^/:]+\.[^/:]+)[:/](.+)", address)
     plain = f"{match[1]}/{match[2]}".lower() if match else address
     return plain.rstrip("/").removesuffix(".git")
@@ -233,13 +239,13 @@ _VENV = (0, 50 * _MB)
 _PACKAGES = (700 * _MB, 2 * _GB)
 """About how many bytes each step downloads, and takes on disk."""
 _BUSY = Problem(
-    "", "another set-up of ComfyUI is at work here", "wait for it, or have this one wait: wait=600 (seconds)"
+    "", "ComfyUI is being installed here by another doit", "wait for it, or let this one wait: wait=600 (seconds)"
 )
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a set-up, and about how many bytes it downloads and takes on disk."""
+    """One step of the installation, and about how many bytes it downloads and takes on disk."""
 
     what: str
     download: int
@@ -247,7 +253,7 @@ class Step:
 
 
 def checkout_of(root: Path, settings: Settings) -> Checkout:
-    """The clone as the settings want it."""
+    """Return the clone as the settings want it."""
     return Checkout(root.absolute(), settings.comfyui_repository, settings.comfyui_revision)
 
 
@@ -258,13 +264,16 @@ def setup(
     newest: bool = False,
     query: Callable[[], None] = lambda: None,
 ) -> None:
-    """Bring ComfyUI to where the settings want it, and print what is done; where all is done, that takes no network.
+    """Install ComfyUI as the settings want it, and print what is done. If all is done, no network is needed.
 
-    torch: the PyTorch build, stronger than the settings; empty: as they say. newest: look whether the pinned revision
-    has moved. ask: called once it was said what is downloaded, and before anything is; may raise.
-    Raises ImagegenError; what was done until then stays, and the next set-up goes on from there.
+    Args:
+        torch: the PyTorch build, in place of the settings'; empty for theirs.
+        newest: look whether the pinned revision has moved.
+        ask: called once it is printed what is downloaded, and before anything is; may raise.
+
+    Raises:
+        ImagegenError: a step failed. What was done until then stays, and the next call continues from there.
     """
-    check_build(torch or "auto")
     try:
         with locked(root / ".imagegen/comfyui-setup.lock", _BUSY, settings.wait_s):
             _set_up(root, settings, torch, newest, query)
@@ -274,9 +283,9 @@ def setup(
 
 
 def choose_torch(environment: Environment, settings: Settings, torch: str = "") -> tuple[TorchChoice, str]:
-    """The PyTorch build for this machine and its index, and why this one.
+    """Return the PyTorch build for this machine with its index, and why it is this one.
 
-    What is chosen automatically is chosen once: a driver that fails for a day changes nothing.
+    An automatic choice is made once: a driver that fails for a day changes nothing.
     """
     before = environment.torch
     asked = torch or settings.comfyui_torch
@@ -308,7 +317,7 @@ def _set_up(root: Path, settings: Settings, torch: str, newest: bool, query: Cal
         source = f" from {choice.index}" if choice.index else ""
         steps.append(Step(f"PyTorch: {choice.build} ({why}){source}", build.download, build.disk))
     if not environment.has_requirements():
-        steps.append(Step("the packages of its requirements.txt, as far as they are missing", *_PACKAGES))
+        steps.append(Step("the packages of its requirements.txt that are missing", *_PACKAGES))
     record = managed_server(root).record()
     if (steps or newest or not is_pinned) and record and record.process.look() == "alive":
         raise ImagegenError(
@@ -325,26 +334,28 @@ def _set_up(root: Path, settings: Settings, torch: str, newest: bool, query: Cal
     if python:
         environment.make(python, settings.comfyui_python)
     elif environment.asked != settings.comfyui_python:
-        print(f"comfyui.python changed since {VENV} was made; for a new one, delete that folder and run this again")
+        print(
+            f"comfyui.python has changed since {VENV} was made; to make it again, delete that folder and run this again"
+        )
     if not environment.has_torch(choice):
         environment.install_torch(choice)
     if not environment.has_requirements():
         environment.install_requirements()
     for line in write_model_paths(root, settings):
         print(line)
-    print(f"ComfyUI is set up in {FOLDER}: {checkout.revision}, git revision {checkout.commit}")
+    print(f"ComfyUI is installed in {FOLDER}: {checkout.revision}, git revision {checkout.commit}")
     print(f"Python {environment.version}, PyTorch: {choice.build}")
 
 
 def announce(steps: Sequence[Step], free: int) -> None:
-    """Say what comes and how much it is. Raises ImagegenError where the free bytes do not suffice."""
-    print(f"to be put into {FOLDER}:")
+    """Print the steps and their sizes. Raises ImagegenError if there are not enough free bytes."""
+    print(f"to be installed in {FOLDER}:")
     for step in steps:
         print(f"  {step.what}{f': about {_size(step.download)}' if step.download else ''}")
     download, disk = sum(step.download for step in steps), sum(step.disk for step in steps)
     print(f"about {_size(download)} to download, about {_size(disk)} on disk; {_size(free)} are free", flush=True)
     if free < disk:
-        what = f"too little room: about {_size(disk)} are needed, {_size(free)} are free"
+        what = f"not enough room: about {_size(disk)} are needed, {_size(free)} are free"
         raise ImagegenError(Problem(str(FOLDER), what, "make room; nothing has been downloaded"))
 
 
@@ -357,7 +368,7 @@ _NAME = "extra_model_paths.yaml"
 
 
 class _Folders(str):
-    """Folders, one a line, written to YAML as such."""
+    """Folders, one on each line, also in YAML."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -370,20 +381,23 @@ _Dumper.add_representer(
 
 
 def model_paths_file(root: Path) -> Path:
-    """The file of the project at `root`; it is there only where folders are set, or where the user wrote one."""
+    """Return the path of the project's file, which exists only if folders are set, or the user wrote it."""
     return root / FOLDER / _NAME
 
 
 def write_model_paths(root: Path, settings: Settings) -> list[str]:
-    """Have the file say what the settings say; a line for each thing that a person should know.
+    """Write `comfyui.model_paths` to ComfyUI's extra_model_paths.yaml, which it reads however it is started.
 
-    One that somebody else wrote is left alone. Raises OSError.
+    A file that somebody else wrote is left alone. Raises OSError.
+
+    Returns:
+        A line for each thing that a person should know.
     """
     path = model_paths_file(root)
     wanted = _text(root, settings)
     there = path.read_text("utf-8", "replace") if path.exists() else ""
     missing = [
-        f"{FOLDER}/{_NAME}: {kind}: there is no folder {folder} yet"
+        f"{FOLDER}/{_NAME}: {kind}: the folder {folder} does not exist yet"
         for kind, folders in settings.comfyui_model_paths
         for folder in folders
         if not (root / folder).is_dir()
@@ -391,8 +405,8 @@ def write_model_paths(root: Path, settings: Settings) -> list[str]:
     if there == wanted:
         return missing
     if there and not there.startswith(_MARK):
-        said = "is not written by doit comfyui:setup and stays as it is; comfyui.model_paths is not in use"
-        return [f"{FOLDER}/{_NAME}: {said}: add the folders there, or move the file away"] if wanted else []
+        said = "was not written by doit comfyui:setup, and is left as it is; comfyui.model_paths is not in use"
+        return [f"{FOLDER}/{_NAME}: {said}. Add the folders there, or move the file away"] if wanted else []
     if not wanted:
         path.unlink()
         return [f"{FOLDER}/{_NAME}: removed: comfyui.model_paths is empty"]
@@ -404,7 +418,7 @@ def write_model_paths(root: Path, settings: Settings) -> list[str]:
 
 def _text(root: Path, settings: Settings) -> str:
     paths = {
-        # not resolve: a link stays a link
+        # abspath, not resolve: a link stays a link
         kind: _Folders("".join(f"{os.path.abspath(root / folder)}\n" for folder in folders))  # noqa: PTH100
         for kind, folders in settings.comfyui_model_paths
         if folders

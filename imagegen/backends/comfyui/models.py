@@ -64,7 +64,7 @@ _ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 
 
 def model_folders(root: Path, settings: Settings) -> Folders:
-    """The folders of the project at `root`: the settings', ComfyUI's own, and those of its extra_model_paths.yaml."""
+    """Return the project's model folders: the settings', ComfyUI's own, and those of its extra_model_paths.yaml."""
     found: dict[str, list[str]] = {"checkpoints": [os.path.abspath(root / f) for f in settings.comfyui_checkpoint_dirs]}  # noqa: PTH100 - it follows no link
     for kind, own in settings.comfyui_model_paths:
         found.setdefault(kind, []).extend(os.path.abspath(root / folder) for folder in own)  # noqa: PTH100 - as above
@@ -77,7 +77,7 @@ def model_folders(root: Path, settings: Settings) -> Folders:
 
 
 def _extra(file: Path) -> Iterator[tuple[str, str]]:
-    """The kinds and folders of an extra_model_paths.yaml; nothing where it cannot be read, as ComfyUI itself says."""
+    """Yield the kinds and folders of an extra_model_paths.yaml; nothing if it is not valid, which ComfyUI reports."""
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -94,7 +94,7 @@ def _extra(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def list_names(folders: Iterable[str]) -> list[str]:
-    """The model files in these folders and below, as ComfyUI names them, with `/` between a folder and a file."""
+    """Return the model files in these folders and below, as ComfyUI names them, with `/` before a file."""
     found = set()
     for folder in folders:
         for path, _, files in os.walk(folder, followlinks=True):
@@ -105,7 +105,7 @@ def list_names(folders: Iterable[str]) -> list[str]:
 
 
 def find_file(name: str, folders: Iterable[str]) -> str:
-    """The file of that name in the first folder that has it; empty where none does."""
+    """Return the path of that name in the first folder that has it; empty if none does."""
     for folder in folders if name else ():
         path = os.path.join(folder, *name.replace("\\", "/").split("/"))  # noqa: PTH118 - thousands of times in a plan
         if os.path.isfile(path):  # noqa: PTH113 - as above
@@ -113,49 +113,50 @@ def find_file(name: str, folders: Iterable[str]) -> str:
     return ""
 
 
-def hash_model(path: str, memory: Path) -> str | None:
-    """sha256 (hex) of a file, read once while its size and mtime stay; None where it cannot be read.
+def hash_model(path: str, cache: Path) -> str | None:
+    """Return a file's sha256 (hex); None if it cannot be read. It is read again only if its size or mtime has changed.
 
-    memory: a JSON file that keeps it, which may be deleted.
+    Args:
+        cache: a JSON file that remembers it, which may be deleted.
     """
     try:
         stat = os.stat(path)  # noqa: PTH116 - as above
-        known = _remembered(memory).get(path)
+        known = _read_cache(cache).get(path)
         if isinstance(known, list) and known[:2] == [stat.st_size, stat.st_mtime_ns]:
             return str(known[2])
         with open(path, "rb") as file:  # noqa: PTH123 - as above
             digest = _sha256(file)
     except OSError:
         return None
-    _remember(path, stat, digest, memory)
+    _remember(path, stat, digest, cache)
     return digest
 
 
-def remember_digest(path: str, digest: str, memory: Path) -> None:
-    """Remember the sha256 of a file that was just written, so that it is not read for it. Raises OSError."""
-    _remember(path, os.stat(path), digest, memory)  # noqa: PTH116 - as above
+def remember_digest(path: str, digest: str, cache: Path) -> None:
+    """Remember the sha256 of a file that was just written, so that it is not read again. Raises OSError."""
+    _remember(path, os.stat(path), digest, cache)  # noqa: PTH116 - as above
 
 
-def _remember(path: str, stat: os.stat_result, digest: str, memory: Path) -> None:
-    _MEMORIES[memory] = {**_remembered(memory), path: [stat.st_size, stat.st_mtime_ns, digest]}
+def _remember(path: str, stat: os.stat_result, digest: str, cache: Path) -> None:
+    _CACHES[cache] = {**_read_cache(cache), path: [stat.st_size, stat.st_mtime_ns, digest]}
     with contextlib.suppress(OSError):  # then it is read again next time
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        written = memory.with_name(f".{uuid.uuid4().hex}.tmp")
-        written.write_text(json.dumps(_MEMORIES[memory]), encoding="utf-8")
-        written.replace(memory)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        written = cache.with_name(f".{uuid.uuid4().hex}.tmp")
+        written.write_text(json.dumps(_CACHES[cache]), encoding="utf-8")
+        written.replace(cache)
 
 
-_MEMORIES: dict[Path, dict[str, Any]] = {}
+_CACHES: dict[Path, dict[str, Any]] = {}
 
 
-def _remembered(memory: Path) -> dict[str, Any]:
-    if memory not in _MEMORIES:
+def _read_cache(cache: Path) -> dict[str, Any]:
+    if cache not in _CACHES:
         try:
-            found = json.loads(memory.read_bytes())
+            found = json.loads(cache.read_bytes())
         except (OSError, ValueError):
             found = {}
-        _MEMORIES[memory] = found if isinstance(found, dict) else {}
-    return _MEMORIES[memory]
+        _CACHES[cache] = found if isinstance(found, dict) else {}
+    return _CACHES[cache]
 
 
 def _sha256(file: Any) -> str:
@@ -170,10 +171,12 @@ State = Literal["there", "partly", "missing", "other"]
 
 @dataclass(frozen=True)
 class ListedModel:
-    """How it stands with one of them.
+    """A model that the project lists, and what is there of it.
 
-    path: where it is, or would be downloaded to. state: `there`; `partly`: a download was cut short; `other`: a
-    file of that name that is not the listed one. bytes: of what is there, whole or in part.
+    Attributes:
+        path: where it is, or would be downloaded to.
+        state: partly: a download was cut short; other: the file of that name is not the listed one.
+        bytes: how many of them are there.
     """
 
     model: ModelFile
@@ -182,24 +185,24 @@ class ListedModel:
     bytes: int = 0
 
     @property
-    def lacking(self) -> int:
-        """Bytes that are to be downloaded, about."""
+    def missing_bytes(self) -> int:
+        """About how many bytes are still to be downloaded."""
         return max(0, self.model.size - self.bytes) if self.state in ("partly", "missing") else 0
 
 
 def download_path(root: Path, settings: Settings, model: ModelFile) -> Path:
-    """Where it is downloaded to: in the first of the user's own folders of its kind, else in ComfyUI's."""
+    """Return where it is downloaded to: the first of the user's own folders of its kind, else ComfyUI's."""
     own = dict(settings.comfyui_model_paths).get(model.folder, ())
     return (root / own[0] if own else root / FOLDER / "models" / model.folder) / model.name
 
 
 def digest_cache(root: Path) -> Path:
-    """Where the sha256 of models is remembered."""
+    """Return the file that remembers the sha256 of models."""
     return root / ".imagegen" / "cache" / "models.json"
 
 
 def inspect_model(root: Path, settings: Settings, model: ModelFile) -> ListedModel:
-    """What is there of it; a file whose sha256 is not remembered is read. It may be in any folder of its kind."""
+    """Look for a listed model in all folders of its kind; a file whose sha256 is not remembered is read."""
     target = download_path(root, settings, model)
     for path in (target, *_others(root, settings, model)):
         size = _size(path)
@@ -216,7 +219,7 @@ def inspect_model(root: Path, settings: Settings, model: ModelFile) -> ListedMod
 
 
 def select_models(models: Sequence[ModelFile], names: Sequence[str]) -> list[ModelFile]:
-    """The models of these names, all where there are none. Raises ImagegenError where one is not listed."""
+    """Return the models of these names, or all if there are none. Raises ImagegenError if one is not listed."""
     known = {model.key: model for model in models}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -228,7 +231,7 @@ def select_models(models: Sequence[ModelFile], names: Sequence[str]) -> list[Mod
 
 
 def missing_models(root: Path, settings: Settings) -> dict[str, str]:
-    """ComfyUI's name of each listed model that no folder has → the command that downloads it. Reads no file."""
+    """Return ComfyUI's name of each listed model that is not there → the command that downloads it. Reads no file."""
     keys: dict[str, list[str]] = defaultdict(list)
     for model in settings.models:
         places = [download_path(root, settings, model), *_others(root, settings, model)]
@@ -238,38 +241,36 @@ def missing_models(root: Path, settings: Settings) -> dict[str, str]:
 
 
 def find_obstacles(root: Path, wanted: Sequence[ListedModel]) -> Iterator[Problem]:
-    """All that is known to keep these from being downloaded, before any is asked for."""
+    """Yield everything that would keep these from being downloaded, before any is."""
     for one in wanted:
         if one.state == "other":
-            what = f"{display_path(root, one.path)} is there and is not the file that is listed"
-            yield Problem(
-                one.model.key, what, "move it away; or correct size and sha256, or give the model another name"
-            )
-    lacking = [one for one in wanted if one.lacking]
+            what = f"{display_path(root, one.path)} exists, but is not the file that is listed"
+            yield Problem(one.model.key, what, "move it away, correct size and sha256, or give the model another name")
+    missing = [one for one in wanted if one.missing_bytes]
     disks: dict[int, list[ListedModel]] = defaultdict(list)
-    for one in lacking:
+    for one in missing:
         disks[_existing(one.path).stat().st_dev].append(one)
     for on_disk in disks.values():
-        needed, free = sum(one.lacking for one in on_disk), free_bytes(on_disk[0].path)
+        needed, free = sum(one.missing_bytes for one in on_disk), free_bytes(on_disk[0].path)
         if needed > free:
             names = ", ".join(one.model.key for one in on_disk)
             where = display_path(root, on_disk[0].path.parent)
-            what = f"{names}: {size_text(needed)} to download, and {size_text(free)} free on the disk of {where}"
+            what = f"{names}: {size_text(needed)} to download, but only {size_text(free)} free on the disk of {where}"
             yield Problem("", what, "make room, or move the folder: comfyui.model_paths in [tool.imagegen.comfyui]")
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes that are free on the disk that the path is, or would be, on."""
+    """Return the bytes that are free on the disk that the path is, or would be, on."""
     return shutil.disk_usage(_existing(path)).free
 
 
 def display_path(root: Path, path: Path) -> str:
-    """A path for a person: from the project where it lies in it."""
+    """Return a path for a person: relative to the project if it is inside."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def _others(root: Path, settings: Settings, model: ModelFile) -> list[Path]:
-    """Where else it may be: in another folder that ComfyUI looks in for this kind."""
+    """Return where else it may be: the other folders where ComfyUI looks for this kind."""
     folders: Mapping[str, Sequence[str]] = model_folders(root, settings)
     own = dict(settings.comfyui_model_paths).get(model.folder, ())
     comfyui = root / FOLDER / "models" / model.folder
@@ -284,5 +285,5 @@ def _size(path: Path) -> int | None:
 
 
 def _existing(path: Path) -> Path:
-    """The nearest folder above the path that is there."""
+    """Return the nearest folder above the path that exists."""
     return next(folder for folder in path.absolute().parents if folder.exists())

@@ -41,13 +41,15 @@ OPTIONS = {
     "strength_clip": "comfyui.loras",
     "vae_name": "comfyui.vae",
 }
-"""Inputs that a job's option decides → its key."""
+"""Inputs that a job's option decides → the option's key."""
 
 
 def text_to_image(loras: Mapping[str, Sequence[float]], vae: str, clip_skip: int = 1) -> Workflow:
-    """The workflow. loras: name → strength for the model and for CLIP. vae: empty for the checkpoint's own.
+    """Return the built-in workflow. LoRAs are chained by name: the order in which a job has them means nothing.
 
-    The order in which a job names its LoRAs means nothing: they are chained by name.
+    Args:
+        loras: name → strength for the model and for CLIP.
+        vae: empty for the checkpoint's own.
     """
     graph: dict[str, Any] = {
         "checkpoint": _node("CheckpointLoaderSimple", ckpt_name=""),
@@ -113,7 +115,7 @@ _PLACES = {
 
 
 def get_workflow(request: Request) -> Workflow:
-    """The workflow that draws the request."""
+    """Return the workflow that generates the request."""
     extra = request.extra
     if "graph" in extra:
         return _understood(extra["graph"], extra["bindings"])
@@ -126,7 +128,7 @@ def _understood(graph: str, bindings: str) -> Workflow:
 
 
 def collect_values(request: Request, workflow: Workflow) -> dict[NodeInput, Any]:
-    """The inputs that the request sets, but for its images and the files' names."""
+    """Return the inputs that the request sets, without its reference images and the names of files."""
     values: dict[NodeInput, Any] = {parse_input(text): value for text, value in request.extra.get("set", {}).items()}
     wanted = dict(_wanted(request, workflow))
     for field, value in wanted.items():
@@ -137,7 +139,7 @@ def collect_values(request: Request, workflow: Workflow) -> dict[NodeInput, Any]
 
 
 def _wanted(request: Request, workflow: Workflow) -> Iterator[tuple[str, Any]]:
-    """The fields that go into the workflow; where the job gives none, a workflow of its own has one already."""
+    """Yield the fields that go into the workflow; a job's own workflow keeps its values for what the job leaves out."""
     is_own = "graph" in request.extra
     for field in FIELDS:
         value: Any = request.model if field == "checkpoint" else getattr(request, field)
@@ -147,7 +149,7 @@ def _wanted(request: Request, workflow: Workflow) -> Iterator[tuple[str, Any]]:
 
 
 def find_job_key(request: Request, workflow: Workflow, place: NodeInput) -> str:
-    """The job's key that decides what is in this input; empty where the workflow's file does."""
+    """Return the job's key that decides this input's value; empty if the workflow's file does."""
     if str(place) in request.extra.get("set", {}):
         return f"comfyui.set.{place}"
     if "graph" not in request.extra and (key := OPTIONS.get(place.input)):
@@ -159,7 +161,7 @@ def find_job_key(request: Request, workflow: Workflow, place: NodeInput) -> str:
 
 
 def explain(request: Request) -> list[str]:
-    """A line for each field that a workflow of one's own can take: `prompt → 6.text (CLIPTextEncode "Positive")`."""
+    """Return a line for each field of a job's own workflow: `prompt → 6.text (CLIPTextEncode "Positive")`."""
     if "graph" not in request.extra:
         return []
     workflow = get_workflow(request)
@@ -177,7 +179,7 @@ def explain(request: Request) -> list[str]:
 
 
 def unsupported_fields(request: Request) -> list[Problem]:
-    """What the job gives and its workflow cannot take."""
+    """Return the problems of fields that the job sets and its workflow cannot take."""
     if "graph" not in request.extra:
         return []
     workflow = get_workflow(request)
@@ -192,17 +194,17 @@ def unsupported_fields(request: Request) -> list[Problem]:
         for place in workflow.places.get(field, ()):
             other, before = taken.setdefault(place, (field, value))
             if before != value and not find_marks(workflow.held(place)):
-                what = f"comfyui.workflow: {_said(other, before)} and {_said(field, value)} would both go to {place}"
+                what = f"comfyui.workflow: {_describe(other, before)} and {_describe(field, value)} both go to {place}"
                 problems.append(Problem("", what, "make them equal, or name other inputs with comfyui.bind"))
     return problems
 
 
-def _said(field: str, value: Any) -> str:
+def _describe(field: str, value: Any) -> str:
     return f"{FIELD_WORDS.get(field, field)} {str(value)[:20]}"
 
 
 def group_identical(requests: Sequence[Request]) -> list[list[Request]]:
-    """Requests that differ in prompt, seed and what their images show: what the server says of one holds for all."""
+    """Group requests that are the same to a server: they differ in prompt, seed and what their images show."""
     same: dict[Hashable, list[Request]] = {}
     for request in requests:
         same.setdefault(identity_key(request), []).append(request)
@@ -210,11 +212,11 @@ def group_identical(requests: Sequence[Request]) -> list[list[Request]]:
 
 
 def identity_key(request: Request) -> Hashable:
-    """The same for requests that are alike, as long as one of them is kept."""
-    fields = tuple(value for name, value in vars(request).items() if name not in _OWN_OF_EACH)
+    """Return the same key for requests that are identical to a server, as long as one of them is kept."""
+    fields = tuple(value for name, value in vars(request).items() if name not in _IGNORED)
     # the items of a job that have no options of their own share what is in `extra`
     shared = tuple((key, id(value)) for key, value in request.extra.items() if key not in ("images", "files"))
     return fields, shared, tuple(sorted(request.extra.get("images", ())))
 
 
-_OWN_OF_EACH = frozenset({"name", "prompt", "negative", "seed", "extra"})
+_IGNORED = frozenset({"name", "prompt", "negative", "seed", "extra"})

@@ -50,7 +50,7 @@ __all__ = [
 
 
 _NAME = {"type": "text", "minlength": 1, "maxlength": 500}
-_PLACE = {"type": "text", "regex": r"[^.]+\..+", "meta": {"expected": "input: node ID, dot, input's name, as 6.text"}}
+_INPUT = {"type": "text", "regex": r"[^.]+\..+", "meta": {"expected": "input: node ID, dot, input's name, as 6.text"}}
 _NODE = {"type": "text", "minlength": 1, "maxlength": 100}
 
 
@@ -59,10 +59,8 @@ def _described(rules: Mapping[str, Any], description: str) -> dict[str, Any]:
 
 
 def _bound(field: str) -> dict[str, Any]:
-    rules = {"anyof": [_PLACE, {"type": "list", "schema": _PLACE}]}
-    described = (
-        f"The input, or the list of inputs, that takes the {field}: node ID, dot, input's name; [] if none does."
-    )
+    rules = {"anyof": [_INPUT, {"type": "list", "schema": _INPUT}]}
+    described = f"The input that takes the {field}, or a list of them: node ID, dot, input's name; [] if none does."
     return _described(rules, described)
 
 
@@ -86,7 +84,7 @@ OPTIONS: Mapping[str, Any] = {
                         "type": "mapping",
                         "schema": {
                             "model": _described(_STRENGTH, "Its strength in the model."),
-                            "clip": _described(_STRENGTH, "Its strength in CLIP; left out, that in the model."),
+                            "clip": _described(_STRENGTH, "Its strength in CLIP; without it, that in the model."),
                         },
                     },
                 ]
@@ -94,7 +92,7 @@ OPTIONS: Mapping[str, Any] = {
         },
         "LoRAs: each file name with its strength, or with one for the model and one for CLIP.",
     ),
-    "vae": _described(_NAME, "A VAE's file name; left out, the checkpoint's own is used."),
+    "vae": _described(_NAME, "A VAE's file name; without it, the checkpoint's own is used."),
     "workflow": _described(
         _NAME, "A workflow that ComfyUI exported in API format, its path from the project's folder."
     ),
@@ -106,20 +104,20 @@ OPTIONS: Mapping[str, Any] = {
                 "output": _described(_NODE, "The node whose image is taken."),
             },
         },
-        "Where the workflow takes what, and gives the image, in place of what is found by following its links.",
+        "Which inputs take what and which node gives the image, in place of what is found by following the links.",
     ),
     "set": _described(
-        {"type": "mapping", "keysrules": _PLACE, "valuesrules": {"type": ["text", "whole", "number", "boolean"]}},
+        {"type": "mapping", "keysrules": _INPUT, "valuesrules": {"type": ["text", "whole", "number", "boolean"]}},
         "Values for any other inputs of the workflow: node ID, dot, input's name.",
     ),
     "images": _described(
-        {"type": "mapping", "keysrules": _PLACE, "valuesrules": _NAME},
+        {"type": "mapping", "keysrules": _INPUT, "valuesrules": _NAME},
         "Reference images for inputs of the workflow: each a file, or another output as JOB:ITEM.",
     ),
-    "allow_flat": _described({"type": "boolean"}, "Whether an image of one flat colour is taken."),
+    "allow_flat": _described({"type": "boolean"}, "Whether an image of one flat colour is accepted."),
     "checkpoint_dirs": _described(
         {"type": "list", "minlength": 1, "schema": _NAME},
-        "More folders with checkpoints, to look in while no server runs.",
+        "More folders with checkpoints, for while no server runs.",
     ),
     "server": _described(
         {
@@ -131,10 +129,10 @@ OPTIONS: Mapping[str, Any] = {
                 ),
                 "start": _described(
                     {"type": "text", "allowed": ["auto", "never"]},
-                    "Whether a run starts a server on this machine where none answers.",
+                    "Whether a run starts a server on this machine if none answers.",
                 ),
                 "ready_timeout_s": _described(
-                    {"type": "number", "min": 1, "max": 86_400}, "Seconds that the server may take to start."
+                    {"type": "number", "min": 1, "max": 86_400}, "Time limit for the server's start, in seconds."
                 ),
             },
         },
@@ -145,30 +143,32 @@ OPTIONS: Mapping[str, Any] = {
 
 FIELD_PARAMETERS = frozenset(FIELDS) - {"checkpoint"}
 SECTION_PARAMETERS = frozenset({"loras", "vae", "workflow", "bind", "set", "images"})
-"""Options that decide pixels; of files, what is in them and not what they are called."""
+"""Options that decide the pixels; of files it is their content that counts, not their names."""
 
 
 def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
-    """What a checked section comes to. Contacts nothing. Raises ImagegenError, `where` the key in the section.
+    """Resolve a checked section. Contacts nothing.
 
-    Besides the options that decide pixels, `extra` holds what the backend needs to draw: urls (of the servers that may
-    draw it), trusted (those of them that the secret is for), start, ready_timeout_s, arguments, root, folders (JSON:
-    kind of model → folders), pulls, allow_flat; and of a workflow graph and bindings (JSON) and files (place → path of
-    its image).
+    Besides the options that decide the pixels, `extra` holds what the backend needs to generate: what
+    `resolve_machine` returns and `allow_flat`; and for a job's own workflow, `graph` and `bindings` (JSON) and `files`
+    (input → path of its image).
+
+    Raises:
+        ImagegenError: each problem's `where` is the key in the section.
     """
     settings = context.settings
     extra = {**resolve_machine(section, context), "allow_flat": section.get("allow_flat", False)}
-    _refuse_of_the_other_kind(section)
+    _check_kind_of_options(section)
     asked = settings.forced_checkpoint or section.get("checkpoint", "")
     if "workflow" not in section:
         if section.get("loras"):
-            extra["loras"] = {name: _strengths(given) for name, given in section["loras"].items()}
+            extra["loras"] = {name: _parse_strengths(given) for name, given in section["loras"].items()}
         if section.get("vae"):
             extra["vae"] = section["vae"]
         return Resolved(extra, asked or settings.comfyui_checkpoint or None)
     images = section.get("images", {})
     origins = {place: named for place, named in images.items() if is_output_name(named)}
-    workflow, of_workflow = _own_workflow(section, context)
+    workflow, of_workflow = _read_own_workflow(section, context)
     if asked and "checkpoint" not in workflow.places:
         problem = explain_missing(workflow, "checkpoint")
         raise ImagegenError(Problem("workflow", f"checkpoint '{asked[:60]}': {problem.what}", problem.hint))
@@ -180,16 +180,23 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
 
 
 def resolve_machine(section: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """What of `extra` is about this machine, and about no pixels. section: a job's, which may name another server."""
+    """Return the part of `extra` that is about this machine, and not about pixels.
+
+    urls: of the servers that may generate the image; trusted: those of them that the secret is for; folders: JSON,
+    kind of model → folders; pulls: missing models → the commands that download them.
+
+    Args:
+        section: a job's, which may name other servers.
+    """
     settings = context.settings
     server = section.get("server", {})
     named = server.get("url", settings.comfyui_server_urls)
     with contextlib.suppress(ImagegenError):
-        context.read(EXTRA_PATHS)  # so that a change of it is noticed: which file a name is may follow from it
+        context.read(EXTRA_PATHS)  # so that a change is noticed: it may decide which file a name means
     urls = list(dict.fromkeys(url.rstrip("/") for url in ([named] if isinstance(named, str) else named)))
     return {
         "urls": urls,
-        "trusted": [url for url in urls if url in settings.comfyui_server_urls],  # the secret is for no other
+        "trusted": [url for url in urls if url in settings.comfyui_server_urls],  # the secret is for these alone
         "start": server.get("start", settings.comfyui_server_start),
         "ready_timeout_s": server.get("ready_timeout_s", settings.comfyui_server_ready_timeout_s),
         "arguments": settings.comfyui_server_arguments,
@@ -200,9 +207,9 @@ def resolve_machine(section: Mapping[str, Any], context: Context) -> dict[str, A
 
 
 def recover_section(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The section that comes to these recorded fields. Raises ImagegenError for those of a workflow of one's own."""
+    """Return the section that gives these recorded fields. Raises ImagegenError for a job's own workflow."""
     if "workflow" in fields:
-        what = "was drawn with a workflow of its own, of which it holds no more than the digest"
+        what = "was generated with a workflow of its own, of which only the digest is recorded"
         raise ImagegenError(Problem("", what, "add an item to the job that has the workflow, or give --backend"))
     section: dict[str, Any] = {}
     if loras := fields.get("loras"):
@@ -212,21 +219,21 @@ def recover_section(fields: Mapping[str, Any]) -> dict[str, Any]:
     return section
 
 
-def _refuse_of_the_other_kind(section: Mapping[str, Any]) -> None:
-    """Raises ImagegenError for options of the built-in workflow beside one of the job's own, and the reverse."""
+def _check_kind_of_options(section: Mapping[str, Any]) -> None:
+    """Raise ImagegenError for options of the built-in workflow beside the job's own, and the reverse."""
     if "workflow" in section:
-        what = "is for the built-in workflow, and the job has one of its own"
+        what = "is for the built-in workflow, but the job has its own"
         hint = 'set: {"NODE.INPUT": …} sets it there'
         keys = [key for key in ("loras", "vae") if section.get(key)]
     else:
-        what, hint = "goes with a workflow, and the job names none", "add one: workflow: jobs/workflows/NAME.json"
+        what, hint = "needs a workflow, but the job names none", "add one: workflow: jobs/workflows/NAME.json"
         keys = [key for key in ("bind", "set", "images") if section.get(key)]
     if keys:
         raise ImagegenError(*(Problem(key, what, hint) for key in keys))
 
 
-def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflow, dict[str, Any]]:
-    """The job's own workflow, and what it and its images come to. Raises ImagegenError."""
+def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflow, dict[str, Any]]:
+    """Read the job's own workflow and images; return it, and what they add to `extra`. Raises ImagegenError."""
     name = section["workflow"]
     try:
         graph = read_workflow(name, context.read(name))
@@ -236,18 +243,18 @@ def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflo
     bind = {field: [named] if isinstance(named, str) else named for field, named in section.get("bind", {}).items()}
     workflow = understand(graph, bind)
     problems: list[Problem] = []
-    values = dict(_values(section, workflow, problems))
+    values = dict(_list_values(section, workflow, problems))
     files: dict[str, str] = {}
     images: dict[str, str] = {}
     for text, file in section.get("images", {}).items():
         if is_output_name(file):
             continue
         try:
-            images[text] = _hashed(context, file)
+            images[text] = _hash_file(context, file)
             files[text] = str(context.root / file)
         except ImagegenError as error:
             problems += [Problem(f"images.{text}", f"{file}: {p.what}", p.hint) for p in error.problems]
-    problems += _batches(replace_inputs(graph, values))
+    problems += _check_batches(replace_inputs(graph, values))
     if problems:
         raise ImagegenError(*problems)
     always = {place: f"%{field}%" for field in REQUIRED for place in workflow.places.get(field, ())}
@@ -267,8 +274,10 @@ def _own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflo
     }
 
 
-def _values(section: Mapping[str, Any], workflow: Workflow, problems: list[Problem]) -> Iterator[tuple[NodeInput, Any]]:
-    """The inputs that `set` and `images` name, with their values there."""
+def _list_values(
+    section: Mapping[str, Any], workflow: Workflow, problems: list[Problem]
+) -> Iterator[tuple[NodeInput, Any]]:
+    """Yield the inputs that `set` and `images` name, with their values."""
     of_fields = {place: field for field, places in workflow.places.items() for place in places}
     for key in ("set", "images"):
         for text, value in section.get(key, {}).items():
@@ -291,9 +300,9 @@ def _values(section: Mapping[str, Any], workflow: Workflow, problems: list[Probl
             yield place, value
 
 
-def _hashed(context: Context, file: str) -> str:
+def _hash_file(context: Context, file: str) -> str:
     data = context.read(file)
-    if len(data) > MAX_BYTES:  # what is more was not read
+    if len(data) > MAX_BYTES:  # only so much was read
         raise ImagegenError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
     return hashlib.sha256(data).hexdigest()
 
@@ -305,21 +314,21 @@ def _with_checkpoint_dirs(
     return {kind: [*own, *found] if kind == "checkpoints" else list(found) for kind, found in folders.items()}
 
 
-def _strengths(given: float | Mapping[str, float]) -> list[float]:
-    """For the model and for CLIP. A list, as a lock file gives it back."""
+def _parse_strengths(given: float | Mapping[str, float]) -> list[float]:
+    """Return the strengths for the model and for CLIP. A list, as a lock file gives it back."""
     if isinstance(given, Mapping):
         model = float(given.get("model", 1.0))
         return [model, float(given.get("clip", model))]
     return [float(given), float(given)]
 
 
-def _batches(graph: Graph) -> Iterator[Problem]:
-    """Nodes that would make several images of one prompt, none of them what a prompt of its own would make."""
+def _check_batches(graph: Graph) -> Iterator[Problem]:
+    """Yield the problems of nodes that would make several images from one prompt."""
     wiring = Wiring(graph)
     for node, body in graph.items():
         place = NodeInput(node, "amount" if "samples" in body["inputs"] else "batch_size")
         held = wiring.holder(place) if place.input in body["inputs"] else None
         size = graph[held.node]["inputs"][held.input] if held else 1
         if isinstance(size, int) and size > 1:
-            what = f"node {node} makes a batch of {size}, and one prompt makes one image"
+            what = f"node {node} makes a batch of {size}, but one prompt makes one image"
             yield Problem("workflow", what, f'set: {{"{held}": 1}}')

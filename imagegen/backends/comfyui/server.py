@@ -57,8 +57,12 @@ _LISTEN = "127.0.0.1"
 class Launch:
     """How this project's server is started.
 
-    root: the project, absolute. url: where it will serve. arguments: more of them for main.py.
-    ready_timeout_s: seconds from its start until it must serve. has_auth: whether COMFYUI_AUTH is for it.
+    Attributes:
+        root: the project's folder, absolute.
+        url: the address at which it will serve.
+        arguments: more arguments of main.py.
+        ready_timeout_s: seconds from its start until it must serve.
+        has_auth: whether COMFYUI_AUTH is for it.
     """
 
     root: Path
@@ -69,7 +73,7 @@ class Launch:
 
 
 def launch_of(root: Path, settings: Settings) -> Launch:
-    """As the settings of the project at `root` have it: of several servers, the first that is on this machine."""
+    """Return what the settings of the project say: of several servers, the first one on this machine."""
     urls = settings.comfyui_server_urls
     return Launch(
         root,
@@ -81,40 +85,40 @@ def launch_of(root: Path, settings: Settings) -> Launch:
 
 
 def launch_for(request: Request, url: str) -> Launch:
-    """As a request has it, for one of its servers."""
+    """Return what a request says about one of its servers."""
     extra = request.extra
     has_auth = url in extra["trusted"]
     return Launch(Path(extra["root"]), url, tuple(extra["arguments"]), extra["ready_timeout_s"], has_auth)
 
 
 def check_run_can_start(request: Request, url: str) -> Problem | None:
-    """Why a run cannot start the server where none answers; None where it can."""
+    """Return why a run cannot start the server if none answers; None if it can."""
     if request.extra["start"] == "never":
-        return Problem("", "it is not started by a run", "start it: doit server:start")
+        return Problem("", "runs do not start it", "start it: doit server:start")
     return check_can_start(launch_for(request, url))
 
 
 def check_can_start(launch: Launch) -> Problem | None:
-    """Why no server can be started for this address; None where ComfyUI and its venv are there for it."""
+    """Return why no server can be started for this address; None if ComfyUI and its venv are there for it."""
     url = f"comfyui.server.url: {launch.url}"
     if not is_local(launch.url):
-        return Problem("", f"{url} is not on this machine, so it is not started from here", "start it where it is")
+        return Problem("", f"{url} is not on this machine, so it cannot be started from here", "start it where it is")
     parts, port = urlsplit(launch.url), port_of(launch.url)
     if parts.scheme != "http" or host_of(launch.url) not in (_LISTEN, "localhost") or parts.path.strip("/") or not port:
-        what = f"{url} is no address at which ComfyUI can be started: it listens on {_LISTEN}, with plain http"
+        what = f"{url}: ComfyUI cannot be started at this address: it listens on {_LISTEN}, with plain http"
         return Problem("", what, f"make it http://{_LISTEN}:{port or 8188}")
     if decided := [word for word in launch.arguments if word.startswith(_DECIDED)]:
-        what = f"comfyui.server.arguments: {decided[0]} follows from comfyui.server.url"
-        return Problem("", what, "take it out; a server that others can reach is started by hand")
+        what = f"comfyui.server.arguments: {decided[0]} is set by comfyui.server.url"
+        return Problem("", what, "remove it; start a server that others can reach by hand")
     for needed in (FOLDER / "main.py", _PYTHON):
         if not (launch.root / needed).exists():
-            what = f"ComfyUI is not set up: there is no {needed.as_posix()}"
-            return Problem("", what, "start yours at this address, or have one set up here: doit comfyui:setup")
+            what = f"ComfyUI is not installed: there is no {needed.as_posix()}"
+            return Problem("", what, "start yours at this address, or install one here: doit comfyui:setup")
     return None
 
 
 def build_command(launch: Launch) -> list[str]:
-    """The command line, to be run in the folder of ComfyUI."""
+    """Return the command line, to be run in ComfyUI's folder."""
     words = [str(launch.root / _PYTHON), "main.py", *launch.arguments]
     if torch_choice(launch.root) == "cpu" and "--cpu" not in launch.arguments:
         words.append("--cpu")
@@ -129,7 +133,7 @@ LOG = STATE / "server.log"
 
 @dataclass(frozen=True)
 class Answer:
-    """What is at an address. said: the words for anything but ComfyUI. stats: ComfyUI's own of `/system_stats`."""
+    """What is at an address. said: words for anything but ComfyUI. stats: ComfyUI's answer to /system_stats."""
 
     what: Literal["comfyui", "nothing", "other"]
     said: str = ""
@@ -138,11 +142,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Status:
-    """How it stands with the server.
+    """What is known of the server.
 
-    state: `serving`; `starting`: our process is alive and does not answer yet; `stopped`: nothing answers; `taken`:
-    something answers that is not ComfyUI. url: where. answer: what is there. record: of the server that this project
-    started and that is alive, at whatever address. left: what became of one that is not, empty where there is none.
+    Attributes:
+        state: starting: our process is alive, but does not answer yet; stopped: nothing answers; taken: something
+            answers that is not ComfyUI.
+        answer: what is at the address.
+        record: of the server that this project started and that is alive, at whatever address.
+        left: what became of one that is not alive; empty if there was none.
     """
 
     state: Literal["serving", "starting", "stopped", "taken"]
@@ -153,28 +160,30 @@ class Status:
 
     @property
     def ours(self) -> Record | None:
-        """The record, where the server at this address is ours."""
-        return self.record if self.record and _same_place(self.record.url, self.url) else None
+        """The record, if the server at this address is ours."""
+        return self.record if self.record and _is_same_address(self.record.url, self.url) else None
 
 
 @dataclass(frozen=True)
 class Started:
-    """A server that serves. here: it was started now. ours: this run stops it at its end, with `release`."""
+    """A server that serves. is_new: it was started now. is_of_this_run: this run stops it at its end (`release`)."""
 
     status: Status
-    here: bool
-    ours: bool
+    is_new: bool
+    is_of_this_run: bool
 
 
 def managed_server(root: Path) -> ManagedServer:
-    """The server of the project at `root`, whether it runs or not."""
-    return ManagedServer("ComfyUI", root, LOG, "fix its permissions, or doit comfyui:setup", _TOO_SLOW, _MENDS)
+    """Return the server of the project at `root`, whether it runs or not."""
+    return ManagedServer("ComfyUI", root, LOG, "fix its permissions, or doit comfyui:setup", _TOO_SLOW, _HINTS)
 
 
 def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
-    """Ask what is at the address; never raises for what it finds there. timeout_s: for all of it.
+    """Ask what is at the address. It never raises for what it finds there.
 
-    auth: of the Authorization header.
+    Args:
+        timeout_s: seconds for all of it.
+        auth: the value of the Authorization header.
     """
     try:
         late, hush = deadline(timeout_s, TimeoutError), SecretRedactor(auth)
@@ -189,7 +198,7 @@ def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
         return Answer("other", "does not speak HTTP") if _accepts(url, timeout_s) else _NOTHING
     if is_comfyui(stats):
         return Answer("comfyui", stats=stats)
-    return Answer("other", "answers GET /system_stats with something else than ComfyUI does")
+    return Answer("other", "does not answer GET /system_stats as ComfyUI does")
 
 
 _NOTHING = Answer("nothing")
@@ -211,7 +220,7 @@ def _read_json(got: requests.Response) -> Any:
 
 
 def get_status(launch: Launch) -> Status:
-    """How it stands with the server; looks only."""
+    """Return what is known of the server. Changes nothing."""
     record, left = managed_server(launch.root).record(), ""
     if record and (look := record.process.look()) != "alive":
         ended = "is gone" if look == "gone" else "is gone, and another program has its number now"
@@ -227,50 +236,57 @@ def get_status(launch: Launch) -> Status:
 
 
 def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None], by: StartedBy) -> Started:
-    """Have a server serve at this address; one that does already is left as it is.
+    """Start a server at this address; one that serves there already is left as it is.
 
-    say: gets a few words about once a second while it waits. check: is called at least every few seconds then, and
-    raises to cancel. by: `run` for a run that calls `release` at its end; it takes over what a killed run left.
-    `server:start` for a person, to whom runs leave the server from then on.
+    Args:
+        say: called with a few words about once a second while it waits.
+        check: called at least every few seconds then; it raises to cancel.
+        by: "run" for a run that calls `release` at its end, and takes over what a killed run left; "server:start" for
+            a person, to whom runs leave the server from then on.
 
-    Raises ImagegenError where that cannot be done. What was started is stopped again then, and when `check` raises.
+    Raises:
+        ImagegenError: no server can be started. What was started is stopped then, and when `check` raises.
     """
     own = managed_server(launch.root)
     with own.lock():
         now = get_status(launch)
         if now.state == "stopped":
-            _refuse(launch, now)
+            _check_can_start(launch, now)
             environment = {**environment_without_secrets(), "PYTHONUNBUFFERED": "1"}
-            record, here = own.start(build_command(launch), launch.root / FOLDER, environment, launch.url, by), True
+            record, is_new = own.start(build_command(launch), launch.root / FOLDER, environment, launch.url, by), True
         elif now.state == "taken":
             raise ImagegenError(_taken(now))
         elif now.ours is None:
-            return Started(now, here=False, ours=False)
+            return Started(now, is_new=False, is_of_this_run=False)
         else:
-            record, here = own.take_over(now.ours, by), False
+            record, is_new = own.take_over(now.ours, by), False
     if now.state != "serving":
         try:
             own.wait_until_ready(record, lambda: _serves(launch), launch.ready_timeout_s, say, check)
         except BaseException:
-            if here or record.is_of_this_run:
+            if is_new or record.is_of_this_run:
                 with own.lock():
                     own.stop(record)
             raise
         now = get_status(launch)
-    return Started(replace(now, record=record), here, record.is_of_this_run)
+    return Started(replace(now, record=record), is_new, record.is_of_this_run)
 
 
 def stop(root: Path, grace_s: float = GRACE_S) -> str:
-    """Stop the server that this project started, whoever did; nothing else. The words for what was done.
+    """Stop the server that this project started, and no other; return words for what was done.
 
-    grace_s: seconds that it gets to end by itself. Raises ImagegenError where it cannot be stopped.
+    Args:
+        grace_s: seconds that it gets to end by itself.
+
+    Raises:
+        ImagegenError: it cannot be stopped.
     """
     own = managed_server(root)
     with own.lock():
         record = own.record()
         if record is None:
-            own.forget()  # it may be there and unreadable
-            return "no server runs that this project started"
+            own.forget()  # it may exist, but be unreadable
+            return "this project has started no server that runs"
         look = record.process.look()
         stopped = own.stop(record, grace_s)
     if stopped:
@@ -281,14 +297,11 @@ def stop(root: Path, grace_s: float = GRACE_S) -> str:
 
 
 def release(root: Path, grace_s: float = GRACE_S) -> bool:
-    """A run's end: stop the server if this run started it or took it over, and nobody took it over since.
-
-    Whether it was stopped. Raises ImagegenError where it cannot be.
-    """
+    """At a run's end, stop the server if it is this run's; return whether it was stopped. Raises ImagegenError."""
     return managed_server(root).release(grace_s)
 
 
-def _refuse(launch: Launch, now: Status) -> None:
+def _check_can_start(launch: Launch, now: Status) -> None:
     if now.record:
         what = f"this project's ComfyUI serves at {now.record.url}, and comfyui.server.url is {launch.url}"
         raise ImagegenError(Problem("", what, "doit server:stop, or set the address back"))
@@ -302,8 +315,8 @@ def _taken(now: Status) -> Problem:
         return Problem("", what, "check comfyui.server.url in [tool.imagegen], or COMFYUI_URL")
     return Problem(
         "",
-        f"{now.url} is taken by something that is not ComfyUI: it {now.answer.said}",
-        "end that program, or take another port: comfyui.server.url in [tool.imagegen], or COMFYUI_URL",
+        f"{now.url} is used by something that is not ComfyUI: it {now.answer.said}",
+        "end that program, or use another port: comfyui.server.url in [tool.imagegen], or COMFYUI_URL",
     )
 
 
@@ -312,17 +325,17 @@ def _serves(launch: Launch) -> bool:
 
 
 _TOO_SLOW = "comfyui.server.ready_timeout_s in [tool.imagegen] gives it longer"
-_MENDS = {
-    "is already in use on address": "end the program that has the port, or take another: comfyui.server.url",
-    "main.py: error: ": "hint comfyui.server.arguments in [tool.imagegen]",
+_HINTS = {
+    "is already in use on address": "end the program that has the port, or use another: comfyui.server.url",
+    "main.py: error: ": "fix comfyui.server.arguments in [tool.imagegen]",
     "ModuleNotFoundError: ": "doit comfyui:setup",
     "Torch not compiled with CUDA": 'to do without a GPU: comfyui.server.arguments = ["--cpu"]',
     "Found no NVIDIA driver": 'install the driver, or do without a GPU: comfyui.server.arguments = ["--cpu"]',
 }
-"""What ComfyUI or PyTorch writes before it ends: what to do."""
+"""What ComfyUI or PyTorch writes before it ends → what to do."""
 
 
-def _same_place(one: str, other: str) -> bool:
+def _is_same_address(one: str, other: str) -> bool:
     return is_local(one) and is_local(other) and port_of(one) == port_of(other)
 
 

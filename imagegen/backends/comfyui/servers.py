@@ -65,7 +65,7 @@ _SHOWN = 3
 
 
 class BatchKey(NamedTuple):
-    """What images have in common that are the same to the servers: their model, and the servers able to generate them."""
+    """What images have in common that are the same to the servers: the model, and the servers that can generate it."""
 
     model: str
     urls: tuple[str, ...]

@@ -83,7 +83,7 @@ def test_it_goes_on_after_a_kill_at_any_call_of_git(
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     code = (
         "import sys; from pathlib import Path; from imagegen.backends.comfyui.install import Checkout, update_checkout\n"
-        "bring(Checkout(Path(sys.argv[1]), sys.argv[2], sys.argv[3]), False)"
+        "update_checkout(Checkout(Path(sys.argv[1]), sys.argv[2], sys.argv[3]), False)"
     )
     killed = 0
     for at in range(1, 100, step):
@@ -169,7 +169,7 @@ def test_local_changes_are_refused_and_stay(checkout: Checkout, upstream: Upstre
     (checkout.folder / "main.py").write_text("mine")
     upstream.release("v2")
     text = refused(replace(checkout, revision="v2"), newest)
-    assert text.startswith("tools/ComfyUI: has local changes, and stays as it is: main.py\n")
+    assert text.startswith("tools/ComfyUI: has local changes, and is left as it is: main.py\n")
     assert main(checkout) == "mine"
 
 
@@ -205,7 +205,7 @@ def test_a_branch_that_was_rewritten_upstream_is_no_commit_of_the_users(checkout
 def test_a_folder_with_something_else_is_refused_and_stays(checkout: Checkout) -> None:
     checkout.folder.mkdir(parents=True)
     (checkout.folder / "main.py").write_text("an unpacked archive")
-    assert "is there already and no git clone of" in refused(checkout)
+    assert "is there already, and is not a git clone of" in refused(checkout)
     assert main(checkout) == "an unpacked archive"
     assert not (checkout.folder / ".git").exists()
 
@@ -215,14 +215,14 @@ def test_a_clone_of_another_repository_is_refused_and_stays(checkout: Checkout, 
     other = Upstream(tmp_path / "fork")
     other.release("v3")
     text = refused(replace(checkout, repository=str(other.folder), revision="v3"))
-    assert text.startswith(f"tools/ComfyUI: is a clone of {checkout.repository}, and not of {other.folder}\n")
+    assert text.startswith(f"tools/ComfyUI: is a clone of {checkout.repository}, not of {other.folder}\n")
     assert main(checkout) == "print('v1')\n"
 
 
 def test_a_file_in_its_place_is_refused(checkout: Checkout) -> None:
     checkout.folder.parent.mkdir()
     checkout.folder.write_text("a file")
-    assert refused(checkout) == "tools/ComfyUI: is no folder\n    move it away"
+    assert refused(checkout) == "tools/ComfyUI: is not a folder\n    move it away"
 
 
 @pytest.mark.parametrize(

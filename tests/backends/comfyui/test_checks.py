@@ -83,18 +83,18 @@ def test_a_choice_that_is_not_there_is_told_with_the_nearest_first() -> None:
 
 def test_a_problem_is_told_by_the_jobs_key_where_one_decides() -> None:
     (problem,) = checked(changed(sd15(), n3={"steps": 0}), {NodeInput("3", "steps"): "generate.steps"})
-    assert problem.what == "generate.steps: 0 is too small: ComfyUI takes at least 1"
+    assert problem.what == "generate.steps: 0 is too small: ComfyUI accepts at least 1"
 
 
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ({"n3": {"seed": 2**64}}, "node 3 (KSampler): seed: 18446744073709551616 is too large: ComfyUI takes at most 18446744073709551615"),
-        ({"n3": {"seed": -1}}, "node 3 (KSampler): seed: -1 is too small: ComfyUI takes at least 0"),
-        ({"n3": {"cfg": 100.5}}, "node 3 (KSampler): cfg: 100.5 is too large: ComfyUI takes at most 100.0"),
+        ({"n3": {"seed": 2**64}}, "node 3 (KSampler): seed: 18446744073709551616 is too large: ComfyUI accepts at most 18446744073709551615"),
+        ({"n3": {"seed": -1}}, "node 3 (KSampler): seed: -1 is too small: ComfyUI accepts at least 0"),
+        ({"n3": {"cfg": 100.5}}, "node 3 (KSampler): cfg: 100.5 is too large: ComfyUI accepts at most 100.0"),
         ({"n3": {"steps": "many"}}, "node 3 (KSampler): steps: expected a number, found 'many'"),
         ({"n3": {"steps": {"a": 1}}}, "node 3 (KSampler): steps: expected a number, found \"{'a': 1}\""),
-        ({"n5": {"width": 70}}, "node 5 (EmptyLatentImage): width: 70 is no multiple of 8, and ComfyUI would make a smaller image"),
+        ({"n5": {"width": 70}}, "node 5 (EmptyLatentImage): width: 70 is not a multiple of 8: ComfyUI would make the image smaller"),
     ],
 )  # fmt: skip
 def test_numbers_are_held_to_the_servers_bounds(inputs: dict[str, dict[str, Any]], said: str) -> None:
@@ -110,7 +110,7 @@ def test_a_size_of_the_job_is_left_to_the_check_that_needs_no_server() -> None:
     graph = changed(sd15(), n5={"width": 70})
     assert checked(graph, {NodeInput("5", "width"): "generate.width"}) == []
     (problem,) = checked(graph, {NodeInput("5", "width"): "comfyui.set.5.width"})
-    assert str(problem).startswith("comfyui.set.5.width: 70 is no multiple of 8")
+    assert str(problem).startswith("comfyui.set.5.width: 70 is not a multiple of 8")
     assert problem.hint == "make it 64 or 72"
 
 
@@ -118,7 +118,7 @@ def test_the_inputs_that_a_node_lacks_are_told_together() -> None:
     graph = sd15()
     del graph["3"]["inputs"]["denoise"], graph["3"]["inputs"]["cfg"]
     (problem,) = checked(graph)
-    assert problem.what == "node 3 (KSampler) needs cfg, denoise, which the workflow leaves out"
+    assert problem.what == "node 3 (KSampler) needs cfg, denoise, which the workflow does not have"
 
 
 def test_inputs_that_stand_for_any_number_of_them_are_not_missing() -> None:
@@ -145,7 +145,7 @@ def test_lists_of_choices_are_left_to_the_server() -> None:
 
 def test_the_output_must_give_an_image_file() -> None:
     (problem,) = checked(sd15(), output="8")
-    assert problem.what == "node 8 (VAEDecode) gives no image file, so it cannot be the output"
+    assert problem.what == "node 8 (VAEDecode) saves no image, so it cannot be the output"
 
 
 def test_every_problem_is_told_at_once() -> None:
@@ -182,5 +182,5 @@ def test_the_seed_of_each_image_is_held_against_what_the_node_takes(sections: Se
     random = replace(first, name="Okka", seed=None)
     (problem,) = check_on_server([first, second, random], CLASSES.get, lambda: list(CLASSES))
     assert problem.where == "Yrr"
-    assert problem.what == "generate.seed: 2147483648 is too large: ComfyUI takes at most 2147483647"
+    assert problem.what == "generate.seed: 2147483648 is too large: ComfyUI accepts at most 2147483647"
     assert "seed: {mode: sequence, base: 1}" in problem.hint

@@ -24,7 +24,7 @@ def test_where_nothing_is_set_up_it_says_how_to(root: Path, settings: Settings) 
     found = rows(root, settings)
     assert found["git"].ok
     assert found["Python for ComfyUI"].found.endswith(f"({settings.comfyui_python})")
-    assert found["ComfyUI"] == Diagnosis(False, "ComfyUI", "not set up, in tools/ComfyUI", "doit comfyui:setup")
+    assert found["ComfyUI"] == Diagnosis(False, "ComfyUI", "not installed, in tools/ComfyUI", "doit comfyui:setup")
     assert "ComfyUI's venv" not in found
 
 
@@ -50,17 +50,17 @@ def test_another_revision_than_the_pinned_one_is_a_warning(root: Path, settings:
     upstream.release("v2")
     row = rows(root, replace(settings, comfyui_revision="v2"))["ComfyUI"]
     assert row.ok
-    assert row.found.endswith("which is not the pinned v2")
+    assert row.found.endswith("not at the pinned v2")
     assert row.hint == "doit comfyui:update"
 
 
 def test_what_was_stopped_or_is_something_else_is_told(root: Path, settings: Settings) -> None:
     (root / FOLDER / ".git").mkdir(parents=True)
-    assert rows(root, settings)["ComfyUI"].found == "half there: a set-up was stopped, in tools/ComfyUI"
+    assert rows(root, settings)["ComfyUI"].found == "half there: an installation was stopped, in tools/ComfyUI"
     (root / FOLDER / "main.py").write_text("")
     row = rows(root, settings)["ComfyUI"]
     assert not row.ok
-    assert "is there already and no git clone of" in row.found
+    assert "is there already, and is not a git clone of" in row.found
 
 
 def test_a_half_made_venv_is_told(root: Path, settings: Settings) -> None:

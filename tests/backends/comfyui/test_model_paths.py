@@ -48,11 +48,13 @@ def test_it_follows_the_settings_and_is_written_only_when_they_change(root: Path
 def test_one_that_somebody_else_wrote_stays(root: Path) -> None:
     model_paths_file(root).write_text("mine: {checkpoints: /sd}\n")
     (said,) = write_model_paths(root, settings(checkpoints=("sd",)))
-    assert "is not written by doit comfyui:setup and stays as it is" in said
+    assert "was not written by doit comfyui:setup, and is left as it is" in said
     assert write_model_paths(root, settings()) == []
     assert model_paths_file(root).read_text() == "mine: {checkpoints: /sd}\n"
 
 
 def test_a_folder_that_is_not_there_is_told(root: Path) -> None:
     said = write_model_paths(root, settings(checkpoints=("sd", "/nowhere/at/all")))
-    assert said[1:] == ["tools/ComfyUI/extra_model_paths.yaml: checkpoints: there is no folder /nowhere/at/all yet"]
+    assert said[1:] == [
+        "tools/ComfyUI/extra_model_paths.yaml: checkpoints: the folder /nowhere/at/all does not exist yet"
+    ]

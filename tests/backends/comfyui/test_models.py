@@ -59,7 +59,7 @@ def test_it_is_there_where_size_and_sha256_are_its_own_in_any_folder_of_its_kind
         assert inspect_model(root, settings, model()).state == "missing"
         path = put(root / folder / "m.safetensors")
         found = inspect_model(root, settings, model())
-        assert (found.state, found.path, found.lacking) == ("there", path, 0)
+        assert (found.state, found.path, found.missing_bytes) == ("there", path, 0)
         path.unlink()
 
 
@@ -72,7 +72,7 @@ def test_a_file_of_another_size_or_content_is_another_file(root: Path) -> None:
 def test_a_download_that_was_cut_short_is_known(root: Path) -> None:
     put(partial_path(download_path(root, Settings(), model())), DATA[:300])
     found = inspect_model(root, Settings(), model())
-    assert (found.state, found.bytes, found.lacking) == ("partly", 300, 400)
+    assert (found.state, found.bytes, found.missing_bytes) == ("partly", 300, 400)
 
 
 def test_a_file_is_read_once_and_what_was_just_downloaded_not_at_all(root: Path) -> None:
@@ -125,5 +125,5 @@ def test_another_file_in_its_place_is_not_replaced(root: Path) -> None:
     put(download_path(root, Settings(), model()), b"mine")
     (told,) = said(root, model())
     assert told.startswith(
-        "m: tools/ComfyUI/models/checkpoints/m.safetensors is there and is not the file that is listed"
+        "m: tools/ComfyUI/models/checkpoints/m.safetensors exists, but is not the file that is listed"
     )

@@ -141,7 +141,7 @@ def test_two_values_for_one_place_are_refused(sections: Sections) -> None:
     assert unsupported_fields(sections.request(w.primitives(), width=512, height=512)) == []
     assert unsupported_fields(sections.request(w.primitives(), width=512)) == []
     (problem,) = unsupported_fields(sections.request(w.primitives(), width=512, height=768))
-    assert problem.what == "comfyui.workflow: width 512 and height 768 would both go to 53.value"
+    assert problem.what == "comfyui.workflow: width 512 and height 768 both go to 53.value"
     assert unsupported_fields(sections.request(MARKED, width=64)) == []
 
 

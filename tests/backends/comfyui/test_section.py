@@ -68,7 +68,7 @@ def test_fields_that_the_file_marks_count_also_where_the_job_gives_none(sections
 )
 def test_options_of_a_workflow_without_one_are_refused(sections: Sections, section: dict[str, Any], key: str) -> None:
     (problem,) = sections.refused(**section)
-    assert (problem.where, problem.what) == (key, "goes with a workflow, and the job names none")
+    assert (problem.where, problem.what) == (key, "needs a workflow, but the job names none")
 
 
 @pytest.mark.parametrize(("section", "key"), [({"loras": {"a": 1}}, "loras"), ({"vae": "v"}, "vae")])
@@ -77,7 +77,7 @@ def test_options_of_the_built_in_workflow_beside_another_are_refused(
 ) -> None:
     sections.workflow(sd15())
     (problem,) = sections.refused(workflow=FILE, **section)
-    assert (problem.where, problem.what) == (key, "is for the built-in workflow, and the job has one of its own")
+    assert (problem.where, problem.what) == (key, "is for the built-in workflow, but the job has its own")
 
 
 def test_a_problem_of_the_file_is_told_under_the_key_that_names_it(sections: Sections) -> None:
@@ -211,7 +211,7 @@ def test_a_batch_is_refused_unless_it_is_set_to_one(sections: Sections) -> None:
     batch = changed(sd15(), n5={"batch_size": 4})
     sections.workflow(batch)
     (problem,) = sections.refused(workflow=FILE)
-    assert problem.what == "node 5 makes a batch of 4, and one prompt makes one image"
+    assert problem.what == "node 5 makes a batch of 4, but one prompt makes one image"
     assert problem.hint == 'set: {"5.batch_size": 1}'
     sections.given(workflow=FILE, set={"5.batch_size": 1})
     sections.workflow(sd15())

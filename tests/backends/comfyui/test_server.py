@@ -81,14 +81,14 @@ def test_a_start_waits_until_it_serves_and_a_stop_ends_it(comfy: ComfyFolder) ->
     comfy.play(delay=1.3)
     said: list[str] = []
     started = start(launch_of(comfy), said.append, nothing, "run")
-    assert (started.status.state, started.here, started.ours) == ("serving", True, True)
+    assert (started.status.state, started.is_new, started.is_of_this_run) == ("serving", True, True)
     assert said[:2] == ["starting ComfyUI … 0 s", "starting ComfyUI … 1 s"]
     assert started.status.answer.stats["system"]["comfyui_version"] == "0.33.0"
     assert f"ComfyUI at {comfy.url} is stopped" in stop(comfy.root)
     assert not runs(comfy.starts[0]["pid"])
     assert not comfy.record.exists()
     assert get_status(launch_of(comfy)).state == "stopped"
-    assert stop(comfy.root) == "no server runs that this project started"
+    assert stop(comfy.root) == "this project has started no server that runs"
 
 
 def test_it_listens_on_this_machine_only_with_what_it_needs_and_no_secrets(
@@ -125,7 +125,7 @@ def test_the_torch_build_is_told_by_set_up_or_by_itself(comfy: ComfyFolder) -> N
 def test_a_server_that_serves_is_started_no_second_time(comfy: ComfyFolder) -> None:
     person_starts(comfy)
     again = person_starts(comfy)
-    assert (again.here, len(comfy.starts)) == (False, 1)
+    assert (again.is_new, len(comfy.starts)) == (False, 1)
 
 
 def test_of_two_starts_at_once_one_starts_and_both_wait(comfy: ComfyFolder) -> None:
@@ -136,7 +136,7 @@ def test_of_two_starts_at_once_one_starts_and_both_wait(comfy: ComfyFolder) -> N
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert sorted(one.here for one in found) == [False, False, True]
+    assert sorted(one.is_new for one in found) == [False, False, True]
     assert {one.status.state for one in found} == {"serving"}
     assert len(comfy.starts) == 1
 
@@ -248,7 +248,7 @@ def test_after_a_crash_the_record_is_told_as_stale_and_a_start_starts_anew(comfy
     found = get_status(launch_of(comfy))
     assert (found.state, found.record) == ("stopped", None)
     assert found.left == f"process {pid}, which this project started, is gone"
-    assert person_starts(comfy).here
+    assert person_starts(comfy).is_new
     assert "the first" in comfy.log.with_name("server.log.1").read_text()
     assert get_status(launch_of(comfy)).left == ""
 
@@ -287,7 +287,7 @@ def test_a_pid_that_was_reused_is_left_alone(comfy: ComfyFolder) -> None:
 
 def test_a_pid_that_was_reused_keeps_nobody_from_starting(comfy: ComfyFolder) -> None:
     with bystander(comfy) as other:
-        assert run_starts(comfy).here
+        assert run_starts(comfy).is_new
         assert release(comfy.root)
         assert other.poll() is None
 
@@ -297,7 +297,7 @@ def test_a_record_that_cannot_be_read_is_none(comfy: ComfyFolder, text: str) -> 
     comfy.record.parent.mkdir(parents=True)
     comfy.record.write_text(text)
     assert get_status(launch_of(comfy)).state == "stopped"
-    assert person_starts(comfy).here
+    assert person_starts(comfy).is_new
     assert "is stopped" in stop(comfy.root)
 
 
@@ -329,8 +329,8 @@ def http_program(port: int, content_type: str, body: bytes, code: int = 200) -> 
     [
         ("text/html", b"hello", 200, "answers GET /system_stats with 200 OK"),
         ("text/plain", b"", 404, "answers GET /system_stats with 404 Not Found"),
-        ("application/json", b"{}", 200, "something else than ComfyUI does"),
-        ("application/json", b"{", 200, "something else than ComfyUI does"),
+        ("application/json", b"{}", 200, "as ComfyUI does"),
+        ("application/json", b"{", 200, "as ComfyUI does"),
     ],
 )
 def test_a_port_with_another_web_server_is_taken(
@@ -339,7 +339,7 @@ def test_a_port_with_another_web_server_is_taken(
     with http_program(comfy.port, content_type, body, code):
         assert get_status(launch_of(comfy)).state == "taken"
         problem = refused(lambda: run_starts(comfy))
-    assert problem.what.startswith(f"{comfy.url} is taken by something that is not ComfyUI: it ")
+    assert problem.what.startswith(f"{comfy.url} is used by something that is not ComfyUI: it ")
     assert said in problem.what
     assert "comfyui.server.url" in problem.hint
     assert comfy.starts == []
@@ -381,15 +381,15 @@ def test_a_server_that_somebody_else_started_is_used_and_left_alone(comfy: Comfy
     other = comfy.by_hand()
     eventually(lambda: get_status(launch_of(comfy)).state == "serving")
     started = run_starts(comfy)
-    assert (started.here, started.ours) == (False, False)
+    assert (started.is_new, started.is_of_this_run) == (False, False)
     assert not release(comfy.root)
-    assert stop(comfy.root) == "no server runs that this project started"
+    assert stop(comfy.root) == "this project has started no server that runs"
     assert other.poll() is None
     assert "not started by this project" in status_lines(started.status)[-1]
 
 
 def test_a_run_ends_what_it_started(comfy: ComfyFolder) -> None:
-    assert run_starts(comfy).ours
+    assert run_starts(comfy).is_of_this_run
     assert release(comfy.root)
     assert not runs(comfy.starts[0]["pid"])
     assert not release(comfy.root)
@@ -397,14 +397,14 @@ def test_a_run_ends_what_it_started(comfy: ComfyFolder) -> None:
 
 def test_a_run_leaves_on_what_a_person_started(comfy: ComfyFolder) -> None:
     person_starts(comfy)
-    assert not run_starts(comfy).ours
+    assert not run_starts(comfy).is_of_this_run
     assert not release(comfy.root)
     assert get_status(launch_of(comfy)).state == "serving"
 
 
 def test_a_person_keeps_on_what_a_run_started(comfy: ComfyFolder) -> None:
     run_starts(comfy)
-    assert not person_starts(comfy).here
+    assert not person_starts(comfy).is_new
     assert not release(comfy.root)
     assert get_status(launch_of(comfy)).state == "serving"
 
@@ -436,7 +436,7 @@ def test_what_a_killed_run_left_is_taken_over_by_the_next_which_ends_it(comfy: C
         pass
     assert "a run that was killed" in "\n".join(status_lines(get_status(launch_of(comfy))))
     started = run_starts(comfy)
-    assert (started.here, started.ours, started.status.state) == (False, True, "serving")
+    assert (started.is_new, started.is_of_this_run, started.status.state) == (False, True, "serving")
     assert release(comfy.root)
     assert not runs(comfy.starts[0]["pid"])
 
@@ -448,13 +448,13 @@ def test_what_a_killed_run_was_starting_is_waited_for_and_ended(comfy: ComfyFold
         eventually(comfy.record.exists)
         process.kill()
     started = run_starts(comfy)
-    assert (started.here, started.ours, len(comfy.starts)) == (False, True, 1)
+    assert (started.is_new, started.is_of_this_run, len(comfy.starts)) == (False, True, 1)
     assert release(comfy.root)
 
 
 def test_the_server_of_a_run_at_work_is_left_to_it(comfy: ComfyFolder) -> None:
     with another_run(comfy):
-        assert not run_starts(comfy).ours
+        assert not run_starts(comfy).is_of_this_run
         assert not release(comfy.root)
         assert "started by a run, which stops it" in "\n".join(status_lines(get_status(launch_of(comfy))))
 
@@ -510,7 +510,7 @@ def test_without_set_up_the_command_for_it_is_told(comfy: ComfyFolder, missing: 
     (comfy.tree / missing).unlink()
     problem = refused(lambda: run_starts(comfy))
     assert problem is not None
-    assert problem.what == f"ComfyUI is not set up: there is no tools/ComfyUI/{missing}"
+    assert problem.what == f"ComfyUI is not installed: there is no tools/ComfyUI/{missing}"
     assert "doit comfyui:setup" in problem.hint
 
 
