@@ -191,7 +191,7 @@ def _of_comfyui(file: str, graph: str) -> RecoveredSettings:
     except ImagegenError as error:
         what = f"its ComfyUI workflow cannot be made out: {error.problems[0].what}"
         raise ImagegenError(Problem(file, what, "give --prompt and the rest yourself")) from None
-    held = {name: workflow.value_of(name) for name in workflow.places}
+    held = {name: workflow.value_of(name) for name in workflow.inputs}
     # where another node gives the value, there is a link in its place
     types = {**FIELD_TYPES, "prompt": (str,), "checkpoint": (str,)}
     known: dict[str, Any] = {

@@ -175,7 +175,7 @@ def test_a_field_that_the_workflow_has_no_place_for_is_refused_by_name(comfyui: 
     write(comfyui, image_to_image())
     job(comfyui, {"workflow": WORKFLOW}, width=512)
     out = failed_preflight(comfyui).out
-    assert "generate.width: comfyui.workflow has no place for the width: the sampler's links lead to none" in out
+    assert "generate.width: comfyui.workflow has no input for the width: the sampler's links lead to none" in out
     assert 'write "%width%" into the file' in out
 
 

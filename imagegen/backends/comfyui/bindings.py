@@ -42,10 +42,12 @@ __all__ = [
 
 @dataclasses.dataclass
 class TextInputs:
-    """What the text of one side is made of.
+    """The inputs that the text of one side is made of.
 
-    groups: inputs that take the text, those of one encoder together. parts: inputs that decide it together with
-    something else, so that none of them is the whole text. ends: the encoders' own inputs, for a hint.
+    Attributes:
+        groups: inputs that take the text, those of one encoder together.
+        parts: inputs that decide it together with something else, so that none of them is the whole text.
+        ends: the encoders' own inputs, for a hint.
     """
 
     groups: list[tuple[NodeInput, ...]] = dataclasses.field(default_factory=list)
@@ -55,22 +57,22 @@ class TextInputs:
     @property
     def all_inputs(self) -> list[NodeInput]:
         """Every input among these."""
-        return [*self.ends, *(place for group in self.groups for place in group), *self.parts]
+        return [*self.ends, *(target for group in self.groups for target in group), *self.parts]
 
     def add(self, other: TextInputs) -> None:
-        """What another one found too; each once."""
+        """Add what another one has, each once."""
         self.groups += [group for group in other.groups if group not in self.groups]
-        self.parts += [place for place in other.parts if place not in self.parts]
-        self.ends += [place for place in other.ends if place not in self.ends]
+        self.parts += [target for target in other.parts if target not in self.parts]
+        self.ends += [target for target in other.ends if target not in self.ends]
 
 
 def find_texts(wiring: Wiring, links: list[Link], side: Side) -> TextInputs:
-    """The words of the conditionings that these links come from."""
+    """Find the texts of the conditionings that these links come from."""
     found = TextInputs()
     waiting, seen = [(link, False) for link in links], set[tuple[str, int]]()
     while waiting:
-        (node, number), is_open = waiting.pop(0)  # whether it is open by now which side this is
-        # of what is zeroed out, the text decides nothing
+        (node, number), is_open = waiting.pop(0)  # is_open: it is not known any more which side this is
+        # the text of what is zeroed out decides nothing
         if (node, number) in seen or wiring.graph[node]["class_type"] == "ConditioningZeroOut":
             continue
         seen.add((node, number))
@@ -81,23 +83,23 @@ def find_texts(wiring: Wiring, links: list[Link], side: Side) -> TextInputs:
             given = wiring.side(node, number, side)
             is_open = is_open or given is None
             further = {name: link for name, link in further.items() if is_open or side_of(name) == given}
-            # its own text is a part, of which side it does not say
+            # its own text is a part of it, for a side that it does not name
             own = [NodeInput(node, name) for name in wiring.inputs(node) if _may_be_text(wiring, node, name)]
-            held = [(place, _held(wiring.graph, place)) for place in own]
-            words = TextInputs(parts=[place for place, text in held if isinstance(text, str) and text])
+            held = [(target, _held(wiring.graph, target)) for target in own]
+            words = TextInputs(parts=[target for target, text in held if isinstance(text, str) and text])
         else:
             words = find_own_texts(wiring, node, number, side)
             if not further and not words.ends:
                 further = {name: link for name, link in above.items() if kind_of(name) == "unknown"}
         if is_open:
-            words = TextInputs(parts=[*(place for group in words.groups for place in group), *words.parts])
+            words = TextInputs(parts=[*(target for group in words.groups for target in group), *words.parts])
         found.add(words)
         waiting += [(link, is_open) for link in further.values()]
     return found
 
 
 def find_own_texts(wiring: Wiring, node: str, number: int, side: Side) -> TextInputs:
-    """The words that a node takes itself: an encoder, or one that makes the image all by itself."""
+    """Find the texts that a node itself takes: an encoder, or a node that makes the image all by itself."""
     inputs = wiring.inputs(node)
     names = _sided(wiring, node, number, side, [name for name in inputs if _may_be_text(wiring, node, name)])
     if names is None:
@@ -115,10 +117,10 @@ def find_own_texts(wiring: Wiring, node: str, number: int, side: Side) -> TextIn
         else:
             found.parts += text.sure or text.doubtful
     group = list(dict.fromkeys(group))
-    if any(_held(wiring.graph, place) for place in group):  # another text is left empty where nobody wrote one
-        group = [place for place in group if _held(wiring.graph, place) or is_of_encoder(place.input)]
-    if len({held for place in group if (held := _held(wiring.graph, place))}) > 1:
-        found.parts += group  # texts that say different things
+    if any(_held(wiring.graph, target) for target in group):  # a text is left empty if nobody wrote one
+        group = [target for target in group if _held(wiring.graph, target) or is_of_encoder(target.input)]
+    if len({held for target in group if (held := _held(wiring.graph, target))}) > 1:
+        found.parts += group  # texts that differ
     elif found.parts:
         found.parts = [*group, *found.parts]
     elif group:
@@ -127,7 +129,7 @@ def find_own_texts(wiring: Wiring, node: str, number: int, side: Side) -> TextIn
 
 
 def _sided(wiring: Wiring, node: str, number: int, side: Side, names: list[str]) -> list[str] | None:
-    """Those of a node's texts that are of this side; None where that cannot be said."""
+    """Return those of a node's texts that belong to this side; None if that is not known."""
     sides = {side_of(name) for name in names}
     if "negative" not in sides:
         return names
@@ -139,7 +141,7 @@ def _sided(wiring: Wiring, node: str, number: int, side: Side, names: list[str])
 
 def _may_be_text(wiring: Wiring, node: str, name: str) -> bool:
     value = wiring.graph[node]["inputs"][name]
-    if is_link(value):  # `value` is what any node is called that only hands something on
+    if is_link(value):  # `value` is the input of any node that only passes something on
         return is_text(name) and kind_of(name) != "bundle" and name != "value"
     if not isinstance(value, str) or is_choice_word(value) or wiring.is_choice(NodeInput(node, name)):
         return False
@@ -154,30 +156,30 @@ def _is_same_text(wiring: Wiring, node: str, value: str) -> bool:
 
 @dataclasses.dataclass
 class _Text:
-    """The inputs that a text comes from. doubtful: those that rather say how it is written."""
+    """The inputs that a text comes from. doubtful: those that rather say how it is to be written."""
 
     sure: list[NodeInput] = dataclasses.field(default_factory=list)
     doubtful: list[NodeInput] = dataclasses.field(default_factory=list)
 
 
-def _text_in(wiring: Wiring, place: NodeInput, side: Side) -> _Text:
-    """What the text in an input comes from: every input that decides a part of it."""
+def _text_in(wiring: Wiring, target: NodeInput, side: Side) -> _Text:
+    """Find every input that decides a part of the text in an input."""
     found = _Text()
-    waiting, seen = [(place, False)], set[NodeInput]()
+    waiting, seen = [(target, False)], set[NodeInput]()
     while waiting:
-        place, doubtful = waiting.pop(0)
-        if place in seen:
+        target, doubtful = waiting.pop(0)
+        if target in seen:
             continue
-        seen.add(place)
-        value = wiring.graph[place.node]["inputs"][place.input]
+        seen.add(target)
+        value = wiring.graph[target.node]["inputs"][target.input]
         if not is_link(value):
-            (found.doubtful if doubtful else found.sure).append(place)
+            (found.doubtful if doubtful else found.sure).append(target)
             continue
-        node, number = wiring.source(value)
-        if name := wiring.branch(node):  # a switch whose branch that is on holds the text itself
+        node, number = wiring.follow(value)
+        if name := wiring.active_branch(node):  # a switch whose active branch holds the text itself
             waiting.append((NodeInput(node, name), doubtful))
             continue
-        # what is told about a picture is no prompt
+        # a text about a picture is not a prompt
         doubtful = doubtful or any(map(shows_picture, wiring.links(node)))
         names = _decisive(wiring, node, wiring.inputs(node))
         sided = _sided(wiring, node, number, side, names)
@@ -187,7 +189,7 @@ def _text_in(wiring: Wiring, place: NodeInput, side: Side) -> _Text:
 
 
 def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]:
-    """The inputs that a node makes its text of."""
+    """Return the inputs that a node makes its text from."""
     linked = [name for name, value in inputs.items() if is_link(value)]
     if linked and is_display(wiring.graph[node]["class_type"]):
         return linked
@@ -213,7 +215,7 @@ def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]
 
 
 def _is_setting(name: str) -> bool:
-    """Whether what an input of this name holds is an option, or a file's name."""
+    """Whether an input of this name holds an option, or a file's name."""
     return is_option(name) or kind_of(name) == "picture"
 
 
@@ -221,8 +223,8 @@ def _may_carry_text(name: str) -> bool:
     return is_text(name) or is_doubtful_text(name) or (kind_of(name) == "unknown" and not is_option(name))
 
 
-def _held(graph: Graph, place: NodeInput) -> Any:
-    return graph[place.node]["inputs"][place.input]
+def _held(graph: Graph, target: NodeInput) -> Any:
+    return graph[target.node]["inputs"][target.input]
 
 
 MODELS = ("ckpt_name", "unet_name")
@@ -230,7 +232,7 @@ _CLIP_LAYERS = ("stop_at_clip_layer",)
 
 
 class Candidates(TextInputs):
-    """What could take a field, a text or another: `ends` are then inputs that could take it in place of a link."""
+    """The inputs that could take a field. ends: inputs that could take it in place of a link."""
 
     def add_group(self, group: tuple[NodeInput, ...]) -> None:
         """Add inputs that take it together, unless there are none."""
@@ -238,41 +240,45 @@ class Candidates(TextInputs):
 
     @property
     def candidates(self) -> list[tuple[NodeInput, ...]]:
-        """All that could take it, one by one."""
-        taken = {place for group in self.groups for place in group}
-        return [*self.groups, *((place,) for place in dict.fromkeys(self.parts) if place not in taken)]
+        """Everything that could take it, one by one."""
+        taken = {target for group in self.groups for target in group}
+        return [*self.groups, *((target,) for target in dict.fromkeys(self.parts) if target not in taken)]
 
 
 def find_bindings(graph: Graph, output: str, info: ObjectInfo | None = None) -> dict[str, Candidates]:
-    """What the nodes that draw the image of `output` lead to, field by field; what they agree on is one group.
+    """Find the inputs that could take each field, from the nodes that generate the image of `output`.
 
-    info: the server's /object_info, where it is there; without it nodes are known by the names of their inputs.
+    Args:
+        info: the server's /object_info, if it is known; without it nodes are recognised by the names of their inputs.
+
+    Returns:
+        The candidates by field. What the nodes agree on is one group.
     """
     wiring = Wiring(graph, info)
     found: dict[str, Candidates] = {}
     makers = list(_find_samplers(wiring, output))
     makers = [node for node in makers if not _only_estimates(wiring, node)] or makers
     for node in makers:
-        guider = wiring.linked(node, "guider") or node
+        guider = wiring.source_node(node, "guider") or node
         positive, negative = _find_words(wiring, node, guider)
         for field, words in (("prompt", positive), ("negative", negative)):
             found.setdefault(field, Candidates()).add(words)
-        for field, places in {
-            "seed": wiring.upwards(node, SEEDS, "noise"),
-            "steps": wiring.upwards(node, ("steps",), "sigmas"),
-            "scheduler": wiring.upwards(node, ("scheduler",), "sigmas"),
-            "sampler": wiring.upwards(node, ("sampler_name",), "sampler"),
-            "cfg": wiring.upwards(guider, ("cfg",), ""),
-            "checkpoint": wiring.upwards(guider, MODELS, "model"),
+        for field, targets in {
+            "seed": wiring.find_upwards(node, SEEDS, "noise"),
+            "steps": wiring.find_upwards(node, ("steps",), "sigmas"),
+            "scheduler": wiring.find_upwards(node, ("scheduler",), "sigmas"),
+            "sampler": wiring.find_upwards(node, ("sampler_name",), "sampler"),
+            "cfg": wiring.find_upwards(guider, ("cfg",), ""),
+            "checkpoint": wiring.find_upwards(guider, MODELS, "model"),
         }.items():
-            found.setdefault(field, Candidates()).add_group(places)
-        encoders = dict.fromkeys(place.node for words in (positive, negative) for place in words.all_inputs)
+            found.setdefault(field, Candidates()).add_group(targets)
+        encoders = dict.fromkeys(target.node for words in (positive, negative) for target in words.all_inputs)
         for encoder in encoders:
-            if places := wiring.upwards(encoder, _CLIP_LAYERS, "clip"):
-                found.setdefault("clip_skip", Candidates()).add_group(places)
+            if targets := wiring.find_upwards(encoder, _CLIP_LAYERS, "clip"):
+                found.setdefault("clip_skip", Candidates()).add_group(targets)
         _add_size(wiring, node, found)
         for beside in _find_earlier_stages(wiring, node):
-            found["seed"].add_group(wiring.upwards(beside, SEEDS, "noise"))
+            found["seed"].add_group(wiring.find_upwards(beside, SEEDS, "noise"))
     if "prompt" in found:
         # a text that is prompt and negative prompt in one is the prompt
         negatives = found["negative"]
@@ -285,23 +291,23 @@ def find_bindings(graph: Graph, output: str, info: ObjectInfo | None = None) -> 
 
 
 def _joined(graph: Graph, field: str, groups: list[tuple[NodeInput, ...]]) -> list[tuple[NodeInput, ...]]:
-    """One group where all hold the same value, as base and refiner do; of seeds, whatever they hold."""
-    held = [{_comparable(graph[place.node]["inputs"][place.input]) for place in group} for group in groups]
+    """Join groups that hold the same value, as base and refiner do; those of the seed, whatever they hold."""
+    held = [{_comparable(graph[target.node]["inputs"][target.input]) for target in group} for group in groups]
     if len(groups) > 1 and (field == "seed" or all(values == held[0] for values in held)):
-        return [tuple(dict.fromkeys(place for group in groups for place in group))]
+        return [tuple(dict.fromkeys(target for group in groups for target in group))]
     return groups
 
 
 def _comparable(value: object) -> str:
-    """The same for 7 and 7.0, which ComfyUI takes alike."""
+    """Return the same for 7 and 7.0, which are the same to ComfyUI."""
     return repr(float(value)) if type(value) is int and abs(value) < 2**53 else repr(value)
 
 
 def _find_samplers(wiring: Wiring, output: str) -> Iterator[str]:
-    """The nodes that draw the picture, the last first: samplers on its own way, and nodes that make an image at once.
+    """Yield the nodes that generate the picture, the last first: samplers, and nodes that make an image at once.
 
-    What a sampler is given besides, a reference image through a ControlNet for example, may come from another sampler,
-    which is none of these.
+    A sampler's other inputs, such as a ControlNet's reference image, may come from another sampler, which is not
+    among them.
     """
     waiting, seen = [(output, True)], {output}
     while waiting:
@@ -310,8 +316,8 @@ def _find_samplers(wiring: Wiring, output: str) -> Iterator[str]:
         pictures = {name: link for name, link in links.items() if kind_of(name) in ("picture", "bundle")}
         if is_maker := node != output and _is_sampler(wiring, node, links, as_image):
             yield node
-        if is_maker and not _find_words(wiring, node, wiring.linked(node, "guider") or node)[0].ends:
-            # without words of its own, it goes by what comes with its conditioning, as Stable Cascade's second stage
+        if is_maker and not _find_words(wiring, node, wiring.source_node(node, "guider") or node)[0].ends:
+            # without texts of its own, it follows what comes with its conditioning, as Stable Cascade's second stage
             pictures |= {name: link for name, link in links.items() if kind_of(name) == "conditioning"}
         if not pictures and not is_maker:
             pictures = {name: link for name, link in links.items() if kind_of(name) == "unknown" or node == output}
@@ -322,16 +328,16 @@ def _find_samplers(wiring: Wiring, output: str) -> Iterator[str]:
 
 
 def _find_earlier_stages(wiring: Wiring, maker: str) -> Iterator[str]:
-    """Samplers whose picture or latent comes with the conditioning, where they draw from the very same words.
+    """Yield samplers whose picture or latent comes with the conditioning, if they use the very same texts.
 
-    They are an earlier stage of the picture; one with words of its own draws a reference.
+    They are an earlier stage of the picture; one with texts of its own generates a reference.
     """
 
     def words(node: str) -> list[tuple[NodeInput, ...]]:
-        return _find_words(wiring, node, wiring.linked(node, "guider") or node)[0].groups
+        return _find_words(wiring, node, wiring.source_node(node, "guider") or node)[0].groups
 
     known = words(maker)
-    waiting, seen = [wiring.linked(maker, "guider") or maker], {maker}
+    waiting, seen = [wiring.source_node(maker, "guider") or maker], {maker}
     while waiting:
         node = waiting.pop()
         links = wiring.links(node)
@@ -346,9 +352,10 @@ def _find_earlier_stages(wiring: Wiring, maker: str) -> Iterator[str]:
 
 
 def _is_sampler(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: bool) -> bool:
-    """Whether a node on the picture's way draws: KSampler and its kin, or one that makes an image of a prompt.
+    """Whether a node generates the picture: KSampler and its kin, or one that makes an image from a prompt.
 
-    as_image: whether an image is taken from it, and no latent, which is one to begin with.
+    Args:
+        as_image: whether an image is taken from it, not a latent, which may be the one to begin with.
     """
     inputs = wiring.graph[node]["inputs"]
     kinds = {kind_of(name) for name in links if name != "noise"}
@@ -360,19 +367,19 @@ def _is_sampler(wiring: Wiring, node: str, links: Mapping[str, Link], as_image: 
     ends = find_own_texts(wiring, node, 0, "positive").ends
     if "picture" not in kinds:
         return bool(ends)
-    # one that edits a picture by a prompt, and not one that looks for what the prompt names with models of its own
-    return (draws or "other" not in kinds) and any("prompt" in place.input for place in ends)
+    # one that edits a picture by a prompt, not one that looks for what the prompt names with models of its own
+    return (draws or "other" not in kinds) and any("prompt" in target.input for target in ends)
 
 
 def _only_estimates(wiring: Wiring, node: str) -> bool:
-    """Whether a sampler has neither noise nor words, as one that estimates the depth of a picture."""
-    noise = wiring.linked(node, "noise")
-    guider = wiring.linked(node, "guider") or node
+    """Whether a sampler has neither noise nor texts, like one that estimates the depth of a picture."""
+    noise = wiring.source_node(node, "noise")
+    guider = wiring.source_node(node, "guider") or node
     return bool(noise and not wiring.graph[noise]["inputs"] and not _find_words(wiring, node, guider)[0].ends)
 
 
 def _find_words(wiring: Wiring, node: str, guider: str) -> tuple[TextInputs, TextInputs]:
-    """The texts of both sides that a sampler draws from."""
+    """Find the texts of both sides that a sampler uses."""
     links = {name: link for name, link in wiring.links(guider).items() if kind_of(name) in ("conditioning", "bundle")}
     sides: dict[Side, TextInputs] = {}
     for side in ("positive", "negative"):
@@ -388,33 +395,33 @@ def _find_words(wiring: Wiring, node: str, guider: str) -> tuple[TextInputs, Tex
             sides[side] = find_own_texts(wiring, node, 0, side)
     positive, negative = sides["positive"], sides["negative"]
     own = [group for group in positive.groups if group not in negative.groups]
-    if len(links) > 2 and own:  # DualCFGGuider: its second conditioning is mostly the negative one once more
+    if len(links) > 2 and own:  # DualCFGGuider: its second conditioning is mostly the negative one again
         positive.groups = own
     return positive, negative
 
 
 _WIDTH = re.compile(r"(empty_)?(latent_|image_)?width")
-"""How the width of a picture is called: `width`, `empty_latent_width`."""
+"""Names of a picture's width: `width`, `empty_latent_width`."""
 _PRESETS = ("resolution", "aspect_ratio", "ratio", "dimensions", "size", "preset")
 _KEEPS = re.compile(r"keep[ _](proportion|aspect|ratio)|if (bigger|smaller)")
-"""How a node that sizes a picture says that it goes by the picture too."""
+"""How a node that sizes a picture says that the picture's own size matters too."""
 _CUT_WIDTH = re.compile(r"(?!tile|scale|proportional).*_width")
-"""How one may be called besides: `crop_width`."""
+"""Other names of a width: `crop_width`."""
 
 
 def _pairs(inputs: Mapping[str, object]) -> list[tuple[str, str]]:
-    """The names of width and height of the picture, in all forms that a node has them."""
+    """Return the names of the picture's width and height, in all forms that a node has them."""
     named = [name for name in inputs if _WIDTH.fullmatch(name) or name == "target_width"]
     return [(name, _height(name)) for name in named if _height(name) in inputs]
 
 
 def _height(width: str) -> str:
-    """The name of the height beside this width."""
+    """Return the name of the height that goes with this width."""
     return width[: -len("width")] + "height"
 
 
 def _add_size(wiring: Wiring, sampler: str, found: dict[str, Candidates]) -> None:
-    """Width and height of the latent that the sampler begins with; nothing where it begins with a picture's."""
+    """Add width and height of the latent that the sampler begins with; nothing if that is a picture's."""
     node, seen = sampler, set[str]()
     while node and node not in seen:
         seen.add(node)
@@ -422,19 +429,19 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Candidates]) -> Non
         if pairs := _pairs(inputs):
             for field, name in zip(("width", "height"), pairs[0], strict=True):
                 known = found.setdefault(field, Candidates())
-                known.ends += wiring.like(NodeInput(node, name))
-                places = wiring.typed(NodeInput(node, name))
-                if not places:
+                known.ends += wiring.same_source(NodeInput(node, name))
+                targets = wiring.find_literal(NodeInput(node, name))
+                if not targets:
                     continue
                 if _has_preset(inputs) or _has_preset(
-                    wiring.graph[places[0].node]["inputs"]
-                ):  # which of the two counts, only the node knows
-                    known.parts += places
-                elif places not in known.groups:
-                    known.groups.append(places)
+                    wiring.graph[targets[0].node]["inputs"]
+                ):  # only the node knows which of the two counts
+                    known.parts += targets
+                elif targets not in known.groups:
+                    known.groups.append(targets)
             return
         if others := [name for name in inputs if _CUT_WIDTH.fullmatch(name) and _height(name) in inputs]:
-            for name in others:  # it cuts, or scales, by rules of its own
+            for name in others:  # it crops, or scales, by rules of its own
                 found.setdefault("width", Candidates()).parts.append(NodeInput(node, name))
                 found.setdefault("height", Candidates()).parts.append(NodeInput(node, _height(name)))
             return
@@ -443,7 +450,7 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Candidates]) -> Non
 
 
 def _has_preset(inputs: Mapping[str, object]) -> bool:
-    """Whether a node has more than width and height to go by."""
+    """Whether more than width and height decides the size that a node gives."""
     return any(name in inputs for name in _PRESETS) or any(
         (_KEEPS.search(name) and value not in (False, "false", "disabled", "stretch"))
         or (isinstance(value, str) and _KEEPS.search(value))
@@ -453,29 +460,29 @@ def _has_preset(inputs: Mapping[str, object]) -> bool:
 
 
 def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[str, Candidates]) -> None:
-    """The size is set wherever the picture's nodes hold the same one: in a scheduler, a model's sampling, a text's.
+    """Set the size wherever the picture's nodes hold the same one, as a scheduler or a text encoder may.
 
-    Where a scheduler or a model's sampling, which need the picture's size, holds another one, it is not said which.
+    If a scheduler or a model's sampling, which need the picture's size, holds another one, it is not clear which.
     """
     held = {field: _value(wiring, found[field].groups[0][0]) for field in ("width", "height")}
     needing = {
         above
         for node in makers
-        for along, first in (("sigmas", node), ("model", wiring.linked(node, "guider") or node))
-        for above in wiring.chain(first, along)
+        for along, first in (("sigmas", node), ("model", wiring.source_node(node, "guider") or node))
+        for above in wiring.follow_chain(first, along)
         if above not in makers
     }
-    for node in wiring.above(output):
+    for node in wiring.ancestors(output):
         for pair in _pairs(wiring.graph[node]["inputs"]):
             fields = [*zip(("width", "height"), (NodeInput(node, name) for name in pair), strict=True)]
-            if all(wiring.literal(place) == held[field] for field, place in fields):
-                for field, place in fields:
+            if all(wiring.literal_value(target) == held[field] for field, target in fields):
+                for field, target in fields:
                     group = found[field].groups[0]
-                    found[field].groups = [tuple(dict.fromkeys([*group, *wiring.typed(place)]))]
+                    found[field].groups = [tuple(dict.fromkeys([*group, *wiring.find_literal(target)]))]
             elif node in needing:
-                for field, place in fields:
-                    found[field].parts.append(place)
+                for field, target in fields:
+                    found[field].parts.append(target)
 
 
-def _value(wiring: Wiring, place: NodeInput) -> object:
-    return wiring.graph[place.node]["inputs"][place.input]
+def _value(wiring: Wiring, target: NodeInput) -> object:
+    return wiring.graph[target.node]["inputs"][target.input]

@@ -80,14 +80,14 @@ def check_graph(
         if node == output and entry.get("output_node") is False:
             what = f"node {node} ({class_type}) saves no image, so it cannot be the output"
             problems.append(Problem("", what, "name a SaveImage or PreviewImage node: comfyui.bind.output"))
-    for place, value in list_literals(graph):
-        class_type = graph[place.node]["class_type"]
-        if place in uploaded or info(class_type) is None:
+    for target, value in list_literals(graph):
+        class_type = graph[target.node]["class_type"]
+        if target in uploaded or info(class_type) is None:
             continue
-        kind, rules = get_spec(info, class_type, place.input)
-        at = keys.get(place) or f"node {place.node} ({class_type}): {place.input}"
+        kind, rules = get_spec(info, class_type, target.input)
+        at = keys.get(target) or f"node {target.node} ({class_type}): {target.input}"
         problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in check_value(value, kind, rules)]
-        if place.input in ("width", "height") and not at.startswith("generate."):  # those are checked without a server
+        if target.input in ("width", "height") and not at.startswith("generate."):  # those are checked without a server
             problems += [Problem("", f"{at}: {problem.what}", problem.hint) for problem in check_size(value, rules)]
     return problems
 
@@ -183,12 +183,12 @@ def check_folders(requests: Sequence[Request]) -> list[Problem]:
     for same in group_identical(requests):
         workflow = get_workflow(same[0])
         folders: Mapping[str, Sequence[str]] = json.loads(same[0].extra["folders"])
-        for place, value in list_literals(replace_inputs(workflow.graph, collect_values(same[0], workflow))):
-            kinds = KINDS.get(place.input, ())
+        for target, value in list_literals(replace_inputs(workflow.graph, collect_values(same[0], workflow))):
+            kinds = KINDS.get(target.input, ())
             inside = [folder for kind in kinds for folder in folders.get(kind, ())]
             if kinds and isinstance(value, str) and not find_file(value, inside):
-                at = find_job_key(same[0], workflow, place)
-                at = at or f"node {place.node} ({workflow.graph[place.node]['class_type']}): {place.input}"
+                at = find_job_key(same[0], workflow, target)
+                at = at or f"node {target.node} ({workflow.graph[target.node]['class_type']}): {target.input}"
                 problem = Problem("", f"{at}: '{value}' is not there", describe_choices(value, list_names(inside)))
                 found[problem] += [request.name for request in same]
     return merge_problems(found, requests)
@@ -202,16 +202,18 @@ def check_on_server(
     for same in group_identical(requests):
         request, workflow = replace(same[0], seed=1), get_workflow(same[0])  # the seed of each is checked by itself
         values = collect_values(request, workflow)
-        keys = {place: key for place in values if (key := find_job_key(request, workflow, place))}
+        keys = {target: key for target in values if (key := find_job_key(request, workflow, target))}
         if "graph" in request.extra:
-            fields = [field for field, places in workflow.places.items() if any(place in values for place in places)]
+            fields = [
+                field for field, targets in workflow.inputs.items() if any(target in values for target in targets)
+            ]
             for problem in find_misread(workflow, fields, info):
                 found[problem] += [request.name for request in same]
         else:  # all of its inputs are the job's
             keys = {
-                place: key
-                for place, _ in list_literals(workflow.graph)
-                if (key := find_job_key(request, workflow, place))
+                target: key
+                for target, _ in list_literals(workflow.graph)
+                if (key := find_job_key(request, workflow, target))
             }
         uploaded = {parse_input(text) for text in request.extra.get("images", ())}
         for problem in check_graph(
@@ -226,10 +228,10 @@ def check_on_server(
 
 def _seeds(request: Request, workflow: Workflow, info: ObjectInfo) -> Iterator[Problem]:
     """Yield the problem of a seed that a node does not accept, as partner nodes accept no large ones."""
-    for place in workflow.places.get("seed", ()):
-        class_type = workflow.graph[place.node]["class_type"]
+    for target in workflow.inputs.get("seed", ()):
+        class_type = workflow.graph[target.node]["class_type"]
         if request.seed is not None:
-            for problem in check_value(request.seed, *get_spec(info, class_type, place.input)):
+            for problem in check_value(request.seed, *get_spec(info, class_type, target.input)):
                 hint = "give smaller ones, with generate: {seed: {mode: sequence, base: 1}} for example"
                 yield Problem("", f"generate.seed: {problem.what}", problem.hint or hint)
 

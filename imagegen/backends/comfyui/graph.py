@@ -76,13 +76,13 @@ def describe_node(graph: Graph, node: str) -> str:
     return f'{body["class_type"]} "{str(title)[:_WORDS_SHOWN]}"' if is_own else str(body["class_type"])
 
 
-def describe_input(graph: Graph, place: NodeInput) -> str:
+def describe_input(graph: Graph, target: NodeInput) -> str:
     """An input for a person: `6.text (CLIPTextEncode "Positive": "a raven on a …")`."""
-    held = graph[place.node]["inputs"].get(place.input)
+    held = graph[target.node]["inputs"].get(target.input)
     text = " ".join(held.split()) if isinstance(held, str) else "" if is_link(held) else repr(held)
     text = f"{text[:_WORDS_SHOWN]}…" if len(text) > _WORDS_SHOWN else text
     value = f': "{text}"' if isinstance(held, str) else f": {text}" if text else ""
-    return f"{place} ({describe_node(graph, place.node)}{value})"
+    return f"{target} ({describe_node(graph, target.node)}{value})"
 
 
 def find_output_nodes(graph: Graph) -> list[str]:
@@ -90,7 +90,7 @@ def find_output_nodes(graph: Graph) -> list[str]:
 
     Some nodes save something else under such a prefix: a latent, a sound. They count only where no image is saved.
     """
-    saving = [place.node for place in find_prefixes(graph)]
+    saving = [target.node for target in find_prefixes(graph)]
     pictures = [node for node in saving if any(name.startswith("image") for name in graph[node]["inputs"])]
     return pictures or saving or [node for node, body in graph.items() if body["class_type"] == "PreviewImage"]
 
@@ -103,8 +103,8 @@ def find_prefixes(graph: Graph) -> list[NodeInput]:
 def replace_inputs(graph: Graph, values: Mapping[NodeInput, Any]) -> dict[str, Any]:
     """Return a copy of the graph with these inputs."""
     made = copy.deepcopy({node: dict(body) for node, body in graph.items()})
-    for place, value in values.items():
-        made[place.node]["inputs"][place.input] = value
+    for target, value in values.items():
+        made[target.node]["inputs"][target.input] = value
     return made
 
 

@@ -34,11 +34,11 @@ __all__ = [
 
 
 Side = Literal["positive", "negative"]
-"""Which of its two conditionings, or texts, a sampler takes."""
+"""Which of a sampler's two conditionings, or texts."""
 Kind = Literal["conditioning", "bundle", "picture", "other", "unknown"]
-"""What comes in by a link.
+"""What a link brings.
 
-conditioning: what a sampler draws from. bundle: several things in one, as custom "pipes" do. picture: an image or a
+conditioning: what guides a sampler. bundle: several things in one, as custom "pipes" have it. picture: an image or a
 latent. other: a model, a mask, a number: nothing that the picture's texts or pixels come through.
 """
 SEEDS = ("seed", "noise_seed")
@@ -49,7 +49,7 @@ def _set(words: str) -> frozenset[str]:
 
 
 _ENCODERS = re.compile(r"(^|_)clip_?[a-z]$|t5x|t5$|bert|llama|qwen|gemma|mistral|glm")
-"""Inputs called after the text encoder that reads them: `clip_l`, `t5xxl`, `mt5xl`, `qwen25_7b`."""
+"""Inputs named after the text encoder that reads them: `clip_l`, `t5xxl`, `mt5xl`, `qwen25_7b`."""
 _TEXT = _set(
     "text texts txt prompt prompts caption captions description string strings str tags positive negative "
     "value replace replacement prepend append prefix suffix before after subject wildcard wildcards pos neg"
@@ -61,7 +61,7 @@ _OPTION = _set(
     "generate template_name start end percent option options upsampling enhance enhancer select selection"
 )
 _DOUBTFUL = _set("system instruction instructions instruct template role context guideline guidelines")
-"""A text for a language model, not for the picture."""
+"""Words in the names of texts for a language model, not for the picture."""
 _POSITIVE = _set("positive pos")
 _NEGATIVE = _set("negative neg uncond")
 _CHOICES = _set("true false yes no on off auto none default enable enabled disable disabled fixed random randomize")
@@ -85,18 +85,18 @@ def _words(name: str) -> list[str]:
 
 
 def is_text(name: str) -> bool:
-    """Whether an input of this name holds words for the picture, where what it holds is text at all."""
+    """Whether an input of this name holds a text for the picture, if it holds text at all."""
     words = _words(name)
     return not is_option(name) and (not _TEXT.isdisjoint(words) or bool(_ENCODERS.search(name.lower())))
 
 
 def is_of_encoder(name: str) -> bool:
-    """Whether an input is the text for one of a model's several text encoders, which all get the same one."""
+    """Whether an input is the text for one of a model's text encoders, which all get the same one."""
     return bool(_ENCODERS.search(name.lower()) or re.fullmatch(r"text_[a-z]", name))
 
 
 def is_option(name: str) -> bool:
-    """Whether an input of this name says how something is done, or names a file: no words for a picture."""
+    """Whether an input of this name says how something is done, or names a file."""
     return not _OPTION.isdisjoint(_words(name))
 
 
@@ -106,7 +106,7 @@ def is_doubtful_text(name: str) -> bool:
 
 
 def side_of(name: str) -> Side | None:
-    """Which side an input's name speaks of, if any."""
+    """Return the side that an input's name means, if any."""
     words = _words(name)
     if not _NEGATIVE.isdisjoint(words):
         return "negative"
@@ -114,7 +114,7 @@ def side_of(name: str) -> Side | None:
 
 
 def kind_of(name: str) -> Kind:
-    """What comes in by a link of this name."""
+    """Return what a link of this name brings."""
     words = _words(name)
     if words[:1] == ["empty"]:
         return "other"
@@ -128,24 +128,24 @@ def kind_of(name: str) -> Kind:
 
 
 def shows_picture(name: str) -> bool:
-    """Whether a node sees a picture by a link of this name."""
+    """Whether a link of this name shows a picture to its node."""
     return not {"image", "images", "pixels", "video", "frames", "img", "picture", "pictures", "photo"}.isdisjoint(
         _words(name)
     )
 
 
 def is_image(name: str) -> bool:
-    """Whether what comes in by a link of this name is an image, and no latent."""
+    """Whether a link of this name brings an image, not a latent."""
     return {"latent", "latents", "samples", *_BUNDLE}.isdisjoint(_words(name))
 
 
 def is_choice_word(value: str) -> bool:
-    """Whether a text is one of the words that a setting is given with, and no text for a picture."""
+    """Whether a text is the word for a setting, not a text for a picture."""
     return value.strip().lower() in _CHOICES
 
 
 def is_display(class_type: str) -> bool:
-    """Whether nodes of this class only show what comes in; a text that they hold is the one that was shown last."""
+    """Whether nodes of this class only show what they get; a text that they hold is the one that they showed last."""
     return bool(re.search(r"show|display|preview|inspect", class_type, re.IGNORECASE))
 
 
@@ -154,15 +154,15 @@ Link = list[Any]
 _HOLDERS = ("value", "int", "float", "number", "string", "text", *SEEDS)
 """Inputs of nodes that only hold a value for others."""
 _DEEPEST = 20
-"""Switches that decide about switches."""
+"""How many switches may decide about one another."""
 _CHOOSERS = frozenset({"select", "index", "input", "selected", "choice", "selection"})
 _SCALES = re.compile(r"^scale(_by)?$|factor|multiplier|percent|megapixels")
-"""Inputs by which a node computes another size than the one that it is given."""
+"""Inputs by which a node computes another size than the one that it gets."""
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
 class Wiring:
-    """A graph to be followed upwards. info: of the server, where there is one."""
+    """Follows a graph's links upwards. info: the server's, if there is one."""
 
     def __init__(self, graph: Graph, info: ObjectInfo | None = None) -> None:
         self.graph, self.info = graph, info
@@ -175,7 +175,7 @@ class Wiring:
                     self._takers[value[0]].append((value[1], NodeInput(node, name)))
 
     def inputs(self, node: str) -> Mapping[str, Any]:
-        """A node's inputs, by name; without those that the server's class does not have, which it ignores."""
+        """Return a node's inputs by name, without those that the server's class does not have and ignores."""
         inputs: Mapping[str, Any] = self.graph[node]["inputs"]
         class_type = self.graph[node]["class_type"]
         entry = self.info(class_type) if self.info else None
@@ -184,29 +184,29 @@ class Wiring:
         known = {name for group in entry.get("input", {}).values() if isinstance(group, dict) for name in group}
         return {name: value for name, value in inputs.items() if is_link(value) or name in known}
 
-    def is_choice(self, place: NodeInput) -> bool:
-        """Whether the server takes one of a list there, and no text of one's own."""
+    def is_choice(self, target: NodeInput) -> bool:
+        """Whether the server wants one of a list there, not any text."""
         if not self.info:
             return False
-        kind, _ = get_spec(self.info, self.graph[place.node]["class_type"], place.input)
+        kind, _ = get_spec(self.info, self.graph[target.node]["class_type"], target.input)
         return isinstance(kind, list) or kind == "COMBO"
 
     def links(self, node: str) -> dict[str, Link]:
-        """The inputs of a node that are links, each led to where it really comes from."""
-        return {name: self.source(value) for name, value in self.inputs(node).items() if is_link(value)}
+        """Return a node's inputs that are links, each with where it really comes from."""
+        return {name: self.follow(value) for name, value in self.inputs(node).items() if is_link(value)}
 
-    def linked(self, node: str, *names: str) -> str:
-        """The node that the first of these inputs which is a link comes from; empty where none is."""
+    def source_node(self, node: str, *names: str) -> str:
+        """Return the node that the first of these inputs which is a link comes from; empty if none is."""
         links = self.links(node)
         return next((str(links[name][0]) for name in names if name in links), "")
 
-    def source(self, link: Link) -> Link:
-        """Where a link really comes from: past reroutes, and by the branch of each switch that is on."""
+    def follow(self, link: Link) -> Link:
+        """Return where a link really comes from: past reroutes, and through the active branch of each switch."""
         seen = set[tuple[str, int]]()
         while (link[0], link[1]) not in seen:
             seen.add((link[0], link[1]))
             inputs = self.graph[link[0]]["inputs"]
-            name = self.branch(link[0])
+            name = self.active_branch(link[0])
             if not name and len(inputs) == 1 and kind_of(only := next(iter(inputs))) == "unknown":
                 name = only  # a reroute
             if not name or not is_link(inputs[name]):
@@ -214,55 +214,55 @@ class Wiring:
             link = inputs[name]
         return link
 
-    def branch(self, node: str) -> str:
-        """The input that a switch passes on; empty where the node is none, or it is not known which."""
+    def active_branch(self, node: str) -> str:
+        """Return the input that a switch passes on; empty if the node is not a switch, or it is not known which."""
         if node not in self._branches:
-            self._branches[node] = ""  # for a switch that depends on itself
+            self._branches[node] = ""  # in case the switch depends on itself
             # what a switch depends on may be a switch in turn, and so on
-            self._branches[node] = self._branch(node) if len(self._open) < _DEEPEST else ""
+            self._branches[node] = self._find_branch(node) if len(self._open) < _DEEPEST else ""
         return self._branches[node]
 
-    def _branch(self, node: str) -> str:
+    def _find_branch(self, node: str) -> str:
         self._open.append(node)
         try:
-            return self._chosen(node)
+            return self._choose_branch(node)
         finally:
             self._open.pop()
 
-    def _chosen(self, node: str) -> str:
+    def _choose_branch(self, node: str) -> str:
         inputs: Mapping[str, Any] = self.graph[node]["inputs"]
         sides = {word: name for name in inputs if (word := _truth_word(name))}
         if len(sides) == 2:
-            others = [self.literal(NodeInput(node, name)) for name in inputs if name not in sides.values()]
+            others = [self.literal_value(NodeInput(node, name)) for name in inputs if name not in sides.values()]
             chosen = [value for value in others if isinstance(value, bool)]
             return sides[str(chosen[0]).lower()] if len(chosen) == 1 else ""
         numbered = {int(match[2]): name for name in inputs if (match := _NUMBERED.fullmatch(name))}
         for name in inputs:
-            value = self.literal(NodeInput(node, name)) if name.lower() in _CHOOSERS else None
+            value = self.literal_value(NodeInput(node, name)) if name.lower() in _CHOOSERS else None
             if type(value) is int and value in numbered:
                 return numbered[value]
         # rgthree's "Any Switch" passes on the first that there is
         return min(inputs, default="") if all(name.startswith("any_") for name in inputs) else ""
 
-    def literal(self, place: NodeInput) -> Any:
-        """The value that an input has in the end; None where it is computed."""
-        found = self.holder(place)
+    def literal_value(self, target: NodeInput) -> Any:
+        """Return the value that an input has in the end; None if it is computed."""
+        found = self.find_holder(target)
         return self.graph[found.node]["inputs"][found.input] if found else None
 
-    def holder(self, place: NodeInput) -> NodeInput | None:
-        """The input that really holds the value: this one, or where its link leads to; None where it is computed."""
-        wanted, seen = place.input, set[NodeInput]()
-        while is_link(value := self.graph[place.node]["inputs"][place.input]):
-            seen.add(place)
+    def find_holder(self, target: NodeInput) -> NodeInput | None:
+        """Return the input that holds the value: this one, or where its link leads; None if it is computed."""
+        wanted, seen = target.input, set[NodeInput]()
+        while is_link(value := self.graph[target.node]["inputs"][target.input]):
+            seen.add(target)
             name = self._passed_on(value[0], wanted)
-            if not name or (place := NodeInput(value[0], name)) in seen:
+            if not name or (target := NodeInput(value[0], name)) in seen:
                 return None
-        return place
+        return target
 
     def _passed_on(self, node: str, wanted: str) -> str:
-        """The input whose value the node hands on for one called `wanted`; empty where it computes another."""
+        """Return the input whose value the node passes on for one called `wanted`; empty if it computes another."""
         inputs = self.graph[node]["inputs"]
-        if name := self.branch(node):
+        if name := self.active_branch(node):
             return name
         if wanted in inputs:
             return "" if any(_SCALES.search(name) for name in inputs if type(inputs[name]) in (int, float)) else wanted
@@ -274,57 +274,58 @@ class Wiring:
         texts = [name for name, value in inputs.items() if isinstance(value, str) and name not in _IDLE]
         return (held or links[0]) if len(links) == 1 and not numbers and not texts and held in ("", links[0]) else ""
 
-    def chain(self, node: str, along: str) -> Iterator[str]:
-        """The node, and those that the links called `along` lead up to, one after the other."""
+    def follow_chain(self, node: str, along: str) -> Iterator[str]:
+        """Yield the node, and those that the links called `along` lead up to, one after the other."""
         seen = set()
         while node and node not in seen:
             seen.add(node)
             yield node
-            node = self.linked(node, along)
+            node = self.source_node(node, along)
 
-    def upwards(self, node: str, names: Sequence[str], along: str) -> tuple[NodeInput, ...]:
-        """The nearest of the inputs `names`: of the node, or of those that the links called `along` lead up to."""
-        for above in self.chain(node, along):
+    def find_upwards(self, node: str, names: Sequence[str], along: str) -> tuple[NodeInput, ...]:
+        """Return the nearest of the inputs `names`: the node's, or those further up the links called `along`."""
+        for above in self.follow_chain(node, along):
             for name in names:
                 if name in self.inputs(above):
-                    return self.typed(NodeInput(above, name))
+                    return self.find_literal(NodeInput(above, name))
         return ()
 
-    def like(self, place: NodeInput) -> list[NodeInput]:
-        """The inputs that take the same output as this one."""
-        value = self.graph[place.node]["inputs"][place.input]
-        return [taker for output, taker in self._takers[value[0]] if output == value[1]] if is_link(value) else [place]
+    def same_source(self, target: NodeInput) -> list[NodeInput]:
+        """Return the inputs that take the same output as this one."""
+        value = self.graph[target.node]["inputs"][target.input]
+        return [taker for output, taker in self._takers[value[0]] if output == value[1]] if is_link(value) else [target]
 
-    def typed(self, place: NodeInput) -> tuple[NodeInput, ...]:
-        """The input that holds this one's value, where that is of its type: a name, or a number."""
-        found = self.holder(place)
+    def find_literal(self, target: NodeInput) -> tuple[NodeInput, ...]:
+        """Return the input that holds this one's value, if that is of its type: a name, or a number."""
+        found = self.find_holder(target)
         if found is None:
             return ()
         value = self.graph[found.node]["inputs"][found.input]
-        is_name = place.input.endswith("_name") or place.input == "scheduler"
-        fits = found == place or (isinstance(value, str) if is_name else type(value) in (int, float))
+        is_name = target.input.endswith("_name") or target.input == "scheduler"
+        fits = found == target or (isinstance(value, str) if is_name else type(value) in (int, float))
         return (found,) if fits else ()
 
-    def above(self, node: str) -> Iterator[str]:
-        """The node and all that it is made from, the nearest first; of switches, what is on."""
+    def ancestors(self, node: str) -> Iterator[str]:
+        """Yield the node and everything it is made from, the nearest first; of a switch, its active branch."""
         waiting, seen = [node], {node}
         while waiting:
             node = waiting.pop(0)
             yield node
-            on = self.branch(node)
+            on = self.active_branch(node)
             for name, value in self.graph[node]["inputs"].items():
                 if is_link(value) and value[0] not in seen and (not on or name == on):
                     seen.add(value[0])
                     waiting.append(value[0])
 
     def side(self, node: str, number: int, arrived: Side) -> Side | None:
-        """Which of its two sides a node that has both gives at this output; None where that cannot be said.
+        """Return which side a node that has both gives at this output; None if that is not known.
 
-        arrived: the side that was followed until here.
+        Args:
+            arrived: the side that was followed until here.
         """
         if (said := self._said_side(node, number)) != "unsaid":
             return said
-        takers = [(output, kind_of(place.input), side_of(place.input)) for output, place in self._takers[node]]
+        takers = [(output, kind_of(target.input), side_of(target.input)) for output, target in self._takers[node]]
         if all(kind in ("bundle", "picture") for output, kind, _ in takers if output == number):
             return arrived  # both are in it
         votes = {(output, side) for output, _, side in takers if side}
@@ -343,7 +344,7 @@ class Wiring:
         return "positive" if number == fits[0] else "negative"
 
     def _said_side(self, node: str, number: int) -> Side | Literal["unsaid"] | None:
-        """What the server says of an output: its side, None where it is neither."""
+        """Return an output's side as the server describes it, None if it is neither."""
         entry = self.info(self.graph[node]["class_type"]) if self.info else None
         types, names = (entry or {}).get("output"), (entry or {}).get("output_name")
         if not isinstance(types, list) or not number < len(types):
@@ -357,7 +358,7 @@ class Wiring:
         return "positive" if number == same[0] else "negative"
 
     def _can_begin_at(self, node: str, offset: int, takers: Sequence[tuple[int, str, Any]], number: int) -> bool:
-        """Whether the two sides can be the outputs `offset` and the next: nothing is taken otherwise from them."""
+        """Whether the two sides can be the outputs `offset` and the next: nothing takes them for something else."""
         pair = (offset, offset + 1)
         if number not in pair:
             return False
@@ -365,7 +366,7 @@ class Wiring:
             kind in ("other", "picture") if output in pair else kind == "conditioning" for output, kind, _ in takers
         ):
             return False
-        if offset > 1:  # as in a node that passes on all that there is; then both names must say so
+        if offset > 1:  # as in a node that passes on everything; then both names must say so
             return {(offset, "positive"), (offset + 1, "negative")} <= {(output, side) for output, _, side in takers}
         # before them comes what the node passes on besides: a model, mostly
         before = any(output < offset and kind in ("other", "picture") for output, kind, _ in takers) or any(

@@ -91,8 +91,8 @@ def text_to_image(loras: Mapping[str, Sequence[float]], vae: str, clip_skip: int
     if vae:
         graph["vae"] = _node("VAELoader", vae_name=vae)
         graph["decode"]["inputs"]["vae"] = ["vae", 0]
-    places = {field: taking for field, taking in _PLACES.items() if taking[0].node in graph}
-    return Workflow(graph, places, "save")
+    targets = {field: taking for field, taking in _PLACES.items() if taking[0].node in graph}
+    return Workflow(graph, targets, "save")
 
 
 def _node(class_type: str, **inputs: Any) -> dict[str, Any]:
@@ -132,9 +132,9 @@ def collect_values(request: Request, workflow: Workflow) -> dict[NodeInput, Any]
     values: dict[NodeInput, Any] = {parse_input(text): value for text, value in request.extra.get("set", {}).items()}
     wanted = dict(_wanted(request, workflow))
     for field, value in wanted.items():
-        for place in workflow.places.get(field, ()):
-            held = workflow.held(place)
-            values[place] = fill_marks(held, wanted) if find_marks(held) else value
+        for target in workflow.inputs.get(field, ()):
+            held = workflow.value(target)
+            values[target] = fill_marks(held, wanted) if find_marks(held) else value
     return values
 
 
@@ -148,14 +148,14 @@ def _wanted(request: Request, workflow: Workflow) -> Iterator[tuple[str, Any]]:
             yield field, -value if field == "clip_skip" else value  # ComfyUI counts from the end: -1 is the last layer
 
 
-def find_job_key(request: Request, workflow: Workflow, place: NodeInput) -> str:
+def find_job_key(request: Request, workflow: Workflow, target: NodeInput) -> str:
     """Return the job's key that decides this input's value; empty if the workflow's file does."""
-    if str(place) in request.extra.get("set", {}):
-        return f"comfyui.set.{place}"
-    if "graph" not in request.extra and (key := OPTIONS.get(place.input)):
+    if str(target) in request.extra.get("set", {}):
+        return f"comfyui.set.{target}"
+    if "graph" not in request.extra and (key := OPTIONS.get(target.input)):
         return key
     for field, value in _wanted(request, workflow):
-        if place in workflow.places.get(field, ()) and (field != "checkpoint" or value != workflow.checkpoint):
+        if target in workflow.inputs.get(field, ()) and (field != "checkpoint" or value != workflow.checkpoint):
             return JOB_KEYS.get(field, f"generate.{field}")
     return ""
 
@@ -168,8 +168,8 @@ def explain(request: Request) -> list[str]:
     lines = []
     for field in FIELDS:
         word = FIELD_WORDS.get(field, field)
-        if places := workflow.places.get(field):
-            at = ", ".join(f"{place} ({describe_node(workflow.graph, place.node)})" for place in places)
+        if targets := workflow.inputs.get(field):
+            at = ", ".join(f"{target} ({describe_node(workflow.graph, target.node)})" for target in targets)
             lines.append(f"{word} → {at}")
         elif field in workflow.absent:
             lines.append(f"{word} → nowhere: bind: {{{field}: []}}")
@@ -186,15 +186,15 @@ def unsupported_fields(request: Request) -> list[Problem]:
     problems = [
         Problem("", f"generate.{field}: comfyui.workflow {problem.what}", problem.hint)
         for field in FIELDS
-        if field in request.given and field not in workflow.places
+        if field in request.given and field not in workflow.inputs
         for problem in [explain_missing(workflow, field)]
     ]
     taken: dict[NodeInput, tuple[str, Any]] = {}
     for field, value in _wanted(request, workflow):
-        for place in workflow.places.get(field, ()):
-            other, before = taken.setdefault(place, (field, value))
-            if before != value and not find_marks(workflow.held(place)):
-                what = f"comfyui.workflow: {_describe(other, before)} and {_describe(field, value)} both go to {place}"
+        for target in workflow.inputs.get(field, ()):
+            other, before = taken.setdefault(target, (field, value))
+            if before != value and not find_marks(workflow.value(target)):
+                what = f"comfyui.workflow: {_describe(other, before)} and {_describe(field, value)} both go to {target}"
                 problems.append(Problem("", what, "make them equal, or name other inputs with comfyui.bind"))
     return problems
 

@@ -167,9 +167,9 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
             extra["vae"] = section["vae"]
         return Resolved(extra, asked or settings.comfyui_checkpoint or None)
     images = section.get("images", {})
-    origins = {place: named for place, named in images.items() if is_output_name(named)}
+    origins = {target: named for target, named in images.items() if is_output_name(named)}
     workflow, of_workflow = _read_own_workflow(section, context)
-    if asked and "checkpoint" not in workflow.places:
+    if asked and "checkpoint" not in workflow.inputs:
         problem = explain_missing(workflow, "checkpoint")
         raise ImagegenError(Problem("workflow", f"checkpoint '{asked[:60]}': {problem.what}", problem.hint))
     model: str | None = asked or workflow.checkpoint
@@ -257,8 +257,8 @@ def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Wo
     problems += _check_batches(replace_inputs(graph, values))
     if problems:
         raise ImagegenError(*problems)
-    always = {place: f"%{field}%" for field in REQUIRED for place in workflow.places.get(field, ())}
-    taken = {place: mark for place, mark in always.items() if not find_marks(workflow.held(place))}
+    always = {target: f"%{field}%" for field in REQUIRED for target in workflow.inputs.get(field, ())}
+    taken = {target: mark for target, mark in always.items() if not find_marks(workflow.value(target))}
     taken |= dict.fromkeys([*values, *find_prefixes(graph)], "")
     options = {
         "set": section.get("set"),
@@ -278,17 +278,17 @@ def _list_values(
     section: Mapping[str, Any], workflow: Workflow, problems: list[Problem]
 ) -> Iterator[tuple[NodeInput, Any]]:
     """Yield the inputs that `set` and `images` name, with their values."""
-    of_fields = {place: field for field, places in workflow.places.items() for place in places}
+    of_fields = {target: field for field, targets in workflow.inputs.items() for target in targets}
     for key in ("set", "images"):
         for text, value in section.get(key, {}).items():
-            place = parse_input(text)
+            target = parse_input(text)
             if not check_input(workflow.graph, f"{key}.{text}", text, problems):
                 continue
-            if is_link(held := workflow.held(place)):
+            if is_link(held := workflow.value(target)):
                 hint = "name an input of that node, or of one further up"
                 problems.append(Problem(f"{key}.{text}", f"it comes from node {held[0]} by a link", hint))
-            elif place in of_fields:
-                field = of_fields[place]
+            elif target in of_fields:
+                field = of_fields[target]
                 word = FIELD_WORDS.get(field, field)
                 other = (
                     "leave this out" if field in REQUIRED else f"give it as {JOB_KEYS.get(field, f'generate.{field}')}"
@@ -297,7 +297,7 @@ def _list_values(
                 problems.append(Problem(f"{key}.{text}", f"the {word} goes there", hint))
             elif key == "images" and text in section.get("set", {}):
                 problems.append(Problem(f"images.{text}", "it is given in set too", "keep one of the two"))
-            yield place, value
+            yield target, value
 
 
 def _hash_file(context: Context, file: str) -> str:
@@ -326,8 +326,8 @@ def _check_batches(graph: Graph) -> Iterator[Problem]:
     """Yield the problems of nodes that would make several images from one prompt."""
     wiring = Wiring(graph)
     for node, body in graph.items():
-        place = NodeInput(node, "amount" if "samples" in body["inputs"] else "batch_size")
-        held = wiring.holder(place) if place.input in body["inputs"] else None
+        target = NodeInput(node, "amount" if "samples" in body["inputs"] else "batch_size")
+        held = wiring.find_holder(target) if target.input in body["inputs"] else None
         size = graph[held.node]["inputs"][held.input] if held else 1
         if isinstance(size, int) and size > 1:
             what = f"node {node} makes a batch of {size}, but one prompt makes one image"

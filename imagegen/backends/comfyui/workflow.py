@@ -51,29 +51,29 @@ FIELDS = (
     "checkpoint",
 )
 REQUIRED = ("prompt", "seed")
-"""Fields that every workflow takes from the job; of the others, those that the job gives."""
+"""Fields that every workflow takes from the job; of the others, it takes those that the job sets."""
 FIELD_WORDS = {"negative": "negative prompt", "cfg": "CFG", "clip_skip": "clip skip"}
-"""What a field is called in a sentence, where that is not its name."""
+"""What a field is called in a sentence, if that is not its name."""
 JOB_KEYS = {"prompt": "prompt", "checkpoint": "comfyui.checkpoint"}
-"""The job's key for a field, where that is not `generate` and its name."""
+"""The job's key for a field, if that is not `generate` and its name."""
 _MARK = re.compile(r"%(?![0-9A-F]{2}%)([A-Za-z_][A-Za-z0-9_]+)%")
-"""`%prompt%`; not `%E3%`, as addresses write a byte."""
+"""`%prompt%`, but not `%E3%`, which is a byte in an address."""
 _ELSEWHERE = {"negative_prompt": "negative", "scale": "cfg", "cfg_scale": "cfg", "model": "checkpoint"}
-"""Marks of other programs, SillyTavern's for example, that mean one of ours."""
+"""Marks of other programs, such as SillyTavern, that mean one of ours."""
 
 
 def parse_mark(word: str) -> str:
-    """The field that a mark's word asks for, where there is one; else the word."""
+    """Return the field that a mark's word means, or else the word."""
     return _ELSEWHERE.get(word.lower(), word.lower())
 
 
 def find_marks(value: object) -> list[str]:
-    """The words between percent signs in an input's value, whether or not there is such a field."""
+    """Return the words between percent signs in an input's value, whether or not there is such a field."""
     return _MARK.findall(value) if isinstance(value, str) else []
 
 
 def fill_marks(text: str, values: Mapping[str, Any]) -> Any:
-    """The text with the values in place of its marks; the value itself, a number too, where a mark is all of it."""
+    """Put the values in place of a text's marks. A text that is one mark becomes the value itself, be it a number."""
     if (whole := _MARK.fullmatch(text)) and parse_mark(whole[1]) in values:
         return values[parse_mark(whole[1])]
     return _MARK.sub(lambda mark: str(values.get(parse_mark(mark[1]), mark[0])), text)
@@ -81,17 +81,21 @@ def fill_marks(text: str, values: Mapping[str, Any]) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Workflow:
-    """A workflow, understood.
+    """A workflow, and which of its inputs take which field.
 
-    places: field → the inputs that take it; a field that is not there cannot be set, and `unclear` may say why.
-    output: the node whose image is taken. marked: fields that the file asks for with a %mark%, and that so always need
-    a value. absent: fields of which the job says that the workflow takes none. bound: fields whose place the job or a
-    mark names. unclear: field → all inputs that it may be meant for, for a person. ends: field → inputs that a link
-    leads to, which could take it in place of that.
+    Attributes:
+        inputs: field → the inputs that take it. A field that is not there cannot be set; `unclear` may say why.
+        output: the node whose image is taken.
+        marked: fields that the file asks for with a %mark%, so that they always need a value.
+        absent: fields that the workflow does not take, says the job.
+        bound: fields whose inputs the job or a mark names.
+        unclear: field → all inputs that may be meant, for a person.
+        candidates: field → all inputs that may be meant.
+        ends: field → inputs that a link leads to, and that could take the field in place of the link.
     """
 
     graph: Graph
-    places: Mapping[str, tuple[NodeInput, ...]]
+    inputs: Mapping[str, tuple[NodeInput, ...]]
     output: str
     marked: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
@@ -100,45 +104,45 @@ class Workflow:
     candidates: Mapping[str, Sequence[tuple[NodeInput, ...]]] = dataclasses.field(default_factory=dict)
     ends: Mapping[str, Sequence[NodeInput]] = dataclasses.field(default_factory=dict)
 
-    def held(self, place: NodeInput) -> Any:
-        """The input's value in the file."""
-        return self.graph[place.node]["inputs"][place.input]
+    def value(self, target: NodeInput) -> Any:
+        """Return the input's value in the file."""
+        return self.graph[target.node]["inputs"][target.input]
 
     def value_of(self, field: str) -> Any:
         """Return what the file holds for a field, as a job gives it."""
-        value = self.held(self.places[field][0])
+        value = self.value(self.inputs[field][0])
         return -value if field == "clip_skip" and isinstance(value, int) else value
 
     @property
     def checkpoint(self) -> str:
-        """The checkpoint that the file itself names, empty where it names none."""
-        held = [self.held(place) for place in self.places.get("checkpoint", ())]
+        """The checkpoint that the file itself names; empty if it names none."""
+        held = [self.value(target) for target in self.inputs.get("checkpoint", ())]
         return next((value for value in held if isinstance(value, str) and not find_marks(value)), "")
 
 
 @lru_cache(maxsize=32)  # each item with options of its own asks again
 def read_workflow(name: str, data: bytes) -> Graph:
-    """The graph in the file `name`. Raises ImagegenError, located, for what is no workflow in API format."""
+    """Return the graph in the file `name`. Raises ImagegenError, located, if it is not a workflow in API format."""
     if not name.lower().endswith(".json"):
-        raise ImagegenError(Problem(name, "is no .json file, which a workflow is", _EXPORT))
+        raise ImagegenError(Problem(name, "is not a .json file, as a workflow is", _EXPORT))
     document = read_document(name, data)
     values, above = document.values, tuple[str, ...]()
     if isinstance(values, dict) and isinstance(values.get("prompt"), dict) and "class_type" not in values["prompt"]:
         values, above = values["prompt"], ("prompt",)  # as POST /prompt takes it
     if isinstance(values, dict) and isinstance(values.get("nodes"), list):
-        raise ImagegenError(Problem(name, "is a workflow for ComfyUI's editor, which its API does not take", _EXPORT))
+        raise ImagegenError(Problem(name, "is a workflow for ComfyUI's editor, which its API does not accept", _EXPORT))
     if not isinstance(values, dict) or not values:
-        raise ImagegenError(Problem(document.where(above), "is no workflow: it has no nodes", _EXPORT))
+        raise ImagegenError(Problem(document.where(above), "is not a workflow: it has no nodes", _EXPORT))
     problems = []
     for node, body in values.items():
         if not (isinstance(body, dict) and isinstance(body.get("class_type"), str)):
             problems.append(Problem(document.where((*above, node)), f"node '{node[:40]}' has no class_type", _EXPORT))
         elif not isinstance(body.get("inputs", {}), dict):
-            what = f"node '{node[:40]}': its inputs are no mapping"
+            what = f"node '{node[:40]}': its inputs are not a mapping"
             problems.append(Problem(document.where((*above, node, "inputs")), what, _EXPORT))
         elif "." in node:
-            what = f"node '{node[:40]}': an ID with a dot in it could not be told from an input"
-            problems.append(Problem(document.where((*above, node)), what, "call it otherwise"))
+            what = f"node '{node[:40]}': an ID must not have a dot in it, which separates a node from its input"
+            problems.append(Problem(document.where((*above, node)), what, "rename it"))
     problems = problems or [*_dangling(document, above, values)]
     if problems:
         raise ImagegenError(*problems)
@@ -146,7 +150,7 @@ def read_workflow(name: str, data: bytes) -> Graph:
 
 
 def _body(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What ComfyUI takes of a node: the server replaces nodes that are gone by what `_meta` says of them."""
+    """Return what ComfyUI reads of a node. The server replaces nodes that are gone by what `_meta` says about them."""
     kept = {"class_type": body["class_type"], "inputs": body.get("inputs", {})}
     return {**kept, "_meta": body["_meta"]} if isinstance(body.get("_meta"), dict) else kept
 
@@ -161,20 +165,24 @@ def _dangling(document: Document, above: tuple[str, ...], values: Mapping[str, A
     for node, body in values.items():
         for name, value in body.get("inputs", {}).items():
             if is_link(value) and value[0] not in values:
-                what = f"{node}.{name} is linked to node '{value[0][:40]}', which is not there"
+                what = f"{node}.{name} is linked to node '{value[0][:40]}', which does not exist"
                 yield Problem(document.where((*above, node, "inputs", name)), what, "export it again")
 
 
 def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
-    """Make out what a job can set. bind: field, or `output`, → the places that the job names, none where it says so.
+    """Find out which inputs take what a job can set.
 
-    Raises ImagegenError, each problem's `where` the key in the job's section.
+    Args:
+        bind: field, or `output` → the inputs that the job names; none if it says that there is none.
+
+    Raises:
+        ImagegenError: each problem's `where` is the key in the job's section.
     """
     problems: list[Problem] = []
-    output = _output(graph, bind, problems)
-    marked = _marked(graph, problems)
+    output = _find_output(graph, bind, problems)
+    marked = _find_marked(graph, problems)
     found = find_bindings(graph, output) if output else {}
-    places: dict[str, tuple[NodeInput, ...]] = {}
+    targets: dict[str, tuple[NodeInput, ...]] = {}
     open_fields: dict[str, Candidates] = {}
     for field in FIELDS:
         named = [
@@ -182,153 +190,156 @@ def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
         ]
         known = found.get(field, Candidates())
         if asked := [*named, *marked.get(field, ())]:
-            places[field] = tuple(dict.fromkeys(asked))
+            targets[field] = tuple(dict.fromkeys(asked))
         elif field in bind:
             continue
         elif len(known.groups) == 1 and not known.parts:
-            places[field] = known.groups[0]
+            targets[field] = known.groups[0]
         else:
             open_fields[field] = known
     workflow = Workflow(
         graph,
-        places,
+        targets,
         output,
         marked=frozenset(marked),
         absent=frozenset(field for field, named in bind.items() if not named) - {*marked, "output"},
         bound=frozenset((*marked, *bind)),
-        unclear={field: _said(graph, known.candidates) for field, known in open_fields.items() if known.candidates},
+        unclear={
+            field: _describe_groups(graph, known.candidates) for field, known in open_fields.items() if known.candidates
+        },
         candidates={field: known.candidates for field, known in open_fields.items()},
         ends={field: known.ends for field, known in open_fields.items()},
     )
     if not problems:
-        needed = [field for field in REQUIRED if field not in places and field not in workflow.absent]
+        needed = [field for field in REQUIRED if field not in targets and field not in workflow.absent]
         problems += [explain_missing(workflow, field) for field in needed]
     if problems:
         raise ImagegenError(*problems)
     return workflow
 
 
-def _said(graph: Graph, groups: Sequence[tuple[NodeInput, ...]]) -> str:
-    """Inputs that a field may be meant for, each with what it holds."""
-    return " or ".join(" with ".join(describe_input(graph, place) for place in group) for group in groups)
+def _describe_groups(graph: Graph, groups: Sequence[tuple[NodeInput, ...]]) -> str:
+    """Return inputs that may be meant, each with what it holds, for a person."""
+    return " or ".join(" with ".join(describe_input(graph, target) for target in group) for group in groups)
 
 
 def explain_missing(workflow: Workflow, field: str) -> Problem:
-    """Why a workflow has no place for a field, and how to name it one."""
+    """Return the problem that no input takes a field, with the ways to name one."""
     word = FIELD_WORDS.get(field, field)
     if field in workflow.absent:
-        return Problem("workflow", f"takes no {word}, says bind: {{{field}: []}}", "leave the one or the other out")
+        return Problem("workflow", f"takes no {word}, as bind: {{{field}: []}} says", "leave out one of the two")
     none = f", or bind: {{{field}: []}} if it takes none"
     if where := workflow.unclear.get(field):
         lines = [format_binding(field, group) for group in workflow.candidates[field]]
         several = len(lines) > 1
-        said = f"has several places for the {word}" if several else f"may have a place for the {word}, or none"
+        said = f"has several inputs for the {word}" if several else f"may have an input for the {word}, or none"
         return Problem(
             "workflow", f"{said}: {where}", f"say which: {' or '.join(lines[:4])}" + ("" if several else none)
         )
     if ends := workflow.ends.get(field):
-        at = " with ".join(describe_input(workflow.graph, place) for place in ends)
-        what = f"has no place for the {word}: what comes into {at} is computed by other nodes"
-        return Problem("workflow", what, f"put it there in place of that: {format_binding(field, ends)}{none}")
-    alike = [
-        format_binding(field, [place]) + f" ({describe_input(workflow.graph, place)})"
-        for place in _alike(workflow, field)
+        at = " with ".join(describe_input(workflow.graph, target) for target in ends)
+        what = f"has no input for the {word}: what {at} gets is computed by other nodes"
+        return Problem("workflow", what, f"put it there instead: {format_binding(field, ends)}{none}")
+    similar = [
+        format_binding(field, [target]) + f" ({describe_input(workflow.graph, target)})"
+        for target in _find_similar(workflow, field)
     ]
     mark = f'or write "%{field}%" into the file'
-    if alike:
-        hint = f"name one, such as {' or '.join(alike[:4])}, {mark}{none}"
+    if similar:
+        hint = f"name one, such as {' or '.join(similar[:4])}, {mark}{none}"
     else:
         hint = (
             f"if it takes none: bind: {{{field}: []}}; else name one: {format_binding(field, ['NODE.INPUT'])}, {mark}"
         )
-    return Problem("workflow", f"has no place for the {word}: the sampler's links lead to none", hint)
+    return Problem("workflow", f"has no input for the {word}: the sampler's links lead to none", hint)
 
 
 def find_misread(workflow: Workflow, fields: Iterable[str], info: ObjectInfo) -> Iterator[Problem]:
-    """Fields that go elsewhere by the server's own description of its nodes than by the workflow's file alone."""
+    """Yield problems of fields that go elsewhere by the server's description of its nodes than by the file alone."""
     found = find_bindings(workflow.graph, workflow.output, info)
     for field in fields:
-        here, known = workflow.places.get(field, ()), found.get(field, Candidates())
+        here, known = workflow.inputs.get(field, ()), found.get(field, Candidates())
         if field in workflow.bound or not here or (known.candidates == [here] and not known.parts):
             continue
         word = FIELD_WORDS.get(field, field)
-        there = _said(workflow.graph, known.candidates) or "no input that it knows"
-        what = (
-            f"the {word} goes to {_said(workflow.graph, [here])}, and by what the server says of its nodes to {there}"
-        )
+        there = _describe_groups(workflow.graph, known.candidates) or "no input that it knows"
+        at = _describe_groups(workflow.graph, [here])
+        what = f"the {word} goes to {at}, but by the server's description of its nodes to {there}"
         lines = [format_binding(field, group) for group in dict.fromkeys((*known.candidates, here))]
         without = format_binding(field, []) if field in REQUIRED else f"leave the {word} out of the job"
         hint = f"say which: {' or '.join(lines[:4])}" if known.candidates else f"{without}; if it is right: {lines[0]}"
         yield Problem("", f"comfyui.workflow: {what}", hint)
 
 
-def format_binding(field: str, places: Sequence[object]) -> str:
-    """What a job writes to name a field's place."""
-    quoted = ", ".join(f'"{place}"' for place in places)
-    return f"bind: {{{field}: [{quoted}]}}" if len(places) != 1 else f"bind: {{{field}: {quoted}}}"
+def format_binding(field: str, targets: Sequence[object]) -> str:
+    """Return what a job writes to name the inputs of a field."""
+    quoted = ", ".join(f'"{target}"' for target in targets)
+    return f"bind: {{{field}: [{quoted}]}}" if len(targets) != 1 else f"bind: {{{field}: {quoted}}}"
 
 
-def _alike(workflow: Workflow, field: str) -> list[NodeInput]:
-    """Inputs that a field might be meant for, by their names; none that takes another field."""
+def _find_similar(workflow: Workflow, field: str) -> list[NodeInput]:
+    """Return inputs that might be meant by their names; none that takes another field."""
     names = {"seed": SEEDS, "sampler": ("sampler_name",), "checkpoint": MODELS}
-    taken = {place for places in workflow.places.values() for place in places}
+    taken = {target for targets in workflow.inputs.values() for target in targets}
     return [
-        place
-        for place, value in list_literals(workflow.graph)
-        if place not in taken
+        target
+        for target, value in list_literals(workflow.graph)
+        if target not in taken
         and (
-            isinstance(value, str) and is_text(place.input) and not is_choice_word(value)
+            isinstance(value, str) and is_text(target.input) and not is_choice_word(value)
             if field in ("prompt", "negative")
-            else place.input in names.get(field, (field,))
+            else target.input in names.get(field, (field,))
         )
     ]
 
 
 def check_input(graph: Graph, key: str, text: str, problems: list[Problem]) -> bool:
-    """Whether the workflow has the input that the job names as `6.text` under this key; if not, that is a problem."""
-    place = parse_input(text)
-    if place.node not in graph:
-        what = f"'{text[:60]}': the workflow has no node '{place.node[:40]}'{did_you_mean(place.node, graph)}"
-        problems.append(Problem(key, what, f"it has {_listed(graph)}"))
-    elif place.input not in (inputs := graph[place.node]["inputs"]):
-        node = f"node {place.node} ({graph[place.node]['class_type']})"
-        what = f"'{text[:60]}': {node} has no input '{place.input[:40]}'{did_you_mean(place.input, inputs)}"
-        problems.append(Problem(key, what, f"it has {_listed(inputs)}"))
+    """Whether the workflow has the input that the job names as `6.text` under this key; else a problem is added."""
+    target = parse_input(text)
+    if target.node not in graph:
+        what = f"'{text[:60]}': the workflow has no node '{target.node[:40]}'{did_you_mean(target.node, graph)}"
+        problems.append(Problem(key, what, f"it has {_list_names(graph)}"))
+    elif target.input not in (inputs := graph[target.node]["inputs"]):
+        node = f"node {target.node} ({graph[target.node]['class_type']})"
+        what = f"'{text[:60]}': {node} has no input '{target.input[:40]}'{did_you_mean(target.input, inputs)}"
+        problems.append(Problem(key, what, f"it has {_list_names(inputs)}"))
     else:
         return True
     return False
 
 
-def _listed(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     known = list(names)
     more = f" and {len(known) - 12} more" if len(known) > 12 else ""
     return ", ".join(known[:12]) + more or "none"
 
 
-def _marked(graph: Graph, problems: list[Problem]) -> dict[str, list[NodeInput]]:
+def _find_marked(graph: Graph, problems: list[Problem]) -> dict[str, list[NodeInput]]:
     marked: dict[str, list[NodeInput]] = {}
     unknown: dict[str, list[NodeInput]] = {}
-    for place, value in list_literals(graph):
-        for word in find_marks(value) if not _is_file_name(place) else ():
+    for target, value in list_literals(graph):
+        for word in find_marks(value) if not _is_file_name(target) else ():
             if (field := parse_mark(word)) in FIELDS:
-                marked.setdefault(field, []).append(place)
-            elif word.lower() not in graph[place.node]["inputs"]:  # a node's own mark for another of its inputs
-                unknown.setdefault(word, []).append(place)
-    for word, places in unknown.items():
-        has = "have" if len(places) > 1 else "has"
-        what = f"{_listed(map(str, dict.fromkeys(places)))} {has} the mark %{word}%, which is none"
+                marked.setdefault(field, []).append(target)
+            elif (
+                word.lower() not in graph[target.node]["inputs"]
+            ):  # else it is a node's own mark for another of its inputs
+                unknown.setdefault(word, []).append(target)
+    for word, targets in unknown.items():
+        has = "have" if len(targets) > 1 else "has"
+        what = f"{_list_names(map(str, dict.fromkeys(targets)))} {has} the mark %{word}%, which does not exist"
         hint = f"write the value in its place, or one of {', '.join(f'%{field}%' for field in FIELDS)}"
         problems.append(Problem("workflow", what + did_you_mean(word, FIELDS), hint))
     return marked
 
 
-def _is_file_name(place: NodeInput) -> bool:
-    """Whether it says how a file is called, which ComfyUI and nodes that save have marks of their own for."""
-    words = place.input.lower().split("_")
+def _is_file_name(target: NodeInput) -> bool:
+    """Whether the input names a file: there, ComfyUI and nodes that save have marks of their own."""
+    words = target.input.lower().split("_")
     return not {"filename", "prefix", "path", "file", "folder", "subfolder", "dir", "format"}.isdisjoint(words)
 
 
-def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Problem]) -> str:
+def _find_output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Problem]) -> str:
     nodes = find_output_nodes(graph)
     if nodes and not find_prefixes(graph):  # beside nodes that only show an image, one of another name may save it
         savers = [node for node in _unknown_savers(graph) if "save" in graph[node]["class_type"].lower()]
@@ -337,17 +348,17 @@ def _output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Prob
         if named[0] in graph:
             return named[0]
         what = f"the workflow has no node '{named[0][:40]}'{did_you_mean(named[0], graph)}"
-        problems.append(Problem("bind.output", what, f"images are saved by {_listed(nodes)}"))
+        problems.append(Problem("bind.output", what, f"images are saved by {_list_names(nodes)}"))
     elif len(nodes) == 1:
         return nodes[0]
     elif nodes:
-        listed = _listed([f"{node} ({describe_node(graph, node)})" for node in nodes])
+        listed = _list_names([f"{node} ({describe_node(graph, node)})" for node in nodes])
         what = f"saves images in {len(nodes)} nodes: {listed}"
         lines = " or ".join(format_binding("output", [node]) for node in nodes[:4])
         problems.append(Problem("workflow", what, f"say which to take: {lines}"))
     elif likely := _unknown_savers(graph):
         listed = ", ".join(f"{node} ({describe_node(graph, node)})" for node in likely)
-        what = f"saves no image that is known of: it has no SaveImage node, and ends in {listed}"
+        what = f"may save no image: it has no SaveImage node, and ends in {listed}"
         lines = " or ".join(format_binding("output", [node]) for node in likely[:4])
         hint = f"if one of them saves the image on the server: {lines}; else end it in a SaveImage node"
         problems.append(Problem("workflow", what, hint))
@@ -362,8 +373,8 @@ def _linked(graph: Graph) -> Iterator[NodeInput]:
 
 
 def _unknown_savers(graph: Graph) -> list[str]:
-    """Nodes that take an image and give nothing that another node takes."""
+    """Return nodes that take an image and give nothing that another node takes."""
     taken = {value[0] for body in graph.values() for value in body["inputs"].values() if is_link(value)}
-    ends = {place.node for place in _linked(graph) if kind_of(place.input) == "picture" and is_image(place.input)}
+    ends = {target.node for target in _linked(graph) if kind_of(target.input) == "picture" and is_image(target.input)}
     last = [node for node in graph if node in ends - taken]
     return [node for node in last if "save" in graph[node]["class_type"].lower()] or last

@@ -118,20 +118,20 @@ def test_only_the_places_of_the_fields_are_ever_changed(graph: Nodes, fields: di
         request = Sections(Path(folder)).request(graph, **fields)
     workflow = get_workflow(request)
     found = collect_values(request, workflow)
-    assert set(found) <= {place for places in workflow.places.values() for place in places}
+    assert set(found) <= {place for places in workflow.inputs.values() for place in places}
     after = replace_inputs(workflow.graph, found)
-    assert {place for place, value in list_literals(after) if value != workflow.held(place)} <= set(found)
+    assert {place for place, value in list_literals(after) if value != workflow.value(place)} <= set(found)
     assert after.keys() == graph.keys()
     for field in ("prompt", "seed"):
-        for place in workflow.places[field]:
+        for place in workflow.inputs[field]:
             assert str(fields[field]) in str(found[place])
 
 
 def test_what_the_workflow_has_no_place_for_is_refused_by_name(sections: Sections) -> None:
     problems = unsupported_fields(sections.request(w.flux(), negative="blur", cfg=1.0, steps=4))
     assert [problem.what for problem in problems] == [
-        "generate.negative: comfyui.workflow has no place for the negative prompt: the sampler's links lead to none",
-        "generate.cfg: comfyui.workflow has no place for the CFG: the sampler's links lead to none",
+        "generate.negative: comfyui.workflow has no input for the negative prompt: the sampler's links lead to none",
+        "generate.cfg: comfyui.workflow has no input for the CFG: the sampler's links lead to none",
     ]
     assert unsupported_fields(sections.request(w.flux(), {"bind": {"cfg": "26.guidance"}}, cfg=1.0)) == []
     assert unsupported_fields(sections.request(section={"checkpoint": "a"}, negative="blur")) == []
@@ -197,7 +197,7 @@ def test_its_places_are_those_that_its_links_lead_to() -> None:
         latent = {**workflow.graph["latent"], "inputs": {"width": 64, "height": 64}}  # a size of 0 is none
         graph = {**workflow.graph, "latent": latent}
         found = {field: known.groups[0] for field, known in find_bindings(graph, workflow.output).items()}
-        assert found == workflow.places
+        assert found == workflow.inputs
 
 
 def test_loras_are_chained_by_name_for_the_model_and_for_clip() -> None:

@@ -31,7 +31,7 @@ def bound(graph: Nodes, field: str, bind: Mapping[str, Sequence[str]] | None = N
 def of(workflow: Workflow, field: str) -> str:
     if field in workflow.unclear:
         return f"? {workflow.unclear[field]}"
-    return " ".join(map(str, workflow.places.get(field, ())))
+    return " ".join(map(str, workflow.inputs.get(field, ())))
 
 
 def through(class_type: str, outputs: Sequence[int], **inputs: object) -> Nodes:
@@ -79,12 +79,12 @@ def test_a_node_with_both_sides_for_two_samplers_passes_each_on() -> None:
     graph = changed(twice | {"61": second}, n8={"samples": ["61", 0]})
     assert (bound(graph, "prompt"), bound(graph, "negative")) == ("6.text", "7.text")
     crossed = changed(graph, n61={"positive": ["60", 3], "negative": ["60", 2]})
-    assert bound(crossed, "prompt").startswith("? has several places for the prompt")
+    assert bound(crossed, "prompt").startswith("? has several inputs for the prompt")
 
 
 def test_sides_that_are_taken_crosswise_are_refused_with_both() -> None:
     crossed = bound(through("ControlNetApplyAdvanced", (1, 0)), "prompt")
-    assert crossed.startswith("? has several places for the prompt: 6.text (")
+    assert crossed.startswith("? has several inputs for the prompt: 6.text (")
     assert 'bind: {prompt: "6.text"} or bind: {prompt: "7.text"}' in crossed
     styler = node("SDXLPromptStyler", text_positive="a raven", text_negative="blurry", style="anime")
     straight = changed(sd15(n14=styler), n6={"text": ["14", 0]}, n7={"text": ["14", 1]})
@@ -117,16 +117,16 @@ def test_what_a_server_says_over_http_agrees_with_the_file_but_for_what_it_ignor
     with FakeComfyUI() as server:
         info = Client(server.url).object_info
         for workflow in (understand(graph, {}), understand(w.flux(), {}), understand(w.sdxl_with_refiner(), {})):
-            assert [*find_misread(workflow, workflow.places, info)] == []
+            assert [*find_misread(workflow, workflow.inputs, info)] == []
         (problem,) = find_misread(understand(guided, {}), ["prompt", "seed", "cfg"], info)
-    assert problem.what == "comfyui.workflow: the CFG goes to 22.cfg (BasicGuider: 5.0), and by what the server says of its nodes to no input that it knows"  # fmt: skip
+    assert problem.what == "comfyui.workflow: the CFG goes to 22.cfg (BasicGuider: 5.0), but by the server's description of its nodes to no input that it knows"  # fmt: skip
     assert problem.hint == 'leave the CFG out of the job; if it is right: bind: {cfg: "22.cfg"}'
 
 
 def test_an_input_that_the_server_ignores_takes_nothing() -> None:
     shown = node("Teller", text="a crow, shown last time", anything=["15", 0])
     graph = encoded(["14", 0], n14=shown, n15=node("Text Multiline", text="a raven"))
-    assert bound(graph, "prompt").startswith("? has several places")
+    assert bound(graph, "prompt").startswith("? has several inputs")
     entry = {"input": {"required": {"anything": ["*", {}]}}, "output": ["STRING"], "output_name": ["text"]}
     found = find_bindings(graph, "9", lambda name: entry if name == "Teller" else None)
     assert [str(place) for place in found["prompt"].groups[0]] == ["15.text"]
@@ -220,7 +220,7 @@ def test_a_node_that_only_waits_for_another_passes_on_the_conditioning() -> None
     waits = node("ExecutionOrder", signal=POSITIVE, value=["10", 0])
     graph = changed(sd15(n60=waits, n10=picture), n3={"positive": ["60", 0]})
     assert bound(graph, "prompt") == "6.text"
-    assert bound(encoded(["10", 0], n10=picture), "prompt").startswith("? has no place for the prompt")
+    assert bound(encoded(["10", 0], n10=picture), "prompt").startswith("? has no input for the prompt")
 
 
 def test_an_empty_text_is_found_beside_the_settings_of_its_node() -> None:
@@ -247,7 +247,7 @@ def test_the_words_for_a_language_model_are_not_the_prompt() -> None:
     assert bound(encoded(["14", 0], n14=asks, n15=user, n16=system), "prompt") == "15.text"
     alone = node("Enhancer", system_prompt=["16", 0], seed=1)
     assert bound(encoded(["14", 0], n14=alone, n16=system), "prompt").startswith(
-        "? may have a place for the prompt, or none: 16.text"
+        "? may have an input for the prompt, or none: 16.text"
     )
     caption = node("Captioner", prompt="Describe this image", image=["10", 0])
     told = bound(encoded(["14", 0], n14=caption, n10=node("LoadImage", image="x.png")), "prompt")
@@ -296,7 +296,7 @@ def test_marks_of_other_programs_are_understood_or_refused() -> None:
     graph = changed(sd15(), n6={"text": "%prompt%"}, n7={"text": "%negative_prompt%"}, n3={"cfg": "%scale%"})
     workflow = understand(graph, {})
     assert workflow.marked == {"prompt", "negative", "cfg"}
-    assert "%user_avatar%, which is none" in bound(changed(graph, n5={"width": "%user_avatar%"}), "prompt")
+    assert "%user_avatar%, which does not exist" in bound(changed(graph, n5={"width": "%user_avatar%"}), "prompt")
 
 
 def test_percent_signs_that_are_a_nodes_own_or_an_addresss_are_no_marks() -> None:
@@ -304,10 +304,10 @@ def test_percent_signs_that_are_a_nodes_own_or_an_addresss_are_no_marks() -> Non
     graph = encoded(
         ["14", 0], n14=template, n15=node("Text", text="a raven"), n16=node("LoadImage", image="%E3%83.png")
     )
-    assert bound(graph, "prompt").startswith("? has several places for the prompt: 14.text (")
+    assert bound(graph, "prompt").startswith("? has several inputs for the prompt: 14.text (")
     twice = bound(changed(graph, n14={"text": "%their%"}, n15={"text": "%their%, %their%"}), "prompt")
-    assert twice.count("which is none") == 1
-    assert "14.text, 15.text have the mark %their%, which is none" in twice
+    assert twice.count("which does not exist") == 1
+    assert "14.text, 15.text have the mark %their%, which does not exist" in twice
 
 
 def test_a_node_that_makes_the_image_by_itself_takes_prompt_and_seed() -> None:

@@ -50,7 +50,7 @@ def test_a_checkpoint_that_the_workflow_has_no_place_for_is_refused(sections: Se
     graph = changed(sd15(n4=node("MyLoader", model="x")), n3={"model": ["4", 0]})
     assert sections.of(graph).model == ""
     sections.workflow(graph)
-    said = "checkpoint 'a.pt': has no place for the checkpoint: the sampler's links lead to none"
+    said = "checkpoint 'a.pt': has no input for the checkpoint: the sampler's links lead to none"
     assert sections.refused(workflow=FILE, checkpoint="a.pt")[0].what == said
     sections.command_line = {"checkpoint": "a.pt"}
     assert sections.refused(workflow=FILE)[0].what == said

@@ -27,7 +27,7 @@ def refused(values: object) -> tuple[Problem, ...]:
 
 
 def places(workflow: Workflow) -> dict[str, str]:
-    return {field: "+".join(map(str, found)) for field, found in workflow.places.items()}
+    return {field: "+".join(map(str, found)) for field, found in workflow.inputs.items()}
 
 
 def problems(graph: Nodes, bind: Mapping[str, Sequence[str]] | None = None) -> list[Problem]:
@@ -58,21 +58,25 @@ def test_a_node_called_prompt_is_a_node() -> None:
 
 def test_the_editors_format_is_refused_with_how_to_export_the_right_one() -> None:
     (problem,) = refused(EDITOR)
-    assert problem.what == "is a workflow for ComfyUI's editor, which its API does not take"
+    assert problem.what == "is a workflow for ComfyUI's editor, which its API does not accept"
     assert "Export (API)" in problem.hint
 
 
 @pytest.mark.parametrize(
     ("values", "where", "what"),
     [
-        ({}, "1:1", "is no workflow: it has no nodes"),
-        ([], "1:1", "is no workflow: it has no nodes"),
-        ({"prompt": {}}, "2:2", "is no workflow: it has no nodes"),
+        ({}, "1:1", "is not a workflow: it has no nodes"),
+        ([], "1:1", "is not a workflow: it has no nodes"),
+        ({"prompt": {}}, "2:2", "is not a workflow: it has no nodes"),
         ({"3": {"inputs": {}}}, "2:2", "node '3' has no class_type"),
         ({"name": "x", "version": 2}, "2:2", "node 'name' has no class_type"),
-        ({"3": {"class_type": "A", "inputs": [1]}}, "4:3", "node '3': its inputs are no mapping"),
-        ({"3.1": node("A")}, "2:2", "node '3.1': an ID with a dot in it could not be told from an input"),
-        ({"3": node("A", x=["4", 0])}, "5:4", "3.x is linked to node '4', which is not there"),
+        ({"3": {"class_type": "A", "inputs": [1]}}, "4:3", "node '3': its inputs are not a mapping"),
+        (
+            {"3.1": node("A")},
+            "2:2",
+            "node '3.1': an ID must not have a dot in it, which separates a node from its input",
+        ),
+        ({"3": node("A", x=["4", 0])}, "5:4", "3.x is linked to node '4', which does not exist"),
     ],
 )
 def test_what_is_no_workflow_is_refused_with_its_line(values: object, where: str, what: str) -> None:
@@ -89,7 +93,7 @@ def test_what_is_no_json_is_told_with_its_place() -> None:
     with pytest.raises(ImagegenError) as caught:
         read_workflow("x.json", b'{"3": {,}}')
     assert caught.value.problems[0].where == "x.json:1:8"
-    with pytest.raises(ImagegenError, match=r"is no \.json file"):
+    with pytest.raises(ImagegenError, match=r"is not a \.json file"):
         read_workflow("x.png", b"")
 
 
@@ -120,7 +124,7 @@ def test_marks_of_comfyui_itself_in_a_file_name_are_left_alone() -> None:
 
 def test_a_mark_that_is_none_is_refused() -> None:
     (problem,) = problems(changed(sd15(), n6={"text": "%promt%"}))
-    assert problem.what == "6.text has the mark %promt%, which is none; did you mean 'prompt'?"
+    assert problem.what == "6.text has the mark %promt%, which does not exist; did you mean 'prompt'?"
 
 
 @pytest.mark.parametrize(
@@ -144,8 +148,8 @@ def test_what_cannot_be_found_is_told_by_name_with_an_input_that_might_be_meant(
     graph["8"] = node("Mystery", samples=["6", 0], noise_seed=3)
     found = problems(graph)
     assert [problem.what for problem in found] == [
-        "has no place for the prompt: the sampler's links lead to none",
-        "has no place for the seed: the sampler's links lead to none",
+        "has no input for the prompt: the sampler's links lead to none",
+        "has no input for the seed: the sampler's links lead to none",
     ]
     assert found[0].hint == (
         'name one, such as bind: {prompt: "6.text"} (6.text (CLIPTextEncode: "a bottle with a galaxy in it")) or '
@@ -159,19 +163,19 @@ def test_what_could_go_to_several_places_is_told_with_all_of_them() -> None:
     graph = changed(w.sdxl_with_refiner(), n6={"text_l": "style"})
     (problem,) = problems(graph)
     assert problem.what == (
-        'has several places for the prompt: 15.text (CLIPTextEncodeSDXLRefiner: "evening sunset") or '
+        'has several inputs for the prompt: 15.text (CLIPTextEncodeSDXLRefiner: "evening sunset") or '
         '6.text_g (CLIPTextEncodeSDXL: "evening sunset") or 6.text_l (CLIPTextEncodeSDXL: "style")'
     )
     assert problem.hint.startswith('say which: bind: {prompt: "15.text"} or bind: {prompt: "6.text_g"} or bind: ')
     bound = understand(graph, {"prompt": ["6.text_g", "6.text_l"]})
     assert explain_missing(bound, "checkpoint").what == (
-        'has several places for the checkpoint: 12.ckpt_name (CheckpointLoaderSimple: "sd_xl_refiner_1.0.safetensors") '
+        'has several inputs for the checkpoint: 12.ckpt_name (CheckpointLoaderSimple: "sd_xl_refiner_1.0.safetensors") '
         'or 4.ckpt_name (CheckpointLoaderSimple: "sd_xl_base_1.0.safetensors")'
     )
 
 
 def test_a_field_without_a_place_is_called_by_its_words() -> None:
-    assert "place for the negative prompt" in explain_missing(understand(w.flux(), {}), "negative").what
+    assert "input for the negative prompt" in explain_missing(understand(w.flux(), {}), "negative").what
     assert (
         'bind: {negative: "NODE.INPUT"}' in explain_missing(understand(w.flux(), {}), "negative").hint
     )  # not the prompt's
