@@ -211,7 +211,7 @@ def estimate(project: Project, outputs: Iterable[Output]) -> dict[str, Estimate]
         if not output.is_derived:
             request = output.request
             at_once = _at_once(project.backends[request.backend], request)
-            found[output.task] = Estimate(known.of(request), request.backend, at_once)
+            found[output.task] = Estimate(known.estimate(request), request.backend, at_once)
     return found
 
 

@@ -1,6 +1,6 @@
 """Whether an output is what its request asks for; if not, why; and whether it may be replaced.
 
-Request × lock file × what is on disk → a verdict. Pure.
+The request, its line in the lock file and the file on disk give a verdict. Pure.
 """
 
 from __future__ import annotations
@@ -16,53 +16,53 @@ from imagegen.plan.request import Request
 __all__ = ["IN_CONFLICT", "Found", "Reason", "Verdict", "compare", "conflict_hint", "find_differences"]
 
 PLACEHOLDER = "placeholder"
-"""The backend whose stand-ins never replace an image of another."""
-
-
+"""The backend whose labelled placeholders never replace an image of another backend."""
 IN_CONFLICT = "a merge left it in conflict, with both sides' Git LFS pointers or lines in it"
+ReasonKind = Literal[
+    "missing",  # there is no file
+    "new",  # no line of the lock file is about it
+    "changed",  # a field of the request
+    "encoding",
+    "model",  # the model's files have changed
+    "forced",
+    "origin",  # an output that it is made from has changed; old or new is None where it was added or left out
+    "follows",  # such an output is yet to be made, so nobody knows
+    "recorded_elsewhere",  # the file is fine, but the lock file records another one; new says how
+]
+"""Why an output is stale."""
 _NEVER = "take output.overwrite: never out of the job, or move the file away"
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is at the output's path, and whether this build wrote it.
+    """What is at the output's path, and whether this build wrote it."""
 
-    sha256: of the file; None where nothing is there, empty where that is no file but a folder.
-    ours: its sha256 is in one of the output's lines, or of the store's that a build made. accepted: a person decided
-    that it is the image of the present request; where nothing is there, that what was accepted is nowhere any more.
-    by_hand: it was accepted, for this request or an earlier one, and no line says that it was made here.
-    is_recorded: it is as this checkout put it there, of the image that the line tells of, though in other bytes.
-    in_conflict: it is what a merge left of two sides that are text: Git LFS pointers, or a sheet's index.
-    superseded_by: where it is as this checkout put it there, and the lock file, as git brought it, tells of another
-    one: whether that was accepted or is recorded as made. Else empty.
-    """
-
-    sha256: str | None
+    sha256: str | None  # of the file; None: nothing is there; empty: a folder is
     ours: bool = False
+    """Its sha256 is in one of the output's lines, or of those of the store that a build made."""
     accepted: bool = False
+    """A person decided that it is the image of the present request. Without a file: what was accepted is gone."""
     by_hand: bool = False
+    """It was accepted, for this request or an earlier one, and no line says that it was made here."""
     is_recorded: bool = False
-    recorded_elsewhere: str = ""
+    """This checkout wrote it for the image of the line, though in other bytes."""
+    recorded_elsewhere: Literal["", "accepted", "recorded"] = ""
+    """This checkout wrote it, but the lock file, as git brought it, has another one; how that became the image."""
     in_conflict: bool = False
+    """A merge left both sides in it: Git LFS pointers, or a sheet's index."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason for staleness. old, new: of a field.
+    """One reason for staleness; of a field, with its old and new value."""
 
-    kind: missing, new, changed, encoding, model, forced; origin, where an output that it is made from is another than
-    it was, the field being that one's task, and old or new None where it was or is none of them; follows, where that
-    one is yet to be made, so that nobody knows yet; another, where nothing is wrong with the file but that the lock
-    file tells of another one, new being how that became the image.
-    """
-
-    kind: str
+    kind: ReasonKind
     field: str = ""
     old: Any = None
     new: Any = None
 
     def __str__(self) -> str:
-        """In a few words, for one line."""
+        """Return the reason in a few words."""
         if self.kind == "changed" and self.field in ("prompt", "negative"):
             return f"{'negative prompt' if self.field == 'negative' else 'prompt'} changed"
         if self.kind in ("changed", "encoding"):
@@ -104,27 +104,31 @@ class Verdict:
 
     @property
     def is_recorded_elsewhere(self) -> bool:
-        """Whether nothing is wrong with the file but that the lock file tells of another one."""
+        """Whether nothing is wrong with the file except that the lock file records another one."""
         return any(reason.kind == "recorded_elsewhere" for reason in self.reasons)
 
     @property
     def only_encoding(self) -> bool:
-        """Whether the pixels are right and only the file must be written anew."""
+        """Whether the pixels are right and only the file must be written again."""
         return bool(self.reasons) and all(reason.kind == "encoding" for reason in self.reasons)
 
 
 def compare(
     output: Output, line: OutputLine | None, found: Found, model_digest: str | None, forced: bool = False
 ) -> Verdict:
-    """The verdict on one output.
+    """Return the verdict on one output.
 
-    line: the one of its lock lines that counts. model_digest: of the model that would draw it, None if unknown.
-    forced: whether it was named to `doit -a`.
+    Args:
+        output: as planned.
+        line: the one of its lines in the lock file that counts.
+        found: what is on disk.
+        model_digest: of the model that would generate it; None if unknown.
+        forced: whether it was named to `doit -a`.
     """
     reasons = _reasons(output, line, model_digest)
     if found.sha256 is None and found.accepted and not forced:
         note = "the image that was accepted is neither there nor in the store"
-        hint = f"bring the file back, from git or a copy; or doit -a {output.task} has another one made"
+        hint = f"bring the file back, from git or a copy; or generate another one: doit -a {output.task}"
         return Verdict("blocked", (Reason("missing"), *reasons), note, line, hint)
     if found.sha256 is None:
         return Verdict("stale", (Reason("missing"), *reasons) if line else reasons, line=line)
@@ -134,22 +138,22 @@ def compare(
         return Verdict("blocked", reasons, IN_CONFLICT, line, conflict_hint(output.path))
     if found.by_hand and (forced or not found.accepted) and output.request.backend == PLACEHOLDER:
         note = f"made or changed by hand, which {PLACEHOLDER} does not replace"
-        hint = f"have another backend draw it; or go back to one that was made: doit restore {output.task}"
+        hint = f"use another backend; or go back to a generated image: doit restore {output.task}"
         return Verdict("kept", reasons, note, line, hint)
     if found.accepted and not forced:
-        return Verdict("fresh", note=_accepted(found, line, reasons), line=line)
+        return Verdict("fresh", note=_accepted_note(found, line, reasons), line=line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
         return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
     if found.recorded_elsewhere and not forced:
-        return _replaceable(output, reasons or (Reason("recorded_elsewhere", new=found.recorded_elsewhere),), line)
+        return _judge_ours(output, reasons or (Reason("recorded_elsewhere", new=found.recorded_elsewhere),), line)
     if line and (line.sha256 == found.sha256 or found.is_recorded):
-        return _replaceable(output, reasons or _forced(forced), line)
+        return _judge_ours(output, reasons or _forced(forced), line)
     if line and not reasons and not forced:
         return Verdict("kept", (), "changed by hand since it was made", line)
     if found.ours and line is None and output.request.backend == PLACEHOLDER:
         return Verdict("blocked", reasons, "no line of the lock file says whether another backend made it")
     if found.ours:
-        return _replaceable(output, reasons or _forced(forced), line)
+        return _judge_ours(output, reasons or _forced(forced), line)
     if output.overwrite == "always":
         return Verdict("stale", reasons or _forced(forced), line=line)
     note = "changed by hand since it was made" if line else "it was there before, and this build did not make it"
@@ -159,11 +163,11 @@ def compare(
 
 
 def conflict_hint(path: str) -> str:
-    """The way out of a merge conflict in the file at the path."""
+    """Return what to do about a merge conflict in a file."""
     return f"choose a side: git checkout --ours -- {path} (or --theirs), then git add {path}"
 
 
-def _replaceable(output: Output, reasons: tuple[Reason, ...], line: OutputLine | None) -> Verdict:
+def _judge_ours(output: Output, reasons: tuple[Reason, ...], line: OutputLine | None) -> Verdict:
     if not reasons:
         return Verdict("fresh", line=line)
     if output.overwrite == "never":
@@ -171,7 +175,7 @@ def _replaceable(output: Output, reasons: tuple[Reason, ...], line: OutputLine |
     return Verdict("stale", reasons, line=line)
 
 
-def _accepted(found: Found, line: OutputLine | None, reasons: tuple[Reason, ...]) -> str:
+def _accepted_note(found: Found, line: OutputLine | None, reasons: tuple[Reason, ...]) -> str:
     if found.by_hand:
         return f"accepted: {'changed by hand since it was made' if line else 'it was there before'}"
     return f"accepted as it is: {', '.join(map(str, reasons))}" if reasons else ""
@@ -187,7 +191,7 @@ def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) 
     reasons = []
     if line.fingerprint != output.fingerprint:
         found = find_differences(line.request, output.fields) or [Reason("changed", "request")]
-        reasons += _of_origins(found, output) if output.origins else found
+        reasons += _name_origins(found, output) if output.origins else found
     if line.encoding != output.encoding and not output.is_derived:  # of a derived one it is in the request
         old, new = asdict(line.encoding), asdict(output.encoding)
         reasons += [Reason("encoding", key, old[key], new[key]) for key in new if old[key] != new[key]]
@@ -196,25 +200,25 @@ def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) 
     return tuple(reasons)
 
 
-def _of_origins(reasons: list[Reason], output: Output) -> list[Reason]:
-    """The reasons, with those that are about the images which the output is made from told of those."""
+def _name_origins(reasons: list[Reason], output: Output) -> list[Reason]:
+    """Say of the reasons that are about origins which ones they are."""
     origins = {f"images.{origin.key}": origin for origin in output.origins}
-    told = []
+    named: list[Reason] = []
     for reason in reasons:
         if origin := origins.get(reason.field):
             follows = Reason("follows", origin.task)
-            told.append(Reason("origin", origin.task, reason.old, reason.new) if origin.sha256 else follows)
+            named.append(Reason("origin", origin.task, reason.old, reason.new) if origin.sha256 else follows)
         elif output.is_derived and reason.field.startswith("images."):
-            told.append(Reason("origin", f"{output.job}:{reason.field.removeprefix('images.')}", reason.old))
+            named.append(Reason("origin", f"{output.job}:{reason.field.removeprefix('images.')}", reason.old))
         else:
-            told.append(reason)
-    if any(reason.kind == "origin" and None in (reason.old, reason.new) for reason in told):
-        told = [reason for reason in told if reason.field != "order"]  # which says no more than these
-    return told
+            named.append(reason)
+    if any(reason.kind == "origin" and None in (reason.old, reason.new) for reason in named):
+        named = [reason for reason in named if reason.field != "order"]  # which says no more than these
+    return named
 
 
 def find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
-    """Field by field, in the order of a request's; of mappings, key by key."""
+    """Compare two requests field by field, in the order of a request's; mappings key by key."""
     reasons: list[Reason] = []
     for key in sorted({*old, *new}, key=lambda key: (_ORDER.get(key, len(_ORDER)), key)):
         one, other = old.get(key), new.get(key)
@@ -225,7 +229,7 @@ def find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str 
     return reasons
 
 
-_ORDER = {name: place for place, name in enumerate(Request.__dataclass_fields__)}
+_ORDER = {name: number for number, name in enumerate(Request.__dataclass_fields__)}
 
 
 def _short(value: object, nothing: str) -> str:

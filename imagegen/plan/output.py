@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imagegen.config.job import Encoding
+from imagegen.config.job import Encoding, Overwrite
 from imagegen.plan.prompt_template import PromptTemplate
 from imagegen.plan.request import Request, canonical_fields, fingerprint
 
@@ -21,81 +21,70 @@ ONE_OFF = "image"
 
 @dataclass(frozen=True)
 class Origin:
-    """An output that another one is made from: the image of its thumbnail, or its reference image.
+    """An output that another one is made from: the image of its thumbnail, or its reference image."""
 
-    key: what it is there, in the request's `images`. task: its name in doit. path: of its file, relative to the
-    project; empty while it has not been looked up. sha256: of its file; empty while that is not settled.
-    where: `file:line:column` of who names it; empty where the job's own structure does.
-    """
-
-    key: str
-    task: str
-    path: str = ""
-    sha256: str = ""
-    where: str = ""
+    key: str  # its key in the request's `images`
+    task: str  # its name in doit
+    path: str = ""  # of its file, relative to the project; empty while it has not been looked up
+    sha256: str = ""  # of its file; empty while that is not known
+    where: str = ""  # `file:line:column` of what names it; empty where the job's structure does
 
 
 @dataclass(frozen=True)
 class Output:
-    """One image file of a job.
-
-    slug: its name within the job, unique there. path: relative to the project, with forward slashes.
-    base: the slug without the variant. variant: 1 …, 0 where the job has none; of a picked one the slug is the base.
-    fields: the canonical form of the request. fingerprint: of it; empty while its seed or model is not decided, or what
-    it is made from not settled. own_seed: whether the item gives the seed. draws_seed: whether the seed is a decision
-    of a draw. decides_model: whether the model is one, because it is the only one there is. timeout_s: seconds.
-    origins: the outputs that it is made from. template: of a prompt that a drawn seed decides; else None.
-    """
+    """One image file of a job."""
 
     job: str
-    slug: str
-    path: str
+    slug: str  # its name within the job, unique there
+    path: str  # relative to the project, with forward slashes
     request: Request
-    parameters: frozenset[str]
+    parameters: frozenset[str]  # the request fields that count
     encoding: Encoding
-    overwrite: str
+    overwrite: Overwrite
     timeout_s: float
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Any]  # the canonical form of the request
     fingerprint: str
+    """Of the fields; empty while its seed or model is not decided, or one of its origins not finished."""
     has_random_seed: bool = False
-    has_open_model: bool = False
-    origins: tuple[Origin, ...] = ()
-    base: str = ""
-    variant: int = 0
-    has_own_seed: bool = False
+    has_open_model: bool = False  # its job names none: the only model there is becomes a decision
+    origins: tuple[Origin, ...] = ()  # the outputs that it is made from
+    base: str = ""  # the slug without the variant
+    variant: int = 0  # 1 …; 0: the job has none; the slug of a picked one is the base
+    has_own_seed: bool = False  # the item gives it
     template: PromptTemplate | None = field(default=None, compare=False, repr=False)
+    """Of a prompt that depends on a random seed; else None."""
 
     @property
     def task(self) -> str:
-        """Its name in doit: `portraits:mallsing`."""
+        """Return its name in doit: `portraits:mallsing`."""
         return f"{self.job}:{self.slug}"
 
     @property
     def full_slug(self) -> str:
-        """Its slug with the variant also where that was picked: its seed and the decisions on it go by this."""
+        """Return the slug with the variant, also if that was picked: its seed and decisions go by this."""
         return f"{self.base}-v{self.variant}" if self.variant else self.slug
 
     @property
     def store_name(self) -> str:
-        """The name that its images have in the store, also before and after a pick."""
+        """Return the name of its images in the store, the same before and after a pick."""
         return f"{self.job}:{self.full_slug}"
 
     @property
     def is_derived(self) -> bool:
-        """Whether no backend makes it, but we do, from other outputs."""
+        """Whether it is made from other outputs, without a backend."""
         return self.request.backend == DERIVE
 
     @property
     def has_known_origins(self) -> bool:
-        """Whether all that it is made from is there and known."""
+        """Whether everything that it is made from is finished."""
         return all(origin.sha256 for origin in self.origins)
 
     def with_decisions(
         self, *, seed: int | None = None, model: str | None = None, origins: Sequence[Origin] | None = None
     ) -> Output:
-        """The same output, its seed, model or origins now decided; what is None stays as it was.
+        """Return the output with its seed, model or origins decided; None leaves them as they are.
 
-        Of an origin that is not settled, its task's name stands in the request in place of the sha256.
+        While an origin is not finished, the request has its task's name instead of its sha256.
         """
         request = self.request
         origins = self.origins if origins is None else tuple(origins)

@@ -1,4 +1,4 @@
-"""What was recorded of an output: the line that says what made it, and the decisions taken for it."""
+"""What was recorded of outputs: lines that say what made them, decisions, and how long generating takes by them."""
 
 from __future__ import annotations
 
@@ -34,69 +34,65 @@ __all__ = [
 ]
 
 
-SEED, REROLL, MODEL, PICK, ACCEPT = "seed", "reroll", "model", "pick", "accept"
-"""The kinds of decisions; see `Decision`."""
+SEED = "seed"
+"""A seed chosen at random, in a job whose seeds are random."""
+REROLL = "reroll"
+"""A seed that is stronger than the job's rule; None: the rule holds again."""
+MODEL = "model"
+"""The model of the job; its output is empty."""
+PICK = "pick"
+"""The variant that is the image of the slug without one; 0: all of them are."""
+ACCEPT = "accept"
+"""The file (`sha256`) that is the image of the request with this `fingerprint`; None: none is."""
 MODEL_DECISION = (MODEL, "")
 """Kind and output of the decision that gives a job, which names no model, the only one there was."""
 
 
 @dataclass(frozen=True)
 class OutputLine:
-    """What made one output.
+    """What made one output."""
 
-    path: of the file, relative to the project, with forward slashes. output: its slug within the job.
-    request: the canonical fields, as fingerprinted (backend, model and seed among them).
-    sha256, size (bytes): of the file. model_digest: hex, None where unknown. seconds: that its making took.
-    time: of its making, ISO 8601 in UTC.
-    """
-
-    path: str
-    output: str
+    path: str  # of the file, relative to the project, with forward slashes
+    output: str  # its slug within the job
     fingerprint: str
     encoding: Encoding
-    request: Mapping[str, Any]
-    sha256: str
-    size: int
-    model_digest: str | None
+    request: Mapping[str, Any]  # the canonical fields, backend, model and seed among them
+    sha256: str  # of the file
+    size: int  # bytes
+    model_digest: str | None  # hex; None: unknown
     backend_version: str
-    seconds: float
-    time: str
+    seconds: float  # that generating took
+    time: str  # of generating, ISO 8601 in UTC
 
     @property
     def backend(self) -> str:
-        """The backend that made the image."""
+        """Return the backend that generated the image."""
         return str(self.request.get("backend", ""))
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person or a draw settled.
+    """What a person or a random choice fixed for an output."""
 
-    output: its full slug (`mallsing-v3`). value, by kind:
-    seed: drawn, where the job's seeds are random. reroll: a seed that is stronger than the job's rule; None: the rule
-    holds again. model: of the job (output is empty). pick: the variant that is the image of the slug without one; 0:
-    all are. accept: the file (`sha256`) that is the image of the request of this `fingerprint`; None: none is.
-    after: the times of those that it took the place of; None in lines of releases that did not say so.
-    """
-
-    kind: str
-    output: str
+    kind: str  # one of those above, or of a later release
+    output: str  # its full slug (`mallsing-v3`)
     value: Any
     time: str
     after: tuple[str, ...] | None = None
+    """The times of the decisions that it replaced; None in lines of releases that did not record them."""
 
 
 @dataclass(frozen=True)
 class JobDecisions:
-    """A job's decisions that its outputs follow from: seeds drawn and rerolled by full slug, variants by base."""
+    """A job's decisions that its outputs follow from."""
 
-    drawn: Mapping[str, int] = field(default_factory=dict)
-    rerolled: Mapping[str, int] = field(default_factory=dict)
-    picked: Mapping[str, int] = field(default_factory=dict)
+    drawn: Mapping[str, int] = field(default_factory=dict)  # seeds chosen at random, by full slug
+    rerolled: Mapping[str, int] = field(default_factory=dict)  # seeds, by full slug
+    picked: Mapping[str, int] = field(default_factory=dict)  # variants, by slug without variant
 
 
 def collect_decisions(decisions: Iterable[Decision]) -> JobDecisions:
-    """Those of them that outputs follow from."""
+    """Return those decisions that outputs follow from."""
     found: dict[str, dict[str, int]] = {SEED: {}, REROLL: {}, PICK: {}}
     for decision in decisions:
         if decision.kind in found and decision.value is not None and (decision.kind != PICK or decision.value):
@@ -105,24 +101,26 @@ def collect_decisions(decisions: Iterable[Decision]) -> JobDecisions:
 
 
 FileLookup = Callable[[Output], tuple[str | None, OutputLine | None]]
-"""Of an output's path: the sha256 of the file there, and the line that says what made it, where one does."""
-
+"""For an output: the sha256 of the file at its path, and the line that says what made that; None if there is none."""
 MOST_BEFORE = 50
-"""Decisions that one knows to have been before it: two branches that are merged do not differ by more."""
+"""Earlier decisions that one names: two branches that are merged do not differ by more."""
 _OF_IMAGES = (SEED, REROLL, PICK, ACCEPT)
 
 
 def times_before(decisions: Collection[Decision]) -> tuple[str, ...]:
-    """The times of these decisions, and of those that were before them: what the next one comes after."""
+    """Return the times of these decisions and of those before them: what the next decision comes after."""
     times = {one.time for one in decisions}.union(*(one.after or () for one in decisions))
     return tuple(sorted(times)[-MOST_BEFORE:])
 
 
 def find_conflicting(decisions: Iterable[Decision]) -> list[Decision]:
-    """Of all decisions of one kind about one output, those that none came after, each value once; the latest is last.
+    """Return those decisions that no other one replaced, each value once, the latest last.
 
-    Lines of releases that did not say what they come after come after one another. Of a kind that is not about an
-    image there is no file to say which counts: it is the latest.
+    Lines of older releases, which name no earlier decisions, replace one another. Of a kind that is not about an image,
+    no file can say which one counts: it is the latest.
+
+    Args:
+        decisions: all of one kind about one output.
     """
     decisions = sorted(decisions, key=lambda one: one.time)  # of those that are equally late, as in the file
     if decisions[-1].kind not in _OF_IMAGES:
@@ -136,12 +134,15 @@ def find_conflicting(decisions: Iterable[Decision]) -> list[Decision]:
 def choose_decision(
     decisions: Sequence[Decision], outputs: Sequence[Collection[Output]], shown: FileLookup
 ) -> Decision:
-    """The rival whose image is in place: whoever merged chose that one. Where none is, one that fits, or the latest.
+    """Return the decision whose image is in place: whoever merged chose that one. Else one that fits, or the latest.
 
-    decisions: as `find_conflicting` has them. outputs: what each is about, planned with it. Raises what `shown` does.
+    Args:
+        decisions: as `find_conflicting` returns them.
+        outputs: what each one is about, planned with it.
+        shown: looks at the files; what it raises is raised.
     """
     pairs = [pair for pair in zip(decisions, outputs, strict=True) if pair[1]][::-1]
-    # that nothing is accepted any more says less than that this very file is
+    # "nothing is accepted any more" says less than "this very file is accepted"
     pairs.sort(key=lambda pair: pair[0].kind == ACCEPT and pair[0].value is None)
     for decision, concerned in pairs:
         if all(_is_of(decision, output, *shown(output)) for output in concerned):
@@ -153,7 +154,7 @@ def choose_decision(
 
 
 def _is_of(decision: Decision, output: Output, sha256: str | None, line: OutputLine | None) -> bool:
-    """Whether the file in the output's place is the one that was decided on."""
+    """Whether the file at the output's path is the one that was decided on."""
     if decision.kind != ACCEPT:
         return line is not None and line.request.get("seed") == output.request.seed
     if decision.value is None:
@@ -167,10 +168,7 @@ def _fits(decision: Decision, output: Output) -> bool:
 
 
 class Durations:
-    """Medians of recorded seconds, by backend, model, workflow and size.
-
-    A workflow of the job's own is known by its digest; it has the size that it holds where the job gives none.
-    """
+    """Medians of recorded seconds, by backend, model, workflow (its digest) and size."""
 
     def __init__(self, lines: Iterable[OutputLine]) -> None:
         same: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
@@ -181,8 +179,8 @@ class Durations:
             same[key].append(line.seconds)
         self._same = {key: statistics.median(seconds) for key, seconds in same.items()}
 
-    def of(self, request: Request) -> float | None:
-        """Seconds: the median of the same maker and size, else by the nearest size; None where unknown."""
+    def estimate(self, request: Request) -> float | None:
+        """Return seconds: the median for the same model and size, else scaled from the nearest size; or None."""
         workflow = str(request.extra.get("workflow", ""))
         has_size = not workflow or "width" in request.given or "height" in request.given
         pixels = request.width * request.height if has_size else 0
@@ -196,15 +194,15 @@ class Durations:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What generating an image takes. seconds: None where unknown. at_once: how many its backend draws at a time."""
+    """What generating an image takes."""
 
-    seconds: float | None
+    seconds: float | None  # None: unknown
     backend: str
-    at_once: int = 1
+    at_once: int = 1  # how many its backend generates at a time
 
 
 def total_seconds(images: Iterable[Estimate]) -> float:
-    """Seconds that they take together, as far as known: backends work side by side, each at its own images."""
+    """Return the seconds that images take together, as far as known: backends work side by side."""
     each: dict[tuple[str, int], list[float]] = defaultdict(list)
     for one in images:
         if one.seconds is not None:

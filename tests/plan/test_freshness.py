@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.config.job import Encoding
+from imagegen.config.job import Encoding, Overwrite
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
@@ -16,7 +16,7 @@ OURS = Found("aa", ours=True)
 EDITED = Found("ff")
 
 
-def output(backend: str = "comfyui", overwrite: str = "own", **fields: Any) -> Output:
+def output(backend: str = "comfyui", overwrite: Overwrite = "own", **fields: Any) -> Output:
     request = Request(backend, "A", **{"prompt": "a figure", "seed": 1, **fields})
     known = canonical_fields(request, PARAMETERS)
     return Output(
@@ -95,17 +95,17 @@ def test_a_file_touched_up_is_kept_while_its_request_stands() -> None:
 
 
 @pytest.mark.parametrize(("overwrite", "state"), [("own", "blocked"), ("never", "kept"), ("always", "stale")])
-def test_a_file_touched_up_whose_request_changed(overwrite: str, state: str) -> None:
+def test_a_file_touched_up_whose_request_changed(overwrite: Overwrite, state: str) -> None:
     assert verdict(output(steps=30, overwrite=overwrite), LINE, EDITED).state == state
 
 
 @pytest.mark.parametrize(("overwrite", "state"), [("own", "blocked"), ("never", "kept"), ("always", "stale")])
-def test_a_file_that_was_there_before(overwrite: str, state: str) -> None:
+def test_a_file_that_was_there_before(overwrite: Overwrite, state: str) -> None:
     assert verdict(output(overwrite=overwrite), None, EDITED).state == state
 
 
 @pytest.mark.parametrize("overwrite", ["own", "never", "always"])
-def test_a_folder_in_its_place_is_never_replaced(overwrite: str) -> None:
+def test_a_folder_in_its_place_is_never_replaced(overwrite: Overwrite) -> None:
     for line in (LINE, None):
         assert verdict(output(overwrite=overwrite), line, Found("")).state == "blocked"
 
@@ -135,7 +135,7 @@ def test_forcing_makes_a_fresh_one_stale_and_replaces_nobodys_work() -> None:
 
 @pytest.mark.parametrize("found", [OURS, EDITED])
 @pytest.mark.parametrize("overwrite", ["own", "never", "always"])
-def test_placeholder_never_replaces_an_image_of_a_real_backend(found: Found, overwrite: str) -> None:
+def test_placeholder_never_replaces_an_image_of_a_real_backend(found: Found, overwrite: Overwrite) -> None:
     stand_in = output(backend="placeholder", overwrite=overwrite)
     for forced in (False, True):
         assert verdict(stand_in, LINE, found, forced=forced).state == "kept"

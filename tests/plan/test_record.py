@@ -106,25 +106,25 @@ def request(width: int = 64, model: str = "m") -> Request:
 
 def test_the_median_of_the_same_backend_model_and_size() -> None:
     known = Durations([line(1), line(2), line(30), line(500, width=128), line(9, model="other")])
-    assert known.of(request()) == 2
-    assert known.of(request(model="other")) == 9
+    assert known.estimate(request()) == 2
+    assert known.estimate(request(model="other")) == 9
 
 
 def test_another_size_is_scaled_from_the_nearest() -> None:
-    assert Durations([line(2), line(100, width=1024)]).of(request(128)) == 4
+    assert Durations([line(2), line(100, width=1024)]).estimate(request(128)) == 4
 
 
 def test_each_workflow_has_times_of_its_own() -> None:
     mine = {"backend": "b", "model": "m", "workflow": "abc"}
     known = Durations([line(1000), OutputLine("p", "o", "f", Encoding(), mine, "s", 1, None, "1", 1.6, "t")])
-    assert known.of(Request("b", "n", "p", model="m", extra={"workflow": "abc"})) == 1.6
-    assert known.of(Request("b", "n", "p", model="m", extra={"workflow": "other"})) is None
-    assert known.of(request()) == 1000
+    assert known.estimate(Request("b", "n", "p", model="m", extra={"workflow": "abc"})) == 1.6
+    assert known.estimate(Request("b", "n", "p", model="m", extra={"workflow": "other"})) is None
+    assert known.estimate(request()) == 1000
 
 
 def test_what_was_never_made_is_unknown() -> None:
-    assert Durations([line(2)]).of(request(model="new")) is None
-    assert Durations([]).of(request()) is None
+    assert Durations([line(2)]).estimate(request(model="new")) is None
+    assert Durations([]).estimate(request()) is None
 
 
 def test_images_of_one_backend_wait_for_each_other_and_backends_do_not() -> None:
