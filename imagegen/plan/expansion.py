@@ -8,7 +8,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job
 from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED
@@ -46,112 +46,131 @@ _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 @dataclass(frozen=True)
 class BackendCapabilities:
-    """What expansion must know of a backend, as one item's options have it.
-
-    parameters: the request fields that it honours. only_if_given: those of them that count only where the job gives
-    them. model: None while it is not decided, which the executor does. extra: of the request. origins: reference
-    images that are other outputs, by their key.
-    """
+    """What expansion must know of a backend, as one item's options have it."""
 
     backend: str
-    parameters: frozenset[str]
-    model: str | None = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    only_if_given: frozenset[str] = frozenset()
-    has_open_model: bool = False
-    origins: Mapping[str, str] = field(default_factory=dict)
+    parameters: frozenset[str]  # the request fields that it uses
+    model: str | None = ""  # None: not decided yet, which the executor does
+    extra: Mapping[str, Any] = field(default_factory=dict)  # of the request
+    only_if_given: frozenset[str] = frozenset()  # of the parameters: those that count only if the job gives them
+    has_open_model: bool = False  # the only model there is becomes a decision
+    origins: Mapping[str, str] = field(default_factory=dict)  # reference images that are other outputs, by their key
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """The outputs of one job, what is wrong with it, and what its user should be told once."""
+    """The outputs of one job, its problems, and what its user should know once."""
 
     outputs: tuple[Output, ...]
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
 
+class _Image(NamedTuple):
+    """One image that a job asks for."""
+
+    number: int  # in a sequence of seeds
+    item: Item
+    cell: Cell
+    base: str  # its slug without the variant
+    variant: int  # 0: there are none
+
+    @property
+    def full_slug(self) -> str:
+        return f"{self.base}-v{self.variant}" if self.variant else self.base
+
+
 def expand(
     job: Job,
     items: Sequence[Item],
-    honours: Callable[[Item], BackendCapabilities],
+    capabilities: Callable[[Item], BackendCapabilities],
     decided: JobDecisions,
     wildcards: Wildcards = NO_WILDCARDS,
 ) -> Expansion:
-    """The outputs of a job.
+    """Return the outputs of a job.
 
-    items: inline ones and those of its prompt source, in order. honours: of each. decided: so far. A variant that
-    was picked is the image, also where the job has no more so many, or none. wildcards: that prompts can name.
+    A variant that was picked is the image, even if the job no longer has that many, or any.
+
+    Args:
+        job: checked.
+        items: inline ones and those of its prompt source, in order.
+        capabilities: of the backend, for each item; raises ImagegenError.
+        decided: the job's decisions so far.
+        wildcards: that prompts can name.
     """
     if too_much := _too_much(job, items):
         return Expansion((), (Problem(job.where.get("", job.file), too_much),))
     matrix, wrong = expand_matrix(job)
     problems = [*_repeated(items), *wrong]
     outputs: list[Output] = []
-    for index, item, cell, base, variant in _wanted(job, items, matrix, decided):
-        full_slug = f"{base}-v{variant}" if variant else base
-        slug = base if base in decided.picked else full_slug
-        if problem := _slug_problem(item, slug):
-            problems.append(Problem(item.where, f"name: '{item.name[:60]}' {problem}"))
-            continue
+    for image in _images(job, items, matrix, decided):
         try:
-            of_item = honours(item)
-            asked, template = _request(job, item, cell, of_item, wildcards)
-            path = _path(job, item, cell, variant, slug)
-        except _Unfit as unfit:
-            problems.append(Problem(unfit.where, str(unfit)))
-            continue
+            outputs.append(_output(job, image, capabilities, decided, wildcards))
         except ImagegenError as error:
             problems += error.problems
-            continue
-        seed, draws = _seed(job, item, full_slug, index, decided)
-        if job.variants > 1 and ("seed" in item.overrides or job.seed.mode == "fixed"):
-            problems.append(
-                Problem(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
-            )
-            continue
-        if (seed or 0) > MAX_SEED:
-            what = f"seed: {seed} for '{item.name[:60]}' is too large: the sequence may go up to {MAX_SEED}"
-            problems.append(Problem(job.where.get("generate.seed", item.where), what))
-            continue
-        if seed is not None or not template.has_choices:
-            prompt, negative = template.of(seed or 0)
-            asked |= {"prompt": prompt} | ({"negative": negative} if "negative" in asked else {})
-        origins = _origins(job, item, of_item)
-        request = Request(**asked, seed=seed)
-        parameters = select_parameters(request, of_item.parameters, of_item.only_if_given)
-        fields = canonical_fields(request, parameters)
-        outputs.append(
-            Output(
-                job=job.name,
-                slug=slug,
-                path=path,
-                request=request,
-                parameters=parameters,
-                encoding=job.output.encoding,
-                overwrite=job.output.overwrite,
-                timeout_s=item.overrides.get("timeout_s", job.generate.get("timeout_s", DEFAULT_TIMEOUT_S)),
-                fields=fields,
-                fingerprint="" if seed is None or of_item.model is None or origins else fingerprint(fields),
-                has_random_seed=draws,
-                has_open_model=of_item.has_open_model,
-                origins=origins,
-                base=base,
-                variant=variant,
-                has_own_seed="seed" in item.overrides,
-                template=template if draws and template.has_choices else None,
-            )
-        )
     if job.matrix or decided.picked:
         problems += _same_slugs(job, outputs)
     derived, wrong = plan_derived(job, outputs)
     outputs += derived
     problems += wrong
-    return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_notes(job, items, honours)))
+    return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_notes(job, items, capabilities)))
+
+
+def _output(
+    job: Job,
+    image: _Image,
+    capabilities: Callable[[Item], BackendCapabilities],
+    decided: JobDecisions,
+    wildcards: Wildcards,
+) -> Output:
+    """Return the output of one image. Raises ImagegenError."""
+    item = image.item
+    slug = image.base if image.base in decided.picked else image.full_slug
+    if problem := check_slug(slug if make_slug(item.name) else ""):
+        raise _error(item.where, f"name: '{item.name[:60]}' {problem}")
+    backend = capabilities(item)
+    asked, template = _request_fields(job, item, image.cell, backend, wildcards)
+    path = _path(job, image, slug)
+    seed, is_random = _seed(job, image, decided)
+    if job.variants > 1 and ("seed" in item.overrides or job.seed.mode == "fixed"):
+        raise _error(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
+    if (seed or 0) > MAX_SEED:
+        what = f"seed: {seed} for '{item.name[:60]}' is too large: the sequence may go up to {MAX_SEED}"
+        raise _error(job.where.get("generate.seed", item.where), what)
+    if seed is not None or not template.has_choices:
+        prompt, negative = template.render(seed or 0)
+        asked |= {"prompt": prompt} | ({"negative": negative} if "negative" in asked else {})
+    origins = _origins(job, item, backend)
+    request = Request(**asked, seed=seed)
+    parameters = select_parameters(request, backend.parameters, backend.only_if_given)
+    fields = canonical_fields(request, parameters)
+    return Output(
+        job=job.name,
+        slug=slug,
+        path=path,
+        request=request,
+        parameters=parameters,
+        encoding=job.output.encoding,
+        overwrite=job.output.overwrite,
+        timeout_s=item.overrides.get("timeout_s", job.generate.get("timeout_s", DEFAULT_TIMEOUT_S)),
+        fields=fields,
+        fingerprint="" if seed is None or backend.model is None or origins else fingerprint(fields),
+        has_random_seed=is_random,
+        has_open_model=backend.has_open_model,
+        origins=origins,
+        base=image.base,
+        variant=image.variant,
+        has_own_seed="seed" in item.overrides,
+        template=template if is_random and template.has_choices else None,
+    )
+
+
+def _error(where: str, what: str, hint: str = "") -> ImagegenError:
+    return ImagegenError(Problem(where, what, hint))
 
 
 def _too_much(job: Job, items: Sequence[Item]) -> str:
-    """What of the job is more than can be planned, before any of it is; empty where nothing is."""
+    """Return what makes the job too large to plan, before any of it is planned; empty if nothing does."""
     each = math.prod(map(len, job.matrix.values())) * job.variants
     count = len(items) * each
     if count * (1 + len(job.derive)) > MAX_OUTPUTS:
@@ -166,26 +185,28 @@ def _too_much(job: Job, items: Sequence[Item]) -> str:
     return ""
 
 
-class _Placed(Protocol):
+class _HasPath(Protocol):
     @property
     def path(self) -> str: ...
 
 
-_AnyPlaced = TypeVar("_AnyPlaced", bound=_Placed)
+_WithPath = TypeVar("_WithPath", bound=_HasPath)
 
 
-def find_clashes(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[tuple[_AnyPlaced, _AnyPlaced]]:
-    """Pairs of outputs with one path, also where the paths differ in case or Unicode normalisation only.
+def find_clashes(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> list[tuple[_WithPath, _WithPath]]:
+    """Return pairs of outputs with one path. Paths that differ only in case or Unicode normalisation are one, too.
 
-    folders: what a folder is really called where a symlink leads from one to another.
+    Args:
+        outputs: of all jobs.
+        folders: the real name of each folder that is a symlink to another.
     """
-    first: dict[str, _AnyPlaced] = {}
+    first: dict[str, _WithPath] = {}
     others = ((first.setdefault(key, output), output) for key, output in _keyed(outputs, folders))
     return [(other, output) for other, output in others if other is not output]
 
 
-def find_nested_paths(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> list[tuple[_AnyPlaced, _AnyPlaced]]:
-    """Pairs of an output and one that would lie in it, as if its file were a folder. folders: as for `find_clashes`."""
+def find_nested_paths(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> list[tuple[_WithPath, _WithPath]]:
+    """Return pairs of an output and one below it, as if its file were a folder. folders: as for `find_clashes`."""
     keyed = dict(_keyed(outputs, folders))
     inside = {key.rpartition("/")[0]: output for key, output in keyed.items()}
     return [
@@ -196,41 +217,28 @@ def find_nested_paths(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str])
     ]
 
 
-def _keyed(outputs: Sequence[_AnyPlaced], folders: Mapping[str, str]) -> Iterator[tuple[str, _AnyPlaced]]:
+def _keyed(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> Iterator[tuple[str, _WithPath]]:
     for output in outputs:
         folder, _, name = output.path.rpartition("/")
         yield fold_path(f"{folders.get(folder, folder)}/{name}"), output
 
 
-class _Unfit(Exception):  # noqa: N818 - internal
-    def __init__(self, where: str, what: str) -> None:
-        super().__init__(what)
-        self.where = where
-
-
-def _wanted(
-    job: Job, items: Sequence[Item], matrix: Sequence[Cell], decided: JobDecisions
-) -> Iterator[tuple[int, Item, Cell, str, int]]:
-    """Each image's index, item, cell, slug without the variant, and variant (0: there are none)."""
+def _images(job: Job, items: Sequence[Item], matrix: Sequence[Cell], decided: JobDecisions) -> Iterator[_Image]:
     variants = range(1, job.variants + 1) if job.variants > 1 else range(1)
     first = 0
     for item in items:
         for cell in matrix:
-            base = "-".join([make_slug(item.name), *(make_slug(choice.name) for choice in cell)])
+            base = "-".join([make_slug(item.name), *(make_slug(value.name) for value in cell)])
             picked = decided.picked.get(base)
             for variant in (picked,) if picked else variants:
-                yield first + max(0, variant - 1), item, cell, base, variant
+                yield _Image(first + max(0, variant - 1), item, cell, base, variant)
             first += job.variants
 
 
-def _slug_problem(item: Item, slug: str) -> str:
-    return check_slug(make_slug(item.name)) if not make_slug(item.name) else check_slug(slug)
-
-
-def _request(
-    job: Job, item: Item, cell: Cell, honours: BackendCapabilities, wildcards: Wildcards
+def _request_fields(
+    job: Job, item: Item, cell: Cell, backend: BackendCapabilities, wildcards: Wildcards
 ) -> tuple[dict[str, Any], PromptTemplate]:
-    """The request's fields but for the seed and what it decides, and its texts."""
+    """Return the request's fields that do not depend on the seed, and its texts."""
     generate = {**job.generate, **item.overrides}
     of_job = job.where.get("prompt", item.where)
     texts = {
@@ -239,91 +247,80 @@ def _request(
         "suffix": Text(job.suffix, "prompt.suffix", of_job),
         "negative": Text(generate.get("negative", ""), "negative", item.where),
     }
-    axes = {choice.axis: Text(str(choice.text), choice.key, job.where.get(choice.key, "")) for choice in cell}
+    axes = {value.axis: Text(str(value.text), value.key, job.where.get(value.key, "")) for value in cell}
     template = parse_prompt(texts, axes, wildcards)
-    for choice in cell:
-        axis = choice.axis
-        if axis in template.axes:
+    for value in cell:
+        if value.axis in template.axes:
             continue
-        if axis not in AXIS_FIELDS:
-            what = f"matrix.{axis}: the prompt of '{item.name}' does not say {{{axis}}}"
-            raise _Unfit(job.where[f"matrix.{axis}"], what)
-        try:
-            generate[axis] = _field_value(axis, choice.text)
-        except _WrongType as wrong:
-            what = f"{choice.key}: expected {wrong}, found '{choice.text}'"
-            raise _Unfit(job.where[choice.key], what) from None
+        if value.axis not in AXIS_FIELDS:
+            what = f"matrix.{value.axis}: the prompt of '{item.name}' does not say {{{value.axis}}}"
+            raise _error(job.where[f"matrix.{value.axis}"], what)
+        if expected := _check_field(value.axis, value.text):
+            raise _error(job.where[value.key], f"{value.key}: expected {expected}, found '{value.text}'")
+        generate[value.axis] = float(value.text) if COMMON[value.axis]["type"] == "number" else value.text
     given = {key: generate[key] for key in GENERATE_FIELDS if key in generate and key != "seed"}
     asked = {
-        "backend": honours.backend,
+        "backend": backend.backend,
         "name": item.name,
         "prompt": join_prompt(job.prefix, item.prompt, job.suffix),
-        "model": honours.model or "",
-        "extra": _with_images(honours),
+        "model": backend.model or "",
+        "extra": {**backend.extra, "images": {**backend.extra.get("images", {}), **backend.origins}}
+        if backend.origins
+        else backend.extra,
         **given,
     }
     return {**asked, "given": tuple(sorted(key for key, value in given.items() if value != ""))}, template
 
 
-def _with_images(honours: BackendCapabilities) -> Mapping[str, Any]:
-    """The extra, with the names of other outputs among its images."""
-    if not honours.origins:
-        return honours.extra
-    return {**honours.extra, "images": {**honours.extra.get("images", {}), **honours.origins}}
-
-
-def _origins(job: Job, item: Item, honours: BackendCapabilities) -> tuple[Origin, ...]:
-    own = item.sections.get(honours.backend, {}).get("images", {})
-    of_job = job.where.get(f"{honours.backend}.images", job.file)
-    return tuple(Origin(key, task, where=item.where if key in own else of_job) for key, task in honours.origins.items())
-
-
-class _WrongType(Exception):  # noqa: N818 - internal
-    pass
+def _origins(job: Job, item: Item, backend: BackendCapabilities) -> tuple[Origin, ...]:
+    own = item.sections.get(backend.backend, {}).get("images", {})
+    of_job = job.where.get(f"{backend.backend}.images", job.file)
+    return tuple(Origin(key, task, where=item.where if key in own else of_job) for key, task in backend.origins.items())
 
 
 _KINDS = {"whole": "a whole number", "number": "a number", "text": "text"}
 
 
-def _field_value(field: str, value: str | int | float) -> str | int | float:
-    """An axis's value as that field's; held to the same rules as in `generate`."""
+def _check_field(field: str, value: str | int | float) -> str:
+    """Return what is expected of an axis's value, by the rules of its field in `generate`; empty if it is valid."""
     rules = COMMON[field]
     words = _KINDS[rules["type"]]
     low, high = rules.get("min"), rules.get("max")
-    if not isinstance(value, FIELD_TYPES[field]) or (not isinstance(value, str) and not low <= value <= high):
-        raise _WrongType(f"{words} from {low} to {high}" if low is not None else words)
-    return float(value) if rules["type"] == "number" else value
+    if isinstance(value, FIELD_TYPES[field]) and (isinstance(value, str) or low <= value <= high):
+        return ""
+    return f"{words} from {low} to {high}" if low is not None else words
 
 
-def _seed(job: Job, item: Item, slug: str, index: int, decided: JobDecisions) -> tuple[int | None, bool]:
-    if "seed" in item.overrides:
-        return item.overrides["seed"], False
+def _seed(job: Job, image: _Image, decided: JobDecisions) -> tuple[int | None, bool]:
+    """Return the seed, None while it has not been chosen, and whether it is random."""
+    slug, rule = image.full_slug, job.seed
+    if "seed" in image.item.overrides:
+        return image.item.overrides["seed"], False
     if slug in decided.rerolled:
         return decided.rerolled[slug], False
-    rule = job.seed
     if rule.mode == "random":
         return decided.drawn.get(slug), True
     if rule.mode == "sequence":
-        return rule.base + index, False
+        return rule.base + image.number, False
     return (rule.base if rule.mode == "fixed" else compute_seed(rule.base, slug)), False
 
 
-def _path(job: Job, item: Item, cell: Cell, variant: int, slug: str) -> str:
-    words = {"slug": slug, "item": make_slug(item.name), "variant": str(variant or 1)}
-    words |= {choice.axis: make_slug(choice.name) for choice in cell}
-    where = job.where.get("output.name", item.where)
+def _path(job: Job, image: _Image, slug: str) -> str:
+    words = {"slug": slug, "item": make_slug(image.item.name), "variant": str(image.variant or 1)}
+    words |= {value.axis: make_slug(value.name) for value in image.cell}
+    where = job.where.get("output.name", image.item.where)
 
-    def value(match: re.Match[str]) -> str:
+    def fill(match: re.Match[str]) -> str:
         if match[1] not in words:
-            raise _Unfit(where, f"output.name: there is no {{{match[1]}}}{did_you_mean(match[1], words)}")
+            raise _error(where, f"output.name: there is no {{{match[1]}}}{did_you_mean(match[1], words)}")
         return words[match[1]]
 
-    name = _FIELD.sub(value, job.output.name)
+    name = _FIELD.sub(fill, job.output.name)
     if "{" in name or "}" in name:
-        raise _Unfit(where, f"output.name: there are only {', '.join(f'{{{word}}}' for word in words)}")
+        raise _error(where, f"output.name: there are only {', '.join(f'{{{word}}}' for word in words)}")
     if name.startswith("/") or ".." in name.split("/"):
-        raise _Unfit(where, "output.name: is no path within output.dir")
-    # one spelling for one file: everything that follows compares paths as text
+        raise _error(where, "output.name: is not a path within output.dir")
+    # one spelling for one file: from here on, paths are compared as text
     return posixpath.normpath(f"{job.output.folder}/{name}{FORMATS[job.output.encoding.format]}")
 
 
@@ -343,38 +340,38 @@ def _same_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Problem]:
         yield Problem(job.where.get("matrix", job.file), f"two outputs of this job have the name '{slug}'")
 
 
-def _notes(job: Job, items: Sequence[Item], honours: Callable[[Item], BackendCapabilities]) -> Iterator[str]:
+def _notes(job: Job, items: Sequence[Item], capabilities: Callable[[Item], BackendCapabilities]) -> Iterator[str]:
     left_out: dict[str, None] = {}
     backend = ""
     for item in items:
-        of_item = honours(item)
+        of_item = capabilities(item)
         backend = of_item.backend
         left_out |= dict.fromkeys((job.generate.keys() | item.overrides.keys()) - of_item.parameters)
     if names := [name for name in GENERATE_FIELDS if name in left_out]:
-        yield f"{backend} does not honour {', '.join(names)}: left out"
+        yield f"{backend} ignores {', '.join(names)}"
 
 
 @dataclass(frozen=True)
 class AxisValue:
-    """A value of an axis, by its name. key: the key of the job that gives it, `matrix.mood` for example."""
+    """A value of an axis."""
 
     axis: str
     name: str
     text: str | int | float
-    key: str
+    key: str  # the key of the job that gives it: `matrix.mood`, for example
 
 
 MAX_COMPARED = 10_000_000
-"""Entries of `exclude` times cells: some seconds."""
+"""Entries of `exclude` times cells: a few seconds."""
 
 Cell = tuple[AxisValue, ...]
-"""A choice for each axis, in the matrix's order; empty where there is no matrix."""
+"""A value for each axis, in the matrix's order; empty if there is no matrix."""
 _Names = dict[str, str]
 """A cell by the names of its values: axis → name."""
 
 
 def expand_matrix(job: Job) -> tuple[list[Cell], list[Problem]]:
-    """The cells in order, those of the product first, and all that is wrong with the matrix."""
+    """Return the cells in order, those of the product first, and all problems of the matrix."""
     if not job.matrix and (job.include or job.exclude):
         return [], [Problem(job.where["matrix"], "matrix: has no axis")]
     problems: list[Problem] = []
@@ -391,7 +388,7 @@ def expand_matrix(job: Job) -> tuple[list[Cell], list[Problem]]:
 
 
 def _choices(job: Job, problems: list[Problem]) -> dict[str, dict[str, AxisValue]]:
-    """Of each axis, by name: its own values, and those that entries of `include` add to it."""
+    """Return the values of each axis, by name: its own, and those that entries of `include` add."""
     choices = {
         axis: {name: AxisValue(axis, name, text, f"matrix.{axis}") for name, text in values.items()}
         for axis, values in job.matrix.items()
@@ -403,7 +400,7 @@ def _choices(job: Job, problems: list[Problem]) -> dict[str, dict[str, AxisValue
             first = choices[axis].setdefault(name, AxisValue(axis, name, text, key))
             if first.text != text:
                 problems.append(Problem(job.where[key], f"{key}: '{name[:60]}' has another text in {first.key}"))
-    for axis, value, key in included:  # by name alone: the text may be given by an entry further down
+    for axis, value, key in included:  # by name only: an entry further down may give the text
         if not isinstance(value, Mapping):
             choices[axis].setdefault(str(value), AxisValue(axis, str(value), value, key))
     for of_axis in choices.values():
@@ -412,7 +409,7 @@ def _choices(job: Job, problems: list[Problem]) -> dict[str, dict[str, AxisValue
 
 
 def _included_values(job: Job) -> Iterator[tuple[str, Any, str]]:
-    """Of each entry of `include`: axis, value and key."""
+    """Yield axis, value and key, of each entry of `include`."""
     for index, entry in enumerate(job.include):
         for axis, value in entry.items():
             if axis in job.matrix:
@@ -421,13 +418,13 @@ def _included_values(job: Job) -> Iterator[tuple[str, Any, str]]:
 
 def _name_problems(job: Job, choices: Iterable[AxisValue]) -> Iterator[Problem]:
     first: dict[str, str] = {}
-    for choice in choices:
-        where = job.where[choice.key]
-        slug = make_slug(choice.name)
+    for value in choices:
+        where = job.where[value.key]
+        slug = make_slug(value.name)
         if problem := check_slug(slug):
-            yield Problem(where, f"{choice.key}: '{choice.name[:60]}' {problem}")
-        elif first.setdefault(slug, choice.name) != choice.name:
-            yield Problem(where, f"{choice.key}: '{first[slug]}' and '{choice.name}' make one file name")
+            yield Problem(where, f"{value.key}: '{value.name[:60]}' {problem}")
+        elif first.setdefault(slug, value.name) != value.name:
+            yield Problem(where, f"{value.key}: '{first[slug]}' and '{value.name}' make one file name")
 
 
 def _without_excluded(job: Job, product: list[_Names], problems: list[Problem]) -> list[_Names]:
@@ -463,7 +460,7 @@ def _included(job: Job, left: list[_Names], problems: list[Problem]) -> list[_Na
 
 
 def _name(value: object) -> str:
-    """Of an entry's value: what it is called, with or without a text of its own."""
+    """Return the name of an entry's value, which may have a text of its own."""
     return next(iter(value)) if isinstance(value, Mapping) else str(value)
 
 

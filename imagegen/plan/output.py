@@ -93,7 +93,7 @@ class Output:
             images = {origin.key: origin.sha256 or origin.task for origin in origins}
             extra = {**extra, "images": {**extra.get("images", {}), **images}}
         if seed is not None and self.template is not None:
-            prompt, negative = self.template.of(seed)
+            prompt, negative = self.template.render(seed)
             request = replace(request, prompt=prompt, negative=negative)
         seed = request.seed if seed is None else seed
         request = replace(request, seed=seed, model=model or request.model, extra=extra)

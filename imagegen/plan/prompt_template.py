@@ -48,7 +48,7 @@ class PromptTemplate:
     lines: Mapping[str, Sequence[Option]]
     has_choices: bool
 
-    def of(self, seed: int) -> tuple[str, str]:
+    def render(self, seed: int) -> tuple[str, str]:
         """The prompt and the negative prompt of the image with this seed; an axis has one text in all of it."""
         axes = {name: render(text, seed, f"matrix.{name}", self.lines, {}) for name, text in self.axes.items()}
         texts = {key: render(text, seed, key, self.lines, axes) for key, text in self.texts.items()}

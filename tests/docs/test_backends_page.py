@@ -84,7 +84,7 @@ def test_a_field_that_it_does_not_honour_makes_nothing_stale_and_is_reported(pro
     change(project, "height: 200}", "height: 200, steps: 50}")
     run = project.doit()
     assert "2 fresh, nothing to do" in run.closing
-    assert "gradient does not honour steps" in run.out
+    assert "gradient ignores steps" in run.out
 
 
 @pytest.mark.parametrize(

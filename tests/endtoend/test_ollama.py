@@ -123,8 +123,8 @@ def test_what_is_not_ollamas_is_told_once_and_decides_nothing(project: OllamaPro
     fields = {"width": 64, "height": 64, "negative": "text", "cfg": 5, "sampler": "euler", "scheduler": "normal"}
     project.job(generate=fields)
     run = project.doit()
-    assert run.out.count("does not honour") == 1
-    assert "ollama does not honour cfg, sampler, scheduler, negative: left out" in run.out
+    assert run.out.count("ollama ignores") == 1
+    assert "ollama ignores cfg, sampler, scheduler, negative" in run.out
     project.job(generate=fields | {"cfg": 9, "negative": "blur"})
     assert "3 fresh" in project.doit().out
 

@@ -124,7 +124,7 @@ def test_names_of_outputs_can_be_a_pattern() -> None:
         (job(item("A", "{m}"), matrix={"m": {"?": "1"}}), "matrix.m: '?' has nothing in it that a file could be named after: use letters or digits"),
         (job(item("A"), output=OutputRules("x", "{nam}")), "output.name: there is no {nam}"),
         (job(item("A"), output=OutputRules("x", "{Slug}")), "output.name: there are only {slug}, {item}, {variant}"),
-        (job(item("A"), output=OutputRules("x", "../{slug}")), "output.name: is no path within output.dir"),
+        (job(item("A"), output=OutputRules("x", "../{slug}")), "output.name: is not a path within output.dir"),
         (job(item("A", seed=3), variants=2), "seed: 3 for all variants of 'A' makes them alike"),
         (job(item("A"), matrix={"width": {"1": 1}}), "matrix.width: expected a whole number from 16 to 8192, found '1'"),
         (job(*(item(f"A{n}") for n in range(300)), variants=1000), "makes 300000 images, more than the 200000 that one job may have: split it"),
@@ -148,7 +148,7 @@ def test_two_outputs_on_one_path_are_found_also_by_case_and_normalisation() -> N
 
 def test_fields_that_the_backend_does_not_honour_are_told_once() -> None:
     of = job(item("A", sampler="x"), item("B", sampler="y"), generate={"width": 64, "steps": 3})
-    assert expanded(of).notes == ("b does not honour width, sampler: left out",)
+    assert expanded(of).notes == ("b ignores width, sampler",)
 
 
 WORDS = st.text("abcXYZ ÄÖ0123-", min_size=1, max_size=8).filter(make_slug)
