@@ -15,17 +15,17 @@ MAX_SLUG = 120
 _RESERVED = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"] + [f"{port}{n}" for port in ("com", "lpt") for n in range(10)]
 )
-"""Names that Windows keeps for devices, whatever the extension:
+"""Names that Windows reserves for devices, whatever the extension:
 https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file"""
 _OUTPUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(:[a-z0-9-]+){1,2}")
 _PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _COMMA = re.compile(r"(?<=\d),(?=\d)")
-"""Of thousands."""
+"""Between thousands."""
 
 
 @functools.lru_cache(maxsize=65536)
 def make_slug(name: str) -> str:
-    """`The Æsir's Own` → `the-aesir-s-own`; empty where nothing of the name can be written so."""
+    """Return `the-aesir-s-own` for `The Æsir's Own`; empty if nothing of the name can be written so."""
     if _PLAIN.fullmatch(name):
         return name
     text = unicodedata.normalize("NFKD", _in_ascii(name.replace("'", "-"))).lower().replace("'", "")
@@ -33,9 +33,9 @@ def make_slug(name: str) -> str:
 
 
 def _in_ascii(name: str) -> str:
-    """The name in ASCII letters: `Æsir` as `AEsir`, `&amp;` as `&`.
+    """Write a name in ASCII letters: `Æsir` as `AEsir`, `&amp;` as `&`.
 
-    Only text-unidecode is asked, whose one release never changes: files and seeds are named after what it says.
+    It uses text-unidecode only, whose one release never changes: file names and seeds depend on it.
     """
     text = unicodedata.normalize("NFKD", name)
     if not text.isascii():
@@ -46,7 +46,7 @@ def _in_ascii(name: str) -> str:
 
 
 def _without_entities(text: str) -> str:
-    """`&amp;`, `&#38;` and `&#x26;` as `&`."""
+    """Write `&amp;`, `&#38;` and `&#x26;` as `&`."""
     from html.entities import name2codepoint
 
     text = re.sub(
@@ -71,18 +71,18 @@ def is_output_name(text: str) -> bool:
 
 
 def check_slug(slug: str) -> str:
-    """Why this slug can be no file name everywhere; empty where it can."""
+    """Return why some system does not accept this slug as a file name; empty if all do."""
     if not slug:
         return "has nothing in it that a file could be named after: use letters or digits"
     if len(slug) > MAX_SLUG:
-        return f"makes a file name of {len(slug)} characters, at most {MAX_SLUG} are portable: shorten it"
+        return f"makes a file name of {len(slug)} characters; at most {MAX_SLUG} are portable: shorten it"
     if slug in _RESERVED:
-        return f"makes a file of the name '{slug}', which Windows keeps for a device: choose another"
+        return f"makes a file named '{slug}', which Windows reserves for a device: choose another"
     return ""
 
 
 def shorten_slug(text: str, length: int = 50) -> str:
-    """A file name for a text of any length: its first words, and where that cuts it short, a hash of the whole."""
+    """Return a file name for a text of any length: its first words and, if that is not all of it, a hash of it."""
     slug = make_slug(text)
     if len(slug) <= length:
         return slug
@@ -92,15 +92,14 @@ def shorten_slug(text: str, length: int = 50) -> str:
 
 
 def fold_path(path: str) -> str:
-    """Equal for two paths that are one file on some file system: they differ in case or normalisation only."""
+    """Return the same text for paths that are one file on some system, as they differ only in case or normalisation."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def compute_seed(base: int, slug: str) -> int:
-    """The seed of mode `by-name`, 1 … 2^32−1.
+    """Return the seed of mode `by-name`, 1 … 2^32−1. It depends only on the base and the output's own name.
 
     It is the first eight bytes, big-endian, of the SHA-256 of `BASE:SLUG` in UTF-8, modulo 2^32−1, plus one.
-    So it depends on nothing but the base and the output's own name.
     """
     digest = hashlib.sha256(f"{base}:{slug}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % (2**32 - 1) + 1

@@ -1,4 +1,4 @@
-"""The derived outputs of a job: what is made of its images with no backend, and as which files."""
+"""Outputs that are made from others: derived files, sheets, and images with another output as a reference image."""
 
 from __future__ import annotations
 
@@ -33,18 +33,17 @@ MAX_SHEET_PIXELS = 8192 * 8192
 
 
 def plan_derived(job: Job, images: Sequence[Output]) -> tuple[list[Output], list[Problem]]:
-    """Of each image those that `derive` names, then the sheet and its index; and all that is wrong with them."""
-    problems = [*_wrong(job)]
-    if problems:
+    """Return the derived files of each image, then the sheet and its index; and all their problems."""
+    if problems := [*_derive_problems(job)]:
         return [], problems
     found = [_picture(job, rules, image) for image in images for rules in job.derive]
     if job.sheet is not None and images:
-        problems = [*_wrong_sheet(job, job.sheet, images)]
+        problems = [*_sheet_problems(job, job.sheet, images)]
         found += [] if problems else _sheet(job, job.sheet, images)
     return found, problems
 
 
-def _wrong(job: Job) -> Iterator[Problem]:
+def _derive_problems(job: Job) -> Iterator[Problem]:
     for rules in job.derive:
         key = f"derive.{rules.name}"
         if rules.crop and (rules.width is None or rules.height is None):
@@ -64,7 +63,7 @@ def _picture(job: Job, rules: Derivation, image: Output) -> Output:
     return _output(job, f"{image.slug}:{rules.name}", path, {**recipe, **size}, rules.encoding, (origin,))
 
 
-def _wrong_sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> Iterator[Problem]:
+def _sheet_problems(job: Job, rules: SheetRules, images: Sequence[Output]) -> Iterator[Problem]:
     where = job.where.get("sheet", job.file)
     for image in images:
         if image.slug == rules.name:
@@ -75,12 +74,12 @@ def _wrong_sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> Itera
     longest = LONGEST_SIDE.get(rules.encoding.format, MAX_SHEET_PIXELS)
     if max(width, height) > longest or width * height > MAX_SHEET_PIXELS:
         limit = f"{longest} a side" if max(width, height) > longest else f"{MAX_SHEET_PIXELS} in all"
-        what = f"sheet: {len(images)} images make it {width}×{height} pixels, and it may have {limit}"
-        yield Problem(where, what, "make its cells smaller, or its rows nearer to its columns")
+        what = f"sheet: {len(images)} images make it {width}×{height} pixels; the maximum is {limit}"
+        yield Problem(where, what, "make its cells smaller, or its number of rows closer to that of its columns")
 
 
 def _grid(rules: SheetRules, count: int) -> tuple[int, int]:
-    """Columns and rows."""
+    """Return the number of columns and of rows."""
     columns = rules.columns or math.isqrt(count - 1) + 1
     return columns, -(-count // columns)
 
@@ -103,7 +102,7 @@ def _sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> list[Output
 def _output(
     job: Job, slug: str, path: str, recipe: Mapping[str, Any], encoding: Encoding, origins: tuple[Origin, ...]
 ) -> Output:
-    """recipe: all that decides the file, but for its encoding and what it is made from."""
+    """Return a derived output. recipe: what decides the file, besides its encoding and its origins."""
     extra = {**recipe, "format": encoding.format, "quality": encoding.quality, "metadata": encoding.metadata}
     size = {key: extra.pop(key) for key in ("width", "height") if key in extra}
     output = Output(
@@ -125,9 +124,12 @@ def _output(
 def link_origins(
     outputs: Sequence[Output], broken: Collection[str], root: str
 ) -> tuple[dict[str, Output], dict[str, list[Problem]]]:
-    """Those outputs of sound jobs that name others, by task, with the others' files; what is wrong, by job.
+    """Return the outputs that name others as reference images, by task and with those files; and problems, by job.
 
-    outputs: of all jobs but those that are `broken`. root: the project's folder, for the paths that backends get.
+    Args:
+        outputs: of all jobs without problems.
+        broken: the other jobs.
+        root: the project's folder, for the paths that backends get.
     """
     outputs = _by_present_names(outputs)
     wrong: dict[str, list[Problem]] = {}
@@ -145,7 +147,7 @@ def _names_others(output: Output) -> bool:
 
 
 def _by_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
-    """References to a variant that is picked, or what is derived from it, by its own name, by the name that it has."""
+    """Let references to a picked variant, or to what is derived from it, use the name that it has now."""
     names: dict[str, str] = {}
     for output in outputs:
         if output.variant and output.slug != output.full_slug:
@@ -173,7 +175,7 @@ def _linked(output: Output, known: Mapping[str, Output], root: str) -> Output:
 
 
 def _unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[str, list[Problem]]:
-    """References to outputs that are not there, or are no images."""
+    """Find references to outputs that do not exist, or are not images."""
     found: dict[str, dict[Problem, None]] = defaultdict(dict)
     for output in known.values():
         for origin in output.origins:
@@ -182,12 +184,12 @@ def _unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[str, 
                 why = _why_not(origin.task, known, broken) if is_near else f"there is no output {origin.task}"
                 found[output.job][_problem(output, origin, why)] = None
             elif known[origin.task].encoding.format == "json":
-                found[output.job][_problem(output, origin, f"{origin.task} is no image")] = None
+                found[output.job][_problem(output, origin, f"{origin.task} is not an image")] = None
     return {job: list(problems) for job, problems in found.items()}
 
 
 _SUGGESTIONS = 100
-"""Problems of one job that say what was likely meant: each is looked for among all outputs, and nobody reads more."""
+"""Problems of one job that suggest a name: each takes a search among all outputs, and nobody reads more."""
 
 
 def _why_not(task: str, known: Mapping[str, Output], broken: Collection[str]) -> str:
@@ -230,7 +232,7 @@ def _problem(output: Output, origin: Origin, what: str) -> Problem:
 
 
 def sort_by_origin(outputs: Sequence[Output]) -> list[Output]:
-    """The outputs, each after those among them that it is made from; else as they come. There must be no circle."""
+    """Sort outputs so that each comes after its origins, and otherwise as before. There must be no circle."""
     if not any(output.origins for output in outputs):
         return list(outputs)
     known = {output.task: output for output in outputs}
@@ -249,7 +251,7 @@ def sort_by_origin(outputs: Sequence[Output]) -> list[Output]:
 
 
 def find_circle(outputs: Iterable[Output]) -> list[Output]:
-    """Outputs of which each is made from the next one, and the last one from the first; empty where there are none."""
+    """Return outputs of which each is made from the next, and the last from the first; empty if there are none."""
     known = {output.task: output for output in outputs if output.origins}
     try:
         TopologicalSorter({task: [origin.task for origin in one.origins] for task, one in known.items()}).prepare()

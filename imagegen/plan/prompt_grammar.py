@@ -1,4 +1,15 @@
-"""A parsed prompt: its parts, and the options that it picks from."""
+r"""The grammar of prompts: `{axis}`, alternatives, quantities, weights, wildcards, escapes.
+
+- `{name}` is an axis, if the job has a matrix.
+- Braces with a `|` in them are alternatives. So are braces that begin with a quantity (`{2$$a|b|c}`,
+  `{1-2$$ and $$a|b}`) or a weight (`{3::a|b}`).
+- `__hair__` is a wildcard: a line of a file.
+- All other braces are plain text, and so is a `|` outside braces. But in a text with alternatives, a brace without its
+  counterpart is refused.
+- `\{`, `\|`, `\}`, `\__`, `\$$`, `\::` and `\#` are the characters themselves. Any other backslash is plain text.
+
+What sd-dynamic-prompts has beyond that (variables, Jinja, cyclical samplers) is refused.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +43,7 @@ MAX_DEPTH = 10
 
 
 class PromptError(ValueError):
-    """A text that is not a valid prompt. at: where in it, from 0. hint: what to do about it."""
+    """A text that is not a valid prompt. at: index of the problem. hint: what to do about it."""
 
     def __init__(self, at: int, what: str, hint: str) -> None:
         super().__init__(what)
@@ -42,57 +53,46 @@ class PromptError(ValueError):
 
 @dataclass(frozen=True)
 class Axis:
-    """Stands for the text of the matrix's axis."""
+    """Stands for the text of an axis of the matrix."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Wildcard:
-    """Stands for a line of the wildcard's files: its name can have `*` and `**`.
+    """Stands for a line of the wildcard's files."""
 
-    label: what its pick is known by. at: where it is, from 0.
-    """
-
-    name: str
-    label: str
-    at: int
+    name: str  # may contain `*` and `**`
+    label: str  # identifies its pick
+    at: int  # index in the text
 
 
 @dataclass(frozen=True)
 class Option:
-    """What can be picked.
+    """What can be picked."""
 
-    key: its text as written, without the weight; where there are several of one text, with a number.
-    weight: above 0; how likely it is, against the others'.
-    """
-
-    key: str
+    key: str  # its text as written, without the weight; with a number if it is not the first with that text
     template: Template
-    weight: float = 1.0
+    weight: float = 1.0  # above 0: how likely it is, compared to the others
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Stands for one of its options. label: what its pick is known by."""
+    """Stands for one of its options."""
 
-    label: str
+    label: str  # identifies its pick
     options: tuple[Option, ...]
 
 
 @dataclass(frozen=True)
 class Several:
-    """Stands for some of its options, each at most once, or lines of a wildcard.
+    """Stands for some of its options, each at most once, or for lines of a wildcard."""
 
-    label: what its picks are known by. options: empty where there is a wildcard. least, most: how many; fewer where
-    there are no more. separator: between them.
-    """
-
-    label: str
-    options: tuple[Option, ...]
+    label: str  # identifies its picks
+    options: tuple[Option, ...]  # empty if there is a wildcard
     least: int
-    most: int
-    separator: str
+    most: int  # there may be fewer
+    separator: str  # between them
     wildcard: Wildcard | None = None
 
 
@@ -104,10 +104,7 @@ Template = tuple[Part, ...]
 def make_options(
     texts: Sequence[str], templates: Iterable[Template], weights: Sequence[float] | None = None
 ) -> tuple[Option, ...]:
-    """Options, each known by its text; a text that is there several times counts as often.
-
-    One of weight 0 is none.
-    """
+    """Make options of texts. A text that appears several times counts as often; one of weight 0 is left out."""
     seen: Counter[str] = Counter()
     options = []
     for text, template, weight in zip(texts, templates, weights or [1.0] * len(texts), strict=True):
@@ -119,7 +116,7 @@ def make_options(
 
 
 def walk_parts(template: Template) -> Iterator[Part]:
-    """All parts, those within alternatives too."""
+    """Yield all parts, including those within alternatives."""
     for part in template:
         yield part
         if isinstance(part, (Choice, Several)):
@@ -128,7 +125,7 @@ def walk_parts(template: Template) -> Iterator[Part]:
 
 
 def has_choices(template: Template) -> bool:
-    """Whether anything in it is picked."""
+    """Whether anything in a template is picked."""
     return any(not isinstance(part, (str, Axis)) for part in template)
 
 
@@ -155,7 +152,7 @@ _HEAD = re.compile(
 _WEIGHT = re.compile(r"\s*(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*::")
 _COMMENT = re.compile(r"(?<!\S)#(?=\s|\Z)")
 _SIGNS = ("{", "}", "__", "\\")
-"""Without any of them, a text is plain."""
+"""A text without any of them is plain."""
 _SEPARATOR = ", "
 _SAMPLERS = {"@": "cycles through its options", "!": "makes an image of each of its options"}
 _REFUSED = {
@@ -190,7 +187,7 @@ _REFUSED = {
 
 @functools.lru_cache(maxsize=4096)
 def parse_template(text: str, *, has_axes: bool = False) -> Template:
-    """The template of a text. has_axes: whether `{name}` is an axis. Raises WordingError."""
+    """Parse a text. has_axes: whether `{name}` is an axis. Raises PromptError."""
     if not any(sign in text for sign in _SIGNS):
         return (text,) if text else ()
     template = _Parser(text, has_axes).template()
@@ -207,29 +204,29 @@ def refuse_comment(text: str) -> None:
 
 
 def split_weight(text: str) -> tuple[float, str]:
-    """The weight that a line of a wildcard file begins with, 1 where it has none; and the rest of it."""
+    """Return the weight that a line of a wildcard file begins with, 1 by default; and the rest of the line."""
     found = _WEIGHT.match(text)
     return (float(found[1]), text[found.end() :].strip()) if found else (1.0, text)
 
 
 @dataclass(frozen=True)
 class _Head:
-    """What alternatives begin with. at: of their brace. begin: of their first option. least: None without quantity."""
+    """What alternatives begin with."""
 
-    at: int
-    begin: int
-    least: int | None = None
+    at: int  # index of their brace
+    begin: int  # index of their first option
+    least: int | None = None  # None: no quantity
     most: int = 1
     separator: str = _SEPARATOR
 
 
 @dataclass
 class _Group:
-    """Alternatives that are being read. begin: of the option within them; label as in `Choice`."""
+    """Alternatives that are being read."""
 
     head: _Head
     label: str
-    begin: int = 0
+    begin: int = 0  # index of the current option
     weight: float = 1.0
     options: list[list[Part]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -238,12 +235,12 @@ class _Group:
 
 @dataclass
 class _Opened:
-    """A brace that is open while alternatives are looked for. odd: the first `$$` in it that is not a quantity's."""
+    """An open brace that may begin alternatives."""
 
     at: int
     head: re.Match[str]
     bars: list[int] = field(default_factory=list)
-    odd: int | None = None
+    odd: int | None = None  # index of the first `$$` in it that does not belong to a quantity
 
     @property
     def is_group(self) -> bool:
@@ -257,9 +254,9 @@ class _Parser:
         self.has_axes = has_axes
         self.tokens = list(_TOKEN.finditer(text))
         self.heads: dict[int, _Head] = {}
-        """Of alternatives, by where they begin."""
+        """Of alternatives, by the index of their brace."""
         self.ends: dict[int, int] = {}
-        """Of alternatives: where they begin → where they end."""
+        """Of alternatives, in the same way: where they end."""
         self.bars: set[int] = set()
         self._unbalanced: PromptError | None = None
         self._find_groups()
@@ -271,7 +268,7 @@ class _Parser:
     def _find_groups(self) -> None:
         opened: list[_Opened] = []
         stray: list[int] = []
-        """The braces that close nothing, in a text that has a `|` before them."""
+        """Braces that close nothing, after a `|`."""
         has_bar, escaped = False, 0
         for token in self.tokens:
             at, mark = token.start(), token["mark"]
@@ -322,7 +319,7 @@ class _Parser:
         least = int(found["exact"] or found["least"] or 1)
         most = int(found["exact"] or found["most"] or 10**9)
         if least > most:
-            what = f"'{{{found['quantity']}' asks for {least} at least and {most} at most"
+            what = f"'{{{found['quantity']}' asks for at least {least} and at most {most}"
             raise PromptError(one.at, what, f"write {{{most}-{least}$$…}}")
         separator = _SEPARATOR if found["separator"] is None else _ESCAPE.sub(r"\1", found["separator"])
         return _Head(one.at, found.end(), least, most, separator)
@@ -358,7 +355,7 @@ class _Parser:
         _add(self._current, self.text[self._plain_from : until])
 
     def _add_token(self, token: re.Match[str]) -> None:
-        """What is no mark."""
+        """Add what is not a mark."""
         for kind, (what, hint) in _REFUSED.items():
             if token[kind]:
                 raise PromptError(token.start(), f"'{token[0][:40]}' {what}", hint)
@@ -392,26 +389,19 @@ class _Parser:
             self._begin_option(at + 1)
             return
         self._groups.pop()
-        self._current.append(self._made(group))
+        self._current.append(self._finish(group))
 
-    def _made(self, group: _Group) -> Part:
+    def _finish(self, group: _Group) -> Part:
         head = group.head
-        if head.least is None:
-            options = make_options(group.texts, map(tuple, group.options), group.weights)
-        else:
-            options = make_options([text.strip() for text in group.texts], map(tuple, group.options), group.weights)
+        texts = group.texts if head.least is None else [text.strip() for text in group.texts]
+        options = make_options(texts, map(tuple, group.options), group.weights)
+        written = group.label.rpartition("#")[0][:30]
         if not options:
-            raise PromptError(
-                head.at,
-                f"all options of '{group.label.rpartition('#')[0][:30]}' have the weight 0",
-                "give one a weight",
-            )
+            raise PromptError(head.at, f"all options of '{written}' have the weight 0", "give one a weight")
         if head.least is None:
             return Choice(group.label, options)
         if [option.key for option in options] == [""]:
-            raise PromptError(
-                head.at, f"'{group.label.rpartition('#')[0][:30]}' has no options", "write them: {2$$a|b|c}"
-            )
+            raise PromptError(head.at, f"'{written}' has no options", "write them: {2$$a|b|c}")
         if len(options) == 1 and (wildcard := _only_wildcard(options[0].template)):
             return Several(group.label, (), head.least, head.most, head.separator, wildcard)
         return Several(group.label, options, head.least, head.most, head.separator)
@@ -427,7 +417,7 @@ class _Parser:
         )
 
     def _label(self, text: str) -> str:
-        """The text as written, and its occurrence number in the text: so that what else is there decides nothing."""
+        """Return the text as written with its occurrence number: its pick depends on nothing else in the prompt."""
         self._seen[text] += 1
         return f"{text}#{self._seen[text]}"
 
@@ -453,6 +443,6 @@ def _add(parts: list[Part], text: str) -> None:
 
 
 def _only_wildcard(template: Template) -> Wildcard | None:
-    """The wildcard that the template is, but for white space around it."""
+    """Return the wildcard that a template consists of, apart from white space."""
     parts = [part for part in template if not isinstance(part, str) or part.strip()]
     return parts[0] if len(parts) == 1 and isinstance(parts[0], Wildcard) else None

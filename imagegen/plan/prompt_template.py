@@ -1,4 +1,4 @@
-"""The texts of one image: prefix, prompt, suffix and negative prompt; what is wrong with them, drawn, and joined."""
+"""The prompt of one image: its parsed texts, the picks that follow from its seed, and its final words."""
 
 from __future__ import annotations
 
@@ -28,39 +28,41 @@ __all__ = ["PromptTemplate", "Text", "escape_prompt", "join_prompt", "parse_prom
 
 
 class Text(NamedTuple):
-    """A text as the job gives it. what: its key, for a person. where: `file:line:column`."""
+    """A text as the job gives it."""
 
     text: str
-    what: str
-    where: str
+    what: str  # its key, for a person
+    where: str  # `file:line:column`
 
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """The texts of one image, parsed and checked.
+    """The texts of one image, parsed and checked."""
 
-    texts: prefix, prompt, suffix and negative, by these names. axes: the text of each axis that they say.
-    lines: of the wildcards. has_choices: whether the seed decides any of it.
-    """
-
-    texts: Mapping[str, Template]
-    axes: Mapping[str, Template]
-    lines: Mapping[str, Sequence[Option]]
-    has_choices: bool
+    texts: Mapping[str, Template]  # prefix, prompt, suffix and negative, by these names
+    axes: Mapping[str, Template]  # of each axis that they name
+    lines: Mapping[str, Sequence[Option]]  # of the wildcards
+    has_choices: bool  # whether any of it follows from the seed
 
     def render(self, seed: int) -> tuple[str, str]:
-        """The prompt and the negative prompt of the image with this seed; an axis has one text in all of it."""
+        """Return the prompt and the negative prompt for a seed. An axis has the same text throughout."""
         axes = {name: render(text, seed, f"matrix.{name}", self.lines, {}) for name, text in self.axes.items()}
         texts = {key: render(text, seed, key, self.lines, axes) for key, text in self.texts.items()}
-        if self.has_choices:  # an empty draw can leave white space at an end
+        if self.has_choices:  # an empty pick can leave white space at an end
             texts = {key: clean_text(text) for key, text in texts.items()}
         return join_prompt(texts["prefix"], texts["prompt"], texts["suffix"]), texts["negative"]
 
 
 def parse_prompt(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards: Wildcards) -> PromptTemplate:
-    """The wording of these texts: prefix, prompt, suffix and negative. Raises ImagegenError with all that is wrong.
+    """Parse and check the texts of an image.
 
-    axes: the text of each axis in this cell of the matrix; empty where there is none.
+    Args:
+        texts: prefix, prompt, suffix and negative, by these names.
+        axes: the text of each axis in this cell of the matrix; empty if there is no matrix.
+        wildcards: that the texts can name.
+
+    Raises:
+        ImagegenError: with every problem.
     """
     problems: list[Problem] = []
     parsed = {key: _parsed(text, bool(axes), problems) for key, text in texts.items()}
@@ -99,7 +101,7 @@ def _problems(
     axes: Mapping[str, tuple[Text, Template]],
     wildcards: Wildcards,
 ) -> list[Problem]:
-    """What is wrong with what can be drawn."""
+    """Return the problems of what can be picked."""
     problems: list[Problem] = []
     try:
         of_axes = {name: wildcards.check(text.what, text.where, template) for name, (text, template) in axes.items()}
@@ -115,12 +117,12 @@ def _problems(
             may_be_blank = may_be_blank and (shape.may_be_blank or key == "negative")
     if may_be_blank and not problems:
         hint = "give each alternative words, or write some beside them"
-        problems.append(Problem(texts["prompt"].where, "prompt: can come to nothing, by what is drawn", hint))
+        problems.append(Problem(texts["prompt"].where, "prompt: can be empty, depending on what is picked", hint))
     return problems
 
 
 def join_prompt(*parts: str) -> str:
-    """Prefix, prompt and suffix as one: a comma between them, or a space where one ends in a mark of its own."""
+    """Join prefix, prompt and suffix: with a comma, or with a space if the first ends in a punctuation mark."""
     join_prompt = ""
     for part in filter(None, parts):
         join_prompt += part if not join_prompt else (" " if join_prompt[-1] in ".,;:!?" else ", ") + part
@@ -130,11 +132,17 @@ def join_prompt(*parts: str) -> str:
 def render(
     template: Template, seed: int, key: str, lines: Mapping[str, Sequence[Option]], axes: Mapping[str, str]
 ) -> str:
-    """The text, everything picked. lines: of each wildcard. axes: each axis's text.
+    """Return the text of a template, with everything picked.
 
-    key: what the text is, `prompt` for example. A pick follows from the seed, the key, and its own text alone: of
-    the options that one wins for which the SHA-256 of `SEED:PLACE/LABEL:KEY` is greatest. So a line that is added to
-    a file is picked where it wins, and changes no other image.
+    A pick follows only from the seed, the key, and its own text: the option with the greatest SHA-256 of
+    `SEED:KEY/LABEL:OPTION` wins. So a line that is added to a wildcard file changes only the images that pick it.
+
+    Args:
+        template: parsed and checked.
+        seed: of the image.
+        key: what the text is, `prompt` for example.
+        lines: of each wildcard.
+        axes: the text of each axis.
     """
     texts = []
     for part in template:
@@ -154,7 +162,7 @@ def render(
 def _resolve_several(
     part: Several, seed: int, key: str, lines: Mapping[str, Sequence[Option]], axes: Mapping[str, str]
 ) -> str:
-    """The texts of its picks: those that rank highest. How many is a pick of its own, among the numbers."""
+    """Return the texts of the options that rank highest. Their number is a pick of its own."""
     head = f"{seed}:{key}/{part.label}:"
     options = lines[part.wildcard.name] if part.wildcard else part.options
     ranked = sorted(options, key=_rank(options, head))
@@ -170,10 +178,10 @@ def _resolve_several(
 
 
 def _rank(options: Sequence[Option], head: str) -> Callable[[Option], tuple[float, bytes]]:
-    """What the options are compared by: the greatest is the first pick.
+    """Return the function that options are ranked by: the greatest is the first pick.
 
-    That is their hash; where they have weights, w / -ln(hash as a number from 0 to 1), which makes each the first as
-    often as its weight says, and leaves their order alone when another one comes or goes.
+    Without weights it is their hash. With weights it is w / -ln(hash as a number from 0 to 1): each is the first as
+    often as its weight says, and adding or removing one keeps the order of the others.
     """
     begun = hashlib.sha256(head.encode("utf-8"))
     has_weights = any(option.weight != 1 for option in options)
@@ -191,7 +199,7 @@ def _rank(options: Sequence[Option], head: str) -> Callable[[Option], tuple[floa
 
 
 def escape_prompt(text: str) -> str:
-    """How a prompt says this very text; as it is where nothing in it would be read otherwise."""
+    """Return how to write a text in a prompt so that it means itself; unchanged if it already does."""
     try:
         template = parse_template(text)
         if "".join(part for part in template if isinstance(part, str)) == text and not has_choices(template):

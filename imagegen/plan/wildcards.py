@@ -1,4 +1,4 @@
-"""Wildcards: files of lines to draw from, read when a prompt names them, and checked to their last line."""
+"""Wildcards: files of lines to pick from, read when a prompt names them, and checked to their last line."""
 
 from __future__ import annotations
 
@@ -28,45 +28,37 @@ from imagegen.plan.prompt_grammar import (
 __all__ = ["MAX_SIZE", "NO_WILDCARDS", "WILDCARD_FOLDER", "Shape", "Wildcards", "wildcard_path"]
 
 MAX_SIZE = 20_000
-"""Characters that a text with draws may come to, each draw counted as one more: what a prompt may have."""
-
+"""Characters that a text may have, whatever is picked, each pick counted as one more: the limit of a prompt."""
 
 WILDCARD_FOLDER = "jobs/wildcards"
 
 
 def wildcard_path(name: str) -> str:
-    """The path of a wildcard's file: `jobs/wildcards/hair.txt`."""
+    """Return the path of a wildcard's file: `jobs/wildcards/hair.txt`."""
     return f"{WILDCARD_FOLDER}/{name}.txt"
 
 
 _Locate = Callable[[Wildcard], tuple[str, str]]
-"""Of a wildcard in a text: where that is, and what a problem begins with."""
+"""For a wildcard in a text: where it is, and what a problem begins with."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a template can come to.
+    """What the text of a template can be like."""
 
-    size: characters, at most. may_be_blank: whether it can be nothing to see. depth: of wildcards within each other.
-    """
-
-    size: int
+    size: int  # the most characters
     may_be_blank: bool
-    depth: int = 0
+    depth: int = 0  # of wildcards within each other
 
 
 @dataclass
 class Wildcards:
-    """The project's wildcard files, each read once.
+    """The project's wildcard files, each read once."""
 
-    names: those that there are. read: the bytes of a file, its path from the project; raises ImagegenError.
-    lines: of each wildcard that was asked for so far and is sound. unread: files in the folder that are not text files.
-    """
-
-    names: Callable[[], Sequence[str]]
-    read: Callable[[str], bytes]
-    lines: dict[str, tuple[Option, ...]] = field(default_factory=dict)
-    unread: Callable[[], Sequence[str]] = tuple
+    names: Callable[[], Sequence[str]]  # of all that exist
+    read: Callable[[str], bytes]  # reads a file, by its path in the project; raises ImagegenError
+    lines: dict[str, tuple[Option, ...]] = field(default_factory=dict)  # of each wildcard that was checked
+    unread: Callable[[], Sequence[str]] = tuple  # files in the folder that are not .txt files
     _texts: dict[str, list[tuple[str, Template, float]]] = field(default_factory=dict)
     _shapes: dict[str, Shape] = field(default_factory=dict)
     _wrong: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
@@ -74,14 +66,20 @@ class Wildcards:
     def check(
         self, what: str, where: str, template: Template, axes: Mapping[str, Shape] = MappingProxyType({})
     ) -> Shape:
-        """What the text can come to. Raises ImagegenError with all that is wrong, in the files too.
+        """Check a text and the files that it names, so that no pick can fail afterwards; return its shape.
 
-        what: `prompt` for example; where: of the text. axes: what each axis's text can come to. After this, nothing
-        that is drawn for the text can fail.
+        Args:
+            what: the text's key, `prompt` for example.
+            where: it is.
+            template: of the text.
+            axes: the shape of each axis.
+
+        Raises:
+            ImagegenError: with every problem, those of the files too.
         """
         shape = self._shape(template, (), lambda _: (where, f"{what}: "), axes)
         if shape.size > MAX_SIZE:
-            raise ImagegenError(Problem(where, f"{what}: can come to more than the {MAX_SIZE} characters of a prompt"))
+            raise ImagegenError(Problem(where, f"{what}: can have more than the {MAX_SIZE} characters of a prompt"))
         return shape
 
     def _shape(
@@ -100,7 +98,7 @@ class Wildcards:
                 shape = axes[part.name]
             else:
                 try:
-                    shape = self._drawn(part, above, locate, axes)
+                    shape = self._picked(part, above, locate, axes)
                 except ImagegenError as error:
                     problems += error.problems
                     continue
@@ -111,7 +109,7 @@ class Wildcards:
             raise ImagegenError(*problems)
         return Shape(min(size, 10 * MAX_SIZE), may_be_blank, depth)
 
-    def _drawn(
+    def _picked(
         self, part: Choice | Several | Wildcard, above: tuple[str, ...], locate: _Locate, axes: Mapping[str, Shape]
     ) -> Shape:
         if isinstance(part, Wildcard):
@@ -132,12 +130,12 @@ class Wildcards:
         return _several_of(part, shapes) if isinstance(part, Several) else _any_of(shapes)
 
     def _lines(self, part: Wildcard, above: tuple[str, ...], where: str, what: str) -> Shape:
-        """The shape of all lines of the files that the wildcard names."""
+        """Return the shape of all lines of the files that a wildcard names."""
         if "*" not in part.name:
             return self._file(part.name, above, where, what)
         names = [name for name in self.names() if _pattern(part.name).fullmatch(name)]
         if unread := self.unread():
-            what = f"{what}__{part.name}__ reads .txt files alone, and there is {WILDCARD_FOLDER}/{unread[0]}"
+            what = f"{what}__{part.name}__ reads .txt files only, and there is {WILDCARD_FOLDER}/{unread[0]}"
             raise ImagegenError(Problem(where, what, "write it as a .txt file, one text a line, or move it away"))
         if not names:
             what = f"{what}there is no {wildcard_path(part.name)} for __{part.name}__"
@@ -147,11 +145,11 @@ class Wildcards:
         return found
 
     def _file(self, name: str, above: tuple[str, ...], where: str, what: str) -> Shape:
-        """The shape of a wildcard, its file read if it has not been. above: the wildcards that it is within."""
+        """Return the shape of one file, read if it has not been. above: the wildcards that it is within."""
         if name in above:
             circle = " → ".join(f"__{other}__" for other in (*above[above.index(name) :], name))
             raise ImagegenError(Problem(where, f"{what}__{name}__ comes back to itself: {circle}", "break the circle"))
-        if len(above) > 2 * MAX_DEPTH:  # too deep for sure; the exact depth is known once the last file was read
+        if len(above) > 2 * MAX_DEPTH:  # surely too deep; the exact depth is known after the last file
             raise ImagegenError(_too_deep(where, what, name))
         if name in self._wrong:
             raise ImagegenError(*self._wrong[name])
@@ -198,7 +196,7 @@ class Wildcards:
             except ImagegenError as error:
                 problems += error.problems
         if not problems and not any(weight for _, _, weight in found):
-            what = "all lines have the weight 0" if found else f"has no line to draw for __{name}__"
+            what = "all lines have the weight 0" if found else f"has no line to pick for __{name}__"
             problems.append(Problem(file, what, "write one text a line"))
         if problems:
             raise ImagegenError(*dict.fromkeys(problems))
@@ -210,7 +208,7 @@ class Wildcards:
 
 @functools.lru_cache(maxsize=256)
 def _pattern(name: str) -> re.Pattern[str]:
-    """Of the names that a wildcard with `*` (within a folder) and `**` (folders too) stands for."""
+    """Return the pattern of the names that a wildcard with `*` (within a folder) and `**` (folders too) stands for."""
     parts = re.split(r"(\*\*/?|\*)", name)
     words = {"*": "[^/]*", "**": ".*", "**/": "(?:.*/)?"}
     return re.compile("".join(words.get(part, re.escape(part)) for part in parts))
@@ -234,7 +232,7 @@ def _at(line: str, column: int) -> _Locate:
 
 
 def _several_of(part: Several, shapes: Sequence[Shape]) -> Shape:
-    """Of so many of the shapes, with the separator between them."""
+    """Return the shape of several of the options, with the separator between them."""
     longest = sorted((shape.size for shape in shapes), reverse=True)[: part.most]
     size = sum(longest) + len(part.separator) * len(longest) + 1
     blank = sum(shape.may_be_blank for shape in shapes)

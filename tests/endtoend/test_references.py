@@ -150,7 +150,7 @@ def test_a_touched_up_portrait_is_kept_and_what_follows_is_drawn_from_it(project
         long("portrait:mallsing", "portrait:mallsing: there is no job 'portrait'; did you mean 'portraits'?"),
         long("portraits:mallsing:thumb", "there is no output 'mallsing:thumb' in the job portraits"),
         long("children:child", "children:child is made from itself"),
-        long("children:sheet:index", "children:sheet:index is no image"),
+        long("children:sheet:index", "children:sheet:index is not an image"),
         ("children:sheet", "made in a circle: children:child from children:sheet, children:sheet from children:child"),
         long("broken:it", "broken:it: the job broken has problems of its own"),
         long("./portraits:mallsing", "there is no such file"),

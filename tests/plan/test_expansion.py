@@ -113,8 +113,8 @@ def test_names_of_outputs_can_be_a_pattern() -> None:
     ("of", "expected"),
     [
         (job(item("!!!")), "name: '!!!' has nothing in it that a file could be named after: use letters or digits"),
-        (job(item("con")), "name: 'con' makes a file of the name 'con', which Windows keeps for a device: choose another"),
-        (job(item("x" * 130)), "name: '" + "x" * 60 + "' makes a file name of 130 characters, at most 120 are portable: shorten it"),
+        (job(item("con")), "name: 'con' makes a file named 'con', which Windows reserves for a device: choose another"),
+        (job(item("x" * 130)), "name: '" + "x" * 60 + "' makes a file name of 130 characters; at most 120 are portable: shorten it"),
         (job(item("A"), item("A")), "name: 'A': 'A' at j.yaml:A has the same name"),
         (job(item("A b"), item("a-B")), "name: 'a-B': 'A b' at j.yaml:A b has the file name 'a-b' too"),
         (job(item("A", "{moood}"), matrix={"mood": {"x": "x"}}), "{moood}: no axis of the matrix has this name; did you mean 'mood'?"),
@@ -197,12 +197,12 @@ def test_what_an_empty_draw_leaves_at_the_ends_is_no_part_of_the_prompt() -> Non
 @pytest.mark.parametrize(
     ("of", "expected"),
     [
-        (job(item("A", "{|a}")), "prompt: can come to nothing, by what is drawn"),
+        (job(item("A", "{|a}")), "prompt: can be empty, depending on what is picked"),
         (job(item("A", "__hair__")), "prompt: there is no jobs/wildcards/hair.txt for __hair__"),
         (job(item("A", "x", negative="{a|b")), "negative: the alternatives '{a|b' are not closed"),
         (job(item("A", "x"), prefix="{a|b"), "prompt.prefix: the alternatives '{a|b' are not closed"),
         (job(item("A", "{m}"), matrix={"m": {"x": "{a|b"}}), "matrix.m: the alternatives '{a|b' are not closed"),
-        (job(item("A", "{m}"), matrix={"m": {"x": "{a|}"}}), "prompt: can come to nothing, by what is drawn"),
+        (job(item("A", "{m}"), matrix={"m": {"x": "{a|}"}}), "prompt: can be empty, depending on what is picked"),
     ],
 )
 def test_what_cannot_be_drawn(of: Job, expected: str) -> None:

@@ -89,9 +89,9 @@ def test_a_sheet_follows_all_images_and_no_derived_file() -> None:
         ({"sheet": {"columns": 2, "cell": 2048}, "variants": 2}, ""),
         (
             {"sheet": {"columns": 1, "cell": 2048, "format": "webp"}, "variants": 3},
-            "2048×18432 pixels, and it may have 16383 a side",
+            "2048×18432 pixels; the maximum is 16383 a side",
         ),
-        ({"sheet": {"cell": 2048}, "variants": 6}, "10240×8192 pixels, and it may have 67108864 in all"),
+        ({"sheet": {"cell": 2048}, "variants": 6}, "10240×8192 pixels; the maximum is 67108864 in all"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is(keys: dict[str, Any], said: str) -> None:
