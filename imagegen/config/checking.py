@@ -1,4 +1,4 @@
-"""From a document to a checked job: every problem at once, each with its place and what would be right."""
+"""From a document to a checked job: every problem at once, each with its location and what would be right."""
 
 from __future__ import annotations
 
@@ -37,25 +37,23 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
 
     def _error(self, *args: Any) -> None:
         if len(args) > 1:
-            super()._error(*args)  # makes the error, and comes back with it
+            super()._error(*args)  # makes the error, and calls this with it
         elif len(self._errors) < MAX_PROBLEMS:
-            # Cerberus would sort them all and fill two trees that nobody reads, at each: minutes for a few thousand
+            # for each, Cerberus would sort them all and fill two trees that nobody reads: minutes for a few thousand
             self._errors.extend(args[0])
 
     def _validate_blank(self, allowed: bool, field: str, value: object) -> None:
         """{'type': 'boolean'}"""  # noqa: D400, D415 - Cerberus reads from it what the rule may be
         if not allowed and isinstance(value, str) and value and not clean_text(value):
-            self._error(field, "is nothing but white space")
+            self._error(field, "has nothing in it but white space")
 
     def _validate_regex(self, pattern: str, field: str, value: object) -> None:
         """{'type': 'string'}"""  # noqa: D400, D415 - as above
-        # as Cerberus does it, but for its `$`, which lets a new line at the end pass
+        # like Cerberus, but its `$` accepts a new line at the end
         anchored = pattern if pattern.endswith("$") else rf"{pattern}\Z"
         if isinstance(value, str) and not re.match(anchored, value):
-            expected = (
-                self._resolve_rules_set(self.schema[field]).get("meta", {}).get("expected", "text that fits here")
-            )
-            self._error(field, f"'{value[:60]}' is no {expected}")
+            expected = self._resolve_rules_set(self.schema[field]).get("meta", {}).get("expected", "text for this key")
+            self._error(field, f"'{value[:60]}' is not a valid {expected}")
 
 
 _TYPE_WORDS = {
@@ -69,20 +67,24 @@ _TYPE_WORDS = {
 
 
 def check_job(name: str, document: Document, sections: Sections) -> Job:
-    """The job of a document. sections: as for `job_schema`.
+    """Return the job of a document.
 
-    Raises ImagegenError with all that is wrong.
+    Args:
+        name: of the job.
+        document: of its file, merged with what it extends.
+        sections: as for `job_schema`.
+
+    Raises:
+        ImagegenError: with every problem.
     """
-    schema = job_schema(sections)
-    if not isinstance(document.values, dict):
-        raise ImagegenError(
-            Problem(document.where(()), f"a job file is a mapping of keys, this is {_describe(document.values)}")
-        )
-    problems = [
-        Problem(document.where(path), f"{_dotted(path)}: {what}", fix)
-        for path, what, fix in _check(document.values, schema, sections)
-    ]
     values = document.values
+    if not isinstance(values, dict):
+        what = f"a job file is a mapping of keys, found {_describe(values)}"
+        raise ImagegenError(Problem(document.where(()), what))
+    problems = [
+        Problem(document.where(location), f"{_dotted(location)}: {what}", hint)
+        for location, what, hint in _check(values, job_schema(sections), sections)
+    ]
     if not {"items", "source", "extends"} & values.keys():
         problems.append(Problem(document.where(()), "no items: give 'items', or a 'source' that has them, or both"))
     if problems:
@@ -97,17 +99,22 @@ def check_item(
     marks: Mapping[str, str],
     sections: Sections,
 ) -> tuple[Item | None, list[Problem]]:
-    """An item from a prompt source.
+    """Return an item from a prompt source, None if it is not valid, and its problems.
 
-    marks: `file:line:column` of 'name', 'prompt' and each override. sections: as for `check_job`.
+    Args:
+        name: as the source gives it.
+        prompt: the same.
+        overrides: its own fields of `generate`, and sections.
+        marks: `file:line:column` of 'name', 'prompt' and each override.
+        sections: as for `job_schema`.
     """
     values = {**overrides, "name": name, "prompt": prompt}
     problems = [
-        Problem(marks.get(str(path[0]), marks["name"]), f"{_dotted(path)}: {what}", fix)
-        for path, what, fix in _check(values, item_schema(sections), sections, ("items", 0))
+        Problem(marks.get(str(location[0]), marks["name"]), f"{_dotted(location)}: {what}", hint)
+        for location, what, hint in _check(values, item_schema(sections), sections, ("items", 0))
     ]
     problems += [
-        Problem(marks.get(key, marks["name"]), f"{key}: the {what} gives it, it cannot be overridden")
+        Problem(marks.get(key, marks["name"]), f"{key}: comes from the {what} and cannot be overridden")
         for key, what in (("name", "heading"), ("prompt", "code block"))
         if key in overrides
     ]
@@ -115,11 +122,11 @@ def check_item(
 
 
 def check_schema(backend: str, options: Mapping[str, Any]) -> str:
-    """Why a backend's options cannot be the schema of its section; empty where they can."""
+    """Return why a backend's options are not a valid schema of its section; empty if they are."""
     try:
-        _JobValidator(options)  # by themselves first: what is said is shorter
+        _JobValidator(options)  # by themselves first, for a shorter message
         _JobValidator(job_schema({backend: options}))
-    except Exception as error:  # Cerberus raises what it comes upon
+    except Exception as error:  # Cerberus raises all kinds
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -133,16 +140,9 @@ def _job(name: str, document: Document) -> Job:
     encoding = _encoding(rules, Encoding())
     derive, sheet = values.get("derive", {}), values.get("sheet")
     matrix = dict(values.get("matrix", {}))
-    parts: list[Path] = [(key,) for key in values] + [("output", "dir"), ("output", "name"), ("generate", "seed")]
-    parts += [("matrix", key) for key in matrix]
-    parts += [("derive", name, *key) for name, rules in derive.items() for key in ((), *((key,) for key in rules))]
-    parts += [("sheet", key) for key in sheet or {}]
     sections = {key: values[key] for key in values if key not in _OWN_KEYS}
-    parts += [(name, key) for name, section in sections.items() for key in section]
-    entries = {key: matrix.pop(key, []) for key in ("include", "exclude")}
-    for key, found in entries.items():
-        parts += [("matrix", key, index) for index in range(len(found))]
-        parts += [("matrix", key, index, axis) for index, entry in enumerate(found) for axis in entry]
+    include, exclude = matrix.pop("include", ()), matrix.pop("exclude", ())
+    locations = [("output", "dir"), ("output", "name"), ("generate", "seed"), *_locations(values)]
     return Job(
         name=name,
         file=document.name,
@@ -160,8 +160,8 @@ def _job(name: str, document: Document) -> Job:
             axis: dict(found) if isinstance(found, dict) else {str(value): value for value in found}
             for axis, found in matrix.items()
         },
-        include=tuple(entries["include"]),
-        exclude=tuple({axis: str(name) for axis, name in entry.items()} for entry in entries["exclude"]),
+        include=tuple(include),
+        exclude=tuple({axis: str(name) for axis, name in entry.items()} for entry in exclude),
         variants=values.get("variants", 1),
         output=OutputRules(
             folder=rules.get("dir", f"assets/{name}"),
@@ -172,16 +172,25 @@ def _job(name: str, document: Document) -> Job:
         derive=tuple(_derivation(name, own, encoding) for name, own in derive.items()),
         sheet=None if sheet is None else _sheet(sheet),
         sections=sections,
-        where={_dotted(path): document.where(path) for path in parts} | {"": document.where(())},
+        where={_dotted(location): document.where(location) for location in locations} | {"": document.where(())},
     )
 
 
+def _locations(value: object, above: Path = ()) -> Iterator[Path]:
+    """Yield the location of everything in a job, except what is in its items."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inner:
+        yield (*above, key)
+        if (*above, key) != ("items",):
+            yield from _locations(below, (*above, key))
+
+
 def _encoding(rules: Mapping[str, Any], default: Encoding) -> Encoding:
-    kind = rules.get("format", default.format)
-    quality = default.quality if kind == default.format else DEFAULT_QUALITY[kind]
+    format_ = rules.get("format", default.format)
+    quality = default.quality if format_ == default.format else DEFAULT_QUALITY[format_]
     return Encoding(
-        format=kind,
-        quality=100 if kind == "png" else rules.get("quality", quality),
+        format=format_,
+        quality=100 if format_ == "png" else rules.get("quality", quality),
         metadata=rules.get("metadata", default.metadata),
     )
 
@@ -206,7 +215,7 @@ def _item(values: Mapping[str, Any], where: str) -> Item:
 
 
 def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """So that `cfg: 7` and `cfg: 7.0` are one request."""
+    """Convert values so that `cfg: 7` and `cfg: 7.0` are one request."""
     typed = dict(fields)
     for key in ("cfg", "timeout_s"):
         if key in typed:
@@ -219,24 +228,25 @@ def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _check(
     values: Mapping[str, Any], schema: Mapping[str, Any], sections: Sections, above: Path = ()
 ) -> Iterator[tuple[Path, str, str]]:
-    """Each problem: its path, what it is, and the fix. above: where in a job file the values would stand."""
+    """Yield each problem: its location, what is wrong, and a hint. above: where in a job file the values would be."""
     validator = _JobValidator(schema, allow_unknown=False)
     validator.validate(values, normalize=False)
-    places: KeyLocations | None = None
-    for path, what, value in _walk(validator._errors):
-        fix = ""
+    known: KeyLocations | None = None
+    for location, what, value in _walk(validator._errors):
+        hint = ""
+        full = (*above, *location)
         if what == _UNKNOWN or what.startswith(_EXPECTED):
-            places = places or KeyLocations(job_schema(sections))
-        if what == _UNKNOWN and places:
-            what += places.hint((*above, *path), value, _siblings(schema, path))
-        elif what.startswith(_EXPECTED) and places:
-            what += places.hint_inside((*above, *path), value)
-            fix = "" if what.endswith(":") else _type_fix(what, value, (*above, *path))
-        yield path, what, fix
+            known = known or KeyLocations(job_schema(sections))
+        if what == _UNKNOWN and known:
+            what += known.hint(full, value, _siblings(schema, location))
+        elif what.startswith(_EXPECTED) and known:
+            what += known.hint_inside(full, value)
+            hint = "" if what.endswith(":") else _type_hint(what, value, full)
+        yield location, what, hint
 
 
 def _walk(found: Sequence[Any]) -> Iterator[tuple[Path, str, object]]:
-    """Each problem: its path, what it is, and the value."""
+    """Yield each problem: its location, what is wrong, and the value."""
     for error in found:
         path = tuple(error.document_path)
         if error.code in _ANYOF:
@@ -259,7 +269,7 @@ _NESTED = {
 
 
 def _nearest(error: Any) -> Iterator[tuple[Path, str, object]]:
-    """Of alternatives of different types: what is wrong with the one whose type the value has."""
+    """Yield the problems of that alternative whose type the value has."""
     alternatives = list(error.definitions_errors.values())
     here = tuple(error.document_path)
     for alternative in alternatives:
@@ -271,7 +281,7 @@ def _nearest(error: Any) -> Iterator[tuple[Path, str, object]]:
 
 
 def _random_seed(path: Path, value: object) -> str:
-    """What to write where a seed is given as other programs write a random one; empty where it is not."""
+    """Return what to write instead of a random seed as other programs write it; empty for any other value."""
     if path[-1:] != ("seed",) or str(getattr(value, "text", value)).lower() not in ("-1", "random", "randomize"):
         return ""
     rule = "write seed: {mode: random}"
@@ -291,10 +301,10 @@ def _message(error: Any) -> str:
     if error.code == errors.BAD_TYPE.code:
         return _mistyped(value, _types(constraint))
     if error.code == errors.NOT_NULLABLE.code:
-        return "is given nothing: give it a value, or leave it out"
+        return "has no value: give it one, or leave it out"
     if error.code == errors.UNALLOWED_VALUE.code:
         allowed = list(map(str, constraint))
-        return f"'{value}' is none of {', '.join(allowed)}{did_you_mean(str(value), allowed)}"
+        return f"'{value}' is not one of {', '.join(allowed)}{did_you_mean(str(value), allowed)}"
     if error.code == errors.FORBIDDEN_VALUE.code:
         return f"the name '{value}' is taken: choose another"
     if error.code == errors.MIN_VALUE.code:
@@ -306,7 +316,7 @@ def _message(error: Any) -> str:
     if error.code == errors.MAX_LENGTH.code:
         unit = "characters" if isinstance(value, str) else "entries"
         return f"is too long: {len(value)} {unit}, at most {constraint}"
-    return f"does not fit ({error.rule}: {constraint})"
+    return f"breaks the rule {error.rule}: {constraint}"
 
 
 def _types(constraint: str | Sequence[str]) -> list[str]:
@@ -321,8 +331,8 @@ def _mistyped(value: object, wanted: Sequence[str]) -> str:
     return f"{_EXPECTED}{' or '.join(words)}, found {_describe(value)}{hint}"
 
 
-def _type_fix(what: str, value: object, path: Path) -> str:
-    """What to write in place of a value of the wrong type, where that is known."""
+def _type_hint(what: str, value: object, path: Path) -> str:
+    """Return what to write instead of a value of the wrong type, if that is known."""
     wanted = what.removeprefix(_EXPECTED).partition(", found ")[0]
     if "text" in wanted and isinstance(value, list):
         return "write it as one text; if the text begins with [, put it in quotes"
@@ -360,7 +370,7 @@ _ANY = ""
 
 
 def _siblings(schema: Mapping[str, Any], path: Path) -> list[str]:
-    """The keys that are known where the path's last one is not."""
+    """Return the keys that are known where the last one of a path is not."""
     known: Mapping[str, Any] = schema
     for part in path[:-1]:
         rules = known if isinstance(part, int) else known.get(part, known.get(_ANY, {}))
@@ -387,21 +397,24 @@ _PYTHON_TYPES = {
     "boolean": (bool,),
 }
 
-_Parent = tuple[str, ...]
+_Keys = tuple[str, ...]
 
 
 class KeyLocations:
-    """The places of every key of a job. schema: of a job file."""
+    """Where every key of a job belongs, for a hint about one that is somewhere else. schema: of a job file."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._known: dict[str, list[tuple[_Parent, Mapping[str, Any]]]] = {}
+        self._known: dict[str, list[tuple[_Keys, Mapping[str, Any]]]] = {}
         for parent, key, rules in _keys_below(schema, ()):
             self._known.setdefault(key, []).append((parent, rules))
 
     def hint(self, path: Sequence[str | int], value: object, siblings: Sequence[str]) -> str:
-        """Of an unknown key: `; it belongs under generate:`, or a near one; may be empty.
+        """Return a hint about an unknown key, such as `; it belongs under generate:`; may be empty.
 
-        path: with the key at its end. siblings: the keys that are known there.
+        Args:
+            path: of the key.
+            value: of the key.
+            siblings: the keys that are known there.
         """
         key, parent = str(path[-1]), _generic(path[:-1])
         if found := self._phrases(key, parent, value):
@@ -410,16 +423,16 @@ class KeyLocations:
             return near
         if same := next((one for one in siblings if one in key.lower().split("_")), ""):  # cfg_scale, sampler_name
             return f"; did you mean '{same}'?"
-        fitting = [known for known, places in self._known.items() if any(_fits(value, rules) for _, rules in places)]
+        fitting = [known for known, entries in self._known.items() if any(_fits(value, rules) for _, rules in entries)]
         if (near := did_you_mean(key, fitting)) and (right := near.split("'")[1]) and len(key) > 3:
             return f"; did you mean '{right}', which belongs {_listed(self._phrases(right, parent, value))}?"
         return ""
 
     def hint_inside(self, path: Sequence[str | int], value: object) -> str:
-        """Of a value of the wrong type: where a value of this type, or what is in it, belongs; may be empty."""
+        """Return a hint about a value of the wrong type: where it, or what is in it, belongs; may be empty."""
         key, parent = str(path[-1]), _generic(path[:-1])
         near = [()] if parent == _ITEM else [(*parent, _EACH)] if parent else [_ITEM]
-        same = [place for place, rules in self._known.get(key, ()) if place in near and _fits(value, rules)]
+        same = [location for location, rules in self._known.get(key, ()) if location in near and _fits(value, rules)]
         if same:
             return f"; as it is, '{key}' belongs {_phrase(same[0], parent)}"
         for inner, below in value.items() if isinstance(value, dict) else ():
@@ -427,30 +440,32 @@ class KeyLocations:
                 return f"; '{inner}' belongs {_listed(found)}"
         return ""
 
-    def _phrases(self, key: str, parent: _Parent, value: object) -> list[str]:
-        places = self._known.get(key, [])
-        fitting = [place for place, rules in places if _fits(value, rules)] or [place for place, _ in places]
+    def _phrases(self, key: str, parent: _Keys, value: object) -> list[str]:
+        entries = self._known.get(key, [])
+        fitting = [location for location, rules in entries if _fits(value, rules)] or [
+            location for location, _ in entries
+        ]
         in_item = parent[:2] == _ITEM
         if in_item and _ITEM in fitting:
             return [_phrase(_ITEM, parent)]
-        of_items = [place for place in fitting if place[:2] == _ITEM]
-        others = [place for place in fitting if place not in of_items]
+        of_items = [location for location in fitting if location[:2] == _ITEM]
+        others = [location for location in fitting if location not in of_items]
         if in_item:
             chosen = of_items or others
         elif ("generate",) in fitting:
             chosen = [("generate",)]
         else:
-            chosen = others + [place for place in of_items if place[2:] not in others]
-        return [_phrase(place, parent) for place in chosen]
+            chosen = others + [location for location in of_items if location[2:] not in others]
+        return [_phrase(location, parent) for location in chosen]
 
 
-def _keys_below(schema: Mapping[str, Any], parent: _Parent) -> Iterator[tuple[_Parent, str, Mapping[str, Any]]]:
+def _keys_below(schema: Mapping[str, Any], parent: _Keys) -> Iterator[tuple[_Keys, str, Mapping[str, Any]]]:
     for key, rules in schema.items():
         yield parent, key, rules
         yield from _keys_within(rules, (*parent, key))
 
 
-def _keys_within(rules: Mapping[str, Any], path: _Parent) -> Iterator[tuple[_Parent, str, Mapping[str, Any]]]:
+def _keys_within(rules: Mapping[str, Any], path: _Keys) -> Iterator[tuple[_Keys, str, Mapping[str, Any]]]:
     inner = rules.get("schema")
     if "valuesrules" in rules:
         yield from _keys_within(rules["valuesrules"], (*path, _EACH))
@@ -466,22 +481,22 @@ def _fits(value: object, rules: Mapping[str, Any]) -> bool:
     return any(isinstance(value, one) and (bool in one or not isinstance(value, bool)) for one in known)
 
 
-def _generic(path: Sequence[str | int]) -> _Parent:
+def _generic(path: Sequence[str | int]) -> _Keys:
     return tuple(_EACH if isinstance(part, int) else str(part) for part in path)
 
 
-def _phrase(place: _Parent, parent: _Parent) -> str:
-    if not place:
+def _phrase(location: _Keys, parent: _Keys) -> str:
+    if not location:
         return "at the top of the job"
-    if place == _ITEM:
+    if location == _ITEM:
         return "in the item itself" if parent[:2] == _ITEM else "in an item"
-    if place[:2] == _ITEM:
-        return f"under {_keys(place[2:])} in the item"
-    return f"under {_keys(place)}"
+    if location[:2] == _ITEM:
+        return f"under {_keys(location[2:])} in the item"
+    return f"under {_keys(location)}"
 
 
-def _keys(place: _Parent) -> str:
-    return " ".join("NAME:" if part == _EACH else f"{part}:" for part in place)
+def _keys(location: _Keys) -> str:
+    return " ".join("NAME:" if part == _EACH else f"{part}:" for part in location)
 
 
 def _listed(phrases: Sequence[str]) -> str:

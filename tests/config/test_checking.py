@@ -41,10 +41,10 @@ def test_defaults_are_in_place() -> None:
 
 def test_what_is_wrong_with_derived_files_is_told_with_what_would_be_right() -> None:
     assert problems(derive={"Thumb": {}}) == [
-        "derive.Thumb: 'Thumb' is no name here: lower-case letters and digits, with single hyphens between them"
+        "derive.Thumb: 'Thumb' is not a valid name here: lower-case letters and digits, with single hyphens between them"
     ]
     assert sorted(problems(derive={"thumb": {"widht": 5, "crop": "center", "width": 0}})) == [
-        "derive.thumb.crop: 'center' is none of centre, top, bottom, left, right, top-left, top-right, bottom-left, "
+        "derive.thumb.crop: 'center' is not one of centre, top, bottom, left, right, top-left, top-right, bottom-left, "
         "bottom-right; did you mean 'centre'?",
         "derive.thumb.widht: unknown key; did you mean 'width'?",
         "derive.thumb.width: 0 is too small: at least 1",
@@ -97,11 +97,11 @@ def test_whole_and_decimal_cfg_are_one() -> None:
         ({"generate": {"seed": -2}}, "generate.seed: -2 is too small: at least 0"),
         ({"generate": {"seed": 2**64}}, f"generate.seed: {2**64} is too large: at most {2**64 - 1}"),
         ({"generate": {"seed": "x"}}, "generate.seed: expected a whole number or a mapping, found the text 'x'"),
-        ({"generate": {"seed": {"mode": "randm"}}}, "generate.seed.mode: 'randm' is none of by-name, sequence, fixed, random; did you mean 'random'?"),
+        ({"generate": {"seed": {"mode": "randm"}}}, "generate.seed.mode: 'randm' is not one of by-name, sequence, fixed, random; did you mean 'random'?"),
         ({"generate": {"timeout_s": 0}}, "generate.timeout_s: 0 is too small: at least 0.01"),
         ({"description": 5}, "description: expected text, found the number 5"),
-        ({"description": None}, "description: is given nothing: give it a value, or leave it out"),
-        ({"backend": "comfy"}, "backend: 'comfy' is none of comfyui, placeholder; did you mean 'comfyui'?"),
+        ({"description": None}, "description: has no value: give it one, or leave it out"),
+        ({"backend": "comfy"}, "backend: 'comfy' is not one of comfyui, placeholder; did you mean 'comfyui'?"),
         ({"comfyui": {"checkpoints": "x"}}, "comfyui.checkpoints: unknown key; did you mean 'checkpoint'?"),
         ({"ollama": {"model": "x"}}, "ollama: unknown key"),
         ({"variants": 0}, "variants: 0 is too small: at least 1"),
@@ -109,7 +109,7 @@ def test_whole_and_decimal_cfg_are_one() -> None:
         ({"matrix": {"mood": "calm"}}, "matrix.mood: expected a list or a mapping, found the text 'calm'"),
         ({"matrix": {"mood": [True]}}, "matrix.mood[0]: expected text or a number, found true; put it in quotes"),
         ({"matrix": {"mood": {"calm": ["x"]}}}, "matrix.mood.calm: expected text or a number, found a list"),
-        ({"matrix": {"Mood": ["x"]}}, "matrix.Mood: 'Mood' is no name of an axis: lower-case letters, digits and _, a letter first"),
+        ({"matrix": {"Mood": ["x"]}}, "matrix.Mood: 'Mood' is not a valid name of an axis: lower-case letters, digits and _, a letter first"),
         ({"matrix": {"slug": ["x"]}}, "matrix.slug: the name 'slug' is taken: choose another"),
         ({"matrix": {"include": ["x"]}}, "matrix.include[0]: expected a mapping, found the text 'x'"),
         ({"matrix": {"include": {"mood": "x"}}}, "matrix.include: expected a list, found a mapping"),
@@ -119,12 +119,12 @@ def test_whole_and_decimal_cfg_are_one() -> None:
         ({"matrix": {"include": [{"mood": {"a": ["x"]}}]}}, "matrix.include[0].mood.a: expected text or a number, found a list"),
         ({"matrix": {"exclude": [{"mood": {"a": "x"}}]}}, "matrix.exclude[0].mood: expected text or a number, found a mapping"),
         ({"matrix": {"exclude": [{}]}}, "matrix.exclude[0]: is empty"),
-        ({"output": {"format": "jpg"}}, "output.format: 'jpg' is none of png, webp, jpeg; did you mean 'jpeg'?"),
-        ({"output": {"overwrite": "yes"}}, "output.overwrite: 'yes' is none of own, never, always"),
+        ({"output": {"format": "jpg"}}, "output.format: 'jpg' is not one of png, webp, jpeg; did you mean 'jpeg'?"),
+        ({"output": {"overwrite": "yes"}}, "output.overwrite: 'yes' is not one of own, never, always"),
         ({"items": []}, "items: is empty"),
         ({"items": {}}, "items: expected a list, found a mapping"),
         ({"items": [{"name": "A"}]}, "items[0].prompt: is missing"),
-        ({"items": [{"name": "A", "prompt": " \n "}]}, "items[0].prompt: is nothing but white space"),
+        ({"items": [{"name": "A", "prompt": " \n "}]}, "items[0].prompt: has nothing in it but white space"),
         ({"items": ["A"]}, "items[0]: expected a mapping, found the text 'A'"),
         ({"items": [{"name": "x" * 201, "prompt": "a"}]}, "items[0].name: is too long: 201 characters, at most 200"),
     ],
@@ -139,7 +139,7 @@ def test_what_a_job_must_not_say(changes: dict[str, Any], expected: str) -> None
         ("items: [{name: no, prompt: a}]", "items[0].name: expected text, found no, which YAML may read as false; put it in quotes"),
         ("items: [{name: A, prompt: 12:30}]", "items[0].prompt: expected text, found 12:30, which YAML may read as 750; put it in quotes"),
         ("items: [{name: A, prompt: a, steps: 012}]", "items[0].steps: expected a whole number, found 012, which YAML may read as 10; write a plain decimal number"),
-        ("[1, 2]", "a job file is a mapping of keys, this is a list"),
+        ("[1, 2]", "a job file is a mapping of keys, found a list"),
         ("description: x", "no items: give 'items', or a 'source' that has them, or both"),
     ],
 )  # fmt: skip

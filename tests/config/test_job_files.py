@@ -153,7 +153,7 @@ def test_a_job_without_what_its_base_derives_is_planned(tmp_path: Path) -> None:
 def test_null_where_no_base_has_the_key_is_told(tmp_path: Path) -> None:
     plan = planned(tmp_path, j="extends: _b.yaml\nderive: null", _b="backend: scripted\nitems: [{name: A, prompt: a}]")
     assert [(p.where, p.what) for p in plan.problems] == [
-        ("jobs/j.yaml:2:1", "derive: is given nothing: give it a value, or leave it out")
+        ("jobs/j.yaml:2:1", "derive: has no value: give it one, or leave it out")
     ]
 
 

@@ -210,8 +210,8 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
         long({"workflow": "../x.json"}, "workflow", "workflow: ../x.json: '../x.json' leads out of the project"),
         ({"workflow": "refs/editor.json"}, "workflow", "workflow: refs/editor.json: is a workflow for ComfyUI's editor"),
         long({"workflow": "refs/bad.json"}, "workflow", "workflow: refs/bad.json:2:9: "),
-        long({"workflow": WORKFLOW, "bind": {"prompt": "6"}}, "prompt", "bind.prompt: '6' is no input: node ID, dot, input's name, as 6.text"),
-        long({"workflow": WORKFLOW, "bind": {"cfg": ["3.cfg", "x"]}}, "x", "bind.cfg[1]: 'x' is no input: "),
+        long({"workflow": WORKFLOW, "bind": {"prompt": "6"}}, "prompt", "bind.prompt: '6' is not a valid input: node ID, dot, input's name, as 6.text"),
+        long({"workflow": WORKFLOW, "bind": {"cfg": ["3.cfg", "x"]}}, "x", "bind.cfg[1]: 'x' is not a valid input: "),
         long({"workflow": WORKFLOW, "bind": {"promt": "6.text"}}, "promt", "bind.promt: unknown key; did you mean 'prompt'?"),
         long({"workflow": WORKFLOW, "bind": {"cfg": "3.cgf"}}, "bind", "bind.cfg: '3.cgf': node 3 (KSampler) has no input 'cgf'"),
         ({"workflow": WORKFLOW, "set": {"33.cfg": 1}}, "set", "set.33.cfg: '33.cfg': the workflow has no node '33'"),
@@ -221,10 +221,10 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
         ({"workflow": WORKFLOW, "vae": "v.pt"}, "vae", "vae: is for the built-in workflow, but the job has its own"),
         long({"set": {"3.cfg": 1}}, "set", "set: needs a workflow, but the job names none"),
         long({"loras": {"a": 101}}, "a", "loras.a: 101 is too large: at most 100"),
-        ({"server": {"url": ["http://a", "localhost:8188"]}}, "localhost:8188", "server.url[1]: 'localhost:8188' is no address such as http://127.0.0.1:8188"),
+        ({"server": {"url": ["http://a", "localhost:8188"]}}, "localhost:8188", "server.url[1]: 'localhost:8188' is not a valid address such as http://127.0.0.1:8188"),
         long({"server": {"url": []}}, "url", "server.url: is empty"),
         long({"server": {"url": 8188}}, "url", "server.url: expected text or a list, found the number 8188"),
-        long({"server": {"url": "localhost:8188"}}, "url", "server.url: 'localhost:8188' is no address such as http://127.0.0.1:8188"),
+        long({"server": {"url": "localhost:8188"}}, "url", "server.url: 'localhost:8188' is not a valid address such as http://127.0.0.1:8188"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_section_is_told_at_its_key(

@@ -234,7 +234,7 @@ def test_names_of_models_are_taken(model: str) -> None:
 def test_what_is_no_name_is_refused(model: str) -> None:
     (what,) = problems(model)
     assert what.startswith("ollama.model: '")
-    assert "is no model ID, such as x/z-image-turbo" in what
+    assert "is not a valid model ID, such as x/z-image-turbo" in what
 
 
 @given(st.from_regex(re.compile(OPTIONS["model"]["regex"]), fullmatch=True))
