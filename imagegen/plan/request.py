@@ -22,18 +22,12 @@ class _Item:
 
 @dataclass(frozen=True)
 class Request(GenerateFields, _Item):
-    """One image, fully resolved; immutable.
+    """One image, fully resolved; immutable."""
 
-    width, height: pixels. seed: None only while a random seed has not been drawn yet.
-    model: the checkpoint or model ID, empty where the backend has none.
-    extra: the job's section for this backend, by key. given: the fields that the job itself gives, sorted; of the
-    others the values are our defaults.
-    """
-
-    seed: int | None = None
-    model: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    given: tuple[str, ...] = ()
+    seed: int | None = None  # None: a random seed has not been chosen yet
+    model: str = ""  # the checkpoint or model ID, if the backend has any
+    extra: Mapping[str, Any] = field(default_factory=dict)  # the job's section for this backend
+    given: tuple[str, ...] = ()  # the fields that the job gives, sorted; the others are our defaults
 
 
 _FIRST = frozenset({"negative", "width", "height", "steps", "cfg", "sampler", "scheduler"})
@@ -48,20 +42,19 @@ def select_parameters(
     """Return the parameters that enter this request's fingerprint.
 
     Args:
-        parameters: those that the backend honours.
-        only_if_given: those among them that count where the job gives them, whatever their value: what the backend
-            takes otherwise, from a workflow for example, need not be our default.
-
+        request: the request.
+        parameters: those that the backend uses.
+        only_if_given: those of them that count only if the job gives them, and then whatever their value: what the
+            backend uses otherwise, from a workflow for example, may not be our default.
     """
     unchanged = {name for name, default in _ADDED.items() if getattr(request, name) == default}
     return parameters - (only_if_given - {*request.given}) - (unchanged - only_if_given)
 
 
 def canonical_fields(request: Request, parameters: Iterable[str]) -> dict[str, Any]:
-    """What decides the pixels: backend, model, and those of the request's fields that the backend honours.
+    """Return what decides the pixels: backend, model, and the parameters.
 
-    A parameter that is no field of `Request` is looked up in `extra`, and left out where it is not there: so
-    a field that a later release adds makes nothing stale.
+    A parameter that is not a field of `Request` is looked up in `extra`, and left out if it is not there.
     """
     fields: dict[str, Any] = {"backend": request.backend, "model": request.model}
     for name in parameters:
@@ -73,6 +66,6 @@ def canonical_fields(request: Request, parameters: Iterable[str]) -> dict[str, A
 
 
 def fingerprint(fields: Mapping[str, Any]) -> str:
-    """SHA-256 (64 hex digits) of the canonical JSON of `canonical_fields`."""
+    """Return the SHA-256 (64 hex digits) of the canonical JSON of `canonical_fields`."""
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
