@@ -1,4 +1,4 @@
-"""What the gallery shows, as data: groups of pictures, each with how it was made and its earlier versions."""
+"""What the gallery shows, as data: each job's pictures, with their provenance and earlier versions. Reads only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from imagegen.errors import ImagegenError
 from imagegen.plan.freshness import Found, Reason, Verdict
@@ -21,26 +21,30 @@ from imagegen.state.store import Store, StoreEntry
 __all__ = [
     "MOST_EARLIER",
     "STATES",
+    "FieldChange",
     "Group",
-    "Making",
     "Picture",
+    "Provenance",
     "Version",
-    "Wanted",
-    "gather",
-    "making_of",
+    "collect_groups",
+    "to_provenance",
 ]
 
 
-STATES = ("fresh", "stale", "missing", "edited", "failed")
-"""Of a picture. edited: the file is not what was recorded. failed: there is none, and making it failed."""
+State = Literal["fresh", "stale", "missing", "edited", "failed"]
+"""Of a picture. edited: the file is not what was recorded. failed: there is none, and generating it failed."""
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True)
-class Making:
-    """How a picture was made, or, where there is none yet, how it will be.
+class Provenance:
+    """How a picture was generated, or, where there is none yet, how it will be.
 
-    parameters: all that is not named apart, as texts. seed: empty where it is not drawn yet, or not honoured.
-    seconds, time: None and empty where it is not made yet.
+    Attributes:
+        seed: empty where it is not chosen yet, or not honoured.
+        parameters: all other fields of the request, as texts.
+        seconds: None where it is not generated yet; then time is empty.
+
     """
 
     prompt: str
@@ -49,15 +53,15 @@ class Making:
     backend: str
     model: str
     parameters: tuple[tuple[str, str], ...]
-    backend_version: str = ""
-    model_digest: str = ""
+    version: str = ""
+    digest: str = ""
     seconds: float | None = None
     time: str = ""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A field in which the job now asks for something else than what the picture was made with."""
+class FieldChange:
+    """A field in which the job now asks for something else than what the picture shows."""
 
     field: str
     old: str
@@ -66,35 +70,41 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Version:
-    """An earlier version of a picture, whose image is in the store. sha256: of it there."""
+    """An earlier version of a picture, whose image is in the store under its sha256."""
 
     sha256: str
-    making: Making
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One output.
+    """One output, as a card of the gallery shows it.
 
-    task: its name in doit, unique. part: what tells it from the others of its item (matrix cell, variant).
-    path: relative to the project. sha256: of the file there, empty where there is none. size: of it, bytes.
-    width, height: pixels, as planned. why: reasons and notes in words. earlier: newest first.
-    derived: name and path of each file there that is derived from it alone.
-    rerolls: whether `doit reroll` gives it another seed. pick: what to type behind `doit pick`; empty without variants.
+    Attributes:
+        part: what tells it from the others of its item: matrix cell, variant.
+        width: pixels, as planned; so is height.
+        sha256: of the file, empty where there is none.
+        size: of the file, in bytes.
+        why: reasons and notes in words.
+        earlier: newest first.
+        derived: name and path of each existing file that is derived from it alone.
+        rerolls: whether `doit reroll` gives it another seed.
+        pick: what to type behind `doit pick`; empty without variants.
+
     """
 
     task: str
     name: str
     part: str
     path: str
-    state: str
-    making: Making
+    state: State
+    provenance: Provenance
     width: int
     height: int
     sha256: str = ""
     size: int = 0
     why: tuple[str, ...] = ()
-    wanted: tuple[Wanted, ...] = ()
+    wanted: tuple[FieldChange, ...] = ()
     failure: tuple[str, ...] = ()
     earlier: tuple[Version, ...] = ()
     derived: tuple[tuple[str, str], ...] = ()
@@ -104,7 +114,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Group:
-    """One job. problems: why it is broken, located; its pictures are then what its lock file tells of."""
+    """One job. Where it has problems, its pictures are those that its lock file records."""
 
     name: str
     doc: str
@@ -116,21 +126,21 @@ class Group:
 MOST_EARLIER = 8
 """Earlier versions of one picture that are shown: the newest ones. `.imagegen/store` has the others."""
 _APART = frozenset({"backend", "model", "name", "prompt", "negative", "seed"})
-"""Fields of a request that a `Making` names apart, or that say nothing of how the picture was made."""
+"""Fields of a request that `Provenance` has itself, or that say nothing of how the picture was generated."""
 
 _POINTER = "only its Git LFS pointer is here: git lfs pull"
 
 
-def gather(project: Project, plans: Sequence[JobPlan]) -> tuple[Group, ...]:
-    """Each job's pictures, in its own order. Raises OSError and ImagegenError."""
+def collect_groups(project: Project, plans: Sequence[JobPlan]) -> tuple[Group, ...]:
+    """Return each job's pictures, in its own order. Raises OSError and ImagegenError."""
     failures = read_failures(project.failures)
     earlier = _Earlier(project.store)
     return tuple(_group(project, plan, failures, earlier) for plan in plans)
 
 
-def making_of(request: Mapping[str, Any], **known: Any) -> Making:
-    """How a request's canonical fields make a picture. known: fields of `Making` that no request holds."""
-    return Making(
+def to_provenance(request: Mapping[str, Any], **known: Any) -> Provenance:
+    """Return what a request's canonical fields say, and fields of `Provenance` that no request has."""
+    return Provenance(
         prompt=_text(request.get("prompt", "")),
         negative=_text(request.get("negative", "")),
         seed=_text(request.get("seed")),
@@ -151,7 +161,7 @@ class _Earlier:
                 self._of_output[entry.name].append(entry)
 
     def of(self, name: str, line: OutputLine | None) -> tuple[Version, ...]:
-        """Newest first, without the one that `line` tells of, and each image once."""
+        """Return the versions, newest first, without the one that `line` records, and each image once."""
         entries = sorted(self._of_output.get(name, ()), key=lambda entry: (entry.time, entry.sha256), reverse=True)
         now = (line.fingerprint, line.time) if line else None
         seen = {entry.sha256 for entry in entries if (entry.fingerprint, entry.time) == now}
@@ -160,7 +170,7 @@ class _Earlier:
         for entry in entries:
             made = (entry.fingerprint, entry.time)  # the same for what a backend returned and for the file it became
             if made not in times and entry.sha256 not in seen:
-                versions.append(Version(entry.sha256, _made(entry, entry.request)))
+                versions.append(Version(entry.sha256, _provenance(entry, entry.request)))
             times.add(made)
             seen.add(entry.sha256)
         return tuple(versions[:MOST_EARLIER])
@@ -170,19 +180,21 @@ def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ear
     if not plan.problems:
         derived = _derived(project, plan)
         images = [output for output in plan.outputs if not output.is_derived]
-        pictures = tuple(_planned(project, output, failures, earlier, derived[output.task]) for output in images)
+        pictures = tuple(
+            _planned_picture(project, output, failures, earlier, derived[output.task]) for output in images
+        )
         return Group(plan.name, plan.doc, plan.file, pictures)
     try:
         lines = project.lock(plan.name).lines
     except ImagegenError:
         lines = {}  # it is among the problems
     paths = [path for path, (*_, line) in lines.items() if line.request.get("backend") != DERIVE]
-    pictures = tuple(_recorded(project, plan, path, earlier) for path in paths)
+    pictures = tuple(_recorded_picture(project, plan, path, earlier) for path in paths)
     return Group(plan.name, plan.doc, plan.file, pictures, tuple(map(str, plan.problems)))
 
 
 def _derived(project: Project, plan: JobPlan) -> dict[str, list[tuple[str, str]]]:
-    """By the task of an image, the name and the path of what is there and derived from it alone."""
+    """Return the name and path of what exists and is derived from one image alone, by the task of that image."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for output in plan.outputs:
         if output.fields.get("kind") == PICTURE and output.is_derived and project.hashes.state(output.path):
@@ -191,7 +203,7 @@ def _derived(project: Project, plan: JobPlan) -> dict[str, list[tuple[str, str]]
     return found
 
 
-def _planned(
+def _planned_picture(
     project: Project,
     output: Output,
     failures: Mapping[str, Failure],
@@ -211,7 +223,7 @@ def _planned(
         part=_part(output.request.name, output.slug),
         path=output.path,
         state=_state(found, verdict, is_current),
-        making=_made(line, line.request) if line else making_of(output.fields),
+        provenance=_provenance(line, line.request) if line else to_provenance(output.fields),
         width=output.request.width,
         height=output.request.height,
         sha256="" if is_pointer else found.sha256 or "",
@@ -232,8 +244,8 @@ def _pick(output: Output) -> str:
     return output.task if output.slug == output.full_slug else f"{output.task} --variant 0"
 
 
-def _recorded(project: Project, plan: JobPlan, path: str, earlier: _Earlier) -> Picture:
-    """Of a job that is broken, so that nobody knows what it asks for: what was made for it before."""
+def _recorded_picture(project: Project, plan: JobPlan, path: str, earlier: _Earlier) -> Picture:
+    """Return what a broken job, which nobody knows what it asks for, had generated before."""
     state = project.hashes.state(path)
     sha256 = state.sha256 if state else ""
     line = project.lock(plan.name).line_of(path, sha256)
@@ -245,29 +257,29 @@ def _recorded(project: Project, plan: JobPlan, path: str, earlier: _Earlier) -> 
         part="",
         path=path,
         state="failed" if not sha256 else "stale" if line.sha256 == sha256 else "edited",
-        making=_made(line, line.request),
+        provenance=_provenance(line, line.request),
         width=width if isinstance(width, int) and width > 0 else 1,
         height=height if isinstance(height, int) and height > 0 else 1,
         sha256=sha256,
         size=state.size if state else 0,
-        why=(f"{plan.file} is broken, so nothing tells what it asks for",),
+        why=(f"{plan.file} is broken, so what it asks for is not known",),
         earlier=earlier.of(f"{plan.name}:{line.output}", line if sha256 else None),
     )
 
 
-def _state(found: Found, verdict: Verdict, has_failed: bool) -> str:
+def _state(found: Found, verdict: Verdict, has_failed: bool) -> State:
     if found.sha256 is None:
         return "failed" if has_failed else "missing"
-    if verdict.state in ("fresh", "stale"):
+    if verdict.state == "fresh" or verdict.state == "stale":
         return verdict.state
     return "stale" if verdict.line and verdict.line.sha256 == found.sha256 else "edited"
 
 
-def _made(source: OutputLine | StoreEntry, request: Mapping[str, Any]) -> Making:
-    return making_of(
+def _provenance(source: OutputLine | StoreEntry, request: Mapping[str, Any]) -> Provenance:
+    return to_provenance(
         request,
-        backend_version=source.backend_version,
-        model_digest=source.model_digest or "",
+        version=source.backend_version,
+        digest=source.model_digest or "",
         seconds=source.seconds,
         time=source.time,
     )
@@ -278,18 +290,18 @@ def _part(name: str, slug: str) -> str:
 
 
 def _why(reasons: Iterable[Reason]) -> Iterator[str]:
-    """In words, but for what the state says already."""
+    """Return reasons in words, but for what the state says already."""
     return (str(reason) for reason in reasons if reason.kind not in ("missing", "new"))
 
 
-def _wanted(reasons: Iterable[Reason]) -> Iterator[Wanted]:
+def _wanted(reasons: Iterable[Reason]) -> Iterator[FieldChange]:
     for reason in reasons:
         if reason.kind in ("changed", "encoding", "model") and reason.field:
-            yield Wanted(reason.field, _text(reason.old), _text(reason.new))
+            yield FieldChange(reason.field, _text(reason.old), _text(reason.new))
 
 
 def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Field by field; of mappings, key by key."""
+    """Yield field by field; of mappings, key by key."""
     for key, value in sorted(fields.items()):
         if isinstance(value, Mapping):
             yield from _flat(value, f"{above}{key}.")

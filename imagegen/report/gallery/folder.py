@@ -22,7 +22,7 @@ from imagegen.config.paths import GALLERY
 from imagegen.errors import ImagegenError, Problem
 from imagegen.images.formats import BadImage
 from imagegen.project import JobPlan, Project
-from imagegen.report.gallery.contents import Group, Picture, gather
+from imagegen.report.gallery.contents import Group, Picture, collect_groups
 from imagegen.report.gallery.page import EARLIER, ORIGINALS, THUMBS, Files, digest, digest_of, page_data, render
 from imagegen.state.atomic import replace_file
 from imagegen.state.mutex import hold
@@ -32,9 +32,9 @@ __all__ = [
     "PAGE",
     "Thumbnail",
     "Written",
+    "create_thumbnails",
+    "find_thumbnails",
     "shrink",
-    "there",
-    "thumbnails",
     "write_gallery",
 ]
 
@@ -73,14 +73,14 @@ def _write(project: Project, plans: Sequence[JobPlan], temporary: Path) -> Writt
     before = digest_of(project.root / PAGE)
     if before == "":
         raise ImagegenError(Problem(PAGE, "was not written by doit gallery", "move it, and run doit gallery again"))
-    groups = gather(project, plans)
+    groups = collect_groups(project, plans)
     with contextlib.suppress(OSError):  # it only saves the next run some reading
         project.hashes.save(temporary)
     pictures = [picture for group in groups for picture in group.pictures]
     shown = {picture.sha256: _reader(project.root / picture.path) for picture in pictures if picture.sha256}
     stored = {version.sha256: _blob(project, version.sha256) for picture in pictures for version in picture.earlier}
-    thumbs, made, wrong = thumbnails(folder / THUMBS, _THUMB_BOX, shown, temporary)
-    earlier, more, _ = thumbnails(folder / EARLIER, _EARLIER_BOX, stored, temporary)
+    thumbs, made, wrong = create_thumbnails(folder / THUMBS, _THUMB_BOX, shown, temporary)
+    earlier, more, _ = create_thumbnails(folder / EARLIER, _EARLIER_BOX, stored, temporary)
     originals = _copy_from_outside(project, pictures, folder / ORIGINALS, temporary)
     data = page_data(groups, Files(thumbs, earlier, originals), FOLDER)
     now = digest(data)
@@ -93,7 +93,7 @@ def _write(project: Project, plans: Sequence[JobPlan], temporary: Path) -> Writt
 
 
 def _copy_from_outside(project: Project, pictures: Iterable[Picture], folder: Path, temporary: Path) -> dict[str, str]:
-    """The names of the copies, by the output's path: a link out of the project would work on this machine only."""
+    """Copy what lies outside: a link there would work on this machine only. Returns the copies' names by path."""
     copies = {}
     for picture in pictures:
         path = PurePosixPath(picture.path)
@@ -105,7 +105,7 @@ def _copy_from_outside(project: Project, pictures: Iterable[Picture], folder: Pa
 
 
 def _sweep(folder: Path, names: Iterable[str]) -> None:
-    """Remove what no picture shows any more; what is not named as ours is left."""
+    """Remove what no picture shows any more, but nothing whose name is not ours."""
     kept = set(names)
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in kept and _OURS.match(path.name):
@@ -141,34 +141,44 @@ _NAME = re.compile(r"([0-9a-f]{20})-(\d+)x(\d+)\.webp")
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """name: of its file. width, height: of the image that it shows, in pixels; the name has them too."""
+    """A thumbnail: its file, and the size in pixels of the image that it shows, which the name has too."""
 
     name: str
     width: int
     height: int
 
 
-def there(folder: Path) -> dict[str, Thumbnail]:
-    """The thumbnails in the folder, by the first 20 digits of their images' sha256. Raises OSError."""
+def find_thumbnails(folder: Path) -> dict[str, Thumbnail]:
+    """Return the thumbnails in the folder, by the first 20 digits of their images' sha256. Raises OSError."""
     names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - a Path for each name costs more than the rest
     matches = filter(None, map(_NAME.fullmatch, names))
     return {match[1]: Thumbnail(match[0], int(match[2]), int(match[3])) for match in matches}
 
 
-def thumbnails(
+def create_thumbnails(
     folder: Path, box: tuple[int, int], images: Mapping[str, Callable[[], bytes | None]], temporary: Path
 ) -> tuple[dict[str, Thumbnail], int, dict[str, str]]:
-    """A thumbnail of each image, those made that are not there yet; with how many were made, and why others cannot be.
+    """Create the thumbnails that do not exist yet.
 
-    box: width and height that it must fit, in pixels. images: by sha256, what reads each; None where it is gone.
-    The rest of what was found, by sha256: images whose files were changed meanwhile or are broken. Raises OSError.
+    Args:
+        folder: that they are in.
+        box: width and height that each must fit, in pixels.
+        images: by sha256, what reads each; it returns None where the image is gone.
+        temporary: a folder for files that are not whole yet.
+
+    Returns:
+        Each thumbnail by sha256, the number of new ones, and why others cannot be created.
+
+    Raises:
+        OSError: something cannot be read or written.
+
     """
-    known = there(folder)
+    known = find_thumbnails(folder)
     found = {sha256: known[sha256[:20]] for sha256 in images if sha256[:20] in known}
     missing = {sha256: read for sha256, read in images.items() if sha256 not in found}
     wrong: dict[str, str] = {}
 
-    def make(sha256: str) -> None:
+    def create(sha256: str) -> None:
         data = missing[sha256]()
         if data is None or hashlib.sha256(data).hexdigest() != sha256:
             wrong[sha256] = "changed meanwhile"
@@ -183,13 +193,13 @@ def thumbnails(
         found[sha256] = thumbnail
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # Pillow does its work outside of Python's lock
-        for _ in pool.map(make, missing):
+        for _ in pool.map(create, missing):
             pass
     return found, len(missing) - len(wrong), wrong
 
 
 def shrink(data: bytes, box: tuple[int, int]) -> tuple[bytes, int, int]:
-    """The image as a WebP that fits the box (pixels), never enlarged; and its own width and height.
+    """Return the image as a WebP that fits the box (pixels), never enlarged; and its own width and height.
 
     Raises BadImage where it cannot be decoded.
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.report.gallery.contents import STATES, Group, Making, Picture
+from imagegen.report.gallery.contents import STATES, Group, Picture
 
 if TYPE_CHECKING:
     from imagegen.report.gallery.folder import Thumbnail
@@ -29,7 +29,7 @@ _ALT_LENGTH = 160
 
 @dataclass(frozen=True)
 class Files:
-    """What is beside the page. thumbs, earlier: by sha256. originals: name of the copy, by the output's path."""
+    """What lies beside the page: thumbnails and earlier versions by sha256, names of copies by the output's path."""
 
     thumbs: Mapping[str, Thumbnail]
     earlier: Mapping[str, Thumbnail]
@@ -37,30 +37,27 @@ class Files:
 
 
 def page_data(groups: Sequence[Group], files: Files, folder: str) -> dict[str, Any]:
-    """All that the page shows, as JSON values. folder: of the page, relative to the project."""
+    """Return all that the page shows, as JSON values: each group's and picture's own fields, and where its files are.
+
+    folder: of the page, relative to the project.
+    """
     return {
         "groups": [
-            {
-                "name": group.name,
-                "doc": group.doc,
-                "file": group.file,
-                "problems": group.problems,
-                "pictures": [_picture(picture, files, folder) for picture in group.pictures],
-            }
+            asdict(group) | {"pictures": [_picture_data(picture, files, folder) for picture in group.pictures]}
             for group in groups
         ]
     }
 
 
 def digest(data: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of all that decides the page's bytes."""
+    """Return the SHA-256 (hex) of all that decides the page's bytes."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     parts = [text, *((_HERE / name).read_text("utf-8") for name in ("page.html", "page.css", "page.js"))]
     return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()
 
 
 def digest_of(page: Path) -> str | None:
-    """The digest that the page was written with; empty where it is no gallery, None where there is no file."""
+    """Return the digest that the page was written with; empty where it is not ours, None where there is none."""
     try:
         with page.open("rb") as file:
             head = file.read(4096).decode("utf-8", "replace")
@@ -70,7 +67,7 @@ def digest_of(page: Path) -> str | None:
 
 
 def render(data: Mapping[str, Any], of: str) -> bytes:
-    """The page, the same bytes for the same data. of: its digest. Raises ImagegenError where jinja2 is missing."""
+    """Return the page of the data with this digest, always the same bytes. Raises ImagegenError without jinja2."""
     try:
         import jinja2
         from markupsafe import Markup
@@ -110,66 +107,45 @@ def render(data: Mapping[str, Any], of: str) -> bytes:
     return text.encode("utf-8")
 
 
-def _picture(picture: Picture, files: Files, folder: str) -> dict[str, Any]:
+def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]:
     thumb = files.thumbs.get(picture.sha256)
     width, height = (thumb.width, thumb.height) if thumb else (picture.width, picture.height)
-    shown: dict[str, Any] = {
-        "task": picture.task,
+    fields = asdict(picture)
+    provenance = fields.pop("provenance")
+    return {
+        **fields,
+        **provenance,
         "job": picture.task.partition(":")[0],
-        "name": picture.name,
-        "part": picture.part,
-        "path": picture.path,
-        "state": picture.state,
-        "why": picture.why,
-        "wanted": [asdict(wanted) for wanted in picture.wanted],
-        "failure": picture.failure,
         "alt": _alt(picture),
         "width": width,
         "height": height,
-        "size": picture.size,
-        "sha256": picture.sha256,
         "thumb": f"{THUMBS}/{thumb.name}" if thumb else "",
         "href": _href(picture, files, folder) if picture.sha256 else "",
         "derived": [
             {"name": name, "path": path, "href": "" if path.startswith("../") else posixpath.relpath(path, folder)}
             for name, path in picture.derived
         ],
-        "rerolls": picture.rerolls,
-        "pick": picture.pick,
-        **_making(picture.making),
-    }
-    versions = [(version, files.earlier.get(version.sha256)) for version in picture.earlier]
-    shown["earlier"] = [
-        {"image": f"{EARLIER}/{image.name}", "width": image.width, "height": image.height, **_making(version.making)}
-        for version, image in versions
-        if image is not None
-    ]
-    return shown
-
-
-def _making(making: Making) -> dict[str, Any]:
-    return {
-        "prompt": making.prompt,
-        "negative": making.negative,
-        "seed": making.seed,
-        "backend": making.backend,
-        "model": making.model,
-        "parameters": making.parameters,
-        "version": making.backend_version,
-        "digest": making.model_digest,
-        "seconds": making.seconds,
-        "time": making.time,
+        "earlier": [
+            {
+                "image": f"{EARLIER}/{image.name}",
+                "width": image.width,
+                "height": image.height,
+                **asdict(version.provenance),
+            }
+            for version in picture.earlier
+            if (image := files.earlier.get(version.sha256))
+        ],
     }
 
 
 def _href(picture: Picture, files: Files, folder: str) -> str:
-    """From the page to the image; not escaped."""
+    """Return the address from the page to the image; not escaped."""
     copy = files.originals.get(picture.path)
     return f"{ORIGINALS}/{copy}" if copy else posixpath.relpath(picture.path, folder)
 
 
 def _alt(picture: Picture) -> str:
-    prompt = " ".join(picture.making.prompt.split())
+    prompt = " ".join(picture.provenance.prompt.split())
     prompt = prompt if len(prompt) <= _ALT_LENGTH else f"{prompt[: _ALT_LENGTH - 1]}…"
     named = " ".join(filter(None, (picture.name, picture.part)))
     return f"{named}: {prompt}" if prompt else named
@@ -180,10 +156,10 @@ def _choices(found: Any) -> list[str]:
 
 
 def _ratio(width: int, height: int) -> str:
-    """The rule for pictures of one size; extremes are shown within a calmer frame."""
+    """Return the rule for pictures of one size; extremes are shown within a calmer frame."""
     return f".s{width}x{height}{{--ratio:{min(max(width / height, 0.4), 3.2):.4f}}}\n"
 
 
 def _hash(text: str) -> str:
-    """As a Content-Security-Policy names an inline script or style."""
+    """Return how a Content-Security-Policy names an inline script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

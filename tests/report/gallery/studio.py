@@ -11,7 +11,7 @@ from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import SelectedOutput, run
 from imagegen.project import JobPlan, Project
-from imagegen.report.gallery.contents import Group, Picture, gather
+from imagegen.report.gallery.contents import Group, Picture, collect_groups
 from imagegen.report.gallery.folder import FOLDER, PAGE, Written, write_gallery
 from tests.scripted import ScriptedBackend
 
@@ -50,7 +50,7 @@ class Studio:
         return project, project.plans()
 
     def groups(self) -> tuple[Group, ...]:
-        return gather(*self.opened())
+        return collect_groups(*self.opened())
 
     def pictures(self) -> dict[str, Picture]:
         return {picture.task: picture for group in self.groups() for picture in group.pictures}

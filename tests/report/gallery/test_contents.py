@@ -4,7 +4,7 @@ import hashlib
 
 from PIL import Image
 
-from imagegen.report.gallery.contents import MOST_EARLIER, Wanted
+from imagegen.report.gallery.contents import MOST_EARLIER, FieldChange
 from imagegen.state.attempts import Failure, update_failures
 from tests.report.gallery.studio import Studio
 
@@ -17,15 +17,15 @@ def test_a_fresh_picture_tells_how_it_was_made(studio: Studio) -> None:
     )
     studio.build()
     (picture,) = studio.pictures().values()
-    making, data = picture.making, studio.image("mallsing").read_bytes()
+    provenance, data = picture.provenance, studio.image("mallsing").read_bytes()
     assert (picture.task, picture.name, picture.state, picture.why) == ("portraits:mallsing", "Mallsing", "fresh", ())
-    assert (making.prompt, making.negative, making.seed) == ("a tall figure", "hands", "5")
-    assert (making.backend, making.backend_version, making.model) == ("scripted", "1", "m1")
-    assert dict(making.parameters) == {
+    assert (provenance.prompt, provenance.negative, provenance.seed) == ("a tall figure", "hands", "5")
+    assert (provenance.backend, provenance.version, provenance.model) == ("scripted", "1", "m1")
+    assert dict(provenance.parameters) == {
         "width": "48", "height": "64", "steps": "7", "cfg": "7.0", "sampler": "euler", "scheduler": "normal",
     }  # fmt: skip
-    assert making.seconds is not None
-    assert making.time.startswith("20")
+    assert provenance.seconds is not None
+    assert provenance.time.startswith("20")
     assert (picture.sha256, picture.size) == (hashlib.sha256(data).hexdigest(), len(data))
 
 
@@ -51,7 +51,11 @@ def test_what_is_not_there_yet_is_missing_with_what_will_make_it(studio: Studio)
     studio.items("Yrr")
     (picture,) = studio.pictures().values()
     assert (picture.state, picture.why, picture.sha256) == ("missing", (), "")
-    assert (picture.making.prompt, picture.making.seconds, picture.making.time) == ("a Yrr figure", None, "")
+    assert (picture.provenance.prompt, picture.provenance.seconds, picture.provenance.time) == (
+        "a Yrr figure",
+        None,
+        "",
+    )
 
 
 def test_a_stale_one_tells_what_the_job_asks_for_instead(studio: Studio) -> None:
@@ -61,8 +65,11 @@ def test_a_stale_one_tells_what_the_job_asks_for_instead(studio: Studio) -> None
     (picture,) = studio.pictures().values()
     assert picture.state == "stale"
     assert set(picture.why) == {"prompt changed", "steps 20 → 30"}
-    assert set(picture.wanted) == {Wanted("prompt", "a Yrr figure", "a small figure"), Wanted("steps", "20", "30")}
-    assert picture.making.prompt == "a Yrr figure", "the picture's own, and not what will be"
+    assert set(picture.wanted) == {
+        FieldChange("prompt", "a Yrr figure", "a small figure"),
+        FieldChange("steps", "20", "30"),
+    }
+    assert picture.provenance.prompt == "a Yrr figure", "the picture's own, and not what will be"
 
 
 def test_a_touched_up_file_is_edited(studio: Studio) -> None:
@@ -78,7 +85,7 @@ def test_a_file_that_was_there_before_is_edited_and_nothing_is_claimed_of_its_ma
     studio.image("yrr").parent.mkdir(parents=True)
     Image.new("RGB", (48, 64), "red").save(studio.image("yrr"))
     (picture,) = studio.pictures().values()
-    assert (picture.state, picture.making.time, picture.making.seconds) == ("edited", "", None)
+    assert (picture.state, picture.provenance.time, picture.provenance.seconds) == ("edited", "", None)
 
 
 def test_what_the_last_run_failed_to_make_is_failed_until_something_else_is_asked_for(studio: Studio) -> None:
@@ -123,9 +130,9 @@ def test_earlier_versions_come_newest_first_each_once_and_without_the_present_on
         studio.items("Yrr", "Okka", generate={"width": 48, "height": 64, "steps": steps})
         studio.build()
     picture = studio.pictures()["portraits:yrr"]
-    assert dict(picture.making.parameters)["steps"] == "30"
-    assert [dict(version.making.parameters)["steps"] for version in picture.earlier] == ["40", "20"]
-    assert all(version.making.prompt == "a Yrr figure" for version in picture.earlier)
+    assert dict(picture.provenance.parameters)["steps"] == "30"
+    assert [dict(version.provenance.parameters)["steps"] for version in picture.earlier] == ["40", "20"]
+    assert all(version.provenance.prompt == "a Yrr figure" for version in picture.earlier)
     assert all(studio.opened()[0].store.has(version.sha256) for version in picture.earlier)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import imagegen.report.gallery.page
-from imagegen.report.gallery.contents import Group, Picture, Wanted, making_of
+from imagegen.report.gallery.contents import FieldChange, Group, Picture, to_provenance
 from imagegen.report.gallery.page import Files, digest, page_data, render
 from tests.report.gallery.studio import FOLDER, Studio, embedded
 
@@ -71,8 +71,10 @@ def test_every_text_of_a_job_stays_a_text(studio: Studio) -> None:
 
 
 def test_the_data_says_exactly_what_was_recorded() -> None:
-    making = making_of({"prompt": EVIL, "negative": EVIL, "loras": {EVIL: 0.5}})
-    picture = Picture("j:a", EVIL, "", "assets/j/a.png", "missing", making, 1, 1, wanted=(Wanted("prompt", EVIL, ""),))
+    provenance = to_provenance({"prompt": EVIL, "negative": EVIL, "loras": {EVIL: 0.5}})
+    picture = Picture(
+        "j:a", EVIL, "", "assets/j/a.png", "missing", provenance, 1, 1, wanted=(FieldChange("prompt", EVIL, ""),)
+    )
     data = page_data([Group("j", "", "jobs/j.yaml", (picture,))], Files({}, {}, {}), FOLDER)
     text = render(data, digest(data)).decode("utf-8")
     (found,) = embedded(text)

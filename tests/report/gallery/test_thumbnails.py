@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from imagegen.images.formats import BadImage
-from imagegen.report.gallery.folder import Thumbnail, shrink, there, thumbnails
+from imagegen.report.gallery.folder import Thumbnail, create_thumbnails, find_thumbnails, shrink
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -68,22 +68,24 @@ def test_what_is_no_image_is_refused() -> None:
 def test_only_what_is_not_there_is_made(tmp_path: Path) -> None:
     folder, temporary = tmp_path / "thumbs", tmp_path / "tmp"
     one, other = (encoded(Image.new("RGB", (64, 32), colour)) for colour in ("red", "blue"))
-    found, made, _ = thumbnails(folder, (32, 32), {sha(one): lambda: one}, temporary)
+    found, made, _ = create_thumbnails(folder, (32, 32), {sha(one): lambda: one}, temporary)
     assert (made, found) == (1, {sha(one): Thumbnail(f"{sha(one)[:20]}-64x32.webp", 64, 32)})
 
     def must_not_be_read() -> bytes:
         raise AssertionError
 
     images = {sha(one): must_not_be_read, sha(other): lambda: other}
-    found, made, wrong = thumbnails(folder, (32, 32), images, temporary)
+    found, made, wrong = create_thumbnails(folder, (32, 32), images, temporary)
     assert (made, set(found), wrong) == (1, {sha(one), sha(other)}, {})
-    assert {thumbnail.name for thumbnail in there(folder).values()} == {path.name for path in folder.iterdir()}
+    assert {thumbnail.name for thumbnail in find_thumbnails(folder).values()} == {
+        path.name for path in folder.iterdir()
+    }
 
 
 def test_images_that_are_broken_gone_or_changed_are_told_and_leave_no_file(tmp_path: Path) -> None:
     broken = encoded(Image.new("RGB", (64, 64)))[:-20]
     images = {sha(broken): lambda: broken, "0" * 64: lambda: b"another", "1" * 64: lambda: None}
-    found, made, wrong = thumbnails(tmp_path / "thumbs", (32, 32), images, tmp_path / "tmp")
-    assert (found, made, there(tmp_path / "thumbs")) == ({}, 0, {})
+    found, made, wrong = create_thumbnails(tmp_path / "thumbs", (32, 32), images, tmp_path / "tmp")
+    assert (found, made, find_thumbnails(tmp_path / "thumbs")) == ({}, 0, {})
     assert set(wrong) == set(images)
     assert wrong["0" * 64] == "changed meanwhile"
