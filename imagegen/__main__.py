@@ -95,9 +95,9 @@ def _help(parser: argparse.ArgumentParser) -> int:
 
 
 def _version() -> int:
-    from imagegen.report.doctor import installed_as
+    from imagegen.report.doctor import describe_installation
 
-    print(f"imagegen {installed_as()}")
+    print(f"imagegen {describe_installation()}")
     return 0
 
 

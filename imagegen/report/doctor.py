@@ -1,4 +1,4 @@
-"""What a doctor is shown."""
+"""The examination of `doit doctor`: whether everything the jobs need is in place. Looks, and changes nothing."""
 
 from __future__ import annotations
 
@@ -30,30 +30,35 @@ from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
 from imagegen.project import JobPlan, Project
-from imagegen.report.console import plural
-from imagegen.report.git import git, ignored, lfs
+from imagegen.report.console import bytes_text, join_names, plural
+from imagegen.report.git import check_git, check_ignored, check_lfs
 from imagegen.state.lockfile import LockFile
 from imagegen.state.shared_store import missing_package, open_shared
 
 __all__ = [
     "Case",
-    "as_row",
-    "backends",
+    "check_backends",
+    "check_jobs",
+    "check_machine",
+    "describe_installation",
     "examine",
-    "folders",
-    "installed_as",
-    "jobs",
-    "locks",
-    "machine",
-    "needed_packages",
-    "shared",
-    "store",
+    "list_requirements",
 ]
+
+_PYTHON = (3, 10)
+_REQUIREMENT = re.compile(r"([\w.-]+?) *>= *([\d.]+)")
+_STATES = ("fresh", "stale", "kept", "blocked")
+_ROOM = 32 * 1024**2
+"""Bytes: a PNG of 2048×2048 can take a third of it, in the store and in its place."""
+_SAMPLE = 50
+"""Images of the store that are read in one go: enough to find a bad disk, and done in a moment."""
+_ONE_OFF = "image"
+"""The lock file of `doit image`, which has no job file."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A project as planned. problems: with its settings or backends. verdicts: on each output of a sound job."""
+    """A project as planned: problems with its settings or backends, and a verdict on each output of a sound job."""
 
     project: Project
     plans: Sequence[JobPlan]
@@ -62,37 +67,33 @@ class Case:
 
 
 def examine(case: Case) -> list[Diagnosis]:
-    """Every row. What cannot be looked at is a row that says so."""
+    """Return every row. What cannot be looked at has a row that says so."""
     return [
-        *machine(needed_packages()),
-        *jobs(case),
-        *backends(case),
-        *folders(case),
-        *locks(case),
-        *store(case),
-        *shared(case),
-        *git(case),
-        *ignored(case),
-        *lfs(case),
+        *check_machine(list_requirements()),
+        *check_jobs(case),
+        *check_backends(case),
+        *check_folders(case),
+        *check_locks(case),
+        *check_store(case),
+        *check_shared_store(case),
+        *check_git(case),
+        *check_ignored(case),
+        *check_lfs(case),
     ]
 
 
-_NEEDED = (3, 10)
-_REQUIREMENT = re.compile(r"([\w.-]+?) *>= *([\d.]+)")
-
-
-def machine(requirements: Iterable[str]) -> Iterator[Diagnosis]:
-    """Rows for this interpreter and what is installed in it. requirements: each as `doit>=0.36`."""
+def check_machine(requirements: Iterable[str]) -> Iterator[Diagnosis]:
+    """Yield rows for this interpreter and what is installed in it; requirements: such as `doit>=0.36`."""
     version = ".".join(map(str, sys.version_info[:3]))
-    hint = "" if sys.version_info >= _NEEDED else f"use Python {'.'.join(map(str, _NEEDED))} or later"
+    hint = "" if sys.version_info >= _PYTHON else f"use Python {'.'.join(map(str, _PYTHON))} or later"
     yield Diagnosis(not hint, "Python", f"{version}, {sys.executable}", hint)
-    yield Diagnosis(True, "imagegen", installed_as())
-    yield from _namesake()
+    yield Diagnosis(True, "imagegen", describe_installation())
+    yield from _check_namesake()
     sound = []
     for requirement in requirements:
         if ";" in requirement:  # of an extra, or of another Python
             continue
-        found = _installed(requirement)
+        found = _check_package(requirement)
         if isinstance(found, Diagnosis):
             yield found
         else:
@@ -101,8 +102,8 @@ def machine(requirements: Iterable[str]) -> Iterator[Diagnosis]:
         yield Diagnosis(True, "packages", ", ".join(sound))
 
 
-def installed_as() -> str:
-    """Our version, what pip calls us, what it was installed from, and where: `0.1.0 (doit-imagegen from …, in …)`."""
+def describe_installation() -> str:
+    """Return our version, distribution, and where it came from and is: `0.1.0 (doit-imagegen from …, in …)`."""
     where = Path(imagegen.__file__).parent
     try:
         distribution = importlib.metadata.distribution(DISTRIBUTION)
@@ -113,7 +114,7 @@ def installed_as() -> str:
 
 
 def _source(record: str) -> str:
-    """From pip's own record (direct_url.json) of an installation that is not from a package index."""
+    """Return where pip's record (direct_url.json) says that it came from; empty for a package index."""
     with suppress(ValueError, AttributeError, TypeError):
         found = json.loads(record)
         commit = found.get("vcs_info", {}).get("commit_id", "")[:10]
@@ -122,8 +123,8 @@ def _source(record: str) -> str:
     return ""
 
 
-def _namesake() -> Iterator[Diagnosis]:
-    """A row where the distribution `imagegen` is installed beside ours: each has overwritten files of the other."""
+def _check_namesake() -> Iterator[Diagnosis]:
+    """Yield a row where the distribution `imagegen` is installed too: each has overwritten files of the other."""
     with suppress(importlib.metadata.PackageNotFoundError):
         version = importlib.metadata.version("imagegen")
         found = f"imagegen {version} is installed too: another project's package of the same name"
@@ -131,15 +132,15 @@ def _namesake() -> Iterator[Diagnosis]:
         yield Diagnosis(True, "packages", found, hint)
 
 
-def needed_packages() -> list[str]:
-    """The requirements of imagegen as it is installed; none where it only lies on the path."""
+def list_requirements() -> list[str]:
+    """Return the requirements of imagegen as it is installed; none where it only lies on the path."""
     try:
         return importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         return []
 
 
-def _installed(requirement: str) -> str | Diagnosis:
+def _check_package(requirement: str) -> str | Diagnosis:
     match = _REQUIREMENT.match(requirement)
     if match is None:
         return requirement
@@ -162,13 +163,10 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-_STATES = ("fresh", "stale", "kept", "blocked")
-
-
-def jobs(case: Case) -> Iterator[Diagnosis]:
-    """Rows for the settings, and for each job file."""
+def check_jobs(case: Case) -> Iterator[Diagnosis]:
+    """Yield rows for the settings and each job file, and for images that sound jobs cannot replace."""
     for problem in case.problems:
-        yield as_row("settings", problem)
+        yield _problem_row("settings", problem)
     if case.problems:
         return  # every job is broken by them, and by nothing that is known yet
     if not case.plans:
@@ -177,25 +175,25 @@ def jobs(case: Case) -> Iterator[Diagnosis]:
         yield Diagnosis(True, stray.where, stray.what, stray.hint)
     for plan in case.plans:
         for problem in plan.problems:
-            yield as_row(f"job {plan.name}", problem, plan.file)
+            yield _problem_row(f"job {plan.name}", problem, plan.file)
         if not plan.problems:
             verdicts = [pair for pair in case.verdicts if pair[0].job == plan.name]
-            yield from _sound(plan, verdicts, has_store=bool(case.project.settings.store))
+            yield from _check_sound_job(plan, verdicts, has_store=bool(case.project.settings.store))
 
 
-def as_row(what: str, problem: Problem, where: str = "") -> Diagnosis:
-    """A problem that keeps a job from being built. where: if it does not say so itself."""
+def _problem_row(what: str, problem: Problem, where: str = "") -> Diagnosis:
+    """Return the row of a problem that keeps a job from being built; where: if it does not say so itself."""
     where = problem.where or where
     found = f"{where}: {problem.what}" if where else problem.what
-    return Diagnosis(False, what, found, problem.hint or _place(where))
+    return Diagnosis(False, what, found, problem.hint or _edit_hint(where))
 
 
-def _place(where: str) -> str:
+def _edit_hint(where: str) -> str:
     file, *numbers = where.split(":")
     return f"edit {file}, line {numbers[0]}" if numbers and numbers[0].isdigit() else "correct it"
 
 
-def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, has_store: bool) -> Iterator[Diagnosis]:
+def _check_sound_job(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, has_store: bool) -> Iterator[Diagnosis]:
     counts = Counter[str](verdict.state for _, verdict in verdicts)
     said = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
     images = [output for output, _ in verdicts if not output.is_derived]
@@ -213,8 +211,8 @@ def _sound(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, has_store: 
             yield Diagnosis(may_be_well, output.task, problem.what, problem.hint)
 
 
-def backends(case: Case) -> Iterator[Diagnosis]:
-    """Rows for each backend. One that no stale image needs blocks nothing, whatever is wrong with it."""
+def check_backends(case: Case) -> Iterator[Diagnosis]:
+    """Yield rows for each backend. One that no stale image needs blocks nothing, whatever is wrong with it."""
     requests: dict[str, list[Request]] = defaultdict(list)
     needed = set()
     for output, verdict in case.verdicts:
@@ -224,7 +222,7 @@ def backends(case: Case) -> Iterator[Diagnosis]:
         if verdict.state == "stale":
             needed.add(output.request.backend)
     for name, asked in requests.items():
-        for row in _rows(case.project.backends.for_run(name), asked):
+        for row in _diagnose(case.project.backends.for_run(name), asked):
             what = f"backend {name}" + (f": {row.what}" if row.what else "")
             yield replace(row, what=what, blocks=row.blocks and name in needed)
     for name, error in case.project.backends.unusable().items():  # a job that uses it has a row of its own
@@ -234,22 +232,16 @@ def backends(case: Case) -> Iterator[Diagnosis]:
         yield Diagnosis(False, "backends", problem.what, problem.hint, blocks=False)
 
 
-def _rows(backend: Backend, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+def _diagnose(backend: Backend, requests: Sequence[Request]) -> Sequence[Diagnosis]:
     try:
         return backend.diagnose(requests)
     except Exception as error:  # a plug-in can fail in any way
-        found = f"a fault in the backend: {type(error).__name__}: {error}"
-        return [Diagnosis(False, "", found, "tell whoever makes the package that brings it")]
+        found = f"the backend failed: {type(error).__name__}: {error}"
+        return [Diagnosis(False, "", found, "report it to the maintainer of its package")]
 
 
-_ROOM = 32 * 1024**2
-"""Bytes: a PNG of 2048×2048 can take a third of it, in the store and in its place."""
-_SAMPLE = 50
-"""Images of the store that are read in one go: enough to find a bad disk, and done in a moment."""
-
-
-def folders(case: Case) -> Iterator[Diagnosis]:
-    """Rows for each folder that a build of these jobs writes to."""
+def check_folders(case: Case) -> Iterator[Diagnosis]:
+    """Yield a row for each folder that a build of these jobs writes to."""
     root = case.project.root
     state = _existing(case.project.state)
     outputs = [output.path.rpartition("/")[0] or "." for output, _ in case.verdicts]
@@ -259,21 +251,21 @@ def folders(case: Case) -> Iterator[Diagnosis]:
         if not existing.is_dir():
             yield Diagnosis(False, what, f"{shown} is a file", f"move it away, to make room for the folder {shown}")
         elif _is_read_only(existing):
-            yield Diagnosis(False, what, f"{shown} is on a file system that takes no writes", "mount it writable")
+            yield Diagnosis(False, what, f"{shown} is on a read-only file system", "mount it writable")
         elif not os.access(existing, os.W_OK | os.X_OK):
             yield Diagnosis(False, what, f"{shown} cannot be written to", f"chmod u+wx {shown}")
         elif (free := shutil.disk_usage(existing).free) < _ROOM:
-            found = f"{_megabytes(free)} are free, too little for some images more"
+            found = f"{bytes_text(free)} are free, too little for more than a few images"
             yield Diagnosis(False, what, found, "free disk space")
         elif existing.stat().st_dev != state.stat().st_dev:
-            found = "writable, on another file system than .imagegen: images are first written beside their places"
+            found = "writable, on another file system than .imagegen: each image is written beside its place first"
             yield Diagnosis(True, what, found, "after a kill, a hidden file .*.tmp there can be deleted")
         else:
-            yield Diagnosis(True, what, f"writable, {_megabytes(free)} free")
+            yield Diagnosis(True, what, f"writable, {bytes_text(free)} free")
 
 
-def store(case: Case) -> Iterator[Diagnosis]:
-    """Rows for the store's size, and for each image of a random sample that has gone bad."""
+def check_store(case: Case) -> Iterator[Diagnosis]:
+    """Yield a row for the store's size, and one for each image of a random sample that has gone bad."""
     bound = case.project.settings.store_bytes
     try:
         blobs = list(case.project.store.blobs())
@@ -283,13 +275,13 @@ def store(case: Case) -> Iterator[Diagnosis]:
         yield Diagnosis(False, "store", f"{error.filename} cannot be read: {error.strerror}", "fix its permissions")
         return
     size = sum(stat.st_size for _, stat in blobs)
-    found = f"{plural(len(blobs), 'image')}, {_megabytes(size)} of at most {_megabytes(bound)}"
-    found += f", {len(sample)} of them read and compared" if sample else ""
-    hint = "the next build that makes an image prunes it; store_size in [tool.imagegen] is its bound"
+    found = f"{plural(len(blobs), 'image')}, {bytes_text(size)} of at most {bytes_text(bound)}"
+    found += f", {len(sample)} of them checked" if sample else ""
+    hint = "the next build that generates an image prunes it; store_size in [tool.imagegen] sets its size limit"
     yield Diagnosis(True, "store", found, hint if size > bound else "")
     for path in bad:
         shown = os.path.relpath(path, case.project.root)
-        found = f"{path.name[:12]}… has gone bad: its bytes are not those of its name"
+        found = f"{path.name[:12]}… is corrupt: its content does not fit its name"
         yield Diagnosis(False, "store", found, f"delete the file: rm {shown}", blocks=False)
 
 
@@ -303,55 +295,46 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / 1024**2:.1f} MB" if count < 1024**3 else f"{count / 1024**3:.1f} GB"
-
-
-_ONE_OFF = "image"
-"""The lock file of `doit image`, which has no job file."""
-_SHOWN = 3
-
-
-def locks(case: Case) -> Iterator[Diagnosis]:
-    """Rows for each lock file in jobs/."""
+def check_locks(case: Case) -> Iterator[Diagnosis]:
+    """Yield rows for each lock file in jobs/."""
     plans = {plan.name: plan for plan in case.plans}
     wanted = {output.path for output, _ in case.verdicts}
     for path in sorted((case.project.root / "jobs").glob("*.lock")):
         plan = plans.get(path.stem)
         if plan or path.stem == _ONE_OFF:
-            yield from _own(case, path, plan, wanted)
+            yield from _check_lock(case, path, plan, wanted)
         else:
             hint = f"if the job is gone for good: rm jobs/{path.name}"
-            yield Diagnosis(True, f"jobs/{path.name}", "foreign: there is no job of that name", hint)
+            yield Diagnosis(True, f"jobs/{path.name}", "there is no job of that name", hint)
 
 
-def _own(case: Case, path: Path, plan: JobPlan | None, wanted: set[str]) -> Iterator[Diagnosis]:
+def _check_lock(case: Case, path: Path, plan: JobPlan | None, wanted: set[str]) -> Iterator[Diagnosis]:
     name = f"jobs/{path.name}"
     try:
         lock = case.project.lock(path.stem)
     except ImagegenError as error:
         for problem in error.problems:
             if plan is None or problem not in plan.problems:  # else it stands with the job
-                yield as_row(name, problem)
+                yield _problem_row(name, problem)
         return
     found = plural(len(lock.lines), "output")
-    found += "; its last line was cut off by a kill, and is dropped" if lock.truncated_at is not None else ""
+    found += "; its last line was cut off by a kill, and is ignored" if lock.truncated_at is not None else ""
     yield Diagnosis(True, name, found)
     if plan and not plan.problems:
-        yield from _unwanted(case, lock, wanted)
+        yield from _check_orphans(case, lock, wanted)
 
 
-def _unwanted(case: Case, lock: LockFile, wanted: set[str]) -> Iterator[Diagnosis]:
+def _check_orphans(case: Case, lock: LockFile, wanted: set[str]) -> Iterator[Diagnosis]:
     gone = sorted(path for path in lock.lines if path not in wanted and (case.project.root / path).exists())
     if gone:
-        shown = ", ".join(gone[:_SHOWN]) + (" …" if len(gone) > _SHOWN else "")
-        hint = "bring the items back; or doit prune, which removes what nobody changed"
-        found = f"{plural(len(gone), 'file')} of no item any more: {shown}"
+        belongs = "belongs" if len(gone) == 1 else "belong"
+        found = f"{plural(len(gone), 'file')} no longer {belongs} to any item: {join_names(gone)}"
+        hint = "put the items back; or doit prune, which removes files that nobody changed"
         yield Diagnosis(True, lock.name, found, hint)
 
 
-def shared(case: Case) -> Iterator[Diagnosis]:
-    """One row; none where there is no shared store. Only a package that is missing keeps jobs from being built."""
+def check_shared_store(case: Case) -> Iterator[Diagnosis]:
+    """Yield a row on the shared store, if there is one. Only a missing package keeps jobs from being built."""
     settings = case.project.settings
     if not settings.store:
         return
@@ -366,10 +349,10 @@ def shared(case: Case) -> Iterator[Diagnosis]:
         within(Timeouts().answer_s, lambda: open_shared(settings.store))
     except Exception as error:  # of whatever library
         found = f"{settings.store} cannot be reached: {describe_error(error)}"
-        found += f"; {plural(waiting, 'image')} to go up" if waiting else ""
-        yield Diagnosis(False, "shared store", found, "builds go on without it; fix it, or store=none", blocks=False)
+        found += f"; {plural(waiting, 'image')} to upload" if waiting else ""
+        yield Diagnosis(False, "shared store", found, "builds continue without it; fix it, or store=none", blocks=False)
         return
     uses = "read and written to" if settings.store_writes else "only read"
     found = f"{settings.store} answers ({time.monotonic() - start:.1f} s), {uses}"
-    found += f"; {plural(waiting, 'image')} to go up with the next build" if waiting else ""
+    found += f"; {plural(waiting, 'image')} to upload with the next build" if waiting else ""
     yield Diagnosis(True, "shared store", found)

@@ -1,4 +1,4 @@
-"""What git does with this project: how it merges lock files, and whether Git LFS has fetched the images."""
+"""What git does with this project, for `doit doctor`: merging lock files, ignoring files, Git LFS."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 from imagegen.backends.base import Diagnosis
 from imagegen.plan.output import Output
 from imagegen.project.git import IgnoreRule, git_attribute, git_top, ignore_rules
-from imagegen.report.console import plural
+from imagegen.report.console import join_names, plural
 from imagegen.state.lockfile import ATTRIBUTES
 
 if TYPE_CHECKING:
     from imagegen.report.doctor import Case
 
 __all__ = [
-    "git",
-    "ignored",
-    "lfs",
+    "check_git",
+    "check_ignored",
+    "check_lfs",
 ]
 
 
-def git(case: Case) -> Iterator[Diagnosis]:
-    """A row on the merging of lock files, where the project is in a git repository."""
+def check_git(case: Case) -> Iterator[Diagnosis]:
+    """Yield a row on the merging of lock files, where the project is in a git repository."""
     root = case.project.root
     if git_top(root) is None:
         return
@@ -42,8 +42,8 @@ def git(case: Case) -> Iterator[Diagnosis]:
         yield Diagnosis(True, "git", "merges lock files by keeping the lines of both sides")
 
 
-def lfs(case: Case) -> Iterator[Diagnosis]:
-    """A row where outputs are still Git LFS pointers: they count as the files, but nobody can look at them."""
+def check_lfs(case: Case) -> Iterator[Diagnosis]:
+    """Yield a row where outputs are still Git LFS pointers: they count as files, but nobody can look at them."""
     states = [case.project.hashes.state(output.path) for output, _ in case.verdicts]
     pointers = sum(state is not None and state.is_pointer for state in states)
     if pointers:
@@ -51,11 +51,8 @@ def lfs(case: Case) -> Iterator[Diagnosis]:
         yield Diagnosis(True, "Git LFS", found, "git lfs pull")
 
 
-_SHOWN = 3
-
-
-def ignored(case: Case) -> Iterator[Diagnosis]:
-    """A row for each rule that ignores what a clone would miss, where the project is in a git repository."""
+def check_ignored(case: Case) -> Iterator[Diagnosis]:
+    """Yield a row for each rule that ignores what a clone would miss, where the project is in a git repository."""
     if git_top(case.project.root) is None:
         return
     files = {plan.name: plan.file for plan in case.plans} or {"x": "jobs/x.yaml"}
@@ -77,7 +74,7 @@ def ignored(case: Case) -> Iterator[Diagnosis]:
 
 def _jobs(rules: dict[str, IgnoreRule], files: dict[str, str]) -> Iterator[Diagnosis]:
     for rule, paths in _by_rule(rules, list(files.values())):
-        found = f"ignores {_named(paths)} by the rule {rule}: a clone doesn't have {_them(paths)}"
+        found = f"ignores {join_names(paths)} by the rule {rule}: a clone doesn't have {_them(paths)}"
         yield Diagnosis(False, "git", found, rule.hint, blocks=False)
 
 
@@ -87,11 +84,11 @@ def _locks(
     jobs = {path: name for name, path in locks.items()}
     for rule, paths in _by_rule(rules, list(locks.values())):
         outputs = [output for path in paths for output in images[jobs[path]]]
-        found = f"ignores {_named(paths)} by the rule {rule}: "
+        found = f"ignores {join_names(paths)} by the rule {rule}: "
         if not outputs or any(output.path not in rules for output in outputs):
             found += "a clone that has the images can't tell what made them, and replaces none"
             yield Diagnosis(False, "git", found, rule.hint, blocks=False)
-        else:  # whoever draws placeholders alone may well mean that
+        else:  # with placeholders alone that may well be meant
             found += "its images are ignored too, and a clone generates its own"
             yield Diagnosis(True, "git", found, rule.hint if _are_generated(case, outputs) else "")
 
@@ -99,7 +96,7 @@ def _locks(
 def _images(case: Case, rules: dict[str, IgnoreRule], outputs: Sequence[Output]) -> Iterator[Diagnosis]:
     generated = [output.path for output in outputs if _are_generated(case, [output])]
     for rule, paths in _by_rule(rules, generated):
-        found = f"ignores {plural(len(paths), 'image')} ({_named(paths)}) by the rule {rule}, "
+        found = f"ignores {plural(len(paths), 'image')} ({join_names(paths)}) by the rule {rule}, "
         found += f"and there is no shared store: a clone generates {_them(paths)} again"
         yield Diagnosis(True, "git", found, f"{rule.hint}; or use a shared store: docs/shared-store.md")
 
@@ -116,10 +113,6 @@ def _by_rule(rules: dict[str, IgnoreRule], paths: Sequence[str]) -> Iterator[tup
         if path in rules:
             found[rules[path]].append(path)
     yield from found.items()
-
-
-def _named(paths: Sequence[str]) -> str:
-    return ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
 
 
 def _them(paths: Sequence[str]) -> str:

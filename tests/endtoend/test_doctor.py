@@ -109,7 +109,7 @@ def test_an_image_of_the_store_that_went_bad_is_told_with_its_file(project: Proj
     blob.write_bytes(b"rot")
     code, state, found, hint = only(project)
     assert (code, state) == (0, "wrong")  # no job needs it
-    assert "has gone bad" in found
+    assert "is corrupt" in found
     assert project.doit("doctor").closing == "1 problem to fix; no job is blocked"
     subprocess.run(hint.partition(": ")[2].split(), cwd=project.root, check=True)
     assert not blob.exists()
@@ -134,7 +134,7 @@ def test_a_lock_file_without_a_job_is_foreign(project: ProjectFolder) -> None:
     project.built()
     project.write("jobs/gone.lock", "whatever")
     code, state, found, hint = only(project)
-    assert (code, state, found) == (0, "warning", "foreign: there is no job of that name")
+    assert (code, state, found) == (0, "warning", "there is no job of that name")
     assert hint == "if the job is gone for good: rm jobs/gone.lock"
 
 
@@ -163,7 +163,7 @@ def test_outputs_of_no_item_any_more_are_a_warning_while_they_are_there(project:
     project.built()
     project.job(items=JOB["items"][:2])
     code, state, found, hint = only(project)
-    assert (code, state, found) == (0, "warning", "1 file of no item any more: assets/portraits/okka.png")
+    assert (code, state, found) == (0, "warning", "1 file no longer belongs to any item: assets/portraits/okka.png")
     assert "doit prune" in hint
     project.image("okka").unlink()
     assert examined(project) == (0, [])

@@ -107,7 +107,7 @@ def test_one_that_is_gone_costs_one_line_and_gets_what_was_made_once_it_is_back(
         "new images are kept here, and a later run uploads them"
     )
     assert not team.exists()
-    assert "3 images to go up" in project.doit("doctor").out
+    assert "3 images to upload" in project.doit("doctor").out
     run = project.doit()
     assert run.code == 0
     assert run.out.startswith(

@@ -35,7 +35,7 @@ from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
 from imagegen.project import Project
-from imagegen.report.doctor import Case, jobs
+from imagegen.report.doctor import Case, check_jobs
 from imagegen.state.mutex import hold
 from imagegen.state.shared_store import SharedEntry, SharedStore, open_shared
 from imagegen.state.store import StoreEntry
@@ -556,7 +556,7 @@ def test_an_accepted_file_goes_up_and_comes_to_the_others(workshop: Workshop, tm
     other = workshop.clone(tmp_path / "other")
     assert foreseen(other) == {"portraits:mallsing": "generate", "portraits:yrr": "restore"}
     case = Case(other.project(), other.project().plans(), (), standing(other))
-    assert [row.ok for row in jobs(case) if row.what == "portraits:yrr"] == [True]
+    assert [row.ok for row in check_jobs(case) if row.what == "portraits:yrr"] == [True]
     assert other.build() == {"portraits:mallsing": "restored", "portraits:yrr": "failed"}
     assert "and not in the shared store either" in other.problems["portraits:yrr"].what
     assert "doit store:push where it was accepted; or bring the file back" in other.problems["portraits:yrr"].hint

@@ -17,26 +17,26 @@ from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 from imagegen.project import Project
-from imagegen.report.doctor import Case, backends, installed_as, machine, needed_packages
-from imagegen.report.git import ignored
+from imagegen.report.doctor import Case, check_backends, check_machine, describe_installation, list_requirements
+from imagegen.report.git import check_ignored
 from tests.wheels import ROOT
 
 
 def test_the_packages_that_imagegen_needs_are_there() -> None:
-    rows = list(machine(needed_packages()))
+    rows = list(check_machine(list_requirements()))
     assert all(row.ok for row in rows)
     assert "doit " in rows[-1].found
 
 
 def test_a_package_that_is_missing_or_too_old_is_told_with_the_command() -> None:
-    missing, old = [row for row in machine(["no-such-thing>=1.0", "doit>=999", "Pillow>=1.0.0"]) if not row.ok]
+    missing, old = [row for row in check_machine(["no-such-thing>=1.0", "doit>=999", "Pillow>=1.0.0"]) if not row.ok]
     assert (missing.what, missing.found) == ("package no-such-thing", "not installed")
     assert missing.hint.endswith("-m pip install --upgrade 'no-such-thing>=1.0'")
     assert "older than 999" in old.found
 
 
 def test_requirements_of_extras_are_not_asked_for() -> None:
-    assert all(row.ok for row in machine(["no-such-thing>=1; extra == 'test'"]))
+    assert all(row.ok for row in check_machine(["no-such-thing>=1; extra == 'test'"]))
 
 
 class PlugIn(Backend):
@@ -65,8 +65,8 @@ class PlugIn(Backend):
             Diagnosis(
                 False,
                 "backend plugin",
-                "a fault in the backend: KeyError: 'oops'",
-                "tell whoever makes the package that brings it",
+                "the backend failed: KeyError: 'oops'",
+                "report it to the maintainer of its package",
             ),
         ),
     ],
@@ -80,7 +80,7 @@ def test_a_plug_in_without_rows_of_its_own_is_asked_for_its_preflight(
     project = Project(tmp_path, Settings(), {"plugin": lambda: backend})
     plans = project.plans()
     verdicts = [(output, project.verdict(output)) for plan in plans for output in plan.outputs]
-    assert list(backends(Case(project, plans, [], verdicts))) == [row]
+    assert list(check_backends(Case(project, plans, [], verdicts))) == [row]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def ignored_rows(root: Path, ignore: str, backend: str = "plugin", **settings: A
     project = Project(root, Settings(**settings), known)
     plans = project.plans()
     verdicts = [(output, project.verdict(output)) for plan in plans for output in plan.outputs]
-    rows = list(ignored(Case(project, plans, [], verdicts)))
+    rows = list(check_ignored(Case(project, plans, [], verdicts)))
     assert not any(row.blocks and not row.ok for row in rows)
     return [(row.ok, row.found, row.hint) for row in rows]
 
@@ -162,7 +162,7 @@ def test_outside_of_git_nothing_is_ignored(tmp_path: Path) -> None:
 
 
 def test_our_own_row_has_the_version_the_distribution_and_the_place() -> None:
-    (row,) = [row for row in machine([]) if row.what == "imagegen"]
+    (row,) = [row for row in check_machine([]) if row.what == "imagegen"]
     assert row.found.startswith(f"{__version__} ({DISTRIBUTION}")
     assert row.found.endswith(f", in {ROOT / 'imagegen'})")
 
@@ -190,14 +190,14 @@ def test_what_it_was_installed_from_is_said_without_a_password(
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: 9\n")
     (folder / "direct_url.json").write_text(record)
     monkeypatch.syspath_prepend(tmp_path)
-    assert installed_as() == f"{__version__} ({DISTRIBUTION}{said}, in {ROOT / 'imagegen'})"
+    assert describe_installation() == f"{__version__} ({DISTRIBUTION}{said}, in {ROOT / 'imagegen'})"
 
 
 def test_the_other_package_of_the_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [row.what for row in machine([])] == ["Python", "imagegen"]
+    assert [row.what for row in check_machine([])] == ["Python", "imagegen"]
     (tmp_path / "imagegen-0.2.dist-info").mkdir()
     (tmp_path / "imagegen-0.2.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: imagegen\nVersion: 0.2\n")
     monkeypatch.syspath_prepend(tmp_path)
-    row = list(machine([]))[-1]
+    row = list(check_machine([]))[-1]
     assert row.found == "imagegen 0.2 is installed too: another project's package of the same name"
     assert f"pip uninstall imagegen {DISTRIBUTION}, then install {DISTRIBUTION} again" in row.hint
