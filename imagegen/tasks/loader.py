@@ -1,6 +1,7 @@
-"""What doit does with this project's dodo.py: between its tasks and the command line that names them.
+"""What doit does with this project's dodo.py, between loading its tasks and running those that were named.
 
-doit has no hook there, so its loader is given one; it does nothing in a dodo file that takes no task of ours.
+doit has no hook there, so its loader is given one, which checks the words of the command line against what there is:
+variables, tasks, images, files and commands. It does nothing in a dodo file that takes no task of ours.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = [
     "check_variables",
     "check_words",
     "doit_config",
-    "hand_over",
+    "pass_options",
     "refuse_equal_names",
     "takes_our_tasks",
 ]
@@ -47,15 +48,15 @@ __all__ = [
 
 _load_config = NamespaceTaskLoader.load_doit_config
 _load_tasks = NamespaceTaskLoader.load_tasks
+_WHERE = f"on the {COMMAND_LINE}"
+_LIST = "doit list --all shows what there is"
+_TAKE_ALL = "write in it: from imagegen.tasks import *"
+_SMALL_DISK = 1_000_000
+"""Bytes: doit's database has fewer, and doit ends in a traceback where it cannot be written."""
 
 
 def attach(config: Mapping[str, Any]) -> None:
-    """Have each dodo file that takes our tasks checked against the command line.
-
-    Args:
-        config: of DOIT_CONFIG, what such a file does not set itself.
-
-    """
+    """Have doit check the command line in each dodo file that takes our tasks; config: completes its DOIT_CONFIG."""
 
     def load_config(loader: NamespaceTaskLoader) -> dict[str, Any]:
         own: dict[str, Any] = _load_config(loader)
@@ -85,9 +86,6 @@ def takes_our_tasks(namespace: Mapping[str, Any]) -> bool:
     return "task_jobs" in namespace or any(one.__module__.startswith("imagegen.tasks") for one in creators)
 
 
-_TAKE_ALL = "write in it: from imagegen.tasks import *"
-
-
 def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str], default: list[str]) -> list[Task]:
     invocation = current_invocation()
     if list(invocation.seen) != pos_args or invocation.command != cmd.name:  # a call from Python, or a plugin's command
@@ -105,7 +103,7 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
     if pos_args:
         _refuse(check_words(invocation, tasks, loader.cmd_names))
         if invocation.command == "run":
-            hand_over(invocation, tasks, pos_args)
+            pass_options(invocation, tasks, pos_args)
     elif invocation.command in ("run", "clean") and default and not any(task.name in default for task in tasks):
         raise InvalidDodoFile(f"the dodo file does not take task_jobs from imagegen.tasks\n    {_TAKE_ALL}")
     return tasks
@@ -136,12 +134,8 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise InvalidCommand("\n".join(map(str, problems)))
 
 
-_WHERE = f"on the {COMMAND_LINE}"
-_LIST = "doit list --all shows what there is"
-
-
 def check_variables(invocation: Invocation) -> list[Problem]:
-    """What is wrong with each `name=value`: a name that neither a setting has nor a dodo file asks for."""
+    """Return what is wrong with each `name=value`: a name that neither a setting has nor a dodo file asks for."""
     known = [setting.command_line for setting in SETTINGS if setting.command_line]
     texts = {one: call.command for call in invocation.calls for one in call.variables if call.command.text_options}
     values: dict[str, list[str]] = {}
@@ -155,7 +149,7 @@ def check_variables(invocation: Invocation) -> list[Problem]:
                 problems.append(Problem(_WHERE, f"{name}= is given twice, with two values", "leave one out"))
         elif not name or not _asks_for(name):
             what = f"there is no setting '{name}'{did_you_mean(name.lower(), known)}"
-            hint = _belongs(name, value) or f"there are {_and(known)}"
+            hint = _proper_place(name, value) or f"there are {_and(known)}"
             if (name, value) in texts:
                 command = texts[name, value]
                 named = next((one for one in command.options if one["long"] == name), None)
@@ -165,8 +159,8 @@ def check_variables(invocation: Invocation) -> list[Problem]:
     return problems
 
 
-def _belongs(name: str, value: str) -> str:
-    """Where a name of this kind is at home, if anywhere."""
+def _proper_place(name: str, value: str) -> str:
+    """Return where a name of this kind belongs, if anywhere."""
     settings = {name: one for one in SETTINGS for name in (one.name, one.environment) if name}
     if name in settings:
         found = settings[name]
@@ -200,7 +194,7 @@ def _asks_for(name: str) -> bool:
 
 
 def check_words(invocation: Invocation, tasks: Sequence[Task], commands: Collection[str]) -> list[Problem]:
-    """What is wrong with the names on the command line, once all tasks are known."""
+    """Return what is wrong with the names on the command line, once all tasks are known."""
     known = {task.name: task for task in tasks}
     targets = {target: task.name for task in tasks for target in task.targets}
     if any(task.loader for task in tasks):  # tasks that are made later may have any name
@@ -268,7 +262,7 @@ class _Names:
         self._choices = [*tasks, *targets, *commands]
 
     def matching(self, pattern: str) -> list[str]:
-        """The tasks that a pattern stands for: any but a command, which is to be named."""
+        """Return the tasks that a pattern stands for: any but a command, which is to be named."""
         return [name for name in self.tasks if fnmatch.fnmatch(name, pattern) and name not in COMMANDS]
 
     def is_near(self, word: str) -> bool:
@@ -277,12 +271,12 @@ class _Names:
     def unmatched(self, pattern: str) -> Problem:
         found = [name for name in self.tasks if fnmatch.fnmatch(name, pattern)]
         if found:
-            what = f"'{pattern}' matches commands alone ({_and(found)}), and a pattern never runs a command"
+            what = f"'{pattern}' matches only commands ({_and(found)}), and a pattern never runs a command"
             return Problem("", what, f"name the command itself: doit {found[0]}")
         return Problem("", f"no task has a name like '{pattern}'", _LIST)
 
     def unknown(self, word: str) -> Problem:
-        """What is wrong with a word that names nothing."""
+        """Return what is wrong with a word that names nothing."""
         if word in COMMANDS:
             what = f"the dodo file does not take '{word}' from imagegen"
             return Problem("", what, "write in it: from imagegen.tasks import *")
@@ -299,17 +293,19 @@ class _Names:
             variants = [name for name in members if re.fullmatch(rf"{re.escape(word)}-v\d+", name)]
             if variants:
                 return Problem("", f"'{word}' has variants", f"name one, or all: doit '{word}-v*'")
-            what = f"'{word}' is no image of the job {group}" if group not in COMMANDS else f"'{word}' is not a task"
+            what = (
+                f"'{word}' is not an image of the job {group}" if group not in COMMANDS else f"'{word}' is not a task"
+            )
             return Problem("", f"{what}{near}", _LIST)
         return Problem("", f"'{word}' is not a task, job, image or command{near}", _LIST)
 
 
-def hand_over(invocation: Invocation, tasks: Sequence[Task], words: list[str]) -> None:
-    """Give our commands what follows them, and leave doit the names of tasks; a pattern stands for no command.
+def pass_options(invocation: Invocation, tasks: Sequence[Task], words: list[str]) -> None:
+    """Give our commands their options, and leave doit the names of tasks; a pattern stands for no command.
 
     Args:
         invocation: which has been checked.
-        tasks: all there are.
+        tasks: all that there are.
         words: as doit has them; changed in place.
 
     """
@@ -333,15 +329,11 @@ def _and(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
-_LITTLE = 1_000_000
-"""Bytes: doit's database has fewer, and doit ends in a traceback where it cannot be written."""
-
-
 class HintCodec(JSONCodec):  # type: ignore[misc]  # doit ships no types
-    """doit's database is only a hint here: one that a kill cut short is begun anew, and stops nobody."""
+    """doit's database is only a hint here: one that a kill cut short is started again, and stops nobody."""
 
     def decode(self, data: str) -> dict[str, Any]:
-        """What the text holds, or nothing."""
+        """Return what the text holds, or nothing."""
         try:
             found = super().decode(data)
         except ValueError:
@@ -350,12 +342,12 @@ class HintCodec(JSONCodec):  # type: ignore[misc]  # doit ships no types
 
 
 def doit_config(root: Path) -> dict[str, Any]:
-    """DOIT_CONFIG of the project at `root`."""
+    """Return DOIT_CONFIG of the project at `root`."""
     folder = root / ".imagegen"
     with suppress(OSError):
         folder.mkdir(exist_ok=True)
     database = folder / "doit.json"
-    if not os.access(database if database.exists() else folder, os.W_OK) or disk_usage(root).free < _LITTLE:
+    if not os.access(database if database.exists() else folder, os.W_OK) or disk_usage(root).free < _SMALL_DISK:
         database = Path(os.devnull)  # read-only, or full: doit list must work all the same
     return {
         "default_tasks": default_tasks(root),

@@ -105,7 +105,7 @@ def test_info_shows_the_request_and_why_it_is_stale(project: ProjectFolder) -> N
     assert "up-to-date" in project.doit("info", "portraits:yrr").out
     unknown = project.doit("info", "portraits:yr")
     assert unknown.code == 3
-    assert "'portraits:yr' is no image of the job portraits; did you mean 'portraits:yrr'?" in unknown.err
+    assert "'portraits:yr' is not an image of the job portraits; did you mean 'portraits:yrr'?" in unknown.err
     project.job(generate={"width": 64, "height": 64, "steps": 33})
     out = project.doit("info", "portraits:yrr").out
     assert "steps 20 → 33" in out

@@ -44,7 +44,7 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
     ("line", "said"),
     [
         ("icns", "'icns' is not a task, job, image or command; did you mean 'icons'?"),
-        ("icons:rop", "'icons:rop' is no image of the job icons; did you mean 'icons:rope'?"),
+        ("icons:rop", "'icons:rop' is not an image of the job icons; did you mean 'icons:rope'?"),
         ("icons:crown", "'icons:crown' has variants\n    name one, or all: doit 'icons:crown-v*'"),
         ("assets/icons/rop.png", "did you mean 'assets/icons/rope.png'?"),
         ("lsit", "did you mean 'list'?"),
@@ -125,7 +125,7 @@ def test_a_pattern_stands_for_no_command_and_doit_gets_no_options_of_ours() -> N
     read = read_invocation(["s*", "icons:*", "image", "--prompt", "a=b", "icons"])
     known = tasks({"name": "sprites", "actions": ["true"]})
     words = list(read.seen)
-    loader.hand_over(read, known, words)
+    loader.pass_options(read, known, words)
     images = ["icons:rope", "icons:sword", "icons:crown-v1", "icons:crown-v2"]
     assert words == ["sprites", *images, "image", "icons"]
     assert next(task for task in known if task.name == "image").options["prompt"] == ["a=b"]
