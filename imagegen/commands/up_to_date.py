@@ -40,7 +40,7 @@ from imagegen.config.job_files import find_job_files, list_stray_names, name_tas
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.state.atomic import replace_file
-from imagegen.state.hashes import TICK_NS, StatKey, is_settled, stat_key
+from imagegen.state.hashes import TICK_NS, StatKey, is_past_tick, stat_key
 
 if TYPE_CHECKING:
     from imagegen.plan.output import Output
@@ -122,7 +122,7 @@ def take_snapshot(
         lock = project.lock(plan.name)
         files[lock.name] = lock.seen
         for output in plan.outputs:
-            files[output.path] = project.hashes.key(output.path)
+            files[output.path] = project.hashes.first_key(output.path)
             line = lock.line_of(output.path, None)
             if files[output.path] is None:
                 return
@@ -365,7 +365,7 @@ def write_snapshot(root: Path, memory: Path, snapshot: Snapshot, temporary: Path
     for path, known in snapshot.files.items():
         folder, _, name = path.rpartition("/")
         folders[folder][name] = known
-    if not all(is_settled(known[1]) for known in snapshot.files.values() if known) or any(
+    if not all(is_past_tick(known[1]) for known in snapshot.files.values() if known) or any(
         True for folder, files in folders.items() for _ in _touched(root, folder, files.items())
     ):
         return False

@@ -304,7 +304,7 @@ def replace_output(project: Project, path: str, data: bytes, sha256: str, line: 
     line: that says what made it, which is in the lock file by then; None of one that was accepted.
     """
     written = replace_file(project.root / path, data, project.temporary)
-    project.hashes.wrote(path, written, sha256)
+    project.hashes.record_written(path, written, sha256)
     made = (line.fingerprint, line.time, line.backend) if line else ("", "-", BY_HAND)
     with contextlib.suppress(OSError):  # a run that finds all fresh does it then
         project.written_files.record({path: WrittenFile(sha256, written.st_mtime_ns, *made)})

@@ -1,4 +1,4 @@
-"""Pictures made of pictures, with no generator: another size, cut or format, and many on one sheet.
+"""Pictures derived from pictures, with no generator: another size, crop or format, and many on one sheet.
 
 The same input makes the same bytes.
 """
@@ -24,7 +24,7 @@ __all__ = ["Grid", "Shape", "index", "picture", "sheet"]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a picture is brought to. width, height: pixels, None where it follows from the other, or from the image.
+    """What a picture becomes. width, height: pixels, None where it follows from the other, or from the image.
 
     With both, the image is fitted in whole; with a crop, it is cut to just that size, and the side that crop names
     (`top-left`, `centre`) is kept. enlarge: whether an image that is too small may be enlarged.
@@ -77,7 +77,7 @@ def _shaped(image: Picture, shape: Shape) -> Picture:
 
 
 def _kept(size: tuple[int, int], part: tuple[float, float], crop: str) -> tuple[float, float, float, float]:
-    """The box (left, top, right, bottom; pixels) of that size at the side that is kept."""
+    """Return the box (left, top, right, bottom; pixels) of that size at the side that is kept."""
     words = crop.split("-")
     across = 0.0 if "left" in words else 1.0 if "right" in words else 0.5
     down = 0.0 if "top" in words else 1.0 if "bottom" in words else 0.5
@@ -87,7 +87,7 @@ def _kept(size: tuple[int, int], part: tuple[float, float], crop: str) -> tuple[
 
 
 def sheet(files: Sequence[ImageFile], grid: Grid, encoding: Encoding) -> bytes:
-    """The image files' pictures on one sheet, row by row, each fitted into the middle of its cell, never enlarged.
+    """Return a sheet of the pictures, row by row, each fitted into the middle of its cell, never enlarged.
 
     What no picture covers is transparent, or white in a JPEG. Raises BadImage for a file that cannot be read.
     """
@@ -96,20 +96,24 @@ def sheet(files: Sequence[ImageFile], grid: Grid, encoding: Encoding) -> bytes:
     rows = -(-len(files) // grid.columns)
     whole = Image.new("RGBA", (grid.columns * grid.cell, rows * grid.cell))
     for file, (left, top) in zip(files, _cells(len(files), grid), strict=True):
-        place = _place(file.upright.size, grid.cell)
-        fitted = file.upright.convert("RGBA").resize(place[2:], Image.Resampling.LANCZOS)
-        whole.paste(fitted, (left + place[0], top + place[1]))
+        position = _position(file.upright.size, grid.cell)
+        fitted = file.upright.convert("RGBA").resize(position[2:], Image.Resampling.LANCZOS)
+        whole.paste(fitted, (left + position[0], top + position[1]))
     return encode_picture(whole, encoding, None)
 
 
 def index(sizes: Mapping[str, tuple[int, int]], grid: Grid, image: str) -> bytes:
-    """Where each picture is on a sheet: JSON, as TexturePacker writes it ("hash") and game engines read it.
+    """Return where each picture is on a sheet: JSON, as TexturePacker writes it ("hash") and game engines read it.
 
-    sizes: of the images in pixels, by name, in their order. image: the sheet's file, by its name.
+    Args:
+        sizes: of the images in pixels, by name, in their order.
+        grid: of the sheet.
+        image: the name of the sheet's file.
+
     """
     frames = {}
     for (name, size), (left, top) in zip(sizes.items(), _cells(len(sizes), grid), strict=True):
-        x, y, width, height = _place(size, grid.cell)
+        x, y, width, height = _position(size, grid.cell)
         frames[name] = {
             "frame": {"x": left + x, "y": top + y, "w": width, "h": height},
             "rotated": False,
@@ -123,14 +127,14 @@ def index(sizes: Mapping[str, tuple[int, int]], grid: Grid, image: str) -> bytes
 
 
 def _cells(count: int, grid: Grid) -> Iterator[tuple[int, int]]:
-    """The left upper corner of each cell."""
+    """Return the left upper corner of each cell."""
     for number in range(count):
         row, column = divmod(number, grid.columns)
         yield column * grid.cell, row * grid.cell
 
 
-def _place(size: tuple[int, int], cell: int) -> tuple[int, int, int, int]:
-    """Within a cell: left, top, width and height (pixels) of an image of that size."""
+def _position(size: tuple[int, int], cell: int) -> tuple[int, int, int, int]:
+    """Return left, top, width and height (pixels) within a cell of an image of that size."""
     scale = min(1.0, cell / max(size))
     width, height = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     return (cell - width) // 2, (cell - height) // 2, width, height

@@ -8,17 +8,23 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from imagegen.config.job import Format
-from imagegen.images import png
 from imagegen.images.formats import (
+    PNG_ANIMATION,
+    PNG_LOOKS,
     BadImage,
     Chunk,
     format_of,
     is_lossless_webp,
     jpeg_size,
+    keyword_of,
+    png_size,
     read_jpeg,
+    read_png,
     read_webp,
+    text_of,
     webp_size,
     write_jpeg,
+    write_png,
 )
 from imagegen.images.metadata import read_orientation
 
@@ -78,8 +84,8 @@ class ImageFile:
         Pillow warns where those are damaged, which could not be held back for this thread alone.
         """
         if self.format == "png":
-            keep = png.LOOKS - png.ANIMATION
-            return png.write_chunks(chunk for chunk in self.chunks if chunk[0] in keep)
+            keep = PNG_LOOKS - PNG_ANIMATION
+            return write_png(chunk for chunk in self.chunks if chunk[0] in keep)
         if self.format == "webp":
             return self.data
         return write_jpeg(chunk for chunk in self.chunks if _is_looks_of_jpeg(chunk))
@@ -122,7 +128,7 @@ class ImageFile:
             return {"Comment": self._first(_COMMENT).decode("utf-8", "replace").strip("\0")}
         texts: dict[str, str] = {}
         for chunk in self.chunks if self.format == "png" else ():
-            key, text = png.keyword(chunk), png.text(chunk)
+            key, text = keyword_of(chunk), text_of(chunk)
             if key is not None and text is not None:
                 texts.setdefault(key, text)
         return texts
@@ -149,8 +155,8 @@ def read_image(data: bytes, *, may_be_followed: bool = True) -> ImageFile:
     """
     kind = format_of(data)
     if kind == "png":
-        chunks = png.read_chunks(data, may_be_followed=may_be_followed)
-        return ImageFile(data, kind, *png.size(chunks), True, chunks)
+        chunks = read_png(data, may_be_followed=may_be_followed)
+        return ImageFile(data, kind, *png_size(chunks), True, chunks)
     if kind == "webp":
         chunks = read_webp(data, may_be_followed=may_be_followed)
         return ImageFile(data, kind, *webp_size(chunks), is_lossless_webp(chunks), chunks)

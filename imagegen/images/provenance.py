@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagegen.config.job import Format
-from imagegen.images import png
-from imagegen.images.formats import Chunk
+from imagegen.images.formats import PNG_LOOKS, Chunk, keyword_of, text_chunk, write_png
 from imagegen.images.image_file import ImageFile
 from imagegen.images.metadata import exif_of_comment, is_generated, read_record, xmp_packet
 
@@ -117,9 +116,9 @@ def _xmp_packet_within(p: Provenance, most: int) -> bytes:
 
 def provenance_chunks(p: Provenance) -> list[Chunk]:
     """Return the chunks of a PNG that hold it."""
-    found = [png.itxt(_PARAMETERS, parameters_text(p)), png.itxt(_RECORD, provenance_json(p))]
+    found = [text_chunk(_PARAMETERS, parameters_text(p)), text_chunk(_RECORD, provenance_json(p))]
     if p.generated:
-        found.append(png.itxt(_XMP, xmp_packet(provenance_json(p), generated=True)))
+        found.append(text_chunk(_XMP, xmp_packet(provenance_json(p), generated=True)))
     return found
 
 
@@ -143,16 +142,16 @@ def rewrite_png(chunks: list[Chunk], p: Provenance | None) -> bytes:
     for example) stays otherwise, up to 4 MiB a chunk; XMP does not.
     """
     if p is None:
-        return png.write_chunks(chunk for chunk in chunks if chunk[0] in png.LOOKS)
+        return write_png(chunk for chunk in chunks if chunk[0] in PNG_LOOKS)
     ours = (_PARAMETERS, _RECORD, _XMP)
     kept = [
         chunk
         for chunk in chunks
-        if png.keyword(chunk) not in ours and (chunk[0] in png.LOOKS or len(chunk[1]) <= _LARGEST_OTHER)
+        if keyword_of(chunk) not in ours and (chunk[0] in PNG_LOOKS or len(chunk[1]) <= _LARGEST_OTHER)
     ]
     # some readers look no further than the pixels
     at = next((at for at, (kind, _) in enumerate(kept) if kind == b"IDAT"), len(kept) - 1)
-    return png.write_chunks([*kept[:at], *provenance_chunks(p), *kept[at:]])
+    return write_png([*kept[:at], *provenance_chunks(p), *kept[at:]])
 
 
 def read_provenance(file: ImageFile) -> dict[str, Any] | None:

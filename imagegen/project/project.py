@@ -253,7 +253,7 @@ class Project:
         """
         found = {}
         for output in outputs:
-            key, last = self.hashes.key(output.path), self.written_files.last(output.path)
+            key, last = self.hashes.first_key(output.path), self.written_files.last(output.path)
             if key in (None, NEVER) or (last and last.mtime_ns == key[1]):
                 continue
             state = self.hashes.state(output.path)

@@ -1,6 +1,7 @@
 """The sha256 of files in the project, remembered so that an untouched file is not read again.
 
-Has somebody touched a file? Its sha256 tells; (size, mtime, inode, ctime) only say whether it must be read to know.
+Whether somebody changed a file is decided by its sha256; (size, mtime, inode, ctime) only decide whether it must be
+read for that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = [
     "FileState",
     "Hashes",
     "StatKey",
-    "is_settled",
+    "is_past_tick",
     "key_of",
     "pointer_sha256",
     "stat_key",
@@ -33,11 +34,11 @@ __all__ = [
 StatKey = tuple[int, int, int, int]
 """Size, mtime in nanoseconds, inode, ctime in nanoseconds: where these are the same, so is the file's content.
 
-The ctime tells an edit that puts the mtime back. It changes with a file's name, mode and links too, which costs one
-reading; on Windows it is the time of creation, and tells nothing.
+The ctime shows an edit that puts the mtime back. It changes with a file's name, mode and links too, which costs one
+reading; on Windows it is the time of creation, and shows nothing.
 """
 NEVER: StatKey = (-1, -1, -1, -1)
-"""As no file stands: of one that may be another by now than it was when something was decided by it."""
+"""Of no file: for one that may have changed since something was decided by it."""
 
 TICK_NS = 50_000_000
 """A file changed twice within one tick of its file system's clock keeps its mtime; so a hash is remembered only
@@ -59,8 +60,8 @@ _CONFLICT = re.compile(rb"^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7} ?"
 class FileState:
     """What is at a path.
 
-    sha256: empty for what is no file (a folder); of a Git LFS pointer, that of its content. in_conflict: it is
-    pointers, or a sheet's index, with the marks of a merge that nobody has resolved.
+    sha256: empty for a folder; of a Git LFS pointer, that of its content. in_conflict: it is pointers, or a sheet's
+    index, with the marks of a merge that nobody has resolved.
     """
 
     sha256: str
@@ -76,13 +77,13 @@ _Known = tuple[StatKey, FileState]
 
 
 def pointer_sha256(data: bytes) -> str | None:
-    """The sha256 of the content where these are the bytes of a Git LFS pointer, else None."""
+    """Return the sha256 of the content that a Git LFS pointer stands for; None for other bytes."""
     pointer = _POINTER.match(data) if len(data) < 1024 else None
     return pointer[1].decode().lower() if pointer else None
 
 
 def is_in_conflict(path: str, data: bytes) -> bool:
-    """Whether these are the bytes of Git LFS pointers, or of a sheet's index, that a merge left side by side."""
+    """Return whether these are Git LFS pointers, or a sheet's indexes, that a merge left side by side."""
     is_text = path.endswith(".json") or (len(data) < 4096 and b"oid sha256:" in data)
     return is_text and _CONFLICT.search(data) is not None
 
@@ -97,11 +98,11 @@ class Hashes:
         self._known: dict[str, _Known] = _load(memory)
         self._fresh: dict[str, _Known] = {}
         self._first: dict[str, _Known] = {}
-        """Of what was told or written here: as it was then, whatever it is now."""
+        """Of each file that was asked for or written here: as it was then, whatever it is now."""
         self._mutex = threading.Lock()
 
     def state(self, path: str) -> FileState | None:
-        """What is at the path now; None where there is nothing. Raises OSError where it cannot be read."""
+        """Return what is at the path now; None where there is nothing. Raises OSError where it cannot be read."""
         try:
             found = os.stat(f"{self._folder}{path}")  # noqa: PTH116 - it is called for each output: see `stat_key`
         except (FileNotFoundError, NotADirectoryError):
@@ -118,18 +119,18 @@ class Hashes:
         pointer = pointer_sha256(data)
         sha256 = pointer or hashlib.sha256(data).hexdigest()
         state = FileState(sha256, found.st_size, pointer is not None, is_in_conflict(path, data))
-        known = self._remember(path, key, state) if is_settled(found.st_mtime_ns) else (NEVER, state)
+        known = self._remember(path, key, state) if is_past_tick(found.st_mtime_ns) else (NEVER, state)
         self._first.setdefault(path, known)
         return state
 
-    def wrote(self, path: str, found: os.stat_result, sha256: str) -> None:
-        """The build itself wrote the file: found is its stat as written."""
+    def record_written(self, path: str, found: os.stat_result, sha256: str) -> None:
+        """Record that the build itself wrote the file. found: its stat as written."""
         self._first[path] = self._remember(path, key_of(found), FileState(sha256, found.st_size))
 
-    def key(self, path: str) -> StatKey | None:
-        """How the file stood when its sha256 was first told, or it was written; None where neither was.
+    def first_key(self, path: str) -> StatKey | None:
+        """Return the file's key when its sha256 was first asked for, or it was written; None where neither was.
 
-        What was decided by that knows nothing of what became of it since. NEVER: it could have changed unnoticed.
+        What was decided by that sha256 holds for this key alone. NEVER: it could have changed unnoticed.
         """
         first = self._first.get(path)
         return first[0] if first else None
@@ -137,10 +138,10 @@ class Hashes:
     def save(self, temporary: Path) -> None:
         """Keep what was learned for the next run. Raises OSError."""
         with self._mutex:
-            settled = {path: known for path, known in self._fresh.items() if is_settled(known[0][1])}
-            if all(self._known.get(path) == known for path, known in settled.items()):
+            sure = {path: known for path, known in self._fresh.items() if is_past_tick(known[0][1])}
+            if all(self._known.get(path) == known for path, known in sure.items()):
                 return
-            self._known |= settled
+            self._known |= sure
             lines = {path: [*key, *vars(state).values()] for path, (key, state) in self._known.items()}
             replace_file(self.memory, json.dumps(lines, separators=(",", ":")).encode("utf-8"), temporary)
 
@@ -151,20 +152,20 @@ class Hashes:
 
 
 def key_of(found: os.stat_result) -> StatKey:
-    """Of what `os.stat` found."""
+    """Return the key of what `os.stat` found."""
     return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
 
 
 def stat_key(path: Path | str) -> StatKey | None:
-    """Of what is at the path now; None where there is nothing. Raises OSError."""
+    """Return the key of what is at the path now; None where there is nothing. Raises OSError."""
     try:
         return key_of(os.stat(path))  # noqa: PTH116 - it is called once for each output, and a Path costs as much again
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def is_settled(mtime_ns: int) -> bool:
-    """Whether a file of this mtime would show another one if it were changed now."""
+def is_past_tick(mtime_ns: int) -> bool:
+    """Return whether a file of this mtime would get another one if it were changed now."""
     tick = COARSE_TICK_NS if mtime_ns % 1_000_000_000 == 0 else TICK_NS
     return mtime_ns + tick < time.time_ns()
 

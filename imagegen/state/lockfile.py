@@ -22,13 +22,13 @@ from imagegen.config.job import Encoding
 from imagegen.config.schema import FIELD_TYPES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine, find_conflicting
-from imagegen.state.hashes import NEVER, StatKey, is_settled, key_of, stat_key
+from imagegen.state.hashes import NEVER, StatKey, is_past_tick, key_of, stat_key
 from imagegen.state.journal import Journal, NewerVersionError
 
 __all__ = ["ATTRIBUTES", "VERSION", "LockFile", "read_lock_file"]
 
 ATTRIBUTES = "jobs/*.lock merge=union text eol=lf"
-"""The line of .gitattributes by which git merges lock files; those of other tools would be spoilt by it."""
+"""The line of .gitattributes by which git merges lock files. Lock files of other tools must not match it."""
 VERSION = 1
 """Of the line format. Lines of a later version are refused, of an earlier one are read."""
 
@@ -84,7 +84,7 @@ class LockFile:
 
     def is_unchanged(self) -> bool:
         """Return whether nobody has written to the file since it was read. Raises OSError."""
-        return self.seen == stat_key(self.path) and (self.seen is None or is_settled(self.seen[1]))
+        return self.seen == stat_key(self.path) and (self.seen is None or is_past_tick(self.seen[1]))
 
     def resolve(self, decision: Decision) -> None:
         """Let this decision count; those that it conflicts with go when the file is compacted."""
@@ -299,18 +299,18 @@ def _has_half_pair(fields: object) -> bool:
 
 _DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_number)
 _MAX_DEPTH = 100
-"""Levels: a request has a workflow in it, which has at most 32 itself. What is read must be writable again."""
+"""Levels: a workflow in a request has at most 32. What is read must be writable again."""
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _NO_PATH = re.compile(r"[\x00-\x1f\x7f]|(^|/)\.{0,2}$|[^/]{256}")
 _NO_SLUG = re.compile(r"[\x00-\x1f\x7f/\\]")
-"""Files are named after it: one that leads elsewhere was put there by somebody."""
+"""Files are named after it, so it must not lead elsewhere."""
 _HASH = re.compile(r"[0-9a-z]{1,64}")
 """So are those of the store."""
 _LARGEST = 2**53
 
 
 def _any(_: object) -> bool:
-    return True  # of a kind that a later release knows
+    return True  # a kind of a later release
 
 
 def _is_seed(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The build's own mutex: whoever writes holds it, one process at a time. The system frees it when that one dies."""
+"""The project's mutex: whoever writes holds it, one process at a time. The system frees it when that process dies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ __all__ = ["hold"]
 def hold(folder: Path, wait_s: float) -> Iterator[None]:
     """Hold the mutex of the project whose state is in `folder` (`.imagegen`).
 
-    wait_s: seconds to wait for another build. Raises ImagegenError, naming who holds it, after that.
+    Args:
+        folder: of the state.
+        wait_s: seconds to wait for another build.
+
+    Raises:
+        ImagegenError: somebody else holds it still, and who.
+
     """
     holder = folder / "build.json"
     lock = filelock.FileLock(folder / "build.lock", timeout=wait_s)
@@ -40,11 +46,11 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
             )
         ) from None
     except OSError as error:
-        error.filename = str(folder)  # not of what is tried there
+        error.filename = str(folder)  # not the file that is tried there
         raise ImagegenError(not_written(error)) from None
     try:
         note = {"pid": os.getpid(), "command": " ".join(sys.argv[1:]), "since": time.strftime("%H:%M:%S")}
-        with contextlib.suppress(OSError):  # of a full disk, say: without it others are told less
+        with contextlib.suppress(OSError):  # on a full disk, say: without it the message to others says less
             holder.write_text(json.dumps(note), encoding="utf-8")
         yield
     finally:
@@ -54,7 +60,7 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
 
 
 def _check_locks(folder: Path) -> None:
-    """Raises ImagegenError where the file system has no locks; filelock waits there, or leaves one behind if killed."""
+    """Raise ImagegenError where the file system has no locks: filelock waits there, or leaves one behind if killed."""
     if sys.platform == "win32":  # its locks are the system's, not the file system's
         return
     import fcntl

@@ -61,10 +61,10 @@ class SharedEntry:
 
 @dataclass(frozen=True)
 class Folders:
-    """What a file system with real folders has besides.
+    """What a file system with real folders needs besides.
 
-    mode: the permissions of the store's own folder: who may use that may use what is made in it. move: gives a file
-    another name in one step, and replaces what had that.
+    mode: the permissions of the store's own folder: who may use that may use what is in it. move: renames a file in one
+    step, replacing what had that name.
     """
 
     mode: int
@@ -89,7 +89,7 @@ class SharedStore:
     _listed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def entries(self, fingerprint: str) -> list[SharedEntry]:
-        """The images that were made for a fingerprint, newest first. Listed once for all that begin alike."""
+        """Return the images generated for a fingerprint, newest first. All that begin alike are listed once."""
         found = []
         for name in self._names(fingerprint)[:_MOST_ENTRIES]:
             raw = self._read(f"index/{fingerprint[:2]}/{name}", _MOST_ENTRY_BYTES)
@@ -107,26 +107,26 @@ class SharedStore:
         return sorted(found, key=lambda entry: entry.time, reverse=True)
 
     def fetch(self, sha256: str) -> bytes | None:
-        """The image of that hash, checked; None where there is none, or another one."""
+        """Return the image of that hash, checked; None where there is none, or it is damaged."""
         data = self._read(_blob(sha256), MOST_BYTES)
         if data is not None and hashlib.sha256(data).hexdigest() != sha256:
-            self.odd.append(f"the image {sha256[:12]}… has gone bad: its bytes are not those of its name")
+            self.odd.append(f"the image {sha256[:12]}… is damaged: its bytes are not those of its name")
             return None
         return data
 
     def put(self, entry: SharedEntry, data: bytes) -> None:
-        """The image, then its entry. What is there already is the same, but for an image that has gone bad."""
+        """Write the image, then its entry. A damaged image is replaced; anything else that is there is the same."""
         self.put_image(entry.sha256, data)
         raw = _dump(entry)
         self._write(f"index/{entry.fingerprint[:2]}/{_name(entry, raw)}", raw)
 
     def has(self, entry: SharedEntry, size: int) -> bool:
-        """Whether this entry is there, and a file of its image's size, in bytes: somebody may have made room."""
+        """Return whether the entry is there, and a file of its image's size (bytes): somebody may have made room."""
         is_listed = _name(entry, _dump(entry)) in self._names(entry.fingerprint)
         return is_listed and self._size(_blob(entry.sha256)) == size
 
     def put_image(self, sha256: str, data: bytes) -> None:
-        """The image without an entry: who asks for it knows its hash. One that has gone bad is replaced."""
+        """Write the image without an entry: who asks for it knows its hash. A damaged one is replaced."""
         self._write(_blob(sha256), data)
 
     def _names(self, fingerprint: str) -> list[str]:
@@ -144,13 +144,13 @@ class SharedStore:
         return self._listed[start].get(fingerprint, [])
 
     def _read(self, path: str, most: int) -> bytes | None:
-        """At most so many bytes; None where there is none, or it cannot be read while others can."""
+        """Return at most so many bytes; None where there is no file, or it cannot be read while others can."""
         try:
             data: bytes = self.files.cat_file(f"{self.root}/{path}", start=0, end=most + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
-            # one that its writer's umask closed, a folder of this name, or what S3 says of a file with nothing in it
+            # its writer's umask closed it, it is a folder, or (EINVAL) S3 says so of an empty file
             if not isinstance(error, (PermissionError, IsADirectoryError)) and error.errno != errno.EINVAL:
                 raise
             self.odd.append(f"{path[:21]}… cannot be read: {error.strerror or error}")
@@ -161,14 +161,14 @@ class SharedStore:
         return data
 
     def _size(self, path: str) -> int:
-        """In bytes; -1 where it is not there."""
+        """Return its size in bytes; -1 where it is not there."""
         try:
             return int(self.files.info(f"{self.root}/{path}")["size"])
         except FileNotFoundError:
             return -1
 
     def _write(self, path: str, data: bytes) -> None:
-        """Whole, or not at all under this name."""
+        """Write the file whole, or not at all under this name."""
         if self.folders is None:  # to ask whether it is there takes as long
             self.files.pipe_file(f"{self.root}/{path}", data)
             return
@@ -179,7 +179,7 @@ class SharedStore:
         self._make_folder_of(path, self.folders)
         try:
             self.files.pipe_file(f"{self.root}/{temporary}", data)
-            _open_up(f"{self.root}/{temporary}", self.folders.mode & 0o666, self.folders)
+            _set_mode(f"{self.root}/{temporary}", self.folders.mode & 0o666, self.folders)
             self.folders.move(f"{self.root}/{temporary}", f"{self.root}/{path}")
         except BaseException:
             with contextlib.suppress(Exception):
@@ -187,7 +187,7 @@ class SharedStore:
             raise
 
     def _make_folder_of(self, path: str, folders: Folders) -> None:
-        """Below `root`, which is never made itself: where it is gone, the share is not mounted."""
+        """Make the folders below `root`, but never `root` itself: where that is gone, the share is not mounted."""
         folder = self.root
         for part in path.split("/")[:-1]:
             folder = f"{folder}/{part}"
@@ -199,11 +199,11 @@ class SharedStore:
                 if not self.files.isdir(folder):  # else somebody was faster
                     raise
             else:
-                _open_up(folder, folders.mode, folders)
+                _set_mode(folder, folders.mode, folders)
 
 
-def _open_up(path: str, mode: int, folders: Folders) -> None:
-    """Whatever this one's umask: others are to read it, and to write beside it."""
+def _set_mode(path: str, mode: int, folders: Folders) -> None:
+    """Set the mode whatever the umask: others read it, and write beside it."""
     with contextlib.suppress(OSError):  # not every file system has permissions
         folders.chmod(path, mode)
 
@@ -227,11 +227,11 @@ def _name(entry: SharedEntry, raw: bytes) -> str:
 
 
 def _parse(raw: bytes) -> SharedEntry:
-    """Raises ValueError with what is wrong."""
+    """Return the entry. Raises ValueError with what is wrong."""
     try:
         fields = json.loads(raw)
     except (ValueError, RecursionError):
-        raise ValueError("it is no JSON") from None
+        raise ValueError("it is not valid JSON") from None
     if not isinstance(fields, dict) or type(version := fields.pop("v", None)) is not int:
         raise ValueError("it has no version 'v'")
     if version > VERSION:
@@ -249,7 +249,7 @@ def _is(pattern: re.Pattern[str]) -> Callable[[object], bool]:
 
 
 def _is_line(value: object) -> bool:
-    """It goes into lock files and images."""
+    """Return whether it is one line of text, as it goes into lock files and images."""
     return isinstance(value, str) and len(value) <= _LONGEST_TEXT and value.isprintable()
 
 
@@ -268,7 +268,7 @@ _CONNECT_S = 10.0
 
 
 def missing_package(url: str) -> tuple[str, str] | None:
-    """The package that the address needs and that is not installed, and the command that brings it; None: all are."""
+    """Return the package that the address needs and that is not installed, with the command that installs it."""
     pip = f"{sys.executable} -m pip install"
     if importlib.util.find_spec("fsspec") is None:
         return "fsspec", f"{pip} fsspec"
@@ -279,34 +279,34 @@ def missing_package(url: str) -> tuple[str, str] | None:
 
 
 def open_shared(url: str) -> SharedStore:
-    """The shared store at this address, which has to be there. Raises as `SharedStore` does, or ModuleNotFoundError."""
+    """Open the shared store at this address. Raises as `SharedStore` does, or ModuleNotFoundError."""
     if missing := missing_package(url):
         package, command = missing
         raise ModuleNotFoundError(f"it needs the package {package}, which is not installed: {command}")
-    place = read_store_url(url)
-    return {"file": _file, "s3": _s3, "ssh": _ssh}[place.protocol](place)
+    address = read_store_url(url)
+    return {"file": _file, "s3": _s3, "ssh": _ssh}[address.protocol](address)
 
 
-def _file(place: StoreUrl) -> SharedStore:
+def _file(address: StoreUrl) -> SharedStore:
     from fsspec.core import url_to_fs
 
-    files, root = url_to_fs(f"file:///{place.folder}")
+    files, root = url_to_fs(f"file:///{address.folder}")
     mode = _mode(os.stat(root).st_mode, root)  # noqa: PTH116 - fsspec's paths are texts
     return SharedStore(files, root, folders=Folders(mode, os.chmod, os.replace))
 
 
 def _mode(mode: int | None, root: str) -> int:
-    """The permissions of a folder. Raises NotADirectoryError."""
+    """Return the permissions of a folder. Raises NotADirectoryError."""
     if mode is None or not stat.S_ISDIR(mode):
-        raise NotADirectoryError(f"{root} is no folder")
+        raise NotADirectoryError(f"{root} is not a folder")
     return stat.S_IMODE(mode)
 
 
-def _s3(place: StoreUrl) -> SharedStore:
+def _s3(address: StoreUrl) -> SharedStore:
     from fsspec.core import url_to_fs
 
     waits = {"connect_timeout": _CONNECT_S, "read_timeout": 30, "retries": {"max_attempts": 2}}
-    url = f"s3://{place.bucket}/{place.folder}".rstrip("/")
+    url = f"s3://{address.bucket}/{address.folder}".rstrip("/")
     files, root = url_to_fs(url, skip_instance_cache=True, use_listings_cache=False, config_kwargs=waits)
     try:
         files.ls(root, detail=False)
@@ -316,14 +316,14 @@ def _s3(place: StoreUrl) -> SharedStore:
     return SharedStore(files, root)
 
 
-def _ssh(place: StoreUrl) -> SharedStore:
+def _ssh(address: StoreUrl) -> SharedStore:
     import logging
 
     import paramiko
     from fsspec.implementations.sftp import SFTPFileSystem
 
     class KnownHosts(SFTPFileSystem):  # type: ignore[misc]  # fsspec ships no types
-        """Of itself fsspec takes whatever key a server shows; here it must be in ~/.ssh/known_hosts."""
+        """Take only a server whose key is in ~/.ssh/known_hosts; fsspec by itself takes any key."""
 
         cachable = False
 
@@ -334,7 +334,7 @@ def _ssh(place: StoreUrl) -> SharedStore:
             self.ftp = self.client.open_sftp()
 
         def cat_file(self, path: str, start: int = 0, end: int | None = None, **_: Any) -> bytes:
-            """Asked for at once: paramiko else waits for each 32 KiB before it asks for the next."""
+            """Ask for the whole file at once: paramiko else waits for each 32 KiB before it asks for the next."""
             with self.ftp.open(path) as file:
                 size = min(file.stat().st_size, sys.maxsize if end is None else end)
                 file.prefetch(size)
@@ -344,10 +344,10 @@ def _ssh(place: StoreUrl) -> SharedStore:
 
     # it logs each failure with a traceback, and raises it too: that is enough
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    user = {"username": place.user} if place.user else {}
+    user = {"username": address.user} if address.user else {}
     waits = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), _CONNECT_S)
-    files = KnownHosts(place.host, port=place.port, **user, **waits)
-    root = f"/{place.folder}"
+    files = KnownHosts(address.host, port=address.port, **user, **waits)
+    root = f"/{address.folder}"
     # paramiko's SFTP client loses answers where several threads ask it at once
     folders = Folders(_mode(files.ftp.stat(root).st_mode, root), files.ftp.chmod, files.ftp.posix_rename)
     return SharedStore(files, root, at_once=1, folders=folders)

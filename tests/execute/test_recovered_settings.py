@@ -12,7 +12,7 @@ from imagegen.backends.registry import registry
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.execute.recovered_settings import RecoveredSettings, recover_settings
-from imagegen.images import png
+from imagegen.images.formats import read_png, text_chunk, write_png
 from imagegen.project import Project
 from tests.backends.comfyui.workflows import sd15
 from tests.images.pictures import FIELDS, embed, picture, provenance
@@ -65,8 +65,8 @@ def test_what_a_jpeg_had_no_room_for_is_told(tmp_path: Path) -> None:
 
 
 def test_of_comfyuis_own_image_what_its_sampler_was_given_is_taken(tmp_path: Path) -> None:
-    head, *rest = png.read_chunks(picture("png"))
-    found = of(tmp_path, png.write_chunks([head, (b"tEXt", b"prompt\0" + json.dumps(sd15()).encode("ascii")), *rest]))
+    head, *rest = read_png(picture("png"))
+    found = of(tmp_path, write_png([head, (b"tEXt", b"prompt\0" + json.dumps(sd15()).encode("ascii")), *rest]))
     graph = {node: body["inputs"] for node, body in sd15().items()}
     sampler = graph["3"]
     assert (found.backend, found.prompt, found.fields["negative"]) == (
@@ -102,14 +102,14 @@ def test_what_says_nothing_is_refused(tmp_path: Path, data: bytes, said: str) ->
     "graph", ["{}", "[1]", "{", '{"1": {"class_type": "X", "inputs": {}}}', '{"a": {"nodes": []}}']
 )
 def test_a_workflow_that_cannot_be_made_out_is_refused(tmp_path: Path, graph: str) -> None:
-    head, *rest = png.read_chunks(picture("png"))
+    head, *rest = read_png(picture("png"))
     with pytest.raises(ImagegenError, match="its ComfyUI workflow cannot be made out"):
-        of(tmp_path, png.write_chunks([head, png.itxt("prompt", graph), *rest]))
+        of(tmp_path, write_png([head, text_chunk("prompt", graph), *rest]))
 
 
 def with_texts(**texts: str) -> bytes:
-    head, *rest = png.read_chunks(picture("png"))
-    return png.write_chunks([head, *(png.itxt(key, text) for key, text in texts.items()), *rest])
+    head, *rest = read_png(picture("png"))
+    return write_png([head, *(text_chunk(key, text) for key, text in texts.items()), *rest])
 
 
 WEB_UI = "a raven\nSteps: 20, Sampler: DPM++ 2M Karras, CFG scale: nan, Seed: 12, Model: foo"

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagegen.images import png
-from imagegen.images.formats import Chunk
+from imagegen.images.formats import Chunk, read_png, write_png
 from tests.faults.bounded import MB, bounded
 from tests.marks import all_but_long
 
@@ -41,8 +40,8 @@ def picture(kind: str, size: tuple[int, int] = (64, 64), **options: Any) -> byte
 
 def with_chunks(*chunks: Chunk) -> bytes:
     """A sound picture with these after its header."""
-    first, *rest = png.read_chunks(picture("PNG"))
-    return png.write_chunks([first, *chunks, *rest])
+    first, *rest = read_png(picture("PNG"))
+    return write_png([first, *chunks, *rest])
 
 
 def progressive(scans: int, side: int) -> bytes:
@@ -57,9 +56,9 @@ def riff(chunks: bytes) -> bytes:
 
 
 IMAGES: dict[str, Callable[[], bytes]] = {
-    "50,000×50,000 in the header": lambda: png.write_chunks([header(50_000, 50_000), (b"IDAT", zeros(10 * MB)), IEND]),
-    "2^31 wide in the header": lambda: png.write_chunks([header(2**31 - 1, 1), (b"IDAT", zeros(MB)), IEND]),
-    "64 pixels that unpack to 100 MB": lambda: png.write_chunks([header(8, 8), (b"IDAT", zeros(100 * MB)), IEND]),
+    "50,000×50,000 in the header": lambda: write_png([header(50_000, 50_000), (b"IDAT", zeros(10 * MB)), IEND]),
+    "2^31 wide in the header": lambda: write_png([header(2**31 - 1, 1), (b"IDAT", zeros(MB)), IEND]),
+    "64 pixels that unpack to 100 MB": lambda: write_png([header(8, 8), (b"IDAT", zeros(100 * MB)), IEND]),
     "text that unpacks to 100 MB": lambda: with_chunks((b"zTXt", b"Comment\0\0" + zeros(100 * MB))),
     "a profile that unpacks to 100 MB": lambda: with_chunks((b"iCCP", b"p\0\0" + zeros(100 * MB))),
     "100 MB of text": lambda: with_chunks((b"tEXt", b"Comment\0" + b"x" * (100 * MB))),
@@ -72,8 +71,8 @@ IMAGES: dict[str, Callable[[], bytes]] = {
     "200 MB after the image": lambda: picture("PNG") + bytes(200 * MB),
 }
 LARGE: dict[str, Callable[[], bytes]] = {
-    "64 pixels that unpack to 1 GB": lambda: png.write_chunks([header(8, 8), (b"IDAT", zeros(1024 * MB)), IEND]),
-    "the most pixels there may be": lambda: png.write_chunks(
+    "64 pixels that unpack to 1 GB": lambda: write_png([header(8, 8), (b"IDAT", zeros(1024 * MB)), IEND]),
+    "the most pixels there may be": lambda: write_png(
         [header(8192, 8192, depth=16, colour=6), (b"IDAT", zeros(513 * MB)), IEND]
     ),
 }

@@ -16,7 +16,7 @@ import pytest
 
 from imagegen.backends.comfyui.client import Client, Refused
 from imagegen.backends.comfyui.server import probe
-from imagegen.images import png
+from imagegen.images.formats import write_png
 from tests.backends.comfyui.fake_program import ComfyFolder
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.backends.file_server import DATA, FileServer, Served, file_server, listed
@@ -82,7 +82,7 @@ def marked(project: ProjectFolder, *runs: Run, watch: Watch | None = None) -> li
 
 def repeating(body: bytes) -> Iterable[bytes]:
     """The server's answer, with the secret put in wherever it can be read."""
-    if body.startswith(png.write_chunks([])):
+    if body.startswith(write_png([])):
         return [answer(body, f"200 {AUTH}", "image/png")]
     for name in (b'"comfyui_version": "', b'"name": "', b'"os": "', b'"exception_message": "', b'"message": "'):
         body = body.replace(name, name + AUTH.encode() + b" ")
@@ -123,7 +123,7 @@ def test_no_error_of_the_server_repeats_its_secret(status: int) -> None:
 
 def test_an_image_with_the_secret_in_it_is_not_kept() -> None:
     with file_server() as server:
-        server.files["/view"] = Served(png.write_chunks([]) + b"tEXt" + WORD.encode())
+        server.files["/view"] = Served(write_png([]) + b"tEXt" + WORD.encode())
         with pytest.raises(Refused, match=r"^the image has in it what COMFYUI_AUTH or COMFY_API_KEY holds$"):
             Client(server.url, AUTH).view({"filename": "x.png"}, lambda: None)
 

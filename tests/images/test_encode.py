@@ -6,9 +6,8 @@ import pytest
 from PIL import Image
 
 from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding, Format, Metadata
-from imagegen.images import png
 from imagegen.images.encode import encode
-from imagegen.images.formats import BadImage
+from imagegen.images.formats import BadImage, read_png
 from imagegen.images.image_file import read_image, verify
 from imagegen.images.provenance import provenance_json
 
@@ -177,4 +176,4 @@ def test_a_lossless_webp_becomes_a_png_of_the_same_pixels() -> None:
     data = encoded(raw, "png")
 
     assert pixels(data) == pixels(raw)
-    assert {kind for kind, _ in png.read_chunks(data)} == {b"IHDR", b"iTXt", b"IDAT", b"IEND"}
+    assert {kind for kind, _ in read_png(data)} == {b"IHDR", b"iTXt", b"IDAT", b"IEND"}

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagegen.images import png
 from imagegen.images.foreign_settings import (
     ForeignSettings,
     UnreadableRecord,
@@ -18,15 +17,15 @@ from imagegen.images.foreign_settings import (
     read_foreign_settings,
     to_comfyui_names,
 )
-from imagegen.images.formats import BadImage
+from imagegen.images.formats import BadImage, read_png, text_chunk, write_png
 from imagegen.images.image_file import ImageFile, read_image
 from imagegen.images.provenance import Provenance, parameters_text
 from tests.images.pictures import picture
 
 
 def with_text(key: str, text: str) -> ImageFile:
-    head, *rest = png.read_chunks(PNG)
-    return read_image(png.write_chunks([head, png.itxt(key, text), *rest]))
+    head, *rest = read_png(PNG)
+    return read_image(write_png([head, text_chunk(key, text), *rest]))
 
 
 PNG = picture("png")
@@ -101,9 +100,9 @@ def commented(kind: str, text: str, order: str = "be") -> ImageFile:
 
 
 def of(**texts: str) -> ForeignSettings | None:
-    head, *rest = png.read_chunks(PNG)
-    chunks = [head, *(png.itxt(key, text) for key, text in texts.items()), *rest]
-    return read_foreign_settings(read_image(png.write_chunks(chunks)))
+    head, *rest = read_png(PNG)
+    chunks = [head, *(text_chunk(key, text) for key, text in texts.items()), *rest]
+    return read_foreign_settings(read_image(write_png(chunks)))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from imagegen.images import png
-from imagegen.images.formats import BadImage, Chunk, read_jpeg, read_webp, write_jpeg
+from imagegen.images.formats import BadImage, Chunk, read_jpeg, read_png, read_webp, write_jpeg, write_png
 from imagegen.images.image_file import MAX_PIXELS, ImageFile, read_image, verify
 
 from .pictures import FORMATS, gradient, picture, pixels, profile, saved, write_webp
@@ -74,12 +73,12 @@ def test_every_flipped_bit_of_a_png_is_refused() -> None:
 
 
 def test_png_pixels_that_end_early_are_refused_though_every_chunk_is_sound() -> None:
-    chunks = png.read_chunks(picture("png"))
+    chunks = read_png(picture("png"))
     half = [(kind, payload[: len(payload) // 2] if kind == b"IDAT" else payload) for kind, payload in chunks]
     header_only = [chunk for chunk in chunks if chunk[0] != b"IDAT"]
 
-    assert what(png.write_chunks(half)).startswith("the image is corrupt: ")
-    assert what(png.write_chunks(header_only)).startswith("the image is corrupt: ")
+    assert what(write_png(half)).startswith("the image is corrupt: ")
+    assert what(write_png(header_only)).startswith("the image is corrupt: ")
 
 
 def test_webp_pixels_that_end_early_are_refused_though_every_size_is_right() -> None:
@@ -134,9 +133,9 @@ def test_another_size_than_asked_for_is_refused(kind: str) -> None:
 
 
 def with_header(width: int, height: int) -> bytes:
-    (_, header), *rest = png.read_chunks(picture("png"))
+    (_, header), *rest = read_png(picture("png"))
     size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    return png.write_chunks([(b"IHDR", size + header[8:]), *rest])
+    return write_png([(b"IHDR", size + header[8:]), *rest])
 
 
 def test_the_size_is_told_by_the_header_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,20 +162,20 @@ def test_a_header_that_is_not_that_of_the_content_is_refused() -> None:
 
 
 def test_compressed_text_is_not_expanded() -> None:
-    header, *rest = png.read_chunks(picture("png"))
+    header, *rest = read_png(picture("png"))
     bomb = zlib.compress(bytes(80_000_000))
-    data = png.write_chunks([header, *[(b"zTXt", b"a\0\0" + bomb)] * 3, (b"iTXt", b"b\0\1\0\0\0" + bomb), *rest])
+    data = write_png([header, *[(b"zTXt", b"a\0\0" + bomb)] * 3, (b"iTXt", b"b\0\1\0\0\0" + bomb), *rest])
 
     assert described(verify(data)) == ("png", 16, 12, True)
 
 
 def test_damaged_metadata_and_animation_headers_make_no_warning() -> None:
-    header, *rest = png.read_chunks(picture("png"))
+    header, *rest = read_png(picture("png"))
     broken_exif = b"II*\0\x08\0\0\0\xff\xff" + b"\x12\x01\x05\0\xff\xff\0\0\xff\xff\xff\x7f" * 3
     broken_mpf = (b"\xe2", b"MPF\0II*\0\x08\0\0\0\x01\0\x00\xb0\7\0\4\0\0\x000100\0\0\0\0")
     jfif, *others = read_jpeg(picture("jpeg"))
 
-    assert verify(png.write_chunks([header, (b"acTL", bytes(8)), (b"eXIf", broken_exif), *rest]))
+    assert verify(write_png([header, (b"acTL", bytes(8)), (b"eXIf", broken_exif), *rest]))
     assert verify(write_jpeg([jfif, broken_mpf, (b"\xe1", b"Exif\0\0" + broken_exif), *others]))
     assert verify(picture("webp", exif=broken_exif))
 

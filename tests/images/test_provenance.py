@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from imagegen.images import png
-from imagegen.images.formats import BadImage, read_jpeg, read_webp
+from imagegen.images.formats import BadImage, read_jpeg, read_png, read_webp, write_png
 from imagegen.images.image_file import verify
 from imagegen.images.provenance import Provenance, parameters_text, provenance_json
 
@@ -118,10 +117,10 @@ def test_the_pixels_stay(mode: str, p: Provenance | None, kind: str) -> None:
 
 def test_the_compressed_pixels_of_a_png_stay_byte_for_byte() -> None:
     data = saved(gradient(size=(300, 300)), "png")
-    idat = [payload for kind, payload in png.read_chunks(data) if kind == b"IDAT"]
+    idat = [payload for kind, payload in read_png(data) if kind == b"IDAT"]
 
     for p in (provenance(), None):
-        assert [payload for kind, payload in png.read_chunks(embed(data, p)) if kind == b"IDAT"] == idat
+        assert [payload for kind, payload in read_png(embed(data, p)) if kind == b"IDAT"] == idat
 
 
 def test_pillow_reads_the_text_of_a_png() -> None:
@@ -133,7 +132,7 @@ def test_pillow_reads_the_text_of_a_png() -> None:
 
 
 def test_png_text_stands_before_the_pixels() -> None:
-    kinds = [kind for kind, _ in png.read_chunks(embed(PICTURES["png"], provenance()))]
+    kinds = [kind for kind, _ in read_png(embed(PICTURES["png"], provenance()))]
 
     assert kinds == [b"IHDR", b"iTXt", b"iTXt", b"iTXt", b"IDAT", b"IEND"]
 
@@ -208,9 +207,9 @@ def test_none_takes_out_every_trace_and_keeps_the_colour_profile(kind: str) -> N
 
 
 def test_none_keeps_a_pngs_transparency_and_gamma() -> None:
-    header, *rest = png.read_chunks(picture("png", "P", transparency=3))
+    header, *rest = read_png(picture("png", "P", transparency=3))
 
-    kinds = [k for k, _ in png.read_chunks(embed(png.write_chunks([header, (b"gAMA", bytes(4)), *rest]), None))]
+    kinds = [k for k, _ in read_png(embed(write_png([header, (b"gAMA", bytes(4)), *rest]), None))]
 
     assert kinds == [b"IHDR", b"gAMA", b"PLTE", b"tRNS", b"IDAT", b"IEND"]
 

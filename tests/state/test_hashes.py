@@ -56,15 +56,17 @@ def test_an_edit_that_keeps_size_and_mtime_is_read_again(tmp_path: Path) -> None
     first = hashes(tmp_path)
     first.state("a.png")
     first.save(tmp_path / "tmp")
-    while stat_key(put(file, b"atad")) == first.key("a.png"):  # within one tick of the clock its ctime is the same
+    while stat_key(put(file, b"atad")) == first.first_key(
+        "a.png"
+    ):  # within one tick of the clock its ctime is the same
         pass
     assert hashes(tmp_path).state("a.png") == FileState(sha(b"atad"), 4)
 
 
 def test_what_the_build_wrote_is_not_read_again_after_its_rename(tmp_path: Path) -> None:
     first = hashes(tmp_path)
-    first.wrote("a.png", replace_file(tmp_path / "a.png", b"data", tmp_path / "tmp"), sha(b"data"))
-    assert first.key("a.png") == stat_key(tmp_path / "a.png")
+    first.record_written("a.png", replace_file(tmp_path / "a.png", b"data", tmp_path / "tmp"), sha(b"data"))
+    assert first.first_key("a.png") == stat_key(tmp_path / "a.png")
 
 
 def test_a_touched_file_is_read_again(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_within_the_tick_it_is_read_again_in_the_same_run_too(tmp_path: Path) ->
 def test_what_the_build_wrote_is_known_unless_somebody_changed_it_since(tmp_path: Path) -> None:
     file = put(tmp_path / "a.png", b"data")
     known = hashes(tmp_path)
-    known.wrote("a.png", file.stat(), "told")
+    known.record_written("a.png", file.stat(), "told")
     assert known.state("a.png") == FileState("told", 4)
     put(tmp_path / "a.png", b"more data")
     assert known.state("a.png") == FileState(sha(b"more data"), 9)
@@ -112,15 +114,15 @@ def test_a_file_stood_as_when_its_content_was_first_told_or_the_build_wrote_it(t
     file = put(tmp_path / "a.png", b"data")
     hashes(tmp_path).save(tmp_path / "tmp")
     known = hashes(tmp_path)
-    assert known.key("a.png") is None
+    assert known.first_key("a.png") is None
     known.state("a.png")
     before = stat_key(file)
-    assert known.key("a.png") == before
+    assert known.first_key("a.png") == before
     put(file, b"painted over")
     assert known.state("a.png") == FileState(sha(b"painted over"), 12)
-    assert known.key("a.png") == before
-    known.wrote("a.png", file.stat(), "told")
-    assert known.key("a.png") == stat_key(file) != before
+    assert known.first_key("a.png") == before
+    known.record_written("a.png", file.stat(), "told")
+    assert known.first_key("a.png") == stat_key(file) != before
 
 
 def test_a_file_that_could_change_unnoticed_stood_as_none_does(tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ def test_a_file_that_could_change_unnoticed_stood_as_none_does(tmp_path: Path) -
     known.state("a.png")
     put(file, b"data")
     known.state("a.png")
-    assert known.key("a.png") == NEVER
+    assert known.first_key("a.png") == NEVER
 
 
 def test_a_git_lfs_pointer_counts_as_its_content(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_an_image_that_has_gone_bad_is_not_taken_and_the_next_that_has_it_mends_
     store.files.pipe_file(blob, b"another!")  # of the same size
     found = again(store)
     assert found.fetch(ENTRY.sha256) is None
-    assert found.odd == [f"the image {ENTRY.sha256[:12]}… has gone bad: its bytes are not those of its name"]
+    assert found.odd == [f"the image {ENTRY.sha256[:12]}… is damaged: its bytes are not those of its name"]
     found.put(ENTRY, DATA)
     assert again(store).fetch(ENTRY.sha256) == DATA
     store.files.pipe_file(blob, b"another!")
@@ -109,9 +109,9 @@ def test_an_image_that_has_gone_bad_is_not_taken_and_the_next_that_has_it_mends_
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (b"", "it is no JSON"),
-        (b"\xff\xfe", "it is no JSON"),
-        (b"[" * 4000, "it is no JSON"),
+        (b"", "it is not valid JSON"),
+        (b"\xff\xfe", "it is not valid JSON"),
+        (b"[" * 4000, "it is not valid JSON"),
         (b"[]", "it has no version 'v'"),
         (b"{}", "it has no version 'v'"),
         (fields(v=True), "it has no version 'v'"),

@@ -25,10 +25,9 @@ from imagegen.config.job import Encoding
 from imagegen.config.schema import job_schema
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
-from imagegen.images import png
 from imagegen.images.encode import encode
 from imagegen.images.foreign_settings import UnreadableRecord, read_comfyui_prompt, read_foreign_settings
-from imagegen.images.formats import BadImage
+from imagegen.images.formats import BadImage, write_png
 from imagegen.images.image_file import ImageFile, read_image, verify
 from imagegen.images.provenance import Provenance, inherit_provenance, read_provenance
 from imagegen.plan.record import Decision, OutputLine
@@ -262,7 +261,7 @@ def _encoded(file: ImageFile, record: Provenance | None) -> bytes:
 
 
 def _with_checksums(data: bytes) -> bytes:
-    signature = png.write_chunks([])
+    signature = write_png([])
     if not data.startswith(signature):
         return data
     parts, at = [signature], len(signature)

@@ -127,7 +127,7 @@ FAULTS = (
     _fault(
         "a file changed within the tick of looking is not read again",
         "state/test_hashes.py",
-        ("state/hashes.py", "if is_settled(found.st_mtime_ns) else (NEVER, state)", "if True else (NEVER, state)"),
+        ("state/hashes.py", "if is_past_tick(found.st_mtime_ns) else (NEVER, state)", "if True else (NEVER, state)"),
     ),
     _fault(
         "a line is appended to one that a kill cut off",
@@ -236,7 +236,7 @@ FAULTS = (
     _fault(
         "a truncated PNG is accepted",
         "images/test_image_file.py::test_every_cut_is_refused",
-        ("images/png.py", '    raise BadImage("the image is cut off: no IEND chunk at its end")', "    return chunks"),
+        ("images/formats.py", 'raise BadImage("the image is cut off: no IEND chunk at its end")', "return chunks"),
     ),
     _fault(
         "a backend's image is not verified",
