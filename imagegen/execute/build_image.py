@@ -25,7 +25,7 @@ from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.decisions import record_accepted, record_decision, timestamp
 from imagegen.execute.events import Outcome, StaleOutput
 from imagegen.execute.shared_store import SharedStoreClient, is_shared
-from imagegen.execute.stored_images import StoredImage, StoredImages, store_current_file
+from imagegen.execute.stored_images import ImageCopy, StoredImage, StoredImages, store_current_file
 from imagegen.execute.worker import ImageAttempt, ImageProgress
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.encode import encode
@@ -38,6 +38,7 @@ from imagegen.plan.output import ONE_OFF, Origin, Output
 from imagegen.plan.record import ACCEPT, OutputLine
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
+from imagegen.state.shared_store import SharedEntry
 from imagegen.state.store import StoreEntry
 from imagegen.state.written_files import BY_HAND, WrittenFile
 
@@ -110,8 +111,7 @@ def generate_image(
         made.on_stored()
         if fault:  # the next run takes its image from the store
             return failure_outcome(work, fault)
-        source = StoredImage(made.data, None, entry.model_digest, backend.version, seconds, entry.time, file=file)
-        write_output(project, output, source)
+        write_output(project, output, StoredImage(made.data, entry, file=file))
         if project.accepted(output) is not None:  # it was forced: from now on this one is the image
             record_decision(project, output.job, ACCEPT, output.full_slug, None)
     except Cancelled:
@@ -178,7 +178,7 @@ def restore_image(project: Project, images: StoredImages, work: StaleOutput) -> 
         return failure_outcome(work, error)
     note = "from the shared store" if source.is_shared else "encoded again" if verdict.only_encoding else ""
     line = verdict.line
-    if source.is_shared and line and line.fingerprint == output.fingerprint and line.time != source.time:
+    if source.is_shared and line and line.fingerprint == output.fingerprint and line.time != source.record.time:
         note += ", another one than the lock file tells of"
     return work.outcome("restored", note, seconds=time.monotonic() - start)
 
@@ -229,15 +229,15 @@ class _Blocked(Exception):  # noqa: N818 - internal
         self.verdict = verdict
 
 
-def write_output(project: Project, output: Output, source: StoredImage) -> None:
-    """Append the output's line, and rename the file into place. Raises OSError, and what `failure_outcome` can word."""
-    data = source.data if source.encoding == output.encoding else encode_output(project, output, source)
-    line = make_line(output, source, data)
+def write_output(project: Project, output: Output, image: StoredImage) -> None:
+    """Append the output's line, and rename its file into place. Raises OSError, and what `failure_outcome` words."""
+    data = encode_output(project, output, image)
+    line = make_line(output, image.record, data)
     write_file(project, output, data, line.sha256, lambda: project.lock(output.job).append(line))
 
 
-def make_line(output: Output, source: StoredImage, data: bytes) -> OutputLine:
-    """The line of the lock file that says what made this file of the output."""
+def make_line(output: Output, record: ImageCopy | SharedEntry, data: bytes) -> OutputLine:
+    """Make the lock file's line that says what made this file of the output."""
     return OutputLine(
         path=output.path,
         output=output.slug,
@@ -246,10 +246,10 @@ def make_line(output: Output, source: StoredImage, data: bytes) -> OutputLine:
         request=output.fields,
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
-        model_digest=source.model_digest,
-        backend_version=source.backend_version,
-        seconds=source.seconds,
-        time=source.time,
+        model_digest=record.model_digest,
+        backend_version=record.backend_version,
+        seconds=record.seconds,
+        time=record.time,
     )
 
 
@@ -311,17 +311,19 @@ def replace_output(project: Project, path: str, data: bytes, sha256: str, line: 
 
 
 def encode_output(
-    project: Project, output: Output, source: StoredImage, fields: Mapping[str, Any] | None = None
+    project: Project, output: Output, image: StoredImage, fields: Mapping[str, Any] | None = None
 ) -> bytes:
-    """The output's file. fields: of the request that made it, where that is not the output's own."""
+    """Return the output's file. fields: of the request that made the image, if that is not the output's own."""
+    if image.encoding == output.encoding:
+        return image.data
     fields = output.fields if fields is None else fields
     provenance = Provenance(
         fields=fields,
-        model_digest=source.model_digest,
-        backend_version=source.backend_version,
+        model_digest=image.record.model_digest,
+        backend_version=image.record.backend_version,
         generated=project.backends[fields["backend"]].is_generator,
     )
-    return encode(source.file or verify(source.data), output.encoding, provenance)
+    return encode(image.file or verify(image.data), output.encoding, provenance)
 
 
 def _location(error: BaseException) -> str:
@@ -335,39 +337,26 @@ def _location(error: BaseException) -> str:
 
 def derive_image(project: Project, work: StaleOutput) -> Outcome:
     """Derive the output from its origins, which are finished, and put it in place."""
+    import PIL
+
     output = work.output
     start = time.monotonic()
     try:
         data = _derive(project, output)
         seconds = round(time.monotonic() - start, 3)
         sha256 = project.store.put(data)
-        version, took, made = _version(), seconds, timestamp()
+        version, took, made = f"Pillow {PIL.__version__}", seconds, timestamp()
         line = project.lock(output.job).line_of(output.path, sha256)
         if line and (line.sha256, line.fingerprint, line.encoding) == (sha256, output.fingerprint, output.encoding):
             # it was derived before, in another checkout: a line of its own here would say no more, and need a merge
             version, took, made = line.backend_version, line.seconds, line.time
-        entry = StoreEntry(
-            output.fingerprint,
-            sha256,
-            None,
-            version,
-            took,
-            made,
-            encoding=output.encoding,
-            name=output.store_name,
-            request=output.fields,
-        )
+        making = (None, version, took, made, output.encoding)
+        entry = StoreEntry(output.fingerprint, sha256, *making, name=output.store_name, request=output.fields)
         project.store.add(entry)
-        write_output(project, output, StoredImage(data, output.encoding, None, version, took, made))
+        write_output(project, output, StoredImage(data, entry, output.encoding))
     except Exception as error:
         return failure_outcome(work, error)
     return work.outcome("derived", seconds=seconds)
-
-
-def _version() -> str:
-    from PIL import __version__
-
-    return f"Pillow {__version__}"
 
 
 def _derive(project: Project, output: Output) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,12 +16,12 @@ from imagegen.execute.decisions import (
     record_accepted,
     record_decision,
 )
-from imagegen.execute.stored_images import StoredImage, store_current_file, store_file
+from imagegen.execute.stored_images import ImageCopy, StoredImage, store_current_file, store_file
 from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import verify
 from imagegen.plan.freshness import IN_CONFLICT, Reason, conflict_hint, find_differences
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, REROLL, Decision, OutputLine
+from imagegen.plan.record import ACCEPT, REROLL, Decision
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry
 
@@ -132,25 +132,31 @@ def _problem(project: Project, output: Output) -> Problem | None:
 class ImageVersion:
     """One image that an output had, or has.
 
-    fingerprint, request: of what it was made for. time: of its making, as the lock file has it.
-    files: sha256 → encoding, None for what a backend returned; of those that the store has. by_hand: somebody made or
-    changed it. is_now: it is the output's image. reasons: how its request differs from the one of now.
+    record: what says how it was made. request: that it was made for. by_hand: somebody made or changed it.
+    files: those that the store has, sha256 → encoding; None for what a backend returned. is_now: it is the output's
+    image. reasons: how its request differs from the present one.
     """
 
-    fingerprint: str
+    record: ImageCopy
     request: Mapping[str, Any]
-    time: str
-    model_digest: str | None
-    backend_version: str
-    seconds: float
     by_hand: bool = False
     files: Mapping[str, Encoding | None] = field(default_factory=dict)
     is_now: bool = False
     reasons: tuple[Reason, ...] = ()
 
+    @property
+    def fingerprint(self) -> str:
+        """That it was made for."""
+        return self.record.fingerprint
+
+    @property
+    def time(self) -> str:
+        """When it was made, as the lock file has it."""
+        return self.record.time
+
 
 def list_versions(project: Project, output: Output) -> list[ImageVersion]:
-    """What there is to go back to, the newest first, the present image among it. Raises OSError."""
+    """List the images that can be restored, the newest first, the present one among them. Raises OSError."""
     state = project.hashes.state(output.path)
     sha256 = state.sha256 if state else None
     lock = project.lock(output.job)
@@ -158,152 +164,109 @@ def list_versions(project: Project, output: Output) -> list[ImageVersion]:
     line = line if line and line.sha256 == sha256 else None
     known = {output.fingerprint: output.fields} if output.fingerprint else {}
     known |= {line.fingerprint: line.request for line in lock.lines.get(output.path, ())}
-    found: dict[tuple[str, str, str], list[StoreEntry]] = {}
-    for entry in _entries(project, output, known):
-        if project.store.has(entry.sha256):
-            found.setdefault((entry.fingerprint, entry.time, entry.sha256 if entry.by_hand else ""), []).append(entry)
-    pasts = []
-    for (fingerprint, time, by_hand), entries in found.items():
-        first = entries[0]
-        request = next((entry.request for entry in entries if entry.request), known.get(fingerprint, {}))
-        pasts.append(
-            ImageVersion(
-                fingerprint,
-                request,
-                time,
-                first.model_digest,
-                first.backend_version,
-                first.seconds,
-                bool(by_hand),
-                {entry.sha256: entry.encoding for entry in entries},
-                by_hand == sha256
-                if by_hand
-                else line is not None and (line.fingerprint, line.time) == (fingerprint, time),
-                tuple(find_differences(request, output.fields)),
-            )
-        )
-    if line and not any(past.is_now for past in pasts):
-        pasts.append(_of_line(line, output))
-    return sorted(pasts, key=lambda past: past.time, reverse=True)
-
-
-def previous_version(pasts: list[ImageVersion], *, is_fresh: bool) -> int | None:
-    """The place in the list of the one before what the request asks for; None where there is none.
-
-    is_fresh: whether the present image is what it asks for; where not (a reroll failed), that is the one before.
-    """
-    at = next((at for at, past in enumerate(pasts) if past.is_now), -1)
-    before = at if at >= 0 and not is_fresh else at + 1
-    return before if before < len(pasts) else None
-
-
-def _entries(project: Project, output: Output, known: Mapping[str, Any]) -> Iterator[StoreEntry]:
-    """The store's entries that are of this output."""
     names = {output.store_name, output.task}
+    found: dict[tuple[str, str, str], list[StoreEntry]] = {}
     for entry in project.store.all_entries():
-        if entry.name in names or (entry.fingerprint in known and not entry.by_hand):
-            yield entry
+        is_of_output = entry.name in names or (entry.fingerprint in known and not entry.by_hand)
+        if is_of_output and project.store.has(entry.sha256):
+            found.setdefault((entry.fingerprint, entry.time, entry.sha256 if entry.by_hand else ""), []).append(entry)
+    versions = []
+    for (fingerprint, time, by_hand), entries in found.items():
+        request = next((entry.request for entry in entries if entry.request), known.get(fingerprint, {}))
+        if by_hand:
+            is_now = by_hand == sha256
+        else:
+            is_now = line is not None and (line.fingerprint, line.time) == (fingerprint, time)
+        files = {entry.sha256: entry.encoding for entry in entries}
+        reasons = tuple(find_differences(request, output.fields))
+        versions.append(ImageVersion(entries[0], request, bool(by_hand), files, is_now, reasons))
+    if line and not any(version.is_now for version in versions):
+        reasons = tuple(find_differences(line.request, output.fields))
+        versions.append(ImageVersion(line, line.request, is_now=True, reasons=reasons))
+    return sorted(versions, key=lambda version: version.time, reverse=True)
 
 
-def _of_line(line: OutputLine, output: Output) -> ImageVersion:
-    return ImageVersion(
-        line.fingerprint,
-        line.request,
-        line.time,
-        line.model_digest,
-        line.backend_version,
-        line.seconds,
-        is_now=True,
-        reasons=tuple(find_differences(line.request, output.fields)),
-    )
+def previous_version(versions: Sequence[ImageVersion], *, is_fresh: bool) -> int | None:
+    """Return the index of the version before what the request asks for; None if there is none.
+
+    is_fresh: the present image is what it asks for; if not (a reroll failed), the present image is the one before.
+    """
+    now = next((at for at, version in enumerate(versions) if version.is_now), -1)
+    before = now if now >= 0 and not is_fresh else now + 1
+    return before if before < len(versions) else None
 
 
-def restore(project: Project, output: Output, past: ImageVersion) -> str:
-    """Put this image back; how it stays. It does so until the output's request changes.
+def restore(project: Project, output: Output, version: ImageVersion) -> str:
+    """Put this version back, until the output's request changes, and return how it stays.
 
-    The caller holds the mutex, and has read the lock files since. Where the seed alone tells the two apart, that seed
-    is decided; else the file is accepted. What is there now goes into the store.
-    Raises ImagegenError where a file is in the way that is not ours; OSError.
+    If only the seed makes the difference, that seed is decided; otherwise the file is accepted. The current file goes
+    into the store. The caller holds the mutex, and has read the lock files since.
+
+    Raises:
+        ImagegenError: a file that is not ours is in the way, or the version cannot be read.
+        OSError: a file cannot be read or written.
     """
     found = project.found(output)
     if found.sha256 is not None and not found.ours:
-        verdict = project.verdict(output, forced=True)
-        problem = blocked_problem(output, verdict)
-        hint = f"to keep it, so that it can be gone back to: doit accept {output.task}; or move the file away"
+        problem = blocked_problem(output, project.verdict(output, forced=True))
+        hint = f"to keep it, so that it can be restored later: doit accept {output.task}; or move the file away"
         raise ImagegenError(Problem(problem.where, problem.what, hint))
-    if past.is_now:
-        _check_holdable(output, past)
-        return _decide(project, output, past, found.sha256 or "")
-    data = _file(project, output, past)
-    _check_holdable(output, past)
+    data = b"" if version.is_now else _read_file(project, output, version)
+    if version.by_hand or (version.fingerprint != output.fingerprint and _seed_of(output, version) is None):
+        check_fingerprint_known(output)
+    if version.is_now:
+        return _decide(project, output, version, found.sha256 or "")
     sha256 = project.store.put(data)
     store_current_file(project, output)
     lock = project.lock(output.job)
-    if not past.by_hand:
-        line = make_line(output, _source(past, data, output.encoding), data)
-        lock.append(replace(line, fingerprint=past.fingerprint, request=past.request))
-    stays = _decide(project, output, past, sha256)
+    if not version.by_hand:
+        line = make_line(output, version.record, data)
+        lock.append(replace(line, fingerprint=version.fingerprint, request=version.request))
+    stays = _decide(project, output, version, sha256)
     if found.sha256 != sha256:
-        replace_output(project, output.path, data, sha256, None if past.by_hand else lock.line_of(output.path, sha256))
+        line_of_file = None if version.by_hand else lock.line_of(output.path, sha256)
+        replace_output(project, output.path, data, sha256, line_of_file)
     on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
     lock.compact(on_disk, project.temporary)
     return stays
 
 
-def _decide(project: Project, output: Output, past: ImageVersion, sha256: str) -> str:
-    seed = _seed_of(output, past)
-    if not past.by_hand and past.fingerprint == output.fingerprint:
+def _decide(project: Project, output: Output, version: ImageVersion, sha256: str) -> str:
+    """Record what makes the version, with a file of this sha256, the output's image, and return how it stays."""
+    if not version.by_hand and version.fingerprint == output.fingerprint:
         if project.accepted(output) is not None:
             record_decision(project, output.job, ACCEPT, output.full_slug, None)
         return ""
+    seed = _seed_of(output, version)
     if seed is not None:
-        record_decision(
-            project, output.job, REROLL, output.full_slug, None if _rules_seed(project, output) == seed else seed
-        )
+        plans = project.plans({output.job: [Decision(REROLL, output.full_slug, None, "")]})
+        planned = (one for plan in plans for one in plan.outputs if one.task == output.task)
+        by_rule = next((one.request.seed for one in planned), None)
+        record_decision(project, output.job, REROLL, output.full_slug, None if by_rule == seed else seed)
         return f"with its seed {seed}"
-    if past.is_now:
+    if version.is_now:
         store_current_file(project, output)
     record_accepted(project, output, sha256)
     return "accepted until its request changes"
 
 
-def _check_holdable(output: Output, past: ImageVersion) -> None:
-    """That it can be decided to be the output's image. Raises ImagegenError."""
-    if past.by_hand or (past.fingerprint != output.fingerprint and _seed_of(output, past) is None):
-        check_fingerprint_known(output)
-
-
-def _seed_of(output: Output, past: ImageVersion) -> int | None:
-    """The seed that makes the output's request the one of that image; None where that takes more."""
-    seed = past.request.get("seed")
-    if past.by_hand or output.has_own_seed or not isinstance(seed, int):
+def _seed_of(output: Output, version: ImageVersion) -> int | None:
+    """The seed that makes the output's request the one of that version; None if that takes more."""
+    seed = version.request.get("seed")
+    if version.by_hand or output.has_own_seed or not isinstance(seed, int):
         return None
-    return seed if output.with_decisions(seed=seed).fingerprint == past.fingerprint else None
+    return seed if output.with_decisions(seed=seed).fingerprint == version.fingerprint else None
 
 
-def _rules_seed(project: Project, output: Output) -> int | None:
-    """The seed that the output has without a reroll."""
-    plans = project.plans({output.job: [Decision(REROLL, output.full_slug, None, "")]})
-    found = (one for plan in plans for one in plan.outputs if one.task == output.task)
-    return next((one.request.seed for one in found), None)
-
-
-def _file(project: Project, output: Output, past: ImageVersion) -> bytes:
-    """The output file that shows this image: one that was there, or encoded again."""
-    by_fitness = sorted(past.files.items(), key=lambda one: (one[1] != output.encoding, one[1] is not None))
-    for sha256, encoding in by_fitness:
+def _read_file(project: Project, output: Output, version: ImageVersion) -> bytes:
+    """The output file that shows this version: one that was there, or encoded again."""
+    best_first = sorted(version.files.items(), key=lambda one: (one[1] != output.encoding, one[1] is not None))
+    for sha256, encoding in best_first:
         data = project.store.get(sha256)
         if data is None:
             continue
-        if past.by_hand:
+        if version.by_hand:
             return data if format_of(data) == output.encoding.format else convert(data, output.encoding)
-        if encoding == output.encoding:
-            return data
-        return encode_output(project, output, _source(past, data, encoding), past.request)
-    raise ImagegenError(
-        Problem(output.task, "the store has this image no more, or its file has gone bad", "doit verify")
-    )
-
-
-def _source(past: ImageVersion, data: bytes, encoding: Encoding | None) -> StoredImage:
-    return StoredImage(data, encoding, past.model_digest, past.backend_version, past.seconds, past.time)
+        return encode_output(project, output, StoredImage(data, version.record, encoding), version.request)
+    what = "the store no longer has this version, or its file is damaged"
+    raise ImagegenError(Problem(output.task, what, "doit verify"))

@@ -1,4 +1,4 @@
-"""What the next run would do, and why: found out without asking a backend, and without writing anything."""
+"""What the next run would do, and why, and how long it takes: without asking a backend or writing anything."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
-from imagegen.backends.base import Backend
 from imagegen.errors import ImagegenError
 from imagegen.execute.build_image import RECORDED_NOT_AVAILABLE, encode_output
 from imagegen.execute.shared_store import ACCEPTED_NOT_AVAILABLE
 from imagegen.execute.stored_images import ImageCopy, StoredImages
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
-from imagegen.plan.record import Durations, Estimate, total_seconds
-from imagegen.plan.request import Request
+from imagegen.plan.record import Durations, Estimate, OutputLine, total_seconds
 from imagegen.project import Project
 
 __all__ = [
     "ACTS",
+    "Act",
     "Forecast",
     "ForecastImage",
     "estimate",
     "forecast",
 ]
 
-
-ACTS = ("generate", "derive", "follow", "restore", "keep", "fail", "ignore", "fresh")
-"""All that can come of an output. follow: what it is made from is yet to be made, and only then is it known whether it
-is stale. fail: the file in its place must not be replaced. ignore: `doit ignore` named it."""
+Act = Literal["generate", "derive", "follow", "restore", "keep", "fail", "ignore", "fresh"]
+"""What becomes of an output. follow: whether it is stale is only known once what it is made from is there.
+fail: the file in its place must not be replaced. ignore: `doit ignore` named it."""
+ACTS: tuple[Act, ...] = get_args(Act)
 
 
 @dataclass(frozen=True)
 class ForecastImage:
-    """What the next run would do with one output, and why: see its verdict.
+    """What the next run would do with one output; its verdict says why.
 
-    act: one of ACTS. origin: of one to restore: `the store`, the path of an output that shows it already, the task of
-    one that is to be generated, or the shared store, which is not asked for this; of one that is ignored, the task that
-    `doit ignore` named. seconds: that its generating takes, None where that is not known.
+    origin: where it is restored from: `the store`, the path of an output that shows it already, the task of one that
+    is to be generated, or the shared store, which is not asked for this; of one that is ignored, the task that
+    `doit ignore` named. seconds: that generating it takes; None if that is not known.
     """
 
     output: Output
     verdict: Verdict
-    act: str
+    act: Act
     origin: str = ""
     seconds: float | None = None
 
     @property
     def is_encoded_anew(self) -> bool:
-        """Whether only the file is written anew, from the image that it was made of."""
+        """Whether only the file is encoded again, from the image that it was made of."""
         return self.act == "restore" and self.verdict.only_encoding
 
 
@@ -61,7 +61,7 @@ class ForecastImage:
 class Forecast:
     """images: each one asked for, in order. seconds: that generating takes, as far as that is known.
 
-    unknown: of how many that are to be generated it is not known how long they take.
+    unknown: how many images are to be generated of which it is not known how long they take.
     """
 
     images: tuple[ForecastImage, ...]
@@ -80,103 +80,103 @@ class Forecast:
 
 
 def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignored: Collection[str]) -> Forecast:
-    """What the next run would do with these outputs, each with how it stands. ignored: tasks that doit passes over."""
-    sources = StoredImages(project)
-    passed_over = {task: task for task in ignored}
-    for (
-        output,
-        _,
-    ) in standing:  # each comes after what it is made from, without which it is passed over too
-        for origin in output.origins:
-            if origin.task in passed_over:
-                passed_over.setdefault(output.task, passed_over[origin.task])
+    """Forecast what the next run would do with these outputs.
 
-    def foreseen(one: tuple[Output, Verdict]) -> ForecastImage:
+    Args:
+        standing: Each output with its verdict, after those that it is made from.
+        ignored: Tasks that doit passes over; what is made from them is passed over, too.
+    """
+    stored = StoredImages(project)
+    ignored_by = {task: task for task in ignored}
+    for output, _ in standing:
+        for origin in output.origins:
+            if origin.task in ignored_by:
+                ignored_by.setdefault(output.task, ignored_by[origin.task])
+
+    def foresee(one: tuple[Output, Verdict]) -> ForecastImage:
         output, verdict = one
-        if output.task in passed_over:
-            return ForecastImage(output, verdict, "ignore", passed_over[output.task])
-        if verdict.state in ("fresh", "kept"):
-            return ForecastImage(output, verdict, {"kept": "keep"}.get(verdict.state, verdict.state))
+        if output.task in ignored_by:
+            return ForecastImage(output, verdict, "ignore", ignored_by[output.task])
+        if verdict.state == "fresh" or verdict.state == "kept":
+            return ForecastImage(output, verdict, "fresh" if verdict.state == "fresh" else "keep")
         try:
-            origin = _origin(project, sources, output, verdict)
+            origin = _find_origin(project, stored, output, verdict)
         except ImagegenError as error:
             problem = error.problems[0]
-            return ForecastImage(
-                output, replace(verdict, state="blocked", note=problem.what, hint=problem.hint), "fail"
-            )
+            verdict = replace(verdict, state="blocked", note=problem.what, hint=problem.hint)
+            return ForecastImage(output, verdict, "fail")
         if origin is not None:
             return ForecastImage(output, verdict, "restore", origin)
-        act = _act(project, output, verdict)
+        act = _choose_act(project, output, verdict)
         if act == "keep":
             note = ACCEPTED_NOT_AVAILABLE if project.accepted(output) else RECORDED_NOT_AVAILABLE
             verdict = replace(verdict, note=note)
         return ForecastImage(output, verdict, act)
 
-    # what a backend prints is not to stand in the forecast, which may be JSON for a program
+    # what a backend prints must not get into the forecast, which may be JSON for a program
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.redirect_stdout(sys.stderr):
-        images = _held_up(_each_once(pool.map(foreseen, standing)))
-    taking = estimate(project, [one.output for one in images if one.act == "generate"])
+        images = _fail_followers(_generate_once(pool.map(foresee, standing)))
+    estimates = estimate(project, [one.output for one in images if one.act == "generate"])
     images = [
-        replace(one, seconds=taking[one.output.task].seconds) if one.output.task in taking else one for one in images
+        replace(one, seconds=estimates[one.output.task].seconds) if one.output.task in estimates else one
+        for one in images
     ]
-    unknown = sum(one.seconds is None for one in taking.values())
-    return Forecast(tuple(images), total_seconds(taking.values()), unknown)
+    unknown = sum(one.seconds is None for one in estimates.values())
+    return Forecast(tuple(images), total_seconds(estimates.values()), unknown)
 
 
-def _act(project: Project, output: Output, verdict: Verdict) -> str:
+def _choose_act(project: Project, output: Output, verdict: Verdict) -> Act:
     if verdict.reasons and all(reason.kind == "follows" for reason in verdict.reasons):
-        return "follow"  # also where the file was changed by hand: whether it is kept or in the way shows then
+        return "follow"  # also if the file was changed by hand: whether it is kept or in the way shows then
     if verdict.state == "blocked":
         return "fail"
-    if _is_only_brought(project, output, verdict):
+    if _is_kept_unless_found(project, output, verdict):
         return "keep"
     return "derive" if output.is_derived else "generate"
 
 
-def _origin(project: Project, sources: StoredImages, output: Output, verdict: Verdict) -> str | None:
-    """Where the run would restore it from; None where it would not."""
-    if verdict.state == "blocked" and verdict.is_missing and project.settings.store:
+def _find_origin(project: Project, stored: StoredImages, output: Output, verdict: Verdict) -> str | None:
+    """Where the run would restore it from; None if it would not."""
+    is_blocked = verdict.state == "blocked"
+    if is_blocked and verdict.is_missing and project.settings.store:
         return "the shared store, if it has the accepted file"
-    if not output.fingerprint or (verdict.state == "blocked" and verdict.line):
+    if not output.fingerprint or (is_blocked and verdict.line):
         return None
     accepted = project.accepted(output)
     if project.store.has(accepted or ""):
         return "the store"
     if project.has_accepted(output):
         return "git"
-    is_only_brought = _is_only_brought(project, output, verdict)
-    copy = sources.foresee(output, project.model_digest(output), only_recorded=is_only_brought)
-    if is_only_brought and (accepted or copy is None):
+    is_kept = _is_kept_unless_found(project, output, verdict)
+    copy = stored.find_copy(output, project.model_digest(output), only_recorded=is_kept)
+    if is_kept and (accepted or copy is None):
         return "the shared store, if it has that one" if project.settings.store else None
-    if copy is None or (verdict.state == "blocked" and not _is_just_that(project, sources, output, copy)):
+    if copy is None or (is_blocked and not _is_in_place(project, stored, output, copy)):
         return None
-    if copy.path == output.path and verdict.is_missing:
-        return "git"
-    return copy.path or "the store"
+    if not isinstance(copy, OutputLine):
+        return "the store"
+    return "git" if copy.path == output.path and verdict.is_missing else copy.path
 
 
-def _is_only_brought(project: Project, output: Output, verdict: Verdict) -> bool:
-    """Whether the file there is kept where the one that the lock file tells of is not to be had."""
+def _is_kept_unless_found(project: Project, output: Output, verdict: Verdict) -> bool:
+    """Whether the current file is kept if the image that the lock file records is not available."""
     if verdict.state != "stale":
         return False
     return project.accepted(output) is not None or (verdict.is_recorded_elsewhere and project.answers(output))
 
 
-def _is_just_that(project: Project, sources: StoredImages, output: Output, copy: ImageCopy) -> bool:
-    """Whether the file there, of which no line says what made it, is what would be written: the lock file was lost."""
+def _is_in_place(project: Project, stored: StoredImages, output: Output, copy: ImageCopy) -> bool:
+    """Whether the current file, which no line records, is what would be written: the lock file was lost."""
     found = project.found(output).sha256
-    source = sources.look(copy) if found else None
     try:
-        if source is None:
-            return False
-        data = source.data if source.encoding == output.encoding else encode_output(project, output, source)
-        return hashlib.sha256(data).hexdigest() == found
+        image = stored.read(copy, project.store.look) if found else None
+        return image is not None and hashlib.sha256(encode_output(project, output, image)).hexdigest() == found
     except Exception:  # what cannot be encoded is not what is there
         return False
 
 
-def _held_up(images: Iterable[ForecastImage]) -> list[ForecastImage]:
-    """With what is made from an output that fails, which fails with it. images: each after what it is made from."""
+def _fail_followers(images: Iterable[ForecastImage]) -> list[ForecastImage]:
+    """Have what is made from an output that fails fail with it."""
     failing: set[str] = set()
     found = []
     for one in images:
@@ -190,8 +190,8 @@ def _held_up(images: Iterable[ForecastImage]) -> list[ForecastImage]:
     return found
 
 
-def _each_once(images: Iterable[ForecastImage]) -> list[ForecastImage]:
-    """Of images of one fingerprint the first is generated, and the others are that one again."""
+def _generate_once(images: Iterable[ForecastImage]) -> list[ForecastImage]:
+    """Of images of one fingerprint, have the first generated, and the others restored from it."""
     first: dict[str, str] = {}
     found = []
     for one in images:
@@ -204,19 +204,15 @@ def _each_once(images: Iterable[ForecastImage]) -> list[ForecastImage]:
 
 
 def estimate(project: Project, outputs: Iterable[Output]) -> dict[str, Estimate]:
-    """By task; without what is derived, which takes no time to speak of."""
+    """Estimate by task what generating outputs takes, from earlier ones. Derived outputs take no time to speak of."""
     known = Durations(project.recorded())
     found = {}
     for output in outputs:
         if not output.is_derived:
             request = output.request
-            at_once = _at_once(project.backends[request.backend], request)
+            try:
+                at_once = project.backends[request.backend].concurrency(request)
+            except ImagegenError:  # its preflight says so
+                at_once = 1
             found[output.task] = Estimate(known.estimate(request), request.backend, at_once)
     return found
-
-
-def _at_once(backend: Backend, request: Request) -> int:
-    try:
-        return backend.concurrency(request)
-    except ImagegenError:  # its preflight says so
-        return 1

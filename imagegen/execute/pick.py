@@ -245,8 +245,8 @@ def _keep(project: Project, file: _File) -> _File:
     if source is None:
         hint = f"have it made first; where another one is picked: doit pick {output.job}:{output.base} --variant 0"
         raise ImagegenError(Problem(output.store_name, "its image is not here, and none is picked unseen", hint))
-    data = source.data if source.encoding == output.encoding else encode_output(project, output, source)
-    line = make_line(output, source, data)
+    data = encode_output(project, output, source)
+    line = make_line(output, source.record, data)
     store_file(project, output, data, line)
     return replace(file, data=data, line=line)
 

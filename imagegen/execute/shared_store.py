@@ -162,7 +162,7 @@ class SharedStoreClient:
                     self._project.store.add(
                         StoreEntry(output.fingerprint, entry.sha256, *made, name=name, request=request)
                     )
-                return StoredImage(file.data, None, *made, is_shared=True, file=file)
+                return StoredImage(file.data, entry, is_shared=True, file=file)
         return None
 
     def fetch(self, sha256: str) -> bytes | None:

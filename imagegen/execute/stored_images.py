@@ -1,11 +1,11 @@
-"""Where an image can come from without asking a backend: the store, and other outputs that show it already."""
+"""Images that can be restored without asking a backend: those in the store, and in outputs that show them already."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from imagegen.config.job import Encoding
@@ -14,6 +14,7 @@ from imagegen.images.image_file import ImageFile
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
+from imagegen.state.shared_store import SharedEntry
 from imagegen.state.store import StoreEntry
 
 __all__ = [
@@ -25,37 +26,21 @@ __all__ = [
     "store_recorded_file",
 ]
 
-
-@dataclass(frozen=True)
-class ImageCopy:
-    """A file that is said to hold an image made earlier for the fingerprint that is wanted.
-
-    path: of the output that it is, empty where it is in the store. encoding: of that output; None for what the
-    backend returned. seconds, time, model_digest, backend_version: of its making.
-    """
-
-    sha256: str
-    path: str
-    encoding: Encoding | None
-    model_digest: str | None
-    backend_version: str
-    seconds: float
-    time: str
+ImageCopy = StoreEntry | OutputLine
+"""What records a file that shows an image: an entry of the store, or the line of an output."""
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image made earlier, its bytes read and checked. The other fields are its copy's.
+    """An image that was generated earlier, its bytes read and checked.
 
-    is_shared: it came from the shared store just now. file: its bytes, where they were read as an image already.
+    record: how it was made. encoding: of the file; None if it is what a backend returned. is_shared: it came from the
+    shared store just now. file: its bytes, if they were already read as an image.
     """
 
     data: bytes
-    encoding: Encoding | None
-    model_digest: str | None
-    backend_version: str
-    seconds: float
-    time: str
+    record: ImageCopy | SharedEntry
+    encoding: Encoding | None = None
     is_shared: bool = False
     file: ImageFile | None = None
 
@@ -63,15 +48,16 @@ class StoredImage:
 class StoredImages:
     """The images that a run can restore from, as they are when it begins.
 
-    beyond: asked for the image of an output where there is none here; with the model's digest, and the time of the one
-    that the lock file tells of.
+    Args:
+        find_shared: Asked for an output's image if there is none here, with the model's digest and the time of the
+            image that the lock file records.
     """
 
     def __init__(
-        self, project: Project, beyond: Callable[[Output, str | None, str], StoredImage | None] = lambda *_: None
+        self, project: Project, find_shared: Callable[[Output, str | None, str], StoredImage | None] = lambda *_: None
     ) -> None:
         self._project = project
-        self._beyond = beyond
+        self._find_shared = find_shared
         self._lines: dict[str, list[OutputLine]] = defaultdict(list)
         self._files: dict[tuple[str, str], OutputLine] = {}
         """The first line of each file, by job and sha256."""
@@ -86,40 +72,40 @@ class StoredImages:
         return self._files.get((job, sha256))
 
     def find(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> StoredImage | None:
-        """An image that the output can be restored from without loss, or None. Raises OSError.
+        """Read an image that the output can be restored from without loss. Raises OSError.
 
-        One made by a model of another, known digest does not count. What a backend returned comes first, then a
-        file that can be taken as it is; last what others have. only_recorded: none but the one that the lock file
-        tells of.
+        What a backend returned comes first, then a file that can be taken as it is, last the shared store.
+
+        Args:
+            model_digest: An image of a model with another, known digest does not count.
+            only_recorded: None but the one that the lock file records.
         """
+        for copy in self._copies(output, model_digest, only_recorded=only_recorded):
+            if image := self.read(copy, self._project.store.get):
+                return image
+        time = self._recorded_time(output)
+        shared = self._find_shared(output, model_digest, time)
+        return None if shared and only_recorded and shared.record.time != time else shared
+
+    def find_copy(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> ImageCopy | None:
+        """Find where `find` would take it from. Reads no blob, so a damaged one counts; writes nothing."""
         copies = self._copies(output, model_digest, only_recorded=only_recorded)
-        if here := next(filter(None, map(self._read, copies)), None):
-            return here
-        time = self._time(output)
-        beyond = self._beyond(output, model_digest, time)
-        return None if beyond and only_recorded and beyond.time != time else beyond
+        return next(filter(self._exists, copies), None)
 
-    def foresee(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> ImageCopy | None:
-        """Where `find` would find it. Reads no blob and writes nothing: one that has gone bad passes for a good one."""
-        copies = self._copies(output, model_digest, only_recorded=only_recorded)
-        return next(filter(self._is_there, copies), None)
+    def read(self, copy: ImageCopy, read_blob: Callable[[str], bytes | None]) -> StoredImage | None:
+        """Read a copy's image. read_blob: of the store, `get` or, if that is not to count as a use, `look`."""
+        if not isinstance(copy, OutputLine):
+            data = read_blob(copy.sha256)
+        else:
+            with contextlib.suppress(OSError):
+                data = (self._project.root / copy.path).read_bytes()
+                if hashlib.sha256(data).hexdigest() == copy.sha256:
+                    return StoredImage(data, copy, copy.encoding)
+            data = self._project.committed(copy.path, copy.sha256)
+        return None if data is None else StoredImage(data, copy, copy.encoding)
 
-    def look(self, copy: ImageCopy) -> StoredImage | None:
-        """The image of a copy, read without its counting as a use."""
-        return _source(copy, self._project.store.look(copy.sha256) if not copy.path else self._file(copy))
-
-    def _read(self, copy: ImageCopy) -> StoredImage | None:
-        return _source(copy, self._project.store.get(copy.sha256) if not copy.path else self._file(copy))
-
-    def _file(self, copy: ImageCopy) -> bytes | None:
-        with contextlib.suppress(OSError):
-            data = (self._project.root / copy.path).read_bytes()
-            if hashlib.sha256(data).hexdigest() == copy.sha256:
-                return data
-        return self._project.committed(copy.path, copy.sha256)
-
-    def _is_there(self, copy: ImageCopy) -> bool:
-        if not copy.path:
+    def _exists(self, copy: ImageCopy) -> bool:
+        if not isinstance(copy, OutputLine):
             return self._project.store.has(copy.sha256)
         with contextlib.suppress(OSError):
             state = self._project.hashes.state(copy.path)
@@ -128,51 +114,25 @@ class StoredImages:
         return self._project.committed(copy.path, copy.sha256) is not None
 
     def _copies(self, output: Output, model_digest: str | None, *, only_recorded: bool) -> list[ImageCopy]:
-        """Those that would do, best first."""
-        ranked = []
-        time = self._time(output)
-        for copy in self._of(output.fingerprint, time):
-            if only_recorded and copy.time != time:
-                continue
-            if model_digest and copy.model_digest and copy.model_digest != model_digest:
-                continue
-            if copy.encoding is None:
-                ranked.append((0, copy))
-            elif copy.encoding == output.encoding:
-                ranked.append((1, copy))
-            elif copy.encoding.is_lossless:
-                ranked.append((2, copy))
-        return [copy for _, copy in sorted(ranked, key=lambda one: one[0])]
+        """The copies that would do, the best first; of those, the one that the lock file records."""
+        time = self._recorded_time(output)
+        entries = [entry for entry in self._project.store.entries(output.fingerprint) if not entry.by_hand]
+        entries.sort(key=lambda entry: entry.time != time)
+        found: list[ImageCopy] = []
+        for copy in (*entries, *self._lines.get(output.fingerprint, ())):
+            is_other_model = model_digest and copy.model_digest and copy.model_digest != model_digest
+            is_lossless = copy.encoding is None or copy.encoding == output.encoding or copy.encoding.is_lossless
+            if is_lossless and not is_other_model and (copy.time == time or not only_recorded):
+                found.append(copy)
+        return sorted(found, key=lambda copy: (None, output.encoding, copy.encoding).index(copy.encoding))
 
-    def _time(self, output: Output) -> str:
+    def _recorded_time(self, output: Output) -> str:
         line = self._project.lock(output.job).line_of(output.path, None)
         return line.time if line else ""
 
-    def _of(self, fingerprint: str, time: str) -> Iterator[ImageCopy]:
-        """time: of several that were made for one request, the one that the lock file tells of comes first."""
-        entries = [entry for entry in self._project.store.entries(fingerprint) if not entry.by_hand]
-        for one in sorted(entries, key=lambda entry: entry.time != time):
-            yield ImageCopy(one.sha256, "", one.encoding, one.model_digest, one.backend_version, one.seconds, one.time)
-        for line in self._lines.get(fingerprint, ()):
-            yield ImageCopy(
-                line.sha256,
-                line.path,
-                line.encoding,
-                line.model_digest,
-                line.backend_version,
-                line.seconds,
-                line.time,
-            )
-
-
-def _source(copy: ImageCopy, data: bytes | None) -> StoredImage | None:
-    if data is None:
-        return None
-    return StoredImage(data, copy.encoding, copy.model_digest, copy.backend_version, copy.seconds, copy.time)
-
 
 def store_current_file(project: Project, output: Output) -> None:
-    """What is about to be replaced or removed goes into the store first. Raises OSError."""
+    """Put the output's file into the store, before it is replaced or removed. Raises OSError."""
     state = project.hashes.state(output.path)
     if state is None or state.is_pointer:
         return
@@ -181,9 +141,9 @@ def store_current_file(project: Project, output: Output) -> None:
 
 
 def store_file(project: Project, output: Output, data: bytes, line: OutputLine | None) -> str:
-    """Keep an output's file, so that it can be gone back to; its sha256. Raises OSError.
+    """Put an output's file into the store, so that it can be restored, and return its sha256. Raises OSError.
 
-    line: the one that counts for it. Where that is of another file, or there is none, the file was made by hand.
+    line: the one that counts for the output. If it is of another file, or there is none, the file was made by hand.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     if line is not None and line.sha256 == sha256:
@@ -195,29 +155,19 @@ def store_file(project: Project, output: Output, data: bytes, line: OutputLine |
         return sha256  # it is listed as what it was when it came
     fingerprint, request = (line.fingerprint, line.request) if line else (output.fingerprint, output.fields)
     if fingerprint:
-        name = output.store_name
-        entry = StoreEntry(
-            fingerprint, sha256, None, "", 0.0, timestamp(), output.encoding, {}, name, request, by_hand=True
+        made = (None, "", 0.0, timestamp(), output.encoding)
+        _index(
+            project,
+            StoreEntry(fingerprint, sha256, *made, name=output.store_name, request=request, by_hand=True),
         )
-        _index(project, entry)
     return sha256
 
 
 def store_recorded_file(project: Project, name: str, data: bytes, line: OutputLine) -> None:
-    """Keep a file that is as its line says. name: of its output (`Output.store_name`). Raises OSError."""
+    """Put a file into the store that is as its line says. name: of its output (`Output.store_name`). Raises OSError."""
     project.store.put(data)
-    entry = StoreEntry(
-        line.fingerprint,
-        line.sha256,
-        line.model_digest,
-        line.backend_version,
-        line.seconds,
-        line.time,
-        line.encoding,
-        name=name,
-        request=line.request,
-    )
-    _index(project, entry)
+    made = (line.model_digest, line.backend_version, line.seconds, line.time, line.encoding)
+    _index(project, StoreEntry(line.fingerprint, line.sha256, *made, name=name, request=line.request))
 
 
 def _index(project: Project, entry: StoreEntry) -> None:

@@ -434,7 +434,7 @@ def test_an_edit_that_was_not_accepted_is_not_replaced(workshop: Workshop) -> No
     made_yrr(workshop, "another figure")
     mine = workshop.touch_up("yrr")
     lock = workshop.lock()
-    with pytest.raises(ImagegenError, match="to keep it, so that it can be gone back to: doit accept"):
+    with pytest.raises(ImagegenError, match="to keep it, so that it can be restored later: doit accept"):
         workshop.restore(YRR)
     assert (workshop.path("yrr").read_bytes(), workshop.lock()) == (mine, lock)
 

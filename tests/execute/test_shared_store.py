@@ -162,7 +162,7 @@ def test_what_somebody_made_is_found_and_kept_here(workshop: Workshop, output: O
     project = workshop.project()
     source = team.sharing(project).find(output, None, "")
     assert source is not None
-    assert (source.data, source.encoding, source.model_digest, source.seconds, source.is_shared) == (
+    assert (source.data, source.encoding, source.record.model_digest, source.record.seconds, source.is_shared) == (
         DATA,
         None,
         "d1",
@@ -195,7 +195,7 @@ def test_of_several_the_one_that_the_lock_file_tells_of_comes_first_then_the_new
     for last, time_made in ((times[1], times[1]), ("", times[2])):
         source = team.sharing().find(output, None, last)
         assert source is not None
-        assert source.time == time_made
+        assert source.record.time == time_made
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", DATA[:-20], b"\x89PNG\r\n\x1a\n" + b"\0" * 100])
