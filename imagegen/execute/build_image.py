@@ -152,7 +152,7 @@ def _verify(output: Output, made: GeneratedImage) -> ImageFile:
         raise BadImage(f"{error} (made at {made.server})" if made.server else str(error)) from None
 
 
-RECORDED_NOT_AVAILABLE = "the lock file tells of another one for the same request, which is not to be had here"
+RECORDED_NOT_AVAILABLE = "the lock file records a different image for this request, and it isn't available here"
 """Why an image is kept that is not the one that others have."""
 
 
@@ -179,7 +179,7 @@ def restore_image(project: Project, images: StoredImages, work: StaleOutput) -> 
     note = "from the shared store" if source.is_shared else "encoded again" if verdict.only_encoding else ""
     line = verdict.line
     if source.is_shared and line and line.fingerprint == output.fingerprint and line.time != source.record.time:
-        note += ", another one than the lock file tells of"
+        note += ", a different one than the lock file records"
     return work.outcome("restored", note, seconds=time.monotonic() - start)
 
 

@@ -12,12 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from imagegen.execute.pick import CANDIDATES, PickResult, is_candidate
 from imagegen.execute.stored_images import store_current_file, store_recorded_file
-from imagegen.plan.output import Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
 
 __all__ = [
-    "ONE_OFF",
     "Orphan",
     "Removal",
     "UnusedFiles",
@@ -36,11 +35,11 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 @dataclass(frozen=True)
 class UnusedFiles:
-    """What can go.
+    """Files that can be removed.
 
-    orphans: of no item; those with a `why` stay. candidates: variants that were not picked, with their lines;
-    changed: of these, by path, what somebody changed, and so stays. leftovers: of runs that were killed.
-    store_bytes: that the store has over its bound.
+    orphans: they belong to no item; those with a `why` stay. candidates: job, path and line of variants that were not
+    picked. changed: paths of candidates that somebody changed, which stay. leftovers: of runs that were killed.
+    store_bytes: by which the store is too large.
     """
 
     orphans: tuple[Orphan, ...]
@@ -55,7 +54,12 @@ class UnusedFiles:
 
 
 def find_unused(project: Project, plans: Collection[JobPlan], *, candidates: bool) -> UnusedFiles:
-    """What `prune` would remove. candidates: those too. Nobody may be writing. Raises ImagegenError, OSError."""
+    """Find what `prune` would remove, with or without candidates. Nobody may be writing.
+
+    Raises:
+        ImagegenError: a lock file cannot be understood.
+        OSError: a file cannot be read.
+    """
     found = list(_candidates(project, plans)) if candidates else []
     return UnusedFiles(
         tuple(find_orphans(project, plans)),
@@ -66,16 +70,16 @@ def find_unused(project: Project, plans: Collection[JobPlan], *, candidates: boo
     )
 
 
-def prune(project: Project, waste: UnusedFiles) -> None:
-    """Remove it. The caller holds the mutex, and found the waste while it did. Raises OSError."""
+def prune(project: Project, unused: UnusedFiles) -> None:
+    """Remove unused files, which the caller found while it held the mutex, as it does. Raises OSError."""
     gone: dict[str, list[str]] = defaultdict(list)
-    for orphan in waste.orphans:
+    for orphan in unused.orphans:
         if not orphan.why:
             if orphan.exists:
                 _remove(project, orphan.job, orphan.path, orphan.line)
             if not is_candidate(project, orphan.job, orphan.line.output):
                 gone[orphan.job].append(orphan.path)
-    for job, path, line in waste.candidates:
+    for job, path, line in unused.candidates:
         if (project.root / path).exists():
             _remove(project, job, path, line)
         if not (project.root / path).exists():
@@ -83,7 +87,7 @@ def prune(project: Project, waste: UnusedFiles) -> None:
     for job, paths in gone.items():
         project.lock(job).forget(paths, project.temporary)
     project.store.prune(project.settings.store_bytes, project.upload_queue.blobs())
-    for leftover in waste.leftovers:
+    for leftover in unused.leftovers:
         leftover.unlink(missing_ok=True)
     shutil.rmtree(project.temporary, ignore_errors=True)
 
@@ -116,7 +120,7 @@ def _candidates(project: Project, plans: Collection[JobPlan]) -> Iterator[tuple[
 
 
 def _leftovers(project: Project, plans: Collection[JobPlan]) -> Iterator[Path]:
-    """What a kill leaves of files that were being written: in temporary folders, and beside outputs."""
+    """Files that were being written when a run was killed: in temporary folders, and beside outputs."""
     if project.temporary.is_dir():
         yield from sorted(path for path in project.temporary.rglob("*") if path.is_file())
     for folder in sorted(path for path in project.state.glob("*/") if path != project.temporary):
@@ -127,16 +131,12 @@ def _leftovers(project: Project, plans: Collection[JobPlan]) -> Iterator[Path]:
             yield from sorted(path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name))
 
 
-ONE_OFF = "image"
-"""The lock file of `doit image`: it has no items."""
-
-
 @dataclass(frozen=True)
 class Orphan:
-    """An output of no item. job: whose lock file has its lines. why: it is not ours to remove; empty: it is.
+    """An output that belongs to no item.
 
-    line: the one that counts. exists: whether its file is there. owner: the job that has the file now, by its own lock
-    file: only the line can go.
+    job: whose lock file has its lines. line: the one that counts. exists: whether its file is there. why: it must not
+    be removed; empty if it may. owner: the job that has the file now, by its own lock file: only the line can go.
     """
 
     job: str
@@ -148,10 +148,17 @@ class Orphan:
 
 
 def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] | None = None) -> Iterator[Orphan]:
-    """Those of the jobs, also of jobs that are gone. plans: all of the project. jobs: by name; None: all.
+    """Find the outputs that belong to no item, also of jobs that are gone.
 
-    Nothing is told of a job with problems, nor of files that another job makes now.
-    Raises ImagegenError for a lock file that cannot be understood; OSError.
+    A job with problems has none, and neither has a file that another job builds now.
+
+    Args:
+        plans: All of the project.
+        jobs: By name; None for all.
+
+    Raises:
+        ImagegenError: A lock file cannot be understood.
+        OSError: A file cannot be read.
     """
     owners = {output.path: output.job for plan in plans for output in plan.outputs}
     broken = {plan.name for plan in plans if plan.problems}
@@ -180,7 +187,7 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
 
 @dataclass(frozen=True)
 class Removal:
-    """What cleaning one output means. removes: its file. forgets: its lines in the lock file. said: for a person."""
+    """What cleaning does to one output. removes: its file. forgets: its lines in the lock file. said: in words."""
 
     removes: bool
     forgets: bool
@@ -188,11 +195,11 @@ class Removal:
 
 
 def preview_clean(project: Project, output: Output) -> Removal:
-    """What `clean` would do. Raises OSError."""
+    """Return what `clean` would do. Raises OSError."""
     state = project.hashes.state(output.path)
     known = output.path in project.lock(output.job).lines
     if state is None:
-        return Removal(False, known, f"{output.path} is not there")
+        return Removal(False, known, f"{output.path} is missing")
     if state.is_pointer:
         return Removal(False, False, f"keep {output.path}: a Git LFS pointer, whose content is not here to bring back")
     if project.lock(output.job).owns(output.path, state.sha256):
@@ -202,7 +209,7 @@ def preview_clean(project: Project, output: Output) -> Removal:
 
 
 def clean(project: Project, output: Output) -> Removal:
-    """Remove the output's file where that is right; its lines are left to the caller. Raises OSError."""
+    """Remove the output's file if it may be removed; its lines are left to the caller. Raises OSError."""
     removal = preview_clean(project, output)
     if removal.removes:
         store_current_file(project, output)
@@ -211,10 +218,16 @@ def clean(project: Project, output: Output) -> Removal:
 
 
 def refresh_derived(project: Project, pick: PickResult) -> list[Output]:
-    """The derived outputs that are made from the item's images, as far as all is there that they are made from.
+    """Remove files derived from variants that are no longer images, and return the derived outputs to build.
 
-    Files that were derived from its other variants are removed, where nobody changed them; they are in the store. The
-    caller holds the mutex. Raises ImagegenError, OSError.
+    What somebody changed stays. The removed files are in the store. The caller holds the mutex.
+
+    Returns:
+        The outputs that are derived from the item's images, if all of their origins are there.
+
+    Raises:
+        ImagegenError: A lock file cannot be understood.
+        OSError: A file cannot be read or removed.
     """
     item = pick.outputs[0]
     plans = project.plans()
@@ -231,6 +244,6 @@ def refresh_derived(project: Project, pick: PickResult) -> list[Output]:
 
 
 def _is_of(slug: str, base: str) -> bool:
-    """Whether this is the slug of the item, or of one of its variants."""
+    """Whether this is the slug of the item or of one of its variants."""
     rest = slug.removeprefix(base)
     return slug.startswith(base) and (not rest or (rest.startswith("-v") and rest[2:].isdigit()))

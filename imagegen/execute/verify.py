@@ -1,4 +1,4 @@
-"""Holding what is on disk against what is recorded: outputs against their lines, the store against its hashes."""
+"""Checks the files on disk against what is recorded: outputs against their lines, the store against its hashes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from imagegen.execute.prune import find_orphans
 from imagegen.images.formats import BadImage
@@ -30,16 +30,18 @@ __all__ = [
 _Thing = TypeVar("_Thing")
 
 
+FindingState = Literal["intact", "accepted", "new", "pointer", "missing", "changed", "corrupt", "wrong", "orphaned"]
+
+
 @dataclass(frozen=True)
 class Finding:
-    """What one thing was found to be.
+    """What was found of one output or file.
 
-    state: `intact`, `accepted`, `new` (not made yet) or `pointer` (of Git LFS, not fetched), which are all right;
-    `missing`, `changed`, `corrupt`, `wrong` (its lock line or its provenance does not fit) or `orphaned`, which are
-    not. name: of the output, or the path. hint: what to do.
+    state: `new` is not built yet, `pointer` is one of Git LFS whose content was not fetched; of a `wrong` one, the lock
+    line or the provenance does not fit. name: of the output, or the path. hint: what to do.
     """
 
-    state: str
+    state: FindingState
     name: str
     path: str = ""
     note: str = ""
@@ -52,17 +54,17 @@ class Finding:
 
 
 def verify_outputs(project: Project, outputs: Sequence[Output]) -> list[Finding]:
-    """Each output's file against its lock line, as many at a time as there are cores. Every byte is read anew."""
-    return _in_threads(lambda output: _output(project, output), outputs)
+    """Check each output's file against its lock line, on all cores. Every byte is read."""
+    return _in_threads(lambda output: _check_output(project, output), outputs)
 
 
 def verify_store(project: Project) -> list[Finding]:
-    """Every image of the store against its hash. Raises OSError where the folder cannot be read."""
-    return _in_threads(lambda path: _blob(project, path), [path for path, _ in project.store.blobs()])
+    """Check every image of the store against its hash. Raises OSError if the folder cannot be read."""
+    return _in_threads(lambda path: _check_blob(project, path), [path for path, _ in project.store.blobs()])
 
 
 def verify_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] | None) -> list[Finding]:
-    """What belongs to no item any more. Raises ImagegenError, OSError."""
+    """Find what no longer belongs to any item. Raises ImagegenError, OSError."""
     found = []
     for orphan in find_orphans(project, plans, jobs):
         lock = f"jobs/{orphan.job}.lock"
@@ -80,70 +82,66 @@ def _in_threads(work: Callable[[_Thing], Finding], things: Sequence[_Thing]) -> 
         return list(pool.map(work, things))
 
 
-def _output(project: Project, output: Output) -> Finding:
-    path = project.root / output.path
+def _check_output(project: Project, output: Output) -> Finding:
+    def found(state: FindingState, note: str = "", hint: str = "") -> Finding:
+        return Finding(state, output.task, output.path, note, hint)
+
     lock = project.lock(output.job)
     try:
         state = project.hashes.state(output.path)
-        data = path.read_bytes() if state is not None and state.sha256 and not state.is_pointer else b""
+        is_read = state is not None and state.sha256 and not state.is_pointer
+        data = (project.root / output.path).read_bytes() if is_read else b""
     except OSError as error:
-        return Finding("wrong", output.task, output.path, f"cannot be read: {error.strerror}", "fix its permissions")
+        return found("wrong", f"cannot be read: {error.strerror}", "fix its permissions")
     accepted = project.accepted(output)
     if state is None:
-        line = lock.line_of(output.path, None)
-        if line is None and accepted is None:
-            return Finding("new", output.task, output.path)
+        if lock.line_of(output.path, None) is None and accepted is None:
+            return found("new")
         verdict = project.verdict(output)
         if verdict.state == "blocked":
-            return Finding("missing", output.task, output.path, verdict.note, verdict.hint)
-        note, hint = "its file is not there", f"doit {output.task} brings it back, or generates it again"
-        return Finding("missing", output.task, output.path, note, hint)
+            return found("missing", verdict.note, verdict.hint)
+        return found("missing", "its file is missing", f"doit {output.task} restores it, or generates it again")
     if not state.sha256:
-        return Finding("wrong", output.task, output.path, "a folder is in its place", "move it away")
+        return found("wrong", "a folder is in its place", "move it away")
     if state.in_conflict:
-        return Finding("wrong", output.task, output.path, IN_CONFLICT, conflict_hint(output.path))
+        return found("wrong", IN_CONFLICT, conflict_hint(output.path))
     # what is remembered of an untouched file says nothing of its bytes: they are read
     sha256 = state.sha256 if state.is_pointer else hashlib.sha256(data).hexdigest()
     line = lock.line_of(output.path, sha256)
-    is_line = line is not None and line.sha256 == sha256
-    if state.is_pointer and (is_line or sha256 == accepted):
-        return Finding("pointer", output.task, output.path)
+    own_line = line if line and line.sha256 == sha256 else None
     if state.is_pointer:
-        note = "a Git LFS pointer to another content than is recorded"
-        return Finding(
-            "changed", output.task, output.path, note, f"restore it from git; or delete it and run doit {output.task}"
-        )
+        if own_line or sha256 == accepted:
+            return found("pointer")
+        hint = f"restore it from git; or delete it and run doit {output.task}"
+        return found("changed", "a Git LFS pointer to a different content than is recorded", hint)
     file = None
     try:
         if output.encoding.format != "json":  # a sheet's index is no image: that its bytes are those recorded is all
             file = verify(data, may_be_followed=sha256 == accepted)
     except BadImage as error:
-        hint = f"{'delete it' if line else 'move it away'}, and run doit {output.task}"
-        return Finding("corrupt", output.task, output.path, str(error), hint)
+        return found("corrupt", str(error), f"{'delete it' if line else 'move it away'}, and run doit {output.task}")
     if sha256 == accepted:
-        return Finding("accepted", output.task, output.path)
-    found = project.found(output)
-    if sha256 == found.sha256 and found.recorded_elsewhere:
-        note = f"it is the one of before: {lock.name} tells of another one by now"
-        hint = f"doit {output.task} brings that one, if it is to be had"
-        return Finding("wrong", output.task, output.path, note, hint)
-    if sha256 == found.sha256 and found.is_recorded:
-        return Finding("intact", output.task, output.path)
-    if not is_line or line is None:
+        return found("accepted")
+    there = project.found(output)
+    if sha256 == there.sha256 and there.recorded_elsewhere:
+        note = f"it is an earlier version: {lock.name} records a different one"
+        return found("wrong", note, f"doit {output.task} restores that one, if it is available")
+    if sha256 == there.sha256 and there.is_recorded:
+        return found("intact")
+    if own_line is None:
         note = "changed by hand since it was made" if line else "it was there before, and this build did not make it"
-        hint = f"to keep it: doit accept {output.task}; to have the build's own: delete it, and run doit {output.task}"
-        return Finding("changed", output.task, output.path, note, hint)
-    if line.size != len(data):
-        note = f"{lock.name} says that it has {line.size} bytes, and it has {len(data)}"
-        return Finding("wrong", output.task, output.path, note, f"restore {lock.name} from git")
-    if note := _provenance(line, file):
-        hint = f"delete it, and run doit {output.task}; if that changes nothing, report it"
-        return Finding("wrong", output.task, output.path, note, hint)
-    return Finding("intact", output.task, output.path)
+        hint = f"to keep it: doit accept {output.task}; to replace it: delete it, and run doit {output.task}"
+        return found("changed", note, hint)
+    if own_line.size != len(data):
+        note = f"{lock.name} says that it has {own_line.size} bytes, but it has {len(data)}"
+        return found("wrong", note, f"restore {lock.name} from git")
+    if note := _check_provenance(own_line, file):
+        return found("wrong", note, f"delete it, and run doit {output.task}; if that changes nothing, report it")
+    return found("intact")
 
 
-def _provenance(line: OutputLine, file: ImageFile | None) -> str:
-    """What is wrong with what the image says of itself; empty where nothing is, or where it is to say nothing."""
+def _check_provenance(line: OutputLine, file: ImageFile | None) -> str:
+    """What is wrong with what the image says made it; empty if nothing is, or if it has to say nothing."""
     is_derived = line.backend == DERIVE  # it says what its image was made by, or nothing
     if file is None or is_derived or line.encoding.metadata != "full":
         return ""
@@ -152,10 +150,10 @@ def _provenance(line: OutputLine, file: ImageFile | None) -> str:
         return "it does not say what made it, though output.metadata is full"
     omitted = {"name", *record.get("omitted", ())}
     told, made = record.get("request"), {key: value for key, value in line.request.items() if key not in omitted}
-    return "" if told == made else "it says of itself that it was made by another request than its lock line says"
+    return "" if told == made else "it says that it was made by a different request than its lock line says"
 
 
-def _blob(project: Project, path: Path) -> Finding:
+def _check_blob(project: Project, path: Path) -> Finding:
     shown = path.relative_to(project.root).as_posix()
     try:
         data = path.read_bytes()
@@ -163,5 +161,5 @@ def _blob(project: Project, path: Path) -> Finding:
         return Finding("wrong", shown, shown, f"cannot be read: {error.strerror}", "fix its permissions")
     if hashlib.sha256(data).hexdigest() == path.name:
         return Finding("intact", shown, shown)
-    hint = "delete it: what needs it is then made or restored from elsewhere"
+    hint = "delete it: whatever needs it is then generated again, or restored from elsewhere"
     return Finding("corrupt", shown, shown, "its bytes are not those of its name", hint)

@@ -132,7 +132,7 @@ def test_verify_says_what_is_wrong_with_what_to_do_and_its_code_says_so_too(proj
     assert run.code == 1
     assert "corrupt   portraits:yrr  assets/portraits/yrr.png: " in run.out
     assert (
-        "missing   portraits:okka  assets/portraits/okka.png: its file is not there\n    doit portraits:okka" in run.out
+        "missing   portraits:okka  assets/portraits/okka.png: its file is missing\n    doit portraits:okka" in run.out
     )
     assert "1 intact, 1 missing, 1 corrupt" in run.closing
     assert project.doit("verify", "portraits:mallsing").code == 0

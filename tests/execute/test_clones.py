@@ -20,7 +20,7 @@ def test_another_image_than_the_lock_file_tells_of_is_said_to_be_one(workshop: W
     other.build()
     assert other.said == {
         "portraits:mallsing": "from the shared store",
-        "portraits:yrr": "from the shared store, another one than the lock file tells of",
+        "portraits:yrr": "from the shared store, a different one than the lock file records",
     }
 
 

@@ -145,7 +145,7 @@ def test_where_that_cannot_be_had_ours_is_kept_and_not_drawn_again(workshop: Wor
     ours, lock = other.path("yrr").read_bytes(), other.lock()
     assert foreseen(other) == {YRR: "keep"}
     assert other.build() == {YRR: "kept"}
-    assert "another one for the same request, which is not to be had here" in other.said[YRR]
+    assert "a different image for this request, and it isn't available here" in other.said[YRR]
     assert (other.path("yrr").read_bytes(), other.lock(), other.calls()) == (ours, lock, 0)
 
 
@@ -197,7 +197,7 @@ def test_verify_tells_it_from_a_hand_edit(workshop: Workshop, other: Workshop) -
     found = {one.name: one for one in verify_outputs(project, list(other.outputs(project).values()))}
     assert found["portraits:mallsing"].state == "changed"
     assert found[YRR].state == "wrong"
-    assert found[YRR].note == "it is the one of before: jobs/portraits.lock tells of another one by now"
+    assert found[YRR].note == "it is an earlier version: jobs/portraits.lock records a different one"
 
 
 def test_an_accepted_file_stays_where_the_lock_file_is_put_back(workshop: Workshop) -> None:

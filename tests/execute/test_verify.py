@@ -110,7 +110,7 @@ def test_a_lock_line_that_does_not_fit_its_file_is_told(built: Workshop) -> None
     lock = built.root / "jobs/portraits.lock"
     lock.write_text(lock.read_text().replace('"prompt":"a A"', '"prompt":"a Z"'))
     assert wrong(built) == {"portraits:a": "wrong"}
-    assert "another request" in next(finding.note for finding in findings(built) if not finding.is_right)
+    assert "a different request" in next(finding.note for finding in findings(built) if not finding.is_right)
 
 
 def test_the_store_is_held_against_its_hashes(built: Workshop) -> None:
