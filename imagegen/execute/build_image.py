@@ -1,4 +1,4 @@
-"""One image's way: generated or restored → verified → store → encoded → line in the lock file → in place."""
+"""Builds one image: generated, derived or restored → verified → store → encoded → line in the lock file → in place."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def generate_image(
 
 
 class NotStoredError(Exception):
-    """An image was made, and the store could not take it: what is made after it would be lost too."""
+    """An image was generated, and the store could not take it: those after it would be lost too."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
@@ -139,7 +139,7 @@ class NotStoredError(Exception):
 
 
 def _verify(output: Output, made: GeneratedImage) -> ImageFile:
-    """What it is. Raises BadImage. A size that the job does not ask for is whatever the backend makes."""
+    """Check what the backend returned. A size that the job does not ask for may be any. Raises BadImage."""
     request, fields = output.request, {} if made.any_size else output.fields
     try:
         return verify(
@@ -164,7 +164,7 @@ def restore_image(project: Project, images: StoredImages, work: StaleOutput) -> 
     output, verdict = work.output, work.verdict
     start = time.monotonic()
     try:
-        if _put_accepted(project, images, output):
+        if _restore_accepted(project, images, output):
             return work.outcome("restored", "as accepted", seconds=time.monotonic() - start)
         digest = project.model_digest(output)
         source = images.find(output, digest, only_recorded=True) if verdict.is_recorded_elsewhere else None
@@ -184,16 +184,16 @@ def restore_image(project: Project, images: StoredImages, work: StaleOutput) -> 
 
 
 def blocked_problem(output: Output, verdict: Verdict) -> Problem:
-    """Why the file in an output's place must not be replaced, and the ways out."""
+    """Say why an output's current file must not be replaced, and what to do."""
     reasons = ", ".join(map(str, verdict.reasons))
     what = f"{output.path} is not replaced: {verdict.note}"
     what += f" (and now: {reasons})" if verdict.line and reasons else ""
     hint = (
-        f"to keep it: doit accept {output.task}; to have it generated again: move or delete the file; "
+        f"to keep it: doit accept {output.task}; to generate it again: move or delete the file; "
         "output.overwrite: always in the job replaces such files (they go into the store first)"
     )
     if output.job == ONE_OFF:
-        hint = "move or delete the file to have it generated again; or choose another --name or --out"
+        hint = "to generate it again: move or delete the file, or choose another --name or --out"
     return Problem(output.task, what, verdict.hint or hint)
 
 
@@ -222,7 +222,7 @@ def failure_outcome(work: StaleOutput, error: BaseException) -> Outcome:
 
 
 class _Blocked(Exception):  # noqa: N818 - internal
-    """Somebody touched the file while its image was being made."""
+    """Somebody changed the file while its image was being built."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.note)
@@ -253,8 +253,8 @@ def make_line(output: Output, record: ImageCopy | SharedEntry, data: bytes) -> O
     )
 
 
-def _put_accepted(project: Project, sources: StoredImages, output: Output) -> bool:
-    """Put the file in place that was accepted for the output's request, if one was and the store has it."""
+def _restore_accepted(project: Project, sources: StoredImages, output: Output) -> bool:
+    """Put the file in place that was accepted for the output's request, if there is one and it is available."""
     sha256 = project.accepted(output) or ""
     data = project.store.get(sha256) or (project.committed(output.path, sha256) if sha256 else None)
     if not sha256 or data is None:
@@ -264,12 +264,12 @@ def _put_accepted(project: Project, sources: StoredImages, output: Output) -> bo
         sha256 = project.store.put(data)
         write_file(project, output, data, sha256, lambda: record_accepted(project, output, sha256))
     else:
-        write_file(project, output, data, sha256, lambda: _bring_line(project, sources, output, sha256))
+        write_file(project, output, data, sha256, lambda: _move_line(project, sources, output, sha256))
     return True
 
 
-def _bring_line(project: Project, sources: StoredImages, output: Output, sha256: str) -> None:
-    """Where the output's path is another than when the file was made, its line goes along."""
+def _move_line(project: Project, sources: StoredImages, output: Output, sha256: str) -> None:
+    """If the output's path changed since the file was made, move its line along."""
     lock = project.lock(output.job)
     line = sources.line_of_file(output.job, sha256)
     if line and not lock.owns(output.path, sha256):
@@ -277,14 +277,14 @@ def _bring_line(project: Project, sources: StoredImages, output: Output, sha256:
 
 
 def convert(data: bytes, encoding: Encoding) -> bytes:
-    """A file that somebody made or changed, in the format asked for; without provenance, of which we have none."""
+    """Convert a file that somebody made or changed into the format asked for. It has no provenance."""
     return encode(verify(data, may_be_followed=True), dataclasses.replace(encoding, metadata="none"), None)
 
 
 def write_file(project: Project, output: Output, data: bytes, sha256: str, record: Callable[[], None]) -> None:
-    """Put the file in place: what is there goes into the store, then `record` writes its lines, then it is replaced.
+    """Put a file in place: the current one goes into the store, then `record` writes the lines, then it is replaced.
 
-    sha256: of the data. Raises OSError, and where what is there must not be replaced.
+    sha256: of the data. Raises OSError, and what `failure_outcome` words if the current file must not be replaced.
     """
     if project.found(output).sha256 == sha256:
         record()
@@ -299,9 +299,9 @@ def write_file(project: Project, output: Output, data: bytes, sha256: str, recor
 
 
 def replace_output(project: Project, path: str, data: bytes, sha256: str, line: OutputLine | None) -> None:
-    """Rename the file into its place, noted as ours. Raises OSError.
+    """Rename a file into place, and note that this checkout wrote it. Raises OSError.
 
-    line: that says what made it, which is in the lock file by then; None of one that was accepted.
+    line: the one of the lock file that says what made it; None for an accepted file.
     """
     written = replace_file(project.root / path, data, project.temporary)
     project.hashes.record_written(path, written, sha256)
@@ -376,7 +376,8 @@ def _derive(project: Project, output: Output) -> bytes:
         one = recipe["kind"] == PICTURE
         broken = [origin.path for origin in output.origins if one or not _can_be_read(contents[origin.key])]
         of = f" from {', '.join(broken)}" if broken else ""
-        raise GenerationError(f"cannot be made{of}: {error.what}", _mend(error)) from None
+        hint = "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
+        raise GenerationError(f"cannot be derived{of}: {error.what}", hint) from None
 
 
 def _can_be_read(data: bytes) -> bool:
@@ -387,16 +388,12 @@ def _can_be_read(data: bytes) -> bool:
     return True
 
 
-def _mend(error: BadImage) -> str:
-    return "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
-
-
 def _shape(recipe: Any) -> Shape:
     return Shape(**{key: recipe[key] for key in Shape.__dataclass_fields__ if key in recipe})
 
 
 def _content(project: Project, origin: Origin) -> bytes:
-    """The file's content as it was when this was judged: from its place, or the store. Raises GenerationError."""
+    """Read an origin's file as it was when the request was planned, or from the store. Raises GenerationError."""
     data = (project.root / origin.path).read_bytes()
     if hashlib.sha256(data).hexdigest() == origin.sha256:
         return data
@@ -405,5 +402,5 @@ def _content(project: Project, origin: Origin) -> bytes:
         state = project.hashes.state(origin.path)
         if state is not None and state.is_pointer:
             raise GenerationError(f"{origin.path} is a Git LFS pointer, whose content is not here", "git lfs pull")
-        raise GenerationError(f"{origin.path} was changed while this was to be made from it", "run doit again")
+        raise GenerationError(f"{origin.path} changed while this was being derived from it", "run doit again")
     return stored

@@ -1,10 +1,10 @@
-"""Accepting the file that is there as an output's image, until its request changes."""
+"""What a person decides about an image: accepting the current file, rerolling the seed, restoring a version."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem
@@ -38,18 +38,21 @@ __all__ = [
 
 @dataclass(frozen=True)
 class AcceptResult:
-    """What became of one output. state: accepted, fresh (nothing to decide) or missing. note: what there is to say."""
+    """What became of one output. state: `fresh` if there was nothing to decide. note: what else there is to say."""
 
     output: Output
-    state: str
+    state: Literal["accepted", "fresh", "missing"]
     note: str = ""
 
 
 def accept(project: Project, output: Output) -> AcceptResult:
-    """Decide that the output's file is its image; it goes into the store, and is not changed.
+    """Keep the output's current file as its image until its request changes. The file goes into the store, unchanged.
 
     The caller holds the mutex, and has read the lock files since.
-    Raises ImagegenError where the file is no whole image of the output's format; OSError.
+
+    Raises:
+        ImagegenError: the file is not a whole image of the output's format, or the request is not known yet.
+        OSError: a file cannot be read or written.
     """
     output = project.with_origins(output)
     verdict = project.verdict(output)
@@ -59,7 +62,7 @@ def accept(project: Project, output: Output) -> AcceptResult:
     if verdict.state == "fresh":
         return AcceptResult(output, "fresh", verdict.note)
     if state.is_pointer:
-        raise ImagegenError(Problem(output.task, f"{output.path} is a Git LFS pointer", "git lfs pull, then again"))
+        raise ImagegenError(Problem(output.task, f"{output.path} is a Git LFS pointer", "git lfs pull, then try again"))
     if state.in_conflict:
         raise ImagegenError(Problem(output.task, f"{output.path}: {IN_CONFLICT}", conflict_hint(output.path)))
     if not state.sha256:
@@ -68,24 +71,24 @@ def accept(project: Project, output: Output) -> AcceptResult:
         output = choose_seed(project, output)
     check_fingerprint_known(output)
     data = (project.root / output.path).read_bytes()
-    note = _judged(output, data)
+    note = _check_image(output, data)
     line = project.lock(output.job).line_of(output.path, state.sha256)
     sha256 = store_file(project, output, data, line)
     record_accepted(project, output, sha256)
     return AcceptResult(output, "accepted", "; ".join(filter(None, [project.verdict(output).note, note])))
 
 
-def _judged(output: Output, data: bytes) -> str:
-    """What is to be said of the image; ImagegenError where it is none."""
+def _check_image(output: Output, data: bytes) -> str:
+    """Return what there is to say about the image. Raises ImagegenError if it is damaged or of another format."""
     if output.encoding.format == "json":
         return ""  # a sheet's index is for other programs to read
     try:
         file = verify(data, may_be_followed=True)
     except BadImage as error:
-        hint = f"save it as a {output.encoding.format} file, or delete it to have it generated again"
+        hint = f"save it as a {output.encoding.format} file, or delete it, and it is generated again"
         raise ImagegenError(Problem(output.task, f"{output.path} cannot be used: {error}", hint)) from None
     if file.format != output.encoding.format:
-        what = f"{output.path} is a file in {file.format}, by its name and the job it is {output.encoding.format}"
+        what = f"{output.path} is a {file.format} file, but its name and the job say {output.encoding.format}"
         raise ImagegenError(Problem(output.task, what, f"save it as {output.encoding.format}"))
     asked = (output.request.width, output.request.height)
     if {"width", "height"} <= output.fields.keys() and (file.width, file.height) != asked:
@@ -94,18 +97,21 @@ def _judged(output: Output, data: bytes) -> str:
 
 
 def reroll(project: Project, outputs: Sequence[Output]) -> list[Output]:
-    """The outputs with new seeds, 1 … 2^32−1; they are to be made after that.
+    """Choose a new seed for each output, 1 … 2^32−1, and return the outputs to build with them.
 
-    The caller holds the mutex, and has read the lock files since. Where anything is wrong with any of them, nothing is
-    decided: raises ImagegenError with all of it; OSError.
+    A reroll is stronger than the job's rule for seeds. The caller holds the mutex, and has read the lock files since.
+
+    Raises:
+        ImagegenError: some of them cannot be rerolled; then nothing is decided.
+        OSError: a decision cannot be recorded.
     """
-    drawn = [output.with_decisions(seed=_other_seed(output)) for output in outputs]
-    problems = [problem for output in drawn if (problem := _problem(project, output))]
+    rerolled = [output.with_decisions(seed=_other_seed(output)) for output in outputs]
+    problems = [problem for output in rerolled if (problem := _find_problem(project, output))]
     if problems:
         raise ImagegenError(*problems)
-    for output in drawn:
+    for output in rerolled:
         record_decision(project, output.job, REROLL, output.full_slug, output.request.seed)
-    return [replace(output, has_random_seed=False) for output in drawn]
+    return [replace(output, has_random_seed=False) for output in rerolled]
 
 
 def _other_seed(output: Output) -> int:
@@ -114,16 +120,16 @@ def _other_seed(output: Output) -> int:
     return seed
 
 
-def _problem(project: Project, output: Output) -> Problem | None:
+def _find_problem(project: Project, output: Output) -> Problem | None:
     if output.has_own_seed:
         hint = "take its 'seed' out of the job file, or write another one there"
-        return Problem(output.task, "its item has a seed of its own, which goes before any other", hint)
+        return Problem(output.task, "its item has a seed of its own, which always counts", hint)
     if output.is_derived:
         what = f"it is derived from {', '.join(origin.task for origin in output.origins[:3])}, and has no seed"
         return Problem(output.task, what, f"doit reroll {output.origins[0].task}")
     if "seed" not in output.parameters:
-        what = f"{output.request.backend} makes the same image whatever the seed"
-        return Problem(output.task, what, f"to have it generated again: doit -a {output.task}")
+        what = f"{output.request.backend} generates the same image whatever the seed"
+        return Problem(output.task, what, f"to generate it again: doit -a {output.task}")
     verdict = project.verdict(output)
     return None if verdict.state == "stale" else blocked_problem(output, verdict)
 

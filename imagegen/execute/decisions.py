@@ -1,4 +1,4 @@
-"""Recording decisions: what a person or a draw settled, as lines of a job's lock file."""
+"""Records decisions, of a person or at random, as lines of a job's lock file."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ __all__ = [
 
 
 def record_decision(project: Project, job: str, kind: str, output: str, value: Any) -> None:
-    """Record a decision, on disk before this returns. output: its full slug, or the slug of all variants.
+    """Record a decision, which is on disk when this returns. Raises OSError.
 
-    It names those that it replaces, and is later than they, whatever the clock says that wrote them. Raises OSError.
+    It names the decisions that it replaces, and is later than they are, whatever clock they were written by.
+
+    Args:
+        output: Its full slug, or the slug of all variants.
     """
     lock = project.lock(job)
     present = lock.decisions.get((kind, output))
@@ -41,9 +44,9 @@ def record_decision(project: Project, job: str, kind: str, output: str, value: A
 
 
 def record_accepted(project: Project, output: Output, sha256: str) -> None:
-    """The file of this sha256, which is in the store, is the output's image, until its request changes.
+    """Record that the file of this sha256, which is in the store, is the output's image until its request changes.
 
-    It goes up to the shared store, so that other checkouts have it. Raises OSError.
+    It will be uploaded to the shared store, so that other checkouts have it. Raises OSError.
     """
     if project.shares:
         project.upload_queue.add([("", sha256)])
@@ -55,37 +58,37 @@ def record_accepted(project: Project, output: Output, sha256: str) -> None:
 
 
 def check_fingerprint_known(output: Output) -> None:
-    """That it is known what the output asks for, so that an image can be held to it. Raises ImagegenError."""
+    """Check that the output's request is known, so that an image can be accepted for it. Raises ImagegenError."""
     if not output.has_known_origins:
         absent = next(origin for origin in output.origins if not origin.sha256)
-        what = f"{absent.path} is not there, which it is made from, so there is nothing to hold it to"
+        what = f"{absent.path} is missing, which it is made from, so its request is not known"
         raise ImagegenError(Problem(output.task, what, f"doit {absent.task}"))
     if not output.fingerprint:
-        hint = "name it in the job; or have doit make another image of this job first"
-        what = "its model is not decided yet, so there is nothing to hold it to"
+        hint = "name it in the job, or build another image of this job first"
+        what = "its model is not decided yet, so its request is not known"
         raise ImagegenError(Problem(output.task, what, hint))
 
 
 def choose_seed(project: Project, output: Output) -> Output:
-    """The output with its random seed: drawn, and recorded as a decision before it is used."""
+    """Choose the output's random seed, record it before it is used, and return the output with it. Raises OSError."""
     seed = random_seed()
     record_decision(project, output.job, SEED, output.full_slug, seed)
     return output.with_decisions(seed=seed)
 
 
 def record_model(project: Project, job: str, model: str) -> None:
-    """Record that the job, which names no model, is drawn with this one, the only one there is."""
+    """Record that the job, which names no model, uses this one, the only one there is. Raises OSError."""
     kind, output = MODEL_DECISION
     record_decision(project, job, kind, output, model)
 
 
 def random_seed() -> int:
-    """A random seed, 1 … 2^32−1."""
+    """Return a random seed, 1 … 2^32−1."""
     return secrets.randbelow(2**32 - 1) + 1
 
 
 def timestamp() -> str:
-    """The time, as lines of a lock file have it."""
+    """Return the present time, as lines of a lock file have it."""
     return _text(datetime.now(timezone.utc))
 
 

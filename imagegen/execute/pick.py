@@ -1,4 +1,4 @@
-"""Picking one of an item's variants: it becomes the item's image; the others wait outside the output folder.
+"""Picks one of an item's variants: it becomes the item's image; the others wait outside the output folder.
 
 Each variant's file is in one place at a time: its own (`mallsing-v3.png`), the item's where it is the picked one
 (`mallsing.png`), or among the candidates in `.imagegen/candidates`. A pick moves them. It puts all of them into the
@@ -39,7 +39,7 @@ CANDIDATES = ".imagegen/candidates"
 
 @dataclass(frozen=True)
 class PickResult:
-    """What became of a pick: the outputs of the item now, and the variants that wait as candidates."""
+    """What became of a pick: the item's outputs now, and the variants that wait as candidates."""
 
     outputs: tuple[Output, ...]
     candidates: tuple[str, ...]
@@ -48,9 +48,12 @@ class PickResult:
 def pick(project: Project, job: str, base: str, variant: int) -> PickResult:
     """Make this variant of `base` (`mallsing`, `mallsing-angry`) the image of that name; 0: all are images again.
 
-    The caller holds the mutex, and has read the lock files since. Nothing is generated.
-    Raises ImagegenError where there is no such variant, a file that is not ours is in the way, or another job could not
-    be built any more; OSError.
+    Nothing is generated. The caller holds the mutex, and has read the lock files since.
+
+    Raises:
+        ImagegenError: there is no such variant, a file that is not ours is in the way, or another job could no longer
+            be built.
+        OSError: a file cannot be read or written.
     """
     plans = [_plans(project, job, base, number) for number in (None, variant, 0)]
     before = _outputs(plans[0], job, base)
@@ -98,27 +101,27 @@ def pick(project: Project, job: str, base: str, variant: int) -> PickResult:
 
 
 def candidate_path(output: Output) -> str:
-    """Where a variant's file is while another one is picked, relative to the project."""
+    """Return where a variant's file is while another one is picked, relative to the project."""
     return f"{CANDIDATES}/{output.job}/{output.full_slug}{PurePosixPath(output.path).suffix}"
 
 
 def is_candidate(project: Project, job: str, slug: str) -> bool:
-    """Whether this is a variant of an item of which one is picked: its lines are kept, its file is elsewhere."""
+    """Whether this is a variant of an item with a picked one: its lines are kept, its file is among the candidates."""
     base, _, number = slug.rpartition("-v")
     return number.isdigit() and _picked(project, job, base) > 0
 
 
 @dataclass(frozen=True)
-class _File:
+class _VariantFile:
     """One variant's file: where it is, and where it goes.
 
-    output: the variant by itself. places: where its file may be, each with the path that its lines have.
-    target: what it will be the image of; None: it will be a candidate. path: where it is; empty: nowhere.
-    line: the one that counts for it. data: its bytes, once they are in the store.
+    output: the variant by itself. paths: where its file may be, each with the path that its lines have. target: what it
+    will be the image of; None if it will be a candidate. path: where it is; empty if it is nowhere. line: the one that
+    counts for it. data: its bytes, once they are in the store.
     """
 
     output: Output
-    places: Mapping[str, str]
+    paths: Mapping[str, str]
     target: Output | None
     path: str = ""
     line: OutputLine | None = None
@@ -135,7 +138,7 @@ def _picked(project: Project, job: str, base: str) -> int:
 
 
 def _plans(project: Project, job: str, base: str, variant: int | None) -> dict[str, JobPlan]:
-    """All jobs by name, as they are planned with this pick; None: with what is decided now."""
+    """Plan all jobs with this pick, or with what is decided now (None), by name."""
     instead = {} if variant is None else {job: [Decision(PICK, base, variant, "")]}
     return {plan.name: plan for plan in project.plans(instead)}
 
@@ -155,11 +158,11 @@ def _check(job: str, base: str, variant: int, before: Sequence[Output], home: Se
     known = sorted({output.variant for output in (*before, *home)} - {0})
     if not known:
         hint = (
-            "variants: 4 in the job makes four of each image, told apart by their seeds; doit reroll draws another seed"
+            "variants: 4 in the job generates four of each image, with different seeds; doit reroll chooses a new seed"
         )
         raise ImagegenError(Problem(f"{job}:{base}", "it has no variants to pick from", hint))
     if not variant and all(output.variant == 0 or output.slug == output.base for output in home):
-        what = "the job has no variants any more, so they cannot all be images again"
+        what = "the job no longer has variants, so they cannot all be images again"
         raise ImagegenError(Problem(f"{job}:{base}", what, f"put variants: {max(known)} back into the job first"))
     if variant and variant not in known:
         hint = f"choose one of {', '.join(map(str, known))}; 0 makes all of them images again"
@@ -167,16 +170,16 @@ def _check(job: str, base: str, variant: int, before: Sequence[Output], home: Se
 
 
 def _check_others(name: str, variant: int, before: Mapping[str, JobPlan], after: Mapping[str, JobPlan]) -> None:
-    """That no job has a problem with this pick that it has not now: a file that two would write, a reference."""
+    """Check that no job gets a new problem by this pick: a file that two would write, or a reference."""
     known = {problem for plan in before.values() for problem in plan.problems}
     new = [problem for plan in after.values() for problem in plan.problems if problem not in known]
     if new:
-        what = f"cannot be {f'variant {variant}' if variant else 'all variants again'}: that would break what follows"
+        what = f"cannot be {f'variant {variant}' if variant else 'all variants again'}: that would break other jobs"
         raise ImagegenError(Problem(name, what, "change that first, or pick another one"), *dict.fromkeys(new))
 
 
 def _already_moved(project: Project, variants: Iterable[Output]) -> dict[str, int]:
-    """By sha256, whose candidate a file is: a kill can have left it where it was before, too, as another's image."""
+    """Find by sha256 which variant a candidate is: a kill can have left it in its former path, too."""
     found: dict[str, int] = {}
     for output in variants:
         state = project.hashes.state(candidate_path(output))
@@ -191,17 +194,17 @@ def _find(
     target: Output | None,
     planned: Sequence[Output],
     moved: Mapping[str, int],
-) -> _File:
-    """Where the variant's file is: an edited one goes before one that we made, else where it ought to be now."""
+) -> _VariantFile:
+    """Find the variant's file: an edited one counts more than one that we made; else the one where it ought to be."""
     lock = project.lock(output.job)
     own = {one.path: one.path for one in planned if one.variant == output.variant}
-    places = own | dict.fromkeys(_candidate_paths(output), output.path)
-    found: list[tuple[bool, int, _File]] = []
-    for path, recorded_as in places.items():
+    paths = own | dict.fromkeys(_candidate_paths(output), output.path)
+    found: list[tuple[bool, int, _VariantFile]] = []
+    for path, recorded_as in paths.items():
         state = project.hashes.state(path)
         if state is not None and state.is_pointer:
             what = f"{path} is a Git LFS pointer, whose content is not here"
-            raise ImagegenError(Problem(output.store_name, what, "git lfs pull, then again"))
+            raise ImagegenError(Problem(output.store_name, what, "git lfs pull, then try again"))
         if state is not None and state.sha256:
             line = lock.line_of(recorded_as, state.sha256)
             is_as_made = line is not None and line.sha256 == state.sha256
@@ -209,23 +212,23 @@ def _find(
                 continue
             if not is_as_made:
                 _check_edited(project, output, path)
-            found.append((is_as_made, len(found), _File(output, places, target, path, line)))
-    return min(found, key=lambda one: one[:2])[2] if found else _File(output, places, target)
+            found.append((is_as_made, len(found), _VariantFile(output, paths, target, path, line)))
+    return min(found, key=lambda one: one[:2])[2] if found else _VariantFile(output, paths, target)
 
 
 def _candidate_paths(output: Output) -> list[str]:
-    """Where it can be as a candidate: first with the ending of its format, then with those it may have had."""
+    """Return where it may be as a candidate: first with the suffix of its format, then with those it may have had."""
     path = candidate_path(output)
     stem = path.removesuffix(PurePosixPath(path).suffix)
     return list(dict.fromkeys([path, *(stem + suffix for suffix in FORMATS.values())]))
 
 
 def _check_edited(project: Project, output: Output, path: str) -> None:
-    """That what somebody changed is a whole image, of the format that it is to have."""
+    """Check that a file that somebody changed is a whole image of the right format."""
     try:
         found = verify((project.root / path).read_bytes()).format
     except BadImage as error:
-        hint = "delete the file: its image is taken from the store, or made again"
+        hint = "delete the file: its image is restored from the store, or generated again"
         raise ImagegenError(Problem(output.store_name, f"{path} cannot be used: {error}", hint)) from None
     if PurePosixPath(path).suffix != PurePosixPath(output.path).suffix or found != output.encoding.format:
         what = f"{path} was changed by hand, and the job's images are {output.encoding.format} now"
@@ -233,25 +236,28 @@ def _check_edited(project: Project, output: Output, path: str) -> None:
         raise ImagegenError(Problem(output.store_name, what, hint))
 
 
-def _keep(project: Project, file: _File) -> _File:
-    """Put the file into the store; an image that is picked, and has none, is taken from there."""
+def _keep(project: Project, file: _VariantFile) -> _VariantFile:
+    """Put the file into the store. A picked image that has no file is restored from there."""
     if file.path:
-        data = _kept(project, file, file.path, file.line)
+        data = _store(project, file, file.path, file.line)
         return replace(file, data=data)
     if file.target is None or file.target.slug == file.output.full_slug:
-        return file  # not made yet, or not here: what is no longer picked can be made again
+        return file  # not generated yet, or not here: what is no longer picked can be generated again
     output = file.output
     source = StoredImages(project).find(output, project.model_digest(output))
     if source is None:
-        hint = f"have it made first; where another one is picked: doit pick {output.job}:{output.base} --variant 0"
-        raise ImagegenError(Problem(output.store_name, "its image is not here, and none is picked unseen", hint))
+        hint = f"generate it first; if another one is picked: doit pick {output.job}:{output.base} --variant 0"
+        raise ImagegenError(
+            Problem(output.store_name, "its image is not here, and an image cannot be picked unseen", hint)
+        )
     data = encode_output(project, output, source)
     line = make_line(output, source.record, data)
     store_file(project, output, data, line)
     return replace(file, data=data, line=line)
 
 
-def _kept(project: Project, file: _File, path: str, line: OutputLine | None) -> bytes:
+def _store(project: Project, file: _VariantFile, path: str, line: OutputLine | None) -> bytes:
+    """Put one of the variant's files into the store, and return it."""
     data = (project.root / path).read_bytes()
     state = project.hashes.state(path)
     if state is None or not state.is_pointer:
@@ -259,26 +265,26 @@ def _kept(project: Project, file: _File, path: str, line: OutputLine | None) -> 
     return data
 
 
-def _line(file: _File) -> OutputLine | None:
-    """The line that the file has from now on."""
+def _line(file: _VariantFile) -> OutputLine | None:
+    """Return the line that the file has from now on."""
     if file.line is None or not file.data:
         return None
     if file.target is not None:
         return replace(file.line, path=file.target.path, output=file.target.slug)
     if file.output.slug != file.output.full_slug:
-        return None  # the job has no such variant any more
+        return None  # the job no longer has such a variant
     return replace(file.line, path=file.output.path, output=file.output.slug)
 
 
-def _put(project: Project, file: _File) -> None:
-    """Put the file where it goes; what is there goes into the store first."""
+def _put(project: Project, file: _VariantFile) -> None:
+    """Copy the file to where it goes; what is there goes into the store first."""
     if file.goal == file.path or not file.data:
         return
     there = project.root / file.goal
     if there.exists():
         lock, state = project.lock(file.output.job), project.hashes.state(file.goal)
-        line = lock.line_of(file.places.get(file.goal, file.goal), state.sha256 if state else None)
-        if _kept(project, file, file.goal, line) == file.data:
+        line = lock.line_of(file.paths.get(file.goal, file.goal), state.sha256 if state else None)
+        if _store(project, file, file.goal, line) == file.data:
             return
     sha256 = hashlib.sha256(file.data).hexdigest()
     if file.line and file.line.sha256 == sha256:
@@ -287,23 +293,23 @@ def _put(project: Project, file: _File) -> None:
         replace_file(there, file.data, project.temporary)
 
 
-def _of_the_item(project: Project, files: Sequence[_File]) -> list[str]:
-    """The paths of images of the item by its own name, where no variant's file goes to one."""
+def _of_the_item(project: Project, files: Sequence[_VariantFile]) -> list[str]:
+    """Return the paths of the item's images by its own name that no variant's file goes to."""
     output, goals = files[0].output, {file.goal for file in files}
     lines = project.lock(output.job).lines
     return [path for path in lines if lines[path][-1].output == output.base and path not in goals]
 
 
-def _remove_moved(project: Project, files: Sequence[_File]) -> None:
-    """No variant's file stays in a place where it was; all of them are in the store."""
+def _remove_moved(project: Project, files: Sequence[_VariantFile]) -> None:
+    """Remove the variants' files from where they were; all of them are in the store."""
     goals = {file.goal for file in files}
     for path in _of_the_item(project, files):  # a kill can have left it
         there = project.root / path
         if there.is_file() and there.read_bytes() in [file.data for file in files]:
             there.unlink()
     for file in files:
-        for path, recorded_as in file.places.items():
+        for path, recorded_as in file.paths.items():
             state = project.hashes.state(path) if file.data and path not in goals else None
             if state is not None and state.sha256:
-                _kept(project, file, path, project.lock(file.output.job).line_of(recorded_as, state.sha256))
+                _store(project, file, path, project.lock(file.output.job).line_of(recorded_as, state.sha256))
                 (project.root / path).unlink()

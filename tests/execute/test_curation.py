@@ -154,7 +154,7 @@ def test_what_is_fresh_or_missing_needs_no_decision(workshop: Workshop) -> None:
     [
         (b"no picture", "cannot be used"),
         (picture()[:-9], "cannot be used"),
-        (picture(kind="webp"), "is a file in webp, by its name and the job it is png"),
+        (picture(kind="webp"), "is a webp file, but its name and the job say png"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 9\n", "a Git LFS pointer"),
     ],
 )
@@ -254,7 +254,7 @@ def test_an_index_that_somebody_changed_can_be_accepted_too(workshop: Workshop) 
     assert workshop.build() == {}
     assert index.read_text() == "{}"
     workshop.path("yrr").unlink()
-    with pytest.raises(ImagegenError, match=r"assets/portraits/yrr\.png is not there, which it is made from"):
+    with pytest.raises(ImagegenError, match=r"assets/portraits/yrr\.png is missing, which it is made from"):
         workshop.accept("portraits:sheet:index")
 
 
