@@ -56,7 +56,7 @@ def verified_lines(files: Sequence[Finding], store: Sequence[Finding] | None) ->
         if not finding.is_right:
             path = f"  {finding.path}" if finding.path != finding.name else ""
             yield printable(f"{finding.state:<9} {finding.name}{path}: {finding.note}\n    {finding.hint}")
-    counts = Counter(finding.state for finding in files)
+    counts = Counter[str](finding.state for finding in files)
     closing = ", ".join(f"{counts[state]} {words}" for state, words in _STATES.items() if counts[state]) or "no images"
     if store:
         corrupt = sum(not finding.is_right for finding in store)

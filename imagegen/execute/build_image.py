@@ -168,7 +168,7 @@ def restore_image(project: Project, images: StoredImages, work: StaleOutput) -> 
             return work.outcome("restored", "as accepted", seconds=time.monotonic() - start)
         digest = project.model_digest(output)
         source = images.find(output, digest, only_recorded=True) if verdict.is_recorded_elsewhere else None
-        if source is None and verdict.is_recorded_elsewhere and project.answers(output):
+        if source is None and verdict.is_recorded_elsewhere and project.is_as_requested(output):
             return work.outcome("kept", RECORDED_NOT_AVAILABLE)
         source = source or images.find(output, digest)
         if source is None:

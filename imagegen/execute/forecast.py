@@ -162,7 +162,7 @@ def _is_kept_unless_found(project: Project, output: Output, verdict: Verdict) ->
     """Whether the current file is kept if the image that the lock file records is not available."""
     if verdict.state != "stale":
         return False
-    return project.accepted(output) is not None or (verdict.is_recorded_elsewhere and project.answers(output))
+    return project.accepted(output) is not None or (verdict.is_recorded_elsewhere and project.is_as_requested(output))
 
 
 def _is_in_place(project: Project, stored: StoredImages, output: Output, copy: ImageCopy) -> bool:

@@ -1,7 +1,4 @@
-"""What git says of a project: attributes, the rules that ignore its files, and the files that it has itself.
-
-It is asked, and changes nothing.
-"""
+"""Asks git about a project: attributes, rules that ignore files, and files that git has. Changes nothing."""
 
 from __future__ import annotations
 
@@ -42,14 +39,14 @@ class IgnoreRule:
 
 
 def git_top(root: Path) -> Path | None:
-    """The git working tree that the folder is in; None where it is in none."""
+    """Return the git working tree that the folder is in, if any."""
     return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
 
 
 def has_undecided_files(root: Path) -> bool:
-    """Whether a file in conflict is still as our side has it, as git leaves an image until somebody chooses a side.
+    """Whether a file in conflict is still as our side has it: git leaves an image so until somebody chooses a side.
 
-    False where git cannot be asked.
+    False if git cannot be asked.
     """
     top = git_top(root)
     entries = _ask(root, "ls-files", "-u", "-z", "--full-name", ":/") if top else None
@@ -63,19 +60,19 @@ def has_undecided_files(root: Path) -> bool:
 
 
 def _blob_name(data: bytes, digits: int) -> str:
-    """The name that git gives this content, in a repository whose names have so many digits."""
+    """Return the name that git gives this content, in a repository whose names have so many digits."""
     content = b"blob %d\0%b" % (len(data), data)
     return (hashlib.sha1(content, usedforsecurity=False) if digits == 40 else hashlib.sha256(content)).hexdigest()
 
 
 def git_attribute(root: Path, attribute: str, path: str) -> str | None:
-    """The attribute's value for a path, as git says it; None where git cannot be asked."""
+    """Return the attribute's value for a path, in git's words; None if git cannot be asked."""
     answer = _ask(root, "check-attr", "-z", attribute, "--", path)
     return answer[2] if answer else None
 
 
 def ignore_rules(root: Path, paths: Iterable[str]) -> dict[str, IgnoreRule] | None:
-    """Which rule ignores each of these paths, for those that are ignored; None where git cannot be asked.
+    """Return the rule that ignores each of the ignored paths; None if git cannot be asked.
 
     A file that git tracks is not ignored, whatever the rules say. A path that leaves the project, also by a
     symbolic link or into a submodule, is left out: git has nothing to say of it.
@@ -129,9 +126,9 @@ class CommittedFiles:
         self._root = root
 
     def read(self, path: str, sha256: str) -> bytes | None:
-        """The content of that hash which git has of the file at the path; None where it has none.
+        """Return the content of that hash that git has for the file at the path, if any.
 
-        Raises ImagegenError where git has the file, but not its content here.
+        Raises ImagegenError if git has the file, but not its content here.
         """
         for blob in dict.fromkeys(self._blobs.get(path, ())):
             data = _run(self._root, "cat-file", "blob", blob)
@@ -145,7 +142,7 @@ class CommittedFiles:
 
     @cached_property
     def _blobs(self) -> dict[str, list[str]]:
-        """The hashes that git has its content by, by path relative to the project. It is asked once."""
+        """Git's names of each file's contents, by path relative to the project. Git is asked once."""
         found: dict[str, list[str]] = defaultdict(list)
         if git_top(self._root) is not None:
             listed = (_ask(self._root, "ls-files", "-s", "-z"), _ask(self._root, "ls-tree", "-r", "-z", "HEAD"))
@@ -156,7 +153,7 @@ class CommittedFiles:
         return found
 
     def _large(self, path: str, sha256: str) -> bytes:
-        """The same where git has a Git LFS pointer, and Git LFS the content."""
+        """The same if git has a Git LFS pointer, and Git LFS the content."""
         answer = _run(self._root, "rev-parse", "--git-common-dir")
         if answer is not None:
             folder = self._root / os.fsdecode(answer.rstrip(b"\n"))
@@ -174,13 +171,13 @@ def _elsewhere(path: str, what: str) -> ImagegenError:
 
 
 def _ask(root: Path, *arguments: str, asked: Iterable[str] = ()) -> list[str] | None:
-    """The fields of git's answer; None where it gives none."""
+    """Return the fields of git's answer; None if there is none."""
     answer = _run(root, *arguments, data=b"".join(os.fsencode(path) + b"\0" for path in asked))
     return None if answer is None else os.fsdecode(answer).split("\0")[:-1]
 
 
 def _run(root: Path, *arguments: str, data: bytes = b"") -> bytes | None:
-    """What git answers; None where it gives no answer."""
+    """Run git and return its answer; None if there is none."""
     program = shutil.which("git")
     if program is None:
         return None

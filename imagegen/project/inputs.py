@@ -18,7 +18,7 @@ __all__ = ["Inputs"]
 
 
 class Inputs:
-    """Reads them, and keeps how each stood: what the next run compares to know that nothing has changed.
+    """Reads the files, and keeps how each stood: the next run compares that to know that nothing has changed.
 
     root: the project's folder, absolute. allow_outside: folders outside it that may be read.
     """
@@ -26,21 +26,21 @@ class Inputs:
     def __init__(self, root: Path, allow_outside: Collection[str]) -> None:
         self.root = root
         self.stats: dict[str, StatKey | None] = {}
-        """How each file stood before it was read, by its path; None where there was none. NEVER: it changed since."""
+        """How each file stood before it was read, by path; None if there was none, NEVER if it has changed since."""
         self.named: set[str] = set()
-        """Those that other files name: more than one may follow from them."""
+        """Files that other files name: more than one output may depend on them."""
         self._allow_outside = allow_outside
 
     def problem(self, path: str) -> str:
-        """Why nothing may be read there; empty where it may."""
+        """Say why nothing may be read there; empty if it may."""
         return check_path(self.root, path, self._allow_outside, writes=False)
 
     def read(self, name: str) -> bytes:
-        """A job file. At most one byte more than a document may have. Raises ImagegenError, located at the file."""
+        """Read a job file, at most a byte more than a document may have. Raises ImagegenError, located at the file."""
         path = self.root / name
         try:
             if self._note(name) and not path.is_file():  # a pipe would be waited for
-                raise ImagegenError(Problem(name, "cannot be read: it is no file"))
+                raise ImagegenError(Problem(name, "cannot be read: it is not a file"))
             with path.open("rb") as file:
                 return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
         except FileNotFoundError:
@@ -52,7 +52,7 @@ class Inputs:
             raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None
 
     def read_for_section(self, name: str) -> bytes:
-        """A file that a backend's section names. Raises ImagegenError, where it leads out located nowhere."""
+        """Read a file that a backend's section names. Raises ImagegenError, without a location if it leads out."""
         with contextlib.suppress(OSError):  # watched too where it may not be read: that may change
             self._note(name)
         if problem := self.problem(name):
@@ -60,7 +60,7 @@ class Inputs:
         return self._read_named(name)
 
     def read_base(self, name: str, where: str) -> Document:
-        """What the job at `where` extends. Raises ImagegenError."""
+        """Read what the job at `where` extends. Raises ImagegenError."""
         file = f"jobs/{name}"
         if problem := self.problem(file):
             raise ImagegenError(Problem(where, f"extends: {problem}"))
@@ -74,7 +74,7 @@ class Inputs:
         return read_document(file, data)
 
     def read_source(self, source: str, where: str) -> bytes:
-        """The prompt source that the job names at `where`. Raises ImagegenError."""
+        """Read the prompt source that the job names at `where`. Raises ImagegenError."""
         if problem := self.problem(source):
             raise ImagegenError(Problem(where, f"source: {problem}"))
         try:
@@ -88,13 +88,13 @@ class Inputs:
             raise ImagegenError(*problems) from None
 
     def read_wildcard(self, file: str) -> bytes:
-        """Raises ImagegenError."""
+        """Read a wildcard file. Raises ImagegenError."""
         if problem := self.problem(file):
             raise ImagegenError(Problem(file, problem))
         return self._read_named(file)
 
     def wildcard_names(self) -> tuple[str, ...]:
-        """Of all wildcard files, without their ending. Their folders are watched from now on: one more may count."""
+        """Return the names of all wildcard files, without suffix. Their folders are watched from now on."""
         folder = self.root / WILDCARD_FOLDER
         for path in (folder, *sorted(folder.rglob("*/"))):
             with contextlib.suppress(OSError):
@@ -103,7 +103,7 @@ class Inputs:
         return tuple(unicodedata.normalize("NFC", path.as_posix()) for path in found)
 
     def unread_wildcards(self) -> tuple[str, ...]:
-        """What somebody may take for wildcards beside the `.txt` files."""
+        """Return files that somebody may take for wildcards, which are only the `.txt` files."""
         folder = self.root / WILDCARD_FOLDER
         return tuple(
             path.relative_to(folder).as_posix()
@@ -112,7 +112,7 @@ class Inputs:
         )
 
     def _composed_otherwise(self, name: str) -> str:
-        """The path with letters such as é composed as on the disk (macOS takes them apart); empty where it is not."""
+        """Return the path with letters such as é composed as on disk (macOS splits them); empty if it is missing."""
         if name.isascii():
             return ""
         found = self.root
@@ -129,9 +129,9 @@ class Inputs:
         return found.relative_to(self.root).as_posix() if found.is_relative_to(self.root) else ""
 
     def _note(self, name: str) -> StatKey | None:
-        """How it stands now. Raises OSError.
+        """Note how a file stands now, and return that. Raises OSError.
 
-        A plan may have been made from what it said before, or be from now, if it can still change unnoticed.
+        NEVER is noted if the plan may be based on an earlier content, or the file can still change unnoticed.
         """
         found = stat_key(self.root / name)
         is_other = self.stats.get(name, found) != found

@@ -1,4 +1,4 @@
-"""From job files to planned outputs."""
+"""Plans jobs: from their files to outputs, or to everything that is wrong with them."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ from imagegen.prompts import SourceItem
 if TYPE_CHECKING:
     from imagegen.project.project import Project
 
-__all__ = ["MAX_TOLD", "JobPlan", "Planner"]
+__all__ = ["MAX_PROBLEMS", "JobPlan", "Planner"]
 
-MAX_TOLD = 100
-"""Problems of one job: who has more of them mends the cause of many, and a terminal keeps no more lines."""
+MAX_PROBLEMS = 100
+"""Problems of one job that are reported: more of them have a common cause, and a terminal keeps no more lines."""
 
 
 @dataclass(frozen=True)
 class JobPlan:
     """One job file, read and planned.
 
-    file: as shown to the user. task: what doit calls it, the job's name where that can be. outputs: empty where
-    there are problems: a broken job generates nothing. notes: what its user should be told once in a run.
-    backend: as the file names it; empty where it names none. head, items: of `config.keys`, the latter by the item's
-    name; without them all of the job must be planned together.
+    file: as shown to the user. task: what doit calls it: the job's name, if possible. outputs: none if there are
+    problems: a broken job generates nothing. notes: reported once in a run. backend: that the file names; empty if it
+    names none. head, items: from `config.job_files.hash_items`, the latter by the item's name; without them, all of the
+    job must be planned together.
     """
 
     name: str
@@ -79,14 +79,14 @@ class Planner:
         self._inputs = project.inputs
         self._root = project.root
         self._names: dict[str, list[str]] = {}
-        """Of each job's name, the files that have it."""
+        """The files of each job's name."""
         inputs = project.inputs
         self._wildcards = Wildcards(
             functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard, unread=inputs.unread_wildcards
         )
 
     def plans(self, instead: Mapping[str, Collection[Decision]] | None = None) -> list[JobPlan]:
-        """All jobs, each with its outputs or with all that is wrong with it.
+        """Plan all jobs, each with its outputs or with everything that is wrong with it.
 
         instead: by job, decisions to plan with in place of those of their kind and output in its lock file.
         """
@@ -99,11 +99,11 @@ class Planner:
         return self._linked(self._without_renamed(self._without_clashes(plans)))
 
     def document(self, file: str, data: bytes) -> Document:
-        """The job file's document with what it extends, if this were its content. Raises ImagegenError."""
+        """Read a job file of this content, with what it extends. Raises ImagegenError."""
         return resolve_extends(read_document(file, data), self._inputs.read_base)
 
     def plan_of(self, file: str, data: bytes, instead: Collection[Decision] = ()) -> JobPlan:
-        """The job file's plan, if this were its content. instead: as for `expand_job`."""
+        """Plan a job file of this content. instead: as for `expand_job`."""
         try:
             document = self.document(file, data)
         except ImagegenError as error:
@@ -111,7 +111,7 @@ class Planner:
         return self.plan_document(document, instead)
 
     def plan_document(self, document: Document, instead: Collection[Decision] = ()) -> JobPlan:
-        """The plan of the job file that the document is named after. instead: as for `expand_job`."""
+        """Plan the job file that the document is named after. instead: as for `expand_job`."""
         file, name = document.name, Path(document.name).stem
         plan = JobPlan(name, file, name)
         try:
@@ -143,7 +143,7 @@ class Planner:
             return _broken(JobPlan(path.stem, file, task), *error.problems)
 
     def _checked(self, name: str, document: Document) -> tuple[Job, tuple[Item, ...]]:
-        """The job, and its items with those of its prompt source. Raises ImagegenError with all that is wrong."""
+        """Check the job and its items, with those of its prompt source. Raises ImagegenError with all problems."""
         problems: list[Problem] = []
         job = None
         items: list[Item] = []
@@ -164,15 +164,17 @@ class Planner:
 
     def _name_problem(self, name: str) -> str:
         if name in self._project.reserved:
-            return f"a job cannot have the name '{name}', a command or task has it: rename the file"
+            return f"a job cannot be called '{name}', like a command or task: rename the file"
         if not JOB_NAME.fullmatch(name):
-            return f"'{name}' is no name for a job: letters, digits, - and _, a letter or digit first"
+            return f"'{name}' is not a valid job name: use letters, digits, - and _, and begin with a letter or digit"
         return f"another job file has the name '{name}' too: rename one of them"
 
     def _source_items(self, source: str, where: str) -> list[Item]:
         read = _reader(source)
         if read is None:
-            what = f"source: '{source}' is no prompt source by its ending: Markdown (.md, .markdown) or CSV (.csv)"
+            what = (
+                f"source: '{source}' is not a prompt source by its suffix: use Markdown (.md, .markdown) or CSV (.csv)"
+            )
             raise ImagegenError(Problem(where, what))
         problems: list[Problem] = []
         items: list[Item] = []
@@ -181,7 +183,7 @@ class Planner:
             if found.negative is not None:
                 if "negative" in overrides:
                     where = found.marks.get("negative", found.marks["name"])
-                    problems.append(Problem(where, "negative: given by its own block, and in the yaml block too"))
+                    problems.append(Problem(where, "negative: given twice, by its own block and in the yaml block"))
                 overrides["negative"] = found.negative
             item, wrong = check_item(
                 found.name, found.prompt, overrides, found.marks, self._project.backends.sections()
@@ -194,7 +196,7 @@ class Planner:
         return items
 
     def expand_job(self, job: Job, items: tuple[Item, ...], instead: Collection[Decision] = ()) -> Expansion:
-        """The outputs of a checked job, with the backend that it or the settings name. Raises ImagegenError.
+        """Expand a checked job into its outputs, with the backend that it or the settings name. Raises ImagegenError.
 
         instead: decisions in place of those of their kind and output in its lock file.
         """
@@ -228,7 +230,7 @@ class Planner:
         return Expansion(expansion.outputs, tuple(problems), (*expansion.notes, *merged))
 
     def _backend(self, job: Job) -> Backend:
-        """The one that the command line, the job or else the settings name. Raises ImagegenError."""
+        """Return the backend that the command line, the job or else the settings name. Raises ImagegenError."""
         settings = self._project.settings
         name = settings.forced_backend or job.backend or settings.backend
         try:
@@ -245,7 +247,7 @@ class Planner:
     def _honours(
         self, job: Job, items: Iterable[Item], backend: Backend
     ) -> tuple[Callable[[Item], BackendCapabilities], list[Problem]]:
-        """What the backend honours of each item, as its options have it; and what is wrong with those."""
+        """Return what the backend honours of each item, by the item's options, and what is wrong with those."""
         found: dict[str, BackendCapabilities] = {}
         problems: list[Problem] = []
 
@@ -279,7 +281,7 @@ class Planner:
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
 
     def _linked(self, plans: list[JobPlan]) -> list[JobPlan]:
-        """With the files of outputs that others name as their reference images."""
+        """Link outputs to those that they name as their reference images."""
         everything = [output for plan in plans for output in plan.outputs]
         if not any(origin.where for output in everything for origin in output.origins):
             return plans
@@ -308,7 +310,7 @@ class Planner:
         ]
 
     def _without_renamed(self, plans: list[JobPlan]) -> list[JobPlan]:
-        """A job without a lock file, whose images the lock file of a job that is gone records, is that job renamed."""
+        """Refuse a job that was renamed: it has no lock file, but that of a job that is gone records its images."""
         locks = {file.stem for file in (self._root / "jobs").glob("*.lock")}
         gone = locks - {plan.name for plan in plans} - {ONE_OFF}
         found = []
@@ -359,7 +361,7 @@ class Planner:
             wrong[job] = [_copy_problem(files[job], files[original])]
 
     def _is_copy(self, job: str, other: str) -> bool:
-        """Whether, of two jobs that write the same files, this one is the copy: by its name, or since it built none."""
+        """Whether this one of two jobs that write the same files is the copy: by its name, or because it built none."""
         if job == other or find_original(other, [job]):
             return False
         locks = self._root / "jobs"
@@ -368,7 +370,7 @@ class Planner:
 
 
 _IS_SYNCED = re.compile(r"-(?:DESKTOP|LAPTOP|WIN|PC)-[A-Z0-9]{4,}|MacBook|iMac|sync-conflict")
-"""In a name that could be a job's: one that a sync tool gave it when two machines had changed the file."""
+"""Parts of names that sync tools give to files that two machines changed, and that could be a job's."""
 
 
 def _copy_problem(file: str, original: str) -> Problem:
@@ -379,7 +381,7 @@ def _copy_problem(file: str, original: str) -> Problem:
 
 
 def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
-    """What reads a prompt source of this name; imported only where a job has one."""
+    """Return what reads a prompt source of this name; imported only if a job has one."""
     ending = source.lower().rpartition(".")[2]
     if ending in ("md", "markdown"):
         from imagegen.prompts.markdown import read_markdown
@@ -393,7 +395,7 @@ def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
 
 
 def _folder_key(job: Job, output: Output) -> str:
-    """The key of the job file that the output's folder comes from."""
+    """Return the key of the job file that the output's folder comes from."""
     if output.is_derived:
         name = output.slug.rpartition(":")[2]
         if any(rules.name == name and rules.folder is not None for rules in job.derive):
@@ -405,9 +407,9 @@ def _folder_key(job: Job, output: Output) -> str:
 
 def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:
     found = (*plan.problems, *sorted(problems, key=_position))
-    if len(found) > MAX_TOLD:
-        more = Problem(plan.file, f"has {len(found) - MAX_TOLD} more problems")
-        found = (*found[:MAX_TOLD], more)
+    if len(found) > MAX_PROBLEMS:
+        more = Problem(plan.file, f"has {len(found) - MAX_PROBLEMS} more problems")
+        found = (*found[:MAX_PROBLEMS], more)
     return replace(plan, outputs=(), problems=found)
 
 

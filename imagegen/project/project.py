@@ -38,7 +38,7 @@ _DECIDED = {SEED: "chosen", REROLL: "rerolled", PICK: "picked", ACCEPT: "accepte
 class Project:
     """One project on disk.
 
-    root: its folder, absolute. registry: the backends that a job can name. reserved: names no job may have.
+    root: its folder, absolute. registry: the backends that a job can name. reserved: names that no job may have.
     """
 
     root: Path
@@ -65,11 +65,11 @@ class Project:
         self.planner = Planner(self)
 
     def plans(self, instead: Mapping[str, Collection[Decision]] | None = None) -> list[JobPlan]:
-        """As `Planner.plans`."""
+        """Plan all jobs: see `Planner.plans`."""
         return self.planner.plans(instead)
 
     def lock(self, job: str) -> LockFile:
-        """The job's lock file, read once. Raises ImagegenError where it cannot be understood."""
+        """Return the job's lock file, which is read once. Raises ImagegenError if it cannot be understood."""
         if job not in self.locks:
             name = f"jobs/{job}.lock"
             hint = "restore the file from git, or delete it"
@@ -120,19 +120,19 @@ class Project:
         return notes
 
     def recorded(self) -> Iterator[OutputLine]:
-        """Every line of the lock files that were read so far."""
+        """Return every line of the lock files that were read so far."""
         return (line for lock in self.locks.values() for line in lock.every_line())
 
     def read_all_locks(self) -> None:
-        """Also those of jobs that are gone, or were renamed. One that cannot be understood has nothing to say."""
+        """Read all lock files, also of jobs that are gone or were renamed. One that cannot be understood is skipped."""
         for file in sorted((self.root / "jobs").glob("*.lock")):
             with contextlib.suppress(ImagegenError):
                 self.lock(file.stem)
 
     def committed(self, path: str, sha256: str) -> bytes | None:
-        """The content of that hash that git has of the file at the path, if it has.
+        """Return the content of that hash if git has it for the file at the path.
 
-        Raises ImagegenError where it has it, but not here.
+        Raises ImagegenError if git has it, but not here.
         """
         if self._committed is None:
             from imagegen.project.git import CommittedFiles  # only for what is nowhere else
@@ -141,7 +141,7 @@ class Project:
         return self._committed.read(path, sha256)
 
     def has_accepted(self, output: Output) -> bool:
-        """Whether a file was accepted for what the output's request is now, and is in the store or in git."""
+        """Whether a file was accepted for the output's present request, and is in the store or in git."""
         sha256 = self.accepted(output)
         if sha256 is None:
             return False
@@ -152,7 +152,7 @@ class Project:
         return False
 
     def reload_from_disk(self) -> bool:
-        """Read the lock files anew: another build may have written since. Whether it decided anything."""
+        """Read the lock files again, because another build may have written. Whether it decided anything."""
         before = {job: lock for job, lock in self.locks.items() if not lock.is_unchanged()}
         for job, lock in before.items():
             self.inputs.stats[lock.name] = NEVER  # what is judged already was so without what they say now
@@ -164,16 +164,16 @@ class Project:
 
     @property
     def shares(self) -> bool:
-        """Whether what is made here goes up to a shared store."""
+        """Whether images generated here are uploaded to a shared store."""
         return bool(self.settings.store and self.settings.store_writes)
 
     @property
     def has_uploads_due(self) -> bool:
-        """Whether something has yet to go up, and the next run is to try it, whatever else it does."""
+        """Whether something has to be uploaded, and the next run should try, whatever else it does."""
         return self.shares and self.upload_queue.is_due
 
     def decided(self, output: Output) -> Output:
-        """The output with its random seed and its model, where they have been decided since it was planned."""
+        """Return the output with the seed and the model that were decided since it was planned."""
         decisions = self.lock(output.job).decisions
         if (seed := decisions.get((SEED, output.full_slug))) and output.has_random_seed:
             output = output.with_decisions(seed=seed.value)
@@ -183,14 +183,16 @@ class Project:
             output = output.with_decisions(model=model.value)
         return output
 
-    def with_origins(self, output: Output, unsettled: Collection[str] = ()) -> Output:
-        """The output made from the files that its origins are now; one that is not there is not settled.
+    def with_origins(self, output: Output, unfinished: Collection[str] = ()) -> Output:
+        """Return the output with its origins as their files are now. An origin that is missing has no sha256.
 
-        unsettled: tasks of origins that are yet to be made. Raises OSError where one cannot be read.
+        unfinished: tasks of origins that are not built yet. Raises OSError if one cannot be read.
         """
         if not output.origins:
             return output
-        states = [self.hashes.state(origin.path) if origin.task not in unsettled else None for origin in output.origins]
+        states = [
+            self.hashes.state(origin.path) if origin.task not in unfinished else None for origin in output.origins
+        ]
         shas = [state.sha256 if state else "" for state in states]
         if shas == [origin.sha256 for origin in output.origins]:
             return output
@@ -198,7 +200,7 @@ class Project:
         return output.with_decisions(origins=[replace(origin, sha256=sha256) for origin, sha256 in pairs])
 
     def found(self, output: Output) -> Found:
-        """What is at the output's path, and whether this build wrote it. Raises OSError."""
+        """Find out what is at the output's path, and whether this build wrote it. Raises OSError."""
         state = self.hashes.state(output.path)
         if state is None or state == EMPTY:  # a write that was cut off, and nobody's work
             return Found(None, accepted=self.accepted(output) is not None and not self.has_accepted(output))
@@ -215,10 +217,10 @@ class Project:
         return self._found_beside(output, state.sha256, owned or self.store.is_ours(state.sha256))
 
     def _found_beside(self, output: Output, sha256: str, ours: bool) -> Found:
-        """The same, of a file beside which the lock file tells of another. ours: as far as it and the store know."""
+        """The same if the lock file records a different file. ours: as far as the lock file and the store know."""
         placement = self.placement(output.path, sha256)
-        is_stand_in = output.request.backend == PLACEHOLDER
-        if placement is None or (is_stand_in and placement.backend != PLACEHOLDER):
+        is_placeholder = output.request.backend == PLACEHOLDER
+        if placement is None or (is_placeholder and placement.backend != PLACEHOLDER):
             return Found(sha256, ours)
         if self.accepted(output):
             return Found(sha256, ours=True, recorded_elsewhere="accepted")
@@ -233,21 +235,21 @@ class Project:
         return Found(sha256, ours=True, recorded_elsewhere="recorded")
 
     def placement(self, path: str, sha256: str) -> WrittenFile | None:
-        """How the file of this sha256 that is at the path came there; None where this checkout did not put it there."""
+        """Return how this checkout wrote the file of this sha256 at the path; None if it did not."""
         last = self.written_files.last(path)
         if last is None or last.sha256 != sha256:
             return None
         key = stat_key(self.root / path)
         return last if key and key[1] == last.mtime_ns else None
 
-    def answers(self, output: Output) -> bool:
-        """Whether what is at the output's path was put there for what it asks for. Raises OSError."""
+    def is_as_requested(self, output: Output) -> bool:
+        """Whether the output's file was written for its present request. Raises OSError."""
         state = self.hashes.state(output.path)
         placement = self.placement(output.path, state.sha256) if state else None
         return placement is not None and placement.fingerprint == output.fingerprint
 
     def note_placed(self, outputs: Iterable[Output]) -> None:
-        """Of these outputs, which are fresh, those files are noted that nobody noted yet, as git may bring them.
+        """Note the files of these fresh outputs that are not noted as written yet: git may have brought them.
 
         Raises OSError.
         """
@@ -264,7 +266,7 @@ class Project:
             self.written_files.record(found)
 
     def verdict(self, output: Output, *, forced: bool = False) -> Verdict:
-        """How the output stands. Raises OSError where the file there cannot be read."""
+        """Compare the output with its file and its line. Raises OSError if the file cannot be read."""
         found = self.found(output)
         line = self.lock(output.job).line_of(output.path, found.sha256)
         verdict = compare(output, line, found, self.model_digest(output), forced)
@@ -278,7 +280,7 @@ class Project:
         return verdict
 
     def _recorded_by(self, output: Output, found: Found) -> str | None:
-        """The other job whose lock file records the file that is there."""
+        """Return the other job whose lock file records the output's file."""
         self.read_all_locks()
         sha256 = found.sha256 or ""
         for job, lock in self.locks.items():
@@ -288,7 +290,7 @@ class Project:
         return None
 
     def model_digest(self, output: Output) -> str | None:
-        """Of the model that would draw this output, where it is known locally and cheaply. Raises ImagegenError."""
+        """Return the digest of the output's model if it is known locally and cheaply. Raises ImagegenError."""
         if output.is_derived or self.backends.is_remote(output.request.backend):  # it is not here
             return None
         try:
@@ -297,7 +299,7 @@ class Project:
             raise ImagegenError(*(replace(one, where=output.task) for one in error.problems)) from None
 
     def accepted(self, output: Output) -> str | None:
-        """The sha256 of the file that was accepted for what the output's request is now, if one was."""
+        """Return the sha256 of the file that was accepted for the output's present request, if there is one."""
         decision = self.lock(output.job).decisions.get((ACCEPT, output.full_slug))
         if decision is None or decision.value is None or decision.value["fingerprint"] != output.fingerprint:
             return None

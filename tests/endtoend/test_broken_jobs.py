@@ -62,7 +62,7 @@ def test_a_job_named_like_a_command_or_task_is_refused(project: ProjectFolder, n
     project.job(name)
     run = project.doit()
     assert run.code != 0
-    assert f"jobs/{name}.yaml: a job cannot have the name '{name}'" in run.out
+    assert f"jobs/{name}.yaml: a job cannot be called '{name}'" in run.out
     assert len(run.tasks("generated")) == 3
     assert f"jobs/{name}.yaml" in project.doit("list").out
 
@@ -72,7 +72,7 @@ def test_a_job_whose_name_doit_cannot_take_is_refused(project: ProjectFolder, fi
     project.job()
     project.write(f"jobs/{file}", "{}")
     run = project.doit()
-    assert (run.code != 0, "is no name for a job" in run.out) == (True, True)
+    assert (run.code != 0, "is not a valid job name" in run.out) == (True, True)
     assert project.doit("list").code == 0
 
 
@@ -139,7 +139,7 @@ def test_the_problems_of_a_table_of_prompts_are_told_in_its_own_cells(project: P
 def test_a_source_of_another_kind_is_refused_with_the_choices(project: ProjectFolder) -> None:
     project.job(source="docs/items.txt")
     run = project.doit()
-    assert "source: 'docs/items.txt' is no prompt source by its ending: Markdown (.md, .markdown) or CSV" in run.out
+    assert "source: 'docs/items.txt' is not a prompt source by its suffix: use Markdown (.md, .markdown) or CSV" in run.out
 
 
 def test_a_missing_prompt_source_is_told(project: ProjectFolder) -> None:

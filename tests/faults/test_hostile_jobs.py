@@ -17,7 +17,7 @@ from imagegen.config.document import MAX_BYTES
 from imagegen.config.settings import Settings
 from imagegen.errors import LONGEST, ImagegenError, Problem
 from imagegen.project import JobPlan, Project
-from imagegen.project.planner import MAX_TOLD
+from imagegen.project.planner import MAX_PROBLEMS
 from imagegen.prompts.csv import read_csv
 from imagegen.prompts.markdown import read_markdown
 from tests.marks import long
@@ -66,14 +66,14 @@ def test_a_file_of_100_megabytes_is_not_read_whole(tmp_path: Path) -> None:
 def test_a_pipe_is_no_prompt_source_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.md")
     plan = planned(tmp_path, "j.json", b'{"source": "p.md"}')
-    assert "cannot be read: it is no file" in plan.problems[0].what
+    assert "cannot be read: it is not a file" in plan.problems[0].what
 
 
 def test_thousands_of_problems_are_found_at_once_and_the_first_are_told(tmp_path: Path) -> None:
     """Three thousand took half a minute."""
     start = time.process_time()
     plan = planned(tmp_path, "j.json", json.dumps({"items": [{"name": "a"}] * 3000}).encode())
-    assert len(plan.problems) == MAX_TOLD + 1
+    assert len(plan.problems) == MAX_PROBLEMS + 1
     assert plan.problems[0].where == "jobs/j.json:1:12"
     assert plan.problems[-1].what.endswith("more problems")
     assert time.process_time() - start < 10

@@ -113,7 +113,7 @@ def test_a_job_file_of_a_hostile_name_is_refused_and_steers_no_terminal(tmp_path
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / file).write_text("{}")
     (plan,) = planned(tmp_path)
-    assert "is no name for a job" in plan.problems[0].what
+    assert "is not a valid job name" in plan.problems[0].what
     for text in (plan.task, plan.doc, str(plan.problems[0])):
         assert text.encode("utf-8")
         assert not {"\x1b", "\u202e"} & set(text)
