@@ -139,7 +139,9 @@ def test_the_problems_of_a_table_of_prompts_are_told_in_its_own_cells(project: P
 def test_a_source_of_another_kind_is_refused_with_the_choices(project: ProjectFolder) -> None:
     project.job(source="docs/items.txt")
     run = project.doit()
-    assert "source: 'docs/items.txt' is not a prompt source by its suffix: use Markdown (.md, .markdown) or CSV" in run.out
+    assert (
+        "source: 'docs/items.txt' is not a prompt source by its suffix: use Markdown (.md, .markdown) or CSV" in run.out
+    )
 
 
 def test_a_missing_prompt_source_is_told(project: ProjectFolder) -> None:
