@@ -10,6 +10,9 @@ from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.config.settings import Settings
 from imagegen.project import Project
 
+__all__ = []
+
+
 JOB = "generate: {width: 64, height: 64}\nitems: [{name: a, prompt: b}, {name: c, prompt: d}]\noutput: {dir: assets/kin}\n"
 
 
