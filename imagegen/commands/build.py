@@ -105,7 +105,7 @@ class Build:
         self.settings, self.problems = _read_settings(root, invocation)
         self._key = snapshot_key(root, self.settings)
         self.snapshot = None if self.problems else load_snapshot(root, self.settings, invocation, self._key)
-        if self.snapshot is None or self.snapshot.touched:
+        if self.snapshot is None or self.snapshot.changed:
             with _no_garbage_collection():
                 self._plan()
 
@@ -288,7 +288,7 @@ class Build:
                 return
         with suppress(OSError):  # it only saves the next run some work
             docs = {task: one.doc for task, one in self.planned.items()}
-            self.project.note_placed(one.output for one in self.planned.values())
+            self.project.record_fresh_files(one.output for one in self.planned.values())
             take_snapshot(self.project, self._key, self.plans, docs, self.snapshot)
 
     def _remember_failures(self) -> None:

@@ -13,7 +13,7 @@ differ, their items are compared by key, and only the items that are new are pla
 sound then, or follows from more than its own item, takes the whole plan.
 
 It is safe because a snapshot is only ever a way to do less: a file counts as the same only where it could not have
-been changed without its times telling, what cannot be compared counts as changed, and a snapshot that is missing,
+been changed without its times showing it, what cannot be compared counts as changed, and a snapshot that is missing,
 broken or of another version says nothing. The same goes for the other memory that saves reading, `state.hashes`.
 """
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FreshJob",
-    "Parts",
+    "JobParts",
     "Snapshot",
     "default_tasks",
     "has_named_images",
@@ -62,212 +62,12 @@ __all__ = [
     "write_snapshot",
 ]
 
-
-def default_tasks(root: Path) -> list[str]:
-    """What `doit` alone selects: every job, and nothing else."""
-    return list(name_tasks(find_job_files(root), reserved_names()).values())
-
-
-def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
-    """What is known to be fresh, of all outputs or all but those of touched job files; None where nothing is.
-
-    key: of `snapshot_key`.
-    """
-    if _needs_images(root, invocation):
-        return None
-    if invocation.command == "run" and _something_waits(root, settings):
-        return None
-    may_change = {f"jobs/{path.name}" for path in find_job_files(root)} if invocation.command == "run" else ()
-    snapshot = read_snapshot(root, _memory(root), key, may_change)
-    if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
-        return None
-    return snapshot if snapshot.touched or has_named_images(snapshot, invocation) else None
-
-
-def _something_waits(root: Path, settings: Settings) -> bool:
-    """Whether this run is to try the shared store, for what has yet to go up to it."""
-    if not (settings.store and settings.store_writes):
-        return False
-    from imagegen.state.upload_queue import UploadQueue
-
-    state = root / ".imagegen"
-    return UploadQueue(state / "pending.txt", state / "tmp", settings.store).is_due
-
-
-def has_named_images(snapshot: Snapshot, invocation: Invocation, planned: Collection[str] = ()) -> bool:
-    """Whether each image that is named is among those that are fresh, or planned."""
-    return all(word in planned or _is_among(snapshot.jobs, word) for word in _images(invocation))
-
-
-def is_for_whole_jobs(root: Path, invocation: Invocation) -> bool:
-    """Whether this invocation builds whole jobs, so that doit needs no task for an image that is fresh."""
-    is_run = invocation.command == "run" and not invocation.always
-    return is_run and not _has_other_tasks(root) and set(invocation.words) <= set(default_tasks(root))
-
-
-def take_snapshot(
-    project: Project, key: str, plans: Sequence[JobPlan], docs: Mapping[str, str], before: Snapshot | None = None
-) -> None:
-    """Remember that all outputs of these jobs are fresh now, the project's every one. Raises OSError.
-
-    key: of before they were planned. docs: what is told of each, by its task. before: where only some were planned,
-    what was known of the others.
-    """
-    known = before or Snapshot("", (), {})
-    files = dict(known.files)
-    models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
-    for request, digests in known.models:
-        models[json.dumps(request, sort_keys=True)] = (request, set(digests))
-    for plan in plans:
-        lock = project.lock(plan.name)
-        files[lock.name] = lock.seen
-        for output in plan.outputs:
-            files[output.path] = project.hashes.first_key(output.path)
-            line = lock.line_of(output.path, None)
-            if files[output.path] is None:
-                return
-            if line and line.model_digest:
-                # the line knows the model that was decided in this very run
-                model = line.request.get("model", "")
-                request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
-                models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
-    files |= project.inputs.stats  # last: they know of lock files that others wrote to
-    jobs = {job.task: job for job in known.jobs}
-    for plan in plans:
-        fresh = {output.slug: docs[output.task] for output in plan.outputs}
-        also = jobs[plan.task].outputs if plan.task in jobs else {}
-        jobs[plan.task] = FreshJob(plan.task, plan.doc, {**also, **fresh})
-    snapshot = Snapshot(
-        key,
-        tuple(jobs.values()),
-        files,
-        tuple((request, tuple(sorted(digests))) for request, digests in models.values()),
-        _parts(plans, known.parts, project.inputs.named),
-    )
-    write_snapshot(project.root, _memory(project.root), snapshot, project.temporary)
-
-
-def _parts(plans: Sequence[JobPlan], known: Mapping[str, Parts], named: Collection[str]) -> dict[str, Parts]:
-    """Of each job whose outputs follow from their own items; of none where an output names another.
-
-    named: files that others name. A job file among them is left out: from it follows more than its own outputs.
-    """
-    if any(origin.where for plan in plans for output in plan.outputs for origin in output.origins):
-        return {}
-    parts = dict(known)
-    for plan in plans:
-        if plan.head:
-            of_items: dict[str, dict[str, str]] = {key: {} for key in plan.items.values()}
-            for output in plan.outputs:
-                of_items[plan.items[output.request.name]][output.slug] = output.path
-            also = known[plan.file].items if plan.file in known else {}
-            parts[plan.file] = Parts(plan.head, {**also, **of_items})
-    return {file: one for file, one in parts.items() if file not in named}
-
-
-def _memory(root: Path) -> Path:
-    return root / ".imagegen" / "cache" / "snapshot.json"
-
-
-def snapshot_key(root: Path, settings: Settings) -> str:
-    """Of all that a plan follows from and that is no file of the project; the folders are where models are looked for.
-
-    For a snapshot it is taken before anything is planned: what is added while images are made is in no plan.
-    """
-    backends = importlib.metadata.entry_points(group="imagegen.backends")
-    plug_ins = sorted(
-        (entry.name, entry.value, entry.dist.version if entry.dist else "", _written_ns(entry.value))
-        for entry in backends
-    )
-    names = [path.name for path in find_job_files(root)] + list_stray_names(root)
-    folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - there may be none
-    ours = [__version__, package_mtime_ns(Path(__file__).parents[1])]
-    return json.dumps([ours, folders, repr(settings), names, plug_ins, _environment() if plug_ins else ""])
-
-
-def _environment() -> str:
-    """A hash of the environment, by which a plug-in may plan; without what a shell itself changes."""
-    own = {"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL"}
-    found = sorted((name, value) for name, value in os.environ.items() if name not in own)
-    return hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
-
-
-def package_mtime_ns(package: Path) -> int:
-    """When its folders last changed: a package that is installed to be edited keeps its version over a pull."""
-    folders = [package]
-    for depth in range(2):
-        inner = [entry.path for folder in folders[depth:] for entry in os.scandir(folder) if entry.is_dir()]
-        folders += [Path(path) for path in inner if not path.endswith("__pycache__") and Path(path) not in folders]
-    return max(folder.stat().st_mtime_ns for folder in folders)
-
-
-def _written_ns(entry: str) -> int:
-    """When the package that brings a backend was last written to: while it is developed, it keeps its version."""
-    with contextlib.suppress(ImportError, ValueError, OSError):  # planning says what is wrong
-        spec = importlib.util.find_spec(entry.partition(":")[0].partition(".")[0])
-        files = [Path(spec.origin)] if spec and spec.origin and spec.has_location else []
-        for folder in (spec and spec.submodule_search_locations) or ():
-            files += Path(folder).rglob("*.py")
-        return max((file.stat().st_mtime_ns for file in files), default=0)
-    return 0
-
-
-def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> bool:
-    """Whether the model that would draw this request is still the one that did, as far as is known."""
-    from imagegen.backends.registry import registry
-    from imagegen.plan.request import Request
-
-    try:
-        asked = Request(**request)  # type: ignore[arg-type]  # as asdict made it
-        digest = registry()[asked.backend]().model_identity(asked).digest
-    except Exception:  # planning says what is wrong
-        return False
-    return digest is None or all(known == digest for known in digests)
-
-
-def _needs_images(root: Path, invocation: Invocation) -> bool:
-    """Whether this invocation needs to know all of an image: it lists, forces or cleans some, or other tasks may."""
-    words = invocation.words
-    if _has_other_tasks(root):
-        return True
-    if invocation.command == "run":
-        named = set(words) - set(_images(invocation))
-        return invocation.always or not named <= set(default_tasks(root))
-    return invocation.command != "list" or bool(words)
-
-
-def _images(invocation: Invocation) -> list[str]:
-    """The words that may name an image, as `portraits:mallsing`."""
-    return [word for word in invocation.words if ":" in word] if invocation.command == "run" else []
-
-
-def _is_among(jobs: Sequence[FreshJob], word: str) -> bool:
-    job, _, slug = word.partition(":")
-    return any(slug in one.outputs for one in jobs if one.task == job)
-
-
-def _has_other_tasks(root: Path) -> bool:
-    """Whether the dodo file has tasks besides ours, or its own default: they may name images. Yes without one."""
-    for name, module in list(sys.modules.items()):
-        names = vars(module) if isinstance(module, ModuleType) else {}
-        if "task_jobs" in names and not name.startswith("imagegen."):
-            creators = [value for name, value in names.items() if name.startswith("task_")]
-            default = default_tasks(root)
-            config = names.get("DOIT_CONFIG")
-            return (
-                not all(getattr(one, "__module__", "").startswith("imagegen.tasks.") for one in creators)
-                or any(hasattr(one, "create_doit_tasks") for one in names.values())
-                or (isinstance(config, dict) and config.get("default_tasks", default) != default)
-            )
-    return True
-
-
 VERSION = 4
 
 
 @dataclass(frozen=True)
 class FreshJob:
-    """A job's outputs that are fresh. task: what doit calls it. outputs: what is told of each, by its slug."""
+    """A job's outputs that are fresh. task: its name in doit. outputs: the line of each in `doit list`, by its slug."""
 
     task: str
     description: str
@@ -275,7 +75,7 @@ class FreshJob:
 
 
 @dataclass(frozen=True)
-class Parts:
+class JobParts:
     """What a job was planned from. head: the key of all but its items. items: by the key of each, paths by slug."""
 
     head: str
@@ -284,21 +84,22 @@ class Parts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """key: of all that is no file: settings, version, names of jobs. files: by path relative to the project.
+    """A project in which every output is fresh.
 
-    models: for each model whose digest was recorded, a request that names it, and the digests. parts: by job file, of
-    those whose outputs each follow from their own item. touched: the job files that changed since.
+    key: of `snapshot_key`. jobs: all of them. files: by path relative to the project, how each stood. models: for each
+    model whose digest was recorded, a request that names it, and the digests. parts: by job file, of those whose
+    outputs each follow from their own item. changed: the job files that changed since.
     """
 
     key: str
     jobs: tuple[FreshJob, ...]
     files: Mapping[str, StatKey | None]
     models: tuple[tuple[Mapping[str, Any], tuple[str, ...]], ...] = ()
-    parts: Mapping[str, Parts] = field(default_factory=dict)
-    touched: tuple[str, ...] = ()
+    parts: Mapping[str, JobParts] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
 
-    def keeping(self, file: str, items: Collection[str]) -> Snapshot:
-        """What it still says, where of a job file only the items of these keys are as they were."""
+    def keep_items(self, file: str, items: Collection[str]) -> Snapshot:
+        """Return what it still says if only the items of these keys are unchanged in a job file."""
         parts = self.parts[file]
         kept = {key: outputs for key, outputs in parts.items.items() if key in items}
         gone = {slug: path for key, outputs in parts.items.items() if key not in kept for slug, path in outputs.items()}
@@ -315,46 +116,90 @@ def _without(job: FreshJob, slugs: Collection[str]) -> FreshJob:
     return replace(job, outputs={slug: doc for slug, doc in job.outputs.items() if slug not in slugs})
 
 
-def read_snapshot(root: Path, memory: Path, key: str, may_change: Collection[str] = ()) -> Snapshot | None:
-    """The snapshot in the file `memory`, where it still holds: same key, and no file touched since.
+def snapshot_key(root: Path, settings: Settings) -> str:
+    """Return the key of everything that a plan follows from and that is not a file of the project.
 
-    may_change: job files that may have been. Its `files` and `parts` are left out where none was. Whether the models
-    are the same is left to the caller.
+    Take it before anything is planned: what is added while images are built is in no plan.
+    """
+    backends = importlib.metadata.entry_points(group="imagegen.backends")
+    plug_ins = sorted(
+        (entry.name, entry.value, entry.dist.version if entry.dist else "", _plug_in_mtime_ns(entry.value))
+        for entry in backends
+    )
+    names = [path.name for path in find_job_files(root)] + list_stray_names(root)
+    folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - models are looked for in them; there may be none
+    ours = [__version__, package_mtime_ns(Path(__file__).parents[1])]
+    return json.dumps([ours, folders, repr(settings), names, plug_ins, _environment() if plug_ins else ""])
+
+
+def _environment() -> str:
+    """Return a hash of the environment, which a plug-in may plan by; without what a shell itself changes."""
+    own = {"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL"}
+    found = sorted((name, value) for name, value in os.environ.items() if name not in own)
+    return hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
+
+
+def package_mtime_ns(package: Path) -> int:
+    """Return when its folders last changed: a package that is installed editable keeps its version over a pull."""
+    folders = [package]
+    for depth in range(2):
+        inner = [entry.path for folder in folders[depth:] for entry in os.scandir(folder) if entry.is_dir()]
+        folders += [Path(path) for path in inner if not path.endswith("__pycache__") and Path(path) not in folders]
+    return max(folder.stat().st_mtime_ns for folder in folders)
+
+
+def _plug_in_mtime_ns(entry: str) -> int:
+    """Return when a backend's package was last written to: while it is developed, it keeps its version."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # planning says what is wrong
+        spec = importlib.util.find_spec(entry.partition(":")[0].partition(".")[0])
+        files = [Path(spec.origin)] if spec and spec.origin and spec.has_location else []
+        for folder in (spec and spec.submodule_search_locations) or ():
+            files += Path(folder).rglob("*.py")
+        return max((file.stat().st_mtime_ns for file in files), default=0)
+    return 0
+
+
+def read_snapshot(root: Path, memory: Path, key: str, may_change: Collection[str] = ()) -> Snapshot | None:
+    """Read the snapshot in the file `memory`; None unless it still holds: same key, and no file changed since.
+
+    Args:
+        root: the project.
+        memory: the snapshot's file.
+        key: of `snapshot_key`.
+        may_change: job files that may have changed. Where none did, `files` and `parts` are left out.
+
+    Whether the models are the same is left to the caller.
     """
     try:
         first, _, second = memory.read_bytes().partition(b"\n")
         found = json.loads(first)
         if found["version"] != VERSION or found["key"] != key:
             return None
-        touched: list[str] = []
+        changed: list[str] = []
         for folder, files in found["folders"].items():
-            for name in _touched(root, folder, files.items()):
-                touched.append(_path(folder, name))
-                if touched[-1] not in may_change:
+            for name in _changed_files(root, folder, files.items()):
+                changed.append(_path(folder, name))
+                if changed[-1] not in may_change:
                     return None
         jobs = tuple(FreshJob(job["task"], job["description"], job["outputs"]) for job in found["jobs"])
         models = tuple((request, tuple(digests)) for request, digests in found["models"])
-        if not touched:
+        if not changed:
             return Snapshot(key, jobs, {}, models)
         stats = {
             _path(folder, name): known and (known[0], known[1], known[2], known[3])
             for folder, files in found["folders"].items()
             for name, known in files.items()
         }
-        parts = {file: Parts(one["head"], one["items"]) for file, one in json.loads(second).items()}
-        return Snapshot(key, jobs, stats, models, parts, tuple(touched))
+        parts = {file: JobParts(one["head"], one["items"]) for file, one in json.loads(second).items()}
+        return Snapshot(key, jobs, stats, models, parts, tuple(changed))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def _path(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
 def write_snapshot(root: Path, memory: Path, snapshot: Snapshot, temporary: Path) -> bool:
-    """Keep the snapshot, if each file still stands as it says; whether it was kept. Raises OSError.
+    """Write the snapshot, if each file is still as it says; return whether it was written. Raises OSError.
 
-    A file that was written within the last tick of the clock could be changed again without its time telling; a
+    A file that was written within the last tick of the clock could be changed again without its times showing it; a
     run that has just written some waits for the tick to pass.
     """
     newest = max((known[1] for known in snapshot.files.values() if known), default=0)
@@ -366,7 +211,7 @@ def write_snapshot(root: Path, memory: Path, snapshot: Snapshot, temporary: Path
         folder, _, name = path.rpartition("/")
         folders[folder][name] = known
     if not all(is_past_tick(known[1]) for known in snapshot.files.values() if known) or any(
-        True for folder, files in folders.items() for _ in _touched(root, folder, files.items())
+        True for folder, files in folders.items() for _ in _changed_files(root, folder, files.items())
     ):
         return False
     fields = {
@@ -382,11 +227,15 @@ def write_snapshot(root: Path, memory: Path, snapshot: Snapshot, temporary: Path
     return True
 
 
-def _touched(root: Path, folder: str, files: Iterable[tuple[str, Sequence[int] | None]]) -> Iterator[str]:
-    """The files of the folder that do not stand as they did. Raises OSError.
+def _path(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
-    It is asked for each output at every run: by its name in the open folder, where the system can, which is half as
-    dear as by its path.
+
+def _changed_files(root: Path, folder: str, files: Iterable[tuple[str, Sequence[int] | None]]) -> Iterator[str]:
+    """Return the files of the folder that are not as they were. Raises OSError.
+
+    It looks at each output in every run: by its name in the open folder, where the system can, which takes half as long
+    as by its path.
     """
     if os.stat not in os.supports_dir_fd:
         yield from (name for name, known in files if stat_key(root / folder / name) != (known and tuple(known)))
@@ -419,22 +268,191 @@ def _touched(root: Path, folder: str, files: Iterable[tuple[str, Sequence[int] |
         os.close(opened)
 
 
-def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], Snapshot] | None:
-    """The plans of what changed in the touched job files, and what the snapshot says still.
+def _snapshot_file(root: Path) -> Path:
+    return root / ".imagegen" / "cache" / "snapshot.json"
 
-    None where that cannot be told without planning everything.
+
+def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
+    """Return what is known to be fresh: all outputs, or all but those of changed job files; None where nothing is.
+
+    Args:
+        root: the project.
+        settings: of the project.
+        invocation: what doit was asked to do; most commands need to know all of an image.
+        key: of `snapshot_key`.
+
+    """
+    if _needs_all_images(root, invocation):
+        return None
+    if invocation.command == "run" and _has_uploads_due(root, settings):
+        return None
+    may_change = {f"jobs/{path.name}" for path in find_job_files(root)} if invocation.command == "run" else ()
+    snapshot = read_snapshot(root, _snapshot_file(root), key, may_change)
+    if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
+        return None
+    return snapshot if snapshot.changed or has_named_images(snapshot, invocation) else None
+
+
+def _needs_all_images(root: Path, invocation: Invocation) -> bool:
+    """Return whether this needs all of an image: it lists, forces or cleans some, or other tasks may do so."""
+    words = invocation.words
+    if _has_other_tasks(root):
+        return True
+    if invocation.command == "run":
+        named = set(words) - set(_named_images(invocation))
+        return invocation.always or not named <= set(default_tasks(root))
+    return invocation.command != "list" or bool(words)
+
+
+def _has_other_tasks(root: Path) -> bool:
+    """Return whether the dodo file has tasks besides ours, or its own default: they may name images."""
+    for name, module in list(sys.modules.items()):
+        names = vars(module) if isinstance(module, ModuleType) else {}
+        if "task_jobs" in names and not name.startswith("imagegen."):
+            creators = [value for name, value in names.items() if name.startswith("task_")]
+            default = default_tasks(root)
+            config = names.get("DOIT_CONFIG")
+            return (
+                not all(getattr(one, "__module__", "").startswith("imagegen.tasks.") for one in creators)
+                or any(hasattr(one, "create_doit_tasks") for one in names.values())
+                or (isinstance(config, dict) and config.get("default_tasks", default) != default)
+            )
+    return True
+
+
+def _has_uploads_due(root: Path, settings: Settings) -> bool:
+    """Return whether this run has images to upload to the shared store."""
+    if not (settings.store and settings.store_writes):
+        return False
+    from imagegen.state.upload_queue import UploadQueue
+
+    state = root / ".imagegen"
+    return UploadQueue(state / "pending.txt", state / "tmp", settings.store).is_due
+
+
+def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> bool:
+    """Return whether the model of this request is still the one that was recorded, as far as is known."""
+    from imagegen.backends.registry import registry
+    from imagegen.plan.request import Request
+
+    try:
+        asked = Request(**request)  # type: ignore[arg-type]  # as asdict made it
+        digest = registry()[asked.backend]().model_identity(asked).digest
+    except Exception:  # planning says what is wrong
+        return False
+    return digest is None or all(known == digest for known in digests)
+
+
+def default_tasks(root: Path) -> list[str]:
+    """What `doit` alone selects: every job, and nothing else."""
+    return list(name_tasks(find_job_files(root), reserved_names()).values())
+
+
+def is_for_whole_jobs(root: Path, invocation: Invocation) -> bool:
+    """Return whether this invocation builds whole jobs, so that doit needs no task for an image that is fresh."""
+    is_run = invocation.command == "run" and not invocation.always
+    return is_run and not _has_other_tasks(root) and set(invocation.words) <= set(default_tasks(root))
+
+
+def has_named_images(snapshot: Snapshot, invocation: Invocation, planned: Collection[str] = ()) -> bool:
+    """Return whether each image that is named is fresh, or planned."""
+    return all(word in planned or _is_among(snapshot.jobs, word) for word in _named_images(invocation))
+
+
+def _named_images(invocation: Invocation) -> list[str]:
+    """Return the words that may name an image, as `portraits:mallsing`."""
+    return [word for word in invocation.words if ":" in word] if invocation.command == "run" else []
+
+
+def _is_among(jobs: Sequence[FreshJob], word: str) -> bool:
+    job, _, slug = word.partition(":")
+    return any(slug in one.outputs for one in jobs if one.task == job)
+
+
+def take_snapshot(
+    project: Project, key: str, plans: Sequence[JobPlan], docs: Mapping[str, str], before: Snapshot | None = None
+) -> None:
+    """Write the snapshot of a project in which every output is fresh now.
+
+    Args:
+        project: as it was planned.
+        key: of `snapshot_key`, taken before that.
+        plans: of all jobs, or of those that `plan_changed` planned.
+        docs: the line of each output in `doit list`, by its task.
+        before: what was known of the others, if only some were planned.
+
+    Raises:
+        OSError: it could not be written.
+
+    """
+    known = before or Snapshot("", (), {})
+    files = dict(known.files)
+    models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
+    for request, digests in known.models:
+        models[json.dumps(request, sort_keys=True)] = (request, set(digests))
+    for plan in plans:
+        lock = project.lock(plan.name)
+        files[lock.name] = lock.seen
+        for output in plan.outputs:
+            files[output.path] = project.hashes.first_key(output.path)
+            line = lock.line_of(output.path, None)
+            if files[output.path] is None:
+                return
+            if line and line.model_digest:
+                # the line knows the model that was decided in this very run
+                model = line.request.get("model", "")
+                request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
+                models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
+    files |= project.inputs.stats  # last: they know of lock files that others wrote to
+    jobs = {job.task: job for job in known.jobs}
+    for plan in plans:
+        fresh = {output.slug: docs[output.task] for output in plan.outputs}
+        also = jobs[plan.task].outputs if plan.task in jobs else {}
+        jobs[plan.task] = FreshJob(plan.task, plan.doc, {**also, **fresh})
+    snapshot = Snapshot(
+        key,
+        tuple(jobs.values()),
+        files,
+        tuple((request, tuple(sorted(digests))) for request, digests in models.values()),
+        _parts(plans, known.parts, project.inputs.named),
+    )
+    write_snapshot(project.root, _snapshot_file(project.root), snapshot, project.temporary)
+
+
+def _parts(plans: Sequence[JobPlan], known: Mapping[str, JobParts], named: Collection[str]) -> dict[str, JobParts]:
+    """Return the parts of each job whose outputs follow from their own items; none where an output names another.
+
+    named: files that others name. A job file among them is left out: more than its own outputs follow from it.
+    """
+    if any(origin.where for plan in plans for output in plan.outputs for origin in output.origins):
+        return {}
+    parts = dict(known)
+    for plan in plans:
+        if plan.head:
+            of_items: dict[str, dict[str, str]] = {key: {} for key in plan.items.values()}
+            for output in plan.outputs:
+                of_items[plan.items[output.request.name]][output.slug] = output.path
+            also = known[plan.file].items if plan.file in known else {}
+            parts[plan.file] = JobParts(plan.head, {**also, **of_items})
+    return {file: one for file, one in parts.items() if file not in named}
+
+
+def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], Snapshot] | None:
+    """Plan what changed in the changed job files; return the plans, and what the snapshot still says.
+
+    Only what is sound and follows from one item alone is planned so. None where everything must be planned.
     """
     plans: list[JobPlan] = []
     try:
         # an image may be the same as one of any job, so that all records are wanted as for the whole plan
         locks = [project.lock(job.task) for job in snapshot.jobs]
-        for file in snapshot.touched:
+        for file in snapshot.changed:
             found = _plan(project, file, snapshot)
             if found is None:
                 return None
             plan, snapshot = found
             plans.append(plan)
-    except ImagegenError:  # which the whole plan tells of
+    except ImagegenError:  # the whole plan reports it
         return None
     if any(lock.conflicts for lock in locks) or not _are_apart(project.root, plans, snapshot):
         return None
@@ -455,18 +473,18 @@ def _plan(project: Project, file: str, snapshot: Snapshot) -> tuple[JobPlan, Sna
     plan = project.planner.plan_document(replace(document, values={**document.values, "items": changed}))
     if plan.problems or not plan.head or any(output.origins for output in plan.outputs):
         return None
-    return plan, snapshot.keeping(file, set(keys.items).difference(plan.items.values()))
+    return plan, snapshot.keep_items(file, set(keys.items).difference(plan.items.values()))
 
 
 @dataclass(frozen=True)
 class _Known:
-    """An output of which no more is known."""
+    """An output of which nothing else is known."""
 
     path: str
 
 
 def _are_apart(root: Path, plans: Sequence[JobPlan], snapshot: Snapshot) -> bool:
-    """Whether no planned output has a name or a file of one that was not planned, and there are not too many."""
+    """Return whether no planned output has the name or the file of another one, and there are not too many."""
     from imagegen.plan.expansion import MAX_OUTPUTS, find_clashes, find_nested_paths
     from imagegen.plan.output import Output
 

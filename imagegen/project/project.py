@@ -218,23 +218,23 @@ class Project:
 
     def _found_beside(self, output: Output, sha256: str, ours: bool) -> Found:
         """The same if the lock file records a different file. ours: as far as the lock file and the store know."""
-        placement = self.placement(output.path, sha256)
+        written = self.written_file(output.path, sha256)
         is_placeholder = output.request.backend == PLACEHOLDER
-        if placement is None or (is_placeholder and placement.backend != PLACEHOLDER):
+        if written is None or (is_placeholder and written.backend != PLACEHOLDER):
             return Found(sha256, ours)
         if self.accepted(output):
             return Found(sha256, ours=True, recorded_elsewhere="accepted")
         lock = self.lock(output.job)
         line = lock.line_of(output.path, sha256)
-        if placement.backend == BY_HAND:  # unless the lock file says so, nobody gave up what somebody made
+        if written.backend == BY_HAND:  # unless the lock file says so, nobody gave up what somebody made
             decision = lock.decisions.get((ACCEPT, output.full_slug))
             is_given_up = decision is not None and decision.value is None
             return Found(sha256, ours or is_given_up, recorded_elsewhere="recorded" if is_given_up else "")
-        if line and placement.fingerprint == line.fingerprint and (output.is_derived or placement.time == line.time):
+        if line and written.fingerprint == line.fingerprint and (output.is_derived or written.time == line.time):
             return Found(sha256, ours=True, is_recorded=True)
         return Found(sha256, ours=True, recorded_elsewhere="recorded")
 
-    def placement(self, path: str, sha256: str) -> WrittenFile | None:
+    def written_file(self, path: str, sha256: str) -> WrittenFile | None:
         """Return how this checkout wrote the file of this sha256 at the path; None if it did not."""
         last = self.written_files.last(path)
         if last is None or last.sha256 != sha256:
@@ -245,10 +245,10 @@ class Project:
     def is_as_requested(self, output: Output) -> bool:
         """Whether the output's file was written for its present request. Raises OSError."""
         state = self.hashes.state(output.path)
-        placement = self.placement(output.path, state.sha256) if state else None
-        return placement is not None and placement.fingerprint == output.fingerprint
+        written = self.written_file(output.path, state.sha256) if state else None
+        return written is not None and written.fingerprint == output.fingerprint
 
-    def note_placed(self, outputs: Iterable[Output]) -> None:
+    def record_fresh_files(self, outputs: Iterable[Output]) -> None:
         """Note the files of these fresh outputs that are not noted as written yet: git may have brought them.
 
         Raises OSError.

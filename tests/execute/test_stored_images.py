@@ -390,9 +390,9 @@ def test_a_checkout_that_noted_nothing_knows_what_is_fresh_once_it_was_looked_th
         os.utime(other.path(slug), ns=(1, 1))  # what has just been written may still change unnoticed
     project = other.project()
     assert {project.verdict(output).state for output in other.outputs(project).values()} == {"fresh"}
-    project.note_placed(other.outputs(project).values())
+    project.record_fresh_files(other.outputs(project).values())
     noted = (other.root / ".imagegen/placed.txt").read_bytes()
-    project.note_placed(other.outputs(project).values())
+    project.record_fresh_files(other.outputs(project).values())
     assert (other.root / ".imagegen/placed.txt").read_bytes() == noted
     workshop.job(items=CHANGED)
     workshop.build()

@@ -22,8 +22,8 @@ def placed(memory: Path) -> WrittenFiles:
 def test_the_last_that_was_put_at_a_path_is_known(memory: Path) -> None:
     found = placed(memory)
     assert found.last("a b.png") is None
-    for placement in (ONE, OTHER):
-        found.record({"a b.png": placement})
+    for written_file in (ONE, OTHER):
+        found.record({"a b.png": written_file})
     for same in (found, placed(memory)):
         assert same.last("a b.png") == OTHER
         assert same.last("other.png") is None
