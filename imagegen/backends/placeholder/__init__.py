@@ -1,4 +1,4 @@
-"""The embedded backend: labelled stand-ins, so that a clone builds on a machine with nothing installed."""
+"""The backend `placeholder`: labelled pictures, so that a clone builds on a machine with nothing installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["PlaceholderBackend"]
 
 
 class PlaceholderBackend(Backend):
-    """Draws; needs no model and no program. It honours every field, since it writes them into the picture."""
+    """Needs no model and no program. It honours every field, since it writes them into the picture."""
 
     name = "placeholder"
     parameters = frozenset(
@@ -22,15 +22,15 @@ class PlaceholderBackend(Backend):
     is_generator = False
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
-        """It is always there."""
-        return [Diagnosis(True, "", f"embedded, needs nothing else; draws {len(requests)}")]
+        """Return one row: it is always there."""
+        return [Diagnosis(True, "", f"embedded, needs nothing else; generates {len(requests)}")]
 
     def model_identity(self, request: Request) -> ModelIdentity:  # noqa: ARG002 - of the base class
-        """There is no model."""
+        """Return the same for all: there is no model."""
         return ModelIdentity("placeholder")
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        """A PNG of the size asked for; the same request makes the same pixels."""
+        """Return a PNG of the size asked for; the same request gives the same pixels."""
         progress.check()
         # Pillow is not imported by a run that has nothing to do
         from imagegen.backends.placeholder.card import draw

@@ -10,6 +10,7 @@ from imagegen.backends.placeholder.scene import (
     Colour,
     Point,
     Scene,
+    close_shape,
     curve_points,
     mix,
     path_points,
@@ -22,7 +23,7 @@ __all__ = ["draw_portrait"]
 
 
 def draw_portrait(scene: Scene) -> None:
-    """Head and shoulders before a halo."""
+    """Draw head and shoulders before a halo."""
     dice, palette, unit = scene.dice, scene.palette, scene.unit
     x = scene.centre[0]
     wide = dice.between(10.5, 12.8) * unit
@@ -108,13 +109,13 @@ class _Bust:
     cloth: Colour
 
     def at(self, right: float, down: float) -> Point:
-        """A point of the figure, in half heads from the middle of the head."""
+        """Return a point of the figure, given in half heads from the middle of the head."""
         return self.x + right * self.wide, self.y + down * self.tall
 
     def both(self, points: Sequence[Point]) -> list[Point]:
-        """A closed shape from its right half, given from top to bottom in half heads."""
+        """Return a closed shape from its right half, given from top to bottom in half heads."""
         right = curve_points([self.at(*point) for point in points])
-        return [*right, *((2 * self.x - x, y) for x, y in reversed(right))]
+        return close_shape(right, self.x)
 
     @property
     def rim(self) -> Colour:
@@ -129,7 +130,7 @@ class _Bust:
         return mix(self.scene.palette.far, self.scene.palette.accent, 0.3)
 
     def shoulders(self) -> None:
-        """Cloak, robe and neck, down to the foot of the picture."""
+        """Draw cloak, robe and neck, down to the foot of the picture."""
         scene, dice, palette = self.scene, self.scene.dice, self.scene.palette
         broad = dice.between(2.6, 3.3)
         foot = (scene.image.height - self.y) / self.tall + 0.2
@@ -149,7 +150,7 @@ class _Bust:
         robe_top = [(0.66, 1.16), (0.95, 1.5), (broad * 0.6, 2.0), (broad * 0.74, 2.8), (broad * 0.76, foot)]
         right = curve_points([self.at(*point) for point in robe_top])
         opening = self.at(0, dice.between(2.0, 2.5))
-        robe = [opening, *right, *((2 * self.x - px, py) for px, py in reversed(right))]
+        robe = [opening, *close_shape(right, self.x)]
         scene.shape(robe, palette.near)
         trim = [(2 * self.x - right[0][0], right[0][1]), opening, right[0]]
         scene.pen.line(trim, fill=palette.accent, width=scene.hair(1.1), joint="curve")
@@ -164,12 +165,12 @@ class _Bust:
             scene.shape(star_points(*opening, self.wide * 0.36, dice.whole(5, 8)), palette.light)
 
     def outline(self) -> list[Point]:
-        """The right half of the face, from the crown to the chin, in half heads."""
+        """Return the right half of the face, from the crown to the chin, in half heads."""
         jaw = self.scene.dice.between(0.5, 0.74)
         return [(0, -1.0), (0.6, -0.86), (0.95, -0.35), (0.9, 0.18), (jaw, 0.7), (0.26, 0.97), (0, 1.02)]
 
     def face(self) -> None:
-        """Lit from the left: the profile of the nose parts light from shade."""
+        """Draw a face lit from the left: the profile of the nose parts light from shade."""
         scene, palette = self.scene, self.scene.palette
         half = self.outline()
         lit = mix(palette.far, palette.light, 0.16)
@@ -198,7 +199,7 @@ class _Bust:
         scene.pen.line(curve_points(mouth), fill=palette.near, width=scene.hair(0.5))
 
     def ears(self) -> None:
-        """Long and pointed."""
+        """Draw long and pointed ones."""
         reach = self.scene.dice.between(1.45, 1.9)
         for side in (-1, 1):
             points = [(side * 0.84, -0.25), (side * reach, -0.62), (side * 1.2, 0.05), (side * 0.84, 0.3)]
@@ -206,7 +207,7 @@ class _Bust:
             self.scene.rimmed(curve_points([self.at(*p) for p in points], True), colour, self.rim, 0.4)
 
     def hair_behind(self, kind: int) -> None:
-        """What of the hair hangs behind the shoulders and the neck."""
+        """Draw what of the hair hangs behind the shoulders and the neck."""
         if kind == 1:  # long
             shape = path_points("0 -1.16, 0.8 -1.0, 1.22 -0.3, 1.25 0.6, 1.5 1.5, 1.3 1.9")
         elif kind == 2:  # a mane
@@ -218,7 +219,7 @@ class _Bust:
         self.scene.rimmed(self.both(shape), self.hair_colour, self.rim, 0.5)
 
     def hair_above(self, kind: int) -> None:
-        """What of the hair frames the brow."""
+        """Draw what of the hair frames the brow."""
         if kind == 0:
             return
         if kind == 4:  # a knot
@@ -232,7 +233,7 @@ class _Bust:
         self.scene.shape(points, self.hair_colour)
 
     def horns(self, curled: bool) -> None:
-        """Swept up, or curled."""
+        """Draw them swept up, or curled."""
         for side in (-1, 1):
             if not curled:
                 outer = path_points("0.3 -0.85, 1.05 -1.1, 1.5 -1.6, 1.35 -2.15")
@@ -245,7 +246,7 @@ class _Bust:
             self.scene.rimmed(points, self.bone_colour, self.rim, 0.5)
 
     def antlers(self) -> None:
-        """Four tines a side."""
+        """Draw four tines a side."""
         beams = [path_points("0.4 -0.8, 0.75 -1.3, 1.3 -1.7, 1.45 -2.3")]
         beams += [[(0.68, -1.2), (0.45, -1.6), (0.5, -2.0)], [(1.1, -1.56), (1.0, -1.9), (1.05, -2.25)]]
         beams += [[(1.3, -1.72), (1.7, -1.8), (1.9, -2.05)]]
@@ -258,7 +259,7 @@ class _Bust:
                     self.scene.pen.line(curve_points(line), fill=colour, width=width, joint="curve")
 
     def hood(self) -> None:
-        """Drawn up over the head, its inside dark."""
+        """Draw it over the head, its inside dark."""
         scene = self.scene
         outer = path_points("0 -1.62, 0.5 -1.38, 1.2 -0.72, 1.42 0.1, 1.36 0.9, 1.6 1.5, 0.6 2.05")
         inner = path_points("0 -1.2, 0.6 -1.02, 1.02 -0.5, 1.1 0.15, 0.98 0.8, 0.6 1.3, 0 1.6")
@@ -266,7 +267,7 @@ class _Bust:
         scene.shape(self.both(inner), scene.palette.near)
 
     def crown(self) -> None:
-        """With five points."""
+        """Draw it with five points."""
         scene, palette = self.scene, self.scene.palette
         rim = [self.at(-0.98, -0.52)]
         for tooth in range(9):
@@ -278,7 +279,7 @@ class _Bust:
             scene.disc(*self.at(-1.08 + 0.27 * tooth, -1.42 - 0.06 * (4 - abs(tooth - 4))), self.wide * 0.09, self.rim)
 
     def hat(self) -> None:
-        """Wide-brimmed and pointed."""
+        """Draw a wide-brimmed and pointed one."""
         scene = self.scene
         crown = path_points("-0.92 -0.62, -0.62 -1.3, -0.1 -2.1, 0.3 -2.3, 0.34 -1.7, 0.66 -1.2, 0.92 -0.62")
         scene.rimmed(curve_points([self.at(*p) for p in crown]), self.cloth, self.rim, 0.5)
@@ -288,7 +289,7 @@ class _Bust:
         scene.pen.line(curve_points(ribbon), fill=scene.palette.accent, width=scene.hair(1.3))
 
     def circlet(self) -> None:
-        """With one stone."""
+        """Draw it with one stone."""
         line = [
             self.at(-0.99, -0.42),
             self.at(-0.5, -0.56),
@@ -300,7 +301,7 @@ class _Bust:
         self.scene.shape(star_points(*self.at(0, -0.6), self.wide * 0.24, 4, 0.5), self.rim)
 
     def laurel(self) -> None:
-        """Leaves round the brow."""
+        """Draw leaves round the brow."""
         for side in (-1, 1):
             for leaf in range(6):
                 at = self.at(side * (0.16 + 0.175 * leaf), -0.95 + 0.02 * leaf**2)

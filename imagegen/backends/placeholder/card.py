@@ -1,4 +1,4 @@
-"""How a stand-in looks: a card with the item's name, what was asked for, and a picture that follows from it.
+"""How a placeholder looks: a card with the item's name, what was asked for, and a picture that follows from it.
 
 Deterministic: every choice comes from a hash of the request, none from a clock or a random generator.
 """
@@ -34,7 +34,7 @@ BAND = "PLACEHOLDER"
 
 
 def draw(request: Request) -> bytes:
-    """The stand-in as PNG, `request.width` × `request.height` pixels (16 or more each)."""
+    """Return the placeholder as PNG, `request.width` × `request.height` pixels (16 or more each)."""
     width, height = request.width, request.height
     dice = Dice(request)
     palette = palette_of(dice)
@@ -51,7 +51,7 @@ def draw(request: Request) -> bytes:
 
 
 def band_height(width: int, height: int) -> int:
-    """Of the band that says PLACEHOLDER, across the top; all in pixels."""
+    """Return the height of the band across the top that says PLACEHOLDER; all in pixels."""
     share = height * 0.22 if width > height * 6 else min(height * 0.07, width * 0.09)
     legible = 11 if width >= 64 and height >= 48 else 3
     return max(legible, round(share))
@@ -59,7 +59,7 @@ def band_height(width: int, height: int) -> int:
 
 @dataclass(frozen=True)
 class _Panel:
-    """Where the words go, and which; box in pixels, empty where there is no room for words."""
+    """Where the words go, and which. box: in pixels, empty if there is no room for words."""
 
     box: Box
     lines: tuple[Line, ...]
@@ -67,7 +67,7 @@ class _Panel:
 
 
 def _panel(request: Request, width: int, height: int, top: int) -> _Panel:
-    """Below the picture, or on a wide card beside it."""
+    """Put the words below the picture, or on a wide card beside it."""
     beside = width > height * 2
     if beside:
         wide = min(width // 2, max(round(height * 1.9), width // 3))
@@ -86,7 +86,7 @@ def _panel(request: Request, width: int, height: int, top: int) -> _Panel:
 
 
 def _finish(card: Image.Image, panel: _Panel, top: int, palette: Palette) -> None:
-    """The words, the band on top, and a frame about it all."""
+    """Draw the words, the band on top, and a frame about it all."""
     width, height = card.size
     unit = min(width, height) / 100
     pen = ImageDraw.Draw(card)
@@ -113,7 +113,7 @@ def _finish(card: Image.Image, panel: _Panel, top: int, palette: Palette) -> Non
 
 
 def _band(pen: ImageDraw.ImageDraw, width: int, tall: int, edge: int, palette: Palette) -> None:
-    """The word, its letters spaced where there is room. edge: what the frame will cover, pixels."""
+    """Draw the word, its letters spaced if there is room. edge: what the frame will cover, pixels."""
     pen.rectangle((0, 0, width, tall - 1), fill=NIGHT)
     rule = max(1, tall // 16)
     pen.rectangle((0, tall - rule, width, tall - 1), fill=palette.accent)
@@ -174,7 +174,7 @@ class Line:
 
 
 def text_lines(request: Request, unit: float, room: float, most: float) -> tuple[Line, ...]:
-    """As many as fit into `most` pixels: the name goes last, the prompt's later lines first."""
+    """Return as many lines as fit into `most` pixels: the prompt's later ones are left out first, the name last."""
     if room < 20:
         return ()
     lines = _title(_drawable(request.name) or _code_points(request.name), max(8.0, 8.6 * unit), room)
@@ -191,7 +191,7 @@ def text_lines(request: Request, unit: float, room: float, most: float) -> tuple
 
 
 def _title(name: str, size: float, room: float) -> list[Line]:
-    """The name in one line, smaller where it must be, in two where it is long."""
+    """Put the name in one line, smaller if it must be, in two if it is long."""
     if not name:
         return []
     long = text_length(font_of(size), name) / room
@@ -216,7 +216,7 @@ def _caption(request: Request, font: Font, room: float) -> list[str]:
 
 
 def _wrapped(text: str, font: Font, room: float, most: int, cut: str | None = None, glue: str = " ") -> list[str]:
-    """The text in at most that many lines of `room` pixels, with … where there is more."""
+    """Break the text into at most that many lines of `room` pixels, with … if there is more."""
     words = [word for word in text.split(cut) if word]
     lines: list[str] = []
     while words and len(lines) < most:
@@ -240,7 +240,7 @@ def _cut(line: str, font: Font, room: float) -> str:
 
 
 def _drawable(text: str) -> str:
-    """The text as the embedded font can draw it: other letters in ASCII ones, and what has none left out."""
+    """Return the text as the embedded font can draw it: other letters as ASCII ones, or left out if they have none."""
     text = text[:_LONGEST].replace("×", "x")
     if not text.isascii():
         text = "".join(map(_in_ascii, text, text[1:] + " "))
@@ -249,7 +249,7 @@ def _drawable(text: str) -> str:
 
 
 def _in_ascii(sign: str, following: str) -> str:
-    """The sign in ASCII letters, unless the font knows it: `Aegir` and `AEGIR`, as the sign after it is written."""
+    """Return the sign in ASCII letters, unless the font knows it: `Aegir` or `AEGIR`, by the case of the next sign."""
     from text_unidecode import unidecode
 
     if sign in _KNOWN:
@@ -259,12 +259,12 @@ def _in_ascii(sign: str, following: str) -> str:
 
 
 def _code_points(text: str) -> str:
-    """A name of which no letter can be drawn, as U+1F409."""
+    """Return a name of which no letter can be drawn, as U+1F409."""
     return " ".join(f"U+{ord(sign):04X}" for sign in text[:3] if not sign.isspace())
 
 
 def font_of(size: float) -> Font:
-    """size: pixels. Without FreeType there is one bitmap font in one size."""
+    """Return the font of this size in pixels. Without FreeType there is one bitmap font in one size."""
     try:
         return ImageFont.load_default(round(size, 1))
     except ImportError:
@@ -272,15 +272,15 @@ def font_of(size: float) -> Font:
 
 
 def text_length(font: Font, text: str) -> float:
-    """Of the text as drawn, in pixels."""
+    """Return the length of the text as drawn, in pixels."""
     return font.getlength(encodable_text(font, text))
 
 
 def encodable_text(font: Font, text: str) -> str:
-    """The bitmap font takes Latin-1 only."""
+    """Return what the font takes of the text: the bitmap font takes Latin-1 only."""
     return text if isinstance(font, ImageFont.FreeTypeFont) else text.encode("latin-1", "replace").decode("latin-1")
 
 
 def font_size(font: Font) -> float:
-    """In pixels; the fallback font has one size only."""
+    """Return the size in pixels; the fallback font has one size only."""
     return font.size if isinstance(font, ImageFont.FreeTypeFont) else 11.0

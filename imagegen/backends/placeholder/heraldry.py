@@ -10,6 +10,7 @@ from imagegen.backends.placeholder.scene import (
     Colour,
     Point,
     Scene,
+    close_shape,
     crescent_points,
     curve_points,
     hsl,
@@ -33,7 +34,7 @@ _TINCTURES = (
 
 
 def draw_shield(scene: Scene) -> None:
-    """A coat of arms."""
+    """Draw a coat of arms."""
     dice, palette, unit = scene.dice, scene.palette, scene.unit
     x, y = scene.centre
     field, second = palette.near, mix(palette.far, palette.near, 0.25)
@@ -60,7 +61,7 @@ def draw_shield(scene: Scene) -> None:
 
 
 def _shield_outline(x: float, half: float, top: float, foot: float, eared: bool) -> list[Point]:
-    """eared: with a top edge that dips beside the middle, else straight."""
+    """Return a shield. eared: with a top edge that dips beside the middle, else straight."""
     rise = half * 0.12 if eared else 0.0
     right = (
         curve_points([(x, top - rise * 0.6), (x + half * 0.5, top + rise), (x + half, top - rise)])
@@ -72,11 +73,11 @@ def _shield_outline(x: float, half: float, top: float, foot: float, eared: bool)
     for step in range(15):
         angle = step / 14 * math.pi / 2
         right.append((x + half * math.cos(angle) ** 0.8, turn + (foot - turn) * math.sin(angle)))
-    return [*right, *((2 * x - px, py) for px, py in reversed(right))]
+    return close_shape(right, x)
 
 
 def _ordinary(scene: Scene, pen: ImageDraw.ImageDraw, width: int, height: int, second: Colour) -> None:
-    """How the field is divided, within the shield's own box."""
+    """Divide the field, within the shield's own box."""
     kind = scene.dice.whole(0, 7)
     thick, middle = round(width * 0.26), width / 2
     gold = scene.palette.accent
@@ -120,7 +121,7 @@ def _ordinary(scene: Scene, pen: ImageDraw.ImageDraw, width: int, height: int, s
 
 
 def _charge(scene: Scene, x: float, y: float, size: float) -> None:
-    """What the shield shows: what the prompt names, where that can be drawn, else one by the dice."""
+    """Draw what the shield shows: what the prompt names, if that can be drawn, else one by the dice."""
     draws = (_sun_charge, _moon_charge, _star_charge, _tower_charge, _tree_charge, _bird_charge)
     named = (("sun",), ("moon",), ("star",), ("tower", "castle"), ("tree", "oak"), ("raven", "bird", "eagle"))
     hits = [at for at, words in enumerate(named) if not scene.words.isdisjoint(words)]
@@ -183,7 +184,7 @@ def _bird_charge(scene: Scene, x: float, y: float, size: float) -> None:
         scene.shape([(x + side * a * size, y + b * size) for a, b in wing], light)
     body = path_points("0 -0.75, 0.24 -0.45, 0.3 0.1, 0.14 0.65, 0.34 1.2, 0 1.08")
     right = curve_points([(x + a * size, y + b * size) for a, b in body])
-    scene.shape([*right, *((2 * x - px, py) for px, py in reversed(right))], light)
+    scene.shape(close_shape(right, x), light)
     scene.disc(x, y - size * 0.82, size * 0.24, light)
     beak = [(-0.14, -0.98), (-0.62, -0.78), (-0.14, -0.72)]
     scene.shape([(x + a * size, y + b * size) for a, b in beak], scene.palette.accent)

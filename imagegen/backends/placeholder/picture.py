@@ -1,4 +1,4 @@
-"""The picture of a stand-in: which composition its prompt asks for, on a sky, with its edges darkened."""
+"""The picture on a placeholder: the composition that its prompt asks for, on a sky, with its edges darkened."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from imagegen.backends.placeholder.scene import (
     Palette,
     Point,
     Scene,
+    close_shape,
     crescent_points,
     curve_points,
     mix,
@@ -41,7 +42,7 @@ _SHARP = 1_500_000
 
 
 def draw_picture(prompt: str, width: int, height: int, palette: Palette, dice: Dice) -> Image.Image:
-    """The picture, that many pixels wide and high."""
+    """Return the picture, that many pixels wide and high."""
     width, height = max(1, width), max(1, height)
     scale = 2 if width * height <= _SHARP else 1
     image = _sky(width * scale, height * scale, palette, dice)
@@ -52,7 +53,7 @@ def draw_picture(prompt: str, width: int, height: int, palette: Palette, dice: D
 
 
 def _sky(width: int, height: int, palette: Palette, dice: Dice) -> Image.Image:
-    """A gradient from top to bottom, and at times stars."""
+    """Return a gradient from top to bottom, at times with stars."""
     sky = Image.new("RGB", (1, 64))
     for row in range(64):
         sky.putpixel((0, row), mix(palette.top, palette.bottom, (row / 63) ** 1.25))
@@ -77,7 +78,7 @@ def _darker_at_the_edges(image: Image.Image) -> Image.Image:
 
 
 def _composition(scene: Scene) -> Callable[[Scene], None]:
-    """What the prompt speaks of, so that a stand-in resembles what it stands in for; else one by the dice."""
+    """Return what the prompt speaks of, so that the placeholder resembles the image to come; else one by the dice."""
     for words, compositions in _SUBJECTS:
         if not scene.words.isdisjoint(words):
             return compositions[scene.dice.whole(0, len(compositions) - 1)]
@@ -85,7 +86,7 @@ def _composition(scene: Scene) -> Callable[[Scene], None]:
 
 
 def draw_mountains(scene: Scene) -> None:
-    """A moon over ranges that grow darker towards us, and a tower on one of them."""
+    """Draw a moon over ranges that grow darker towards us, and a tower on one of them."""
     dice, palette, unit = scene.dice, scene.palette, scene.unit
     width, height = scene.image.size
     x, y = width * dice.between(0.3, 0.7), height * dice.between(0.22, 0.34)
@@ -115,7 +116,7 @@ def draw_mountains(scene: Scene) -> None:
 
 
 def _ridge(dice: Dice, width: float, base: float, rough: float, octaves: int) -> list[Point]:
-    """A line of mountains by midpoint displacement, from left to right."""
+    """Return a line of mountains by midpoint displacement, from left to right."""
     heights = [dice.between(-0.4, 0.6), dice.between(-0.4, 0.6)]
     swing = 1.0
     for _ in range(octaves):
@@ -129,7 +130,7 @@ def _ridge(dice: Dice, width: float, base: float, rough: float, octaves: int) ->
 
 
 def _tower(scene: Scene, x: float, foot: float, half: float, colour: Colour) -> None:
-    """half: half its width, pixels."""
+    """Draw a tower. half: half its width, pixels."""
     top = foot - half * 5
     scene.pen.rectangle((x - half, top, x + half, foot + half * 3), fill=colour)
     scene.pen.rectangle((x - half * 1.25, top - half * 0.7, x + half * 1.25, top), fill=colour)
@@ -143,7 +144,7 @@ def _tower(scene: Scene, x: float, foot: float, half: float, colour: Colour) -> 
 
 
 def draw_rose(scene: Scene) -> None:
-    """A rose window: pointed petals in rings."""
+    """Draw a rose window: pointed petals in rings."""
     dice, palette, unit = scene.dice, scene.palette, scene.unit
     x, y = scene.centre
     scene.disc(x, y, 46 * unit, palette.near)
@@ -177,7 +178,7 @@ def draw_rose(scene: Scene) -> None:
 def _petal(
     scene: Scene, x: float, y: float, inner: float, outer: float, angle: float, half: float, fill: Colour
 ) -> None:
-    """half: half its width at the middle, radians."""
+    """Draw a petal. half: half its width at the middle, radians."""
     middle = inner + (outer - inner) * 0.62
     belly = (polar_point(x, y, middle, angle - half), polar_point(x, y, middle, angle + half))
     first, last = polar_point(x, y, inner, angle), polar_point(x, y, outer, angle)
@@ -189,7 +190,7 @@ def _petal(
 
 
 def draw_sun(scene: Scene) -> None:
-    """A sun as on old cards: straight rays and waving ones, above clouds."""
+    """Draw a sun as on old cards: straight rays and waving ones, above clouds."""
     dice, palette, unit = scene.dice, scene.palette, scene.unit
     x, y = scene.centre
     scene.disc(x, y, 46 * unit, mix(sky_colour(scene, y), palette.near, 0.35))
@@ -240,7 +241,7 @@ def draw_sun(scene: Scene) -> None:
 
 
 def draw_gate(scene: Scene) -> None:
-    """Pointed arches, one within the other, and a light at the end."""
+    """Draw pointed arches, one within the other, and a light at the end."""
     dice, palette, unit = scene.dice, scene.palette, scene.unit
     x = scene.centre[0]
     foot = float(scene.image.height)
@@ -268,16 +269,16 @@ def draw_gate(scene: Scene) -> None:
         scene.pen.line([(x - half, top), (x + half, top)], fill=mix(tone, palette.light, 0.5), width=scene.hair(0.35))
     robe = path_points("0 -17, 1.5 -15.6, 1.2 -13.6, 2.8 -11.5, 3.6 -2, 3.9 0")
     right = curve_points([(x + a * unit, foot - 8 * unit + b * unit) for a, b in robe])
-    scene.shape([*right, *((2 * x - px, py) for px, py in reversed(right))], palette.near)
+    scene.shape(close_shape(right, x), palette.near)
 
 
 def _arch(x: float, half: float, spring: float, foot: float) -> list[Point]:
-    """A pointed arch. spring: where the curve begins, pixels from the top."""
+    """Return a pointed arch. spring: where the curve begins, pixels from the top."""
     right = []
     for step in range(17):
         angle = math.pi / 3 * step / 16
         right.append((x - half + 2 * half * math.cos(angle), spring - 2 * half * math.sin(angle) * 0.8))
-    return [(x - half, foot), (x + half, foot), *right, *((2 * x - px, py) for px, py in reversed(right))]
+    return [(x - half, foot), (x + half, foot), *close_shape(right, x)]
 
 
 _ANY: tuple[Callable[[Scene], None], ...] = (draw_portrait, draw_mountains, draw_shield, draw_rose, draw_sun, draw_gate)

@@ -21,6 +21,7 @@ __all__ = [
     "Palette",
     "Point",
     "Scene",
+    "close_shape",
     "crescent_points",
     "curve_points",
     "hsl",
@@ -45,7 +46,7 @@ class Scene:
     palette: Palette
     dice: Dice
     words: frozenset[str]
-    """Of the prompt, in lower case."""
+    """The prompt's, in lower case."""
 
     @property
     def unit(self) -> float:
@@ -54,35 +55,35 @@ class Scene:
 
     @property
     def centre(self) -> Point:
-        """Of the picture, in pixels."""
+        """The middle of the picture, in pixels."""
         return self.image.width / 2, self.image.height / 2
 
     def hair(self, share: float = 0.5) -> int:
-        """A line's width in pixels: so many units."""
+        """Return a line's width in pixels: so many units."""
         return max(1, round(self.unit * share))
 
     def disc(self, x: float, y: float, radius: float, fill: Colour) -> None:
-        """A filled circle; x, y and radius in pixels."""
+        """Draw a filled circle; x, y and radius in pixels."""
         self.pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 
     def ring(self, x: float, y: float, radius: float, line: Colour, share: float = 0.5) -> None:
-        """share: the line's width, units."""
+        """Draw a circle. share: the line's width, units."""
         box = (x - radius, y - radius, x + radius, y + radius)
         self.pen.ellipse(box, outline=line, width=self.hair(share))
 
     def shape(self, points: Sequence[Point], fill: Colour) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         self.pen.polygon(points, fill=fill)
 
     def rimmed(self, points: Sequence[Point], fill: Colour, rim: Colour, share: float = 0.7) -> None:
-        """A shape with light falling on it from the upper left. share: the rim's width, units."""
+        """Draw a shape with light falling on it from the upper left. share: the rim's width, units."""
         off = self.unit * share
         self.pen.polygon([(x - off, y - off * 0.6) for x, y in points], fill=rim)
         self.pen.polygon(points, fill=fill)
 
 
 def curve_points(points: Sequence[Point], closed: bool = False, steps: int = 7) -> list[Point]:
-    """A smooth line through the points (Catmull-Rom)."""
+    """Return a smooth line through the points (Catmull-Rom)."""
     count = len(points)
     result: list[Point] = []
     for at in range(count if closed else count - 1):
@@ -100,25 +101,30 @@ def _spline(a: float, b: float, c: float, d: float, t: float) -> float:
     return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
 
 
+def close_shape(right: Sequence[Point], x: float) -> list[Point]:
+    """Return a closed shape from its right half, mirrored at the vertical line through x."""
+    return [*right, *((2 * x - px, py) for px, py in reversed(right))]
+
+
 def path_points(text: str) -> list[Point]:
-    """Points as `x y, x y, …`."""
+    """Read points written as `x y, x y, …`."""
     return [(float(x), float(y)) for x, y in (pair.split() for pair in text.split(","))]
 
 
 def star_points(x: float, y: float, radius: float, rays: int, waist: float = 0.45) -> list[Point]:
-    """waist: the inner radius, as a share of the outer one."""
+    """Return a star. waist: the inner radius, as a share of the outer one."""
     return [
         polar_point(x, y, radius * (waist if point % 2 else 1), math.pi * point / rays) for point in range(rays * 2)
     ]
 
 
 def polar_point(x: float, y: float, radius: float, angle: float) -> Point:
-    """angle: radians, clockwise from straight up."""
+    """Return a point of a circle. angle: radians, clockwise from straight up."""
     return x + radius * math.sin(angle), y - radius * math.cos(angle)
 
 
 def crescent_points(x: float, y: float, radius: float) -> list[Point]:
-    """A moon that is open to the right."""
+    """Return a moon that is open to the right."""
     horn = math.radians(30)
     outer = [polar_point(x, y, radius, horn - (math.pi + 2 * horn) * step / 32) for step in range(33)]
     middle = x + radius * 0.36
@@ -129,7 +135,7 @@ def crescent_points(x: float, y: float, radius: float) -> list[Point]:
 
 
 def sky_colour(scene: Scene, y: float) -> Colour:
-    """The colour that the sky has at this height, in pixels from the top."""
+    """Return the colour that the sky has at this height, in pixels from the top."""
     share = max(0.0, min(1.0, y / scene.image.height))
     return mix(scene.palette.top, scene.palette.bottom, share**1.25)
 
@@ -154,21 +160,21 @@ class Dice:
         self._count = 0
 
     def number(self) -> float:
-        """From 0 up to 1."""
+        """Return a number from 0 up to 1."""
         self._count += 1
         digest = hashlib.sha256(self._key + str(self._count).encode()).digest()
         return int.from_bytes(digest[:6], "big") / 2**48
 
     def between(self, low: float, high: float) -> float:
-        """From low up to high."""
+        """Return a number from low up to high."""
         return low + (high - low) * self.number()
 
     def whole(self, low: int, high: int) -> int:
-        """From low to high, both included."""
+        """Return a whole number from low to high, both included."""
         return low + int(self.number() * (high - low + 1))
 
     def chance(self, share: float) -> bool:
-        """True in that share of all cases."""
+        """Return True in that share of all cases."""
         return self.number() < share
 
 
@@ -204,7 +210,7 @@ _SCHEMES = (
 
 
 def palette_of(dice: Dice) -> Palette:
-    """The palette of a card."""
+    """Choose the palette of a card."""
     above, horizon, shine = _SCHEMES[dice.whole(0, len(_SCHEMES) - 1)]
     turn = dice.between(-9, 9)
     depth = dice.between(0.17, 0.24)
@@ -219,12 +225,12 @@ def palette_of(dice: Dice) -> Palette:
 
 
 def hsl(hue: float, saturation: float, lightness: float) -> Colour:
-    """hue: degrees. saturation, lightness: 0 … 1."""
+    """Return the colour. hue: degrees. saturation, lightness: 0 … 1."""
     red, green, blue = colorsys.hls_to_rgb(hue / 360 % 1.0, lightness, saturation)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """share: how much of the other, 0 … 1."""
+    """Mix two colours. share: how much of the other, 0 … 1."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
