@@ -1,4 +1,4 @@
-"""What an address says by itself: its host, its port, whether it is this machine. Asks nobody."""
+"""What an address says by itself: its host, its port, whether it is this machine. Contacts nobody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["host_of", "is_local", "port_of"]
 
 
 def is_local(url: str) -> bool:
-    """Whether the address is one of this machine alone, so that a server may be started for it."""
+    """Return whether the address is one of this machine alone, so that a server may be started for it."""
     host = host_of(url)
     if host == "localhost":
         return True
@@ -20,7 +20,7 @@ def is_local(url: str) -> bool:
 
 
 def port_of(url: str) -> int | None:
-    """The port of the address, by its scheme where it names none; None where that is no port."""
+    """Return the port of the address, by its scheme if it names none; None if it is not a valid port."""
     try:
         parts = urlsplit(url)
         return parts.port or (443 if parts.scheme == "https" else 80)
@@ -29,7 +29,7 @@ def port_of(url: str) -> int | None:
 
 
 def host_of(url: str) -> str:
-    """The host of the address; empty where there is none."""
+    """Return the host of the address; empty if there is none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:  # [::1 without its end

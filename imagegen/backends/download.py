@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from imagegen.backends.address import is_local, port_of
+from imagegen.backends.file_lock import hold_file_lock
 from imagegen.backends.http import (
     SecretRedactor,
     Session,
@@ -27,7 +28,6 @@ from imagegen.backends.http import (
     find_cause,
     read_available,
 )
-from imagegen.backends.locked import locked
 from imagegen.backends.text import one_line, size_text
 from imagegen.errors import ImagegenError, Problem, not_written
 
@@ -112,7 +112,7 @@ def download(
     """
     with (
         _disk_errors(path.parent),
-        locked(path.parent / ".imagegen.lock", _busy(path.parent)),
+        hold_file_lock(path.parent / ".imagegen.lock", _busy(path.parent)),
         PartialDownload(partial_path(path), remote) as part,
     ):
         if path.exists():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Literal
 
 import psutil
 
-from imagegen.backends.locked import locked
+from imagegen.backends.file_lock import hold_file_lock
 from imagegen.backends.text import plain_lines
 from imagegen.config.settings import SETTINGS
 from imagegen.errors import ImagegenError, Problem
@@ -125,7 +126,9 @@ def describe_exit(code: int | None) -> str:
 
 
 def stop_process(identity: ProcessIdentity, name: str, grace_s: float = GRACE_S) -> bool:
-    """Stop a process and those that it started: by SIGTERM, and after `grace_s` seconds by SIGKILL.
+    """Stop a process and all that it started: by SIGTERM, and after `grace_s` seconds by SIGKILL.
+
+    Of one that this very process started, what it left running in its session is killed too.
 
     Returns:
         Whether it ran until now.
@@ -133,26 +136,35 @@ def stop_process(identity: ProcessIdentity, name: str, grace_s: float = GRACE_S)
     Raises:
         ImagegenError: it cannot be stopped; `name` says what it is.
     """
-    if not identity.is_alive:
-        exit_code(identity)
-        return False
+    was_alive = identity.is_alive
+    if was_alive and (left := _end_family(identity.pid, grace_s)):
+        what = f"{name}'s process {left[0].pid} cannot be stopped"
+        raise ImagegenError(Problem("", what, f"as the user who started it: kill -9 {left[0].pid}"))
+    child = _children.get(identity.pid)
+    if child and child.returncode is None:
+        # its exit code is asked for last: until then no other process, and no group, can have its number
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):  # macOS gives the latter for one that has ended
+                os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    return was_alive
+
+
+def _end_family(pid: int, grace_s: float) -> list[psutil.Process]:
+    """End a process and its children; return those that could not be stopped."""
     try:
-        process = psutil.Process(identity.pid)
+        process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
-        for signal in (psutil.Process.terminate, psutil.Process.kill):
+        for end in (psutil.Process.terminate, psutil.Process.kill):
             for one in family:
                 with suppress(psutil.NoSuchProcess):
-                    signal(one)
+                    end(one)
             family = _wait_for_end(family, grace_s)
+        return family
     except psutil.NoSuchProcess:
-        family = []
+        return []
     except psutil.AccessDenied:
-        family = [psutil.Process(identity.pid)]
-    if family:
-        what = f"{name}'s process {family[0].pid} cannot be stopped"
-        raise ImagegenError(Problem("", what, f"as the user who started it: kill -9 {family[0].pid}"))
-    exit_code(identity)
-    return True
+        return [psutil.Process(pid)]
 
 
 def _wait_for_end(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
@@ -203,7 +215,7 @@ class ManagedServer:
     def lock(self) -> AbstractContextManager[None]:
         """Let one process at a time start or stop it. Raises ImagegenError."""
         busy = Problem("", f"{self.name} is being started or stopped by another doit", "wait for it")
-        return locked((self.root / self.log).with_suffix(".lock"), busy, _LOCK_S)
+        return hold_file_lock((self.root / self.log).with_suffix(".lock"), busy, _LOCK_S)
 
     def record(self) -> Record | None:
         """Read the record; None if there is none that can be read."""

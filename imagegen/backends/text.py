@@ -1,4 +1,4 @@
-"""Text for a person: one line of whatever was said, what a terminal would show of a log, sizes; whether one watches."""
+"""Text for a person: one line of whatever was said, a log as a terminal shows it, sizes; whether a person watches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["is_terminal", "one_line", "plain_lines", "size_text"]
 
 
 def one_line(text: str | bytes, longest: int = 300) -> str:
-    """The text as one line without control characters, cut to so many characters."""
+    """Return the text as one line without control characters, cut to so many characters."""
     if isinstance(text, bytes):
         text = text[: 4 * longest].decode("utf-8", "replace")
     text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
@@ -18,7 +18,7 @@ def one_line(text: str | bytes, longest: int = 300) -> str:
 
 
 def plain_lines(text: str) -> list[str]:
-    """The lines that are not empty, as a terminal would show them but without colours, each cut to 400 characters."""
+    """Return the lines that are not empty, as a terminal shows them but without colours, each cut to 400 characters."""
     shown = (_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]).rstrip() for line in text.split("\n"))
     return [line[:400] for line in shown if line]
 
@@ -30,7 +30,7 @@ _CONTROL = re.compile(
 
 
 def is_terminal() -> bool:
-    """Whether a person watches: then there are progress bars."""
+    """Return whether a person watches: then there are progress bars."""
     try:
         return sys.stdout.isatty() and os.isatty(1)
     except (AttributeError, OSError):
@@ -38,7 +38,7 @@ def is_terminal() -> bool:
 
 
 def size_text(size: int) -> str:
-    """`2.1 GB`, `144 MB`, `12 KB`."""
+    """Return the size such as `2.1 GB`, `144 MB` or `12 KB`."""
     for unit, factor, digits in (("TB", 1024**4, 1), ("GB", 1024**3, 1), ("MB", 1024**2, 0)):
         if size >= factor:
             return f"{size / factor:.{digits}f} {unit}"

@@ -27,7 +27,7 @@ from imagegen.backends.comfyui.environment import (
 )
 from imagegen.backends.comfyui.models import FOLDER
 from imagegen.backends.comfyui.server import managed_server
-from imagegen.backends.locked import locked
+from imagegen.backends.file_lock import hold_file_lock
 from imagegen.backends.text import is_terminal
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -275,7 +275,7 @@ def setup(
         ImagegenError: a step failed. What was done until then stays, and the next call continues from there.
     """
     try:
-        with locked(root / ".imagegen/comfyui-setup.lock", _BUSY, settings.wait_s):
+        with hold_file_lock(root / ".imagegen/comfyui-setup.lock", _BUSY, settings.wait_s):
             _set_up(root, settings, torch, newest, query)
     except OSError as error:
         what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import threading
 import time
@@ -21,7 +20,13 @@ from pathlib import Path
 
 import psutil
 
-from imagegen.backends.managed_server import ProcessIdentity, environment_without_secrets, stop_process
+from imagegen.backends.managed_server import (
+    ProcessIdentity,
+    environment_without_secrets,
+    exit_code,
+    start_process,
+    stop_process,
+)
 from imagegen.backends.ollama.models import tagged_name
 from imagegen.backends.text import one_line, size_text
 from imagegen.errors import ImagegenError, Problem
@@ -105,22 +110,13 @@ class Command:
     def start(self, *words: str, folder: Path, log: Path) -> Call:
         """Start it in `folder`, all its output going to the file `log`. Raises ImagegenError.
 
-        It has a session of its own: Ctrl-C does not reach it, and it outlives this process.
+        It has a session of its own: Ctrl-C does not reach it, and it outlives this process. It gets no input, which
+        Ollama would put before the prompt.
         """
         try:
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    [self.executable, *words],
-                    cwd=folder,
-                    env=self.environment,
-                    stdin=subprocess.DEVNULL,  # it reads to the end, and puts what it read before the prompt
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
+            return Call(start_process([self.executable, *words], folder, self.environment, log), log)
         except OSError as error:
             raise ImagegenError(_explain_no_start(self.executable, error)) from None
-        return Call(ProcessIdentity(process.pid, psutil.Process(process.pid).create_time()), log, process)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -129,16 +125,15 @@ class Command:
         return {**ours, "OLLAMA_HOST": self.host}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Call:
-    """A call that was started. process: None if another process started it, which has ended since.
+    """A call that was started, by this process or by one that has ended since.
 
     After a `with` block, it has ended, and so has all that it started.
     """
 
     identity: ProcessIdentity
     log: Path
-    process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Call:
         return self
@@ -164,22 +159,11 @@ class Call:
             time.sleep(0.05)
         self.stop()
         text = plain_text(_read_tail(self.log))
-        return CallResult(self.process.returncode if self.process else None, text, text)
+        return CallResult(exit_code(self.identity), text, text)
 
     def stop(self) -> None:
-        """End it and whatever it started: by SIGTERM, then by SIGKILL. It may have ended already."""
-        if self.process is None or not hasattr(os, "killpg"):
-            stop_process(self.identity, "ollama", _GRACE_S)
-        elif self.process.returncode is None:
-            # its exit code is asked for last: until then no other process, and no group, can have its number
-            if self.identity.is_alive:
-                _signal_group(self.identity.pid, signal.SIGTERM)
-            until = time.monotonic() + _GRACE_S
-            while self.identity.is_alive and time.monotonic() < until:
-                time.sleep(0.05)
-            _signal_group(self.identity.pid, signal.SIGKILL)
-        if self.process:
-            self.process.wait()
+        """End it and whatever it started. It may have ended already."""
+        stop_process(self.identity, "ollama", _GRACE_S)
 
 
 @dataclass(frozen=True)
@@ -251,11 +235,6 @@ def _section(result: CallResult, title: str) -> list[str]:
         return []
     below = lines[lines.index(title) + 1 :]
     return below[: below.index("")] if "" in below else below
-
-
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS gives the latter for one that has ended
-        os.killpg(pid, number)
 
 
 def _kill(pid: int) -> None:

@@ -73,17 +73,18 @@ def generate(
     Raises:
         GenerationError: and what `progress` raises.
     """
-    images, log = folder / "image", folder / "log"
+    images = folder / "image"
     try:
         call = _find_running_call(folder)
-        if call is None and (image := _find_image(images)):
-            return image
+        is_new = call is None
         if call is None:
+            if image := _find_image(images):
+                return image
             delete_call(folder)
             images.mkdir(parents=True)
-            call = command.start(*command_words(request), folder=images, log=log)
+            call = command.start(*command_words(request), folder=images, log=folder / "log")
         with call:
-            if call.process:
+            if is_new:
                 (folder / "call.json").write_text(json.dumps(asdict(call.identity)), encoding="utf-8")
             else:
                 text = f"{request.name}: Ollama is still generating what an earlier run asked for"

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from imagegen.backends.address import host_of
 from imagegen.backends.base import Progress
 from imagegen.backends.download import RemoteFile, download
-from imagegen.backends.locked import locked
+from imagegen.backends.file_lock import hold_file_lock
 from imagegen.backends.ollama.compatibility import Machine, explain_not_installed, this_machine
 from imagegen.backends.ollama.models import describe_pull, tagged_name
 from imagegen.backends.ollama.runtime import (
@@ -150,7 +150,7 @@ def install(root: Path, settings: Settings, ask: Callable[[], None] = lambda: No
         ImagegenError: what was installed before is there then.
     """
     pin = _pin(root, settings)
-    with locked(root / ".imagegen/ollama-setup.lock", _BUSY, settings.wait_s), _disk_errors():
+    with hold_file_lock(root / ".imagegen/ollama-setup.lock", _BUSY, settings.wait_s), _disk_errors():
         _tidy(root)
         if executable(root) is None or read_mark(root) != pin.mark:
             _refuse_foreign(root)

@@ -1,4 +1,4 @@
-"""One at a time, among all processes of this machine: the system frees the lock when its holder dies."""
+"""A lock among all processes of this machine: the system frees it when its holder dies."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ import filelock
 
 from imagegen.errors import ImagegenError, Problem, not_written
 
-__all__ = ["locked"]
+__all__ = ["hold_file_lock"]
 
 
 @contextlib.contextmanager
-def locked(path: Path, busy: Problem, timeout_s: float = 0.0) -> Iterator[None]:
-    """Hold the lock at `path`, whose folder is made. timeout_s: seconds to wait for another who holds it.
+def hold_file_lock(path: Path, busy: Problem, timeout_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock at `path`, whose folder is made.
 
-    Raises ImagegenError: `busy` where it is not free by then, or why it cannot be written.
+    Args:
+        path: of the lock file.
+        busy: what is raised if another process holds it for longer than that.
+        timeout_s: seconds to wait for it.
+
+    Raises:
+        ImagegenError: `busy`, or why it cannot be written.
     """
     lock = filelock.FileLock(path, timeout=timeout_s)
     try:
