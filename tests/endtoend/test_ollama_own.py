@@ -12,6 +12,7 @@ import pytest
 
 from imagegen.backends.ollama.install import install
 from imagegen.config.settings import read_settings
+from tests.backends.ollama.parts import printing
 from tests.endtoend.ollama import OllamaProject
 from tests.marks import long
 
@@ -25,7 +26,7 @@ def project(tmp_path: Path) -> Iterator[OllamaProject]:
     sha256 = project.ollama.archive(project.root / "ollama-darwin.tgz")
     lines = ["[tool.imagegen.ollama]", 'archive = "ollama-darwin.tgz"', f'archive_sha256 = "{sha256}"']
     project.write("pyproject.toml", "\n".join(lines))
-    install(project.root, read_settings(project.root, {}, {}))
+    install(project.root, read_settings(project.root, {}, {}), printing())
     project.ollama.client("0.32.15")
     project.ollama.model()
     project.job()

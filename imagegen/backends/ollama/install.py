@@ -12,7 +12,7 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -32,7 +32,7 @@ from imagegen.backends.ollama.runtime import (
     read_mark,
 )
 from imagegen.backends.ollama.server import stop_left_over
-from imagegen.backends.text import is_terminal, one_line, size_text
+from imagegen.backends.text import one_line, size_text
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 
@@ -79,22 +79,24 @@ def setup(
     host, machine = settings.ollama_host, here or this_machine()
     program = _find_usable(root, host, machine)
     if program is None or program.is_own:
-        install(root, settings, ask)  # one that is there already may be of another version than the settings say
+        install(
+            root, settings, progress, ask
+        )  # one that is there already may be of another version than the settings say
         program = find_program(root, host, machine)
     if program.problem:
         raise ImagegenError(program.problem)
-    print(f"Ollama {program.version} generates images: {program.command.executable}", flush=True)
+    progress.event("note", text=f"Ollama {program.version} generates images: {program.command.executable}")
     runtime = OllamaRuntime(root, host, program, program.command)
     try:
         runtime.start(progress)
         installed = runtime.models()
         if missing := [model for model in models if tagged_name(model) not in installed]:
-            lines = [f"to be pulled: {describe_pull(model, program.folder)}" for model in missing]
-            print("\n".join(lines), flush=True)
+            for model in missing:
+                progress.event("note", text=f"to be pulled: {describe_pull(model, program.folder)}")
             ask()
         for model in models:
             if tagged_name(model) in installed:
-                print(f"{model} is installed, {installed[tagged_name(model)].size}", flush=True)
+                progress.event("note", text=f"{model} is installed, {installed[tagged_name(model)].size}")
             runtime.pull(model, progress)
     finally:
         runtime.close(())
@@ -136,14 +138,15 @@ class _Pin:
         return {"version": self.version, "archive_sha256": self.sha256}
 
 
-def install(root: Path, settings: Settings, ask: Callable[[], None] = lambda: None) -> None:
-    """Install the pinned version in tools/ollama of the project at `root`, and print what is done.
+def install(root: Path, settings: Settings, progress: Progress, ask: Callable[[], None] = lambda: None) -> None:
+    """Install the pinned version in tools/ollama of the project at `root`.
 
     Contacts nobody if that is done already. After a kill at any moment the next call continues.
 
     Args:
         root: the project's folder.
         settings: which version and archive.
+        progress: what it reports to.
         ask: called before the download, once it was said how much there is; may raise.
 
     Raises:
@@ -154,11 +157,11 @@ def install(root: Path, settings: Settings, ask: Callable[[], None] = lambda: No
         _tidy(root)
         if executable(root) is None or read_mark(root) != pin.mark:
             _refuse_foreign(root)
-            _unpack_beside(root, _fetch_archive(root, pin, ask), pin)
+            _unpack_beside(root, _fetch_archive(root, pin, progress, ask), pin, progress)
             _replace(root)
         for path in (root / _DOWNLOADS).glob("*.tgz*"):
             path.unlink()
-    print(f"Ollama {pin.version} is set up in {FOLDER}", flush=True)
+    progress.event("note", text=f"Ollama {pin.version} is set up in {FOLDER}")
 
 
 def _pin(root: Path, settings: Settings) -> _Pin:
@@ -173,16 +176,16 @@ def _pin(root: Path, settings: Settings) -> _Pin:
     return _Pin(version, sha256, archive if "://" in archive else root / archive)
 
 
-def _fetch_archive(root: Path, pin: _Pin, ask: Callable[[], None]) -> Path:
+def _fetch_archive(root: Path, pin: _Pin, progress: Progress, ask: Callable[[], None]) -> Path:
     """Return the archive, complete and the right one: downloaded, or the file that the settings name."""
     source = str(pin.archive).partition("?")[0]  # the rest may be a signature
-    print(f"to be put into {FOLDER}: Ollama {pin.version}, from {source}", flush=True)
+    progress.event("note", text=f"to be put into {FOLDER}: Ollama {pin.version}, from {source}")
     if isinstance(pin.archive, str):
         path = root / _DOWNLOADS / f"{pin.sha256}.tgz"
         if path.exists() and _sha256(path) != pin.sha256:  # it was complete when it got its name
             path.unlink()
         if not path.exists():
-            _download(root, pin, pin.archive, path, ask)
+            _download(root, pin, pin.archive, path, progress, ask)
         return path
     ask()
     try:
@@ -197,7 +200,7 @@ def _fetch_archive(root: Path, pin: _Pin, ask: Callable[[], None]) -> Path:
     return pin.archive
 
 
-def _download(root: Path, pin: _Pin, url: str, path: Path, ask: Callable[[], None]) -> None:
+def _download(root: Path, pin: _Pin, url: str, path: Path, progress: Progress, ask: Callable[[], None]) -> None:
     remote = RemoteFile(
         f"Ollama {pin.version}",
         "ollama-darwin.tgz",
@@ -212,62 +215,43 @@ def _download(root: Path, pin: _Pin, url: str, path: Path, ask: Callable[[], Non
         if_away=f"check ollama.version and ollama.archive; or download it by hand from {pin.page}, and name that file: "
         "ollama.archive",
     )
-    display = _DownloadDisplay(root, ask)
+    shown = ""
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        if not shown:
+            announce(done, total, shutil.disk_usage(root).free, progress)
+            ask()
+        of = f" of {size_text(total)}, {100 * done // total} %" if total else ""
+        if shown != (shown := f"downloading Ollama {size_text(done)}{of}"):
+            progress.event("waiting", text=shown)
+
     try:
-        download(remote, path, display.show, display.note)
+        download(remote, path, show, lambda text: progress.event("note", text=text))
     finally:
-        display.end()
+        with suppress(Exception):
+            progress.event("waiting", text="")
 
 
-class _DownloadDisplay:
-    """Shows a download: how much there is, before anything comes; then a line that moves, on a terminal only."""
-
-    def __init__(self, root: Path, ask: Callable[[], None]) -> None:
-        self._root, self._ask = root, ask
-        self._is_announced = False
-        self._shown = ""
-
-    def show(self, done: int, total: int) -> None:
-        """Show the bytes done. Raises ImagegenError if there is no room for what they become."""
-        if not self._is_announced:
-            self._is_announced = True
-            announce(done, total, shutil.disk_usage(self._root).free)
-            self._ask()
-        if is_terminal():
-            shown = f"{size_text(done)} of {size_text(total)}, {100 * done // total} %" if total else size_text(done)
-            if shown != self._shown:
-                self._shown = shown
-                print(f"\r  {shown}  ", end="", flush=True)
-
-    def note(self, text: str) -> None:
-        """Print a line that stays."""
-        self.end()
-        print(text, flush=True)
-
-    def end(self) -> None:
-        """End the line that moves."""
-        if self._shown:
-            print()
-            self._shown = ""
-
-
-def announce(done: int, total: int, free: int) -> None:
-    """Print how many bytes there are to download, and what they become.
+def announce(done: int, total: int, free: int, progress: Progress) -> None:
+    """Report how many bytes there are to download, and what they become.
 
     Args:
         done: the bytes that were downloaded before.
         total: all of them; 0 if that is unknown.
         free: those that are free on the disk.
+        progress: what it reports to.
 
     Raises:
         ImagegenError: the free ones do not suffice.
     """
     if not total:
-        print(f"how much there is to download is not known; {size_text(free)} are free", flush=True)
+        progress.event("note", text=f"how much there is to download is not known; {size_text(free)} are free")
         return
     disk = total - done + _UNPACKED * total
     begun = f" ({size_text(done)} are there)" if done else ""
-    print(f"{size_text(total - done)} to download{begun}, about {size_text(disk)} on disk; {size_text(free)} are free")
+    text = f"{size_text(total - done)} to download{begun}, about {size_text(disk)} on disk; {size_text(free)} are free"
+    progress.event("note", text=text)
     _check_room(disk, free)
 
 
@@ -277,10 +261,10 @@ def _check_room(needed: int, free: int) -> None:
         raise ImagegenError(Problem(FOLDER, what, "make room, and run it again"))
 
 
-def _unpack_beside(root: Path, archive: Path, pin: _Pin) -> None:
+def _unpack_beside(root: Path, archive: Path, pin: _Pin, progress: Progress) -> None:
     """Unpack all of it into the folder beside, with its mark, or nothing."""
     _check_room(estimate_unpacked_size(archive), shutil.disk_usage(root).free)
-    print(f"unpacking it into {FOLDER}", flush=True)
+    progress.event("note", text=f"unpacking it into {FOLDER}")
     new = root / _NEW
     new.mkdir(parents=True)
     try:

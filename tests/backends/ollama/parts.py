@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -65,3 +66,13 @@ def is_alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def printing() -> ImageProgress:
+    """A progress whose notes are printed, as a command's are."""
+
+    def on_event(name: str, facts: dict[str, Any]) -> None:
+        if name == "note":
+            print(facts["text"])
+
+    return ImageProgress(math.inf, threading.Event(), on_event=on_event)

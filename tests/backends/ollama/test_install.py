@@ -20,8 +20,9 @@ from pathlib import Path
 import filelock
 import pytest
 
+from imagegen.backends.ollama import install as install_module
 from imagegen.backends.ollama.compatibility import Machine
-from imagegen.backends.ollama.install import announce, estimate_unpacked_size, install, setup, unpack
+from imagegen.backends.ollama.install import estimate_unpacked_size, setup, unpack
 from imagegen.backends.ollama.runtime import FOLDER, executable, read_mark
 from imagegen.backends.ollama.server import fetch_version, own_server, start
 from imagegen.config.settings import Settings
@@ -30,8 +31,13 @@ from imagegen.execute.worker import ImageProgress
 from tests.backends.file_server import FileServer, Served, file_server
 from tests.backends.ollama.archives import Member, archive, free_host, pinned, runs, tgz
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
+from tests.backends.ollama.parts import printing
 
 DATA, NEWER = archive(), archive("0.33.0")
+
+
+def install(root: Path, settings: Settings) -> None:
+    install_module.install(root, settings, printing())
 
 
 def installed_version(root: Path) -> str | None:
@@ -130,7 +136,8 @@ BRING = """
 import pickle, sys
 from pathlib import Path
 from imagegen.backends.ollama.install import install
-install(Path(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])))
+from tests.backends.ollama.parts import printing
+install(Path(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[2])), printing())
 """
 
 
@@ -291,11 +298,11 @@ def test_two_set_ups_do_not_collide(tmp_path: Path, server: FileServer, settings
 
 def test_too_little_room_is_told_before_anything_comes(capsys: pytest.CaptureFixture[str]) -> None:
     mb = 1024**2
-    announce(40 * mb, 100 * mb, 460 * mb)
+    install_module.announce(40 * mb, 100 * mb, 460 * mb, printing())
     with pytest.raises(ImagegenError, match="about 460 MB are needed, 459 MB are free"):
-        announce(40 * mb, 100 * mb, 459 * mb)
+        install_module.announce(40 * mb, 100 * mb, 459 * mb, printing())
     assert "60 MB to download (40 MB are there), about 460 MB on disk; 459 MB are free" in capsys.readouterr().out
-    announce(0, 0, mb)
+    install_module.announce(0, 0, mb, printing())
     assert capsys.readouterr().out == "how much there is to download is not known; 1 MB are free\n"
 
 
@@ -475,9 +482,8 @@ def test_it_asks_once_it_has_said_what_comes(bench: Bench, capsys: pytest.Captur
         if len(asked) > 1:
             raise ImagegenError(Problem("", "no"))
 
-    progress = ImageProgress(math.inf, threading.Event(), on_event=lambda *_: None)
     with pytest.raises(ImagegenError):
-        setup(bench.root, bench.settings, [MODEL], progress, MAC, ask)
+        setup(bench.root, bench.settings, [MODEL], printing(), MAC, ask)
     assert asked[0].startswith("to be put into tools/ollama: Ollama ")
     assert asked[1].startswith(f"to be pulled: {MODEL}: ")
     assert not bench.fake.called("pull")
