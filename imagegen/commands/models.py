@@ -165,7 +165,7 @@ class _PullReport:
 
         self._began_s = time.monotonic()
         part = f", {size_text(one.bytes)} of it are here already" if one.bytes else ""
-        source = f"from {one.model.source}{_licence(one, '  ')}"
+        source = f"from {one.model.origin}{_licence(one, '  ')}"
         self.print(f"pulling  {one.model.key}  {size_text(_size(one))}{part}, {source}")
         self._bar.reset(self._task, description=one.model.key, total=one.model.size, completed=one.bytes, visible=True)
 

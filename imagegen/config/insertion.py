@@ -1,8 +1,7 @@
-"""Adding an item to a job file as text: whatever else is in the file stays as it is, to the last blank.
+"""Inserts an item into the text of a job file. Everything else in the file stays as it is, to the last blank.
 
-A library that reads YAML and writes it again does not do: ruamel.yaml 0.19 indents, quotes and folds anew what its
-settings do not foresee, and loses comments within `{…}`. Whoever calls this reads the result again to know that it says
-what it should.
+A library that reads YAML and writes it again is not good enough: ruamel.yaml 0.19 changes indentation, quotes and line
+breaks, and loses comments within `{…}`. The caller reads the result again to check that it says what it should.
 """
 
 from __future__ import annotations
@@ -26,43 +25,40 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass
 class _Node:
-    """A value in a text, from `start` up to `end`. inner: of a list its entries; of a mapping keys and values in turn.
-
-    column: of its start, from 0. flow: a JSON value, or YAML in braces or brackets. is_empty: in YAML, nothing is
-    behind the key.
-    """
+    """A value in a text, from `start` up to `end`."""
 
     start: int
-    column: int
-    flow: bool = True
+    column: int  # of its start, from 0
+    flow: bool = True  # JSON, or YAML in braces or brackets
     end: int = 0
     text: str = ""
     is_mapping: bool = False
     is_list: bool = False
-    is_empty: bool = False
-    inner: list[_Node] = field(default_factory=list)
+    is_empty: bool = False  # YAML with nothing after the key
+    inner: list[_Node] = field(default_factory=list)  # of a list its entries; of a mapping keys and values in turn
 
     def value(self, key: str) -> _Node | None:
-        """Of a mapping, the value of a key."""
+        """Return the value of a key of a mapping."""
         pairs = zip(self.inner[::2], self.inner[1::2], strict=True)
         return next((value for name, value in pairs if name.text == key), None)
 
 
 def insert_item(name: str, text: str, item: Mapping[str, Any]) -> str:
-    """The text of the job file `name` with one more item, behind those that it has. The file must be a sound document.
+    """Return the text of a job file, which must be valid, with one more item after those that it has.
 
-    Raises ValueError where this cannot be seen to.
+    Raises:
+        ValueError: if there is no way to insert it.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
     is_json = name.lower().endswith(".json")
     root, end = (_json_tree(text), len(text)) if is_json else _yaml_tree(text)
     if not root.is_mapping:
-        raise ValueError("the file is no mapping")
+        raise ValueError("the file is not a mapping")
     items = root.value("items")
     if items and items.is_empty and not root.flow:
         return _with_block_item(text, root, items, item, newline)
     if items and not items.is_list:
-        raise ValueError("its items are no list")
+        raise ValueError("its items are not a list")
     if is_json:
         return _with_json_item(text, root, items, item, newline)
     if items is None:
@@ -76,7 +72,7 @@ def insert_item(name: str, text: str, item: Mapping[str, Any]) -> str:
 
 
 def _yaml_tree(text: str) -> tuple[_Node, int]:
-    """The document's value, and where something can be added at its end."""
+    """Return the document's value, and where something can be added at its end."""
     events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
     root = _Node(0, 0)
     end = len(text)
@@ -102,13 +98,13 @@ def _yaml_node(event: Any, events: Iterator[Any]) -> _Node:
     while not isinstance(following, yaml.CollectionEndEvent):
         node.inner.append(_yaml_node(following, events))
         following = next(events)
-    # that of a block is told only where the next token is, behind comments
+    # for a block, the parser gives the position of the next token, after comments
     node.end = _index(following.end_mark) if node.flow else node.inner[-1].end
     return node
 
 
 def _index(mark: Any) -> int:
-    """Characters before it."""
+    """Return the number of characters before a mark."""
     return int(mark.index)
 
 
@@ -122,7 +118,7 @@ def _with_block_item(text: str, root: _Node, items: _Node, item: Mapping[str, An
     lines = _block_lines(item, gap) if not last.flow else [f"-{' ' * gap}{_flow(item)}"]
     at = _line_end(text, last.end)
     while comment := re.compile(rf"[ ]{{{items.column + 1},}}#[^\n]*(?:\n|$)").match(text, at):
-        at = comment.end()  # it is about the item above it
+        at = comment.end()  # it belongs to the item above it
     between = text[items.inner[-2].end : last.start] if len(items.inner) > 1 else ""
     blank = [""] if _BLANK_LINE.search(between) else []
     return _with_lines(text, at, [*blank, *(" " * items.column + line if line else "" for line in lines)], newline)
@@ -138,7 +134,7 @@ def _with_items_key(text: str, root: _Node, end: int, item: Mapping[str, Any], n
 
 
 def _block_lines(item: Mapping[str, Any], gap: int) -> list[str]:
-    """An entry of a list in block style. gap: blanks between its dash and its keys."""
+    """Return an entry of a list in block style. gap: blanks between its dash and its keys."""
     margin = " " * (1 + gap)
     lines: list[str] = []
     for key, value in item.items():
@@ -154,7 +150,7 @@ def _literal(key: str, value: str, margin: str) -> list[str]:
 
 
 def _line_end(text: str, at: int) -> int:
-    """Where the next line begins; here, where one does."""
+    """Return where the next line begins; `at` itself if one begins there."""
     if at == 0 or text[at - 1] == "\n":
         return at
     found = text.find("\n", at)
@@ -169,7 +165,7 @@ def _with_lines(text: str, at: int, lines: list[str], newline: str) -> str:
 
 
 def _flow(value: Any) -> str:
-    """The value in YAML on one line, within braces or brackets."""
+    """Return a value in YAML on one line, within braces or brackets."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_scalar(key, '[{1}]')}: {_flow(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, (list, tuple)):
@@ -178,7 +174,7 @@ def _flow(value: Any) -> str:
 
 
 def _scalar(value: Any, pattern: str) -> str:
-    """The value on one line: plain where it is read back so in the pattern's place, else in double quotes."""
+    """Return a value on one line: plain if it reads back the same within the pattern, else in double quotes."""
     if isinstance(value, (Mapping, list, tuple)):
         return _flow(value)
     if not isinstance(value, str):
@@ -187,7 +183,7 @@ def _scalar(value: Any, pattern: str) -> str:
     expected: Any = [value] if pattern.startswith("[") else {"x": value}
     if plain and _reads([pattern.format("x", value)], expected):
         return value
-    # JSON's escapes are YAML's; what YAML takes for a line end is no line end in JSON
+    # JSON's escapes are YAML's too, but YAML has more line ends
     return re.sub(
         r"[\x7f-\x9f\u2028\u2029\ufeff]", lambda c: f"\\u{ord(c[0]):04x}", json.dumps(value, ensure_ascii=False)
     )
@@ -204,9 +200,14 @@ def _reads(lines: list[str], expected: Any) -> bool:
 
 
 def _with_entry(text: str, holder: _Node, size: int, entry: str, newline: str) -> str:
-    """The entry behind the last one of a holder in braces or brackets, on a line of its own if that has one.
+    """Put an entry after the last one in braces or brackets, on a line of its own if the last one is.
 
-    size: nodes that an entry is made of.
+    Args:
+        text: of the file.
+        holder: of the entries.
+        size: the number of nodes in an entry.
+        entry: as text.
+        newline: of the file.
     """
     if not holder.inner:
         return text[: holder.start + 1] + entry + text[holder.start + 1 :]
@@ -231,13 +232,13 @@ def _with_json_item(text: str, root: _Node, items: _Node | None, item: Mapping[s
 
 
 def _margin(text: str, node: _Node) -> str:
-    """The white space before the line's first character."""
+    """Return the white space that the line begins with."""
     line = text[text.rfind("\n", 0, node.start) + 1 : node.start]
     return line[: len(line) - len(line.lstrip())]
 
 
 def _json_tree(text: str) -> _Node:
-    """The document's value. Raises ValueError."""
+    """Return the document's value. Raises ValueError."""
     decoder = json.JSONDecoder()
     space = re.compile(r"[ \t\r\n]*")
 

@@ -1,4 +1,4 @@
-"""Which files in jobs/ are jobs, what doit calls each, and which are none though they look like one."""
+"""The files in jobs/: which are jobs, what doit calls each, what they extend, and which only look like jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imagegen.config.document import Document
+from imagegen.config.document import Document, Location
 from imagegen.errors import ImagegenError, Problem, printable
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 JOB_SUFFIXES = (".yaml", ".yml", ".json")
 _BESIDE = (".lock", ".md", ".markdown", ".csv", ".txt", ".png", ".jpg", ".jpeg", ".webp", ".svg", ".py", ".schema.json")
-"""Endings of what nobody takes for a job."""
+"""Endings of what nobody would take for a job."""
 _BACKUPS = re.compile(r"(?i).*(?:~|\.bak|\.backup|\.old|\.orig|\.rej|\.save|\.swp|\.tmp|\.part)|#.*#|\._.*")
 _HIDDEN_TOOLS = re.compile(r"\.(?:git.*|keep|DS_Store|directory|editorconfig|.*\.sw[a-p]|.*\.tmp|#.*)")
 _LOOKS_LIKE_A_JOB = re.compile(r"(?i)\.(?:ya?ml|json)|\.(?:ya?m|yml|jso)[a-z0-9]*$")
@@ -46,13 +46,13 @@ _COPY_MARKS = re.compile(
     | -[\w-]*(?:MacBook|iMac)[\w-]* | [ _-]conflict(?:ed)?[\w -]*"""
 )
 _COPY_OF = re.compile(r"(?i)(?:copy of|kopie von|copie de|copia de|copia di) ")
-"""What sync tools and file managers put behind the name of a file that they copy."""
+"""What sync tools and file managers put before the name of a file that they copy."""
 
 
 def find_job_files(root: Path) -> list[Path]:
-    """The job files of a project, sorted by name.
+    """Return the job files of a project, sorted by name.
 
-    None are hidden files, those in folders of `jobs/`, and those whose name begins with `_`, which other jobs extend.
+    Hidden files are left out, and files in folders, and those whose name begins with `_`, which other jobs extend.
     """
     try:
         with os.scandir(root / "jobs") as entries:
@@ -68,7 +68,7 @@ def find_job_files(root: Path) -> list[Path]:
 
 
 def name_tasks(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, str]:
-    """What doit calls each job: its name; its file where the name is taken or can be none."""
+    """Return what doit calls each job: its name, or its file if the name is taken or not valid."""
     names: dict[Path, str] = {}
     first: dict[str, Path] = {}
     for path in sorted(files, key=lambda path: JOB_SUFFIXES.index(path.suffix)):
@@ -80,7 +80,7 @@ def name_tasks(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, s
 
 
 def find_original(name: str, others: Collection[str]) -> str:
-    """The job among the others that this one is a copy of, as a sync tool or a file manager names one; may be empty."""
+    """Return which of the others a job is a copy of, by the names that sync tools and file managers give; or ''."""
     if (begin := _COPY_OF.match(name)) and name[begin.end() :] in others:
         return name[begin.end() :]
     originals = (other for other in others if other != name and name.startswith(other))
@@ -88,9 +88,11 @@ def find_original(name: str, others: Collection[str]) -> str:
 
 
 def find_stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem]:
-    """Files in `jobs/` that are not built, though somebody may think so; each with what to do.
+    """Return the files in `jobs/` that are not built, though somebody may think so; each with what to do.
 
-    extended: files that jobs extend, by their path from the project's folder.
+    Args:
+        root: the project's folder.
+        extended: files that jobs extend, by their path from there.
     """
     found = [
         Problem(f"jobs/{printable(name)}", why, fix) for name in list_stray_names(root) for why, fix in [_stray(name)]
@@ -101,7 +103,7 @@ def find_stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem
 
 
 def list_stray_names(root: Path) -> list[str]:
-    """The names of those that are not in a folder, without opening any."""
+    """Return the names of those that are not in a folder, without opening any."""
     try:
         with os.scandir(root / "jobs") as entries:
             names = [entry.name for entry in entries if not entry.is_dir()]
@@ -111,7 +113,7 @@ def list_stray_names(root: Path) -> list[str]:
 
 
 def _stray(name: str) -> tuple[str, str]:
-    """Why a file of `jobs/` is not built, and what to do; empty for a job, and where nobody would take it for one."""
+    """Return why a file is not built, and what to do; empty for a job and for what nobody would take for one."""
     ending = name[name.rfind(".") :].lower() if "." in name[1:] else ""
     if name.startswith("_") or name.endswith(_BESIDE) or _HIDDEN_TOOLS.fullmatch(name):
         return "", ""
@@ -130,7 +132,7 @@ def _stray(name: str) -> tuple[str, str]:
 
 
 def _in_folder(folder: Path, extended: Collection[str]) -> Iterator[Problem]:
-    """Files that look like jobs, in a folder of `jobs/`."""
+    """Yield the files in a folder of `jobs/` that look like jobs."""
     if folder.name.startswith(("_", ".")):
         return
     if folder.name.endswith(JOB_SUFFIXES):
@@ -146,25 +148,29 @@ def _in_folder(folder: Path, extended: Collection[str]) -> Iterator[Problem]:
             continue
         if has_items:
             what = "is not built: jobs are files in jobs/ itself"
-            yield Problem(name, what, "move it up; or begin its name with _ if jobs are to extend it")
-
-
-_Path = tuple[str | int, ...]
+            yield Problem(name, what, "move it up; if other jobs extend it, begin its name with _")
 
 
 def resolve_extends(document: Document, read: Callable[[str, str], Document]) -> Document:
-    """The document with all that it extends merged into it, and without `extends`; as it is where that is no name.
+    """Merge everything that a document extends into it. A key that is `null` takes out that of its bases.
 
-    read: a base's document, by its path from `jobs/` and the place that names it; raises ImagegenError.
-    Each value's mark is where it really stands. Raises ImagegenError with all that is wrong with the bases.
+    Mappings are merged key by key; any other value, lists included, is replaced by the nearer one. Each value keeps
+    the position where it really is. An `extends` that is not valid is left for the checks.
+
+    Args:
+        document: of a job.
+        read: reads a base, by its path from `jobs/` and the location that names it; raises ImagegenError.
+
+    Raises:
+        ImagegenError: with every problem of the bases.
     """
     if not isinstance(document.values, dict) or _names(document.values.get("extends")) is None:
-        return document  # the checks say what is wrong with it
+        return document
     return _with_bases(document, read, (document.name,))
 
 
 def _with_bases(document: Document, read: Callable[[str, str], Document], above: tuple[str, ...]) -> Document:
-    """above: the files that led here, from the job on; the last one is the document's own."""
+    """Merge a document with its bases. above: the files that led here, from the job to the document's own."""
     merged: Document | None = None
     problems: list[Problem] = []
     for index, name in enumerate(_names(document.values.get("extends")) or ()):
@@ -186,7 +192,7 @@ def _base(name: str, where: str, read: Callable[[str, str], Document], above: tu
     if path.startswith(("/", "..")) or "\\" in name:
         raise ImagegenError(Problem(where, f"extends: '{name}' leads out of jobs/", "give its path from jobs/"))
     if not path.endswith(JOB_SUFFIXES):
-        what = f"extends: '{name}' is no job file by its ending: {', '.join(JOB_SUFFIXES)}"
+        what = f"extends: '{name}' must end in one of {', '.join(JOB_SUFFIXES)}"
         raise ImagegenError(Problem(where, what))
     if (file := f"jobs/{path}") in above:
         circle = " → ".join((*above[above.index(file) :], file))
@@ -201,7 +207,7 @@ def _base(name: str, where: str, read: Callable[[str, str], Document], above: tu
 
 
 def _names(value: object) -> list[str] | None:
-    """The files that `extends` names; None where it is no name and no list of some."""
+    """Return the files that `extends` names; None if it is neither a name nor a list of names."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         return None
@@ -209,8 +215,8 @@ def _names(value: object) -> list[str] | None:
 
 
 def _merged(near: Document, far: Document) -> Document:
-    """Both as one, with the nearer one's name; a mark of the other's names its file."""
-    taken: set[_Path] = set()
+    """Merge two documents into one with the nearer one's name; what comes from the other keeps its file."""
+    taken: set[Location] = set()
     out = {key for key in far.values if key in near.values and near.values[key] is None}
     values = _merge(_without(out, near.values), _without(out, far.values), (), taken)
     marks = dict(near.marks)
@@ -226,8 +232,8 @@ def _without(keys: set[str], values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in keys}
 
 
-def _merge(near: Mapping[str, Any], far: Mapping[str, Any], above: _Path, taken: set[_Path]) -> dict[str, Any]:
-    """taken: gets the path of each value that only the farther one has. Its keys come first."""
+def _merge(near: Mapping[str, Any], far: Mapping[str, Any], above: Location, taken: set[Location]) -> dict[str, Any]:
+    """Merge two mappings, the farther one's keys first. taken: gets the location of what only that one has."""
     values: dict[str, Any] = {}
     for key in [*far, *(key for key in near if key not in far)]:
         if key not in near:
@@ -242,17 +248,17 @@ def _merge(near: Mapping[str, Any], far: Mapping[str, Any], above: _Path, taken:
 
 @dataclass(frozen=True)
 class JobKeys:
-    """head: of all but the items. items: of each, in order."""
+    """Hashes of what a job file says, for comparing it with an earlier version."""
 
-    head: str
-    items: tuple[str, ...]
+    head: str  # of everything but the items
+    items: tuple[str, ...]  # of each, in order
 
 
 def hash_items(document: Document) -> JobKeys | None:
-    """Of a job whose outputs each follow from their own item and from what all share; None of any other.
+    """Hash a job in which each output follows only from its own item and from what all share; None for any other.
 
     A source has items of its own, a sheet shows all of them, derived files follow from images, and seeds in sequence
-    from their places.
+    from their positions.
     """
     values = document.values
     items = values.get("items") if isinstance(values, dict) else None
@@ -269,5 +275,5 @@ def _counts(values: Mapping[str, Any]) -> bool:
 
 
 def _key(value: object) -> str:
-    """repr tells 7, 7.0, True and '7' apart. That it tells of the order of keys too only costs time."""
+    """Hash a value. repr distinguishes 7, 7.0, True and '7', and the order of keys, which does no harm."""
     return hashlib.blake2b(repr(value).encode("utf-8"), digest_size=12).hexdigest()

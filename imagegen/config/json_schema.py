@@ -1,6 +1,6 @@
 """The grammar of a job file as a JSON Schema (draft-07), for editors: derived from its Cerberus schema, rule by rule.
 
-It gives the checks' verdict but for two things that JSON Schema cannot say: its `integer` takes 64.0, our `whole` does
+It agrees with the checks but for two things that JSON Schema cannot say: its `integer` accepts 64.0, our `whole` does
 not; and it does not know whether a base has the key that a job takes out with `null`.
 """
 
@@ -16,7 +16,7 @@ from imagegen.errors import ImagegenError, Problem
 __all__ = ["WRITTEN_BY", "build_json_schema"]
 
 WRITTEN_BY = "Written by 'doit schema'. Do not edit."
-"""The schema's comment, which tells a file of ours from somebody else's."""
+"""The schema's comment, which shows that a file is ours."""
 
 Rules = Mapping[str, Any]
 
@@ -35,10 +35,15 @@ _DEFAULTS = {
 def build_json_schema(
     sections: Sections, defaults: Mapping[tuple[str, ...], Any], *, of_base: bool = False
 ) -> dict[str, Any]:
-    """The JSON Schema of a job file, or of a base: a file that jobs extend, which needs no items.
+    """Return the JSON Schema of a job file.
 
-    sections: as for `job_schema`. defaults: of requests and backends, by the key's path: ('generate', 'width') → 1024.
-    Raises ImagegenError for a rule that has no counterpart here, as a package's backend may use one.
+    Args:
+        sections: as for `job_schema`.
+        defaults: of requests and backends, by the key's path: ('generate', 'width') → 1024.
+        of_base: for a file that jobs extend, which needs no items.
+
+    Raises:
+        ImagegenError: for a rule without a counterpart here, which a package's backend may use.
     """
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -63,7 +68,7 @@ def build_json_schema(
 
 
 def _keys(schema: Rules, path: str) -> dict[str, Any]:
-    """Of a mapping whose keys are known."""
+    """Return the schema of a mapping whose keys are known."""
     required = [key for key, rules in schema.items() if rules.get("required")]
     return {
         "properties": {key: _value(rules, f"{path}.{key}".lstrip(".")) for key, rules in schema.items()},
@@ -98,7 +103,7 @@ def _value(rules: Rules, path: str) -> dict[str, Any]:
 
 def _no_counterpart(path: str, rule: str) -> ImagegenError:
     what = f"{path}: the rule '{rule}' has no counterpart in the JSON Schema"
-    return ImagegenError(Problem("", what, "tell it to who makes this backend, or imagegen where it is one of its own"))
+    return ImagegenError(Problem("", what, "report it to the author of this backend"))
 
 
 _TYPES = {
@@ -142,7 +147,7 @@ def _forbidden(values: list[Any], rules: Rules, path: str) -> dict[str, Any]:
 
 
 def _regex(pattern: str, _: Rules, __: str) -> dict[str, Any]:
-    """Cerberus looks from the text's start to its end, JSON Schema anywhere in it."""
+    """Anchor a pattern: Cerberus matches the whole text, JSON Schema any part of it."""
     return {"pattern": f"^(?:{pattern})" if pattern.endswith("$") else f"^(?:{pattern}$)"}
 
 
@@ -178,7 +183,7 @@ _RULES: Mapping[str, Callable[[Any, Rules, str], dict[str, Any]]] = {
     "valuesrules": lambda inner, _, path: {"additionalProperties": _value(inner, f"{path}.*")},
     "allow_unknown": lambda inner, _, path: {"additionalProperties": _value(inner, f"{path}.*")},
     "anyof": _anyof,
-    "required": lambda _, __, ___: {},  # the mapping that it is a key of says it
+    "required": lambda _, __, ___: {},  # listed in the mapping that it is a key of
     "meta": lambda meta, _, __: {"description": meta["description"]} if "description" in meta else {},
 }
-"""Each of Cerberus' rules that a job's schema uses → its constraint, all rules beside it and the path → JSON Schema."""
+"""For each Cerberus rule in use: JSON Schema from its constraint, the rules beside it and the path."""

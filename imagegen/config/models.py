@@ -1,6 +1,6 @@
-"""The table `[tool.imagegen.models]`: model files that the project wants, each from one source, with its sha256.
+"""The table `[tool.imagegen.models]`: the model files that a project needs, where each comes from, and its sha256.
 
-Nothing here looks at a disk or a network.
+Nothing here reads a disk or a network.
 """
 
 from __future__ import annotations
@@ -20,39 +20,34 @@ HUGGING_FACE = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One model file that is listed.
+    """One model file of the table."""
 
-    key: what the table calls it. folder: ComfyUI's kind of model. name: the file's own in that folder, with `/`
-    between folders. sha256: in small letters. size: in bytes, about. least, most: bytes that it may really have.
-    repo, file, revision: on Hugging Face; or else url. licence: a page, empty where none is given.
-    """
-
-    key: str
-    folder: str
-    name: str
-    sha256: str
-    size: int
-    least: int
+    key: str  # its name in the table
+    folder: str  # ComfyUI's kind of model
+    name: str  # of the file in that folder, with `/` between folders
+    sha256: str  # in lower case
+    size: int  # bytes, approximately
+    least: int  # bytes that it may really have
     most: int
-    repo: str = ""
+    repo: str = ""  # on Hugging Face, like file and revision; or else url
     file: str = ""
     revision: str = "main"
     url: str = ""
-    licence: str = ""
+    licence: str = ""  # the address of a page
 
     @property
     def page(self) -> str:
-        """Where its licence is read and accepted; empty where that is not known."""
+        """Return the page where its licence can be read and accepted; empty if unknown."""
         return self.licence or (f"{HUGGING_FACE}/{self.repo}" if self.repo else "")
 
     @property
-    def source(self) -> str:
-        """Where it comes from, for a person: no more of an address than its host."""
+    def origin(self) -> str:
+        """Return where it comes from, for a person: only the host of an address."""
         return f"{self.repo} on Hugging Face" if self.repo else self.url.split("/")[2]
 
 
 def read_models(value: object) -> tuple[ModelFile, ...]:
-    """The models of the table. Raises ValueError, each of whose arguments is one thing that is wrong."""
+    """Return the models of the table. Raises ValueError, each of whose arguments is one problem."""
     if not isinstance(value, dict):
         raise ValueError("expected a table for each model, such as [tool.imagegen.models.dreamshaper]")
     wrong: list[str] = []
@@ -70,12 +65,12 @@ def read_models(value: object) -> tuple[ModelFile, ...]:
 
 
 def list_models(models: Sequence[ModelFile]) -> str:
-    """Their names."""
+    """Return their names, for a person."""
     return ", ".join(model.key for model in models)
 
 
 def check_download_url(value: object) -> str:
-    """The address, if a model may be downloaded from it: https, or http from this very machine. Raises ValueError."""
+    """Return an address that models may be downloaded from: https, or http on this machine. Raises ValueError."""
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
         raise ValueError("expected an address that begins with https://, without a user or password in it")
     return value
@@ -83,7 +78,7 @@ def check_download_url(value: object) -> str:
 
 _LOCAL = r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?"
 _ADDRESS = re.compile(rf"(?:https://[A-Za-z0-9.\[\]:-]+|{_LOCAL})(?:/[!-\[\]-~]*)?")
-"""No @ before the path, and neither a backslash nor a space: those are read differently by different programs."""
+"""No @ before the path, no backslash and no space: programs disagree on what those mean."""
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SIZE = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))? ?([KMGT])B")
@@ -94,11 +89,11 @@ _FOLDERS = (
     *("controlnet", "embeddings", "upscale_models", "latent_upscale_models", "hypernetworks", "style_models", "gligen"),
     *("photomaker", "diffusers", "configs", "classifiers", "model_patches", "audio_encoders"),
 )
-"""ComfyUI's own, v0.33.0; custom nodes have others, so that only what looks like a slip is refused."""
+"""ComfyUI's own, v0.33.0. Custom nodes have others, so only what looks like a misspelling is refused."""
 
 
 class _Entry:
-    """One entry while it is read. wrong: what is, each text beginning where the entry's name ends."""
+    """One entry while it is read. wrong: its problems, each to be put after the entry's name."""
 
     def __init__(self, key: str, entry: object) -> None:
         self.wrong: list[str] = []
@@ -110,7 +105,7 @@ class _Entry:
             self.wrong.append(": expected a table with repo or url, folder, sha256 and size")
 
     def read(self) -> ModelFile:
-        """The model; of no use where something is wrong."""
+        """Return the model; ignore it if there are problems."""
         if self.wrong:
             return ModelFile("", "", "", "", 0, 0, 0)
         for unknown in [key for key in self._table if key not in _KEYS]:
@@ -133,7 +128,7 @@ class _Entry:
         self.wrong.append(f".{key}: {text}")
 
     def _text(self, key: str, needed: str) -> str:
-        """A text that must be there; needed: what it is, where it is not."""
+        """Return a text that must be there. needed: what it is."""
         value = self._table.get(key)
         if isinstance(value, str) and value:
             return value
@@ -141,7 +136,7 @@ class _Entry:
         return ""
 
     def _path(self, key: str, needed: str) -> str:
-        """A text that must be there and stay in its folder."""
+        """Return a path that must be there and stay in its folder."""
         path = self._text(key, needed)
         if path and (why := _path_problem(path)):
             self._is_wrong(key, why)
@@ -185,7 +180,7 @@ class _Entry:
             return source["file"].rpartition("/")[2]
         name = re.split(r"[?#]", source.get("url", ""))[0].rpartition("/")[2]
         if source and ("." not in name or "%" in name or _path_problem(name)):
-            self._is_wrong("name", "is missing: the url does not tell the file's name")
+            self._is_wrong("name", "is missing: the url does not give the file's name")
         return name
 
     def _sha256(self) -> str:
@@ -195,7 +190,7 @@ class _Entry:
         return sha256.lower()
 
     def _size(self) -> tuple[int, int, int]:
-        """At least, about, at most: a number of bytes is exact, a text is as people round it."""
+        """Return the least, approximate and most size: a number of bytes is exact, a text is rounded."""
         value = self._table.get("size")
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value, value, value
@@ -207,7 +202,7 @@ class _Entry:
         digits = match[2] or ""
         number, step = int(match[1] + digits), 10 ** len(digits)
         power = "KMGT".index(match[3]) + 1
-        # some count 1000 bytes to a KB and others 1024, some round and others cut off
+        # a KB may be 1000 or 1024 bytes, and the number rounded or cut off
         least, most = (number - 1) * 1000**power // step, (number + 1) * 1024**power // step
         return max(1, least), number * 1024**power // step, most
 
@@ -221,19 +216,19 @@ class _Entry:
 
 
 def _path_problem(path: str) -> str:
-    """Why a path must not be used within a folder, on whatever system; empty where it may."""
+    """Return why a path must not be used within a folder, on some system; empty if it may."""
     if any(part in ("", ".", "..") or part.startswith(("~", ".")) for part in path.split("/")):
-        return f"'{path}' is no plain path within its folder"
+        return f"'{path}' is not a plain path within its folder"
     if path.lower().endswith(".part"):
-        return f"'{path}' ends as files do here that are not whole yet"
+        return f"'{path}' ends like a partial download"
     return check_name(path)
 
 
 def _clashes(models: Sequence[ModelFile]) -> Iterator[str]:
-    """Two models for one file, also where a system does not tell large letters from small ones."""
+    """Yield what is wrong where two models have one file, on systems that ignore case too."""
     taken: dict[str, str] = {}
     for model in models:
         path = f"{model.folder}/{model.name}"
         first = taken.setdefault(path.lower(), model.key)
         if first != model.key:
-            yield f"{model.key}: is {path}, and so is {first}; give one of them a name of its own"
+            yield f"{model.key}: has the file {path}, like {first}; give one of them another name"

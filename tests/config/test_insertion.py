@@ -107,7 +107,7 @@ def test_a_list_that_is_empty_is_begun(before: str, after: str) -> None:
     ("name", "text"), [("j.yaml", "items: null\n"), ("j.yaml", "{items: }"), ("j.json", '{"items": null}')]
 )
 def test_items_that_are_no_list_are_refused(name: str, text: str) -> None:
-    with pytest.raises(ValueError, match="its items are no list"):
+    with pytest.raises(ValueError, match="its items are not a list"):
         insert_item(name, text, {"name": "B", "prompt": "b"})
 
 

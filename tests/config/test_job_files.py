@@ -185,7 +185,7 @@ def test_of_several_the_later_one_is_nearer_and_bases_have_bases() -> None:
         ("x: 1\nextends:\n  - ./j.yaml", {}, [("jobs/j.yaml:3:5", "extends: comes back to jobs/j.yaml: jobs/j.yaml → jobs/j.yaml")]),
         ("extends: _a.yaml", {"_a": "extends: _b.yaml", "_b": "x: 1\nextends: _a.yaml"}, [("jobs/_b.yaml:2:1", "extends: comes back to jobs/_a.yaml: jobs/_a.yaml → jobs/_b.yaml → jobs/_a.yaml")]),
         ("extends: [../x.yaml, /x.yaml]", {}, [("jobs/j.yaml:1:11", "extends: '../x.yaml' leads out of jobs/"), ("jobs/j.yaml:1:22", "extends: '/x.yaml' leads out of jobs/")]),
-        ("extends: a.txt", {}, [("jobs/j.yaml:1:1", "extends: 'a.txt' is no job file by its ending: .yaml, .yml, .json")]),
+        ("extends: a.txt", {}, [("jobs/j.yaml:1:1", "extends: 'a.txt' must end in one of .yaml, .yml, .json")]),
         ("extends: _a.yaml", {"_a": "- 1"}, [("jobs/_a.yaml:1:1", "a file that a job extends is a mapping of keys")]),
         ("extends: _a.yaml", {"_a": "extends: 5"}, [("jobs/_a.yaml:1:1", "extends: expected a file, or a list of files, their paths from jobs/")]),
         ("extends: _a.yaml", {"_a": "a: [}"}, [("jobs/_a.yaml:1:5", "} does not close the [ of line 1")]),

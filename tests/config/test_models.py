@@ -81,7 +81,7 @@ def test_a_size_in_words_is_as_people_round_it_and_one_in_bytes_is_exact() -> No
         (OF_HUB, {"licence": "MIT"}, ["m.licence: expected the address of a page"]),
         (OF_HUB, {"file": 3, "size": "big"}, ["m.size: expected a size such as '2.1 GB', or the exact number of bytes", "m.file: expected the file's path in that repository"]),
         (OF_URL, {"revision": "main"}, ["m.revision: is for Hugging Face; with url, leave it out"]),
-        (OF_URL, {"url": "https://example.org/api/download/12345"}, ["m.name: is missing: the url does not tell the file's name"]),
+        (OF_URL, {"url": "https://example.org/api/download/12345"}, ["m.name: is missing: the url does not give the file's name"]),
     ],
 )  # fmt: skip
 def test_each_thing_that_is_wrong_is_told(base: dict[str, Any], changes: dict[str, Any], expected: list[str]) -> None:
@@ -104,7 +104,7 @@ def test_no_name_leads_out_of_the_folder_or_is_no_file_on_some_system(path: str)
 
 @pytest.mark.parametrize("ending", ["..", "%2e%2e%2fx.pt", "", "nul.pt"])
 def test_a_url_whose_name_would_be_hostile_does_not_name_the_file(ending: str) -> None:
-    assert wrong(OF_URL, url=f"https://example.org/a/{ending}") == ["m.name: is missing: the url does not tell the file's name"]  # fmt: skip
+    assert wrong(OF_URL, url=f"https://example.org/a/{ending}") == ["m.name: is missing: the url does not give the file's name"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_this_very_machine_is_asked_over_http_too(host: str) -> None:
 
 
 def test_two_models_are_not_one_file_whatever_the_case_of_its_letters() -> None:
-    with pytest.raises(ValueError, match=r"two: is loras/B.SAFETENSORS, and so is one"):
+    with pytest.raises(ValueError, match=r"two: has the file loras/B.SAFETENSORS, like one"):
         read_models({"one": OF_URL, "two": OF_URL | {"name": "B.SAFETENSORS"}})
 
 

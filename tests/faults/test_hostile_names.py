@@ -67,13 +67,13 @@ def test_a_hostile_name_makes_a_portable_path_or_is_refused_in_its_place(tmp_pat
 @pytest.mark.parametrize(
     ("folder", "said"),
     [
-        ("a\u200bb", "has U+200B in it, which shows nothing"),
+        ("a\u200bb", "has U+200B in it, which is invisible"),
         ("\u202egnp", "'\\u202egnp' has U+202E in it"),
         (".g\u200cit", "has U+200C in it"),
         ("雪" * 90, "has a name of 270 bytes in it"),
-        ("GIT~1", "can be what Windows calls another file for short"),
-        ("com¹", "Windows keeps the name 'com¹' for a device"),
-        ("nul .x", "Windows keeps the name 'nul .x' for a device"),
+        ("GIT~1", "may be the short name that Windows gives another file"),
+        ("com¹", "Windows reserves the name 'com¹' for a device"),
+        ("nul .x", "Windows reserves the name 'nul .x' for a device"),
         (".GIT/hooks", "is not for images"),
         ("/".join(["long"] * 60), "has 305 characters, at most 240 are portable"),
         ("a\nb", "has the control character 0x0a in it"),
