@@ -18,13 +18,10 @@ MAX_ITEMS = 200_000
 
 @dataclass(frozen=True)
 class SourceItem:
-    """An item as its source gives it, unchecked.
-
-    overrides: its own fields of `generate`. marks: `file:line:column` of 'name', 'prompt', and each override.
-    """
+    """An item as its source gives it, unchecked."""
 
     name: str
     prompt: str
     negative: str | None
-    overrides: Mapping[str, Any]
-    marks: Mapping[str, str]
+    overrides: Mapping[str, Any]  # its own fields of `generate`
+    marks: Mapping[str, str]  # `file:line:column` of 'name', 'prompt', and each override

@@ -1,8 +1,8 @@
 """The CSV prompt source: the first row names the columns, each further row is an item.
 
-Columns are called like the fields of an item, in any case; others, such as a price, are not read. Cells are parted by
-commas, semicolons or tabs, whichever the first row has most of, or as Excel's line `sep=;` says. An empty cell gives
-nothing, and a row of empty cells is none.
+Columns have the names of an item's fields, in upper or lower case; others, such as a price, are ignored. Cells are
+separated by commas, semicolons or tabs, whichever the first row has most of, or as Excel's line `sep=;` says. An empty
+cell sets nothing, and a row of empty cells is ignored.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ __all__ = ["read_csv"]
 
 _DELIMITERS = ",;\t"
 _MAX_COLUMNS = 100
-"""There are no more than a dozen that mean anything; beside them, what a spreadsheet leaves over."""
+"""About a dozen have a meaning; the others are what a spreadsheet leaves behind."""
 _REQUIRED = [field for field, rules in ITEM_SCHEMA.items() if rules.get("required")]
 _NUMBERS = frozenset(field for field, rules in ITEM_SCHEMA.items() if rules["type"] in ("whole", "number"))
 
 
 _SEPARATOR = re.compile(r'"?sep=(?:([,;\t|])|\\t)"?[,;\t]*(?:\n|\Z)', re.IGNORECASE)
-"""The first line by which Excel knows what parts the cells."""
+"""The first line, which tells Excel what separates the cells."""
 _FAILED_FORMULA = re.compile(r"#(?:REF|VALUE|DIV/0|NULL|NUM|ERROR|SPILL|CALC)!|#(?:N/A|NAME\?)|Err:\d{3}")
 _INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufeff]")
 _OTHERS = frozenset({"speed"})
-"""Columns of other tables that are one letter from ours."""
+"""Columns that are one letter from ours, but mean something else."""
 _OURS_IN_PHRASES = ("prompt", "negative", "cfg", "sampler", "scheduler")
-"""What a longer name with it, `negative prompt` for example, surely means."""
+"""A longer name with one of these in it, `negative prompt` for example, means that field."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,21 @@ class _Row:
 
 
 def read_csv(name: str, data: bytes) -> list[SourceItem]:
-    """The items of the file `name`, in order. Raises ImagegenError with every problem, located.
+    """Return the items of a CSV file, in order.
 
-    A place is `name:line:column` with the line in which the row begins, and the cell's number in the row, from 1.
+    Raises:
+        ImagegenError: with every problem, at `name:line:cell`: the line in which the row begins, and the number of the
+            cell in the row, from 1.
     """
     problems: list[Problem] = []
     rows = _rows(name, decode(name, data), problems)
     if not rows and not problems:
-        problems.append(Problem(f"{name}:1:1", "is empty: its first row names the columns, each further row an item"))
+        problems.append(
+            Problem(f"{name}:1:1", "is empty: the first row names the columns, and each further row is an item")
+        )
     items = _items(rows[0], rows[1:], problems) if rows else []
     if not items and not problems:
-        problems.append(Problem(rows[0].where(0), "has no row below the names of its columns, so no items"))
+        problems.append(Problem(rows[0].where(0), "has no row below its column names, so no items"))
     if problems:
         raise ImagegenError(*problems)
     return items
@@ -85,9 +89,7 @@ def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
             if any(row.cells):
                 rows.append(row)
             if len(rows) > MAX_ITEMS + 1:
-                problems.append(
-                    Problem(row.where(0), f"more than {MAX_ITEMS} items are too many for one file: split it")
-                )
+                problems.append(Problem(row.where(0), f"has more than {MAX_ITEMS} items", "split the file"))
                 return []
     except csv.Error as error:
         what = f"not valid CSV: {error}, in the row that begins here and was read up to line {above + reader.line_num}"
@@ -97,7 +99,7 @@ def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
 
 
 def _delimiter(first: str) -> str:
-    """What parts the cells of the first row: what gives it our columns, else what it has most of."""
+    """Return what separates the cells of the first row: what gives it our columns, else what it has most of."""
     for delimiter in _DELIMITERS:
         names = {_field(cell.strip(' "')) for cell in first.rstrip("\n").split(delimiter)}
         if names.issuperset(_REQUIRED):
@@ -106,7 +108,7 @@ def _delimiter(first: str) -> str:
 
 
 def _trimmed(cells: Sequence[str]) -> list[str]:
-    """Without white space, and without the empty cells that a spreadsheet leaves at the end."""
+    """Remove white space, and the empty cells that a spreadsheet leaves at the end."""
     kept = [cell.strip() for cell in cells]
     while kept and not kept[-1]:
         kept.pop()
@@ -118,12 +120,12 @@ def _items(found: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[S
     if not set(_REQUIRED) <= set(header.cells):
         below = next((row for row in rows if {_field(cell) for cell in row.cells}.issuperset(_REQUIRED)), None)
         if below is not None:
-            what = f"the names of the columns are in line {below.line}, and must be in the first"
+            what = f"the column names are in line {below.line}; they must be in the first"
             problems.append(Problem(header.where(0), what, "delete the lines above them"))
             return []
     _check_columns(header, problems)
     if not set(_REQUIRED) <= set(header.cells):
-        return []  # whatever is said of the rows would follow from it
+        return []  # the problems of the rows would follow from this
     items = []
     first: dict[str, int] = {}
     for row in rows:
@@ -140,7 +142,7 @@ def _items(found: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[S
 def _check_columns(header: _Row, problems: list[Problem]) -> None:
     for index, column in enumerate(header.cells):
         if not column:
-            continue  # spreadsheets write such columns; only a cell below it would be lost
+            continue  # spreadsheets write such columns; a cell below it is refused
         if column not in ITEM_SCHEMA and len(header.cells) > 1:
             if meant := _misspelt(column):
                 what = f"'{column[:60]}' is not a column; did you mean '{meant}'?"
@@ -153,18 +155,18 @@ def _check_columns(header: _Row, problems: list[Problem]) -> None:
             named = ", ".join(f"'{cell[:60]}'" for cell in header.cells if cell)
             fix = f"the columns here are {named}"
             if len(header.cells) == 1:
-                fix += "; cells are parted by commas, semicolons or tabs"
+                fix += "; cells are separated by commas, semicolons or tabs"
             problems.append(Problem(header.where(0), f"there is no column '{column}'", fix))
 
 
 def _field(column: str) -> str:
-    """The field that a column's name means, in whatever case; of others the name itself."""
+    """Return the field that a column's name means, in upper or lower case; else the name itself."""
     name = _INVISIBLE.sub("", column).casefold()
     return name if name in ITEM_SCHEMA else column
 
 
 def _misspelt(column: str) -> str:
-    """The field that a column's name was surely meant for; empty for one of another's, such as a weight."""
+    """Return the field that a misspelt column name surely means; empty for any other name, such as a weight."""
     name = column.casefold()
     words = re.split(r"[^a-z]+", name)
     for field in _OURS_IN_PHRASES:
@@ -174,7 +176,7 @@ def _misspelt(column: str) -> str:
 
 
 def _is_slip(name: str, field: str) -> bool:
-    """Whether one letter is missing, added, replaced or swapped with the next; the first one is seldom another."""
+    """Whether a letter, but not the first one, is missing, added, replaced or swapped with the next."""
     if abs(len(name) - len(field)) > 1 or len(name) < 3:
         return False
     begin = next((at for at, (one, other) in enumerate(zip(name, field, strict=False)) if one != other), None)
@@ -189,7 +191,7 @@ def _is_slip(name: str, field: str) -> bool:
 def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceItem | None:
     if len(row.cells) > len(columns):
         what = f"this row has {len(row.cells)} cells, but there are {len(columns)} columns"
-        hint = "put a cell that has commas, semicolons or tabs of its own in double quotes"
+        hint = "put a cell that contains commas, semicolons or tabs in double quotes"
         problems.append(Problem(row.where(len(columns)), what, hint))
     fields: dict[str, str] = {}
     marks: dict[str, str] = {}
@@ -198,7 +200,7 @@ def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceI
             problems.append(Problem(row.where(index), "this cell is in a column without a name"))
         elif cell and column in ITEM_SCHEMA:
             if _FAILED_FORMULA.fullmatch(cell):
-                what = f"{cell} is what a spreadsheet writes in place of a formula's result"
+                what = f"{cell} is what a spreadsheet writes for a formula that failed"
                 problems.append(Problem(row.where(index), what, "correct the formula, and export the table again"))
             fields[column], marks[column] = cell, row.where(index)
     missing = [column for column in _REQUIRED if column not in fields]
@@ -211,6 +213,6 @@ def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceI
 
 
 def _value(field: str, cell: str) -> str | int | float:
-    """The cell's number where its field is one; a text that is no plain number stays, for the check to tell."""
+    """Return the number in a cell of a number field; any other text stays as it is, for the checks to refuse."""
     number = parse_number(cell) if field in _NUMBERS else None
     return cell if number is None or not math.isfinite(number) else number

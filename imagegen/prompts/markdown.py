@@ -1,8 +1,8 @@
 """The Markdown prompt source: a level-2 heading is an item's name, the first fenced code block after it its prompt.
 
-A block with the info string `negative` is the negative prompt, one with `yaml` holds the item's overrides. Other
-text is ignored, and so are front matter, further plain blocks, and blocks within lists and quotes. A level-1 or level-2
-heading ends the item before it.
+A block marked `negative` is the negative prompt, and one marked `yaml` has the item's overrides. Other text is ignored,
+and so are front matter, further plain blocks, and blocks in lists and quotes. A heading of level 1 or 2 ends the item
+before it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from imagegen.config.document import CONFLICT, decode, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -19,33 +19,31 @@ from imagegen.prompts import SourceItem
 __all__ = ["MAX_LINES", "read_markdown"]
 
 MAX_LINES = 200_000
-"""Of one page: twenty for each of 10,000 items. The parser keeps up to 4 KB of each."""
+"""Of one page: twenty for each of 10,000 items. The parser uses up to 4 KB for each."""
 _LONGEST_HEADING = 1000
-"""Characters: an item's name has 200 at most, and the parser takes a time of their number squared."""
+"""Characters: an item's name has at most 200, and the parser's time grows with their square."""
+
+
+_Role = Literal["prompt", "negative", "yaml"]
 
 
 @dataclass
 class _Section:
     name: str
     line: int
-    blocks: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """By role (prompt, negative, yaml): the text, and the line of its fence."""
-    cut_off: bool = False
-    """A block in it is not closed, so that nothing can be said of what would follow."""
-    hint: str = ""
-    """What its user probably did, where it has no prompt."""
-    below: str = ""
-    """The heading of a lower level that was read last."""
-    plain: list[str] = field(default_factory=list)
-    """Of each plain block, the heading of a lower level that it stands under."""
+    blocks: dict[_Role, tuple[str, int]] = field(default_factory=dict)  # the text, and the line of its fence
+    is_cut_off: bool = False  # by a block that is not closed, so that nothing can be said about the rest
+    hint: str = ""  # what its writer probably did, if it has no prompt
+    subheading: str = ""  # the latest one of a lower level
+    plain: list[str] = field(default_factory=list)  # the subheading of each plain block
 
 
 def read_markdown(name: str, data: bytes) -> list[SourceItem]:
-    """The items of the file `name`, in order. Raises ImagegenError with every problem, located."""
+    """Return the items of a Markdown page, in order. Raises ImagegenError with every problem, located."""
     text = _without_front_matter(decode(name, data))
     if text.count("\n") > MAX_LINES:
         where = f"{name}:{MAX_LINES + 1}:1"
-        raise ImagegenError(Problem(where, f"more than {MAX_LINES} lines are too many for one page: split it"))
+        raise ImagegenError(Problem(where, f"has more than {MAX_LINES} lines", "split the page"))
     problems: list[Problem] = []
     sections = _sections(name, text, problems)
     if not sections and not problems:
@@ -67,7 +65,7 @@ def read_markdown(name: str, data: bytes) -> list[SourceItem]:
 
 
 def _without_front_matter(text: str) -> str:
-    """The page with blank lines in place of what Obsidian, Jekyll and Hugo read at its beginning."""
+    """Put blank lines in place of what Obsidian, Jekyll and Hugo read at the beginning of a page."""
     found = _FRONT_MATTER.match(text)
     if found is None or _CONTENT.search(found[0]):
         return text
@@ -80,11 +78,11 @@ _FRONT_MATTER = re.compile(
 _NO_HEADING = re.compile(r"^##(?:(?=[^#\s])|\u00a0+)(\S.*)", re.MULTILINE)
 _DIVIDER = re.compile(r"^={7}$", re.MULTILINE)
 _CONTENT = re.compile(r"^##\s(?:.*\n)*?(?:```|~~~)", re.MULTILINE)
-"""What is a page between two rules, and no front matter."""
+"""What shows that text between two rules is not front matter."""
 
 
 def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
-    from markdown_it import MarkdownIt  # not on the way of a run that reads no Markdown
+    from markdown_it import MarkdownIt  # only for a run that reads Markdown
 
     lines = text.split("\n")
     sections: list[_Section] = []
@@ -103,7 +101,7 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
             if token.tag == "h2":
                 content = tokens[index + 1].content
                 if len(content) > _LONGEST_HEADING:
-                    what = f"this heading has {len(content)} characters, and an item's name has 200 at most"
+                    what = f"this heading has {len(content)} characters; an item's name has at most 200"
                     problems.append(Problem(f"{name}:{line}:1", what))
                     continue
                 children: list[Any] = []
@@ -113,7 +111,7 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
                     current.hint = "--- under a text makes it a heading; put a blank line above a rule"
                 sections.append(current)
         elif token.type == "heading_open" and current is not None:
-            current.below = tokens[index + 1].content
+            current.subheading = tokens[index + 1].content
         elif token.type == "paragraph_open" and (slip := _NO_HEADING.search(tokens[index + 1].content)):
             line += tokens[index + 1].content.count("\n", 0, slip.start())
             what = "## needs a space after it to begin a heading"
@@ -124,14 +122,14 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
             if not _is_closed(lines, token):
                 problems.append(Problem(f"{name}:{line}:1", f"this block is not closed: {token.markup} is missing"))
                 if current is not None:
-                    current.cut_off = True
+                    current.is_cut_off = True
             elif current is not None:
                 _take(name, current, token, line, problems)
     return sections
 
 
 def _plain(inline: Sequence[Any]) -> str:
-    """The text of a heading without its markup."""
+    """Return the text of a heading without its markup."""
     texts = ("text", "text_special", "code_inline", "image")
     breaks = ("softbreak", "hardbreak")
     parts = (token.content if token.type in texts else " " * (token.type in breaks) for token in inline)
@@ -144,17 +142,20 @@ def _is_closed(lines: list[str], fence: Any) -> bool:
     return end - begin > 1 and re.fullmatch(closing, lines[end - 1]) is not None
 
 
+_ROLES: dict[str, _Role] = {"negative": "negative", "yaml": "yaml", "yml": "yaml"}
+
+
 def _take(name: str, section: _Section, fence: Any, line: int, problems: list[Problem]) -> None:
     info = "".join(fence.info.lower().split()[:1])
     if _DIVIDER.search(fence.content):
         problems.append(
             Problem(f"{name}:{line}:1", f"this block {CONFLICT}", "choose one side, and delete the line =======")
         )
-    role = {"negative": "negative", "yaml": "yaml", "yml": "yaml"}.get(info, "prompt")
+    role = _ROLES.get(info, "prompt")
     if role == "prompt":
-        section.plain.append(section.below)
+        section.plain.append(section.subheading)
         if meant := "; did you mean 'negative'?" if info[:3] == "neg" else did_you_mean(info, ["negative", "yaml"]):
-            problems.append(Problem(f"{name}:{line}:1", f"'{info[:60]}' marks no kind of block{meant}"))
+            problems.append(Problem(f"{name}:{line}:1", f"'{info[:60]}' is not a kind of block{meant}"))
     if role in section.blocks:
         if role != "prompt":
             what = f"'{section.name}' has two {role} blocks, the first in line {section.blocks[role][1]}"
@@ -167,12 +168,12 @@ def _item(name: str, section: _Section, problems: list[Problem]) -> SourceItem |
     here = f"{name}:{section.line}:1"
     prompt, prompt_line = section.blocks.get("prompt", ("", 0))
     if not prompt_line:
-        if not section.cut_off:
+        if not section.is_cut_off:
             what = f"'{section.name}' has no prompt: a code block (```) under its heading"
             problems.append(Problem(here, what, section.hint))
     elif all(section.plain) and len(set(section.plain)) > 1:
         headings = ", ".join(f"'{heading}'" for heading in dict.fromkeys(section.plain[:3]))
-        what = f"'{section.name}' has prompts under several headings of its own: {headings}"
+        what = f"'{section.name}' has prompts under several of its subheadings: {headings}"
         problems.append(Problem(here, what, "an item is a heading of level 2: ## Name"))
     elif not prompt.strip():
         problems.append(Problem(f"{name}:{prompt_line}:1", f"the prompt of '{section.name}' is empty"))
@@ -188,7 +189,7 @@ def _item(name: str, section: _Section, problems: list[Problem]) -> SourceItem |
             problems += found
             return None
         if not isinstance(document.values, dict):
-            problems.append(Problem(marks["yaml"], "the yaml block is no mapping of overrides (steps: 30)"))
+            problems.append(Problem(marks["yaml"], "the yaml block is not a mapping of overrides (steps: 30)"))
             return None
         overrides = document.values
         marks |= {key: document.where((key,)) for key in overrides}
