@@ -1,4 +1,4 @@
-"""The files of a new project: what becomes of each is planned first, so that nothing is written where one cannot be."""
+"""The files of a new project. All are planned before the first is written, so a problem with one writes nothing."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ __all__ = [
 
 _SCHEMA = "job.schema.json"
 _NAMES = ("icons", "first-icons")
-"""Of the first job: the second where the first is taken."""
+"""Of the first job: the second one if the first is taken."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of one file. data: all of it where it is created, what is appended where it is completed."""
+    """What happens to one file."""
 
     path: str
     state: Literal["created", "completed", "already there", "left"]
     note: str = ""
-    data: bytes = b""
+    data: bytes = b""  # to write, or to append
 
     @property
     def writes(self) -> bool:
@@ -56,9 +56,8 @@ class Step:
 
 
 def plan_files(root: Path) -> list[Step]:
-    """What `imagegen init` does in the folder. Raises ImagegenError, with every problem; OSError."""
-    problems = list(_obstacles(root))
-    if problems:
+    """Return what `imagegen init` does in a folder. Raises ImagegenError, with every problem; OSError."""
+    if problems := list(_obstacles(root)):
         raise ImagegenError(*problems)
     steps = [_dodo(root), _first_job(root), _schema(root), _attributes(root), _ignore(root)]
     if problems := list(_not_writable(root, [step.path for step in steps if step.writes])):
@@ -67,7 +66,7 @@ def plan_files(root: Path) -> list[Step]:
 
 
 def write_files(root: Path, steps: Sequence[Step]) -> None:
-    """Write what was planned. Raises ImagegenError; what was written before that stays."""
+    """Write what was planned. Raises ImagegenError; what was written before it stays."""
     for step in steps:
         path = root / step.path
         try:
@@ -81,15 +80,15 @@ def write_files(root: Path, steps: Sequence[Step]) -> None:
 
 
 def _obstacles(root: Path) -> Iterator[Problem]:
-    """Folders in the place of files, and a file in the place of the jobs' folder."""
+    """Yield what is in the way: folders instead of files, or a file instead of the folder for jobs."""
     if (root / "jobs").is_symlink() and not (root / "jobs").exists():
         yield Problem("jobs", "is a symbolic link that leads nowhere", "remove it, or create the folder that it names")
     elif (root / "jobs").exists() and not (root / "jobs").is_dir():
-        yield Problem("jobs", "is a file, and job files go into a folder of that name", "rename the file")
+        yield Problem("jobs", "is a file, but job files go into a folder of that name", "rename the file")
     for name in ("dodo.py", _SCHEMA, ".gitattributes", ".gitignore"):
         path = root / name
         if path.is_dir():
-            yield Problem(name, "is a folder, and a file of that name is needed", "rename the folder")
+            yield Problem(name, "is a folder, but a file of that name is needed", "rename the folder")
         elif path.is_symlink() and not path.exists():
             yield Problem(name, "is a symbolic link that leads nowhere", "remove it, or create the file that it names")
         elif path.exists() and not path.is_file():
@@ -124,10 +123,11 @@ def _dodo(root: Path) -> Step:
 
 
 def takes_our_tasks(dodo: Path) -> bool:
-    """Whether a dodo.py imports our tasks, itself or by a module of the project.
+    """Return whether a dodo.py imports our tasks, or at least what doit needs for jobs, itself or through a module.
 
-    All of them, that is, or at least what doit needs for the jobs. Raises SyntaxError where a file is not valid Python,
-    with its name; OSError.
+    Raises:
+        SyntaxError: if a file is not valid Python, with its name.
+        OSError: if one cannot be read.
     """
     pending, seen = [dodo], {dodo}
     while pending:
@@ -145,13 +145,13 @@ def takes_our_tasks(dodo: Path) -> bool:
 
 
 def _imports(path: Path) -> Iterator[tuple[str, set[str]]]:
-    """Each module that the file imports, with the names it takes from it. Raises SyntaxError, OSError.
+    """Yield each module that a file imports, with the imported names. Raises SyntaxError, OSError.
 
-    Where it imports our tasks as a module, these are all names that it sets itself; any, where it updates `globals()`.
+    If it imports our tasks as a module, these are all names that it sets itself; `*` if it updates `globals()`.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the user's code
+            warnings.simplefilter("ignore")  # about the user's code
             tree = ast.parse(path.read_bytes(), path.name)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise SyntaxError(str(error), (path.name, getattr(error, "lineno", 0), 0, "")) from None
@@ -182,7 +182,7 @@ def _first_job(root: Path) -> Step:
 
 
 def _is_free(root: Path, name: str) -> bool:
-    """Whether a job can have the name: no lock file of an earlier one, no images, no task of an own dodo.py."""
+    """Whether a job can have a name: no earlier job, images or task of the project's dodo.py has it."""
     dodo = root / "dodo.py"
     is_task = dodo.exists() and f"task_{name}".encode() in dodo.read_bytes()
     names = os.listdir(root / "jobs") if (root / "jobs").exists() else []  # noqa: PTH208 - names
@@ -236,13 +236,13 @@ _MACROS = {"binary": ["-diff", "-merge", "-text"]}
 
 
 def find_missing_rules(text: str, rules: Sequence[str]) -> list[str]:
-    """Those of the rules whose files the text of a `.gitignore` neither ignores nor brings back by a `!` of its own."""
+    """Return the rules that a `.gitignore` lacks: it neither ignores their files nor excludes them with `!`."""
     written = [line for line in map(_without_spaces, text.splitlines()) if line and not line.startswith("#")]
     return [rule for rule in rules if not any(_matches(line.removeprefix("!"), _sample(rule)) for line in written)]
 
 
 def find_missing_attributes(text: str, lines: Sequence[str]) -> list[str]:
-    """Those lines of a `.gitattributes` that would set an attribute, but for `text`, which the text sets otherwise."""
+    """Return the lines that a `.gitattributes` lacks: they set an attribute, except `text`, to another value."""
     missing = []
     for line in lines:
         pattern, *wanted = line.split()
@@ -253,14 +253,14 @@ def find_missing_attributes(text: str, lines: Sequence[str]) -> list[str]:
 
 
 def append_lines(data: bytes, lines: Sequence[str]) -> bytes:
-    """What to append to a file of these bytes so that it has the lines too, with line ends as it has them."""
+    """Return what to append to a file so that it has the lines too, with the line ends that it has."""
     end = b"\r\n" if b"\r\n" in data else b"\n"
     head = b"" if not data or data.endswith(b"\n") else end
     return head + b"".join(line.encode("utf-8") + end for line in lines)
 
 
 def _sample(rule: str) -> str:
-    """A path that the rule ignores, of a kind that is really there: `*.pyc` is as good as `__pycache__/`."""
+    """Return a realistic path that a rule ignores: `*.pyc` is as good as `__pycache__/`."""
     name = rule.replace("*", "")
     if not name.endswith("/"):
         return name
@@ -284,7 +284,7 @@ def _settings(words: Sequence[str]) -> Iterator[tuple[str, str | bool]]:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """Whether the pattern of an ignore rule matches the file, or a folder that it lies in."""
+    """Whether the pattern of an ignore rule matches a file, or a folder that it is in."""
     folders = [parent.as_posix() for parent in PurePosixPath(path).parents if parent.name]
     if pattern.endswith("/"):
         return any(_matches_file(pattern.rstrip("/"), folder) for folder in folders)
@@ -295,7 +295,7 @@ def _matches_file(pattern: str, path: str) -> bool:
     prefix = "" if "/" in pattern else "(?:.*/)?"
     try:
         return re.fullmatch(prefix + _TOKEN.sub(_as_regex, pattern.removeprefix("/")), path) is not None
-    except re.error:  # no pattern for git either
+    except re.error:  # not a valid pattern for git either
         return False
 
 
@@ -315,7 +315,7 @@ def _as_regex(token: re.Match[str]) -> str:
 
 
 def _without_spaces(line: str) -> str:
-    """Spaces at the end count for git only after a backslash."""
+    """Remove trailing spaces, which git ignores unless they follow a backslash."""
     return re.sub(r"(?<!\\)[ \t]+$", "", line.lstrip("\ufeff"))
 
 
@@ -339,7 +339,7 @@ items:
   - name: Lantern
     prompt: a lit brass lantern
 """
-"""With `name`, the job's own."""
+"""`name` is the job's own."""
 ATTRIBUTE_LINES = [ATTRIBUTES]
 IGNORE_RULES = [
     ".imagegen/",

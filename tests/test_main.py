@@ -88,7 +88,7 @@ def test_init_below_another_project_says_so(folder: Path, capsys: pytest.Capture
 
 def test_what_is_in_the_way_ends_in_an_error_and_nothing_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     (folder / "jobs").touch()
-    assert said(capsys, "init")[::2] == (1, "jobs: is a file, and job files go into a folder of that name\n    rename the file\n")  # fmt: skip
+    assert said(capsys, "init")[::2] == (1, "jobs: is a file, but job files go into a folder of that name\n    rename the file\n")  # fmt: skip
     assert os.listdir(folder) == ["jobs"]  # noqa: PTH208
 
 

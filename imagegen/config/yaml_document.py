@@ -1,6 +1,6 @@
 """YAML, read strictly and with positions: data only, and nothing that readers disagree on.
 
-Built from the parser's events, so that tags, duplicate keys and aliases are seen before they mean anything.
+It uses the parser's events, so that tags, duplicate keys and aliases are seen before they have an effect.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _NO_NUMBERS = {".nan": "not a number", ".inf": "infinity", "+.inf": "infinity", 
 _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
 _OCTAL = re.compile(r"0o[0-7]+")
 _LONGEST_NUMBER = 10_000
-"""Characters. What is longer is no number to any reader, and PyYAML's patterns take much memory to tell."""
+"""Characters. No reader takes anything longer for a number, and PyYAML's patterns need much memory for it."""
 _KEY = (-1,)
-"""The location while a key is read: no list has such an entry."""
+"""The location while a key is read: no list has this entry."""
 _LOST = re.compile(r"[ \t]+(#(?=\S))")
 _COMMENT = re.compile(r"[ \t]+(#)")
 _LOST_BELOW = re.compile(r"(?:[ \t]*\n)+[ \t]+(#(?=\S))")
@@ -201,7 +201,7 @@ class YamlReader(DocumentReader):
         return f"({event.start_mark.line}:{event.start_mark.column})"
 
     def _check_plain(self, event: Any, location: Location) -> None:
-        """Note where a comment cut a text short, and quotes that are none."""
+        """Note a comment that cuts a text short, quotes that are not quotes, and invisible characters."""
         text: str = event.value
         if self._has_comments and (found := self._cutting_comment(event, location)):
             at = found.start(1)
@@ -219,9 +219,9 @@ class YamlReader(DocumentReader):
             self._note(event, what, "delete it")
 
     def _cutting_comment(self, event: Any, location: Location) -> re.Match[str] | None:
-        """What stands behind a text as if it were more of it: `#1`, or anything behind a comma.
+        """Return the comment after a text that looks like more of it: `#1`, or anything after a comma.
 
-        It can also be on the next line, where that is indented as more of the text would be.
+        It can also be on the next line, if that is indented like more of the text.
         """
         text: str = event.value
         if text in _BOOLEANS or (text and text in _NULLS) or parse_number(text) is not None:
@@ -259,7 +259,7 @@ class YamlReader(DocumentReader):
 
 
 def _without_colon(key: str, *, is_first: bool) -> tuple[str, str]:
-    """What is wrong with a word between the commas of `{…}` that has no value, and the fix."""
+    """Return what is wrong with a word between the commas of `{…}` that has no value, and a hint."""
     what = f"'{key[:60]}' is a key without a value"
     if re.match(r"[\w.-]+:\S", key):
         return what, "a colon needs a space after it: 'key: value'"
@@ -269,14 +269,14 @@ def _without_colon(key: str, *, is_first: bool) -> tuple[str, str]:
 
 
 def _meaning(kind: str, text: str) -> str:
-    """What YAML 1.1 makes of a plain scalar."""
+    """Return what YAML 1.1 makes of a plain scalar."""
     if kind == "timestamp":
         return "a date"
-    if len(text) <= 40:  # PyYAML takes quadratic time for `1:59:59:…`
+    if len(text) <= 40:  # PyYAML needs quadratic time for `1:59:59:…`
         try:
             value = yaml.load(text, Loader=yaml.SafeLoader)
         except (yaml.YAMLError, ValueError):
             pass
         else:
             return str(value).lower() if isinstance(value, bool) else f"{value}"[:40]
-    return "a number" if kind in ("int", "float") else "something else than text"
+    return "a number" if kind in ("int", "float") else "something other than text"

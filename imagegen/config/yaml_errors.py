@@ -1,6 +1,6 @@
-"""What is wrong with a text that is not valid YAML, in the words of somebody who writes job files.
+"""Explains why a text is not valid YAML, in the words of somebody who writes job files.
 
-The parser says what it expected. What its user did is seen in the lines around that place.
+The parser says what it expected. The lines around that position show what the writer did.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HIDDEN_BLANK = re.compile(
 _OTHER_DASH = re.compile("\\s*([\u2010-\u2015\u2022\u2212\u25cf\u00b7])(?=\\s)")
 _SMART_QUOTES = re.compile("[\u2018-\u201f\u00ab\u00bb]")
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-"""What YAML 1.1 takes for the end of a line."""
+"""What ends a line in YAML 1.1."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,20 @@ class Fault:
 
 
 def quoted(text: str) -> str:
-    """The text as YAML in quotes, on one line."""
+    """Return a text as YAML in quotes, on one line."""
     if "'" in text and not re.search(r'["\\]', text):
         return f'"{text}"'
     return "'" + text.replace("'", "''") + "'"
 
 
 def explain(text: str, error: yaml.MarkedYAMLError, last: Any, first_line: int) -> Fault:
-    """The fault behind the parser's error.
+    """Explain the parser's error.
 
-    last: the event before it, None where there was none. first_line: of the text within its file, from 1.
+    Args:
+        text: that was parsed.
+        error: of the parser.
+        last: the event before it; None if there was none.
+        first_line: of the text within its file, from 1.
     """
     scene = _Scene(text, error, last, first_line)
     rules = [scene.hidden_blank, scene.tab, scene.quote, scene.smart_quote, scene.escape, scene.beginning]
@@ -59,7 +63,7 @@ def explain(text: str, error: yaml.MarkedYAMLError, last: Any, first_line: int) 
 
 
 class _Scene:
-    """The lines around an error. Each method is one kind of fault, None where it is another."""
+    """The lines around an error. Each method recognises one kind of fault, and returns None for any other."""
 
     def __init__(self, text: str, error: yaml.MarkedYAMLError, last: Any, first_line: int) -> None:
         self.first_line = first_line
@@ -94,7 +98,7 @@ class _Scene:
         return Fault(self.line, start.index("\t"), "a tab cannot indent a line in YAML", "indent with spaces, not tabs")
 
     def quote(self) -> Fault | None:
-        """One that is not closed, or closed before the text ends."""
+        """Recognise a quote that is not closed, or closed before the text ends."""
         if "end of stream" in self.what or "document indicator" in self.what or "document separator" in self.what:
             if "quoted" not in self.what:
                 return None
@@ -133,7 +137,7 @@ class _Scene:
         return Fault(self.line, self.column, what, "write \\\\ for a backslash, or put the text in single quotes")
 
     def beginning(self) -> Fault | None:
-        """A text that begins with what means something else to YAML."""
+        """Recognise a text that begins with what means something else to YAML."""
         value = self.value
         if not value or self.column < self.value_column or self._in_brackets():
             return None
@@ -151,7 +155,7 @@ class _Scene:
         return Fault(self.line, self.value_column, f"text that begins with {value[0]} must be in quotes", fix)
 
     def brackets(self) -> Fault | None:
-        """Something within `{…}` or `[…]`, or brackets that are not closed."""
+        """Recognise a fault within `{…}` or `[…]`, or brackets that are not closed."""
         if not self._in_brackets():
             return None
         if fault := self._within_brackets():
@@ -169,7 +173,7 @@ class _Scene:
         return Fault(line, column, what, f"close the bracket with {'}' if opening == '{' else ']'}")
 
     def _within_brackets(self) -> Fault | None:
-        """What follows something else on its line."""
+        """Recognise what follows something else on its line."""
         sign = self.here[self.column : self.column + 1]
         last = self.last
         if last is None or not sign or not last.end_mark.line == last.start_mark.line == self.line:
@@ -193,7 +197,7 @@ class _Scene:
         return Fault(self.line, self.column, f"within brackets, {said} must be in quotes", fix)
 
     def _opening(self) -> tuple[int, int]:
-        """Where the innermost open bracket is."""
+        """Return where the innermost open bracket is."""
         if self._line(self.from_line)[self.from_column : self.from_column + 1] in tuple("{["):
             return self.from_line, self.from_column
         closed = 0
@@ -259,7 +263,7 @@ class _Scene:
         if not columns:
             return None
         column, number = min(columns, key=lambda pair: (abs(pair[0] - own), -pair[0]))
-        what = f"this line is indented by {_blanks(own)}, which fits none above it"
+        what = f"this line is indented by {_blanks(own)}, like none above it"
         return Fault(self.line, own, what, f"indent it by {_blanks(column)}, as line {self._number(number)}")
 
     def unexplained(self) -> Fault:
@@ -269,11 +273,11 @@ class _Scene:
         return self.lines[number] if 0 <= number < len(self.lines) else ""
 
     def _number(self, line: int) -> int:
-        """As its user counts."""
+        """Return a line's number in its file."""
         return line + self.first_line
 
     def _above(self, line: int, *, comments: bool = False) -> int:
-        """The next line above it that has something in it."""
+        """Return the next line above that is not empty."""
         for number in range(line - 1, -1, -1):
             text = self._line(number).strip()
             if text and (comments or not text.startswith("#")):
@@ -281,7 +285,7 @@ class _Scene:
         return 0
 
     def _columns(self, line: int, *, dashes: bool = False) -> list[tuple[int, int]]:
-        """Where keys, or dashes, of what is still open above the line begin, each with its line."""
+        """Return where the keys, or dashes, of what is still open above a line begin, each with its line."""
         found = []
         limit = len(self.here) + 1000
         for number in range(line - 1, -1, -1):

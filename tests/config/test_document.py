@@ -114,7 +114,7 @@ def test_plain_scalars_mean_what_all_readers_agree_on(plain: str, value: object)
     [
         ("no", "false"), ("Yes", "true"), ("on", "true"), ("y", "true"), ("N", "false"), ("012", "10"),
         ("12:30", "750"), ("0x1F", "31"), ("1_000", "1000"), ("2024-01-01", "a date"),
-        (".nan", "not a number"), ("-.inf", "infinity"), ("1e999", "infinity"), ("=", "something else than text"),
+        (".nan", "not a number"), ("-.inf", "infinity"), ("1e999", "infinity"), ("=", "something other than text"),
         ("089", "a number"), ("0o17", "a number"), ("9" * 60, "a number of 60 digits"), ("0x" + "F" * 99, "a number"),
     ],
 )  # fmt: skip
