@@ -234,24 +234,24 @@ class Build:
     def run(self, tasks: Sequence[str], forced: Collection[str], on_event: Callable[[Event], None]) -> RunResult:
         """Bring these images up to date, and set their results. Generate the forced ones even where they are fresh."""
         from imagegen.execute.events import Outcome
-        from imagegen.execute.run import SelectedOutput, run
+        from imagegen.execute.run import run
         from imagegen.plan.origins import sort_by_origin
 
-        wanted: dict[str, SelectedOutput] = {}
+        wanted: dict[str, Output] = {}
         for output in sort_by_origin([self.planned[task].output for task in tasks]):
             task, planned = output.task, self.planned[output.task]
             follows = any(origin.task in wanted for origin in output.origins)
             if planned.verdict.state == "fresh" and task not in forced and not follows:
                 self._record(Outcome(output, "fresh"))
             else:
-                wanted[task] = SelectedOutput(output, task in forced)
+                wanted[task] = output
 
         def record(event: Event) -> None:
             if isinstance(event, Outcome):
                 self._record(event)
             on_event(event)
 
-        ending = run(self.project, list(wanted.values()), record)
+        ending = run(self.project, list(wanted.values()), record, forced)
         self._remember_failures()
         self._take_snapshot()
         return ending
@@ -331,7 +331,7 @@ def build_now(build: Build, outputs: Sequence[Output], *, forced: bool = False) 
     """
     from imagegen.execute.events import Outcome
     from imagegen.execute.forecast import estimate
-    from imagegen.execute.run import SelectedOutput, run
+    from imagegen.execute.run import run
     from imagegen.report.console import failures, line_with_seed
     from imagegen.report.progress import follow_run
 
@@ -344,7 +344,7 @@ def build_now(build: Build, outputs: Sequence[Output], *, forced: bool = False) 
         report.on_event(event)
 
     try:
-        ending = run(build.project, [SelectedOutput(output, forced) for output in outputs], on_event)
+        ending = run(build.project, outputs, on_event, [output.task for output in outputs] if forced else ())
     finally:
         report.stop()
     for line in [*failures(outcomes), *map(str, ending.problems)]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -27,20 +27,11 @@ from imagegen.state.mutex import hold
 __all__ = [
     "Flow",
     "RunResult",
-    "SelectedOutput",
     "run",
 ]
 
 _WAITERS = 8
 """Additional threads if there is a shared store: they wait for it, and need no core meanwhile."""
-
-
-@dataclass(frozen=True)
-class SelectedOutput:
-    """An output that the user selected. forced: it is generated even if it is fresh, or could be restored."""
-
-    output: Output
-    forced: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,9 @@ class RunResult:
     problems: tuple[Problem, ...] = ()
 
 
-def run(project: Project, selected: Sequence[SelectedOutput], on_event: Callable[[Event], None]) -> RunResult:
+def run(
+    project: Project, outputs: Sequence[Output], on_event: Callable[[Event], None], forced: Collection[str] = ()
+) -> RunResult:
     """Bring the outputs up to date.
 
     The first Ctrl-C lets running images finish, the second cancels them too; the outcomes say what was not built. If
@@ -59,15 +52,14 @@ def run(project: Project, selected: Sequence[SelectedOutput], on_event: Callable
 
     Args:
         on_event: called in this thread with each event, among them one outcome for each output.
+        forced: tasks of outputs to generate even if they are fresh or could be restored.
     """
-    by_task = {one.output.task: one for one in selected}
-    in_order = [by_task[output.task] for output in sort_by_origin([one.output for one in selected])]
-    stale = _check_freshness(project, in_order, on_event)
+    stale = _check_freshness(project, sort_by_origin(outputs), forced, on_event)
     worker = InterruptibleWorker(on_event)
     result, shared = RunResult(), None
     if stale:
         try:
-            result, shared = _build(project, stale, on_event, worker)
+            result, shared = _build(project, stale, forced, on_event, worker)
         except ImagegenError as error:
             for work in stale:
                 on_event(Outcome(work.output, "failed", problem=error.problems[0]))
@@ -88,7 +80,11 @@ def run(project: Project, selected: Sequence[SelectedOutput], on_event: Callable
 
 
 def _build(
-    project: Project, stale: Sequence[StaleOutput], on_event: Callable[[Event], None], worker: InterruptibleWorker
+    project: Project,
+    stale: Sequence[StaleOutput],
+    forced: Collection[str],
+    on_event: Callable[[Event], None],
+    worker: InterruptibleWorker,
 ) -> tuple[RunResult, SharedStoreClient | None]:
     """Build the outputs under the mutex. Raises ImagegenError if it cannot be had, or nothing can be built."""
     with contextlib.ExitStack() as held:
@@ -101,7 +97,7 @@ def _build(
         if project.settings.store and any(is_shared(work.output) for work in stale):
             check_packages(project.settings)
         # another build may have built some of them before this one got the mutex
-        stale = _check_freshness(project, _reload(project, stale, on_event), on_event)
+        stale = _check_freshness(project, _reload(project, stale, on_event), forced, on_event)
         shutil.rmtree(project.temporary, ignore_errors=True)
         shared = None
         if project.settings.store:
@@ -111,12 +107,10 @@ def _build(
         return RunResult(worker.stop.is_set(), _tidy_up(project)), shared
 
 
-def _reload(
-    project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]
-) -> Iterable[SelectedOutput]:
+def _reload(project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]) -> list[Output]:
     """Return the outputs as they are by what others have decided since. Those that no longer exist fail."""
     if not project.reload_from_disk():
-        return [SelectedOutput(project.decided(work.output), work.forced) for work in works]
+        return [project.decided(work.output) for work in works]
     planned = {output.task: output for plan in project.plans() for output in plan.outputs}
     found = []
     for work in works:
@@ -125,22 +119,22 @@ def _reload(
             what = "no longer belongs to its job, because of what was decided or changed meanwhile"
             on_event(Outcome(work.output, "failed", problem=Problem(work.output.task, what, "run doit again")))
         else:
-            found.append(SelectedOutput(output, work.forced))
+            found.append(output)
     return found
 
 
 def _check_freshness(
-    project: Project, selected: Iterable[SelectedOutput], on_event: Callable[[Event], None]
+    project: Project, outputs: Iterable[Output], forced: Collection[str], on_event: Callable[[Event], None]
 ) -> list[StaleOutput]:
     """Return the stale outputs, and report the others. What is made from a stale output is stale for now."""
     stale: list[StaleOutput] = []
     unfinished: set[str] = set()
-    for one in selected:
-        output = one.output
+    for output in outputs:
+        is_forced = output.task in forced
         has_stale_origin = any(origin.task in unfinished for origin in output.origins)
         try:
             output = project.with_origins(output, unfinished)
-            work = StaleOutput(output, project.verdict(output, forced=one.forced), one.forced)
+            work = StaleOutput(output, project.verdict(output, forced=is_forced), is_forced)
         except OSError as error:
             what = f"{error.filename or output.path} cannot be read: {error.strerror}"
             on_event(Outcome(output, "failed", problem=Problem(output.task, what, "fix its permissions")))

@@ -31,7 +31,7 @@ from imagegen.backends.boundary import BackendFaultError, FaultyImageError, Guar
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
 from imagegen.project import Project
@@ -372,7 +372,7 @@ class Once:
         project = Project(self.root, Settings(), {"plug": partial(plug, **members)})
         (plan,) = project.plans()
         told: list[Event] = []
-        run(project, [SelectedOutput(output) for output in plan.outputs], told.append)
+        run(project, plan.outputs, told.append)
         (outcome,) = (event for event in told if isinstance(event, Outcome))
         return outcome
 

@@ -13,7 +13,7 @@ from imagegen.backends.base import ModelIdentity
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.forecast import Forecast, forecast
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.plan.request import Request
 from imagegen.project import Project
 from tests.scripted import Script, ScriptedBackend
@@ -60,7 +60,7 @@ class Folder:
             if isinstance(event, Outcome):
                 became[event.output.slug] = ACT[event.state]
 
-        run(project, [SelectedOutput(output) for plan in project.plans() for output in plan.outputs], tell)
+        run(project, [output for plan in project.plans() for output in plan.outputs], tell)
         return became
 
 

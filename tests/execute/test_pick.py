@@ -397,10 +397,10 @@ def test_what_is_no_picture_of_many_is_named(workshop: Workshop) -> None:
     workshop.path("yrr").write_bytes(picture()[:-20])
     project = workshop.project()
     from imagegen.execute.events import Event, Outcome
-    from imagegen.execute.run import SelectedOutput, run
+    from imagegen.execute.run import run
 
     told: list[Event] = []
-    run(project, [SelectedOutput(workshop.outputs(project)["portraits:sheet"])], told.append)
+    run(project, [workshop.outputs(project)["portraits:sheet"]], told.append)
     (outcome,) = [one for one in told if isinstance(one, Outcome)]
     assert outcome.problem is not None
     assert "cannot be derived from assets/portraits/yrr.png" in outcome.problem.what

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from imagegen.execute.prune import UnusedFiles, find_unused, prune, refresh_derived
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from tests.execute.workshop import JOB, Workshop, picture
 
 __all__ = []
@@ -244,8 +244,7 @@ def pick(workshop: Workshop, variant: int) -> dict[str, str]:
     project = workshop.project()
     became: dict[str, str] = {}
     outputs = refresh_derived(project, found)
-    selected = [SelectedOutput(output) for output in outputs]
-    run(project, selected, lambda one: became.update({one.output.slug: one.state}))  # type: ignore[union-attr]
+    run(project, outputs, lambda one: became.update({one.output.slug: one.state}))  # type: ignore[union-attr]
     return became
 
 

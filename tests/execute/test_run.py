@@ -20,7 +20,7 @@ from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.events import Event, Outcome, StaleOutput
 from imagegen.execute.forecast import forecast
-from imagegen.execute.run import Flow, SelectedOutput, run
+from imagegen.execute.run import Flow, run
 from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.request import Request
 from imagegen.project import Project
@@ -169,7 +169,7 @@ def test_a_chain_of_any_length_fails_with_its_first_image_and_by_that_cause(tmp_
     project = Project(tmp_path, Settings(), {"scripted": lambda: backend})
     (plan,) = project.plans()
     told: list[Event] = []
-    run(project, [SelectedOutput(output) for output in plan.outputs], told.append)
+    run(project, plan.outputs, told.append)
     failed = [event for event in told if isinstance(event, Outcome) and event.problem]
     assert [outcome.state for outcome in failed] == ["failed"] * length
     causes = {outcome.problem.what for outcome in failed if outcome.problem}

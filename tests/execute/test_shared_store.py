@@ -21,7 +21,7 @@ from imagegen.errors import ImagegenError
 from imagegen.execute.events import Event, ProgressEvent
 from imagegen.execute.forecast import forecast
 from imagegen.execute.prune import find_unused, prune
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.execute.shared_store import (
     SharedStoreClient,
     Timeouts,
@@ -460,7 +460,7 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(works
         blob.write_bytes(b"changed")
     other = workshop.clone(tmp_path / "other")
     project = other.project()
-    run(project, [SelectedOutput(output) for output in other.outputs(project).values()], tell)  # the same after images
+    run(project, list(other.outputs(project).values()), tell)  # the same after images
     (note,) = seen
     assert "were skipped" in note
 

@@ -24,7 +24,7 @@ from imagegen.execute.curation import (
 )
 from imagegen.execute.events import Event, Outcome, ProgressEvent
 from imagegen.execute.pick import PickResult, pick
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.plan.output import Output
 from imagegen.project import Project
 from tests.scripted import Script, ScriptedBackend
@@ -74,7 +74,8 @@ class Workshop:
         project = self.project()
         outputs = self.outputs(project)
         told: list[Event] = []
-        run(project, [SelectedOutput(outputs[task], forced) for task in named or outputs], told.append)
+        selected = [outputs[task] for task in named or outputs]
+        run(project, selected, told.append, forced=[output.task for output in selected] if forced else ())
         ends = [event for event in told if isinstance(event, Outcome)]
         self.said = {event.output.task: event.note for event in ends if event.state != "fresh"}
         self.problems = {event.output.task: event.problem for event in ends if event.problem}

@@ -12,7 +12,7 @@ import yaml
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome, ProgressEvent
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.project import Project
 from imagegen.report.console import failures, note_line
 
@@ -57,7 +57,7 @@ class ServedProject:
         plans = project.plans()
         assert not [problem for plan in plans for problem in plan.problems]
         told: list[Event] = []
-        run(project, [SelectedOutput(output) for plan in plans for output in plan.outputs], told.append)
+        run(project, [output for plan in plans for output in plan.outputs], told.append)
         ends = [event for event in told if isinstance(event, Outcome)]
         states: dict[str, str] = {event.output.slug: event.state for event in ends if event.state != "fresh"}
         notes = [note_line(event) for event in told if isinstance(event, ProgressEvent) and event.name == "note"]

@@ -13,7 +13,7 @@ import pytest
 
 from imagegen.errors import ImagegenError
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.execute.verify import verify_store
 from imagegen.images.image_file import verify
 from tests.execute.workshop import JOB, Workshop
@@ -62,7 +62,7 @@ def problems(workshop: Workshop) -> list[str]:
     found = [problem for plan in plans for problem in plan.problems]
     told: list[Event] = []
     try:
-        run(project, [SelectedOutput(one) for plan in plans for one in plan.outputs], told.append)
+        run(project, [one for plan in plans for one in plan.outputs], told.append)
     except ImagegenError as error:
         found += error.problems
     found += [one.problem for one in told if isinstance(one, Outcome) and one.problem]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.run import RunResult, SelectedOutput, run
+from imagegen.execute.run import RunResult, run
 from imagegen.images.image_file import verify
 from tests.execute.workshop import Workshop
 from tests.faults.failing import FORBIDDEN, FULL, READ_ONLY, Failing
@@ -44,7 +44,7 @@ def workshop_at(root: Path, replacing: bool) -> tuple[Workshop, list[bytes]]:
 def built(workshop: Workshop) -> tuple[list[Outcome], RunResult]:
     project = workshop.project()
     told: list[Event] = []
-    ending = run(project, [SelectedOutput(one) for one in workshop.outputs(project).values()], told.append)
+    ending = run(project, list(workshop.outputs(project).values()), told.append)
     return [event for event in told if isinstance(event, Outcome)], ending
 
 
@@ -138,6 +138,6 @@ def test_a_store_that_cannot_be_pruned_fails_no_image(tmp_path: Path) -> None:
     project.settings = replace(project.settings, store_bytes=0)
     failing = Failing(tmp_path, (READ_ONLY[0], frozenset({"unlink"})), after=0)
     with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
-        run(project, [SelectedOutput(one) for one in workshop.outputs(project).values()], lambda _: None)
+        run(project, list(workshop.outputs(project).values()), lambda _: None)
     assert any("store/blobs" in call for call in failing.failed)
     assert set(workshop.states().values()) == {"fresh"}

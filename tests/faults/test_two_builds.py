@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.images.image_file import verify
 from imagegen.state.lockfile import read_lock_file
 from tests.endtoend.project import DODO, ProjectFolder, Run
@@ -200,7 +200,7 @@ def test_who_waited_makes_what_is_an_image_by_then(tmp_path: Path) -> None:
     workshop.build()
     workshop.job(variants=2, generate={"width": 32, "height": 32, "steps": 9})
     waiting = workshop.project()
-    wanted = [SelectedOutput(output) for output in workshop.outputs(waiting).values()]
+    wanted = list(workshop.outputs(waiting).values())
     workshop.pick("mallsing", 2)
     told: list[Event] = []
     run(waiting, wanted, told.append)

@@ -38,7 +38,7 @@ from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.servers import ServerPlace
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.project import Project
 from imagegen.state.attempts import Attempts
 from imagegen.state.lockfile import LockFile
@@ -157,7 +157,7 @@ def ours(folder: Path, url: str, images: int, size: int) -> Timed:
     told: list[Event] = []
     timed = Timed()
     with timed.all_steps(), timed.whole():
-        run(project, [SelectedOutput(output) for output in outputs], told.append)
+        run(project, outputs, told.append)
     made = sum(isinstance(event, Outcome) and event.state == "generated" for event in told)
     if made != images:
         raise SystemExit(f"{made} of {images} were made: {told}")
@@ -265,7 +265,7 @@ def lock_line(images: int) -> float:
         outputs = [output for plan in project.plans() for output in plan.outputs]
         timed = Timed()
         with mock.patch.object(LockFile, "append", timed.step("append", LockFile.append)):
-            run(project, [SelectedOutput(output) for output in outputs], lambda _: None)
+            run(project, outputs, lambda _: None)
         return timed.seconds["append"] / images
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from imagegen.backends.registry import registry
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome, Started
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.project import Project
 from tests import scripted
 
@@ -79,7 +79,7 @@ def measured(workers: int, images: int, seconds: float) -> float:
             elif isinstance(event, Outcome) and event.state == "generated":
                 made.append(time.perf_counter())
 
-        run(project, [SelectedOutput(output) for output in outputs], tell)
+        run(project, outputs, tell)
     if len(made) != images:
         raise SystemExit(f"{len(made)} of {images} images were made")
     return max(made) - min(begun)

@@ -9,7 +9,7 @@ from typing import Any
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
-from imagegen.execute.run import SelectedOutput, run
+from imagegen.execute.run import run
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import Group, Picture, collect_groups
 from imagegen.report.gallery.folder import FOLDER, PAGE, Written, write_gallery
@@ -41,7 +41,8 @@ class Studio:
             if isinstance(event, Outcome):
                 outcomes.append(event)
 
-        run(project, [SelectedOutput(output, forced) for plan in plans for output in plan.outputs], tell)
+        outputs = [output for plan in plans for output in plan.outputs]
+        run(project, outputs, tell, forced=[output.task for output in outputs] if forced else ())
         return outcomes
 
     def opened(self) -> tuple[Project, list[JobPlan]]:
