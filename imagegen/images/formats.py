@@ -108,12 +108,8 @@ PNG_LOOKS = PNG_ANIMATION | frozenset(
 def read_png(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
     """Return every chunk, IEND included.
 
-    Args:
-        data: the file.
-        may_be_followed: whether anything may come after IEND.
-
     Raises:
-        BadImage: the signature, a length or a checksum is wrong, or IEND is not the end of the data.
+        BadImage: the signature, a length or a checksum is wrong; or something follows IEND, and must not.
 
     """
     if not data.startswith(_SIGNATURE):
@@ -204,12 +200,8 @@ _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 def read_jpeg(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
     """Return every segment between SOI and EOI, and after each SOS the data of its scan.
 
-    Args:
-        data: the file.
-        may_be_followed: whether anything may come after EOI, as phones write it.
-
     Raises:
-        BadImage: a length is wrong, or EOI is not the end of the data.
+        BadImage: a length is wrong; or something follows EOI, as phones write it, and must not.
 
     """
     if not data.startswith(b"\xff\xd8"):
@@ -270,12 +262,8 @@ def jpeg_size(segments: Iterable[Chunk]) -> tuple[int, int]:
 def read_webp(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
     """Return every RIFF chunk, without its padding.
 
-    Args:
-        data: the file.
-        may_be_followed: whether anything may come after the last.
-
     Raises:
-        BadImage: a size is not that of the data.
+        BadImage: a size is wrong; or something follows the last chunk, and must not.
 
     """
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":

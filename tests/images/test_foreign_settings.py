@@ -93,7 +93,7 @@ OF_WEB_UI = {"negative": "hands", "steps": 20, "cfg": 7.0, "seed": 12, "width": 
 def commented(kind: str, text: str, order: str = "be") -> ImageFile:
     """A JPEG or WebP with a UserComment, in UTF-16 of that byte order."""
     exif = Image.Exif()
-    exif[0x8769] = {0x9286: b"UNICODE\0" + text.encode(f"utf-16-{order}")}  # so that Pillow 10.4 writes it, too
+    exif[0x8769] = {0x9286: b"UNICODE\0" + text.encode(f"utf-16-{order}")}
     file = io.BytesIO()
     Image.new("RGB", (16, 16)).save(file, kind, exif=exif.tobytes())
     return read_image(file.getvalue())
