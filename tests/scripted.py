@@ -107,9 +107,9 @@ class ScriptedBackend(Backend):
                 images[place] = hashlib.sha256(context.read(named)).hexdigest()
             except ImagegenError as error:
                 raise ImagegenError(*(replace(p, where=f"images.{place}") for p in error.problems)) from None
-            files[place] = str(context.root / named)
-        extra |= {"images": images, "files": files} if images else {}
-        return Resolved(extra, section.get("model", self.default_model), origins=origins)
+            files[images[place]] = named
+        extra |= {"images": images} if images else {}
+        return Resolved(extra, section.get("model", self.default_model), origins=origins, files=files)
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """The problems that the script names for these items."""
@@ -134,8 +134,8 @@ class ScriptedBackend(Backend):
         self._tell(script, "started", request.name)
         try:
             progress.event("started")
-            for place, path in request.extra.get("files", {}).items():
-                if hashlib.sha256(Path(path).read_bytes()).hexdigest() != request.extra["images"][place]:
+            for place, sha256 in request.extra.get("images", {}).items():
+                if hashlib.sha256(progress.file(sha256).read_bytes()).hexdigest() != sha256:
                     raise GenerationError(f"images.{place} is not what it was", "this is only a script")
             if act.get("hang"):
                 while True:

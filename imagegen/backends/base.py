@@ -25,6 +25,7 @@ __all__ = [
     "Resolved",
     "ServerSlot",
     "TryAnotherServer",
+    "find_reference",
 ]
 
 
@@ -89,18 +90,22 @@ class Context:
 class Resolved:
     """What a section comes to, its files read.
 
-    extra: of the requests: parameters that are no field of Request, and all that `generate` needs besides.
+    extra: of the requests: parameters that are no field of Request, and all that `generate` needs besides. No path of
+    this machine: a request may be generated on another one.
     model: the one that the section or the settings name; None where it is to be decided, because there is only one.
-    where_given: parameters that count only where the job gives them, since the section brings its own.
-    origins: reference images that are other outputs, by their place in the section's `images`: the outputs' names, as
-    `plan.naming.is_output_name` knows them. `generate` finds each in the request's `extra`: the sha256 of its file in
-    `images`, its path in `files`. Until it is made, `preflight` finds its name in place of the sha256, and no file.
+    only_if_given: parameters that count only where the job gives them, since the section brings its own.
+    origins: reference images that are other outputs, by their key in the section's `images`: the outputs' names, as
+    `plan.naming.is_output_name` knows them. `generate` finds the sha256 of each one's file in the request's
+    `extra["images"]`; until it is made, `preflight` finds its name there.
+    files: reference images that are files, by their sha256: their paths, as the section has them. `Progress.file`
+    gives `generate` both kinds by their sha256.
     """
 
     extra: Mapping[str, Any]
     model: str | None
     only_if_given: frozenset[str] = frozenset()
     origins: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class GenerationError(Exception):
@@ -131,6 +136,13 @@ class Cancelled(Exception):  # noqa: N818 - it is no error: the user asked for i
     """The user asked to stop; raised by `Progress.check` within a backend."""
 
 
+def find_reference(files: Mapping[str, Path], sha256: str) -> Path:
+    """Return the file of a reference image. Raises GenerationError."""
+    if sha256 not in files:
+        raise GenerationError(f"the reference image {sha256[:12]}… is not there", "run doit again")
+    return files[sha256]
+
+
 class Progress(Protocol):
     """What a backend reports to while it generates one image."""
 
@@ -151,6 +163,9 @@ class Progress(Protocol):
         Args:
             server: where the image is generated, by a name that lasts; noted on disk beside the UUID.
         """
+
+    def file(self, sha256: str) -> Path:
+        """Return where the reference image with this content is on this machine. Raises GenerationError."""
 
     def event(self, name: str, **facts: Any) -> None:
         """Report that something happened.
@@ -211,6 +226,9 @@ class Backend:
     is_generator: bool = True
     """Whether a trained model makes the images, so that they are marked as generated."""
 
+    context: Context
+    """The project on this machine. Set before any method is called, and not yet in `__init__`."""
+
     @property
     def in_flight(self) -> int:
         """How many requests may be with the generator at a time (at least 1)."""
@@ -234,12 +252,11 @@ class Backend:
         """
         return {key: value for key, value in fields.items() if key in self.options}
 
-    def relocated(self, request: Request, context: Context) -> Request:
-        """The request, planned on another machine, as this one draws it: by `context.settings`, in `context.root`.
+    def strip_local(self, request: Request) -> Request:
+        """Return the request without what its job says of the job's own machine, such as an address or a folder.
 
-        Its reference images are here already. Contacts nothing.
+        Called before it is sent to a worker of a cluster, which generates it by its own settings.
         """
-        del context
         return request
 
     def model_identity(self, request: Request) -> ModelIdentity:

@@ -238,10 +238,20 @@ class Guarded(Backend):
         section: Mapping[str, Any] = _safely(self.name, "recover_section", lambda: plain(found), self._folder)
         return section
 
-    def relocated(self, request: Request, context: Context) -> Request:
-        """As `Backend.relocated`."""
-        found: Request = self._call("relocated", self._backend.relocated, _request(request), context, plans=True)
-        self._check(isinstance(found, Request), "relocated", found, "a Request")
+    @property
+    def context(self) -> Context:
+        """As `Backend.context`."""
+        return self._context
+
+    @context.setter
+    def context(self, context: Context) -> None:
+        self._context = context
+        self._call("context", lambda: setattr(self._backend, "context", context), plans=True)
+
+    def strip_local(self, request: Request) -> Request:
+        """As `Backend.strip_local`."""
+        found: Request = self._call("strip_local", self._backend.strip_local, _request(request), plans=True)
+        self._check(isinstance(found, Request), "strip_local", found, "a Request")
         return found
 
     def concurrency(self, request: Request) -> int:
@@ -452,6 +462,9 @@ class _CheckedProgress:
     @property
     def last_server(self) -> str:
         return self._progress.last_server
+
+    def file(self, sha256: str) -> Path:
+        return self._progress.file(sha256)
 
     def event(self, name: str, **facts: Any) -> None:
         if fault := step_faults(name, facts):

@@ -194,9 +194,9 @@ def resolved_faults(found: Resolved, parameters: AbstractSet[str]) -> list[str]:
         faults.append(
             f"resolve returned only_if_given as {shown(found.only_if_given)}, and must return a frozenset of texts"
         )
-    origins = found.origins
-    if not isinstance(origins, Mapping) or not all(map(is_text, [*origins, *origins.values()])):
-        faults.append(f"resolve returned origins as {shown(origins)}, and must return a mapping of texts to texts")
+    for member, value in (("origins", found.origins), ("files", found.files)):
+        if not isinstance(value, Mapping) or not all(map(is_text, [*value, *value.values()])):
+            faults.append(f"resolve returned {member} as {shown(value)}, and must return a mapping of texts to texts")
     try:
         plain({key: value for key, value in extra.items() if key in parameters}, "extra")
     except NotPlainError as error:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, command, option, require
 from imagegen.config.settings import TORCH_BUILDS
 from imagegen.errors import ImagegenError, Problem
+
+if TYPE_CHECKING:
+    from imagegen.backends.comfyui import ComfyUIBackend
 
 __all__ = ["comfyui", "setup", "update"]
 
@@ -41,8 +45,10 @@ def comfyui(build: Build, *, yes: bool) -> None:
 
     if not _jobs(build):
         raise ImagegenError(Problem("", "no job uses comfyui", "write backend: comfyui in jobs/NAME.yaml"))
+    backend = cast("ComfyUIBackend", build.project.backends[_BACKEND])
     requests = [output.request for plan in build.plans for output in plan.outputs]
-    jobs = {tuple(one.extra["urls"]) for one in requests if one.backend == _BACKEND and one.extra["start"] != "never"}
+    machines = [backend.localize(one).extra for one in requests if one.backend == _BACKEND]
+    jobs = {tuple(machine["urls"]) for machine in machines if machine["start"] != "never"}
     launch = launch_of(build.root, build.settings)
     # where one of a job's servers is elsewhere, the job can do without one here
     own = {url for urls in jobs if all(map(is_local, urls)) for url in urls}

@@ -248,7 +248,8 @@ class Executor:
             output = work.output
             self.on_event(Started(output))
             attempt = ImageAttempt(self.project, output, forced=work.forced)
-            progress = ImageProgress(output.timeout_s, self.cancel, attempt, self._reporter(output))
+            files = self.project.reference_files(output)
+            progress = ImageProgress(output.timeout_s, self.cancel, attempt, self._reporter(output), files)
             return generate_image(self.project, self.backend, slot, work, attempt, progress, self.shared)
         except TryAnotherServer:
             raise

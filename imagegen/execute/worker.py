@@ -7,13 +7,14 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cached_property
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from imagegen.backends.base import Cancelled, OverdueError
+from imagegen.backends.base import Cancelled, OverdueError, find_reference
 from imagegen.execute.events import Event, Outcome, ProgressEvent, Started
 from imagegen.plan.output import Output
 from imagegen.project import Project
@@ -150,6 +151,7 @@ class ImageProgress:
 
     Args:
         on_event: called with each event's name and facts.
+        files: reference images on this machine, by their sha256.
     """
 
     def __init__(
@@ -158,12 +160,18 @@ class ImageProgress:
         cancel: threading.Event,
         attempt: ImageAttempt | None = None,
         on_event: Callable[[str, dict[str, Any]], None] = lambda _name, _facts: None,
+        files: Mapping[str, Path] | None = None,
     ) -> None:
         self.timeout_s = timeout_s
         self._started_s = time.monotonic()
         self._cancel = cancel
         self._attempt = attempt
         self._on_event = on_event
+        self._files = files or {}
+
+    def file(self, sha256: str) -> Path:
+        """Return where the reference image with this content is. Raises GenerationError."""
+        return find_reference(self._files, sha256)
 
     def begin_attempt(self, server: str = "") -> str:
         """Return the UUID of this attempt, noted with the server if one is given."""

@@ -122,14 +122,13 @@ def _output(
 
 
 def link_origins(
-    outputs: Sequence[Output], broken: Collection[str], root: str
+    outputs: Sequence[Output], broken: Collection[str]
 ) -> tuple[dict[str, Output], dict[str, list[Problem]]]:
     """Return the outputs that name others as reference images, by task and with those files; and problems, by job.
 
     Args:
         outputs: of all jobs without problems.
         broken: the other jobs.
-        root: the project's folder, for the paths that backends get.
     """
     outputs = _by_present_names(outputs)
     wrong: dict[str, list[Problem]] = {}
@@ -139,7 +138,7 @@ def link_origins(
         if not found:
             break
         wrong |= found
-    return {task: _linked(output, known, root) for task, output in known.items() if _names_others(output)}, wrong
+    return {task: _linked(output, known) for task, output in known.items() if _names_others(output)}, wrong
 
 
 def _names_others(output: Output) -> bool:
@@ -167,11 +166,9 @@ def _by_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
     ]
 
 
-def _linked(output: Output, known: Mapping[str, Output], root: str) -> Output:
+def _linked(output: Output, known: Mapping[str, Output]) -> Output:
     origins = tuple(replace(origin, path=known[origin.task].path) for origin in output.origins)
-    extra = output.request.extra
-    files = {**extra.get("files", {}), **{origin.key: f"{root}/{origin.path}" for origin in origins}}
-    return replace(output, origins=origins, request=replace(output.request, extra={**extra, "files": files}))
+    return replace(output, origins=origins)
 
 
 def _unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[str, list[Problem]]:

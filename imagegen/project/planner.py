@@ -259,7 +259,9 @@ class Planner:
                 continue
             try:
                 context = Context(self._root, self._project.settings, self._inputs.read_for_section)
+                backend.context = context
                 resolved = backend.resolve(item.merge_section(job, backend.name), context)
+                self._project.files.update({sha256: self._root / path for sha256, path in resolved.files.items()})
             except ImagegenError as error:
                 for problem in error.problems:
                     key_path = f"{backend.name}.{problem.where}".rstrip(".")
@@ -286,7 +288,7 @@ class Planner:
         if not any(origin.where for output in everything for origin in output.origins):
             return plans
         broken = {plan.name for plan in plans if plan.problems}
-        linked, wrong = link_origins(everything, broken, self._root.as_posix())
+        linked, wrong = link_origins(everything, broken)
         return [
             _broken(plan, *wrong[plan.name])
             if plan.name in wrong

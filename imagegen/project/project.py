@@ -60,6 +60,8 @@ class Project:
         self._committed: CommittedFiles | None = None
         self.inputs = Inputs(self.root, self.settings.allow_outside)
         self.backends = Backends(self.registry, self.settings.cluster)
+        self.files: dict[str, Path] = {}
+        """The reference images that jobs name, by their sha256."""
         self._chosen: dict[tuple[str, str, str], Decision] = {}
         """Of conflicting decisions, by job, kind and output, the one that counts."""
         self.planner = Planner(self)
@@ -118,6 +120,10 @@ class Project:
             lock.resolve(decision)
             notes.append(f"{output}: {_DECIDED[kind]} on both merged branches; the decision of {decision.time} counts")
         return notes
+
+    def reference_files(self, output: Output) -> dict[str, Path]:
+        """Return the files of an output's reference images, and others, by their sha256."""
+        return self.files | {one.sha256: self.root / one.path for one in output.origins if one.sha256}
 
     def recorded(self) -> Iterator[OutputLine]:
         """Return every line of the lock files that were read so far."""

@@ -34,6 +34,9 @@ class Quiet:
     def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002
         return "x"
 
+    def file(self, sha256: str) -> Path:
+        raise KeyError(sha256)
+
     def event(self, name: str, **facts: object) -> None: ...
     def restart_clock(self) -> None: ...
     def check(self) -> None: ...

@@ -195,7 +195,7 @@ def chain(length: int, first: str) -> list[Output]:
 
 
 def test_a_long_circle_is_said_in_few_words() -> None:
-    _, wrong = link_origins(chain(2000, "j:i1999"), (), "/project")
+    _, wrong = link_origins(chain(2000, "j:i1999"), ())
     (what,) = {problem.what for problem in wrong["j"]}
     assert what.endswith("and so on through 2000 images, j:i1 from j:i0")
     assert len(what) < 400
@@ -206,6 +206,6 @@ def test_what_was_likely_meant_is_looked_for_where_somebody_reads_it() -> None:
         Output(**{**vars(one), "origins": (Origin("ref", f"j:x{at}", where=f"{at}"),)})
         for at, one in enumerate(chain(150, ""))
     ]
-    _, wrong = link_origins(outputs, (), "/project")
+    _, wrong = link_origins(outputs, ())
     assert len(wrong["j"]) == 150
     assert sum("in the job j" in problem.what for problem in wrong["j"]) == 100

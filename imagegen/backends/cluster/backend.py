@@ -62,7 +62,7 @@ class ClusterBackend(Backend):
     def choose_model(self, request: Request) -> str:
         """Return the only model at every worker that knows of one."""
         _, pool = self._open()
-        found = pool.call(worker.choose_model, RequestBundle(request), workers=pool.members)
+        found = pool.call(worker.choose_model, RequestBundle(self._local.strip_local(request)), workers=pool.members)
         models = {one for one in found.values() if isinstance(one, str)}
         if len(models) == 1:
             return models.pop()
@@ -75,6 +75,7 @@ class ClusterBackend(Backend):
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """Run each worker's own preflight. It is a problem if no worker can generate an image."""
         _, pool = self._open()
+        requests = [self._local.strip_local(one) for one in requests]
         found = pool.preflight(requests)
         if not found:
             return [Problem("", *pool.explain_no_worker())]
@@ -84,6 +85,7 @@ class ClusterBackend(Backend):
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Report which workers get no images; then run the backend's own `prepare` at each of the others."""
         _, pool = self._open()
+        requests = [self._local.strip_local(one) for one in requests]
         problems = pool.prepare(requests, progress)
         lost = [request for request in requests if not pool.can_generate(request)]
         return [Problem(request.name, one.what, one.hint) for request in lost for one in problems]
@@ -92,7 +94,8 @@ class ClusterBackend(Backend):
         """Have a worker generate it, whichever Dask takes. One that turns out to be unfit gets no more images."""
         connection, pool = self._open()
         pool.watch()
-        bundle, attempt = pack_request(request), progress.begin_attempt()
+        request = self._local.strip_local(request)
+        bundle, attempt = pack_request(request, progress.file), progress.begin_attempt()
         while True:
             answer = self._run_task(bundle, attempt, progress)
             if isinstance(answer, worker.Generated):
@@ -121,6 +124,7 @@ class ClusterBackend(Backend):
         """Return a row for the cluster, and one or more for each worker."""
         try:
             _, pool = self._open()
+            requests = [self._local.strip_local(one) for one in requests]
             found = pool.preflight(requests)
         except ImagegenError as error:
             return [Diagnosis(False, "cluster", one.what, one.hint) for one in error.problems]

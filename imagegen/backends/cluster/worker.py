@@ -16,7 +16,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from imagegen.backends.base import (
     GenerationError,
     MayBeRunningError,
     OverdueError,
+    find_reference,
 )
 from imagegen.backends.cluster.connection import TOPIC
 from imagegen.config.settings import read_settings
@@ -49,7 +50,7 @@ __all__ = [
     "pack_request",
     "preflight",
     "prepare",
-    "unpack_request",
+    "unpack_files",
 ]
 
 
@@ -99,47 +100,43 @@ class Failed:
 
 @dataclass(frozen=True)
 class RequestBundle:
-    """A request on its way to a worker. files: the bytes of its reference images, by their sha256."""
+    """A request on its way to a worker. files: the suffix and bytes of its reference images, by their sha256."""
 
     request: Request
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
 
 
-def pack_request(request: Request) -> RequestBundle:
-    """Return the request with the files in `extra["files"]`, whose sha256 is in `extra["images"]`.
+def pack_request(request: Request, find: Callable[[str], Path]) -> RequestBundle:
+    """Bundle a request with its reference images, which `find` gives by their sha256.
 
     Raises:
         GenerationError: a file cannot be read, or has changed.
     """
     files = {}
-    for name, path in request.extra.get("files", {}).items():
-        sha256 = request.extra["images"][name]
+    for sha256 in request.extra.get("images", {}).values():
+        path = find(sha256)
         try:
-            files[sha256] = Path(path).read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             what = f"{path} cannot be read: {error.strerror}"
             raise GenerationError(what, "put it back, then run doit again") from None
-        if hashlib.sha256(files[sha256]).hexdigest() != sha256:
+        if hashlib.sha256(data).hexdigest() != sha256:
             raise GenerationError(f"{path} was changed in the middle of the run", "run doit again")
+        files[sha256] = path.suffix.lower(), data
     return RequestBundle(request, files)
 
 
-def unpack_request(bundle: RequestBundle, folder: Path) -> Request:
-    """Write the bundle's files into `folder`, named by their sha256. Return the request for them. Raises OSError."""
-    request = bundle.request
-    if "files" not in request.extra:
-        return request
+def unpack_files(bundle: RequestBundle, folder: Path) -> dict[str, Path]:
+    """Write the bundle's files into `folder`; return their paths by their sha256. Raises OSError."""
     files = {}
-    for name, path in request.extra["files"].items():
-        sha256 = request.extra["images"][name]
-        file = folder / f"{sha256}{Path(path).suffix.lower()}"
-        if sha256 in bundle.files and not file.exists():
+    for sha256, (suffix, data) in bundle.files.items():
+        files[sha256] = folder / f"{sha256}{suffix}"
+        if not files[sha256].exists():
             folder.mkdir(parents=True, exist_ok=True)
-            written = file.with_name(uuid.uuid4().hex)
-            written.write_bytes(bundle.files[sha256])
-            written.replace(file)
-        files[name] = str(file)
-    return replace(request, extra={**request.extra, "files": files})
+            written = folder / uuid.uuid4().hex
+            written.write_bytes(data)
+            written.replace(files[sha256])
+    return files
 
 
 class WorkerProgress:
@@ -148,16 +145,28 @@ class WorkerProgress:
     last_server = ""
     """Which of the worker's own servers had it before is not known; at which worker it was, the run knows."""
 
-    def __init__(self, worker: Any, attempt: str, timeout_s: float, cancelled: threading.Event) -> None:
+    def __init__(
+        self,
+        worker: Any,
+        attempt: str,
+        timeout_s: float,
+        cancelled: threading.Event,
+        files: Mapping[str, Path] | None = None,
+    ) -> None:
         self.timeout_s = timeout_s
         self._attempt = attempt
         self._worker = worker  # Dask's
         self._cancelled = cancelled
+        self._files = files or {}
         self._began_s = time.monotonic()
 
     def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002 - the protocol has it
         """Return the attempt; which of the worker's own servers makes it is not reported."""
         return self._attempt
+
+    def file(self, sha256: str) -> Path:
+        """Return where the reference image with this content is. Raises GenerationError."""
+        return find_reference(self._files, sha256)
 
     def event(self, name: str, **facts: Any) -> None:
         """Report an event."""
@@ -198,14 +207,9 @@ class _RunState:
     """A backend at work for one run."""
 
     backend: Backend
-    context: Context
     turns: threading.Semaphore
     cancels: dict[str, threading.Event] = field(default_factory=dict)
     on_stored: dict[str, Callable[[], None]] = field(default_factory=dict)
-
-    def localize(self, bundle: RequestBundle, folder: Path = Path()) -> Request:
-        """Return the request as this machine generates it, its files in `folder`. Raises OSError."""
-        return self.backend.relocated(unpack_request(bundle, folder), self.context)
 
     def cancel_event(self, attempt: str) -> threading.Event:
         """Return what is set as soon as the user wants this attempt to stop."""
@@ -222,10 +226,8 @@ def _open_run(run: Run) -> _RunState:
     """Return the state of a run, a new one at its first question. Raises ImagegenError."""
     with _opening:
         if run not in _states:
-            root = Path.cwd()
-            context = Context(root, read_settings(root, {}, os.environ), _refuse_reading)
             backend = _find_backend(run.backend)
-            _states[run] = _RunState(backend, context, threading.Semaphore(max(1, backend.in_flight)))
+            _states[run] = _RunState(backend, threading.Semaphore(max(1, backend.in_flight)))
         return _states[run]
 
 
@@ -236,7 +238,10 @@ def _find_backend(name: str) -> Backend:
     if name not in known:
         what = f"the backend {name} is not installed"
         raise ImagegenError(Problem("", what, "install the package that brings it on that machine too"))
-    return known[name]()
+    backend = known[name]()
+    root = Path.cwd()
+    backend.context = Context(root, read_settings(root, {}, os.environ), _refuse_reading)
+    return backend
 
 
 def _refuse_reading(path: str) -> bytes:
@@ -256,7 +261,7 @@ async def choose_model(run: Run, bundle: RequestBundle) -> str | Problem:
 
     def choose() -> str:
         state = _open_run(run)
-        return state.backend.choose_model(state.localize(bundle))
+        return state.backend.choose_model(bundle.request)
 
     try:
         return await asyncio.to_thread(choose)
@@ -269,7 +274,7 @@ async def preflight(run: Run, bundles: Sequence[RequestBundle]) -> Sequence[Prob
 
     def check() -> Sequence[Problem]:
         state = _open_run(run)
-        return list(state.backend.preflight([state.localize(bundle) for bundle in bundles]))
+        return list(state.backend.preflight([bundle.request for bundle in bundles]))
 
     try:
         return await asyncio.to_thread(check)
@@ -282,7 +287,7 @@ async def prepare(run: Run, bundles: Sequence[RequestBundle], to: str, dask_work
 
     def work() -> Sequence[Problem]:
         state = _open_run(run)
-        requests = [state.localize(bundle) for bundle in bundles]
+        requests = [bundle.request for bundle in bundles]
         return list(state.backend.prepare(requests, WorkerProgress(dask_worker, to, math.inf, state.cancel_event(to))))
 
     try:
@@ -304,10 +309,10 @@ def generate(run: Run, bundle: RequestBundle, attempt: str, timeout_s: float) ->
     if run in _closed:
         return Failed(worker.address, is_cancelled=True)
     state = _open_run(run)
-    progress = WorkerProgress(worker, attempt, timeout_s, state.cancel_event(attempt))
     request = bundle.request
     try:
-        request = state.localize(bundle, Path(worker.local_directory) / "imagegen")
+        files = unpack_files(bundle, Path(worker.local_directory) / "imagegen")
+        progress = WorkerProgress(worker, attempt, timeout_s, state.cancel_event(attempt), files)
         with _turn(state, progress):
             progress.restart_clock()
             image = state.backend.generate(request, progress)

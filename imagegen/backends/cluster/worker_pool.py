@@ -9,10 +9,11 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from imagegen import DISTRIBUTION, __version__
-from imagegen.backends.base import Cancelled, MayBeRunningError, Progress
+from imagegen.backends.base import Cancelled, MayBeRunningError, Progress, find_reference
 from imagegen.backends.cluster import worker
 from imagegen.backends.cluster.connection import ANSWER_S, LOOK_S, ClusterConnection, SilentError, forward_events
 from imagegen.backends.cluster.worker import RequestBundle
@@ -277,6 +278,10 @@ class BackgroundProgress:
     def begin_attempt(self, server: str = "") -> str:  # noqa: ARG002 - the protocol has it
         """Return nothing: there is no image to attempt."""
         return ""
+
+    def file(self, sha256: str) -> Path:
+        """Raise GenerationError: there is no image."""
+        return find_reference({}, sha256)
 
     def event(self, name: str, **facts: Any) -> None:
         """Pass on notes, and nothing else."""

@@ -29,13 +29,13 @@ from imagegen.backends.base import (
 from imagegen.backends.comfyui.models import Folders, digest_cache, find_file, hash_model, list_names
 from imagegen.backends.comfyui.section import (
     FIELD_PARAMETERS,
+    LOCAL_OPTIONS,
     OPTIONS,
     SECTION_PARAMETERS,
     recover_section,
     resolve,
     resolve_machine,
 )
-from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
@@ -60,7 +60,7 @@ class ComfyUIBackend(Backend):
     def __init__(self) -> None:
         self._preparing = threading.Lock()
         self._started: list[Path] = []
-        self._settings = Settings()
+        self._machines: dict[str, dict[str, Any]] = {}
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -78,17 +78,26 @@ class ComfyUIBackend(Backend):
 
     def concurrency(self, request: Request) -> int:
         """One for each server: what else it was given waits for that."""
-        return len(request.extra["urls"])
+        return len(self.localize(request).extra["urls"])
 
     def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
         """Read the workflow and the reference images, and name the model and the servers."""
-        self._settings = context.settings
         return resolve(section, context)
 
-    def relocated(self, request: Request, context: Context) -> Request:
-        """Give the request this machine's servers, folders and settings; a server that the job names does not count."""
-        self._settings = context.settings
-        return replace(request, extra={**request.extra, **resolve_machine({}, context)})
+    def strip_local(self, request: Request) -> Request:
+        """Remove servers and folders that the job names: they do not count on another machine."""
+        extra = {key: value for key, value in request.extra.items() if key not in LOCAL_OPTIONS}
+        return replace(request, extra=extra)
+
+    def localize(self, request: Request) -> Request:
+        """Return the request with this machine's servers, folders and settings beside what it holds."""
+        extra = request.extra
+        if "urls" in extra:
+            return request
+        key = json.dumps([extra.get(option) for option in LOCAL_OPTIONS])
+        if key not in self._machines:
+            self._machines[key] = resolve_machine(extra, self.context)
+        return replace(request, extra={**extra, **self._machines[key]})
 
     def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the LoRAs and the VAE. Of a job's own workflow, only the digest is recorded."""
@@ -98,7 +107,7 @@ class ComfyUIBackend(Backend):
         """Return the only checkpoint that the servers list, or, while none runs, that the folders hold."""
         from imagegen.backends.comfyui.checks import describe_choices
 
-        found, where = self._list_checkpoints(request)
+        found, where = self._list_checkpoints(self.localize(request))
         if len(found) == 1:
             return found[0]
         if not found:
@@ -134,6 +143,7 @@ class ComfyUIBackend(Backend):
         """Check the requests by themselves, and against the servers, or the folders while none runs."""
         from imagegen.backends.comfyui.checks import check_requests
 
+        requests = [self.localize(one) for one in requests]
         self.fleet.ask_servers(requests)
         found: dict[tuple[str, str], Problem] = {}  # a server says the same about a size, with another hint
         for problem in (*check_requests(requests), *self.fleet.find_problems(requests)):
@@ -144,6 +154,7 @@ class ComfyUIBackend(Backend):
         """Start the server if none answers, and have it forget a model whose file was replaced."""
         from imagegen.backends.comfyui.servers import list_servers
 
+        requests = [self.localize(one) for one in requests]
         with self._preparing:  # one job after another, since they may share a server that is yet to be started
             urls = list_servers(requests)
             for url, request in urls.items():
@@ -188,7 +199,7 @@ class ComfyUIBackend(Backend):
         from imagegen.backends.comfyui.server import launch_for, managed_server, start
 
         launch = launch_for(request, url)
-        write_model_paths(launch.root, self._settings)
+        write_model_paths(launch.root, self.context.settings)
         started = start(launch, lambda text: progress.event("waiting", text=text), progress.check, "run")
         progress.event("waiting", text="")
         if started.is_of_this_run:
@@ -210,7 +221,8 @@ class ComfyUIBackend(Backend):
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """Return the checkpoint, and its file's sha256 if all the servers are on this machine and the file is found."""
-        if not all(map(is_local, request.extra.get("urls", ("",)))):
+        request = self.localize(request)
+        if not all(map(is_local, request.extra["urls"])):
             return ModelIdentity(request.model)
         path = self._file(request.model, request.extra["folders"])
         cache = digest_cache(Path(request.extra["root"]))
@@ -220,19 +232,20 @@ class ComfyUIBackend(Backend):
         """Generate the image at the first of its servers; a run asks `pick_server` for a server instead."""
         from imagegen.backends.comfyui.connection import generate_image
 
+        request = self.localize(request)
         connection = self.fleet.connection(request, request.extra["urls"][0])
         return generate_image(connection, request, progress.begin_attempt(), progress)
 
     def batch_key(self, request: Request) -> Hashable:
         """Return the model and the servers that can generate it."""
-        return self.fleet.batch_key(request)
+        return self.fleet.batch_key(self.localize(request))
 
     def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Hashable, ServerSlot] | None:
         """Choose the server that generates it soonest, with as few models loaded as possible."""
         from imagegen.backends.comfyui.servers import ServerPlace
 
         found = self.fleet.pool.pick(waiting)
-        return found and (found[0], ServerPlace(self.fleet, found[1]))
+        return found and (found[0], ServerPlace(self.fleet, found[1], self.localize))
 
     def explain(self, request: Request) -> Sequence[str]:
         """Return where each field goes in a job's own workflow."""
@@ -244,7 +257,7 @@ class ComfyUIBackend(Backend):
         """Return rows for ComfyUI's installation, the servers, and the checkpoint of each job."""
         from imagegen.backends.comfyui.doctor import diagnose
 
-        return list(diagnose(requests, self, self._settings))
+        return list(diagnose([self.localize(one) for one in requests], self, self.context.settings))
 
     def _replace_models(self, connection: Connection, requests: Sequence[Request]) -> None:
         """Have the server forget what it loaded from a file that was replaced, which it does not notice by itself."""

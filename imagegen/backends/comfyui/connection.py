@@ -341,7 +341,7 @@ def _fill_graph(
     """Return the graph to queue: names as the server spells them, files under a prefix that no other prompt has."""
     values = collect_values(request, workflow)
     for text, sha256 in request.extra.get("images", {}).items():
-        file = Path(request.extra["files"][text])
+        file = progress.file(sha256)
         name = f"{sha256[:32]}{file.suffix.lower()}"
         values[parse_input(text)] = connection.upload(sha256, name, partial(_read, file, sha256), progress)
     values |= dict.fromkeys(find_prefixes(workflow.graph), f"imagegen/{prompt_id}")

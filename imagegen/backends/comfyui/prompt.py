@@ -215,7 +215,7 @@ def identity_key(request: Request) -> Hashable:
     """Return the same key for requests that are identical to a server, as long as one of them is kept."""
     fields = tuple(value for name, value in vars(request).items() if name not in _IGNORED)
     # the items of a job that have no options of their own share what is in `extra`
-    shared = tuple((key, id(value)) for key, value in request.extra.items() if key not in ("images", "files"))
+    shared = tuple((key, id(value)) for key, value in request.extra.items() if key != "images")
     return fields, shared, tuple(sorted(request.extra.get("images", ())))
 
 

@@ -142,6 +142,8 @@ OPTIONS: Mapping[str, Any] = {
 
 
 FIELD_PARAMETERS = frozenset(FIELDS) - {"checkpoint"}
+LOCAL_OPTIONS = ("server", "checkpoint_dirs")
+"""Options that are about the machine of whoever wrote the job."""
 SECTION_PARAMETERS = frozenset({"loras", "vae", "workflow", "bind", "set", "images"})
 """Options that decide the pixels; of files it is their content that counts, not their names."""
 
@@ -149,15 +151,17 @@ SECTION_PARAMETERS = frozenset({"loras", "vae", "workflow", "bind", "set", "imag
 def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     """Resolve a checked section. Contacts nothing.
 
-    Besides the options that decide the pixels, `extra` holds what the backend needs to generate: what
-    `resolve_machine` returns and `allow_flat`; and for a job's own workflow, `graph` and `bindings` (JSON) and `files`
-    (input → path of its image).
+    Besides the options that decide the pixels, `extra` holds `allow_flat`, for a job's own workflow `graph` and
+    `bindings` (JSON), and what the job says of its machine (LOCAL_OPTIONS).
 
     Raises:
         ImagegenError: each problem's `where` is the key in the section.
     """
     settings = context.settings
-    extra = {**resolve_machine(section, context), "allow_flat": section.get("allow_flat", False)}
+    with contextlib.suppress(ImagegenError):
+        context.read(EXTRA_PATHS)  # so that a change is noticed: it may decide which file a name means
+    extra = {"allow_flat": section.get("allow_flat", False)}
+    extra |= {key: section[key] for key in LOCAL_OPTIONS if key in section}
     _check_kind_of_options(section)
     asked = settings.forced_checkpoint or section.get("checkpoint", "")
     if "workflow" not in section:
@@ -168,7 +172,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         return Resolved(extra, asked or settings.comfyui_checkpoint or None)
     images = section.get("images", {})
     origins = {target: named for target, named in images.items() if is_output_name(named)}
-    workflow, of_workflow = _read_own_workflow(section, context)
+    workflow, of_workflow, files = _read_own_workflow(section, context)
     if asked and "checkpoint" not in workflow.inputs:
         problem = explain_missing(workflow, "checkpoint")
         raise ImagegenError(Problem("workflow", f"checkpoint '{asked[:60]}': {problem.what}", problem.hint))
@@ -176,23 +180,21 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     if not model and "checkpoint" in workflow.marked:
         model = settings.comfyui_checkpoint or None
     needed = workflow.marked | ({*REQUIRED} - workflow.absent)
-    return Resolved({**extra, **of_workflow}, model, FIELD_PARAMETERS - needed, origins)
+    return Resolved({**extra, **of_workflow}, model, FIELD_PARAMETERS - needed, origins, files)
 
 
 def resolve_machine(section: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Return the part of `extra` that is about this machine, and not about pixels.
+    """Return what a request needs of this machine, beside what it holds. No pixels follow from it.
 
     urls: of the servers that may generate the image; trusted: those of them that the secret is for; folders: JSON,
     kind of model → folders; pulls: missing models → the commands that download them.
 
     Args:
-        section: a job's, which may name other servers.
+        section: may have LOCAL_OPTIONS, such as other servers.
     """
     settings = context.settings
     server = section.get("server", {})
     named = server.get("url", settings.comfyui_server_urls)
-    with contextlib.suppress(ImagegenError):
-        context.read(EXTRA_PATHS)  # so that a change is noticed: it may decide which file a name means
     urls = list(dict.fromkeys(url.rstrip("/") for url in ([named] if isinstance(named, str) else named)))
     return {
         "urls": urls,
@@ -232,8 +234,12 @@ def _check_kind_of_options(section: Mapping[str, Any]) -> None:
         raise ImagegenError(*(Problem(key, what, hint) for key in keys))
 
 
-def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflow, dict[str, Any]]:
-    """Read the job's own workflow and images; return it, and what they add to `extra`. Raises ImagegenError."""
+def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflow, dict[str, Any], dict[str, str]]:
+    """Read the job's own workflow and images. Raises ImagegenError.
+
+    Returns:
+        The workflow, what they add to `extra`, and the images' paths by their sha256.
+    """
     name = section["workflow"]
     try:
         graph = read_workflow(name, context.read(name))
@@ -251,7 +257,7 @@ def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Wo
             continue
         try:
             images[text] = _hash_file(context, file)
-            files[text] = str(context.root / file)
+            files[images[text]] = file
         except ImagegenError as error:
             problems += [Problem(f"images.{text}", f"{file}: {p.what}", p.hint) for p in error.problems]
     problems += _check_batches(replace_inputs(graph, values))
@@ -265,13 +271,16 @@ def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Wo
         "images": images,
         "bind": {field: named for field, named in bind.items() if field not in (*REQUIRED, "output")},  # in the digest
     }
-    return workflow, {
-        "workflow": hash_graph(graph, workflow.output, taken),
-        "graph": json.dumps(graph),
-        "bindings": json.dumps(bind),
-        "files": files,
-        **{key: dict(value) for key, value in options.items() if value},
-    }
+    return (
+        workflow,
+        {
+            "workflow": hash_graph(graph, workflow.output, taken),
+            "graph": json.dumps(graph),
+            "bindings": json.dumps(bind),
+            **{key: dict(value) for key, value in options.items() if value},
+        },
+        files,
+    )
 
 
 def _list_values(

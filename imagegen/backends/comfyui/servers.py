@@ -497,8 +497,8 @@ def _disabled_note(url: str, problem: Problem) -> str:
 class ServerPlace(ServerSlot):
     """Room for one image at a server. The attempt's server is on disk before the server hears of it."""
 
-    def __init__(self, fleet: Fleet, reservation: Reservation) -> None:
-        self._fleet, self._reservation = fleet, reservation
+    def __init__(self, fleet: Fleet, reservation: Reservation, localize: Callable[[Request], Request]) -> None:
+        self._fleet, self._reservation, self._localize = fleet, reservation, localize
 
     def release(self) -> None:
         """Give the server room for another image."""
@@ -506,6 +506,7 @@ class ServerPlace(ServerSlot):
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Generate the image there, or where it was begun before."""
+        request = self._localize(request)
         if not self._reservation.url:
             raise self._fleet.no_server_left(request)
         last = progress.last_server

@@ -8,8 +8,6 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import (
@@ -68,13 +66,9 @@ class OllamaBackend(Backend):
         self._lost: GenerationError | None = None
         self._hangs: ImagegenError | None = None
 
-    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:  # noqa: ARG002
         """Steps that the job does not give are the model's own."""
-        return Resolved(_local(context), canonical_name(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
-
-    def relocated(self, request: Request, context: Context) -> Request:
-        """Use this machine's Ollama."""
-        return replace(request, extra={**request.extra, **_local(context)})
+        return Resolved({}, canonical_name(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """Check what Ollama would change or refuse, whether it and the models generate images, and the disk space."""
@@ -83,14 +77,14 @@ class OllamaBackend(Backend):
         problems = check_requests(requests)
         if self._hangs is None:
             try:
-                return problems + self.runtime(requests[0]).problems({one.model for one in requests})
+                return problems + self.runtime().problems({one.model for one in requests})
             except ImagegenError as error:
                 self._hangs = error  # to find that out takes long: once, and not again for each job
         return [*problems, *self._hangs.problems]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the project's own server if it is needed, and pull the models that are missing."""
-        runtime = self.runtime(requests[0])
+        runtime = self.runtime()
         try:
             with self._mutex:
                 runtime.start(progress)
@@ -108,9 +102,7 @@ class OllamaBackend(Backend):
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """The model, and the sha256 of its manifest if that is known to be on this disk."""
-        extra = request.extra
-        digest = find_digest(Path(extra["root"]), extra["host"], request.model) if "root" in extra else None
-        return ModelIdentity(request.model, digest)
+        return ModelIdentity(request.model, find_digest(self.context.root, self._host, request.model))
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Have Ollama generate the image."""
@@ -118,10 +110,10 @@ class OllamaBackend(Backend):
 
         if self._lost:
             raise self._lost
-        runtime = self.runtime(request)
+        runtime = self.runtime()
         loads = request.model not in self._used_models
         self._used_models.add(request.model)
-        folder = call_folder(Path(request.extra["root"]), progress.begin_attempt())
+        folder = call_folder(self.context.root, progress.begin_attempt())
         try:
             data = generate(runtime.command, runtime.program.machine, request, folder, progress, loads=loads)
         except OllamaError as error:
@@ -139,15 +131,15 @@ class OllamaBackend(Backend):
 
         return list(diagnose(requests, self))
 
-    def runtime(self, request: Request) -> OllamaRuntime:
+    def runtime(self) -> OllamaRuntime:
         """Return the Ollama that this run uses; it is looked for once. Raises ImagegenError."""
         from imagegen.backends.ollama.runtime import OllamaRuntime
 
         with self._mutex:
             if self._runtime is None:
-                self._runtime = OllamaRuntime.find(Path(request.extra["root"]), request.extra["host"])
+                self._runtime = OllamaRuntime.find(self.context.root, self._host)
             return self._runtime
 
-
-def _local(context: Context) -> dict[str, str]:
-    return {"root": str(context.root), "host": context.settings.ollama_host}
+    @property
+    def _host(self) -> str:
+        return self.context.settings.ollama_host

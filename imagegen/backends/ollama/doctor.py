@@ -26,7 +26,7 @@ _ENOUGH_GB = 14.0
 def diagnose(requests: Sequence[Request], backend: OllamaBackend) -> Iterator[Diagnosis]:
     """Yield the rows for these requests. Asks Ollama, and starts nothing."""
     try:
-        runtime = backend.runtime(requests[0])
+        runtime = backend.runtime()
     except ImagegenError as error:
         yield from (Diagnosis(False, "Ollama", problem.what, problem.hint) for problem in error.problems)
         return

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import pickle
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imagegen.backends.base import Context, GenerationError, OverdueError
-from imagegen.backends.cluster.worker import RequestBundle, WorkerProgress, pack_request, unpack_request
+from imagegen.backends.cluster.worker import RequestBundle, WorkerProgress, pack_request, unpack_files
 from imagegen.backends.comfyui import ComfyUIBackend
 from imagegen.backends.ollama import OllamaBackend
 from imagegen.config.settings import Settings
@@ -23,34 +24,39 @@ POSE = b"a pose"
 SHA256 = hashlib.sha256(POSE).hexdigest()
 
 
-def with_pose(path: Path) -> Request:
+def request() -> Request:
+    return Request("scripted", "A", "a", extra={"images": {"pose": SHA256}})
+
+
+def pose(path: Path) -> Callable[[str], Path]:
     path.write_bytes(POSE)
-    return Request("scripted", "A", "a", extra={"images": {"pose": SHA256}, "files": {"pose": str(path)}})
+    return {SHA256: path}.__getitem__
 
 
 def test_a_request_arrives_with_the_files_that_it_names(tmp_path: Path) -> None:
-    sent = pickle.dumps(pack_request(with_pose(tmp_path / "Pose.PNG")))
+    sent = pickle.dumps(pack_request(request(), pose(tmp_path / "Pose.PNG")))
+    assert str(tmp_path).encode() not in sent
     (tmp_path / "Pose.PNG").unlink()
-    arrived = unpack_request(pickle.loads(sent), tmp_path / "there")  # noqa: S301 - our own
-    path = Path(arrived.extra["files"]["pose"])
+    arrived = pickle.loads(sent)  # noqa: S301 - our own
+    assert arrived.request == request()
+    path = unpack_files(arrived, tmp_path / "there")[SHA256]
     assert (path.read_bytes(), path.parent, path.suffix) == (POSE, tmp_path / "there", ".png")
-    assert arrived.extra["images"] == {"pose": SHA256}
     assert [file.name for file in path.parent.iterdir()] == [f"{SHA256}.png"]
 
 
 def test_a_file_that_is_another_by_now_is_not_sent(tmp_path: Path) -> None:
-    request = with_pose(tmp_path / "pose.png")
+    find = pose(tmp_path / "pose.png")
     (tmp_path / "pose.png").write_bytes(b"another")
     with pytest.raises(GenerationError, match="was changed in the middle of the run"):
-        pack_request(request)
+        pack_request(request(), find)
     (tmp_path / "pose.png").unlink()
     with pytest.raises(GenerationError, match="cannot be read: No such file"):
-        pack_request(request)
+        pack_request(request(), find)
 
 
-def test_a_request_without_files_is_itself(tmp_path: Path) -> None:
-    request = Request("scripted", "A", "a")
-    assert unpack_request(pack_request(request), tmp_path / "there") == request
+def test_a_request_without_files_brings_none(tmp_path: Path) -> None:
+    bundle = pack_request(Request("scripted", "A", "a"), ImageProgress(1, threading.Event()).file)
+    assert unpack_files(bundle, tmp_path / "there") == {}
     assert not (tmp_path / "there").exists()
 
 
@@ -64,14 +70,14 @@ def test_a_worker_draws_with_its_own_generator_and_the_fingerprint_stays(
 ) -> None:
     monkeypatch.setenv("COMFYUI_AUTH", "Bearer s3cret")
     here = Settings(comfyui_server_urls=("http://here:1",), ollama_host="here:2", comfyui_server_start="never")
-    there = Settings(comfyui_server_urls=("http://there:1",), ollama_host="there:2")
-    extra = backend.resolve({}, Context(tmp_path / "here", here, never)).extra
+    section = {"server": {"url": "http://here:3"}, "checkpoint_dirs": ["here"]} if backend.name == "comfyui" else {}
+    backend.context = Context(tmp_path / "here", here, never)
+    extra = backend.resolve(section, backend.context).extra
     request = Request(backend.name, "A", "a", model="m", extra=extra)
-    sent = pickle.dumps(RequestBundle(request))
+    sent = pickle.dumps(RequestBundle(backend.strip_local(request)))
     assert b"s3cret" not in sent
-    moved = backend.relocated(request, Context(tmp_path / "there", there, never))
-    assert "here" not in repr(moved.extra).replace("there", "")
-    assert moved.extra.keys() == request.extra.keys()
+    assert b"here" not in sent
+    moved = backend.strip_local(request)
     assert fingerprint(canonical_fields(moved, backend.parameters)) == fingerprint(
         canonical_fields(request, backend.parameters)
     )

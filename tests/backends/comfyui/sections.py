@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imagegen.backends.base import Context, Resolved
-from imagegen.backends.comfyui.section import FIELD_PARAMETERS, SECTION_PARAMETERS, resolve
+from imagegen.backends.comfyui.section import FIELD_PARAMETERS, SECTION_PARAMETERS, resolve, resolve_machine
 from imagegen.config.settings import read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request, canonical_fields, fingerprint, select_parameters
@@ -35,9 +35,15 @@ class Sections:
     def workflow(self, nodes: Nodes) -> None:
         self.write(FILE, json.dumps(nodes).encode())
 
+    @property
+    def context(self) -> Context:
+        return Context(self.root, read_settings(self.root, self.command_line, self.environment), self._read)
+
     def given(self, **section: Any) -> Resolved:
-        settings = read_settings(self.root, self.command_line, self.environment)
-        return resolve(section, Context(self.root, settings, self._read))
+        return resolve(section, self.context)
+
+    def machine(self, **section: Any) -> dict[str, Any]:
+        return resolve_machine(section, self.context)
 
     def refused(self, **section: Any) -> list[Problem]:
         with pytest.raises(ImagegenError) as caught:
@@ -49,13 +55,12 @@ class Sections:
         return self.given(workflow=FILE, **section)
 
     def request(self, nodes: Nodes | None = None, section: Mapping[str, Any] | None = None, **fields: Any) -> Request:
-        """A request as expansion makes it; fields: those that the job gives, besides prompt and seed."""
+        """A request as expansion makes it, and as it is on this machine; fields: those that the job gives, besides prompt and seed."""
         found = self.given(**(section or {})) if nodes is None else self.of(nodes, **(section or {}))
         always = {"prompt": fields.pop("prompt", "a tall figure"), "seed": fields.pop("seed", 7)}
         given = tuple(sorted(fields))
-        return Request(
-            "comfyui", "Mallsing", model=found.model or "", extra=found.extra, given=given, **always, **fields
-        )
+        extra = {**found.extra, **self.machine(**found.extra)}
+        return Request("comfyui", "Mallsing", model=found.model or "", extra=extra, given=given, **always, **fields)
 
     def fingerprint(self, nodes: Nodes, section: Mapping[str, Any] | None = None, **fields: Any) -> str:
         request = self.request(nodes, section, **fields)

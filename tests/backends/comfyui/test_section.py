@@ -177,13 +177,13 @@ def test_where_the_server_is_decides_nothing(sections: Sections) -> None:
 
 def test_the_secret_is_for_the_settings_server_only(sections: Sections) -> None:
     sections.environment = {"COMFYUI_URL": "http://gpu:8188/"}
-    assert sections.given().extra["trusted"] == ["http://gpu:8188"]
-    assert sections.given(server={"url": "http://gpu:8188/"}).extra["trusted"] == ["http://gpu:8188"]
-    assert sections.given(server={"url": "http://other:8188"}).extra["trusted"] == []
+    assert sections.machine()["trusted"] == ["http://gpu:8188"]
+    assert sections.machine(server={"url": "http://gpu:8188/"})["trusted"] == ["http://gpu:8188"]
+    assert sections.machine(server={"url": "http://other:8188"})["trusted"] == []
     sections.environment = {"COMFYUI_URL": "http://gpu:8188, http://gpu2:8188"}
-    several = sections.given(server={"url": ["http://other:8188/", "http://gpu2:8188"]}).extra
+    several = sections.machine(server={"url": ["http://other:8188/", "http://gpu2:8188"]})
     assert (several["urls"], several["trusted"]) == (["http://other:8188", "http://gpu2:8188"], ["http://gpu2:8188"])
-    assert sections.given().extra["urls"] == ["http://gpu:8188", "http://gpu2:8188"]
+    assert sections.machine()["urls"] == ["http://gpu:8188", "http://gpu2:8188"]
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,15 @@ from typing import Any
 
 import psutil
 
+from imagegen.backends.base import Context
+from imagegen.backends.ollama import OllamaBackend
 from imagegen.backends.ollama.cli import Command
+from imagegen.config.settings import Settings
 from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 
-__all__ = ["MODEL", "Told", "command_of", "is_alive", "request", "script", "until"]
+__all__ = ["MODEL", "Told", "backend_at", "command_of", "is_alive", "request", "script", "until"]
 
 MODEL = "x/z-image-turbo"
 
@@ -24,6 +27,17 @@ MODEL = "x/z-image-turbo"
 def request(prompt: str = "a cat", **changes: Any) -> Request:
     known = {"name": "yrr", "model": MODEL, "width": 32, "height": 32, "steps": 2, "seed": 1, "given": ("steps",)}
     return Request("ollama", prompt=prompt, **{**known, **changes})
+
+
+def backend_at(root: Path, host: str) -> OllamaBackend:
+    """The backend of a project, whose settings name a server."""
+
+    def never_read(path: str) -> bytes:
+        raise AssertionError(path)
+
+    backend = OllamaBackend()
+    backend.context = Context(root, Settings(ollama_host=host), never_read)
+    return backend
 
 
 def command_of(fake: FakeOllama) -> Command:

@@ -19,14 +19,10 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
-from imagegen.plan.request import Request, canonical_fields, fingerprint
+from imagegen.plan.request import canonical_fields, fingerprint
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 from tests.backends.ollama.fake_ollama.store import parse
-from tests.backends.ollama.parts import MODEL, Told, request, script
-
-
-def asked(root: Path, host: str, **changes: Any) -> Request:
-    return request(extra={"root": str(root), "host": host}, **changes)
+from tests.backends.ollama.parts import MODEL, Told, backend_at, request, script
 
 
 def never_read(_path: str) -> bytes:
@@ -77,8 +73,8 @@ def test_neither_the_machine_nor_the_server_decides_an_image_or_is_recorded(tmp_
 def test_an_image_comes_with_the_servers_version_and_nothing_of_this_machine(
     on_path: FakeOllama, tmp_path: Path
 ) -> None:
-    backend = OllamaBackend()
-    one = asked(tmp_path, on_path.host)
+    backend = backend_at(tmp_path, on_path.host)
+    one = request()
     assert backend.preflight([one]) == []
     assert backend.prepare([one], Told()) == []
     made = backend.generate(one, Told())
@@ -91,8 +87,8 @@ def test_an_image_comes_with_the_servers_version_and_nothing_of_this_machine(
 
 def test_an_ollama_that_is_none_is_asked_once_for_all_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = counting(tmp_path, monkeypatch, "echo no llama")
-    backend = OllamaBackend()
-    problems = [backend.preflight([asked(tmp_path, "127.0.0.1:9", name=name)]) for name in ("a", "b", "c")]
+    backend = backend_at(tmp_path, "127.0.0.1:9")
+    problems = [backend.preflight([request(name=name)]) for name in ("a", "b", "c")]
     assert calls.read_text() == "--version\n"
     assert len({str(found) for (found,) in problems}) == 1
 
@@ -102,9 +98,9 @@ def test_an_ollama_that_fails_to_list_its_models_is_asked_once_for_all_jobs(
 ) -> None:
     text = 'case "$*" in "run --help") echo "--width int";; list) exit 1;; *) echo ollama version is 0.32.5;; esac'
     calls = counting(tmp_path, monkeypatch, text)
-    backend = OllamaBackend()
+    backend = backend_at(tmp_path, "mac.lan")
     for name in ("a", "b", "c"):
-        (problem,) = backend.preflight([asked(tmp_path, "mac.lan", name=name)])
+        (problem,) = backend.preflight([request(name=name)])
         assert problem.what == "ollama list: failed"
     assert calls.read_text().splitlines() == ["--version", "run --help", "list"]
 
@@ -113,7 +109,7 @@ def test_what_is_wrong_with_a_request_is_told_beside_what_is_wrong_with_ollama(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    first, second = OllamaBackend().preflight([asked(tmp_path, "h", prompt="./x.png")])
+    first, second = backend_at(tmp_path, "h").preflight([request(prompt="./x.png")])
     assert "takes that for an image file" in first.what
     assert "Ollama" in second.what
 
@@ -127,10 +123,10 @@ def test_what_would_fail_every_image_is_asked_of_ollama_once_and_it_is_not_start
         monkeypatch,
         f'case "$*" in "run --help") echo "--width int";; --version) echo ollama version is 0.32.5;; *) {gone};; esac',
     )
-    backend = OllamaBackend()
+    backend = backend_at(tmp_path, "mac.lan")
     for _ in range(3):
         with pytest.raises(GenerationError, match="Ollama does not answer any more"):
-            backend.generate(asked(tmp_path, "mac.lan"), Told())
+            backend.generate(request(), Told())
     backend.close()
     assert [line.split()[0] for line in calls.read_text().splitlines()] == ["--version", "run", "run"]
 
@@ -140,16 +136,16 @@ def test_what_fails_one_image_leaves_the_others_theirs(
 ) -> None:
     monkeypatch.setenv("PATH", ollama.environment["PATH"])
     ollama.fault("memory", "wolf")
-    backend = OllamaBackend()
+    backend = backend_at(tmp_path, ollama.host)
     with pytest.raises(GenerationError, match="out of memory"):
-        backend.generate(asked(tmp_path, ollama.host, prompt="a wolf"), Told())
-    assert backend.generate(asked(tmp_path, ollama.host), Told()).data
+        backend.generate(request(prompt="a wolf"), Told())
+    assert backend.generate(request(), Told()).data
 
 
 def test_a_pull_that_ends_without_a_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = 'case "$*" in "run --help") echo "--width int";; --version) echo ollama version is 0.32.5;; esac'
     counting(tmp_path, monkeypatch, text)
-    (problem,) = OllamaBackend().prepare([asked(tmp_path, "mac.lan", model="x/ghost")], Told())
+    (problem,) = backend_at(tmp_path, "mac.lan").prepare([request(model="x/ghost")], Told())
     assert problem.what == "Ollama pulled x/ghost, but does not list it"
 
 
@@ -165,8 +161,8 @@ def test_the_projects_own_server_starts_wherever_ollama_host_names_this_machine(
     (root / "tools/ollama/mlx_metal_v3/libmlxc.dylib").touch()
     for name in ("HOME", "OLLAMA_MODELS", "PATH"):
         monkeypatch.setenv(name, fake.environment[name])
-    backend = OllamaBackend()
-    one = asked(root, form.replace("PORT", fake.host.rpartition(":")[2]))
+    backend = backend_at(root, form.replace("PORT", fake.host.rpartition(":")[2]))
+    one = request()
     assert backend.preflight([one]) == []
     try:
         assert backend.prepare([one], Told()) == []
@@ -177,10 +173,6 @@ def test_the_projects_own_server_starts_wherever_ollama_host_names_this_machine(
         backend.close()
     with pytest.raises(OSError, match="refused"):
         fake.ask("/api/version")
-
-
-def test_a_request_of_no_project_has_no_digest() -> None:
-    assert OllamaBackend().model_identity(request()).digest is None
 
 
 SECTIONS: Mapping[str, Mapping[str, Any]] = {"ollama": OPTIONS}

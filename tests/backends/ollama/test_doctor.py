@@ -9,16 +9,13 @@ from pathlib import Path
 import pytest
 
 from imagegen.backends.base import Diagnosis
-from imagegen.backends.ollama import OllamaBackend
 from imagegen.plan.request import Request
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
-from tests.backends.ollama.parts import MODEL, request, script
+from tests.backends.ollama.parts import MODEL, backend_at, request, script
 
 
 def rows(root: Path, host: str, *requests: Request) -> Sequence[Diagnosis]:
-    extra = {"root": str(root), "host": host}
-    asked = [Request(**{**one.__dict__, "extra": extra}) for one in requests or [request()]]
-    return OllamaBackend().diagnose(asked)
+    return backend_at(root, host).diagnose(requests or [request()])
 
 
 def found(rows: Sequence[Diagnosis]) -> dict[str, str]:

@@ -249,8 +249,10 @@ def test_ten_thousand_images_of_one_model_cost_little(kept: FakeOllama, tmp_path
 def test_a_run_with_nothing_to_do_imports_nothing_that_asks(tmp_path: Path) -> None:
     code = (
         "import sys, imagegen.backends.ollama as one; from pathlib import Path; from imagegen.plan.request import Request;"
+        "from imagegen.backends.base import Context; from imagegen.config.settings import Settings;"
         "backend = one.OllamaBackend();"
-        f"backend.model_identity(Request('ollama', 'a', 'b', model='x', extra={{'root': {str(tmp_path)!r}, 'host': 'h'}}));"
+        f"backend.context = Context(Path({str(tmp_path)!r}), Settings(ollama_host='h'), None);"
+        "backend.model_identity(Request('ollama', 'a', 'b', model='x'));"
         "print(*sorted(name.rpartition('.')[2] for name in sys.modules if name.startswith('imagegen.backends.ollama.')));"
         "print(*{'psutil', 'requests', 'filelock', 'subprocess', 'tarfile'} & set(sys.modules))"
     )
