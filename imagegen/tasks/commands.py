@@ -35,13 +35,10 @@ def _creator(commands: Sequence[Command]) -> Creator:
 
 
 def _task(command: Command) -> dict[str, Any]:
-    def action(**options: Any) -> BaseFail | None:
-        return None if command.jobs else run_and_report(current_build(), command, options)
-
     return {
         "basename": command.name,
         "doc": command.summary,
-        "actions": [action],
+        "actions": [] if command.jobs else [(_run, [command.name])],  # its jobs are all that is left to do
         "params": list(command.options),
         "task_dep": command.jobs(current_build()) if command.jobs else [],
         "uptodate": [current_invocation().command == "list"],  # `doit list --status` does not mark it as stale
@@ -50,6 +47,11 @@ def _task(command: Command) -> dict[str, Any]:
         "meta": {OURS: {}},
         **({"pos_arg": "words"} if command.words else {}),
     }
+
+
+def _run(command: str, /, **options: Any) -> BaseFail | None:
+    """Run a command. `doit -n` pickles this function with its name."""
+    return run_and_report(current_build(), COMMANDS[command], options)
 
 
 def run_and_report(build: Build, command: Command, options: Mapping[str, Any]) -> BaseFail | None:

@@ -175,7 +175,7 @@ def test_what_an_entry_leaves_behind_is_told(project: ProjectFolder) -> None:
     project.job(derive={"small": {"width": 32, "format": "webp"}})
     run = project.doit()
     assert run.tasks("restored") == [f"{task}:small" for task in ALL]
-    assert "3 earlier images belong to no item any more and stay: assets/portraits/mallsing-thumb.webp" in run.out
+    assert "3 earlier images no longer belong to any item and stay: assets/portraits/mallsing-thumb.webp" in run.out
 
 
 def test_with_a_all_is_made_anew_and_only_what_is_named(project: ProjectFolder) -> None:

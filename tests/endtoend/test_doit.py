@@ -170,7 +170,7 @@ def test_forget_says_what_decides_here(project: ProjectFolder) -> None:
     project.built()
     run = project.doit("forget", "portraits")
     assert run.code == 0
-    assert "doit -a portraits:mallsing" in run.err
+    assert "doit -a JOB:IMAGE" in run.err
     assert "3 fresh" in project.doit().closing
 
 

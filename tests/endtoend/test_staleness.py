@@ -119,7 +119,7 @@ def test_another_format_is_encoded_anew_from_the_store(project: ProjectFolder) -
 def test_what_a_change_of_format_leaves_behind_is_told(project: ProjectFolder) -> None:
     project.built()
     project.job(output={"format": "webp"})
-    assert "3 earlier images belong to no item any more and stay: assets/portraits/mallsing.png" in project.doit().out
+    assert "3 earlier images no longer belong to any item and stay: assets/portraits/mallsing.png" in project.doit().out
     assert "earlier image" not in project.doit().out
     assert project.image("yrr").exists()
 
