@@ -75,6 +75,16 @@ def test_init_says_what_git_ignores(folder: Path, capsys: pytest.CaptureFixture[
     assert "job.schema.json: git ignores it by the rule '*.json' (.gitignore:2)" in out
 
 
+def test_init_says_as_doctor_does_that_a_clone_without_images_and_lock_files_generates_its_own(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    (folder / ".gitignore").write_text("*.lock\nassets/\n")
+    _, out, _ = said(capsys, "init")
+    assert "and images too: a clone generates its own" in out
+    assert "can't tell" not in out
+
+
 @pytest.mark.parametrize("dodo", ["from imagegen.tasks import *\n", "x = 1\n", "def x(:\n"])
 def test_init_below_another_project_says_so(folder: Path, capsys: pytest.CaptureFixture[str], dodo: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)

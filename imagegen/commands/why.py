@@ -96,7 +96,7 @@ def _print_forecast(
         print(as_json(as_data(found, plans, build.problems, named)), flush=True)
         return found
     strays = [] if named else build.stray_files()
-    lines = as_lines(found, plans, [*build.problems, *strays], named)
+    lines = as_lines(found, plans, [*build.problems, *strays], named, has_settings=not build.problems)
     if is_terminal():
         _print_in_colour(lines, sys.stdout)
     else:
@@ -139,7 +139,12 @@ def _is_ignored(task: str) -> bool:
 
 
 def as_lines(
-    forecast: Forecast, plans: Sequence[JobPlan], problems: Iterable[Problem], named: Collection[str]
+    forecast: Forecast,
+    plans: Sequence[JobPlan],
+    problems: Iterable[Problem],
+    named: Collection[str],
+    *,
+    has_settings: bool,
 ) -> Iterator[Line]:
     """Yield what is broken; then each image that the run would touch, or that was named; last the total.
 
@@ -148,6 +153,7 @@ def as_lines(
         plans: the jobs asked for.
         problems: with the settings, and files in jobs/ that are not built.
         named: the tasks that were named one by one.
+        has_settings: whether the settings are valid; else they are what breaks every job.
 
     """
     from imagegen.execute.build_image import blocked_problem
@@ -163,7 +169,10 @@ def as_lines(
         yield _plain_line(f"where a file is not replaced: {blocked_problem(stuck.output, stuck.verdict).hint}")
     for plan in plans:
         yield from (_plain_line(f"{plan.name}: {note}") for note in plan.notes)
-    yield _plain_line(_total(forecast, len(broken)) if plans else "no job files in jobs/: nothing to do")
+    if broken and not has_settings:
+        yield _plain_line("nothing can be built: the settings are not valid")
+    else:
+        yield _plain_line(_total(forecast, len(broken)) if plans else "no job files in jobs/: nothing to do")
 
 
 def as_data(

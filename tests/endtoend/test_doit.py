@@ -116,7 +116,7 @@ def test_clean_removes_what_is_ours_and_unchanged_and_says_what_it_kept(project:
     project.built()
     project.image("yrr").write_bytes(b"touched up")
     dry = project.doit("clean", "-n", "portraits").out
-    assert "remove assets/portraits/okka.png" in dry
+    assert "would remove assets/portraits/okka.png" in dry
     assert project.image("okka").exists()
     run = project.doit("clean", "portraits")
     assert run.code == 0

@@ -11,7 +11,15 @@ from imagegen.execute.events import Outcome
 from imagegen.plan.freshness import Reason
 from imagegen.plan.output import Output
 from imagegen.project import Project
-from imagegen.report.console import closing_line, failures, outcome_line, same_seed_lines, table
+from imagegen.report.console import (
+    closing_line,
+    failures,
+    line_with_seed,
+    outcome_line,
+    same_seed_lines,
+    shown_line,
+    table,
+)
 
 
 @pytest.fixture
@@ -41,6 +49,15 @@ def test_causes_are_told_once_with_the_first_few_that_they_hit(output: Output) -
 )
 def test_the_closing_line(counts: dict[str, int], broken: int, said: str) -> None:
     assert closing_line(counts, broken, 1.23) == said
+
+
+def test_settings_that_are_not_valid_are_not_counted_as_broken_jobs() -> None:
+    said = "nothing was built: the settings are not valid (1.2 s)"
+    assert closing_line({}, 12, 1.23, has_settings=False) == said
+
+
+def test_an_image_that_was_not_begun_has_no_line_of_its_own(output: Output) -> None:
+    assert shown_line(Outcome(output, "cancelled")) == line_with_seed(Outcome(output, "cancelled")) == ""
 
 
 def test_after_doit_a_it_says_that_the_seed_gives_the_same_picture(output: Output) -> None:
