@@ -65,7 +65,7 @@ def _waste_lines(project: Project, waste: UnusedFiles) -> Iterator[str]:
             yield f"remove  {path}: another variant was picked"
         else:
             yield f"remove  the line of {line.path} in jobs/{job}.lock: another variant was picked"
-    yield from (f"keep    {path}: changed by hand since it was generated" for path in waste.changed)
+    yield from (f"keep    {path}: changed since it was generated, by hand or by git" for path in waste.changed)
     if waste.leftovers:
         shown = os.path.relpath(waste.leftovers[0], project.root)
         more = f" and {len(waste.leftovers) - 1} more" if len(waste.leftovers) > 1 else ""

@@ -165,6 +165,8 @@ def as_lines(
     for one in _shown(forecast, named):
         yield _head(one)
         yield from ([("    ", ""), *_change(reason)] for reason in one.verdict.reasons if _has_own_line(reason))
+        if one.act == "keep" and one.verdict.hint and one.output.task in named:
+            yield _plain_line(f"    {one.verdict.hint}")
     if stuck := next((one for one in forecast.images if one.act == "fail"), None):
         yield _plain_line(f"where a file is not replaced: {blocked_problem(stuck.output, stuck.verdict).hint}")
     for plan in plans:

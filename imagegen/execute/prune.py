@@ -181,7 +181,7 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
             if state is not None and state.is_pointer:
                 why = "a Git LFS pointer, whose content is not here to bring back"
             elif state is not None and line.sha256 != state.sha256:
-                why = "changed by hand since it was made"
+                why = "changed since it was generated, by hand or by git"
             yield Orphan(job, path, line, state is not None, why)
 
 

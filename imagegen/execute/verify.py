@@ -129,7 +129,11 @@ def _check_output(project: Project, output: Output) -> Finding:
     if sha256 == there.sha256 and there.is_recorded:
         return found("intact")
     if own_line is None:
-        note = "changed by hand since it was made" if line else "it was there before, and this build did not make it"
+        note = (
+            "changed since it was generated, by hand or by git"
+            if line
+            else "it was there before, and this build did not make it"
+        )
         hint = f"to keep it: doit accept {output.task}; to replace it: delete it, and run doit {output.task}"
         return found("changed", note, hint)
     if own_line.size != len(data):

@@ -31,6 +31,7 @@ ReasonKind = Literal[
 ]
 """Why an output is stale."""
 _NEVER = "take output.overwrite: never out of the job, or move the file away"
+_CHANGED = "changed since it was generated, by hand or by git"
 
 
 @dataclass(frozen=True)
@@ -149,14 +150,15 @@ def compare(
     if line and (line.sha256 == found.sha256 or found.is_recorded):
         return _judge_ours(output, reasons or _forced(forced), line)
     if line and not reasons and not forced:
-        return Verdict("kept", (), "changed by hand since it was made", line)
+        hint = f"to get the generated image back: delete the file, then doit {output.task}"
+        return Verdict("kept", (), _CHANGED, line, hint)
     if found.ours and line is None and output.request.backend == PLACEHOLDER:
         return Verdict("blocked", reasons, "no line of the lock file says whether another backend made it")
     if found.ours:
         return _judge_ours(output, reasons or _forced(forced), line)
     if output.overwrite == "always":
         return Verdict("stale", reasons or _forced(forced), line=line)
-    note = "changed by hand since it was made" if line else "it was there before, and this build did not make it"
+    note = _CHANGED if line else "it was there before, and this build did not make it"
     if output.overwrite == "never":
         return Verdict("kept", reasons, f"{note}; output.overwrite is never", line, _NEVER)
     return Verdict("blocked", reasons, note, line)
@@ -177,7 +179,7 @@ def _judge_ours(output: Output, reasons: tuple[Reason, ...], line: OutputLine | 
 
 def _accepted_note(found: Found, line: OutputLine | None, reasons: tuple[Reason, ...]) -> str:
     if found.by_hand:
-        return f"accepted: {'changed by hand since it was made' if line else 'it was there before'}"
+        return f"accepted: {_CHANGED if line else 'it was there before'}"
     return f"accepted as it is: {', '.join(map(str, reasons))}" if reasons else ""
 
 

@@ -63,7 +63,7 @@ def test_one_that_was_touched_up_is_not_replaced_because_it_is_asked_for_anew(pr
     project.image("yrr").write_text("touched up")
     run = project.doit("-a", "portraits:yrr")
     assert run.tasks("failed") == ["portraits:yrr"]
-    assert "is not replaced: changed by hand since it was made\n" in run.out
+    assert "is not replaced: changed since it was generated, by hand or by git\n" in run.out
     assert project.image("yrr").read_text() == "touched up"
 
 

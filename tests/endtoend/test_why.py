@@ -32,7 +32,7 @@ def test_it_says_what_the_next_run_does_and_why_and_does_nothing(project: Projec
         "    prompt: a tall figure in a [-grey-] {+green+} cloak",
         f"    seed: {seed} → 5",
         "restore   portraits:yrr  assets/portraits/yrr.png  from the store  (missing)",
-        "keep      portraits:okka  assets/portraits/okka.png: changed by hand since it was made",
+        "keep      portraits:okka  assets/portraits/okka.png: changed since it was generated, by hand or by git",
         "1 to generate (under 1 s), 1 to restore, 1 kept, 1 fresh",
     ]
     assert touched(project) == before
@@ -144,7 +144,7 @@ def test_what_must_not_be_replaced_or_is_ignored_is_told(project: ProjectFolder)
     project.job(generate={"width": 64, "height": 64, "steps": 3})
     project.doit("ignore", "portraits:okka")
     run = project.doit("why")
-    said = "fail      portraits:yrr  assets/portraits/yrr.png is not replaced: changed by hand since it was made\n"
+    said = "fail      portraits:yrr  assets/portraits/yrr.png is not replaced: changed since it was generated, by hand or by git\n"
     assert f"{said}    steps: 20 → 3\n" in run.out
     assert (
         "ignore    portraits:okka  assets/portraits/okka.png: left alone, until doit forget portraits:okka" in run.out

@@ -39,8 +39,11 @@ def test_a_hand_edited_file_is_the_image_until_its_request_changes(workshop: Wor
     made(workshop)
     mine = workshop.touch_up("yrr")
     assert workshop.states()[YRR] == "kept"
-    assert workshop.accept(YRR).note == "accepted: changed by hand since it was made"
-    assert (workshop.states()[YRR], workshop.note(YRR)) == ("fresh", "accepted: changed by hand since it was made")
+    assert workshop.accept(YRR).note == "accepted: changed since it was generated, by hand or by git"
+    assert (workshop.states()[YRR], workshop.note(YRR)) == (
+        "fresh",
+        "accepted: changed since it was generated, by hand or by git",
+    )
     assert workshop.build() == {}
     assert workshop.path("yrr").read_bytes() == mine
     assert read(mine) is None
@@ -299,7 +302,7 @@ def test_an_edited_image_is_not_rerolled(workshop: Workshop) -> None:
     all_made(workshop)
     workshop.touch_up("yrr")
     lock = workshop.lock()
-    with pytest.raises(ImagegenError, match="changed by hand since it was made"):
+    with pytest.raises(ImagegenError, match="changed since it was generated, by hand or by git"):
         workshop.reroll("portraits:yrr")
     assert workshop.lock() == lock
 

@@ -262,7 +262,7 @@ def test_an_edit_stays_protected_after_the_pick(workshop: Workshop) -> None:
     assert workshop.states() == {"portraits:mallsing": "kept"}
     workshop.job(variants=2, items=[{"name": "Mallsing", "prompt": "another"}])
     assert workshop.build() == {"portraits:mallsing": "failed"}
-    with pytest.raises(ImagegenError, match="changed by hand since it was made"):
+    with pytest.raises(ImagegenError, match="changed since it was generated, by hand or by git"):
         workshop.reroll("portraits:mallsing")
     assert workshop.path("mallsing").read_bytes() == mine
 

@@ -74,7 +74,7 @@ def test_what_somebody_changed_is_never_removed(built: Workshop) -> None:
     built.job(items=ITEMS[:2])
     waste = pruned(built)
     assert not waste
-    assert {orphan.why for orphan in waste.orphans} == {"changed by hand since it was made"}
+    assert {orphan.why for orphan in waste.orphans} == {"changed since it was generated, by hand or by git"}
     assert (built.path("c").read_bytes(), built.path("d").read_bytes()) == (mine, accepted)
     assert b'"output":"c"' in built.lock()
 

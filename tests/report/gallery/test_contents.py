@@ -77,7 +77,7 @@ def test_a_touched_up_file_is_edited(studio: Studio) -> None:
     studio.build()
     Image.new("RGB", (48, 64), "red").save(studio.image("yrr"))
     (picture,) = studio.pictures().values()
-    assert (picture.state, picture.why) == ("edited", ("changed by hand since it was made",))
+    assert (picture.state, picture.why) == ("edited", ("changed since it was generated, by hand or by git",))
 
 
 def test_a_file_that_was_there_before_is_edited_and_nothing_is_claimed_of_its_making(studio: Studio) -> None:
