@@ -86,7 +86,7 @@ def _detail(status: Status) -> str:
         said = {name: str(system.get(key) or "").partition(" ")[0] for name, key in versions.items()}
         return ", ".join(f"{name} {version}".rstrip() for name, version in said.items() if version or name == "ComfyUI")
     if status.state == "taken":
-        return f"by something that is not ComfyUI: it {status.answer.said}"
+        return status.answer.said
     return "does not answer yet" if status.state == "starting" else "nothing answers there"
 
 

@@ -34,8 +34,6 @@ __all__ = [
     "Events",
     "Refused",
     "Unreachable",
-    "is_comfyui",
-    "read_body",
 ]
 
 
@@ -103,7 +101,7 @@ class Client:
             if refused.status != 404:
                 raise
             stats = None
-        if not is_comfyui(stats):
+        if not _is_comfyui(stats):
             raise Refused(f"what answers at {self.url} is not ComfyUI", _ELSEWHERE)
         return dict(stats)
 
@@ -212,7 +210,7 @@ class Client:
                     **arguments,
                 ) as response,
             ):
-                data = b"" if response.is_redirect else read_body(response, limit)
+                data = b"" if response.is_redirect else _read_body(response, limit)
         except requests.exceptions.SSLError as error:
             what = f"the certificate of {self.url} is not accepted: {one_line(find_cause(error))}"
             raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
@@ -265,7 +263,7 @@ _COMPRESSED = "if a proxy in front of the server compresses answers, have it lea
 _ELSEWHERE = "check the address: COMFYUI_URL, or comfyui.server.url in the job or in [tool.imagegen]"
 
 
-def is_comfyui(stats: Any) -> bool:
+def _is_comfyui(stats: Any) -> bool:
     """Whether this is ComfyUI's answer to /system_stats."""
     if not isinstance(stats, dict) or not isinstance(stats.get("system"), dict):
         return False
@@ -277,7 +275,7 @@ def is_comfyui(stats: Any) -> bool:
     )
 
 
-def read_body(response: requests.Response, limit: int) -> bytes:
+def _read_body(response: requests.Response, limit: int) -> bytes:
     """Return the body. Raises Refused if it is compressed, or longer than `limit` bytes; and errors of `requests`."""
     path = response.request.path_url.partition("?")[0]
     if response.headers.get("Content-Encoding", "identity") != "identity":

@@ -5,7 +5,6 @@ It stops nothing that this project did not start, and starts no second server be
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -14,13 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import requests
-
 from imagegen.backends.address import host_of, is_local, port_of
-from imagegen.backends.comfyui.client import MAX_JSON, Refused, is_comfyui, read_body
+from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.environment import VENV, torch_choice
 from imagegen.backends.comfyui.models import FOLDER
-from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline
+from imagegen.backends.http import check_while_reading, deadline
 from imagegen.backends.managed_server import GRACE_S, ManagedServer, Record, StartedBy, environment_without_secrets
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
@@ -133,7 +130,7 @@ LOG = STATE / "server.log"
 
 @dataclass(frozen=True)
 class Answer:
-    """What is at an address. said: words for anything but ComfyUI. stats: ComfyUI's answer to /system_stats."""
+    """What is at an address. said: what answers, if it is not ComfyUI. stats: ComfyUI's answer to /system_stats."""
 
     what: Literal["comfyui", "nothing", "other"]
     said: str = ""
@@ -182,41 +179,22 @@ def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
     """Ask what is at the address. It never raises for what it finds there.
 
     Args:
-        timeout_s: seconds for all of it.
+        timeout_s: seconds for the answer.
         auth: the value of the Authorization header.
     """
+    late = deadline(timeout_s, lambda: Unreachable(f"it says nothing within {timeout_s:g} s"))
     try:
-        late, hush = deadline(timeout_s, TimeoutError), SecretRedactor(auth)
-        with Session(url, auth) as session, check_while_reading(late), _asked(session, url, timeout_s) as got:
-            if got.status_code != 200 or "json" not in got.headers.get("Content-Type", ""):
-                said = hush.line(f"{got.status_code} {got.reason}", 80)
-                return Answer("other", f"answers GET /system_stats with {said}")
-            stats = hush.json(_read_json(got))
-    except requests.Timeout:
-        return Answer("other", f"says nothing within {timeout_s:g} s") if _accepts(url, timeout_s) else _NOTHING
-    except (OSError, ValueError):  # those of requests are among them
-        return Answer("other", "does not speak HTTP") if _accepts(url, timeout_s) else _NOTHING
-    if is_comfyui(stats):
-        return Answer("comfyui", stats=stats)
-    return Answer("other", "does not answer GET /system_stats as ComfyUI does")
-
-
-_NOTHING = Answer("nothing")
+        with check_while_reading(late):
+            return Answer("comfyui", stats=Client(url, auth).system_stats())
+    except Refused as refused:
+        said = refused.what
+    except Unreachable as error:
+        said = f"what answers at {url} is not ComfyUI: {error}"
+    return Answer("other", said) if _accepts(url, timeout_s) else Answer("nothing")
 
 
 def _auth(launch: Launch) -> str:
     return os.environ.get("COMFYUI_AUTH", "") if launch.has_auth else ""
-
-
-def _asked(session: Session, url: str, timeout_s: float) -> requests.Response:
-    return session.get(f"{url}/system_stats", timeout=timeout_s, allow_redirects=False, stream=True)
-
-
-def _read_json(got: requests.Response) -> Any:
-    try:
-        return json.loads(read_body(got, MAX_JSON))
-    except (ValueError, RecursionError, Refused):
-        return None
 
 
 def get_status(launch: Launch) -> Status:
@@ -310,14 +288,10 @@ def _check_can_start(launch: Launch, now: Status) -> None:
 
 
 def _taken(now: Status) -> Problem:
+    hint = "end that program, or use another port: comfyui.server.url in [tool.imagegen], or COMFYUI_URL"
     if not is_local(now.url):
-        what = f"what answers at {now.url} is not ComfyUI: it {now.answer.said}"
-        return Problem("", what, "check comfyui.server.url in [tool.imagegen], or COMFYUI_URL")
-    return Problem(
-        "",
-        f"{now.url} is used by something that is not ComfyUI: it {now.answer.said}",
-        "end that program, or use another port: comfyui.server.url in [tool.imagegen], or COMFYUI_URL",
-    )
+        hint = "check comfyui.server.url in [tool.imagegen], or COMFYUI_URL"
+    return Problem("", now.answer.said, hint)
 
 
 def _serves(launch: Launch) -> bool:
