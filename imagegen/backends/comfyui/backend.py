@@ -119,7 +119,7 @@ class ComfyUIBackend(Backend):
     def _list_checkpoints(self, request: Request) -> tuple[list[str], str]:
         """Return the checkpoints that there are, and where that is, in words. Raises GenerationError."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
-        from imagegen.backends.comfyui.servers import find_absence, refusal_problem
+        from imagegen.backends.comfyui.servers import find_absence
 
         listed: dict[str, list[str]] = {}
         absent: list[Problem] = []
@@ -131,7 +131,7 @@ class ComfyUIBackend(Backend):
             except Unreachable as error:
                 absent += filter(None, [find_absence(request, url, error)])
             except Refused as refused:
-                absent.append(refusal_problem(refused))
+                absent.append(refused.problem)
         if listed:
             where = f"at the server{'s' if len(listed) > 1 else ''} {', '.join(listed)}"
             return sorted({name for names in listed.values() for name in names}), where
@@ -169,7 +169,7 @@ class ComfyUIBackend(Backend):
         """Have a server serve, and return what keeps it from that."""
         from imagegen.backends.comfyui.client import Refused, Unreachable
         from imagegen.backends.comfyui.server import LOG, managed_server
-        from imagegen.backends.comfyui.servers import find_absence, refusal_problem
+        from imagegen.backends.comfyui.servers import find_absence
 
         connection = self.fleet.connection(request, url)
         try:
@@ -188,7 +188,7 @@ class ComfyUIBackend(Backend):
         except Unreachable as error:
             return [Problem("", f"ComfyUI at {url} does not answer: {error}", "see its log, then run doit again")]
         except Refused as refused:
-            return [refusal_problem(refused)]
+            return [refused.problem]
         except ImagegenError as error:
             return [Problem("", problem.what, problem.hint) for problem in error.problems]
         connection.open_events()
@@ -213,10 +213,10 @@ class ComfyUIBackend(Backend):
         """Close the connections, and stop the server that this run started."""
         self.fleet.close()
         if self._started:
-            from imagegen.backends.comfyui.server import release
+            from imagegen.backends.comfyui.server import managed_server
 
             for root in dict.fromkeys(self._started):
-                release(root)
+                managed_server(root).release()
             self._started.clear()
 
     def model_identity(self, request: Request) -> ModelIdentity:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from imagegen.backends.comfyui.graph import Graph, NodeInput, ObjectInfo, is_link
+from imagegen.backends.comfyui.graph import Graph, NodeInput, ObjectInfo, get_value, is_link
 from imagegen.backends.comfyui.links import (
     SEEDS,
     Link,
@@ -29,15 +29,7 @@ from imagegen.backends.comfyui.links import (
     side_of,
 )
 
-__all__ = [
-    "MODELS",
-    "SEEDS",
-    "Candidates",
-    "TextInputs",
-    "find_bindings",
-    "find_own_texts",
-    "find_texts",
-]
+__all__ = ["MODELS", "SEEDS", "Candidates", "find_bindings"]
 
 
 @dataclasses.dataclass
@@ -85,7 +77,7 @@ def find_texts(wiring: Wiring, links: list[Link], side: Side) -> TextInputs:
             further = {name: link for name, link in further.items() if is_open or side_of(name) == given}
             # its own text is a part of it, for a side that it does not name
             own = [NodeInput(node, name) for name in wiring.inputs(node) if _may_be_text(wiring, node, name)]
-            held = [(target, _held(wiring.graph, target)) for target in own]
+            held = [(target, get_value(wiring.graph, target)) for target in own]
             words = TextInputs(parts=[target for target, text in held if isinstance(text, str) and text])
         else:
             words = find_own_texts(wiring, node, number, side)
@@ -117,9 +109,9 @@ def find_own_texts(wiring: Wiring, node: str, number: int, side: Side) -> TextIn
         else:
             found.parts += text.sure or text.doubtful
     group = list(dict.fromkeys(group))
-    if any(_held(wiring.graph, target) for target in group):  # a text is left empty if nobody wrote one
-        group = [target for target in group if _held(wiring.graph, target) or is_of_encoder(target.input)]
-    if len({held for target in group if (held := _held(wiring.graph, target))}) > 1:
+    if any(get_value(wiring.graph, target) for target in group):  # a text is left empty if nobody wrote one
+        group = [target for target in group if get_value(wiring.graph, target) or is_of_encoder(target.input)]
+    if len({held for target in group if (held := get_value(wiring.graph, target))}) > 1:
         found.parts += group  # texts that differ
     elif found.parts:
         found.parts = [*group, *found.parts]
@@ -171,7 +163,7 @@ def _text_in(wiring: Wiring, target: NodeInput, side: Side) -> _Text:
         if target in seen:
             continue
         seen.add(target)
-        value = wiring.graph[target.node]["inputs"][target.input]
+        value = get_value(wiring.graph, target)
         if not is_link(value):
             (found.doubtful if doubtful else found.sure).append(target)
             continue
@@ -221,10 +213,6 @@ def _is_setting(name: str) -> bool:
 
 def _may_carry_text(name: str) -> bool:
     return is_text(name) or is_doubtful_text(name) or (kind_of(name) == "unknown" and not is_option(name))
-
-
-def _held(graph: Graph, target: NodeInput) -> Any:
-    return graph[target.node]["inputs"][target.input]
 
 
 MODELS = ("ckpt_name", "unet_name")
@@ -292,7 +280,7 @@ def find_bindings(graph: Graph, output: str, info: ObjectInfo | None = None) -> 
 
 def _joined(graph: Graph, field: str, groups: list[tuple[NodeInput, ...]]) -> list[tuple[NodeInput, ...]]:
     """Join groups that hold the same value, as base and refiner do; those of the seed, whatever they hold."""
-    held = [{_comparable(graph[target.node]["inputs"][target.input]) for target in group} for group in groups]
+    held = [{_comparable(get_value(graph, target)) for target in group} for group in groups]
     if len(groups) > 1 and (field == "seed" or all(values == held[0] for values in held)):
         return [tuple(dict.fromkeys(target for group in groups for target in group))]
     return groups
@@ -464,7 +452,7 @@ def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[
 
     If a scheduler or a model's sampling, which need the picture's size, holds another one, it is not clear which.
     """
-    held = {field: _value(wiring, found[field].groups[0][0]) for field in ("width", "height")}
+    held = {field: get_value(wiring.graph, found[field].groups[0][0]) for field in ("width", "height")}
     needing = {
         above
         for node in makers
@@ -482,7 +470,3 @@ def _join_sizes(wiring: Wiring, output: str, makers: Sequence[str], found: dict[
             elif node in needing:
                 for field, target in fields:
                     found[field].parts.append(target)
-
-
-def _value(wiring: Wiring, target: NodeInput) -> object:
-    return wiring.graph[target.node]["inputs"][target.input]

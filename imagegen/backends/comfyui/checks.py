@@ -38,13 +38,10 @@ __all__ = [
     "check_graph",
     "check_on_server",
     "check_requests",
-    "check_size",
-    "check_value",
     "describe_choices",
     "find_spelling",
     "merge_problems",
 ]
-
 
 _SHOWN = 8
 

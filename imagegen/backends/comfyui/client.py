@@ -19,23 +19,11 @@ from urllib.parse import quote
 
 import requests
 
-from imagegen.backends.http import (
-    SecretRedactor,
-    Session,
-    check_while_reading,
-    deadline,
-    find_cause,
-    read_available,
-)
+from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline, find_cause, read_available
 from imagegen.backends.text import one_line
+from imagegen.errors import Problem
 
-__all__ = [
-    "Client",
-    "Events",
-    "Refused",
-    "Unreachable",
-]
-
+__all__ = ["Client", "Events", "Refused", "Unreachable"]
 
 CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
 """Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
@@ -75,6 +63,11 @@ class Refused(Exception):  # noqa: N818 - an answer
         super().__init__(what)
         self.what, self.hint, self.status, self.answer = what, hint, status, answer or {}
         self.may_pass = may_pass or status >= 500 or status in (408, 429)
+
+    @property
+    def problem(self) -> Problem:
+        """What is wrong with the answer, and what to do."""
+        return Problem("", self.what, self.hint)
 
 
 class Client:

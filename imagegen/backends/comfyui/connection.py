@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -201,7 +202,7 @@ class Connection:
         """Return the entry of the history once there is one; None if the server has forgotten the prompt."""
         looked_s = time.monotonic()
         done.clear()
-        for pause_s in _poll_pauses():
+        for pause_s in itertools.chain(_POLLS_S, itertools.repeat(_POLLS_S[-1])):
             asked_s = time.monotonic()
             entry = self._retry(lambda: self.client.history(prompt_id), progress)
             if entry is not None:
@@ -298,12 +299,6 @@ class _PromptDisplay:
     def _emit(self, name: str, **facts: Any) -> None:
         with contextlib.suppress(Exception):  # that it is time to stop is raised where it can be obeyed
             self._progress.event(name, **facts)
-
-
-def _poll_pauses() -> Iterator[float]:
-    yield from _POLLS_S
-    while True:
-        yield _POLLS_S[-1]
 
 
 def generate_image(connection: Connection, request: Request, prompt_id: str, progress: Progress) -> GeneratedImage:

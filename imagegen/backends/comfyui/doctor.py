@@ -24,11 +24,7 @@ from imagegen.plan.request import Request
 if TYPE_CHECKING:
     from imagegen.backends.comfyui.backend import ComfyUIBackend
 
-__all__ = [
-    "diagnose",
-    "diagnose_installation",
-]
-
+__all__ = ["diagnose", "diagnose_installation"]
 
 _SETUP = "doit comfyui:setup"
 _SHORT = 12

@@ -31,7 +31,6 @@ __all__ = [
     "VENV",
     "Environment",
     "Python",
-    "TorchBuild",
     "TorchChoice",
     "detect_build",
     "find_python",
@@ -39,7 +38,6 @@ __all__ = [
     "run",
     "torch_choice",
 ]
-
 
 _TIMEOUT_S = 60
 """For a question that is answered without a network."""

@@ -21,6 +21,7 @@ __all__ = [
     "find_prefixes",
     "get_choices",
     "get_spec",
+    "get_value",
     "hash_graph",
     "is_growing",
     "is_link",
@@ -57,6 +58,11 @@ def parse_input(text: str) -> NodeInput:
 def is_link(value: object) -> bool:
     """Whether an input's value is the output of another node."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+
+
+def get_value(graph: Graph, target: NodeInput) -> Any:
+    """Return an input's value, or its link."""
+    return graph[target.node]["inputs"][target.input]
 
 
 def list_literals(graph: Graph) -> Iterator[tuple[NodeInput, Any]]:

@@ -38,13 +38,11 @@ __all__ = [
     "announce",
     "check_folder",
     "checkout_of",
-    "choose_torch",
     "model_paths_file",
     "setup",
     "update_checkout",
     "write_model_paths",
 ]
-
 
 _BEFORE_THE_CLONE = {".git", "models", "custom_nodes", "extra_model_paths.yaml", ".DS_Store"}
 """What may be there before the clone: models can be downloaded first."""
@@ -262,7 +260,7 @@ def setup(
     settings: Settings,
     torch: str = "",
     newest: bool = False,
-    query: Callable[[], None] = lambda: None,
+    ask: Callable[[], None] = lambda: None,
 ) -> None:
     """Install ComfyUI as the settings want it, and print what is done. If all is done, no network is needed.
 
@@ -276,7 +274,7 @@ def setup(
     """
     try:
         with hold_file_lock(root / ".imagegen/comfyui-setup.lock", _BUSY, settings.wait_s):
-            _set_up(root, settings, torch, newest, query)
+            _set_up(root, settings, torch, newest, ask)
     except OSError as error:
         what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"
         raise ImagegenError(Problem("", what, "fix its permissions, or make room, and run it again")) from None
@@ -301,7 +299,7 @@ def choose_torch(environment: Environment, settings: Settings, torch: str = "") 
     return TorchChoice(build, settings.comfyui_torch_index or known), why
 
 
-def _set_up(root: Path, settings: Settings, torch: str, newest: bool, query: Callable[[], None]) -> None:
+def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Callable[[], None]) -> None:
     checkout, environment = checkout_of(root, settings), Environment(root)
     check_folder(checkout)
     is_pinned = checkout.commit is not None and checkout.commit == checkout.pinned
@@ -325,7 +323,7 @@ def _set_up(root: Path, settings: Settings, torch: str, newest: bool, query: Cal
         )
     if steps:
         announce(steps, shutil.disk_usage(root).free)
-        query()
+        ask()
     if newest or not is_pinned:
         update_checkout(checkout, newest)
     if not (checkout.folder / "requirements.txt").is_file():

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
-from imagegen.backends.comfyui.graph import Graph, NodeInput, ObjectInfo, get_spec, is_growing, is_link
+from imagegen.backends.comfyui.graph import Graph, NodeInput, ObjectInfo, get_spec, get_value, is_growing, is_link
 
 __all__ = [
     "SEEDS",
-    "Kind",
     "Link",
     "Side",
     "Wiring",
@@ -31,7 +30,6 @@ __all__ = [
     "shows_picture",
     "side_of",
 ]
-
 
 Side = Literal["positive", "negative"]
 """Which of a sampler's two conditionings, or texts."""
@@ -167,7 +165,7 @@ class Wiring:
     def __init__(self, graph: Graph, info: ObjectInfo | None = None) -> None:
         self.graph, self.info = graph, info
         self._branches: dict[str, str] = {}
-        self._open: list[str] = []
+        self._depth = 0
         self._takers: dict[str, list[tuple[int, NodeInput]]] = defaultdict(list)
         for node, body in graph.items():
             for name, value in body["inputs"].items():
@@ -218,16 +216,11 @@ class Wiring:
         """Return the input that a switch passes on; empty if the node is not a switch, or it is not known which."""
         if node not in self._branches:
             self._branches[node] = ""  # in case the switch depends on itself
-            # what a switch depends on may be a switch in turn, and so on
-            self._branches[node] = self._find_branch(node) if len(self._open) < _DEEPEST else ""
+            if self._depth < _DEEPEST:  # what a switch depends on may be a switch in turn, and so on
+                self._depth += 1
+                self._branches[node] = self._choose_branch(node)
+                self._depth -= 1
         return self._branches[node]
-
-    def _find_branch(self, node: str) -> str:
-        self._open.append(node)
-        try:
-            return self._choose_branch(node)
-        finally:
-            self._open.pop()
 
     def _choose_branch(self, node: str) -> str:
         inputs: Mapping[str, Any] = self.graph[node]["inputs"]
@@ -247,12 +240,12 @@ class Wiring:
     def literal_value(self, target: NodeInput) -> Any:
         """Return the value that an input has in the end; None if it is computed."""
         found = self.find_holder(target)
-        return self.graph[found.node]["inputs"][found.input] if found else None
+        return get_value(self.graph, found) if found else None
 
     def find_holder(self, target: NodeInput) -> NodeInput | None:
         """Return the input that holds the value: this one, or where its link leads; None if it is computed."""
         wanted, seen = target.input, set[NodeInput]()
-        while is_link(value := self.graph[target.node]["inputs"][target.input]):
+        while is_link(value := get_value(self.graph, target)):
             seen.add(target)
             name = self._passed_on(value[0], wanted)
             if not name or (target := NodeInput(value[0], name)) in seen:
@@ -292,7 +285,7 @@ class Wiring:
 
     def same_source(self, target: NodeInput) -> list[NodeInput]:
         """Return the inputs that take the same output as this one."""
-        value = self.graph[target.node]["inputs"][target.input]
+        value = get_value(self.graph, target)
         return [taker for output, taker in self._takers[value[0]] if output == value[1]] if is_link(value) else [target]
 
     def find_literal(self, target: NodeInput) -> tuple[NodeInput, ...]:
@@ -300,7 +293,7 @@ class Wiring:
         found = self.find_holder(target)
         if found is None:
             return ()
-        value = self.graph[found.node]["inputs"][found.input]
+        value = get_value(self.graph, found)
         is_name = target.input.endswith("_name") or target.input == "scheduler"
         fits = found == target or (isinstance(value, str) if is_name else type(value) in (int, float))
         return (found,) if fits else ()

@@ -34,7 +34,6 @@ __all__ = [
     "unsupported_fields",
 ]
 
-
 OPTIONS = {
     "lora_name": "comfyui.loras",
     "strength_model": "comfyui.loras",
@@ -173,7 +172,7 @@ def explain(request: Request) -> list[str]:
             lines.append(f"{word} → {at}")
         elif field in workflow.absent:
             lines.append(f"{word} → nowhere: bind: {{{field}: []}}")
-        elif unclear := workflow.unclear.get(field):
+        elif unclear := workflow.unclear(field):
             lines.append(f"{word} → not clear: {unclear}")
     return [*lines, f"image ← {workflow.output} ({describe_node(workflow.graph, workflow.output)})"]
 

@@ -16,6 +16,7 @@ from imagegen.backends.comfyui.graph import (
     Graph,
     NodeInput,
     find_prefixes,
+    get_value,
     hash_graph,
     is_link,
     parse_input,
@@ -39,15 +40,7 @@ from imagegen.config.document import MAX_BYTES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 
-__all__ = [
-    "FIELD_PARAMETERS",
-    "OPTIONS",
-    "SECTION_PARAMETERS",
-    "recover_section",
-    "resolve",
-    "resolve_machine",
-]
-
+__all__ = ["FIELD_PARAMETERS", "OPTIONS", "SECTION_PARAMETERS", "recover_section", "resolve", "resolve_machine"]
 
 _NAME = {"type": "text", "minlength": 1, "maxlength": 500}
 _INPUT = {"type": "text", "regex": r"[^.]+\..+", "meta": {"expected": "input: node ID, dot, input's name, as 6.text"}}
@@ -337,7 +330,7 @@ def _check_batches(graph: Graph) -> Iterator[Problem]:
     for node, body in graph.items():
         target = NodeInput(node, "amount" if "samples" in body["inputs"] else "batch_size")
         held = wiring.find_holder(target) if target.input in body["inputs"] else None
-        size = graph[held.node]["inputs"][held.input] if held else 1
+        size = get_value(graph, held) if held else 1
         if isinstance(size, int) and size > 1:
             what = f"node {node} makes a batch of {size}, but one prompt makes one image"
             yield Problem("workflow", what, f'set: {{"{held}": 1}}')

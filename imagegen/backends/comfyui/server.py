@@ -25,27 +25,21 @@ from imagegen.plan.request import Request
 
 __all__ = [
     "LOG",
-    "STATE",
-    "Answer",
     "Launch",
     "Started",
     "Status",
     "build_command",
-    "check_can_start",
-    "check_run_can_start",
+    "find_run_start_problem",
+    "find_start_problem",
     "get_status",
     "launch_for",
     "launch_of",
     "managed_server",
     "probe",
-    "release",
     "start",
     "stop",
 ]
 
-
-STATE = Path(".imagegen/comfyui")
-"""The folder of the server's record, log and lock."""
 _DECIDED = ("--listen", "--port")
 _LISTEN = "127.0.0.1"
 
@@ -88,14 +82,14 @@ def launch_for(request: Request, url: str) -> Launch:
     return Launch(Path(extra["root"]), url, tuple(extra["arguments"]), extra["ready_timeout_s"], has_auth)
 
 
-def check_run_can_start(request: Request, url: str) -> Problem | None:
+def find_run_start_problem(request: Request, url: str) -> Problem | None:
     """Return why a run cannot start the server if none answers; None if it can."""
     if request.extra["start"] == "never":
         return Problem("", "runs do not start it", "start it: doit server:start")
-    return check_can_start(launch_for(request, url))
+    return find_start_problem(launch_for(request, url))
 
 
-def check_can_start(launch: Launch) -> Problem | None:
+def find_start_problem(launch: Launch) -> Problem | None:
     """Return why no server can be started for this address; None if ComfyUI and its venv are there for it."""
     url = f"comfyui.server.url: {launch.url}"
     if not is_local(launch.url):
@@ -125,7 +119,8 @@ def build_command(launch: Launch) -> list[str]:
 _PYTHON = VENV / "bin" / "python"
 
 
-LOG = STATE / "server.log"
+LOG = Path(".imagegen/comfyui/server.log")
+"""The server's log; its record and lock are beside it."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +158,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Started:
-    """A server that serves. is_new: it was started now. is_of_this_run: this run stops it at its end (`release`)."""
+    """A server that serves. is_new: it was started now. is_of_this_run: this run is to stop it at its end."""
 
     status: Status
     is_new: bool
@@ -219,7 +214,7 @@ def start(launch: Launch, say: Callable[[str], None], check: Callable[[], None],
     Args:
         say: called with a few words about once a second while it waits.
         check: called at least every few seconds then; it raises to cancel.
-        by: "run" for a run that calls `release` at its end, and takes over what a killed run left; "server:start" for
+        by: "run" for a run that releases it at its end, and takes over what a killed run left; "server:start" for
             a person, to whom runs leave the server from then on.
 
     Raises:
@@ -274,16 +269,11 @@ def stop(root: Path, grace_s: float = GRACE_S) -> str:
     return f"ComfyUI (process {record.process.pid}) is gone already"
 
 
-def release(root: Path, grace_s: float = GRACE_S) -> bool:
-    """At a run's end, stop the server if it is this run's; return whether it was stopped. Raises ImagegenError."""
-    return managed_server(root).release(grace_s)
-
-
 def _check_can_start(launch: Launch, now: Status) -> None:
     if now.record:
         what = f"this project's ComfyUI serves at {now.record.url}, and comfyui.server.url is {launch.url}"
         raise ImagegenError(Problem("", what, "doit server:stop, or set the address back"))
-    if problem := check_can_start(launch):
+    if problem := find_start_problem(launch):
         raise ImagegenError(problem)
 
 

@@ -32,7 +32,7 @@ from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.connection import Connection, generate_image
 from imagegen.backends.comfyui.errors import RetryElsewhereError, UnfitServerError
 from imagegen.backends.comfyui.prompt import group_identical, identity_key
-from imagegen.backends.comfyui.server import check_run_can_start
+from imagegen.backends.comfyui.server import find_run_start_problem
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -45,7 +45,6 @@ __all__ = [
     "ServerPlace",
     "find_absence",
     "list_servers",
-    "refusal_problem",
 ]
 
 AT_A_TIME = 2
@@ -435,7 +434,7 @@ class Fleet:
                 return [problem]
             self._silent[url] = str(error) or "no answer"
         except Refused as refused:
-            return [refusal_problem(refused)]
+            return [refused.problem]
         return []
 
     def _check(self, request: Request, url: str) -> list[Problem]:
@@ -447,7 +446,7 @@ class Fleet:
         except Unreachable as error:
             return [Problem("", f"ComfyUI at {url} does not answer: {error}", _START_IT)]
         except Refused as refused:
-            return [refusal_problem(refused)]
+            return [refused.problem]
 
 
 _START_IT = "start it where it is, or correct its address: COMFYUI_URL, or comfyui.server.url"
@@ -464,14 +463,9 @@ def list_servers(requests: Sequence[Request]) -> dict[str, Request]:
 
 def find_absence(request: Request, url: str, error: Exception) -> Problem | None:
     """Return the problem that no server answers; None if a run can start it."""
-    problem = check_run_can_start(request, url)
+    problem = find_run_start_problem(request, url)
     hint = problem.hint if problem and is_local(url) else _START_IT
     return problem and Problem("", f"no ComfyUI answers at {url} ({error})", hint)
-
-
-def refusal_problem(refused: Refused) -> Problem:
-    """Return the problem that a server answers with something else than a success."""
-    return Problem("", refused.what, refused.hint)
 
 
 def _merge_by_server(by_server: Mapping[str, Sequence[Problem]]) -> Iterator[Problem]:
@@ -543,7 +537,7 @@ class ServerPlace(ServerSlot):
                     raise
                 fleet.disable(last, error.problem, progress)
             except Refused as refused:
-                fleet.disable(last, refusal_problem(refused), progress)
+                fleet.disable(last, refused.problem, progress)
         text = f"{last} may have it, but cannot be asked: it is generated again, at {self._reservation.url}"
         progress.event("note", text=text)
 

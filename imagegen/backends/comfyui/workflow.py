@@ -20,6 +20,7 @@ from imagegen.backends.comfyui.graph import (
     describe_node,
     find_output_nodes,
     find_prefixes,
+    get_value,
     is_link,
     list_literals,
     parse_input,
@@ -39,12 +40,9 @@ __all__ = [
     "fill_marks",
     "find_marks",
     "find_misread",
-    "format_binding",
-    "parse_mark",
     "read_workflow",
     "understand",
 ]
-
 
 FIELDS = (
     *("prompt", "negative", "seed", "width", "height", "steps", "cfg", "sampler", "scheduler", "clip_skip"),
@@ -84,12 +82,11 @@ class Workflow:
     """A workflow, and which of its inputs take which field.
 
     Attributes:
-        inputs: field → the inputs that take it. A field that is not there cannot be set; `unclear` may say why.
+        inputs: field → the inputs that take it. A field that is not there cannot be set.
         output: the node whose image is taken.
         marked: fields that the file asks for with a %mark%, so that they always need a value.
         absent: fields that the workflow does not take, says the job.
         bound: fields whose inputs the job or a mark names.
-        unclear: field → all inputs that may be meant, for a person.
         candidates: field → all inputs that may be meant.
         ends: field → inputs that a link leads to, and that could take the field in place of the link.
     """
@@ -100,13 +97,16 @@ class Workflow:
     marked: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
     bound: frozenset[str] = frozenset()
-    unclear: Mapping[str, str] = dataclasses.field(default_factory=dict)
     candidates: Mapping[str, Sequence[tuple[NodeInput, ...]]] = dataclasses.field(default_factory=dict)
     ends: Mapping[str, Sequence[NodeInput]] = dataclasses.field(default_factory=dict)
 
+    def unclear(self, field: str) -> str:
+        """Return the inputs that may be meant, for a person; empty if there are none."""
+        return _describe_groups(self.graph, self.candidates.get(field, ()))
+
     def value(self, target: NodeInput) -> Any:
         """Return the input's value in the file."""
-        return self.graph[target.node]["inputs"][target.input]
+        return get_value(self.graph, target)
 
     def value_of(self, field: str) -> Any:
         """Return what the file holds for a field, as a job gives it."""
@@ -204,9 +204,6 @@ def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
         marked=frozenset(marked),
         absent=frozenset(field for field, named in bind.items() if not named) - {*marked, "output"},
         bound=frozenset((*marked, *bind)),
-        unclear={
-            field: _describe_groups(graph, known.candidates) for field, known in open_fields.items() if known.candidates
-        },
         candidates={field: known.candidates for field, known in open_fields.items()},
         ends={field: known.ends for field, known in open_fields.items()},
     )
@@ -229,7 +226,7 @@ def explain_missing(workflow: Workflow, field: str) -> Problem:
     if field in workflow.absent:
         return Problem("workflow", f"takes no {word}, as bind: {{{field}: []}} says", "leave out one of the two")
     none = f", or bind: {{{field}: []}} if it takes none"
-    if where := workflow.unclear.get(field):
+    if where := workflow.unclear(field):
         lines = [format_binding(field, group) for group in workflow.candidates[field]]
         several = len(lines) > 1
         said = f"has several inputs for the {word}" if several else f"may have an input for the {word}, or none"

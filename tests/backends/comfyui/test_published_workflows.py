@@ -29,8 +29,8 @@ def bound(graph: Nodes, field: str, bind: Mapping[str, Sequence[str]] | None = N
 
 
 def of(workflow: Workflow, field: str) -> str:
-    if field in workflow.unclear:
-        return f"? {workflow.unclear[field]}"
+    if unclear := workflow.unclear(field):
+        return f"? {unclear}"
     return " ".join(map(str, workflow.inputs.get(field, ())))
 
 

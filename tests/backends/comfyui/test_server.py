@@ -25,9 +25,9 @@ from imagegen.backends.comfyui.server import (
     Launch,
     Started,
     build_command,
-    check_can_start,
+    find_start_problem,
     get_status,
-    release,
+    managed_server,
     start,
     stop,
 )
@@ -288,7 +288,7 @@ def test_a_pid_that_was_reused_is_left_alone(comfy: ComfyFolder) -> None:
 def test_a_pid_that_was_reused_keeps_nobody_from_starting(comfy: ComfyFolder) -> None:
     with bystander(comfy) as other:
         assert run_starts(comfy).is_new
-        assert release(comfy.root)
+        assert managed_server(comfy.root).release()
         assert other.poll() is None
 
 
@@ -381,7 +381,7 @@ def test_a_server_that_somebody_else_started_is_used_and_left_alone(comfy: Comfy
     eventually(lambda: get_status(launch_of(comfy)).state == "serving")
     started = run_starts(comfy)
     assert (started.is_new, started.is_of_this_run) == (False, False)
-    assert not release(comfy.root)
+    assert not managed_server(comfy.root).release()
     assert stop(comfy.root) == "this project has started no server that runs"
     assert other.poll() is None
     assert "not started by this project" in status_lines(started.status)[-1]
@@ -389,22 +389,22 @@ def test_a_server_that_somebody_else_started_is_used_and_left_alone(comfy: Comfy
 
 def test_a_run_ends_what_it_started(comfy: ComfyFolder) -> None:
     assert run_starts(comfy).is_of_this_run
-    assert release(comfy.root)
+    assert managed_server(comfy.root).release()
     assert not runs(comfy.starts[0]["pid"])
-    assert not release(comfy.root)
+    assert not managed_server(comfy.root).release()
 
 
 def test_a_run_leaves_on_what_a_person_started(comfy: ComfyFolder) -> None:
     person_starts(comfy)
     assert not run_starts(comfy).is_of_this_run
-    assert not release(comfy.root)
+    assert not managed_server(comfy.root).release()
     assert get_status(launch_of(comfy)).state == "serving"
 
 
 def test_a_person_keeps_on_what_a_run_started(comfy: ComfyFolder) -> None:
     run_starts(comfy)
     assert not person_starts(comfy).is_new
-    assert not release(comfy.root)
+    assert not managed_server(comfy.root).release()
     assert get_status(launch_of(comfy)).state == "serving"
 
 
@@ -436,7 +436,7 @@ def test_what_a_killed_run_left_is_taken_over_by_the_next_which_ends_it(comfy: C
     assert "a run that was killed" in "\n".join(status_lines(get_status(launch_of(comfy))))
     started = run_starts(comfy)
     assert (started.is_new, started.is_of_this_run, started.status.state) == (False, True, "serving")
-    assert release(comfy.root)
+    assert managed_server(comfy.root).release()
     assert not runs(comfy.starts[0]["pid"])
 
 
@@ -448,13 +448,13 @@ def test_what_a_killed_run_was_starting_is_waited_for_and_ended(comfy: ComfyFold
         process.kill()
     started = run_starts(comfy)
     assert (started.is_new, started.is_of_this_run, len(comfy.starts)) == (False, True, 1)
-    assert release(comfy.root)
+    assert managed_server(comfy.root).release()
 
 
 def test_the_server_of_a_run_at_work_is_left_to_it(comfy: ComfyFolder) -> None:
     with another_run(comfy):
         assert not run_starts(comfy).is_of_this_run
-        assert not release(comfy.root)
+        assert not managed_server(comfy.root).release()
         assert "started by a run, which stops it" in "\n".join(status_lines(get_status(launch_of(comfy))))
 
 
@@ -489,7 +489,7 @@ def test_localhost_is_the_same_server(comfy: ComfyFolder) -> None:
     ],
 )
 def test_an_address_that_no_server_can_be_started_for_is_told(comfy: ComfyFolder, url: str, hint: str) -> None:
-    problem = check_can_start(replace(launch_of(comfy), url=url))
+    problem = find_start_problem(replace(launch_of(comfy), url=url))
     assert problem
     assert url in problem.what
     assert problem.hint == hint
@@ -505,7 +505,7 @@ def test_arguments_that_would_open_it_to_others_are_refused(comfy: ComfyFolder, 
 
 @pytest.mark.parametrize("missing", ["main.py", ".venv/bin/python"])
 def test_without_set_up_the_command_for_it_is_told(comfy: ComfyFolder, missing: str) -> None:
-    assert check_can_start(launch_of(comfy)) is None
+    assert find_start_problem(launch_of(comfy)) is None
     (comfy.tree / missing).unlink()
     problem = refused(lambda: run_starts(comfy))
     assert problem is not None
