@@ -57,10 +57,10 @@ class Step:
 
 def plan_files(root: Path) -> list[Step]:
     """Return what `imagegen init` does in a folder. Raises ImagegenError, with every problem; OSError."""
-    if problems := list(_obstacles(root)):
+    if problems := list(_find_obstacles(root)):
         raise ImagegenError(*problems)
-    steps = [_dodo(root), _first_job(root), _schema(root), _attributes(root), _ignore(root)]
-    if problems := list(_not_writable(root, [step.path for step in steps if step.writes])):
+    steps = [_plan_dodo(root), _plan_first_job(root), _plan_schema(root), _plan_attributes(root), _plan_ignore(root)]
+    if problems := list(_find_read_only(root, [step.path for step in steps if step.writes])):
         raise ImagegenError(*problems)
     return steps
 
@@ -79,7 +79,7 @@ def write_files(root: Path, steps: Sequence[Step]) -> None:
             raise ImagegenError(not_written(error, path=step.path)) from None
 
 
-def _obstacles(root: Path) -> Iterator[Problem]:
+def _find_obstacles(root: Path) -> Iterator[Problem]:
     """Yield what is in the way: folders instead of files, or a file instead of the folder for jobs."""
     if (root / "jobs").is_symlink() and not (root / "jobs").exists():
         yield Problem("jobs", "is a symbolic link that leads nowhere", "remove it, or create the folder that it names")
@@ -95,7 +95,7 @@ def _obstacles(root: Path) -> Iterator[Problem]:
             yield Problem(name, "is not a regular file", "move it away")
 
 
-def _not_writable(root: Path, names: Sequence[str]) -> Iterator[Problem]:
+def _find_read_only(root: Path, names: Sequence[str]) -> Iterator[Problem]:
     blocked: dict[Path, list[str]] = {}
     for name in names:
         path = root / name
@@ -108,7 +108,7 @@ def _not_writable(root: Path, names: Sequence[str]) -> Iterator[Problem]:
         yield Problem("", what, f"make {shown} writable, then try again")
 
 
-def _dodo(root: Path) -> Step:
+def _plan_dodo(root: Path) -> Step:
     path = root / "dodo.py"
     if not path.exists():
         return Step("dodo.py", "created", "gives doit the tasks of imagegen", DODO.encode("utf-8"))
@@ -132,7 +132,7 @@ def takes_our_tasks(dodo: Path) -> bool:
     pending, seen = [dodo], {dodo}
     while pending:
         names: set[str] = set()
-        for module, imported in _imports(pending.pop()):
+        for module, imported in _walk_imports(pending.pop()):
             if module == "imagegen.tasks":
                 names |= imported
             stem = dodo.parent.joinpath(*module.split("."))
@@ -144,7 +144,7 @@ def takes_our_tasks(dodo: Path) -> bool:
     return False
 
 
-def _imports(path: Path) -> Iterator[tuple[str, set[str]]]:
+def _walk_imports(path: Path) -> Iterator[tuple[str, set[str]]]:
     """Yield each module that a file imports, with the imported names. Raises SyntaxError, OSError.
 
     If it imports our tasks as a module, these are all names that it sets itself; `*` if it updates `globals()`.
@@ -168,7 +168,7 @@ def _imports(path: Path) -> Iterator[tuple[str, set[str]]]:
             yield from ((alias.name, set_here) for alias in node.names)
 
 
-def _first_job(root: Path) -> Step:
+def _plan_first_job(root: Path) -> Step:
     if jobs := find_job_files(root):
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         return Step("jobs/", "already there", f"{count}, so no first job is added")
@@ -190,7 +190,7 @@ def _is_free(root: Path, name: str) -> bool:
     return not (is_task or is_file or os.path.lexists(root / "assets" / name))
 
 
-def _schema(root: Path) -> Step:
+def _plan_schema(root: Path) -> Step:
     path, text = root / _SCHEMA, schema_text()
     if not path.exists():
         return Step(_SCHEMA, "created", "lets your editor complete and check job files", text.encode("utf-8"))
@@ -202,16 +202,16 @@ def _schema(root: Path) -> Step:
     return Step(_SCHEMA, "left", "not written by imagegen: doit schema --out PATH writes ours elsewhere")
 
 
-def _attributes(root: Path) -> Step:
+def _plan_attributes(root: Path) -> Step:
     note = "merges lock files without conflicts"
-    return _completed(root, ".gitattributes", ATTRIBUTE_LINES, find_missing_attributes, note)
+    return _plan_completion(root, ".gitattributes", ATTRIBUTE_LINES, find_missing_attributes, note)
 
 
-def _ignore(root: Path) -> Step:
-    return _completed(root, ".gitignore", IGNORE_RULES, find_missing_rules, "keeps local files out of git")
+def _plan_ignore(root: Path) -> Step:
+    return _plan_completion(root, ".gitignore", IGNORE_RULES, find_missing_rules, "keeps local files out of git")
 
 
-def _completed(
+def _plan_completion(
     root: Path, name: str, lines: Sequence[str], missing: Callable[[str, Sequence[str]], list[str]], note: str
 ) -> Step:
     path = root / name
@@ -237,8 +237,8 @@ _MACROS = {"binary": ["-diff", "-merge", "-text"]}
 
 def find_missing_rules(text: str, rules: Sequence[str]) -> list[str]:
     """Return the rules that a `.gitignore` lacks: it neither ignores their files nor excludes them with `!`."""
-    written = [line for line in map(_without_spaces, text.splitlines()) if line and not line.startswith("#")]
-    return [rule for rule in rules if not any(_matches(line.removeprefix("!"), _sample(rule)) for line in written)]
+    written = [line for line in map(_strip_spaces, text.splitlines()) if line and not line.startswith("#")]
+    return [rule for rule in rules if not any(_matches(line.removeprefix("!"), _make_sample(rule)) for line in written)]
 
 
 def find_missing_attributes(text: str, lines: Sequence[str]) -> list[str]:
@@ -246,8 +246,8 @@ def find_missing_attributes(text: str, lines: Sequence[str]) -> list[str]:
     missing = []
     for line in lines:
         pattern, *wanted = line.split()
-        found = _attributes_of(text, pattern.replace("*", "x"))
-        if any(found.get(name) != value for name, value in _settings(wanted) if name != "text"):
+        found = _read_attributes(text, pattern.replace("*", "x"))
+        if any(found.get(name) != value for name, value in _parse_settings(wanted) if name != "text"):
             missing.append(line)
     return missing
 
@@ -259,7 +259,7 @@ def append_lines(data: bytes, lines: Sequence[str]) -> bytes:
     return head + b"".join(line.encode("utf-8") + end for line in lines)
 
 
-def _sample(rule: str) -> str:
+def _make_sample(rule: str) -> str:
     """Return a realistic path that a rule ignores: `*.pyc` is as good as `__pycache__/`."""
     name = rule.replace("*", "")
     if not name.endswith("/"):
@@ -267,18 +267,18 @@ def _sample(rule: str) -> str:
     return f"{name}dodo.pyc" if name == "__pycache__/" else f"{name}x"
 
 
-def _attributes_of(text: str, path: str) -> dict[str, str | bool]:
+def _read_attributes(text: str, path: str) -> dict[str, str | bool]:
     found: dict[str, str | bool] = {}
     for line in text.splitlines():
         match = re.match(r'\s*(?:"([^"]+)"|([^\s#]\S*))\s+(.*)', line)
         if match and _matches_file(match[1] or match[2], path):
-            found.update(_settings(match[3].split()))
+            found.update(_parse_settings(match[3].split()))
     return found
 
 
-def _settings(words: Sequence[str]) -> Iterator[tuple[str, str | bool]]:
+def _parse_settings(words: Sequence[str]) -> Iterator[tuple[str, str | bool]]:
     for word in words:
-        yield from _settings(_MACROS.get(word, []))
+        yield from _parse_settings(_MACROS.get(word, []))
         name, has_value, value = word.lstrip("-!").partition("=")
         yield name, value if has_value else not word.startswith(("-", "!"))
 
@@ -294,12 +294,12 @@ def _matches(pattern: str, path: str) -> bool:
 def _matches_file(pattern: str, path: str) -> bool:
     prefix = "" if "/" in pattern else "(?:.*/)?"
     try:
-        return re.fullmatch(prefix + _TOKEN.sub(_as_regex, pattern.removeprefix("/")), path) is not None
+        return re.fullmatch(prefix + _TOKEN.sub(_to_regex, pattern.removeprefix("/")), path) is not None
     except re.error:  # not a valid pattern for git either
         return False
 
 
-def _as_regex(token: re.Match[str]) -> str:
+def _to_regex(token: re.Match[str]) -> str:
     text = token[0]
     if text == "**/":
         return "(?:.*/)?"
@@ -314,7 +314,7 @@ def _as_regex(token: re.Match[str]) -> str:
     return re.escape(text[1:] if len(text) == 2 and text.startswith("\\") else text)
 
 
-def _without_spaces(line: str) -> str:
+def _strip_spaces(line: str) -> str:
     """Remove trailing spaces, which git ignores unless they follow a backslash."""
     return re.sub(r"(?<!\\)[ \t]+$", "", line.lstrip("\ufeff"))
 

@@ -82,14 +82,14 @@ def check_job(name: str, document: Document, sections: Sections) -> Job:
         what = f"a job file is a mapping of keys, found {_describe(values)}"
         raise ImagegenError(Problem(document.where(()), what))
     problems = [
-        Problem(document.where(location), f"{_dotted(location)}: {what}", hint)
+        Problem(document.where(location), f"{_join_location(location)}: {what}", hint)
         for location, what, hint in _check(values, job_schema(sections), sections)
     ]
     if not {"items", "source", "extends"} & values.keys():
         problems.append(Problem(document.where(()), "no items: give 'items', or a 'source' that has them, or both"))
     if problems:
         raise ImagegenError(*problems)
-    return _job(name, document)
+    return _build_job(name, document)
 
 
 def check_item(
@@ -110,7 +110,7 @@ def check_item(
     """
     values = {**overrides, "name": name, "prompt": prompt}
     problems = [
-        Problem(marks.get(str(location[0]), marks["name"]), f"{_dotted(location)}: {what}", hint)
+        Problem(marks.get(str(location[0]), marks["name"]), f"{_join_location(location)}: {what}", hint)
         for location, what, hint in _check(values, item_schema(sections), sections, ("items", 0))
     ]
     problems += [
@@ -118,7 +118,7 @@ def check_item(
         for key, what in (("name", "heading"), ("prompt", "code block"))
         if key in overrides
     ]
-    return (None if problems else _item(values, marks["name"])), problems
+    return (None if problems else _build_item(values, marks["name"])), problems
 
 
 def check_schema(backend: str, options: Mapping[str, Any]) -> str:
@@ -131,30 +131,31 @@ def check_schema(backend: str, options: Mapping[str, Any]) -> str:
     return ""
 
 
-def _job(name: str, document: Document) -> Job:
+def _build_job(name: str, document: Document) -> Job:
     values: dict[str, Any] = document.values
     generate = dict(values.get("generate", {}))
     seed = generate.pop("seed", {})
     prompt = values.get("prompt", {})
     rules = values.get("output", {})
-    encoding = _encoding(rules, Encoding())
+    encoding = _build_encoding(rules, Encoding())
     derive, sheet = values.get("derive", {}), values.get("sheet")
     matrix = dict(values.get("matrix", {}))
     sections = {key: values[key] for key in values if key not in _OWN_KEYS}
     include, exclude = matrix.pop("include", ()), matrix.pop("exclude", ())
-    locations = [("output", "dir"), ("output", "name"), ("generate", "seed"), *_locations(values)]
+    locations = [("output", "dir"), ("output", "name"), ("generate", "seed"), *_walk_locations(values)]
     return Job(
         name=name,
         file=document.name,
         description=values.get("description", ""),
         backend=values.get("backend"),
-        generate=_typed(generate),
+        generate=_convert_fields(generate),
         seed=SeedRule(**seed) if isinstance(seed, dict) else SeedRule(base=seed),
         prefix=clean_text(prompt.get("prefix", "")),
         suffix=clean_text(prompt.get("suffix", "")),
         source=values.get("source"),
         items=tuple(
-            _item(item, document.where(("items", index, "name"))) for index, item in enumerate(values.get("items", ()))
+            _build_item(item, document.where(("items", index, "name")))
+            for index, item in enumerate(values.get("items", ()))
         ),
         matrix={
             axis: dict(found) if isinstance(found, dict) else {str(value): value for value in found}
@@ -169,23 +170,23 @@ def _job(name: str, document: Document) -> Job:
             encoding=encoding,
             overwrite=rules.get("overwrite", OutputRules.overwrite),
         ),
-        derive=tuple(_derivation(name, own, encoding) for name, own in derive.items()),
-        sheet=None if sheet is None else _sheet(sheet),
+        derive=tuple(_build_derivation(name, own, encoding) for name, own in derive.items()),
+        sheet=None if sheet is None else _build_sheet(sheet),
         sections=sections,
-        where={_dotted(location): document.where(location) for location in locations} | {"": document.where(())},
+        where={_join_location(location): document.where(location) for location in locations} | {"": document.where(())},
     )
 
 
-def _locations(value: object, above: Path = ()) -> Iterator[Path]:
+def _walk_locations(value: object, above: Path = ()) -> Iterator[Path]:
     """Yield the location of everything in a job, except what is in its items."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, below in inner:
         yield (*above, key)
         if (*above, key) != ("items",):
-            yield from _locations(below, (*above, key))
+            yield from _walk_locations(below, (*above, key))
 
 
-def _encoding(rules: Mapping[str, Any], default: Encoding) -> Encoding:
+def _build_encoding(rules: Mapping[str, Any], default: Encoding) -> Encoding:
     format_ = rules.get("format", default.format)
     quality = default.quality if format_ == default.format else DEFAULT_QUALITY[format_]
     return Encoding(
@@ -195,26 +196,26 @@ def _encoding(rules: Mapping[str, Any], default: Encoding) -> Encoding:
     )
 
 
-def _derivation(name: str, rules: Mapping[str, Any], of_images: Encoding) -> Derivation:
+def _build_derivation(name: str, rules: Mapping[str, Any], of_images: Encoding) -> Derivation:
     own = {key: rules[key] for key in ("width", "height", "crop", "enlarge") if key in rules}
-    return Derivation(name, _encoding(rules, of_images), folder=rules.get("dir"), **own)
+    return Derivation(name, _build_encoding(rules, of_images), folder=rules.get("dir"), **own)
 
 
-def _sheet(rules: Mapping[str, Any]) -> SheetRules:
+def _build_sheet(rules: Mapping[str, Any]) -> SheetRules:
     own = {key: rules[key] for key in ("name", "columns", "cell") if key in rules}
-    return SheetRules(_encoding(rules, Encoding(metadata="none")), folder=rules.get("dir"), **own)
+    return SheetRules(_build_encoding(rules, Encoding(metadata="none")), folder=rules.get("dir"), **own)
 
 
 _OWN_KEYS = frozenset(job_schema({}))
 
 
-def _item(values: Mapping[str, Any], where: str) -> Item:
+def _build_item(values: Mapping[str, Any], where: str) -> Item:
     overrides = {key: value for key, value in values.items() if key in ITEM_SCHEMA and key not in ("name", "prompt")}
     sections = {key: value for key, value in values.items() if key not in ITEM_SCHEMA}
-    return Item(values["name"].strip(), clean_text(values["prompt"]), _typed(overrides), where, sections)
+    return Item(values["name"].strip(), clean_text(values["prompt"]), _convert_fields(overrides), where, sections)
 
 
-def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _convert_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Convert values so that `cfg: 7` and `cfg: 7.0` are one request."""
     typed = dict(fields)
     for key in ("cfg", "timeout_s"):
@@ -232,28 +233,28 @@ def _check(
     validator = _JobValidator(schema, allow_unknown=False)
     validator.validate(values, normalize=False)
     known: KeyLocations | None = None
-    for location, what, value in _walk(validator._errors):
+    for location, what, value in _walk_errors(validator._errors):
         hint = ""
         full = (*above, *location)
         if what == _UNKNOWN or what.startswith(_EXPECTED):
             known = known or KeyLocations(job_schema(sections))
         if what == _UNKNOWN and known:
-            what += known.hint(full, value, _siblings(schema, location))
+            what += known.hint(full, value, _find_siblings(schema, location))
         elif what.startswith(_EXPECTED) and known:
             what += known.hint_inside(full, value)
-            hint = "" if what.endswith(":") else _type_hint(what, value, full)
+            hint = "" if what.endswith(":") else _suggest_value(what, value, full)
         yield location, what, hint
 
 
-def _walk(found: Sequence[Any]) -> Iterator[tuple[Path, str, object]]:
+def _walk_errors(found: Sequence[Any]) -> Iterator[tuple[Path, str, object]]:
     """Yield each problem: its location, what is wrong, and the value."""
     for error in found:
         path = tuple(error.document_path)
         if error.code in _ANYOF:
-            yield from _nearest(error)
+            yield from _walk_alternatives(error)
         elif error.is_group_error or error.code in _NESTED:
-            yield from _walk(error.child_errors)
-        elif text := _random_seed(path, error.value) or _message(error):
+            yield from _walk_errors(error.child_errors)
+        elif text := _explain_random_seed(path, error.value) or _explain(error):
             yield path, text, error.value
 
 
@@ -268,19 +269,19 @@ _NESTED = {
 }
 
 
-def _nearest(error: Any) -> Iterator[tuple[Path, str, object]]:
+def _walk_alternatives(error: Any) -> Iterator[tuple[Path, str, object]]:
     """Yield the problems of that alternative whose type the value has."""
     alternatives = list(error.definitions_errors.values())
     here = tuple(error.document_path)
     for alternative in alternatives:
         if not any(e.code == errors.BAD_TYPE.code and tuple(e.document_path) == here for e in alternative):
-            yield from _walk(alternative)
+            yield from _walk_errors(alternative)
             return
-    wanted = [_types(e.constraint) for a in alternatives for e in a if e.code == errors.BAD_TYPE.code]
-    yield here, _mistyped(error.value, list(itertools.chain(*wanted))), error.value
+    wanted = [_list_types(e.constraint) for a in alternatives for e in a if e.code == errors.BAD_TYPE.code]
+    yield here, _explain_type(error.value, list(itertools.chain(*wanted))), error.value
 
 
-def _random_seed(path: Path, value: object) -> str:
+def _explain_random_seed(path: Path, value: object) -> str:
     """Return what to write instead of a random seed as other programs write it; empty for any other value."""
     if path[-1:] != ("seed",) or str(getattr(value, "text", value)).lower() not in ("-1", "random", "randomize"):
         return ""
@@ -290,7 +291,7 @@ def _random_seed(path: Path, value: object) -> str:
     return f"{getattr(value, 'text', value)} is not a seed; for a random one, {rule}"
 
 
-def _message(error: Any) -> str:
+def _explain(error: Any) -> str:
     value, constraint = error.value, error.constraint
     if error.code == errors.CUSTOM.code:
         return str(error.info[0])
@@ -299,7 +300,7 @@ def _message(error: Any) -> str:
     if error.code == errors.REQUIRED_FIELD.code:
         return "is missing"
     if error.code == errors.BAD_TYPE.code:
-        return _mistyped(value, _types(constraint))
+        return _explain_type(value, _list_types(constraint))
     if error.code == errors.NOT_NULLABLE.code:
         return "has no value: give it one, or leave it out"
     if error.code == errors.UNALLOWED_VALUE.code:
@@ -319,11 +320,11 @@ def _message(error: Any) -> str:
     return f"breaks the rule {error.rule}: {constraint}"
 
 
-def _types(constraint: str | Sequence[str]) -> list[str]:
+def _list_types(constraint: str | Sequence[str]) -> list[str]:
     return [constraint] if isinstance(constraint, str) else list(constraint)
 
 
-def _mistyped(value: object, wanted: Sequence[str]) -> str:
+def _explain_type(value: object, wanted: Sequence[str]) -> str:
     words = [_TYPE_WORDS[word] for word in wanted if not (word == "whole" and "number" in wanted)]
     hint = "; put it in quotes" if "text" in wanted and isinstance(value, (Ambiguous, bool)) else ""
     if isinstance(value, Ambiguous) and "text" not in wanted:
@@ -331,7 +332,7 @@ def _mistyped(value: object, wanted: Sequence[str]) -> str:
     return f"{_EXPECTED}{' or '.join(words)}, found {_describe(value)}{hint}"
 
 
-def _type_hint(what: str, value: object, path: Path) -> str:
+def _suggest_value(what: str, value: object, path: Path) -> str:
     """Return what to write instead of a value of the wrong type, if that is known."""
     wanted = what.removeprefix(_EXPECTED).partition(", found ")[0]
     if "text" in wanted and isinstance(value, list):
@@ -369,7 +370,7 @@ _ANY = ""
 """Stands for every key of a mapping whose values all have one schema."""
 
 
-def _siblings(schema: Mapping[str, Any], path: Path) -> list[str]:
+def _find_siblings(schema: Mapping[str, Any], path: Path) -> list[str]:
     """Return the keys that are known where the last one of a path is not."""
     known: Mapping[str, Any] = schema
     for part in path[:-1]:
@@ -378,7 +379,7 @@ def _siblings(schema: Mapping[str, Any], path: Path) -> list[str]:
     return list(known)
 
 
-def _dotted(path: Path) -> str:
+def _join_location(path: Path) -> str:
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
@@ -416,38 +417,42 @@ class KeyLocations:
             value: of the key.
             siblings: the keys that are known there.
         """
-        key, parent = str(path[-1]), _generic(path[:-1])
-        if found := self._phrases(key, parent, value):
-            return f"; it belongs {_listed(found)}"
+        key, parent = str(path[-1]), _generalise(path[:-1])
+        if found := self._find_phrases(key, parent, value):
+            return f"; it belongs {_join_phrases(found)}"
         if near := did_you_mean(key, siblings):
             return near
         if same := next((one for one in siblings if one in key.lower().split("_")), ""):  # cfg_scale, sampler_name
             return f"; did you mean '{same}'?"
-        fitting = [known for known, entries in self._known.items() if any(_fits(value, rules) for _, rules in entries)]
+        fitting = [
+            known for known, entries in self._known.items() if any(_has_type(value, rules) for _, rules in entries)
+        ]
         if (near := did_you_mean(key, fitting)) and (right := near.split("'")[1]) and len(key) > 3:
-            return f"; did you mean '{right}', which belongs {_listed(self._phrases(right, parent, value))}?"
+            return f"; did you mean '{right}', which belongs {_join_phrases(self._find_phrases(right, parent, value))}?"
         return ""
 
     def hint_inside(self, path: Sequence[str | int], value: object) -> str:
         """Return a hint about a value of the wrong type: where it, or what is in it, belongs; may be empty."""
-        key, parent = str(path[-1]), _generic(path[:-1])
+        key, parent = str(path[-1]), _generalise(path[:-1])
         near = [()] if parent == _ITEM else [(*parent, _EACH)] if parent else [_ITEM]
-        same = [location for location, rules in self._known.get(key, ()) if location in near and _fits(value, rules)]
+        same = [
+            location for location, rules in self._known.get(key, ()) if location in near and _has_type(value, rules)
+        ]
         if same:
-            return f"; as it is, '{key}' belongs {_phrase(same[0], parent)}"
+            return f"; as it is, '{key}' belongs {_describe_location(same[0], parent)}"
         for inner, below in value.items() if isinstance(value, dict) else ():
-            if found := self._phrases(str(inner), (*parent, key), below):
-                return f"; '{inner}' belongs {_listed(found)}"
+            if found := self._find_phrases(str(inner), (*parent, key), below):
+                return f"; '{inner}' belongs {_join_phrases(found)}"
         return ""
 
-    def _phrases(self, key: str, parent: _Keys, value: object) -> list[str]:
+    def _find_phrases(self, key: str, parent: _Keys, value: object) -> list[str]:
         entries = self._known.get(key, [])
-        fitting = [location for location, rules in entries if _fits(value, rules)] or [
+        fitting = [location for location, rules in entries if _has_type(value, rules)] or [
             location for location, _ in entries
         ]
         in_item = parent[:2] == _ITEM
         if in_item and _ITEM in fitting:
-            return [_phrase(_ITEM, parent)]
+            return [_describe_location(_ITEM, parent)]
         of_items = [location for location in fitting if location[:2] == _ITEM]
         others = [location for location in fitting if location not in of_items]
         if in_item:
@@ -456,7 +461,7 @@ class KeyLocations:
             chosen = [("generate",)]
         else:
             chosen = others + [location for location in of_items if location[2:] not in others]
-        return [_phrase(location, parent) for location in chosen]
+        return [_describe_location(location, parent) for location in chosen]
 
 
 def _keys_below(schema: Mapping[str, Any], parent: _Keys) -> Iterator[tuple[_Keys, str, Mapping[str, Any]]]:
@@ -475,30 +480,30 @@ def _keys_within(rules: Mapping[str, Any], path: _Keys) -> Iterator[tuple[_Keys,
         yield from _keys_below(inner, path)
 
 
-def _fits(value: object, rules: Mapping[str, Any]) -> bool:
+def _has_type(value: object, rules: Mapping[str, Any]) -> bool:
     types = rules.get("type", ())
     known = [_PYTHON_TYPES.get(one, ()) for one in ([types] if isinstance(types, str) else types)]
     return any(isinstance(value, one) and (bool in one or not isinstance(value, bool)) for one in known)
 
 
-def _generic(path: Sequence[str | int]) -> _Keys:
+def _generalise(path: Sequence[str | int]) -> _Keys:
     return tuple(_EACH if isinstance(part, int) else str(part) for part in path)
 
 
-def _phrase(location: _Keys, parent: _Keys) -> str:
+def _describe_location(location: _Keys, parent: _Keys) -> str:
     if not location:
         return "at the top of the job"
     if location == _ITEM:
         return "in the item itself" if parent[:2] == _ITEM else "in an item"
     if location[:2] == _ITEM:
-        return f"under {_keys(location[2:])} in the item"
-    return f"under {_keys(location)}"
+        return f"under {_format_keys(location[2:])} in the item"
+    return f"under {_format_keys(location)}"
 
 
-def _keys(location: _Keys) -> str:
+def _format_keys(location: _Keys) -> str:
     return " ".join("NAME:" if part == _EACH else f"{part}:" for part in location)
 
 
-def _listed(phrases: Sequence[str]) -> str:
+def _join_phrases(phrases: Sequence[str]) -> str:
     shown = list(phrases)[:3]
     return f"{', '.join(shown[:-1])} or {shown[-1]}" if len(shown) > 1 else shown[0]

@@ -51,40 +51,40 @@ def insert_item(name: str, text: str, item: Mapping[str, Any]) -> str:
     """
     newline = "\r\n" if "\r\n" in text else "\n"
     is_json = name.lower().endswith(".json")
-    root, end = (_json_tree(text), len(text)) if is_json else _yaml_tree(text)
+    root, end = (_parse_json(text), len(text)) if is_json else _parse_yaml(text)
     if not root.is_mapping:
         raise ValueError("the file is not a mapping")
     items = root.value("items")
     if items and items.is_empty and not root.flow:
-        return _with_block_item(text, root, items, item, newline)
+        return _insert_block_item(text, root, items, item, newline)
     if items and not items.is_list:
         raise ValueError("its items are not a list")
     if is_json:
-        return _with_json_item(text, root, items, item, newline)
+        return _insert_json_item(text, root, items, item, newline)
     if items is None:
-        return _with_items_key(text, root, end, item, newline)
+        return _insert_items_key(text, root, end, item, newline)
     if items.flow:
-        return _with_entry(text, items, 1, _flow(item), newline)
-    return _with_block_item(text, root, items, item, newline)
+        return _insert_entry(text, items, 1, _format_flow(item), newline)
+    return _insert_block_item(text, root, items, item, newline)
 
 
 # YAML
 
 
-def _yaml_tree(text: str) -> tuple[_Node, int]:
+def _parse_yaml(text: str) -> tuple[_Node, int]:
     """Return the document's value, and where something can be added at its end."""
     events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
     root = _Node(0, 0)
     end = len(text)
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
-            root = _yaml_node(next(events), events)
+            root = _parse_yaml_node(next(events), events)
         elif isinstance(event, yaml.DocumentEndEvent) and event.explicit:
-            end = _index(event.start_mark)
+            end = _count_before(event.start_mark)
     return root, end
 
 
-def _yaml_node(event: Any, events: Iterator[Any]) -> _Node:
+def _parse_yaml_node(event: Any, events: Iterator[Any]) -> _Node:
     node = _Node(event.start_mark.index, event.start_mark.column, end=event.end_mark.index)
     if isinstance(event, yaml.ScalarEvent):
         node.text = event.value
@@ -96,60 +96,60 @@ def _yaml_node(event: Any, events: Iterator[Any]) -> _Node:
     node.flow = bool(event.flow_style)
     following: Any = next(events)
     while not isinstance(following, yaml.CollectionEndEvent):
-        node.inner.append(_yaml_node(following, events))
+        node.inner.append(_parse_yaml_node(following, events))
         following = next(events)
     # for a block, the parser gives the position of the next token, after comments
-    node.end = _index(following.end_mark) if node.flow else node.inner[-1].end
+    node.end = _count_before(following.end_mark) if node.flow else node.inner[-1].end
     return node
 
 
-def _index(mark: Any) -> int:
+def _count_before(mark: Any) -> int:
     """Return the number of characters before a mark."""
     return int(mark.index)
 
 
-def _with_block_item(text: str, root: _Node, items: _Node, item: Mapping[str, Any], newline: str) -> str:
+def _insert_block_item(text: str, root: _Node, items: _Node, item: Mapping[str, Any], newline: str) -> str:
     if items.is_empty:
         margin = " " * (root.column + 2)
-        lines = [margin + line if line else "" for line in _block_lines(item, 1)]
-        return _with_lines(text, _line_end(text, items.end), lines, newline)
+        lines = [margin + line if line else "" for line in _format_block(item, 1)]
+        return _insert_lines(text, _find_next_line(text, items.end), lines, newline)
     last = items.inner[-1]
     gap = max(1, last.column - items.column - 1)
-    lines = _block_lines(item, gap) if not last.flow else [f"-{' ' * gap}{_flow(item)}"]
-    at = _line_end(text, last.end)
+    lines = _format_block(item, gap) if not last.flow else [f"-{' ' * gap}{_format_flow(item)}"]
+    at = _find_next_line(text, last.end)
     while comment := re.compile(rf"[ ]{{{items.column + 1},}}#[^\n]*(?:\n|$)").match(text, at):
         at = comment.end()  # it belongs to the item above it
     between = text[items.inner[-2].end : last.start] if len(items.inner) > 1 else ""
     blank = [""] if _BLANK_LINE.search(between) else []
-    return _with_lines(text, at, [*blank, *(" " * items.column + line if line else "" for line in lines)], newline)
+    return _insert_lines(text, at, [*blank, *(" " * items.column + line if line else "" for line in lines)], newline)
 
 
-def _with_items_key(text: str, root: _Node, end: int, item: Mapping[str, Any], newline: str) -> str:
+def _insert_items_key(text: str, root: _Node, end: int, item: Mapping[str, Any], newline: str) -> str:
     if root.flow:
-        return _with_entry(text, root, 2, f"items: [{_flow(item)}]", newline)
+        return _insert_entry(text, root, 2, f"items: [{_format_flow(item)}]", newline)
     margin = " " * root.column
     blank = [""] if _BLANK_LINE.search(text[root.start : root.end]) else []
-    lines = [*blank, f"{margin}items:", *(f"{margin}  {line}" if line else "" for line in _block_lines(item, 1))]
-    return _with_lines(text, end, lines, newline)
+    lines = [*blank, f"{margin}items:", *(f"{margin}  {line}" if line else "" for line in _format_block(item, 1))]
+    return _insert_lines(text, end, lines, newline)
 
 
-def _block_lines(item: Mapping[str, Any], gap: int) -> list[str]:
+def _format_block(item: Mapping[str, Any], gap: int) -> list[str]:
     """Return an entry of a list in block style. gap: blanks between its dash and its keys."""
     margin = " " * (1 + gap)
     lines: list[str] = []
     for key, value in item.items():
-        if isinstance(value, str) and "\n" in value and _reads(_literal(key, value, ""), {key: value}):
-            lines += _literal(key, value, margin)
+        if isinstance(value, str) and "\n" in value and _reads_back(_format_literal(key, value, ""), {key: value}):
+            lines += _format_literal(key, value, margin)
         else:
-            lines.append(f"{margin}{key}: {_scalar(value, '{}: {}')}")
+            lines.append(f"{margin}{key}: {_format_scalar(value, '{}: {}')}")
     return ["-" + lines[0][1:], *lines[1:]]
 
 
-def _literal(key: str, value: str, margin: str) -> list[str]:
+def _format_literal(key: str, value: str, margin: str) -> list[str]:
     return [f"{margin}{key}: |-", *(f"{margin}  {line}" if line else "" for line in value.split("\n"))]
 
 
-def _line_end(text: str, at: int) -> int:
+def _find_next_line(text: str, at: int) -> int:
     """Return where the next line begins; `at` itself if one begins there."""
     if at == 0 or text[at - 1] == "\n":
         return at
@@ -157,31 +157,35 @@ def _line_end(text: str, at: int) -> int:
     return len(text) if found < 0 else found + 1
 
 
-def _with_lines(text: str, at: int, lines: list[str], newline: str) -> str:
+def _insert_lines(text: str, at: int, lines: list[str], newline: str) -> str:
     before = text[:at]
     if before and not before.endswith("\n"):
         before += newline
     return before + "".join(line + newline for line in lines) + text[at:]
 
 
-def _flow(value: Any) -> str:
+def _format_flow(value: Any) -> str:
     """Return a value in YAML on one line, within braces or brackets."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(key, '[{1}]')}: {_flow(inner)}" for key, inner in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{_format_scalar(key, '[{1}]')}: {_format_flow(inner)}" for key, inner in value.items())
+            + "}"
+        )
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    return _scalar(value, "{{{}: {}}}")
+        return "[" + ", ".join(map(_format_flow, value)) + "]"
+    return _format_scalar(value, "{{{}: {}}}")
 
 
-def _scalar(value: Any, pattern: str) -> str:
+def _format_scalar(value: Any, pattern: str) -> str:
     """Return a value on one line: plain if it reads back the same within the pattern, else in double quotes."""
     if isinstance(value, (Mapping, list, tuple)):
-        return _flow(value)
+        return _format_flow(value)
     if not isinstance(value, str):
         return json.dumps(value)
     plain = value and value == value.strip() and value.isprintable() and " #" not in value
     expected: Any = [value] if pattern.startswith("[") else {"x": value}
-    if plain and _reads([pattern.format("x", value)], expected):
+    if plain and _reads_back([pattern.format("x", value)], expected):
         return value
     # JSON's escapes are YAML's too, but YAML has more line ends
     return re.sub(
@@ -189,7 +193,7 @@ def _scalar(value: Any, pattern: str) -> str:
     )
 
 
-def _reads(lines: list[str], expected: Any) -> bool:
+def _reads_back(lines: list[str], expected: Any) -> bool:
     try:
         return bool(read_document("", "\n".join(lines).encode("utf-8")).values == expected)
     except ImagegenError:
@@ -199,7 +203,7 @@ def _reads(lines: list[str], expected: Any) -> bool:
 # JSON, and YAML in braces or brackets
 
 
-def _with_entry(text: str, holder: _Node, size: int, entry: str, newline: str) -> str:
+def _insert_entry(text: str, holder: _Node, size: int, entry: str, newline: str) -> str:
     """Put an entry after the last one in braces or brackets, on a line of its own if the last one is.
 
     Args:
@@ -216,28 +220,28 @@ def _with_entry(text: str, holder: _Node, size: int, entry: str, newline: str) -
     return text[:end] + (", " if margin.strip() else f",{newline}{margin}") + entry + text[end:]
 
 
-def _with_json_item(text: str, root: _Node, items: _Node | None, item: Mapping[str, Any], newline: str) -> str:
+def _insert_json_item(text: str, root: _Node, items: _Node | None, item: Mapping[str, Any], newline: str) -> str:
     def dumped(value: Any, indent: str, margin: str) -> str:
         return json.dumps(value, ensure_ascii=False, indent=indent).replace("\n", f"{newline}{margin}")
 
     if items is None:
-        margin = _margin(text, root.inner[0]) if root.inner else ""
+        margin = _find_margin(text, root.inner[0]) if root.inner else ""
         entry = dumped([item], margin, margin) if margin else json.dumps([item], ensure_ascii=False)
-        return _with_entry(text, root, 2, f'"items": {entry}', newline)
+        return _insert_entry(text, root, 2, f'"items": {entry}', newline)
     last = items.inner[-1] if items.inner else None
     if last and "\n" in text[last.start : last.end] and last.inner:
-        outer, inner = _margin(text, last), _margin(text, last.inner[0])
-        return _with_entry(text, items, 1, dumped(item, inner.removeprefix(outer) or "  ", outer), newline)
-    return _with_entry(text, items, 1, json.dumps(item, ensure_ascii=False), newline)
+        outer, inner = _find_margin(text, last), _find_margin(text, last.inner[0])
+        return _insert_entry(text, items, 1, dumped(item, inner.removeprefix(outer) or "  ", outer), newline)
+    return _insert_entry(text, items, 1, json.dumps(item, ensure_ascii=False), newline)
 
 
-def _margin(text: str, node: _Node) -> str:
+def _find_margin(text: str, node: _Node) -> str:
     """Return the white space that the line begins with."""
     line = text[text.rfind("\n", 0, node.start) + 1 : node.start]
     return line[: len(line) - len(line.lstrip())]
 
 
-def _json_tree(text: str) -> _Node:
+def _parse_json(text: str) -> _Node:
     """Return the document's value. Raises ValueError."""
     decoder = json.JSONDecoder()
     space = re.compile(r"[ \t\r\n]*")

@@ -95,10 +95,12 @@ def find_stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem
         extended: files that jobs extend, by their path from there.
     """
     found = [
-        Problem(f"jobs/{printable(name)}", why, fix) for name in list_stray_names(root) for why, fix in [_stray(name)]
+        Problem(f"jobs/{printable(name)}", why, fix)
+        for name in list_stray_names(root)
+        for why, fix in [_explain_stray(name)]
     ]
     for folder in sorted(path for path in (root / "jobs").glob("*/")):
-        found += _in_folder(folder, extended)
+        found += _find_in_folder(folder, extended)
     return sorted(found)
 
 
@@ -109,10 +111,10 @@ def list_stray_names(root: Path) -> list[str]:
             names = [entry.name for entry in entries if not entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(name for name in names if _stray(name)[0])
+    return sorted(name for name in names if _explain_stray(name)[0])
 
 
-def _stray(name: str) -> tuple[str, str]:
+def _explain_stray(name: str) -> tuple[str, str]:
     """Return why a file is not built, and what to do; empty for a job and for what nobody would take for one."""
     ending = name[name.rfind(".") :].lower() if "." in name[1:] else ""
     if name.startswith("_") or name.endswith(_BESIDE) or _HIDDEN_TOOLS.fullmatch(name):
@@ -131,7 +133,7 @@ def _stray(name: str) -> tuple[str, str]:
     return "is not a job: a job ends in .yaml, .yml or .json", "rename it, or move it out of jobs/"
 
 
-def _in_folder(folder: Path, extended: Collection[str]) -> Iterator[Problem]:
+def _find_in_folder(folder: Path, extended: Collection[str]) -> Iterator[Problem]:
     """Yield the files in a folder of `jobs/` that look like jobs."""
     if folder.name.startswith(("_", ".")):
         return
@@ -164,30 +166,30 @@ def resolve_extends(document: Document, read: Callable[[str, str], Document]) ->
     Raises:
         ImagegenError: with every problem of the bases.
     """
-    if not isinstance(document.values, dict) or _names(document.values.get("extends")) is None:
+    if not isinstance(document.values, dict) or _read_names(document.values.get("extends")) is None:
         return document
-    return _with_bases(document, read, (document.name,))
+    return _merge_bases(document, read, (document.name,))
 
 
-def _with_bases(document: Document, read: Callable[[str, str], Document], above: tuple[str, ...]) -> Document:
+def _merge_bases(document: Document, read: Callable[[str, str], Document], above: tuple[str, ...]) -> Document:
     """Merge a document with its bases. above: the files that led here, from the job to the document's own."""
     merged: Document | None = None
     problems: list[Problem] = []
-    for index, name in enumerate(_names(document.values.get("extends")) or ()):
+    for index, name in enumerate(_read_names(document.values.get("extends")) or ()):
         where = document.where(("extends", index))
         try:
-            base = _base(name, where, read, above)
+            base = _read_base(name, where, read, above)
         except ImagegenError as error:
             problems += error.problems
         else:
-            merged = base if merged is None else _merged(base, merged)  # the later one is nearer
+            merged = base if merged is None else _merge_documents(base, merged)  # the later one is nearer
     if problems:
         raise ImagegenError(*dict.fromkeys(problems))
     own = replace(document, values={key: value for key, value in document.values.items() if key != "extends"})
-    return own if merged is None else _merged(own, merged)
+    return own if merged is None else _merge_documents(own, merged)
 
 
-def _base(name: str, where: str, read: Callable[[str, str], Document], above: tuple[str, ...]) -> Document:
+def _read_base(name: str, where: str, read: Callable[[str, str], Document], above: tuple[str, ...]) -> Document:
     path = posixpath.normpath(name)
     if path.startswith(("/", "..")) or "\\" in name:
         raise ImagegenError(Problem(where, f"extends: '{name}' leads out of jobs/", "give its path from jobs/"))
@@ -200,13 +202,13 @@ def _base(name: str, where: str, read: Callable[[str, str], Document], above: tu
     base = read(path, where)
     if not isinstance(base.values, dict):
         raise ImagegenError(Problem(base.where(()), "a file that a job extends is a mapping of keys"))
-    if "extends" in base.values and _names(base.values["extends"]) is None:
+    if "extends" in base.values and _read_names(base.values["extends"]) is None:
         what = "extends: expected a file, or a list of files, their paths from jobs/"
         raise ImagegenError(Problem(base.where(("extends",)), what))
-    return _with_bases(base, read, (*above, file))
+    return _merge_bases(base, read, (*above, file))
 
 
-def _names(value: object) -> list[str] | None:
+def _read_names(value: object) -> list[str] | None:
     """Return the files that `extends` names; None if it is neither a name nor a list of names."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
@@ -214,11 +216,11 @@ def _names(value: object) -> list[str] | None:
     return names
 
 
-def _merged(near: Document, far: Document) -> Document:
+def _merge_documents(near: Document, far: Document) -> Document:
     """Merge two documents into one with the nearer one's name; what comes from the other keeps its file."""
     taken: set[Location] = set()
     out = {key for key in far.values if key in near.values and near.values[key] is None}
-    values = _merge(_without(out, near.values), _without(out, far.values), (), taken)
+    values = _merge_mappings(_leave_out(out, near.values), _leave_out(out, far.values), (), taken)
     marks = dict(near.marks)
     files = dict(near.files)
     for path, mark in far.marks.items():
@@ -228,11 +230,13 @@ def _merged(near: Document, far: Document) -> Document:
     return replace(near, values=values, marks=marks, files=files)
 
 
-def _without(keys: set[str], values: Mapping[str, Any]) -> dict[str, Any]:
+def _leave_out(keys: set[str], values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in keys}
 
 
-def _merge(near: Mapping[str, Any], far: Mapping[str, Any], above: Location, taken: set[Location]) -> dict[str, Any]:
+def _merge_mappings(
+    near: Mapping[str, Any], far: Mapping[str, Any], above: Location, taken: set[Location]
+) -> dict[str, Any]:
     """Merge two mappings, the farther one's keys first. taken: gets the location of what only that one has."""
     values: dict[str, Any] = {}
     for key in [*far, *(key for key in near if key not in far)]:
@@ -240,7 +244,7 @@ def _merge(near: Mapping[str, Any], far: Mapping[str, Any], above: Location, tak
             taken.add((*above, key))
             values[key] = far[key]
         elif isinstance(near[key], dict) and isinstance(far.get(key), dict):
-            values[key] = _merge(near[key], far[key], (*above, key), taken)
+            values[key] = _merge_mappings(near[key], far[key], (*above, key), taken)
         else:
             values[key] = near[key]
     return values
@@ -262,18 +266,23 @@ def hash_items(document: Document) -> JobKeys | None:
     """
     values = document.values
     items = values.get("items") if isinstance(values, dict) else None
-    if not isinstance(items, list) or not items or values.keys() & {"source", "derive", "sheet"} or _counts(values):
+    if (
+        not isinstance(items, list)
+        or not items
+        or values.keys() & {"source", "derive", "sheet"}
+        or _has_sequence_seeds(values)
+    ):
         return None
     head = {key: value for key, value in values.items() if key != "items"}
-    return JobKeys(_key(head), tuple(map(_key, items)))
+    return JobKeys(_hash(head), tuple(map(_hash, items)))
 
 
-def _counts(values: Mapping[str, Any]) -> bool:
+def _has_sequence_seeds(values: Mapping[str, Any]) -> bool:
     generate = values.get("generate")
     seed = generate.get("seed") if isinstance(generate, dict) else None
     return isinstance(seed, dict) and seed.get("mode") == "sequence"
 
 
-def _key(value: object) -> str:
+def _hash(value: object) -> str:
     """Hash a value. repr distinguishes 7, 7.0, True and '7', and the order of keys, which does no harm."""
     return hashlib.blake2b(repr(value).encode("utf-8"), digest_size=12).hexdigest()

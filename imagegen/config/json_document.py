@@ -32,25 +32,25 @@ class JsonReader(DocumentReader):
         """Return the document's values."""
         if self._skip(0) == len(self.text):
             raise self.stop(None, "is empty")
-        values, end = self._value(self._skip(0), (), 0)
+        values, end = self._read_value(self._skip(0), (), 0)
         if (end := self._skip(end)) != len(self.text):
             self._fail(end, "there is more after the end of the document", "one file is one document")
         return values
 
-    def _value(self, at: int, location: Location, depth: int) -> tuple[Any, int]:
+    def _read_value(self, at: int, location: Location, depth: int) -> tuple[Any, int]:
         """Return a value, and where it ends."""
         self.begin_value(location, self._position(at), depth)
         opening = self.text[at : at + 1]
         if opening == "{":
-            return self._object(at + 1, location, depth)
+            return self._read_object(at + 1, location, depth)
         if opening == "[":
-            return self._array(at + 1, location, depth)
-        value, end = self._scalar(at)
+            return self._read_array(at + 1, location, depth)
+        value, end = self._read_scalar(at)
         if isinstance(value, str):
             self.check_text(value, self._position(at))
         return value, end
 
-    def _object(self, at: int, location: Location, depth: int) -> tuple[dict[str, Any], int]:
+    def _read_object(self, at: int, location: Location, depth: int) -> tuple[dict[str, Any], int]:
         found: dict[str, Any] = {}
         at = self._skip(at)
         if self.text[at : at + 1] == "}":
@@ -60,31 +60,31 @@ class JsonReader(DocumentReader):
             if self.text[at : at + 1] != '"':
                 self._refuse(at, "a key in double quotes")
             position = self._position(at)
-            key, at = self._scalar(at)
+            key, at = self._read_scalar(at)
             self.check_text(key, position)
             self.check_key(key, position)
             inner = self.begin_key(key, found, location, position)
             at = self._expect(self._skip(at), ":")
-            found[key], at = self._value(self._skip(at), inner, depth + 1)
+            found[key], at = self._read_value(self._skip(at), inner, depth + 1)
             at = self._skip(at)
             if self.text[at : at + 1] == "}":
                 return found, at + 1
             at = self._expect(at, ",")
 
-    def _array(self, at: int, location: Location, depth: int) -> tuple[list[Any], int]:
+    def _read_array(self, at: int, location: Location, depth: int) -> tuple[list[Any], int]:
         found: list[Any] = []
         at = self._skip(at)
         if self.text[at : at + 1] == "]":
             return found, at + 1
         while True:
-            value, at = self._value(self._skip(at), (*location, len(found)), depth + 1)
+            value, at = self._read_value(self._skip(at), (*location, len(found)), depth + 1)
             found.append(value)
             at = self._skip(at)
             if self.text[at : at + 1] == "]":
                 return found, at + 1
             at = self._expect(at, ",")
 
-    def _scalar(self, at: int) -> tuple[Any, int]:
+    def _read_scalar(self, at: int) -> tuple[Any, int]:
         try:
             return self._decoder.raw_decode(self.text, at)
         except json.JSONDecodeError as error:

@@ -50,13 +50,13 @@ def build_json_schema(
         "$comment": WRITTEN_BY,
         "title": "A base of jobs of imagegen" if of_base else "A job of imagegen",
         "type": "object",
-        **_keys(job_schema(sections), ""),
+        **_convert_keys(job_schema(sections), ""),
     }
     if not of_base:
         schema["anyOf"] = [{"required": [key]} for key in ("items", "source", "extends")]
     # null takes out what a base has; which keys that has, only the checks know
     found = schema["properties"]
-    schema["properties"] = {key: one if key == "extends" else _or_null(one) for key, one in found.items()}
+    schema["properties"] = {key: one if key == "extends" else _allow_null(one) for key, one in found.items()}
     schema["if"] = {"not": {"required": ["extends"]}}
     schema["then"] = {"additionalProperties": {"not": {"type": "null"}}}
     for path, default in {**_DEFAULTS, **defaults}.items():
@@ -67,17 +67,17 @@ def build_json_schema(
     return schema
 
 
-def _keys(schema: Rules, path: str) -> dict[str, Any]:
+def _convert_keys(schema: Rules, path: str) -> dict[str, Any]:
     """Return the schema of a mapping whose keys are known."""
     required = [key for key, rules in schema.items() if rules.get("required")]
     return {
-        "properties": {key: _value(rules, f"{path}.{key}".lstrip(".")) for key, rules in schema.items()},
+        "properties": {key: _convert(rules, f"{path}.{key}".lstrip(".")) for key, rules in schema.items()},
         **({"required": required} if required else {}),
         "additionalProperties": False,
     }
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+def _allow_null(schema: dict[str, Any]) -> dict[str, Any]:
     found = dict(schema)
     if "type" in found:
         types = found["type"]
@@ -89,7 +89,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _value(rules: Rules, path: str) -> dict[str, Any]:
+def _convert(rules: Rules, path: str) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     for rule, constraint in rules.items():
         if rule not in _RULES:
@@ -156,8 +156,8 @@ def _nested(schema: Rules, rules: Rules, path: str) -> dict[str, Any]:
     if len(holders) > 1:  # it would be keys for the one, and rules for the other
         raise _no_counterpart(path, "schema")
     if "mapping" not in holders:
-        return {"items": _value(schema, f"{path}[]")}
-    keys = _keys(schema, path)
+        return {"items": _convert(schema, f"{path}[]")}
+    keys = _convert_keys(schema, path)
     if "allow_unknown" in rules:  # then that says what the other keys may hold
         del keys["additionalProperties"]
     return keys
@@ -165,7 +165,7 @@ def _nested(schema: Rules, rules: Rules, path: str) -> dict[str, Any]:
 
 def _anyof(alternatives: list[Rules], rules: Rules, path: str) -> dict[str, Any]:
     inherited = {"type": rules["type"]} if "type" in rules else {}
-    return {"anyOf": [_value({**inherited, **one}, path) for one in alternatives]}
+    return {"anyOf": [_convert({**inherited, **one}, path) for one in alternatives]}
 
 
 _RULES: Mapping[str, Callable[[Any, Rules, str], dict[str, Any]]] = {
@@ -179,9 +179,9 @@ _RULES: Mapping[str, Callable[[Any, Rules, str], dict[str, Any]]] = {
     "regex": _regex,
     "blank": lambda allowed, _, __: {} if allowed else {"pattern": r"\S"},
     "schema": _nested,
-    "keysrules": lambda inner, _, path: {"propertyNames": _value(inner, path)},
-    "valuesrules": lambda inner, _, path: {"additionalProperties": _value(inner, f"{path}.*")},
-    "allow_unknown": lambda inner, _, path: {"additionalProperties": _value(inner, f"{path}.*")},
+    "keysrules": lambda inner, _, path: {"propertyNames": _convert(inner, path)},
+    "valuesrules": lambda inner, _, path: {"additionalProperties": _convert(inner, f"{path}.*")},
+    "allow_unknown": lambda inner, _, path: {"additionalProperties": _convert(inner, f"{path}.*")},
     "anyof": _anyof,
     "required": lambda _, __, ___: {},  # listed in the mapping that it is a key of
     "meta": lambda meta, _, __: {"description": meta["description"]} if "description" in meta else {},

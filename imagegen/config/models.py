@@ -58,7 +58,7 @@ def read_models(value: object) -> tuple[ModelFile, ...]:
         wrong += [f"{key}{text}" for text in found.wrong]
         if not found.wrong:
             models.append(model)
-    wrong += _clashes(models)
+    wrong += _find_clashes(models)
     if wrong:
         raise ValueError(*wrong)
     return tuple(models)
@@ -109,87 +109,87 @@ class _Entry:
         if self.wrong:
             return ModelFile("", "", "", "", 0, 0, 0)
         for unknown in [key for key in self._table if key not in _KEYS]:
-            self._is_wrong(unknown, f"unknown key{did_you_mean(unknown, _KEYS)}")
-        least, size, most = self._size()
-        source = self._source()
+            self._note(unknown, f"unknown key{did_you_mean(unknown, _KEYS)}")
+        least, size, most = self._read_size()
+        source = self._read_source()
         return ModelFile(
             self._key,
-            self._folder(),
-            self._name(source),
-            self._sha256(),
+            self._read_folder(),
+            self._read_name(source),
+            self._read_sha256(),
             size,
             least,
             most,
             **source,
-            licence=self._page(),
+            licence=self._read_page(),
         )
 
-    def _is_wrong(self, key: str, text: str) -> None:
+    def _note(self, key: str, text: str) -> None:
         self.wrong.append(f".{key}: {text}")
 
-    def _text(self, key: str, needed: str) -> str:
+    def _read_text(self, key: str, needed: str) -> str:
         """Return a text that must be there. needed: what it is."""
         value = self._table.get(key)
         if isinstance(value, str) and value:
             return value
-        self._is_wrong(key, f"expected {needed}" if key in self._table else f"is missing: {needed}")
+        self._note(key, f"expected {needed}" if key in self._table else f"is missing: {needed}")
         return ""
 
-    def _path(self, key: str, needed: str) -> str:
+    def _read_path(self, key: str, needed: str) -> str:
         """Return a path that must be there and stay in its folder."""
-        path = self._text(key, needed)
-        if path and (why := _path_problem(path)):
-            self._is_wrong(key, why)
+        path = self._read_text(key, needed)
+        if path and (why := _check_path(path)):
+            self._note(key, why)
         return path
 
-    def _source(self) -> dict[str, str]:
+    def _read_source(self) -> dict[str, str]:
         given = [key for key in _OF_HUGGING_FACE if key in self._table]
         if "url" in self._table:
             if given:
-                self._is_wrong(given[0], "is for Hugging Face; with url, leave it out")
+                self._note(given[0], "is for Hugging Face; with url, leave it out")
             try:
                 return {"url": check_download_url(self._table["url"])}
             except ValueError as error:
-                self._is_wrong("url", str(error))
+                self._note("url", str(error))
                 return {}
         if not given:
             self.wrong.append(": needs repo and file (on Hugging Face), or url")
             return {}
-        source = {"repo": self._text("repo", "a Hugging Face repository, such as 'Lykon/DreamShaper'")}
+        source = {"repo": self._read_text("repo", "a Hugging Face repository, such as 'Lykon/DreamShaper'")}
         if source["repo"] and not _REPO.fullmatch(source["repo"]):
-            self._is_wrong("repo", "expected OWNER/NAME, such as 'Lykon/DreamShaper'")
-        source["file"] = self._path("file", "the file's path in that repository")
+            self._note("repo", "expected OWNER/NAME, such as 'Lykon/DreamShaper'")
+        source["file"] = self._read_path("file", "the file's path in that repository")
         if "revision" in self._table:
-            source["revision"] = self._text("revision", "a branch, tag or commit of that repository")
+            source["revision"] = self._read_text("revision", "a branch, tag or commit of that repository")
             if not source["revision"].isprintable() or ".." in source["revision"]:
-                self._is_wrong("revision", "expected a branch, tag or commit")
+                self._note("revision", "expected a branch, tag or commit")
         return source
 
-    def _folder(self) -> str:
-        folder = self._path("folder", "ComfyUI's folder for it: checkpoints, loras, vae …")
+    def _read_folder(self) -> str:
+        folder = self._read_path("folder", "ComfyUI's folder for it: checkpoints, loras, vae …")
         if "/" in folder:
-            self._is_wrong("folder", "expected one of ComfyUI's folders; name may have more before the file")
+            self._note("folder", "expected one of ComfyUI's folders; name may have more before the file")
         elif folder not in _FOLDERS and (slip := did_you_mean(folder, _FOLDERS)):
-            self._is_wrong("folder", f"ComfyUI has no folder '{folder}'{slip}")
+            self._note("folder", f"ComfyUI has no folder '{folder}'{slip}")
         return folder
 
-    def _name(self, source: Mapping[str, str]) -> str:
+    def _read_name(self, source: Mapping[str, str]) -> str:
         if "name" in self._table:
-            return self._path("name", "the file's own name in its folder")
+            return self._read_path("name", "the file's own name in its folder")
         if "repo" in source:
             return source["file"].rpartition("/")[2]
         name = re.split(r"[?#]", source.get("url", ""))[0].rpartition("/")[2]
-        if source and ("." not in name or "%" in name or _path_problem(name)):
-            self._is_wrong("name", "is missing: the url does not give the file's name")
+        if source and ("." not in name or "%" in name or _check_path(name)):
+            self._note("name", "is missing: the url does not give the file's name")
         return name
 
-    def _sha256(self) -> str:
-        sha256 = self._text("sha256", "the file's own, which Hugging Face shows on the file's page")
+    def _read_sha256(self) -> str:
+        sha256 = self._read_text("sha256", "the file's own, which Hugging Face shows on the file's page")
         if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-            self._is_wrong("sha256", f"expected 64 hexadecimal digits, found {len(sha256)} characters")
+            self._note("sha256", f"expected 64 hexadecimal digits, found {len(sha256)} characters")
         return sha256.lower()
 
-    def _size(self) -> tuple[int, int, int]:
+    def _read_size(self) -> tuple[int, int, int]:
         """Return the least, approximate and most size: a number of bytes is exact, a text is rounded."""
         value = self._table.get("size")
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
@@ -197,7 +197,7 @@ class _Entry:
         match = _SIZE.fullmatch(value) if isinstance(value, str) else None
         if match is None:
             expected = "a size such as '2.1 GB', or the exact number of bytes"
-            self._is_wrong("size", f"expected {expected}" if "size" in self._table else f"is missing: {expected}")
+            self._note("size", f"expected {expected}" if "size" in self._table else f"is missing: {expected}")
             return 0, 0, 0
         digits = match[2] or ""
         number, step = int(match[1] + digits), 10 ** len(digits)
@@ -206,16 +206,16 @@ class _Entry:
         least, most = (number - 1) * 1000**power // step, (number + 1) * 1024**power // step
         return max(1, least), number * 1024**power // step, most
 
-    def _page(self) -> str:
+    def _read_page(self) -> str:
         if "licence" not in self._table:
             return ""
-        page = self._text("licence", "the address of a page")
+        page = self._read_text("licence", "the address of a page")
         if page and not re.fullmatch(r"https?://[!-~]+", page):
-            self._is_wrong("licence", "expected the address of a page")
+            self._note("licence", "expected the address of a page")
         return page
 
 
-def _path_problem(path: str) -> str:
+def _check_path(path: str) -> str:
     """Return why a path must not be used within a folder, on some system; empty if it may."""
     if any(part in ("", ".", "..") or part.startswith(("~", ".")) for part in path.split("/")):
         return f"'{path}' is not a plain path within its folder"
@@ -224,7 +224,7 @@ def _path_problem(path: str) -> str:
     return check_name(path)
 
 
-def _clashes(models: Sequence[ModelFile]) -> Iterator[str]:
+def _find_clashes(models: Sequence[ModelFile]) -> Iterator[str]:
     """Yield what is wrong where two models have one file, on systems that ignore case too."""
     taken: dict[str, str] = {}
     for model in models:

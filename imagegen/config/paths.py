@@ -39,8 +39,8 @@ def check_path(root: Path, path: str, allowed: Iterable[str], *, writes: bool = 
     """
     real_root = os.path.realpath(root)
     real = os.path.realpath(Path(real_root, path))
-    outside = not _within(real, real_root)
-    if outside and not any(_within(real, os.path.realpath(Path(real_root, folder))) for folder in allowed):
+    outside = not _is_within(real, real_root)
+    if outside and not any(_is_within(real, os.path.realpath(Path(real_root, folder))) for folder in allowed):
         return (
             f"'{path}' leads out of the project (to {real}); "
             "allow_outside in [tool.imagegen] of pyproject.toml can allow a folder"
@@ -53,7 +53,7 @@ def check_path(root: Path, path: str, allowed: Iterable[str], *, writes: bool = 
         return f"'{path}' is in the project: write it as '{os.path.relpath(real, real_root)}'"
     if not outside and _PRIVATE & {part.casefold() for part in Path(os.path.relpath(real, real_root)).parts}:
         return f"'{path}' is not for images"
-    if _within(real.casefold(), str(Path(real_root, GALLERY)).casefold()):
+    if _is_within(real.casefold(), str(Path(real_root, GALLERY)).casefold()):
         return f"'{path}' is not for images: {GALLERY} is where doit gallery writes"
     return check_name(path)
 
@@ -61,14 +61,14 @@ def check_path(root: Path, path: str, allowed: Iterable[str], *, writes: bool = 
 def check_name(path: str) -> str:
     """Return why some system does not accept a file or folder with this name; empty if all do."""
     for part in path.split("/"):
-        if part not in ("", ".", "..") and (why := _part_problem(part)):
-            return f"'{_shown(path)}'{why}"
+        if part not in ("", ".", "..") and (why := _check_part(part)):
+            return f"'{_shorten(path)}'{why}"
     return ""
 
 
-def _part_problem(part: str) -> str:
+def _check_part(part: str) -> str:
     if found := _FORBIDDEN.search(part):
-        return f" has {_name(found[0])} in it, which some systems do not accept; use / between folders"
+        return f" has {_describe(found[0])} in it, which some systems do not accept; use / between folders"
     if unseen := "" if part.isascii() else next(filter(_is_unseen, part), ""):
         return f" has U+{ord(unseen):04X} in it, which is invisible, and which some systems leave out"
     if part[-1] in ". ":
@@ -87,7 +87,7 @@ def count_path_units(path: str) -> int:
     return len(path) if path.isascii() else len(path.encode("utf-16-le")) // 2
 
 
-def _within(path: str, folder: str) -> bool:
+def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
@@ -95,11 +95,11 @@ def _is_unseen(character: str) -> bool:
     return unicodedata.category(character) in _INVISIBLE
 
 
-def _shown(path: str) -> str:
+def _shorten(path: str) -> str:
     """Return the path, shortened, with an escape for what is invisible or would control a terminal."""
     cut = path if len(path) <= 200 else f"{path[:199]}…"
     return "".join(ascii(sign)[1:-1] if _is_unseen(sign) else sign for sign in cut)
 
 
-def _name(character: str) -> str:
+def _describe(character: str) -> str:
     return f"'{character}'" if character.isprintable() else f"the control character {ord(character):#04x}"

@@ -110,49 +110,49 @@ class Setting:
     secret: bool = False  # only the environment can give it, and nothing shows, keeps or passes on its value here
 
 
-def _text(value: object) -> str:
+def _parse_text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("expected text")
     return value
 
 
-def _address(value: object) -> str:
-    if "@" in _text(value):
+def _parse_address(value: object) -> str:
+    if "@" in _parse_text(value):
         raise ValueError("expected an address without a user or password in it")
     return str(value)
 
 
-def _url(value: object) -> str:
-    match = _URL.fullmatch(_address(value))
+def _parse_url(value: object) -> str:
+    match = _URL.fullmatch(_parse_address(value))
     if match is None or int(match["port"] or 0) > 65_535:
         raise ValueError("expected an address such as 'http://127.0.0.1:8188'")
     return str(value).rstrip("/")
 
 
-def _urls(value: object) -> tuple[str, ...]:
+def _parse_urls(value: object) -> tuple[str, ...]:
     """Read a list, or a text with commas between the addresses; each counts once."""
     found = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
     if not isinstance(found, list) or not found:
         raise ValueError("expected an address, or a list of addresses")
-    return tuple(dict.fromkeys(map(_url, found)))
+    return tuple(dict.fromkeys(map(_parse_url, found)))
 
 
-def _folders(value: object) -> tuple[str, ...]:
+def _parse_folders(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(folder, str) and folder for folder in value):
         raise ValueError("expected a list of folders")
     return tuple(os.path.expanduser(folder) for folder in value)  # noqa: PTH111 - it may be no Path yet
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def _parse_texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
         raise ValueError("expected a list of texts")
     return tuple(value)
 
 
-def _folder_table(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _parse_folder_table(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if not isinstance(value, dict):
         raise ValueError('expected folders by kind of model, such as {checkpoints = "~/models/sd"}')
-    return tuple((kind, _folders([found] if isinstance(found, str) else found)) for kind, found in value.items())
+    return tuple((kind, _parse_folders([found] if isinstance(found, str) else found)) for kind, found in value.items())
 
 
 def _show_folder_table(value: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
@@ -168,24 +168,24 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return read
 
 
-def _version(value: object) -> str:
-    if not re.fullmatch(r"\d+\.\d+\.\d+(?:-[A-Za-z0-9.]+)?", _text(value)):
+def _parse_version(value: object) -> str:
+    if not re.fullmatch(r"\d+\.\d+\.\d+(?:-[A-Za-z0-9.]+)?", _parse_text(value)):
         raise ValueError("expected a version such as '0.32.5'")
     return str(value)
 
 
-def _sha256(value: object) -> str:
-    if not re.fullmatch("[0-9a-fA-F]{64}", _text(value)):
+def _parse_sha256(value: object) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", _parse_text(value)):
         raise ValueError(f"expected 64 hexadecimal digits, found {len(str(value))} characters")
     return str(value).lower()
 
 
-def _archive(value: object) -> str:
-    text = _text(value)
+def _parse_archive(value: object) -> str:
+    text = _parse_text(value)
     return check_download_url(text) if "://" in text else os.path.expanduser(text)  # noqa: PTH111 - it may be no Path yet
 
 
-def _store(value: object) -> str:
+def _parse_store(value: object) -> str:
     if value == "none":
         return ""
     text = value if isinstance(value, str) else ""
@@ -193,16 +193,16 @@ def _store(value: object) -> str:
     return text.rstrip("/")
 
 
-def _cluster(value: object) -> str:
+def _parse_cluster(value: object) -> str:
     if value == "none":
         return ""
-    match = _SCHEDULER.fullmatch(_address(value))
+    match = _SCHEDULER.fullmatch(_parse_address(value))
     if match is None or int(match["port"]) > 65_535:
         raise ValueError("expected the address of a Dask scheduler such as 'tcp://10.0.0.5:8786', or none")
     return str(value)
 
 
-def _boolean(value: object) -> bool:
+def _parse_boolean(value: object) -> bool:
     truths = {"true": True, "false": False}
     found = truths.get(value) if isinstance(value, str) else value
     if not isinstance(found, bool):
@@ -214,7 +214,7 @@ def _show_boolean(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _endpoint(value: object) -> str:
+def _parse_endpoint(value: object) -> str:
     return check_download_url(value).rstrip("/")
 
 
@@ -223,7 +223,7 @@ _SCHEDULER = re.compile(r"(?:tcp|tls)://(?:\[[0-9a-fA-F:.]+\]|[^/\s?#:\[\]]+):(?
 _UNITS = {"MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 
-def _size(value: object) -> int:
+def _parse_size(value: object) -> int:
     match = re.fullmatch(rf"(\d+(?:\.\d+)?) ?({'|'.join(_UNITS)})", value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("expected a size such as '5 GB'")
@@ -235,7 +235,7 @@ def _show_size(value: int) -> str:
     return f"{value / _UNITS[unit]:g} {unit}"
 
 
-def _seconds(value: object) -> float:
+def _parse_seconds(value: object) -> float:
     try:
         number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else -1
     except ValueError:
@@ -245,22 +245,22 @@ def _seconds(value: object) -> float:
     return number
 
 
-TEXT = SettingType("text", _text)
-ADDRESS = SettingType("address", _address)
-URLS = SettingType("URL, or several", _urls, ", ".join)
-FOLDERS = SettingType("list of folders", _folders, ", ".join)
-SIZE = SettingType("size in MB, GB or TB", _size, _show_size)
-STORE = SettingType("URL or none", _store)
-CLUSTER = SettingType("tcp:// or tls:// address, or none", _cluster)
-BOOLEAN = SettingType("true or false", _boolean, _show_boolean)
-SECONDS = SettingType("seconds", _seconds, "{:g}".format)
-TEXTS = SettingType("list of texts", _texts, " ".join)
-FOLDER_TABLE = SettingType("folders by kind of model", _folder_table, _show_folder_table)
+TEXT = SettingType("text", _parse_text)
+ADDRESS = SettingType("address", _parse_address)
+URLS = SettingType("URL, or several", _parse_urls, ", ".join)
+FOLDERS = SettingType("list of folders", _parse_folders, ", ".join)
+SIZE = SettingType("size in MB, GB or TB", _parse_size, _show_size)
+STORE = SettingType("URL or none", _parse_store)
+CLUSTER = SettingType("tcp:// or tls:// address, or none", _parse_cluster)
+BOOLEAN = SettingType("true or false", _parse_boolean, _show_boolean)
+SECONDS = SettingType("seconds", _parse_seconds, "{:g}".format)
+TEXTS = SettingType("list of texts", _parse_texts, " ".join)
+FOLDER_TABLE = SettingType("folders by kind of model", _parse_folder_table, _show_folder_table)
 MODELS = SettingType("a table for each", read_models, list_models)
-ENDPOINT = SettingType("URL", _endpoint)
-VERSION = SettingType("version", _version)
-SHA256 = SettingType("sha256", _sha256)
-ARCHIVE = SettingType("URL or file", _archive)
+ENDPOINT = SettingType("URL", _parse_endpoint)
+VERSION = SettingType("version", _parse_version)
+SHA256 = SettingType("sha256", _parse_sha256)
+ARCHIVE = SettingType("URL or file", _parse_archive)
 START = SettingType("auto or never", _one_of("auto", "never"))
 TORCH_BUILDS = ("auto", "cuda", "rocm", "mps", "cpu", "none")
 TORCH = SettingType("auto, cuda, rocm, mps, cpu or none", _one_of(*TORCH_BUILDS))

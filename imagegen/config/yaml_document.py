@@ -58,7 +58,7 @@ class YamlReader(DocumentReader):
     def read_values(self) -> Any:
         """Return the document's values."""
         try:
-            return self._document()
+            return self._read_document()
         except yaml.MarkedYAMLError as error:
             self._refuse(error)
         except (
@@ -93,12 +93,12 @@ class YamlReader(DocumentReader):
     def _note(self, event: Any, what: str, hint: str = "") -> None:
         self.note(self._position(event.start_mark), what, hint)
 
-    def _document(self) -> Any:
+    def _read_document(self) -> Any:
         self._loader.get_event()  # the stream's start
         if isinstance(self._loader.peek_event(), yaml.StreamEndEvent):
             raise self.stop(None, "is empty")
         self._loader.get_event()  # the document's
-        values = self._value(self._next(), (), 0)
+        values = self._read_value(self._next(), (), 0)
         self._next()
         following = self._loader.peek_event()
         if not isinstance(following, yaml.StreamEndEvent):
@@ -110,28 +110,28 @@ class YamlReader(DocumentReader):
             self._note(event, f"nothing refers to the anchor &{anchor}", "put text that begins with & in quotes")
         return values
 
-    def _value(self, event: Any, location: Location, depth: int) -> Any:
+    def _read_value(self, event: Any, location: Location, depth: int) -> Any:
         self.begin_value(location, self._position(event.start_mark), depth)
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event, depth)
+            return self._read_alias(event, depth)
         if event.tag is not None:
             what = f"has the tag '{event.tag}': a job is plain data, without tags"
             self._note(event, what, "put text that begins with ! in quotes")
         if depth > self._deepest:
             self._deepest = depth
         if event.anchor is None:
-            return self._content(event, location, depth)
+            return self._read_content(event, location, depth)
         self._anchors.pop(event.anchor, None)
         before, deepest = self.count, self._deepest
         self._deepest = depth
-        value = self._content(event, location, depth)
+        value = self._read_content(event, location, depth)
         if isinstance(event, yaml.ScalarEvent):
             self._unused[event.anchor] = event
         self._anchors[event.anchor] = (value, self.count - before + 1, self._deepest - depth)
         self._deepest = max(deepest, self._deepest)
         return value
 
-    def _alias(self, event: Any, depth: int) -> Any:
+    def _read_alias(self, event: Any, depth: int) -> Any:
         position = self._position(event.start_mark)
         if event.anchor not in self._anchors:
             what = f"the alias *{event.anchor} has no anchor before it that is complete"
@@ -147,24 +147,24 @@ class YamlReader(DocumentReader):
             raise self.stop(position, f"aliases make more than {MAX_ALIASED} values of this file")
         return value
 
-    def _content(self, event: Any, location: Location, depth: int) -> Any:
+    def _read_content(self, event: Any, location: Location, depth: int) -> Any:
         if isinstance(event, yaml.ScalarEvent):
             if event.implicit[0]:
                 self._check_plain(event, location)
-                return self._plain(event.value)
+                return self._resolve_plain(event.value)
             self.check_text(event.value, self._position(event.start_mark))
             return event.value
         if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(location, depth)
+            return self._read_mapping(location, depth)
         found: list[Any] = []
         while not isinstance(inner := self._next(), yaml.SequenceEndEvent):
-            found.append(self._value(inner, (*location, len(found)), depth + 1))
+            found.append(self._read_value(inner, (*location, len(found)), depth + 1))
         return found
 
-    def _mapping(self, location: Location, depth: int) -> dict[str, Any]:
+    def _read_mapping(self, location: Location, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
-            key = self._key(event, depth)
+            key = self._read_key(event, depth)
             inner = self.begin_key(key, found, location, self._position(event.start_mark))
             value = self._next()
             if event.end_mark.index == value.start_mark.index == value.end_mark.index:
@@ -173,15 +173,15 @@ class YamlReader(DocumentReader):
                     self.problems.pop()  # that the key is not text
                     what, hint = f"'{key}' is a key without a value", f"write a number with a point: {before}.{key}"
                 else:
-                    what, hint = _without_colon(key, is_first=not found)
+                    what, hint = _explain_without_colon(key, is_first=not found)
                 self._note(event, what, hint)
-            found[key] = self._value(value, inner, depth + 1)
+            found[key] = self._read_value(value, inner, depth + 1)
         return found
 
-    def _key(self, event: Any, depth: int) -> str:
+    def _read_key(self, event: Any, depth: int) -> str:
         if isinstance(event, yaml.CollectionStartEvent):
             self._note(event, "a key must be text")
-        key = self._value(event, _KEY, depth + 1)
+        key = self._read_value(event, _KEY, depth + 1)
         self.marks.pop(_KEY, None)
         if isinstance(key, str):
             self.check_key(key, self._position(event.start_mark))
@@ -203,7 +203,7 @@ class YamlReader(DocumentReader):
     def _check_plain(self, event: Any, location: Location) -> None:
         """Note a comment that cuts a text short, quotes that are not quotes, and invisible characters."""
         text: str = event.value
-        if self._has_comments and (found := self._cutting_comment(event, location)):
+        if self._has_comments and (found := self._find_cutting_comment(event, location)):
             at = found.start(1)
             line = self._text.count("\n", event.end_mark.index, at) + event.end_mark.line + self._first_line
             hint = "put the text in quotes; or, for a comment, put a space after the #"
@@ -218,7 +218,7 @@ class YamlReader(DocumentReader):
             what = f"has the invisible character U+{ord(_HIDDEN.findall(text)[0]):04X} beside the number"
             self._note(event, what, "delete it")
 
-    def _cutting_comment(self, event: Any, location: Location) -> re.Match[str] | None:
+    def _find_cutting_comment(self, event: Any, location: Location) -> re.Match[str] | None:
         """Return the comment after a text that looks like more of it: `#1`, or anything after a comma.
 
         It can also be on the next line, if that is indented like more of the text.
@@ -235,7 +235,7 @@ class YamlReader(DocumentReader):
         column = below.start(1) - self._text.rfind("\n", 0, below.start(1))
         return below if column > self.marks[location][1] else None
 
-    def _plain(self, text: str) -> Any:
+    def _resolve_plain(self, text: str) -> Any:
         if len(text) > _LONGEST_NUMBER:
             return text
         if text in _NULLS:
@@ -252,13 +252,13 @@ class YamlReader(DocumentReader):
             return Ambiguous(text, _LONE_LETTERS[text])
         tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
         if tag != "tag:yaml.org,2002:str" and text != "<<":
-            return Ambiguous(text, _meaning(tag.rpartition(":")[2], text))
+            return Ambiguous(text, _find_meaning(tag.rpartition(":")[2], text))
         if _DIGITS.fullmatch(text) or _OCTAL.fullmatch(text):  # `089`, `0o17`: text in YAML 1.1, numbers in YAML 1.2
             return Ambiguous(text, "a number")
         return text
 
 
-def _without_colon(key: str, *, is_first: bool) -> tuple[str, str]:
+def _explain_without_colon(key: str, *, is_first: bool) -> tuple[str, str]:
     """Return what is wrong with a word between the commas of `{…}` that has no value, and a hint."""
     what = f"'{key[:60]}' is a key without a value"
     if re.match(r"[\w.-]+:\S", key):
@@ -268,7 +268,7 @@ def _without_colon(key: str, *, is_first: bool) -> tuple[str, str]:
     return what, "put text that contains a comma in quotes"
 
 
-def _meaning(kind: str, text: str) -> str:
+def _find_meaning(kind: str, text: str) -> str:
     """Return what YAML 1.1 makes of a plain scalar."""
     if kind == "timestamp":
         return "a date"

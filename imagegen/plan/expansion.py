@@ -98,25 +98,25 @@ def expand(
         decided: the job's decisions so far.
         wildcards: that prompts can name.
     """
-    if too_much := _too_much(job, items):
+    if too_much := _check_size(job, items):
         return Expansion((), (Problem(job.where.get("", job.file), too_much),))
     matrix, wrong = expand_matrix(job)
-    problems = [*_repeated(items), *wrong]
+    problems = [*_find_repeated_names(items), *wrong]
     outputs: list[Output] = []
-    for image in _images(job, items, matrix, decided):
+    for image in _walk_images(job, items, matrix, decided):
         try:
-            outputs.append(_output(job, image, capabilities, decided, wildcards))
+            outputs.append(_plan_output(job, image, capabilities, decided, wildcards))
         except ImagegenError as error:
             problems += error.problems
     if job.matrix or decided.picked:
-        problems += _same_slugs(job, outputs)
+        problems += _find_repeated_slugs(job, outputs)
     derived, wrong = plan_derived(job, outputs)
     outputs += derived
     problems += wrong
-    return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_notes(job, items, capabilities)))
+    return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_write_notes(job, items, capabilities)))
 
 
-def _output(
+def _plan_output(
     job: Job,
     image: _Image,
     capabilities: Callable[[Item], BackendCapabilities],
@@ -129,9 +129,9 @@ def _output(
     if problem := check_slug(slug if make_slug(item.name) else ""):
         raise _error(item.where, f"name: '{item.name[:60]}' {problem}")
     backend = capabilities(item)
-    asked, template = _request_fields(job, item, image.cell, backend, wildcards)
-    path = _path(job, image, slug)
-    seed, is_random = _seed(job, image, decided)
+    asked, template = _resolve_fields(job, item, image.cell, backend, wildcards)
+    path = _resolve_path(job, image, slug)
+    seed, is_random = _choose_seed(job, image, decided)
     if job.variants > 1 and ("seed" in item.overrides or job.seed.mode == "fixed"):
         raise _error(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
     if (seed or 0) > MAX_SEED:
@@ -140,7 +140,7 @@ def _output(
     if seed is not None or not template.has_choices:
         prompt, negative = template.render(seed or 0)
         asked |= {"prompt": prompt} | ({"negative": negative} if "negative" in asked else {})
-    origins = _origins(job, item, backend)
+    origins = _find_origins(job, item, backend)
     request = Request(**asked, seed=seed)
     parameters = select_parameters(request, backend.parameters, backend.only_if_given)
     fields = canonical_fields(request, parameters)
@@ -169,7 +169,7 @@ def _error(where: str, what: str, hint: str = "") -> ImagegenError:
     return ImagegenError(Problem(where, what, hint))
 
 
-def _too_much(job: Job, items: Sequence[Item]) -> str:
+def _check_size(job: Job, items: Sequence[Item]) -> str:
     """Return what makes the job too large to plan, before any of it is planned; empty if nothing does."""
     each = math.prod(map(len, job.matrix.values())) * job.variants
     count = len(items) * each
@@ -201,13 +201,13 @@ def find_clashes(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> li
         folders: the real name of each folder that is a symlink to another.
     """
     first: dict[str, _WithPath] = {}
-    others = ((first.setdefault(key, output), output) for key, output in _keyed(outputs, folders))
+    others = ((first.setdefault(key, output), output) for key, output in _key_by_path(outputs, folders))
     return [(other, output) for other, output in others if other is not output]
 
 
 def find_nested_paths(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> list[tuple[_WithPath, _WithPath]]:
     """Return pairs of an output and one below it, as if its file were a folder. folders: as for `find_clashes`."""
-    keyed = dict(_keyed(outputs, folders))
+    keyed = dict(_key_by_path(outputs, folders))
     inside = {key.rpartition("/")[0]: output for key, output in keyed.items()}
     return [
         (keyed[above], output)
@@ -217,13 +217,13 @@ def find_nested_paths(outputs: Sequence[_WithPath], folders: Mapping[str, str]) 
     ]
 
 
-def _keyed(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> Iterator[tuple[str, _WithPath]]:
+def _key_by_path(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> Iterator[tuple[str, _WithPath]]:
     for output in outputs:
         folder, _, name = output.path.rpartition("/")
         yield fold_path(f"{folders.get(folder, folder)}/{name}"), output
 
 
-def _images(job: Job, items: Sequence[Item], matrix: Sequence[Cell], decided: JobDecisions) -> Iterator[_Image]:
+def _walk_images(job: Job, items: Sequence[Item], matrix: Sequence[Cell], decided: JobDecisions) -> Iterator[_Image]:
     variants = range(1, job.variants + 1) if job.variants > 1 else range(1)
     first = 0
     for item in items:
@@ -235,7 +235,7 @@ def _images(job: Job, items: Sequence[Item], matrix: Sequence[Cell], decided: Jo
             first += job.variants
 
 
-def _request_fields(
+def _resolve_fields(
     job: Job, item: Item, cell: Cell, backend: BackendCapabilities, wildcards: Wildcards
 ) -> tuple[dict[str, Any], PromptTemplate]:
     """Return the request's fields that do not depend on the seed, and its texts."""
@@ -272,7 +272,7 @@ def _request_fields(
     return {**asked, "given": tuple(sorted(key for key, value in given.items() if value != ""))}, template
 
 
-def _origins(job: Job, item: Item, backend: BackendCapabilities) -> tuple[Origin, ...]:
+def _find_origins(job: Job, item: Item, backend: BackendCapabilities) -> tuple[Origin, ...]:
     own = item.sections.get(backend.backend, {}).get("images", {})
     of_job = job.where.get(f"{backend.backend}.images", job.file)
     return tuple(Origin(key, task, where=item.where if key in own else of_job) for key, task in backend.origins.items())
@@ -291,7 +291,7 @@ def _check_field(field: str, value: str | int | float) -> str:
     return f"{words} from {low} to {high}" if low is not None else words
 
 
-def _seed(job: Job, image: _Image, decided: JobDecisions) -> tuple[int | None, bool]:
+def _choose_seed(job: Job, image: _Image, decided: JobDecisions) -> tuple[int | None, bool]:
     """Return the seed, None while it has not been chosen, and whether it is random."""
     slug, rule = image.full_slug, job.seed
     if "seed" in image.item.overrides:
@@ -305,7 +305,7 @@ def _seed(job: Job, image: _Image, decided: JobDecisions) -> tuple[int | None, b
     return (rule.base if rule.mode == "fixed" else compute_seed(rule.base, slug)), False
 
 
-def _path(job: Job, image: _Image, slug: str) -> str:
+def _resolve_path(job: Job, image: _Image, slug: str) -> str:
     words = {"slug": slug, "item": make_slug(image.item.name), "variant": str(image.variant or 1)}
     words |= {value.axis: make_slug(value.name) for value in image.cell}
     where = job.where.get("output.name", image.item.where)
@@ -324,7 +324,7 @@ def _path(job: Job, image: _Image, slug: str) -> str:
     return posixpath.normpath(f"{job.output.folder}/{name}{FORMATS[job.output.encoding.format]}")
 
 
-def _repeated(items: Sequence[Item]) -> Iterator[Problem]:
+def _find_repeated_names(items: Sequence[Item]) -> Iterator[Problem]:
     first: dict[str, Item] = {}
     for item in items:
         other = first.setdefault(make_slug(item.name) or item.name, item)
@@ -333,14 +333,14 @@ def _repeated(items: Sequence[Item]) -> Iterator[Problem]:
             yield Problem(item.where, f"name: '{item.name[:60]}': '{other.name[:60]}' at {other.where} has {same}")
 
 
-def _same_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Problem]:
+def _find_repeated_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Problem]:
     first: dict[str, Output] = {}
     repeated = {output.slug for output in outputs if first.setdefault(output.slug, output) is not output}
     for slug in sorted(repeated):
         yield Problem(job.where.get("matrix", job.file), f"two outputs of this job have the name '{slug}'")
 
 
-def _notes(job: Job, items: Sequence[Item], capabilities: Callable[[Item], BackendCapabilities]) -> Iterator[str]:
+def _write_notes(job: Job, items: Sequence[Item], capabilities: Callable[[Item], BackendCapabilities]) -> Iterator[str]:
     left_out: dict[str, None] = {}
     backend = ""
     for item in items:
@@ -375,25 +375,25 @@ def expand_matrix(job: Job) -> tuple[list[Cell], list[Problem]]:
     if not job.matrix and (job.include or job.exclude):
         return [], [Problem(job.where["matrix"], "matrix: has no axis")]
     problems: list[Problem] = []
-    choices = _choices(job, problems)
+    choices = _collect_values(job, problems)
     product = [dict(zip(job.matrix, names, strict=True)) for names in itertools.product(*job.matrix.values())]
     if len(job.exclude) * len(product) > MAX_COMPARED:
         what = f"matrix.exclude: {len(job.exclude)} entries are too many for the {len(product)} cells of this matrix"
         return [], [Problem(job.where["matrix.exclude"], what, "leave the values out of the axes instead")]
-    left = _without_excluded(job, product, problems)
-    found = left + _included(job, left, problems)
+    left = _exclude(job, product, problems)
+    found = left + _include(job, left, problems)
     if not found and not problems:
         problems.append(Problem(job.where["matrix.exclude"], "matrix.exclude: leaves no cell of the matrix"))
     return [tuple(choices[axis][name] for axis, name in cell.items()) for cell in found], problems
 
 
-def _choices(job: Job, problems: list[Problem]) -> dict[str, dict[str, AxisValue]]:
+def _collect_values(job: Job, problems: list[Problem]) -> dict[str, dict[str, AxisValue]]:
     """Return the values of each axis, by name: its own, and those that entries of `include` add."""
     choices = {
         axis: {name: AxisValue(axis, name, text, f"matrix.{axis}") for name, text in values.items()}
         for axis, values in job.matrix.items()
     }
-    included = list(_included_values(job))
+    included = list(_walk_included(job))
     for axis, value, key in included:
         if isinstance(value, Mapping):
             ((name, text),) = value.items()
@@ -404,11 +404,11 @@ def _choices(job: Job, problems: list[Problem]) -> dict[str, dict[str, AxisValue
         if not isinstance(value, Mapping):
             choices[axis].setdefault(str(value), AxisValue(axis, str(value), value, key))
     for of_axis in choices.values():
-        problems += _name_problems(job, of_axis.values())
+        problems += _check_names(job, of_axis.values())
     return choices
 
 
-def _included_values(job: Job) -> Iterator[tuple[str, Any, str]]:
+def _walk_included(job: Job) -> Iterator[tuple[str, Any, str]]:
     """Yield axis, value and key, of each entry of `include`."""
     for index, entry in enumerate(job.include):
         for axis, value in entry.items():
@@ -416,7 +416,7 @@ def _included_values(job: Job) -> Iterator[tuple[str, Any, str]]:
                 yield axis, value, f"matrix.include[{index}].{axis}"
 
 
-def _name_problems(job: Job, choices: Iterable[AxisValue]) -> Iterator[Problem]:
+def _check_names(job: Job, choices: Iterable[AxisValue]) -> Iterator[Problem]:
     first: dict[str, str] = {}
     for value in choices:
         where = job.where[value.key]
@@ -427,11 +427,11 @@ def _name_problems(job: Job, choices: Iterable[AxisValue]) -> Iterator[Problem]:
             yield Problem(where, f"{value.key}: '{first[slug]}' and '{value.name}' make one file name")
 
 
-def _without_excluded(job: Job, product: list[_Names], problems: list[Problem]) -> list[_Names]:
+def _exclude(job: Job, product: list[_Names], problems: list[Problem]) -> list[_Names]:
     left = product
     for index, entry in enumerate(job.exclude):
         key = f"matrix.exclude[{index}]"
-        if wrong := [*_unknown_axes(job, key, entry), *_unknown_values(job, key, entry)]:
+        if wrong := [*_check_axes(job, key, entry), *_check_values(job, key, entry)]:
             problems += wrong
             continue
         before = left
@@ -441,16 +441,16 @@ def _without_excluded(job: Job, product: list[_Names], problems: list[Problem]) 
     return left
 
 
-def _included(job: Job, left: list[_Names], problems: list[Problem]) -> list[_Names]:
+def _include(job: Job, left: list[_Names], problems: list[Problem]) -> list[_Names]:
     first = {tuple(cell.values()): "the matrix" for cell in left}
     included = []
     for index, entry in enumerate(job.include):
         key = f"matrix.include[{index}]"
-        problems += _unknown_axes(job, key, entry)
+        problems += _check_axes(job, key, entry)
         if missing := [axis for axis in job.matrix if axis not in entry]:
             problems.append(Problem(job.where[key], f"{key}: has no value for {', '.join(missing)}"))
             continue
-        cell = {axis: _name(entry[axis]) for axis in job.matrix}
+        cell = {axis: _name_value(entry[axis]) for axis in job.matrix}
         other = first.setdefault(tuple(cell.values()), key)
         if other != key:
             problems.append(Problem(job.where[key], f"{key}: {other} has this cell already"))
@@ -459,19 +459,19 @@ def _included(job: Job, left: list[_Names], problems: list[Problem]) -> list[_Na
     return included
 
 
-def _name(value: object) -> str:
+def _name_value(value: object) -> str:
     """Return the name of an entry's value, which may have a text of its own."""
     return next(iter(value)) if isinstance(value, Mapping) else str(value)
 
 
-def _unknown_axes(job: Job, key: str, entry: Mapping[str, object]) -> Iterator[Problem]:
+def _check_axes(job: Job, key: str, entry: Mapping[str, object]) -> Iterator[Problem]:
     for axis in entry:
         if axis not in job.matrix:
             what = f"{key}.{axis}: the matrix has no axis '{axis}'{did_you_mean(axis, job.matrix)}"
             yield Problem(job.where[f"{key}.{axis}"], what, f"its axes are {', '.join(job.matrix)}")
 
 
-def _unknown_values(job: Job, key: str, entry: Mapping[str, str]) -> Iterator[Problem]:
+def _check_values(job: Job, key: str, entry: Mapping[str, str]) -> Iterator[Problem]:
     for axis, name in entry.items():
         names = job.matrix.get(axis)
         if names is not None and name not in names:

@@ -70,7 +70,7 @@ class Reason:
             nothing = "random" if self.field == "seed" else "none"
             if isinstance(self.old, list) or isinstance(self.new, list):
                 return f"{self.field} changed"
-            return f"{self.field} {_short(self.old, nothing)} → {_short(self.new, nothing)}"
+            return f"{self.field} {_shorten(self.old, nothing)} → {_shorten(self.new, nothing)}"
         if self.kind == "origin":
             return f"{self.field} {'added' if self.old is None else 'left out' if self.new is None else 'changed'}"
         if self.kind == "follows":
@@ -126,7 +126,7 @@ def compare(
         model_digest: of the model that would generate it; None if unknown.
         forced: whether it was named to `doit -a`.
     """
-    reasons = _reasons(output, line, model_digest)
+    reasons = _find_reasons(output, line, model_digest)
     if found.sha256 is None and found.accepted and not forced:
         note = "the image that was accepted is neither there nor in the store"
         hint = f"bring the file back, from git or a copy; or generate another one: doit -a {output.task}"
@@ -187,7 +187,7 @@ def _forced(forced: bool) -> tuple[Reason, ...]:
     return (Reason("forced"),) if forced else ()
 
 
-def _reasons(output: Output, line: OutputLine | None, model_digest: str | None) -> tuple[Reason, ...]:
+def _find_reasons(output: Output, line: OutputLine | None, model_digest: str | None) -> tuple[Reason, ...]:
     if line is None:
         return (Reason("new"),)
     reasons = []
@@ -234,6 +234,6 @@ def find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str 
 _ORDER = {name: number for number, name in enumerate(Request.__dataclass_fields__)}
 
 
-def _short(value: object, nothing: str) -> str:
+def _shorten(value: object, nothing: str) -> str:
     text = nothing if value in ("", None) else str(value)
     return text if len(text) <= 24 else f"{text[:21]}…"

@@ -28,11 +28,11 @@ def make_slug(name: str) -> str:
     """Return `the-aesir-s-own` for `The Æsir's Own`; empty if nothing of the name can be written so."""
     if _PLAIN.fullmatch(name):
         return name
-    text = unicodedata.normalize("NFKD", _in_ascii(name.replace("'", "-"))).lower().replace("'", "")
+    text = unicodedata.normalize("NFKD", _write_in_ascii(name.replace("'", "-"))).lower().replace("'", "")
     return re.sub(r"[^a-z0-9]+", "-", _COMMA.sub("", text)).strip("-")
 
 
-def _in_ascii(name: str) -> str:
+def _write_in_ascii(name: str) -> str:
     """Write a name in ASCII letters: `Æsir` as `AEsir`, `&amp;` as `&`.
 
     It uses text-unidecode only, whose one release never changes: file names and seeds depend on it.
@@ -42,10 +42,10 @@ def _in_ascii(name: str) -> str:
         from text_unidecode import unidecode  # only for names that need it
 
         text = unidecode(text)
-    return _without_entities(text) if "&" in text else text
+    return _replace_entities(text) if "&" in text else text
 
 
-def _without_entities(text: str) -> str:
+def _replace_entities(text: str) -> str:
     """Write `&amp;`, `&#38;` and `&#x26;` as `&`."""
     from html.entities import name2codepoint
 

@@ -34,23 +34,23 @@ MAX_SHEET_PIXELS = 8192 * 8192
 
 def plan_derived(job: Job, images: Sequence[Output]) -> tuple[list[Output], list[Problem]]:
     """Return the derived files of each image, then the sheet and its index; and all their problems."""
-    if problems := [*_derive_problems(job)]:
+    if problems := [*_check_derive(job)]:
         return [], problems
-    found = [_picture(job, rules, image) for image in images for rules in job.derive]
+    found = [_plan_picture(job, rules, image) for image in images for rules in job.derive]
     if job.sheet is not None and images:
-        problems = [*_sheet_problems(job, job.sheet, images)]
-        found += [] if problems else _sheet(job, job.sheet, images)
+        problems = [*_check_sheet(job, job.sheet, images)]
+        found += [] if problems else _plan_sheet(job, job.sheet, images)
     return found, problems
 
 
-def _derive_problems(job: Job) -> Iterator[Problem]:
+def _check_derive(job: Job) -> Iterator[Problem]:
     for rules in job.derive:
         key = f"derive.{rules.name}"
         if rules.crop and (rules.width is None or rules.height is None):
             yield Problem(job.where[f"{key}.crop"], f"{key}.crop: needs a width and a height to cut to")
 
 
-def _picture(job: Job, rules: Derivation, image: Output) -> Output:
+def _plan_picture(job: Job, rules: Derivation, image: Output) -> Output:
     stem = posixpath.splitext(image.path)[0]
     if rules.folder is not None:
         stem = posixpath.join(rules.folder, posixpath.relpath(stem, job.output.folder))
@@ -60,16 +60,16 @@ def _picture(job: Job, rules: Derivation, image: Output) -> Output:
     size = {key: value for key in ("width", "height") if (value := getattr(rules, key)) is not None}
     path = posixpath.normpath(f"{stem}-{rules.name}{FORMATS[rules.encoding.format]}")
     origin = Origin("image", image.task, image.path)
-    return _output(job, f"{image.slug}:{rules.name}", path, {**recipe, **size}, rules.encoding, (origin,))
+    return _plan_output(job, f"{image.slug}:{rules.name}", path, {**recipe, **size}, rules.encoding, (origin,))
 
 
-def _sheet_problems(job: Job, rules: SheetRules, images: Sequence[Output]) -> Iterator[Problem]:
+def _check_sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> Iterator[Problem]:
     where = job.where.get("sheet", job.file)
     for image in images:
         if image.slug == rules.name:
             what = f"sheet.name: an image of this job has the name '{rules.name}' too"
             yield Problem(job.where.get("sheet.name", where), what, "give the sheet another: sheet: {name: atlas}")
-    columns, rows = _grid(rules, len(images))
+    columns, rows = _choose_grid(rules, len(images))
     width, height = columns * rules.cell, rows * rules.cell
     longest = LONGEST_SIDE.get(rules.encoding.format, MAX_SHEET_PIXELS)
     if max(width, height) > longest or width * height > MAX_SHEET_PIXELS:
@@ -78,28 +78,28 @@ def _sheet_problems(job: Job, rules: SheetRules, images: Sequence[Output]) -> It
         yield Problem(where, what, "make its cells smaller, or its number of rows closer to that of its columns")
 
 
-def _grid(rules: SheetRules, count: int) -> tuple[int, int]:
+def _choose_grid(rules: SheetRules, count: int) -> tuple[int, int]:
     """Return the number of columns and of rows."""
     columns = rules.columns or math.isqrt(count - 1) + 1
     return columns, -(-count // columns)
 
 
-def _sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> list[Output]:
+def _plan_sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> list[Output]:
     folder = job.output.folder if rules.folder is None else rules.folder
     stem = posixpath.normpath(f"{folder}/{rules.name}")
     path = stem + FORMATS[rules.encoding.format]
-    columns, _ = _grid(rules, len(images))
+    columns, _ = _choose_grid(rules, len(images))
     recipe = {"columns": columns, "cell": rules.cell, "order": [image.slug for image in images]}
     origins = tuple(Origin(image.slug, image.task, image.path) for image in images)
     of_index = {**recipe, "kind": INDEX, "image": posixpath.basename(path)}
     index = Encoding("json", 100, "none")
     return [
-        _output(job, rules.name, path, {**recipe, "kind": SHEET}, rules.encoding, origins),
-        _output(job, f"{rules.name}:index", f"{stem}.json", of_index, index, origins),
+        _plan_output(job, rules.name, path, {**recipe, "kind": SHEET}, rules.encoding, origins),
+        _plan_output(job, f"{rules.name}:index", f"{stem}.json", of_index, index, origins),
     ]
 
 
-def _output(
+def _plan_output(
     job: Job, slug: str, path: str, recipe: Mapping[str, Any], encoding: Encoding, origins: tuple[Origin, ...]
 ) -> Output:
     """Return a derived output. recipe: what decides the file, besides its encoding and its origins."""
@@ -130,22 +130,22 @@ def link_origins(
         outputs: of all jobs without problems.
         broken: the other jobs.
     """
-    outputs = _by_present_names(outputs)
+    outputs = _use_present_names(outputs)
     wrong: dict[str, list[Problem]] = {}
     while True:  # a job that turns out to be broken may break others
         known = {output.task: output for output in outputs if output.job not in wrong}
-        found = _unknown(known, {*broken, *wrong}) or _circular(known)
+        found = _find_unknown(known, {*broken, *wrong}) or _find_circles(known)
         if not found:
             break
         wrong |= found
-    return {task: _linked(output, known) for task, output in known.items() if _names_others(output)}, wrong
+    return {task: _link(output, known) for task, output in known.items() if _has_references(output)}, wrong
 
 
-def _names_others(output: Output) -> bool:
+def _has_references(output: Output) -> bool:
     return any(origin.where for origin in output.origins)
 
 
-def _by_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
+def _use_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
     """Let references to a picked variant, or to what is derived from it, use the name that it has now."""
     names: dict[str, str] = {}
     for output in outputs:
@@ -166,19 +166,19 @@ def _by_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
     ]
 
 
-def _linked(output: Output, known: Mapping[str, Output]) -> Output:
+def _link(output: Output, known: Mapping[str, Output]) -> Output:
     origins = tuple(replace(origin, path=known[origin.task].path) for origin in output.origins)
     return replace(output, origins=origins)
 
 
-def _unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[str, list[Problem]]:
+def _find_unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[str, list[Problem]]:
     """Find references to outputs that do not exist, or are not images."""
     found: dict[str, dict[Problem, None]] = defaultdict(dict)
     for output in known.values():
         for origin in output.origins:
             if origin.task not in known:
                 is_near = len(found[output.job]) < _SUGGESTIONS
-                why = _why_not(origin.task, known, broken) if is_near else f"there is no output {origin.task}"
+                why = _explain_missing(origin.task, known, broken) if is_near else f"there is no output {origin.task}"
                 found[output.job][_problem(output, origin, why)] = None
             elif known[origin.task].encoding.format == "json":
                 found[output.job][_problem(output, origin, f"{origin.task} is not an image")] = None
@@ -189,7 +189,7 @@ _SUGGESTIONS = 100
 """Problems of one job that suggest a name: each takes a search among all outputs, and nobody reads more."""
 
 
-def _why_not(task: str, known: Mapping[str, Output], broken: Collection[str]) -> str:
+def _explain_missing(task: str, known: Mapping[str, Output], broken: Collection[str]) -> str:
     job, _, slug = task.partition(":")
     if job in broken:
         return f"{task}: the job {job} has problems of its own"
@@ -200,7 +200,7 @@ def _why_not(task: str, known: Mapping[str, Output], broken: Collection[str]) ->
     return f"{task}: there is no job '{job}'{did_you_mean(job, jobs)}"
 
 
-def _circular(known: Mapping[str, Output]) -> dict[str, list[Problem]]:
+def _find_circles(known: Mapping[str, Output]) -> dict[str, list[Problem]]:
     found: dict[str, list[Problem]] = defaultdict(list)
     left = dict(known)
     while ring := find_circle(left.values()):

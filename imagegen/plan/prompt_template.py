@@ -65,7 +65,7 @@ def parse_prompt(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards:
         ImagegenError: with every problem.
     """
     problems: list[Problem] = []
-    parsed = {key: _parsed(text, bool(axes), problems) for key, text in texts.items()}
+    parsed = {key: _parse(text, bool(axes), problems) for key, text in texts.items()}
     if not problems and all(isinstance(part, str) for template in parsed.values() for part in template):
         return PromptTemplate(parsed, {}, {}, False)
     said: dict[str, Template] = {}
@@ -74,12 +74,12 @@ def parse_prompt(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards:
             if not isinstance(part, Axis) or part.name in said:
                 continue
             if part.name in axes:
-                said[part.name] = _parsed(axes[part.name], False, problems)
+                said[part.name] = _parse(axes[part.name], False, problems)
             else:
                 what = f"{{{part.name}}}: no axis of the matrix has this name{did_you_mean(part.name, axes)}"
                 problems.append(Problem(texts[key].where, what))
     if not problems and any(map(has_choices, (*parsed.values(), *said.values()))):
-        problems += _problems(texts, parsed, {name: (axes[name], said[name]) for name in said}, wildcards)
+        problems += _check_picks(texts, parsed, {name: (axes[name], said[name]) for name in said}, wildcards)
         if not problems:
             return PromptTemplate(parsed, said, wildcards.lines, True)
     if problems:
@@ -87,7 +87,7 @@ def parse_prompt(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards:
     return PromptTemplate(parsed, said, {}, False)
 
 
-def _parsed(text: Text, has_axes: bool, problems: list[Problem]) -> Template:
+def _parse(text: Text, has_axes: bool, problems: list[Problem]) -> Template:
     try:
         return parse_template(text.text, has_axes=has_axes)
     except PromptError as error:
@@ -95,7 +95,7 @@ def _parsed(text: Text, has_axes: bool, problems: list[Problem]) -> Template:
         return ()
 
 
-def _problems(
+def _check_picks(
     texts: Mapping[str, Text],
     parsed: Mapping[str, Template],
     axes: Mapping[str, tuple[Text, Template]],
@@ -151,7 +151,7 @@ def render(
         elif isinstance(part, Axis):
             texts.append(axes[part.name])
         elif isinstance(part, Several):
-            texts.append(_resolve_several(part, seed, key, lines, axes))
+            texts.append(_render_several(part, seed, key, lines, axes))
         else:
             options, within = (part.options, key) if isinstance(part, Choice) else (lines[part.name], "")
             picked = max(options, key=_rank(options, f"{seed}:{key}/{part.label}:"))
@@ -159,7 +159,7 @@ def render(
     return "".join(texts)
 
 
-def _resolve_several(
+def _render_several(
     part: Several, seed: int, key: str, lines: Mapping[str, Sequence[Option]], axes: Mapping[str, str]
 ) -> str:
     """Return the texts of the options that rank highest. Their number is a pick of its own."""

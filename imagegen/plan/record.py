@@ -145,7 +145,7 @@ def choose_decision(
     # "nothing is accepted any more" says less than "this very file is accepted"
     pairs.sort(key=lambda pair: pair[0].kind == ACCEPT and pair[0].value is None)
     for decision, concerned in pairs:
-        if all(_is_of(decision, output, *shown(output)) for output in concerned):
+        if all(_is_in_place(decision, output, *shown(output)) for output in concerned):
             return decision
     for decision, concerned in pairs:
         if decision.kind == ACCEPT and all(_fits(decision, output) for output in concerned):
@@ -153,7 +153,7 @@ def choose_decision(
     return decisions[-1]
 
 
-def _is_of(decision: Decision, output: Output, sha256: str | None, line: OutputLine | None) -> bool:
+def _is_in_place(decision: Decision, output: Output, sha256: str | None, line: OutputLine | None) -> bool:
     """Whether the file at the output's path is the one that was decided on."""
     if decision.kind != ACCEPT:
         return line is not None and line.request.get("seed") == output.request.seed

@@ -77,12 +77,12 @@ class Wildcards:
         Raises:
             ImagegenError: with every problem, those of the files too.
         """
-        shape = self._shape(template, (), lambda _: (where, f"{what}: "), axes)
+        shape = self._measure(template, (), lambda _: (where, f"{what}: "), axes)
         if shape.size > MAX_SIZE:
             raise ImagegenError(Problem(where, f"{what}: can have more than the {MAX_SIZE} characters of a prompt"))
         return shape
 
-    def _shape(
+    def _measure(
         self,
         template: Template,
         above: tuple[str, ...],
@@ -98,7 +98,7 @@ class Wildcards:
                 shape = axes[part.name]
             else:
                 try:
-                    shape = self._picked(part, above, locate, axes)
+                    shape = self._measure_picked(part, above, locate, axes)
                 except ImagegenError as error:
                     problems += error.problems
                     continue
@@ -109,42 +109,42 @@ class Wildcards:
             raise ImagegenError(*problems)
         return Shape(min(size, 10 * MAX_SIZE), may_be_blank, depth)
 
-    def _picked(
+    def _measure_picked(
         self, part: Choice | Several | Wildcard, above: tuple[str, ...], locate: _Locate, axes: Mapping[str, Shape]
     ) -> Shape:
         if isinstance(part, Wildcard):
-            return self._lines(part, above, *locate(part))
+            return self._measure_lines(part, above, *locate(part))
         if isinstance(part, Several) and part.wildcard:
-            shape = self._lines(part.wildcard, above, *locate(part.wildcard))
+            shape = self._measure_lines(part.wildcard, above, *locate(part.wildcard))
             shapes = [shape] * len(self.lines[part.wildcard.name])
-            return _several_of(part, shapes)
+            return _combine_several(part, shapes)
         problems: list[Problem] = []
         shapes = []
         for option in part.options:
             try:
-                shapes.append(self._shape(option.template, above, locate, axes))
+                shapes.append(self._measure(option.template, above, locate, axes))
             except ImagegenError as error:
                 problems += error.problems
         if problems:
             raise ImagegenError(*problems)
-        return _several_of(part, shapes) if isinstance(part, Several) else _any_of(shapes)
+        return _combine_several(part, shapes) if isinstance(part, Several) else _combine_any(shapes)
 
-    def _lines(self, part: Wildcard, above: tuple[str, ...], where: str, what: str) -> Shape:
+    def _measure_lines(self, part: Wildcard, above: tuple[str, ...], where: str, what: str) -> Shape:
         """Return the shape of all lines of the files that a wildcard names."""
         if "*" not in part.name:
-            return self._file(part.name, above, where, what)
-        names = [name for name in self.names() if _pattern(part.name).fullmatch(name)]
+            return self._measure_file(part.name, above, where, what)
+        names = [name for name in self.names() if _compile_name(part.name).fullmatch(name)]
         if unread := self.unread():
             what = f"{what}__{part.name}__ reads .txt files only, and there is {WILDCARD_FOLDER}/{unread[0]}"
             raise ImagegenError(Problem(where, what, "write it as a .txt file, one text a line, or move it away"))
         if not names:
             what = f"{what}there is no {wildcard_path(part.name)} for __{part.name}__"
             raise ImagegenError(Problem(where, what, r"write one; or \__ where the characters themselves are meant"))
-        found = _any_of([self._file(name, above, where, what) for name in sorted(names)])
-        self.lines[part.name] = _options([line for name in sorted(names) for line in self._texts[name]])
+        found = _combine_any([self._measure_file(name, above, where, what) for name in sorted(names)])
+        self.lines[part.name] = _make_options([line for name in sorted(names) for line in self._texts[name]])
         return found
 
-    def _file(self, name: str, above: tuple[str, ...], where: str, what: str) -> Shape:
+    def _measure_file(self, name: str, above: tuple[str, ...], where: str, what: str) -> Shape:
         """Return the shape of one file, read if it has not been. above: the wildcards that it is within."""
         if name in above:
             circle = " → ".join(f"__{other}__" for other in (*above[above.index(name) :], name))
@@ -155,7 +155,7 @@ class Wildcards:
             raise ImagegenError(*self._wrong[name])
         if name not in self._shapes:
             if name not in self.names():
-                raise ImagegenError(self._missing(name, where, what))
+                raise ImagegenError(self._explain_missing(name, where, what))
             try:
                 self._shapes[name] = self._read(name, (*above, name))
             except ImagegenError as error:
@@ -165,7 +165,7 @@ class Wildcards:
             raise ImagegenError(_too_deep(where, what, name))
         return self._shapes[name]
 
-    def _missing(self, name: str, where: str, what: str) -> Problem:
+    def _explain_missing(self, name: str, where: str, what: str) -> Problem:
         names = self.names()
         below = next((other for other in names if f"/{other}".lower().endswith(f"/{name}".lower())), "")
         meant = f"; did you mean '{below}'?" if below else did_you_mean(name, names)
@@ -189,7 +189,7 @@ class Wildcards:
             try:
                 refuse_comment(text)
                 template = parse_template(text)
-                shapes.append(self._shape(template, above, _at(f"{file}:{number}", column)))
+                shapes.append(self._measure(template, above, _locate_in_line(f"{file}:{number}", column)))
                 found.append((text.removeprefix("\\") if text.startswith("\\#") else text, template, weight))
             except PromptError as error:
                 problems.append(Problem(f"{file}:{number}:{column + error.at}", str(error), error.hint))
@@ -201,20 +201,20 @@ class Wildcards:
         if problems:
             raise ImagegenError(*dict.fromkeys(problems))
         self._texts[name] = found
-        self.lines[name] = _options(found)
-        shape = _any_of(shapes)
+        self.lines[name] = _make_options(found)
+        shape = _combine_any(shapes)
         return replace(shape, depth=shape.depth + 1)
 
 
 @functools.lru_cache(maxsize=256)
-def _pattern(name: str) -> re.Pattern[str]:
+def _compile_name(name: str) -> re.Pattern[str]:
     """Return the pattern of the names that a wildcard with `*` (within a folder) and `**` (folders too) stands for."""
     parts = re.split(r"(\*\*/?|\*)", name)
     words = {"*": "[^/]*", "**": ".*", "**/": "(?:.*/)?"}
     return re.compile("".join(words.get(part, re.escape(part)) for part in parts))
 
 
-def _options(lines: Sequence[tuple[str, Template, float]]) -> tuple[Option, ...]:
+def _make_options(lines: Sequence[tuple[str, Template, float]]) -> tuple[Option, ...]:
     texts, templates, weights = zip(*lines, strict=True)
     return make_options(texts, templates, weights)
 
@@ -227,11 +227,11 @@ def _too_deep(where: str, what: str, name: str) -> Problem:
     return Problem(where, f"{what}__{name}__: wildcards are nested more than {MAX_DEPTH} levels deep")
 
 
-def _at(line: str, column: int) -> _Locate:
+def _locate_in_line(line: str, column: int) -> _Locate:
     return lambda part: (f"{line}:{column + part.at}", "")
 
 
-def _several_of(part: Several, shapes: Sequence[Shape]) -> Shape:
+def _combine_several(part: Several, shapes: Sequence[Shape]) -> Shape:
     """Return the shape of several of the options, with the separator between them."""
     longest = sorted((shape.size for shape in shapes), reverse=True)[: part.most]
     size = sum(longest) + len(part.separator) * len(longest) + 1
@@ -239,7 +239,7 @@ def _several_of(part: Several, shapes: Sequence[Shape]) -> Shape:
     return Shape(min(size, 10 * MAX_SIZE), blank >= min(part.least, len(shapes)), max(one.depth for one in shapes))
 
 
-def _any_of(shapes: Sequence[Shape]) -> Shape:
+def _combine_any(shapes: Sequence[Shape]) -> Shape:
     size = 1 + max(shape.size for shape in shapes)
     depth = max(shape.depth for shape in shapes)
     return Shape(min(size, 10 * MAX_SIZE), any(shape.may_be_blank for shape in shapes), depth)

@@ -56,12 +56,12 @@ def read_csv(name: str, data: bytes) -> list[SourceItem]:
             cell in the row, from 1.
     """
     problems: list[Problem] = []
-    rows = _rows(name, decode(name, data), problems)
+    rows = _read_rows(name, decode(name, data), problems)
     if not rows and not problems:
         problems.append(
             Problem(f"{name}:1:1", "is empty: the first row names the columns, and each further row is an item")
         )
-    items = _items(rows[0], rows[1:], problems) if rows else []
+    items = _read_items(rows[0], rows[1:], problems) if rows else []
     if not items and not problems:
         problems.append(Problem(rows[0].where(0), "has no row below its column names, so no items"))
     if problems:
@@ -69,11 +69,11 @@ def read_csv(name: str, data: bytes) -> list[SourceItem]:
     return items
 
 
-def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
+def _read_rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
     separator = _SEPARATOR.match(text)
     skipped = separator.end() if separator else 0
     first = next((line for line in io.StringIO(text[skipped:]) if line.strip(_DELIMITERS + " \n")), "")
-    delimiter = (separator[1] or "\t") if separator else _delimiter(first)
+    delimiter = (separator[1] or "\t") if separator else _find_delimiter(first)
     if first.count(delimiter) >= _MAX_COLUMNS:
         what = f"has {first.count(delimiter) + 1} columns, and at most {_MAX_COLUMNS} are read"
         problems.append(Problem(f"{name}:1:1", what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
@@ -84,7 +84,7 @@ def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
     begin = above + 1
     try:
         for cells in reader:
-            row = _Row(name, begin, _trimmed(cells))
+            row = _Row(name, begin, _trim(cells))
             begin = above + reader.line_num + 1
             if any(row.cells):
                 rows.append(row)
@@ -98,16 +98,16 @@ def _rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
     return rows
 
 
-def _delimiter(first: str) -> str:
+def _find_delimiter(first: str) -> str:
     """Return what separates the cells of the first row: what gives it our columns, else what it has most of."""
     for delimiter in _DELIMITERS:
-        names = {_field(cell.strip(' "')) for cell in first.rstrip("\n").split(delimiter)}
+        names = {_match_field(cell.strip(' "')) for cell in first.rstrip("\n").split(delimiter)}
         if names.issuperset(_REQUIRED):
             return delimiter
     return max(_DELIMITERS, key=first.count)
 
 
-def _trimmed(cells: Sequence[str]) -> list[str]:
+def _trim(cells: Sequence[str]) -> list[str]:
     """Remove white space, and the empty cells that a spreadsheet leaves at the end."""
     kept = [cell.strip() for cell in cells]
     while kept and not kept[-1]:
@@ -115,10 +115,10 @@ def _trimmed(cells: Sequence[str]) -> list[str]:
     return kept
 
 
-def _items(found: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[SourceItem]:
-    header = _Row(found.file, found.line, [_field(column) for column in found.cells])
+def _read_items(found: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[SourceItem]:
+    header = _Row(found.file, found.line, [_match_field(column) for column in found.cells])
     if not set(_REQUIRED) <= set(header.cells):
-        below = next((row for row in rows if {_field(cell) for cell in row.cells}.issuperset(_REQUIRED)), None)
+        below = next((row for row in rows if {_match_field(cell) for cell in row.cells}.issuperset(_REQUIRED)), None)
         if below is not None:
             what = f"the column names are in line {below.line}; they must be in the first"
             problems.append(Problem(header.where(0), what, "delete the lines above them"))
@@ -129,7 +129,7 @@ def _items(found: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[S
     items = []
     first: dict[str, int] = {}
     for row in rows:
-        item = _item(header.cells, row, problems)
+        item = _read_item(header.cells, row, problems)
         if item is None:
             continue
         items.append(item)
@@ -144,7 +144,7 @@ def _check_columns(header: _Row, problems: list[Problem]) -> None:
         if not column:
             continue  # spreadsheets write such columns; a cell below it is refused
         if column not in ITEM_SCHEMA and len(header.cells) > 1:
-            if meant := _misspelt(column):
+            if meant := _match_misspelt(column):
                 what = f"'{column[:60]}' is not a column; did you mean '{meant}'?"
                 problems.append(Problem(header.where(index), what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
         elif header.cells.index(column) < index:
@@ -159,13 +159,13 @@ def _check_columns(header: _Row, problems: list[Problem]) -> None:
             problems.append(Problem(header.where(0), f"there is no column '{column}'", fix))
 
 
-def _field(column: str) -> str:
+def _match_field(column: str) -> str:
     """Return the field that a column's name means, in upper or lower case; else the name itself."""
     name = _INVISIBLE.sub("", column).casefold()
     return name if name in ITEM_SCHEMA else column
 
 
-def _misspelt(column: str) -> str:
+def _match_misspelt(column: str) -> str:
     """Return the field that a misspelt column name surely means; empty for any other name, such as a weight."""
     name = column.casefold()
     words = re.split(r"[^a-z]+", name)
@@ -188,7 +188,7 @@ def _is_slip(name: str, field: str) -> bool:
     return begin > 0 and (rest[1:] == of_field[1:] or rest[1:] == of_field or rest == of_field[1:])
 
 
-def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceItem | None:
+def _read_item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceItem | None:
     if len(row.cells) > len(columns):
         what = f"this row has {len(row.cells)} cells, but there are {len(columns)} columns"
         hint = "put a cell that contains commas, semicolons or tabs in double quotes"
@@ -209,10 +209,10 @@ def _item(columns: Sequence[str], row: _Row, problems: list[Problem]) -> SourceI
     if missing:
         return None
     name, prompt, negative = fields.pop("name"), fields.pop("prompt"), fields.pop("negative", None)
-    return SourceItem(name, prompt, negative, {key: _value(key, cell) for key, cell in fields.items()}, marks)
+    return SourceItem(name, prompt, negative, {key: _read_value(key, cell) for key, cell in fields.items()}, marks)
 
 
-def _value(field: str, cell: str) -> str | int | float:
+def _read_value(field: str, cell: str) -> str | int | float:
     """Return the number in a cell of a number field; any other text stays as it is, for the checks to refuse."""
     number = parse_number(cell) if field in _NUMBERS else None
     return cell if number is None or not math.isfinite(number) else number

@@ -40,12 +40,12 @@ class _Section:
 
 def read_markdown(name: str, data: bytes) -> list[SourceItem]:
     """Return the items of a Markdown page, in order. Raises ImagegenError with every problem, located."""
-    text = _without_front_matter(decode(name, data))
+    text = _blank_front_matter(decode(name, data))
     if text.count("\n") > MAX_LINES:
         where = f"{name}:{MAX_LINES + 1}:1"
         raise ImagegenError(Problem(where, f"has more than {MAX_LINES} lines", "split the page"))
     problems: list[Problem] = []
-    sections = _sections(name, text, problems)
+    sections = _read_sections(name, text, problems)
     if not sections and not problems:
         problems.append(Problem(f"{name}:1:1", "has no level-2 heading (## Name), so no items"))
     items = []
@@ -57,14 +57,14 @@ def read_markdown(name: str, data: bytes) -> list[SourceItem]:
         elif other is not section:
             what = f"'{section.name}' is the name of two items, first in line {other.line}"
             problems.append(Problem(f"{name}:{section.line}:1", what))
-        if item := _item(name, section, problems):
+        if item := _read_item(name, section, problems):
             items.append(item)
     if problems:
         raise ImagegenError(*sorted(problems, key=_position))
     return items
 
 
-def _without_front_matter(text: str) -> str:
+def _blank_front_matter(text: str) -> str:
     """Put blank lines in place of what Obsidian, Jekyll and Hugo read at the beginning of a page."""
     found = _FRONT_MATTER.match(text)
     if found is None or _CONTENT.search(found[0]):
@@ -81,7 +81,7 @@ _CONTENT = re.compile(r"^##\s(?:.*\n)*?(?:```|~~~)", re.MULTILINE)
 """What shows that text between two rules is not front matter."""
 
 
-def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
+def _read_sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
     from markdown_it import MarkdownIt  # only for a run that reads Markdown
 
     lines = text.split("\n")
@@ -106,7 +106,7 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
                     continue
                 children: list[Any] = []
                 markdown.inline.parse(content, markdown, env, children)
-                current = _Section(_plain(children), line)
+                current = _Section(_strip_markup(children), line)
                 if token.markup == "-":
                     current.hint = "--- under a text makes it a heading; put a blank line above a rule"
                 sections.append(current)
@@ -124,11 +124,11 @@ def _sections(name: str, text: str, problems: list[Problem]) -> list[_Section]:
                 if current is not None:
                     current.is_cut_off = True
             elif current is not None:
-                _take(name, current, token, line, problems)
+                _add_block(name, current, token, line, problems)
     return sections
 
 
-def _plain(inline: Sequence[Any]) -> str:
+def _strip_markup(inline: Sequence[Any]) -> str:
     """Return the text of a heading without its markup."""
     texts = ("text", "text_special", "code_inline", "image")
     breaks = ("softbreak", "hardbreak")
@@ -145,7 +145,7 @@ def _is_closed(lines: list[str], fence: Any) -> bool:
 _ROLES: dict[str, _Role] = {"negative": "negative", "yaml": "yaml", "yml": "yaml"}
 
 
-def _take(name: str, section: _Section, fence: Any, line: int, problems: list[Problem]) -> None:
+def _add_block(name: str, section: _Section, fence: Any, line: int, problems: list[Problem]) -> None:
     info = "".join(fence.info.lower().split()[:1])
     if _DIVIDER.search(fence.content):
         problems.append(
@@ -164,7 +164,7 @@ def _take(name: str, section: _Section, fence: Any, line: int, problems: list[Pr
     section.blocks[role] = (fence.content, line)
 
 
-def _item(name: str, section: _Section, problems: list[Problem]) -> SourceItem | None:
+def _read_item(name: str, section: _Section, problems: list[Problem]) -> SourceItem | None:
     here = f"{name}:{section.line}:1"
     prompt, prompt_line = section.blocks.get("prompt", ("", 0))
     if not prompt_line:

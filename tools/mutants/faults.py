@@ -147,7 +147,7 @@ FAULTS = (
     _fault(
         "of merged decisions the later one counts, not that of the file",
         f"{_BRANCHES}test_where_both_decided_about_the_same_image_the_file_that_was_chosen_decides",
-        ("plan/record.py", "        if all(_is_of(decision,", "        if not all(_is_of(decision,"),
+        ("plan/record.py", "        if all(_is_in_place(decision,", "        if not all(_is_in_place(decision,"),
     ),
     _fault(
         "a decision does not name the one it replaces",
