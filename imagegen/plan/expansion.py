@@ -299,7 +299,7 @@ def _choose_seed(job: Job, image: _Image, decided: JobDecisions) -> tuple[int | 
     if slug in decided.rerolled:
         return decided.rerolled[slug], False
     if rule.mode == "random":
-        return decided.drawn.get(slug), True
+        return decided.random_seeds.get(slug), True
     if rule.mode == "sequence":
         return rule.base + image.number, False
     return (rule.base if rule.mode == "fixed" else compute_seed(rule.base, slug)), False

@@ -86,7 +86,7 @@ class Decision:
 class JobDecisions:
     """A job's decisions that its outputs follow from."""
 
-    drawn: Mapping[str, int] = field(default_factory=dict)  # seeds chosen at random, by full slug
+    random_seeds: Mapping[str, int] = field(default_factory=dict)  # seeds chosen at random, by full slug
     rerolled: Mapping[str, int] = field(default_factory=dict)  # seeds, by full slug
     picked: Mapping[str, int] = field(default_factory=dict)  # variants, by slug without variant
 
