@@ -34,7 +34,7 @@ def accept(build: Build, words: list[str]) -> None:
         planned = select_images(build, words)
         for one in planned:
             try:
-                found.append(accept(build.project, build.project.decided(one.output)))
+                found.append(accept(build.project, build.project.with_decisions(one.output)))
             except ImagegenError as error:
                 problems += error.problems
     if len(planned) == 1 and found and found[0].state == "missing":

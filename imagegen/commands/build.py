@@ -297,7 +297,7 @@ class Build:
         failed = {}
         for outcome in self.outcomes:
             if outcome.problem is not None:
-                fingerprint = self.project.decided(outcome.output).fingerprint
+                fingerprint = self.project.with_decisions(outcome.output).fingerprint
                 failed[outcome.output.task] = Failure(fingerprint, outcome.problem.what, outcome.problem.hint)
         done = {outcome.output.task for outcome in self.outcomes if outcome.state in (*_DONE, "kept")}
         with suppress(OSError):  # it is only a hint

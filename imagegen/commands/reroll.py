@@ -43,7 +43,7 @@ def _select(build: Build, words: list[str]) -> list[Output]:
     """Return the images that words name; derived files follow theirs, unless each has a word of its own."""
     named = select(build, words).one_by_one
     return [
-        build.project.decided(planned.output)
+        build.project.with_decisions(planned.output)
         for planned in select_images(build, words)
         if planned.output.task in named or not planned.output.is_derived
     ]
@@ -72,7 +72,7 @@ def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
         if planned is None:  # its job is broken
             continue
         if planned.output.task not in found and planned.verdict.state not in ("fresh", "kept"):
-            found[planned.output.task] = build.project.decided(planned.output)
+            found[planned.output.task] = build.project.with_decisions(planned.output)
         waiting += [origin.task for origin in planned.output.origins]
     named = {output.task for output in outputs}
     return [output for task, output in found.items() if task not in named]

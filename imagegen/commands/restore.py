@@ -42,7 +42,7 @@ def restore(build: Build, words: list[str], **options: Any) -> None:
     to, only_list = options["to"], options["list"]
     _only_image(build, words)
     with contextlib.nullcontext() if only_list else build.lock():
-        output = build.project.with_origins(build.project.decided(_only_image(build, words)))
+        output = build.project.with_origins(build.project.with_decisions(_only_image(build, words)))
         versions = list_versions(build.project, output)
         print("\n".join(history_lines(versions) or ["there is no version yet"] * only_list))
         if only_list:

@@ -206,7 +206,7 @@ def _image_data(one: ForecastImage) -> dict[str, Any]:
         "path": output.path,
         "act": one.act,
         "from": one.origin,
-        "encoded_anew": one.is_encoded_anew,
+        "encoded_anew": one.is_encoded_again,
         "reasons": [asdict(reason) for reason in one.verdict.reasons],
         "note": one.verdict.note,
         "seconds": one.seconds,
@@ -229,7 +229,7 @@ def _head(one: ForecastImage) -> Line:
     if one.act == "generate":
         said += f"  {duration(one.seconds)}"
     elif one.act == "restore":
-        said += f"  from {one.origin}{', encoded again' if one.is_encoded_anew else ''}"
+        said += f"  from {one.origin}{', encoded again' if one.is_encoded_again else ''}"
     elif one.act == "keep":
         said += f": {verdict.note}"
     elif one.act == "fail":

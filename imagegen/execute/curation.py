@@ -152,7 +152,7 @@ class ImageVersion:
 
     @property
     def fingerprint(self) -> str:
-        """That it was made for."""
+        """The fingerprint that it was made for."""
         return self.record.fingerprint
 
     @property

@@ -124,7 +124,7 @@ class Executor:
             (one.output for one in job if one.output.has_open_model and not one.output.request.model), None
         ):
             record_model(self.project, first.job, self._ask(self.backend.choose_model, first.request))
-            job = [replace(work, output=self.project.decided(work.output)) for work in job]
+            job = [replace(work, output=self.project.with_decisions(work.output)) for work in job]
             restorable = [work for work in job if work.output.fingerprint and not work.forced]
             restored = {outcome.output.task: outcome for work in restorable if (outcome := self._restore(work))}
             for outcome in restored.values():
@@ -225,7 +225,7 @@ class Executor:
             # a job that was prepared earlier may have had the same image
             outcome = (first.key in self._tried and self._restore(first)) or self._generate(first, slot)
         except TryAnotherServer:  # with the seed that was chosen by then
-            return [replace(work, output=self.project.decided(work.output)) for work in works]
+            return [replace(work, output=self.project.with_decisions(work.output)) for work in works]
         finally:
             slot.release()
         self._tried.add(first.key)

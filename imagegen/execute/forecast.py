@@ -52,7 +52,7 @@ class ForecastImage:
     seconds: float | None = None
 
     @property
-    def is_encoded_anew(self) -> bool:
+    def is_encoded_again(self) -> bool:
         """Whether only the file is encoded again, from the image that it was made of."""
         return self.act == "restore" and self.verdict.only_encoding
 

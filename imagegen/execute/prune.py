@@ -1,4 +1,4 @@
-"""Removing what nothing needs any more: only what is ours and nobody changed; images go into the store first."""
+"""Removes files that nothing uses any more: only our own that nobody changed; images go into the store first."""
 
 from __future__ import annotations
 

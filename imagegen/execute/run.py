@@ -110,11 +110,11 @@ def _build(
 def _reload(project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]) -> list[Output]:
     """Return the outputs as they are by what others have decided since. Those that no longer exist fail."""
     if not project.reload_from_disk():
-        return [project.decided(work.output) for work in works]
+        return [project.with_decisions(work.output) for work in works]
     planned = {output.task: output for plan in project.plans() for output in plan.outputs}
     found = []
     for work in works:
-        output = project.decided(work.output) if work.output.job == ONE_OFF else planned.get(work.output.task)
+        output = project.with_decisions(work.output) if work.output.job == ONE_OFF else planned.get(work.output.task)
         if output is None:
             what = "no longer belongs to its job, because of what was decided or changed meanwhile"
             on_event(Outcome(work.output, "failed", problem=Problem(work.output.task, what, "run doit again")))
@@ -256,7 +256,7 @@ class Flow:
         is_later: only now that its origins are finished is its request known.
         """
         if is_later:
-            output = self._project.with_origins(self._project.decided(work.output))
+            output = self._project.with_origins(self._project.with_decisions(work.output))
             work = replace(work, output=output, verdict=self._project.verdict(output, forced=work.forced))
         output, verdict = work.output, work.verdict
         if self._stop.is_set() and not work.outcome_if_finished():

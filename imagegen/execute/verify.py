@@ -153,8 +153,8 @@ def _check_provenance(line: OutputLine, file: ImageFile | None) -> str:
     if record is None:
         return "it does not say what made it, though output.metadata is full"
     omitted = {"name", *record.get("omitted", ())}
-    told, made = record.get("request"), {key: value for key, value in line.request.items() if key not in omitted}
-    return "" if told == made else "it says that it was made by a different request than its lock line says"
+    said, made = record.get("request"), {key: value for key, value in line.request.items() if key not in omitted}
+    return "" if said == made else "it says that it was made by a different request than its lock line says"
 
 
 def _check_blob(project: Project, path: Path) -> Finding:

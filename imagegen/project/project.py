@@ -178,7 +178,7 @@ class Project:
         """Whether something has to be uploaded, and the next run should try, whatever else it does."""
         return self.shares and self.upload_queue.is_due
 
-    def decided(self, output: Output) -> Output:
+    def with_decisions(self, output: Output) -> Output:
         """Return the output with the seed and the model that were decided since it was planned."""
         decisions = self.lock(output.job).decisions
         if (seed := decisions.get((SEED, output.full_slug))) and output.has_random_seed:

@@ -107,7 +107,7 @@ def test_an_items_override_generates_that_image(project: ProjectFolder) -> None:
     assert "steps 20 → 44" in run.out
 
 
-def test_another_format_is_encoded_anew_from_the_store(project: ProjectFolder) -> None:
+def test_another_format_is_encoded_again_from_the_store(project: ProjectFolder) -> None:
     project.built()
     project.job(output={"format": "webp"})
     run = project.doit()
@@ -124,7 +124,7 @@ def test_what_a_change_of_format_leaves_behind_is_told(project: ProjectFolder) -
     assert project.image("yrr").exists()
 
 
-def test_another_quality_is_encoded_anew_from_the_store(project: ProjectFolder) -> None:
+def test_another_quality_is_encoded_again_from_the_store(project: ProjectFolder) -> None:
     project.built(output={"format": "jpeg", "quality": 90})
     before = project.image("yrr", ".jpg").read_bytes()
     project.job(output={"format": "jpeg", "quality": 30})

@@ -451,7 +451,7 @@ def test_in_a_clone_there_is_only_what_is_there(workshop: Workshop) -> None:
     assert len(workshop.list_versions(YRR)) == 2
 
 
-def test_in_another_format_it_is_encoded_anew_with_its_own_provenance(workshop: Workshop) -> None:
+def test_in_another_format_it_is_encoded_again_with_its_own_provenance(workshop: Workshop) -> None:
     made_yrr(workshop)
     made_yrr(workshop, "another figure")
     job(workshop, "another figure", output={"format": "webp"})

@@ -219,12 +219,12 @@ def test_it_says_where_an_image_is_restored_from(folder: Folder) -> None:
     assert folder.foresee().images[0].origin == "assets/j/d.png"
 
 
-def test_what_only_its_encoding_makes_stale_is_encoded_anew(folder: Folder) -> None:
+def test_what_only_its_encoding_makes_stale_is_encoded_again(folder: Folder) -> None:
     folder.job(output={"format": "webp", "quality": 80})
     folder.run()
     folder.job(output={"format": "webp", "quality": 60})
     found = folder.foresee()
-    assert [one.is_encoded_anew for one in found.images] == [True] * 3
+    assert [one.is_encoded_again for one in found.images] == [True] * 3
     assert [str(reason) for reason in found.images[0].verdict.reasons] == ["quality 80 → 60"]
 
 

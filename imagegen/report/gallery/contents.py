@@ -210,7 +210,7 @@ def _planned_picture(
     earlier: _Earlier,
     derived: Sequence[tuple[str, str]],
 ) -> Picture:
-    output = project.decided(output)
+    output = project.with_decisions(output)
     found, verdict = project.found(output), project.verdict(output)
     failure = failures.get(output.task)
     is_current = failure is not None and failure.fingerprint == output.fingerprint and verdict.state != "fresh"
