@@ -28,7 +28,7 @@ __all__ = [
     "GRACE_S",
     "ManagedServer",
     "ProcessIdentity",
-    "Record",
+    "ServerRecord",
     "StartedBy",
     "describe_exit",
     "environment_without_secrets",
@@ -62,7 +62,7 @@ class ProcessIdentity:
         """Return whether both are one process."""
         return self.pid == other.pid and abs(self.started - other.started) < _CLOCK_S
 
-    def look(self) -> Literal["alive", "gone", "reused"]:
+    def get_state(self) -> Literal["alive", "gone", "reused"]:
         """Return what became of it; `reused` if another process has its PID."""
         try:
             process = psutil.Process(self.pid)
@@ -77,7 +77,7 @@ class ProcessIdentity:
     @property
     def is_alive(self) -> bool:
         """Whether it still runs."""
-        return self.look() == "alive"
+        return self.get_state() == "alive"
 
 
 def this_process() -> ProcessIdentity:
@@ -183,7 +183,7 @@ def _is_running(process: psutil.Process) -> bool:
 
 
 @dataclass(frozen=True)
-class Record:
+class ServerRecord:
     """A server that this project started. owner: the doit process that did, or that has taken it over since."""
 
     process: ProcessIdentity
@@ -217,33 +217,33 @@ class ManagedServer:
         busy = Problem("", f"{self.name} is being started or stopped by another doit", "wait for it")
         return hold_file_lock((self.root / self.log).with_suffix(".lock"), busy, _LOCK_S)
 
-    def record(self) -> Record | None:
+    def read_record(self) -> ServerRecord | None:
         """Read the record; None if there is none that can be read."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(self._record_file.read_bytes())
             by: StartedBy = "run" if found["by"] == "run" else "server:start"
-            return Record(_identity(found["process"]), str(found["url"]), by, _identity(found["owner"]))
+            return ServerRecord(_identity(found["process"]), str(found["url"]), by, _identity(found["owner"]))
         return None
 
     def is_running(self) -> bool:
         """Return whether it is alive, whoever started it in this project: this run, another, or a killed one."""
-        record = self.record()
+        record = self.read_record()
         return record is not None and record.process.is_alive
 
-    def forget(self) -> None:
+    def delete_record(self) -> None:
         """Remove the record, if there is one."""
         self._record_file.unlink(missing_ok=True)
 
     def start(
         self, command: Sequence[str], folder: Path, environment: Mapping[str, str], url: str, by: StartedBy
-    ) -> Record:
+    ) -> ServerRecord:
         """Start the process in `folder` and record it, with the lock held. Raises ImagegenError."""
         log, process = self.root / self.log, None
         try:
             with suppress(FileNotFoundError):
                 log.replace(log.with_suffix(".log.1"))  # it may show why the last one ended
             process = start_process(command, folder, environment, log)
-            record = Record(process, url, by, this_process())
+            record = ServerRecord(process, url, by, this_process())
             self._write(record)
         except OSError as error:
             if process:  # nobody would know of it
@@ -252,7 +252,7 @@ class ManagedServer:
             raise ImagegenError(Problem("", what, self.cannot_start)) from None
         return record
 
-    def take_over(self, record: Record, by: StartedBy) -> Record:
+    def take_over(self, record: ServerRecord, by: StartedBy) -> ServerRecord:
         """Become the owner of a running server, if a killed run left it or a person asks for it; with the lock held."""
         is_left_over = record.by == "run" and not record.owner.is_alive
         if record.by == "server:start" or (by == "run" and not is_left_over):
@@ -263,7 +263,7 @@ class ManagedServer:
 
     def wait_until_ready(
         self,
-        record: Record,
+        record: ServerRecord,
         is_ready: Callable[[], bool],
         timeout_s: float,
         on_wait: Callable[[str], None],
@@ -298,15 +298,15 @@ class ManagedServer:
                 on_wait(f"starting {self.name} … {shown} s")
             time.sleep(0.1)
 
-    def stop(self, record: Record, grace_s: float = GRACE_S) -> bool:
+    def stop(self, record: ServerRecord, grace_s: float = GRACE_S) -> bool:
         """Stop the server of the record, and remove that unless it is another server's by now; with the lock held.
 
         Returns whether it ran until now. Raises ImagegenError if it cannot be stopped.
         """
         ran = stop_process(record.process, self.name, grace_s)
-        now = self.record()
+        now = self.read_record()
         if now is None or now.process == record.process:
-            self.forget()
+            self.delete_record()
         return ran
 
     def release(self, grace_s: float = GRACE_S) -> bool:
@@ -315,12 +315,12 @@ class ManagedServer:
         Returns whether it was stopped. Raises ImagegenError if it cannot be.
         """
         with self.lock():
-            record = self.record()
+            record = self.read_record()
             return record is not None and record.is_of_this_run and self.stop(record, grace_s)
 
     def describe_end(self) -> str:
         """Say how the server ended, with the end of its log; empty while it runs, or if there is no record of it."""
-        record = self.record()
+        record = self.read_record()
         if record is None or record.process.is_alive:
             return ""
         return f"{self.name} ended{describe_exit(exit_code(record.process))}{self._end_of_log()}"
@@ -334,7 +334,7 @@ class ManagedServer:
         except OSError:
             return []
 
-    def _explain_failed_start(self, record: Record) -> Problem:
+    def _explain_failed_start(self, record: ServerRecord) -> Problem:
         how, log = describe_exit(exit_code(record.process)), "\n".join(self.read_log_tail())
         hint = next((hint for sign, hint in self.signs.items() if sign in log), "fix what its log says")
         return Problem("", f"{self.name} ended{how} while it started{self._end_of_log()}", hint)
@@ -349,7 +349,7 @@ class ManagedServer:
     def _record_file(self) -> Path:
         return (self.root / self.log).with_suffix(".json")
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: ServerRecord) -> None:
         """Put it on disk in one step. Raises OSError."""
         written = self._record_file.with_suffix(".tmp")
         written.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")

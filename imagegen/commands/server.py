@@ -12,7 +12,7 @@ from imagegen.commands.command import command
 
 if TYPE_CHECKING:
     from imagegen.backends.comfyui.server import Launch, Status
-    from imagegen.backends.managed_server import Record
+    from imagegen.backends.managed_server import ServerRecord
 
 __all__ = ["start", "status", "status_lines", "stop"]
 
@@ -97,7 +97,7 @@ def _memory(device: dict[str, Any]) -> str:
     return f": {free / 1024**3:.1f} of {total / 1024**3:.1f} GB free"
 
 
-def _process(record: Record, status: Status) -> str:
+def _process(record: ServerRecord, status: Status) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.process.started))
     who = "doit server:start"
     if record.by == "run":

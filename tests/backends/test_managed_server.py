@@ -22,21 +22,21 @@ from imagegen.backends.managed_server import (
 
 
 def test_a_process_that_never_was_is_gone() -> None:
-    assert ProcessIdentity(2**22 + 1, 1.0).look() == "gone"
+    assert ProcessIdentity(2**22 + 1, 1.0).get_state() == "gone"
 
 
 def test_this_process_is_alive_and_one_that_started_at_another_time_is_another() -> None:
     this = this_process()
-    assert (this.pid, this.look()) == (os.getpid(), "alive")
-    assert replace(this, started=this.started - 600).look() == "reused"
+    assert (this.pid, this.get_state()) == (os.getpid(), "alive")
+    assert replace(this, started=this.started - 600).get_state() == "reused"
 
 
 def test_what_is_started_is_ended_by_its_identity_and_says_how(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = start_process([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, {}, log)
-    assert (process.look(), exit_code(process), os.getsid(process.pid)) == ("alive", None, process.pid)
+    assert (process.get_state(), exit_code(process), os.getsid(process.pid)) == ("alive", None, process.pid)
     assert stop_process(process, "it")
-    assert (process.look(), exit_code(process)) == ("gone", -15)
+    assert (process.get_state(), exit_code(process)) == ("gone", -15)
     assert not stop_process(process, "it")
 
 

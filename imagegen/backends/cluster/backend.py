@@ -8,8 +8,9 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from imagegen.backends.base import (
@@ -177,14 +178,12 @@ class ClusterBackend(Backend):
     def _image(
         self, connection: ClusterConnection, pool: WorkerPool, attempt: str, answer: worker.Generated
     ) -> GeneratedImage:
-        on_stored: Callable[[], None] = GeneratedImage.on_stored
-        if answer.has_on_stored:
-
-            def on_stored() -> None:
+        def on_stored() -> None:
+            if answer.has_on_stored:
                 connection.call_briefly(worker.mark_stored, self._run, attempt, workers=[answer.worker])
 
-        facts = {**answer.facts, "worker": printable(pool.name(answer.worker))}
-        return GeneratedImage(answer.data, facts, answer.may_be_flat, answer.any_size, on_stored=on_stored)
+        facts = {**answer.image.facts, "worker": printable(pool.name(answer.worker))}
+        return replace(answer.image, facts=facts, on_stored=on_stored)
 
 
 class _AllLeftError(Exception):

@@ -73,13 +73,10 @@ class WorkerInfo:
 
 @dataclass(frozen=True)
 class Generated:
-    """An image that was generated; as `GeneratedImage`. has_on_stored: `mark_stored` has something to do."""
+    """An image that was generated, without its `on_stored`. has_on_stored: `mark_stored` has something to do."""
 
     worker: str
-    data: bytes
-    facts: Mapping[str, Any]
-    may_be_flat: bool
-    any_size: bool
+    image: GeneratedImage
     has_on_stored: bool
 
 
@@ -327,7 +324,12 @@ def generate(run: Run, bundle: RequestBundle, attempt: str, timeout_s: float) ->
     has_on_stored = image.on_stored is not GeneratedImage.on_stored
     if has_on_stored:
         state.on_stored[attempt] = image.on_stored
-    return Generated(worker.address, image.data, dict(image.facts), image.may_be_flat, image.any_size, has_on_stored)
+    image = replace(image, facts=dict(image.facts), server="", on_stored=_do_nothing)
+    return Generated(worker.address, image, has_on_stored)
+
+
+def _do_nothing() -> None:
+    """What is sent in place of an `on_stored`, which stays here."""
 
 
 async def mark_stored(run: Run, attempt: str) -> None:

@@ -175,7 +175,7 @@ class ComfyUIBackend(Backend):
         try:
             try:
                 connection.stats = connection.client.system_stats()
-                if is_local(url) and managed_server(Path(request.extra["root"])).record():
+                if is_local(url) and managed_server(Path(request.extra["root"])).read_record():
                     self._start(request, url, progress)  # this run stops it at its end if a killed run left it behind
             except Unreachable as error:
                 if problem := find_absence(request, url, error):

@@ -316,8 +316,8 @@ def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Calla
         steps.append(Step(f"PyTorch: {choice.build} ({why}){source}", build.download, build.disk))
     if not environment.has_requirements():
         steps.append(Step("the packages of its requirements.txt that are missing", *_PACKAGES))
-    record = managed_server(root).record()
-    if (steps or newest or not is_pinned) and record and record.process.look() == "alive":
+    record = managed_server(root).read_record()
+    if (steps or newest or not is_pinned) and record and record.process.is_alive:
         raise ImagegenError(
             Problem("", f"ComfyUI runs from {FOLDER} (process {record.process.pid})", "doit server:stop")
         )

@@ -18,7 +18,13 @@ from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.environment import VENV, torch_choice
 from imagegen.backends.comfyui.models import FOLDER
 from imagegen.backends.http import check_while_reading, deadline
-from imagegen.backends.managed_server import GRACE_S, ManagedServer, Record, StartedBy, environment_without_secrets
+from imagegen.backends.managed_server import (
+    GRACE_S,
+    ManagedServer,
+    ServerRecord,
+    StartedBy,
+    environment_without_secrets,
+)
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
@@ -147,11 +153,11 @@ class Status:
     state: Literal["serving", "starting", "stopped", "taken"]
     url: str
     answer: Answer
-    record: Record | None = None
+    record: ServerRecord | None = None
     left: str = ""
 
     @property
-    def ours(self) -> Record | None:
+    def ours(self) -> ServerRecord | None:
         """The record, if the server at this address is ours."""
         return self.record if self.record and _is_same_address(self.record.url, self.url) else None
 
@@ -194,9 +200,9 @@ def _auth(launch: Launch) -> str:
 
 def get_status(launch: Launch) -> Status:
     """Return what is known of the server. Changes nothing."""
-    record, left = managed_server(launch.root).record(), ""
-    if record and (look := record.process.look()) != "alive":
-        ended = "is gone" if look == "gone" else "is gone, and another program has its number now"
+    record, left = managed_server(launch.root).read_record(), ""
+    if record and (state := record.process.get_state()) != "alive":
+        ended = "is gone" if state == "gone" else "is gone, and another program has its number now"
         left = f"process {record.process.pid}, which this project started, {ended}"
         record = None
     answer = probe(launch.url, auth=_auth(launch))
@@ -256,15 +262,15 @@ def stop(root: Path, grace_s: float = GRACE_S) -> str:
     """
     own = managed_server(root)
     with own.lock():
-        record = own.record()
+        record = own.read_record()
         if record is None:
-            own.forget()  # it may exist, but be unreadable
+            own.delete_record()  # it may exist, but be unreadable
             return "this project has started no server that runs"
-        look = record.process.look()
+        state = record.process.get_state()
         stopped = own.stop(record, grace_s)
     if stopped:
         return f"ComfyUI at {record.url} is stopped (process {record.process.pid})"
-    if look == "reused":
+    if state == "reused":
         return f"ComfyUI is gone already; process {record.process.pid} is another program now and was left alone"
     return f"ComfyUI (process {record.process.pid}) is gone already"
 

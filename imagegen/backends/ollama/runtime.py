@@ -120,7 +120,7 @@ def find_program(root: Path, host: str, here: Machine) -> Program:
         raise ImagegenError(explain_not_installed(here))
     command = Command(path, host)
     found = read_versions(command)
-    is_running = server.own_server(root.absolute()).is_running()
+    is_running = server.managed_server(root.absolute()).is_running()
     starts = bool(own and machine and (found.server != found.client or is_running))
     judged = replace(found, server=found.client) if starts or not found.server else found
     unable = check_compatibility(judged, has_image_flags(command), machine, has_mlx_libraries(Path(path)))
@@ -189,7 +189,7 @@ class OllamaRuntime:
         if not self.program.starts or self._is_started:
             return
         root = self.root.absolute()
-        if not server.own_server(root).is_running():
+        if not server.managed_server(root).is_running():
             progress.event("note", text=f"starting Ollama {self.program.version} from tools/ollama")
         try:
             address = server.connect_address(self.host)
@@ -225,7 +225,7 @@ class OllamaRuntime:
 
     def describe_end(self) -> str:
         """Say how the project's own server ended, if this run uses that; empty while it runs."""
-        return server.own_server(self.root).describe_end() if self._is_started else ""
+        return server.managed_server(self.root).describe_end() if self._is_started else ""
 
     def close(self, used: Collection[str]) -> None:
         """Have Ollama unload these models, if it answers, and stop the server that this run started."""
@@ -234,7 +234,7 @@ class OllamaRuntime:
                 self.command.run("stop", tagged_name(model), timeout_s=_STOP_S)
         delete_old_calls(self.root)
         if self._is_started:
-            server.own_server(self.root).release()
+            server.managed_server(self.root).release()
 
 
 def _waiting(progress: Progress) -> Callable[[str], None]:

@@ -19,7 +19,7 @@ from imagegen.backends.managed_server import ManagedServer, environment_without_
 from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["LOG", "connect_address", "fetch_version", "is_this_machine", "own_server", "start", "stop_left_over"]
+__all__ = ["LOG", "connect_address", "fetch_version", "is_this_machine", "managed_server", "start", "stop_left_over"]
 
 LOG = Path(".imagegen/ollama/server.log")
 _READY_S = 60.0
@@ -68,7 +68,7 @@ def _split(host: str) -> tuple[str, int]:
     return name.strip("[]"), int(port) if is_port else standard
 
 
-def own_server(root: Path) -> ManagedServer:
+def managed_server(root: Path) -> ManagedServer:
     """Return the server of the project at `root` (absolute), whether it runs or not."""
     return ManagedServer("Ollama", root, LOG, "fix its permissions, or doit ollama:setup", f"see {LOG.as_posix()}")
 
@@ -83,7 +83,7 @@ def start(
 ) -> str:
     """Start the project's own server, or take over the one that a killed run left, wherever that answers.
 
-    The caller calls `own_server(root).release()` at the end.
+    The caller calls `managed_server(root).release()` at the end.
 
     Args:
         root: the project's folder (absolute).
@@ -102,9 +102,9 @@ def start(
     if not is_local(f"http://{host}"):
         what = f"{host} is not an address of this machine, so no Ollama is started for it"
         raise ImagegenError(Problem("", what, "start it on that machine"))
-    own = own_server(root)
+    own = managed_server(root)
     with own.lock():
-        record = own.record()
+        record = own.read_record()
         if record and record.process.is_alive:
             record = own.take_over(record, "run")
         else:
@@ -123,9 +123,9 @@ def start(
 
 def stop_left_over(root: Path) -> None:
     """Stop the server that a killed run left, if there is one. Raises ImagegenError if it is a running run's."""
-    own = own_server(root)
+    own = managed_server(root)
     with own.lock():
-        record = own.record()
+        record = own.read_record()
         if record is None:
             return
         if record.process.is_alive and record.owner.is_alive:

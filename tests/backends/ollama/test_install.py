@@ -24,7 +24,7 @@ from imagegen.backends.ollama import install as install_module
 from imagegen.backends.ollama.compatibility import Machine
 from imagegen.backends.ollama.install import estimate_unpacked_size, setup, unpack
 from imagegen.backends.ollama.runtime import FOLDER, executable, read_mark
-from imagegen.backends.ollama.server import fetch_version, own_server, start
+from imagegen.backends.ollama.server import fetch_version, managed_server, start
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
@@ -341,7 +341,7 @@ def test_what_was_brought_serves(tmp_path: Path, settings: Settings) -> None:
     assert program
     host = start(tmp_path, program, free_host(), lambda _: None, lambda: None)
     assert fetch_version(host) == "0.32.5"
-    assert own_server(tmp_path).release()
+    assert managed_server(tmp_path).release()
     (seen,) = map(json.loads, (program.parent / "starts.jsonl").read_text().splitlines())
     assert not runs(seen["pid"])
 

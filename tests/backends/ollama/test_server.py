@@ -20,7 +20,7 @@ from imagegen.backends.ollama.server import (
     connect_address,
     fetch_version,
     is_this_machine,
-    own_server,
+    managed_server,
     start,
 )
 from imagegen.config.settings import SETTINGS
@@ -57,12 +57,12 @@ def test_it_serves_where_it_is_to_until_the_end_of_the_run(ollama: OllamaFolder)
     assert said[:2] == ["starting Ollama … 0 s", "starting Ollama … 1 s"]
     assert fetch_version(host) == "0.32.5"
     assert "hello" in ollama.log.read_text()
-    assert own_server(ollama.root).release()
+    assert managed_server(ollama.root).release()
     (seen,) = ollama.starts
     assert not runs(seen["pid"])
     assert not runs(seen["child"])
     assert not ollama.record.exists()
-    assert not own_server(ollama.root).release()
+    assert not managed_server(ollama.root).release()
 
 
 def test_it_gets_no_secrets_and_must_not_tidy_up_the_users_models(
@@ -79,7 +79,7 @@ def test_it_gets_no_secrets_and_must_not_tidy_up_the_users_models(
     found = {name: value for name, value in seen["environment"].items() if name.startswith("OLLAMA_")}
     assert found == {"OLLAMA_HOST": host, "OLLAMA_MODELS": "/big/models", "OLLAMA_NOPRUNE": "1"}
     assert os.getsid(seen["pid"]) == seen["pid"] != os.getsid(0)
-    own_server(ollama.root).release()
+    managed_server(ollama.root).release()
 
 
 def test_where_something_listens_it_takes_a_free_port_and_leaves_that_alone(ollama: OllamaFolder) -> None:
@@ -89,7 +89,7 @@ def test_where_something_listens_it_takes_a_free_port_and_leaves_that_alone(olla
         assert host != taken
         assert host.startswith("127.0.0.1:")
         assert fetch_version(host) == "0.32.5"
-        own_server(ollama.root).release()
+        managed_server(ollama.root).release()
         socket.create_connection(other.getsockname(), 2).close()
 
 
@@ -97,7 +97,7 @@ def test_a_second_start_of_this_run_starts_nothing(ollama: OllamaFolder) -> None
     host = started(ollama)
     assert started(ollama) == host
     assert len(ollama.starts) == 1
-    assert own_server(ollama.root).release()
+    assert managed_server(ollama.root).release()
 
 
 def test_one_that_somebody_else_started_is_never_stopped(ollama: OllamaFolder) -> None:
@@ -107,8 +107,8 @@ def test_one_that_somebody_else_started_is_never_stopped(ollama: OllamaFolder) -
         while fetch_version(host) is None:
             time.sleep(0.05)
         assert started(ollama, host) != host
-        assert own_server(ollama.root).release()
-        assert not own_server(ollama.root).release()
+        assert managed_server(ollama.root).release()
+        assert not managed_server(ollama.root).release()
         assert fetch_version(host) == "0.32.5"
         other.kill()
 
@@ -161,17 +161,17 @@ def test_none_is_started_for_another_machine(ollama: OllamaFolder, host: str) ->
 def test_how_it_ended_is_told_when_it_has(ollama: OllamaFolder) -> None:
     ollama.play(says=["out of memory"])
     started(ollama)
-    assert own_server(ollama.root).describe_end() == ""
+    assert managed_server(ollama.root).describe_end() == ""
     os.kill(ollama.starts[0]["pid"], signal.SIGKILL)
     until = time.monotonic() + 10
-    while not (said := own_server(ollama.root).describe_end()):
+    while not (said := managed_server(ollama.root).describe_end()):
         assert time.monotonic() < until
         time.sleep(0.02)
     assert said.startswith("Ollama ended by signal 9; the end of ")
     assert said.endswith("| out of memory")
     assert fetch_version(started(ollama)) == "0.32.5"
     assert len(ollama.starts) == 2
-    own_server(ollama.root).release()
+    managed_server(ollama.root).release()
 
 
 RUN = """
@@ -200,14 +200,14 @@ def test_what_a_killed_run_left_is_taken_over_and_ended(ollama: OllamaFolder) ->
     assert fetch_version(host) == "0.32.5"
     assert started(ollama, host) == host
     assert len(ollama.starts) == 1
-    assert own_server(ollama.root).release()
+    assert managed_server(ollama.root).release()
     assert not runs(ollama.starts[0]["pid"])
 
 
 def test_the_server_of_a_run_at_work_is_left_to_it(ollama: OllamaFolder) -> None:
     with another_run(ollama, free_host()) as host:
         assert started(ollama, host) == host
-        assert not own_server(ollama.root).release()
+        assert not managed_server(ollama.root).release()
         assert fetch_version(host) == "0.32.5"
 
 
