@@ -93,7 +93,7 @@ def find_texts(wiring: Wiring, links: list[Link], side: Side) -> TextInputs:
 def find_own_texts(wiring: Wiring, node: str, number: int, side: Side) -> TextInputs:
     """Find the texts that a node itself takes: an encoder, or a node that makes the image all by itself."""
     inputs = wiring.inputs(node)
-    names = _sided(wiring, node, number, side, [name for name in inputs if _may_be_text(wiring, node, name)])
+    names = _keep_side(wiring, node, number, side, [name for name in inputs if _may_be_text(wiring, node, name)])
     if names is None:
         names = [name for name in inputs if _may_be_text(wiring, node, name)]
         return TextInputs(
@@ -103,7 +103,7 @@ def find_own_texts(wiring: Wiring, node: str, number: int, side: Side) -> TextIn
     found = TextInputs(ends=[NodeInput(node, name) for name in sure or names])
     group: list[NodeInput] = []
     for name in sure or names:
-        text = _text_in(wiring, NodeInput(node, name), side)
+        text = _trace_text(wiring, NodeInput(node, name), side)
         if len(text.sure) == 1 and sure:
             group += text.sure
         else:
@@ -120,7 +120,7 @@ def find_own_texts(wiring: Wiring, node: str, number: int, side: Side) -> TextIn
     return found
 
 
-def _sided(wiring: Wiring, node: str, number: int, side: Side, names: list[str]) -> list[str] | None:
+def _keep_side(wiring: Wiring, node: str, number: int, side: Side, names: list[str]) -> list[str] | None:
     """Return those of a node's texts that belong to this side; None if that is not known."""
     sides = {side_of(name) for name in names}
     if "negative" not in sides:
@@ -154,7 +154,7 @@ class _Text:
     doubtful: list[NodeInput] = dataclasses.field(default_factory=list)
 
 
-def _text_in(wiring: Wiring, target: NodeInput, side: Side) -> _Text:
+def _trace_text(wiring: Wiring, target: NodeInput, side: Side) -> _Text:
     """Find every input that decides a part of the text in an input."""
     found = _Text()
     waiting, seen = [(target, False)], set[NodeInput]()
@@ -173,14 +173,14 @@ def _text_in(wiring: Wiring, target: NodeInput, side: Side) -> _Text:
             continue
         # a text about a picture is not a prompt
         doubtful = doubtful or any(map(shows_picture, wiring.links(node)))
-        names = _decisive(wiring, node, wiring.inputs(node))
-        sided = _sided(wiring, node, number, side, names)
+        names = _find_decisive(wiring, node, wiring.inputs(node))
+        sided = _keep_side(wiring, node, number, side, names)
         names = names if sided is None else sided
         waiting += [(NodeInput(node, name), doubtful or is_doubtful_text(name)) for name in names]
     return found
 
 
-def _decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]:
+def _find_decisive(wiring: Wiring, node: str, inputs: Mapping[str, Any]) -> list[str]:
     """Return the inputs that a node makes its text from."""
     linked = [name for name, value in inputs.items() if is_link(value)]
     if linked and is_display(wiring.graph[node]["class_type"]):
@@ -272,21 +272,21 @@ def find_bindings(graph: Graph, output: str, info: ObjectInfo | None = None) -> 
         negatives = found["negative"]
         negatives.groups = [group for group in negatives.groups if group not in found["prompt"].groups]
     for field, known in found.items():
-        known.groups = _joined(graph, field, known.groups)
+        known.groups = _join_groups(graph, field, known.groups)
     if all(len(found[field].groups) == 1 for field in ("width", "height") if field in found) and "width" in found:
         _join_sizes(wiring, output, makers, found)
     return found
 
 
-def _joined(graph: Graph, field: str, groups: list[tuple[NodeInput, ...]]) -> list[tuple[NodeInput, ...]]:
+def _join_groups(graph: Graph, field: str, groups: list[tuple[NodeInput, ...]]) -> list[tuple[NodeInput, ...]]:
     """Join groups that hold the same value, as base and refiner do; those of the seed, whatever they hold."""
-    held = [{_comparable(get_value(graph, target)) for target in group} for group in groups]
+    held = [{_comparison_key(get_value(graph, target)) for target in group} for group in groups]
     if len(groups) > 1 and (field == "seed" or all(values == held[0] for values in held)):
         return [tuple(dict.fromkeys(target for group in groups for target in group))]
     return groups
 
 
-def _comparable(value: object) -> str:
+def _comparison_key(value: object) -> str:
     """Return the same for 7 and 7.0, which are the same to ComfyUI."""
     return repr(float(value)) if type(value) is int and abs(value) < 2**53 else repr(value)
 

@@ -162,12 +162,12 @@ def check_requests(requests: Sequence[Request]) -> list[Problem]:
     """Check requests without a server: fields that the workflow cannot take, and sizes."""
     found: dict[Problem, list[str]] = defaultdict(list)
     for request in requests:
-        for problem in (*unsupported_fields(request), *_sizes(request)):
+        for problem in (*unsupported_fields(request), *_check_sizes(request)):
             found[problem].append(request.name)
     return merge_problems(found, requests)
 
 
-def _sizes(request: Request) -> Iterator[Problem]:
+def _check_sizes(request: Request) -> Iterator[Problem]:
     for field in ("width", "height"):
         if "graph" not in request.extra or field in request.given:
             for problem in check_size(getattr(request, field), {"step": 8}):
@@ -218,12 +218,12 @@ def check_on_server(
         ):
             found[problem] += [request.name for request in same]
         for request in same:
-            for problem in _seeds(request, workflow, info):
+            for problem in _check_seeds(request, workflow, info):
                 found[problem].append(request.name)
     return merge_problems(found, requests)
 
 
-def _seeds(request: Request, workflow: Workflow, info: ObjectInfo) -> Iterator[Problem]:
+def _check_seeds(request: Request, workflow: Workflow, info: ObjectInfo) -> Iterator[Problem]:
     """Yield the problem of a seed that a node does not accept, as partner nodes accept no large ones."""
     for target in workflow.inputs.get("seed", ()):
         class_type = workflow.graph[target.node]["class_type"]
@@ -233,7 +233,7 @@ def _seeds(request: Request, workflow: Workflow, info: ObjectInfo) -> Iterator[P
                 yield Problem("", f"generate.seed: {problem.what}", problem.hint or hint)
 
 
-def _pull(problem: Problem, pulls: Mapping[str, str]) -> str:
+def _find_pull_command(problem: Problem, pulls: Mapping[str, str]) -> str:
     """Return the command that downloads what is missing, if the project lists it."""
     return next((command for name, command in pulls.items() if f"'{name}' is not there" in problem.what), "")
 
@@ -242,7 +242,7 @@ def merge_problems(problems: Mapping[Problem, Sequence[str]], requests: Sequence
     """Return each problem once if all the requests have it, else for each item that has it."""
     pulls: Mapping[str, str] = requests[0].extra.get("pulls", {})
     return [
-        Problem(where, problem.what, _pull(problem, pulls) or problem.hint)
+        Problem(where, problem.what, _find_pull_command(problem, pulls) or problem.hint)
         for problem, names in problems.items()
         for where in ([""] if len(names) == len(requests) else dict.fromkeys(names))
     ]

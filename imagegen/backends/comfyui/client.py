@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import requests
@@ -113,12 +113,15 @@ class Client:
         found = self._json("GET", f"/models/{folder}", kind=list)
         return [str(name) for name in found]
 
-    def queue(self) -> dict[str, str]:
+    def queue(self) -> dict[str, Literal["running", "pending"]]:
         """Return the prompt IDs that are running or pending → which of the two."""
         found = self._json("GET", "/queue")
-        states = (("running", "queue_running"), ("pending", "queue_pending"))
-        entries = [(state, entry) for state, key in states for entry in found.get(key) or ()]
-        return {str(entry[1]): state for state, entry in entries if isinstance(entry, list) and len(entry) > 1}
+        states: dict[str, Literal["running", "pending"]] = {}
+        for state in get_args(Literal["running", "pending"]):
+            for entry in found.get(f"queue_{state}") or ():
+                if isinstance(entry, list) and len(entry) > 1:
+                    states[str(entry[1])] = state
+        return states
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
         """Return what became of a prompt; None if it is not finished, or the server has no record of it."""

@@ -14,7 +14,7 @@ from imagegen.backends.address import is_local
 from imagegen.backends.base import Diagnosis, GenerationError
 from imagegen.backends.comfyui.client import Refused, Unreachable
 from imagegen.backends.comfyui.environment import VENV, Environment, find_python, query
-from imagegen.backends.comfyui.install import Checkout, check_folder, checkout_of
+from imagegen.backends.comfyui.install import Checkout, check_folder, get_checkout
 from imagegen.backends.comfyui.models import FOLDER, list_names
 from imagegen.backends.comfyui.servers import list_servers
 from imagegen.config.settings import Settings
@@ -35,11 +35,16 @@ def diagnose_installation(root: Path, settings: Settings) -> list[Diagnosis]:
 
     A row that is not ok blocks, except git's if ComfyUI is there already.
     """
-    checkout, environment = checkout_of(root, settings), Environment(root)
-    return [_git(root, checkout), _python(root, settings, environment), _clone(checkout), *_venv(checkout, environment)]
+    checkout, environment = get_checkout(root, settings), Environment(root)
+    return [
+        _check_git(root, checkout),
+        _check_python(root, settings, environment),
+        _check_clone(checkout),
+        *_check_venv(checkout, environment),
+    ]
 
 
-def _git(root: Path, checkout: Checkout) -> Diagnosis:
+def _check_git(root: Path, checkout: Checkout) -> Diagnosis:
     said = query(["git", "--version"], root) if shutil.which("git") else None
     if said is None:
         is_needed = not (checkout.folder / "main.py").exists()
@@ -47,7 +52,7 @@ def _git(root: Path, checkout: Checkout) -> Diagnosis:
     return Diagnosis(True, "git", said.removeprefix("git version "))
 
 
-def _python(root: Path, settings: Settings, environment: Environment) -> Diagnosis:
+def _check_python(root: Path, settings: Settings, environment: Environment) -> Diagnosis:
     what = "Python for ComfyUI"
     if environment.version:
         return Diagnosis(True, what, f"Python {environment.version}, in {VENV}")
@@ -57,7 +62,7 @@ def _python(root: Path, settings: Settings, environment: Environment) -> Diagnos
         return Diagnosis(False, what, error.problems[0].what, error.problems[0].hint)
 
 
-def _clone(checkout: Checkout) -> Diagnosis:
+def _check_clone(checkout: Checkout) -> Diagnosis:
     what, pinned = "ComfyUI", checkout.revision
     try:
         check_folder(checkout)
@@ -74,7 +79,7 @@ def _clone(checkout: Checkout) -> Diagnosis:
     return Diagnosis(True, what, f"{FOLDER} is at {pinned} ({commit[:_SHORT]}), as pinned{changes}")
 
 
-def _venv(checkout: Checkout, environment: Environment) -> Iterator[Diagnosis]:
+def _check_venv(checkout: Checkout, environment: Environment) -> Iterator[Diagnosis]:
     if checkout.commit is None and not environment.version:
         return  # the clone's row says so already
     what = "ComfyUI's venv"
@@ -102,12 +107,12 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
     fleet = backend.fleet
     fleet.ask_servers(requests)
     for url in list_servers(requests):
-        yield from _server(url, [one for one in requests if url in one.extra["urls"]], backend)
+        yield from _check_server(url, [one for one in requests if url in one.extra["urls"]], backend)
     pools: dict[tuple[str, ...], list[Request]] = defaultdict(list)
     for request in requests:
         pools[tuple(request.extra["urls"])].append(request)
     for of_pool in pools.values():
-        yield from _models(of_pool, backend)
+        yield from _check_models(of_pool, backend)
         problems = backend.preflight(of_pool)
         for problem in problems:
             yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.hint or "correct it")
@@ -119,12 +124,12 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
         for row in diagnose_installation(root, settings):
             # a server that serves already needs none of it
             yield replace(row, ok=row.ok or serves, hint="" if serves else row.hint, blocks=False)
-        yield _disk(root)
+        yield _check_disk(root)
     token = "set" if os.environ.get("HF_TOKEN") else "not set; only models behind a licence need it"
     yield Diagnosis(True, "HF_TOKEN", token)
 
 
-def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
+def _check_server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
     """Yield rows for one server. If there are others, nothing blocks: preflight says what none of them can do."""
     fleet, what = backend.fleet, f"server {url}"
     has_others = any(len(request.extra["urls"]) > 1 for request in requests)
@@ -140,8 +145,8 @@ def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> I
         versions = f"ComfyUI {system['comfyui_version']}, PyTorch {system.get('pytorch_version', 'unknown')}"
         yield Diagnosis(True, what, f"{versions}, Python {str(system.get('python_version', 'unknown')).split()[0]}")
         for device in connection.stats.get("devices", ()):
-            yield Diagnosis(True, f"device {device.get('name', 'unknown')}", _memory(device))
-    names, where = _checkpoints(url, requests[0], backend)
+            yield Diagnosis(True, f"device {device.get('name', 'unknown')}", _describe_memory(device))
+    names, where = _list_checkpoints(url, requests[0], backend)
     found = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     yield Diagnosis(True, "checkpoints", f"{where} {found or 'none'}")
     if has_others:
@@ -152,7 +157,7 @@ def _server(url: str, requests: Sequence[Request], backend: ComfyUIBackend) -> I
             yield Diagnosis(True, what, f"cannot generate {count} images: {problem}")
 
 
-def _checkpoints(url: str, request: Request, backend: ComfyUIBackend) -> tuple[list[str], str]:
+def _list_checkpoints(url: str, request: Request, backend: ComfyUIBackend) -> tuple[list[str], str]:
     """Return the names, and where they are, in words."""
     try:
         return backend.fleet.connection(request, url).client.models("checkpoints"), "the server lists"
@@ -160,17 +165,17 @@ def _checkpoints(url: str, request: Request, backend: ComfyUIBackend) -> tuple[l
         return list_names(backend.folders(request)["checkpoints"]), "its folders hold"
 
 
-def _memory(device: dict[str, Any]) -> str:
+def _describe_memory(device: dict[str, Any]) -> str:
     free, total = device.get("vram_free"), device.get("vram_total")
     if not isinstance(free, (int, float)) or not isinstance(total, (int, float)):
         return "memory unknown"
     return f"{free / _GB:.1f} of {total / _GB:.1f} GB free"
 
 
-def _models(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
+def _check_models(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Diagnosis]:
     """Yield rows for the checkpoints of requests that name the same servers."""
     urls = requests[0].extra["urls"]
-    names = {name.replace("\\", "/") for url in urls for name in _checkpoints(url, requests[0], backend)[0]}
+    names = {name.replace("\\", "/") for url in urls for name in _list_checkpoints(url, requests[0], backend)[0]}
     for request in {request.model: request for request in requests}.values():
         if not request.model:
             try:
@@ -185,7 +190,7 @@ def _models(requests: Sequence[Request], backend: ComfyUIBackend) -> Iterator[Di
             yield Diagnosis(True, f"checkpoint {request.model}", known)
 
 
-def _disk(root: Path) -> Diagnosis:
+def _check_disk(root: Path) -> Diagnosis:
     free_gb = shutil.disk_usage(root).free / _GB
     found = f"{free_gb:.1f} GB free"
     if free_gb < _ENOUGH_GB:

@@ -35,8 +35,8 @@ __all__ = [
     "detect_build",
     "find_python",
     "query",
+    "read_torch_build",
     "run",
-    "torch_choice",
 ]
 
 _TIMEOUT_S = 60
@@ -167,13 +167,13 @@ def find_python(root: Path, asked: str) -> Python:
     """
     if asked:
         path = root / Path(asked).expanduser()
-        found = _look(str(path) if path.is_file() else asked)
+        found = _inspect(str(path) if path.is_file() else asked)
         if isinstance(found, str):
             raise ImagegenError(Problem("comfyui.python", found, "name another Python, at least 3.10, or none"))
         return found
     pythons, refused = [], []
-    for command in _candidates():
-        found = _look(command)
+    for command in _list_candidates():
+        found = _inspect(command)
         if isinstance(found, str):
             refused.append(found)
         elif found.version[:2] in _RECOMMENDED:
@@ -187,7 +187,7 @@ def find_python(root: Path, asked: str) -> Python:
     return min(pythons, key=lambda one: _ORDER.index(one.version[:2]) if one.version[:2] in _ORDER else len(_ORDER))
 
 
-def _candidates() -> Iterator[str]:
+def _list_candidates() -> Iterator[str]:
     for major, minor in _RECOMMENDED:
         yield from filter(None, [shutil.which(f"python{major}.{minor}")])
     yield sys.executable
@@ -195,7 +195,7 @@ def _candidates() -> Iterator[str]:
         yield from filter(None, [shutil.which(name)])
 
 
-def _look(command: str) -> Python | str:
+def _inspect(command: str) -> Python | str:
     """Return the Python of this command, or why it cannot be used."""
     words = (query([command, "-I", "-c", _PROBE], Path(sys.prefix)) or "").split()
     if len(words) < 3:
@@ -283,7 +283,7 @@ class Environment:
         self.python = self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         self._file = self.folder / "imagegen.json"
         self._requirements = root / FOLDER / "requirements.txt"
-        self._marks = _read(self._file)
+        self._marks = _read_marks(self._file)
 
     @property
     def version(self) -> str:
@@ -364,9 +364,7 @@ class Environment:
                 _pretend_installed(Path(temporary), absent)
                 # for a constraint on PyTorch, pip would download that version all the same
                 kept += [f"{name}=={_ABSENT}" for name in absent]
-                environment["PIP_CONSTRAINT"] = " ".join(
-                    _without_torch(os.environ.get("PIP_CONSTRAINT", ""), temporary)
-                )
+                environment["PIP_CONSTRAINT"] = " ".join(_strip_torch(os.environ.get("PIP_CONSTRAINT", ""), temporary))
             constraints = Path(temporary) / "torch.txt"
             constraints.write_text("\n".join(kept), encoding="utf-8")
             self._pip(
@@ -382,11 +380,11 @@ class Environment:
         run(command, self.root / FOLDER, what, hint, environment)
 
     def _torch_mark(self, choice: TorchChoice, done: bool) -> dict[str, Any]:
-        packages = [] if choice.build == "none" else _torch_lines(_text(self._requirements))
+        packages = [] if choice.build == "none" else _find_torch_lines(_read_text(self._requirements))
         return {"build": choice.build, "index": choice.index, "packages": packages, "done": done}
 
     def _requirements_mark(self) -> dict[str, Any]:
-        sha256 = hashlib.sha256(_text(self._requirements).encode()).hexdigest()
+        sha256 = hashlib.sha256(_read_text(self._requirements).encode()).hexdigest()
         return {"sha256": sha256, "torch": self._marks.get("torch")}
 
     def _mark(self, **marks: Any) -> None:
@@ -396,7 +394,7 @@ class Environment:
         temporary.replace(self._file)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_marks(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError):
@@ -404,23 +402,23 @@ def _read(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_text("utf-8", "replace")
     except OSError:
         return ""
 
 
-def _torch_lines(requirements: str) -> list[str]:
+def _find_torch_lines(requirements: str) -> list[str]:
     """Return the lines of requirements.txt for PyTorch and its two companions, such as `torch>=2.7`."""
     lines = (line.partition(" #")[0].strip() for line in requirements.splitlines())
     return [line for line in lines if (match := re.match(r"[\w.-]+", line)) and match[0].lower() in _TORCH]
 
 
-def _without_torch(constraints: str, folder: str) -> Iterator[str]:
+def _strip_torch(constraints: str, folder: str) -> Iterator[str]:
     """Yield the user's files of constraints; one that constrains PyTorch is copied into the folder without that."""
     for number, name in enumerate(constraints.split()):
-        lines = _text(Path(name)).splitlines()
+        lines = _read_text(Path(name)).splitlines()
         names = [match[0].lower() if (match := re.match(r"\s*([\w.-]+)", line)) else "" for line in lines]
         if not any(found.strip() in _TORCH for found in names):
             yield name
@@ -439,7 +437,7 @@ def _pretend_installed(folder: Path, names: Sequence[str]) -> None:
         metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {_ABSENT}\n", encoding="utf-8")
 
 
-def torch_choice(root: Path) -> str:
+def read_torch_build(root: Path) -> str:
     """Return the PyTorch build in ComfyUI's venv, as noted when it was installed; empty if unknown."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads((root / VENV / "imagegen.json").read_bytes())["torch"]["build"])

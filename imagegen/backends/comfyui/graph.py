@@ -92,9 +92,9 @@ def describe_input(graph: Graph, target: NodeInput) -> str:
 
 
 def find_output_nodes(graph: Graph) -> list[str]:
-    """The nodes that save an image, known by their `filename_prefix`; where there are none, those that only show one.
+    """Return the nodes that save an image, known by their `filename_prefix`; or those that only show one.
 
-    Some nodes save something else under such a prefix: a latent, a sound. They count only where no image is saved.
+    Some nodes save something else under such a prefix: a latent, a sound. They count only if no image is saved.
     """
     saving = [target.node for target in find_prefixes(graph)]
     pictures = [node for node in saving if any(name.startswith("image") for name in graph[node]["inputs"])]

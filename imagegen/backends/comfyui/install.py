@@ -37,7 +37,7 @@ __all__ = [
     "Step",
     "announce",
     "check_folder",
-    "checkout_of",
+    "get_checkout",
     "model_paths_file",
     "setup",
     "update_checkout",
@@ -117,7 +117,7 @@ def check_folder(checkout: Checkout) -> None:
         raise ImagegenError(
             Problem(str(FOLDER), f"is there already, and is not a git clone of {checkout.repository}", hint)
         )
-    if _plain(origin) != _plain(checkout.address):
+    if _normalise(origin) != _normalise(checkout.address):
         what = f"is a clone of {origin}, not of {checkout.repository}"
         hint = f"set comfyui.repository to it, or: git -C {FOLDER} remote set-url origin {checkout.address}"
         raise ImagegenError(Problem(str(FOLDER), what, hint))
@@ -143,24 +143,24 @@ def update_checkout(checkout: Checkout, newest: bool) -> None:
     if is_whole:
         _refuse_changes(checkout)
     else:
-        newest = _begin(checkout) or newest
+        newest = _begin_clone(checkout) or newest
     if newest or checkout.pinned is None:
         _fetch(checkout)
     commit = checkout.pinned
     if commit is None:
-        raise ImagegenError(_unknown(checkout))
+        raise ImagegenError(_explain_unknown_revision(checkout))
     if commit != checkout.commit:
         _check_out(checkout, commit)
 
 
-def _begin(checkout: Checkout) -> bool:
+def _begin_clone(checkout: Checkout) -> bool:
     """Make an empty clone, or repair one that was killed while it was made; return whether it is new."""
     git = checkout.folder / ".git"
     git.mkdir(parents=True, exist_ok=True)
     for lock in git.glob("*.lock"):  # of a git that was killed: whoever installs here holds a lock of its own
         lock.unlink()
     origin = checkout.origin
-    is_new = origin is None or _plain(origin) != _plain(checkout.address)
+    is_new = origin is None or _normalise(origin) != _normalise(checkout.address)
     words = [["init", "--quiet"]]
     if is_new:
         words += [["remote", "remove", "origin"]] if origin else []  # and with it what was fetched from there
@@ -194,7 +194,7 @@ def _check_out(checkout: Checkout, commit: str) -> None:
     print(f"checking out {checkout.revision}", flush=True)
     # --force only after a kill in the middle of this: then only the files differ that it was writing
     force = ["--force"] if checkout.unfinished.exists() else []
-    with _marked(checkout):
+    with _mark_unfinished(checkout):
         run(
             checkout.git("-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", *force, commit),
             checkout.folder,
@@ -205,7 +205,7 @@ def _check_out(checkout: Checkout, commit: str) -> None:
 
 
 @contextmanager
-def _marked(checkout: Checkout) -> Iterator[None]:
+def _mark_unfinished(checkout: Checkout) -> Iterator[None]:
     checkout.unfinished.touch()
     try:
         yield
@@ -216,7 +216,7 @@ def _marked(checkout: Checkout) -> Iterator[None]:
     checkout.unfinished.unlink()
 
 
-def _unknown(checkout: Checkout) -> Problem:
+def _explain_unknown_revision(checkout: Checkout) -> Problem:
     names = checkout.query("for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags") or ""
     branches = checkout.query("for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/origin") or ""
     near = did_you_mean(checkout.revision, [*names.split(), *branches.split()])
@@ -224,7 +224,7 @@ def _unknown(checkout: Checkout) -> Problem:
     return Problem("comfyui.revision", what, "set comfyui.revision in [tool.imagegen.comfyui] of pyproject.toml")
 
 
-def _plain(address: str) -> str:
+def _normalise(address: str) -> str:
     """Return an address for comparison: https, ssh and git's short form of one repository are the same."""
     match = re.fullmatch(r"(?:\w+://)?(?:[^@/]+@)?([^/:]+\.[^/:]+)[:/](.+)", address)
     plain = f"{match[1]}/{match[2]}".lower() if match else address
@@ -250,7 +250,7 @@ class Step:
     disk: int
 
 
-def checkout_of(root: Path, settings: Settings) -> Checkout:
+def get_checkout(root: Path, settings: Settings) -> Checkout:
     """Return the clone as the settings want it."""
     return Checkout(root.absolute(), settings.comfyui_repository, settings.comfyui_revision)
 
@@ -300,7 +300,7 @@ def choose_torch(environment: Environment, settings: Settings, torch: str = "") 
 
 
 def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Callable[[], None]) -> None:
-    checkout, environment = checkout_of(root, settings), Environment(root)
+    checkout, environment = get_checkout(root, settings), Environment(root)
     check_folder(checkout)
     is_pinned = checkout.commit is not None and checkout.commit == checkout.pinned
     choice, why = choose_torch(environment, settings, torch)

@@ -247,12 +247,12 @@ class Wiring:
         wanted, seen = target.input, set[NodeInput]()
         while is_link(value := get_value(self.graph, target)):
             seen.add(target)
-            name = self._passed_on(value[0], wanted)
+            name = self._find_passed_on(value[0], wanted)
             if not name or (target := NodeInput(value[0], name)) in seen:
                 return None
         return target
 
-    def _passed_on(self, node: str, wanted: str) -> str:
+    def _find_passed_on(self, node: str, wanted: str) -> str:
         """Return the input whose value the node passes on for one called `wanted`; empty if it computes another."""
         inputs = self.graph[node]["inputs"]
         if name := self.active_branch(node):
@@ -316,7 +316,7 @@ class Wiring:
         Args:
             arrived: the side that was followed until here.
         """
-        if (said := self._said_side(node, number)) != "unsaid":
+        if (said := self._described_side(node, number)) != "unsaid":
             return said
         takers = [(output, kind_of(target.input), side_of(target.input)) for output, target in self._takers[node]]
         if all(kind in ("bundle", "picture") for output, kind, _ in takers if output == number):
@@ -336,7 +336,7 @@ class Wiring:
             return None
         return "positive" if number == fits[0] else "negative"
 
-    def _said_side(self, node: str, number: int) -> Side | Literal["unsaid"] | None:
+    def _described_side(self, node: str, number: int) -> Side | Literal["unsaid"] | None:
         """Return an output's side as the server describes it, None if it is neither."""
         entry = self.info(self.graph[node]["class_type"]) if self.info else None
         types, names = (entry or {}).get("output"), (entry or {}).get("output_name")

@@ -32,13 +32,13 @@ __all__ = [
     "display_path",
     "download_path",
     "find_file",
+    "find_missing_models",
     "find_obstacles",
     "free_bytes",
     "hash_model",
     "inspect_model",
+    "list_model_folders",
     "list_names",
-    "missing_models",
-    "model_folders",
     "remember_digest",
     "select_models",
 ]
@@ -63,20 +63,20 @@ _ENDINGS = (".safetensors", ".ckpt", ".sft", ".pt", ".pth", ".bin", ".gguf")
 _ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 
 
-def model_folders(root: Path, settings: Settings) -> Folders:
+def list_model_folders(root: Path, settings: Settings) -> Folders:
     """Return the project's model folders: the settings', ComfyUI's own, and those of its extra_model_paths.yaml."""
     found: dict[str, list[str]] = {"checkpoints": [os.path.abspath(root / f) for f in settings.comfyui_checkpoint_dirs]}  # noqa: PTH100 - it follows no link
     for kind, own in settings.comfyui_model_paths:
         found.setdefault(kind, []).extend(os.path.abspath(root / folder) for folder in own)  # noqa: PTH100 - as above
     for kind in sorted(_ALL_KINDS):
         found.setdefault(kind, []).append(str(root / FOLDER / "models" / kind))
-    for kind, folder in _extra(root / EXTRA_PATHS):
+    for kind, folder in _read_extra_paths(root / EXTRA_PATHS):
         if folder not in found.setdefault(kind, []):
             found[kind].append(folder)
     return found
 
 
-def _extra(file: Path) -> Iterator[tuple[str, str]]:
+def _read_extra_paths(file: Path) -> Iterator[tuple[str, str]]:
     """Yield the kinds and folders of an extra_model_paths.yaml; nothing if it is not valid, which ComfyUI reports."""
     try:
         text = file.read_text("utf-8")
@@ -204,7 +204,7 @@ def digest_cache(root: Path) -> Path:
 def inspect_model(root: Path, settings: Settings, model: ModelFile) -> ListedModel:
     """Look for a listed model in all folders of its kind; a file whose sha256 is not remembered is read."""
     target = download_path(root, settings, model)
-    for path in (target, *_others(root, settings, model)):
+    for path in (target, *_list_other_paths(root, settings, model)):
         size = _size(path)
         if size is None or not model.least <= size <= model.most:
             continue
@@ -230,11 +230,11 @@ def select_models(models: Sequence[ModelFile], names: Sequence[str]) -> list[Mod
     return [known[name] for name in dict.fromkeys(names)] or list(models)
 
 
-def missing_models(root: Path, settings: Settings) -> dict[str, str]:
+def find_missing_models(root: Path, settings: Settings) -> dict[str, str]:
     """Return ComfyUI's name of each listed model that is not there → the command that downloads it. Reads no file."""
     keys: dict[str, list[str]] = defaultdict(list)
     for model in settings.models:
-        places = [download_path(root, settings, model), *_others(root, settings, model)]
+        places = [download_path(root, settings, model), *_list_other_paths(root, settings, model)]
         if not any(os.path.lexists(path) for path in places):
             keys[model.name].append(model.key)
     return {name: f"doit models:pull {' '.join(found)}" for name, found in keys.items()}
@@ -249,7 +249,7 @@ def find_obstacles(root: Path, wanted: Sequence[ListedModel]) -> Iterator[Proble
     missing = [one for one in wanted if one.missing_bytes]
     disks: dict[int, list[ListedModel]] = defaultdict(list)
     for one in missing:
-        disks[_existing(one.path).stat().st_dev].append(one)
+        disks[_find_existing_folder(one.path).stat().st_dev].append(one)
     for on_disk in disks.values():
         needed, free = sum(one.missing_bytes for one in on_disk), free_bytes(on_disk[0].path)
         if needed > free:
@@ -261,7 +261,7 @@ def find_obstacles(root: Path, wanted: Sequence[ListedModel]) -> Iterator[Proble
 
 def free_bytes(path: Path) -> int:
     """Return the bytes that are free on the disk that the path is, or would be, on."""
-    return shutil.disk_usage(_existing(path)).free
+    return shutil.disk_usage(_find_existing_folder(path)).free
 
 
 def display_path(root: Path, path: Path) -> str:
@@ -269,9 +269,9 @@ def display_path(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def _others(root: Path, settings: Settings, model: ModelFile) -> list[Path]:
+def _list_other_paths(root: Path, settings: Settings, model: ModelFile) -> list[Path]:
     """Return where else it may be: the other folders where ComfyUI looks for this kind."""
-    folders: Mapping[str, Sequence[str]] = model_folders(root, settings)
+    folders: Mapping[str, Sequence[str]] = list_model_folders(root, settings)
     own = dict(settings.comfyui_model_paths).get(model.folder, ())
     comfyui = root / FOLDER / "models" / model.folder
     return [root / folder / model.name for folder in (*own[1:], *folders.get(model.folder, ()), str(comfyui))]
@@ -284,6 +284,6 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _existing(path: Path) -> Path:
+def _find_existing_folder(path: Path) -> Path:
     """Return the nearest folder above the path that exists."""
     return next(folder for folder in path.absolute().parents if folder.exists())

@@ -129,7 +129,7 @@ def _understood(graph: str, bindings: str) -> Workflow:
 def collect_values(request: Request, workflow: Workflow) -> dict[NodeInput, Any]:
     """Return the inputs that the request sets, without its reference images and the names of files."""
     values: dict[NodeInput, Any] = {parse_input(text): value for text, value in request.extra.get("set", {}).items()}
-    wanted = dict(_wanted(request, workflow))
+    wanted = dict(_list_fields(request, workflow))
     for field, value in wanted.items():
         for target in workflow.inputs.get(field, ()):
             held = workflow.value(target)
@@ -137,7 +137,7 @@ def collect_values(request: Request, workflow: Workflow) -> dict[NodeInput, Any]
     return values
 
 
-def _wanted(request: Request, workflow: Workflow) -> Iterator[tuple[str, Any]]:
+def _list_fields(request: Request, workflow: Workflow) -> Iterator[tuple[str, Any]]:
     """Yield the fields that go into the workflow; a job's own workflow keeps its values for what the job leaves out."""
     is_own = "graph" in request.extra
     for field in FIELDS:
@@ -153,7 +153,7 @@ def find_job_key(request: Request, workflow: Workflow, target: NodeInput) -> str
         return f"comfyui.set.{target}"
     if "graph" not in request.extra and (key := OPTIONS.get(target.input)):
         return key
-    for field, value in _wanted(request, workflow):
+    for field, value in _list_fields(request, workflow):
         if target in workflow.inputs.get(field, ()) and (field != "checkpoint" or value != workflow.checkpoint):
             return JOB_KEYS.get(field, f"generate.{field}")
     return ""
@@ -189,17 +189,15 @@ def unsupported_fields(request: Request) -> list[Problem]:
         for problem in [explain_missing(workflow, field)]
     ]
     taken: dict[NodeInput, tuple[str, Any]] = {}
-    for field, value in _wanted(request, workflow):
+    for field, value in _list_fields(request, workflow):
         for target in workflow.inputs.get(field, ()):
             other, before = taken.setdefault(target, (field, value))
             if before != value and not find_marks(workflow.value(target)):
-                what = f"comfyui.workflow: {_describe(other, before)} and {_describe(field, value)} both go to {target}"
+                pairs = ((other, before), (field, value))
+                both = " and ".join(f"{FIELD_WORDS.get(name, name)} {str(one)[:20]}" for name, one in pairs)
+                what = f"comfyui.workflow: {both} both go to {target}"
                 problems.append(Problem("", what, "make them equal, or name other inputs with comfyui.bind"))
     return problems
-
-
-def _describe(field: str, value: Any) -> str:
-    return f"{FIELD_WORDS.get(field, field)} {str(value)[:20]}"
 
 
 def group_identical(requests: Sequence[Request]) -> list[list[Request]]:

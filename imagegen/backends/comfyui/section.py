@@ -23,7 +23,7 @@ from imagegen.backends.comfyui.graph import (
     replace_inputs,
 )
 from imagegen.backends.comfyui.links import Wiring
-from imagegen.backends.comfyui.models import EXTRA_PATHS, missing_models, model_folders
+from imagegen.backends.comfyui.models import EXTRA_PATHS, find_missing_models, list_model_folders
 from imagegen.backends.comfyui.workflow import (
     FIELD_WORDS,
     FIELDS,
@@ -47,14 +47,14 @@ _INPUT = {"type": "text", "regex": r"[^.]+\..+", "meta": {"expected": "input: no
 _NODE = {"type": "text", "minlength": 1, "maxlength": 100}
 
 
-def _described(rules: Mapping[str, Any], description: str) -> dict[str, Any]:
+def _with_description(rules: Mapping[str, Any], description: str) -> dict[str, Any]:
     return {**rules, "meta": {"description": description}}
 
 
-def _bound(field: str) -> dict[str, Any]:
+def _bind_rules(field: str) -> dict[str, Any]:
     rules = {"anyof": [_INPUT, {"type": "list", "schema": _INPUT}]}
     described = f"The input that takes the {field}, or a list of them: node ID, dot, input's name; [] if none does."
-    return _described(rules, described)
+    return _with_description(rules, described)
 
 
 _ADDRESS = {
@@ -65,8 +65,8 @@ _ADDRESS = {
 _STRENGTH = {"type": "number", "min": -100, "max": 100}
 
 OPTIONS: Mapping[str, Any] = {
-    "checkpoint": _described(_NAME, "The checkpoint's file name, as ComfyUI lists it."),
-    "loras": _described(
+    "checkpoint": _with_description(_NAME, "The checkpoint's file name, as ComfyUI lists it."),
+    "loras": _with_description(
         {
             "type": "mapping",
             "keysrules": _NAME,
@@ -76,8 +76,10 @@ OPTIONS: Mapping[str, Any] = {
                     {
                         "type": "mapping",
                         "schema": {
-                            "model": _described(_STRENGTH, "Its strength in the model."),
-                            "clip": _described(_STRENGTH, "Its strength in CLIP; without it, that in the model."),
+                            "model": _with_description(_STRENGTH, "Its strength in the model."),
+                            "clip": _with_description(
+                                _STRENGTH, "Its strength in CLIP; without it, that in the model."
+                            ),
                         },
                     },
                 ]
@@ -85,46 +87,46 @@ OPTIONS: Mapping[str, Any] = {
         },
         "LoRAs: each file name with its strength, or with one for the model and one for CLIP.",
     ),
-    "vae": _described(_NAME, "A VAE's file name; without it, the checkpoint's own is used."),
-    "workflow": _described(
+    "vae": _with_description(_NAME, "A VAE's file name; without it, the checkpoint's own is used."),
+    "workflow": _with_description(
         _NAME, "A workflow that ComfyUI exported in API format, its path from the project's folder."
     ),
-    "bind": _described(
+    "bind": _with_description(
         {
             "type": "mapping",
             "schema": {
-                **{field: _bound(field) for field in FIELDS},
-                "output": _described(_NODE, "The node whose image is taken."),
+                **{field: _bind_rules(field) for field in FIELDS},
+                "output": _with_description(_NODE, "The node whose image is taken."),
             },
         },
         "Which inputs take what and which node gives the image, in place of what is found by following the links.",
     ),
-    "set": _described(
+    "set": _with_description(
         {"type": "mapping", "keysrules": _INPUT, "valuesrules": {"type": ["text", "whole", "number", "boolean"]}},
         "Values for any other inputs of the workflow: node ID, dot, input's name.",
     ),
-    "images": _described(
+    "images": _with_description(
         {"type": "mapping", "keysrules": _INPUT, "valuesrules": _NAME},
         "Reference images for inputs of the workflow: each a file, or another output as JOB:ITEM.",
     ),
-    "allow_flat": _described({"type": "boolean"}, "Whether an image of one flat colour is accepted."),
-    "checkpoint_dirs": _described(
+    "allow_flat": _with_description({"type": "boolean"}, "Whether an image of one flat colour is accepted."),
+    "checkpoint_dirs": _with_description(
         {"type": "list", "minlength": 1, "schema": _NAME},
         "More folders with checkpoints, for while no server runs.",
     ),
-    "server": _described(
+    "server": _with_description(
         {
             "type": "mapping",
             "schema": {
-                "url": _described(
+                "url": _with_description(
                     {"anyof": [_ADDRESS, {"type": "list", "minlength": 1, "schema": _ADDRESS}]},
                     "The server's address, or a list of several.",
                 ),
-                "start": _described(
+                "start": _with_description(
                     {"type": "text", "allowed": ["auto", "never"]},
                     "Whether a run starts a server on this machine if none answers.",
                 ),
-                "ready_timeout_s": _described(
+                "ready_timeout_s": _with_description(
                     {"type": "number", "min": 1, "max": 86_400}, "Time limit for the server's start, in seconds."
                 ),
             },
@@ -196,8 +198,8 @@ def resolve_machine(section: Mapping[str, Any], context: Context) -> dict[str, A
         "ready_timeout_s": server.get("ready_timeout_s", settings.comfyui_server_ready_timeout_s),
         "arguments": settings.comfyui_server_arguments,
         "root": str(context.root),
-        "folders": json.dumps(_with_checkpoint_dirs(section, model_folders(context.root, settings), context.root)),
-        "pulls": missing_models(context.root, settings) if any(map(is_local, urls)) else {},
+        "folders": json.dumps(_add_checkpoint_dirs(section, list_model_folders(context.root, settings), context.root)),
+        "pulls": find_missing_models(context.root, settings) if any(map(is_local, urls)) else {},
     }
 
 
@@ -309,7 +311,7 @@ def _hash_file(context: Context, file: str) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _with_checkpoint_dirs(
+def _add_checkpoint_dirs(
     section: Mapping[str, Any], folders: Mapping[str, Sequence[str]], root: Path
 ) -> dict[str, list[str]]:
     own = [os.path.abspath(root / os.path.expanduser(folder)) for folder in section.get("checkpoint_dirs", ())]  # noqa: PTH100, PTH111 - it follows no link

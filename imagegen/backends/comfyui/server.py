@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from imagegen.backends.address import host_of, is_local, port_of
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
-from imagegen.backends.comfyui.environment import VENV, torch_choice
+from imagegen.backends.comfyui.environment import VENV, read_torch_build
 from imagegen.backends.comfyui.models import FOLDER
 from imagegen.backends.http import check_while_reading, deadline
 from imagegen.backends.managed_server import (
@@ -117,7 +117,7 @@ def find_start_problem(launch: Launch) -> Problem | None:
 def build_command(launch: Launch) -> list[str]:
     """Return the command line, to be run in ComfyUI's folder."""
     words = [str(launch.root / _PYTHON), "main.py", *launch.arguments]
-    if torch_choice(launch.root) == "cpu" and "--cpu" not in launch.arguments:
+    if read_torch_build(launch.root) == "cpu" and "--cpu" not in launch.arguments:
         words.append("--cpu")
     return [*words, "--listen", _LISTEN, "--port", str(port_of(launch.url))]
 

@@ -143,7 +143,7 @@ def read_workflow(name: str, data: bytes) -> Graph:
         elif "." in node:
             what = f"node '{node[:40]}': an ID must not have a dot in it, which separates a node from its input"
             problems.append(Problem(document.where((*above, node)), what, "rename it"))
-    problems = problems or [*_dangling(document, above, values)]
+    problems = problems or [*_find_dangling_links(document, above, values)]
     if problems:
         raise ImagegenError(*problems)
     return {node: _body(body) for node, body in values.items()}
@@ -161,7 +161,7 @@ _EXPORT = (
 )
 
 
-def _dangling(document: Document, above: tuple[str, ...], values: Mapping[str, Any]) -> Iterator[Problem]:
+def _find_dangling_links(document: Document, above: tuple[str, ...], values: Mapping[str, Any]) -> Iterator[Problem]:
     for node, body in values.items():
         for name, value in body.get("inputs", {}).items():
             if is_link(value) and value[0] not in values:
@@ -339,7 +339,7 @@ def _is_file_name(target: NodeInput) -> bool:
 def _find_output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list[Problem]) -> str:
     nodes = find_output_nodes(graph)
     if nodes and not find_prefixes(graph):  # beside nodes that only show an image, one of another name may save it
-        savers = [node for node in _unknown_savers(graph) if "save" in graph[node]["class_type"].lower()]
+        savers = [node for node in _find_possible_savers(graph) if "save" in graph[node]["class_type"].lower()]
         nodes = [*savers, *(node for node in nodes if node not in savers)]
     if named := bind.get("output"):
         if named[0] in graph:
@@ -353,7 +353,7 @@ def _find_output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list
         what = f"saves images in {len(nodes)} nodes: {listed}"
         lines = " or ".join(format_binding("output", [node]) for node in nodes[:4])
         problems.append(Problem("workflow", what, f"say which to take: {lines}"))
-    elif likely := _unknown_savers(graph):
+    elif likely := _find_possible_savers(graph):
         listed = ", ".join(f"{node} ({describe_node(graph, node)})" for node in likely)
         what = f"may save no image: it has no SaveImage node, and ends in {listed}"
         lines = " or ".join(format_binding("output", [node]) for node in likely[:4])
@@ -364,14 +364,16 @@ def _find_output(graph: Graph, bind: Mapping[str, Sequence[str]], problems: list
     return ""
 
 
-def _linked(graph: Graph) -> Iterator[NodeInput]:
+def _list_links(graph: Graph) -> Iterator[NodeInput]:
     for node, body in graph.items():
         yield from (NodeInput(node, name) for name, value in body["inputs"].items() if is_link(value))
 
 
-def _unknown_savers(graph: Graph) -> list[str]:
+def _find_possible_savers(graph: Graph) -> list[str]:
     """Return nodes that take an image and give nothing that another node takes."""
     taken = {value[0] for body in graph.values() for value in body["inputs"].values() if is_link(value)}
-    ends = {target.node for target in _linked(graph) if kind_of(target.input) == "picture" and is_image(target.input)}
+    ends = {
+        target.node for target in _list_links(graph) if kind_of(target.input) == "picture" and is_image(target.input)
+    }
     last = [node for node in graph if node in ends - taken]
     return [node for node in last if "save" in graph[node]["class_type"].lower()] or last

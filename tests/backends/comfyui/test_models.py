@@ -11,10 +11,10 @@ import pytest
 from imagegen.backends.comfyui.models import (
     digest_cache,
     download_path,
+    find_missing_models,
     find_obstacles,
     hash_model,
     inspect_model,
-    missing_models,
     remember_digest,
     select_models,
 )
@@ -101,7 +101,7 @@ def test_what_lacks_is_told_by_comfyuis_name_with_the_command_that_gets_it(root:
     models = (model("one", name="sd/a.pt"), model("two"), model("three", folder="vae", name="sd/a.pt"))
     settings = Settings(models=models)
     put(download_path(root, settings, models[1]), b"whatever it is, it is there")
-    assert missing_models(root, settings) == {"sd/a.pt": "doit models:pull one three"}
+    assert find_missing_models(root, settings) == {"sd/a.pt": "doit models:pull one three"}
 
 
 def said(root: Path, *models: ModelFile, settings: Settings = _BUILT_IN) -> list[str]:

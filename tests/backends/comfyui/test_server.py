@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from imagegen.backends.comfyui.environment import torch_choice
+from imagegen.backends.comfyui.environment import read_torch_build
 from imagegen.backends.comfyui.server import (
     Launch,
     Started,
@@ -110,7 +110,7 @@ def test_it_listens_on_this_machine_only_with_what_it_needs_and_no_secrets(
 
 
 def test_the_torch_build_is_told_by_set_up_or_by_itself(comfy: ComfyFolder) -> None:
-    assert torch_choice(comfy.root) == ""
+    assert read_torch_build(comfy.root) == ""
     version = comfy.tree / ".venv/lib/python3.12/site-packages/torch/version.py"
     version.parent.mkdir(parents=True)
     version.write_text("__version__ = '2.13.0+cu130'\n")
@@ -119,7 +119,7 @@ def test_the_torch_build_is_told_by_set_up_or_by_itself(comfy: ComfyFolder) -> N
     assert build_command(launch_of(comfy)).count("--cpu") == 1
     assert build_command(launch_of(comfy, "--cpu")).count("--cpu") == 1
     (comfy.tree / ".venv/imagegen.json").write_text('{"torch": {"build": "cuda", "index": ""}}')
-    assert torch_choice(comfy.root) == "cuda"
+    assert read_torch_build(comfy.root) == "cuda"
 
 
 def test_a_server_that_serves_is_started_no_second_time(comfy: ComfyFolder) -> None:
