@@ -25,15 +25,19 @@ __all__ = [
 Path = tuple[Any, ...]
 
 
+_TYPES = {
+    "text": TypeDefinition("text", (str,), ()),
+    "whole": TypeDefinition("a whole number", (int,), (bool,)),
+    "number": TypeDefinition("a number", (int, float), (bool,)),  # a document has no NaN or infinity
+    "mapping": TypeDefinition("a mapping", (Mapping,), ()),
+    "list": TypeDefinition("a list", (list,), ()),
+    "boolean": TypeDefinition("true or false", (bool,), ()),
+}
+"""Each with its name for a person."""
+
+
 class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
-    types_mapping = {  # noqa: RUF012 - Cerberus' own way to define types
-        "text": TypeDefinition("text", (str,), ()),
-        "whole": TypeDefinition("whole", (int,), (bool,)),
-        "mapping": TypeDefinition("mapping", (Mapping,), ()),
-        "number": TypeDefinition("number", (int, float), (bool,)),  # a document has no NaN or infinity
-        "list": TypeDefinition("list", (list,), ()),
-        "boolean": TypeDefinition("boolean", (bool,), ()),
-    }
+    types_mapping = _TYPES
 
     def _error(self, *args: Any) -> None:
         if len(args) > 1:
@@ -54,16 +58,6 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
         if isinstance(value, str) and not re.match(anchored, value):
             expected = self._resolve_rules_set(self.schema[field]).get("meta", {}).get("expected", "text for this key")
             self._error(field, f"'{value[:60]}' is not a valid {expected}")
-
-
-_TYPE_WORDS = {
-    "text": "text",
-    "whole": "a whole number",
-    "number": "a number",
-    "mapping": "a mapping",
-    "list": "a list",
-    "boolean": "true or false",
-}
 
 
 def check_job(name: str, document: Document, sections: Sections) -> Job:
@@ -250,7 +244,7 @@ def _walk_errors(found: Sequence[Any]) -> Iterator[tuple[Path, str, object]]:
     """Yield each problem: its location, what is wrong, and the value."""
     for error in found:
         path = tuple(error.document_path)
-        if error.code in _ANYOF:
+        if error.code == errors.ANYOF.code:
             yield from _walk_alternatives(error)
         elif error.is_group_error or error.code in _NESTED:
             yield from _walk_errors(error.child_errors)
@@ -260,13 +254,7 @@ def _walk_errors(found: Sequence[Any]) -> Iterator[tuple[Path, str, object]]:
 
 _UNKNOWN = "unknown key"
 _EXPECTED = "expected "
-_ANYOF = {errors.ANYOF.code}
-_NESTED = {
-    errors.MAPPING_SCHEMA.code,
-    errors.SEQUENCE_SCHEMA.code,
-    errors.VALUESRULES.code,
-    errors.KEYSRULES.code,
-}
+_NESTED = {errors.MAPPING_SCHEMA.code, errors.SEQUENCE_SCHEMA.code, errors.VALUESRULES.code, errors.KEYSRULES.code}
 
 
 def _walk_alternatives(error: Any) -> Iterator[tuple[Path, str, object]]:
@@ -325,7 +313,7 @@ def _list_types(constraint: str | Sequence[str]) -> list[str]:
 
 
 def _explain_type(value: object, wanted: Sequence[str]) -> str:
-    words = [_TYPE_WORDS[word] for word in wanted if not (word == "whole" and "number" in wanted)]
+    words = [_TYPES[word].name for word in wanted if not (word == "whole" and "number" in wanted)]
     hint = "; put it in quotes" if "text" in wanted and isinstance(value, (Ambiguous, bool)) else ""
     if isinstance(value, Ambiguous) and "text" not in wanted:
         hint = "; write a plain decimal number" if {"whole", "number"} & set(wanted) else ""
@@ -389,15 +377,6 @@ def _join_location(path: Path) -> str:
 _EACH = "*"
 """Stands for every entry of a list, and for every key of a mapping whose keys are names."""
 _ITEM = ("items", _EACH)
-_PYTHON_TYPES = {
-    "text": (str,),
-    "whole": (int,),
-    "number": (int, float),
-    "mapping": (dict,),
-    "list": (list,),
-    "boolean": (bool,),
-}
-
 _Keys = tuple[str, ...]
 
 
@@ -481,9 +460,8 @@ def _keys_within(rules: Mapping[str, Any], path: _Keys) -> Iterator[tuple[_Keys,
 
 
 def _has_type(value: object, rules: Mapping[str, Any]) -> bool:
-    types = rules.get("type", ())
-    known = [_PYTHON_TYPES.get(one, ()) for one in ([types] if isinstance(types, str) else types)]
-    return any(isinstance(value, one) and (bool in one or not isinstance(value, bool)) for one in known)
+    found = [_TYPES[name] for name in _list_types(rules.get("type", ())) if name in _TYPES]
+    return any(isinstance(value, one.included_types) and not isinstance(value, one.excluded_types) for one in found)
 
 
 def _generalise(path: Sequence[str | int]) -> _Keys:

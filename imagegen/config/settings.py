@@ -310,7 +310,7 @@ class Settings:
         ("http://127.0.0.1:8188",),
         "COMFYUI_URL",
     )
-    comfyui_server_start: str = _setting(
+    comfyui_server_start: Literal["auto", "never"] = _setting(
         "comfyui.server.start", START, "whether a run starts a server on this machine if none answers", "auto"
     )
     comfyui_server_ready_timeout_s: float = _setting(
@@ -337,7 +337,9 @@ class Settings:
     comfyui_python: str = _setting(
         "comfyui.python", TEXT, "the Python of ComfyUI's venv: a command or path; by default, the best one found"
     )
-    comfyui_torch: str = _setting("comfyui.torch", TORCH, "the PyTorch build; auto: the one for this machine", "auto")
+    comfyui_torch: Literal["auto", "cuda", "rocm", "mps", "cpu", "none"] = _setting(
+        "comfyui.torch", TORCH, "the PyTorch build; auto: the one for this machine", "auto"
+    )
     comfyui_torch_index: str = _setting(
         "comfyui.torch_index", TEXT, "the package index with that PyTorch build, instead of PyTorch's own"
     )
