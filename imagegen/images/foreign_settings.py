@@ -1,7 +1,9 @@
-"""The records of other generators in an image: where each program keeps it, and what its words mean here.
+"""The settings that other programs wrote into an image: where each keeps them, and what its words mean here.
 
-Read are AUTOMATIC1111's web UI and its kin, SwarmUI, Fooocus, InvokeAI, NovelAI, Draw Things and Easy Diffusion. What
-is not understood is never taken for a prompt.
+It reads those of AUTOMATIC1111's web UI and its kin (Forge, Civitai), SwarmUI, Fooocus, InvokeAI, NovelAI, Draw Things
+and Easy Diffusion. What it does not understand it never takes for a prompt.
+
+Sources: stable-diffusion-webui, modules/infotext_utils.py; sd-dynamic-prompts, pnginfo_saver.py.
 """
 
 from __future__ import annotations
@@ -20,12 +22,23 @@ from imagegen.images.metadata import read_exif_texts, read_user_comment, read_xm
 __all__ = [
     "ForeignSettings",
     "UnreadableRecord",
-    "parse_parameters",
     "read_comfyui_prompt",
     "read_foreign_settings",
-    "take_fields",
     "to_comfyui_names",
 ]
+
+
+class UnreadableRecord(ValueError):  # noqa: N818 - a finding, not a failure of ours
+    """An image has a record that cannot be read: of which program, and why."""
+
+
+@dataclass(frozen=True)
+class ForeignSettings:
+    """What a program wrote. fields: those that mean the same here, by our names. others: the rest, as written."""
+
+    prompt: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
 
 
 _DREAM = re.compile(r'\s*"(.*)"\s*(-.*)?', re.DOTALL)
@@ -64,7 +77,7 @@ def read_foreign_settings(file: ImageFile) -> ForeignSettings | None:
 
 
 def _json(text: str, program: str) -> dict[str, Any]:
-    """The object that the text is. Raises UnknownRecord."""
+    """Return the JSON object. Raises UnreadableRecord."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -75,9 +88,9 @@ def _json(text: str, program: str) -> dict[str, Any]:
 
 
 def _parameters(text: str, _: Mapping[str, str]) -> ForeignSettings:
-    """A text of the web UI, or the JSON that other programs put in its place."""
+    """Read a text of the web UI, or the JSON that other programs put in its place."""
     text = text.removeprefix("\ufeff")
-    plain = parse_parameters(text)
+    plain = _parse_parameters(text)
     if not text.lstrip().startswith(("{", "[")) or plain.fields or plain.others:
         return plain  # with settings below it, JSON is a prompt
     try:
@@ -93,14 +106,14 @@ def _parameters(text: str, _: Mapping[str, str]) -> ForeignSettings:
 
 
 def _made(program: str, given: Mapping[str, Any], words: Mapping[str, str]) -> ForeignSettings:
-    """The parameters of a record. words: of each of our fields, and of `size`, the key there."""
+    """Return the settings of a record. words: the key there of each of our fields, and of `size`."""
     prompt = given.get(words["prompt"])
     if not isinstance(prompt, str):
         raise UnreadableRecord(f"its record of {program} has no prompt")
     numbers = {key: given.get(words[key]) for key in ("width", "height", "steps", "cfg", "seed") if key in words}
     if size := re.search(r"(\d{1,9})\D+(\d{1,9})", str(given.get(words.get("size", "")) or "")[:100]):
         numbers |= {"width": size[1], "height": size[2]}
-    fields, odd = take_fields({key: value for key, value in numbers.items() if not isinstance(value, (dict, list))})
+    fields, odd = _take_fields({key: value for key, value in numbers.items() if not isinstance(value, (dict, list))})
     if isinstance(negative := given.get(words["negative"]), str) and negative.strip():
         fields = {"negative": negative.strip(), **fields}
     others = {**odd}
@@ -152,7 +165,7 @@ def _invoke_of_old(text: str, _: Mapping[str, str]) -> ForeignSettings:
 
 
 def _dream(text: str, _: Mapping[str, str]) -> ForeignSettings:
-    """The command line of InvokeAI's ancestor: `"a raven [hands]" -s 50 -S 12 -W 512 -H 512 -C 7.5 -A k_lms`."""
+    """Read the command line of InvokeAI's ancestor: `"a raven [hands]" -s 50 -S 12 -W 512 -H 512 -C 7.5 -A k_lms`."""
     found = _DREAM.fullmatch(text)
     if found is None:
         raise UnreadableRecord("its record of InvokeAI is damaged")
@@ -163,7 +176,7 @@ def _dream(text: str, _: Mapping[str, str]) -> ForeignSettings:
 
 
 def _split(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The prompt without the negative prompt that it ends with in brackets."""
+    """Split off the negative prompt that the prompt ends with in brackets."""
     prompt = given.get("prompt")
     if not isinstance(prompt, str) or not prompt.rstrip().endswith("]") or "[" not in prompt:
         return dict(given)
@@ -172,7 +185,7 @@ def _split(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _comment(text: str, texts: Mapping[str, str]) -> ForeignSettings | None:
-    """The JSON of NovelAI, or of a Fooocus of before; None for any other comment."""
+    """Read the JSON of NovelAI, or of an older Fooocus; None for any other comment."""
     is_novelai = "NovelAI" in (texts.get("Software"), texts.get("Source"))
     if not is_novelai and not text.lstrip().startswith("{"):
         return None
@@ -227,19 +240,6 @@ _READERS: dict[str, Callable[[str, Mapping[str, str]], ForeignSettings | None]] 
 """By the keyword that each program writes under."""
 
 
-class UnreadableRecord(ValueError):  # noqa: N818 - a finding, not a failure of ours
-    """What an image says of itself is there, and cannot be read: of which program, and why."""
-
-
-@dataclass(frozen=True)
-class ForeignSettings:
-    """What a program wrote. fields: those that mean the same here, by our names. others: the rest, as said."""
-
-    prompt: str
-    fields: dict[str, Any] = field(default_factory=dict)
-    others: dict[str, str] = field(default_factory=dict)
-
-
 _KEY = re.compile(r"\s*([A-Za-z][^:,\"\n]{0,60}): ")
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
 _NEGATIVE = "Negative prompt:"
@@ -251,10 +251,10 @@ _OTHERWISE = re.compile(r"\b(steps|seed|cfg[ _]scale|guidance[ _]scale|size|samp
 _KNOWN = frozenset({*_NUMBERS, "Size", "Sampler", "Schedule type", "Model", "Model hash", "Version"})
 
 
-def parse_parameters(text: str) -> ForeignSettings:
-    """What a text of the web UI says: prompt, negative prompt, a line of settings, templates of dynamic prompts.
+def _parse_parameters(text: str) -> ForeignSettings:
+    """Read a text of the web UI: prompt, negative prompt, a line of settings, templates of dynamic prompts.
 
-    Raises UnknownRecord where the settings are on one line with the prompt, or written in another way.
+    Raises UnreadableRecord where the settings are on one line with the prompt, or written in another way.
     """
     lines = text.strip().split("\n")
     at = _settings_line(lines)
@@ -270,7 +270,7 @@ def parse_parameters(text: str) -> ForeignSettings:
     given = {key: settings.pop(name) for name, key in _NUMBERS.items() if name in settings}
     if size := re.fullmatch(r"(\d{1,9})x(\d{1,9})", settings.get("Size", "")):
         given |= {"width": size[1], "height": size[2]}
-    found, odd = take_fields(given)
+    found, odd = _take_fields(given)
     if size and {"width", "height"} & odd.keys():
         found = {key: value for key, value in found.items() if key not in ("width", "height")}
     elif size:
@@ -282,13 +282,13 @@ def parse_parameters(text: str) -> ForeignSettings:
 
 
 def _after(rest: str) -> dict[str, str]:
-    """What stands below the settings: a template, mostly."""
+    """Return what stands below the settings: a template, mostly."""
     label = next((label for label in _TEMPLATES if rest.startswith(label)), "")
     return {label.removesuffix(":") or "the lines below": rest.removeprefix(label).strip()} if rest else {}
 
 
 def _settings_line(lines: list[str]) -> int:
-    """Where the line of settings is: the last one, or followed by the templates of dynamic prompts."""
+    """Return the line of settings: the last one, or the one above the templates of dynamic prompts."""
     for at, line in enumerate(lines):
         is_last = at + 1 == len(lines) or lines[at + 1].startswith(_TEMPLATES)
         if is_last and _begins_with_setting(line) and len(_KNOWN & _settings(line).keys()) >= 2:
@@ -310,7 +310,7 @@ def _begins_with_setting(line: str) -> bool:
 
 
 def _settings(line: str) -> dict[str, str]:
-    """The settings by name, the first of each name; a value may be quoted, or JSON."""
+    """Return the settings by name, the first of each name; a value may be quoted, or JSON."""
     found: dict[str, str] = {}
     at = 0
     while key := _KEY.search(line, at):
@@ -332,8 +332,8 @@ def _end_of_value(line: str, at: int) -> int:
     return len(line) if comma < 0 else comma
 
 
-def take_fields(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Those of these numbers that a job can have, and the others as they were said.
+def _take_fields(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return those of these numbers that a job can have, and the others as they were written.
 
     given: by our names, each a number or a text.
     """

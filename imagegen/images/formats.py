@@ -102,7 +102,7 @@ PNG_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 PNG_LOOKS = PNG_ANIMATION | frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM cICP gAMA iCCP mDCV cLLI sBIT sRGB bKGD hIST pHYs sPLT".split()
 )
-"""The chunks that decide what the picture looks like; all others only tell something of it."""
+"""The chunks that decide what the picture looks like; all others only say something about it."""
 
 
 def read_png(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:

@@ -55,7 +55,7 @@ def read_orientation(tiff: bytes) -> int:
 def read_user_comment(tiff: bytes) -> str:
     """Return the UserComment of a TIFF structure; empty where it has none.
 
-    Programs write its UTF-16 in one byte order or the other, whatever the structure says; its ASCII characters tell.
+    Programs write its UTF-16 in one byte order or the other, whatever the structure says; its ASCII shows which.
     """
     order, entries = _first_directory(tiff)
     kind, count, value = entries.get(_EXIF_IFD, (0, 0, b""))

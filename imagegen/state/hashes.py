@@ -51,7 +51,7 @@ _POINTER = re.compile(
 )
 """A Git LFS pointer file: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 
-Its line ends are those of Windows where git was told to write such.
+Its lines end as on Windows where git is set up to write them so.
 """
 _CONFLICT = re.compile(rb"^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7} ?", re.MULTILINE)
 

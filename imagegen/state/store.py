@@ -27,7 +27,7 @@ class StoreEntry:
     """One image that was made for a fingerprint.
 
     sha256: of its blob. encoding: of an output file that was replaced; None for what a backend returned.
-    seconds and time: of its making. facts: what the backend told besides. name: of the output that it was made for
+    seconds and time: of its making. facts: what else the backend reported. name: of the output that it was made for
     (`Output.store_name`). request: the canonical fields. Both are empty in entries of earlier releases.
     by_hand: somebody made or changed it: it is no answer to the fingerprint, but can be gone back to.
     """
