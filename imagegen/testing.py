@@ -18,7 +18,7 @@ from imagegen.backends.base import (
     GeneratedImage,
     GenerationError,
 )
-from imagegen.backends.boundary import BackendFaultError, Guarded, guard
+from imagegen.backends.guard import BackendFaultError, Guarded, guard
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress

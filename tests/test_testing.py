@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imagegen.backends.base import Backend, GeneratedImage, Progress
-from imagegen.backends.boundary import Guarded, guard
+from imagegen.backends.guard import Guarded, guard
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.backends.registry import registry
 from imagegen.plan.request import Request

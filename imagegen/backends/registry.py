@@ -70,7 +70,7 @@ def _why_not(name: str) -> str:
 
 
 def _made(name: str, entries: list[importlib.metadata.EntryPoint]) -> Backend:
-    from imagegen.backends.boundary import BackendFaultError, guard, load
+    from imagegen.backends.guard import BackendFaultError, guard, load
 
     if len(entries) > 1:
         raise BackendFaultError(name, f"two packages bring it: {_listed(entries)}")

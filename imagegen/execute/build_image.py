@@ -19,7 +19,7 @@ from imagegen.backends.base import (
     ServerSlot,
     TryAnotherServer,
 )
-from imagegen.backends.boundary import FaultyImageError
+from imagegen.backends.guard import FaultyImageError
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.decisions import record_accepted, record_decision, timestamp

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.boundary import guard
+from imagegen.backends.guard import guard
 from imagegen.config.settings import Settings
 from imagegen.project import JobPlan, Project
 from tests.scripted import ScriptedBackend

@@ -27,7 +27,7 @@ from imagegen.backends.base import (
     Resolved,
     TryAnotherServer,
 )
-from imagegen.backends.boundary import BackendFaultError, FaultyImageError, Guarded, guard
+from imagegen.backends.guard import BackendFaultError, FaultyImageError, Guarded, guard
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.events import Event, Outcome
@@ -159,7 +159,7 @@ class Unreadable(GeneratedImage):
         (
             "version",
             property(raises(SystemExit("no"))),
-            "its members cannot be read: SystemExit: no (at test_boundary.py:",
+            "its members cannot be read: SystemExit: no (at test_guard.py:",
         ),
         ("preflight", lambda _self: [], "its preflight cannot be called with (requests)"),
         ("generate", lambda _self, _request: None, "its generate cannot be called with (request, progress)"),
@@ -531,3 +531,19 @@ def test_a_server_slot_is_one() -> None:
 def test_a_concurrency_that_is_wrong_is_found_by_preflight() -> None:
     with pytest.raises(BackendFaultError, match="concurrency returned 0, and must return a whole number, at least 1"):
         plug(concurrency=returns(0)).preflight([REQUEST])
+
+
+class Old:
+    """As for an earlier release: it inherits from nothing."""
+
+    name = "plug"
+    parameters = frozenset({"prompt"})
+
+    def generate(self, *_: Any) -> Any:
+        return GeneratedImage(png())
+
+
+def test_a_backend_that_does_not_inherit_has_the_defaults_too() -> None:
+    found = guard("plug", Old)
+    assert (found.version, found.in_flight, found.preflight([REQUEST])) == ("1", 1, [])
+    assert found.generate(REQUEST, progress()).data == png()

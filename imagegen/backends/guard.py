@@ -1,4 +1,4 @@
-"""The boundary to a backend that another package brings: whatever it does, it fails only what it is asked for.
+"""The guard around a backend that another package brings: whatever it does, it fails only its own jobs.
 
 Each member is checked against `backends.base`, and each call too: what goes in is a copy, what comes out must be what
 the protocol says, and whatever is raised becomes a `BackendFaultError`, with the backend's name and the rule it broke.
@@ -29,33 +29,38 @@ from imagegen.backends.base import (
     Backend,
     Cancelled,
     Context,
-    Diagnosis,
     GeneratedImage,
     GenerationError,
     MayBeRunningError,
-    ModelIdentity,
     OverdueError,
     Progress,
-    Resolved,
     ServerSlot,
     TryAnotherServer,
 )
 from imagegen.backends.rules import (
-    image_data,
+    BrokenRuleError,
+    check,
+    check_count,
+    check_identity,
+    check_key,
+    check_problems,
+    check_resolved,
+    check_rows,
+    check_texts,
+    event_fault,
+    find_data,
     image_faults,
     is_text,
-    is_whole,
     member_faults,
     plain,
-    problem_faults,
-    resolved_faults,
+    problem_fault,
     shown,
-    step_faults,
 )
 from imagegen.errors import LONGEST, ImagegenError, Problem
 from imagegen.plan.request import Request
 
-__all__ = ["BackendFaultError", "FaultyImageError", "guard", "load"]
+__all__ = ["BackendFaultError", "FaultyImageError", "Guarded", "guard", "load"]
+
 
 FIX = "fix or uninstall the package that brings it"
 _CLOSING_S = 60.0
@@ -86,7 +91,7 @@ class FaultyImageError(BackendFaultError):
 
 def load(name: str, entry: EntryPoint) -> Callable[[], object]:
     """What a package's entry point names. Raises BackendFaultError where that cannot be imported or called."""
-    found: Any = _safely(name, f"{entry.value} cannot be imported", entry.load, os.getcwd())  # noqa: PTH109
+    found: Any = _run(name, f"{entry.value} cannot be imported", entry.load, os.getcwd())  # noqa: PTH109
     if not callable(found):
         raise BackendFaultError(name, f"its entry point names {shown(found)}, and must name a class or a function")
     make: Callable[[], object] = found
@@ -96,17 +101,26 @@ def load(name: str, entry: EntryPoint) -> Callable[[], object]:
 def guard(name: str, make: Callable[[], object]) -> Guarded:
     """What `make` returns, as a backend of this name. Raises BackendFaultError where it cannot be one."""
     folder = os.getcwd()  # noqa: PTH109 - a text
-    backend = _safely(name, "it cannot be made", make, folder)
+    backend = _run(name, "it cannot be made", make, folder)
+    if not isinstance(backend, Backend) and not inspect.isclass(backend):
+        _inherit(backend)
     if not isinstance(backend, Backend):
         rule = f"its entry point gives {shown(backend)}, and must give an object of a class that inherits from Backend"
         raise BackendFaultError(name, rule, hint="write class X(Backend), with Backend from imagegen.backends.base")
-    members = _safely(name, "its members cannot be read", lambda: member_faults(name, backend), folder)
+    members = _run(name, "its members cannot be read", lambda: member_faults(name, backend), folder)
     if members:
         raise BackendFaultError(name, *members)
     return Guarded(name, backend, folder)
 
 
-def _safely(name: str, doing: str, ask: Callable[[], _Answer], folder: str) -> _Answer:
+def _inherit(plug_in: Any) -> None:
+    """Give an object whose class does not inherit from Backend, as in earlier releases, its defaults."""
+    kind = type(plug_in)
+    with contextlib.suppress(TypeError):  # a text, for example, cannot get another class
+        plug_in.__class__ = type(kind.__name__, (kind, Backend), {})
+
+
+def _run(name: str, doing: str, ask: Callable[[], _Answer], folder: str) -> _Answer:
     """What `ask` returns. Raises BackendFaultError with what it raises."""
     try:
         with _undisturbed(folder):
@@ -185,9 +199,29 @@ def _place(error: BaseException) -> str:
 _NOT_ITS_OWN = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent), "<frozen importlib")
 
 
-def _request(request: Request) -> Request:
-    """A copy, which the backend may do with as it likes."""
-    return replace(request, extra=copy.deepcopy(dict(request.extra)))
+def _copy(given: Any) -> Any:
+    """Return a copy of what a method is called with, which the backend may do with as it likes."""
+    if isinstance(given, Request):
+        return replace(given, extra=copy.deepcopy(dict(given.extra)))
+    if isinstance(given, Mapping):
+        return copy.deepcopy(dict(given))
+    return [_copy(one) for one in given] if isinstance(given, Sequence) else given
+
+
+def _checked(method: str, check_answer: Callable[..., Any], *, plans: bool = False) -> Any:
+    """Return a method of `Guarded`: it calls the backend's own with copies, and checks what that returns.
+
+    Args:
+        check_answer: gets the answer, the guarded backend, and what the method was called with.
+        plans: the method is called while planning: see `Guarded._call`.
+
+    """
+
+    def call(self: Guarded, *given: Any) -> Any:
+        found = self._call(method, getattr(self._backend, method), *map(_copy, given), plans=plans)
+        return self._take(method, found, lambda: check_answer(found, self, *given))
+
+    return call
 
 
 class Guarded(Backend):
@@ -215,29 +249,6 @@ class Guarded(Backend):
         """Whether nothing that was left behind still goes on."""
         return all(one.done() for one in self._left_behind)
 
-    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
-        """As `Backend.resolve`."""
-        section = copy.deepcopy(dict(section))
-        found: Resolved = self._call("resolve", self._backend.resolve, section, context, plans=True)
-        self._check(isinstance(found, Resolved), "resolve", found, "a Resolved")
-        if faults := resolved_faults(found, self.parameters):
-            raise BackendFaultError(self.name, *faults)
-        return _safely(
-            self.name,
-            "Resolved.extra cannot be copied",
-            lambda: replace(
-                found, extra=copy.deepcopy(dict(found.extra)), only_if_given=frozenset(found.only_if_given)
-            ),
-            self._folder,
-        )
-
-    def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """As `Backend.recover_section`."""
-        found = self._call("recover_section", self._backend.recover_section, copy.deepcopy(dict(fields)), plans=True)
-        self._check(isinstance(found, Mapping), "recover_section", found, "a mapping")
-        section: Mapping[str, Any] = _safely(self.name, "recover_section", lambda: plain(found), self._folder)
-        return section
-
     @property
     def context(self) -> Context:
         """As `Backend.context`."""
@@ -248,69 +259,37 @@ class Guarded(Backend):
         self._context = context
         self._call("context", lambda: setattr(self._backend, "context", context), plans=True)
 
-    def strip_local(self, request: Request) -> Request:
-        """As `Backend.strip_local`."""
-        found: Request = self._call("strip_local", self._backend.strip_local, _request(request), plans=True)
-        self._check(isinstance(found, Request), "strip_local", found, "a Request")
-        return found
-
-    def concurrency(self, request: Request) -> int:
-        """As `Backend.concurrency`."""
-        found: int = self._call("concurrency", self._backend.concurrency, _request(request), plans=True)
-        self._check(is_whole(found) and found > 0, "concurrency", found, "a whole number, at least 1")
-        return int(found)
-
-    def explain(self, request: Request) -> Sequence[str]:
-        """As `Backend.explain`."""
-        found: Sequence[str] = self._call("explain", self._backend.explain, _request(request))
-        is_sound = isinstance(found, (list, tuple)) and all(map(is_text, found))
-        self._check(is_sound, "explain", found, "a list of texts")
-        return found
-
-    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
-        """As `Backend.diagnose`."""
-        found: Sequence[Diagnosis] = self._call("diagnose", self._backend.diagnose, [_request(one) for one in requests])
-        self._check(isinstance(found, (list, tuple)), "diagnose", found, "a list of Diagnosis")
-        for row in found:
-            self._check(isinstance(row, Diagnosis), "diagnose", row, "a list of Diagnosis")
-            self._check(all(map(is_text, (row.what, row.found, row.hint))), "diagnose", row, "rows of texts")
-        return found
-
-    def choose_model(self, request: Request) -> str:
-        """As `Backend.choose_model`."""
-        found: str = self._call("choose_model", self._backend.choose_model, _request(request))
-        self._check(is_text(found) and bool(found), "choose_model", found, "a text")
-        return found
+    resolve = _checked("resolve", lambda found, self, *_: check_resolved(found, self.parameters), plans=True)
+    recover_section = _checked(
+        "recover_section", lambda found, *_: plain(check(found, Mapping, "a mapping")), plans=True
+    )
+    strip_local = _checked("strip_local", lambda found, *_: check(found, Request, "a Request"), plans=True)
+    model_identity = _checked("model_identity", lambda found, *_: check_identity(found), plans=True)
+    concurrency = _checked("concurrency", lambda found, *_: check_count(found), plans=True)
+    choose_model = _checked("choose_model", lambda found, *_: check(found, str, "a text", is_text(found) and found))
+    batch_key = _checked("batch_key", lambda found, *_: check_key(found))
+    explain = _checked("explain", lambda found, *_: check_texts(found))
+    diagnose = _checked("diagnose", lambda found, *_: check_rows(found))
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """As `Backend.preflight`. What is wrong with `concurrency` would else only spoil an estimate."""
         for request in requests[:1]:
             self.concurrency(request)
-        found = self._call("preflight", self._backend.preflight, [_request(one) for one in requests])
-        return self._problems("preflight", found, requests)
+        found = self._call("preflight", self._backend.preflight, _copy(requests))
+        return self._take("preflight", found, lambda: check_problems("preflight", found, requests))
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """As `Backend.prepare`."""
         checked = _CheckedProgress(progress)
-        ask = functools.partial(self._backend.prepare, [_request(one) for one in requests], checked)
-        found = self._problems("prepare", self._to_its_end("prepare", ask, progress), requests)
+        ask = functools.partial(self._backend.prepare, _copy(requests), checked)
+        found = self._wait("prepare", ask, progress)
         if checked.faults:
             raise BackendFaultError(self.name, *checked.faults)
-        return found
+        return self._take("prepare", found, lambda: check_problems("prepare", found, requests))
 
-    def close(self) -> None:
-        """As `Backend.close`."""
-        answer = asked(functools.partial(self._call, "close", self._backend.close))
-        if not wait([answer], _CLOSING_S).done:
-            raise BackendFaultError(self.name, f"close did not end within {_CLOSING_S:g} s")
-        answer.result()
-
-    def batch_key(self, request: Request) -> Hashable:
-        """As `Backend.batch_key`."""
-        found: Hashable = self._call("batch_key", self._backend.batch_key, _request(request))
-        self._check(isinstance(found, Hashable), "batch_key", found, "what can be a key")
-        _safely(self.name, "batch_key", lambda: hash(found), self._folder)
-        return found
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """As `Backend.generate`. Raises FaultyImageError too."""
+        return self.generate_by("generate", self._backend.generate, request, progress)
 
     def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Hashable, ServerSlot] | None:
         """As `Backend.pick_server`."""
@@ -319,42 +298,33 @@ class Guarded(Backend):
             return None
         is_sound = isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], ServerSlot)
         must = "None, or one of the batch keys and a ServerSlot"
-        self._check(is_sound and found[0] in waiting, "pick_server", found, must)
+        self._take("pick_server", found, lambda: check(found, tuple, must, is_sound and found[0] in waiting))
         return found[0], _GuardedSlot(self, found[1])
 
-    def model_identity(self, request: Request) -> ModelIdentity:
-        """As `Backend.model_identity`."""
-        found = self._call("model_identity", self._backend.model_identity, _request(request), plans=True)
-        self._check(isinstance(found, ModelIdentity), "model_identity", found, "a ModelIdentity")
-        self._check(is_text(found.id), "ModelIdentity.id", found.id, "a text")
-        is_hex = found.digest is None or (
-            is_text(found.digest) and set(found.digest.lower()) <= set("0123456789abcdef")
-        )
-        self._check(is_hex and found.digest != "", "ModelIdentity.digest", found.digest, "hexadecimal digits, or None")
-        return ModelIdentity(plain(found.id), plain(found.digest))
+    def close(self) -> None:
+        """As `Backend.close`."""
+        answer = asked(functools.partial(self._call, "close", self._backend.close))
+        if not wait([answer], _CLOSING_S).done:
+            raise BackendFaultError(self.name, f"close did not end within {_CLOSING_S:g} s")
+        answer.result()
 
-    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
-        """As `Backend.generate`. Raises FaultyImageError too."""
-        return self._image("generate", self._backend.generate, request, progress)
-
-    def _image(
+    def generate_by(
         self, doing: str, ask: Callable[..., Any], request: Request, progress: Progress, *, may_move: bool = False
     ) -> GeneratedImage:
+        """Have `ask` generate the image: the backend, or room at one of its servers. Raises as `generate` does."""
         if not self.has_ended:
-            raise BackendFaultError(
-                self.name, f"{doing} is still busy with an earlier image, which it did not end in time"
-            )
+            rule = f"{doing} is still busy with an earlier image, which it did not end in time"
+            raise BackendFaultError(self.name, rule)
         checked = _CheckedProgress(progress)
         try:
-            ask = functools.partial(ask, _request(request), checked)
-            found = self._to_its_end(doing, ask, progress, may_move=may_move)
+            found = self._wait(doing, functools.partial(ask, _copy(request), checked), progress, may_move=may_move)
         except BackendFaultError:
             if checked.not_written is not None:
                 raise checked.not_written from None
             raise
         if inspect.iscoroutine(found):
             found.close()
-        data = _safely(self.name, f"what {doing} returned cannot be read", lambda: image_data(found), self._folder)
+        data = _run(self.name, f"what {doing} returned cannot be read", lambda: find_data(found), self._folder)
         faults, facts = image_faults(doing, found)
         if data is None:
             raise BackendFaultError(self.name, *faults)
@@ -366,12 +336,11 @@ class Guarded(Backend):
             if once:
                 self._call("GeneratedImage.on_stored", once.pop())
 
-        server: str = plain(found.server)
-        return GeneratedImage(data, facts, found.may_be_flat, found.any_size, server, on_stored)
+        return GeneratedImage(data, facts, found.may_be_flat, found.any_size, plain(found.server), on_stored)
 
-    def _to_its_end(self, doing: str, ask: Callable[[], Any], progress: Progress, *, may_move: bool = False) -> Any:
-        """What it returns; left behind where it goes on though it was asked to end, or its time is over."""
-        answer = asked(functools.partial(self._call, doing, ask, may_cancel=progress, may_move=may_move))
+    def _wait(self, doing: str, ask: Callable[[], Any], progress: Progress, *, may_move: bool = False) -> Any:
+        """Return what `ask` does; leave it behind if it goes on though it was cancelled, or its time is over."""
+        answer = asked(functools.partial(self._call, doing, ask, progress=progress, may_move=may_move))
         while not answer.done():
             wait([answer], 0.2)
             try:
@@ -383,11 +352,22 @@ class Guarded(Backend):
                 self._left_behind.append(answer)
                 if isinstance(over, Cancelled):
                     raise
-                rule = (
-                    f"{doing} did not end, though its {progress.timeout_s:g} s were over: it never asks progress.check"
-                )
+                time = f"{progress.timeout_s:g} s"
+                rule = f"{doing} did not end, though its {time} were over: it never asks progress.check"
                 raise BackendFaultError(self.name, rule) from None
         return answer.result()
+
+    def _take(self, doing: str, found: object, check: Callable[[], _Answer]) -> _Answer:
+        """Return what `check` makes of an answer. Raises BackendFaultError with the rule that it names."""
+        try:
+            return check()
+        except BrokenRuleError as broken:
+            rules = broken.rules or (f"{doing} returned {broken}",)
+        except Exception as error:  # a mapping of its own, for example, can raise anything
+            rules = (f"{doing} returned {shown(found)}, which cannot be read: {_words(error)}",)
+        if inspect.iscoroutine(found):
+            found.close()
+        raise BackendFaultError(self.name, *rules)
 
     def _call(
         self,
@@ -395,13 +375,19 @@ class Guarded(Backend):
         ask: Callable[..., _Answer],
         *given: Any,
         plans: bool = False,
-        may_cancel: Progress | None = None,
+        progress: Progress | None = None,
         may_move: bool = False,
     ) -> _Answer:
-        """What it returns. plans: in planning, where what cannot be is an ImagegenError.
+        """Return what `ask` does.
 
-        Raises GenerationError and ImagegenError as the backend does where they are sound, Cancelled where the user did
-        ask for it, Elsewhere where it may; for all else BackendFaultError.
+        Args:
+            plans: it is asked while planning, where what cannot be is an ImagegenError.
+            progress: of an image, if it may raise Cancelled.
+            may_move: it may raise TryAnotherServer.
+
+        Raises:
+            GenerationError, ImagegenError: as the backend does, if they are sound.
+            BackendFaultError: it raised anything else.
         """
         try:
             with _undisturbed(self._folder):
@@ -411,76 +397,19 @@ class Guarded(Backend):
         except BaseException as error:
             if isinstance(error, TryAnotherServer) and may_move:
                 raise
-            if isinstance(error, Cancelled) and may_cancel is not None:
-                may_cancel.check()
-                raise BackendFaultError(
-                    self.name, f"{doing} raised Cancelled, though nobody asked it to stop"
-                ) from None
+            if isinstance(error, Cancelled) and progress is not None:
+                progress.check()
+                rule = f"{doing} raised Cancelled, though nobody asked it to stop"
+                raise BackendFaultError(self.name, rule) from None
             problems = getattr(error, "problems", None) or [getattr(error, "problem", None)]
             is_known = isinstance(error, (GenerationError, ImagegenError))
-            if is_known and not problem_faults(doing, list(problems)):
+            if is_known and not problem_fault(doing, list(problems)):
                 if plans and not isinstance(error, ImagegenError):
                     raise ImagegenError(*problems) from None
                 raise
-            kind = (
-                _MayBeRunningFaultError if isinstance(error, OSError) and may_cancel is not None else BackendFaultError
-            )
+            is_open = isinstance(error, OSError) and progress is not None
+            kind = _MayBeRunningFaultError if is_open else BackendFaultError
             raise kind(self.name, f"{doing} raised {_words(error)}") from None
-
-    def _check(self, holds: bool, of: str, found: object, must: str) -> None:
-        if not holds:
-            if inspect.iscoroutine(found):
-                found.close()
-            raise BackendFaultError(self.name, f"{of} returned {shown(found)}, and must return {must}")
-
-    def _problems(self, doing: str, found: Any, requests: Sequence[Request]) -> list[Problem]:
-        """The problems, each of one of these requests or of all of them."""
-        self._check(isinstance(found, (list, tuple)), doing, found, "a list of Problem")
-        if faults := problem_faults(doing, found):
-            raise BackendFaultError(self.name, *faults)
-        names = {"", *(request.name for request in requests)}
-        return [one if one.where in names else Problem("", f"{one.where}: {one.what}", one.hint) for one in found]
-
-
-class _CheckedProgress:
-    """Progress whose events make sense; the others are not shown, and are `faults`."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.timeout_s = progress.timeout_s
-        self.faults: list[str] = []
-        self.not_written: OSError | None = None
-
-    def begin_attempt(self, server: str = "") -> str:
-        """That the disk is full is no fault of a backend that asks for an attempt."""
-        try:
-            return self._progress.begin_attempt(server)
-        except OSError as error:
-            self.not_written = error
-            raise
-
-    @property
-    def last_server(self) -> str:
-        return self._progress.last_server
-
-    def file(self, sha256: str) -> Path:
-        return self._progress.file(sha256)
-
-    def event(self, name: str, **facts: Any) -> None:
-        if fault := step_faults(name, facts):
-            self.faults = self.faults or [fault]
-            self._progress.check()
-        else:
-            self._progress.event(name, **facts)
-
-    def restart_clock(self) -> None:
-        self._progress.restart_clock()
-
-    def check(self) -> None:
-        self._progress.check()
-
-    def wait(self, seconds: float) -> None:
-        self._progress.wait(seconds)
 
 
 class _GuardedSlot(ServerSlot):
@@ -491,8 +420,35 @@ class _GuardedSlot(ServerSlot):
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """As `ServerSlot.generate`."""
-        return self._guarded._image("generate", self._slot.generate, request, progress, may_move=True)
+        return self._guarded.generate_by("generate", self._slot.generate, request, progress, may_move=True)
 
     def release(self) -> None:
         """As `ServerSlot.release`."""
         self._guarded._call("ServerSlot.release", self._slot.release)
+
+
+class _CheckedProgress:
+    """Progress whose events make sense; the others are not shown, and are `faults`."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.faults: list[str] = []
+        self.not_written: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._progress, name)
+
+    def begin_attempt(self, server: str = "") -> str:
+        """That the disk is full is no fault of a backend that asks for an attempt."""
+        try:
+            return self._progress.begin_attempt(server)
+        except OSError as error:
+            self.not_written = error
+            raise
+
+    def event(self, name: str, **facts: Any) -> None:
+        if fault := event_fault(name, facts):
+            self.faults = self.faults or [fault]
+            self._progress.check()
+        else:
+            self._progress.event(name, **facts)
