@@ -24,7 +24,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-from imagegen.asking import asked
 from imagegen.backends.base import (
     Backend,
     Cancelled,
@@ -56,6 +55,7 @@ from imagegen.backends.rules import (
     problem_fault,
     shown,
 )
+from imagegen.calls import run_in_daemon_thread
 from imagegen.errors import LONGEST, ImagegenError, Problem
 from imagegen.plan.request import Request
 
@@ -303,7 +303,7 @@ class Guarded(Backend):
 
     def close(self) -> None:
         """As `Backend.close`."""
-        answer = asked(functools.partial(self._call, "close", self._backend.close))
+        answer = run_in_daemon_thread(functools.partial(self._call, "close", self._backend.close))
         if not wait([answer], _CLOSING_S).done:
             raise BackendFaultError(self.name, f"close did not end within {_CLOSING_S:g} s")
         answer.result()
@@ -340,7 +340,7 @@ class Guarded(Backend):
 
     def _wait(self, doing: str, ask: Callable[[], Any], progress: Progress, *, may_move: bool = False) -> Any:
         """Return what `ask` does; leave it behind if it goes on though it was cancelled, or its time is over."""
-        answer = asked(functools.partial(self._call, doing, ask, progress=progress, may_move=may_move))
+        answer = run_in_daemon_thread(functools.partial(self._call, doing, ask, progress=progress, may_move=may_move))
         while not answer.done():
             wait([answer], 0.2)
             try:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from imagegen.asking import GivenUp, within
 from imagegen.backends.base import Backend, Cancelled, ServerSlot, TryAnotherServer
+from imagegen.calls import StoppedWaiting, call_with_timeout
 from imagegen.errors import Problem
 from imagegen.execute.build_image import NotStoredError, failure_outcome, generate_image, restore_image
 from imagegen.execute.decisions import choose_seed, record_model
@@ -97,7 +97,7 @@ class Executor:
         try:
             if not self.stop.is_set():
                 return step()
-        except (GivenUp, Cancelled):
+        except (StoppedWaiting, Cancelled):
             pass
         except Exception as error:  # a backend of somebody else's can fail in any way
             if not self.stop.is_set():  # on a terminal, Ctrl-C reaches what a backend runs, too
@@ -113,7 +113,7 @@ class Executor:
 
     def _ask(self, question: Callable[..., _Answer], *arguments: Any) -> _Answer:
         """Ask the backend before it generates anything, unless the user stops: a server may be silent."""
-        return within(math.inf, lambda: question(*arguments), self.stop.is_set)
+        return call_with_timeout(math.inf, lambda: question(*arguments), self.stop.is_set)
 
     def _decide(self, job: list[StaleOutput]) -> list[StaleOutput]:
         """Choose the model, if the job leaves it open, and the seeds that decide a prompt.

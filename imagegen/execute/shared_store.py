@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from imagegen.asking import GivenUp, within
+from imagegen.calls import StoppedWaiting, call_with_timeout
 from imagegen.config.settings import Settings, redact_user
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.events import Event, ProgressEvent
@@ -233,38 +233,40 @@ class SharedStoreClient:
         """The store's answer; None if there is none."""
         try:
             return self._call(seconds, question)
-        except GivenUp:
+        except StoppedWaiting:
             return None
         except Exception as error:  # of whatever library: the image can be generated here
             self._give_up(error, is_away=True)
             return None
 
     def _call(self, seconds: float, question: Callable[[SharedStore], _Answer]) -> _Answer:
-        """The store's answer. Raises GivenUp once nothing more is asked, or what went wrong."""
+        """The store's answer. Raises StoppedWaiting once nothing more is asked, or what went wrong."""
         store = self._open()
         while not self._turns.acquire(timeout=0.2):
             self._check_usable()
         try:
             self._check_usable()
-            return within(seconds, lambda: question(store), self._stop.is_set)
+            return call_with_timeout(seconds, lambda: question(store), self._stop.is_set)
         finally:
             self._turns.release()
 
     def _check_usable(self) -> None:
         if self._is_left or self._stop.is_set():
-            raise GivenUp
+            raise StoppedWaiting
 
     def _open(self) -> SharedStore:
         with self._opening:
             self._check_usable()
             if self._store is None:
                 try:
-                    store = within(self._timeouts.answer_s, lambda: self._open_store(self._url), self._stop.is_set)
-                except GivenUp:
+                    store = call_with_timeout(
+                        self._timeouts.answer_s, lambda: self._open_store(self._url), self._stop.is_set
+                    )
+                except StoppedWaiting:
                     raise
                 except Exception as error:
                     self._give_up(error, is_away=True)  # before others try it too
-                    raise GivenUp from None
+                    raise StoppedWaiting from None
                 self._turns = threading.Semaphore(store.at_once)
                 self._store = store
             return self._store
@@ -286,7 +288,7 @@ class SharedStoreClient:
                 self._send(fingerprint, sha256)
             except queue.Empty:
                 continue
-            except GivenUp:
+            except StoppedWaiting:
                 break
             except Exception as error:
                 self._give_up(error, is_away=is_unreachable(error))

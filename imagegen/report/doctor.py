@@ -19,9 +19,9 @@ from pathlib import Path
 
 import imagegen
 from imagegen import DISTRIBUTION, __version__
-from imagegen.asking import within
 from imagegen.backends.base import Backend, Diagnosis
 from imagegen.backends.registry import unusable_names
+from imagegen.calls import call_with_timeout
 from imagegen.config.job_files import find_stray_files
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.build_image import blocked_problem
@@ -346,7 +346,7 @@ def check_shared_store(case: Case) -> Iterator[Diagnosis]:
     waiting = len(case.project.upload_queue.all()) if settings.store_writes else 0
     start = time.monotonic()
     try:
-        within(Timeouts().answer_s, lambda: open_shared(settings.store))
+        call_with_timeout(Timeouts().answer_s, lambda: open_shared(settings.store))
     except Exception as error:  # of whatever library
         found = f"{settings.store} cannot be reached: {describe_error(error)}"
         found += f"; {plural(waiting, 'image')} to upload" if waiting else ""

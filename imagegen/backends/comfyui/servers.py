@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from imagegen.asking import asked
 from imagegen.backends.address import is_local
 from imagegen.backends.base import (
     GeneratedImage,
@@ -33,6 +32,7 @@ from imagegen.backends.comfyui.connection import Connection, generate_image
 from imagegen.backends.comfyui.errors import RetryElsewhereError, UnfitServerError
 from imagegen.backends.comfyui.prompt import group_identical, identity_key
 from imagegen.backends.comfyui.server import find_run_start_problem
+from imagegen.calls import run_in_daemon_thread
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -326,7 +326,7 @@ class Fleet:
             for request in of_server:
                 self.problems_for(request, url)
 
-        for answer in [asked(partial(ask, url)) for url in list_servers(kinds)]:
+        for answer in [run_in_daemon_thread(partial(ask, url)) for url in list_servers(kinds)]:
             answer.result()
 
     def set_prepared(self, url: str, problems: list[Problem]) -> None:

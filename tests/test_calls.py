@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from imagegen.asking import GivenUp, within
+from imagegen.calls import StoppedWaiting, call_with_timeout
 
 
 def test_it_is_what_was_answered() -> None:
-    assert within(5, lambda: 3) == 3
+    assert call_with_timeout(5, lambda: 3) == 3
 
 
 def test_what_was_raised_is_raised() -> None:
@@ -19,26 +19,26 @@ def test_what_was_raised_is_raised() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        within(5, fail)
+        call_with_timeout(5, fail)
 
 
 def test_nobody_waits_longer() -> None:
     never = threading.Event()
     start = time.monotonic()
     with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
-        within(0.1, never.wait)
+        call_with_timeout(0.1, never.wait)
     assert time.monotonic() - start < 5
     never.set()
 
 
 def test_whoever_gives_up_waits_no_more() -> None:
     never = threading.Event()
-    with pytest.raises(GivenUp):
-        within(60, never.wait, lambda: True)
+    with pytest.raises(StoppedWaiting):
+        call_with_timeout(60, never.wait, lambda: True)
     never.set()
 
 
 def test_what_never_answers_does_not_hold_up_the_end_of_the_process() -> None:
-    code = "import threading\nfrom imagegen.asking import within\ntry: within(0.1, threading.Event().wait)\nexcept TimeoutError: print('ended')"
+    code = "import threading\nfrom imagegen.calls import call_with_timeout\ntry: call_with_timeout(0.1, threading.Event().wait)\nexcept TimeoutError: print('ended')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.split() == ["ended"]
