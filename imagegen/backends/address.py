@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["host_of", "is_local", "port_of"]
+__all__ = ["get_host", "get_port", "is_local"]
 
 
 def is_local(url: str) -> bool:
     """Return whether the address is one of this machine alone, so that a server may be started for it."""
-    host = host_of(url)
+    host = get_host(url)
     if host == "localhost":
         return True
     try:
@@ -19,7 +19,7 @@ def is_local(url: str) -> bool:
         return False
 
 
-def port_of(url: str) -> int | None:
+def get_port(url: str) -> int | None:
     """Return the port of the address, by its scheme if it names none; None if it is not a valid port."""
     try:
         parts = urlsplit(url)
@@ -28,7 +28,7 @@ def port_of(url: str) -> int | None:
         return None
 
 
-def host_of(url: str) -> str:
+def get_host(url: str) -> str:
     """Return the host of the address; empty if there is none."""
     try:
         return urlsplit(url).hostname or ""

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from imagegen.backends.address import is_local, port_of
+from imagegen.backends.address import get_port, is_local
 from imagegen.backends.file_lock import hold_file_lock
 from imagegen.backends.http import (
     SecretRedactor,
@@ -71,18 +71,18 @@ class RemoteFile:
     page: str
     """Where a person reads about it."""
     if_other: str
-    if_away: str
+    if_missing: str
     """What to do if there is another file, or none."""
 
-    def token_for(self, url: str) -> str:  # noqa: ARG002 - some hosts want one
+    def find_token(self, url: str) -> str:  # noqa: ARG002 - some hosts want one
         """Return the token to send to this address; empty for none."""
         return ""
 
-    def announced(self, headers: Mapping[str, str]) -> str:  # noqa: ARG002 - some hosts do
+    def read_announced_sha256(self, headers: Mapping[str, str]) -> str:  # noqa: ARG002 - some hosts do
         """Return the sha256 that the headers of a redirect announce; empty if they don't."""
         return ""
 
-    def refusal(self, url: str, status: int, said: str) -> tuple[str, str] | None:  # noqa: ARG002 - as above
+    def explain_refusal(self, url: str, status: int, said: str) -> tuple[str, str] | None:  # noqa: ARG002 - as above
         """Return what it means that this address answers with this status, and what to do; None if unknown."""
         return None
 
@@ -207,7 +207,7 @@ class _Transfer:
         self._remote, self._part = remote, part
         self._on_progress, self._on_note = on_progress, on_note
         self._total, self._least = remote.size, remote.least
-        self._redactor = SecretRedactor(remote.token_for(remote.url))
+        self._redactor = SecretRedactor(remote.find_token(remote.url))
 
     def run(self) -> None:
         """Fetch it, in as many attempts as make progress. Raises ImagegenError."""
@@ -247,12 +247,12 @@ class _Transfer:
                     raise self._refusal(url, response)
                 self._compare_announced(response)
                 url = self._redirected(url, response.headers["Location"])
-        raise self._problem(f"{self._remote.host} redirects more than {_REDIRECTS} times", self._remote.if_away)
+        raise self._problem(f"{self._remote.host} redirects more than {_REDIRECTS} times", self._remote.if_missing)
 
     @contextlib.contextmanager
     def _open(self, url: str) -> Iterator[requests.Response]:
         """Ask for the missing bytes at this address, which alone gets the token for it."""
-        token = self._remote.token_for(url)
+        token = self._remote.find_token(url)
         headers = {"User-Agent": "imagegen"}
         if self._part.size:
             headers["Range"] = f"bytes={self._part.size}-"
@@ -313,27 +313,29 @@ class _Transfer:
             parts = urlsplit(to)
             is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_local(to))
             is_outward = is_local(url) or not is_local(to)
-            if is_safe and is_outward and parts.hostname and "@" not in parts.netloc and port_of(to):
+            if is_safe and is_outward and parts.hostname and "@" not in parts.netloc and get_port(to):
                 return to
             shown = f"{parts.scheme}://{parts.hostname}"
         except ValueError:
             shown = "an address that isn't valid"
-        raise self._problem(f"{_host(url)} redirects to {one_line(shown)}, which isn't followed", self._remote.if_away)
+        raise self._problem(
+            f"{_host(url)} redirects to {one_line(shown)}, which isn't followed", self._remote.if_missing
+        )
 
     def _compare_announced(self, response: requests.Response) -> None:
-        remote, announced = self._remote, self._remote.announced(response.headers)
+        remote, announced = self._remote, self._remote.read_announced_sha256(response.headers)
         if announced and announced != remote.sha256:
             what = f"{remote.host} has another file: its sha256 is {announced}, but {remote.sha256} is expected"
             raise self._problem(what, remote.if_other)
 
     def _refusal(self, url: str, response: requests.Response) -> ImagegenError:
         status = _status(response)
-        if known := self._remote.refusal(url, response.status_code, status):
+        if known := self._remote.explain_refusal(url, response.status_code, status):
             return self._problem(*known)
         if response.status_code in (401, 403):
             hint = f"open {self._remote.page} in a browser; download it by hand if it asks you to log in"
             return self._problem(f"{_host(url)} refuses to send {self._remote.name} ({status})", hint)
-        return self._problem(f"{_host(url)} does not have it: {status}", self._remote.if_away)
+        return self._problem(f"{_host(url)} does not have it: {status}", self._remote.if_missing)
 
     def _problem(self, what: str, hint: str) -> ImagegenError:
         return ImagegenError(Problem(self._remote.key, self._redactor.text(what), hint))
@@ -348,7 +350,7 @@ class _Transfer:
             raise self._problem(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
             what = f"{_host(url)} cannot be contacted: {type(error).__name__}"
-            raise self._problem(what, self._remote.if_away) from None
+            raise self._problem(what, self._remote.if_missing) from None
         except requests.RequestException as error:
             raise ConnectionLost(self._redactor.line(find_cause(error))) from None
 

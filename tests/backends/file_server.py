@@ -97,7 +97,7 @@ def remote(url: str, data: bytes = DATA, **changes: Any) -> RemoteFile:
         most=len(data),
         page="https://example.org/page",
         if_other="compare",
-        if_away="look elsewhere",
+        if_missing="look elsewhere",
     )
     return replace(known, **changes)
 

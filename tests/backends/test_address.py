@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.backends.address import is_local, port_of
+from imagegen.backends.address import get_port, is_local
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_loopback_addresses_are_local(url: str, local: bool) -> None:
     [("http://a", 80), ("https://a", 443), ("http://a:8188/x", 8188), ("http://a:99999", None), ("http://[::1", None)],
 )
 def test_an_address_without_a_port_has_that_of_its_scheme(url: str, port: int | None) -> None:
-    assert port_of(url) == port
+    assert get_port(url) == port

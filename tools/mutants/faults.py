@@ -209,8 +209,8 @@ FAULTS = (
         "backends/comfyui/test_hugging_face.py::test_the_token_does_not_go_along_a_redirect_to_another_host",
         (
             "backends/download.py",
-            "token = self._remote.token_for(url)",
-            "token = self._remote.token_for(self._remote.url)",
+            "token = self._remote.find_token(url)",
+            "token = self._remote.find_token(self._remote.url)",
         ),
     ),
     _fault(

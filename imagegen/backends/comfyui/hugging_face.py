@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
-from imagegen.backends.address import is_local, port_of
+from imagegen.backends.address import get_port, is_local
 from imagegen.backends.download import RemoteFile
 from imagegen.config.models import HUGGING_FACE, ModelFile
 from imagegen.errors import ImagegenError, Problem
@@ -58,7 +58,7 @@ def remote_of(model: ModelFile, hub: HuggingFace) -> RemoteFile:
         model.most,
         model.page or "its page",
         if_other=f"compare sha256 and size with what {model.page or model.origin} says, or name the revision of yours",
-        if_away="correct where it comes from",
+        if_missing="correct where it comes from",
         model=model,
         hub=hub,
     )
@@ -71,19 +71,19 @@ class _ModelRemote(RemoteFile):
     model: ModelFile
     hub: HuggingFace
 
-    def token_for(self, url: str) -> str:
+    def find_token(self, url: str) -> str:
         return self.hub.token if self.hub.is_at(url) else ""
 
-    def announced(self, headers: Mapping[str, str]) -> str:
+    def read_announced_sha256(self, headers: Mapping[str, str]) -> str:
         """Hugging Face says a file's sha256 before it sends it on: better now than after some gigabytes."""
         announced = headers.get("X-Linked-Etag", "").strip('"').lower()
         return announced if self.model.repo and re.fullmatch("[0-9a-f]{64}", announced) else ""
 
-    def refusal(self, url: str, status: int, said: str) -> tuple[str, str] | None:
+    def explain_refusal(self, url: str, status: int, said: str) -> tuple[str, str] | None:
         model = self.model
         if status in (401, 403) and (model.repo or self.hub.is_at(url)):
             accept = f"accept the licence on {model.page or _repo_page(url)}"
-            if self.token_for(url):
+            if self.find_token(url):
                 what = f"Hugging Face does not give {model.name} to the account of HF_TOKEN ({said})"
                 return what, f"with that account {accept}; let the token read gated repositories: {_TOKENS}"
             what = f"Hugging Face gives {model.name} only to those who accepted its licence ({said})"
@@ -96,7 +96,7 @@ class _ModelRemote(RemoteFile):
 
 def _origin(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", port_of(url)
+    return parts.scheme, parts.hostname or "", get_port(url)
 
 
 def _repo_page(url: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from imagegen.backends.address import host_of, is_local, port_of
+from imagegen.backends.address import get_host, get_port, is_local
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.environment import VENV, read_torch_build
 from imagegen.backends.comfyui.models import FOLDER
@@ -100,8 +100,13 @@ def find_start_problem(launch: Launch) -> Problem | None:
     url = f"comfyui.server.url: {launch.url}"
     if not is_local(launch.url):
         return Problem("", f"{url} is not on this machine, so it cannot be started from here", "start it where it is")
-    parts, port = urlsplit(launch.url), port_of(launch.url)
-    if parts.scheme != "http" or host_of(launch.url) not in (_LISTEN, "localhost") or parts.path.strip("/") or not port:
+    parts, port = urlsplit(launch.url), get_port(launch.url)
+    if (
+        parts.scheme != "http"
+        or get_host(launch.url) not in (_LISTEN, "localhost")
+        or parts.path.strip("/")
+        or not port
+    ):
         what = f"{url}: ComfyUI cannot be started at this address: it listens on {_LISTEN}, with plain http"
         return Problem("", what, f"make it http://{_LISTEN}:{port or 8188}")
     if decided := [word for word in launch.arguments if word.startswith(_DECIDED)]:
@@ -119,7 +124,7 @@ def build_command(launch: Launch) -> list[str]:
     words = [str(launch.root / _PYTHON), "main.py", *launch.arguments]
     if read_torch_build(launch.root) == "cpu" and "--cpu" not in launch.arguments:
         words.append("--cpu")
-    return [*words, "--listen", _LISTEN, "--port", str(port_of(launch.url))]
+    return [*words, "--listen", _LISTEN, "--port", str(get_port(launch.url))]
 
 
 _PYTHON = VENV / "bin" / "python"
@@ -306,13 +311,13 @@ _HINTS = {
 
 
 def _is_same_address(one: str, other: str) -> bool:
-    return is_local(one) and is_local(other) and port_of(one) == port_of(other)
+    return is_local(one) and is_local(other) and get_port(one) == get_port(other)
 
 
 def _accepts(url: str, timeout_s: float) -> bool:
     """Whether anything at all listens there."""
     try:
-        socket.create_connection((urlsplit(url).hostname or "", port_of(url) or 0), timeout_s).close()
+        socket.create_connection((urlsplit(url).hostname or "", get_port(url) or 0), timeout_s).close()
     except (OSError, ValueError):
         return False
     return True

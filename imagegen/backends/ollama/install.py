@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from imagegen.backends.address import host_of
+from imagegen.backends.address import get_host
 from imagegen.backends.base import Progress
 from imagegen.backends.download import RemoteFile, download
 from imagegen.backends.file_lock import hold_file_lock
@@ -205,15 +205,15 @@ def _download(root: Path, pin: _Pin, url: str, path: Path, progress: Progress, a
         f"Ollama {pin.version}",
         "ollama-darwin.tgz",
         url,
-        host_of(url),
+        get_host(url),
         pin.sha256,
         size=0,
         least=1,
         most=_MOST,
         page=pin.page,
         if_other=f"compare ollama.version, ollama.archive and ollama.archive_sha256 with {pin.page}",
-        if_away=f"check ollama.version and ollama.archive; or download it by hand from {pin.page}, and name that file: "
-        "ollama.archive",
+        if_missing=f"check ollama.version and ollama.archive; or download it by hand from {pin.page}, and name that "
+        "file: ollama.archive",
     )
     shown = ""
 

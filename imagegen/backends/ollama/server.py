@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from imagegen.backends.address import host_of, is_local, port_of
+from imagegen.backends.address import get_host, get_port, is_local
 from imagegen.backends.http import Session, check_while_reading, deadline, read_available
 from imagegen.backends.managed_server import ManagedServer, environment_without_secrets
 from imagegen.backends.text import one_line
@@ -151,7 +151,7 @@ def fetch_version(host: str, timeout_s: float = 2.0) -> str | None:
 def _is_free(host: str) -> bool:
     url = f"http://{host}"
     try:
-        socket.create_connection((host_of(url), port_of(url) or 0), 2).close()
+        socket.create_connection((get_host(url), get_port(url) or 0), 2).close()
     except OSError:
         return True
     return False
