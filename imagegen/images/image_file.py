@@ -216,7 +216,7 @@ def _plain(image: Image) -> Image:
     if image.mode.startswith("I"):
         # Pillow's own conversion clips 16 bits to 8 where it should scale; 65535 / 257 = 255
         image.info.pop("transparency", None)
-        image = image.convert("I").point(lambda value: value * (1 / 257) + 0.5)
+        image = image.convert("I").point([(2 * value + 257) // 514 for value in range(65536)], "L")
         mode = "L"
     elif image.has_transparency_data:
         mode = "RGBA"
