@@ -12,7 +12,7 @@ from dataclasses import dataclass
 __all__ = ["LONGEST", "ImagegenError", "Problem", "did_you_mean", "not_written", "printable"]
 
 LONGEST = 2000
-"""Characters of each part of a problem as it is told: what it quotes may be of any length."""
+"""Characters of each part of a problem in a message: what it quotes may be of any length."""
 
 
 @dataclass(frozen=True, order=True)
@@ -28,7 +28,7 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        """`where: what`, and the hint on a line of its own: safe for a terminal, and of a length that one reads."""
+        """Return `where: what`, and the hint on a line of its own: safe for a terminal, and not too long to read."""
         where, what, hint = (_cut(printable(part)) for part in (self.where, self.what, self.hint))
         head = f"{where}: {what}" if where else what
         return f"{head}\n    {hint}" if hint else head
@@ -39,7 +39,7 @@ def _cut(text: str) -> str:
 
 
 class ImagegenError(Exception):
-    """What a user can fix. It carries all the problems that were found, not only the first."""
+    """What a user can fix. It has all the problems that were found, not only the first."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -47,15 +47,15 @@ class ImagegenError(Exception):
 
 
 def not_written(error: OSError, where: str = "", path: str = "", doing: str = "write") -> Problem:
-    """Why something could not be written, and what to do. path: of what, where the error does not tell."""
+    """Return why something could not be written, and what to do. path: of what, if the error does not say it."""
     path = str(error.filename2 or error.filename or path)
     if path.startswith(os.path.join(os.getcwd(), "")):  # noqa: PTH109, PTH118 - texts
         path = os.path.relpath(path)
     what = f"cannot {doing}: {error.strerror or error}{f': {path}' if path else ''}"
-    return Problem(where, what, f"{_MENDS.get(error.errno or 0, 'fix the path or its permissions')}, then try again")
+    return Problem(where, what, f"{_HINTS.get(error.errno or 0, 'fix the path or its permissions')}, then try again")
 
 
-_MENDS = {
+_HINTS = {
     errno.ENOSPC: "free disk space",
     errno.EDQUOT: "free disk space, or have your quota raised",
     errno.EROFS: "mount the file system so that it can be written to",
@@ -63,15 +63,15 @@ _MENDS = {
 
 
 def printable(text: str) -> str:
-    """The text without what would steer a terminal: but for newlines and tabs, control characters become escapes."""
+    """Return the text with control characters, except newlines and tabs, as escapes: they would steer a terminal."""
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, those that turn the direction of writing, and the bytes of a file's name that are no UTF-8."""
+"""Control characters, those that turn the direction of writing, and the bytes of a file's name that are not UTF-8."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'steps'?` for the nearest of the choices, or an empty string."""
+    """Return `; did you mean 'steps'?` for the nearest of the choices; empty if none is near."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.65)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,4 +1,4 @@
-"""Tests of a backend against the protocol, for whoever writes one: a test class to inherit from."""
+"""A test class for whoever writes a backend: inherit from it, and it tests the backend against every rule."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _ENOUGH_S = 600.0
 
 
 class BackendContract:
-    """What imagegen itself checks of a backend, and what it relies on, as tests.
+    """What imagegen checks of a backend and relies on, as tests.
 
-    Inherit from it in a class whose name pytest collects, and say which backend, and a request that it can generate:
+    Inherit from it in a class whose name pytest collects. Say which backend is tested, and give a request:
 
         class TestGradient(BackendContract):
             def backend(self) -> Backend:
@@ -42,7 +42,7 @@ class BackendContract:
             def request(self) -> Request:
                 return Request("gradient", "Dusk", "from navy to gold", width=64, height=48)
 
-    Each test asks for an object and a request of its own. A rule that is broken is named by the test that fails.
+    Each test calls both methods for itself. The test that fails names the rule that is broken.
     """
 
     def backend(self) -> Backend:
@@ -53,7 +53,7 @@ class BackendContract:
         """A request that it can generate, small, in every field as a job would resolve it."""
         raise NotImplementedError("give a request that it can generate: override request()")
 
-    def test_its_members_are_those_of_the_protocol(self) -> None:
+    def test_its_members_are_sound(self) -> None:
         """Their types; options that job files can be checked by; parameters that name something."""
         self._guarded()
 
@@ -84,6 +84,7 @@ class BackendContract:
     def test_it_leaves_the_request_the_output_and_the_working_directory_alone(self) -> None:
         """Other threads have them too."""
         backend, request = self.backend(), self.request()
+        backend.context = _context()
         before, folder, printed = copy.deepcopy(request), os.getcwd(), io.StringIO()  # noqa: PTH109 - a text
         with contextlib.redirect_stdout(printed):
             backend.preflight([request])
@@ -109,7 +110,7 @@ class BackendContract:
     def test_what_it_makes_of_an_empty_section(self) -> None:
         """A `Resolved`, or problems that say what is missing."""
         try:
-            self._guarded().resolve({}, Context(Path.cwd(), Settings(), _no_file))
+            self._guarded().resolve({}, _context())
         except BackendFaultError:
             raise
         except ImagegenError:
@@ -135,7 +136,9 @@ class BackendContract:
         self._guarded().diagnose([self.request()])
 
     def _guarded(self) -> Guarded:
-        return guard(self.request().backend, self.backend)
+        guarded = guard(self.request().backend, self.backend)
+        guarded.context = _context()
+        return guarded
 
     @contextlib.contextmanager
     def _prepared(self, backend: Backend) -> Iterator[None]:
@@ -157,6 +160,10 @@ class BackendContract:
                 guarded.generate(self.request(), progress)
         finally:
             assert guarded.has_ended, "generate did not end: call progress.check() every 0.2 s while it waits"
+
+
+def _context() -> Context:
+    return Context(Path.cwd(), Settings(), _no_file)
 
 
 def _no_file(name: str) -> bytes:

@@ -102,7 +102,7 @@ def test_the_members_of_each_of_ours_are_sound(name: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "rule", "said"),
     [
-        (WrongVersion, "test_its_members_are_those_of_the_protocol", "its version is 2"),
+        (WrongVersion, "test_its_members_are_sound", "its version is 2"),
         (WrongSize, "test_it_generates_a_sound_image_of_the_size_asked_for", "cut off"),
         (Prints, "test_it_leaves_the_request_the_output_and_the_working_directory_alone", "printed"),
         (Leaves, "test_it_leaves_the_request_the_output_and_the_working_directory_alone", "working directory"),

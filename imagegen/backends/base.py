@@ -31,85 +31,77 @@ __all__ = [
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """What a backend returned: an image file's bytes (PNG, WebP or JPEG), and how they came about.
-
-    facts: JSON values worth keeping, for example device or server revision. The executor measures the seconds.
-    may_be_flat: whether one flat colour may be what was asked for; else such an image is refused.
-    any_size: whether it may have another size than the request's, which then is not that of the image but of what
-    it begins with; else such an image is refused.
-    server: where it was made, if there are several servers; it is reported if the image cannot be used.
-    on_stored: called once the image is in the store, or cannot be used. What the backend kept of it for a run after a
-    kill can go then.
-    """
+    """What a backend returns: an image file's bytes (PNG, WebP or JPEG), and how they came about."""
 
     data: bytes
     facts: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values worth keeping, such as the device or the server's revision. The executor measures the seconds."""
     may_be_flat: bool = True
+    """Whether the image may be a single flat colour. Otherwise such an image is refused."""
     any_size: bool = False
+    """Whether the image may have another size than the request's, which its workflow only begins with, for example."""
     server: str = ""
+    """Where it was generated, if there are several servers. It is reported if the image cannot be used."""
     on_stored: Callable[[], None] = lambda: None
+    """Called once the image is in the store, or cannot be used: the backend need not keep it for another run."""
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """The model's ID, and its digest (hex) where that can be known locally and cheaply, else None."""
+    """A model, and which version of it."""
 
     id: str
     digest: str | None = None
+    """Hex; None if it cannot be known locally and cheaply."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One row of `doit doctor`: what was looked at, and what was found there.
-
-    ok: nothing is wrong; one with a hint is a warning. hint: what to do about it, a command where there is one.
-    blocks: where it is not ok, whether it keeps a job from being built.
-    """
+    """One row of `doit doctor`."""
 
     ok: bool
+    """Whether nothing is wrong. With a hint, it is a warning."""
     what: str
+    """What was looked at."""
     found: str
     hint: str = ""
+    """What to do about it, a command if there is one."""
     blocks: bool = True
+    """If it is not ok: whether it keeps a job from being built."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a job's section for a backend is resolved with.
-
-    root: the project's folder. read: the bytes of a file that the section names, its path from there; raises
-    ImagegenError where it cannot be read. Files read so are watched: a change of theirs is noticed.
-    """
+    """The project on this machine, for which a backend works."""
 
     root: Path
     settings: Settings
     read: Callable[[str], bytes]
+    """Reads a file that a job's section names, by its path from the root; imagegen then notices when the file changes.
+    Raises ImagegenError."""
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a section comes to, its files read.
-
-    extra: of the requests: parameters that are no field of Request, and all that `generate` needs besides. No path of
-    this machine: a request may be generated on another one.
-    model: the one that the section or the settings name; None where it is to be decided, because there is only one.
-    only_if_given: parameters that count only where the job gives them, since the section brings its own.
-    origins: reference images that are other outputs, by their key in the section's `images`: the outputs' names, as
-    `plan.naming.is_output_name` knows them. `generate` finds the sha256 of each one's file in the request's
-    `extra["images"]`; until it is made, `preflight` finds its name there.
-    files: reference images that are files, by their sha256: their paths, as the section has them. `Progress.file`
-    gives `generate` both kinds by their sha256.
-    """
+    """What a job's section comes to, its files read."""
 
     extra: Mapping[str, Any]
+    """Of the requests: parameters that are not a field of Request, and whatever else `generate` needs. It holds no path
+    of this machine, since a request may be generated on another one."""
     model: str | None
+    """The model that the section or the settings name. None leaves it to `Backend.choose_model`."""
     only_if_given: frozenset[str] = frozenset()
+    """Parameters that count only if the job gives them, since the section brings its own."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    """Reference images that are other outputs: their names, by their key in the section's `images`. `generate` finds
+    the sha256 of each one's file in `extra["images"]`. Until it exists, `preflight` finds the name there."""
     files: Mapping[str, str] = field(default_factory=dict)
+    """Reference images that are files: their paths as the section has them, by their sha256. `Progress.file` returns
+    the files of both kinds."""
 
 
 class GenerationError(Exception):
-    """A backend could not make one image. `problem` says why and how to fix it; its `where` is left empty."""
+    """A backend could not generate one image. `problem` says why and what to do; its `where` is empty."""
 
     def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
@@ -121,7 +113,7 @@ class MayBeRunningError(GenerationError):
 
 
 class OverdueError(GenerationError):
-    """Its time is over; raised by `Progress.check` within a backend. timeout_s: seconds that it had."""
+    """The image's time is over. `Progress.check` raises it."""
 
     def __init__(self, timeout_s: float) -> None:
         hint = "raise generate.timeout_s in the job file if it only needs longer"
@@ -201,8 +193,8 @@ class ServerSlot:
 class Backend:
     """An adapter that turns a request into an image. Subclass it: `name`, `parameters` and `generate` are needed.
 
-    One object serves a whole run. Its methods are called from several threads, and never patched into another order:
-    `resolve` while planning; then, for the stale images, `preflight`, `prepare`, `generate`, and `close` at the end.
+    One object serves a whole run, from several threads. Planning calls `resolve` and `model_identity`. For the stale
+    images, `preflight`, `prepare` and `generate` follow, and `close` at the end.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The guard around a backend that another package brings: whatever it does, it fails only its own jobs.
 
-Each member is checked against `backends.base`, and each call too: what goes in is a copy, what comes out must be what
-the protocol says, and whatever is raised becomes a `BackendFaultError`, with the backend's name and the rule it broke.
+Each member and each call is checked against `backends.base`: what goes in is a copy, what comes out must be what the
+base class says, and whatever is raised becomes a `BackendFaultError` with the backend's name and the rule it broke.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ class BackendFaultError(GenerationError, ImagegenError):
 
 
 class _MayBeRunningFaultError(BackendFaultError, MayBeRunningError):
-    """The same, where its generator may have made the image."""
+    """The same, but its generator may have made the image."""
 
 
 class FaultyImageError(BackendFaultError):
-    """An image came, which is not to be lost, though a rule was broken along with it."""
+    """A rule was broken, but an image came along with it, which must not be lost."""
 
     def __init__(self, name: str, made: GeneratedImage, *rules: str) -> None:
         super().__init__(name, *rules)
@@ -90,7 +90,7 @@ class FaultyImageError(BackendFaultError):
 
 
 def load(name: str, entry: EntryPoint) -> Callable[[], object]:
-    """What a package's entry point names. Raises BackendFaultError where that cannot be imported or called."""
+    """Return what a package's entry point names. Raises BackendFaultError if it cannot be imported or called."""
     found: Any = _run(name, f"{entry.value} cannot be imported", entry.load, os.getcwd())  # noqa: PTH109
     if not callable(found):
         raise BackendFaultError(name, f"its entry point names {shown(found)}, and must name a class or a function")
@@ -99,7 +99,7 @@ def load(name: str, entry: EntryPoint) -> Callable[[], object]:
 
 
 def guard(name: str, make: Callable[[], object]) -> Guarded:
-    """What `make` returns, as a backend of this name. Raises BackendFaultError where it cannot be one."""
+    """Return what `make` does, as a guarded backend of this name. Raises BackendFaultError if it cannot be one."""
     folder = os.getcwd()  # noqa: PTH109 - a text
     backend = _run(name, "it cannot be made", make, folder)
     if not isinstance(backend, Backend) and not inspect.isclass(backend):
@@ -121,7 +121,7 @@ def _inherit(plug_in: Any) -> None:
 
 
 def _run(name: str, doing: str, ask: Callable[[], _Answer], folder: str) -> _Answer:
-    """What `ask` returns. Raises BackendFaultError with what it raises."""
+    """Return what `ask` does. Raises BackendFaultError with what it raises."""
     try:
         with _undisturbed(folder):
             return ask()
@@ -130,14 +130,14 @@ def _run(name: str, doing: str, ask: Callable[[], _Answer], folder: str) -> _Ans
     except _CtrlC:
         raise KeyboardInterrupt from None
     except BaseException as error:
-        raise BackendFaultError(name, f"{doing}: {_words(error)}") from None
+        raise BackendFaultError(name, f"{doing}: {_describe(error)}") from None
 
 
 @contextlib.contextmanager
 def _undisturbed(folder: str) -> Iterator[None]:
-    """What is printed goes to the standard error, as far as it can be told apart; the working directory stays.
+    """Send what is printed to the standard error, in the main thread, and keep the working directory.
 
-    Raises _CtrlC where the user pressed it.
+    Raises _CtrlC if the user pressed it.
     """
     try:
         if threading.current_thread() is threading.main_thread():
@@ -157,7 +157,7 @@ class _CtrlC(BaseException):
 
 @contextlib.contextmanager
 def _ctrl_c_apart() -> Iterator[None]:
-    """In the main thread: raises _CtrlC for the KeyboardInterrupt that a signal had raised."""
+    """Raise _CtrlC for a KeyboardInterrupt that a signal raised. In the main thread alone."""
     before = signal.getsignal(signal.SIGINT)
     pressed = []
 
@@ -179,17 +179,17 @@ def _ctrl_c_apart() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     kind = type(error).__name__
     try:
         said = str(error)[:LONGEST].encode("utf-8", "backslashreplace").decode()
     except BaseException:  # its own words are somebody else's code too
         said = ""
-    return f"{kind}: {said}{_place(error)}" if said else f"{kind}{_place(error)}"
+    return f"{kind}: {said}{_locate(error)}" if said else f"{kind}{_locate(error)}"
 
 
-def _place(error: BaseException) -> str:
-    """Where in the package's own file it came from; its libraries' files say less to its author."""
+def _locate(error: BaseException) -> str:
+    """Say where in the package's own file it came from, which says more to its author than a library's file."""
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     outside = [(file, line) for file, line in frames if not file.startswith(_NOT_ITS_OWN)]
     lines = [line for file, line in outside if file == outside[0][0]]
@@ -364,7 +364,7 @@ class Guarded(Backend):
         except BrokenRuleError as broken:
             rules = broken.rules or (f"{doing} returned {broken}",)
         except Exception as error:  # a mapping of its own, for example, can raise anything
-            rules = (f"{doing} returned {shown(found)}, which cannot be read: {_words(error)}",)
+            rules = (f"{doing} returned {shown(found)}, which cannot be read: {_describe(error)}",)
         if inspect.iscoroutine(found):
             found.close()
         raise BackendFaultError(self.name, *rules)
@@ -409,7 +409,7 @@ class Guarded(Backend):
                 raise
             is_open = isinstance(error, OSError) and progress is not None
             kind = _MayBeRunningFaultError if is_open else BackendFaultError
-            raise kind(self.name, f"{doing} raised {_words(error)}") from None
+            raise kind(self.name, f"{doing} raised {_describe(error)}") from None
 
 
 class _GuardedSlot(ServerSlot):

@@ -1,4 +1,4 @@
-"""Which backends there are: our own, and those that installed packages add."""
+"""The backends: our own, and those that installed packages add."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.config.schema import ITEM_SCHEMA, job_schema
 from imagegen.errors import Problem
 
-__all__ = ["ENTRY_POINTS", "registry", "unusable_names"]
+__all__ = ["ENTRY_POINTS", "check_plug_in_names", "registry"]
 
 ENTRY_POINTS = "imagegen.backends"
 """The entry-point group through which a package adds a backend: each names a callable without arguments."""
@@ -31,52 +31,52 @@ _TAKEN = frozenset({*job_schema({}), *ITEM_SCHEMA, *_OURS})
 
 
 def registry() -> dict[str, Callable[[], Backend]]:
-    """Each backend's name → what makes its object; of a package's, raising ImagegenError where it cannot be used."""
+    """Return what creates each backend, by its name. A package's raises ImagegenError if it cannot be used."""
     found = dict(_OURS)
-    for name, entries in _plug_ins().items():
-        if _can_be(name):
-            found[name] = partial(_made, name, entries)
+    for name, entries in _find_plug_ins().items():
+        if _is_usable(name):
+            found[name] = partial(_create, name, entries)
     return found
 
 
-def unusable_names() -> list[Problem]:
-    """Of each plug-in that no job can use because of its name, what is wrong with that."""
+def check_plug_in_names() -> list[Problem]:
+    """Return the problems of plug-ins that no job can use because of their names."""
     problems = []
-    for name, entries in _plug_ins().items():
-        if not _can_be(name):
-            what = f"no job can use the backend '{name}' of {_listed(entries)}: {_why_not(name)}"
+    for name, entries in _find_plug_ins().items():
+        if not _is_usable(name):
+            what = f"no job can use the backend '{name}' of {_list_packages(entries)}: {_explain_name(name)}"
             problems.append(Problem("", what, "uninstall the package, or have its author choose another name"))
     return problems
 
 
-def _plug_ins() -> dict[str, list[importlib.metadata.EntryPoint]]:
-    """By name; of one package that is found twice, on the path and beside it, the first."""
+def _find_plug_ins() -> dict[str, list[importlib.metadata.EntryPoint]]:
+    """Return the entry points by name; of a package that is found twice on the path, the first."""
     found: dict[str, dict[tuple[str, str], importlib.metadata.EntryPoint]] = defaultdict(dict)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         found[entry.name].setdefault((entry.value, entry.dist.name if entry.dist else ""), entry)
     return {name: list(entries.values()) for name, entries in found.items()}
 
 
-def _can_be(name: str) -> bool:
+def _is_usable(name: str) -> bool:
     return name not in _TAKEN and _NAME.fullmatch(name) is not None
 
 
-def _why_not(name: str) -> str:
+def _explain_name(name: str) -> str:
     if name in _OURS:
-        return "imagegen has one of that name itself"
+        return "imagegen has a backend of that name itself"
     if name in _TAKEN:
-        return "it is the name of a key of jobs"
-    return "a name is letters, digits, - and _, at most 60, a letter first"
+        return "a key of job files has that name"
+    return "a name is at most 60 letters, digits, - and _, and begins with a letter"
 
 
-def _made(name: str, entries: list[importlib.metadata.EntryPoint]) -> Backend:
+def _create(name: str, entries: list[importlib.metadata.EntryPoint]) -> Backend:
     from imagegen.backends.guard import BackendFaultError, guard, load
 
     if len(entries) > 1:
-        raise BackendFaultError(name, f"two packages bring it: {_listed(entries)}")
+        raise BackendFaultError(name, f"two packages bring it: {_list_packages(entries)}")
     return guard(name, load(name, entries[0]))
 
 
-def _listed(entries: Iterable[importlib.metadata.EntryPoint]) -> str:
+def _list_packages(entries: Iterable[importlib.metadata.EntryPoint]) -> str:
     named = ((f"{entry.dist.name} {entry.dist.version}" if entry.dist else "", entry.value) for entry in entries)
     return ", ".join(f"{package} ({value})".lstrip() for package, value in named)

@@ -226,7 +226,7 @@ _REQUEST_FIELDS = frozenset(Request.__dataclass_fields__) - {"extra", "given"}
 
 
 def is_text(value: object, longest: float = math.inf) -> bool:
-    """Whether this is a text that can be written to a file: without half of a surrogate pair."""
+    """Return whether this is a text that can be written to a file: without half of a surrogate pair."""
     if not isinstance(value, str) or len(value) > longest:
         return False
     try:
@@ -237,12 +237,12 @@ def is_text(value: object, longest: float = math.inf) -> bool:
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether this is a whole number, and not True or False."""
+    """Return whether this is a whole number, and not True or False."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def shown(value: object) -> str:
-    """A value in a message: `2`, `'2'`, `None`, else its type."""
+    """Return a value as a message has it: `2`, `'2'`, `None`, else its type."""
     if isinstance(value, int) and value.bit_length() > _WHOLE_BITS:
         return f"a number of {value.bit_length()} bits"
     if value is None or isinstance(value, (bool, int, float)):
@@ -260,7 +260,7 @@ class NotPlainError(ValueError):
 
 
 def plain(value: object, at: str = "", depth: int = 0) -> Any:
-    """A copy as lists, mappings, texts and numbers. at: where it is, for what is said. Raises NotPlainError."""
+    """Return a copy as lists, mappings, texts and numbers. Raises NotPlainError, which says where (`at`)."""
     if depth > _DEEPEST:
         raise NotPlainError(f"{at} is nested too deeply")
     if value is None or isinstance(value, bool):
@@ -282,7 +282,7 @@ def plain(value: object, at: str = "", depth: int = 0) -> Any:
 
 
 def member_faults(name: str, backend: Any) -> list[str]:
-    """What is wrong with the members of a backend that its entry point calls by this name."""
+    """Return what is wrong with the members of a backend that its entry point calls by this name."""
     if missing := [f"'{one}'" for one in _MEMBERS if not hasattr(backend, one)]:
         return [f"it has no member {', '.join(missing)}"]
     in_flight = backend.in_flight
@@ -314,7 +314,7 @@ _MEMBERS = (
 
 
 def _call_faults(backend: Any) -> list[str]:
-    """Of methods that cannot be called as they will be: that is known before anything is queued."""
+    """Return the methods that cannot be called as they will be: it is known before anything is queued."""
     faults = []
     for method, takes in _TAKES:
         member = getattr(backend, method)
@@ -340,7 +340,7 @@ def _option_faults(name: str, backend: Any) -> list[str]:
 
 
 def _name_faults(backend: Any) -> list[str]:
-    """Of names that name nothing. What a backend that resolves its section puts beside the options, only it knows."""
+    """Return names that name nothing. What `resolve` puts beside the options, only the backend knows."""
     faults = []
     if backend.model_option and backend.model_option not in backend.options:
         faults.append(f"its model_option is {shown(backend.model_option)}, which is not one of its options")

@@ -20,7 +20,7 @@ from pathlib import Path
 import imagegen
 from imagegen import DISTRIBUTION, __version__
 from imagegen.backends.base import Backend, Diagnosis
-from imagegen.backends.registry import unusable_names
+from imagegen.backends.registry import check_plug_in_names
 from imagegen.calls import call_with_timeout
 from imagegen.config.job_files import find_stray_files
 from imagegen.errors import ImagegenError, Problem
@@ -228,7 +228,7 @@ def check_backends(case: Case) -> Iterator[Diagnosis]:
     for name, error in case.project.backends.unusable().items():  # a job that uses it has a row of its own
         for problem in error.problems:
             yield Diagnosis(False, f"backend {name}", problem.what, problem.hint, blocks=False)
-    for problem in unusable_names():
+    for problem in check_plug_in_names():
         yield Diagnosis(False, "backends", problem.what, problem.hint, blocks=False)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.registry import registry, unusable_names
+from imagegen.backends.registry import check_plug_in_names, registry
 from imagegen.commands.up_to_date import snapshot_key
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
@@ -87,7 +87,7 @@ def test_a_name_that_is_taken_or_cannot_be_one_is_told_and_replaces_nothing(inst
     before = registry()
     package = installed(BROKEN, name)
     assert registry().keys() == before.keys()
-    assert [package in problem.what for problem in unusable_names()] == [True]
+    assert [package in problem.what for problem in check_plug_in_names()] == [True]
 
 
 def test_where_a_package_brings_a_backend_the_environment_is_in_a_snapshots_key(
