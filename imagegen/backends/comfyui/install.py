@@ -25,7 +25,7 @@ from imagegen.backends.comfyui.environment import (
     query,
     run,
 )
-from imagegen.backends.comfyui.models import FOLDER
+from imagegen.backends.comfyui.models import EXTRA_PATHS, FOLDER
 from imagegen.backends.comfyui.server import managed_server
 from imagegen.backends.file_lock import hold_file_lock
 from imagegen.backends.text import is_terminal
@@ -38,7 +38,6 @@ __all__ = [
     "announce",
     "check_folder",
     "get_checkout",
-    "model_paths_file",
     "setup",
     "update_checkout",
     "write_model_paths",
@@ -332,9 +331,7 @@ def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Calla
     if python:
         environment.make(python, settings.comfyui_python)
     elif environment.asked != settings.comfyui_python:
-        print(
-            f"comfyui.python has changed since {VENV} was made; to make it again, delete that folder and run this again"
-        )
+        print(f"comfyui.python has changed since {VENV} was made: to make it again, delete it and run this again")
     if not environment.has_torch(choice):
         environment.install_torch(choice)
     if not environment.has_requirements():
@@ -362,7 +359,6 @@ def _size(count: int) -> str:
 
 
 _MARK = "# Written by doit comfyui:setup from [tool.imagegen.comfyui] model_paths in pyproject.toml: change it there.\n"
-_NAME = "extra_model_paths.yaml"
 
 
 class _Folders(str):
@@ -378,11 +374,6 @@ _Dumper.add_representer(
 )
 
 
-def model_paths_file(root: Path) -> Path:
-    """Return the path of the project's file, which exists only if folders are set, or the user wrote it."""
-    return root / FOLDER / _NAME
-
-
 def write_model_paths(root: Path, settings: Settings) -> list[str]:
     """Write `comfyui.model_paths` to ComfyUI's extra_model_paths.yaml, which it reads however it is started.
 
@@ -391,11 +382,11 @@ def write_model_paths(root: Path, settings: Settings) -> list[str]:
     Returns:
         A line for each thing that a person should know.
     """
-    path = model_paths_file(root)
-    wanted = _text(root, settings)
+    path = root / EXTRA_PATHS
+    wanted = _format_model_paths(root, settings)
     there = path.read_text("utf-8", "replace") if path.exists() else ""
     missing = [
-        f"{FOLDER}/{_NAME}: {kind}: the folder {folder} does not exist yet"
+        f"{EXTRA_PATHS}: {kind}: the folder {folder} does not exist yet"
         for kind, folders in settings.comfyui_model_paths
         for folder in folders
         if not (root / folder).is_dir()
@@ -404,17 +395,17 @@ def write_model_paths(root: Path, settings: Settings) -> list[str]:
         return missing
     if there and not there.startswith(_MARK):
         said = "was not written by doit comfyui:setup, and is left as it is; comfyui.model_paths is not in use"
-        return [f"{FOLDER}/{_NAME}: {said}. Add the folders there, or move the file away"] if wanted else []
+        return [f"{EXTRA_PATHS}: {said}. Add the folders there, or move the file away"] if wanted else []
     if not wanted:
         path.unlink()
-        return [f"{FOLDER}/{_NAME}: removed: comfyui.model_paths is empty"]
-    temporary = path.with_name(f"{_NAME}.tmp")
+        return [f"{EXTRA_PATHS}: removed: comfyui.model_paths is empty"]
+    temporary = path.with_suffix(".tmp")
     temporary.write_text(wanted, encoding="utf-8")
     temporary.replace(path)
-    return [f"{FOLDER}/{_NAME}: written", *missing]
+    return [f"{EXTRA_PATHS}: written", *missing]
 
 
-def _text(root: Path, settings: Settings) -> str:
+def _format_model_paths(root: Path, settings: Settings) -> str:
     paths = {
         # abspath, not resolve: a link stays a link
         kind: _Folders("".join(f"{os.path.abspath(root / folder)}\n" for folder in folders))  # noqa: PTH100

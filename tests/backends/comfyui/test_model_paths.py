@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imagegen.backends.comfyui.install import model_paths_file, write_model_paths
+from imagegen.backends.comfyui.install import write_model_paths
+from imagegen.backends.comfyui.models import EXTRA_PATHS
 from imagegen.config.settings import Settings
 
 
@@ -26,7 +27,7 @@ def test_it_is_what_comfyui_reads(root: Path) -> None:
     folders = ("sd", "Länder, #1: 'alt'")
     said = write_model_paths(root, settings(checkpoints=folders, loras=(str(root / "sd"),)))
     assert said == ["tools/ComfyUI/extra_model_paths.yaml: written"]
-    read = yaml.safe_load(model_paths_file(root).read_text("utf-8"))
+    read = yaml.safe_load((root / EXTRA_PATHS).read_text("utf-8"))
     assert {kind: lines.splitlines() for kind, lines in read["imagegen"].items()} == {
         "checkpoints": [str(root / folder) for folder in folders],
         "loras": [str(root / "sd")],
@@ -35,22 +36,22 @@ def test_it_is_what_comfyui_reads(root: Path) -> None:
 
 def test_it_follows_the_settings_and_is_written_only_when_they_change(root: Path) -> None:
     write_model_paths(root, settings(checkpoints=("sd",)))
-    before = model_paths_file(root).stat().st_mtime_ns
+    before = (root / EXTRA_PATHS).stat().st_mtime_ns
     assert write_model_paths(root, settings(checkpoints=("sd",))) == []
-    assert model_paths_file(root).stat().st_mtime_ns == before
+    assert (root / EXTRA_PATHS).stat().st_mtime_ns == before
     assert write_model_paths(root, settings(loras=("sd",))) == ["tools/ComfyUI/extra_model_paths.yaml: written"]
-    assert "checkpoints" not in model_paths_file(root).read_text("utf-8")
+    assert "checkpoints" not in (root / EXTRA_PATHS).read_text("utf-8")
     assert len(write_model_paths(root, settings())) == 1
-    assert not model_paths_file(root).exists()
+    assert not (root / EXTRA_PATHS).exists()
     assert write_model_paths(root, settings()) == []
 
 
 def test_one_that_somebody_else_wrote_stays(root: Path) -> None:
-    model_paths_file(root).write_text("mine: {checkpoints: /sd}\n")
+    (root / EXTRA_PATHS).write_text("mine: {checkpoints: /sd}\n")
     (said,) = write_model_paths(root, settings(checkpoints=("sd",)))
     assert "was not written by doit comfyui:setup, and is left as it is" in said
     assert write_model_paths(root, settings()) == []
-    assert model_paths_file(root).read_text() == "mine: {checkpoints: /sd}\n"
+    assert (root / EXTRA_PATHS).read_text() == "mine: {checkpoints: /sd}\n"
 
 
 def test_a_folder_that_is_not_there_is_told(root: Path) -> None:

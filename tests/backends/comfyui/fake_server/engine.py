@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.backends.comfyui.fake_server.execution import Execution, Result
-from tests.backends.comfyui.fake_server.nodes import catalogue
+from tests.backends.comfyui.fake_server.nodes import Crash, catalogue, validate
 from tests.backends.comfyui.fake_server.sockets import Sockets
-from tests.backends.comfyui.fake_server.validation import Crash, validate
 from tests.backends.comfyui.fake_server.world import Fault, World
 
 __all__ = [

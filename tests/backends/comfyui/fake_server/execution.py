@@ -15,8 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.backends.comfyui.fake_server.nodes import Graph, input_file, is_link
 from tests.backends.comfyui.fake_server.sockets import Sockets
-from tests.backends.comfyui.fake_server.validation import Graph, input_file, is_link
 from tests.backends.comfyui.fake_server.world import Fault, World
 
 __all__ = [
