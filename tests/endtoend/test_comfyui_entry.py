@@ -66,7 +66,7 @@ def test_one_command_sets_up_starts_draws_and_stops_and_a_replaced_checkpoint_is
     assert run.code == 0, run.out + run.err
     told = [
         run.out.index(text)
-        for text in ("about 0.8 GB to download", "ComfyUI is installed", "starting ComfyUI", "serves", "3 generated")
+        for text in ("about 780 MB to download", "ComfyUI is installed", "starting ComfyUI", "serves", "3 generated")
     ]
     assert told == sorted(told)
     assert comfyui.doit("server:status").out.startswith("stopped")

@@ -41,7 +41,7 @@ def test_comfyui_is_set_up_and_updated(project: ProjectFolder, upstream: Upstrea
     assert not (project.root / "tools").exists()
     run = project.doit("comfyui:setup", "--yes")
     assert run.code == 0, run.out
-    assert "about 0.8 GB to download" in run.out
+    assert "about 780 MB to download" in run.out
     assert f"ComfyUI is installed in tools/ComfyUI: master, git revision {commit}\n" in run.out
     assert (project.root / "tools/ComfyUI/main.py").exists()
     newer = upstream.release("v2")

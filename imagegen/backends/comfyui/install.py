@@ -28,7 +28,7 @@ from imagegen.backends.comfyui.environment import (
 from imagegen.backends.comfyui.models import EXTRA_PATHS, FOLDER
 from imagegen.backends.comfyui.server import managed_server
 from imagegen.backends.file_lock import hold_file_lock
-from imagegen.backends.text import is_terminal
+from imagegen.backends.text import is_terminal, size_text
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
@@ -346,16 +346,15 @@ def announce(steps: Sequence[Step], free: int) -> None:
     """Print the steps and their sizes. Raises ImagegenError if there are not enough free bytes."""
     print(f"to be installed in {FOLDER}:")
     for step in steps:
-        print(f"  {step.what}{f': about {_size(step.download)}' if step.download else ''}")
+        print(f"  {step.what}{f': about {size_text(step.download)}' if step.download else ''}")
     download, disk = sum(step.download for step in steps), sum(step.disk for step in steps)
-    print(f"about {_size(download)} to download, about {_size(disk)} on disk; {_size(free)} are free", flush=True)
+    print(
+        f"about {size_text(download)} to download, about {size_text(disk)} on disk; {size_text(free)} are free",
+        flush=True,
+    )
     if free < disk:
-        what = f"not enough room: about {_size(disk)} are needed, {_size(free)} are free"
+        what = f"not enough room: about {size_text(disk)} are needed, {size_text(free)} are free"
         raise ImagegenError(Problem(str(FOLDER), what, "make room; nothing has been downloaded"))
-
-
-def _size(count: int) -> str:
-    return f"{count / _GB:.1f} GB" if count >= _GB // 2 else f"{count / _MB:.0f} MB"
 
 
 _MARK = "# Written by doit comfyui:setup from [tool.imagegen.comfyui] model_paths in pyproject.toml: change it there.\n"

@@ -70,7 +70,7 @@ def test_it_sets_up_says_what_it_downloads_first_and_does_nothing_the_second_tim
     assert f"ComfyUI v1, a git clone of {upstream.folder}: about 80 MB" in announced
     assert f"its own venv, of Python {sys.version.split()[0]} ({sys.executable})" in announced
     assert "PyTorch: none (as you ask)" in announced
-    assert "about 0.8 GB to download, about 2.2 GB on disk" in announced
+    assert "about 780 MB to download, about 2.2 GB on disk" in announced
     assert "fetching" in rest
     commit = git(upstream.folder, "rev-parse", "HEAD")
     assert f"ComfyUI is installed in tools/ComfyUI: v1, git revision {commit}\n" in rest
