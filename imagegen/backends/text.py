@@ -1,12 +1,14 @@
-"""Text for a person: one line of whatever was said, a log as a terminal shows it, sizes; whether a person watches."""
+"""Text for a person: one line of any text, a log as a terminal shows it, lists, sizes; whether a person watches."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
+from collections.abc import Collection
+from itertools import islice
 
-__all__ = ["is_terminal", "one_line", "plain_lines", "size_text"]
+__all__ = ["is_terminal", "list_first", "one_line", "plain_lines", "size_text"]
 
 
 def one_line(text: str | bytes, longest: int = 300) -> str:
@@ -27,6 +29,12 @@ _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_]|(?!\t)[\x00-\x1f\x7f-\x9f]"
 )
 """Escape sequences of a terminal (ECMA-48: CSI, OSC, two-character ones), and other control characters."""
+
+
+def list_first(names: Collection[str], most: int) -> str:
+    """Return the first names in one line, such as `a, b and 4 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(islice(names, most)) + more
 
 
 def is_terminal() -> bool:

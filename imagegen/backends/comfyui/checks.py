@@ -30,6 +30,7 @@ from imagegen.backends.comfyui.prompt import (
     unsupported_fields,
 )
 from imagegen.backends.comfyui.workflow import Workflow, find_misread
+from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -143,8 +144,7 @@ def describe_choices(value: str, options: Sequence[Any]) -> str:
     if len(options) < 2:
         return f"there is only {options[0]}" if options else "there are none"
     names = sort_by_likeness(value, [str(option) for option in options])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"choose one of {', '.join(names[:_SHOWN])}{more}"
+    return f"choose one of {list_first(names, _SHOWN)}"
 
 
 def sort_by_likeness(value: str, names: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from imagegen.backends.comfyui.environment import VENV, Environment, find_python
 from imagegen.backends.comfyui.install import Checkout, check_folder, get_checkout
 from imagegen.backends.comfyui.models import FOLDER, list_names
 from imagegen.backends.comfyui.servers import list_servers
+from imagegen.backends.text import list_first
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
@@ -147,8 +148,7 @@ def _check_server(url: str, requests: Sequence[Request], backend: ComfyUIBackend
         for device in connection.stats.get("devices", ()):
             yield Diagnosis(True, f"device {device.get('name', 'unknown')}", _describe_memory(device))
     names, where = _list_checkpoints(url, requests[0], backend)
-    found = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    yield Diagnosis(True, "checkpoints", f"{where} {found or 'none'}")
+    yield Diagnosis(True, "checkpoints", f"{where} {list_first(names, 5) or 'none'}")
     if has_others:
         problems_found = Counter(
             problem.what for request in requests for problem in fleet.problems_for(request, url)[:1]

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.backends.comfyui.models import FOLDER
-from imagegen.backends.text import is_terminal
-from imagegen.config.settings import SETTINGS
+from imagegen.backends.managed_server import environment_without_secrets
+from imagegen.backends.text import is_terminal, plain_lines
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = [
@@ -41,10 +41,10 @@ __all__ = [
 
 _TIMEOUT_S = 60
 """For a question that is answered without a network."""
-_KEPT_CHARACTERS, _KEPT_LINES, _LINE = 20_000, 8, 300
+_KEPT_CHARACTERS, _KEPT_LINES = 20_000, 8
 
-_LEFT_OUT = {setting.environment for setting in SETTINGS if setting.secret} | {
-    *("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__"),
+_LEFT_OUT = {
+    *("PYTHONHOME", "__PYVENV_LAUNCHER__"),
     # git sets these for its hooks; a set-up that a hook starts would work on that repository
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE"),
     *("GIT_PREFIX", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
@@ -106,7 +106,7 @@ def run(
         raise
     if code != 0:
         ending = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
-        lines = "".join(f"\n    | {line}" for line in _last_lines(said))
+        lines = "".join(f"\n    | {line}" for line in plain_lines(said)[-_KEPT_LINES:])
         raise ImagegenError(Problem("", f"{what} ({ending}):{lines or ' it printed nothing'}", hint))
 
 
@@ -124,14 +124,10 @@ def _show(process: subprocess.Popen[bytes]) -> str:
     return said
 
 
-def _last_lines(said: str) -> list[str]:
-    lines = [line.rpartition("\r")[2].rstrip() for line in re.sub("\x1b\\[[0-9;?]*[A-Za-z]|\r$", "", said).split("\n")]
-    return [line if len(line) <= _LINE else f"{line[:_LINE]}…" for line in filter(None, lines)][-_KEPT_LINES:]
-
-
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
     """Return this process's variables, without secrets and without what would lead git or Python elsewhere."""
-    return {**{name: value for name, value in os.environ.items() if name not in _LEFT_OUT}, **_ADDED, **more}
+    kept = {name: value for name, value in environment_without_secrets().items() if name not in _LEFT_OUT}
+    return {**kept, **_ADDED, **more}
 
 
 _RECOMMENDED = ((3, 12), (3, 13))

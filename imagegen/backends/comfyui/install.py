@@ -28,7 +28,7 @@ from imagegen.backends.comfyui.environment import (
 from imagegen.backends.comfyui.models import EXTRA_PATHS, FOLDER
 from imagegen.backends.comfyui.server import managed_server
 from imagegen.backends.file_lock import hold_file_lock
-from imagegen.backends.text import is_terminal, size_text
+from imagegen.backends.text import is_terminal, list_first, size_text
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
@@ -179,8 +179,7 @@ def _refuse_changes(checkout: Checkout) -> None:
     changed = checkout.query("status", "--porcelain", "--untracked-files=no")
     if changed:
         files = [line.strip().partition(" ")[2].strip() for line in changed.splitlines()]
-        shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-        what = f"has local changes, and is left as it is: {shown}"
+        what = f"has local changes, and is left as it is: {list_first(files, 3)}"
         hint = f"put them away (git -C {FOLDER} stash), or commit them to a branch of your own repository and pin that"
         raise ImagegenError(Problem(str(FOLDER), what, hint))
     # the pinned commit is kept by a ref of its own, so only a user's own commits can be on no branch

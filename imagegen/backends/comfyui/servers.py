@@ -32,6 +32,7 @@ from imagegen.backends.comfyui.connection import Connection, generate_image
 from imagegen.backends.comfyui.errors import RetryElsewhereError, UnfitServerError
 from imagegen.backends.comfyui.prompt import group_identical, identity_key
 from imagegen.backends.comfyui.server import find_run_start_problem
+from imagegen.backends.text import list_first
 from imagegen.calls import run_in_daemon_thread
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -479,8 +480,7 @@ def _merge_by_server(by_server: Mapping[str, Sequence[Problem]]) -> Iterator[Pro
         for problem in problems:
             having[problem].append(url)
     for problem, urls in having.items():
-        more = f" and {len(urls) - _SHOWN} more" if len(urls) > _SHOWN else ""
-        where = f"{', '.join(urls[:_SHOWN])}{more}"
+        where = list_first(urls, _SHOWN)
         yield Problem("", problem.what if where in problem.what else f"{problem.what}, at {where}", problem.hint)
 
 

@@ -26,6 +26,7 @@ from imagegen.backends.comfyui.graph import (
     parse_input,
 )
 from imagegen.backends.comfyui.links import is_choice_word, is_image, is_text, kind_of
+from imagegen.backends.text import list_first
 from imagegen.config.document import Document, read_document
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
@@ -306,9 +307,7 @@ def check_input(graph: Graph, key: str, text: str, problems: list[Problem]) -> b
 
 
 def _list_names(names: Iterable[str]) -> str:
-    known = list(names)
-    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
-    return ", ".join(known[:12]) + more or "none"
+    return list_first([*names], 12) or "none"
 
 
 def _find_marked(graph: Graph, problems: list[Problem]) -> dict[str, list[NodeInput]]:
