@@ -67,36 +67,33 @@ VERSION = 4
 
 @dataclass(frozen=True)
 class FreshJob:
-    """A job's outputs that are fresh. task: its name in doit. outputs: the line of each in `doit list`, by its slug."""
+    """A job's outputs that are fresh."""
 
-    task: str
+    task: str  # its name in doit
     description: str
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, str]  # the line of each in `doit list`, by its slug
 
 
 @dataclass(frozen=True)
 class JobParts:
-    """What a job was planned from. head: the key of all but its items. items: by the key of each, paths by slug."""
+    """What a job was planned from."""
 
-    head: str
-    items: Mapping[str, Mapping[str, str]]
+    head: str  # the key of everything but its items
+    items: Mapping[str, Mapping[str, str]]  # by the key of each: the paths of its outputs by slug
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A project in which every output is fresh.
+    """A project in which every output is fresh."""
 
-    key: of `snapshot_key`. jobs: all of them. files: by path relative to the project, how each stood. models: for each
-    model whose digest was recorded, a request that names it, and the digests. parts: by job file, of those whose
-    outputs each follow from their own item. changed: the job files that changed since.
-    """
-
-    key: str
+    key: str  # of `snapshot_key`
     jobs: tuple[FreshJob, ...]
-    files: Mapping[str, StatKey | None]
+    files: Mapping[str, StatKey | None]  # by path relative to the project
     models: tuple[tuple[Mapping[str, Any], tuple[str, ...]], ...] = ()
+    """For each model whose digest was recorded, a request that names it, and the digests."""
     parts: Mapping[str, JobParts] = field(default_factory=dict)
-    changed: tuple[str, ...] = ()
+    """By job file, of the jobs whose outputs each follow from their own item."""
+    changed: tuple[str, ...] = ()  # the job files that changed since
 
     def keep_items(self, file: str, items: Collection[str]) -> Snapshot:
         """Return what it still says if only the items of these keys are unchanged in a job file."""

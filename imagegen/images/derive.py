@@ -24,24 +24,20 @@ __all__ = ["Grid", "Shape", "index", "picture", "sheet"]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a picture becomes. width, height: pixels, None where it follows from the other, or from the image.
+    """What a picture becomes. With both sides given, it is fitted in whole, or cropped to just that size."""
 
-    With both, the image is fitted in whole; with a crop, it is cut to just that size, and the side that crop names
-    (`top-left`, `centre`) is kept. enlarge: whether an image that is too small may be enlarged.
-    """
-
-    width: int | None = None
+    width: int | None = None  # pixels; None where it follows from the other side, or from the image
     height: int | None = None
-    crop: str | None = None
-    enlarge: bool = False
+    crop: str | None = None  # the side that is kept: `top-left`, `centre`
+    enlarge: bool = False  # whether an image that is too small may be enlarged
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of a sheet, filled row by row. cell: pixels, of both sides."""
+    """Cells of a sheet, filled row by row."""
 
     columns: int
-    cell: int
+    cell: int  # pixels, of both sides
 
 
 def picture(file: ImageFile, shape: Shape, encoding: Encoding) -> bytes:

@@ -43,17 +43,14 @@ _APPLICATION = frozenset(bytes([marker]) for marker in range(0xE0, 0xF0))
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file whose container is whole; `verify` also decodes it.
-
-    width, height: pixels, as the header says. chunks: the parts of the container.
-    """
+    """An image file whose container is whole; `verify` also decodes it."""
 
     data: bytes = field(repr=False)
     format: Format
-    width: int
+    width: int  # pixels, as the header says
     height: int
     lossless: bool
-    chunks: list[Chunk] = field(repr=False)
+    chunks: list[Chunk] = field(repr=False)  # the parts of the container
 
     @cached_property
     def picture(self) -> Image:

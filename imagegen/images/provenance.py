@@ -40,16 +40,12 @@ _LARGEST_OTHER = 4 * 1024**2
 
 @dataclass(frozen=True)
 class Provenance:
-    """How an image came about.
+    """How an image came about."""
 
-    fields: the fingerprinted fields of its request. model_digest: hex, None where it is unknown.
-    generated: whether it is the work of a trained model.
-    """
-
-    fields: Mapping[str, Any]
-    model_digest: str | None
+    fields: Mapping[str, Any]  # the fingerprinted fields of its request
+    model_digest: str | None  # hex; None: unknown
     backend_version: str
-    generated: bool
+    generated: bool  # it is the work of a trained model
 
 
 def provenance_json(p: Provenance) -> str:

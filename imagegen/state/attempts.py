@@ -24,12 +24,12 @@ _NAMESPACE = uuid.UUID("5f0b3f6e-3c86-5d0f-9a9e-0f6b8a1d2c47")
 
 
 class _Attempt(NamedTuple):
-    """The last attempt at an image. server: where it was begun, if that was given."""
+    """The last attempt at an image."""
 
     image: str
     number: int
     is_open: bool
-    server: str = ""
+    server: str = ""  # where it was begun, if that was given
 
 
 class Attempts:
@@ -118,10 +118,10 @@ def _dump(attempt: _Attempt) -> bytes:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an image was not built. fingerprint: of what was asked for then. what, hint: as in a `Problem`."""
+    """Why an image was not built."""
 
-    fingerprint: str
-    what: str
+    fingerprint: str  # of what was requested then
+    what: str  # as in a `Problem`
     hint: str = ""
 
 

@@ -58,16 +58,12 @@ _CONFLICT = re.compile(rb"^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7} ?"
 
 @dataclass(frozen=True)
 class FileState:
-    """What is at a path.
+    """What is at a path."""
 
-    sha256: empty for a folder; of a Git LFS pointer, that of its content. in_conflict: it is pointers, or a sheet's
-    index, with the marks of a merge that nobody has resolved.
-    """
-
-    sha256: str
+    sha256: str  # empty for a folder; for a Git LFS pointer, that of the content it stands for
     size: int
     is_pointer: bool = False
-    in_conflict: bool = False
+    in_conflict: bool = False  # pointers, or a sheet's index, with the marks of a merge that nobody has resolved
 
 
 EMPTY = FileState(hashlib.sha256().hexdigest(), 0)

@@ -27,29 +27,21 @@ class NewerVersionError(ValueError):
 
 @dataclass(frozen=True)
 class JournalContent(Generic[T]):
-    """What a journal holds.
-
-    truncated_at: where a last line begins that a kill cut off; it does not count. missing_newline: the last line is
-    whole but for its newline.
-    """
+    """What a journal holds."""
 
     entries: list[T]
-    truncated_at: int | None = None
-    missing_newline: bool = False
+    truncated_at: int | None = None  # where a last line begins that a kill cut off; it does not count
+    missing_newline: bool = False  # the last line is whole but for its newline
 
 
 @dataclass(frozen=True)
 class Journal(Generic[T]):
-    """The file `path`, one line an entry. Anybody may read it; only whoever holds the project's mutex writes.
-
-    parse: an entry from its line; what it raises of ValueError, TypeError, KeyError and AttributeError makes the line
-    an unreadable one. dump: an entry's line, without a newline. is_durable: `append` returns once it is on disk.
-    """
+    """The file `path`, one line an entry. Anybody may read it; only whoever holds the project's mutex writes."""
 
     path: Path
-    parse: Callable[[bytes], T]
-    dump: Callable[[T], bytes]
-    is_durable: bool = True
+    parse: Callable[[bytes], T]  # raises ValueError, TypeError, KeyError or AttributeError for an unreadable line
+    dump: Callable[[T], bytes]  # without a newline
+    is_durable: bool = True  # `append` returns once the lines are on disk
 
     def read(self, refuse: Callable[[int, bytes, Exception], NoReturn] | None = None) -> JournalContent[T]:
         """Read every entry, in the order of the file; none where there is no file.

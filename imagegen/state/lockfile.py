@@ -35,23 +35,17 @@ VERSION = 1
 
 @dataclass
 class LockFile:
-    """One job's lock file, as read, and kept in step with what is appended. Safe to share among threads.
+    """One job's lock file, as read, and kept in step with what is appended. Safe to share among threads."""
 
-    name: as shown to the user. lines: of each output's path, in the order of the file. decisions: those that count.
-    conflicts: where branches were merged that decided about one thing, those decisions, the latest last, until
-    `resolve`. needs_compaction: it holds more than one line an output, is not sorted, or its last line was cut off.
-    """
-
-    name: str
+    name: str  # as shown to the user
     path: Path
-    lines: dict[str, list[OutputLine]]
-    decisions: dict[tuple[str, str], Decision]
-    needs_compaction: bool = False
-    truncated_at: int | None = None
-    """Where a last line begins that a kill cut off: it does not count, and goes when something is appended."""
+    lines: dict[str, list[OutputLine]]  # by the output's path, in the order of the file
+    decisions: dict[tuple[str, str], Decision]  # those that count
+    needs_compaction: bool = False  # more than one line an output, not sorted, or a last line that was cut off
+    truncated_at: int | None = None  # where a last line begins that a kill cut off; it does not count
     conflicts: dict[tuple[str, str], list[Decision]] = field(default_factory=dict)
-    seen: StatKey | None = None
-    """How the file stood when it was last read or written whole; None where there was none."""
+    """Decisions about one thing from branches that were merged, the latest last, until `resolve`."""
+    seen: StatKey | None = None  # when it was last read or written whole; None where there was no file
 
     def __post_init__(self) -> None:
         self._journal = Journal(self.path, _parse, _dump)

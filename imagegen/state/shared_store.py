@@ -61,31 +61,22 @@ class SharedEntry:
 
 @dataclass(frozen=True)
 class Folders:
-    """What a file system with real folders needs besides.
+    """What a file system with real folders needs besides."""
 
-    mode: the permissions of the store's own folder: who may use that may use what is in it. move: renames a file in one
-    step, replacing what had that name.
-    """
-
-    mode: int
+    mode: int  # permissions of the store's own folder: who may use that may use what is in it
     chmod: Callable[[str, int], object]
-    move: Callable[[str, str], object]
+    move: Callable[[str, str], object]  # renames a file in one step, replacing what had that name
 
 
 @dataclass
 class SharedStore:
-    """What is at `root` of an fsspec file system. Raises what that raises: mostly OSError, but a library's own as well.
+    """What is at `root` of an fsspec file system. Raises OSError, and the library's own errors."""
 
-    files: the file system, which keeps no listings. at_once: how many may use it at a time. folders: None where there
-    are none, and a file is there as soon as it is whole, as in an object store.
-    odd: what was passed over because it is not as it should be; each a sentence.
-    """
-
-    files: Any
+    files: Any  # the file system, which keeps no listings
     root: str
-    at_once: int = 8
-    folders: Folders | None = None
-    odd: list[str] = field(default_factory=list)
+    at_once: int = 8  # how many may use it at a time
+    folders: Folders | None = None  # None in an object store, where a file is there once it is whole
+    odd: list[str] = field(default_factory=list)  # what cannot be used and was passed over, each a sentence
     _listed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def entries(self, fingerprint: str) -> list[SharedEntry]:

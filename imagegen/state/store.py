@@ -24,25 +24,19 @@ __all__ = ["Store", "StoreEntry"]
 
 @dataclass(frozen=True)
 class StoreEntry:
-    """One image that was made for a fingerprint.
-
-    sha256: of its blob. encoding: of an output file that was replaced; None for what a backend returned.
-    seconds and time: of its making. facts: what else the backend reported. name: of the output that it was made for
-    (`Output.store_name`). request: the canonical fields. Both are empty in entries of earlier releases.
-    by_hand: somebody made or changed it: it is no answer to the fingerprint, but can be gone back to.
-    """
+    """One image that was generated for a fingerprint."""
 
     fingerprint: str
-    sha256: str
+    sha256: str  # of its blob
     model_digest: str | None
     backend_version: str
-    seconds: float
-    time: str
-    encoding: Encoding | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    name: str = ""
-    request: Mapping[str, Any] = field(default_factory=dict)
-    by_hand: bool = False
+    seconds: float  # that generating took
+    time: str  # of generating
+    encoding: Encoding | None = None  # of an output file that was replaced; None for what a backend returned
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what else the backend reported
+    name: str = ""  # `Output.store_name` of its output; empty in entries of earlier releases
+    request: Mapping[str, Any] = field(default_factory=dict)  # the canonical fields; likewise
+    by_hand: bool = False  # somebody made or changed it: it is never restored by its fingerprint, only on request
 
     @property
     def is_made(self) -> bool:

@@ -30,17 +30,13 @@ BY_HAND = "-"
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file that was written.
-
-    mtime_ns: as it was written; git, or whoever copies it back, writes another. fingerprint: of the request that it
-    answers, or empty. time: when its image was generated, `-` where that is not known. backend: or BY_HAND.
-    """
+    """A file that was written."""
 
     sha256: str
-    mtime_ns: int
-    fingerprint: str
-    time: str
-    backend: str
+    mtime_ns: int  # as it was written; git, or whoever copies it back, sets another
+    fingerprint: str  # of the request that it answers, or empty
+    time: str  # when its image was generated; `-` where that is not known
+    backend: str  # or BY_HAND
 
 
 class WrittenFiles:
