@@ -110,7 +110,7 @@ class BackendContract:
     def test_what_it_makes_of_an_empty_section(self) -> None:
         """A `Resolved`, or problems that say what is missing."""
         try:
-            self._guarded().resolve({}, _context())
+            self._guarded().resolve({})
         except BackendFaultError:
             raise
         except ImagegenError:

@@ -19,7 +19,6 @@ from typing import Any
 
 from imagegen.backends.base import (
     Backend,
-    Context,
     Diagnosis,
     GeneratedImage,
     GenerationError,
@@ -95,7 +94,7 @@ class ScriptedBackend(Backend):
         """Requests at a time."""
         return self._script.in_flight if self._script else 1
 
-    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+    def resolve(self, section: Mapping[str, Any]) -> Resolved:
         """Read the reference images that are files."""
         extra = {key: value for key, value in section.items() if key not in ("model", "images")}
         origins, images, files = {}, {}, {}
@@ -104,7 +103,7 @@ class ScriptedBackend(Backend):
                 origins[place] = named
                 continue
             try:
-                images[place] = hashlib.sha256(context.read(named)).hexdigest()
+                images[place] = hashlib.sha256(self.context.read(named)).hexdigest()
             except ImagegenError as error:
                 raise ImagegenError(*(replace(p, where=f"images.{place}") for p in error.problems)) from None
             files[images[place]] = named

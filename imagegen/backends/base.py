@@ -226,13 +226,12 @@ class Backend:
         """How many requests may be with the generator at a time (at least 1)."""
         return 1
 
-    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+    def resolve(self, section: Mapping[str, Any]) -> Resolved:
         """Turn a checked section into what its requests hold. Contacts nothing.
 
         Raises:
             ImagegenError: each problem's `where` is the key in the section that it is about.
         """
-        del context
         model = section.get(self.model_option, self.default_model) if self.model_option else ""
         return Resolved({key: value for key, value in section.items() if key != self.model_option}, model)
 

@@ -254,13 +254,13 @@ class Planner:
         def key(item: Item) -> str:
             return json.dumps(item.sections.get(backend.name, {}), sort_keys=True)
 
+        context = Context(self._root, self._project.settings, self._inputs.read_for_section)
         for item in items:
             if key(item) in found:
                 continue
             try:
-                context = Context(self._root, self._project.settings, self._inputs.read_for_section)
                 backend.context = context
-                resolved = backend.resolve(item.merge_section(job, backend.name), context)
+                resolved = backend.resolve(item.merge_section(job, backend.name))
                 self._project.files.update({sha256: self._root / path for sha256, path in resolved.files.items()})
             except ImagegenError as error:
                 for problem in error.problems:

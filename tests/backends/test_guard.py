@@ -493,7 +493,7 @@ class Resolves(Plug):
 def test_what_a_section_is_resolved_to_is_checked(found: Any, rule: str) -> None:
     guarded: Any = guard("plug", type("Resolves", (Resolves,), {"found": found}))
     with pytest.raises(BackendFaultError) as caught:
-        guarded.resolve({}, None)
+        guarded.resolve({})
     assert caught.value.problem.what.startswith(f"the backend plug: {rule}")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.base import Context, GeneratedImage, Progress, Resolved, ServerSlot, TryAnotherServer
+from imagegen.backends.base import GeneratedImage, Progress, Resolved, ServerSlot, TryAnotherServer
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.execute.build_image import restore_image
@@ -420,8 +420,8 @@ class Silent(SlowToPrepare):
         self._question = question
         self.asked, self.let_go, self.answers = threading.Event(), threading.Event(), threading.Event()
 
-    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
-        return replace(super().resolve(section, context), model=None)
+    def resolve(self, section: Mapping[str, Any]) -> Resolved:
+        return replace(super().resolve(section), model=None)
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         self._answer("preflight")

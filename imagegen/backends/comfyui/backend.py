@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from imagegen.backends.address import is_local
 from imagegen.backends.base import (
     Backend,
-    Context,
     Diagnosis,
     GeneratedImage,
     GenerationError,
@@ -80,9 +79,9 @@ class ComfyUIBackend(Backend):
         """One for each server: what else it was given waits for that."""
         return len(self.localize(request).extra["urls"])
 
-    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:
+    def resolve(self, section: Mapping[str, Any]) -> Resolved:
         """Read the workflow and the reference images, and name the model and the servers."""
-        return resolve(section, context)
+        return resolve(section, self.context)
 
     def strip_local(self, request: Request) -> Request:
         """Remove servers and folders that the job names: they do not count on another machine."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import (
     Backend,
-    Context,
     Diagnosis,
     GeneratedImage,
     GenerationError,
@@ -66,7 +65,7 @@ class OllamaBackend(Backend):
         self._lost: GenerationError | None = None
         self._hangs: ImagegenError | None = None
 
-    def resolve(self, section: Mapping[str, Any], context: Context) -> Resolved:  # noqa: ARG002
+    def resolve(self, section: Mapping[str, Any]) -> Resolved:
         """Steps that the job does not give are the model's own."""
         return Resolved({}, canonical_name(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
 

@@ -72,7 +72,7 @@ def test_a_worker_draws_with_its_own_generator_and_the_fingerprint_stays(
     here = Settings(comfyui_server_urls=("http://here:1",), ollama_host="here:2", comfyui_server_start="never")
     section = {"server": {"url": "http://here:3"}, "checkpoint_dirs": ["here"]} if backend.name == "comfyui" else {}
     backend.context = Context(tmp_path / "here", here, never)
-    extra = backend.resolve(section, backend.context).extra
+    extra = backend.resolve(section).extra
     request = Request(backend.name, "A", "a", model="m", extra=extra)
     sent = pickle.dumps(RequestBundle(backend.strip_local(request)))
     assert b"s3cret" not in sent

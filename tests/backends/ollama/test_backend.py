@@ -32,7 +32,8 @@ def never_read(_path: str) -> bytes:
 def planned(root: Path, section: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
     """What decides the pixels of an image of a job with this section."""
     backend = OllamaBackend()
-    resolved = backend.resolve(section, Context(root, Settings(**settings), never_read))
+    backend.context = Context(root, Settings(**settings), never_read)
+    resolved = backend.resolve(section)
     assert resolved.model is not None
     return canonical_fields(request(model=resolved.model, extra=resolved.extra), backend.parameters)
 
