@@ -47,16 +47,6 @@ _INPUT = {"type": "text", "regex": r"[^.]+\..+", "meta": {"expected": "input: no
 _NODE = {"type": "text", "minlength": 1, "maxlength": 100}
 
 
-def _with_description(rules: Mapping[str, Any], description: str) -> dict[str, Any]:
-    return {**rules, "meta": {"description": description}}
-
-
-def _bind_rules(field: str) -> dict[str, Any]:
-    rules = {"anyof": [_INPUT, {"type": "list", "schema": _INPUT}]}
-    described = f"The input that takes the {field}, or a list of them: node ID, dot, input's name; [] if none does."
-    return _with_description(rules, described)
-
-
 _ADDRESS = {
     "type": "text",
     "regex": r"https?://[^/\s@]+(/[^\s@]*)?",
@@ -64,77 +54,67 @@ _ADDRESS = {
 }
 _STRENGTH = {"type": "number", "min": -100, "max": 100}
 
-OPTIONS: Mapping[str, Any] = {
-    "checkpoint": _with_description(_NAME, "The checkpoint's file name, as ComfyUI lists it."),
-    "loras": _with_description(
-        {
-            "type": "mapping",
-            "keysrules": _NAME,
-            "valuesrules": {
-                "anyof": [
-                    _STRENGTH,
-                    {
-                        "type": "mapping",
-                        "schema": {
-                            "model": _with_description(_STRENGTH, "Its strength in the model."),
-                            "clip": _with_description(
-                                _STRENGTH, "Its strength in CLIP; without it, that in the model."
-                            ),
-                        },
-                    },
-                ]
-            },
-        },
-        "LoRAs: each file name with its strength, or with one for the model and one for CLIP.",
-    ),
-    "vae": _with_description(_NAME, "A VAE's file name; without it, the checkpoint's own is used."),
-    "workflow": _with_description(
-        _NAME, "A workflow that ComfyUI exported in API format, its path from the project's folder."
-    ),
-    "bind": _with_description(
-        {
-            "type": "mapping",
-            "schema": {
-                **{field: _bind_rules(field) for field in FIELDS},
-                "output": _with_description(_NODE, "The node whose image is taken."),
-            },
-        },
-        "Which inputs take what and which node gives the image, in place of what is found by following the links.",
-    ),
-    "set": _with_description(
-        {"type": "mapping", "keysrules": _INPUT, "valuesrules": {"type": ["text", "whole", "number", "boolean"]}},
-        "Values for any other inputs of the workflow: node ID, dot, input's name.",
-    ),
-    "images": _with_description(
-        {"type": "mapping", "keysrules": _INPUT, "valuesrules": _NAME},
-        "Reference images for inputs of the workflow: each a file, or another output as JOB:ITEM.",
-    ),
-    "allow_flat": _with_description({"type": "boolean"}, "Whether an image of one flat colour is accepted."),
-    "checkpoint_dirs": _with_description(
-        {"type": "list", "minlength": 1, "schema": _NAME},
-        "More folders with checkpoints, for while no server runs.",
-    ),
-    "server": _with_description(
-        {
-            "type": "mapping",
-            "schema": {
-                "url": _with_description(
-                    {"anyof": [_ADDRESS, {"type": "list", "minlength": 1, "schema": _ADDRESS}]},
-                    "The server's address, or a list of several.",
-                ),
-                "start": _with_description(
-                    {"type": "text", "allowed": ["auto", "never"]},
-                    "Whether a run starts a server on this machine if none answers.",
-                ),
-                "ready_timeout_s": _with_description(
-                    {"type": "number", "min": 1, "max": 86_400}, "Time limit for the server's start, in seconds."
-                ),
-            },
-        },
-        "The ComfyUI server of this job's images, or several.",
-    ),
-}
 
+def _option(description: str, **rules: Any) -> dict[str, Any]:
+    return {**rules, "meta": {"description": description}}
+
+
+def _option_to_bind(field: str) -> dict[str, Any]:
+    described = f"The input that takes the {field}, or a list of them: node ID, dot, input's name; [] if none does."
+    return _option(described, anyof=[_INPUT, {"type": "list", "schema": _INPUT}])
+
+
+_STRENGTHS = {
+    "model": _option("Its strength in the model.", **_STRENGTH),
+    "clip": _option("Its strength in CLIP; without it, that in the model.", **_STRENGTH),
+}
+_BIND = {
+    **{field: _option_to_bind(field) for field in FIELDS},
+    "output": _option("The node whose image is taken.", **_NODE),
+}
+_SERVER = {
+    "url": _option(
+        "The server's address, or a list of several.",
+        anyof=[_ADDRESS, {"type": "list", "minlength": 1, "schema": _ADDRESS}],
+    ),
+    "start": _option(
+        "Whether a run starts a server on this machine if none answers.", type="text", allowed=["auto", "never"]
+    ),
+    "ready_timeout_s": _option("Time limit for the server's start, in seconds.", type="number", min=1, max=86_400),
+}
+OPTIONS: Mapping[str, Any] = {
+    "checkpoint": _option("The checkpoint's file name, as ComfyUI lists it.", **_NAME),
+    "loras": _option(
+        "LoRAs: each file name with its strength, or with one for the model and one for CLIP.",
+        type="mapping",
+        keysrules=_NAME,
+        valuesrules={"anyof": [_STRENGTH, {"type": "mapping", "schema": _STRENGTHS}]},
+    ),
+    "vae": _option("A VAE's file name; without it, the checkpoint's own is used.", **_NAME),
+    "workflow": _option("A workflow that ComfyUI exported in API format, its path from the project's folder.", **_NAME),
+    "bind": _option(
+        "Which inputs take what and which node gives the image, in place of what is found by following the links.",
+        type="mapping",
+        schema=_BIND,
+    ),
+    "set": _option(
+        "Values for any other inputs of the workflow: node ID, dot, input's name.",
+        type="mapping",
+        keysrules=_INPUT,
+        valuesrules={"type": ["text", "whole", "number", "boolean"]},
+    ),
+    "images": _option(
+        "Reference images for inputs of the workflow: each a file, or another output as JOB:ITEM.",
+        type="mapping",
+        keysrules=_INPUT,
+        valuesrules=_NAME,
+    ),
+    "allow_flat": _option("Whether an image of one flat colour is accepted.", type="boolean"),
+    "checkpoint_dirs": _option(
+        "More folders with checkpoints, for while no server runs.", type="list", minlength=1, schema=_NAME
+    ),
+    "server": _option("The ComfyUI server of this job's images, or several.", type="mapping", schema=_SERVER),
+}
 
 FIELD_PARAMETERS = frozenset(FIELDS) - {"checkpoint"}
 LOCAL_OPTIONS = ("server", "checkpoint_dirs")
