@@ -209,32 +209,8 @@ def split_weight(text: str) -> tuple[float, str]:
     return (float(found[1]), text[found.end() :].strip()) if found else (1.0, text)
 
 
-@dataclass(frozen=True)
-class _Head:
-    """What alternatives begin with."""
-
-    at: int  # index of their brace
-    begin: int  # index of their first option
-    least: int | None = None  # None: no quantity
-    most: int = 1
-    separator: str = _SEPARATOR
-
-
 @dataclass
-class _Group:
-    """Alternatives that are being read."""
-
-    head: _Head
-    label: str
-    begin: int = 0  # index of the current option
-    weight: float = 1.0
-    options: list[list[Part]] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
-
-
-@dataclass
-class _Opened:
+class _Brace:
     """An open brace that may begin alternatives."""
 
     at: int
@@ -248,25 +224,42 @@ class _Opened:
         return bool(self.bars or self.head["quantity"] or has_weight)
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Alternatives."""
+
+    at: int  # index of their brace
+    begin: int  # of their first option
+    ends: tuple[int, ...]  # of each option
+    least: int | None = None  # None: no quantity
+    most: int = 1
+    separator: str = _SEPARATOR
+
+
 class _Parser:
+    """Finds the braces that are alternatives, and then reads the text once."""
+
     def __init__(self, text: str, has_axes: bool) -> None:
         self.text = text
         self.has_axes = has_axes
         self.tokens = list(_TOKEN.finditer(text))
-        self.heads: dict[int, _Head] = {}
-        """Of alternatives, by the index of their brace."""
-        self.ends: dict[int, int] = {}
-        """Of alternatives, in the same way: where they end."""
-        self.bars: set[int] = set()
+        self.groups: dict[int, _Group] = {}
+        """By the index of their brace."""
         self._unbalanced: PromptError | None = None
         self._find_groups()
         self._seen: Counter[str] = Counter()
-        self._groups: list[_Group] = []
-        self._top: list[Part] = []
-        self._plain_from = 0
+        self._next = 0  # index of a token
+        self._at = 0  # index in the text
+        self._depth = 0
+
+    def template(self) -> Template:
+        template = self._read(len(self.text))
+        if self._unbalanced:
+            raise self._unbalanced
+        return template
 
     def _find_groups(self) -> None:
-        opened: list[_Opened] = []
+        opened: list[_Brace] = []
         stray: list[int] = []
         """Braces that close nothing, after a `|`."""
         has_bar, escaped = False, 0
@@ -276,7 +269,7 @@ class _Parser:
             if not mark or (opened and at < opened[-1].head.end()):
                 continue
             if mark == "{":
-                opened.append(_Opened(at, next(_HEAD.finditer(self.text, at + 1))))
+                opened.append(_Brace(at, next(_HEAD.finditer(self.text, at + 1))))
             elif mark == "|":
                 has_bar = True
                 if opened:
@@ -295,116 +288,97 @@ class _Parser:
             if one.is_group:
                 hint = r"close them with }, or write \{ where the brace itself is meant"
                 raise PromptError(one.at, f"the alternatives '{self.text[one.at : one.at + 30]}' are not closed", hint)
-        if stray or (self.heads and opened):
+        if stray or (self.groups and opened):
             at = stray[0] if stray else opened[0].at
             brace, other = ("}", "{") if stray else ("{", "}")
             hint = rf"add the {other}, or write \{brace} where the brace itself is meant"
             what = f"'{brace}' has no '{other}' in a text with alternatives"
             self._unbalanced = PromptError(at, what, hint)
 
-    def _close(self, one: _Opened, end: int) -> None:
-        if one.odd is not None:
-            raise self._misplaced(one.odd)
-        if one.is_group:
-            self.heads[one.at] = self._head(one)
-            self.ends[one.at] = end
-            self.bars.update(one.bars)
-
-    def _head(self, one: _Opened) -> _Head:
-        found = one.head
-        if found["sampler"] in _SAMPLERS:
-            raise _sampler(one.at, f"{{{found['sampler']}", found["sampler"])
-        if not found["quantity"]:
-            return _Head(one.at, found.end())
-        least = int(found["exact"] or found["least"] or 1)
-        most = int(found["exact"] or found["most"] or 10**9)
+    def _close(self, brace: _Brace, end: int) -> None:
+        if brace.odd is not None:
+            raise self._misplaced(brace.odd)
+        if not brace.is_group:
+            return
+        head, ends = brace.head, (*brace.bars, end)
+        if head["sampler"] in _SAMPLERS:
+            raise _sampler(brace.at, f"{{{head['sampler']}", head["sampler"])
+        if not head["quantity"]:
+            self.groups[brace.at] = _Group(brace.at, head.end(), ends)
+            return
+        least = int(head["exact"] or head["least"] or 1)
+        most = int(head["exact"] or head["most"] or 10**9)
         if least > most:
-            what = f"'{{{found['quantity']}' asks for at least {least} and at most {most}"
-            raise PromptError(one.at, what, f"write {{{most}-{least}$$…}}")
-        separator = _SEPARATOR if found["separator"] is None else _ESCAPE.sub(r"\1", found["separator"])
-        return _Head(one.at, found.end(), least, most, separator)
+            what = f"'{{{head['quantity']}' asks for at least {least} and at most {most}"
+            raise PromptError(brace.at, what, f"write {{{most}-{least}$$…}}")
+        separator = _SEPARATOR if head["separator"] is None else _ESCAPE.sub(r"\1", head["separator"])
+        self.groups[brace.at] = _Group(brace.at, head.end(), ends, least, most, separator)
 
-    def template(self) -> Template:
-        ends = set(self.ends.values())
-        for token in self.tokens:
+    def _read(self, end: int) -> Template:
+        """Read what is left up to an index."""
+        parts: list[Part] = []
+        while self._next < len(self.tokens) and self.tokens[self._next].start() < end:
+            token = self.tokens[self._next]
+            self._next += 1
             at, mark = token.start(), token["mark"]
-            if at < self._plain_from or (token["axis"] and not self.has_axes):
+            if at < self._at or (token["axis"] and not self.has_axes):
                 continue
-            if mark in ("$$", "::") and self._groups:
+            if mark in ("$$", "::") and self._depth:
                 raise self._misplaced(at)
-            if mark and at not in self.heads and at not in ends and at not in self.bars:
+            if mark and at not in self.groups:
                 continue
-            self._add_plain(at)
-            self._plain_from = token.end()
-            if mark == "{":
-                self._open(at)
-            elif mark:
-                self._end_option(at, closes=mark == "}")
+            _add(parts, self.text[self._at : at])
+            if mark:
+                parts.append(self._read_group(self.groups[at]))
             else:
-                self._add_token(token)
-        if self._unbalanced:
-            raise self._unbalanced
-        self._add_plain(len(self.text))
-        return tuple(self._top)
+                self._at = token.end()
+                self._add_token(parts, token)
+        _add(parts, self.text[self._at : end])
+        self._at = end
+        return tuple(parts)
 
-    @property
-    def _current(self) -> list[Part]:
-        return self._groups[-1].options[-1] if self._groups else self._top
+    def _read_group(self, group: _Group) -> Part:
+        written = self.text[group.at : group.ends[-1] + 1]
+        label = self._label(written)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise PromptError(group.at, f"alternatives are nested more than {MAX_DEPTH} levels deep", "")
+        texts, templates, weights = [], [], []
+        self._at = group.begin
+        for end in group.ends:
+            found = _WEIGHT.match(self.text, self._at)
+            weights.append(float(found[1]) if found else 1.0)
+            self._at = found.end() if found else self._at
+            texts.append(self.text[self._at : end])
+            templates.append(self._read(end))
+            self._at = end + 1
+        self._depth -= 1
+        if group.least is not None:
+            texts = [text.strip() for text in texts]
+        options = make_options(texts, templates, weights)
+        if not options:
+            raise PromptError(group.at, f"all options of '{written[:30]}' have the weight 0", "give one a weight")
+        if group.least is None:
+            return Choice(label, options)
+        if [option.key for option in options] == [""]:
+            raise PromptError(group.at, f"'{written[:30]}' has no options", "write them: {2$$a|b|c}")
+        if len(options) == 1 and (wildcard := _only_wildcard(options[0].template)):
+            return Several(label, (), group.least, group.most, group.separator, wildcard)
+        return Several(label, options, group.least, group.most, group.separator)
 
-    def _add_plain(self, until: int) -> None:
-        _add(self._current, self.text[self._plain_from : until])
-
-    def _add_token(self, token: re.Match[str]) -> None:
+    def _add_token(self, parts: list[Part], token: re.Match[str]) -> None:
         """Add what is not a mark."""
         for kind, (what, hint) in _REFUSED.items():
             if token[kind]:
                 raise PromptError(token.start(), f"'{token[0][:40]}' {what}", hint)
         if token["kept"]:
-            _add(self._current, token["kept"])
+            _add(parts, token["kept"])
         elif token["axis"]:
-            self._current.append(Axis(token["axis"]))
+            parts.append(Axis(token["axis"]))
         elif token["sampler"] in _SAMPLERS:
             raise _sampler(token.start(), token[0], token["sampler"])
         else:
-            self._current.append(Wildcard(token["wildcard"], self._label(token[0]), token.start()))
-
-    def _open(self, at: int) -> None:
-        head = self.heads[at]
-        self._groups.append(_Group(head, self._label(self.text[at : self.ends[at] + 1])))
-        if len(self._groups) > MAX_DEPTH:
-            raise PromptError(at, f"alternatives are nested more than {MAX_DEPTH} levels deep", "")
-        self._begin_option(head.begin)
-
-    def _begin_option(self, at: int) -> None:
-        group = self._groups[-1]
-        found = _WEIGHT.match(self.text, at)
-        group.weights.append(float(found[1]) if found else 1.0)
-        group.begin = self._plain_from = found.end() if found else at
-        group.options.append([])
-
-    def _end_option(self, at: int, *, closes: bool) -> None:
-        group = self._groups[-1]
-        group.texts.append(self.text[group.begin : at])
-        if not closes:
-            self._begin_option(at + 1)
-            return
-        self._groups.pop()
-        self._current.append(self._finish(group))
-
-    def _finish(self, group: _Group) -> Part:
-        head = group.head
-        texts = group.texts if head.least is None else [text.strip() for text in group.texts]
-        options = make_options(texts, map(tuple, group.options), group.weights)
-        written = group.label.rpartition("#")[0][:30]
-        if not options:
-            raise PromptError(head.at, f"all options of '{written}' have the weight 0", "give one a weight")
-        if head.least is None:
-            return Choice(group.label, options)
-        if [option.key for option in options] == [""]:
-            raise PromptError(head.at, f"'{written}' has no options", "write them: {2$$a|b|c}")
-        if len(options) == 1 and (wildcard := _only_wildcard(options[0].template)):
-            return Several(group.label, (), head.least, head.most, head.separator, wildcard)
-        return Several(group.label, options, head.least, head.most, head.separator)
+            parts.append(Wildcard(token["wildcard"], self._label(token[0]), token.start()))
 
     def _misplaced(self, at: int) -> PromptError:
         mark = self.text[at : at + 2]
