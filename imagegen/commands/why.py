@@ -233,7 +233,7 @@ def _head(one: ForecastImage) -> Line:
     elif one.act == "keep":
         said += f": {verdict.note}"
     elif one.act == "fail":
-        said += f": {verdict.note}" if verdict.note.startswith("not made") else f" is not replaced: {verdict.note}"
+        said += f": {verdict.note}" if verdict.note.startswith("not built") else f" is not replaced: {verdict.note}"
     elif one.act == "ignore":
         said += f": left alone, until doit forget {one.origin}"
     elif one.act == "fresh" and verdict.line:

@@ -1,4 +1,4 @@
-"""`doit image --save jobs/scraps.yaml`: what was made becomes an item of that job, which is fresh from then on."""
+"""Saving one-off images as items of a job (`doit image --save jobs/scraps.yaml`), fresh from then on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ImageToSave:
-    """An image that is to be an item. output: as a one-off. section: its options for its backend."""
+    """An image that is to be an item: its output as a one-off, and its options for its backend."""
 
     name: str
     output: Output
@@ -43,7 +43,7 @@ class ImageToSave:
 
 @dataclass(frozen=True)
 class PlannedSave:
-    """What the job file will be. outputs: of each image, in order. added: the names of those that are new there."""
+    """What the job file will be, the output of each image in order, and the names of the items that are new."""
 
     file: str
     data: bytes
@@ -52,29 +52,29 @@ class PlannedSave:
 
 
 def plan_save(project: Project, file: str, images: Sequence[ImageToSave]) -> PlannedSave:
-    """The job file with these items, as they must be for the job to make just these images. Writes nothing.
+    """Return the job file with items that give just these images. Writes nothing.
 
-    Raises ImagegenError where that cannot be: nothing of the job may be another for it.
+    Raises ImagegenError where that is not possible: nothing else of the job may change.
     """
     job = _Target(project, file)
-    outputs = tuple(job.take(one) for one in images)
+    outputs = tuple(job.add(one) for one in images)
     return PlannedSave(job.file, job.data, outputs, tuple(job.added))
 
 
 def save(project: Project, file: str, images: Sequence[ImageToSave]) -> PlannedSave:
-    """Write the job file, as it is by now with these items, under the build's mutex. Raises ImagegenError."""
+    """Add the items to the job file as it is by now, under the build's mutex. Raises ImagegenError."""
     with hold(project.state, project.settings.wait_s):
-        made = plan_save(project, file, images)
-        if made.added:
-            path = (project.root / made.file).resolve()  # a link stays one
+        planned = plan_save(project, file, images)
+        if planned.added:
+            path = (project.root / planned.file).resolve()  # a link stays one
             try:
                 mode = path.stat().st_mode if path.exists() else None
-                replace_file(path, made.data, project.temporary)
+                replace_file(path, planned.data, project.temporary)
                 if mode is not None:
                     path.chmod(mode)
             except OSError as error:
-                raise ImagegenError(not_written(error, path=made.file)) from None
-        return made
+                raise ImagegenError(not_written(error, path=planned.file)) from None
+        return planned
 
 
 class _Target:
@@ -82,7 +82,7 @@ class _Target:
 
     def __init__(self, project: Project, file: str) -> None:
         self.file = _job_file(project, file)
-        # the next run may not be told on its command line what this one was
+        # the next run may have another command line
         self._project = Project(
             project.root, replace(project.settings, forced_backend=None), project.registry, project.reserved
         )
@@ -91,69 +91,69 @@ class _Target:
             self.data = path.read_bytes() if path.exists() else b""
         except OSError as error:
             raise ImagegenError(Problem(self.file, f"cannot be read: {error.strerror}")) from None
-        # one without items yet has problems that an item mends; what stays is told then
+        # one without items yet has problems that an item fixes; what stays is reported then
         self._plan = self._planned(self.data)
         self.added: list[str] = []
 
-    def take(self, one: ImageToSave) -> Output:
-        """The item's output; the item is added where it is not there yet. Raises ImagegenError."""
+    def add(self, one: ImageToSave) -> Output:
+        """Add the item where it does not exist yet. Returns its output. Raises ImagegenError."""
         wanted = one.output
-        there = _images(self._plan).get(wanted.slug)
+        there = _images_by_slug(self._plan).get(wanted.slug)
         if there is not None:
-            if _differing(there, wanted):
+            if _differing_fields(there, wanted):
                 what = f"{self.file} has '{wanted.slug}' already, which is another image"
-                raise self._refused(what, "choose another --name")
+                raise self._refusal(what, "choose another --name")
             return there
         item: dict[str, Any] = {"name": one.name, "prompt": self._prompt(wanted.request.prompt)}
         # the seed also where the job's rule gives this one, which follows from the name
         seed = {"seed": wanted.fields["seed"]} if "seed" in wanted.fields else {}
         item |= seed
         data, output = self._with(item, one)
-        if differing := _differing(output, wanted):
+        if differing := _differing_fields(output, wanted):
             if output.request.backend != wanted.request.backend:
-                what = f"{self.file} is drawn by {output.request.backend}, and this image by {wanted.request.backend}"
-                raise self._refused(what)
+                what = f"{self.file} uses {output.request.backend}, and this image {wanted.request.backend}"
+                raise self._refusal(what)
             if "prompt" in differing:
-                raise self._refused(f"{self.file} would put its own prefix and suffix around the prompt")
+                raise self._refusal(f"{self.file} would put its own prefix and suffix around the prompt")
             item = {"name": item["name"], "prompt": item["prompt"], **self._overrides(differing, one), **seed}
             data, output = self._with(item, one)
-        if differing := _differing(output, wanted):
-            what = f"{self.file} would make another image of it: its {', '.join(differing)} would be the job's"
-            raise self._refused(what)
+        if differing := _differing_fields(output, wanted):
+            what = f"{self.file} would give another image: its {', '.join(differing)} would be the job's"
+            raise self._refusal(what)
         self.data, self._plan = data, self._planned(data)
         self.added.append(one.name)
         return output
 
     def _with(self, item: Mapping[str, Any], one: ImageToSave) -> tuple[bytes, Output]:
-        """The file with the item, and the item's output there; all others are as they were."""
+        """Return the file with the item, and the item's output there; all others are as they were."""
         text = decode(self.file, self.data)
         if self._is_blank():
-            text = _begun(self.file, text, one.output.request.backend)
+            text = _start_job(self.file, text, one.output.request.backend)
         bom = codecs.BOM_UTF8 if self.data.startswith(codecs.BOM_UTF8) else b""
         if b"\r\n" in self.data:
             text = text.replace("\n", "\r\n")
         try:
             data = bom + insert_item(self.file, text, item).encode("utf-8")
         except ValueError as error:
-            raise self._refused(f"{self.file}: {error}") from None
+            raise self._refusal(f"{self.file}: {error}") from None
         plan = self._planned(data)
         if plan.problems:
             first = plan.problems[0]
-            raise self._refused(f"{self.file} cannot have it as an item: {first.what} ({first.where})", first.hint)
-        before, after = _images(self._plan), _images(plan)
+            raise self._refusal(f"{self.file} cannot have it as an item: {first.what} ({first.where})", first.hint)
+        before, after = _images_by_slug(self._plan), _images_by_slug(plan)
         if before and self._has_items_of_a_base():
-            raise self._refused(f"the items of {self.file} are those that it extends, and its own would replace them")
+            raise self._refusal(f"the items of {self.file} are those that it extends, and its own would replace them")
         if changed := [slug for slug, output in before.items() if after.get(slug) != output]:
-            raise self._refused(f"an item more in {self.file} would change others of it: {', '.join(changed[:3])}")
+            raise self._refusal(f"an item more in {self.file} would change others of it: {', '.join(changed[:3])}")
         if pairs := find_clashes(plan.outputs, {}):
-            raise self._refused(f"{self.file} would write two images to {pairs[0][0].path}")
+            raise self._refusal(f"{self.file} would write two images to {pairs[0][0].path}")
         new = [output for slug, output in after.items() if slug not in before]
         if len(new) != 1 or new[0].slug != one.output.slug:
-            raise self._refused(f"{self.file} would make {len(new)} images of it, by its matrix or variants")
+            raise self._refusal(f"{self.file} would give {len(new)} images, by its matrix or variants")
         return data, new[0]
 
     def _overrides(self, differing: Sequence[str], one: ImageToSave) -> dict[str, Any]:
-        """What the item must say itself, because the job says otherwise."""
+        """Return what the item must say itself, because the job says otherwise."""
         fields = one.output.fields
         overrides = {key: fields[key] for key in GENERATE_FIELDS if key in differing and key in fields}
         if "negative" in overrides:
@@ -167,7 +167,7 @@ class _Target:
         return overrides
 
     def _prompt(self, prompt: str) -> str:
-        """As the item says it: without what the job puts before and after each."""
+        """Return the prompt as the item says it: without what the job puts before and after each."""
         values = {} if self._is_blank() else self._project.planner.document(self.file, self.data).values
         around = values.get("prompt", {}) if isinstance(values, dict) else {}
         prefix, suffix = (clean_text(str(around.get(key, ""))) for key in ("prefix", "suffix"))
@@ -191,23 +191,23 @@ class _Target:
     def _planned(self, data: bytes) -> JobPlan:
         return self._project.planner.plan_of(self.file, data)
 
-    def _refused(self, what: str, hint: str = "") -> ImagegenError:
+    def _refusal(self, what: str, hint: str = "") -> ImagegenError:
         return ImagegenError(Problem("doit image --save", what, hint or "choose another job file; nothing was changed"))
 
 
-def _images(plan: JobPlan) -> dict[str, Output]:
-    """By slug; without what is derived of them, which follows: the sheet shows what images there are."""
+def _images_by_slug(plan: JobPlan) -> dict[str, Output]:
+    """Return the images by slug; derived files follow from them."""
     return {output.slug: output for output in plan.outputs if not output.is_derived}
 
 
-def _differing(output: Output, wanted: Output) -> list[str]:
-    """The fields in which the requests differ."""
+def _differing_fields(output: Output, wanted: Output) -> list[str]:
+    """Return the fields in which the requests differ."""
     one, other = output.fields, wanted.fields
     return [key for key in {**other, **one} if key != "name" and one.get(key) != other.get(key)]
 
 
 def _job_file(project: Project, file: str) -> str:
-    """The path as the job's file is told everywhere. Raises ImagegenError for what can be none."""
+    """Return the job file's path from the project. Raises ImagegenError for what cannot be one."""
     given = Path(file)
     with contextlib.suppress(ValueError):
         given = given.relative_to(project.root)
@@ -216,7 +216,7 @@ def _job_file(project: Project, file: str) -> str:
     stem = Path(name).stem
     if folder != "jobs" or not name.endswith(JOB_SUFFIXES) or not JOB_NAME.fullmatch(stem) or stem in project.reserved:
         hint = "for example --save jobs/scraps.yaml"
-        raise ImagegenError(Problem("doit image --save", f"'{file}' can be no job file", hint))
+        raise ImagegenError(Problem("doit image --save", f"'{file}' cannot be a job file", hint))
     if problem := check_path(project.root, path, project.settings.allow_outside):
         raise ImagegenError(Problem("doit image --save", problem))
     for other in find_job_files(project.root):
@@ -225,9 +225,9 @@ def _job_file(project: Project, file: str) -> str:
     return path
 
 
-def _begun(file: str, comments: str, backend: str) -> str:
-    """A job without items yet, behind the comments that are there."""
+def _start_job(file: str, comments: str, backend: str) -> str:
+    """Return a job without items, after the comments that exist."""
     if file.endswith(".json"):
         return json.dumps({"backend": backend}, indent=2) + "\n"
-    comments = comments.rstrip("\n") or f"# Images that were made one by one first: doit image --save {file}"
+    comments = comments.rstrip("\n") or f"# Images that were generated one by one first: doit image --save {file}"
     return f"{comments}\nbackend: {backend}\n"

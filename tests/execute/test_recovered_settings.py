@@ -85,9 +85,9 @@ def test_of_comfyuis_own_image_what_its_sampler_was_given_is_taken(tmp_path: Pat
     [
         (b"GIF89a", "not a PNG, WebP or JPEG image"),
         (picture("png")[:-20], "is cut off"),
-        (picture("webp"), "does not say what made it"),
+        (picture("webp"), "does not say how it was generated"),
         (recorded(backend=5), "its record names no backend or prompt"),
-        (recorded(loras=[1]), "its record is none of the backend comfyui"),
+        (recorded(loras=[1]), "its record does not fit the backend comfyui"),
         (recorded(vae={"a": "\0"}), "its record has the control character"),
         (recorded(prompt="a\0"), "its record has the control character"),
         (recorded(backend="gone"), "there is no backend 'gone'"),
@@ -103,7 +103,7 @@ def test_what_says_nothing_is_refused(tmp_path: Path, data: bytes, said: str) ->
 )
 def test_a_workflow_that_cannot_be_made_out_is_refused(tmp_path: Path, graph: str) -> None:
     head, *rest = read_png(picture("png"))
-    with pytest.raises(ImagegenError, match="its ComfyUI workflow cannot be made out"):
+    with pytest.raises(ImagegenError, match="its ComfyUI workflow cannot be understood"):
         of(tmp_path, write_png([head, text_chunk("prompt", graph), *rest]))
 
 
@@ -123,7 +123,7 @@ def test_the_web_uis_sampler_is_taken_in_comfyuis_words_and_the_rest_is_said(tmp
 
 def test_where_the_workflow_cannot_be_made_out_the_text_beside_it_is_read(tmp_path: Path) -> None:
     assert of(tmp_path, with_texts(prompt="{}", parameters=WEB_UI)).prompt == "a raven"
-    with pytest.raises(ImagegenError, match="its ComfyUI workflow cannot be made out"):
+    with pytest.raises(ImagegenError, match="its ComfyUI workflow cannot be understood"):
         of(tmp_path, with_texts(prompt="{}", parameters='{"other": 1}'))
 
 

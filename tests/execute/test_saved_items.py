@@ -124,12 +124,12 @@ def test_a_file_through_a_link_with_a_bom_and_windows_line_ends_stays_so(tmp_pat
 @pytest.mark.parametrize(
     ("text", "item", "said"),
     [
-        ("backend: placeholder\n" + ITEMS, {}, "jobs/scraps.yaml is drawn by placeholder, and this image by scripted"),
+        ("backend: placeholder\n" + ITEMS, {}, "jobs/scraps.yaml uses placeholder, and this image scripted"),
         (HEAD + "prompt: {prefix: oil painting}\n" + ITEMS, {}, "would put its own prefix and suffix around the prompt"),
         (HEAD + ITEMS, {"name": "A"}, "has 'a' already, which is another image"),
         (HEAD + "scripted: {script: s.json}\ngenerate2: {}\n" + ITEMS, {}, "generate2: unknown key"),
         (HEAD + "variants: 2\n" + ITEMS, {}, "cannot have it as an item: seed: 7 for all variants"),
-        (HEAD + "matrix: {steps: [3, 4]}\n" + ITEMS, {}, "would make 2 images of it, by its matrix or variants"),
+        (HEAD + "matrix: {steps: [3, 4]}\n" + ITEMS, {}, "would give 2 images, by its matrix or variants"),
         (HEAD + "matrix: {mood: [calm]}\nitems: [{name: A, prompt: 'a {mood}'}]", {}, "the prompt of 'Raven' does not say {mood}"),
         (HEAD + "output: {name: one}\n" + ITEMS, {}, "would write two images to assets/scraps/one.png"),
         (HEAD + "extends: _b.yaml\n", {}, "the items of jobs/scraps.yaml are those that it extends, and its own would replace them"),
@@ -168,7 +168,7 @@ def test_items_of_a_source_keep_their_seeds(tmp_path: Path) -> None:
     ],
 )
 def test_only_a_job_file_is_written(tmp_path: Path, file: str) -> None:
-    with pytest.raises(ImagegenError, match="can be no job file"):
+    with pytest.raises(ImagegenError, match="cannot be a job file"):
         plan_save(Project(tmp_path, Settings(), REGISTRY, {"list"}), file, [kept(tmp_path)])
 
 
