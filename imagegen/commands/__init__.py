@@ -7,7 +7,7 @@ What they have in common is in `command` (what a command is), `command_line` (th
 from __future__ import annotations
 
 import importlib
-import pkgutil
+from pathlib import Path
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+for _path in sorted(Path(__file__).parent.glob("[!_]*.py")):
+    importlib.import_module(f"{__name__}.{_path.stem}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
@@ -15,16 +15,6 @@ if TYPE_CHECKING:
     from imagegen.project import JobPlan
 
 __all__ = ["settings"]
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A setting, or a job that sets it for itself."""
-
-    setting: str
-    value: str
-    source: str
-    help: str
 
 
 @command(
@@ -40,32 +30,30 @@ def settings(build: Build, *, json: bool) -> int:
     from imagegen.report.console import as_json, table
 
     values, _ = collect_settings(build.root, build.invocation.given, os.environ)
-    rows = _rows(values, build.plans)
+    rows = [*_rows(values, build.plans)]
     if json:
-        problems = [asdict(problem) for problem in build.problems]
-        print(as_json({"settings": [asdict(row) for row in rows], "problems": problems}))
+        print(as_json({"settings": rows, "problems": [asdict(problem) for problem in build.problems]}))
     else:
         heading = ("setting", "value", "from", "")
-        print("\n".join(table([heading, *((row.setting, row.value, row.source, row.help) for row in rows)])))
+        print("\n".join(table([heading, *(tuple(row.values()) for row in rows)])))
         if build.problems:
             print("", *build.problems, sep="\n")
     return int(bool(build.problems))
 
 
-def _rows(values: Iterable[Value], plans: Iterable[JobPlan]) -> list[_Row]:
-    """Return a row for each setting; below the one of the backend, one for each job that names its own."""
-    rows = []
+def _rows(values: Iterable[Value], plans: Iterable[JobPlan]) -> Iterator[dict[str, str]]:
+    """Yield a row for each setting; below the one of the backend, one for each job that names its own."""
     for value in values:
-        source = "" if value.setting.secret and not value.value else value.set_by
-        rows.append(_Row(value.setting.name, str(value), source, value.setting.help))
+        set_by = "" if value.setting.secret and not value.value else value.set_by
+        yield {"setting": value.setting.name, "value": str(value), "source": set_by, "help": value.setting.help}
         if value.setting.name == "backend":
-            rows += [_row_of_job(plan, value) for plan in plans if plan.backend]
-    return rows
+            yield from (_row_of_job(plan, value) for plan in plans if plan.backend)
 
 
-def _row_of_job(plan: JobPlan, backend: Value) -> _Row:
+def _row_of_job(plan: JobPlan, backend: Value) -> dict[str, str]:
     from imagegen.config.settings import COMMAND_LINE
 
+    row = {"setting": f"job {plan.name}", "value": plan.backend, "source": plan.file}
     if backend.set_by == COMMAND_LINE:
-        return _Row(f"job {plan.name}", str(backend), COMMAND_LINE, f"{plan.file} names {plan.backend}")
-    return _Row(f"job {plan.name}", plan.backend, plan.file, "the backend that the job names")
+        return {**row, "value": str(backend), "source": COMMAND_LINE, "help": f"{plan.file} names {plan.backend}"}
+    return {**row, "help": "the backend that the job names"}

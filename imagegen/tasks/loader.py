@@ -29,7 +29,6 @@ from imagegen.commands.build import current_build
 from imagegen.commands.command import COMMANDS, spell
 from imagegen.commands.command_line import Call, Invocation, current_invocation, long_options, unexpected_word
 from imagegen.commands.up_to_date import default_tasks
-from imagegen.config.schema import GENERATE_FIELDS
 from imagegen.config.settings import COMMAND_LINE, SETTINGS
 from imagegen.errors import Problem, did_you_mean
 from imagegen.tasks.reporter import ImagegenReporter
@@ -161,6 +160,8 @@ def check_variables(invocation: Invocation) -> list[Problem]:
 
 def _proper_place(name: str, value: str) -> str:
     """Return where a name of this kind belongs, if anywhere."""
+    from imagegen.config.schema import GENERATE_FIELDS
+
     settings = {name: one for one in SETTINGS for name in (one.name, one.environment) if name}
     if name in settings:
         found = settings[name]
