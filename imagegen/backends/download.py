@@ -100,8 +100,7 @@ def download(
     """Download a file to `path`, where there must be none.
 
     Args:
-        remote: the file.
-        path: its path. Until it is complete, it is beside that as `.part`.
+        path: where the file goes. Until it is complete, it is beside that as `.part`.
         on_progress: gets the bytes done and the total (0 if unknown), often, first before any byte comes. May raise.
         on_note: gets a line of text now and then. May raise.
 

@@ -18,7 +18,6 @@ def hold_file_lock(path: Path, busy: Problem, timeout_s: float = 0.0) -> Iterato
     """Hold the lock at `path`, whose folder is made.
 
     Args:
-        path: of the lock file.
         busy: what is raised if another process holds it for longer than that.
         timeout_s: seconds to wait for it.
 

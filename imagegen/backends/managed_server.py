@@ -272,9 +272,7 @@ class ManagedServer:
         """Wait until the server is ready.
 
         Args:
-            record: of the server.
             is_ready: called often.
-            timeout_s: seconds that it may take.
             on_wait: gets a few words about once a second.
             check: called often; may raise.
 

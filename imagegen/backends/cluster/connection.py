@@ -81,9 +81,6 @@ class ClusterConnection:
         """Call a function at each of these workers, beside their tasks.
 
         Args:
-            function: what to call.
-            *arguments: of the function.
-            workers: their addresses.
             seconds: how long each may take.
             check: called often; may raise.
 

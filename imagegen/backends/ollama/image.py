@@ -57,21 +57,12 @@ def generate(
     *,
     loads: bool = False,
 ) -> bytes:
-    """Have Ollama generate the image.
+    """Have Ollama generate the image; return the bytes of the PNG. Raises GenerationError, and what `progress` does.
 
     Args:
-        command: the `ollama` to call.
-        machine: the server's; None if it is another one.
-        request: of the image.
+        machine: the server's; None if that is another one.
         folder: the attempt's. It is left with the image in it, and is deleted if there is none.
-        progress: what it reports to.
         loads: whether Ollama is likely to load the model first.
-
-    Returns:
-        The bytes of the PNG.
-
-    Raises:
-        GenerationError: and what `progress` raises.
     """
     images = folder / "image"
     try:

@@ -66,12 +66,8 @@ def setup(
     An Ollama that the user has is never replaced.
 
     Args:
-        root: the project's folder.
-        settings: which version and archive, and where the server is.
-        models: their names.
-        progress: what it reports to.
         here: this machine, if that is known.
-        ask: called before each download, once it was said how much there is; may raise.
+        ask: called before each download, once it was reported how much there is; may raise.
 
     Raises:
         ImagegenError: what was done stays.
@@ -144,10 +140,7 @@ def install(root: Path, settings: Settings, progress: Progress, ask: Callable[[]
     Contacts nobody if that is done already. After a kill at any moment the next call continues.
 
     Args:
-        root: the project's folder.
-        settings: which version and archive.
-        progress: what it reports to.
-        ask: called before the download, once it was said how much there is; may raise.
+        ask: called before the download, once it was reported how much there is; may raise.
 
     Raises:
         ImagegenError: what was installed before is there then.
@@ -236,11 +229,7 @@ def _download(root: Path, pin: _Pin, url: str, path: Path, progress: Progress, a
 def announce(done: int, total: int, free: int, progress: Progress) -> None:
     """Report how many bytes there are to download, and what they become.
 
-    Args:
-        done: the bytes that were downloaded before.
-        total: all of them; 0 if that is unknown.
-        free: those that are free on the disk.
-        progress: what it reports to.
+    done: the bytes that were downloaded before. total: 0 if that is unknown. free: on the disk.
 
     Raises:
         ImagegenError: the free ones do not suffice.

@@ -184,8 +184,6 @@ def pull_model(
     """Pull a model.
 
     Args:
-        command: the `ollama` to call.
-        model: its name.
         folder: where it goes; None for a server elsewhere.
         on_progress: gets a line of progress now and then.
         check: called often; raises to cancel.

@@ -87,7 +87,6 @@ def start(
 
     Args:
         root: the project's folder (absolute).
-        executable: the `ollama` to start.
         host: HOST:PORT of this machine; if something listens there, a free port is used.
         on_wait: gets a few words about once a second while it waits.
         check: called often then; may raise. The server is stopped again then.
