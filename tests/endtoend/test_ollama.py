@@ -124,7 +124,7 @@ def test_what_is_not_ollamas_is_told_once_and_decides_nothing(project: OllamaPro
     project.job(generate=fields)
     run = project.doit()
     assert run.out.count("ollama ignores") == 1
-    assert "ollama ignores cfg, sampler, scheduler, negative" in run.out
+    assert "ollama ignores negative, cfg, sampler, scheduler" in run.out
     project.job(generate=fields | {"cfg": 9, "negative": "blur"})
     assert "3 fresh" in project.doit().out
 
