@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from imagegen.execute.pick import CANDIDATES, PickResult, is_candidate
 from imagegen.execute.stored_images import store_current_file, store_recorded_file
+from imagegen.plan.freshness import CHANGED
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
@@ -181,7 +182,7 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
             if state is not None and state.is_pointer:
                 why = "a Git LFS pointer, whose content is not here to bring back"
             elif state is not None and line.sha256 != state.sha256:
-                why = "changed since it was generated, by hand or by git"
+                why = CHANGED
             yield Orphan(job, path, line, state is not None, why)
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -14,7 +15,7 @@ from imagegen.execute.prune import find_orphans
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile, verify
 from imagegen.images.provenance import read_provenance
-from imagegen.plan.freshness import IN_CONFLICT, conflict_hint
+from imagegen.plan.freshness import CHANGED, IN_CONFLICT, conflict_hint
 from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
@@ -82,10 +83,12 @@ def _in_threads(work: Callable[[_Thing], Finding], things: Sequence[_Thing]) -> 
         return list(pool.map(work, things))
 
 
-def _check_output(project: Project, output: Output) -> Finding:
-    def found(state: FindingState, note: str = "", hint: str = "") -> Finding:
-        return Finding(state, output.task, output.path, note, hint)
+def _finding(output: Output, state: FindingState, note: str = "", hint: str = "") -> Finding:
+    return Finding(state, output.task, output.path, note, hint)
 
+
+def _check_output(project: Project, output: Output) -> Finding:
+    found = partial(_finding, output)
     lock = project.lock(output.job)
     try:
         state = project.hashes.state(output.path)
@@ -108,19 +111,26 @@ def _check_output(project: Project, output: Output) -> Finding:
     # what is remembered of an untouched file says nothing of its bytes: they are read
     sha256 = state.sha256 if state.is_pointer else hashlib.sha256(data).hexdigest()
     line = lock.line_of(output.path, sha256)
-    own_line = line if line and line.sha256 == sha256 else None
     if state.is_pointer:
-        if own_line or sha256 == accepted:
+        if sha256 in (accepted, line.sha256 if line else None):
             return found("pointer")
         hint = f"restore it from git; or delete it and run doit {output.task}"
         return found("changed", "a Git LFS pointer to a different content than is recorded", hint)
+    return _check_bytes(project, output, data, sha256, line)
+
+
+def _check_bytes(project: Project, output: Output, data: bytes, sha256: str, line: OutputLine | None) -> Finding:
+    """Check a file's bytes. line: the one that counts for the output, which may be of another file."""
+    found = partial(_finding, output)
+    lock = project.lock(output.job)
+    is_accepted = sha256 == project.accepted(output)
     file = None
     try:
         if output.encoding.format != "json":  # a sheet's index is no image: that its bytes are those recorded is all
-            file = verify(data, may_be_followed=sha256 == accepted)
+            file = verify(data, may_be_followed=is_accepted)
     except BadImage as error:
         return found("corrupt", str(error), f"{'delete it' if line else 'move it away'}, and run doit {output.task}")
-    if sha256 == accepted:
+    if is_accepted:
         return found("accepted")
     there = project.found(output)
     if sha256 == there.sha256 and there.recorded_elsewhere:
@@ -128,18 +138,14 @@ def _check_output(project: Project, output: Output) -> Finding:
         return found("wrong", note, f"doit {output.task} restores that one, if it is available")
     if sha256 == there.sha256 and there.is_recorded:
         return found("intact")
-    if own_line is None:
-        note = (
-            "changed since it was generated, by hand or by git"
-            if line
-            else "it was there before, and this build did not make it"
-        )
+    if line is None or line.sha256 != sha256:
+        note = CHANGED if line else "it was there before, and this build did not make it"
         hint = f"to keep it: doit accept {output.task}; to replace it: delete it, and run doit {output.task}"
         return found("changed", note, hint)
-    if own_line.size != len(data):
-        note = f"{lock.name} says that it has {own_line.size} bytes, but it has {len(data)}"
+    if line.size != len(data):
+        note = f"{lock.name} says that it has {line.size} bytes, but it has {len(data)}"
         return found("wrong", note, f"restore {lock.name} from git")
-    if note := _check_provenance(own_line, file):
+    if note := _check_provenance(line, file):
         return found("wrong", note, f"delete it, and run doit {output.task}; if that changes nothing, report it")
     return found("intact")
 

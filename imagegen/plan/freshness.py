@@ -13,7 +13,7 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request
 
-__all__ = ["IN_CONFLICT", "Found", "Reason", "Verdict", "compare", "conflict_hint", "find_differences"]
+__all__ = ["CHANGED", "IN_CONFLICT", "Found", "Reason", "Verdict", "compare", "conflict_hint", "find_differences"]
 
 PLACEHOLDER = "placeholder"
 """The backend whose labelled placeholders never replace an image of another backend."""
@@ -31,7 +31,7 @@ ReasonKind = Literal[
 ]
 """Why an output is stale."""
 _NEVER = "take output.overwrite: never out of the job, or move the file away"
-_CHANGED = "changed since it was generated, by hand or by git"
+CHANGED = "changed since it was generated, by hand or by git"
 
 
 @dataclass(frozen=True)
@@ -151,14 +151,14 @@ def compare(
         return _judge_ours(output, reasons or _forced(forced), line)
     if line and not reasons and not forced:
         hint = f"to get the generated image back: delete the file, then doit {output.task}"
-        return Verdict("kept", (), _CHANGED, line, hint)
+        return Verdict("kept", (), CHANGED, line, hint)
     if found.ours and line is None and output.request.backend == PLACEHOLDER:
         return Verdict("blocked", reasons, "no line of the lock file says whether another backend made it")
     if found.ours:
         return _judge_ours(output, reasons or _forced(forced), line)
     if output.overwrite == "always":
         return Verdict("stale", reasons or _forced(forced), line=line)
-    note = _CHANGED if line else "it was there before, and this build did not make it"
+    note = CHANGED if line else "it was there before, and this build did not make it"
     if output.overwrite == "never":
         return Verdict("kept", reasons, f"{note}; output.overwrite is never", line, _NEVER)
     return Verdict("blocked", reasons, note, line)
@@ -179,7 +179,7 @@ def _judge_ours(output: Output, reasons: tuple[Reason, ...], line: OutputLine | 
 
 def _accepted_note(found: Found, line: OutputLine | None, reasons: tuple[Reason, ...]) -> str:
     if found.by_hand:
-        return f"accepted: {_CHANGED if line else 'it was there before'}"
+        return f"accepted: {CHANGED if line else 'it was there before'}"
     return f"accepted as it is: {', '.join(map(str, reasons))}" if reasons else ""
 
 

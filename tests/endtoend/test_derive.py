@@ -124,7 +124,7 @@ def test_a_hand_edit_is_kept_and_never_written_over(project: ProjectFolder) -> N
     project.job(items=items(Yrr="something else"), derive=DERIVE)
     run = project.doit()
     assert (run.code, run.tasks("generated"), run.tasks("failed")) == (2, ["portraits:yrr"], ["portraits:yrr:thumb"])
-    assert "assets/portraits/yrr-thumb.webp is not replaced: changed by hand" in run.out
+    assert "assets/portraits/yrr-thumb.webp is not replaced: changed since it was generated" in run.out
     assert thumb.read_bytes() == b"touched up"
     assert "keep assets/portraits/yrr-thumb.webp: changed by hand" in project.doit("clean", "portraits").out
     assert sorted(file.name for file in thumb.parent.iterdir()) == ["yrr-thumb.webp"]

@@ -73,7 +73,7 @@ def test_a_file_in_an_outputs_place_is_told_before_a_build_fails_on_it(project: 
     project.job(generate={"width": 64, "height": 64, "steps": 33})
     code, state, found, hint = only(project)
     assert (code, state) == (1, "wrong")
-    assert "assets/portraits/yrr.png is not replaced: changed by hand" in found
+    assert "assets/portraits/yrr.png is not replaced: changed since it was generated" in found
     assert "output.overwrite: always" in hint
 
 

@@ -265,7 +265,7 @@ def test_a_touched_up_output_is_kept_while_its_request_stands(project: ProjectFo
     for _ in range(2):
         run = project.doit()
         assert (run.code, run.tasks("generated"), run.tasks("kept")) == (0, [], ["portraits:yrr"])
-        assert "changed by hand" in run.out
+        assert "changed since it was generated" in run.out
     assert project.image("yrr").read_bytes() == data
 
 
@@ -275,7 +275,7 @@ def test_a_touched_up_output_whose_request_changed_fails_untouched(project: Proj
     project.job(items=items(Yrr="something else", Okka="something else too"))
     run = project.doit()
     assert (run.code, run.tasks("generated"), run.tasks("failed")) == (2, ["portraits:okka"], ["portraits:yrr"])
-    assert "changed by hand" in run.out
+    assert "changed since it was generated" in run.out
     assert "output.overwrite: always" in run.out
     assert project.image("yrr").read_bytes() == data
     assert "Yrr" not in project.started()[3:]

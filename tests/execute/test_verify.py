@@ -131,7 +131,7 @@ def test_what_belongs_to_no_item_is_told_and_candidates_are_not(workshop: Worksh
     assert {finding.state for finding in found.values()} == {"orphaned"}
     assert sorted(Path(name).stem for name in found) == ["c-v1", "c-v2", "d-v1", "d-v2"]
     assert "removes the line" in found["assets/portraits/c-v1.png"].hint
-    assert "changed by hand" in found["assets/portraits/c-v2.png"].note
+    assert "changed since it was generated" in found["assets/portraits/c-v2.png"].note
 
 
 def test_lock_files_of_jobs_that_are_gone_are_told(built: Workshop) -> None:
