@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from imagegen.commands.build import Build, build_now
 from imagegen.commands.command import command, option
 from imagegen.commands.command_line import RANDOM_SEED
-from imagegen.config.job import FORMATS
-from imagegen.config.schema import COMMON, GenerateFields
+from imagegen.config.schema import COMMON, Format, GenerateFields
 from imagegen.errors import ImagegenError, Problem, printable
 
 __all__ = ["image"]
@@ -49,7 +48,7 @@ def _describe(field: str) -> str:
         option("like", str, None, "an image to take settings from, unless another option gives them", value="FILE"),
         option("save", str, None, "a job file, such as jobs/scraps.yaml, that gets the image as an item", value="FILE"),
         option(
-            "format", str, None, "the file's format, where --out has no ending [default: png]", choices=tuple(FORMATS)
+            "format", str, None, "the file's format, where --out has no ending [default: png]", choices=get_args(Format)
         ),
         option("out", str, None, f"the file to write, or a folder, ending in / [default: {_FOLDER}/]", value="PATH"),
     ],

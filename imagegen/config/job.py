@@ -6,33 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from imagegen.config.schema import Crop, Format, Metadata, Overwrite, SeedMode
+
 __all__ = [
     "DEFAULT_QUALITY",
     "DEFAULT_TIMEOUT_S",
     "FORMATS",
     "LONGEST_SIDE",
-    "Crop",
     "Derivation",
     "Encoding",
-    "Format",
     "Item",
     "Job",
-    "Metadata",
     "OutputRules",
-    "Overwrite",
-    "SeedMode",
     "SeedRule",
     "SheetRules",
 ]
 
 DEFAULT_TIMEOUT_S = 600.0
-
-Format = Literal["png", "webp", "jpeg"]
-Metadata = Literal["full", "none"]
-Overwrite = Literal["own", "never", "always"]
-SeedMode = Literal["by-name", "sequence", "fixed", "random"]
-Crop = Literal["centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"]
-"""The side of an image that a crop keeps."""
 
 FORMATS: Mapping[str, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 """The file name extension of each format."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, get_args
-
-from imagegen.config.job import Crop, Format, Metadata, Overwrite, SeedMode
+from typing import Any, Literal, get_args
 
 __all__ = [
     "AXIS_FIELDS",
@@ -19,11 +17,23 @@ __all__ = [
     "GENERATE_FIELDS",
     "ITEM_SCHEMA",
     "SEED",
+    "Crop",
+    "Format",
     "GenerateFields",
+    "Metadata",
+    "Overwrite",
     "Sections",
+    "SeedMode",
     "item_schema",
     "job_schema",
 ]
+
+Format = Literal["png", "webp", "jpeg"]
+Metadata = Literal["full", "none"]
+Overwrite = Literal["own", "never", "always"]
+SeedMode = Literal["by-name", "sequence", "fixed", "random"]
+Crop = Literal["centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"]
+"""The side of an image that a crop keeps."""
 
 Schema = dict[str, Any]
 Sections = Mapping[str, Mapping[str, Any] | None]

@@ -16,7 +16,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 
-from imagegen.config.job import Format
+from imagegen.config.schema import Format
 
 __all__ = [
     "MAX_CHUNKS",

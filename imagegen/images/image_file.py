@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from imagegen.config.job import Format
+from imagegen.config.schema import Format
 from imagegen.images.formats import (
     PNG_ANIMATION,
     PNG_LOOKS,

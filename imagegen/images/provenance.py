@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.config.job import Format
+from imagegen.config.schema import Format
 from imagegen.images.formats import PNG_LOOKS, Chunk, keyword_of, text_chunk, write_png
 from imagegen.images.image_file import ImageFile
 from imagegen.images.metadata import exif_of_comment, is_generated, read_record, xmp_packet

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imagegen.config.job import Encoding, Overwrite
+from imagegen.config.job import Encoding
+from imagegen.config.schema import Overwrite
 from imagegen.plan.prompt_template import PromptTemplate
 from imagegen.plan.request import Request, canonical_fields, fingerprint
 

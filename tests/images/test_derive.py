@@ -8,7 +8,8 @@ import json
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
-from imagegen.config.job import Encoding, Format
+from imagegen.config.job import Encoding
+from imagegen.config.schema import Format
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile, read_image, verify

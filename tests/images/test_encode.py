@@ -5,7 +5,8 @@ import json
 import pytest
 from PIL import Image
 
-from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding, Format, Metadata
+from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding
+from imagegen.config.schema import Format, Metadata
 from imagegen.images.encode import encode
 from imagegen.images.formats import BadImage, read_png
 from imagegen.images.image_file import read_image, verify

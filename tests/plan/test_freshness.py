@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from imagegen.config.job import Encoding, Overwrite
+from imagegen.config.job import Encoding
+from imagegen.config.schema import Overwrite
 from imagegen.plan.freshness import Found, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
