@@ -136,19 +136,20 @@ def _find_problem(project: Project, output: Output) -> Problem | None:
 
 @dataclass(frozen=True)
 class ImageVersion:
-    """One image that an output had, or has.
-
-    record: what says how it was made. request: that it was made for. by_hand: somebody made or changed it.
-    files: those that the store has, sha256 → encoding; None for what a backend returned. is_now: it is the output's
-    image. reasons: how its request differs from the present one.
-    """
+    """One image that an output had, or has."""
 
     record: ImageCopy
+    """What says how it was made."""
     request: Mapping[str, Any]
+    """That it was made for."""
     by_hand: bool = False
+    """Whether somebody made or changed it."""
     files: Mapping[str, Encoding | None] = field(default_factory=dict)
+    """Those that the store has: sha256 → encoding; None for what a backend returned."""
     is_now: bool = False
+    """Whether it is the output's image now."""
     reasons: tuple[Reason, ...] = ()
+    """How its request differs from the present one."""
 
     @property
     def fingerprint(self) -> str:

@@ -45,19 +45,20 @@ class ProgressEvent:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an output in a run.
-
-    reasons: why it was stale. note: what else there is to say. problem: why it failed; also: what else is wrong.
-    seconds: that the backend took, or restoring or deriving it.
-    """
+    """What became of an output in a run."""
 
     output: Output
     state: OutcomeState
     reasons: tuple[Reason, ...] = ()
+    """Why it was stale."""
     note: str = ""
+    """What else there is to say."""
     problem: Problem | None = None
+    """Why it failed."""
     also: tuple[Problem, ...] = ()
+    """What else is wrong."""
     seconds: float = 0.0
+    """That the backend took, or restoring or deriving it."""
 
 
 Event = Started | ProgressEvent | Outcome

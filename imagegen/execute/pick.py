@@ -113,19 +113,20 @@ def is_candidate(project: Project, job: str, slug: str) -> bool:
 
 @dataclass(frozen=True)
 class _VariantFile:
-    """One variant's file: where it is, and where it goes.
-
-    output: the variant by itself. paths: where its file may be, each with the path that its lines have. target: what it
-    will be the image of; None if it will be a candidate. path: where it is; empty if it is nowhere. line: the one that
-    counts for it. data: its bytes, once they are in the store.
-    """
+    """One variant's file: where it is, and where it goes."""
 
     output: Output
+    """The variant by itself."""
     paths: Mapping[str, str]
+    """Where its file may be, each with the path that its lines have."""
     target: Output | None
+    """What it will be the image of; None if it will be a candidate."""
     path: str = ""
+    """Where it is; empty if it is nowhere."""
     line: OutputLine | None = None
+    """The one that counts for it."""
     data: bytes = b""
+    """Its bytes, once they are in the store."""
 
     @property
     def goal(self) -> str:

@@ -36,18 +36,18 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 @dataclass(frozen=True)
 class UnusedFiles:
-    """Files that can be removed.
-
-    orphans: they belong to no item; those with a `why` stay. candidates: job, path and line of variants that were not
-    picked. changed: paths of candidates that somebody changed, which stay. leftovers: of runs that were killed.
-    store_bytes: by which the store is too large.
-    """
+    """Files that can be removed."""
 
     orphans: tuple[Orphan, ...]
+    """Outputs that belong to no item; those with a `why` stay."""
     candidates: tuple[tuple[str, str, OutputLine], ...]
+    """Job, path and line of variants that were not picked."""
     changed: tuple[str, ...]
+    """Paths of candidates that somebody changed, which stay."""
     leftovers: tuple[Path, ...]
+    """Files of runs that were killed."""
     store_bytes: int
+    """By which the store is too large."""
 
     def __bool__(self) -> bool:
         removable = any(not orphan.why for orphan in self.orphans)
@@ -134,18 +134,19 @@ def _leftovers(project: Project, plans: Collection[JobPlan]) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Orphan:
-    """An output that belongs to no item.
-
-    job: whose lock file has its lines. line: the one that counts. exists: whether its file is there. why: it must not
-    be removed; empty if it may. owner: the job that has the file now, by its own lock file: only the line can go.
-    """
+    """An output that belongs to no item."""
 
     job: str
+    """Whose lock file has its lines."""
     path: str
     line: OutputLine
+    """The one that counts."""
     exists: bool
+    """Whether its file is there."""
     why: str = ""
+    """Why it must not be removed; empty if it may be."""
     owner: str = ""
+    """The job that has the file now, by its own lock file: only the line can go."""
 
 
 def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] | None = None) -> Iterator[Orphan]:

@@ -32,17 +32,17 @@ ImageCopy = StoreEntry | OutputLine
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image that was generated earlier, its bytes read and checked.
-
-    record: how it was made. encoding: of the file; None if it is what a backend returned. is_shared: it came from the
-    shared store just now. file: its bytes, if they were already read as an image.
-    """
+    """An image that was generated earlier, its bytes read and checked."""
 
     data: bytes
     record: ImageCopy | SharedEntry
+    """How it was made."""
     encoding: Encoding | None = None
+    """Of the bytes; None if they are what a backend returned."""
     is_shared: bool = False
+    """Whether it came from the shared store just now."""
     file: ImageFile | None = None
+    """The bytes read as an image, if that was done already."""
 
 
 class StoredImages:

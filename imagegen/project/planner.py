@@ -46,24 +46,26 @@ MAX_PROBLEMS = 100
 
 @dataclass(frozen=True)
 class JobPlan:
-    """One job file, read and planned.
-
-    file: as shown to the user. task: what doit calls it: the job's name, if possible. outputs: none if there are
-    problems: a broken job generates nothing. notes: reported once in a run. backend: that the file names; empty if it
-    names none. head, items: from `config.job_files.hash_items`, the latter by the item's name; without them, all of the
-    job must be planned together.
-    """
+    """One job file, read and planned."""
 
     name: str
     file: str
+    """As shown to the user."""
     task: str
+    """What doit calls it: the job's name, if possible."""
     description: str = ""
     outputs: tuple[Output, ...] = ()
+    """None if there are problems: a broken job generates nothing."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    """Reported once in a run."""
     backend: str = ""
+    """The one that the file names; empty if it names none."""
     head: str = ""
+    """The hash of the file without its items, from `config.job_files.hash_items`; empty if all of the job must be
+    planned together."""
     items: Mapping[str, str] = field(default_factory=dict)
+    """The hash of each item, by its name."""
 
     @property
     def doc(self) -> str:
