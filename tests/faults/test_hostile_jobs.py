@@ -45,8 +45,8 @@ def planned(root: Path, name: str, data: bytes) -> JobPlan:
         ("j.yaml", b"items: \xff", "jobs/j.yaml:1:8: is not UTF-8"),
         ("j.yaml", "items: []".encode("utf-16"), "jobs/j.yaml:1:1: is UTF-16"),
         ("j.json", b'{"items": [{"name": "a\\u0000"}]}', "jobs/j.json:1:21: has the control character U+0000"),
-        ("j.json", b'{"' + b"k" * 501 + b'": 1}', "jobs/j.json:1:2: is a key of 501 characters"),
-        ("j.yaml", b"? " + b"k" * 501 + b"\n: 1", "jobs/j.yaml:1:3: is a key of 501 characters"),
+        ("j.json", b'{"' + b"k" * 501 + b'": 1}', "jobs/j.json:1:2: has a key of 501 characters"),
+        ("j.yaml", b"? " + b"k" * 501 + b"\n: 1", "jobs/j.yaml:1:3: has a key of 501 characters"),
         ("j.yaml", b"\n" * 1_000_001, "jobs/j.yaml: has more than 1000000 lines"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("j.") else "",
@@ -60,7 +60,7 @@ def test_a_file_of_100_megabytes_is_not_read_whole(tmp_path: Path) -> None:
     with (tmp_path / "jobs/j.yaml").open("wb") as file:
         file.truncate(100 * 1024**2)
     (plan,) = Project(tmp_path, Settings(), {}).plans()
-    assert [str(problem) for problem in plan.problems] == ["jobs/j.yaml: is larger than 16 MiB\n    split it"]
+    assert [str(problem) for problem in plan.problems] == ["jobs/j.yaml: is larger than 16 MiB\n    split the file"]
 
 
 def test_a_pipe_is_no_prompt_source_and_is_not_waited_for(tmp_path: Path) -> None:
