@@ -184,7 +184,7 @@ def test_what_a_server_draws_while_it_cannot_be_asked_is_collected_by_the_next_r
 ) -> None:
     comfy.seconds = 0.5
     project.job(**server.job())
-    comfy.faults.append(Fault("dropped", "/", skip=20, seconds=20))
+    comfy.faults.append(Fault("dropped", "/", skip=20, seconds=60))
     run = project.doit()
     assert "does not answer any more" in run.out
     assert run.tasks("failed")

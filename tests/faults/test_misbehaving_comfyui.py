@@ -111,7 +111,7 @@ ROWS: dict[str, Callable[[], Row]] = {
         posts=0,
     ),
     "drip in preflight": lambda: Row(
-        (Trick("/system_stats", drips),), states=NONE, said=r"^both: no ComfyUI answers .*not whole after", posts=0
+        (Trick("/system_stats", drips),), states=NONE, said=r"^both: no ComfyUI answers .*not complete after", posts=0
     ),
     # the POST of a prompt
     "POST reset before it arrived": lambda: Row((Trick("/prompt", nothing, "POST"),), posts=3),
