@@ -40,7 +40,7 @@ def test_two_folders_that_a_symlink_makes_one_are_one(project: ProjectFolder) ->
 
 def test_an_absolute_path_into_the_project_is_refused_with_the_relative_one(project: ProjectFolder) -> None:
     project.job(output={"dir": str(project.root / "assets/s")})
-    assert "write it from there, 'assets/s'" in project.doit().out
+    assert "write it as 'assets/s'" in project.doit().out
 
 
 def test_one_off_images_do_not_climb_over_a_jobs_output(project: ProjectFolder) -> None:
