@@ -24,7 +24,7 @@ __all__ = ["Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "Run"]
 
 
 class _Checked(Command):  # type: ignore[misc]  # doit ships no types
-    """Refuses an option that there is not in plain words."""
+    """Refuses an unknown option in plain words, with a suggestion."""
 
     def parse_execute(self, in_args: Sequence[str]) -> Any:
         """Parse the options and execute the command, as doit does."""
@@ -55,7 +55,7 @@ class DumpDB(_Checked, cmd_dumpdb.DumpDB):  # type: ignore[misc]
     """`doit dumpdb`."""
 
     def execute(self, opt_values: Mapping[str, Any], pos_args: Sequence[str]) -> Any:
-        """Show doit's database, which here is not of the kind that doit can show."""
+        """Show doit's database; ours is a JSON file, which doit cannot show."""
         if Path(".imagegen").is_dir() and not Path(opt_values["dep_file"]).exists():
             raise CmdParseError("doit's database is the JSON file .imagegen/doit.json here, and decides nothing")
         return super().execute(opt_values, pos_args)
@@ -85,7 +85,7 @@ class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
     """`doit help`."""
 
     def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
-        """Show doit's help, and where it is about all commands, ours too."""
+        """Show doit's help, and where it lists all commands, ours too."""
         code = super().execute(params, args)
         commands = _our_commands(self.loader, params) if not args and _may_be_ours(params) else []
         if commands:
@@ -107,7 +107,7 @@ def _may_be_ours(params: Mapping[str, Any]) -> bool:
 
 
 def _our_commands(loader: Any, params: Mapping[str, Any]) -> list[OurCommand]:
-    """Those that the dodo file takes; none where it cannot be loaded, which the next command reports."""
+    """Return the commands that the dodo file takes; none where it cannot be loaded, which the next command reports."""
     with suppress(Exception):
         loader.setup(params)
     if "imagegen.tasks" not in sys.modules:

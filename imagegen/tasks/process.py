@@ -18,7 +18,7 @@ from typing import Any
 __all__ = ["fail_at_end", "prepare_process"]
 
 _UNREAD = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
-"""Nobody reads any more: the pipe is closed, the terminal is gone (EINVAL: a closed pipe, as Windows says it)."""
+"""Nobody reads any more: the pipe is closed, the terminal is gone (EINVAL: a closed pipe on Windows)."""
 
 
 def prepare_process() -> None:
@@ -39,7 +39,7 @@ def prepare_process() -> None:
 
 
 class _Escaping:
-    """What the output's encoding lacks is written as JSON writes it, so that `--json` stays JSON."""
+    """Writes what the output's encoding lacks as JSON does, so that `--json` stays JSON."""
 
     name = "imagegen.escape"
 
@@ -53,7 +53,7 @@ class _Output(io.FileIO):
     """A standard stream to which writing never fails: where nobody reads, or the disk is full, the work goes on."""
 
     def write(self, data: Any, /) -> int:
-        """Write, or turn what follows away."""
+        """Write, or drop this and all that follows where nobody reads."""
         try:
             while (count := super().write(data)) is None:  # whoever shares it has it not block
                 select.select([], [self], [])
@@ -86,7 +86,7 @@ _failures: list[str] = []
 
 
 def fail_at_end(said: str) -> None:
-    """Have the process say this when all else is done, and exit with 1 whatever doit makes of it."""
+    """Have the process print this when all else is done, and exit with 1, whatever doit's own exit code is."""
     _failures.append(said)
 
 
@@ -112,7 +112,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _end_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Ctrl-C before anything runs, or after, ends in a word and not in a traceback; doit handles it nowhere."""
+    """End in a word and not in a traceback at Ctrl-C before anything runs, or after; doit handles it nowhere."""
     if not isinstance(error, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
