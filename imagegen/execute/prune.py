@@ -206,7 +206,7 @@ def preview_clean(project: Project, output: Output) -> Removal:
         return Removal(False, False, f"keep {output.path}: a Git LFS pointer, whose content is not here to bring back")
     if project.lock(output.job).owns(output.path, state.sha256):
         return Removal(True, True, f"remove {output.path}")
-    why = "changed by hand" if known else "not made by this build"
+    why = CHANGED if known else "not made by this build"
     return Removal(False, False, f"keep {output.path}: {why}")
 
 

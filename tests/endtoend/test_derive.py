@@ -126,7 +126,10 @@ def test_a_hand_edit_is_kept_and_never_written_over(project: ProjectFolder) -> N
     assert (run.code, run.tasks("generated"), run.tasks("failed")) == (2, ["portraits:yrr"], ["portraits:yrr:thumb"])
     assert "assets/portraits/yrr-thumb.webp is not replaced: changed since it was generated" in run.out
     assert thumb.read_bytes() == b"touched up"
-    assert "keep assets/portraits/yrr-thumb.webp: changed by hand" in project.doit("clean", "portraits").out
+    assert (
+        "keep assets/portraits/yrr-thumb.webp: changed since it was generated, by hand or by git"
+        in project.doit("clean", "portraits").out
+    )
     assert sorted(file.name for file in thumb.parent.iterdir()) == ["yrr-thumb.webp"]
 
 
