@@ -54,7 +54,7 @@ def pull(build: Build, words: list[str]) -> None:
 
 def _download(build: Build, names: list[str]) -> list[Problem]:
     """Download those that are missing, one after another. Returns what went wrong with any of them."""
-    from imagegen.backends.comfyui.hugging_face import HuggingFace, remote_of
+    from imagegen.backends.comfyui.hugging_face import HuggingFace, create_remote_file
     from imagegen.backends.comfyui.models import (
         digest_cache,
         find_obstacles,
@@ -78,7 +78,7 @@ def _download(build: Build, names: list[str]) -> list[Problem]:
         for one in missing:
             report.begin(one)
             try:
-                download(remote_of(one.model, hub), one.path, report.on_progress, report.print)
+                download(create_remote_file(one.model, hub), one.path, report.on_progress, report.print)
             except ImagegenError as error:
                 problems += error.problems
                 report.print(f"failed   {one.model.key}")

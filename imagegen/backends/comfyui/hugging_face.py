@@ -1,6 +1,6 @@
-"""Model files of Hugging Face, with the token for it; and those of any other address, which it does not go to.
+"""The models that the project lists, as files to download: from Hugging Face, with its token, or from elsewhere.
 
-What Hugging Face answers, and with which headers, is as its own documentation and client have it.
+Source of the answers and headers: Hugging Face's documentation of its Hub, and its own client.
 """
 
 from __future__ import annotations
@@ -15,42 +15,40 @@ from imagegen.backends.download import RemoteFile
 from imagegen.config.models import HUGGING_FACE, ModelFile
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["HuggingFace", "remote_of"]
+__all__ = ["HuggingFace", "create_remote_file"]
 
 _TOKENS = f"{HUGGING_FACE}/settings/tokens"
-"""Where one gets a token."""
+"""Where a user creates a token."""
 
 
 @dataclass(frozen=True)
 class HuggingFace:
-    """Where it is, and the token for it, empty where there is none.
-
-    The token is for huggingface.co itself, over https; for another endpoint only where that is this very machine.
-    """
+    """An endpoint of Hugging Face, and the user's token."""
 
     endpoint: str = HUGGING_FACE
     token: str = field(default="", repr=False)
+    """Empty if there is none. Sent to huggingface.co over https, and to another endpoint only on this machine."""
 
-    def address(self, model: ModelFile) -> str:
-        """Where the model is downloaded from."""
+    def get_url(self, model: ModelFile) -> str:
+        """Return the URL that the model is downloaded from."""
         if not model.repo:
             return model.url
         return f"{self.endpoint}/{model.repo}/resolve/{quote(model.revision, safe='')}/{quote(model.file)}"
 
-    def is_at(self, url: str) -> bool:
-        """Whether the token may be sent there."""
+    def may_get_token(self, url: str) -> bool:
+        """Return whether the token may be sent to this URL."""
         ours = [HUGGING_FACE, *([self.endpoint] if is_local(self.endpoint) else [])]
         return _origin(url) in map(_origin, ours)
 
 
-def remote_of(model: ModelFile, hub: HuggingFace) -> RemoteFile:
-    """The model as a file to be downloaded. Raises ImagegenError where the token can be none."""
+def create_remote_file(model: ModelFile, hub: HuggingFace) -> RemoteFile:
+    """Return the model as a file to download. Raises ImagegenError if the token is not a valid one."""
     if not (hub.token.isascii() and hub.token.isprintable() and " " not in hub.token):
-        raise ImagegenError(Problem("", "HF_TOKEN holds what is no token", f"copy it again from {_TOKENS}"))
+        raise ImagegenError(Problem("", "HF_TOKEN is not a valid token", f"copy it again from {_TOKENS}"))
     return _ModelRemote(
         model.key,
         model.name,
-        hub.address(model),
+        hub.get_url(model),
         model.origin,
         model.sha256,
         model.size,
@@ -58,7 +56,7 @@ def remote_of(model: ModelFile, hub: HuggingFace) -> RemoteFile:
         model.most,
         model.page or "its page",
         if_other=f"compare sha256 and size with what {model.page or model.origin} says, or name the revision of yours",
-        if_missing="correct where it comes from",
+        if_missing="correct its address in pyproject.toml",
         model=model,
         hub=hub,
     )
@@ -66,22 +64,22 @@ def remote_of(model: ModelFile, hub: HuggingFace) -> RemoteFile:
 
 @dataclass(frozen=True)
 class _ModelRemote(RemoteFile):
-    """A model that is listed, wherever it is."""
+    """The file of a listed model, at Hugging Face or elsewhere."""
 
     model: ModelFile
     hub: HuggingFace
 
     def find_token(self, url: str) -> str:
-        return self.hub.token if self.hub.is_at(url) else ""
+        return self.hub.token if self.hub.may_get_token(url) else ""
 
     def read_announced_sha256(self, headers: Mapping[str, str]) -> str:
-        """Hugging Face says a file's sha256 before it sends it on: better now than after some gigabytes."""
+        """Hugging Face announces the sha256 before it redirects: better to compare it now than after some gigabytes."""
         announced = headers.get("X-Linked-Etag", "").strip('"').lower()
         return announced if self.model.repo and re.fullmatch("[0-9a-f]{64}", announced) else ""
 
     def explain_refusal(self, url: str, status: int, said: str) -> tuple[str, str] | None:
         model = self.model
-        if status in (401, 403) and (model.repo or self.hub.is_at(url)):
+        if status in (401, 403) and (model.repo or self.hub.may_get_token(url)):
             accept = f"accept the licence on {model.page or _repo_page(url)}"
             if self.find_token(url):
                 what = f"Hugging Face does not give {model.name} to the account of HF_TOKEN ({said})"

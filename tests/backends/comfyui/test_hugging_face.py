@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.hugging_face import HuggingFace, remote_of
+from imagegen.backends.comfyui.hugging_face import HuggingFace, create_remote_file
 from imagegen.backends.download import download
 from imagegen.errors import ImagegenError
 from tests.backends.file_server import DATA, FileServer, Served, file_server, listed
@@ -22,7 +22,7 @@ class Place:
     def get(self, server: FileServer, **changes: Any) -> None:
         """From the address /m.safetensors of the server, unless the changes say otherwise."""
         changes = changes if "repo" in changes else {"url": f"{server.url}/m.safetensors"} | changes
-        download(remote_of(listed("m", DATA, **changes), HuggingFace(server.url, TOKEN)), self.path)
+        download(create_remote_file(listed("m", DATA, **changes), HuggingFace(server.url, TOKEN)), self.path)
 
     def refused(self, server: FileServer, **changes: Any) -> str:
         with pytest.raises(ImagegenError) as caught:
@@ -82,7 +82,7 @@ def test_the_token_does_not_go_along_a_redirect_to_another_host(place: Place) ->
     ],
 )
 def test_the_token_is_for_hugging_face_alone(endpoint: str, url: str, trusted: bool) -> None:
-    assert HuggingFace(endpoint, TOKEN).is_at(url) is trusted
+    assert HuggingFace(endpoint, TOKEN).may_get_token(url) is trusted
 
 
 def test_the_token_is_in_no_text_of_what_holds_it() -> None:
@@ -91,8 +91,8 @@ def test_the_token_is_in_no_text_of_what_holds_it() -> None:
 
 @pytest.mark.parametrize("token", ["a\nb", "a b", "ä"])
 def test_what_can_be_no_token_is_not_sent(token: str) -> None:
-    with pytest.raises(ImagegenError, match="HF_TOKEN holds what is no token") as caught:
-        remote_of(listed(url="https://example.org/m.pt"), HuggingFace(token=token))
+    with pytest.raises(ImagegenError, match="HF_TOKEN is not a valid token") as caught:
+        create_remote_file(listed(url="https://example.org/m.pt"), HuggingFace(token=token))
     assert token not in str(caught.value)
 
 
@@ -105,7 +105,7 @@ def test_a_gated_file_says_which_licence_to_accept(place: Place, status: int) ->
         assert "accept the licence on https://huggingface.co/o/r; let the token" in said
         model = listed(repo="o/r", file="m.safetensors", licence="https://example.org/licence")
         with pytest.raises(ImagegenError) as caught:
-            download(remote_of(model, HuggingFace(server.url)), place.path)
+            download(create_remote_file(model, HuggingFace(server.url)), place.path)
     assert "only to those who accepted its licence" in str(caught.value)
     assert "accept the licence on https://example.org/licence, and set HF_TOKEN" in str(caught.value)
 
