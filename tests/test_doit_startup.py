@@ -9,7 +9,7 @@ from doit.cmdparse import CmdParseError
 from doit.doit_cmd import DoitMain
 
 from imagegen.doit_startup import explain
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 
 @pytest.mark.parametrize(

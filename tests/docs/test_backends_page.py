@@ -14,7 +14,7 @@ from imagegen.backends.base import Backend
 from imagegen.plan.request import Request
 from imagegen.testing import BackendContract
 from tests.docs.pages import files, table
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 from tests.wheels import build, install
 
 PAGE = files("docs/backends.md")

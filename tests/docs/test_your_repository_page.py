@@ -12,8 +12,8 @@ import pytest
 
 from imagegen import DISTRIBUTION, __version__
 from tests.docs.pages import files
-from tests.endtoend.project import ProjectFolder
 from tests.marks import long
+from tests.project_folder import ProjectFolder
 from tests.wheels import ROOT, build, install
 
 TEXT = (ROOT / "docs/your-repository.md").read_text("utf-8")
@@ -110,8 +110,8 @@ def test_a_clone_of_it_generates_nothing(project: ProjectFolder, tmp_path: Path)
     assert "merge: union" in project.git("check-attr", "merge", "jobs/icons.lock")
     assert "merge: unspecified" in project.git("check-attr", "merge", "uv.lock")
     project.git("clone", "-q", ".", str(tmp_path / "clone"))
-    clone = ProjectFolder.__new__(ProjectFolder)
-    clone.root, clone.environment = tmp_path / "clone", project.environment
+    clone = ProjectFolder(tmp_path / "clone")
+    clone.environment = project.environment
     assert "2 fresh, nothing to do" in clone.doit().closing
     assert clone.git("status", "--porcelain") == ""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.backends.ollama.fake_ollama.fixture import Called, FakeOllama
-from tests.endtoend.project import JOB, ProjectFolder
+from tests.project_folder import JOB, ProjectFolder
 
 __all__ = ["OllamaProject"]
 
+OLLAMA_JOB = {"backend": "ollama", "generate": JOB["generate"], "items": JOB["items"]}
 _ITS = ("PATH", "HOME", "OLLAMA_HOST", "OLLAMA_MODELS")
 
 
@@ -19,16 +18,9 @@ class OllamaProject(ProjectFolder):
     """`ollama` is the fake one; no server runs and no model is there until a test has it so."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root / "project")
+        super().__init__(root / "project", OLLAMA_JOB)
         self.ollama = FakeOllama(root / "ollama")
         self.environment |= {name: self.ollama.environment[name] for name in _ITS}
-
-    def job(self, name: str = "portraits", **changes: Any) -> None:
-        kept = {key: value for key, value in JOB.items() if key != "scripted"}
-        self._job(name, kept | {"backend": "ollama"} | changes)
-
-    def _job(self, name: str, job: dict[str, Any]) -> None:
-        self.write(f"jobs/{name}.yaml", yaml.safe_dump(job, sort_keys=False, allow_unicode=True))
 
     def items(self, *prompts: str, name: str = "portraits", **changes: Any) -> None:
         """A job with an item for each prompt, called a, b, c and so on."""

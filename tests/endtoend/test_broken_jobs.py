@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.endtoend.project import ProjectFolder
 from tests.marks import long
+from tests.project_folder import ProjectFolder
 
 BROKEN = "generate:\n  stepz: 20\n  cfg: high\nitems:\n  - {name: A, prompt: a}\n"
 
@@ -33,7 +33,7 @@ def test_list_and_doctor_work_and_show_it(project: ProjectFolder) -> None:
 
 
 def test_clean_says_that_it_leaves_a_broken_job_alone_and_cleans_the_others(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.write("jobs/bad.yaml", BROKEN)
     assert "keep every image of jobs/bad.yaml: the job is broken" in project.doit("clean", "-n", "bad").out
     run = project.doit("clean")
@@ -152,7 +152,7 @@ def test_a_missing_prompt_source_is_told(project: ProjectFolder) -> None:
 
 
 def test_a_conflicted_lock_file_stops_its_job_only_and_says_the_mend(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job("other", items=[{"name": "X", "prompt": "x"}])
     lock = project.root / "jobs/portraits.lock"
     whole = lock.read_bytes()
@@ -177,7 +177,7 @@ def test_settings_that_are_wrong_break_every_job_and_are_told_once(project: Proj
 
 
 def test_a_file_in_jobs_that_is_not_built_is_named_when_it_comes(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.doit()
     project.write("jobs/Icons.YAML", "items: [{name: a, prompt: b}]")
     assert "jobs/Icons.YAML: is not built: its ending is not in lower case" in project.doit().out

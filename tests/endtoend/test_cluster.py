@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from tests.endtoend.cluster import Cluster, cluster_of
-from tests.endtoend.project import ProjectFolder
 from tests.images.pictures import picture
+from tests.project_folder import ProjectFolder
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="needs the package distributed")
 
@@ -72,7 +72,7 @@ def test_workers_draw_with_their_own_backend_and_the_caller_verifies_and_records
     assert run.tasks("generated") == [task for task in TASKS if task != "portraits:i3"]
     assert "portraits:i3: verify: what scripted returned cannot be used" in run.out
     assert not project.image("i3").exists()
-    assert (project.started(), run.code) == ([], 2)  # nothing is drawn where doit runs
+    assert (project.calls("started"), run.code) == ([], 2)  # nothing is drawn where doit runs
     assert sorted(cluster.calls("one") + cluster.calls("two")) == NAMES
     assert cluster.calls("one")
     assert cluster.calls("two")
@@ -177,7 +177,7 @@ def test_placeholders_are_generated_here(project: ProjectFolder) -> None:
 def test_a_package_that_is_missing_is_told_and_a_run_with_nothing_to_draw_needs_none(project: ProjectFolder) -> None:
     project.write("without/sitecustomize.py", "import sys\nsys.modules['distributed'] = None\n")
     project.environment["PYTHONPATH"] = str(project.root / "without")
-    project.built()
+    project.build_job()
     assert "3 fresh, nothing to do" in project.doit("cluster=tcp://127.0.0.1:9").closing
     project.image("yrr").unlink()
     assert project.doit("cluster=tcp://127.0.0.1:9").tasks("restored") == ["portraits:yrr"]

@@ -20,8 +20,8 @@ from PIL import Image
 
 from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.endtoend.comfyui import Server
-from tests.endtoend.project import ProjectFolder
 from tests.images.pictures import read
+from tests.project_folder import ProjectFolder
 
 REAL = os.environ.get("COMFYUI_TEST_URL", "").rstrip("/")
 
@@ -73,7 +73,7 @@ def pixels(project: ProjectFolder, slug: str) -> bytes:
 def test_the_largest_seed_of_comfyui_reaches_it_and_is_recorded_exactly(project: ProjectFolder, server: Server) -> None:
     seed = 2**64 - 1
     before = server.executed()
-    project.built(**server.job("Fox", generate={"seed": {"mode": "fixed", "base": seed}}))
+    project.build_job(**server.job("Fox", generate={"seed": {"mode": "fixed", "base": seed}}))
     (new,) = server.executed() - before
     sent = requests.get(f"{server.url}/history/{new}", timeout=30).json()[new]["prompt"][2]
     assert [node["inputs"]["seed"] for node in sent.values() if node["class_type"] == "KSampler"] == [seed]
@@ -88,7 +88,7 @@ def test_the_largest_seed_of_comfyui_reaches_it_and_is_recorded_exactly(project:
 
 def test_a_job_is_drawn_once_and_is_fresh_then(project: ProjectFolder, server: Server) -> None:
     before = server.executed()
-    run = project.built(**server.job(generate={"width": 64, "height": 128}))
+    run = project.build_job(**server.job(generate={"width": 64, "height": 128}))
     assert run.tasks("generated") == ["portraits:bird", "portraits:fox", "portraits:stone"]
     assert size(project, "fox") == (64, 128)
     assert len({project.image(slug).read_bytes() for slug in ("bird", "fox", "stone")}) == 3
@@ -100,7 +100,7 @@ def test_a_job_is_drawn_once_and_is_fresh_then(project: ProjectFolder, server: S
 
 def test_a_clip_skip_makes_its_images_stale_and_its_default_does_not(project: ProjectFolder, server: Server) -> None:
     size = {"width": 64, "height": 64}
-    project.built(**server.job(generate=size))
+    project.build_job(**server.job(generate=size))
     project.job(**server.job(generate={**size, "clip_skip": 1}))
     assert "3 fresh, nothing to do" in project.doit().out
     project.job(**server.job(generate={**size, "clip_skip": 2}))
@@ -114,7 +114,7 @@ def test_a_clip_skip_makes_its_images_stale_and_its_default_does_not(project: Pr
 
 
 def test_the_same_request_is_the_same_picture(project: ProjectFolder, server: Server) -> None:
-    project.built(**server.job("Fox", generate={"seed": {"mode": "fixed", "base": 5}}))
+    project.build_job(**server.job("Fox", generate={"seed": {"mode": "fixed", "base": 5}}))
     first = pixels(project, "fox")
     run = project.doit("-a", "portraits")
     assert run.tasks("generated") == ["portraits:fox"]
@@ -122,14 +122,14 @@ def test_the_same_request_is_the_same_picture(project: ProjectFolder, server: Se
 
 
 def test_a_random_seed_is_drawn_by_the_run_and_kept(project: ProjectFolder, server: Server) -> None:
-    project.built(**server.job("Fox", generate={"seed": {"mode": "random"}}))
+    project.build_job(**server.job("Fox", generate={"seed": {"mode": "random"}}))
     (seed,) = [line["request"]["seed"] for line in project.lines() if line.get("output") == "fox" and "request" in line]
     assert isinstance(seed, int)
     assert "1 fresh" in project.doit().out
 
 
 def test_an_image_made_anew_is_a_prompt_of_its_own(project: ProjectFolder, server: Server) -> None:
-    project.built(**server.job("Fox"))
+    project.build_job(**server.job("Fox"))
     before = server.executed()
     for _ in range(2):
         assert project.doit("-a", "portraits:fox").tasks("generated") == ["portraits:fox"]
@@ -166,7 +166,7 @@ def test_a_workflow_as_it_was_exported(project: ProjectFolder, server: Server) -
     job = server.job("Fox", "Bird", comfyui={"workflow": "jobs/workflows/x.json"})
     job["generate"] = {}
     job["items"][1]["width"] = 128
-    run = project.built(**job)
+    run = project.build_job(**job)
     assert run.tasks("generated") == ["portraits:bird", "portraits:fox"]
     assert (size(project, "fox"), size(project, "bird")) == ((64, 64), (128, 64))
 
@@ -183,7 +183,7 @@ def test_a_reference_image_is_uploaded_and_decides_its_own_images(project: Proje
     job = server.job("Fox", "Bird", comfyui={"workflow": "jobs/workflows/x.json", "images": {"10.image": "refs/a.png"}})
     job["generate"] = {}
     job["items"][1]["comfyui"] = {"images": {"10.image": "refs/b.png"}}
-    project.built(**job)
+    project.build_job(**job)
     assert "2 fresh, nothing to do" in project.doit().out
     first = project.image("bird").read_bytes()
     (project.root / "refs/b.png").write_bytes((project.root / "refs/a.png").read_bytes())

@@ -14,7 +14,7 @@ from tests.backends.comfyui.fake_program import free_port
 from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.backends.comfyui.upstream import Upstream
 from tests.endtoend.comfyui import Server
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 MAIN = f"""
 import pathlib, signal, sys, threading

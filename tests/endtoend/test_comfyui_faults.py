@@ -17,8 +17,8 @@ import trustme
 
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.endtoend.comfyui import Server
-from tests.endtoend.project import ProjectFolder, Run
 from tests.marks import long
+from tests.project_folder import ProjectFolder, Run
 
 ALL = ["portraits:bird", "portraits:fox", "portraits:stone"]
 OTHERS = ["portraits:fox", "portraits:stone"]

@@ -14,8 +14,8 @@ from imagegen.config.settings import read_settings
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 from tests.backends.comfyui.workflows import Nodes, changed, image_to_image, sd15
-from tests.endtoend.project import ProjectFolder, Run
 from tests.marks import long
+from tests.project_folder import ProjectFolder, Run
 
 NOWHERE = "http://127.0.0.1:9"
 """The port that discards: nobody serves there."""

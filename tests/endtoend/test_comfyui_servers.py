@@ -18,7 +18,7 @@ import pytest
 
 from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.endtoend.comfyui import Server
-from tests.endtoend.project import ProjectFolder, Run
+from tests.project_folder import ProjectFolder, Run
 
 CHECKPOINT = "fake.safetensors"
 Serve = Callable[..., FakeComfyUI]
@@ -115,7 +115,7 @@ def test_the_images_of_a_server_that_dies_go_to_the_others(project: ProjectFolde
 @pytest.mark.long
 def test_the_time_that_is_told_and_the_doctors_rows_are_of_all_servers(project: ProjectFolder, serve: Serve) -> None:
     one = serve(seconds=0.3)
-    project.built(**job("Fox", "Bird"))
+    project.build_job(**job("Fox", "Bird"))
     project.job(**job("Fox", "Bird", variants=4))
     alone = json.loads(project.doit("why", "--json").out)["total"]["seconds"]
     lacking, gone = serve(checkpoints=["b.safetensors"]), serve()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.comfyui.upstream import Upstream, git
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 SETTINGS = """
 [tool.imagegen.comfyui]

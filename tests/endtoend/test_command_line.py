@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 
 def test_what_is_mistyped_builds_nothing(project: ProjectFolder) -> None:
@@ -23,7 +23,7 @@ def test_what_is_mistyped_builds_nothing(project: ProjectFolder) -> None:
         assert run.code == 3
         assert said in run.err
         assert "CmdOption" not in run.err
-    assert project.started() == []
+    assert project.calls("started") == []
     assert not (project.root / "assets").exists()
 
 

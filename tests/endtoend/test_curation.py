@@ -8,13 +8,13 @@ import subprocess
 import sys
 from typing import Any
 
-from tests.endtoend.project import JOB, ProjectFolder
+from tests.project_folder import JOB, ProjectFolder
 
 VARIED: dict[str, Any] = {"variants": 3, "items": [{"name": "Mallsing", "prompt": "a tall figure"}]}
 
 
 def test_a_pick_is_told_and_everything_is_fresh_after_it(project: ProjectFolder) -> None:
-    project.built(**VARIED)
+    project.build_job(**VARIED)
     third = project.image("mallsing-v3").read_bytes()
     run = project.doit("pick", "portraits:mallsing", "--variant", "3")
     assert run.code == 0
@@ -30,7 +30,7 @@ def test_a_pick_is_told_and_everything_is_fresh_after_it(project: ProjectFolder)
 
 
 def test_what_cannot_be_picked_is_told_with_what_can(project: ProjectFolder) -> None:
-    project.built(**VARIED)
+    project.build_job(**VARIED)
     for words, said in (
         (["portraits:mallsing"], "--variant N (there are 1, 2, 3; 0: all are images again)"),
         (["portraits:mallsing", "--variant", "7"], "choose one of 1, 2, 3"),
@@ -45,7 +45,7 @@ def test_what_cannot_be_picked_is_told_with_what_can(project: ProjectFolder) -> 
 
 
 def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     before = project.image("yrr").read_bytes()
     run = project.doit("reroll", "portraits:yrr")
     assert (run.code, run.tasks("generated")) == (0, ["portraits:yrr"])
@@ -60,11 +60,11 @@ def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(projec
     assert "3 fresh" in project.doit().closing
     assert "there is no earlier version" in project.doit("restore", "portraits:yrr").out
     assert "there is no version 9" in project.doit("restore", "portraits:yrr", "--to", "9").out
-    assert len(project.generated()) == 4
+    assert len(project.calls()) == 4
 
 
 def test_a_reroll_of_a_whole_job_asks_first(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     for words in (["portraits"], ["portraits:m*", "portraits:o*"]):
         run = project.doit("reroll", *words)
         assert run.code == 1
@@ -72,7 +72,7 @@ def test_a_reroll_of_a_whole_job_asks_first(project: ProjectFolder) -> None:
     assert "3 images get a new seed and are generated again (under 1 s)\n" in project.doit("reroll", "portraits").out
     if sys.platform != "win32":
         assert answered(project, "n", "reroll", "portraits") == 1
-    assert len(project.generated()) == 3
+    assert len(project.calls()) == 3
     assert project.doit("reroll", "portraits", "--yes").tasks("generated") == [
         "portraits:mallsing",
         "portraits:okka",
@@ -82,7 +82,7 @@ def test_a_reroll_of_a_whole_job_asks_first(project: ProjectFolder) -> None:
 
 
 def test_a_reroll_that_fails_keeps_the_image_and_says_how_it_goes_on(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     before = project.image("yrr").read_bytes()
     project.script(acts={"Yrr": [{"error": "out of memory"}]})
     run = project.doit("reroll", "portraits:yrr")
@@ -96,7 +96,7 @@ def test_a_reroll_that_fails_keeps_the_image_and_says_how_it_goes_on(project: Pr
 
 
 def test_a_whole_job_is_accepted_after_a_cosmetic_change_and_shown_so(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(prompt={"suffix": "fine art"})
     run = project.doit("accept", "portraits")
     assert run.code == 0
@@ -108,11 +108,11 @@ def test_a_whole_job_is_accepted_after_a_cosmetic_change_and_shown_so(project: P
     assert "accepted as it is: prompt changed" in project.doit("info", "portraits:yrr").out
     assert "3 fresh" in project.doit().closing
     assert "0 accepted, 3 fresh already" in project.doit("accept", "portraits").closing
-    assert len(project.generated()) == 3
+    assert len(project.calls()) == 3
 
 
 def test_a_job_of_a_file_that_was_there_rests_in_its_snapshot(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.image("yrr").write_bytes(project.image("okka").read_bytes())
     lock = project.root / "jobs/portraits.lock"
     lock.write_text("".join(line for line in lock.read_text().splitlines(keepends=True) if '"yrr"' not in line))
@@ -123,7 +123,7 @@ def test_a_job_of_a_file_that_was_there_rests_in_its_snapshot(project: ProjectFo
 
 
 def test_verify_says_what_is_wrong_with_what_to_do_and_its_code_says_so_too(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     run = project.doit("verify")
     assert (run.code, run.closing) == (0, "3 intact; the store: 3 files, all intact")
     project.image("yrr").write_bytes(project.image("yrr").read_bytes()[:-9])
@@ -140,7 +140,7 @@ def test_verify_says_what_is_wrong_with_what_to_do_and_its_code_says_so_too(proj
 
 
 def test_prune_asks_first_and_elsewhere_needs_a_yes(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(items=JOB["items"][:1])
     run = project.doit("prune", "-n")
     assert run.code == 0

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.project import DODO, ProjectFolder
-from tests.execute.workshop import Workshop
+from tests.project_folder import DODO, SMALL_JOB, ProjectFolder
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")
 
@@ -22,56 +21,56 @@ TASK = "portraits:a"
 class Case:
     """prepare: up to the command. command: doit's. again: the same in this process, if it is not done yet."""
 
-    prepare: Callable[[Workshop], object]
+    prepare: Callable[[ProjectFolder], object]
     command: list[str]
-    again: Callable[[Workshop], object]
+    again: Callable[[ProjectFolder], object]
 
 
-def variants(workshop: Workshop) -> None:
+def variants(folder: ProjectFolder) -> None:
     """Three variants, of which the third was changed by hand."""
-    workshop.job(items=[ITEM], variants=3)
-    workshop.build()
-    workshop.touch_up("a-v3")
+    folder.job(items=[ITEM], variants=3)
+    folder.build()
+    folder.touch_up("a-v3")
 
 
-def one_picked(workshop: Workshop) -> None:
-    variants(workshop)
-    workshop.pick("a", 3)
+def one_picked(folder: ProjectFolder) -> None:
+    variants(folder)
+    folder.pick("a", 3)
 
 
-def two_prompts(workshop: Workshop) -> None:
+def two_prompts(folder: ProjectFolder) -> None:
     for prompt in ("a figure", "another figure"):
-        workshop.job(items=[ITEM | {"prompt": prompt}])
-        workshop.build()
+        folder.job(items=[ITEM | {"prompt": prompt}])
+        folder.build()
 
 
-def two_seeds(workshop: Workshop) -> None:
-    workshop.job(items=[ITEM])
-    workshop.build()
-    workshop.reroll(TASK)
-    workshop.build()
+def two_seeds(folder: ProjectFolder) -> None:
+    folder.job(items=[ITEM])
+    folder.build()
+    folder.reroll(TASK)
+    folder.build()
 
 
-def edited(workshop: Workshop) -> None:
-    workshop.job(items=[ITEM])
-    workshop.build()
-    workshop.touch_up("a")
+def edited(folder: ProjectFolder) -> None:
+    folder.job(items=[ITEM])
+    folder.build()
+    folder.touch_up("a")
 
 
-def back(workshop: Workshop) -> None:
-    oldest = len(workshop.list_versions(TASK))
-    if not workshop.list_versions(TASK)[-1].is_now:
-        workshop.restore(TASK, oldest)
+def back(folder: ProjectFolder) -> None:
+    oldest = len(folder.list_versions(TASK))
+    if not folder.list_versions(TASK)[-1].is_now:
+        folder.restore(TASK, oldest)
 
 
 PICK = ["pick", TASK, "--variant"]
 CASES = {
-    "pick": Case(variants, [*PICK, "3"], lambda workshop: workshop.pick("a", 3)),
-    "pick another": Case(one_picked, [*PICK, "1"], lambda workshop: workshop.pick("a", 1)),
-    "pick none": Case(one_picked, [*PICK, "0"], lambda workshop: workshop.pick("a", 0)),
+    "pick": Case(variants, [*PICK, "3"], lambda folder: folder.pick("a", 3)),
+    "pick another": Case(one_picked, [*PICK, "1"], lambda folder: folder.pick("a", 1)),
+    "pick none": Case(one_picked, [*PICK, "0"], lambda folder: folder.pick("a", 0)),
     "restore by accepting": Case(two_prompts, ["restore", TASK], back),
     "restore by seed": Case(two_seeds, ["restore", TASK], back),
-    "accept": Case(edited, ["accept", TASK], lambda workshop: workshop.accept(TASK)),
+    "accept": Case(edited, ["accept", TASK], lambda folder: folder.accept(TASK)),
 }
 
 
@@ -94,26 +93,21 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
             folder = tmp_path_factory.mktemp("traced")
             CASES[name].prepare(prepared(folder / "before"))
             shutil.copytree(folder / "before", folder / "after")
-            run = killable(folder / "after").doit(*CASES[name].command, FAULT_TRACE=str(folder / "trace"))
+            after = ProjectFolder(folder / "after", SMALL_JOB)
+            run = after.doit(*CASES[name].command, FAULT_TRACE=str(folder / "trace"))
             assert run.code == 0, run.out + run.err
             operations = (folder / "trace").read_text().splitlines()
-            known[name] = Traced(folder / "before", operations, Workshop(folder / "after").files())
+            known[name] = Traced(folder / "before", operations, after.files())
         return known[name]
 
     return trace
 
 
-def prepared(root: Path) -> Workshop:
-    workshop = Workshop(root)
+def prepared(root: Path) -> ProjectFolder:
+    folder = ProjectFolder(root, SMALL_JOB)
     shutil.copy(Path(__file__).with_name("faults.py"), root / "faults.py")
     (root / "dodo.py").write_text(f"import faults  # noqa: F401\n{DODO}")
-    return workshop
-
-
-def killable(root: Path) -> ProjectFolder:
-    project = object.__new__(ProjectFolder)
-    project.root, project.log, project.environment = root, root / "calls.jsonl", {}
-    return project
+    return folder
 
 
 SHORT = {
@@ -146,20 +140,20 @@ def test_a_kill_between_any_two_steps_of_a_decision_loses_nothing(
 def kill_and_recover(name: str, before: Traced, root: Path, at: int) -> None:
     where = (name, at, before.operations[at - 1])
     shutil.copytree(before.root, root)
-    process = killable(root).start(*CASES[name].command, FAULT_AT=str(at), FAULT_HOW="before")
+    folder = ProjectFolder(root, SMALL_JOB)
+    process = folder.start(*CASES[name].command, FAULT_AT=str(at), FAULT_HOW="before")
     out, err = process.communicate(timeout=60)
     assert process.returncode == -9, (where, out, err)
 
-    workshop = Workshop(root)
-    for path, data in Workshop(before.root).files().items():
-        assert workshop.is_kept(data), (where, path)
+    for path, data in ProjectFolder(before.root, SMALL_JOB).files().items():
+        assert folder.is_kept(data), (where, path)
     # an edit that is not moved away yet is not replaced, until the same command is given again
-    assert set(workshop.build().values()) <= {"restored", "kept", "failed"}, where
-    for path, data in Workshop(before.root).files().items():
-        assert workshop.is_kept(data), (where, path)
+    assert set(folder.build().values()) <= {"restored", "kept", "failed"}, where
+    for path, data in ProjectFolder(before.root, SMALL_JOB).files().items():
+        assert folder.is_kept(data), (where, path)
 
-    CASES[name].again(workshop)
-    assert workshop.files() == before.after, where
-    assert set(workshop.states().values()) <= {"fresh", "kept"}, where
-    assert set(workshop.build().values()) <= {"kept"}, where
-    assert workshop.calls() == 0, where
+    CASES[name].again(folder)
+    assert folder.files() == before.after, where
+    assert set(folder.states().values()) <= {"fresh", "kept"}, where
+    assert set(folder.build().values()) <= {"kept"}, where
+    assert len(folder.calls()) == 0, where

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.endtoend.project import DODO, ProjectFolder
+from tests.project_folder import DODO, ProjectFolder
 
 DERIVE = {"thumb": {"width": 32, "format": "webp"}}
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
@@ -24,12 +24,12 @@ def items(**prompts: str) -> list[dict[str, Any]]:
 
 
 def built(project: ProjectFolder, **keys: Any) -> ProjectFolder:
-    project.built(derive=DERIVE, **keys)
+    project.build_job(derive=DERIVE, **keys)
     return project
 
 
 def test_one_command_makes_all_of_it_and_the_next_one_nothing(project: ProjectFolder) -> None:
-    run = project.built(derive=DERIVE, sheet={"cell": 32})
+    run = project.build_job(derive=DERIVE, sheet={"cell": 32})
     assert (run.tasks("generated"), run.tasks("derived")) == (ALL, [*THUMBS[:2], *SHEET, THUMBS[2]])
     with Image.open(project.image("yrr-thumb", ".webp")) as image:
         assert (image.format, image.size) == ("WEBP", (32, 32))
@@ -76,7 +76,7 @@ def test_a_task_builds_what_it_is_made_from_and_no_more(
     project.job(derive=DERIVE, sheet={})
     run = project.doit("run", *how, *selection)
     assert run.code == 0, run.out + run.err
-    assert sorted(f"portraits:{name.lower()}" for name in project.generated()) == generated
+    assert sorted(f"portraits:{name.lower()}" for name in project.calls()) == generated
     assert (
         sorted(f"portraits:{line['output']}" for line in project.lines() if line["request"]["backend"] == "derive")
         == derived
@@ -92,10 +92,10 @@ def test_a_clone_is_fresh_and_what_it_misses_is_made_of_its_image(project: Proje
     assert (project.root / "jobs/portraits.lock").read_bytes() == lock
     project.image("yrr-thumb", ".webp").unlink()
     project.image("sheet", ".json").unlink()
-    calls = len(project.generated())
+    calls = len(project.calls())
     run = project.doit()
     assert run.tasks("derived") == ["portraits:sheet:index", "portraits:yrr:thumb"]
-    assert len(project.generated()) == calls
+    assert len(project.calls()) == calls
     assert project.image("yrr-thumb", ".webp").read_bytes() == thumb
     # and where it was made here, it is just put back
     project.image("yrr-thumb", ".webp").unlink()
@@ -183,12 +183,12 @@ def test_what_an_entry_leaves_behind_is_told(project: ProjectFolder) -> None:
 
 def test_with_a_all_is_made_anew_and_only_what_is_named(project: ProjectFolder) -> None:
     built(project)
-    calls = len(project.generated())
+    calls = len(project.calls())
     run = project.doit("-a", "portraits:yrr:thumb")
     assert (run.tasks("generated"), run.tasks("derived")) == ([], ["portraits:yrr:thumb"])
     run = project.doit("-a")
     assert (run.tasks("generated"), run.tasks("derived")) == (ALL, THUMBS)
-    assert len(project.generated()) == calls + 3
+    assert len(project.calls()) == calls + 3
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")
@@ -197,7 +197,7 @@ def test_a_kill_between_any_two_steps_loses_nothing(project: ProjectFolder, plac
     """Of the last twelve steps: those of the only thumbnail, and of folding the lock file."""
     shutil.copy(Path(__file__).with_name("faults.py"), project.root / "faults.py")
     project.write("dodo.py", f"import faults  # noqa: F401\n{DODO}")
-    project.built(items=items()[:1])
+    project.build_job(items=items()[:1])
     project.job(items=items()[:1], derive=DERIVE)
     trace = project.root / "trace"
     assert project.doit(FAULT_TRACE=str(trace)).code == 0
@@ -215,4 +215,4 @@ def test_a_kill_between_any_two_steps_loses_nothing(project: ProjectFolder, plac
     assert thumb.read_bytes() == data
     found = [{**line, "time": "", "seconds": 0} for line in project.lines()]
     assert found == [{**json.loads(line), "time": "", "seconds": 0} for line in lock.splitlines()]
-    assert len(project.generated()) == 1
+    assert len(project.calls()) == 1

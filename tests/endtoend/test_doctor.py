@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.endtoend.project import JOB, ProjectFolder
+from tests.project_folder import JOB, ProjectFolder
 
 
 def examined(project: ProjectFolder, *words: str, **environment: str) -> tuple[int, list[dict[str, Any]]]:
@@ -30,7 +30,7 @@ def only(project: ProjectFolder, *words: str, **environment: str) -> tuple[int, 
 
 
 def test_a_sound_project_is_well_and_nothing_is_changed(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     before = contents(project.root)
     run = project.doit("doctor")
     assert (run.code, run.closing) == (0, "everything is in place")
@@ -67,7 +67,7 @@ def test_wrong_settings_are_told_once(project: ProjectFolder) -> None:
 
 
 def test_a_file_in_an_outputs_place_is_told_before_a_build_fails_on_it(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.image("yrr").write_bytes(b"touched up")
     assert examined(project) == (0, [])  # kept as it is
     project.job(generate={"width": 64, "height": 64, "steps": 33})
@@ -104,7 +104,7 @@ def test_outputs_on_another_file_system_are_a_warning(project: ProjectFolder, tm
 
 
 def test_an_image_of_the_store_that_went_bad_is_told_with_its_file(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     blob = next(path for path in (project.root / ".imagegen/store/blobs").rglob("*") if path.is_file())
     blob.write_bytes(b"rot")
     code, state, found, hint = only(project)
@@ -117,7 +117,7 @@ def test_an_image_of_the_store_that_went_bad_is_told_with_its_file(project: Proj
 
 
 def test_a_store_past_its_bound_is_a_warning(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     data = b"\0" * 1024**2
     name = hashlib.sha256(data).hexdigest()
     blob = project.root / ".imagegen/store/blobs" / name[:2] / name
@@ -131,7 +131,7 @@ def test_a_store_past_its_bound_is_a_warning(project: ProjectFolder) -> None:
 
 
 def test_a_lock_file_without_a_job_is_foreign(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.write("jobs/gone.lock", "whatever")
     code, state, found, hint = only(project)
     assert (code, state, found) == (0, "warning", "there is no job of that name")
@@ -160,7 +160,7 @@ def test_a_lock_file_that_cannot_be_read_is_told_in_its_place(
 
 
 def test_outputs_of_no_item_any_more_are_a_warning_while_they_are_there(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(items=JOB["items"][:2])
     code, state, found, hint = only(project)
     assert (code, state, found) == (0, "warning", "1 file no longer belongs to any item: assets/portraits/okka.png")
@@ -170,7 +170,7 @@ def test_outputs_of_no_item_any_more_are_a_warning_while_they_are_there(project:
 
 
 def test_the_outputs_of_a_broken_job_are_not_taken_for_unwanted_ones(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.write("jobs/portraits.yaml", "itemz: []\n")
     assert {row["what"] for row in examined(project)[1]} == {"job portraits"}
 
@@ -188,7 +188,7 @@ def test_git_attributes_that_do_not_merge_lock_files_are_a_warning(tmp_path: Pat
 
 
 def test_git_lfs_pointers_are_counted(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     for line in project.lines()[:2]:
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{line['sha256']}\nsize {line['size']}\n"
         (project.root / line["path"]).write_text(pointer)

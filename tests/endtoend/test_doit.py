@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.endtoend.project import DODO, ProjectFolder
+from tests.project_folder import DODO, ProjectFolder
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -76,7 +76,7 @@ def test_only_what_is_selected_is_made(
 ) -> None:
     project.job()
     assert project.doit("run", *reporter, *selection).code == 0
-    assert sorted(f"portraits:{name.lower()}" for name in project.generated()) == expected
+    assert sorted(f"portraits:{name.lower()}" for name in project.calls()) == expected
 
 
 def test_only_what_is_selected_is_preflighted(project: ProjectFolder) -> None:
@@ -101,7 +101,7 @@ def test_each_cause_of_failure_is_told_once_with_whom_it_hit(project: ProjectFol
 
 
 def test_info_shows_the_request_and_why_it_is_stale(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     assert "up-to-date" in project.doit("info", "portraits:yrr").out
     unknown = project.doit("info", "portraits:yr")
     assert unknown.code == 3
@@ -113,7 +113,7 @@ def test_info_shows_the_request_and_why_it_is_stale(project: ProjectFolder) -> N
 
 
 def test_clean_removes_what_is_ours_and_unchanged_and_says_what_it_kept(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.image("yrr").write_bytes(b"touched up")
     dry = project.doit("clean", "-n", "portraits").out
     assert "would remove assets/portraits/okka.png" in dry
@@ -129,7 +129,7 @@ def test_clean_removes_what_is_ours_and_unchanged_and_says_what_it_kept(project:
 
 @pytest.mark.long
 def test_clean_of_one_image_and_of_all(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.doit("clean", "portraits:okka")
     assert [line["output"] for line in project.lines()] == ["mallsing", "yrr"]
     project.doit("clean")
@@ -139,7 +139,7 @@ def test_clean_of_one_image_and_of_all(project: ProjectFolder) -> None:
 
 @pytest.mark.long
 def test_clean_in_a_clone_loses_nothing(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     for path in (project.root / ".imagegen/store").rglob("*"):
         if path.is_file():
             path.unlink()
@@ -149,7 +149,7 @@ def test_clean_in_a_clone_loses_nothing(project: ProjectFolder) -> None:
 
 
 def test_clean_keeps_decisions(project: ProjectFolder) -> None:
-    project.built(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
+    project.build_job(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
     seeds = {line["output"]: line["value"] for line in project.lines() if "decision" in line}
     project.doit("clean")
     assert {line["output"]: line["value"] for line in project.lines()} == seeds
@@ -157,7 +157,7 @@ def test_clean_keeps_decisions(project: ProjectFolder) -> None:
 
 
 def test_what_doit_ignores_is_left_alone(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.image("yrr").unlink()
     project.doit("ignore", "portraits:yrr")
     run = project.doit()
@@ -167,7 +167,7 @@ def test_what_doit_ignores_is_left_alone(project: ProjectFolder) -> None:
 
 
 def test_forget_says_what_decides_here(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     run = project.doit("forget", "portraits")
     assert run.code == 0
     assert "doit -a JOB:IMAGE" in run.err
@@ -184,7 +184,7 @@ def test_doits_own_workers_make_each_image_once(
     project.job()
     run = project.doit(*always, *how, *reporter)
     assert run.code == 0, run.out + run.err
-    assert sorted(project.generated()) == ["Mallsing", "Okka", "Yrr"]
+    assert sorted(project.calls()) == ["Mallsing", "Okka", "Yrr"]
     assert "3 fresh" in project.doit().closing
 
 
@@ -193,7 +193,7 @@ def test_workers_that_are_spawned_serve_too(project: ProjectFolder) -> None:
     project.job()
     run = project.doit("-n", "2")
     assert run.code == 0, run.out + run.err
-    assert sorted(project.generated()) == ["Mallsing", "Okka", "Yrr"]
+    assert sorted(project.calls()) == ["Mallsing", "Okka", "Yrr"]
 
 
 def test_the_json_reporter_tells_failures(project: ProjectFolder) -> None:
@@ -216,7 +216,7 @@ def test_v0_is_quiet_unless_something_fails(project: ProjectFolder) -> None:
 def test_the_backend_of_the_command_line_is_stronger_than_a_jobs(project: ProjectFolder) -> None:
     project.job()
     assert project.doit("backend=placeholder").tasks("generated") == ALL
-    assert project.generated() == []
+    assert project.calls() == []
     assert {line["request"]["backend"] for line in project.lines()} == {"placeholder"}
 
 
@@ -258,7 +258,7 @@ def test_ctrl_c_finishes_what_runs_and_leaves_the_rest(project: ProjectFolder) -
     project.script(acts={"*": [{"delay_s": 1}]})
     project.job()
     process = project.start()
-    while not project.started():
+    while not project.calls("started"):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
@@ -276,7 +276,7 @@ def test_ctrl_c_twice_cancels(project: ProjectFolder) -> None:
     project.script(acts={"*": [{"hang": True}]})
     project.job()
     process = project.start()
-    while not project.started():
+    while not project.calls("started"):
         time.sleep(0.02)
     for _ in range(2):
         os.kill(process.pid, signal.SIGINT)
@@ -315,13 +315,13 @@ def test_ctrl_c_while_planning_shows_no_traceback(project: ProjectFolder) -> Non
 
 
 def test_a_spoilt_database_of_doits_stops_nobody(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     (project.root / ".imagegen/doit.json").write_text('{"portraits:yrr": {"_val')
     assert "3 fresh" in project.doit().closing
 
 
 def test_a_lost_lock_file_is_mended_from_the_store_without_generating(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     lock = (project.root / "jobs/portraits.lock").read_bytes()
     (project.root / "jobs/portraits.lock").unlink()
     run = project.doit()
@@ -331,7 +331,7 @@ def test_a_lost_lock_file_is_mended_from_the_store_without_generating(project: P
 
 
 def test_git_lfs_pointers_with_the_recorded_content_are_fresh(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     for line in project.lines():
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{line['sha256']}\nsize {line['size']}\n"
         (project.root / line["path"]).write_text(pointer)

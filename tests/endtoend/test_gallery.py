@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.endtoend.project import DODO, ProjectFolder
 from tests.marks import long
+from tests.project_folder import DODO, ProjectFolder
 
 PAGE = "assets/gallery/index.html"
 
@@ -53,7 +53,7 @@ def test_what_failed_in_the_last_run_is_failed_until_it_is_made(project: Project
 
 def test_without_jinja2_it_says_how_to_have_it_and_leaves_the_earlier_one(project: ProjectFolder) -> None:
     project.write("none/jinja2.py", "raise ModuleNotFoundError(name='jinja2')\n")
-    project.built()
+    project.build_job()
     path = {"PYTHONPATH": f"{project.root / 'none'}:{Path(__file__).parents[2]}"}
     run = project.doit("gallery", **path)
     assert run.code != 0
@@ -65,7 +65,7 @@ def test_without_jinja2_it_says_how_to_have_it_and_leaves_the_earlier_one(projec
 
 
 def test_a_job_that_is_broken_is_shown_so_and_settings_that_are_wrong_are_refused(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.write("jobs/portraits.yaml", "items: [{name: Yrr, promt: x}]\n")
     run = project.doit("gallery")
     assert (run.code, run.out.splitlines()[1:]) == (
@@ -94,7 +94,7 @@ def test_a_kill_at_any_step_leaves_a_gallery_that_is_whole(tmp_path: Path, place
     first = ProjectFolder(tmp_path / "first")
     shutil.copy(Path(__file__).with_name("faults.py"), first.root / "faults.py")
     first.write("dodo.py", f"import faults  # noqa: F401\n{DODO}")
-    first.built(items=[{"name": name, "prompt": f"a {name}"} for name in ("Mallsing", "Yrr")])
+    first.build_job(items=[{"name": name, "prompt": f"a {name}"} for name in ("Mallsing", "Yrr")])
     first.doit("gallery")
     # one image changed: its thumbnail comes, the page is replaced, the thumbnail before it goes
     first.job(items=[{"name": "Mallsing", "prompt": "another"}, {"name": "Yrr", "prompt": "a Yrr"}])

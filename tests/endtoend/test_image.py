@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests.endtoend.project import ProjectFolder
 from tests.images.pictures import read
 from tests.marks import long
+from tests.project_folder import ProjectFolder
 
 SMALL = ("--width", "64", "--height", "48")
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_made_is_told(project: ProjectFolder, words: tuple[str, .
 
 
 def test_a_jobs_output_is_not_taken(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     run = project.doit("image", "--prompt", "x", "--out", "assets/portraits/yrr.png")
     assert "belongs to portraits:yrr" in run.out
     assert run.code != 0
@@ -133,7 +133,7 @@ GENERATE = {"width": 64, "height": 48, "steps": 9, "cfg": 3.5, "negative": "{han
 def test_an_image_is_made_like_another_but_for_what_is_given(project: ProjectFolder, kind: str) -> None:
     output = {"metadata": "none"} if kind == "none" else {"format": kind}
     items = [{"name": "Yrr", "prompt": "a \\{small|tiny\\} figure"}]
-    project.built(items=items, generate=GENERATE, output=output, scripted={"model": "m2"})
+    project.build_job(items=items, generate=GENERATE, output=output, scripted={"model": "m2"})
     (before,) = requests(project, "portraits").values()
     image = str(project.image("yrr", {"webp": ".webp", "jpeg": ".jpg"}.get(kind, ".png")).relative_to(project.root))
     if kind != "none":  # the lock line is not needed, and of a copy not there
@@ -150,7 +150,7 @@ def test_an_image_is_made_like_another_but_for_what_is_given(project: ProjectFol
 
 
 def test_another_backend_takes_over_what_it_understands(project: ProjectFolder) -> None:
-    project.built(scripted={"model": "m2"})
+    project.build_job(scripted={"model": "m2"})
     run = project.doit("image", "--like", "assets/portraits/yrr.png", "--backend", "placeholder", "--prompt", "an oak")
     assert run.tasks("generated") == ["image:yrr"]
     found = requests(project)["yrr"]
@@ -236,7 +236,7 @@ def test_an_image_like_a_one_off_replaces_nothing_and_the_same_command_goes_back
 
 
 def test_a_file_to_be_like_is_found_from_the_folder_that_doit_was_called_in(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.called_in = project.root / "jobs"
     run = project.doit("-k", "image", "--like", "../assets/portraits/yrr.png")
     assert run.tasks("restored") == ["image:yrr"]
@@ -245,7 +245,7 @@ def test_a_file_to_be_like_is_found_from_the_folder_that_doit_was_called_in(proj
 
 
 def test_of_a_pointer_or_a_damaged_file_the_line_in_the_lock_file_tells(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 9\n"
     mallsing = next(line for line in project.lines() if line["output"] == "mallsing")
     project.write("mallsing.png", pointer.format(mallsing["sha256"]))

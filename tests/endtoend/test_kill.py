@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from imagegen.images.image_file import verify
-from tests.endtoend.project import DODO, ProjectFolder
 from tests.marks import long
+from tests.project_folder import DODO, ProjectFolder
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")
 
@@ -98,11 +98,11 @@ def kill_and_recover(project: ProjectFolder, trace: list[str], at: int, replacin
             assert file.suffix == ".png", file
             verify(file.read_bytes())
     reached = stored(project) - before
-    calls = len(project.generated())
+    calls = len(project.calls())
 
     run = project.doit()
     assert run.code == 0, run.out + run.err
-    assert len(project.generated()) - calls == 3 - len(reached), (trace[at - 1], run.out)
+    assert len(project.calls()) - calls == 3 - len(reached), (trace[at - 1], run.out)
     lines = project.lines()
     assert [line["output"] for line in lines] == ["mallsing", "okka", "yrr"]
     assert {line["fingerprint"] for line in lines} <= stored(project)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.file_server import DATA, FileServer, Served, file_server
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 FOLDER = Path("tools/ComfyUI/models/checkpoints")
 TOKEN = "hf_hush"  # noqa: S105 - no real one

@@ -15,8 +15,8 @@ import pytest
 from imagegen.images.image_file import verify
 from tests.backends.ollama.parts import is_alive, until
 from tests.endtoend.ollama import OllamaProject
-from tests.endtoend.project import JOB, Run
 from tests.marks import long
+from tests.project_folder import JOB, Run
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 

@@ -10,8 +10,8 @@ import time
 import psutil
 import pytest
 
-from tests.endtoend.project import DODO, ProjectFolder
 from tests.marks import long
+from tests.project_folder import DODO, ProjectFolder
 
 
 def test_a_folder_has_one_spelling(project: ProjectFolder) -> None:
@@ -44,7 +44,7 @@ def test_an_absolute_path_into_the_project_is_refused_with_the_relative_one(proj
 
 
 def test_one_off_images_do_not_climb_over_a_jobs_output(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     run = project.doit("image", "--prompt", "x", "--out", "nope/../assets/portraits/yrr.png")
     assert "belongs to portraits:yrr" in run.out
 
@@ -54,12 +54,12 @@ def test_no_seed_is_drawn_for_a_file_that_must_not_be_replaced(project: ProjectF
     project.job(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
     run = project.doit()
     assert run.tasks("failed") == ["portraits:yrr"]
-    assert "Yrr" not in project.started()
+    assert "Yrr" not in project.calls("started")
     assert "yrr" not in [line["output"] for line in project.lines() if "decision" in line]
 
 
 def test_one_that_was_touched_up_is_not_replaced_because_it_is_asked_for_anew(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.image("yrr").write_text("touched up")
     run = project.doit("-a", "portraits:yrr")
     assert run.tasks("failed") == ["portraits:yrr"]
@@ -69,7 +69,7 @@ def test_one_that_was_touched_up_is_not_replaced_because_it_is_asked_for_anew(pr
 
 def test_an_earlier_take_that_was_put_back_by_hand_stays(project: ProjectFolder) -> None:
     project.script(acts={"Yrr": [{"format": "webp"}]})
-    project.built()
+    project.build_job()
     earlier = project.image("yrr").read_bytes()
     project.script(acts={"Yrr": [{"format": "jpeg"}]})
     project.doit("-a", "portraits:yrr")
@@ -80,7 +80,7 @@ def test_an_earlier_take_that_was_put_back_by_hand_stays(project: ProjectFolder)
 
 
 def test_clean_keeps_git_lfs_pointers(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     line = project.lines()[0]
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{line['sha256']}\nsize {line['size']}\n"
     (project.root / line["path"]).write_text(pointer)
@@ -94,7 +94,7 @@ def test_tasks_of_the_users_own_may_depend_on_images(project: ProjectFolder) -> 
         "\n\ndef task_sheet():\n    return {'actions': ['echo sheet'], 'task_dep': ['portraits:yrr'], 'verbosity': 2}\n"
     )
     project.write("dodo.py", DODO + own)
-    project.built()
+    project.build_job()
     for _ in range(2):
         assert "3 fresh" in project.doit().closing
         assert project.doit("sheet").code == 0
@@ -112,7 +112,7 @@ def test_tasks_of_the_users_own_may_depend_on_images(project: ProjectFolder) -> 
     ],
 )
 def test_what_the_user_put_in_place_of_ours_may_name_images(project: ProjectFolder, own: str, said: str) -> None:
-    project.built()
+    project.build_job()
     project.write("dodo.py", f"{DODO}\n\n{own}")
     run = project.doit()
     assert (run.code, said in run.closing) == (0, True), run.out + run.err
@@ -139,7 +139,7 @@ def test_a_pattern_that_can_build_nothing_fails(project: ProjectFolder, words: l
 def test_a_decision_that_was_edited_into_nonsense_breaks_its_job_only(
     project: ProjectFolder, old: str, new: str, said: str
 ) -> None:
-    project.built(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
+    project.build_job(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
     lock = project.root / "jobs/portraits.lock"
     lock.write_text(lock.read_text().replace(old, new, 1))
     assert said in project.doit().out
@@ -147,7 +147,7 @@ def test_a_decision_that_was_edited_into_nonsense_breaks_its_job_only(
 
 
 def test_an_empty_file_is_a_write_that_was_cut_off_and_restored(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     image = project.image("yrr").read_bytes()
     project.image("yrr").write_bytes(b"")
     assert project.doit("why", "--check").code == 1
@@ -166,7 +166,7 @@ def test_a_backend_that_cannot_name_its_model_breaks_its_job_only(project: Proje
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_project_can_be_looked_at(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     (project.root / ".imagegen").chmod(0o555)
     try:
         assert project.doit("list").code == 0
@@ -188,7 +188,7 @@ def test_ctrl_c_while_waiting_for_another_build_leaves_quietly(project: ProjectF
     project.script(acts={"*": [{"delay_s": 60}]})
     project.job()
     first = project.start()
-    while not project.started() and first.poll() is None:
+    while not project.calls("started") and first.poll() is None:
         time.sleep(0.02)
     second = project.start("wait=100")
     while not is_idle(second.pid):

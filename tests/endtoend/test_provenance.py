@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.endtoend.project import ProjectFolder
 from tests.images.pictures import read
+from tests.project_folder import ProjectFolder
 
 SUFFIX = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 SOURCE_TYPE = b"trainedAlgorithmicMedia"
@@ -17,7 +17,7 @@ SOURCE_TYPE = b"trainedAlgorithmicMedia"
 @pytest.mark.parametrize("kind", SUFFIX)
 def test_images_carry_their_request_and_no_name_path_or_time(project: ProjectFolder, kind: str) -> None:
     project.script(digest="abcd")
-    project.built(output={"format": kind})
+    project.build_job(output={"format": kind})
     data = project.image("yrr", SUFFIX[kind]).read_bytes()
     record: dict[str, Any] | None = read(data)
     (line,) = (line for line in project.lines() if line["output"] == "yrr")
@@ -31,7 +31,7 @@ def test_images_carry_their_request_and_no_name_path_or_time(project: ProjectFol
 
 @pytest.mark.parametrize("kind", SUFFIX)
 def test_placeholders_are_not_marked_as_a_models_work(project: ProjectFolder, kind: str) -> None:
-    project.built(backend="placeholder", output={"format": kind})
+    project.build_job(backend="placeholder", output={"format": kind})
     data = project.image("yrr", SUFFIX[kind]).read_bytes()
     record = read(data)
     assert record is not None
@@ -40,7 +40,7 @@ def test_placeholders_are_not_marked_as_a_models_work(project: ProjectFolder, ki
 
 
 def test_the_parameters_are_where_web_interfaces_look_for_them(project: ProjectFolder) -> None:
-    project.built(generate={"width": 64, "height": 64, "negative": "hands"})
+    project.build_job(generate={"width": 64, "height": 64, "negative": "hands"})
     with Image.open(project.image("yrr")) as image:
         text = image.info["parameters"]
     assert text.splitlines()[:2] == ["a small figure", "Negative prompt: hands"]
@@ -49,7 +49,7 @@ def test_the_parameters_are_where_web_interfaces_look_for_them(project: ProjectF
 
 @pytest.mark.parametrize("kind", SUFFIX)
 def test_metadata_none_leaves_it_all_out(project: ProjectFolder, kind: str) -> None:
-    project.built(output={"format": kind, "metadata": "none"})
+    project.build_job(output={"format": kind, "metadata": "none"})
     data = project.image("yrr", SUFFIX[kind]).read_bytes()
     assert read(data) is None
     assert b"small figure" not in data

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.endtoend.project import ProjectFolder
 from tests.marks import long
+from tests.project_folder import ProjectFolder
 
 CHILD = "children:child"
 
@@ -35,7 +35,7 @@ def test_what_is_made_from_a_portrait_follows_it_in_one_run(project: ProjectFold
     portraits(project)
     children(project)
     assert project.doit().code == 0
-    assert project.generated().index("Mallsing") < project.generated().index("child")
+    assert project.calls().index("Mallsing") < project.calls().index("child")
     assert "4 fresh, nothing to do" in project.doit().closing
     assert "4 fresh, nothing to do" in project.doit("children:*", "portraits:*").closing
     portraits(project, "a very tall figure")
@@ -56,11 +56,11 @@ def test_a_clone_is_fresh_and_the_portraits_content_decides_not_its_making(proje
     project.doit()
     shutil.rmtree(project.root / ".imagegen")
     assert "4 fresh, nothing to do" in project.doit().closing
-    calls = project.generated()
+    calls = project.calls()
     project.image("mallsing").unlink()
     run = project.doit()  # the portrait is drawn again, and comes out as it was: nothing else is
     assert run.tasks("generated") == ["portraits:mallsing"]
-    assert project.generated() == [*calls, "Mallsing"]
+    assert project.calls() == [*calls, "Mallsing"]
 
 
 def test_a_task_builds_what_it_is_made_from_and_no_more(project: ProjectFolder) -> None:
@@ -84,7 +84,7 @@ def test_the_order_holds_with_doits_own_reporters_and_workers(project: ProjectFo
     children(project)
     run = project.doit("run", *how)
     assert run.code == 0, run.out + run.err
-    assert sorted(project.generated()) == ["Mallsing", "Yrr", "alone", "child"]
+    assert sorted(project.calls()) == ["Mallsing", "Yrr", "alone", "child"]
     assert "4 fresh, nothing to do" in project.doit().closing
 
 
@@ -93,7 +93,7 @@ def test_the_source_is_drawn_first_by_whatever_backend(project: ProjectFolder) -
     children(project)
     run = project.doit(CHILD)
     assert run.tasks("generated") == [CHILD, "portraits:mallsing"]
-    assert project.generated() == ["child"]
+    assert project.calls() == ["child"]
 
 
 def test_what_follows_a_failed_portrait_fails_with_one_line_and_the_others_go_on(project: ProjectFolder) -> None:
@@ -104,7 +104,7 @@ def test_what_follows_a_failed_portrait_fails_with_one_line_and_the_others_go_on
     assert run.code != 0
     assert run.tasks("generated") == ["children:alone", "portraits:yrr"]
     assert run.out.count(f"{CHILD}: not built, because portraits:mallsing failed") == 1
-    assert "child" not in project.started()
+    assert "child" not in project.calls("started")
 
 
 def test_preflight_finds_what_is_wrong_with_what_follows_before_anything_of_its_job_is_drawn(
@@ -115,8 +115,8 @@ def test_preflight_finds_what_is_wrong_with_what_follows_before_anything_of_its_
     children(project)
     run = project.doit()
     assert run.out.count("no such checkpoint") == 1
-    assert "alone" not in project.started()
-    assert "child" not in project.started()
+    assert "alone" not in project.calls("started")
+    assert "child" not in project.calls("started")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -125,7 +125,7 @@ def test_ctrl_c_finishes_what_runs_and_leaves_what_follows(project: ProjectFolde
     portraits(project, derive={"square": {"width": 32}})
     children(project)
     process = project.start(CHILD, "portraits:mallsing:square")
-    while not project.started():
+    while not project.calls("started"):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
@@ -167,7 +167,7 @@ def test_a_reference_that_cannot_be_is_refused_in_its_place(project: ProjectFold
     assert "jobs/children.yaml:" in run.out
     assert f"scripted.images.face: {said}" in run.out
     assert run.out.count("scripted.images.face") == 1
-    assert project.started() == []
+    assert project.calls("started") == []
 
 
 def test_a_circle_over_two_jobs_breaks_both_and_what_follows_them_and_no_other(project: ProjectFolder) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.project import ProjectFolder, items
+from tests.project_folder import ProjectFolder, items
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -46,7 +46,7 @@ def watched(project: ProjectFolder, tmp_path: Path) -> Watched:
 
 
 def test_a_run_with_nothing_to_do_plans_nothing(project: ProjectFolder, watched: Watched) -> None:
-    project.built()
+    project.build_job()
     assert watched.opened() == {"portraits.yaml"}
     assert "3 fresh, nothing to do" in project.doit().closing
     assert "3 fresh, nothing to do" in project.doit("portraits").closing
@@ -61,7 +61,7 @@ def test_a_run_with_nothing_to_do_plans_nothing(project: ProjectFolder, watched:
 
 def test_of_a_changed_job_only_the_changed_item_is_planned(project: ProjectFolder, watched: Watched) -> None:
     project.job("arms")
-    project.built()
+    project.build_job()
     watched.opened()
     for number, words in enumerate([[], ["portraits"], ["portraits:yrr"], ["portraits:okka", "portraits:yrr"]]):
         project.job(items=items(Yrr=f"a small figure with {number} lanterns"))
@@ -77,7 +77,7 @@ def test_of_a_changed_job_only_the_changed_item_is_planned(project: ProjectFolde
 
 
 def test_an_item_that_is_renamed_in_a_known_job_leaves_its_file_and_is_told(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     found = items()
     found[1]["name"] = "Yrre"
     project.job(items=found)
@@ -89,7 +89,7 @@ def test_an_item_that_is_renamed_in_a_known_job_leaves_its_file_and_is_told(proj
 
 
 def test_a_changed_item_that_fails_is_told_again_and_the_rest_is_fresh(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(items=items(Yrr="another"))
     project.script(acts={"Yrr": [{"error": "CUDA out of memory"}]})
     for _ in range(2):
@@ -101,7 +101,7 @@ def test_a_changed_item_that_fails_is_told_again_and_the_rest_is_fresh(project: 
 
 
 def test_what_is_made_from_an_image_that_was_made_again_is_not_at_rest(project: ProjectFolder) -> None:
-    project.built(derive={"thumb": {"width": 16}})
+    project.build_job(derive={"thumb": {"width": 16}})
     assert "6 fresh, nothing to do" in project.doit().closing
     project.script(acts={"Yrr": [{"format": "webp"}]})  # another file of the same image
     assert project.doit("-a", "portraits:yrr").tasks("generated") == ["portraits:yrr"]

@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from imagegen.config.schema import GenerateFields
-from tests.endtoend.project import JOB, ProjectFolder
+from tests.project_folder import JOB, ProjectFolder
 
 REPOSITORY = Path(__file__).parents[2]
 

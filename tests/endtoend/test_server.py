@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.backends.comfyui.fake_program import ComfyFolder, runs
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 
 @pytest.fixture

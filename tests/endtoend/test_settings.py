@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 
 def row(out: str, setting: str) -> list[str]:

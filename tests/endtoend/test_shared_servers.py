@@ -19,8 +19,8 @@ import fsspec
 import pytest
 import requests
 
-from tests.endtoend.project import ProjectFolder
 from tests.endtoend.test_shared_store import NAMES, clone
+from tests.project_folder import ProjectFolder
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 HAS_S3 = all(importlib.util.find_spec(name) for name in ("s3fs", "moto"))
@@ -112,7 +112,7 @@ def test_what_one_generated_the_other_restores(kind: str, request: pytest.Fixtur
     other = clone(project)
     run = other.doit()
     assert run.tasks("restored") == NAMES, run.out + run.err
-    assert other.generated() == []
+    assert other.calls() == []
     assert "answers" in project.doit("doctor").out
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.project import DODO, ProjectFolder
 from tests.endtoend.test_kill import stored
 from tests.marks import long
+from tests.project_folder import DODO, ProjectFolder
 
 NAMES = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -60,7 +60,7 @@ def test_what_one_generated_the_other_restores_without_generating(project: Proje
     run = other.doit()
     assert (run.code, run.tasks("restored"), run.tasks("generated")) == (0, NAMES, [])
     assert run.out.count("; from the shared store)") == 3
-    assert other.generated() == []
+    assert other.calls() == []
     assert files(other.root / "assets") == files(project.root / "assets")
     assert other.lines() == project.lines()
     assert other.git("status", "--porcelain") == " M script.json\n"
@@ -239,11 +239,11 @@ def test_a_kill_before_it_is_up_loses_nothing_and_it_goes_up_later(
     process = project.start(FAULT_ON=place)
     out, err = process.communicate(timeout=60)
     assert process.returncode == -9, out + err
-    reached, calls = stored(project), len(project.generated())
+    reached, calls = stored(project), len(project.calls())
     run = project.doit()
     assert run.code == 0, run.out + run.err
-    assert len(project.generated()) - calls == 3 - len(reached), run.out
+    assert len(project.calls()) - calls == 3 - len(reached), run.out
     assert shared(team) == (3, 3)
     other = clone(project)
     assert other.doit().tasks("restored") == NAMES
-    assert other.generated() == []
+    assert other.calls() == []

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.endtoend.project import JOB, ProjectFolder, items
 from tests.marks import long
+from tests.project_folder import JOB, ProjectFolder, items
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -28,17 +28,17 @@ def reorder_keys(text: str) -> str:
 
 @pytest.mark.parametrize("edit", [lambda text: text, edit_comments, reorder_keys])
 def test_no_change_and_cosmetic_changes_generate_nothing(project: ProjectFolder, edit: Callable[[str], str]) -> None:
-    assert project.built().tasks("generated") == ALL
+    assert project.build_job().tasks("generated") == ALL
     file = project.root / "jobs/portraits.yaml"
     file.write_text(edit(file.read_text()))
     run = project.doit()
     assert (run.code, run.tasks("generated"), run.tasks("restored")) == (0, [], [])
     assert "3 fresh, nothing to do" in run.closing
-    assert sorted(project.generated()) == ["Mallsing", "Okka", "Yrr"]
+    assert sorted(project.calls()) == ["Mallsing", "Okka", "Yrr"]
 
 
 def test_one_prompt_generates_that_image(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(items=items(Yrr="a small figure with a lantern"))
     run = project.doit()
     assert run.tasks("generated") == ["portraits:yrr"]
@@ -46,19 +46,19 @@ def test_one_prompt_generates_that_image(project: ProjectFolder) -> None:
 
 
 def test_white_space_at_line_ends_of_a_prompt_changes_nothing(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(items=items(Yrr="a small figure   \n\n"))
     assert project.doit().tasks("generated") == []
 
 
 def test_an_item_inserted_at_the_top_generates_only_itself(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(items=[{"name": "New", "prompt": "a new figure"}, *items()])
     assert project.doit().tasks("generated") == ["portraits:new"]
 
 
 def test_reordered_items_generate_nothing(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(items=items()[::-1])
     assert project.doit().tasks("generated") == []
 
@@ -83,22 +83,22 @@ def test_what_holds_for_the_job_generates_all_of_it(
     project: ProjectFolder, change: dict[str, Any], backend: str
 ) -> None:
     if change == {"backend": "placeholder"}:
-        project.built(backend="placeholder")
+        project.build_job(backend="placeholder")
         project.job(backend="scripted")
     else:
-        project.built(backend=backend)
+        project.build_job(backend=backend)
         project.job(**{"backend": backend, **change})
     assert project.doit().tasks("generated") == ALL
 
 
 def test_time_outs_are_not_pixels(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(generate={"width": 64, "height": 64, "timeout_s": 5})
     assert project.doit().tasks("generated") == []
 
 
 def test_an_items_override_generates_that_image(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     changed = items()
     changed[1]["steps"] = 44
     project.job(items=changed)
@@ -108,7 +108,7 @@ def test_an_items_override_generates_that_image(project: ProjectFolder) -> None:
 
 
 def test_another_format_is_encoded_again_from_the_store(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(output={"format": "webp"})
     run = project.doit()
     assert (run.tasks("generated"), run.tasks("restored")) == ([], ALL)
@@ -117,7 +117,7 @@ def test_another_format_is_encoded_again_from_the_store(project: ProjectFolder) 
 
 
 def test_what_a_change_of_format_leaves_behind_is_told(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.job(output={"format": "webp"})
     assert "3 earlier images no longer belong to any item and stay: assets/portraits/mallsing.png" in project.doit().out
     assert "earlier image" not in project.doit().out
@@ -125,7 +125,7 @@ def test_what_a_change_of_format_leaves_behind_is_told(project: ProjectFolder) -
 
 
 def test_another_quality_is_encoded_again_from_the_store(project: ProjectFolder) -> None:
-    project.built(output={"format": "jpeg", "quality": 90})
+    project.build_job(output={"format": "jpeg", "quality": 90})
     before = project.image("yrr", ".jpg").read_bytes()
     project.job(output={"format": "jpeg", "quality": 30})
     run = project.doit()
@@ -135,7 +135,7 @@ def test_another_quality_is_encoded_again_from_the_store(project: ProjectFolder)
 
 
 def test_metadata_is_taken_out_without_generating(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     assert b"imagegen" in project.image("yrr").read_bytes()
     project.job(output={"metadata": "none"})
     run = project.doit()
@@ -144,7 +144,7 @@ def test_metadata_is_taken_out_without_generating(project: ProjectFolder) -> Non
 
 
 def test_a_deleted_output_is_restored(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     before = project.image("yrr").read_bytes()
     lock = (project.root / "jobs/portraits.lock").read_bytes()
     project.image("yrr").unlink()
@@ -155,7 +155,7 @@ def test_a_deleted_output_is_restored(project: ProjectFolder) -> None:
 
 
 def test_a_prompt_changed_and_changed_back_is_restored_and_leaves_git_clean(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     before = project.image("yrr").read_bytes()
     lock = (project.root / "jobs/portraits.lock").read_bytes()
     project.job(items=items(Yrr="something else"))
@@ -170,7 +170,7 @@ def test_a_prompt_changed_and_changed_back_is_restored_and_leaves_git_clean(proj
 def test_an_item_renamed_with_its_seed_pinned_is_restored(project: ProjectFolder) -> None:
     pinned = items()
     pinned[1]["seed"] = 7
-    project.built(items=pinned)
+    project.build_job(items=pinned)
     pinned[1]["name"] = "Yrra"
     project.job(items=pinned)
     run = project.doit()
@@ -181,7 +181,7 @@ def test_an_item_renamed_with_its_seed_pinned_is_restored(project: ProjectFolder
 def test_an_item_renamed_in_a_fresh_clone_is_taken_from_the_other_output(project: ProjectFolder) -> None:
     pinned = items()
     pinned[1]["seed"] = 7
-    project.built(items=pinned)
+    project.build_job(items=pinned)
     shutil.rmtree(project.root / ".imagegen")
     pinned[1]["name"] = "Yrra"
     project.job(items=pinned)
@@ -191,7 +191,7 @@ def test_an_item_renamed_in_a_fresh_clone_is_taken_from_the_other_output(project
 
 
 def test_without_its_state_and_doits_database_nothing_is_generated(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     shutil.rmtree(project.root / ".imagegen")
     run = project.doit()
     assert (run.tasks("generated"), run.tasks("restored")) == ([], [])
@@ -199,7 +199,7 @@ def test_without_its_state_and_doits_database_nothing_is_generated(project: Proj
 
 
 def test_a_clone_with_outputs_and_lock_files_generates_nothing(project: ProjectFolder, tmp_path: Path) -> None:
-    project.built()
+    project.build_job()
     project.write(".gitignore", ".imagegen/\n__pycache__/\n")
     project.git("init", "-q")
     project.git("add", ".")
@@ -213,7 +213,7 @@ def test_a_clone_with_outputs_and_lock_files_generates_nothing(project: ProjectF
 
 @pytest.mark.long
 def test_a_prompt_changed_and_back_in_a_clone_is_restored_from_what_was_replaced(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     shutil.rmtree(project.root / ".imagegen")
     before = project.image("yrr").read_bytes()
     project.job(items=items(Yrr="something else"))
@@ -224,7 +224,7 @@ def test_a_prompt_changed_and_back_in_a_clone_is_restored_from_what_was_replaced
 
 
 def test_two_merged_branches_generate_nothing(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     shutil.copy(Path(__file__).parents[2] / ".gitattributes", project.root)
     project.write(".gitignore", ".imagegen/\n__pycache__/\ncalls.jsonl\n")
     # one file for each item's prompt, so that the branches' job files do not conflict
@@ -244,10 +244,10 @@ def test_two_merged_branches_generate_nothing(project: ProjectFolder) -> None:
     project.git("merge", "-q", "theirs", "-m", "merge", "-X", "ours")
     project.job(items=items(Mallsing="a very tall figure", Okka="a very broad figure"))
     shutil.rmtree(project.root / ".imagegen")
-    calls = len(project.generated())
+    calls = len(project.calls())
     run = project.doit()
     assert (run.code, run.tasks("generated"), run.tasks("restored")) == (0, [], [])
-    assert len(project.generated()) == calls
+    assert len(project.calls()) == calls
     assert len(project.lines()) == 3  # folded
 
 
@@ -260,7 +260,7 @@ def touch_up(image: Path) -> bytes:
 
 
 def test_a_touched_up_output_is_kept_while_its_request_stands(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     data = touch_up(project.image("yrr"))
     for _ in range(2):
         run = project.doit()
@@ -270,7 +270,7 @@ def test_a_touched_up_output_is_kept_while_its_request_stands(project: ProjectFo
 
 
 def test_a_touched_up_output_whose_request_changed_fails_untouched(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     data = touch_up(project.image("yrr"))
     project.job(items=items(Yrr="something else", Okka="something else too"))
     run = project.doit()
@@ -278,7 +278,7 @@ def test_a_touched_up_output_whose_request_changed_fails_untouched(project: Proj
     assert "changed since it was generated" in run.out
     assert "output.overwrite: always" in run.out
     assert project.image("yrr").read_bytes() == data
-    assert "Yrr" not in project.started()[3:]
+    assert "Yrr" not in project.calls("started")[3:]
 
 
 def test_a_file_that_was_there_before_fails_its_image_untouched(project: ProjectFolder) -> None:
@@ -293,20 +293,20 @@ def test_a_file_that_was_there_before_fails_its_image_untouched(project: Project
     assert run.code != 0
     assert "was there before" in run.out
     assert project.image("yrr").read_bytes() == b"somebody's own"
-    assert sorted(project.started()) == ["Mallsing", "Okka"]
+    assert sorted(project.calls("started")) == ["Mallsing", "Okka"]
 
 
 def test_overwrite_always_replaces_and_the_store_keeps_what_was_there(project: ProjectFolder) -> None:
     project.image("yrr").parent.mkdir(parents=True)
     project.image("yrr").write_bytes(b"somebody's own")
-    run = project.built(output={"overwrite": "always"})
+    run = project.build_job(output={"overwrite": "always"})
     assert run.tasks("generated") == ALL
     kept = [path.read_bytes() for path in (project.root / ".imagegen/store/blobs").rglob("*") if path.is_file()]
     assert b"somebody's own" in kept
 
 
 def test_overwrite_never_keeps_a_stale_file_and_says_so(project: ProjectFolder) -> None:
-    project.built(output={"overwrite": "never"})
+    project.build_job(output={"overwrite": "never"})
     before = project.image("yrr").read_bytes()
     project.job(items=items(Yrr="something else"), output={"overwrite": "never"})
     run = project.doit()
@@ -316,7 +316,7 @@ def test_overwrite_never_keeps_a_stale_file_and_says_so(project: ProjectFolder) 
 
 
 def test_placeholder_never_replaces_an_image_of_a_real_backend(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     before = project.image("yrr").read_bytes()
     for arguments in (["backend=placeholder"], ["-a", "backend=placeholder"]):
         run = project.doit(*arguments)
@@ -332,23 +332,23 @@ def test_placeholder_never_replaces_an_image_of_a_real_backend(project: ProjectF
 def test_doit_a_generates_though_fresh_and_stored(
     project: ProjectFolder, arguments: list[str], expected: list[str]
 ) -> None:
-    project.built()
-    calls = len(project.generated())
+    project.build_job()
+    calls = len(project.calls())
     run = project.doit(*arguments)
     assert (run.code, run.tasks("generated")) == (0, expected)
-    assert len(project.generated()) == calls + len(expected)
+    assert len(project.calls()) == calls + len(expected)
 
 
 def test_two_builds_at_once_make_each_image_once(project: ProjectFolder) -> None:
     project.script(acts={"*": [{"delay_s": 2}]})
     project.job()
     first = project.start()
-    while not project.started() and first.poll() is None:
+    while not project.calls("started") and first.poll() is None:
         time.sleep(0.02)
     second = project.start()
     third = project.start("wait=60")
     out = [process.communicate(timeout=60) for process in (first, second, third)]
-    assert sorted(project.generated()) == ["Mallsing", "Okka", "Yrr"]
+    assert sorted(project.calls()) == ["Mallsing", "Okka", "Yrr"]
     assert first.returncode == 0, out[0]
     assert "another build is at work" in out[1][0]
     assert "wait=600" in out[1][0]
@@ -361,17 +361,17 @@ def test_a_build_that_waited_takes_the_seeds_that_the_other_drew(project: Projec
     project.script(acts={"*": [{"delay_s": 0.7}]})
     project.job(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
     first = project.start()
-    while not project.started() and first.poll() is None:
+    while not project.calls("started") and first.poll() is None:
         time.sleep(0.02)
     second = project.doit("wait=60")
     first.communicate(timeout=60)
     assert (second.code, second.tasks("generated")) == (0, [])
-    assert len(project.generated()) == 3
+    assert len(project.calls()) == 3
 
 
 def test_only_a_known_different_model_makes_images_stale(project: ProjectFolder) -> None:
     project.script(digest=None)
-    project.built()
+    project.build_job()
     project.script(digest="aaaa")
     assert project.doit().tasks("generated") == []  # unknown then: neither stale nor refused
     project.image("yrr").unlink()
@@ -380,7 +380,7 @@ def test_only_a_known_different_model_makes_images_stale(project: ProjectFolder)
 
 def test_a_model_replaced_under_its_name_makes_its_images_stale(project: ProjectFolder) -> None:
     project.script(digest="aaaa")
-    project.built()
+    project.build_job()
     project.script(digest="bbbb")
     run = project.doit()
     assert run.tasks("generated") == ALL

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.endtoend.ollama import OllamaProject
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 pty = pytest.importorskip("pty", reason="there are pseudo-terminals on POSIX only")
 
@@ -52,7 +52,7 @@ def test_a_terminal_gets_a_bar_with_the_time_left_and_what_is_in_flight(project:
 
 
 def test_the_time_left_comes_from_what_was_recorded(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     lock = project.root / "jobs/portraits.lock"
     lines = [line.split('"seconds":') for line in lock.read_text().splitlines()]
     lock.write_text("".join(f'{head}"seconds":100.0,{tail.partition(",")[2]}\n' for head, tail in lines))
@@ -62,7 +62,7 @@ def test_the_time_left_comes_from_what_was_recorded(project: ProjectFolder) -> N
 
 
 def test_a_run_with_nothing_to_do_shows_no_bar(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     shown = on_a_terminal(project)
     assert "\x1b[" not in shown
     assert "3 fresh, nothing to do" in shown
@@ -118,7 +118,7 @@ def test_what_only_a_working_run_needs_is_not_imported_where_nothing_is_to_be_do
         "atexit.register(lambda: print('imported:', *{'PIL', 'rich', 'yaml', 'cerberus', 'text_unidecode'} & set(sys.modules)))\n"
         + (project.root / "dodo.py").read_text(),
     )
-    project.built()
+    project.build_job()
     assert project.doit().out.splitlines()[-1] == "imported:"
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.endtoend.project import JOB, ProjectFolder
+from tests.project_folder import JOB, ProjectFolder
 
 MALLSING = {"name": "Mallsing", "prompt": "a tall figure in a grey cloak"}
 GREEN = {"name": "Mallsing", "prompt": "a tall figure in a green cloak", "seed": 5}
@@ -20,7 +20,7 @@ def touched(project: ProjectFolder) -> dict[str, int]:
 
 
 def test_it_says_what_the_next_run_does_and_why_and_does_nothing(project: ProjectFolder) -> None:
-    project.built(items=[MALLSING, *JOB["items"][1:], {"name": "Tharn", "prompt": "a thin figure"}])
+    project.build_job(items=[MALLSING, *JOB["items"][1:], {"name": "Tharn", "prompt": "a thin figure"}])
     project.job(items=[GREEN, *JOB["items"][1:], {"name": "Tharn", "prompt": "a thin figure"}])
     project.image("yrr").unlink()
     project.image("okka").write_bytes(b"touched up")
@@ -36,11 +36,11 @@ def test_it_says_what_the_next_run_does_and_why_and_does_nothing(project: Projec
         "1 to generate (under 1 s), 1 to restore, 1 kept, 1 fresh",
     ]
     assert touched(project) == before
-    assert len(project.generated()) == 4
+    assert len(project.calls()) == 4
 
 
 def test_the_data_is_the_same(project: ProjectFolder) -> None:
-    project.built(items=[MALLSING])
+    project.build_job(items=[MALLSING])
     project.job(items=[GREEN])
     project.write("jobs/broken.yaml", "items: [{name: a}]")
     run = project.doit("why", "--json")
@@ -56,7 +56,7 @@ def test_the_data_is_the_same(project: ProjectFolder) -> None:
 
 
 def test_words_choose_and_a_fresh_image_named_by_itself_is_told(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     (line,) = [line for line in project.lines() if line["output"] == "yrr"]
     when = line["time"][:16].replace("T", " ")
     of_yrr = (
@@ -71,7 +71,7 @@ def test_words_choose_and_a_fresh_image_named_by_itself_is_told(project: Project
 
 def test_what_is_made_from_others_is_derived_or_may_follow(project: ProjectFolder) -> None:
     derive = {"thumb": {"width": 16}, "small": {"width": 8}}
-    project.built(items=[MALLSING], derive=derive, sheet={"cell": 16})
+    project.build_job(items=[MALLSING], derive=derive, sheet={"cell": 16})
     project.job(items=[GREEN], derive=derive | {"small": {"width": 9}}, sheet={"cell": 16})
     run = project.doit("why", "portraits", "--json")
     found = json.loads(run.out)
@@ -139,7 +139,7 @@ def test_a_check_answers_with_its_exit_code(project: ProjectFolder) -> None:
 
 
 def test_what_must_not_be_replaced_or_is_ignored_is_told(project: ProjectFolder) -> None:
-    project.built()
+    project.build_job()
     project.image("yrr").write_bytes(b"touched up")
     project.job(generate={"width": 64, "height": 64, "steps": 3})
     project.doit("ignore", "portraits:okka")
@@ -187,7 +187,7 @@ def test_what_a_named_one_is_made_from_and_doit_makes_first_is_told(project: Pro
 
 def test_a_digest_is_told_by_its_first_digits(project: ProjectFolder) -> None:
     project.write("face.png", "a face")
-    project.built(scripted={"script": "script.json", "images": {"face": "face.png"}})
+    project.build_job(scripted={"script": "script.json", "images": {"face": "face.png"}})
     project.job()
     line = project.doit("why").out.splitlines()[1]
     assert re.fullmatch(r"    images\.face: [0-9a-f]{12}… → none", line), line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.endtoend.project import ProjectFolder
+from tests.project_folder import ProjectFolder
 
 ITEMS = [{"name": f"Item {n}", "prompt": "a {red|green} cloak, __hair__ hair"} for n in range(8)]
 
@@ -15,7 +15,7 @@ def prompts(project: ProjectFolder) -> dict[str, str]:
 
 def test_an_image_is_drawn_with_the_text_that_its_seed_decides(project: ProjectFolder) -> None:
     project.write("jobs/wildcards/hair.txt", "# colours\nblack\nwhite\n")
-    project.built(
+    project.build_job(
         items=ITEMS,
         prompt={"suffix": "by __hair__ light"},
         generate={"width": 64, "height": 64, "negative": "{hands|feet}"},
@@ -46,7 +46,7 @@ def test_an_image_is_drawn_with_the_text_that_its_seed_decides(project: ProjectF
 
 def test_a_file_that_is_new_counts_where_a_pattern_matches_it(project: ProjectFolder) -> None:
     project.write("jobs/wildcards/hair-cold.txt", "grey\n")
-    project.built(items=[{"name": "Item", "prompt": "{2$$ and $$__hair*__}"}])
+    project.build_job(items=[{"name": "Item", "prompt": "{2$$ and $$__hair*__}"}])
     assert set(prompts(project).values()) == {"grey"}
     project.write("jobs/wildcards/hair-warm.txt", "red\n")
     assert project.doit().tasks("generated") == ["portraits:item"]
@@ -55,9 +55,9 @@ def test_a_file_that_is_new_counts_where_a_pattern_matches_it(project: ProjectFo
 
 def test_a_random_seed_decides_the_prompt_when_it_is_drawn(project: ProjectFolder) -> None:
     project.write("jobs/wildcards/hair.txt", "black\nwhite\n")
-    project.built(items=ITEMS[:3], generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
+    project.build_job(items=ITEMS[:3], generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
     assert all("{" not in text and "__" not in text for text in prompts(project).values())
-    assert len(project.generated()) == 3
+    assert len(project.calls()) == 3
     assert project.doit().closing.startswith("3 fresh")
     listed = project.doit("list", "--all", "--status", "portraits").out
     assert [line[0] for line in listed.splitlines() if "portraits:" in line] == ["U"] * 3
@@ -69,7 +69,7 @@ def test_a_missing_wildcard_is_refused_by_name_before_anything_is_drawn(project:
     run = project.doit()
     assert run.code != 0
     assert "prompt: there is no jobs/wildcards/hair.txt for __hair__; did you mean 'hairs'?" in run.out
-    assert project.started() == []
+    assert project.calls("started") == []
     project.write("jobs/wildcards/hair.txt", "__hairs__\n")
     assert project.doit().tasks("generated") == ["portraits:item-0"]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.execute.workshop import Workshop
+from tests.project_folder import SMALL_JOB, ProjectFolder
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(tmp_path / "project")
+def folder(tmp_path: Path) -> ProjectFolder:
+    return ProjectFolder(tmp_path / "project", SMALL_JOB)

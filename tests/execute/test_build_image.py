@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from imagegen.images import formats, image_file
-from tests.execute.workshop import JOB, Workshop
+from tests.project_folder import SMALL_JOB, ProjectFolder
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from tests.execute.workshop import JOB, Workshop
     ],
 )
 def test_the_container_of_each_image_is_read_once(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], reads: int
+    folder: ProjectFolder, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], reads: int
 ) -> None:
     count = 0
 
@@ -30,7 +30,7 @@ def test_the_container_of_each_image_is_read_once(
 
     real = formats.format_of
     monkeypatch.setattr(image_file, "format_of", format_of)
-    workshop.job(items=JOB["items"][:1], **changes)
-    built = workshop.build()
+    folder.job(items=SMALL_JOB["items"][:1], **changes)
+    built = folder.build()
     assert set(built.values()) <= {"generated", "derived"}
     assert (count, len(built)) == (reads, reads)

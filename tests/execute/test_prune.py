@@ -12,7 +12,7 @@ import pytest
 
 from imagegen.execute.prune import UnusedFiles, find_unused, prune, refresh_derived
 from imagegen.execute.run import run
-from tests.execute.workshop import JOB, Workshop, picture
+from tests.project_folder import SMALL_JOB, ProjectFolder, picture
 
 __all__ = []
 
@@ -20,13 +20,13 @@ __all__ = []
 ITEMS = [{"name": name, "prompt": f"a {name}"} for name in ("A", "B", "C", "D")]
 
 
-def look(workshop: Workshop, *, candidates: bool = False) -> UnusedFiles:
-    project = workshop.project()
+def look(folder: ProjectFolder, *, candidates: bool = False) -> UnusedFiles:
+    project = folder.project()
     return find_unused(project, project.plans(), candidates=candidates)
 
 
-def pruned(workshop: Workshop, *, candidates: bool = False, store_bytes: int | None = None) -> UnusedFiles:
-    project = workshop.project()
+def pruned(folder: ProjectFolder, *, candidates: bool = False, store_bytes: int | None = None) -> UnusedFiles:
+    project = folder.project()
     if store_bytes is not None:
         project.settings = replace(project.settings, store_bytes=store_bytes)
     waste = find_unused(project, project.plans(), candidates=candidates)
@@ -35,20 +35,20 @@ def pruned(workshop: Workshop, *, candidates: bool = False, store_bytes: int | N
 
 
 @pytest.fixture
-def built(workshop: Workshop) -> Workshop:
-    workshop.job(items=ITEMS)
-    workshop.build()
-    return workshop
+def built(folder: ProjectFolder) -> ProjectFolder:
+    folder.job(items=ITEMS)
+    folder.build()
+    return folder
 
 
-def test_where_all_is_needed_there_is_nothing(built: Workshop) -> None:
+def test_where_all_is_needed_there_is_nothing(built: ProjectFolder) -> None:
     assert not look(built)
     before = built.files()
     pruned(built)
     assert built.files() == before
 
 
-def test_images_whose_items_are_gone_go_with_their_lines_and_can_be_had_back(built: Workshop) -> None:
+def test_images_whose_items_are_gone_go_with_their_lines_and_can_be_had_back(built: ProjectFolder) -> None:
     before = built.files()
     built.job(items=ITEMS[:2])
     pruned(built)
@@ -60,14 +60,14 @@ def test_images_whose_items_are_gone_go_with_their_lines_and_can_be_had_back(bui
     assert built.files() == before
 
 
-def test_looking_removes_nothing(built: Workshop) -> None:
+def test_looking_removes_nothing(built: ProjectFolder) -> None:
     built.job(items=ITEMS[:2])
     before, lock = built.files(), built.lock()
     assert len(look(built).orphans) == 2
     assert (built.files(), built.lock()) == (before, lock)
 
 
-def test_what_somebody_changed_is_never_removed(built: Workshop) -> None:
+def test_what_somebody_changed_is_never_removed(built: ProjectFolder) -> None:
     mine = built.touch_up("c")
     accepted = built.touch_up("d", "blue")
     built.accept("portraits:d")
@@ -75,11 +75,11 @@ def test_what_somebody_changed_is_never_removed(built: Workshop) -> None:
     waste = pruned(built)
     assert not waste
     assert {orphan.why for orphan in waste.orphans} == {"changed since it was generated, by hand or by git"}
-    assert (built.path("c").read_bytes(), built.path("d").read_bytes()) == (mine, accepted)
+    assert (built.image("c").read_bytes(), built.image("d").read_bytes()) == (mine, accepted)
     assert b'"output":"c"' in built.lock()
 
 
-def test_files_that_are_not_ours_and_those_of_a_broken_job_stay(built: Workshop) -> None:
+def test_files_that_are_not_ours_and_those_of_a_broken_job_stay(built: ProjectFolder) -> None:
     (built.root / "assets/portraits/notes.txt").write_text("mine")
     (built.root / "assets/portraits/photo.png").write_text("mine too")
     (built.root / "jobs/portraits.yaml").write_text("items: 7")
@@ -88,38 +88,38 @@ def test_files_that_are_not_ours_and_those_of_a_broken_job_stay(built: Workshop)
     assert built.files() == before
 
 
-def test_a_line_without_file_and_item_goes(built: Workshop) -> None:
-    built.path("d").unlink()
+def test_a_line_without_file_and_item_goes(built: ProjectFolder) -> None:
+    built.image("d").unlink()
     built.job(items=ITEMS[:3])
     pruned(built)
     assert b'"output":"d"' not in built.lock()
     assert len(built.files()) == 3
 
 
-def test_an_image_that_another_job_has_now_is_none_of_no_item(built: Workshop) -> None:
+def test_an_image_that_another_job_has_now_is_none_of_no_item(built: ProjectFolder) -> None:
     built.job(items=ITEMS[:2])
     built.job("moved", items=ITEMS[2:], output={"dir": "assets/portraits"})
     assert not look(built).orphans
 
 
-def test_candidates_go_on_request_only_but_for_those_that_somebody_changed(workshop: Workshop) -> None:
-    workshop.job(items=ITEMS[:1], variants=3)
-    workshop.build()
-    mine = workshop.touch_up("a-v2")
-    workshop.pick("a", 1)
-    assert not look(workshop)
-    waste = pruned(workshop, candidates=True)
+def test_candidates_go_on_request_only_but_for_those_that_somebody_changed(folder: ProjectFolder) -> None:
+    folder.job(items=ITEMS[:1], variants=3)
+    folder.build()
+    mine = folder.touch_up("a-v2")
+    folder.pick("a", 1)
+    assert not look(folder)
+    waste = pruned(folder, candidates=True)
     assert waste.changed == (".imagegen/candidates/portraits/a-v2.png",)
-    assert sorted(workshop.files()) == [".imagegen/candidates/portraits/a-v2.png", "assets/portraits/a.png"]
-    assert mine in workshop.files().values()
-    assert workshop.states() == {"portraits:a": "fresh"}
+    assert sorted(folder.files()) == [".imagegen/candidates/portraits/a-v2.png", "assets/portraits/a.png"]
+    assert mine in folder.files().values()
+    assert folder.states() == {"portraits:a": "fresh"}
     # the store has them all the same
-    workshop.pick("a", 3)
-    assert workshop.states() == {"portraits:a": "fresh"}
-    assert workshop.calls() == 3
+    folder.pick("a", 3)
+    assert folder.states() == {"portraits:a": "fresh"}
+    assert len(folder.calls()) == 3
 
 
-def test_what_a_killed_run_left_goes(built: Workshop) -> None:
+def test_what_a_killed_run_left_goes(built: ProjectFolder) -> None:
     left = [built.root / f".imagegen/{name}" for name in ("tmp/.1.tmp", f"cache/.{'a' * 32}.tmp", "cache/hashes.tmp")]
     left.append(built.root / f"assets/portraits/.{'b' * 32}.tmp")
     theirs = [built.root / "assets/portraits/.mine.tmp", built.root / "assets/portraits/x.tmp"]
@@ -132,7 +132,7 @@ def test_what_a_killed_run_left_goes(built: Workshop) -> None:
     assert all(path.exists() for path in theirs)
 
 
-def test_the_store_goes_down_to_its_bound_what_was_used_longest_ago_first(built: Workshop) -> None:
+def test_the_store_goes_down_to_its_bound_what_was_used_longest_ago_first(built: ProjectFolder) -> None:
     blobs = sorted(path for path in (built.root / ".imagegen/store/blobs").rglob("*") if path.is_file())
     for age, path in enumerate(blobs):
         os.utime(path, (1_000_000 - age, 1_000_000 - age))
@@ -143,151 +143,151 @@ def test_the_store_goes_down_to_its_bound_what_was_used_longest_ago_first(built:
     assert set(built.states().values()) == {"fresh"}
 
 
-MALLSING, YRR = JOB["items"]
+MALLSING, YRR = SMALL_JOB["items"]
 SHARED: dict[str, Any] = {"output": {"dir": "assets/portraits"}}
 
 
-def renamed(workshop: Workshop, *, lock: bool = False) -> str:
+def renamed(folder: ProjectFolder, *, lock: bool = False) -> str:
     """What is wrong with the job after its renaming, in a clone."""
     for suffix in ("yaml", "lock") if lock else ("yaml",):
-        (workshop.root / f"jobs/portraits.{suffix}").rename(workshop.root / f"jobs/heroes.{suffix}")
-    shutil.rmtree(workshop.root / ".imagegen")
-    return " ".join(str(problem) for plan in workshop.project().plans() for problem in plan.problems)
+        (folder.root / f"jobs/portraits.{suffix}").rename(folder.root / f"jobs/heroes.{suffix}")
+    shutil.rmtree(folder.root / ".imagegen")
+    return " ".join(str(problem) for plan in folder.project().plans() for problem in plan.problems)
 
 
-def test_a_job_renamed_without_its_lock_file_names_the_command(workshop: Workshop) -> None:
-    workshop.job(**SHARED)
-    workshop.build()
-    assert "git mv jobs/portraits.lock jobs/heroes.lock" in renamed(workshop)
-    (workshop.root / "jobs/portraits.lock").rename(workshop.root / "jobs/heroes.lock")
-    assert workshop.build() == {}
+def test_a_job_renamed_without_its_lock_file_names_the_command(folder: ProjectFolder) -> None:
+    folder.job(**SHARED)
+    folder.build()
+    assert "git mv jobs/portraits.lock jobs/heroes.lock" in renamed(folder)
+    (folder.root / "jobs/portraits.lock").rename(folder.root / "jobs/heroes.lock")
+    assert folder.build() == {}
 
 
-def test_so_does_one_whose_decisions_would_be_lost(workshop: Workshop) -> None:
-    workshop.job(generate=JOB["generate"] | {"seed": {"mode": "random"}})
-    workshop.build()
-    assert "git mv" in renamed(workshop)
+def test_so_does_one_whose_decisions_would_be_lost(folder: ProjectFolder) -> None:
+    folder.job(generate=SMALL_JOB["generate"] | {"seed": {"mode": "random"}})
+    folder.build()
+    assert "git mv" in renamed(folder)
 
 
-def test_with_its_lock_file_nothing_is_generated(workshop: Workshop) -> None:
-    workshop.job()
-    workshop.build()
-    before = workshop.calls()
-    assert renamed(workshop, lock=True) == ""
-    assert workshop.build() == {"heroes:mallsing": "restored", "heroes:yrr": "restored"}
-    assert workshop.calls() == before
+def test_with_its_lock_file_nothing_is_generated(folder: ProjectFolder) -> None:
+    folder.job()
+    folder.build()
+    before = len(folder.calls())
+    assert renamed(folder, lock=True) == ""
+    assert folder.build() == {"heroes:mallsing": "restored", "heroes:yrr": "restored"}
+    assert len(folder.calls()) == before
 
 
-def test_another_job_of_other_images_is_another_job(workshop: Workshop) -> None:
-    workshop.job()
-    workshop.build()
-    (workshop.root / "jobs/portraits.yaml").unlink()
-    workshop.job("heroes", items=[{"name": "Okka", "prompt": "a broad figure"}])
-    assert workshop.build() == {"heroes:okka": "generated"}
+def test_another_job_of_other_images_is_another_job(folder: ProjectFolder) -> None:
+    folder.job()
+    folder.build()
+    (folder.root / "jobs/portraits.yaml").unlink()
+    folder.job("heroes", items=[{"name": "Okka", "prompt": "a broad figure"}])
+    assert folder.build() == {"heroes:okka": "generated"}
 
 
-def moved(workshop: Workshop, prompt: str = YRR["prompt"]) -> None:
+def moved(folder: ProjectFolder, prompt: str = YRR["prompt"]) -> None:
     """An item goes from one job to another that writes to the same folder; and there is no store."""
-    workshop.job(**SHARED)
-    workshop.build()
-    shutil.rmtree(workshop.root / ".imagegen")
-    workshop.job(**SHARED, items=[MALLSING])
-    workshop.job("heroes", **SHARED, items=[YRR | {"prompt": prompt}])
+    folder.job(**SHARED)
+    folder.build()
+    shutil.rmtree(folder.root / ".imagegen")
+    folder.job(**SHARED, items=[MALLSING])
+    folder.job("heroes", **SHARED, items=[YRR | {"prompt": prompt}])
 
 
-def test_an_item_that_moved_to_another_job_takes_its_image_along(workshop: Workshop) -> None:
-    moved(workshop)
-    before, calls = workshop.files(), workshop.calls()
-    assert workshop.build() == {"heroes:yrr": "restored"}
-    assert (workshop.files(), workshop.calls(), workshop.build()) == (before, calls, {})
+def test_an_item_that_moved_to_another_job_takes_its_image_along(folder: ProjectFolder) -> None:
+    moved(folder)
+    before, calls = folder.files(), len(folder.calls())
+    assert folder.build() == {"heroes:yrr": "restored"}
+    assert (folder.files(), len(folder.calls()), folder.build()) == (before, calls, {})
 
 
-def test_moved_and_changed_it_is_not_replaced_unasked(workshop: Workshop) -> None:
-    moved(workshop, "another figure")
-    before = workshop.files()
-    assert workshop.build() == {"heroes:yrr": "failed"}
-    assert "jobs/portraits.lock records it" in workshop.problems["heroes:yrr"].what
-    assert workshop.files() == before
+def test_moved_and_changed_it_is_not_replaced_unasked(folder: ProjectFolder) -> None:
+    moved(folder, "another figure")
+    before = folder.files()
+    assert folder.build() == {"heroes:yrr": "failed"}
+    assert "jobs/portraits.lock records it" in folder.problems["heroes:yrr"].what
+    assert folder.files() == before
 
 
-def test_pruning_leaves_the_file_to_the_job_that_has_it_now(workshop: Workshop) -> None:
-    moved(workshop)
-    assert not pruned(workshop), "before the other lock file has it, the first one says what it is"
-    workshop.build()
-    before = workshop.files()
-    (orphan,) = pruned(workshop).orphans
+def test_pruning_leaves_the_file_to_the_job_that_has_it_now(folder: ProjectFolder) -> None:
+    moved(folder)
+    assert not pruned(folder), "before the other lock file has it, the first one says what it is"
+    folder.build()
+    before = folder.files()
+    (orphan,) = pruned(folder).orphans
     assert (orphan.job, orphan.owner, orphan.exists) == ("portraits", "heroes", False)
-    assert (workshop.files(), workshop.build()) == (before, {})
-    assert b"yrr" not in workshop.lock()
-    assert not pruned(workshop)
+    assert (folder.files(), folder.build()) == (before, {})
+    assert b"yrr" not in folder.lock()
+    assert not pruned(folder)
 
 
-def test_of_two_lock_files_that_know_a_file_of_no_item_both_forget_it(workshop: Workshop) -> None:
-    moved(workshop)
-    workshop.build()
-    workshop.job("heroes", **SHARED, items=[{"name": "Okka", "prompt": "a broad figure"}])
-    data = workshop.path("yrr").read_bytes()
-    assert len(pruned(workshop).orphans) == 2
-    assert not workshop.path("yrr").exists()
-    assert workshop.is_kept(data)
-    assert not pruned(workshop)
+def test_of_two_lock_files_that_know_a_file_of_no_item_both_forget_it(folder: ProjectFolder) -> None:
+    moved(folder)
+    folder.build()
+    folder.job("heroes", **SHARED, items=[{"name": "Okka", "prompt": "a broad figure"}])
+    data = folder.image("yrr").read_bytes()
+    assert len(pruned(folder).orphans) == 2
+    assert not folder.image("yrr").exists()
+    assert folder.is_kept(data)
+    assert not pruned(folder)
 
 
-def made(workshop: Workshop) -> None:
-    workshop.job(variants=2, derive={"thumb": {"width": 16}}, sheet={"cell": 16})
-    assert set(workshop.build().values()) == {"generated", "derived"}
+def made(folder: ProjectFolder) -> None:
+    folder.job(variants=2, derive={"thumb": {"width": 16}}, sheet={"cell": 16})
+    assert set(folder.build().values()) == {"generated", "derived"}
 
 
-def pick(workshop: Workshop, variant: int) -> dict[str, str]:
+def pick(folder: ProjectFolder, variant: int) -> dict[str, str]:
     """What became of the derived outputs."""
-    found = workshop.pick("mallsing", variant)
-    project = workshop.project()
+    found = folder.pick("mallsing", variant)
+    project = folder.project()
     became: dict[str, str] = {}
     outputs = refresh_derived(project, found)
     run(project, outputs, lambda one: became.update({one.output.slug: one.state}))  # type: ignore[union-attr]
     return became
 
 
-def derived(workshop: Workshop) -> set[str]:
-    names = {path.rpartition("/")[2] for path in workshop.files()}
+def derived(folder: ProjectFolder) -> set[str]:
+    names = {path.rpartition("/")[2] for path in folder.files()}
     return {name for name in names if "thumb" in name or "sheet" in name}
 
 
-def test_they_follow_the_pick_and_nothing_is_stale(workshop: Workshop) -> None:
-    made(workshop)
-    thumb = (workshop.root / "assets/portraits/mallsing-v2-thumb.png").read_bytes()
-    sheet = (workshop.root / "assets/portraits/sheet.png").read_bytes()
-    assert pick(workshop, 2) == {"mallsing:thumb": "restored", "sheet": "derived", "sheet:index": "derived"}
+def test_they_follow_the_pick_and_nothing_is_stale(folder: ProjectFolder) -> None:
+    made(folder)
+    thumb = (folder.root / "assets/portraits/mallsing-v2-thumb.png").read_bytes()
+    sheet = (folder.root / "assets/portraits/sheet.png").read_bytes()
+    assert pick(folder, 2) == {"mallsing:thumb": "restored", "sheet": "derived", "sheet:index": "derived"}
     ours, others = {"mallsing-thumb.png"}, {"yrr-v1-thumb.png", "yrr-v2-thumb.png", "sheet.png", "sheet.json"}
-    assert derived(workshop) == ours | others
-    assert (workshop.root / "assets/portraits/mallsing-thumb.png").read_bytes() == thumb
-    assert workshop.is_kept(sheet)
-    assert workshop.build() == {}
-    assert pick(workshop, 0)["mallsing-v2:thumb"] == "restored"
-    assert derived(workshop) == {"mallsing-v1-thumb.png", "mallsing-v2-thumb.png", *others}
-    assert workshop.build() == {}
-    assert workshop.calls() == 4
+    assert derived(folder) == ours | others
+    assert (folder.root / "assets/portraits/mallsing-thumb.png").read_bytes() == thumb
+    assert folder.is_kept(sheet)
+    assert folder.build() == {}
+    assert pick(folder, 0)["mallsing-v2:thumb"] == "restored"
+    assert derived(folder) == {"mallsing-v1-thumb.png", "mallsing-v2-thumb.png", *others}
+    assert folder.build() == {}
+    assert len(folder.calls()) == 4
 
 
-def test_a_derived_file_that_somebody_changed_stays(workshop: Workshop) -> None:
-    made(workshop)
+def test_a_derived_file_that_somebody_changed_stays(folder: ProjectFolder) -> None:
+    made(folder)
     mine = picture("blue", (16, 16))
-    (workshop.root / "assets/portraits/mallsing-v1-thumb.png").write_bytes(mine)
-    pick(workshop, 2)
-    assert (workshop.root / "assets/portraits/mallsing-v1-thumb.png").read_bytes() == mine
+    (folder.root / "assets/portraits/mallsing-v1-thumb.png").write_bytes(mine)
+    pick(folder, 2)
+    assert (folder.root / "assets/portraits/mallsing-v1-thumb.png").read_bytes() == mine
 
 
-def test_what_is_made_from_an_image_that_is_not_there_waits_for_it(workshop: Workshop) -> None:
-    made(workshop)
-    workshop.path("yrr-v1").unlink()
-    assert pick(workshop, 1) == {"mallsing:thumb": "restored"}
+def test_what_is_made_from_an_image_that_is_not_there_waits_for_it(folder: ProjectFolder) -> None:
+    made(folder)
+    folder.image("yrr-v1").unlink()
+    assert pick(folder, 1) == {"mallsing:thumb": "restored"}
 
 
-def test_items_with_a_name_that_goes_on_like_the_picked_one_are_left_alone(workshop: Workshop) -> None:
+def test_items_with_a_name_that_goes_on_like_the_picked_one_are_left_alone(folder: ProjectFolder) -> None:
     items = [{"name": name, "prompt": name} for name in ("Mallsing", "Mallsing-vale", "Mallsing-v")]
-    workshop.job(items=items, variants=2, derive={"thumb": {"width": 16}})
-    workshop.build()
-    workshop.job(items=items[:1], variants=2, derive={"thumb": {"width": 16}})
-    pick(workshop, 1)
+    folder.job(items=items, variants=2, derive={"thumb": {"width": 16}})
+    folder.build()
+    folder.job(items=items[:1], variants=2, derive={"thumb": {"width": 16}})
+    pick(folder, 1)
     names = {f"mallsing-{end}-v{number}-thumb.png" for end in ("v", "vale") for number in (1, 2)}
-    assert names < derived(workshop)
+    assert names < derived(folder)

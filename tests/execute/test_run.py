@@ -24,8 +24,8 @@ from imagegen.execute.run import Flow, run
 from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.request import Request
 from imagegen.project import Project
-from tests.execute.workshop import Workshop, picture
 from tests.marks import long
+from tests.project_folder import SMALL_JOB, ProjectFolder, picture
 from tests.scripted import Script, ScriptedBackend
 
 __all__ = []
@@ -191,10 +191,10 @@ derive: where its image is yet to be there, only then it shows that the store ha
 
 
 class Walk:
-    """Two jobs in a workshop, changed step by step."""
+    """Two jobs of a project, changed step by step."""
 
     def __init__(self, root: Path, seed: int) -> None:
-        self.shop = Workshop(root)
+        self.folder = ProjectFolder(root, SMALL_JOB)
         self.random = random.Random(seed)  # noqa: S311 - a walk that can be repeated
         self.prompts = {"mallsing": "tall", "yrr": "small", "okka": "broad"}
         self.job: dict[str, Any] = {"derive": {"thumb": {"width": 16}}, "sheet": {"cell": 16}}
@@ -202,7 +202,7 @@ class Walk:
 
     def write(self) -> None:
         items = [{"name": name, "prompt": prompt} for name, prompt in self.prompts.items()]
-        self.shop.job(items=items, **self.job)
+        self.folder.job(items=items, **self.job)
 
     def step(self) -> str:
         act: Callable[[], object] = self.random.choice(
@@ -215,11 +215,11 @@ class Walk:
             return f"{act.__name__}: {error}"
 
     def any_file(self) -> Path:
-        files = sorted(path for path in (self.shop.root / "assets").rglob("*") if path.is_file())
-        return self.random.choice(files) if files else self.shop.path("mallsing")
+        files = sorted(path for path in (self.folder.root / "assets").rglob("*") if path.is_file())
+        return self.random.choice(files) if files else self.folder.image("mallsing")
 
     def any_task(self) -> str:
-        return self.random.choice(sorted(self.shop.outputs()))
+        return self.random.choice(sorted(self.folder.outputs()))
 
     def edit(self) -> str:
         name = self.random.choice(sorted(self.prompts))
@@ -240,7 +240,7 @@ class Walk:
 
     def stamp(self) -> str:
         """The job file keeps its size and time, and is another."""
-        path = self.shop.root / "jobs/portraits.yaml"
+        path = self.folder.root / "jobs/portraits.yaml"
         before, name = path.stat(), self.random.choice(sorted(self.prompts))
         self.prompts[name] = {"tall": "thin", "small": "giant"}.get(self.prompts[name], self.prompts[name])
         self.write()
@@ -251,17 +251,17 @@ class Walk:
         task = self.any_task()
         if task.count(":") > 1 or ":sheet" in task:
             return "nothing"
-        self.shop.reroll(task)
+        self.folder.reroll(task)
         return task
 
     def accept(self) -> str:
         task = self.any_task()
-        return f"{task} {self.shop.accept(task).state}"
+        return f"{task} {self.folder.accept(task).state}"
 
     def go_back(self) -> str:
         task = self.any_task()
-        count = len(self.shop.list_versions(task))
-        return f"{task} {self.shop.restore(task, self.random.randint(1, count)) if count else 'nothing'}"
+        count = len(self.folder.list_versions(task))
+        return f"{task} {self.folder.restore(task, self.random.randint(1, count)) if count else 'nothing'}"
 
     def encode(self) -> str:
         self.job["output"] = {
@@ -275,14 +275,14 @@ class Walk:
         self.job["variants"] = self.random.choice([1, 2])
         self.write()
         if self.job["variants"] == 2:
-            self.shop.build()
-            self.shop.pick("yrr", self.random.choice([1, 2]))
+            self.folder.build()
+            self.folder.pick("yrr", self.random.choice([1, 2]))
         return str(self.job["variants"])
 
     def lose(self) -> str:
         """What a clone has not, or somebody deletes."""
         what = self.random.choice(["cache", "store", "placed.txt", "."])
-        path = self.shop.root / ".imagegen" / what
+        path = self.folder.root / ".imagegen" / what
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         return what
 
@@ -295,13 +295,13 @@ class Walk:
 
     def force(self) -> str:
         task = self.any_task()
-        return f"{task} {self.shop.build(task, forced=True)}"
+        return f"{task} {self.folder.build(task, forced=True)}"
 
     def foreseen(self) -> dict[str, str]:
-        project = self.shop.project()
+        project = self.folder.project()
         standing = []
         unsettled: set[str] = set()
-        for output in sort_by_origin(list(self.shop.outputs(project).values())):
+        for output in sort_by_origin(list(self.folder.outputs(project).values())):
             output = project.with_origins(output, unsettled)
             verdict = project.verdict(output)
             standing.append((output, verdict))
@@ -312,15 +312,15 @@ class Walk:
 
 def walk(root: Path, seed: int, steps: int) -> None:
     walk = Walk(root, seed)
-    walk.shop.build()
+    walk.folder.build()
     path: list[str] = []
     for _ in range(steps):
         path += [walk.step() for _ in range(walk.random.randint(1, 3))]
         foreseen = walk.foreseen()
-        became = walk.shop.build()
+        became = walk.folder.build()
         for task, act in foreseen.items():
-            assert became.get(task, "fresh") in BECOMES[act], (task, act, became.get(task), walk.shop.problems, path)
-        again, acts = walk.shop.build(), walk.foreseen()
+            assert became.get(task, "fresh") in BECOMES[act], (task, act, became.get(task), walk.folder.problems, path)
+        again, acts = walk.folder.build(), walk.foreseen()
         assert settled(again.values()), (again, path)
         assert {acts[task] for task in acts if task not in again} <= {"fresh", "follow"}, (acts, path)
 

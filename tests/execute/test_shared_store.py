@@ -39,7 +39,7 @@ from imagegen.report.doctor import Case, check_jobs
 from imagegen.state.mutex import hold
 from imagegen.state.shared_store import SharedEntry, SharedStore, open_shared
 from imagegen.state.store import StoreEntry
-from tests.execute.workshop import Workshop, picture
+from tests.project_folder import SMALL_JOB, ProjectFolder, picture
 from tests.scripted import Script, ScriptedBackend
 from tests.state.memory import memory
 
@@ -63,10 +63,10 @@ SHA256 = sha(DATA)
 class Team:
     """A shared store in memory, and one member's run with it."""
 
-    def __init__(self, workshop: Workshop, files: Any = None, **settings: Any) -> None:
-        workshop.settings = dataclasses.replace(workshop.settings, **{"store": URL, **settings})
+    def __init__(self, folder: ProjectFolder, files: Any = None, **settings: Any) -> None:
+        folder.settings = dataclasses.replace(folder.settings, **{"store": URL, **settings})
         self.files = memory() if files is None else files
-        self.workshop = workshop
+        self.folder = folder
         self.told: list[Event] = []
         self.stop = threading.Event()
         self.opened = 0
@@ -75,7 +75,7 @@ class Team:
         return SharedStore(self.files, "/team")
 
     def open(self, url: str) -> SharedStore:
-        assert url == self.workshop.settings.store
+        assert url == self.folder.settings.store
         self.opened += 1
         return self.store()
 
@@ -87,7 +87,7 @@ class Team:
         *,
         is_brief: bool = False,
     ) -> SharedStoreClient:
-        project = project or self.workshop.project()
+        project = project or self.folder.project()
         opened = opened or self.open
         return SharedStoreClient(
             project, self.told.append, self.stop, is_brief=is_brief, open_store=opened, timeouts=patience
@@ -112,9 +112,9 @@ class Team:
 
 
 @pytest.fixture
-def output(workshop: Workshop) -> Output:
-    workshop.job()
-    return workshop.outputs()["portraits:mallsing"]
+def output(folder: ProjectFolder) -> Output:
+    folder.job()
+    return folder.outputs()["portraits:mallsing"]
 
 
 class Stuck(MemoryFileSystem):  # type: ignore[misc]  # fsspec ships no types
@@ -156,10 +156,10 @@ def stuck() -> Iterator[Callable[..., Any]]:
     over.set()
 
 
-def test_what_somebody_made_is_found_and_kept_here(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
+def test_what_somebody_made_is_found_and_kept_here(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
     team.give(output, model_digest="d1")
-    project = workshop.project()
+    project = folder.project()
     source = team.sharing(project).find(output, None, "")
     assert source is not None
     assert (source.data, source.encoding, source.record.model_digest, source.record.seconds, source.is_shared) == (
@@ -175,8 +175,8 @@ def test_what_somebody_made_is_found_and_kept_here(workshop: Workshop, output: O
     assert team.notes == []
 
 
-def test_an_image_of_another_known_model_is_not_taken(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
+def test_an_image_of_another_known_model_is_not_taken(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
     team.give(output, model_digest="d1")
     assert team.sharing().find(output, "d2", "") is None
     team.give(output, picture("blue"), model_digest="d2")
@@ -186,9 +186,9 @@ def test_an_image_of_another_known_model_is_not_taken(workshop: Workshop, output
 
 
 def test_of_several_the_one_that_the_lock_file_tells_of_comes_first_then_the_newest(
-    workshop: Workshop, output: Output
+    folder: ProjectFolder, output: Output
 ) -> None:
-    team = Team(workshop)
+    team = Team(folder)
     times = [f"2026-01-0{day}T00:00:00.000Z" for day in (1, 2, 3)]
     for time_made, colour in zip(times, ("red", "green", "blue"), strict=True):
         team.give(output, picture(colour), time=time_made)
@@ -199,10 +199,10 @@ def test_of_several_the_one_that_the_lock_file_tells_of_comes_first_then_the_new
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", DATA[:-20], b"\x89PNG\r\n\x1a\n" + b"\0" * 100])
-def test_what_is_no_whole_image_is_not_taken_and_told_once(workshop: Workshop, output: Output, data: bytes) -> None:
-    team = Team(workshop)
+def test_what_is_no_whole_image_is_not_taken_and_told_once(folder: ProjectFolder, output: Output, data: bytes) -> None:
+    team = Team(folder)
     entry = team.give(output, data)
-    project = workshop.project()
+    project = folder.project()
     sharing = team.sharing(project)
     assert sharing.find(output, None, "") is None
     sharing.close()
@@ -212,8 +212,8 @@ def test_what_is_no_whole_image_is_not_taken_and_told_once(workshop: Workshop, o
     assert note.startswith(f"the shared store {URL} has files that cannot be used, and were skipped: ")
 
 
-def test_what_is_bad_is_passed_over_for_what_is_good(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
+def test_what_is_bad_is_passed_over_for_what_is_good(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
     team.give(output)
     bad = team.give(output, picture("blue"), time="2026-02-02T03:04:05.678Z")
     team.files.pipe_file(f"/team/blobs/{bad.sha256[:2]}/{bad.sha256}", b"changed")
@@ -222,9 +222,9 @@ def test_what_is_bad_is_passed_over_for_what_is_good(workshop: Workshop, output:
     assert source.data == DATA
 
 
-def test_what_was_made_goes_up(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
-    project = workshop.project()
+def test_what_was_made_goes_up(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
+    project = folder.project()
     sharing = team.sharing(project)
     team.made(sharing, project, output)
     sharing.close()
@@ -233,11 +233,11 @@ def test_what_was_made_goes_up(workshop: Workshop, output: Output) -> None:
     assert (project.upload_queue.all(), (project.state / "pending.txt").exists(), team.notes) == ([], False, [])
 
 
-def test_what_only_reads_writes_nothing(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop, store_writes=False)
+def test_what_only_reads_writes_nothing(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder, store_writes=False)
     team.give(output)
     before = dict(team.files.store)
-    project = workshop.project()
+    project = folder.project()
     sharing = team.sharing(project)
     assert sharing.find(output, None, "") is not None
     team.made(sharing, project, output, picture("blue"))
@@ -248,8 +248,8 @@ def test_what_only_reads_writes_nothing(workshop: Workshop, output: Output) -> N
     assert team.notes == []
 
 
-def test_nothing_is_asked_for_what_is_not_shared(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
+def test_nothing_is_asked_for_what_is_not_shared(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
     sharing = team.sharing()
     stand_in = dataclasses.replace(output, request=dataclasses.replace(output.request, backend="placeholder"))
     derived = dataclasses.replace(output, request=dataclasses.replace(output.request, backend="derive"))
@@ -264,15 +264,15 @@ def test_nothing_is_asked_for_what_is_not_shared(workshop: Workshop, output: Out
     assert team.opened == 0
 
 
-def test_one_that_cannot_be_reached_is_told_once_and_asked_once(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
+def test_one_that_cannot_be_reached_is_told_once_and_asked_once(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
     asked: list[str] = []
 
     def away(url: str) -> SharedStore:
         asked.append(url)
         raise ConnectionRefusedError(111, "Connection refused")
 
-    project = workshop.project()
+    project = folder.project()
     sharing = team.sharing(project, opened=away)
     threads = [threading.Thread(target=sharing.find, args=(output, None, "")) for _ in range(8)]
     for thread in threads:
@@ -289,9 +289,9 @@ def test_one_that_cannot_be_reached_is_told_once_and_asked_once(workshop: Worksh
     assert project.upload_queue.all() == [(output.fingerprint, SHA256)]
 
 
-def test_what_could_not_go_up_goes_up_with_the_next_run(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
-    project = workshop.project()
+def test_what_could_not_go_up_goes_up_with_the_next_run(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
+    project = folder.project()
 
     def away(_: str) -> SharedStore:
         raise OSError("gone")
@@ -300,17 +300,19 @@ def test_what_could_not_go_up_goes_up_with_the_next_run(workshop: Workshop, outp
     team.made(sharing, project, output)
     sharing.close()
     team.told.clear()
-    again = workshop.project()
+    again = folder.project()
     assert again.has_uploads_due
     team.sharing(again).close()
     assert team.notes == [f"uploaded 1 image of earlier runs to the shared store {URL}"]
     assert len(team.store().entries(output.fingerprint)) == 1
-    assert not workshop.project().has_uploads_due
+    assert not folder.project().has_uploads_due
 
 
 @pytest.mark.parametrize("on", ["ls", "cat_file"])
-def test_one_that_hangs_while_it_is_read_is_left_alone(workshop: Workshop, output: Output, stuck: Any, on: str) -> None:
-    team = Team(workshop, memory())
+def test_one_that_hangs_while_it_is_read_is_left_alone(
+    folder: ProjectFolder, output: Output, stuck: Any, on: str
+) -> None:
+    team = Team(folder, memory())
     team.give(output)
     files = stuck(on)
     files.store.update(team.files.store)
@@ -324,10 +326,10 @@ def test_one_that_hangs_while_it_is_read_is_left_alone(workshop: Workshop, outpu
 
 
 def test_one_that_hangs_while_it_is_written_holds_up_neither_the_images_nor_the_end(
-    workshop: Workshop, output: Output, stuck: Any
+    folder: ProjectFolder, output: Output, stuck: Any
 ) -> None:
-    team = Team(workshop, stuck("pipe_file"))
-    project = workshop.project()
+    team = Team(folder, stuck("pipe_file"))
+    project = folder.project()
     sharing = team.sharing(project, Timeouts(answer_s=30, image_s=60, last_s=0.6))
     start = time.monotonic()
     for colour in ("red", "green", "blue"):
@@ -337,14 +339,14 @@ def test_one_that_hangs_while_it_is_written_holds_up_neither_the_images_nor_the_
     assert team.notes == [
         f"3 images still have to be uploaded to the shared store {URL}; {LATER}",
     ]
-    assert len(workshop.project().upload_queue.all()) == 3
+    assert len(folder.project().upload_queue.all()) == 3
 
 
 def test_one_that_falls_silent_at_the_end_is_told_in_one_line_with_what_is_left(
-    workshop: Workshop, output: Output, stuck: Any
+    folder: ProjectFolder, output: Output, stuck: Any
 ) -> None:
-    team = Team(workshop, stuck("pipe_file"))
-    project = workshop.project()
+    team = Team(folder, stuck("pipe_file"))
+    project = folder.project()
     sharing = team.sharing(project, Timeouts(answer_s=30, image_s=1, last_s=2))
     team.made(sharing, project, output)
     sharing.close()
@@ -353,9 +355,9 @@ def test_one_that_falls_silent_at_the_end_is_told_in_one_line_with_what_is_left(
     ]
 
 
-def test_nothing_is_waited_for_once_the_user_stops(workshop: Workshop, output: Output, stuck: Any) -> None:
-    team = Team(workshop, stuck())
-    project = workshop.project()
+def test_nothing_is_waited_for_once_the_user_stops(folder: ProjectFolder, output: Output, stuck: Any) -> None:
+    team = Team(folder, stuck())
+    project = folder.project()
     sharing = team.sharing(project, Timeouts(answer_s=30, image_s=30, last_s=30))
     team.made(sharing, project, output)
     threading.Timer(0.3, team.stop.set).start()
@@ -367,13 +369,13 @@ def test_nothing_is_waited_for_once_the_user_stops(workshop: Workshop, output: O
     assert not [note for note in team.notes if "reached" in note]
 
 
-def test_one_that_takes_nothing_is_still_read(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
+def test_one_that_takes_nothing_is_still_read(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
     team.give(output)
     open_to_all, team.files = team.files, memory(Closed)
     team.files.store.update(open_to_all.store)
     team.files.pseudo_dirs.extend(open_to_all.pseudo_dirs)
-    project = workshop.project()
+    project = folder.project()
     sharing = team.sharing(project)
     team.made(sharing, project, output)
     deadline = time.monotonic() + 10
@@ -390,37 +392,38 @@ def test_one_that_takes_nothing_is_still_read(workshop: Workshop, output: Output
     assert len(project.upload_queue.all()) == 1
 
 
-def test_what_is_lost_before_it_went_up_is_told_as_that(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
-    project = workshop.project()
+def test_what_is_lost_before_it_went_up_is_told_as_that(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
+    project = folder.project()
     project.upload_queue.add([(output.fingerprint, SHA256)])
     team.sharing(project).close()
     assert team.notes == [f".imagegen/store has lost 1 image that still had to be uploaded to the shared store {URL}"]
     assert (team.opened, project.has_uploads_due) == (0, False)
 
 
-def test_what_has_yet_to_go_up_is_not_pruned(workshop: Workshop, tmp_path: Path) -> None:
+def test_what_has_yet_to_go_up_is_not_pruned(folder: ProjectFolder, tmp_path: Path) -> None:
     address = f"file://{(tmp_path / 'team').as_posix()}"
-    workshop.settings = Settings(store=address, store_bytes=1)
-    workshop.job()
-    workshop.build()
-    project = workshop.project()
+    folder.settings = Settings(store=address, store_bytes=1)
+    folder.job()
+    folder.build()
+    project = folder.project()
     assert len(project.upload_queue.all()) == len(list(project.store.blobs())) == 2
     prune(project, find_unused(project, project.plans(), candidates=False))
     assert len(list(project.store.blobs())) == 2
     (tmp_path / "team").mkdir()
-    assert f"uploaded 2 images of earlier runs to the shared store {address}" in workshop.notes()
+    assert folder.build() == {}
+    assert f"uploaded 2 images of earlier runs to the shared store {address}" in folder.report
     assert len([path for path in (tmp_path / "team/blobs").rglob("*") if path.is_file()]) == 2
-    project = workshop.project()
+    project = folder.project()
     prune(project, find_unused(project, project.plans(), candidates=False))
     assert list(project.store.blobs()) == []
 
 
 def test_a_run_with_nothing_to_make_tries_briefly_tells_it_in_one_line_and_not_again(
-    workshop: Workshop, stuck: Any
+    folder: ProjectFolder, stuck: Any
 ) -> None:
-    team = Team(workshop, stuck("pipe_file"))
-    project = workshop.project()
+    team = Team(folder, stuck("pipe_file"))
+    project = folder.project()
     project.store.put(DATA)
     project.upload_queue.add([("", SHA256)])
     team.sharing(project, SHORT, is_brief=True).close()
@@ -432,16 +435,18 @@ def test_a_run_with_nothing_to_make_tries_briefly_tells_it_in_one_line_and_not_a
     )
     assert not project.has_uploads_due
     team.told.clear()
-    again = workshop.project()
+    again = folder.project()
     team.sharing(again, is_brief=True).close()
     assert (team.opened, team.notes) == (1, [])
     assert again.upload_queue.all() == [("", SHA256)]
 
 
-def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(workshop: Workshop, tmp_path: Path) -> None:
-    workshop.settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
-    workshop.job()
-    workshop.build()
+def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(
+    folder: ProjectFolder, tmp_path: Path
+) -> None:
+    folder.settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
+    folder.job()
+    folder.build()
     seen: list[str] = []
 
     def tell(event: Event) -> None:
@@ -449,25 +454,25 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(works
             with hold(project.state, 20):  # raises where it is held
                 seen.append(str(event.facts["text"]))
 
-    project = workshop.project()
+    project = folder.project()
     run(project, [], tell)
     (note,) = seen
     assert "still have to be uploaded" in note
     seen.clear()
     (tmp_path / "team").mkdir()
-    workshop.build(forced=True)
+    folder.build(forced=True)
     for blob in (tmp_path / "team/blobs").glob("*/*"):
         blob.write_bytes(b"changed")
-    other = workshop.clone(tmp_path / "other")
+    other = folder.clone(tmp_path / "other")
     project = other.project()
     run(project, list(other.outputs(project).values()), tell)  # the same after images
     (note,) = seen
     assert "were skipped" in note
 
 
-def test_a_list_of_what_waits_that_cannot_be_written_fails_no_image(workshop: Workshop, output: Output) -> None:
-    team = Team(workshop)
-    project = workshop.project()
+def test_a_list_of_what_waits_that_cannot_be_written_fails_no_image(folder: ProjectFolder, output: Output) -> None:
+    team = Team(folder)
+    project = folder.project()
     (project.state / "pending.txt").mkdir(parents=True)
     sharing = team.sharing(project)
     for colour in ("red", "blue"):
@@ -481,18 +486,19 @@ def test_a_list_of_what_waits_that_cannot_be_written_fails_no_image(workshop: Wo
     )
 
 
-def test_what_was_made_for_one_store_does_not_go_to_another(workshop: Workshop, tmp_path: Path) -> None:
+def test_what_was_made_for_one_store_does_not_go_to_another(folder: ProjectFolder, tmp_path: Path) -> None:
     ours, theirs = (f"file://{(tmp_path / name).as_posix()}" for name in ("ours", "theirs"))
-    workshop.settings = Settings(store=theirs)
-    workshop.job()
-    workshop.build()
+    folder.settings = Settings(store=theirs)
+    folder.job()
+    folder.build()
     (tmp_path / "ours").mkdir()
-    workshop.settings = Settings(store=ours)
-    assert workshop.notes() == []
+    folder.settings = Settings(store=ours)
+    assert (folder.build(), folder.report) == ({}, [])
     assert list((tmp_path / "ours").iterdir()) == []
     (tmp_path / "theirs").mkdir()
-    workshop.settings = Settings(store=theirs)
-    assert workshop.notes() == [f"uploaded 2 images of earlier runs to the shared store {theirs}"]
+    folder.settings = Settings(store=theirs)
+    uploaded = f"uploaded 2 images of earlier runs to the shared store {theirs}"
+    assert (folder.build(), folder.report) == ({}, [uploaded])
 
 
 def test_a_package_that_is_missing_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -535,57 +541,57 @@ def test_what_went_wrong_is_one_line_without_a_password(error: Exception, words:
     assert describe_error(error) == words
 
 
-def standing(workshop: Workshop) -> list[tuple[Output, Verdict]]:
-    project = workshop.project()
-    return [(output, project.verdict(output)) for output in workshop.outputs(project).values()]
+def standing(folder: ProjectFolder) -> list[tuple[Output, Verdict]]:
+    project = folder.project()
+    return [(output, project.verdict(output)) for output in folder.outputs(project).values()]
 
 
-def foreseen(workshop: Workshop) -> dict[str, str]:
+def foreseen(folder: ProjectFolder) -> dict[str, str]:
     """What `doit why` says, which asks no store."""
-    return {one.output.task: one.act for one in forecast(workshop.project(), standing(workshop), ()).images}
+    return {one.output.task: one.act for one in forecast(folder.project(), standing(folder), ()).images}
 
 
-def test_an_accepted_file_goes_up_and_comes_to_the_others(workshop: Workshop, tmp_path: Path) -> None:
+def test_an_accepted_file_goes_up_and_comes_to_the_others(folder: ProjectFolder, tmp_path: Path) -> None:
     (tmp_path / "team").mkdir()
     settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
-    workshop.settings = settings
-    workshop.job()
-    workshop.build()
-    data = workshop.touch_up("yrr")
-    workshop.accept("portraits:yrr")
-    other = workshop.clone(tmp_path / "other")
+    folder.settings = settings
+    folder.job()
+    folder.build()
+    data = folder.touch_up("yrr")
+    folder.accept("portraits:yrr")
+    other = folder.clone(tmp_path / "other")
     assert foreseen(other) == {"portraits:mallsing": "generate", "portraits:yrr": "restore"}
     case = Case(other.project(), other.project().plans(), (), standing(other))
     assert [row.ok for row in check_jobs(case) if row.what == "portraits:yrr"] == [True]
     assert other.build() == {"portraits:mallsing": "restored", "portraits:yrr": "failed"}
     assert "and not in the shared store either" in other.problems["portraits:yrr"].what
     assert "doit store:push where it was accepted; or bring the file back" in other.problems["portraits:yrr"].hint
-    workshop.build()  # with nothing to make: what was accepted goes up
+    folder.build()  # with nothing to make: what was accepted goes up
     assert other.build() == {"portraits:yrr": "restored"}
-    assert other.path("yrr").read_bytes() == data
-    assert sorted(other.lock().splitlines()) == sorted(workshop.lock().splitlines())
-    assert other.calls() == 0
+    assert other.image("yrr").read_bytes() == data
+    assert sorted(other.lock().splitlines()) == sorted(folder.lock().splitlines())
+    assert len(other.calls()) == 0
     other.touch_up("yrr", "green")  # it is protected as what was accepted here
     assert other.states()["portraits:yrr"] == "kept"
 
 
 def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
-    workshop: Workshop, tmp_path: Path
+    folder: ProjectFolder, tmp_path: Path
 ) -> None:
-    workshop.job()
-    workshop.build()
-    store = workshop.project().store
+    folder.job()
+    folder.build()
+    store = folder.project().store
     for name, backend in (("portraits:okka", "placeholder"), ("image:raven", "scripted")):  # which are not shared
         store.add(
             StoreEntry("f" * 64, store.put(picture()), None, "1", 2.0, "", name=name, request={"backend": backend})
         )
-    accepted = workshop.touch_up("yrr", "blue")
-    workshop.accept("portraits:yrr")
+    accepted = folder.touch_up("yrr", "blue")
+    folder.accept("portraits:yrr")
     address = f"file://{(tmp_path / 'team').as_posix()}"
-    workshop.settings = Settings(store=address)
+    folder.settings = Settings(store=address)
 
     def pushed() -> tuple[int, int, list[str]]:
-        project = workshop.project()
+        project = folder.project()
         told: list[Event] = []
         attended = InterruptibleWorker(told.append)
         count, sharing = push(project, project.plans(), attended)
@@ -607,7 +613,7 @@ def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
     assert {path for path in (tmp_path / "team").rglob("*") if path.is_file()} == there.keys()
 
 
-def test_two_who_generate_the_same_at_once_both_succeed(workshop: Workshop, tmp_path: Path) -> None:
+def test_two_who_generate_the_same_at_once_both_succeed(folder: ProjectFolder, tmp_path: Path) -> None:
     (tmp_path / "team").mkdir()
     barrier = threading.Barrier(2)
 
@@ -618,14 +624,14 @@ def test_two_who_generate_the_same_at_once_both_succeed(workshop: Workshop, tmp_
             barrier.wait(30)
             return super().generate(request, progress)
 
-    third = Workshop(tmp_path / "third")
-    workshops = [workshop, Workshop(tmp_path / "other"), third]
-    for one in workshops:
+    third = ProjectFolder(tmp_path / "third", SMALL_JOB)
+    folders = [folder, ProjectFolder(tmp_path / "other", SMALL_JOB), third]
+    for one in folders:
         one.settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
         one.job(items=[{"name": "Mallsing", "prompt": "a tall figure"}])
     states: list[dict[str, str]] = []
     threads = []
-    for one in workshops[:2]:
+    for one in folders[:2]:
         one.backend = Together(Script())
         threads.append(threading.Thread(target=lambda one=one: states.append(one.build())))
     for thread in threads:
@@ -637,46 +643,46 @@ def test_two_who_generate_the_same_at_once_both_succeed(workshop: Workshop, tmp_
     assert third.build() == {"portraits:mallsing": "restored"}
 
 
-def test_a_run_restores_what_another_made(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_run_restores_what_another_made(folder: ProjectFolder, tmp_path: Path) -> None:
     (tmp_path / "team").mkdir()
     settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
-    workshop.settings = settings
-    workshop.job()
-    assert set(workshop.build().values()) == {"generated"}
-    other = Workshop(tmp_path / "other")
+    folder.settings = settings
+    folder.job()
+    assert set(folder.build().values()) == {"generated"}
+    other = ProjectFolder(tmp_path / "other", SMALL_JOB)
     other.settings = settings
     other.job()
     assert set(other.build().values()) == {"restored"}
-    assert other.calls() == 0
-    assert other.lock() == workshop.lock()
-    assert other.files() == workshop.files()
+    assert len(other.calls()) == 0
+    assert other.lock() == folder.lock()
+    assert other.files() == folder.files()
 
 
-def test_what_is_forced_is_generated_and_goes_up_too(workshop: Workshop, tmp_path: Path) -> None:
+def test_what_is_forced_is_generated_and_goes_up_too(folder: ProjectFolder, tmp_path: Path) -> None:
     (tmp_path / "team").mkdir()
-    workshop.settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
-    workshop.job()
-    workshop.build()
-    assert set(workshop.build(forced=True).values()) == {"generated"}
+    folder.settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
+    folder.job()
+    folder.build()
+    assert set(folder.build(forced=True).values()) == {"generated"}
     assert len(list((tmp_path / "team/index").rglob("*.json"))) == 4
     assert len(list((tmp_path / "team/blobs").rglob("*.*"))) == 0  # the same pixels are one file
 
 
 def test_an_image_that_the_shared_store_brings_is_encoded_and_held_to_its_model_here(
-    workshop: Workshop, tmp_path: Path
+    folder: ProjectFolder, tmp_path: Path
 ) -> None:
     (tmp_path / "team").mkdir()
     settings = Settings(store=f"file://{(tmp_path / 'team').as_posix()}")
-    workshop.settings = settings
-    workshop.backend = type(workshop.backend)(Script(digest="d1"))
-    workshop.job()
-    workshop.build()
-    other = Workshop(tmp_path / "other")
+    folder.settings = settings
+    folder.backend = type(folder.backend)(Script(digest="d1"))
+    folder.job()
+    folder.build()
+    other = ProjectFolder(tmp_path / "other", SMALL_JOB)
     other.settings = settings
     other.job(output={"format": "webp"})
     assert set(other.build().values()) == {"restored"}
     assert [path.suffix for path in (other.root / "assets/portraits").iterdir()] == [".webp"] * 2
-    third = Workshop(tmp_path / "third")
+    third = ProjectFolder(tmp_path / "third", SMALL_JOB)
     third.settings = settings
     third.backend = type(third.backend)(Script(digest="d2"))
     third.job()

@@ -16,48 +16,48 @@ from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import run
 from imagegen.execute.verify import verify_store
 from imagegen.images.image_file import verify
-from tests.execute.workshop import JOB, Workshop
 from tests.marks import long
+from tests.project_folder import SMALL_JOB, ProjectFolder
 from tests.scripted import Script, ScriptedBackend
 
-ITEMS: list[dict[str, Any]] = JOB["items"]
+ITEMS: list[dict[str, Any]] = SMALL_JOB["items"]
 LOCK = "jobs/portraits.lock"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with two images, each with an earlier version in the store, an accepted edit and a drawn seed."""
-    workshop = Workshop(tmp_path_factory.mktemp("built") / "project")
-    workshop.job(items=[*ITEMS, {"name": "Okka", "prompt": "an old one"}])
-    workshop.build()
-    workshop.job(
+    folder = ProjectFolder(tmp_path_factory.mktemp("built") / "project", SMALL_JOB)
+    folder.job(items=[*ITEMS, {"name": "Okka", "prompt": "an old one"}])
+    folder.build()
+    folder.job(
         items=[*ITEMS, {"name": "Okka", "prompt": "an old one"}], generate={"width": 32, "height": 32, "steps": 9}
     )
-    workshop.build()
-    workshop.reroll("portraits:yrr")
-    workshop.build()
-    workshop.touch_up("okka")
-    workshop.accept("portraits:okka")
-    assert set(workshop.states().values()) <= {"fresh", "kept"}
-    return workshop.root
+    folder.build()
+    folder.reroll("portraits:yrr")
+    folder.build()
+    folder.touch_up("okka")
+    folder.accept("portraits:okka")
+    assert set(folder.states().values()) <= {"fresh", "kept"}
+    return folder.root
 
 
 @pytest.fixture
-def copies(built: Path, tmp_path: Path) -> Callable[[], Workshop]:
+def copies(built: Path, tmp_path: Path) -> Callable[[], ProjectFolder]:
     """Each a whole copy of the project, but for the times of its files."""
     count = iter(range(10**6))
 
-    def copied() -> Workshop:
+    def copied() -> ProjectFolder:
         root = tmp_path / str(next(count))
         shutil.copytree(built, root)
-        return Workshop(root)
+        return ProjectFolder(root, SMALL_JOB)
 
     return copied
 
 
-def problems(workshop: Workshop) -> list[str]:
+def problems(folder: ProjectFolder) -> list[str]:
     """With the plan or with the images, as they are told."""
-    project = workshop.project()
+    project = folder.project()
     plans = project.plans()
     found = [problem for plan in plans for problem in plan.problems]
     told: list[Event] = []
@@ -73,46 +73,46 @@ def tree(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def are_all_right(workshop: Workshop) -> bool:
-    return not problems(workshop) and set(workshop.states().values()) <= {"fresh", "kept"}
+def are_all_right(folder: ProjectFolder) -> bool:
+    return not problems(folder) and set(folder.states().values()) <= {"fresh", "kept"}
 
 
 # --- the lock file
 
 
 @pytest.mark.parametrize("step", [97, long(7)])
-def test_one_that_was_cut_anywhere_costs_no_image(copies: Callable[[], Workshop], step: int) -> None:
+def test_one_that_was_cut_anywhere_costs_no_image(copies: Callable[[], ProjectFolder], step: int) -> None:
     whole = copies().lock()
     for length in range(0, len(whole), step):
-        workshop = copies()
-        images = workshop.files()
-        (workshop.root / LOCK).write_bytes(whole[:length])
-        problems(workshop)  # an accepted edit whose line is lost is in the way, and is told; it stays
-        assert workshop.calls() <= 1, length  # of a seed that was drawn and is lost, another is drawn
-        assert all(workshop.is_kept(data) for data in images.values()), length
-        (workshop.root / LOCK).write_bytes(whole)
+        folder = copies()
+        images = folder.files()
+        (folder.root / LOCK).write_bytes(whole[:length])
+        problems(folder)  # an accepted edit whose line is lost is in the way, and is told; it stays
+        assert len(folder.calls()) <= 1, length  # of a seed that was drawn and is lost, another is drawn
+        assert all(folder.is_kept(data) for data in images.values()), length
+        (folder.root / LOCK).write_bytes(whole)
         for path, data in images.items():
-            (workshop.root / path).write_bytes(data)
-        assert are_all_right(workshop), length
+            (folder.root / path).write_bytes(data)
+        assert are_all_right(folder), length
 
 
 def test_one_with_conflict_markers_is_refused_in_its_place_and_right_once_they_are_gone(
-    copies: Callable[[], Workshop],
+    copies: Callable[[], ProjectFolder],
 ) -> None:
-    workshop = copies()
-    before = tree(workshop.root)
-    lines = workshop.lock().splitlines(keepends=True)
-    (workshop.root / LOCK).write_bytes(
+    folder = copies()
+    before = tree(folder.root)
+    lines = folder.lock().splitlines(keepends=True)
+    (folder.root / LOCK).write_bytes(
         b"".join([lines[0], b"<<<<<<< HEAD\n", lines[1], b"=======\n", lines[2], b">>>>>>> theirs\n", *lines[3:]])
     )
-    (told,) = problems(workshop)
+    (told,) = problems(folder)
     assert told.startswith(f"{LOCK}:2: has unresolved merge-conflict markers\n    delete the marker lines")
-    after = tree(workshop.root)
+    after = tree(folder.root)
     assert {path: data for path, data in after.items() if path != LOCK} == {
         path: data for path, data in before.items() if path != LOCK
     }
-    (workshop.root / LOCK).write_bytes(b"".join(lines))
-    assert are_all_right(workshop)
+    (folder.root / LOCK).write_bytes(b"".join(lines))
+    assert are_all_right(folder)
 
 
 def flipped(data: bytes, step: int) -> Iterator[tuple[int, bytes]]:
@@ -121,198 +121,198 @@ def flipped(data: bytes, step: int) -> Iterator[tuple[int, bytes]]:
 
 
 @pytest.mark.parametrize("step", [71, long(7)])
-def test_one_with_a_flipped_bit_is_refused_or_costs_no_image(copies: Callable[[], Workshop], step: int) -> None:
+def test_one_with_a_flipped_bit_is_refused_or_costs_no_image(copies: Callable[[], ProjectFolder], step: int) -> None:
     refused = 0
     for position, data in flipped(copies().lock(), step):
-        workshop = copies()
-        images = workshop.files()
-        whole = workshop.lock()
-        (workshop.root / LOCK).write_bytes(data)
-        told = problems(workshop)
+        folder = copies()
+        images = folder.files()
+        whole = folder.lock()
+        (folder.root / LOCK).write_bytes(data)
+        told = problems(folder)
         refused += any(one.startswith(f"{LOCK}:") for one in told)
         assert not any("fault in imagegen" in one for one in told), (position, told)
-        assert workshop.calls() <= 1, position
-        assert all(workshop.is_kept(data) for data in images.values()), position
-        (workshop.root / LOCK).write_bytes(whole)
+        assert len(folder.calls()) <= 1, position
+        assert all(folder.is_kept(data) for data in images.values()), position
+        (folder.root / LOCK).write_bytes(whole)
         for path, content in images.items():
-            (workshop.root / path).write_bytes(content)
-        assert are_all_right(workshop), position
+            (folder.root / path).write_bytes(content)
+        assert are_all_right(folder), position
     assert refused > 5
 
 
 # --- the store
 
 
-def blobs(workshop: Workshop) -> list[Path]:
-    return sorted(path for path in (workshop.root / ".imagegen/store/blobs").rglob("*") if path.is_file())
+def blobs(folder: ProjectFolder) -> list[Path]:
+    return sorted(path for path in (folder.root / ".imagegen/store/blobs").rglob("*") if path.is_file())
 
 
-def test_flipped_bits_in_the_store_never_reach_an_image(copies: Callable[[], Workshop]) -> None:
-    workshop = copies()
-    images = workshop.files()
-    assert len(blobs(workshop)) > 5
-    for blob in blobs(workshop):
+def test_flipped_bits_in_the_store_never_reach_an_image(copies: Callable[[], ProjectFolder]) -> None:
+    folder = copies()
+    images = folder.files()
+    assert len(blobs(folder)) > 5
+    for blob in blobs(folder):
         ((_, data), *_) = flipped(blob.read_bytes(), 60)
         blob.write_bytes(data)
-    assert {finding.state for finding in verify_store(workshop.project())} == {"corrupt"}
-    assert set(workshop.states().values()) <= {"fresh", "kept"}
+    assert {finding.state for finding in verify_store(folder.project())} == {"corrupt"}
+    assert set(folder.states().values()) <= {"fresh", "kept"}
     (edited,) = (path for path in images if "okka" in path)
     for path in images:
         if path != edited:
-            (workshop.root / path).unlink()
-    assert problems(workshop) == []
-    assert workshop.calls() == 2  # the store cannot give them back, so they are drawn; they are as they were
-    assert workshop.files() == images
-    assert are_all_right(workshop)
+            (folder.root / path).unlink()
+    assert problems(folder) == []
+    assert len(folder.calls()) == 2  # the store cannot give them back, so they are drawn; they are as they were
+    assert folder.files() == images
+    assert are_all_right(folder)
 
 
-def test_an_edit_whose_copy_went_bad_is_not_drawn_over(copies: Callable[[], Workshop]) -> None:
-    workshop = copies()
-    edited = workshop.path("okka")
+def test_an_edit_whose_copy_went_bad_is_not_drawn_over(copies: Callable[[], ProjectFolder]) -> None:
+    folder = copies()
+    edited = folder.image("okka")
     whole = edited.read_bytes()
-    for blob in blobs(workshop):
+    for blob in blobs(folder):
         if blob.read_bytes() == whole:
             blob.write_bytes(whole[:-1])
     edited.unlink()
-    (told,) = problems(workshop)
+    (told,) = problems(folder)
     assert "accepted" in told
-    assert workshop.calls() == 0
+    assert len(folder.calls()) == 0
     edited.write_bytes(whole)
-    assert are_all_right(workshop)
+    assert are_all_right(folder)
 
 
-def test_an_index_with_flipped_bits_costs_at_most_its_own_image(copies: Callable[[], Workshop]) -> None:
+def test_an_index_with_flipped_bits_costs_at_most_its_own_image(copies: Callable[[], ProjectFolder]) -> None:
     index = sorted((copies().root / ".imagegen/store/index").rglob("*.jsonl"))
     assert len(index) > 3
     for number, path in enumerate(index):
         for _, data in flipped(path.read_bytes(), 301):
-            workshop = copies()
-            images = workshop.files()
-            (workshop.root / ".imagegen/store/index" / path.parent.name / path.name).write_bytes(data)
-            mallsing, yrr = workshop.path("mallsing"), workshop.path("yrr")
+            folder = copies()
+            images = folder.files()
+            (folder.root / ".imagegen/store/index" / path.parent.name / path.name).write_bytes(data)
+            mallsing, yrr = folder.image("mallsing"), folder.image("yrr")
             mallsing.unlink()
             yrr.unlink()
-            assert problems(workshop) == [], number
-            assert workshop.calls() <= 1, number
-            assert workshop.files() == images, number
-            assert are_all_right(workshop), number
+            assert problems(folder) == [], number
+            assert len(folder.calls()) <= 1, number
+            assert folder.files() == images, number
+            assert are_all_right(folder), number
 
 
 @pytest.mark.parametrize("where", ["store", "store/blobs", "store/index", "cache", "tmp"])
 def test_a_file_in_place_of_a_folder_of_ours_is_told_and_nothing_is_lost(
-    copies: Callable[[], Workshop], where: str
+    copies: Callable[[], ProjectFolder], where: str
 ) -> None:
-    workshop = copies()
-    workshop.backend = ScriptedBackend(Script(in_flight=1))
-    images = workshop.files()
-    place, aside = workshop.root / ".imagegen" / where, workshop.root / "aside"
+    folder = copies()
+    folder.backend = ScriptedBackend(Script(in_flight=1))
+    images = folder.files()
+    place, aside = folder.root / ".imagegen" / where, folder.root / "aside"
     if place.exists():
         place.rename(aside)
     place.write_text("no folder")
-    workshop.job(generate={"width": 32, "height": 32, "steps": 12})
-    told = problems(workshop)
+    folder.job(generate={"width": 32, "height": 32, "steps": 12})
+    told = problems(folder)
     if where != "cache":  # a memory that can be done without
         assert all(f"/{where.split('/')[0]}" in one and "then try again" in one for one in told), told
         assert told
     place.unlink(missing_ok=True) if place.is_file() else None
     if aside.exists():
         aside.rename(place)
-    assert problems(workshop) == []
-    assert all(workshop.is_kept(data) for data in images.values())
-    assert workshop.calls() == 2 + (where != "cache")  # one was drawn, and could not be kept
+    assert problems(folder) == []
+    assert all(folder.is_kept(data) for data in images.values())
+    assert len(folder.calls()) == 2 + (where != "cache")  # one was drawn, and could not be kept
 
 
 # --- an output's place
 
 
-def test_a_folder_in_an_outputs_place_is_told_and_stays(copies: Callable[[], Workshop]) -> None:
-    workshop = copies()
-    place = workshop.path("mallsing")
+def test_a_folder_in_an_outputs_place_is_told_and_stays(copies: Callable[[], ProjectFolder]) -> None:
+    folder = copies()
+    place = folder.image("mallsing")
     image = place.read_bytes()
     place.unlink()
     (place / "notes").mkdir(parents=True)
     (place / "notes/mine.txt").write_text("mine")
-    (told,) = problems(workshop)
+    (told,) = problems(folder)
     assert "assets/portraits/mallsing.png" in told
     assert "folder" in told
     assert (place / "notes/mine.txt").read_text() == "mine"
-    assert workshop.calls() == 0
+    assert len(folder.calls()) == 0
     shutil.rmtree(place)
-    assert are_all_right(workshop)
+    assert are_all_right(folder)
     assert place.read_bytes() == image
-    assert workshop.calls() == 0
+    assert len(folder.calls()) == 0
 
 
-def test_a_file_in_place_of_the_output_folder_is_told_and_stays(copies: Callable[[], Workshop]) -> None:
-    workshop = copies()
-    folder, aside = workshop.root / "assets/portraits", workshop.root / "aside"
-    folder.rename(aside)
-    folder.write_text("mine")
-    told = problems(workshop)
+def test_a_file_in_place_of_the_output_folder_is_told_and_stays(copies: Callable[[], ProjectFolder]) -> None:
+    folder = copies()
+    images, aside = folder.root / "assets/portraits", folder.root / "aside"
+    images.rename(aside)
+    images.write_text("mine")
+    told = problems(folder)
     assert told
     assert all("assets/portraits" in one for one in told)
-    assert folder.read_text() == "mine"
-    assert workshop.calls() == 0
-    folder.unlink()
-    aside.rename(folder)
-    assert are_all_right(workshop)
+    assert images.read_text() == "mine"
+    assert len(folder.calls()) == 0
+    images.unlink()
+    aside.rename(images)
+    assert are_all_right(folder)
 
 
 # --- a clock that went back: all that is on disk is of the year 2099
 
 
-def from_the_future(workshop: Workshop) -> None:
-    for path in [workshop.root / LOCK, *(workshop.root / ".imagegen/store/index").rglob("*.jsonl")]:
+def from_the_future(folder: ProjectFolder) -> None:
+    for path in [folder.root / LOCK, *(folder.root / ".imagegen/store/index").rglob("*.jsonl")]:
         lines = [json.loads(line) for line in path.read_bytes().splitlines()]
         texts = [json.dumps(line | {"time": line["time"].replace("2026", "2099", 1)}) for line in lines]
         assert all("2099" in text for text in texts)
         path.write_text("".join(text + "\n" for text in texts))
-    for path in workshop.root.rglob("*"):
+    for path in folder.root.rglob("*"):
         os.utime(path, (4_070_908_800, 4_070_908_800))
 
 
-def test_what_was_made_in_the_future_is_fresh_and_what_changes_is_seen(copies: Callable[[], Workshop]) -> None:
-    workshop = copies()
-    from_the_future(workshop)
-    assert are_all_right(workshop)
-    assert workshop.calls() == 0
-    workshop.job(generate={"width": 32, "height": 32, "steps": 12})
-    assert workshop.build() == {"portraits:mallsing": "generated", "portraits:yrr": "generated"}
-    assert are_all_right(workshop)
-    for path in workshop.files():
+def test_what_was_made_in_the_future_is_fresh_and_what_changes_is_seen(copies: Callable[[], ProjectFolder]) -> None:
+    folder = copies()
+    from_the_future(folder)
+    assert are_all_right(folder)
+    assert len(folder.calls()) == 0
+    folder.job(generate={"width": 32, "height": 32, "steps": 12})
+    assert folder.build() == {"portraits:mallsing": "generated", "portraits:yrr": "generated"}
+    assert are_all_right(folder)
+    for path in folder.files():
         if "okka" not in path:
-            (workshop.root / path).unlink()
-    assert set(workshop.build().values()) == {"restored"}
+            (folder.root / path).unlink()
+    assert set(folder.build().values()) == {"restored"}
 
 
-def test_a_decision_counts_though_the_one_before_it_is_of_the_future(copies: Callable[[], Workshop]) -> None:
-    workshop = copies()
-    from_the_future(workshop)
-    before = workshop.outputs()["portraits:yrr"].request.seed
-    seed = workshop.reroll("portraits:yrr")
+def test_a_decision_counts_though_the_one_before_it_is_of_the_future(copies: Callable[[], ProjectFolder]) -> None:
+    folder = copies()
+    from_the_future(folder)
+    before = folder.outputs()["portraits:yrr"].request.seed
+    seed = folder.reroll("portraits:yrr")
     assert seed != before
-    assert workshop.outputs()["portraits:yrr"].request.seed == seed
-    workshop.build()
-    assert workshop.outputs()["portraits:yrr"].request.seed == seed
-    workshop.touch_up("mallsing", "blue")
-    workshop.accept("portraits:mallsing")
-    assert workshop.states()["portraits:mallsing"] == "fresh"
-    data = workshop.touch_up("okka", "green")
-    workshop.accept("portraits:okka")
-    workshop.path("okka").unlink()
-    workshop.build()
-    assert workshop.path("okka").read_bytes() == data
+    assert folder.outputs()["portraits:yrr"].request.seed == seed
+    folder.build()
+    assert folder.outputs()["portraits:yrr"].request.seed == seed
+    folder.touch_up("mallsing", "blue")
+    folder.accept("portraits:mallsing")
+    assert folder.states()["portraits:mallsing"] == "fresh"
+    data = folder.touch_up("okka", "green")
+    folder.accept("portraits:okka")
+    folder.image("okka").unlink()
+    folder.build()
+    assert folder.image("okka").read_bytes() == data
     verify(data)
 
 
-def test_an_image_that_changed_under_a_clock_that_stands_still_is_seen(copies: Callable[[], Workshop]) -> None:
-    workshop = copies()
-    from_the_future(workshop)
-    workshop.build()
-    place = workshop.path("mallsing")
+def test_an_image_that_changed_under_a_clock_that_stands_still_is_seen(copies: Callable[[], ProjectFolder]) -> None:
+    folder = copies()
+    from_the_future(folder)
+    folder.build()
+    place = folder.image("mallsing")
     whole = place.read_bytes()
     place.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     os.utime(place, (4_070_908_800, 4_070_908_800))
-    assert workshop.states()["portraits:mallsing"] == "kept"
+    assert folder.states()["portraits:mallsing"] == "kept"
     place.write_bytes(whole)
-    assert are_all_right(workshop)
+    assert are_all_right(folder)

@@ -12,9 +12,9 @@ import pytest
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import RunResult, run
 from imagegen.images.image_file import verify
-from tests.execute.workshop import Workshop
 from tests.faults.failing import FORBIDDEN, FULL, READ_ONLY, Failing
 from tests.marks import long
+from tests.project_folder import SMALL_JOB, ProjectFolder
 from tests.scripted import Script, ScriptedBackend
 
 EARLIER: dict[str, Any] = {"derive": {"thumb": {"width": 16}}}
@@ -28,43 +28,43 @@ KINDS = pytest.mark.parametrize(
 REPLACING = pytest.mark.parametrize("replacing", [False, True], ids=["new", "replacing"])
 
 
-def workshop_at(root: Path, replacing: bool) -> tuple[Workshop, list[bytes]]:
+def prepare_folder(root: Path, replacing: bool) -> tuple[ProjectFolder, list[bytes]]:
     """With a build to come; and what must not be lost by it."""
-    workshop = Workshop(root)
-    workshop.backend = ScriptedBackend(Script(in_flight=1))
-    workshop.job(**EARLIER)
+    folder = ProjectFolder(root, SMALL_JOB)
+    folder.backend = ScriptedBackend(Script(in_flight=1))
+    folder.job(**EARLIER)
     if not replacing:
-        return workshop, []
-    workshop.build()
-    earlier = list(workshop.files().values())
-    workshop.job(**LATER)
-    return workshop, earlier
+        return folder, []
+    folder.build()
+    earlier = list(folder.files().values())
+    folder.job(**LATER)
+    return folder, earlier
 
 
-def built(workshop: Workshop) -> tuple[list[Outcome], RunResult]:
-    project = workshop.project()
+def built(folder: ProjectFolder) -> tuple[list[Outcome], RunResult]:
+    project = folder.project()
     told: list[Event] = []
-    ending = run(project, list(workshop.outputs(project).values()), told.append)
+    ending = run(project, list(folder.outputs(project).values()), told.append)
     return [event for event in told if isinstance(event, Outcome)], ending
 
 
 def operations(root: Path, kind: tuple[int, frozenset[str]], replacing: bool) -> int:
-    workshop, _ = workshop_at(root, replacing)
+    folder, _ = prepare_folder(root, replacing)
     counting = Failing(root, kind, after=10**6)
     with pytest.MonkeyPatch.context() as patch, counting.failing(patch):
-        built(workshop)
+        built(folder)
     assert counting.calls > 50
     return counting.calls
 
 
 def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls: int | None, replacing: bool) -> None:
-    workshop, earlier = workshop_at(root, replacing)
-    drawn_before = workshop.calls()
+    folder, earlier = prepare_folder(root, replacing)
+    drawn_before = len(folder.calls())
     failing = Failing(root, kind, after, for_calls)
     with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
-        outcomes, ending = built(workshop)
+        outcomes, ending = built(folder)
     told = f"after {after}: {failing.failed[:3]}"
-    assert {one.output.task for one in outcomes} == set(workshop.outputs()), told
+    assert {one.output.task for one in outcomes} == set(folder.outputs()), told
     for one in outcomes:
         assert (one.problem is not None) == (one.state == "failed"), told
     problems = [one.problem for one in outcomes if one.problem] + list(ending.problems)
@@ -73,25 +73,25 @@ def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls
         assert "fault in imagegen" not in said, f"{told}: {said}"
         assert os.strerror(kind[0]) in said or "failed" in said, f"{told}: {said}"
         assert problem.hint or "failed" in said, f"{told}: {said}"
-    for path, data in workshop.files().items():
+    for path, data in folder.files().items():
         assert path.endswith(".png"), told
         verify(data)
-    assert all(workshop.is_kept(data) for data in earlier), told
-    project = workshop.project()
+    assert all(folder.is_kept(data) for data in earlier), told
+    project = folder.project()
     lines = project.lock("portraits").lines
     recorded = {
         task
-        for task, output in workshop.outputs(project).items()
+        for task, output in folder.outputs(project).items()
         if any(line.fingerprint == output.fingerprint for line in lines.get(output.path, ()))
         or any(project.store.look(entry.sha256) for entry in project.store.entries(output.fingerprint))
     }
-    lost = workshop.calls() - drawn_before - len(recorded & {"portraits:mallsing", "portraits:yrr"})
+    lost = len(folder.calls()) - drawn_before - len(recorded & {"portraits:mallsing", "portraits:yrr"})
     assert lost <= (0 if not problems else 1), told  # what has just been drawn, and there was no room to keep it
-    became = workshop.build()
+    became = folder.build()
     assert set(became.values()) <= {"generated", "derived", "restored"}, f"{told}: {became}"
     assert not {task for task, state in became.items() if state == "generated"} & recorded, told
-    assert set(workshop.states().values()) == {"fresh"}, told
-    assert workshop.build() == {}, told
+    assert set(folder.states().values()) == {"fresh"}, told
+    assert folder.build() == {}, told
     if became:  # a run that writes sweeps first
         assert not list((root / ".imagegen/tmp").glob("*")), told
 
@@ -117,27 +117,27 @@ def test_nothing_is_lost_wherever_the_room_ends(
 
 @pytest.mark.parametrize("in_flight", [1, 3])
 def test_once_there_is_no_room_nothing_more_is_drawn(tmp_path: Path, in_flight: int) -> None:
-    workshop = Workshop(tmp_path)
-    workshop.backend = ScriptedBackend(Script(in_flight=in_flight))
-    workshop.job(items=[{"name": f"item {number}", "prompt": f"figure {number}"} for number in range(12)])
+    folder = ProjectFolder(tmp_path, SMALL_JOB)
+    folder.backend = ScriptedBackend(Script(in_flight=in_flight))
+    folder.job(items=[{"name": f"item {number}", "prompt": f"figure {number}"} for number in range(12)])
     failing = Failing(tmp_path, FULL, after=30)
     with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
-        outcomes, _ = built(workshop)
-    store = workshop.project().store
+        outcomes, _ = built(folder)
+    store = folder.project().store
     kept = sum(any(store.look(entry.sha256) for entry in store.entries(one.output.fingerprint)) for one in outcomes)
     assert kept < 6
-    assert workshop.calls() - kept <= in_flight
-    assert set(workshop.build().values()) <= {"generated", "restored"}
-    assert set(workshop.states().values()) == {"fresh"}
+    assert len(folder.calls()) - kept <= in_flight
+    assert set(folder.build().values()) <= {"generated", "restored"}
+    assert set(folder.states().values()) == {"fresh"}
 
 
 def test_a_store_that_cannot_be_pruned_fails_no_image(tmp_path: Path) -> None:
-    workshop = Workshop(tmp_path)
-    workshop.job()
-    project = workshop.project()
+    folder = ProjectFolder(tmp_path, SMALL_JOB)
+    folder.job()
+    project = folder.project()
     project.settings = replace(project.settings, store_bytes=0)
     failing = Failing(tmp_path, (READ_ONLY[0], frozenset({"unlink"})), after=0)
     with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
-        run(project, list(workshop.outputs(project).values()), lambda _: None)
+        run(project, list(folder.outputs(project).values()), lambda _: None)
     assert any("store/blobs" in call for call in failing.failed)
-    assert set(workshop.states().values()) == {"fresh"}
+    assert set(folder.states().values()) == {"fresh"}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
-from tests.endtoend.project import ProjectFolder
 from tests.faults.middleman import Middleman, Trick, answer
 from tests.faults.served import ServedProject
 from tests.marks import long
+from tests.project_folder import ProjectFolder
 
 NAMES = [
     "../../../../etc/passwd",

@@ -17,7 +17,7 @@ import pytest
 
 from imagegen.images.image_file import verify
 from imagegen.state.lockfile import read_lock_file
-from tests.endtoend.project import DODO, ProjectFolder
+from tests.project_folder import DODO, ProjectFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -65,7 +65,7 @@ class Gauntlet:
 
     def finished(self) -> Counter[str]:
         """How often each image was generated in this round."""
-        return Counter(self.project.generated())
+        return Counter(self.project.calls())
 
     def strike(self, number: signal.Signals) -> None:
         before = self.images()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from imagegen.images.image_file import verify
-from tests.execute.workshop import Workshop
 from tests.faults.disk import Recorder, after_power_cut
+from tests.project_folder import SMALL_JOB, ProjectFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot sync a folder")
 
@@ -23,15 +23,15 @@ def recorders(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Recorder]:
     """Of a first build, and of one that replaces what the first one made."""
     found = {}
     for replacing in (False, True):
-        workshop = Workshop(tmp_path_factory.mktemp("recorded") / "project")
-        workshop.job(**(LATER if replacing else EARLIER))
+        folder = ProjectFolder(tmp_path_factory.mktemp("recorded") / "project", SMALL_JOB)
+        folder.job(**(LATER if replacing else EARLIER))
         if replacing:
-            workshop.job(**EARLIER)
-            workshop.build()
-            workshop.job(**LATER)
-        recorder = Recorder(workshop.root)
+            folder.job(**EARLIER)
+            folder.build()
+            folder.job(**LATER)
+        recorder = Recorder(folder.root)
         with pytest.MonkeyPatch.context() as patch, recorder.watching(patch):
-            workshop.build()
+            folder.build()
         found[replacing] = recorder
     return found
 
@@ -76,21 +76,22 @@ def survives(
 ) -> None:
     """became: what the next build makes of each image, where that is known."""
     told = f"after {count}: {recorder.operations[count - 1] if count else 'nothing'}"
+    root.mkdir(exist_ok=True)
     for path, data in sorted(after_power_cut(recorder, count, keeps_names=keeps_names).items()):
         if data is None:
             (root / path).mkdir(parents=True)
         else:
             (root / path).write_bytes(data)
-    workshop = Workshop(root)
-    workshop.job(**(LATER if replacing else EARLIER))
-    for path, data in workshop.files().items():
+    folder = ProjectFolder(root, SMALL_JOB)
+    folder.job(**(LATER if replacing else EARLIER))
+    for path, data in folder.files().items():
         assert path.endswith(".png"), told
         verify(data)
     if replacing:  # what was there before the build is there still, as a file or in the store
         earlier = [data for path, data in recorder.before.items() if data and path.startswith("assets")]
-        assert all(workshop.is_kept(data) for data in earlier), told
-    project = workshop.project()
-    outputs = workshop.outputs(project)
+        assert all(folder.is_kept(data) for data in earlier), told
+    project = folder.project()
+    outputs = folder.outputs(project)
     lines = project.lock("portraits").lines
     recorded = {
         task
@@ -99,10 +100,10 @@ def survives(
     }
     for entry in project.store.all_entries():
         assert project.store.look(entry.sha256), f"{told}: the index tells of what is not there"
-    made = workshop.build()
+    made = folder.build()
     assert became in (None, made), told
     assert set(made.values()) <= {"generated", "derived", "restored"}, told
     again = {task for task, state in made.items() if state == "generated"}
     assert not again & recorded, told
-    assert set(workshop.states().values()) == {"fresh"}, told
-    assert workshop.build() == {}, told
+    assert set(folder.states().values()) == {"fresh"}, told
+    assert folder.build() == {}, told

@@ -20,9 +20,9 @@ from imagegen.images.formats import write_png
 from tests.backends.comfyui.fake_program import ComfyFolder
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.backends.file_server import DATA, FileServer, Served, file_server, listed
-from tests.endtoend.project import ProjectFolder, Run
 from tests.faults.middleman import Middleman, Trick, answer
 from tests.faults.raw_server import raw_server
+from tests.project_folder import ProjectFolder, Run
 
 TOKEN = "hf_MARKEDmarkedMARKED01"  # noqa: S105 - no real one
 WORD = "MARKEDwordOFcomfyui02"

@@ -15,109 +15,109 @@ from imagegen.errors import ImagegenError
 from imagegen.execute.prune import find_orphans
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
-from tests.execute.workshop import Workshop
+from tests.project_folder import SMALL_JOB, ProjectFolder
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
+def folder(tmp_path: Path) -> ProjectFolder:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/precious").write_bytes(b"mine")
-    return Workshop(tmp_path / "project")
+    return ProjectFolder(tmp_path / "project", SMALL_JOB)
 
 
 def told(project: Project) -> list[str]:
     return [problem.what for plan in project.plans() for problem in plan.problems]
 
 
-def untouched(workshop: Workshop) -> bool:
-    elsewhere = workshop.root.parent / "elsewhere"
+def untouched(folder: ProjectFolder) -> bool:
+    elsewhere = folder.root.parent / "elsewhere"
     return [(path.name, path.read_bytes()) for path in elsewhere.iterdir()] == [("precious", b"mine")]
 
 
 @pytest.mark.parametrize("link", ["assets", "assets/portraits"])
-def test_a_folder_that_leads_out_is_refused(workshop: Workshop, link: str) -> None:
-    workshop.job()
-    (workshop.root / link).parent.mkdir(exist_ok=True)
-    (workshop.root / link).symlink_to(workshop.root.parent / "elsewhere")
-    assert "leads out of the project" in told(workshop.project())[0]
-    assert untouched(workshop)
+def test_a_folder_that_leads_out_is_refused(folder: ProjectFolder, link: str) -> None:
+    folder.job()
+    (folder.root / link).parent.mkdir(exist_ok=True)
+    (folder.root / link).symlink_to(folder.root.parent / "elsewhere")
+    assert "leads out of the project" in told(folder.project())[0]
+    assert untouched(folder)
 
 
-def test_a_folder_of_derived_files_that_leads_out_further_down_is_refused(workshop: Workshop) -> None:
-    workshop.job(output={"name": "{item}/x"}, derive={"thumb": {"width": 8, "dir": "thumbs"}})
-    (workshop.root / "thumbs").mkdir()
-    (workshop.root / "thumbs/yrr").symlink_to(workshop.root.parent / "elsewhere")
-    assert "derive.thumb.dir: 'thumbs/yrr' leads out of the project" in told(workshop.project())[0]
+def test_a_folder_of_derived_files_that_leads_out_further_down_is_refused(folder: ProjectFolder) -> None:
+    folder.job(output={"name": "{item}/x"}, derive={"thumb": {"width": 8, "dir": "thumbs"}})
+    (folder.root / "thumbs").mkdir()
+    (folder.root / "thumbs/yrr").symlink_to(folder.root.parent / "elsewhere")
+    assert "derive.thumb.dir: 'thumbs/yrr' leads out of the project" in told(folder.project())[0]
 
 
-def test_a_link_in_place_of_an_output_is_no_way_out(workshop: Workshop) -> None:
-    workshop.job(output={"overwrite": "always"})
-    link = workshop.root / "assets/portraits/yrr.png"
+def test_a_link_in_place_of_an_output_is_no_way_out(folder: ProjectFolder) -> None:
+    folder.job(output={"overwrite": "always"})
+    link = folder.root / "assets/portraits/yrr.png"
     link.parent.mkdir(parents=True)
-    link.symlink_to(workshop.root.parent / "elsewhere/precious")
-    assert workshop.build()["portraits:yrr"] == "generated"
+    link.symlink_to(folder.root.parent / "elsewhere/precious")
+    assert folder.build()["portraits:yrr"] == "generated"
     assert not link.is_symlink()
-    assert untouched(workshop)
+    assert untouched(folder)
 
 
-def test_a_dangling_link_in_place_of_an_output_is_no_way_out(workshop: Workshop) -> None:
-    workshop.job()
-    link = workshop.root / "assets/portraits/yrr.png"
+def test_a_dangling_link_in_place_of_an_output_is_no_way_out(folder: ProjectFolder) -> None:
+    folder.job()
+    link = folder.root / "assets/portraits/yrr.png"
     link.parent.mkdir(parents=True)
-    link.symlink_to(workshop.root.parent / "elsewhere/new")
-    workshop.build()
-    assert untouched(workshop)
+    link.symlink_to(folder.root.parent / "elsewhere/new")
+    folder.build()
+    assert untouched(folder)
 
 
-def test_two_folders_that_are_one_by_a_link_within_are_told(workshop: Workshop) -> None:
-    workshop.job("one", output={"dir": "a"})
-    workshop.job("two", output={"dir": "b"})
-    (workshop.root / "a").mkdir()
-    (workshop.root / "b").symlink_to("a")
-    assert "would both be written to" in told(workshop.project())[0]
+def test_two_folders_that_are_one_by_a_link_within_are_told(folder: ProjectFolder) -> None:
+    folder.job("one", output={"dir": "a"})
+    folder.job("two", output={"dir": "b"})
+    (folder.root / "a").mkdir()
+    (folder.root / "b").symlink_to("a")
+    assert "would both be written to" in told(folder.project())[0]
 
 
 @pytest.mark.parametrize("target", ["elsewhere/precious", "elsewhere/new"])
-def test_a_lock_file_that_leads_out_is_neither_read_nor_written(workshop: Workshop, target: str) -> None:
-    workshop.job()
-    (workshop.root / "jobs/portraits.lock").symlink_to(workshop.root.parent / target)
-    (what,) = told(workshop.project())
+def test_a_lock_file_that_leads_out_is_neither_read_nor_written(folder: ProjectFolder, target: str) -> None:
+    folder.job()
+    (folder.root / "jobs/portraits.lock").symlink_to(folder.root.parent / target)
+    (what,) = told(folder.project())
     assert "'jobs/portraits.lock' leads out of the project" in what
-    assert untouched(workshop)
+    assert untouched(folder)
 
 
-def test_a_source_that_leads_out_is_not_read(workshop: Workshop) -> None:
-    workshop.job(source="prompts.md")
-    (workshop.root / "prompts.md").symlink_to(workshop.root.parent / "elsewhere/precious")
-    assert "source: 'prompts.md' leads out of the project" in told(workshop.project())[0]
+def test_a_source_that_leads_out_is_not_read(folder: ProjectFolder) -> None:
+    folder.job(source="prompts.md")
+    (folder.root / "prompts.md").symlink_to(folder.root.parent / "elsewhere/precious")
+    assert "source: 'prompts.md' leads out of the project" in told(folder.project())[0]
 
 
 @pytest.mark.parametrize(
     "path", ["../elsewhere/precious", "/etc/passwd", "link/precious", "assets/../../elsewhere/precious"]
 )
-def test_a_lock_file_cannot_have_a_file_outside_removed(workshop: Workshop, path: str) -> None:
-    workshop.job()
-    (workshop.root / "link").symlink_to(workshop.root.parent / "elsewhere")
+def test_a_lock_file_cannot_have_a_file_outside_removed(folder: ProjectFolder, path: str) -> None:
+    folder.job()
+    (folder.root / "link").symlink_to(folder.root.parent / "elsewhere")
     sha256 = hashlib.sha256(b"mine").hexdigest()
     line = OutputLine(
         path, "gone", "f", Encoding(), {"backend": "b"}, sha256, 4, None, "1", 0.1, "2026-01-01T00:00:00Z"
     )
-    record(workshop, line)
+    record(folder, line)
     with pytest.raises(ImagegenError, match="leads out of the project"):
-        list(find_orphans(workshop.project(), []))
-    assert untouched(workshop)
+        list(find_orphans(folder.project(), []))
+    assert untouched(folder)
 
 
 @pytest.mark.parametrize(
     ("changes", "what"),
     [({"path": "a/.."}, "its 'path'"), ({"path": ""}, "its 'path'"), ({"path": "a\0b"}, "its 'path'"), ({"output": "../../x-v2"}, "its 'output'")],
 )  # fmt: skip
-def test_a_line_that_names_no_file_is_refused(workshop: Workshop, changes: dict[str, Any], what: str) -> None:
-    workshop.job()
+def test_a_line_that_names_no_file_is_refused(folder: ProjectFolder, changes: dict[str, Any], what: str) -> None:
+    folder.job()
     line = OutputLine("a/b.png", "b", "f", Encoding(), {}, "s", 4, None, "1", 0.1, "2026-01-01T00:00:00Z")
-    record(workshop, replace(line, **changes))
-    assert what in told(workshop.project())[0]
+    record(folder, replace(line, **changes))
+    assert what in told(folder.project())[0]
 
 
-def record(workshop: Workshop, line: OutputLine) -> None:
-    (workshop.root / "jobs/portraits.lock").write_text(json.dumps({"v": 1, **asdict(line)}) + "\n")
+def record(folder: ProjectFolder, line: OutputLine) -> None:
+    (folder.root / "jobs/portraits.lock").write_text(json.dumps({"v": 1, **asdict(line)}) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -17,28 +16,18 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import Decision
 from imagegen.project import Project
 from imagegen.state.lockfile import ATTRIBUTES, read_lock_file
-from tests.endtoend.project import ProjectFolder
-from tests.execute.workshop import Workshop
 from tests.marks import long
+from tests.project_folder import SMALL_JOB, ProjectFolder
 
 SIZE = {"width": 32, "height": 32}
 MALLSING, YRR = "portraits:mallsing", "portraits:yrr"
 
 
-class Person(Workshop):
+class Person(ProjectFolder):
     """A clone, and who works in it."""
 
     style = "merge"
     """Of conflict markers."""
-
-    def git(self, *arguments: str, may_fail: bool = False) -> str:
-        given = ["user.name=t", "user.email=t@example.org", "commit.gpgsign=false", f"merge.conflictStyle={self.style}"]
-        settings = [word for one in given for word in ("-c", one)]
-        done = subprocess.run(
-            ["git", *settings, *arguments], cwd=self.root, capture_output=True, text=True, check=False
-        )
-        assert may_fail or done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def commit(self) -> None:
         self.git("add", "--all")
@@ -47,7 +36,7 @@ class Person(Workshop):
     def merge(self, other: Person) -> list[str]:
         """Merge the other's work; the files in which git finds conflicts."""
         self.git("fetch", "-q", str(other.root), "main")
-        self.git("merge", "-q", "--no-edit", "FETCH_HEAD", may_fail=True)
+        self.git("-c", f"merge.conflictStyle={self.style}", "merge", "-q", "--no-edit", "FETCH_HEAD", may_fail=True)
         return sorted(set(self.git("diff", "--name-only", "--diff-filter=U").split()))
 
     def choose(self, side: str, *paths: str) -> None:
@@ -56,8 +45,8 @@ class Person(Workshop):
         self.git("add", "--", *paths)
 
     def clone(self, root: Path) -> Person:
-        subprocess.run(["git", "clone", "-q", str(self.root), str(root)], check=True, capture_output=True)
-        return Person(root)
+        self.git("clone", "-q", ".", str(root))
+        return Person(root, SMALL_JOB)
 
     def is_right(self) -> None:
         """Everything is fresh, nothing is made, the lock file says it in a line an image; a clone agrees."""
@@ -66,13 +55,13 @@ class Person(Workshop):
         assert not self.project().lock("portraits").needs_compaction
         self.commit()
         clone = self.clone(self.root.parent / f"{self.root.name}-clone")
-        assert (clone.build(), clone.calls()) == ({}, 0)
+        assert (clone.build(), len(clone.calls())) == ({}, 0)
         assert clone.git("status", "--porcelain") == ""
 
 
 def two(folder: Path, attributes: str = ATTRIBUTES, **job: Any) -> tuple[Person, Person]:
     """Two clones of one project whose images are made."""
-    ours = Person(folder / "ours")
+    ours = Person(folder / "ours", SMALL_JOB)
     ours.git("init", "-q", "-b", "main")
     (ours.root / ".gitattributes").write_text(f"{attributes}\n")
     (ours.root / ".gitignore").write_text(".imagegen/\n")
@@ -100,17 +89,17 @@ def test_where_both_changed_the_same_image_the_file_that_was_chosen_decides(
         person.job(items=items(mallsing=prompt))
         assert person.build() == {MALLSING: "generated"}
         person.commit()
-    files = {side: person.path("mallsing").read_bytes() for side, person in both.items()}
+    files = {side: person.image("mallsing").read_bytes() for side, person in both.items()}
     assert ours.merge(theirs) == ["assets/portraits/mallsing.png", "jobs/portraits.yaml"]
     ours.choose(job, "jobs/portraits.yaml")
     ours.choose(image, "assets/portraits/mallsing.png")
-    assert ours.path("mallsing").read_bytes() == files[image]
+    assert ours.image("mallsing").read_bytes() == files[image]
     if job != image:  # the job asks for the other one: that is here in the store, or has to be made
         ours.build()
         assert ours.is_kept(files[image])
-    assert ours.path("mallsing").read_bytes() == files[job]
+    assert ours.image("mallsing").read_bytes() == files[job]
     ours.is_right()
-    assert ours.calls() == 2 + 1 + (job == "theirs" and image == "ours")
+    assert len(ours.calls()) == 2 + 1 + (job == "theirs" and image == "ours")
 
 
 MERGES = [
@@ -150,16 +139,16 @@ def test_where_both_decided_about_the_same_image_the_file_that_was_chosen_decide
             person.pick("mallsing", 2 + number)
         person.build()
         person.commit()
-    wanted = both[chosen].path(name).read_bytes()
-    calls = ours.calls()
+    wanted = both[chosen].image(name).read_bytes()
+    calls = len(ours.calls())
     conflicts = ours.merge(theirs)
     assert f"assets/portraits/{name}.png" in conflicts
     assert {path.rpartition(".")[2] for path in conflicts} == {"png"}
     ours.choose(chosen, *conflicts)
     assert len(ours.project().lock("portraits").conflicts) == 0, "planning settles them"
     ours.is_right()
-    assert ours.path(name).read_bytes() == wanted
-    assert ours.calls() == calls
+    assert ours.image(name).read_bytes() == wanted
+    assert len(ours.calls()) == calls
 
 
 def test_a_build_in_the_middle_of_a_merge_keeps_the_lines_of_both_sides(tmp_path: Path) -> None:
@@ -168,13 +157,13 @@ def test_a_build_in_the_middle_of_a_merge_keeps_the_lines_of_both_sides(tmp_path
         person.reroll(MALLSING)
         person.build()
         person.commit()
-    chosen = theirs.path("mallsing").read_bytes()
+    chosen = theirs.image("mallsing").read_bytes()
     assert ours.merge(theirs) == ["assets/portraits/mallsing.png"]
     assert ours.build() == {}
     ours.choose("theirs", "assets/portraits/mallsing.png")
     ours.git("add", "--all")
     assert ours.build() == {}
-    assert ours.path("mallsing").read_bytes() == chosen
+    assert ours.image("mallsing").read_bytes() == chosen
     ours.is_right()
 
 
@@ -193,7 +182,7 @@ def test_a_merge_that_a_broken_job_keeps_from_being_judged_keeps_both_decisions(
         person.reroll(MALLSING)
         person.build()
         person.commit()
-    wanted = ours.path("mallsing").read_bytes()
+    wanted = ours.image("mallsing").read_bytes()
     ours.choose("ours", *ours.merge(theirs))
     whole = (ours.root / "jobs/portraits.yaml").read_bytes()
     (ours.root / "jobs/portraits.yaml").write_bytes(whole + b"itemz: []\n")
@@ -203,7 +192,7 @@ def test_a_merge_that_a_broken_job_keeps_from_being_judged_keeps_both_decisions(
     (ours.root / "jobs/portraits.yaml").write_bytes(whole)
     assert len(read_lock_file("", ours.root / "jobs/portraits.lock").conflicts) == 1
     ours.is_right()
-    assert ours.path("mallsing").read_bytes() == wanted
+    assert ours.image("mallsing").read_bytes() == wanted
 
 
 def test_an_item_renamed_on_one_branch_and_changed_on_the_other(tmp_path: Path) -> None:
@@ -214,14 +203,14 @@ def test_an_item_renamed_on_one_branch_and_changed_on_the_other(tmp_path: Path) 
     ours.commit()
     theirs.job(items=items(yrr="a figure of stone"))
     assert theirs.build() == {YRR: "generated"}
-    changed = theirs.path("yrr").read_bytes()
+    changed = theirs.image("yrr").read_bytes()
     theirs.commit()
     conflicts = ours.merge(theirs)
     assert "jobs/portraits.lock" not in conflicts
     ours.job(items=items(name="Yr", yrr="a figure of stone"))
     ours.git("add", "--all")
     assert ours.build() == {"portraits:yr": "generated"}
-    assert ours.is_kept(changed) or not ours.path("yrr").exists()
+    assert ours.is_kept(changed) or not ours.image("yrr").exists()
     prune_all(ours)
     assert sorted(path.name for path in (ours.root / "assets/portraits").iterdir()) == ["mallsing.png", "yr.png"]
     ours.is_right()
@@ -250,7 +239,7 @@ def test_conflict_markers_are_told_with_their_line_and_are_right_once_mended(tmp
         person.reroll(MALLSING)
         person.build()
         person.commit()
-    wanted = ours.path("mallsing").read_bytes()
+    wanted = ours.image("mallsing").read_bytes()
     assert ours.merge(theirs) == ["assets/portraits/mallsing.png", "jobs/portraits.lock"]
     before = ours.lock()
     (problem,) = ours.project().plans()[0].problems
@@ -263,12 +252,12 @@ def test_conflict_markers_are_told_with_their_line_and_are_right_once_mended(tmp
     (ours.root / "jobs/portraits.lock").write_bytes(b"".join(lines))
     ours.git("add", "--all")
     ours.is_right()
-    assert ours.path("mallsing").read_bytes() == wanted
+    assert ours.image("mallsing").read_bytes() == wanted
 
 
 def test_a_lock_file_of_a_newer_release_stops_its_job_whatever_is_asked_and_no_other(tmp_path: Path) -> None:
     project = ProjectFolder(tmp_path / "project")
-    project.built(variants=2)
+    project.build_job(variants=2)
     project.job("other", items=[{"name": "X", "prompt": "x"}])
     lock = project.root / "jobs/portraits.lock"
     newer = lock.read_bytes() + b'{"v":2,"of":"a later release"}\n'
@@ -293,15 +282,15 @@ def test_the_lock_file_of_the_first_release_is_read_and_nothing_is_made_anew(tmp
     jobs = tmp_path / "project/jobs"
     (jobs / "portraits.lock.jsonl").rename(jobs / "portraits.lock")
     shutil.copytree(tmp_path / "project/images", tmp_path / "project/assets/portraits")
-    workshop = Workshop(tmp_path / "project")
-    before = workshop.lock()
-    assert (workshop.build(), workshop.calls(), workshop.lock()) == ({}, 0, before)
-    assert set(workshop.states().values()) == {"fresh"}
-    workshop.path("yrr").unlink()
-    assert workshop.build() == {YRR: "generated"}, "from its own drawn seed, in this clone without a store"
+    folder = ProjectFolder(tmp_path / "project", SMALL_JOB)
+    before = folder.lock()
+    assert (folder.build(), len(folder.calls()), folder.lock()) == ({}, 0, before)
+    assert set(folder.states().values()) == {"fresh"}
+    folder.image("yrr").unlink()
+    assert folder.build() == {YRR: "generated"}, "from its own drawn seed, in this clone without a store"
     first, second = before.splitlines()[:2]
-    assert workshop.lock().splitlines()[:2] == [first, second]
-    assert before.splitlines()[2] in workshop.lock().splitlines()
+    assert folder.lock().splitlines()[:2] == [first, second]
+    assert before.splitlines()[2] in folder.lock().splitlines()
     for path in (tmp_path / "project/assets").rglob("*.png"):
         verify(path.read_bytes())
 

@@ -23,9 +23,8 @@ from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import run
 from imagegen.images.image_file import verify
 from imagegen.state.lockfile import read_lock_file
-from tests.endtoend.project import DODO, ProjectFolder, Run
-from tests.execute.workshop import Workshop
 from tests.marks import long
+from tests.project_folder import DODO, SMALL_JOB, ProjectFolder, Run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -98,10 +97,10 @@ class Yard:
     @contextlib.contextmanager
     def stopped_build(self, **environment: str) -> Iterator[subprocess.Popen[str]]:
         """A build that stands still in the middle of its second image, and goes on when this is left."""
-        before = len(self.project.started())
+        before = len(self.project.calls("started"))
         self.project.script(acts={"*": [{"delay_s": 0.4}]})
         process = self.project.start("portraits", **environment)
-        while len(self.project.started()) < before + 2 and process.poll() is None:
+        while len(self.project.calls("started")) < before + 2 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGSTOP)
         assert process.poll() is None
@@ -127,7 +126,7 @@ class Yard:
         assert not [task for task in run.tasks("failed") if task != "portraits:eik-v2"], run.out
         made = Counter(entry["fingerprint"] for entry in self.entries() if not entry.get("by_hand"))
         calls = sum(made.values())
-        assert len(self.project.generated()) <= calls, "what was drawn is in the store"
+        assert len(self.project.calls()) <= calls, "what was drawn is in the store"
         assert max(made.values()) == 1, "nothing is made twice"
         kept = {
             path.read_bytes() for path in (self.project.root / ".imagegen/store/blobs").rglob("*") if path.is_file()
@@ -195,13 +194,13 @@ def test_many_times_while_all_writing_takes_its_time(tmp_path: Path) -> None:
 
 
 def test_who_waited_makes_what_is_an_image_by_then(tmp_path: Path) -> None:
-    workshop = Workshop(tmp_path)
-    workshop.job(variants=2)
-    workshop.build()
-    workshop.job(variants=2, generate={"width": 32, "height": 32, "steps": 9})
-    waiting = workshop.project()
-    wanted = list(workshop.outputs(waiting).values())
-    workshop.pick("mallsing", 2)
+    folder = ProjectFolder(tmp_path, SMALL_JOB)
+    folder.job(variants=2)
+    folder.build()
+    folder.job(variants=2, generate={"width": 32, "height": 32, "steps": 9})
+    waiting = folder.project()
+    wanted = list(folder.outputs(waiting).values())
+    folder.pick("mallsing", 2)
     told: list[Event] = []
     run(waiting, wanted, told.append)
     states = {event.output.task: event.state for event in told if isinstance(event, Outcome)}
@@ -212,4 +211,4 @@ def test_who_waited_makes_what_is_an_image_by_then(tmp_path: Path) -> None:
         "yrr-v1.png",
         "yrr-v2.png",
     ]
-    assert workshop.build() == {"portraits:mallsing": "generated"}
+    assert folder.build() == {"portraits:mallsing": "generated"}
