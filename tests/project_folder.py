@@ -112,7 +112,7 @@ class ProjectFolder:
         self.notes: dict[str, str] = {}
         """Of the last build: the note of each image that was not fresh; the problem of each that failed; all it reports."""
         self.problems: dict[str, Problem] = {}
-        self.report: list[str] = []
+        self.report = ""
 
     def write(self, path: str, text: str) -> Path:
         file = self.root / path
@@ -139,7 +139,8 @@ class ProjectFolder:
         return self.root / "assets" / job / f"{slug}{suffix}"
 
     def lock(self, job: str = "portraits") -> bytes:
-        return (self.root / f"jobs/{job}.lock").read_bytes()
+        path = self.root / f"jobs/{job}.lock"
+        return path.read_bytes() if path.exists() else b""
 
     def lines(self, job: str = "portraits") -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lock(job).splitlines()]
@@ -223,7 +224,7 @@ class ProjectFolder:
         notes = [note_line(event) for event in events if isinstance(event, ProgressEvent) and event.name == "note"]
         self.notes = {one.output.task: one.note for one in outcomes if one.state != "fresh"}
         self.problems = {one.output.task: one.problem for one in outcomes if one.problem}
-        self.report = [*notes, *failures(outcomes)]
+        self.report = "\n".join([*notes, *failures(outcomes)])
         return {one.output.task: one.state for one in outcomes if one.state != "fresh"}
 
     def states(self) -> dict[str, str]:

@@ -412,7 +412,7 @@ def test_what_has_yet_to_go_up_is_not_pruned(folder: ProjectFolder, tmp_path: Pa
     assert len(list(project.store.blobs())) == 2
     (tmp_path / "team").mkdir()
     assert folder.build() == {}
-    assert f"uploaded 2 images of earlier runs to the shared store {address}" in folder.report
+    assert f"uploaded 2 images of earlier runs to the shared store {address}" in folder.report.splitlines()
     assert len([path for path in (tmp_path / "team/blobs").rglob("*") if path.is_file()]) == 2
     project = folder.project()
     prune(project, find_unused(project, project.plans(), candidates=False))
@@ -493,12 +493,12 @@ def test_what_was_made_for_one_store_does_not_go_to_another(folder: ProjectFolde
     folder.build()
     (tmp_path / "ours").mkdir()
     folder.settings = Settings(store=ours)
-    assert (folder.build(), folder.report) == ({}, [])
+    assert (folder.build(), folder.report) == ({}, "")
     assert list((tmp_path / "ours").iterdir()) == []
     (tmp_path / "theirs").mkdir()
     folder.settings = Settings(store=theirs)
     uploaded = f"uploaded 2 images of earlier runs to the shared store {theirs}"
-    assert (folder.build(), folder.report) == ({}, [uploaded])
+    assert (folder.build(), folder.report) == ({}, uploaded)
 
 
 def test_a_package_that_is_missing_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

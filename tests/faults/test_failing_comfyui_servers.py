@@ -12,10 +12,11 @@ import pytest
 
 from imagegen.backends.comfyui import connection
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
+from tests.faults.comfyui_project import comfyui_project
 from tests.faults.middleman import Middleman, Trick
-from tests.faults.served import Built, ServedProject
 from tests.faults.test_misbehaving_comfyui import error_500
 from tests.marks import long
+from tests.project_folder import ProjectFolder
 
 ITEMS = [f"fox{number}" for number in range(12)]
 
@@ -29,8 +30,8 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeComfyUI]]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, servers: list[FakeComfyUI]) -> ServedProject:
-    return ServedProject(tmp_path / "project", [server.url for server in servers], *ITEMS)
+def project(tmp_path: Path, servers: list[FakeComfyUI]) -> ProjectFolder:
+    return comfyui_project(tmp_path / "project", [server.url for server in servers], ITEMS)
 
 
 def when(holds: Callable[[], object], act: Callable[[], object]) -> threading.Thread:
@@ -51,30 +52,30 @@ def drawn(servers: list[FakeComfyUI]) -> Counter[str]:
     return Counter(prompt_id for server in servers for prompt_id in server.executions)
 
 
-def lines(built: Built, text: str) -> list[str]:
-    return [line for line in built.said.splitlines() if text in line]
+def lines(project: ProjectFolder, text: str) -> list[str]:
+    return [line for line in project.report.splitlines() if text in line]
 
 
-def test_the_images_of_a_server_that_dies_go_to_the_others(project: ServedProject, servers: list[FakeComfyUI]) -> None:
+def test_the_images_of_a_server_that_dies_go_to_the_others(project: ProjectFolder, servers: list[FakeComfyUI]) -> None:
     dying = servers[1]
     thread = when(lambda: len(dying.executions) == 2, dying.stop)
     built = project.build()
     thread.join()
-    assert set(built.states.values()) == {"generated"}, built.said
-    assert len(built.states) == 12
-    (out,) = lines(built, "gets no more images")
+    assert set(built.values()) == {"generated"}, project.report
+    assert len(built) == 12
+    (out,) = lines(project, "gets no more images")
     assert f"{dying.url} gets no more images, they go to the other servers: the server at {dying.url} does not" in out
-    again = lines(built, "is generated again")
+    again = lines(project, "is generated again")
     assert 1 <= len(again) <= 2
     assert all(f"{dying.url} may have it, but cannot be asked" in line for line in again)
     twice = [prompt_id for prompt_id, times in drawn(servers).items() if times > 1]
     assert set(twice) <= set(dying.executions[-2:])
     assert len(drawn(servers)) == 12
-    assert project.build() == Built({}, "")
+    assert (project.build(), project.report) == ({}, "")
 
 
 def test_all_of_them_gone_fails_the_rest_for_one_cause_and_the_next_run_goes_on(
-    project: ServedProject, servers: list[FakeComfyUI]
+    project: ProjectFolder, servers: list[FakeComfyUI]
 ) -> None:
     def stop() -> None:
         for server in servers:
@@ -83,49 +84,50 @@ def test_all_of_them_gone_fails_the_rest_for_one_cause_and_the_next_run_goes_on(
     thread = when(lambda: sum(len(server.executions) for server in servers) == 6, stop)
     built = project.build()
     thread.join()
-    made = [name for name, state in built.states.items() if state == "generated"]
+    made = [name for name, state in built.items() if state == "generated"]
     assert 1 <= len(made) < 12
-    assert len(lines(built, "no server is left: ")) == 1, built.said
-    assert all(server.url in built.said for server in servers)
+    assert len(lines(project, "no server is left: ")) == 1, project.report
+    assert all(server.url in project.report for server in servers)
     for server in servers:
         server.start()
     again = project.build()
-    assert set(again.states.values()) == {"generated"}
-    assert len(again.states) == 12 - len(made)
+    assert set(again.values()) == {"generated"}
+    assert len(again) == 12 - len(made)
 
 
 @pytest.mark.long
 def test_what_servers_draw_while_they_cannot_be_asked_is_collected_by_the_next_run(
-    project: ServedProject, servers: list[FakeComfyUI]
+    project: ProjectFolder, servers: list[FakeComfyUI]
 ) -> None:
     for server in servers:
         server.faults.append(Fault("dropped", "/", skip=40, seconds=4))
     built = project.build()
-    assert "failed" in built.states.values()
+    assert "failed" in built.values()
     time.sleep(4)
     for server in servers:
         server.faults.clear()
+    reported = lines(project, "is generated again")
     again = project.build()
-    assert sum(state == "generated" for state in [*built.states.values(), *again.states.values()]) == 12
+    assert sum(state == "generated" for state in [*built.values(), *again.values()]) == 12
     twice = [prompt_id for prompt_id, times in drawn(servers).items() if times > 1]
-    assert len(twice) <= len(lines(built, "is generated again")) <= 4
+    assert len(twice) <= len(reported) <= 4
 
 
 def test_an_attempt_at_a_server_that_is_away_in_the_next_run_is_made_elsewhere_and_said_so(
-    project: ServedProject, servers: list[FakeComfyUI]
+    project: ProjectFolder, servers: list[FakeComfyUI]
 ) -> None:
     servers[0].faults.append(Fault("dropped", "/", skip=20, seconds=3600))
     for server in servers[1:]:
         server.faults.append(Fault("dropped", "/", skip=40, seconds=3600))
     built = project.build()
-    assert "failed" in built.states.values()
+    assert "failed" in built.values()
     servers[0].stop()
     for server in servers[1:]:
         server.faults.clear()
     again = project.build()
-    assert set(again.states.values()) == {"generated"}
-    assert len(lines(again, f"no ComfyUI answers at {servers[0].url}")) == 1
-    assert 1 <= len(lines(again, f"{servers[0].url} may have it, but cannot be asked: it is generated again")) <= 2
+    assert set(again.values()) == {"generated"}
+    assert len(lines(project, f"no ComfyUI answers at {servers[0].url}")) == 1
+    assert 1 <= len(lines(project, f"{servers[0].url} may have it, but cannot be asked: it is generated again")) <= 2
 
 
 @pytest.mark.parametrize("path", ["/history", long("/view")])
@@ -134,22 +136,22 @@ def test_a_server_that_answers_with_errors_without_end_is_taken_out(
 ) -> None:
     with Middleman(servers[0].url) as unfit:
         unfit.tricks.append(Trick(path, error_500, skip=8 if path == "/history" else 0, times=None))
-        project = ServedProject(tmp_path / "unfit", [unfit.url, servers[1].url], *ITEMS)
+        project = comfyui_project(tmp_path / "unfit", [unfit.url, servers[1].url], ITEMS)
         built = project.build()
-    assert set(built.states.values()) == {"generated"}, built.said
-    (out,) = lines(built, "gets no more images")
+    assert set(built.values()) == {"generated"}, project.report
+    (out,) = lines(project, "gets no more images")
     assert f"{unfit.url} gets no more images, they go to the other servers: " in out
     assert f"GET {path}" in out
     assert "was answered with 500 Internal Server Error" in out
     assert len(drawn(servers)) == 12
     assert sum(drawn(servers).values()) <= 14
-    assert 1 <= len(lines(built, "is generated again")) <= 2
+    assert 1 <= len(lines(project, "is generated again")) <= 2
 
 
-def test_a_server_that_is_back_in_time_keeps_its_images(project: ServedProject, servers: list[FakeComfyUI]) -> None:
+def test_a_server_that_is_back_in_time_keeps_its_images(project: ProjectFolder, servers: list[FakeComfyUI]) -> None:
     thread = when(lambda: len(servers[2].executions) == 2, lambda: servers[2].restart(away=0.3))
     built = project.build()
     thread.join()
-    assert set(built.states.values()) == {"generated"}
-    assert lines(built, "gets no more images") == []
-    assert 1 <= len(lines(built, f"{servers[2].url} lost a prompt")) <= 2
+    assert set(built.values()) == {"generated"}
+    assert lines(project, "gets no more images") == []
+    assert 1 <= len(lines(project, f"{servers[2].url} lost a prompt")) <= 2

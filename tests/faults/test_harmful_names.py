@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
+from tests.faults.comfyui_project import comfyui_project
 from tests.faults.middleman import Middleman, Trick, answer
-from tests.faults.served import ServedProject
 from tests.marks import long
 from tests.project_folder import ProjectFolder
 
@@ -40,15 +40,15 @@ def test_a_files_name_on_the_server_is_no_place_here(place: str, name: str, tmp_
         return [answer(json.dumps(found).encode())]
 
     with FakeComfyUI(seconds=0.01) as comfy, Middleman(comfy.url) as middleman:
-        project = ServedProject(tmp_path / "project", middleman.url, "fox")
+        project = comfyui_project(tmp_path / "project", [middleman.url], ["fox"])
         middleman.tricks.append(Trick("/history", renamed, times=None, arrives=True))
         before = {path for path in tmp_path.rglob("*") if path.is_file()}
-        built = project.build()
+        project.build()
         made = {path for path in tmp_path.rglob("*") if path.is_file()} - before
     assert all(path.is_relative_to(project.root) for path in made)
-    assert project.files() <= {"assets/portraits/fox.png"}
-    assert all(line.isprintable() and len(line) < 1000 for line in built.said.splitlines()), built.said
-    assert not any(line.startswith("portraits:bird: all") for line in built.said.splitlines())
+    assert project.files().keys() <= {"assets/portraits/fox.png"}
+    assert all(line.isprintable() and len(line) < 1000 for line in project.report.splitlines()), project.report
+    assert not any(line.startswith("portraits:bird: all") for line in project.report.splitlines())
 
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e"

@@ -19,9 +19,10 @@ from PIL import Image
 
 from imagegen.backends.comfyui import client as client_module
 from imagegen.backends.comfyui import connection as connection_module
+from imagegen.backends.comfyui.backend import ComfyUIBackend
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
+from tests.faults.comfyui_project import comfyui_project
 from tests.faults.middleman import Middleman, Trick, answer
-from tests.faults.served import ServedProject
 from tests.marks import all_but_long
 
 PAGE = b"<html><body>Please log in</body></html>"
@@ -263,27 +264,27 @@ def test_a_fault_is_told_or_waited_out_and_the_next_run_makes_it_right(name: str
     with FakeComfyUI(seconds=0.1, history_delay=row.history_delay) as comfy, Middleman(comfy.url) as middleman:
         comfy.faults.extend(row.faults)
         middleman.tricks.extend(row.tricks)
-        project = ServedProject(tmp_path / "project", middleman.url, timeout_s=3)
+        project = comfyui_project(tmp_path / "project", [middleman.url], timeout_s=3)
         began_s = time.monotonic()
-        first = project.build()
+        first = {task.removeprefix("portraits:"): state for task, state in project.build().items()}
         took_s = time.monotonic() - began_s
         posts = middleman.count("POST", "/prompt")
-        failed = [item for item, state in first.states.items() if state == "failed"]
-        assert sorted(first.states.values()) == sorted((row.states or BOTH).values()), first.said
-        said = re.sub("^portraits:(fox, portraits:bird|bird, portraits:fox): ", "both: ", first.said)
+        failed = [item for item, state in first.items() if state == "failed"]
+        assert sorted(first.values()) == sorted((row.states or BOTH).values()), project.report
+        said = re.sub("^portraits:(fox, portraits:bird|bird, portraits:fox): ", "both: ", project.report)
         if row.states == ONE:  # which one it struck that was not named is as chance would have it
             said = said.replace(f"portraits:{failed[0]}: ", "portraits:bird: ")
         assert re.search(row.said, said), said
         assert posts == row.posts if row.posts >= 0 else posts <= -row.posts
         assert took_s < 8
-        made = {item for item, state in first.states.items() if state == "generated"}
-        assert project.files() == {f"assets/portraits/{item}.png" for item in made}
-        assert project.lock().count('"path"') == len(made)
+        made = {item for item, state in first.items() if state == "generated"}
+        assert project.files().keys() == {f"assets/portraits/{item}.png" for item in made}
+        assert project.lock().count(b'"path"') == len(made)
         comfy.faults.clear()
         middleman.tricks.clear()
         again = project.build()
-        assert again.states == {item: "generated" for item in first.states if item not in made}, again.said
-        assert project.files() == {"assets/portraits/fox.png", "assets/portraits/bird.png"}
+        assert again == {f"portraits:{item}": "generated" for item in first if item not in made}, project.report
+        assert project.files().keys() == {"assets/portraits/fox.png", "assets/portraits/bird.png"}
         drawn = len(comfy.executions)
         assert drawn == row.drawn if row.drawn >= 0 else drawn <= -row.drawn
 
@@ -298,8 +299,8 @@ def test_asking_again_backs_off_by_chance_and_ends(tmp_path: Path, monkeypatch: 
 
     with FakeComfyUI() as comfy, Middleman(comfy.url) as middleman:
         middleman.tricks.append(Trick("/queue", note, times=None))
-        project = ServedProject(tmp_path / "project", middleman.url, "fox")
-        (state,) = project.build().states.values()
+        project = comfyui_project(tmp_path / "project", [middleman.url], ["fox"])
+        (state,) = project.build().values()
         assert state == "failed"
     pauses = [later - sooner for sooner, later in pairwise(times)]
     assert 4 <= len(pauses) <= 10
@@ -310,18 +311,20 @@ def test_asking_again_backs_off_by_chance_and_ends(tmp_path: Path, monkeypatch: 
 
 def test_events_again_and_again_do_not_make_it_ask_without_pause(tmp_path: Path) -> None:
     with FakeComfyUI(seconds=1.0) as comfy:
-        project = ServedProject(tmp_path / "project", comfy.url, "fox")
+        project = comfyui_project(tmp_path / "project", [comfy.url], ["fox"])
+        backend = ComfyUIBackend()
+        project.backends = {"comfyui": lambda: backend}
         over = threading.Event()
 
         def flood() -> None:
             while not over.wait(0.001):
-                for connection in list(project.backend.fleet.connections.values()):
+                for connection in list(backend.fleet.connections.values()):
                     for watched in list(connection._events._watched.values()) if connection._events else ():
                         watched.done.set()
 
         thread = threading.Thread(target=flood)
         thread.start()
-        assert project.build().states == {"fox": "generated"}
+        assert project.build() == {"portraits:fox": "generated"}
         over.set()
         thread.join()
         looks = sum(1 for _, path, _ in comfy.log if path.startswith("/history"))
