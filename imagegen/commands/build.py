@@ -126,7 +126,7 @@ class Build:
     def lock(self) -> Iterator[None]:
         """Hold the project's mutex, knowing what other builds wrote before: where they decided something, plan again.
 
-        So look up what words name within. Raises ImagegenError where another build is at work.
+        So look up what words name within. Raises ImagegenError if another build is running.
         """
         from imagegen.state.mutex import hold
 

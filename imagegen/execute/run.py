@@ -64,7 +64,7 @@ def run(
             for work in stale:
                 on_event(Outcome(work.output, "failed", problem=error.problems[0]))
     elif project.has_uploads_due or any(lock.needs_compaction for lock in project.locks.values()):
-        # after a kill or a merge, or with something to upload; it can wait if another build is at work
+        # after a kill or a merge, or with something to upload; it can wait if another build is running
         with contextlib.suppress(ImagegenError), hold(project.state, 0):
             project.reload_from_disk()
             if project.has_uploads_due:

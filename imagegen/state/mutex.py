@@ -41,8 +41,8 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
         raise ImagegenError(
             Problem(
                 "",
-                f"another build is at work here{_describe(holder)}",
-                "wait for it, or have this one wait: doit wait=600 (seconds)",
+                f"another doit is running here{_describe(holder)}",
+                "wait for it, or let this one wait: doit wait=600 (seconds)",
             )
         ) from None
     except OSError as error:

@@ -173,7 +173,7 @@ def test_setup_and_a_run_at_once_do_not_stop_each_others_server(project: OllamaP
     setup = project.start("ollama:setup", "--yes")
     eventually(lambda: project.ollama.called("pull"))
     run = project.doit("portraits")
-    assert f"another build is at work here (process {setup.pid}: 'doit ollama:setup --yes', since " in run.out
+    assert f"another doit is running here (process {setup.pid}: 'doit ollama:setup --yes', since " in run.out
     out, _ = setup.communicate()
     assert "pulled x/flux2-klein" in out
     waiting = project.start("portraits", "wait=60")

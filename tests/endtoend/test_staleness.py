@@ -350,7 +350,7 @@ def test_two_builds_at_once_make_each_image_once(project: ProjectFolder) -> None
     out = [process.communicate(timeout=60) for process in (first, second, third)]
     assert sorted(project.calls()) == ["Mallsing", "Okka", "Yrr"]
     assert first.returncode == 0, out[0]
-    assert "another build is at work" in out[1][0]
+    assert "another doit is running here" in out[1][0]
     assert "wait=600" in out[1][0]
     assert second.returncode != 0
     assert third.returncode == 0, out[2]

@@ -169,11 +169,11 @@ def test_beside_a_build_others_are_told_or_wait_and_what_only_reads_goes_on(
         time.sleep(1)
     for name in writers:
         said = runs[name].out + runs[name].err
-        assert f"another build is at work here (process {build.pid}: 'doit portraits', since " in said, (name, said)
+        assert f"another doit is running here (process {build.pid}: 'doit portraits', since " in said, (name, said)
         assert "wait=600" in said
         assert runs[name].code != 0, name
     for name in readers:
-        assert "another build" not in runs[name].out + runs[name].err, name
+        assert "another doit" not in runs[name].out + runs[name].err, name
     assert "7 images" in runs["gallery"].out
     assert yard.end(build).tasks("failed") == ["portraits:eik-v2"]  # somebody changed it
     for process in waiting:

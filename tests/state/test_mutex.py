@@ -63,7 +63,7 @@ def test_who_waits_gets_it_when_it_is_free(tmp_path: Path) -> None:
 
 def test_it_is_held_where_nothing_can_be_noted_down(tmp_path: Path) -> None:
     (tmp_path / "build.json").mkdir()
-    with hold(tmp_path, 0), pytest.raises(ImagegenError, match=r"is at work here\n"), hold(tmp_path, 0):
+    with hold(tmp_path, 0), pytest.raises(ImagegenError, match=r"is running here\n"), hold(tmp_path, 0):
         pass
     with hold(tmp_path, 0):
         pass

@@ -234,9 +234,7 @@ _CLONE = (80 * _MB, 200 * _MB)
 _VENV = (0, 50 * _MB)
 _PACKAGES = (700 * _MB, 2 * _GB)
 """About how many bytes each step downloads, and takes on disk."""
-_BUSY = Problem(
-    "", "ComfyUI is being installed here by another doit", "wait for it, or let this one wait: wait=600 (seconds)"
-)
+_BUSY = Problem("", "another doit is installing ComfyUI here", "wait for it, or let this one wait: wait=600 (seconds)")
 
 
 @dataclass(frozen=True)

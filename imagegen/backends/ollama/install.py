@@ -47,9 +47,7 @@ _UNPACKED = 4
 """About how many times as large it gets; before it is there, that is all one knows."""
 _MOST_UNPACKED = 8 * 1024**3
 _MOST_MEMBERS = 10_000
-_BUSY = Problem(
-    "", "another set-up of Ollama is at work here", "wait for it, or have this one wait: wait=600 (seconds)"
-)
+_BUSY = Problem("", "another doit is installing Ollama here", "wait for it, or let this one wait: wait=600 (seconds)")
 _BUILT_IN = Settings()
 
 

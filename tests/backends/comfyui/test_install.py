@@ -346,7 +346,7 @@ def test_two_set_ups_at_once_do_not_collide(root: Path, settings: Settings) -> N
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout
         other.stdout.readline()
-        assert refused(root, settings).startswith("ComfyUI is being installed here by another doit\n")
+        assert refused(root, settings).startswith("another doit is installing ComfyUI here\n")
     assert not (root / "tools").exists()
 
 

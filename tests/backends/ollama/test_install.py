@@ -292,7 +292,7 @@ def test_an_empty_folder_is_in_nobodys_way(tmp_path: Path, settings: Settings) -
 def test_two_set_ups_do_not_collide(tmp_path: Path, server: FileServer, settings: Settings) -> None:
     (tmp_path / ".imagegen").mkdir()
     with filelock.FileLock(tmp_path / ".imagegen/ollama-setup.lock"):
-        assert "another set-up of Ollama is at work here" in said_of(tmp_path, settings)
+        assert "another doit is installing Ollama here" in said_of(tmp_path, settings)
     assert server.asked == []
 
 
