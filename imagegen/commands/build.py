@@ -85,9 +85,9 @@ class Build:
     Attributes:
         problems: with the settings or the backends, and so with every job.
         snapshot: what is known to be fresh and therefore not planned; None where everything is planned.
-        plans: every other job file.
+        plans: of the job files that changed since the snapshot; of all of them without one.
         planned: every output of these plans that is not in the snapshot, by the name of its task.
-        outcomes: what became of images in this run, in the order in which they came out.
+        outcomes: what became of images in this run, in order of completion.
 
     """
 

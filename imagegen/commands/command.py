@@ -125,20 +125,22 @@ def command(
     return declare
 
 
-def confirm(question: str, otherwise: str, unasked: str) -> bool:
+def confirm(question: str, otherwise: str, confirmed: str) -> bool:
     """Return whether the user agrees.
 
     Args:
         question: what to ask.
         otherwise: what does not happen without consent: `nothing is removed`.
-        unasked: the command line that does not ask.
+        confirmed: the command line that does not ask.
 
     Raises:
         ImagegenError: there is no terminal to ask on.
 
     """
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ImagegenError(Problem("", f"{otherwise} unasked, and there is no terminal to ask on", unasked))
+        raise ImagegenError(
+            Problem("", f"{otherwise}: it needs confirmation, and there is no terminal to ask on", confirmed)
+        )
     try:
         answer = input(f"{question} [y/N] ")
     except EOFError:
@@ -146,9 +148,9 @@ def confirm(question: str, otherwise: str, unasked: str) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def require(question: str, otherwise: str, unasked: str) -> None:
+def require(question: str, otherwise: str, confirmed: str) -> None:
     """Ask as `confirm` does. Raises ImagegenError also where the user does not agree."""
-    if not confirm(question, otherwise, unasked):
+    if not confirm(question, otherwise, confirmed):
         raise ImagegenError(Problem("", f"{otherwise}, as you answered"))
 
 

@@ -71,4 +71,4 @@ def _waste_lines(project: Project, waste: UnusedFiles) -> Iterator[str]:
         more = f" and {len(waste.leftovers) - 1} more" if len(waste.leftovers) > 1 else ""
         yield f"remove  {plural(len(waste.leftovers), 'file')} that a killed run left: {shown}{more}"
     if waste.store_bytes:
-        yield f"remove  {bytes_text(waste.store_bytes)} of the store, past its bound: what was used longest ago"
+        yield f"remove  {bytes_text(waste.store_bytes)} of the store, over its limit: least recently used first"

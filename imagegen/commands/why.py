@@ -48,8 +48,8 @@ _TOTALS = {
 _LONGEST = 100
 """Characters of a value that is not a text of several words."""
 _DIGEST = re.compile("[0-9a-f]{64}")
-_AROUND = 8
-"""Words that are shown of what stayed, before and after a change."""
+_CONTEXT_WORDS = 8
+"""Unchanged words that are shown before and after a change."""
 
 
 @command(
@@ -315,8 +315,8 @@ def word_diff(old: str, new: str) -> list[Piece]:
 
 
 def _unchanged(words: Sequence[str], *, is_first: bool, is_last: bool) -> str:
-    head = [] if is_first else list(words[:_AROUND])
-    tail = [] if is_last else list(words[len(words) - _AROUND :])
+    head = [] if is_first else list(words[:_CONTEXT_WORDS])
+    tail = [] if is_last else list(words[len(words) - _CONTEXT_WORDS :])
     if len(words) <= len(head) + len(tail) + 3:  # leaving out so few would save nothing
         return " ".join(words)
     return " ".join([*head, "…", *tail])

@@ -171,13 +171,13 @@ def _build_job(name: str, document: Document) -> Job:
     )
 
 
-def _walk_locations(value: object, above: Path = ()) -> Iterator[Path]:
+def _walk_locations(value: object, parent_path: Path = ()) -> Iterator[Path]:
     """Yield the location of everything in a job, except what is in its items."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, below in inner:
-        yield (*above, key)
-        if (*above, key) != ("items",):
-            yield from _walk_locations(below, (*above, key))
+        yield (*parent_path, key)
+        if (*parent_path, key) != ("items",):
+            yield from _walk_locations(below, (*parent_path, key))
 
 
 def _build_encoding(rules: Mapping[str, Any], default: Encoding) -> Encoding:
@@ -221,15 +221,15 @@ def _convert_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(
-    values: Mapping[str, Any], schema: Mapping[str, Any], sections: Sections, above: Path = ()
+    values: Mapping[str, Any], schema: Mapping[str, Any], sections: Sections, parent_path: Path = ()
 ) -> Iterator[tuple[Path, str, str]]:
-    """Yield each problem: its location, what is wrong, and a hint. above: where in a job file the values would be."""
+    """Yield each problem: its location, what is wrong, and a hint. parent_path: where the values would be in a job."""
     validator = _JobValidator(schema, allow_unknown=False)
     validator.validate(values, normalize=False)
     known: KeyLocations | None = None
     for location, what, value in _walk_errors(validator._errors):
         hint = ""
-        full = (*above, *location)
+        full = (*parent_path, *location)
         if what == _UNKNOWN or what.startswith(_EXPECTED):
             known = known or KeyLocations(job_schema(sections))
         if what == _UNKNOWN and known:
@@ -336,7 +336,7 @@ def _suggest_value(what: str, value: object, path: Path) -> str:
     if path[:1] == ("items",) and len(path) == 2 and isinstance(value, str):
         return "write {name: …, prompt: …}"
     if wanted == "a list" and isinstance(value, dict):
-        return "begin each entry with a dash and a blank: '- name: …'"
+        return "begin each entry with a dash and a space: '- name: …'"
     return ""
 
 
@@ -411,7 +411,7 @@ class KeyLocations:
         return ""
 
     def hint_inside(self, path: Sequence[str | int], value: object) -> str:
-        """Return a hint about a value of the wrong type: where it, or what is in it, belongs; may be empty."""
+        """Return a hint about a value of the wrong type: where the value or its contents belong; may be empty."""
         key, parent = str(path[-1]), _generalise(path[:-1])
         near = [()] if parent == _ITEM else [(*parent, _EACH)] if parent else [_ITEM]
         same = [

@@ -30,8 +30,21 @@ __all__ = [
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 JOB_SUFFIXES = (".yaml", ".yml", ".json")
-_BESIDE = (".lock", ".md", ".markdown", ".csv", ".txt", ".png", ".jpg", ".jpeg", ".webp", ".svg", ".py", ".schema.json")
-"""Endings of what nobody would take for a job."""
+_NON_JOB_SUFFIXES = (
+    ".lock",
+    ".md",
+    ".markdown",
+    ".csv",
+    ".txt",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".svg",
+    ".py",
+    ".schema.json",
+)
+"""Of files in jobs/ that nobody would take for a job."""
 _BACKUPS = re.compile(r"(?i).*(?:~|\.bak|\.backup|\.old|\.orig|\.rej|\.save|\.swp|\.tmp|\.part)|#.*#|\._.*")
 _HIDDEN_TOOLS = re.compile(r"\.(?:git.*|keep|DS_Store|directory|editorconfig|.*\.sw[a-p]|.*\.tmp|#.*)")
 _LOOKS_LIKE_A_JOB = re.compile(r"(?i)\.(?:ya?ml|json)|\.(?:ya?m|yml|jso)[a-z0-9]*$")
@@ -117,7 +130,7 @@ def list_stray_names(root: Path) -> list[str]:
 def _explain_stray(name: str) -> tuple[str, str]:
     """Return why a file is not built, and what to do; empty for a job and for what nobody would take for one."""
     ending = name[name.rfind(".") :].lower() if "." in name[1:] else ""
-    if name.startswith("_") or name.endswith(_BESIDE) or _HIDDEN_TOOLS.fullmatch(name):
+    if name.startswith("_") or name.endswith(_NON_JOB_SUFFIXES) or _HIDDEN_TOOLS.fullmatch(name):
         return "", ""
     if name.endswith(JOB_SUFFIXES) and name[0] not in ".#":
         return "", ""

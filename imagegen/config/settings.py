@@ -291,7 +291,10 @@ class Settings:
         "allow_outside", FOLDERS, "folders outside the project that jobs may read and write", ()
     )
     store_bytes: int = _setting(
-        "store_size", SIZE, "size limit of .imagegen/store; beyond it, what was used longest ago goes", 5 * 1024**3
+        "store_size",
+        SIZE,
+        "size limit of .imagegen/store; beyond it, the least recently used images are removed",
+        5 * 1024**3,
     )
     store: str = _setting("store", STORE, "a store shared with others: s3, ssh or file", "", "IMAGEGEN_STORE", "store")
     store_writes: bool = _setting(

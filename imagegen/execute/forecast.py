@@ -169,7 +169,7 @@ def _is_in_place(project: Project, stored: StoredImages, output: Output, copy: I
     """Whether the current file, which no line records, is what would be written: the lock file was lost."""
     found = project.found(output).sha256
     try:
-        image = stored.read(copy, project.store.look) if found else None
+        image = stored.read(copy, project.store.peek) if found else None
         return image is not None and hashlib.sha256(encode_output(project, output, image)).hexdigest() == found
     except Exception:  # what cannot be encoded is not what is there
         return False

@@ -301,7 +301,7 @@ class SharedStoreClient:
             self._changed.notify_all()
 
     def _send(self, fingerprint: str, sha256: str) -> None:
-        data = self._project.store.look(sha256)
+        data = self._project.store.peek(sha256)
         if data is None:
             with self._changed:
                 self._lost += 1

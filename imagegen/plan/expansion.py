@@ -113,7 +113,9 @@ def expand(
     derived, wrong = plan_derived(job, outputs)
     outputs += derived
     problems += wrong
-    return Expansion(tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_write_notes(job, items, capabilities)))
+    return Expansion(
+        tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_find_ignored_fields(job, items, capabilities))
+    )
 
 
 def _plan_output(
@@ -253,7 +255,7 @@ def _resolve_fields(
         if value.axis in template.axes:
             continue
         if value.axis not in AXIS_FIELDS:
-            what = f"matrix.{value.axis}: the prompt of '{item.name}' does not say {{{value.axis}}}"
+            what = f"matrix.{value.axis}: the prompt of '{item.name}' does not use {{{value.axis}}}"
             raise _error(job.where[f"matrix.{value.axis}"], what)
         if expected := _check_field(value.axis, value.text):
             raise _error(job.where[value.key], f"{value.key}: expected {expected}, found '{value.text}'")
@@ -340,7 +342,9 @@ def _find_repeated_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Proble
         yield Problem(job.where.get("matrix", job.file), f"two outputs of this job have the name '{slug}'")
 
 
-def _write_notes(job: Job, items: Sequence[Item], capabilities: Callable[[Item], BackendCapabilities]) -> Iterator[str]:
+def _find_ignored_fields(
+    job: Job, items: Sequence[Item], capabilities: Callable[[Item], BackendCapabilities]
+) -> Iterator[str]:
     left_out: dict[str, None] = {}
     backend = ""
     for item in items:
@@ -424,7 +428,7 @@ def _check_names(job: Job, choices: Iterable[AxisValue]) -> Iterator[Problem]:
         if problem := check_slug(slug):
             yield Problem(where, f"{value.key}: '{value.name[:60]}' {problem}")
         elif first.setdefault(slug, value.name) != value.name:
-            yield Problem(where, f"{value.key}: '{first[slug]}' and '{value.name}' make one file name")
+            yield Problem(where, f"{value.key}: '{first[slug]}' and '{value.name}' give the same file name")
 
 
 def _exclude(job: Job, product: list[_Names], problems: list[Problem]) -> list[_Names]:
@@ -453,7 +457,7 @@ def _include(job: Job, left: list[_Names], problems: list[Problem]) -> list[_Nam
         cell = {axis: _name_value(entry[axis]) for axis in job.matrix}
         other = first.setdefault(tuple(cell.values()), key)
         if other != key:
-            problems.append(Problem(job.where[key], f"{key}: {other} has this cell already"))
+            problems.append(Problem(job.where[key], f"{key}: duplicates a cell of {other}"))
             continue
         included.append(cell)
     return included

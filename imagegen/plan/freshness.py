@@ -13,7 +13,7 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request
 
-__all__ = ["CHANGED", "IN_CONFLICT", "Found", "Reason", "Verdict", "compare", "conflict_hint", "find_differences"]
+__all__ = ["CHANGED", "IN_CONFLICT", "FileOnDisk", "Reason", "Verdict", "compare", "conflict_hint", "find_differences"]
 
 PLACEHOLDER = "placeholder"
 """The backend whose labelled placeholders never replace an image of another backend."""
@@ -27,7 +27,7 @@ ReasonKind = Literal[
     "forced",
     "origin",  # an output that it is made from has changed; old or new is None where it was added or left out
     "follows",  # such an output is yet to be made, so nobody knows
-    "recorded_elsewhere",  # the file is fine, but the lock file records another one; new says how
+    "recorded_elsewhere",  # the file is fine, but the lock file records another image; new says how
 ]
 """Why an output is stale."""
 _NEVER = "take output.overwrite: never out of the job, or move the file away"
@@ -35,7 +35,7 @@ CHANGED = "changed since it was generated, by hand or by git"
 
 
 @dataclass(frozen=True)
-class Found:
+class FileOnDisk:
     """What is at the output's path, and whether this build wrote it."""
 
     sha256: str | None  # of the file; None: nothing is there; empty: a folder is
@@ -48,7 +48,7 @@ class Found:
     is_recorded: bool = False
     """This checkout wrote it for the image of the line, though in other bytes."""
     recorded_elsewhere: Literal["", "accepted", "recorded"] = ""
-    """This checkout wrote it, but the lock file, as git brought it, has another one; how that became the image."""
+    """This checkout wrote it, but the lock file, as git brought it, records another image; how that came about."""
     in_conflict: bool = False
     """A merge left both sides in it: Git LFS pointers, or a sheet's index."""
 
@@ -115,7 +115,7 @@ class Verdict:
 
 
 def compare(
-    output: Output, line: OutputLine | None, found: Found, model_digest: str | None, forced: bool = False
+    output: Output, line: OutputLine | None, found: FileOnDisk, model_digest: str | None, forced: bool = False
 ) -> Verdict:
     """Return the verdict on one output.
 
@@ -177,7 +177,7 @@ def _judge_ours(output: Output, reasons: tuple[Reason, ...], line: OutputLine | 
     return Verdict("stale", reasons, line=line)
 
 
-def _accepted_note(found: Found, line: OutputLine | None, reasons: tuple[Reason, ...]) -> str:
+def _accepted_note(found: FileOnDisk, line: OutputLine | None, reasons: tuple[Reason, ...]) -> str:
     if found.by_hand:
         return f"accepted: {CHANGED if line else 'it was there before'}"
     return f"accepted as it is: {', '.join(map(str, reasons))}" if reasons else ""

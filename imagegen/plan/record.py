@@ -103,7 +103,7 @@ def collect_decisions(decisions: Iterable[Decision]) -> JobDecisions:
 FileLookup = Callable[[Output], tuple[str | None, OutputLine | None]]
 """For an output: the sha256 of the file at its path, and the line that says what made that; None if there is none."""
 MOST_BEFORE = 50
-"""Earlier decisions that one names: two branches that are merged do not differ by more."""
+"""How many earlier decisions one decision lists: two branches that are merged do not differ by more."""
 _OF_IMAGES = (SEED, REROLL, PICK, ACCEPT)
 
 
@@ -134,7 +134,9 @@ def find_conflicting(decisions: Iterable[Decision]) -> list[Decision]:
 def choose_decision(
     decisions: Sequence[Decision], outputs: Sequence[Collection[Output]], shown: FileLookup
 ) -> Decision:
-    """Return the decision whose image is in place: whoever merged chose that one. Else one that fits, or the latest.
+    """Return the decision whose image is in place: whoever merged chose that one.
+
+    Failing that, one for the present request, or the latest.
 
     Args:
         decisions: as `find_conflicting` returns them.
@@ -148,7 +150,7 @@ def choose_decision(
         if all(_is_in_place(decision, output, *shown(output)) for output in concerned):
             return decision
     for decision, concerned in pairs:
-        if decision.kind == ACCEPT and all(_fits(decision, output) for output in concerned):
+        if decision.kind == ACCEPT and all(_is_for_request(decision, output) for output in concerned):
             return decision
     return decisions[-1]
 
@@ -159,11 +161,11 @@ def _is_in_place(decision: Decision, output: Output, sha256: str | None, line: O
         return line is not None and line.request.get("seed") == output.request.seed
     if decision.value is None:
         return line is not None and line.fingerprint == output.fingerprint
-    return bool(decision.value["sha256"] == sha256) and _fits(decision, output)
+    return bool(decision.value["sha256"] == sha256) and _is_for_request(decision, output)
 
 
-def _fits(decision: Decision, output: Output) -> bool:
-    """Whether what was accepted was accepted for what is asked for now."""
+def _is_for_request(decision: Decision, output: Output) -> bool:
+    """Whether the file was accepted for the output's present request."""
     return decision.value is not None and bool(decision.value["fingerprint"] == output.fingerprint)
 
 

@@ -153,7 +153,7 @@ class CommittedFiles:
         return found
 
     def _large(self, path: str, sha256: str) -> bytes:
-        """The same if git has a Git LFS pointer, and Git LFS the content."""
+        """Return the content that Git LFS has for the Git LFS pointer that git has."""
         answer = _run(self._root, "rev-parse", "--git-common-dir")
         if answer is not None:
             folder = self._root / os.fsdecode(answer.rstrip(b"\n"))

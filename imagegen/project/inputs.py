@@ -31,8 +31,8 @@ class Inputs:
         """Files that other files name: more than one output may depend on them."""
         self._allow_outside = allow_outside
 
-    def problem(self, path: str) -> str:
-        """Say why nothing may be read there; empty if it may."""
+    def why_unreadable(self, path: str) -> str:
+        """Return why nothing may be read there; empty if it may."""
         return check_path(self.root, path, self._allow_outside, writes=False)
 
     def read(self, name: str) -> bytes:
@@ -44,8 +44,8 @@ class Inputs:
             with path.open("rb") as file:
                 return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
         except FileNotFoundError:
-            other = self._composed_otherwise(name)
-            if other not in ("", name) and not self.problem(other):
+            other = self._find_normalised_path(name)
+            if other not in ("", name) and not self.why_unreadable(other):
                 return self.read(other)
             raise ImagegenError(Problem(name, "there is no such file")) from None
         except OSError as error:
@@ -55,14 +55,14 @@ class Inputs:
         """Read a file that a backend's section names. Raises ImagegenError, without a location if it leads out."""
         with contextlib.suppress(OSError):  # watched too where it may not be read: that may change
             self._note(name)
-        if problem := self.problem(name):
+        if problem := self.why_unreadable(name):
             raise ImagegenError(Problem("", problem))
         return self._read_named(name)
 
     def read_base(self, name: str, where: str) -> Document:
         """Read what the job at `where` extends. Raises ImagegenError."""
         file = f"jobs/{name}"
-        if problem := self.problem(file):
+        if problem := self.why_unreadable(file):
             raise ImagegenError(Problem(where, f"extends: {problem}"))
         try:
             data = self._read_named(file)
@@ -75,7 +75,7 @@ class Inputs:
 
     def read_source(self, source: str, where: str) -> bytes:
         """Read the prompt source that the job names at `where`. Raises ImagegenError."""
-        if problem := self.problem(source):
+        if problem := self.why_unreadable(source):
             raise ImagegenError(Problem(where, f"source: {problem}"))
         try:
             return self._read_named(source)
@@ -89,7 +89,7 @@ class Inputs:
 
     def read_wildcard(self, file: str) -> bytes:
         """Read a wildcard file. Raises ImagegenError."""
-        if problem := self.problem(file):
+        if problem := self.why_unreadable(file):
             raise ImagegenError(Problem(file, problem))
         return self._read_named(file)
 
@@ -111,7 +111,7 @@ class Inputs:
             if path.suffix.lower() in (".yaml", ".yml", ".json", ".txt") and path.suffix != ".txt"
         )
 
-    def _composed_otherwise(self, name: str) -> str:
+    def _find_normalised_path(self, name: str) -> str:
         """Return the path with letters such as é composed as on disk (macOS splits them); empty if it is missing."""
         if name.isascii():
             return ""

@@ -203,13 +203,13 @@ class Planner:
         instead: decisions in place of those of their kind and output in its lock file.
         """
         backend = self._backend(job)
-        honours, problems = self._honours(job, items, backend)
+        capabilities, problems = self._resolve_capabilities(job, items, backend)
         if problems:
             return Expansion((), tuple(problems))
 
         def planned(instead: Collection[Decision]) -> Expansion:
             decisions = dict(self._project.lock(job.name).decisions) | {(one.kind, one.output): one for one in instead}
-            return expand(job, items, honours, collect_decisions(decisions.values()), self._wildcards)
+            return expand(job, items, capabilities, collect_decisions(decisions.values()), self._wildcards)
 
         merged = self._project.choose_decisions(job.name, lambda decisions: planned(decisions).outputs)
         expansion = planned(instead)
@@ -246,10 +246,10 @@ class Planner:
         folder, jobs = (os.path.realpath(self._root / one) for one in (Path(path).parent, "jobs"))
         return fold_path(f"{folder}/").startswith(fold_path(f"{jobs}/"))
 
-    def _honours(
+    def _resolve_capabilities(
         self, job: Job, items: Iterable[Item], backend: Backend
     ) -> tuple[Callable[[Item], BackendCapabilities], list[Problem]]:
-        """Return what the backend honours of each item, by the item's options, and what is wrong with those."""
+        """Return the backend's capabilities for each item, by the item's options, and what is wrong with those."""
         found: dict[str, BackendCapabilities] = {}
         problems: list[Problem] = []
 
@@ -305,7 +305,7 @@ class Planner:
         folders = {output.path.rpartition("/")[0] for output in everything}
         real = {folder: os.path.realpath(self._root / folder) for folder in folders}
         while pairs := find_clashes([output for output in everything if output.job not in wrong], real):
-            self._blame(pairs, files, real, wrong)
+            self._record_clashes(pairs, files, real, wrong)
         for one, other in find_nested_paths(everything, real):
             what = f"'{other.task}' would be written to {other.path}, but {one.path} is the file of '{one.task}'"
             wrong[other.job].append(Problem(files[other.job], what))
@@ -340,7 +340,7 @@ class Planner:
         is_recorded = any(output.path in lock.lines or output.fingerprint in made for output in plan.outputs)
         return is_recorded or any(name in names for _, name in lock.decisions)
 
-    def _blame(
+    def _record_clashes(
         self,
         pairs: Sequence[tuple[Output, Output]],
         files: Mapping[str, str],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from imagegen.backends.base import Backend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.freshness import PLACEHOLDER, Found, Verdict, compare
+from imagegen.plan.freshness import PLACEHOLDER, FileOnDisk, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, PICK, REROLL, SEED, Decision, OutputLine, choose_decision
 from imagegen.project.backends import Backends
@@ -56,7 +56,7 @@ class Project:
         self.written_files = WrittenFiles(self.root, self.state / "placed.txt", self.temporary)
         self.hashes = Hashes(self.root, self.state / "cache" / "hashes.json")
         self.failures = self.state / "cache" / "failures.json"
-        """What failed when it was last tried: see `state.failures`."""
+        """The file of what failed when it was last tried: see `state.attempts`."""
         self._committed: CommittedFiles | None = None
         self.inputs = Inputs(self.root, self.settings.allow_outside)
         self.backends = Backends(self.registry, self.settings.cluster)
@@ -75,12 +75,12 @@ class Project:
         if job not in self.locks:
             name = f"jobs/{job}.lock"
             hint = "restore the file from git, or delete it"
-            if problem := self.inputs.problem(name):
+            if problem := self.inputs.why_unreadable(name):
                 raise ImagegenError(Problem(name, problem, hint))
             lock = read_lock_file(name, self.root / name)
             for folder in dict.fromkeys(path.rpartition("/")[0] for path in lock.lines):
                 # what it names is read, and may be removed
-                if problem := self.inputs.problem(folder or "."):
+                if problem := self.inputs.why_unreadable(folder or "."):
                     raise ImagegenError(Problem(name, f"has the line of an output in {problem}", hint))
             for kind, output in list(lock.conflicts):
                 if (known := self._chosen.get((job, kind, output))) in lock.conflicts[kind, output]:
@@ -151,14 +151,14 @@ class Project:
         sha256 = self.accepted(output)
         if sha256 is None:
             return False
-        if self.store.look(sha256) is not None:
+        if self.store.peek(sha256) is not None:
             return True
         with contextlib.suppress(ImagegenError):
             return self.committed(output.path, sha256) is not None
         return False
 
     def reload_from_disk(self) -> bool:
-        """Read the lock files again, because another build may have written. Whether it decided anything."""
+        """Read the lock files again, because another build may have written. Return whether any decision changed."""
         before = {job: lock for job, lock in self.locks.items() if not lock.is_unchanged()}
         for job, lock in before.items():
             self.inputs.stats[lock.name] = NEVER  # what is judged already was so without what they say now
@@ -205,40 +205,40 @@ class Project:
         pairs = zip(output.origins, shas, strict=True)
         return output.with_decisions(origins=[replace(origin, sha256=sha256) for origin, sha256 in pairs])
 
-    def found(self, output: Output) -> Found:
+    def found(self, output: Output) -> FileOnDisk:
         """Find out what is at the output's path, and whether this build wrote it. Raises OSError."""
         state = self.hashes.state(output.path)
         if state is None or state == EMPTY:  # a write that was cut off, and nobody's work
-            return Found(None, accepted=self.accepted(output) is not None and not self.has_accepted(output))
+            return FileOnDisk(None, accepted=self.accepted(output) is not None and not self.has_accepted(output))
         if state.in_conflict:
-            return Found(state.sha256, in_conflict=True)
+            return FileOnDisk(state.sha256, in_conflict=True)
         lock = self.lock(output.job)
         owned = lock.owns(output.path, state.sha256)
         decision = lock.decisions.get((ACCEPT, output.full_slug))
         if decision is not None and decision.value is not None and decision.value["sha256"] == state.sha256:
             accepted = decision.value["fingerprint"] == output.fingerprint
-            return Found(state.sha256, ours=True, accepted=accepted, by_hand=not owned)
+            return FileOnDisk(state.sha256, ours=True, accepted=accepted, by_hand=not owned)
         if self.accepted(output) is None and (owned or output.path not in lock.lines):
-            return Found(state.sha256, owned or self.store.is_ours(state.sha256))
-        return self._found_beside(output, state.sha256, owned or self.store.is_ours(state.sha256))
+            return FileOnDisk(state.sha256, owned or self.store.is_ours(state.sha256))
+        return self._classify_unrecorded_file(output, state.sha256, owned or self.store.is_ours(state.sha256))
 
-    def _found_beside(self, output: Output, sha256: str, ours: bool) -> Found:
-        """The same if the lock file records a different file. ours: as far as the lock file and the store know."""
+    def _classify_unrecorded_file(self, output: Output, sha256: str, ours: bool) -> FileOnDisk:
+        """Classify a file that the lock file does not record. ours: as far as the lock file and the store know."""
         written = self.written_file(output.path, sha256)
         is_placeholder = output.request.backend == PLACEHOLDER
         if written is None or (is_placeholder and written.backend != PLACEHOLDER):
-            return Found(sha256, ours)
+            return FileOnDisk(sha256, ours)
         if self.accepted(output):
-            return Found(sha256, ours=True, recorded_elsewhere="accepted")
+            return FileOnDisk(sha256, ours=True, recorded_elsewhere="accepted")
         lock = self.lock(output.job)
         line = lock.line_of(output.path, sha256)
         if written.backend == BY_HAND:  # unless the lock file says so, nobody gave up what somebody made
             decision = lock.decisions.get((ACCEPT, output.full_slug))
             is_given_up = decision is not None and decision.value is None
-            return Found(sha256, ours or is_given_up, recorded_elsewhere="recorded" if is_given_up else "")
+            return FileOnDisk(sha256, ours or is_given_up, recorded_elsewhere="recorded" if is_given_up else "")
         if line and written.fingerprint == line.fingerprint and (output.is_derived or written.time == line.time):
-            return Found(sha256, ours=True, is_recorded=True)
-        return Found(sha256, ours=True, recorded_elsewhere="recorded")
+            return FileOnDisk(sha256, ours=True, is_recorded=True)
+        return FileOnDisk(sha256, ours=True, recorded_elsewhere="recorded")
 
     def written_file(self, path: str, sha256: str) -> WrittenFile | None:
         """Return how this checkout wrote the file of this sha256 at the path; None if it did not."""
@@ -285,7 +285,7 @@ class Project:
             return replace(verdict, note=note, hint=hint)
         return verdict
 
-    def _recorded_by(self, output: Output, found: Found) -> str | None:
+    def _recorded_by(self, output: Output, found: FileOnDisk) -> str | None:
         """Return the other job whose lock file records the output's file."""
         self.read_all_locks()
         sha256 = found.sha256 or ""

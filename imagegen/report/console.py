@@ -1,4 +1,4 @@
-"""What happened and what was plural, in plain lines for a console."""
+"""Formats outcomes, notes and counts as plain lines for a console."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def shown_line(outcome: Outcome) -> str:
-    """Return the same; empty for one that was fresh, and for one that was not begun: the closing line counts them."""
+    """Return an output's line; empty for one that was fresh or was not begun: the closing line counts those."""
     return "" if outcome.state in ("fresh", "cancelled") else outcome_line(outcome)
 
 

@@ -85,8 +85,8 @@ class PlainReport:
         Args:
             write: takes a line.
             quiet: whether only failures are written.
-            timed: whether there is a line an event, each with the time of day, steps left out; else there is one an
-                outcome, and one with the time now and then while a run is silent for long.
+            timed: whether there is one line per event, each with the time of day, steps left out; else there is one
+                per outcome, and one with the time now and then while a run is silent for long.
             line_of: the line of an outcome, empty for none.
             now_s: a clock that never goes back, in seconds.
 

@@ -38,13 +38,13 @@ The ctime shows an edit that puts the mtime back. It changes with a file's name,
 reading; on Windows it is the time of creation, and shows nothing.
 """
 NEVER: StatKey = (-1, -1, -1, -1)
-"""Of no file: for one that may have changed since something was decided by it."""
+"""Matches no file; marks one that may have changed since something was decided by it."""
 
 TICK_NS = 50_000_000
 """A file changed twice within one tick of its file system's clock keeps its mtime; so a hash is remembered only
 of a file whose mtime is at least this much (nanoseconds) older than the moment of looking, as git does it."""
 COARSE_TICK_NS = 2_000_000_000
-"""The same for file systems that keep whole seconds only (FAT: two)."""
+"""The tick of file systems that keep only whole seconds (FAT: two), in nanoseconds."""
 _VERSION = rb"version https://(?:git-lfs|hawser)\.github\.com/spec/v1\r?\n"
 _POINTER = re.compile(
     rb"\A(?:\xef\xbb\xbf)?" + _VERSION + rb"(?:[a-z0-9.-]+ [^\r\n]*\r?\n)*?oid sha256:([0-9a-fA-F]{64})\s*(?:\n|\Z)"

@@ -36,7 +36,7 @@ class JournalContent(Generic[T]):
 
 @dataclass(frozen=True)
 class Journal(Generic[T]):
-    """The file `path`, one line an entry. Anybody may read it; only whoever holds the project's mutex writes."""
+    """The file `path`, one line per entry. Anybody may read it; only whoever holds the project's mutex writes."""
 
     path: Path
     parse: Callable[[bytes], T]  # raises ValueError, TypeError, KeyError or AttributeError for an unreadable line

@@ -1,6 +1,6 @@
 """The lock file of a job: for each output, what made it; and what a person or a random choice decided.
 
-JSON Lines, meant to be committed. A line is only ever appended; compacting sorts them to one line an output. The
+JSON Lines, meant to be committed. A line is only ever appended; compacting sorts them to one line per output. The
 rule that reads them is `LockFile.line_of`.
 """
 
@@ -41,7 +41,7 @@ class LockFile:
     path: Path
     lines: dict[str, list[OutputLine]]  # by the output's path, in the order of the file
     decisions: dict[tuple[str, str], Decision]  # those that count
-    needs_compaction: bool = False  # more than one line an output, not sorted, or a last line that was cut off
+    needs_compaction: bool = False  # more than one line per output, not sorted, or a last line that was cut off
     truncated_at: int | None = None  # where a last line begins that a kill cut off; it does not count
     conflicts: dict[tuple[str, str], list[Decision]] = field(default_factory=dict)
     """Decisions about one thing from branches that were merged, the latest last, until `resolve`."""
@@ -91,7 +91,7 @@ class LockFile:
 
         Raises:
             ImagegenError: the line could not be read again; the file is as it was.
-            OSError: likewise.
+            OSError: the line could not be written.
 
         """
         self._check(entry)
@@ -111,13 +111,13 @@ class LockFile:
             _parse(_dump(entry))
         except (TypeError, ValueError, RecursionError) as error:
             reason = "it has half of a surrogate pair in it" if isinstance(error, UnicodeError) else str(error)
-            what = f"its line was not written to {self.name}, which could not be read with it: {reason}"
+            what = f"its line was not written: it would make {self.name} unreadable: {reason}"
             made_by = f"the backend '{entry.backend}'" if isinstance(entry, OutputLine) else "imagegen"
             hint = f"report it to whoever wrote {made_by}; an image that was generated is in the store"
             raise ImagegenError(Problem(f"{self.name}", what, hint)) from None
 
     def compact(self, on_disk: Mapping[str, str | None], temporary: Path) -> None:
-        """Rewrite the file sorted, with one line an output: the one that counts.
+        """Rewrite the file sorted, with one line per output: the one that counts.
 
         Args:
             on_disk: sha256 of the file at each output's path; a path that is not in it counts as missing.

@@ -64,13 +64,13 @@ class Store:
 
     def get(self, sha256: str) -> bytes | None:
         """Return the bytes of that hash, checked; None where there are none, or they are damaged."""
-        data = self.look(sha256)
+        data = self.peek(sha256)
         if data is not None:
             os.utime(self._blob(sha256))  # what was used last is pruned last
         return data
 
-    def look(self, sha256: str) -> bytes | None:
-        """Return the same without marking them as used: nothing is written."""
+    def peek(self, sha256: str) -> bytes | None:
+        """Return the bytes of that hash, checked, without marking them as used: nothing is written."""
         try:
             data = self._blob(sha256).read_bytes()
         except OSError:
@@ -85,7 +85,7 @@ class Store:
         """Whether there is a blob of that hash that a build made: not one that somebody made or changed."""
         if not self.has(sha256):
             return False
-        # what no entry has was made before there were any
+        # blobs without entries predate the index
         return self._read_index().get(sha256, True)
 
     def is_listed(self, sha256: str) -> bool:

@@ -1,4 +1,4 @@
-"""Each job file as a group of doit tasks, one an output; and what `doit clean` does to them."""
+"""Each job file as a group of doit tasks, one per output; and what `doit clean` does to them."""
 
 from __future__ import annotations
 

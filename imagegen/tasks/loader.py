@@ -206,7 +206,7 @@ def check_words(invocation: Invocation, tasks: Sequence[Task], commands: Collect
     problems = []
     for word in invocation.words:
         if word.startswith("-"):
-            what = f"{word} stands behind a name"
+            what = f"{word} comes after a name"
             problems.append(Problem("", what, f"options come first: doit {invocation.command} {word} NAME"))
         elif word in targets and word not in known:
             hint = f"doit {invocation.command} {targets[word]}"
@@ -249,7 +249,7 @@ def _stray_option(word: str) -> Problem:
     longs = [long.rstrip("=") for long in long_options(Run.cmd_options)]
     shorts = [option["short"] for option in Run.cmd_options if option.get("short")]
     if name in longs or (not word.startswith("--") and name[:1] in shorts):
-        return Problem("", f"{word} stands behind a task", f"options of doit come first: doit {word} TASK")
+        return Problem("", f"{word} comes after a task", f"options of doit come first: doit {word} TASK")
     near = did_you_mean(name, longs)
     return Problem("", f"unknown option {word}{near}", "doit help run shows doit's options")
 
@@ -263,7 +263,7 @@ class _Names:
         self._choices = [*tasks, *targets, *commands]
 
     def matching(self, pattern: str) -> list[str]:
-        """Return the tasks that a pattern stands for: any but a command, which is to be named."""
+        """Return the tasks that a pattern stands for: any except commands, which must be named."""
         return [name for name in self.tasks if fnmatch.fnmatch(name, pattern) and name not in COMMANDS]
 
     def is_near(self, word: str) -> bool:
@@ -316,7 +316,7 @@ def pass_options(invocation: Invocation, tasks: Sequence[Task], words: list[str]
     for one in invocation.tasks:
         if isinstance(one, Call):
             task = known[one.command.name]
-            task.init_options()  # what the configuration of doit says stands behind what was typed
+            task.init_options()  # doit's configuration yields to the command line
             task.options.update(one.options)
             if task.pos_arg:
                 task.pos_arg_val = one.names

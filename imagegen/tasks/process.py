@@ -55,7 +55,7 @@ class _Output(io.FileIO):
     def write(self, data: Any, /) -> int:
         """Write, or drop this and all that follows where nobody reads."""
         try:
-            while (count := super().write(data)) is None:  # whoever shares it has it not block
+            while (count := super().write(data)) is None:  # another process set it non-blocking
                 select.select([], [self], [])
             return count
         except OSError as error:
@@ -68,7 +68,7 @@ class _Output(io.FileIO):
 
 
 def _replace_output(stream: Any) -> None:
-    """Have the stream write through an `_Output`; doit has taken hold of the very object before."""
+    """Have the stream write through an `_Output`; doit already holds a reference to this object."""
     if not isinstance(stream, io.TextIOWrapper):
         return
     stream.flush()

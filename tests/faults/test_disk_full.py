@@ -83,7 +83,7 @@ def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls
         task
         for task, output in folder.outputs(project).items()
         if any(line.fingerprint == output.fingerprint for line in lines.get(output.path, ()))
-        or any(project.store.look(entry.sha256) for entry in project.store.entries(output.fingerprint))
+        or any(project.store.peek(entry.sha256) for entry in project.store.entries(output.fingerprint))
     }
     lost = len(folder.calls()) - drawn_before - len(recorded & {"portraits:mallsing", "portraits:yrr"})
     assert lost <= (0 if not problems else 1), told  # what has just been drawn, and there was no room to keep it
@@ -124,7 +124,7 @@ def test_once_there_is_no_room_nothing_more_is_drawn(tmp_path: Path, in_flight: 
     with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
         outcomes, _ = built(folder)
     store = folder.project().store
-    kept = sum(any(store.look(entry.sha256) for entry in store.entries(one.output.fingerprint)) for one in outcomes)
+    kept = sum(any(store.peek(entry.sha256) for entry in store.entries(one.output.fingerprint)) for one in outcomes)
     assert kept < 6
     assert len(folder.calls()) - kept <= in_flight
     assert set(folder.build().values()) <= {"generated", "restored"}

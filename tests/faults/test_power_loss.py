@@ -99,7 +99,7 @@ def survives(
         if any(line.fingerprint == output.fingerprint for line in lines.get(output.path, ()))
     }
     for entry in project.store.all_entries():
-        assert project.store.look(entry.sha256), f"{told}: the index tells of what is not there"
+        assert project.store.peek(entry.sha256), f"{told}: the index tells of what is not there"
     made = folder.build()
     assert became in (None, made), told
     assert set(made.values()) <= {"generated", "derived", "restored"}, told

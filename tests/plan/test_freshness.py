@@ -7,14 +7,14 @@ import pytest
 
 from imagegen.config.job import Encoding
 from imagegen.config.schema import Overwrite
-from imagegen.plan.freshness import Found, Verdict, compare
+from imagegen.plan.freshness import FileOnDisk, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request, canonical_fields, fingerprint
 
 PARAMETERS = frozenset({"prompt", "steps", "seed", "set"})
-OURS = Found("aa", ours=True)
-EDITED = Found("ff")
+OURS = FileOnDisk("aa", ours=True)
+EDITED = FileOnDisk("ff")
 
 
 def output(backend: str = "comfyui", overwrite: Overwrite = "own", **fields: Any) -> Output:
@@ -36,7 +36,7 @@ LINE = line_of(output())
 
 
 def verdict(
-    of: Output, line: OutputLine | None, found: Found, digest: str | None = None, *, forced: bool = False
+    of: Output, line: OutputLine | None, found: FileOnDisk, digest: str | None = None, *, forced: bool = False
 ) -> Verdict:
     return compare(of, line, found, digest, forced)
 
@@ -46,13 +46,13 @@ def test_what_its_request_asks_for_is_fresh() -> None:
 
 
 def test_what_is_not_there_is_stale() -> None:
-    assert str(verdict(output(), LINE, Found(None)).reasons[0]) == "missing"
-    assert str(verdict(output(), None, Found(None)).reasons[0]) == "new"
+    assert str(verdict(output(), LINE, FileOnDisk(None)).reasons[0]) == "missing"
+    assert str(verdict(output(), None, FileOnDisk(None)).reasons[0]) == "new"
 
 
 def test_a_file_in_a_merge_conflict_is_never_replaced() -> None:
     for forced in (False, True):
-        found = verdict(output(overwrite="always"), LINE, Found("ff", in_conflict=True), forced=forced)
+        found = verdict(output(overwrite="always"), LINE, FileOnDisk("ff", in_conflict=True), forced=forced)
         assert found.state == "blocked"
         assert "git checkout --ours -- assets/j/a.png" in found.hint
 
@@ -108,25 +108,25 @@ def test_a_file_that_was_there_before(overwrite: Overwrite, state: str) -> None:
 @pytest.mark.parametrize("overwrite", ["own", "never", "always"])
 def test_a_folder_in_its_place_is_never_replaced(overwrite: Overwrite) -> None:
     for line in (LINE, None):
-        assert verdict(output(overwrite=overwrite), line, Found("")).state == "blocked"
+        assert verdict(output(overwrite=overwrite), line, FileOnDisk("")).state == "blocked"
 
 
 def test_never_keeps_even_what_is_ours_and_stale() -> None:
     assert verdict(output(steps=30, overwrite="never"), LINE, OURS).state == "kept"
-    assert verdict(output(overwrite="never"), LINE, Found(None)).state == "stale"
+    assert verdict(output(overwrite="never"), LINE, FileOnDisk(None)).state == "stale"
 
 
 def test_a_file_of_ours_without_a_line_may_be_replaced() -> None:
-    assert verdict(output(), None, Found("bb", ours=True)).state == "stale"
-    assert verdict(output(steps=30), LINE, Found("bb", ours=True)).state == "stale"
+    assert verdict(output(), None, FileOnDisk("bb", ours=True)).state == "stale"
+    assert verdict(output(steps=30), LINE, FileOnDisk("bb", ours=True)).state == "stale"
 
 
 def test_an_earlier_image_that_was_put_back_by_hand_stays() -> None:
-    assert verdict(output(), LINE, Found("bb", ours=True)).state == "kept"
+    assert verdict(output(), LINE, FileOnDisk("bb", ours=True)).state == "kept"
 
 
 def test_placeholder_replaces_nothing_whose_maker_is_not_recorded() -> None:
-    assert verdict(output(backend="placeholder"), None, Found("bb", ours=True)).state == "blocked"
+    assert verdict(output(backend="placeholder"), None, FileOnDisk("bb", ours=True)).state == "blocked"
 
 
 def test_forcing_makes_a_fresh_one_stale_and_replaces_nobodys_work() -> None:
@@ -136,11 +136,11 @@ def test_forcing_makes_a_fresh_one_stale_and_replaces_nobodys_work() -> None:
 
 @pytest.mark.parametrize("found", [OURS, EDITED])
 @pytest.mark.parametrize("overwrite", ["own", "never", "always"])
-def test_placeholder_never_replaces_an_image_of_a_real_backend(found: Found, overwrite: Overwrite) -> None:
+def test_placeholder_never_replaces_an_image_of_a_real_backend(found: FileOnDisk, overwrite: Overwrite) -> None:
     stand_in = output(backend="placeholder", overwrite=overwrite)
     for forced in (False, True):
         assert verdict(stand_in, LINE, found, forced=forced).state == "kept"
-    assert verdict(stand_in, LINE, Found(None)).state == "stale"
+    assert verdict(stand_in, LINE, FileOnDisk(None)).state == "stale"
 
 
 def test_of_a_mapping_only_the_keys_that_differ_are_reasons() -> None:

@@ -11,7 +11,7 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.job import Encoding
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
-from imagegen.plan.freshness import Found, compare
+from imagegen.plan.freshness import FileOnDisk, compare
 from imagegen.plan.origins import find_circle, link_origins, sort_by_origin
 from imagegen.plan.output import Origin, Output
 from imagegen.plan.record import JobDecisions, OutputLine
@@ -47,7 +47,7 @@ def line_of(output: Output) -> OutputLine:
 
 
 def reasons(output: Output, line: OutputLine) -> list[str]:
-    return [*map(str, compare(output, line, Found("f", True), None).reasons)]
+    return [*map(str, compare(output, line, FileOnDisk("f", True), None).reasons)]
 
 
 def test_each_image_has_each_derived_file_beside_it() -> None:
@@ -145,8 +145,8 @@ def test_why_a_sheet_is_stale() -> None:
 def test_a_file_touched_up_by_hand_is_protected_as_an_image_is() -> None:
     thumb = settled(derived(derive={"thumb": {"width": 32}})[0])
     line = line_of(thumb)
-    assert compare(thumb, line, Found("touched up"), None).state == "kept"
-    assert compare(settled(thumb, image="other"), line, Found("touched up"), None).state == "blocked"
+    assert compare(thumb, line, FileOnDisk("touched up"), None).state == "kept"
+    assert compare(settled(thumb, image="other"), line, FileOnDisk("touched up"), None).state == "blocked"
 
 
 def made_from(**origins: list[str]) -> list[Output]:

@@ -12,7 +12,7 @@ __all__ = ["PlaceholderBackend"]
 
 
 class PlaceholderBackend(Backend):
-    """Needs no model and no program. It honours every field, since it writes them into the picture."""
+    """Needs no model and no program. It uses every field in `parameters`, and writes them into the picture."""
 
     name = "placeholder"
     parameters = frozenset(
@@ -26,7 +26,7 @@ class PlaceholderBackend(Backend):
         return [Diagnosis(True, "", f"embedded, needs nothing else; generates {len(requests)}")]
 
     def model_identity(self, request: Request) -> ModelIdentity:  # noqa: ARG002 - of the base class
-        """Return the same for all: there is no model."""
+        """Return one identity for all requests: there is no model."""
         return ModelIdentity("placeholder")
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from imagegen.errors import ImagegenError
-from imagegen.plan.freshness import Found, Reason, Verdict
+from imagegen.plan.freshness import FileOnDisk, Reason, Verdict
 from imagegen.plan.naming import make_slug
 from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import DERIVE, Output
@@ -89,7 +89,7 @@ class Picture:
         earlier: newest first.
         derived: name and path of each existing file that is derived from it alone.
         rerolls: whether `doit reroll` gives it another seed.
-        pick: what to type behind `doit pick`; empty without variants.
+        pick: what to type after `doit pick`; empty without variants.
 
     """
 
@@ -125,7 +125,7 @@ class Group:
 
 MOST_EARLIER = 8
 """Earlier versions of one picture that are shown: the newest ones. `.imagegen/store` has the others."""
-_APART = frozenset({"backend", "model", "name", "prompt", "negative", "seed"})
+_SHOWN_SEPARATELY = frozenset({"backend", "model", "name", "prompt", "negative", "seed"})
 """Fields of a request that `Provenance` has itself, or that say nothing of how the picture was generated."""
 
 _POINTER = "only its Git LFS pointer is here: git lfs pull"
@@ -146,7 +146,7 @@ def to_provenance(request: Mapping[str, Any], **known: Any) -> Provenance:
         seed=_text(request.get("seed")),
         backend=_text(request.get("backend", "")),
         model=_text(request.get("model", "")),
-        parameters=tuple(_flat({key: value for key, value in request.items() if key not in _APART})),
+        parameters=tuple(_flat({key: value for key, value in request.items() if key not in _SHOWN_SEPARATELY})),
         **known,
     )
 
@@ -267,7 +267,7 @@ def _recorded_picture(project: Project, plan: JobPlan, path: str, earlier: _Earl
     )
 
 
-def _state(found: Found, verdict: Verdict, has_failed: bool) -> State:
+def _state(found: FileOnDisk, verdict: Verdict, has_failed: bool) -> State:
     if found.sha256 is None:
         return "failed" if has_failed else "missing"
     if verdict.state == "fresh" or verdict.state == "stale":
