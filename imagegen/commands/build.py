@@ -115,8 +115,13 @@ class Build:
         return self.snapshot.jobs if self.snapshot else ()
 
     def stray_files(self) -> list[Problem]:
-        """Return what is wrong with files in jobs/ that are not built, though somebody may think so."""
-        return find_stray_files(self.root, self.project.inputs.named if self.plans else ())
+        """Return what is wrong with files in jobs/: those that look like jobs, and lock files of deleted jobs."""
+        found = find_stray_files(self.root, self.project.inputs.named if self.plans else ())
+        if self.snapshot is None:  # else all job files are still there
+            from imagegen.execute.prune import find_deleted_jobs
+
+            found += find_deleted_jobs(self.project, self.plans)
+        return found
 
     def needs_task(self, planned: PlannedImage) -> bool:
         """Whether doit gets a task for the image. One of 10,000 that are fresh costs as much as planning it."""

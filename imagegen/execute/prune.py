@@ -7,9 +7,11 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.pick import CANDIDATES, PickResult, is_candidate
 from imagegen.execute.stored_images import store_current_file, store_recorded_file
 from imagegen.plan.freshness import CHANGED
@@ -22,6 +24,7 @@ __all__ = [
     "Removal",
     "UnusedFiles",
     "clean",
+    "find_deleted_jobs",
     "find_orphans",
     "find_unused",
     "preview_clean",
@@ -185,6 +188,29 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
             elif state is not None and line.sha256 != state.sha256:
                 why = CHANGED
             yield Orphan(job, path, line, state is not None, why)
+
+
+def find_deleted_jobs(project: Project, plans: Collection[JobPlan]) -> list[Problem]:
+    """Return what to do about each lock file whose job is gone, while images of it are left that can be removed.
+
+    Lock files that cannot be read are left out.
+
+    Args:
+        plans: All of the project.
+    """
+    found = []
+    known = {plan.name for plan in plans} | {ONE_OFF}
+    for file in sorted((project.root / "jobs").glob("*.lock")):
+        if file.stem in known:
+            continue
+        with suppress(ImagegenError, OSError):
+            orphans = list(find_orphans(project, plans, [file.stem]))
+            if count := sum(orphan.exists and not orphan.why for orphan in orphans):
+                left = "1 of its images is" if count == 1 else f"{count} of its images are"
+                what = f"there is no job '{file.stem}' any more, but {left} still there"
+                hint = "doit prune removes images and lock file; if you renamed the job, rename its lock file too"
+                found.append(Problem(f"jobs/{file.name}", what, hint))
+    return found
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from imagegen.calls import call_with_timeout
 from imagegen.config.job_files import find_stray_files
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.build_image import blocked_problem
+from imagegen.execute.prune import find_deleted_jobs
 from imagegen.execute.shared_store import Timeouts, describe_error
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
@@ -299,13 +300,17 @@ def check_locks(case: Case) -> Iterator[Diagnosis]:
     """Yield rows for each lock file in jobs/."""
     plans = {plan.name: plan for plan in case.plans}
     wanted = {output.path for output, _ in case.verdicts}
+    deleted = {problem.where: problem for problem in find_deleted_jobs(case.project, case.plans)}
     for path in sorted((case.project.root / "jobs").glob("*.lock")):
         plan = plans.get(path.stem)
         if plan or path.stem == _ONE_OFF:
             yield from _check_lock(case, path, plan, wanted)
+        elif problem := deleted.get(f"jobs/{path.name}"):
+            yield Diagnosis(True, problem.where, problem.what, problem.hint)
         else:
+            found = f"there is no job '{path.stem}', and none of its images can be removed"
             hint = f"if the job is gone for good: rm jobs/{path.name}"
-            yield Diagnosis(True, f"jobs/{path.name}", "there is no job of that name", hint)
+            yield Diagnosis(True, f"jobs/{path.name}", found, hint)
 
 
 def _check_lock(case: Case, path: Path, plan: JobPlan | None, wanted: set[str]) -> Iterator[Diagnosis]:

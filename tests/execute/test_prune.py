@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.execute.prune import UnusedFiles, find_unused, prune, refresh_derived
+from imagegen.execute.prune import UnusedFiles, find_deleted_jobs, find_unused, prune, refresh_derived
 from imagegen.execute.run import run
 from tests.project_folder import SMALL_JOB, ProjectFolder, picture
 
@@ -86,6 +86,21 @@ def test_files_that_are_not_ours_and_those_of_a_broken_job_stay(built: ProjectFo
     before = built.files()
     pruned(built)
     assert built.files() == before
+
+
+def test_images_of_a_deleted_job_are_reported_until_they_are_pruned(built: ProjectFolder) -> None:
+    def deleted() -> list[str]:
+        project = built.project()
+        return [f"{one.where}: {one.what}" for one in find_deleted_jobs(project, project.plans())]
+
+    built.touch_up("d")
+    assert deleted() == []
+    (built.root / "jobs/portraits.yaml").unlink()
+    said = "there is no job 'portraits' any more, but 3 of its images are still there"
+    assert deleted() == [f"jobs/portraits.lock: {said}"]
+    pruned(built)
+    assert deleted() == []
+    assert [Path(path).stem for path in built.files()] == ["d"]
 
 
 def test_a_line_without_file_and_item_goes(built: ProjectFolder) -> None:
