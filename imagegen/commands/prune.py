@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
@@ -12,9 +12,9 @@ from imagegen.errors import ImagegenError, Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.prune import UnusedFiles
-    from imagegen.project import Project
+    from imagegen.project import JobPlan, Project
 
-__all__ = ["prune"]
+__all__ = ["prune", "waste_lines"]
 
 
 @command(
@@ -35,7 +35,7 @@ def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> None:
         what = "nothing is removed while a job is broken: which files it uses is not known"
         raise ImagegenError(*dict.fromkeys(broken), Problem("", what, "fix the job first"))
     waste = find_unused(build.project, build.plans, candidates=candidates)
-    lines = [printable(line) for line in _waste_lines(build.project, waste)]
+    lines = [printable(line) for line in waste_lines(build.project, build.plans, waste)]
     print("\n".join(lines or ["nothing to remove"]), flush=True)
     if not waste or dry_run:
         return
@@ -48,7 +48,7 @@ def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> None:
     print("removed", flush=True)
 
 
-def _waste_lines(project: Project, waste: UnusedFiles) -> Iterator[str]:
+def waste_lines(project: Project, plans: Sequence[JobPlan], waste: UnusedFiles) -> Iterator[str]:
     """Yield what can be removed, and what stays though nothing uses it."""
     from imagegen.report.console import bytes_text, plural
 
@@ -60,11 +60,12 @@ def _waste_lines(project: Project, waste: UnusedFiles) -> Iterator[str]:
         else:
             why = f"it is an image of '{orphan.owner}'" if orphan.owner else "neither its file nor its item exists"
             yield f"remove  the line of {orphan.path} in jobs/{orphan.job}.lock: {why}"
+    images = {(output.job, output.full_slug): output.path for plan in plans for output in plan.outputs}
     for job, path, line in waste.candidates:
-        if (project.root / path).exists():
-            yield f"remove  {path}: another variant was picked"
-        else:
-            yield f"remove  the line of {line.path} in jobs/{job}.lock: another variant was picked"
+        image = images.get((job, line.output))
+        why = f"it was picked, and its image is {image} now" if image else "another variant was picked"
+        what = path if (project.root / path).exists() else f"the line of {line.path} in jobs/{job}.lock"
+        yield f"remove  {what}: {why}"
     yield from (f"keep    {path}: changed since it was generated, by hand or by git" for path in waste.changed)
     if waste.leftovers:
         shown = os.path.relpath(waste.leftovers[0], project.root)

@@ -8,6 +8,8 @@ from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["push"]
 
+_NOT_SHARED = "placeholders, one-off images and derived files are not shared"
+
 
 @command(
     "store:push",
@@ -32,11 +34,12 @@ def push(build: Build) -> int:
     with build.lock():
         count, sharing = push(build.project, build.plans, attended)
     if not count:
-        print("there is nothing to upload: no backend has generated an image yet", flush=True)
+        print(f"there is nothing to upload: no backend has generated an image yet ({_NOT_SHARED})", flush=True)
         return 0
     attended.run(sharing.close)
     if attended.stop.is_set():
         raise SystemExit(130)
     if not sharing.unsent:
-        print(f"the shared store {build.settings.store} has every image of this project: {plural(count, 'image')}")
+        found = f"{plural(count, 'image')} ({_NOT_SHARED})"
+        print(f"the shared store {build.settings.store} has every image that can be shared: {found}")
     return int(bool(sharing.unsent))

@@ -132,6 +132,11 @@ class SharedStoreClient:
         """How many images still have to be uploaded."""
         return self._unsent
 
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether the store could not be asked: what it didn't answer says nothing about what it has."""
+        return self._is_left and bool(self._trouble)
+
     def find(self, output: Output, model_digest: str | None, last: str) -> StoredImage | None:
         """Fetch an image that somebody generated for this output into the local store.
 
@@ -426,13 +431,18 @@ def fetch_accepted(project: Project, shared: SharedStoreClient | None, output: O
         store_file(project, output, data, project.lock(output.job).line_of(output.path, sha256))
         return project.verdict(output)
     if verdict.state == "stale":
-        note = f"{ACCEPTED_NOT_AVAILABLE}{', nor in the shared one' if shared else ''}"
+        note = f"{ACCEPTED_NOT_AVAILABLE}{f', {_shared_too(shared)}' if shared else ''}"
         hint = f"bring it here, from git or a copy; or generate another one: doit -a {output.task}"
         return replace(verdict, state="kept", note=note, hint=hint)
     if not shared:
         return verdict
-    hint = f"doit store:push where it was accepted; or {verdict.hint}"
-    return replace(verdict, note=f"{verdict.note}, and not in the shared store either", hint=hint)
+    first = "doit again once it can be" if shared.is_out_of_reach else "doit store:push where it was accepted"
+    return replace(verdict, note=f"{verdict.note}, {_shared_too(shared)}", hint=f"{first}; or {verdict.hint}")
+
+
+def _shared_too(shared: SharedStoreClient) -> str:
+    """Say why the shared store didn't have it either."""
+    return "and the shared store cannot be reached" if shared.is_out_of_reach else "and not in the shared store either"
 
 
 def push(project: Project, plans: list[JobPlan], worker: InterruptibleWorker) -> tuple[int, SharedStoreClient]:

@@ -287,7 +287,7 @@ class _Names:
         if members and all(name in COMMANDS for name in members):
             also = [group] if group in self.tasks else []
             if word == group:
-                choices = f"{', '.join(members[:-1])} or {members[-1]}"
+                choices = f"{', '.join(members[:-1])} or {members[-1]}" if len(members) > 1 else members[0]
                 return Problem("", f"there is no command '{word}'", f"did you mean {choices}?")
             return Problem("", f"there is no command '{word}'{near}", f"there are {_and([*also, *members])}")
         if ":" in word and group in self.tasks:

@@ -123,7 +123,8 @@ def test_one_that_is_gone_costs_one_line_and_gets_what_was_made_once_it_is_back(
         0,
         [
             f"uploaded 3 images of earlier runs to the shared store file://{team}",
-            f"the shared store file://{team} has every image of this project: 3 images",
+            f"the shared store file://{team} has every image that can be shared: 3 images "
+            "(placeholders, one-off images and derived files are not shared)",
         ],
     )
     assert shared(team) == (3, 3)

@@ -566,6 +566,11 @@ def test_an_accepted_file_goes_up_and_comes_to_the_others(folder: ProjectFolder,
     assert other.build() == {"portraits:mallsing": "restored", "portraits:yrr": "failed"}
     assert "and not in the shared store either" in other.problems["portraits:yrr"].what
     assert "doit store:push where it was accepted; or bring the file back" in other.problems["portraits:yrr"].hint
+    other.settings = Settings(store=f"file://{(tmp_path / 'away' / 'team').as_posix()}")
+    assert other.build() == {"portraits:yrr": "failed"}
+    assert "and the shared store cannot be reached" in other.problems["portraits:yrr"].what
+    assert other.problems["portraits:yrr"].hint.startswith("doit again once it can be; or bring the file back")
+    other.settings = settings
     folder.build()  # with nothing to make: what was accepted goes up
     assert other.build() == {"portraits:yrr": "restored"}
     assert other.image("yrr").read_bytes() == data

@@ -50,6 +50,7 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
         ("lsit", "did you mean 'list'?"),
         ("galery", "did you mean 'gallery'?"),
         ("server", "there is no command 'server'\n    did you mean server:start, server:stop or server:status?"),
+        ("store", "there is no command 'store'\n    did you mean store:push?"),
         ("server start", "there is no command 'server'\n    did you mean server:start, server:stop or server:status?"),
         ("image a raven", "did you mean --prompt='a raven'?"),
         ("server:restart", "did you mean 'server:start'?"),
