@@ -1,6 +1,6 @@
 """One invocation of doit on one project: its plans, the images that words name, and what became of each image.
 
-Where nothing changed since everything was fresh, a snapshot says so, and nothing is read, checked or planned; so
+If nothing changed since everything was fresh, a snapshot says so, and nothing is read, checked or planned; so
 what only planning needs is imported where it is used.
 """
 
@@ -84,7 +84,7 @@ class Build:
 
     Attributes:
         problems: with the settings or the backends, and so with every job.
-        snapshot: what is known to be fresh and therefore not planned; None where everything is planned.
+        snapshot: what is known to be fresh and therefore not planned; None if everything is planned.
         plans: of the job files that changed since the snapshot; of all of them without one.
         planned: every output of these plans that is not in the snapshot, by the name of its task.
         outcomes: what became of images in this run, in order of completion.
@@ -129,7 +129,7 @@ class Build:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the project's mutex, knowing what other builds wrote before: where they decided something, plan again.
+        """Hold the project's mutex, knowing what other builds wrote before: if they decided something, plan again.
 
         So look up what words name within. Raises ImagegenError if another build is running.
         """
@@ -237,7 +237,7 @@ class Build:
         return found
 
     def run(self, tasks: Sequence[str], forced: Collection[str], on_event: Callable[[Event], None]) -> RunResult:
-        """Bring these images up to date, and set their results. Generate the forced ones even where they are fresh."""
+        """Bring these images up to date, and set their results. Generate the forced ones even if they are fresh."""
         from imagegen.execute.events import Outcome
         from imagegen.execute.run import run
         from imagegen.plan.origins import sort_by_origin
@@ -374,7 +374,7 @@ class Selection:
 
 
 def select(build: Build, words: Sequence[str]) -> Selection:
-    """Return what these words name, everything where there are none. Raises ImagegenError for each that names nothing.
+    """Return what these words name, everything if there are none. Raises ImagegenError for each that names nothing.
 
     A word that is the name of an item with variants stands for all of them.
     """

@@ -39,7 +39,7 @@ def _jobs(build: Build) -> list[str]:
     jobs=_jobs,
 )
 def comfyui(build: Build, *, yes: bool) -> None:
-    """Install ComfyUI where the project's own is to serve a job and no server does; a run starts it."""
+    """Install ComfyUI if the project's own is to serve a job and no server does; a run starts it."""
     from imagegen.backends.address import is_local
     from imagegen.backends.comfyui.server import get_status, launch_of
 
@@ -50,7 +50,7 @@ def comfyui(build: Build, *, yes: bool) -> None:
     machines = [backend.localize(one).extra for one in requests if one.backend == _BACKEND]
     jobs = {tuple(machine["urls"]) for machine in machines if machine["start"] != "never"}
     launch = launch_of(build.root, build.settings)
-    # where one of a job's servers is elsewhere, the job can do without one here
+    # if one of a job's servers is elsewhere, the job can do without one here
     own = {url for urls in jobs if all(map(is_local, urls)) for url in urls}
     states = {url: get_status(replace(launch, url=url)).state for url in own}
     if any(all(states.get(url) == "stopped" for url in urls) for urls in jobs):
@@ -74,7 +74,7 @@ def setup(build: Build, *, torch: str, yes: bool) -> None:
 @command(
     "comfyui:update",
     "Bring tools/ComfyUI to the newest commit of the pinned revision.",
-    {"doit comfyui:update": "asks where something else is to be installed too"},
+    {"doit comfyui:update": "asks if something else is to be installed too"},
     [YES],
 )
 def update(build: Build, *, yes: bool) -> None:

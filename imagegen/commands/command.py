@@ -39,11 +39,11 @@ def option(
     Args:
         name: what follows the two dashes.
         kind: bool for a switch, list for what may be given several times.
-        default: the value where it is not given.
+        default: the value if it is not given.
         text: its line of help.
         short: one letter.
         value: what help calls its value.
-        choices: all the values there are; empty where there are others.
+        choices: all the values there are; empty if there are others.
 
     """
     return {
@@ -113,7 +113,7 @@ def command(
         examples: command lines, each with what it does.
         options: what `option` returns.
         words: what may follow besides, as help shows it; empty for nothing.
-        needs_settings: whether it fails where the settings are not valid.
+        needs_settings: whether it fails if the settings are not valid.
         jobs: returns the jobs to build once its work is done.
 
     """
@@ -149,7 +149,7 @@ def confirm(question: str, otherwise: str, confirmed: str) -> bool:
 
 
 def require(question: str, otherwise: str, confirmed: str) -> None:
-    """Ask as `confirm` does. Raises ImagegenError also where the user does not agree."""
+    """Ask as `confirm` does. Raises ImagegenError also if the user does not agree."""
     if not confirm(question, otherwise, confirmed):
         raise ImagegenError(Problem("", f"{otherwise}, as you answered"))
 

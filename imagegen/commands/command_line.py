@@ -73,12 +73,12 @@ class Invocation:
     """What was typed after `doit`.
 
     Attributes:
-        command: doit's, `run` where none was named.
+        command: doit's, `run` if none was named.
         tasks: what follows its options: names of tasks mostly, and calls of our commands.
         always: `-a`. quiet: `-v0`. lists_all: `doit list --all`. is_dry_run: `doit clean -n`.
         variables: each `name=value`.
         problems: what is wrong with options.
-        seen: the words as doit has them, which differ where they are not those of this process.
+        seen: the words as doit has them, which differ if they are not those of this process.
 
     """
 
@@ -247,7 +247,7 @@ def _value_problem(param: Mapping[str, Any], value: str, words: Sequence[str]) -
         return None
     if re.match("--?[A-Za-z]", value) and value in words:  # a word of its own: an option, most likely
         what = f"--{param['long']} has no value: '{value}' follows it"
-        return what, f"where that is the value, write {spell(param, value)}"
+        return what, f"if that is the value, write {spell(param, value)}"
     if not value.strip() and not (param["long"] == "negative" and not value):
         return f"--{param['long']} is empty", f"write {spell(param)}"
     if kind in (int, float):
@@ -291,7 +291,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _swallowed(taken: Sequence[str]) -> list[Problem]:
-    """Return a problem where an option's value is a word with `=`: doit takes that word for a variable."""
+    """Return a problem if an option's value is a word with `=`: doit takes that word for a variable."""
     for option, word in itertools.pairwise(taken):
         if option.startswith("-") and _is_variable(word):
             written = f"{option}={word}" if option.startswith("--") else f"{option}{word}"

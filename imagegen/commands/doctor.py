@@ -26,7 +26,7 @@ _SIGNS = {"ok": "✓", "warning": "!", "wrong": "✗"}
     needs_settings=False,
 )
 def doctor(build: Build, *, json: bool) -> int:
-    """Print what was found. Fails where something keeps a job from being built."""
+    """Print what was found. Fails if something keeps a job from being built."""
     from imagegen.report.console import as_json
     from imagegen.report.doctor import Case, examine
 

@@ -42,7 +42,7 @@ def models(build: Build) -> None:
     words="[NAME...]",
 )
 def pull(build: Build, words: list[str]) -> None:
-    """Download them, and say how to go on where that was stopped."""
+    """Download them, and say how to go on if that was stopped."""
     try:
         problems = _download(build, words)
     except KeyboardInterrupt:

@@ -50,7 +50,7 @@ def _select(build: Build, words: list[str]) -> list[Output]:
 
 
 def _ask_for_many(build: Build, words: list[str], outputs: list[Output]) -> None:
-    """Ask first where a job or a pattern stands for more than one image. Raises ImagegenError where nobody agrees."""
+    """Ask first if a job or a pattern stands for more than one image. Raises ImagegenError if nobody agrees."""
     from imagegen.execute.forecast import estimate
     from imagegen.plan.record import total_seconds
     from imagegen.report.console import duration
@@ -81,7 +81,7 @@ def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
 def build_or_fail(build: Build, outputs: list[Output], rerolled: Sequence[Output] = ()) -> None:
     """Build these within a command, and say what stays of a reroll that failed.
 
-    Raises ImagegenError where any could not be built, which has been printed; SystemExit where the user stopped it.
+    Raises ImagegenError if any could not be built, which has been printed; SystemExit if the user stopped it.
     """
     from imagegen.report.console import join_names
 

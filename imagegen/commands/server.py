@@ -63,7 +63,7 @@ def _launch(build: Build) -> Launch:
 
 
 def status_lines(status: Status) -> Sequence[str]:
-    """Return the state, what is known of the server, and what to do where none serves."""
+    """Return the state, what is known of the server, and what to do if none serves."""
     from imagegen.backends.comfyui.server import LOG
     from imagegen.report.console import table
 

@@ -7,12 +7,12 @@ The rule: when a run ends with every output of the project fresh, it writes a sn
 - the size, times and inode of every file that a plan follows from, of every lock file and of every output;
 - the digest of each model that was recorded, where it can be known cheaply.
 
-Where all of them are the same, every output is fresh still: freshness is a pure function of just these. So nothing is
-read, checked or planned, and doit gets one task a job, and one for each image that is named. Where only job files
+If all of them are the same, every output is still fresh: freshness is a pure function of just these. So nothing is
+read, checked or planned, and doit gets one task a job, and one for each image that is named. If only job files
 differ, their items are compared by key, and only the items that are new are planned (`plan_changed`). Whatever is not
 sound then, or follows from more than its own item, takes the whole plan.
 
-It is safe because a snapshot is only ever a way to do less: a file counts as the same only where it could not have
+It is safe because a snapshot is only ever a way to do less: a file counts as the same only if it could not have
 been changed without its times showing it, what cannot be compared counts as changed, and a snapshot that is missing,
 broken or of another version says nothing. The same goes for the other memory that saves reading, `state.hashes`.
 """
@@ -163,7 +163,7 @@ def read_snapshot(root: Path, memory: Path, key: str, may_change: Collection[str
         root: the project.
         memory: the snapshot's file.
         key: of `snapshot_key`.
-        may_change: job files that may have changed. Where none did, `files` and `parts` are left out.
+        may_change: job files that may have changed. If none did, `files` and `parts` are left out.
 
     Whether the models are the same is left to the caller.
     """
@@ -219,7 +219,7 @@ def write_snapshot(root: Path, memory: Path, snapshot: Snapshot, temporary: Path
         "models": snapshot.models,
     }
     parts = {file: vars(one) for file, one in snapshot.parts.items()}
-    lines = (json.dumps(one, separators=(",", ":")) for one in (fields, parts))  # the second is only read where needed
+    lines = (json.dumps(one, separators=(",", ":")) for one in (fields, parts))  # the second is read only if needed
     replace_file(memory, "\n".join(lines).encode("utf-8"), temporary)
     return True
 
@@ -270,7 +270,7 @@ def _snapshot_file(root: Path) -> Path:
 
 
 def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
-    """Return what is known to be fresh: all outputs, or all but those of changed job files; None where nothing is.
+    """Return what is known to be fresh: all outputs, or all but those of changed job files; None if nothing is.
 
     Args:
         root: the project.
@@ -417,7 +417,7 @@ def take_snapshot(
 
 
 def _parts(plans: Sequence[JobPlan], known: Mapping[str, JobParts], named: Collection[str]) -> dict[str, JobParts]:
-    """Return the parts of each job whose outputs follow from their own items; none where an output names another.
+    """Return the parts of each job whose outputs follow from their own items; none if an output names another.
 
     named: files that others name. A job file among them is left out: more than its own outputs follow from it.
     """
@@ -437,7 +437,7 @@ def _parts(plans: Sequence[JobPlan], known: Mapping[str, JobParts], named: Colle
 def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], Snapshot] | None:
     """Plan what changed in the changed job files; return the plans, and what the snapshot still says.
 
-    Only what is sound and follows from one item alone is planned so. None where everything must be planned.
+    Only what is sound and follows from one item alone is planned so. None if everything must be planned.
     """
     plans: list[JobPlan] = []
     try:

@@ -68,7 +68,7 @@ _CONTEXT_WORDS = 8
     needs_settings=False,
 )
 def why(build: Build, words: list[str], *, json: bool, check: bool) -> int:
-    """Print the forecast. Fails only with --check, or where a word names nothing."""
+    """Print the forecast. Fails only with --check, or if a word names nothing."""
     try:
         selection = select(build, words)
     except ImagegenError as error:
@@ -168,7 +168,7 @@ def as_lines(
         if one.act == "keep" and one.verdict.hint and one.output.task in named:
             yield _plain_line(f"    {one.verdict.hint}")
     if stuck := next((one for one in forecast.images if one.act == "fail"), None):
-        yield _plain_line(f"where a file is not replaced: {blocked_problem(stuck.output, stuck.verdict).hint}")
+        yield _plain_line(f"if a file is not replaced: {blocked_problem(stuck.output, stuck.verdict).hint}")
     for plan in plans:
         yield from (_plain_line(f"{plan.name}: {note}") for note in plan.notes)
     if broken and not has_settings:
@@ -266,7 +266,7 @@ def _has_own_line(reason: Reason) -> bool:
 
 
 def _change(reason: Reason) -> list[Piece]:
-    """Return what changed in one field, whole where `str(reason)` cuts it short."""
+    """Return what changed in one field, whole if `str(reason)` cuts it short."""
     old, new = reason.old, reason.new
     if reason.kind == "model":
         return [(f"the model's files changed: {_short(old)} → {_short(new)}", "")]

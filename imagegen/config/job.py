@@ -27,7 +27,7 @@ DEFAULT_TIMEOUT_S = 600.0
 FORMATS: Mapping[str, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 """The file name extension of each format."""
 DEFAULT_QUALITY: Mapping[str, int] = {"webp": 90, "jpeg": 92, "png": 100}
-"""The quality of each format where a job gives none."""
+"""The quality of each format if a job gives none."""
 LONGEST_SIDE: Mapping[str, int] = {"webp": 16_383, "jpeg": 65_500}
 """Pixels. WebP: RFC 9649; JPEG: libjpeg's JPEG_MAX_DIMENSION."""
 

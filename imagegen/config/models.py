@@ -225,7 +225,7 @@ def _check_path(path: str) -> str:
 
 
 def _find_clashes(models: Sequence[ModelFile]) -> Iterator[str]:
-    """Yield what is wrong where two models have one file, on systems that ignore case too."""
+    """Yield what is wrong if two models have one file, on systems that ignore case too."""
     taken: dict[str, str] = {}
     for model in models:
         path = f"{model.folder}/{model.name}"

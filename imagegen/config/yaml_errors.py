@@ -19,7 +19,7 @@ _ENTRY = re.compile(
     r"(?:(?P<key>\"[^\"]*\"|'[^']*'|[^\s\"'\[\]{}&*!|>%@`#-][^:#]*?):[ \t]+)?"
     r"(?P<value>\S.*)"
 )
-"""A line: its dashes, its key where it has one, and the rest."""
+"""A line: its dashes, its key if it has one, and the rest."""
 _BEGINNINGS = "{[}],*&!|>%@`"
 _HIDDEN_BLANK = re.compile(
     "^[ \t-]*([\u00a0\u2000-\u200f\u202f\u205f\u2060\u3000\ufeff])|^[ \t-]*[\\w.-]+:([\u00a0\u2000-\u200f\u202f\u3000])"

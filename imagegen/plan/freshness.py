@@ -25,7 +25,7 @@ ReasonKind = Literal[
     "encoding",
     "model",  # the model's files have changed
     "forced",
-    "origin",  # an output that it is made from has changed; old or new is None where it was added or left out
+    "origin",  # an output that it is made from has changed; old or new is None if it was added or left out
     "follows",  # such an output is yet to be made, so nobody knows
     "recorded_elsewhere",  # the file is fine, but the lock file records another image; new says how
 ]

@@ -28,7 +28,7 @@ class Origin:
     task: str  # its name in doit
     path: str = ""  # of its file, relative to the project; empty while it has not been looked up
     sha256: str = ""  # of its file; empty while that is not known
-    where: str = ""  # `file:line:column` of what names it; empty where the job's structure does
+    where: str = ""  # `file:line:column` of what names it; empty if the job's structure does
 
 
 @dataclass(frozen=True)

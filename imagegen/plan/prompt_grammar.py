@@ -159,15 +159,15 @@ _REFUSED = {
     "variable": (
         "is a variable of dynamic prompts, which are not supported",
         'an axis of the matrix has one text in the whole image: matrix: {x: {any: "{a|b}"}}, then {x}; '
-        r"write \${ where the characters themselves are meant",
+        r"write \${ if the characters themselves are meant",
     ),
     "wrap": (
         "is a wrapping of dynamic prompts, which is not supported",
-        r"write the text out, or %\{ where the characters themselves are meant",
+        r"write the text out, or %\{ if the characters themselves are meant",
     ),
     "jinja": (
         "is a Jinja template, which is not supported",
-        r"write alternatives {a|b}, wildcards __x__ or a matrix; \{ where the brace itself is meant",
+        r"write alternatives {a|b}, wildcards __x__ or a matrix; \{ if the brace itself is meant",
     ),
     "within": (
         "has alternatives within a wildcard's name, which is not supported",
@@ -175,11 +175,11 @@ _REFUSED = {
     ),
     "near": (
         "is not the name of a wildcard",
-        r"write its path in jobs/wildcards, such as __face/eyes__; or \__ where the characters themselves are meant",
+        r"write its path in jobs/wildcards, such as __face/eyes__; or \__ if the characters themselves are meant",
     ),
     "call": (
         "gives a wildcard a value, which is not supported",
-        r"write a wildcard file for each; or \__ where the characters themselves are meant",
+        r"write a wildcard file for each; or \__ if the characters themselves are meant",
     ),
 }
 """Of the grammar of dynamic prompts: why it is refused, and what to write instead."""
@@ -197,10 +197,10 @@ def parse_template(text: str, *, has_axes: bool = False) -> Template:
 
 
 def refuse_comment(text: str) -> None:
-    """Raise WordingError where the text has a comment, as dynamic prompts know them."""
+    """Raise PromptError if the text has a comment, as dynamic prompts know them."""
     if comment := _COMMENT.search(text):
         what = f"'{text[comment.start() :][:30].splitlines()[0]}' looks like a comment, which a prompt cannot have"
-        raise PromptError(comment.start(), what, r"delete it, or write \# where the character itself is meant")
+        raise PromptError(comment.start(), what, r"delete it, or write \# if the character itself is meant")
 
 
 def split_weight(text: str) -> tuple[float, str]:
@@ -286,12 +286,12 @@ class _Parser:
             if one.odd is not None:
                 raise self._misplaced(one.odd)
             if one.is_group:
-                hint = r"close them with }, or write \{ where the brace itself is meant"
+                hint = r"close them with }, or write \{ if the brace itself is meant"
                 raise PromptError(one.at, f"the alternatives '{self.text[one.at : one.at + 30]}' are not closed", hint)
         if stray or (self.groups and opened):
             at = stray[0] if stray else opened[0].at
             brace, other = ("}", "{") if stray else ("{", "}")
-            hint = rf"add the {other}, or write \{brace} where the brace itself is meant"
+            hint = rf"add the {other}, or write \{brace} if the brace itself is meant"
             what = f"'{brace}' has no '{other}' in a text with alternatives"
             self._unbalanced = PromptError(at, what, hint)
 
@@ -386,9 +386,7 @@ class _Parser:
             "$$": "comes after a quantity, such as {2$$a|b|c} or {1-2$$ and $$a|b}",
             "::": "comes after a weight, such as {3::red|blue}",
         }[mark]
-        return PromptError(
-            at, f"'{mark}' {rule}", rf"write it so, or \{mark} where the characters themselves are meant"
-        )
+        return PromptError(at, f"'{mark}' {rule}", rf"write it so, or \{mark} if the characters themselves are meant")
 
     def _label(self, text: str) -> str:
         """Return the text as written with its occurrence number: its pick depends on nothing else in the prompt."""
@@ -401,9 +399,7 @@ _ESCAPE = re.compile(r"\\([|#]|__|::)")
 
 def _sampler(at: int, written: str, sampler: str) -> PromptError:
     what = f"'{written[:40]}' {_SAMPLERS[sampler]}, which is not supported: each image picks by its own seed"
-    hint = (
-        rf"leave the {sampler} out, or use a matrix; write \{sampler} or \__ where the characters themselves are meant"
-    )
+    hint = rf"leave the {sampler} out, or use a matrix; write \{sampler} or \__ if the characters themselves are meant"
     return PromptError(at, what, hint)
 
 

@@ -139,7 +139,7 @@ class Wildcards:
             raise ImagegenError(Problem(where, what, "write it as a .txt file, one text a line, or move it away"))
         if not names:
             what = f"{what}there is no {wildcard_path(part.name)} for __{part.name}__"
-            raise ImagegenError(Problem(where, what, r"write one; or \__ where the characters themselves are meant"))
+            raise ImagegenError(Problem(where, what, r"write one; or \__ if the characters themselves are meant"))
         found = _combine_any([self._measure_file(name, above, where, what) for name in sorted(names)])
         self.lines[part.name] = _make_options([line for name in sorted(names) for line in self._texts[name]])
         return found
@@ -170,7 +170,7 @@ class Wildcards:
         below = next((other for other in names if f"/{other}".lower().endswith(f"/{name}".lower())), "")
         meant = f"; did you mean '{below}'?" if below else did_you_mean(name, names)
         text = f"{what}there is no {wildcard_path(name)} for __{name}__{meant}"
-        hint = rf"write it, one text a line; or \__{name}\__ where the words themselves are meant"
+        hint = rf"write it, one text a line; or \__{name}\__ if the words themselves are meant"
         if not meant and (unread := self.unread()):
             hint = f"{WILDCARD_FOLDER}/{unread[0]} is not read: wildcards are .txt files; {hint}"
         return Problem(where, text, hint)

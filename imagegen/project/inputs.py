@@ -53,7 +53,7 @@ class Inputs:
 
     def read_for_section(self, name: str) -> bytes:
         """Read a file that a backend's section names. Raises ImagegenError, without a location if it leads out."""
-        with contextlib.suppress(OSError):  # watched too where it may not be read: that may change
+        with contextlib.suppress(OSError):  # watched even if it may not be read: that may change
             self._note(name)
         if problem := self.why_unreadable(name):
             raise ImagegenError(Problem("", problem))

@@ -125,7 +125,7 @@ def _source(record: str) -> str:
 
 
 def _check_namesake() -> Iterator[Diagnosis]:
-    """Yield a row where the distribution `imagegen` is installed too: each has overwritten files of the other."""
+    """Yield a row if the distribution `imagegen` is installed too: each has overwritten files of the other."""
     with suppress(importlib.metadata.PackageNotFoundError):
         version = importlib.metadata.version("imagegen")
         found = f"imagegen {version} is installed too: another project's package of the same name"
@@ -134,7 +134,7 @@ def _check_namesake() -> Iterator[Diagnosis]:
 
 
 def list_requirements() -> list[str]:
-    """Return the requirements of imagegen as it is installed; none where it only lies on the path."""
+    """Return the requirements of imagegen as it is installed; none if it only lies on the path."""
     try:
         return importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:

@@ -43,7 +43,7 @@ def check_git(case: Case) -> Iterator[Diagnosis]:
 
 
 def check_lfs(case: Case) -> Iterator[Diagnosis]:
-    """Yield a row where outputs are still Git LFS pointers: they count as files, but nobody can look at them."""
+    """Yield a row if outputs are still Git LFS pointers: they count as files, but nobody can look at them."""
     states = [case.project.hashes.state(output.path) for output, _ in case.verdicts]
     pointers = sum(state is not None and state.is_pointer for state in states)
     if pointers:

@@ -123,7 +123,7 @@ def _bar(done: int, total: int, cells: int) -> Text:
 
 
 def _fitted(name: str, cells: int) -> str:
-    """Without its middle where it is too long: names of one job begin alike, and end differently."""
+    """Without its middle if it is too long: names of one job begin alike, and end differently."""
     if cell_len(name) <= cells:
         return set_cell_size(name, cells)
     head = (cells - 1) // 2
@@ -150,7 +150,7 @@ class Remaining:
             self._took[one.backend].append(outcome.seconds)
 
     def seconds(self, passed: Mapping[str, float]) -> float | None:
-        """Return the time left, None where it cannot be known; passed: seconds of those in flight, by task."""
+        """Return the time left, None if it cannot be known; passed: seconds of those in flight, by task."""
         left = []
         for task, one in self._expected.items():
             took = self._took[one.backend]

@@ -145,7 +145,7 @@ class Flight:
     Attributes:
         name: the image's task, or the job.
         since_s: when it began, by the clock of `InFlight`.
-        own_s: when its own time began, which is later where others were waited for.
+        own_s: when its own time began, which is later if others were waited for.
         done: steps.
         total: of so many; 0 before the first.
         waits: what it waits for, and how far that is.

@@ -23,7 +23,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder and those above it, durable where they are new, so that a power cut leaves what is in them.
+    """Make the folder and those above it, durable if they are new, so that a power cut leaves what is in them.
 
     Raises OSError.
     """

@@ -48,7 +48,7 @@ class Attempts:
             image: what it is an attempt at: fingerprint, path, model digest.
             forced: whether an image generated earlier doesn't count.
             done: the UUIDs of attempts whose images are in the store.
-            server: where the image is generated from now on; empty where that stays.
+            server: where the image is generated from now on; empty if that stays.
 
         Raises:
             OSError: it could not be written.
@@ -68,7 +68,7 @@ class Attempts:
             return _uuid(image, number)
 
     def server(self, image: str, done: Container[str]) -> str:
-        """Return where the image's open attempt was begun last; empty where none is open, or no server was given."""
+        """Return where the image's open attempt was begun last; empty if none is open, or no server was given."""
         with self._mutex:
             _, number, is_open, server = self._last(image)
             return server if is_open and _uuid(image, number) not in done else ""
@@ -126,7 +126,7 @@ class Failure:
 
 
 def read_failures(path: Path) -> dict[str, Failure]:
-    """Return them by task; none where the file is missing or cannot be read. They are a hint, and may be deleted."""
+    """Return them by task; none if the file is missing or cannot be read. They are a hint, and may be deleted."""
     try:
         return {task: Failure(**fields) for task, fields in json.loads(path.read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
@@ -134,7 +134,7 @@ def read_failures(path: Path) -> dict[str, Failure]:
 
 
 def update_failures(path: Path, temporary: Path, failed: Mapping[str, Failure], fixed: Collection[str]) -> None:
-    """Add those that failed, drop those that are fixed; the file is written where that changes it. Raises OSError."""
+    """Add those that failed, drop those that are fixed; the file is written if that changes it. Raises OSError."""
     known = read_failures(path)
     now = {task: failure for task, failure in known.items() if task not in fixed} | dict(failed)
     if now == known:

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 StatKey = tuple[int, int, int, int]
-"""Size, mtime in nanoseconds, inode, ctime in nanoseconds: where these are the same, so is the file's content.
+"""Size, mtime in nanoseconds, inode, ctime in nanoseconds: if these are the same, so is the file's content.
 
 The ctime shows an edit that puts the mtime back. It changes with a file's name, mode and links too, which costs one
 reading; on Windows it is the time of creation, and shows nothing.
@@ -51,7 +51,7 @@ _POINTER = re.compile(
 )
 """A Git LFS pointer file: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 
-Its lines end as on Windows where git is set up to write them so.
+Its lines end as on Windows if git is set up to write them so.
 """
 _CONFLICT = re.compile(rb"^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7} ?", re.MULTILINE)
 
@@ -98,7 +98,7 @@ class Hashes:
         self._mutex = threading.Lock()
 
     def state(self, path: str) -> FileState | None:
-        """Return what is at the path now; None where there is nothing. Raises OSError where it cannot be read."""
+        """Return what is at the path now; None if there is nothing. Raises OSError if it cannot be read."""
         try:
             found = os.stat(f"{self._folder}{path}")  # noqa: PTH116 - it is called for each output: see `stat_key`
         except (FileNotFoundError, NotADirectoryError):
@@ -124,7 +124,7 @@ class Hashes:
         self._first[path] = self._remember(path, key_of(found), FileState(sha256, found.st_size))
 
     def first_key(self, path: str) -> StatKey | None:
-        """Return the file's key when its sha256 was first asked for, or it was written; None where neither was.
+        """Return the file's key when its sha256 was first asked for, or it was written; None if neither was.
 
         What was decided by that sha256 holds for this key alone. NEVER: it could have changed unnoticed.
         """
@@ -153,7 +153,7 @@ def key_of(found: os.stat_result) -> StatKey:
 
 
 def stat_key(path: Path | str) -> StatKey | None:
-    """Return the key of what is at the path now; None where there is nothing. Raises OSError."""
+    """Return the key of what is at the path now; None if there is nothing. Raises OSError."""
     try:
         return key_of(os.stat(path))  # noqa: PTH116 - it is called once for each output, and a Path costs as much again
     except (FileNotFoundError, NotADirectoryError):

@@ -44,7 +44,7 @@ class Journal(Generic[T]):
     is_durable: bool = True  # `append` returns once the lines are on disk
 
     def read(self, refuse: Callable[[int, bytes, Exception], NoReturn] | None = None) -> JournalContent[T]:
-        """Read every entry, in the order of the file; none where there is no file.
+        """Read every entry, in the order of the file; none if there is no file.
 
         Args:
             refuse: called for a line that cannot be read, with its number, the line and why; else it is passed over.
@@ -112,7 +112,7 @@ class Journal(Generic[T]):
             temporary: a folder for the new file until it is whole.
 
         Returns:
-            The stat of the new file, None where there is none.
+            The stat of the new file, None if there is none.
 
         Raises:
             OSError: the file is as it was.

@@ -45,7 +45,7 @@ class LockFile:
     truncated_at: int | None = None  # where a last line begins that a kill cut off; it does not count
     conflicts: dict[tuple[str, str], list[Decision]] = field(default_factory=dict)
     """Decisions about one thing from branches that were merged, the latest last, until `resolve`."""
-    seen: StatKey | None = None  # when it was last read or written whole; None where there was no file
+    seen: StatKey | None = None  # when it was last read or written whole; None if there was no file
 
     def __post_init__(self) -> None:
         self._journal = Journal(self.path, _parse, _dump)
@@ -56,7 +56,7 @@ class LockFile:
 
         Args:
             path: of the output, relative to the project.
-            sha256: of the file there, None where there is none.
+            sha256: of the file there, None if there is none.
 
         """
         lines = self.lines.get(path)
@@ -106,7 +106,7 @@ class LockFile:
                 self.resolve(entry)
 
     def _check(self, entry: OutputLine | Decision) -> None:
-        """Raise ImagegenError where the entry's line is not one that the reader takes."""
+        """Raise ImagegenError if the entry's line is not one that the reader takes."""
         try:
             _parse(_dump(entry))
         except (TypeError, ValueError, RecursionError) as error:
@@ -150,7 +150,7 @@ class LockFile:
 
 
 def read_lock_file(name: str, path: Path) -> LockFile:
-    """Read the lock file at `path`; an empty one where there is none.
+    """Read the lock file at `path`; an empty one if there is none.
 
     Args:
         name: as shown to the user.

@@ -60,7 +60,7 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
 
 
 def _check_locks(folder: Path) -> None:
-    """Raise ImagegenError where the file system has no locks: filelock waits there, or leaves one behind if killed."""
+    """Raise ImagegenError if the file system has no locks: filelock waits there, or leaves one behind if killed."""
     if sys.platform == "win32":  # its locks are the system's, not the file system's
         return
     import fcntl

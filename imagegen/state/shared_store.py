@@ -43,7 +43,7 @@ MOST_BYTES = 256 * 1024**2
 """Of an image, as for those that servers send."""
 _MOST_ENTRY_BYTES = 4096
 _MOST_ENTRIES = 100
-"""That are read for one fingerprint: with `-a` there can be several, and this many only where somebody means harm."""
+"""How many are read for one fingerprint: with `-a` there can be several, and this many only if somebody means harm."""
 _LONGEST_TEXT = 200
 
 
@@ -98,7 +98,7 @@ class SharedStore:
         return sorted(found, key=lambda entry: entry.time, reverse=True)
 
     def fetch(self, sha256: str) -> bytes | None:
-        """Return the image of that hash, checked; None where there is none, or it is damaged."""
+        """Return the image of that hash, checked; None if there is none, or it is damaged."""
         data = self._read(_blob(sha256), MOST_BYTES)
         if data is not None and hashlib.sha256(data).hexdigest() != sha256:
             self.odd.append(f"the image {sha256[:12]}… is damaged: its bytes are not those of its name")
@@ -135,7 +135,7 @@ class SharedStore:
         return self._listed[start].get(fingerprint, [])
 
     def _read(self, path: str, most: int) -> bytes | None:
-        """Return at most so many bytes; None where there is no file, or it cannot be read while others can."""
+        """Return at most so many bytes; None if there is no file, or it cannot be read while others can."""
         try:
             data: bytes = self.files.cat_file(f"{self.root}/{path}", start=0, end=most + 1)
         except FileNotFoundError:
@@ -152,7 +152,7 @@ class SharedStore:
         return data
 
     def _size(self, path: str) -> int:
-        """Return its size in bytes; -1 where it is not there."""
+        """Return its size in bytes; -1 if it is not there."""
         try:
             return int(self.files.info(f"{self.root}/{path}")["size"])
         except FileNotFoundError:
@@ -178,7 +178,7 @@ class SharedStore:
             raise
 
     def _make_folder_of(self, path: str, folders: Folders) -> None:
-        """Make the folders below `root`, but never `root` itself: where that is gone, the share is not mounted."""
+        """Make the folders below `root`, but never `root` itself: if that is gone, the share is not mounted."""
         folder = self.root
         for part in path.split("/")[:-1]:
             folder = f"{folder}/{part}"
@@ -339,6 +339,6 @@ def _ssh(address: StoreUrl) -> SharedStore:
     waits = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), _CONNECT_S)
     files = KnownHosts(address.host, port=address.port, **user, **waits)
     root = f"/{address.folder}"
-    # paramiko's SFTP client loses answers where several threads ask it at once
+    # paramiko's SFTP client loses answers when several threads ask it at once
     folders = Folders(_mode(files.ftp.stat(root).st_mode, root), files.ftp.chmod, files.ftp.posix_rename)
     return SharedStore(files, root, at_once=1, folders=folders)

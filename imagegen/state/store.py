@@ -63,7 +63,7 @@ class Store:
         return sha256
 
     def get(self, sha256: str) -> bytes | None:
-        """Return the bytes of that hash, checked; None where there are none, or they are damaged."""
+        """Return the bytes of that hash, checked; None if there are none, or they are damaged."""
         data = self.peek(sha256)
         if data is not None:
             os.utime(self._blob(sha256))  # what was used last is pruned last

@@ -1,6 +1,6 @@
 """Which output files this checkout wrote.
 
-A lock file records the files that it was committed with. Where git brings another lock file, a file that is still here
+A lock file records the files that it was committed with. If git brings another lock file, a file that is still here
 is in none of its lines any more; that it is as we wrote it, and so nobody's work, only this checkout knows.
 """
 
@@ -35,7 +35,7 @@ class WrittenFile:
     sha256: str
     mtime_ns: int  # as it was written; git, or whoever copies it back, sets another
     fingerprint: str  # of the request that it answers, or empty
-    time: str  # when its image was generated; `-` where that is not known
+    time: str  # when its image was generated; `-` if that is not known
     backend: str  # or BY_HAND
 
 

@@ -62,7 +62,7 @@ def _tasks(build: Build) -> Iterator[dict[str, Any]]:
 
 
 def _needed_slugs(job: FreshJob, invocation: Invocation) -> Iterable[str]:
-    """Return the outputs that doit needs a task for: all where they are listed, else those that are named."""
+    """Return the outputs that doit needs a task for: all if they are listed, else those that are named."""
     if invocation.lists_all:
         return job.outputs
     named = (word.partition(":") for word in dict.fromkeys(invocation.words))
@@ -118,7 +118,7 @@ def _is_up_to_date(planned: PlannedImage) -> bool:
 
 
 def _broken(plan: JobPlan, invocation: Invocation) -> Iterator[dict[str, Any]]:
-    """Yield the task of a job that cannot be built: it is listed, and fails where it or any image of it is selected."""
+    """Yield the task of a job that cannot be built: it is listed, and fails if it or any image of it is selected."""
     task: dict[str, Any] = {
         "actions": [(_refuse, [list(plan.problems)])],
         "meta": {OURS: {"problems": [str(problem) for problem in plan.problems]}},

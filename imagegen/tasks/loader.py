@@ -51,7 +51,7 @@ _WHERE = f"on the {COMMAND_LINE}"
 _LIST = "doit list --all shows what there is"
 _TAKE_ALL = "write in it: from imagegen.tasks import *"
 _SMALL_DISK = 1_000_000
-"""Bytes: doit's database has fewer, and doit ends in a traceback where it cannot be written."""
+"""Bytes: doit's database has fewer, and doit ends in a traceback if it cannot be written."""
 
 
 def attach(config: Mapping[str, Any]) -> None:
@@ -109,7 +109,7 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
 
 
 def refuse_equal_names(tasks: Sequence[Task]) -> None:
-    """Raise InvalidDodoFile where a dodo file has a task with the name of a job or a command."""
+    """Raise InvalidDodoFile if a dodo file has a task with the name of a job or a command."""
     if len({task.name for task in tasks}) < len(tasks):
         name = next(name for name, count in Counter(task.name for task in tasks).items() if count > 1)
         what = f"it has a task '{name}' of its own, and imagegen has one of that name for a job or a command"
@@ -152,7 +152,7 @@ def check_variables(invocation: Invocation) -> list[Problem]:
             if (name, value) in texts:
                 command = texts[name, value]
                 named = next((one for one in command.options if one["long"] == name), None)
-                hint = f"where it is the text, write {spell(command.text_options[0], f'{name}={value}')}"
+                hint = f"if it is the text, write {spell(command.text_options[0], f'{name}={value}')}"
                 hint = f"write {spell(named, value)}" if named else hint
             problems.append(Problem(_WHERE, what, hint))
     return problems

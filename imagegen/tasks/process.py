@@ -50,10 +50,10 @@ class _Escaping:
 
 
 class _Output(io.FileIO):
-    """A standard stream to which writing never fails: where nobody reads, or the disk is full, the work goes on."""
+    """A standard stream to which writing never fails: if nobody reads, or the disk is full, the work goes on."""
 
     def write(self, data: Any, /) -> int:
-        """Write, or drop this and all that follows where nobody reads."""
+        """Write, or drop this and all that follows if nobody reads."""
         try:
             while (count := super().write(data)) is None:  # another process set it non-blocking
                 select.select([], [self], [])

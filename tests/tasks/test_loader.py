@@ -83,7 +83,7 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
         ("why backnd=x", "did you mean 'backend'?"),
         ("image prompt=raven width=64", "write --prompt=raven"),
         ("image prompt=raven width=64", "write --width=64"),
-        ("image a=b", "where it is the text, write --prompt=a=b"),
+        ("image a=b", "if it is the text, write --prompt=a=b"),
     ],
 )
 def test_what_nothing_understands_is_refused_with_what_there_is(line: str, said: str) -> None:

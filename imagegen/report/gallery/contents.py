@@ -38,12 +38,12 @@ STATES: tuple[State, ...] = get_args(State)
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a picture was generated, or, where there is none yet, how it will be.
+    """How a picture was generated, or, if there is none yet, how it will be.
 
     Attributes:
-        seed: empty where it is not chosen yet, or not honoured.
+        seed: empty if it is not chosen yet, or not honoured.
         parameters: all other fields of the request, as texts.
-        seconds: None where it is not generated yet; then time is empty.
+        seconds: None if it is not generated yet; then time is empty.
 
     """
 
@@ -83,7 +83,7 @@ class Picture:
     Attributes:
         part: what tells it from the others of its item: matrix cell, variant.
         width: pixels, as planned; so is height.
-        sha256: of the file, empty where there is none.
+        sha256: of the file, empty if there is none.
         size: of the file, in bytes.
         why: reasons and notes in words.
         earlier: newest first.
@@ -114,7 +114,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Group:
-    """One job. Where it has problems, its pictures are those that its lock file records."""
+    """One job. If it has problems, its pictures are those that its lock file records."""
 
     name: str
     doc: str

@@ -1,4 +1,4 @@
-"""The gallery's folder on disk: written whole or not at all, and only where something changed.
+"""The gallery's folder on disk: written whole or not at all, and only if something changed.
 
 The page is put in place last and in one step, and what only the one before it showed is removed after that. So a kill
 at any instant leaves a gallery that is whole.
@@ -58,7 +58,7 @@ class Written:
 
 
 def write_gallery(project: Project, plans: Sequence[JobPlan]) -> Written:
-    """Bring the gallery up to date. Raises ImagegenError, and OSError where something cannot be read or written."""
+    """Bring the gallery up to date. Raises ImagegenError, and OSError if something cannot be read or written."""
     own = project.state / "gallery"  # not the build's: one can look while images are made
     with hold(own, project.settings.wait_s):
         shutil.rmtree(own / "tmp", ignore_errors=True)
@@ -163,7 +163,7 @@ def create_thumbnails(
     Args:
         folder: that they are in.
         box: width and height that each must fit, in pixels.
-        images: by sha256, what reads each; it returns None where the image is gone.
+        images: by sha256, what reads each; it returns None if the image is gone.
         temporary: a folder for files that are not whole yet.
 
     Returns:
@@ -201,7 +201,7 @@ def create_thumbnails(
 def shrink(data: bytes, box: tuple[int, int]) -> tuple[bytes, int, int]:
     """Return the image as a WebP that fits the box (pixels), never enlarged; and its own width and height.
 
-    Raises BadImage where it cannot be decoded.
+    Raises BadImage if it cannot be decoded.
     """
     from PIL import Image
 

@@ -57,7 +57,7 @@ def digest(data: Mapping[str, Any]) -> str:
 
 
 def digest_of(page: Path) -> str | None:
-    """Return the digest that the page was written with; empty where it is not ours, None where there is none."""
+    """Return the digest that the page was written with; empty if it is not ours, None if there is none."""
     try:
         with page.open("rb") as file:
             head = file.read(4096).decode("utf-8", "replace")
