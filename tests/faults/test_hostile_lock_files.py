@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError
 from imagegen.plan.record import Decision, OutputLine
+from imagegen.plan.request import Request
 from imagegen.state.lockfile import LockFile, read_lock_file
 
 LINE = OutputLine("a/b.png", "b", "f", Encoding(), {}, "s", 4, None, "1", 0.1, "2026-01-01T00:00:00Z")
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=9)
+KEYS = TEXTS.filter(lambda key: key not in Request.__dataclass_fields__)  # whose types are checked
 VALUES = st.recursive(
     TEXTS | st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -32,7 +34,7 @@ LINES = st.builds(
     output=SLUGS,
     fingerprint=HASHES,
     encoding=st.builds(Encoding, st.sampled_from(["png", "webp"]), st.integers(1, 100), TEXTS),
-    request=st.dictionaries(TEXTS, VALUES, max_size=3),
+    request=st.dictionaries(KEYS, VALUES, max_size=3),
     sha256=HASHES,
     size=st.integers(0, 2**40),
     model_digest=st.none() | TEXTS,
