@@ -113,7 +113,7 @@ class ScriptedBackend(Backend):
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """The problems that the script names for these items."""
         script = self._read(requests[0]) if requests else Script()
-        self._tell(script, "preflight", ",".join(request.name for request in requests))
+        self._log(script, "preflight", ",".join(request.name for request in requests))
         return [Problem(name, what) for name, what in _wrong(script, requests).items()]
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
@@ -130,7 +130,7 @@ class ScriptedBackend(Backend):
         """One plain colour, or what the script says."""
         script = self._read(request)
         act = self._act(script, request.name)
-        self._tell(script, "started", request.name)
+        self._log(script, "started", request.name)
         try:
             progress.event("started")
             for place, sha256 in request.extra.get("images", {}).items():
@@ -147,9 +147,9 @@ class ScriptedBackend(Backend):
                 raise GenerationError(act["error"], "this is only a script")
             data = act["data"].encode() if "data" in act else self._draw(request, act)
         except BaseException as error:
-            self._tell(script, "cancelled" if type(error).__name__ == "Cancelled" else "failed", request.name)
+            self._log(script, "cancelled" if type(error).__name__ == "Cancelled" else "failed", request.name)
             raise
-        self._tell(script, "finished", request.name)
+        self._log(script, "finished", request.name)
         return GeneratedImage(data[: -act["cut"]] if act.get("cut") else data, {"device": "none"})
 
     @staticmethod
@@ -186,7 +186,7 @@ class ScriptedBackend(Backend):
         except (OSError, ValueError, TypeError) as error:
             raise ImagegenError(Problem("", f"the script {path} cannot be read: {error}", "correct the file")) from None
 
-    def _tell(self, script: Script, event: str, name: str) -> None:
+    def _log(self, script: Script, event: str, name: str) -> None:
         with self._mutex:
             self.events.append((event, name))
             if script.log:

@@ -13,7 +13,7 @@ from tests.project_folder import ProjectFolder
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"[tool.imagegen\n", "pyproject.toml:1:15: not valid TOML: "),
         (b'[project]\nname = "caf\xe9"\n', "pyproject.toml:2: not UTF-8: byte 0xe9\n    save it as UTF-8"),
@@ -26,13 +26,13 @@ from tests.project_folder import ProjectFolder
     ids=["TOML", "encoding", "conflict", "doit's table"],
 )
 def test_a_pyproject_that_doit_cannot_read_is_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
     (tmp_path / "pyproject.toml").write_bytes(content)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Exception) as caught:  # noqa: PT011 - doit raises what its libraries raise
         DoitMain().run(["list"])
-    assert str(explain(caught.value)).startswith(said)
+    assert str(explain(caught.value)).startswith(message)
 
 
 def test_an_option_of_doit_with_a_value_it_does_not_take_is_explained(
@@ -42,8 +42,8 @@ def test_an_option_of_doit_with_a_value_it_does_not_take_is_explained(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CmdParseError) as caught:
         DoitMain().run(["run"])
-    said = "doit.cfg or [tool.doit] of pyproject.toml: verbosity: invalid literal for int() with base 10: 'abc'"
-    assert str(explain(caught.value)).startswith(said)
+    message = "doit.cfg or [tool.doit] of pyproject.toml: verbosity: invalid literal for int() with base 10: 'abc'"
+    assert str(explain(caught.value)).startswith(message)
 
 
 def test_a_folder_in_the_place_of_pyproject_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+def run_main(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     try:
         code = main(arguments)
     except SystemExit as end:
@@ -29,7 +29,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 
 def test_init_has_an_aligned_line_a_file_and_the_next_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = said(capsys, "init")
+    code, out, err = run_main(capsys, "init")
     lines = out.splitlines()
     assert (code, err) == (0, "")
     assert [line.split()[:2] for line in lines[:5]] == [
@@ -43,21 +43,21 @@ def test_init_has_an_aligned_line_a_file_and_the_next_command(folder: Path, caps
 
 
 def test_a_second_init_says_that_there_is_nothing_to_add(capsys: pytest.CaptureFixture[str]) -> None:
-    said(capsys, "init")
-    code, out, _ = said(capsys, "init")
+    run_main(capsys, "init")
+    code, out, _ = run_main(capsys, "init")
     assert code == 0
     assert [line.split("  ")[0] for line in out.splitlines()[:5]] == ["already there"] * 5
     assert out.splitlines()[-1].startswith("Nothing to add. Next: ")
 
 
 def test_the_current_folder_can_be_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "init", ".")[0] == 0
+    assert run_main(capsys, "init", ".")[0] == 0
     assert (folder / "dodo.py").exists()
 
 
 def test_init_says_the_line_for_another_dodo_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "dodo.py").write_text("x = 1\n")
-    code, out, _ = said(capsys, "init")
+    code, out, _ = run_main(capsys, "init")
     assert code == 0
     assert (
         "left     dodo.py          it doesn't import imagegen's tasks: add the line: from imagegen.tasks import *"
@@ -69,7 +69,7 @@ def test_init_says_the_line_for_another_dodo_file(folder: Path, capsys: pytest.C
 def test_init_says_what_git_ignores(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     (folder / ".gitignore").write_text("*.lock\n*.json")
-    _, out, _ = said(capsys, "init")
+    _, out, _ = run_main(capsys, "init")
     assert "jobs/*.lock: git ignores lock files by the rule '*.lock' (.gitignore:1)" in out
     assert "    add this line at the end of .gitignore: !jobs/*.lock" in out
     assert "job.schema.json: git ignores it by the rule '*.json' (.gitignore:2)" in out
@@ -80,7 +80,7 @@ def test_init_says_as_doctor_does_that_a_clone_without_images_and_lock_files_gen
 ) -> None:
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     (folder / ".gitignore").write_text("*.lock\nassets/\n")
-    _, out, _ = said(capsys, "init")
+    _, out, _ = run_main(capsys, "init")
     assert "and images too: a clone generates its own" in out
     assert "can't tell" not in out
 
@@ -91,25 +91,25 @@ def test_init_below_another_project_says_so(folder: Path, capsys: pytest.Capture
     (folder / "dodo.py").write_text(dodo)
     (folder / "a/b").mkdir(parents=True)
     monkeypatch.chdir("a/b")
-    code, out, _ = said(capsys, "init")
+    code, out, _ = run_main(capsys, "init")
     assert code == 0
     assert ("../../dodo.py is a project already" in out) == ("imagegen" in dodo)
 
 
 def test_what_is_in_the_way_ends_in_an_error_and_nothing_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     (folder / "jobs").touch()
-    assert said(capsys, "init")[::2] == (1, "jobs: is a file, but job files go into a folder of that name\n    rename the file\n")  # fmt: skip
+    assert run_main(capsys, "init")[::2] == (1, "jobs: is a file, but job files go into a folder of that name\n    rename the file\n")  # fmt: skip
     assert os.listdir(folder) == ["jobs"]  # noqa: PTH208
 
 
 def test_the_home_folder_is_made_a_project_only_where_it_is_a_repository(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("USERPROFILE", str(folder))
-    code, _, err = said(capsys, "init")
+    code, _, err = run_main(capsys, "init")
     assert (code, list(folder.iterdir())) == (1, [])
     assert "is your home folder" in err
     (folder / ".git").mkdir()
-    assert said(capsys, "init")[0] == 0
+    assert run_main(capsys, "init")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_home_folder_is_made_a_project_only_where_it_is_a_repository(folder:
     ],
 )
 def test_a_wrong_command_line_ends_with_what_to_type(folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: str) -> None:  # fmt: skip
-    code, out, err = said(capsys, *words)
+    code, out, err = run_main(capsys, *words)
     assert (code, out) == (2, "")
     assert expected in err
     assert list(folder.iterdir()) == []
@@ -132,14 +132,14 @@ def test_a_wrong_command_line_ends_with_what_to_type(folder: Path, capsys: pytes
 
 @pytest.mark.parametrize("words", [["--help"], ["help"], ["init", "--help"]])
 def test_help_has_an_example(folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
-    code, out, _ = said(capsys, *words)
+    code, out, _ = run_main(capsys, *words)
     assert code == 0
     assert "example: " in out
     assert list(folder.iterdir()) == []
 
 
 def test_the_version_has_the_distribution_and_its_place(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = said(capsys, "--version")
+    code, out, _ = run_main(capsys, "--version")
     assert code == 0
     assert out.startswith(f"imagegen {__version__} ({DISTRIBUTION}")
     assert out.endswith(f", in {Path(sys.modules['imagegen'].__path__[0])})\n")

@@ -121,7 +121,7 @@ def test_a_dodo_file_may_take_our_tasks_through_a_module_of_its_own(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "add the line: from imagegen.tasks import *"),
         ("def task_x(): ...\n", "add the line: from imagegen.tasks import *"),
@@ -135,11 +135,11 @@ def test_a_dodo_file_may_take_our_tasks_through_a_module_of_its_own(tmp_path: Pa
         ("(" * 5000, "is not valid Python"),
     ],
 )
-def test_another_dodo_file_is_left_and_the_line_is_said(tmp_path: Path, text: str, said: str) -> None:
+def test_another_dodo_file_is_left_and_the_line_is_said(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "dodo.py").write_text(text, encoding="latin-1")
     step = init(tmp_path)["dodo.py"]
     assert (step.state, (tmp_path / "dodo.py").read_text("latin-1")) == ("left", text)
-    assert said in step.note
+    assert message in step.note
 
 
 @pytest.mark.parametrize("name", ["a.yaml", "a.yml", "a.json", "icons.yaml"])
@@ -173,7 +173,7 @@ def test_a_schema_that_differs_is_left(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("obstacle", "said"),
+    ("obstacle", "message"),
     [
         ("jobs", "jobs: is a file"),
         (".gitignore/x", ".gitignore: is a folder"),
@@ -182,10 +182,10 @@ def test_a_schema_that_differs_is_left(tmp_path: Path, text: str) -> None:
         ("job.schema.json/x", "job.schema.json: is a folder"),
     ],
 )
-def test_what_is_in_the_way_is_said_and_nothing_is_written(tmp_path: Path, obstacle: str, said: str) -> None:
+def test_what_is_in_the_way_is_said_and_nothing_is_written(tmp_path: Path, obstacle: str, message: str) -> None:
     (tmp_path / obstacle).parent.mkdir(exist_ok=True)
     (tmp_path / obstacle).touch()
-    with pytest.raises(ImagegenError, match=said):
+    with pytest.raises(ImagegenError, match=message):
         plan_files(tmp_path)
 
 

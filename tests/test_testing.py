@@ -100,7 +100,7 @@ def test_the_members_of_each_of_ours_are_sound(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "rule", "said"),
+    ("kind", "rule", "message"),
     [
         (WrongVersion, "test_its_members_are_sound", "its version is 2"),
         (WrongSize, "test_it_generates_a_sound_image_of_the_size_asked_for", "cut off"),
@@ -116,7 +116,7 @@ def test_the_members_of_each_of_ours_are_sound(name: str) -> None:
     ],
 )
 def test_a_rule_that_is_broken_is_named(
-    kind: type[ScriptedBackend], rule: str, said: str, monkeypatch: pytest.MonkeyPatch
+    kind: type[ScriptedBackend], rule: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Contract(TestScripted):
         def backend(self) -> Backend:
@@ -125,5 +125,5 @@ def test_a_rule_that_is_broken_is_named(
     monkeypatch.chdir(os.curdir)
     monkeypatch.setattr(Guarded, "patience_s", 0.01)
     assert rule in RULES
-    with pytest.raises(Exception, match=said):
+    with pytest.raises(Exception, match=message):
         getattr(Contract(), rule)()

@@ -22,12 +22,12 @@ class Place:
         self.path = folder / "models" / "m.safetensors"
         self.part = folder / "models" / "m.safetensors.part"
         self.notes: list[str] = []
-        self.told: list[tuple[int, int]] = []
+        self.reported: list[tuple[int, int]] = []
 
     def get(self, server: FileServer, data: bytes = DATA, **changes: Any) -> None:
         """From the address /m.safetensors of the server, unless the changes say otherwise."""
         wanted = remote(data=data, **{"url": f"{server.url}/m.safetensors"} | changes)
-        download(wanted, self.path, lambda *so_far: self.told.append(so_far), self.notes.append)
+        download(wanted, self.path, lambda *so_far: self.reported.append(so_far), self.notes.append)
 
     def refused(self, server: FileServer, **changes: Any) -> str:
         with pytest.raises(ImagegenError) as caught:
@@ -53,7 +53,7 @@ def test_a_file_is_downloaded_and_how_far_it_is_is_told(place: Place) -> None:
         place.get(server)
     assert place.has_all()
     assert server.ranges == [""]
-    assert (place.told[0], place.told[-1]) == ((0, len(DATA)), (len(DATA), len(DATA)))
+    assert (place.reported[0], place.reported[-1]) == ((0, len(DATA)), (len(DATA), len(DATA)))
 
 
 def test_a_size_in_words_is_enough_and_a_server_may_not_say_how_much_comes(place: Place) -> None:
@@ -113,10 +113,10 @@ def test_a_server_that_sends_another_range_than_asked_for_is_not_believed(place:
 
 def test_a_connection_that_gets_nowhere_is_given_up_and_what_came_stays(place: Place) -> None:
     with file_server(m=Served(cut_after=[70_000, 0, 0, 0, 0, 0])) as server:
-        said = place.refused(server)
+        message = place.refused(server)
     assert len(server.asked) == 4
-    assert "m: 127.0.0.1:" in said
-    assert "run it again: it continues from there" in said
+    assert "m: 127.0.0.1:" in message
+    assert "run it again: it continues from there" in message
     assert place.part.read_bytes() == DATA[:70_000]
 
 
@@ -124,8 +124,8 @@ def test_a_server_that_is_not_there_is_told_and_leaves_nothing(place: Place) -> 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with file_server() as server:
-        said = place.refused(server, url=f"http://127.0.0.1:{port}/m.safetensors")
-    assert "Connection refused" in said
+        message = place.refused(server, url=f"http://127.0.0.1:{port}/m.safetensors")
+    assert "Connection refused" in message
     assert not place.part.exists()
 
 
@@ -142,10 +142,10 @@ def test_a_busy_server_is_asked_again(place: Place) -> None:
 def test_another_sha256_is_refused_and_nothing_is_kept(place: Place) -> None:
     other = hashlib.sha256(b"other").hexdigest()
     with file_server(m=Served()) as server:
-        said = place.refused(server, sha256=other)
+        message = place.refused(server, sha256=other)
     assert (
         f"the downloaded file has sha256 {hashlib.sha256(DATA).hexdigest()}, but {other} is expected; it is not kept"
-        in said
+        in message
     )
     assert not place.part.exists()
     assert server.ranges == [""]
@@ -153,24 +153,24 @@ def test_another_sha256_is_refused_and_nothing_is_kept(place: Place) -> None:
 
 def test_another_size_is_refused_before_anything_is_downloaded(place: Place) -> None:
     with file_server(m=Served(hold=threading.Event(), cut_after=[0])) as server:
-        said = place.refused(server, least=5, most=5)
+        message = place.refused(server, least=5, most=5)
         server.files["/m.safetensors"].hold.set()  # type: ignore[union-attr]
-    assert f"the file there has {len(DATA):,} bytes, but 5 are expected" in said
+    assert f"the file there has {len(DATA):,} bytes, but 5 are expected" in message
     assert not place.part.exists()
 
 
 def test_an_answer_without_end_is_bounded_by_size(place: Place) -> None:
     with file_server(m=Served(endless=True)) as server:
-        said = place.refused(server)
-    assert "sends more than 3,145,745 bytes, the most it can have; it is not kept" in said
+        message = place.refused(server)
+    assert "sends more than 3,145,745 bytes, the most it can have; it is not kept" in message
     assert not place.part.exists()
 
 
 def test_a_web_page_in_place_of_the_file_is_told(place: Place) -> None:
     with file_server(m=Served(headers={"Content-Type": "text/html; charset=utf-8"})) as server:
-        said = place.refused(server, page="https://example.org/licence")
-    assert "127.0.0.1 sends a web page instead of the file" in said
-    assert "open https://example.org/licence in a browser" in said
+        message = place.refused(server, page="https://example.org/licence")
+    assert "127.0.0.1 sends a web page instead of the file" in message
+    assert "open https://example.org/licence in a browser" in message
 
 
 @pytest.mark.parametrize("to", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://example.org/x", "http://[", "https://[::1", "https://a@b/", "//:0"])  # fmt: skip

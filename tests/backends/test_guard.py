@@ -371,9 +371,9 @@ class Once:
     def run(self, **members: Any) -> Outcome:
         project = Project(self.root, Settings(), {"plug": partial(plug, **members)})
         (plan,) = project.plans()
-        told: list[Event] = []
-        run(project, plan.outputs, told.append)
-        (outcome,) = (event for event in told if isinstance(event, Outcome))
+        reported: list[Event] = []
+        run(project, plan.outputs, reported.append)
+        (outcome,) = (event for event in reported if isinstance(event, Outcome))
         return outcome
 
 

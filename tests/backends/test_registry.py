@@ -68,11 +68,11 @@ def test_an_import_that_fails_costs_no_other_backend_anything(installed: Install
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(":Absent", "AttributeError"), (":1", "cannot be imported"), (":VALUE", "must name a class")]
+    ("value", "message"), [(":Absent", "AttributeError"), (":1", "cannot be imported"), (":VALUE", "must name a class")]
 )
-def test_an_entry_point_that_names_nothing_that_can_be_called(installed: Installs, value: str, said: str) -> None:
+def test_an_entry_point_that_names_nothing_that_can_be_called(installed: Installs, value: str, message: str) -> None:
     installed("VALUE = 5", value=value)
-    assert said in why_not("plug")
+    assert message in why_not("plug")
 
 
 def test_two_packages_with_one_backends_name_are_both_named(installed: Installs) -> None:

@@ -11,8 +11,8 @@ def test_a_line_has_no_control_characters_and_an_end() -> None:
 
 def test_a_log_is_read_as_a_terminal_would_show_it_but_without_colours() -> None:
     bar = "  0%|    | 0/6\r100%|████| 6/6"
-    said = f"\x1b[1m\x1b[31m[ERROR]\x1b[0m no \x1b]0;title\x07disk\x07\r\n\n{bar}\n\x1b[?25l\x1b[K" + "x" * 500
-    assert plain_lines(said) == ["[ERROR] no disk", "100%|████| 6/6", "x" * 400]
+    message = f"\x1b[1m\x1b[31m[ERROR]\x1b[0m no \x1b]0;title\x07disk\x07\r\n\n{bar}\n\x1b[?25l\x1b[K" + "x" * 500
+    assert plain_lines(message) == ["[ERROR] no disk", "100%|████| 6/6", "x" * 400]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_an_option_has_its_value_whatever_is_in_it(line: list[str], options: dic
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (["image", "--stpes=3"], "doit image: unknown option --stpes; did you mean --steps?"),
         (["image", "-prompt", "x"], "doit image: unknown option -prompt; did you mean --prompt?"),
@@ -56,9 +56,9 @@ def test_an_option_has_its_value_whatever_is_in_it(line: list[str], options: dic
         (["list", "--template", "a={name}"], "write --template=a={name}"),
     ],
 )
-def test_an_option_that_there_is_not_is_refused_in_plain_words(line: list[str], said: str) -> None:
+def test_an_option_that_there_is_not_is_refused_in_plain_words(line: list[str], message: str) -> None:
     problems = "\n".join(map(str, read_invocation(line).problems))
-    assert said in problems
+    assert message in problems
     assert "CmdOption" not in problems
 
 

@@ -6,7 +6,7 @@ from imagegen.commands.why import word_diff
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("a grey cloak", "a green cloak", "a [-grey-] {+green+} cloak"),
         ("a cloak", "a long green cloak", "a {+long green+} cloak"),
@@ -16,8 +16,8 @@ from imagegen.commands.why import word_diff
         ("a  raven\n", "a raven", "only its white space changed"),
     ],
 )
-def test_words_that_went_and_came_are_marked(old: str, new: str, said: str) -> None:
-    assert "".join(text for text, _ in word_diff(old, new)) == said
+def test_words_that_went_and_came_are_marked(old: str, new: str, message: str) -> None:
+    assert "".join(text for text, _ in word_diff(old, new)) == message
 
 
 def test_pieces_say_which_are_old_and_which_new() -> None:
@@ -26,8 +26,8 @@ def test_pieces_say_which_are_old_and_which_new() -> None:
 
 def test_of_a_long_prompt_the_words_around_each_change_are_shown() -> None:
     words = [f"w{number}" for number in range(60)]
-    said = "".join(text for text, _ in word_diff(" ".join(words), " ".join(["X", *words[1:30], "Y", *words[31:]])))
-    assert said == (
+    message = "".join(text for text, _ in word_diff(" ".join(words), " ".join(["X", *words[1:30], "Y", *words[31:]])))
+    assert message == (
         "[-w0-] {+X+} w1 w2 w3 w4 w5 w6 w7 w8 … w22 w23 w24 w25 w26 w27 w28 w29 [-w30-] {+Y+} "
         "w31 w32 w33 w34 w35 w36 w37 w38 …"
     )

@@ -176,7 +176,7 @@ def test_every_field_of_generate_is_told_so_at_the_top(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         (("checkpoint",), "a", "; it belongs under comfyui:"),
         (("generate", "checkpoint"), "a", "; it belongs under comfyui:"),
@@ -194,8 +194,8 @@ def test_every_field_of_generate_is_told_so_at_the_top(key: str) -> None:
         (("batch_size",), 3, ""),
     ],
 )
-def test_a_known_key_is_told_where_it_belongs(path: tuple[str | int, ...], value: object, said: str) -> None:
-    assert hint(path, value) == said
+def test_a_known_key_is_told_where_it_belongs(path: tuple[str | int, ...], value: object, message: str) -> None:
+    assert hint(path, value) == message
 
 
 @pytest.mark.parametrize(

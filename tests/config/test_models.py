@@ -113,8 +113,8 @@ def test_a_url_whose_name_would_be_hostile_does_not_name_the_file(ending: str) -
      "https://example.org\\@evil.org/x.pt", "http://localhost.evil.org/x.pt", "http://127.0.0.1@evil.org/x.pt", "https:///x.pt", 3],
 )  # fmt: skip
 def test_only_https_is_taken_and_a_password_is_not_repeated(url: object) -> None:
-    (said,) = wrong(OF_URL, url=url)
-    assert said == "m.url: expected an address that begins with https://, without a user or password in it"
+    (message,) = wrong(OF_URL, url=url)
+    assert message == "m.url: expected an address that begins with https://, without a user or password in it"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:8000"])
@@ -135,8 +135,8 @@ def test_all_that_is_wrong_is_told_at_once_with_where_it_is(tmp_path: Path) -> N
     with pytest.raises(ImagegenError) as caught:
         read_settings(tmp_path, {}, {})
     assert [str(problem) for problem in caught.value.problems] == [
-        f"pyproject.toml: [tool.imagegen]: {said}"
-        for said in (
+        f"pyproject.toml: [tool.imagegen]: {message}"
+        for message in (
             "bakend: unknown key; did you mean 'backend'?",
             "models: lora: expected a table with repo or url, folder, sha256 and size",
             "models: a b: expected a name of letters, digits, '_', '.' and '-'",

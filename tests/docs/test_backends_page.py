@@ -88,18 +88,18 @@ def test_a_field_that_it_does_not_honour_makes_nothing_stale_and_is_reported(pro
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ("angel: 30", "gradient.angel: unknown key; did you mean 'angle'?"),
         ("angle: 400", "gradient.angle: 400 is too large: at most 359"),
         ("angle: steep", "gradient.angle: expected a whole number, found the text 'steep'"),
     ],
 )
-def test_a_wrong_option_is_refused_in_its_place(project: ProjectFolder, option: str, said: str) -> None:
+def test_a_wrong_option_is_refused_in_its_place(project: ProjectFolder, option: str, message: str) -> None:
     change(project, "angle: 30", option)
     run = project.doit()
     assert run.code != 0
-    assert said in run.out
+    assert message in run.out
     assert f"{JOB}:3:" in run.out
 
 

@@ -19,7 +19,7 @@ def test_each_fault_of_a_comfyui_server_that_is_tried_has_its_row() -> None:
 
 
 def test_the_bounds_are_those_of_the_code() -> None:
-    said = " ".join(" ".join(row) for row in table(PAGE, "what"))
+    message = " ".join(" ".join(row) for row in table(PAGE, "what"))
     mib = 1024**2
     bounds = (
         f"{client.WHOLE_S:g} s from the first byte",
@@ -31,6 +31,6 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"{MAX_CHUNKS:,} chunks or segments; {MAX_SCANS} scans",
         f"{cli._ANSWER // mib} MiB and {cli._ASK_S:g} s; {cli._LOG // mib} MiB; {image._MOST // mib} MiB",
     )
-    assert [bound for bound in bounds if bound not in said] == []
+    assert [bound for bound in bounds if bound not in message] == []
     assert MAX_PIXELS == 8192 * 8192
     assert connection.PATIENCE_S == 45

@@ -65,9 +65,9 @@ def imagegen(project: ProjectFolder, *arguments: str) -> subprocess.CompletedPro
 
 
 def test_it_is_the_wheel_that_is_imported(project: ProjectFolder, installed: Path) -> None:
-    said = imagegen(project, "--version").stdout
-    assert said.startswith(f"imagegen {__version__} ({DISTRIBUTION} from file:///")
-    assert said.endswith(f", in {installed / 'imagegen'})\n")
+    message = imagegen(project, "--version").stdout
+    assert message.startswith(f"imagegen {__version__} ({DISTRIBUTION} from file:///")
+    assert message.endswith(f", in {installed / 'imagegen'})\n")
 
 
 def test_init_writes_the_files_of_the_page_and_says_what_is_shown_there(project: ProjectFolder) -> None:

@@ -45,8 +45,8 @@ class Server:
     def spans(self) -> list[tuple[float, float]]:
         """When each prompt that succeeded was executed, in seconds of the server's clock: from, to."""
         history = requests.get(f"{self.url}/history", timeout=30).json()
-        told = [dict(entry["status"]["messages"]) for entry in history.values()]
-        times = [(one["execution_start"], one["execution_success"]) for one in told if "execution_success" in one]
+        reported = [dict(entry["status"]["messages"]) for entry in history.values()]
+        times = [(one["execution_start"], one["execution_success"]) for one in reported if "execution_success" in one]
         return [(start["timestamp"] / 1000, end["timestamp"] / 1000) for start, end in times]
 
     def workflow(self) -> dict[str, Any]:

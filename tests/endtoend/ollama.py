@@ -30,6 +30,6 @@ class OllamaProject(ProjectFolder):
         """Of every image that was made, in order."""
         return [image["prompt"] for image in self.ollama.images]
 
-    def drawing(self) -> list[Called]:
+    def generate_calls(self) -> list[Called]:
         """The calls that were to draw an image."""
         return [call for call in self.ollama.called("run") if "--help" not in call.argv]

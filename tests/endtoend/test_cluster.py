@@ -58,9 +58,9 @@ def wait_until(happened: object) -> None:
 
 def one_line(out: str) -> str:
     """What is said of all images that failed, which is one thing, with what to do about it."""
-    said = out.rstrip().partition("\n\n")[2].splitlines()
-    assert len(said) == 3, out  # and the closing line
-    return said[0]
+    message = out.rstrip().partition("\n\n")[2].splitlines()
+    assert len(message) == 3, out  # and the closing line
+    return message[0]
 
 
 def test_workers_draw_with_their_own_backend_and_the_caller_verifies_and_records(
@@ -151,8 +151,8 @@ def test_a_cluster_that_does_not_answer_costs_one_line_and_a_bounded_wait(projec
     run = project.doit("cluster=tcp://127.0.0.1:9")
     assert time.monotonic() - start < 20
     assert run.code == 2
-    (said,) = [line for line in run.out.splitlines() if "Dask" in line]
-    assert "the Dask cluster at tcp://127.0.0.1:9 cannot be used: it does not answer within 10 s" in said
+    (message,) = [line for line in run.out.splitlines() if "Dask" in line]
+    assert "the Dask cluster at tcp://127.0.0.1:9 cannot be used: it does not answer within 10 s" in message
     assert "doit cluster=none" in run.out
     assert "Dask" not in project.doit("why", "cluster=tcp://127.0.0.1:9").out  # planning asks nobody
     assert project.doit("cluster=none").code == 0

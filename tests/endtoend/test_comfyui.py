@@ -155,8 +155,8 @@ def test_a_wrong_sampler_and_a_wrong_size_are_told_at_once(project: ProjectFolde
     project.job(**job)
     run = project.doit()
     assert run.code != 0
-    for said in ("sampler: 'eular' is not there", "choose one of euler", "scheduler: 'norml' is not there"):
-        assert said in run.out
+    for message in ("sampler: 'eular' is not there", "choose one of euler", "scheduler: 'norml' is not there"):
+        assert message in run.out
     assert run.out.count("portraits:fox: generate.width: 70 is not a multiple of 8") == 1
     assert server.executed() == before
 

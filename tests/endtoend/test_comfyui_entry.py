@@ -64,11 +64,11 @@ def test_one_command_sets_up_starts_draws_and_stops_and_a_replaced_checkpoint_is
 ) -> None:
     run = comfyui.doit("comfyui", "--yes")
     assert run.code == 0, run.out + run.err
-    told = [
+    reported = [
         run.out.index(text)
         for text in ("about 780 MB to download", "ComfyUI is installed", "starting ComfyUI", "serves", "3 generated")
     ]
-    assert told == sorted(told)
+    assert reported == sorted(reported)
     assert comfyui.doit("server:status").out.startswith("stopped")
     decisions = [line for line in comfyui.lines() if "decision" in line]
     assert [line["value"] for line in decisions] == ["only.safetensors"]

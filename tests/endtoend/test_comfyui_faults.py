@@ -50,7 +50,7 @@ def eventually(holds: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         (
             Fault("error", "bird"),
@@ -73,12 +73,12 @@ def eventually(holds: Callable[[], object]) -> None:
 )
 @pytest.mark.usefixtures("server")
 def test_one_image_fails_by_name_and_stage_and_the_next_run_makes_it(
-    project: ProjectFolder, comfy: FakeComfyUI, fault: Fault, said: str
+    project: ProjectFolder, comfy: FakeComfyUI, fault: Fault, message: str
 ) -> None:
     comfy.faults.append(fault)
     run = project.doit()
     assert run.code != 0
-    assert f"portraits:bird: {said}" in run.out
+    assert f"portraits:bird: {message}" in run.out
     assert (run.tasks("generated"), run.tasks("failed")) == (OTHERS, ["portraits:bird"])
     assert not project.image("bird").exists()
     again = project.doit()
@@ -272,9 +272,9 @@ def test_the_authorization_goes_to_its_own_server_and_is_shown_nowhere(
             "COMFYUI_AUTH is sent to the server of COMFYUI_URL only"
             in project.doit(COMFYUI_AUTH="Bearer hush-hush").out
         )
-    told = "".join(run.out + run.err for run in runs)
+    reported = "".join(run.out + run.err for run in runs)
     kept = [path.read_bytes() for path in project.root.rglob("*") if path.is_file()]
-    assert "hush" not in told.replace("COMFYUI_AUTH", "")
+    assert "hush" not in reported.replace("COMFYUI_AUTH", "")
     assert not any(b"hush" in data for data in kept)
 
 

@@ -45,7 +45,7 @@ def job(project: ProjectFolder, section: dict[str, Any], items: Any = ITEMS, **g
     project.write("jobs/portraits.json", json.dumps(made, indent=2))
 
 
-def drawn(project: ProjectFolder) -> None:
+def record_as_generated(project: ProjectFolder) -> None:
     """Leave everything as after a run that drew it."""
     settings = read_settings(project.root, {}, project.environment)
     planned = Project(project.root, settings, registry())
@@ -84,7 +84,7 @@ def stale(project: ProjectFolder) -> list[str]:
 def test_another_seed_titles_and_file_names_in_the_workflow_make_nothing_stale(comfyui: ProjectFolder) -> None:
     write(comfyui, sd15())
     job(comfyui, {"workflow": WORKFLOW})
-    drawn(comfyui)
+    record_as_generated(comfyui)
     again = changed(sd15(), n3={"seed": 2**64 - 1}, n6={"text": "another"}, n9={"filename_prefix": "mine"})
     write(comfyui, {key: {**body, "_meta": {"title": "x"}} for key, body in reversed(again.items())})
     assert stale(comfyui) == []
@@ -94,7 +94,7 @@ def test_another_seed_titles_and_file_names_in_the_workflow_make_nothing_stale(c
 def test_another_workflow_makes_all_images_stale_and_doit_says_why(comfyui: ProjectFolder) -> None:
     write(comfyui, sd15())
     job(comfyui, {"workflow": WORKFLOW})
-    drawn(comfyui)
+    record_as_generated(comfyui)
     write(comfyui, changed(sd15(), n3={"denoise": 0.9}))
     assert stale(comfyui) == ["mallsing", "yrr"]
     assert re.search(r"'workflow \w+… → ", comfyui.doit("info", "portraits:yrr").out)
@@ -103,7 +103,7 @@ def test_another_workflow_makes_all_images_stale_and_doit_says_why(comfyui: Proj
 def test_moving_the_workflow_or_the_server_makes_nothing_stale(comfyui: ProjectFolder) -> None:
     write(comfyui, sd15())
     job(comfyui, {"workflow": WORKFLOW})
-    drawn(comfyui)
+    record_as_generated(comfyui)
     comfyui.write("jobs/workflows/y.json", (comfyui.root / WORKFLOW).read_text())
     job(comfyui, {"workflow": "jobs/workflows/y.json", "server": {"url": "http://127.0.0.1:10"}})
     assert stale(comfyui) == []
@@ -114,7 +114,7 @@ def test_a_changed_reference_image_makes_just_its_images_stale(comfyui: ProjectF
     for name in ("mallsing", "yrr"):
         comfyui.write(f"refs/{name}.png", name)
     job(comfyui, {"workflow": WORKFLOW}, FACES)
-    drawn(comfyui)
+    record_as_generated(comfyui)
     assert "nothing to do" in comfyui.doit().closing  # by a snapshot from now on
     comfyui.write("refs/yrr.png", "another face")
     assert stale(comfyui) == ["yrr"]
@@ -126,7 +126,7 @@ def test_a_reference_image_is_known_by_what_is_in_it(comfyui: ProjectFolder) -> 
     for name in ("mallsing", "yrr", "other"):
         comfyui.write(f"refs/{name}.png", name.replace("other", "yrr"))
     job(comfyui, {"workflow": WORKFLOW}, FACES)
-    drawn(comfyui)
+    record_as_generated(comfyui)
     text = (comfyui.root / "jobs/portraits.json").read_text().replace("refs/yrr.png", "refs/other.png")
     comfyui.write("jobs/portraits.json", text)
     assert stale(comfyui) == []
@@ -135,7 +135,7 @@ def test_a_reference_image_is_known_by_what_is_in_it(comfyui: ProjectFolder) -> 
 def test_what_the_job_gives_and_sets_counts_field_by_field(comfyui: ProjectFolder) -> None:
     write(comfyui, sd15())
     job(comfyui, {"workflow": WORKFLOW, "set": {"3.denoise": 0.8}}, steps=20)
-    drawn(comfyui)
+    record_as_generated(comfyui)
     job(comfyui, {"workflow": WORKFLOW, "set": {"3.denoise": 0.9}}, steps=30)
     out = comfyui.doit("info", "portraits:yrr").out
     assert "set.3.denoise 0.8 → 0.9" in out
@@ -146,7 +146,7 @@ def test_what_the_job_gives_and_sets_counts_field_by_field(comfyui: ProjectFolde
 def test_a_changed_prompt_is_the_only_reason_beside_loras(comfyui: ProjectFolder) -> None:
     section = {"checkpoint": "a.safetensors", "loras": {"l.safetensors": {"model": 0.5, "clip": 1}}}
     job(comfyui, section)
-    drawn(comfyui)
+    record_as_generated(comfyui)
     job(comfyui, section, [ITEMS[0], {**ITEMS[1], "prompt": "another"}])
     run = comfyui.doit()
     assert run.tasks("failed") == ["portraits:yrr"]
@@ -157,7 +157,7 @@ def test_a_changed_prompt_is_the_only_reason_beside_loras(comfyui: ProjectFolder
 
 def test_the_checkpoint_of_the_command_line_goes_before_the_jobs(comfyui: ProjectFolder) -> None:
     job(comfyui, {"checkpoint": "a.safetensors"})
-    drawn(comfyui)
+    record_as_generated(comfyui)
     assert (
         "model a.safetensors → b.safetensors" in comfyui.doit("info", "portraits:yrr", "checkpoint=b.safetensors").out
     )
@@ -204,7 +204,7 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
 
 
 @pytest.mark.parametrize(
-    ("section", "where", "said"),
+    ("section", "where", "message"),
     [
         ({"workflow": "jobs/workflows/no.json"}, "workflow", "workflow: jobs/workflows/no.json: there is no such file"),
         long({"workflow": "../x.json"}, "workflow", "workflow: ../x.json: '../x.json' leads out of the project"),
@@ -228,7 +228,7 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_section_is_told_at_its_key(
-    comfyui: ProjectFolder, section: dict[str, Any], where: str, said: str
+    comfyui: ProjectFolder, section: dict[str, Any], where: str, message: str
 ) -> None:
     write(comfyui, image_to_image())
     comfyui.write("refs/editor.json", '{"nodes": [], "links": []}')
@@ -238,7 +238,7 @@ def test_what_is_wrong_in_the_section_is_told_at_its_key(
     text = (comfyui.root / "jobs/portraits.json").read_text()
     start = text.index(f'"{where}"')
     line, column = text[:start].count("\n") + 1, start - text.rfind("\n", 0, start)
-    assert f"jobs/portraits.json:{line}:{column}: comfyui.{said}" in out
+    assert f"jobs/portraits.json:{line}:{column}: comfyui.{message}" in out
     assert "1 broken job" in out
 
 

@@ -43,7 +43,7 @@ def job(*items: str, **changes: Any) -> dict[str, Any]:
     return Server("", CHECKPOINT, set).job(*items, **changes)
 
 
-def drawn(*servers: FakeComfyUI) -> Counter[str]:
+def count_executions(*servers: FakeComfyUI) -> Counter[str]:
     return Counter(prompt_id for server in servers for prompt_id in server.executions)
 
 
@@ -71,7 +71,7 @@ def test_the_work_is_shared_with_two_prompts_at_each_server(project: ProjectFold
         time.sleep(0.05)
     out, err = process.communicate()
     assert len(Run(process.returncode, out, err).tasks("generated")) == 24, out + err
-    assert set(drawn(*servers).values()) == {1}
+    assert set(count_executions(*servers).values()) == {1}
     assert min(len(server.executions) for server in servers) >= 3
     assert most <= 2
     spans = [span for server in servers for span in Server(server.url, "", set).spans()]
@@ -93,7 +93,7 @@ def test_a_build_that_is_killed_draws_nothing_twice_whichever_server_has_it(
     run = project.doit()
     assert run.code == 0, run.out
     assert len(run.tasks("generated")) == 12 - before
-    assert sorted(drawn(*servers).values()) == [1] * 12
+    assert sorted(count_executions(*servers).values()) == [1] * 12
 
 
 @pytest.mark.long  # waits as long as a run does for a server that is away
@@ -108,7 +108,7 @@ def test_the_images_of_a_server_that_dies_go_to_the_others(project: ProjectFolde
     assert "20 generated" in out
     assert out.count(f"{servers[0].url} gets no more images, they go to the other servers: ") == 1
     assert 1 <= out.count(f"{servers[0].url} may have it, but cannot be asked: it is generated again") <= 2
-    twice = {prompt_id for prompt_id, times in drawn(*servers).items() if times > 1}
+    twice = {prompt_id for prompt_id, times in count_executions(*servers).items() if times > 1}
     assert twice <= set(servers[0].executions[-1:])
 
 

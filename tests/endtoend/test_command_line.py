@@ -12,7 +12,7 @@ from tests.project_folder import ProjectFolder
 
 def test_what_is_mistyped_builds_nothing(project: ProjectFolder) -> None:
     project.job()
-    for words, said in (
+    for words, message in (
         (["backnd=placeholder"], "there is no setting 'backnd'; did you mean 'backend'?"),
         (["portrait"], "did you mean 'portraits'?"),
         (["info", "portraits:malsing"], "did you mean 'portraits:mallsing'?"),
@@ -21,21 +21,21 @@ def test_what_is_mistyped_builds_nothing(project: ProjectFolder) -> None:
     ):
         run = project.doit(*words)
         assert run.code == 3
-        assert said in run.err
+        assert message in run.err
         assert "CmdOption" not in run.err
     assert project.calls("started") == []
     assert not (project.root / "assets").exists()
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "message"),
     [("dumpdb", "doit's database is the JSON file"), ("--backend=placeholder", "for images: doit backend=NAME")],
 )
-def test_what_is_of_doits_database_is_explained(project: ProjectFolder, word: str, said: str) -> None:
+def test_what_is_of_doits_database_is_explained(project: ProjectFolder, word: str, message: str) -> None:
     project.job()
     assert project.doit("list").code == 0
     run = project.doit(word)
-    assert (run.code, said in run.err) == (3, True)
+    assert (run.code, message in run.err) == (3, True)
 
 
 def test_a_prompt_may_have_an_equals_sign(project: ProjectFolder) -> None:
@@ -64,10 +64,10 @@ def test_doit_alone_builds_the_jobs_and_nothing_else_whatever_dodo_says(project:
 
 
 def test_help_lists_our_commands_in_our_projects_alone(project: ProjectFolder, tmp_path: Path) -> None:
-    said = project.doit("help").out
-    assert "run tasks" in said
-    assert "doit why  " in said
-    assert "doit server:start" in said
+    message = project.doit("help").out
+    assert "run tasks" in message
+    assert "doit why  " in message
+    assert "doit server:start" in message
     assert project.doit("help", "why").out == project.doit("why", "-h").out
     other = tmp_path / "other"
     other.mkdir()

@@ -31,7 +31,7 @@ def test_a_pick_is_told_and_everything_is_fresh_after_it(project: ProjectFolder)
 
 def test_what_cannot_be_picked_is_told_with_what_can(project: ProjectFolder) -> None:
     project.build_job(**VARIED)
-    for words, said in (
+    for words, message in (
         (["portraits:mallsing"], "--variant N (there are 1, 2, 3; 0: all are images again)"),
         (["portraits:mallsing", "--variant", "7"], "choose one of 1, 2, 3"),
         (["portraits:malsing", "--variant", "1"], "did you mean 'portraits:mallsing"),
@@ -40,7 +40,7 @@ def test_what_cannot_be_picked_is_told_with_what_can(project: ProjectFolder) -> 
     ):
         run = project.doit("pick", *words)
         assert run.code != 0
-        assert said in run.out + run.err, (words, run.out, run.err)
+        assert message in run.out + run.err, (words, run.out, run.err)
     assert len(project.lines()) == 3
 
 
@@ -88,8 +88,8 @@ def test_a_reroll_that_fails_keeps_the_image_and_says_how_it_goes_on(project: Pr
     run = project.doit("reroll", "portraits:yrr")
     assert run.code == 1
     assert "out of memory" in run.out
-    said = "the next doit generates portraits:yrr; to go back to the earlier image: doit restore portraits:yrr"
-    assert said in run.out
+    message = "the next doit generates portraits:yrr; to go back to the earlier image: doit restore portraits:yrr"
+    assert message in run.out
     assert project.image("yrr").read_bytes() == before
     assert project.doit("restore", "portraits:yrr").code == 0
     assert "3 fresh" in project.doit().closing
@@ -168,9 +168,9 @@ def answered(project: ProjectFolder, answer: str, *words: str) -> int:
         [sys.executable, "-m", "doit", *words], cwd=project.root, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    said = b""
-    while b"[y/N]" not in said:
-        said += os.read(ours, 4096)
+    message = b""
+    while b"[y/N]" not in message:
+        message += os.read(ours, 4096)
     os.write(ours, f"{answer}\n".encode())
     try:
         while os.read(ours, 4096):

@@ -40,15 +40,15 @@ def write_job(disk: Disk, steps: int) -> None:
 
 def doit(disk: Disk, command: str = "") -> str:
     done = disk.run(sys.executable, "-B", "-m", "doit", *command.split())
-    said = done.stdout + done.stderr
-    assert "Traceback" not in said, f"{command}: {said}"
-    return said
+    message = done.stdout + done.stderr
+    assert "Traceback" not in message, f"{command}: {message}"
+    return message
 
 
 def images(disk: Disk) -> str:
-    said = disk.run("sh", "-c", "sha256sum assets/j/*").stdout
-    assert said.count(".png") == 2
-    return said
+    message = disk.run("sh", "-c", "sha256sum assets/j/*").stdout
+    assert message.count(".png") == 2
+    return message
 
 
 @pytest.mark.parametrize("commands", [SHORT, long(LONG)], ids=["some", "all"])
@@ -56,11 +56,11 @@ def test_a_full_disk_is_told_and_all_goes_on_once_there_is_room(disk: Disk, comm
     before = images(disk)
     disk.fill()
     for command in commands:
-        said = doit(disk, command)
+        message = doit(disk, command)
         if command in WRITING:
-            assert "No space left on device" in said, said
-            assert "free disk space, then try again" in said, said
-        assert command != "doctor" or "0.0 MB are free" in said, said
+            assert "No space left on device" in message, message
+            assert "free disk space, then try again" in message, message
+        assert command != "doctor" or "0.0 MB are free" in message, message
     assert images(disk) == before
     disk.free()
     assert "2 generated" in doit(disk)
@@ -72,11 +72,11 @@ def test_a_disk_that_takes_no_writes_is_told_and_all_goes_on_once_it_does(disk: 
     before = images(disk)
     disk.remount("ro")
     for command in commands:
-        said = doit(disk, command)
+        message = doit(disk, command)
         if command in WRITING:
-            assert "Read-only file system" in said, said
-            assert "mount the file system so that it can be written to" in said, said
-        assert command != "doctor" or "read-only file system" in said.lower(), said
+            assert "Read-only file system" in message, message
+            assert "mount the file system so that it can be written to" in message, message
+        assert command != "doctor" or "read-only file system" in message.lower(), message
     assert images(disk) == before
     disk.remount("rw")
     assert "2 generated" in doit(disk)

@@ -141,7 +141,7 @@ def test_a_lock_file_without_a_job_is_foreign(project: ProjectFolder) -> None:
 
 @pytest.mark.parametrize("job", ["portraits", "image"])
 @pytest.mark.parametrize(
-    ("line", "said", "hint"),
+    ("line", "message", "hint"),
     [
         ("<<<<<<< HEAD\n", "has unresolved merge-conflict markers", "delete the marker lines"),
         ('{"v": 99}\n', "written by a newer imagegen", "upgrade imagegen here: docs/your-repository.md"),
@@ -150,13 +150,13 @@ def test_a_lock_file_without_a_job_is_foreign(project: ProjectFolder) -> None:
     ids=["conflicted", "newer", "unreadable"],
 )
 def test_a_lock_file_that_cannot_be_read_is_told_in_its_place(
-    project: ProjectFolder, job: str, line: str, said: str, hint: str
+    project: ProjectFolder, job: str, line: str, message: str, hint: str
 ) -> None:
     project.job()
     project.write(f"jobs/{job}.lock", line)
     code, state, found, how = only(project)
     assert (code, state) == (1, "wrong")
-    assert found.startswith(f"jobs/{job}.lock:1: {said}")
+    assert found.startswith(f"jobs/{job}.lock:1: {message}")
     assert hint in how
 
 

@@ -68,7 +68,7 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ((), "no prompt"),
         long(("--prompt", "x", "--steps", "0"), "--steps: 0 is too small"),
@@ -90,10 +90,10 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
         long(("--prompt", "x", "--out", "a/x.jpeg"), "the ending of jpeg is .jpg"),
     ],
 )
-def test_what_cannot_be_made_is_told(project: ProjectFolder, words: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_made_is_told(project: ProjectFolder, words: tuple[str, ...], message: str) -> None:
     run = project.doit("image", *words)
     assert run.code != 0
-    assert said in run.out
+    assert message in run.out
     assert not (project.root / "assets").exists()
 
 

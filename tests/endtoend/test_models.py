@@ -174,11 +174,11 @@ def test_what_is_wrong_in_the_table_is_told_all_at_once(shelf: ProjectFolder) ->
     shelf.write("pyproject.toml", '[tool.imagegen.models.m]\nrepo = "r"\nfolder = "lora"\n')
     run = shelf.doit("models")
     assert run.code == 1
-    for said in (
+    for message in (
         "m.repo",
         "m.file",
         "m.folder: ComfyUI has no folder 'lora'; did you mean 'loras'?",
         "m.sha256",
         "m.size",
     ):
-        assert f"pyproject.toml: [tool.imagegen]: models: {said}" in run.out
+        assert f"pyproject.toml: [tool.imagegen]: models: {message}" in run.out

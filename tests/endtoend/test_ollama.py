@@ -45,7 +45,7 @@ def test_a_job_is_drawn_once_and_is_fresh_then(project: OllamaProject) -> None:
     run = project.doit()
     assert (run.code, run.tasks("generated")) == (0, ALL), run.out
     assert verify(project.image("yrr").read_bytes(), 64, 48)
-    call = project.drawing()[0]
+    call = project.generate_calls()[0]
     assert call.argv == [
         *("run", "--width", "64", "--height", "48", "--steps", "3", "--seed", "7", "--keepalive", "10m"),
         *("--", "x/z-image-turbo", "a tall figure"),
@@ -74,7 +74,7 @@ def test_images_are_drawn_one_at_a_time_and_the_model_is_let_go_at_the_end(proje
     loads = [event["model"] for event in project.ollama.events if event["event"] == "load"]
     assert len(loads) == 2, "a model stays loaded between its images"
     assert project.ollama.loaded == []
-    calls = sorted(project.drawing(), key=lambda call: call.start)
+    calls = sorted(project.generate_calls(), key=lambda call: call.start)
     assert len(calls) == 6
     assert all(one.end and one.end <= other.start for one, other in itertools.pairwise(calls))
 
@@ -116,7 +116,7 @@ def test_a_prompt_of_which_ollama_would_open_a_part_is_refused(project: OllamaPr
     assert (run.code, run.tasks("generated")) == (2, [])
     assert "Ollama takes that for an image file" in run.out
     assert "portraits:a: not started, because preflight found problems with b" in run.out
-    assert project.drawing() == []
+    assert project.generate_calls() == []
 
 
 def test_what_is_not_ollamas_is_told_once_and_decides_nothing(project: OllamaProject) -> None:
@@ -130,7 +130,7 @@ def test_what_is_not_ollamas_is_told_once_and_decides_nothing(project: OllamaPro
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"width": 500}, "width 500 is not a multiple of 16, and the model would change it"),
         long({"height": 4112}, "height 4112 is more than Ollama takes"),
@@ -138,11 +138,11 @@ def test_what_is_not_ollamas_is_told_once_and_decides_nothing(project: OllamaPro
         long({"seed": 2**53 + 1}, "is more than Ollama can tell apart"),
     ],
 )
-def test_what_ollama_would_change_is_refused(project: OllamaProject, changes: dict[str, int], said: str) -> None:
+def test_what_ollama_would_change_is_refused(project: OllamaProject, changes: dict[str, int], message: str) -> None:
     project.job(items=[{"name": "Yrr", "prompt": "small", "width": 64, "height": 64} | changes])
     run = project.doit()
     assert (run.code, run.tasks("generated")) == (2, [])
-    assert said in run.out
+    assert message in run.out
     assert project.ollama.images == []
 
 
@@ -162,7 +162,7 @@ def test_a_missing_model_is_pulled_once_before_any_image_of_it(idle: OllamaProje
     assert last.startswith("pulled x/z-image-turbo, 12 GB; its licence: Apache License")
     (pull,) = idle.ollama.called("pull")
     assert pull.end is not None
-    assert all(call.start >= pull.end for call in idle.drawing())
+    assert all(call.start >= pull.end for call in idle.generate_calls())
 
 
 @pytest.mark.long
@@ -170,7 +170,11 @@ def test_jobs_of_one_model_ask_no_more_than_one_job_does(project: OllamaProject)
     for name in "abcd":
         project.job(name, generate={"width": 64, "height": 64})
     assert project.doit().code == 0
-    asked = [call.argv[0] for call in project.ollama.calls if call.argv[0] != "serve" and call not in project.drawing()]
+    asked = [
+        call.argv[0]
+        for call in project.ollama.calls
+        if call.argv[0] != "serve" and call not in project.generate_calls()
+    ]
     assert sorted(asked) == ["--version", "list", "run", "show", "stop"], "each once; that run is its --help"
 
 
@@ -193,10 +197,10 @@ def test_a_pull_that_fails_fails_its_job_and_no_other(project: OllamaProject) ->
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [long("pull-offline", "check the network, then run doit again"), ("pull-disk-full", "no space left on device")],
 )
-def test_a_broken_pull_says_what_ollama_said(idle: OllamaProject, fault: str, said: str) -> None:
+def test_a_broken_pull_says_what_ollama_said(idle: OllamaProject, fault: str, message: str) -> None:
     idle.ollama.model(pulled=False)
     idle.ollama.start_server()
     idle.ollama.fault(fault, times=1)
@@ -204,7 +208,7 @@ def test_a_broken_pull_says_what_ollama_said(idle: OllamaProject, fault: str, sa
     run = idle.doit()
     assert (run.code, run.tasks("generated")) == (2, [])
     assert "x/z-image-turbo could not be pulled: " in run.out
-    assert said in run.out
+    assert message in run.out
     assert idle.doit().tasks("generated") == ALL
 
 
@@ -265,14 +269,14 @@ def test_the_digest_is_unknown_where_the_server_keeps_its_models_elsewhere(proje
 # versions
 
 
-def told(run: Run) -> str:
+def check_refused(run: Run) -> str:
     assert run.code == 2
     assert run.tasks("generated") == []
     return run.out
 
 
 @pytest.mark.parametrize(
-    ("client", "server", "said"),
+    ("client", "server", "message"),
     [
         long("0.32.15", "0.32.15", "Ollama 0.32.15 is too new to generate images: that was taken out after 0.32.5"),
         long("0.32.6", "0.32.6", "Ollama 0.32.6 is too new to generate images"),
@@ -284,20 +288,20 @@ def told(run: Run) -> str:
     ],
 )
 def test_a_version_that_cannot_is_told_before_anything_is_made(
-    project: OllamaProject, client: str, server: str, said: str
+    project: OllamaProject, client: str, server: str, message: str
 ) -> None:
     project.ollama.stop()
     project.ollama.client(client)
     project.ollama.start_server(server)
     project.job()
-    out = told(project.doit())
-    assert said in out
+    out = check_refused(project.doit())
+    assert message in out
     assert "install Ollama 0.32.5" in out
     assert "backend: comfyui" in out
     assert project.ollama.called("pull") == []
     doctor = project.doit("doctor")
     assert doctor.code == 1
-    assert said in doctor.out
+    assert message in doctor.out
 
 
 @pytest.mark.long
@@ -312,12 +316,12 @@ def test_versions_that_differ_and_both_can_are_used(project: OllamaProject) -> N
 def test_no_ollama_at_all_is_told(idle: OllamaProject) -> None:
     (idle.ollama.bin / "ollama").unlink()
     idle.job()
-    assert "Ollama is not installed: there is no ollama on PATH" in told(idle.doit())
+    assert "Ollama is not installed: there is no ollama on PATH" in check_refused(idle.doit())
 
 
 def test_one_that_does_not_run_is_told(idle: OllamaProject) -> None:
     idle.job()
-    out = told(idle.doit())
+    out = check_refused(idle.doit())
     assert f"Ollama is installed but does not run: nothing answers at {idle.ollama.host}" in out
     assert "'ollama serve'" in out
 
@@ -325,21 +329,21 @@ def test_one_that_does_not_run_is_told(idle: OllamaProject) -> None:
 def test_one_without_its_mlx_libraries_is_told(project: OllamaProject) -> None:
     project.ollama.library.unlink()
     project.job()
-    assert "lacks its MLX libraries" in told(project.doit())
+    assert "lacks its MLX libraries" in check_refused(project.doit())
 
 
 def test_another_program_of_that_name_is_told(project: OllamaProject) -> None:
     script = project.ollama.bin / "ollama"
     script.write_text("#!/bin/sh\necho llama farm 3\n")
     project.job()
-    assert "is not an Ollama: --version prints 'llama farm 3'" in told(project.doit())
+    assert "is not an Ollama: --version prints 'llama farm 3'" in check_refused(project.doit())
 
 
 # failures
 
 
 @pytest.mark.parametrize(
-    ("fault", "details", "said", "hint"),
+    ("fault", "details", "message", "hint"),
     [
         long("no-image", {}, "Ollama finished without an image and without a reason", "server.log"),
         long("early-end", {}, "Ollama finished without an image and without a reason", "server.log"),
@@ -359,14 +363,14 @@ def test_another_program_of_that_name_is_told(project: OllamaProject) -> None:
     ],
 )
 def test_one_image_fails_by_name_and_the_next_run_makes_it(
-    project: OllamaProject, fault: str, details: dict[str, object], said: str, hint: str
+    project: OllamaProject, fault: str, details: dict[str, object], message: str, hint: str
 ) -> None:
     project.items("a bird", "a wolf", generate={"width": 64, "height": 64})
     project.ollama.fault(fault, "wolf", times=1, **details)
     run = project.doit()
     assert (run.code, run.tasks("generated"), run.tasks("failed")) == (2, ["portraits:a"], ["portraits:b"])
     problem = run.out[run.out.index("\nportraits:b: ") :]
-    assert said in problem
+    assert message in problem
     assert hint in problem
     assert "\x1b" not in run.out + run.err
     assert project.doit().tasks("generated") == ["portraits:b"]
@@ -387,7 +391,7 @@ def test_a_server_that_dies_fails_the_rest_with_one_line(project: OllamaProject)
     run = project.doit()
     assert run.tasks("generated") == ["portraits:a"]
     assert run.out.count("Ollama does not answer any more") == 1
-    assert len(project.drawing()) == 2
+    assert len(project.generate_calls()) == 2
 
 
 def test_a_full_disk_has_nothing_more_drawn_for_it(project: OllamaProject) -> None:
@@ -395,7 +399,7 @@ def test_a_full_disk_has_nothing_more_drawn_for_it(project: OllamaProject) -> No
     project.ollama.fault("disk-full")
     run = project.doit()
     assert run.out.count("no space left on device") == 1
-    assert len(project.drawing()) == 1
+    assert len(project.generate_calls()) == 1
 
 
 @pytest.mark.parametrize("also", ["stubborn", long("child")])

@@ -119,9 +119,9 @@ def test_the_address_may_be_written_as_ollama_takes_it(project: OllamaProject, w
 def test_doctor_says_that_a_run_starts_it(project: OllamaProject) -> None:
     run = project.doit("doctor")
     assert run.code == 0, run.out
-    said = " ".join(run.out.split())
-    assert f"command line {project.root}/tools/ollama/ollama (tools/ollama)" in said
-    assert "a run with something stale starts its own 0.32.5" in said
+    message = " ".join(run.out.split())
+    assert f"command line {project.root}/tools/ollama/ollama (tools/ollama)" in message
+    assert "a run with something stale starts its own 0.32.5" in message
     assert project.ollama.called("serve") == []
 
 

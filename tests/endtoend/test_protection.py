@@ -102,7 +102,7 @@ def test_tasks_of_the_users_own_may_depend_on_images(project: ProjectFolder) -> 
 
 
 @pytest.mark.parametrize(
-    ("own", "said"),
+    ("own", "message"),
     [
         (
             "def task_gallery():\n    return {'actions': ['echo mine'], 'task_dep': ['portraits:yrr'], 'verbosity': 2}\n",
@@ -111,11 +111,11 @@ def test_tasks_of_the_users_own_may_depend_on_images(project: ProjectFolder) -> 
         ("DOIT_CONFIG = {**DOIT_CONFIG, 'default_tasks': ['portraits:yrr']}\n", "1 fresh"),
     ],
 )
-def test_what_the_user_put_in_place_of_ours_may_name_images(project: ProjectFolder, own: str, said: str) -> None:
+def test_what_the_user_put_in_place_of_ours_may_name_images(project: ProjectFolder, own: str, message: str) -> None:
     project.build_job()
     project.write("dodo.py", f"{DODO}\n\n{own}")
     run = project.doit()
-    assert (run.code, said in run.closing) == (0, True), run.out + run.err
+    assert (run.code, message in run.closing) == (0, True), run.out + run.err
 
 
 @pytest.mark.parametrize("words", [["bad:*"], ["nothing*"]])
@@ -124,12 +124,12 @@ def test_a_pattern_that_can_build_nothing_fails(project: ProjectFolder, words: l
     project.write("jobs/bad.yaml", "itemz: 3\n")
     run = project.doit(*words)
     assert run.code != 0
-    said = run.out + run.err
-    assert "itemz: unknown key" in said or "no task has a name like 'nothing*'" in said
+    message = run.out + run.err
+    assert "itemz: unknown key" in message or "no task has a name like 'nothing*'" in message
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('"value":', '"value":"x', "it is not valid JSON"),
         long('"time":"2', '"time":2', "it is not valid JSON"),
@@ -137,12 +137,12 @@ def test_a_pattern_that_can_build_nothing_fails(project: ProjectFolder, words: l
     ],
 )
 def test_a_decision_that_was_edited_into_nonsense_breaks_its_job_only(
-    project: ProjectFolder, old: str, new: str, said: str
+    project: ProjectFolder, old: str, new: str, message: str
 ) -> None:
     project.build_job(generate={"width": 64, "height": 64, "seed": {"mode": "random"}})
     lock = project.root / "jobs/portraits.lock"
     lock.write_text(lock.read_text().replace(old, new, 1))
-    assert said in project.doit().out
+    assert message in project.doit().out
     assert project.doit("list").code == 0
 
 

@@ -144,7 +144,7 @@ def test_a_touched_up_portrait_is_kept_and_what_follows_is_drawn_from_it(project
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("named", "message"),
     [
         long("portraits:malsing", "there is no output 'malsing' in the job portraits; did you mean 'mallsing'?"),
         long("portrait:mallsing", "portrait:mallsing: there is no job 'portrait'; did you mean 'portraits'?"),
@@ -156,7 +156,7 @@ def test_a_touched_up_portrait_is_kept_and_what_follows_is_drawn_from_it(project
         long("./portraits:mallsing", "there is no such file"),
     ],
 )
-def test_a_reference_that_cannot_be_is_refused_in_its_place(project: ProjectFolder, named: str, said: str) -> None:
+def test_a_reference_that_cannot_be_is_refused_in_its_place(project: ProjectFolder, named: str, message: str) -> None:
     portraits(project)
     children(project, named)
     file = project.root / "jobs/children.yaml"
@@ -165,7 +165,7 @@ def test_a_reference_that_cannot_be_is_refused_in_its_place(project: ProjectFold
     run = project.doit("children")
     assert run.code != 0
     assert "jobs/children.yaml:" in run.out
-    assert f"scripted.images.face: {said}" in run.out
+    assert f"scripted.images.face: {message}" in run.out
     assert run.out.count("scripted.images.face") == 1
     assert project.calls("started") == []
 

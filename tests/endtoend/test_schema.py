@@ -48,19 +48,19 @@ def test_it_knows_every_backends_section_and_every_default(project: ProjectFolde
 
 
 @pytest.mark.parametrize(
-    ("out", "said"),
+    ("out", "message"),
     [
         ("mine.json", "was not written by doit schema"),
         ("jobs/schema.json", "would be read as a job"),
         ("docs", "cannot write: Is a directory: docs"),
     ],
 )
-def test_nothing_else_is_replaced_and_no_job_made(project: ProjectFolder, out: str, said: str) -> None:
+def test_nothing_else_is_replaced_and_no_job_made(project: ProjectFolder, out: str, message: str) -> None:
     project.write("mine.json", "{}")
     project.write("docs/x.md", "")
     run = project.doit("schema", "--out", out)
     assert run.code != 0
-    assert said in run.out
+    assert message in run.out
     assert (project.root / "mine.json").read_text() == "{}"
     assert not (project.root / "jobs/schema.json").exists()
 

@@ -130,14 +130,14 @@ def test_on_a_terminal_the_seconds_are_told_in_one_line_that_goes_away(
     words = [sys.executable, "-m", "doit", "server:start"]
     with subprocess.Popen(words, cwd=project.root, env=environment, stdin=child, stdout=child, stderr=child) as process:
         os.close(child)
-        said = b""
+        message = b""
         while True:
             try:
-                said += os.read(parent, 4096)
+                message += os.read(parent, 4096)
             except OSError:  # it has ended
                 break
     os.close(parent)
     assert process.returncode == 0
-    shown = said.decode()
+    shown = message.decode()
     assert "\rstarting ComfyUI … 1 s\x1b[K" in shown
     assert "\r\x1b[Kserving" in shown

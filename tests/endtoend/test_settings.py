@@ -37,9 +37,9 @@ def test_secrets_are_shown_as_set_or_not_set_and_kept_nowhere(project: ProjectFo
     runs = [project.doit(*words, **secrets) for words in ([], ["settings"])]
     assert row(runs[1].out, "hf_token")[1:3] == ["set", "environment variable HF_TOKEN"]
     assert row(runs[1].out, "comfyui.auth")[1] == "not set"
-    told = "".join(run.out + run.err for run in runs)
+    reported = "".join(run.out + run.err for run in runs)
     files = [path.read_bytes() for path in project.root.rglob("*") if path.is_file()]
-    assert "hush-hush" not in told
+    assert "hush-hush" not in reported
     assert not any(b"hush-hush" in data for data in files)
 
 
@@ -53,9 +53,9 @@ def test_json_is_the_same_as_data_and_nothing_else(project: ProjectFolder) -> No
 
 def test_a_value_that_cannot_be_is_told_with_its_source(project: ProjectFolder) -> None:
     project.job()
-    said = "environment variable IMAGEGEN_BACKEND: there is no backend 'ollamma'; did you mean 'ollama'?"
+    message = "environment variable IMAGEGEN_BACKEND: there is no backend 'ollamma'; did you mean 'ollama'?"
     for words in (["settings"], []):
         run = project.doit(*words, IMAGEGEN_BACKEND="ollamma")
-        assert (run.code != 0, run.out.count(said)) == (True, 1)
+        assert (run.code != 0, run.out.count(message)) == (True, 1)
     run = project.doit("settings", "--json", IMAGEGEN_BACKEND="ollamma")
     assert (run.code != 0, len(json.loads(run.out)["problems"])) == (True, 1)

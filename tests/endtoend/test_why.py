@@ -144,8 +144,8 @@ def test_what_must_not_be_replaced_or_is_ignored_is_told(project: ProjectFolder)
     project.job(generate={"width": 64, "height": 64, "steps": 3})
     project.doit("ignore", "portraits:okka")
     run = project.doit("why")
-    said = "fail      portraits:yrr  assets/portraits/yrr.png is not replaced: changed since it was generated, by hand or by git\n"
-    assert f"{said}    steps: 20 → 3\n" in run.out
+    message = "fail      portraits:yrr  assets/portraits/yrr.png is not replaced: changed since it was generated, by hand or by git\n"
+    assert f"{message}    steps: 20 → 3\n" in run.out
     assert (
         "ignore    portraits:okka  assets/portraits/okka.png: left alone, until doit forget portraits:okka" in run.out
     )

@@ -26,7 +26,7 @@ __all__ = []
 YRR = "portraits:yrr"
 
 
-def made(folder: ProjectFolder, **changes: Any) -> None:
+def write_and_build(folder: ProjectFolder, **changes: Any) -> None:
     folder.job(**changes)
     folder.build()
 
@@ -36,7 +36,7 @@ def prompts(yrr: str) -> list[dict[str, Any]]:
 
 
 def test_a_hand_edited_file_is_the_image_until_its_request_changes(folder: ProjectFolder) -> None:
-    made(folder)
+    write_and_build(folder)
     mine = folder.touch_up("yrr")
     assert folder.states()[YRR] == "kept"
     assert folder.accept(YRR).note == "accepted: changed since it was generated, by hand or by git"
@@ -57,7 +57,7 @@ def test_a_hand_edited_file_is_the_image_until_its_request_changes(folder: Proje
 
 def test_a_file_that_was_there_before_is_the_image(folder: ProjectFolder) -> None:
     mine = folder.touch_up("yrr")
-    made(folder)
+    write_and_build(folder)
     assert folder.accept(YRR).note == "accepted: it was there before"
     assert folder.build() == {}
     assert folder.image("yrr").read_bytes() == mine
@@ -65,7 +65,7 @@ def test_a_file_that_was_there_before_is_the_image(folder: ProjectFolder) -> Non
 
 
 def test_it_is_one_line_of_the_lock_file_that_a_clone_reads(folder: ProjectFolder, tmp_path: Path) -> None:
-    made(folder)
+    write_and_build(folder)
     folder.touch_up("yrr")
     folder.accept(YRR)
     (line,) = [json.loads(line) for line in folder.lock().splitlines() if b'"decision"' in line]
@@ -80,7 +80,7 @@ def test_it_is_one_line_of_the_lock_file_that_a_clone_reads(folder: ProjectFolde
 
 
 def test_images_stay_after_a_cosmetic_change_of_the_prompt(folder: ProjectFolder) -> None:
-    made(folder)
+    write_and_build(folder)
     before = folder.files()
     folder.job(prompt={"suffix": "fine art"})
     assert set(folder.states().values()) == {"stale"}
@@ -93,7 +93,7 @@ def test_images_stay_after_a_cosmetic_change_of_the_prompt(folder: ProjectFolder
 
 
 def test_an_accepted_file_that_was_deleted_is_brought_back(folder: ProjectFolder) -> None:
-    made(folder)
+    write_and_build(folder)
     mine = folder.touch_up("yrr")
     folder.accept(YRR)
     folder.image("yrr").unlink()
@@ -102,7 +102,7 @@ def test_an_accepted_file_that_was_deleted_is_brought_back(folder: ProjectFolder
 
 
 def test_in_another_folder_or_format_it_is_the_accepted_one_again(folder: ProjectFolder) -> None:
-    made(folder)
+    write_and_build(folder)
     mine = folder.touch_up("yrr")
     folder.accept(YRR)
     folder.job(output={"dir": "assets/other"})
@@ -117,7 +117,7 @@ def test_in_another_folder_or_format_it_is_the_accepted_one_again(folder: Projec
 
 
 def test_asked_for_anew_it_is_made_anew_and_can_be_gone_back_to(folder: ProjectFolder) -> None:
-    made(folder)
+    write_and_build(folder)
     mine = folder.touch_up("yrr")
     folder.accept(YRR)
     assert folder.build(YRR, forced=True) == {YRR: "generated"}
@@ -134,7 +134,7 @@ def test_asked_for_anew_it_is_made_anew_and_can_be_gone_back_to(folder: ProjectF
 
 
 def test_edited_once_more_it_is_kept_and_can_be_accepted_again(folder: ProjectFolder) -> None:
-    made(folder)
+    write_and_build(folder)
     folder.touch_up("yrr")
     folder.accept(YRR)
     folder.touch_up("yrr", "blue")
@@ -144,7 +144,7 @@ def test_edited_once_more_it_is_kept_and_can_be_accepted_again(folder: ProjectFo
 
 
 def test_what_is_fresh_or_missing_needs_no_decision(folder: ProjectFolder) -> None:
-    made(folder)
+    write_and_build(folder)
     lock = folder.lock()
     assert folder.accept(YRR).state == "fresh"
     folder.image("yrr").unlink()
@@ -153,7 +153,7 @@ def test_what_is_fresh_or_missing_needs_no_decision(folder: ProjectFolder) -> No
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"no picture", "cannot be used"),
         (picture()[:-9], "cannot be used"),
@@ -161,11 +161,11 @@ def test_what_is_fresh_or_missing_needs_no_decision(folder: ProjectFolder) -> No
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 9\n", "a Git LFS pointer"),
     ],
 )
-def test_what_is_no_image_is_refused(folder: ProjectFolder, data: bytes, said: str) -> None:
-    made(folder)
+def test_what_is_no_image_is_refused(folder: ProjectFolder, data: bytes, message: str) -> None:
+    write_and_build(folder)
     folder.image("yrr").write_bytes(data)
     lock = folder.lock()
-    with pytest.raises(ImagegenError, match=said):
+    with pytest.raises(ImagegenError, match=message):
         folder.accept(YRR)
     assert folder.lock() == lock
 
@@ -195,7 +195,7 @@ def test_a_photo_is_accepted_whole_and_what_is_derived_of_it_shows_its_first_pic
     folder: ProjectFolder, kind: str, mode: str, more: bytes
 ) -> None:
     suffix = {"MPO": "jpg", "JPEG": "jpg"}.get(kind, kind.lower())
-    made(
+    write_and_build(
         folder,
         output={"format": {"jpg": "jpeg"}.get(suffix, suffix)},
         derive={"thumb": {"width": 16}},
@@ -217,7 +217,7 @@ def test_a_photo_is_accepted_whole_and_what_is_derived_of_it_shows_its_first_pic
 
 
 def test_another_size_than_the_jobs_is_accepted_and_told(folder: ProjectFolder) -> None:
-    made(folder)
+    write_and_build(folder)
     folder.image("yrr").write_bytes(picture(size=(40, 30)))
     assert "it is 40×30, the job asks for 32×32" in folder.accept(YRR).note
 
@@ -230,7 +230,7 @@ def test_a_random_seed_is_drawn_for_it(folder: ProjectFolder) -> None:
 
 
 def test_of_two_merged_branches_the_later_decision_counts(folder: ProjectFolder) -> None:
-    made(folder)
+    write_and_build(folder)
     base = folder.lock()
     folder.touch_up("yrr", "red")
     folder.accept(YRR)
@@ -413,8 +413,8 @@ def test_the_list_has_all_numbered_by_age_with_what_differs(folder: ProjectFolde
     folder.build()
     pasts = folder.list_versions(YRR)
     assert [past.is_now for past in pasts] == [True, False, False]
-    said = [sorted(str(reason).split()[0] for reason in past.reasons) for past in pasts]
-    assert said == [[], ["seed"], ["prompt", "seed"]]
+    message = [sorted(str(reason).split()[0] for reason in past.reasons) for past in pasts]
+    assert message == [[], ["seed"], ["prompt", "seed"]]
     folder.restore(YRR, 3)
     assert [past.time for past in folder.list_versions(YRR)] == [past.time for past in pasts]
     assert [past.is_now for past in folder.list_versions(YRR)] == [False, False, True]

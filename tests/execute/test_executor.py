@@ -60,15 +60,15 @@ class Bench:
         return [StaleOutput(output, self.project.verdict(output)) for output in outputs]
 
     def run(self) -> dict[str, str]:
-        def tell(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if isinstance(event, Outcome):
                 self.outcomes.append(event)
 
-        executor = Executor(self.project, self.backend, StoredImages(self.project), tell, self.stop, self.cancel)
+        executor = Executor(self.project, self.backend, StoredImages(self.project), on_event, self.stop, self.cancel)
         executor.run(self.works())
         return {outcome.output.task: outcome.state for outcome in self.outcomes}
 
-    def said(self) -> str:
+    def problem_text(self) -> str:
         return " ".join(str(outcome.problem) for outcome in self.outcomes)
 
     def events(self, kind: str) -> list[str]:
@@ -126,12 +126,12 @@ def test_a_slow_image_holds_up_no_other(tmp_path: Path) -> None:
 def test_one_failure_holds_up_no_other(tmp_path: Path) -> None:
     found = bench(tmp_path, "a", "b", "c", acts={"b": [{"error": "no luck"}]})
     assert found.run() == {"j:a": "generated", "j:b": "failed", "j:c": "generated"}
-    assert "no luck" in found.said()
+    assert "no luck" in found.problem_text()
     assert not (tmp_path / "assets/j/b.png").exists()
 
 
 @pytest.mark.parametrize(
-    ("act", "said"),
+    ("act", "message"),
     [
         ({"data": "<html>proxy error</html>"}, "not a PNG, WebP or JPEG image"),
         ({"size": [16, 16]}, "16×16, not the 32×32 asked for"),
@@ -139,10 +139,10 @@ def test_one_failure_holds_up_no_other(tmp_path: Path) -> None:
         ({"crash": "oh no"}, "a fault in imagegen or the backend scripted: RuntimeError: oh no"),
     ],
 )
-def test_what_is_no_image_of_the_size_asked_for_is_refused(tmp_path: Path, act: dict[str, Any], said: str) -> None:
+def test_what_is_no_image_of_the_size_asked_for_is_refused(tmp_path: Path, act: dict[str, Any], message: str) -> None:
     found = bench(tmp_path, "a", acts={"a": [act]})
     assert found.run() == {"j:a": "failed"}
-    assert said in found.said()
+    assert message in found.problem_text()
     assert not (tmp_path / "assets").exists()
     assert list(found.project.store.blobs()) == []
 
@@ -195,7 +195,7 @@ def test_what_the_lock_file_cannot_hold_loses_no_image_and_leaves_it_readable(tm
     found = bench(tmp_path, "a")
     found.backend = Numbered(Script())
     assert found.run() == {"j:a": "failed"}
-    assert "scripted" in found.said()
+    assert "scripted" in found.problem_text()
     found.backend = ScriptedBackend(Script())
     found.project = Project(tmp_path, Settings(), {"scripted": lambda: found.backend})
     (work,) = found.works()
@@ -234,8 +234,8 @@ def test_nothing_of_a_job_is_queued_after_a_failed_preflight_and_other_jobs_go_o
     found = Bench(tmp_path, Script(problems={"b": "no such checkpoint"}), {"j": ["a", "b"], "k": ["c"]})
     assert found.run() == {"j:a": "failed", "j:b": "failed", "k:c": "generated"}
     assert found.events("started") == ["c"]
-    assert "no such checkpoint" in found.said()
-    assert "not started, because preflight found problems with b" in found.said()
+    assert "no such checkpoint" in found.problem_text()
+    assert "not started, because preflight found problems with b" in found.problem_text()
 
 
 def test_all_that_preflight_finds_is_told_at_once(tmp_path: Path) -> None:
@@ -249,9 +249,9 @@ def test_all_that_preflight_finds_is_told_at_once(tmp_path: Path) -> None:
     found = Bench(tmp_path, Script(), {"job": ["a", "b"]})
     found.backend = Picky(Script())
     found.run()
-    told = [[str(outcome.problem), *map(str, outcome.also)] for outcome in found.outcomes]
+    reported = [[str(outcome.problem), *map(str, outcome.also)] for outcome in found.outcomes]
     sampler, size = "no such sampler\n    choose another", "b: too large\n    make it 64"
-    assert told == [[sampler], [sampler, size]]
+    assert reported == [[sampler], [sampler, size]]
 
 
 def test_a_backend_that_breaks_in_preflight_fails_its_job_only(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_backend_that_breaks_in_preflight_fails_its_job_only(tmp_path: Path) -
     found = Bench(tmp_path, Script(), {"j": ["a"], "k": ["c"]})
     found.backend = Breaking(Script())
     assert found.run() == {"j:a": "failed", "k:c": "generated"}
-    assert "preflight broke" in found.said()
+    assert "preflight broke" in found.problem_text()
 
 
 def test_images_of_one_model_stay_together(tmp_path: Path) -> None:
@@ -280,8 +280,8 @@ def test_a_time_out_fails_its_image_and_says_how_to_raise_it(tmp_path: Path) -> 
     start = time.monotonic()
     assert found.run() == {"j:a": "failed"}
     assert time.monotonic() - start < 5
-    assert "not done after 0.2 s" in found.said()
-    assert "generate.timeout_s" in found.said()
+    assert "not done after 0.2 s" in found.problem_text()
+    assert "generate.timeout_s" in found.problem_text()
 
 
 def test_stopping_finishes_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_a_file_that_appears_while_its_image_is_made_is_not_replaced(tmp_path: P
     threading.Timer(0.3, appear).start()
     assert found.run() == {"j:a": "failed"}
     assert target.read_bytes() == b"somebody's own"
-    assert "was there before" in found.said()
+    assert "was there before" in found.problem_text()
     assert len(list(found.project.store.blobs())) == 1  # what was made is not lost
 
 
@@ -465,12 +465,12 @@ def test_what_goes_wrong_at_the_end_is_told_and_fails_nothing(tmp_path: Path) ->
             raise RuntimeError("its process cannot be stopped")
 
     found = slow(tmp_path, Unending(held_up=1, after=0), a=["one"])
-    told: list[Event] = []
+    reported: list[Event] = []
     project = found.project
-    executor = Executor(project, found.backend, StoredImages(project), told.append, found.stop, found.cancel)
+    executor = Executor(project, found.backend, StoredImages(project), reported.append, found.stop, found.cancel)
     executor.run(found.works())
-    assert [event.state for event in told if isinstance(event, Outcome)] == ["generated"]
-    last = told[-1]
+    assert [event.state for event in reported if isinstance(event, Outcome)] == ["generated"]
+    last = reported[-1]
     assert isinstance(last, ProgressEvent)
     assert (last.name, last.facts) == ("note", {"text": "its process cannot be stopped"})
 
@@ -479,8 +479,8 @@ def test_images_without_a_problem_of_their_own_name_some_of_those_that_have_one(
     names = [f"i{number}" for number in range(30)]
     bench = Bench(tmp_path, Script(problems=dict.fromkeys(names[:25], "no")), {"j": names})
     assert set(bench.run().values()) == {"failed"}
-    said = {outcome.problem.what for outcome in bench.outcomes if outcome.problem}
-    assert said == {"no", f"not started, because preflight found problems with {', '.join(names[:20])} and 5 more"}
+    message = {outcome.problem.what for outcome in bench.outcomes if outcome.problem}
+    assert message == {"no", f"not started, because preflight found problems with {', '.join(names[:20])} and 5 more"}
 
 
 class Desk(ServerSlot):

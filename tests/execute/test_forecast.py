@@ -56,11 +56,11 @@ class Folder:
         project = self._project()
         became: dict[str, str] = {}
 
-        def tell(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if isinstance(event, Outcome):
                 became[event.output.slug] = ACT[event.state]
 
-        run(project, [output for plan in project.plans() for output in plan.outputs], tell)
+        run(project, [output for plan in project.plans() for output in plan.outputs], on_event)
         return became
 
 

@@ -20,14 +20,14 @@ __all__ = []
 MOODS = {"mood": {"calm": "serene", "angry": "shouting"}}
 
 
-def made(folder: ProjectFolder, **changes: Any) -> dict[str, bytes]:
+def build_variants(folder: ProjectFolder, **changes: Any) -> dict[str, bytes]:
     folder.job(**{"variants": 3, **changes})
     assert set(folder.build().values()) == {"generated"}
     return {Path(path).stem: data for path, data in folder.files().items()}
 
 
 def test_a_pick_is_the_items_image_in_the_jobs_own_name_and_nothing_is_stale(folder: ProjectFolder) -> None:
-    before = made(folder)
+    before = build_variants(folder)
     calls = len(folder.calls())
     found = folder.pick("mallsing", 3)
     assert [output.task for output in found.outputs] == ["portraits:mallsing"]
@@ -44,7 +44,7 @@ def test_a_pick_is_the_items_image_in_the_jobs_own_name_and_nothing_is_stale(fol
 
 
 def test_another_pick_later_and_none_any_more(folder: ProjectFolder) -> None:
-    before = made(folder)
+    before = build_variants(folder)
     for number in (3, 1, 2, 2):
         folder.pick("mallsing", number)
         assert folder.image("mallsing").read_bytes() == before[f"mallsing-v{number}"]
@@ -59,7 +59,7 @@ def test_another_pick_later_and_none_any_more(folder: ProjectFolder) -> None:
 
 def test_cells_of_a_matrix_are_picked_each_by_itself(folder: ProjectFolder) -> None:
     items = [{"name": "Mallsing", "prompt": "a {mood} figure"}]
-    before = made(folder, matrix=MOODS, items=items)
+    before = build_variants(folder, matrix=MOODS, items=items)
     folder.pick("mallsing-angry", 2)
     assert folder.image("mallsing-angry").read_bytes() == before["mallsing-angry-v2"]
     assert [task for task in folder.states() if "calm" in task] == [f"portraits:mallsing-calm-v{n}" for n in (1, 2, 3)]
@@ -68,7 +68,7 @@ def test_cells_of_a_matrix_are_picked_each_by_itself(folder: ProjectFolder) -> N
 
 @pytest.mark.parametrize("mode", ["random", "sequence", "by-name"])
 def test_what_was_picked_keeps_its_seed(folder: ProjectFolder, mode: str) -> None:
-    made(folder, generate={"width": 32, "height": 32, "seed": {"mode": mode, "base": 7}})
+    build_variants(folder, generate={"width": 32, "height": 32, "seed": {"mode": mode, "base": 7}})
     seeds = {task: output.request.seed for task, output in folder.outputs().items()}
     folder.pick("yrr", 2)
     after = {task: output.request.seed for task, output in folder.outputs().items()}
@@ -77,7 +77,7 @@ def test_what_was_picked_keeps_its_seed(folder: ProjectFolder, mode: str) -> Non
 
 
 def test_a_job_without_variants_any_more_keeps_its_picks(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     for base in ("mallsing", "yrr"):
         folder.pick(base, 3)
     folder.job(variants=1)
@@ -85,7 +85,7 @@ def test_a_job_without_variants_any_more_keeps_its_picks(folder: ProjectFolder) 
 
 
 def test_a_clone_with_the_lock_file_agrees(folder: ProjectFolder, tmp_path: Path) -> None:
-    made(folder)
+    build_variants(folder)
     folder.pick("mallsing", 3)
     shutil.copytree(folder.root, tmp_path / "clone", ignore=shutil.ignore_patterns(".imagegen"))
     clone = ProjectFolder(tmp_path / "clone", SMALL_JOB)
@@ -98,7 +98,7 @@ def test_a_clone_with_the_lock_file_agrees(folder: ProjectFolder, tmp_path: Path
 
 
 def test_without_the_candidates_folder_a_pick_is_restored_from_the_store(folder: ProjectFolder) -> None:
-    before = made(folder)
+    before = build_variants(folder)
     folder.pick("mallsing", 3)
     shutil.rmtree(folder.root / ".imagegen/candidates")
     folder.pick("mallsing", 1)
@@ -108,7 +108,7 @@ def test_without_the_candidates_folder_a_pick_is_restored_from_the_store(folder:
 
 
 def test_a_variant_that_was_changed_by_hand_goes_where_it_is_picked_to(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     mine, other = folder.touch_up("mallsing-v3"), folder.touch_up("mallsing-v1", "blue")
     folder.pick("mallsing", 3)
     assert folder.image("mallsing").read_bytes() == mine
@@ -123,7 +123,7 @@ def test_a_variant_that_was_changed_by_hand_goes_where_it_is_picked_to(folder: P
 
 
 def test_an_accepted_variant_stays_accepted(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     folder.touch_up("mallsing-v3")
     folder.accept("portraits:mallsing-v3")
     folder.pick("mallsing", 3)
@@ -132,7 +132,7 @@ def test_an_accepted_variant_stays_accepted(folder: ProjectFolder) -> None:
 
 
 def test_somebody_elses_file_in_the_items_place_is_left_and_nothing_changes(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     theirs = folder.touch_up("mallsing", "green")
     before, lock = folder.files(), folder.lock()
     with pytest.raises(ImagegenError, match="it was there before"):
@@ -142,17 +142,17 @@ def test_somebody_elses_file_in_the_items_place_is_left_and_nothing_changes(fold
 
 
 @pytest.mark.parametrize(
-    ("base", "variant", "said"),
+    ("base", "variant", "message"),
     [
         ("mallsing", 9, "there is no variant 9"),
         ("malsing", 1, "did you mean 'mallsing'"),
         ("mallsing-v1", 1, "no such image"),
     ],
 )
-def test_what_cannot_be_picked(folder: ProjectFolder, base: str, variant: int, said: str) -> None:
-    made(folder)
+def test_what_cannot_be_picked(folder: ProjectFolder, base: str, variant: int, message: str) -> None:
+    build_variants(folder)
     lock = folder.lock()
-    with pytest.raises(ImagegenError, match=said):
+    with pytest.raises(ImagegenError, match=message):
         folder.pick(base, variant)
     assert folder.lock() == lock
 
@@ -166,13 +166,13 @@ def test_an_item_without_variants_is_refused_with_what_makes_some(folder: Projec
 
 def test_a_pick_whose_name_another_output_has_is_refused(folder: ProjectFolder) -> None:
     items = [{"name": name, "prompt": "a figure"} for name in ("A", "A v1")]
-    made(folder, items=items)
+    build_variants(folder, items=items)
     with pytest.raises(ImagegenError, match="two outputs of this job have the name 'a-v1'"):
         folder.pick("a-v1", 2)
 
 
 def test_git_lfs_pointers_are_not_put_out_of_gits_sight(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     for line in list(folder.project().lock("portraits").lines.values()):
         text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{line[0].sha256}\nsize {line[0].size}\n"
         (folder.root / line[0].path).write_text(text)
@@ -186,7 +186,7 @@ def test_git_lfs_pointers_are_not_put_out_of_gits_sight(folder: ProjectFolder) -
 
 
 def test_of_two_merged_branches_the_later_pick_counts(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     base = folder.lock()
     folder.pick("mallsing", 3)
     earlier, image = folder.lock(), folder.image("mallsing").read_bytes()
@@ -204,7 +204,7 @@ def test_of_two_merged_branches_the_later_pick_counts(folder: ProjectFolder) -> 
 
 
 def test_a_decision_is_later_than_the_one_it_replaces_whatever_the_clocks_say(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     folder.pick("mallsing", 3)
     lock = folder.root / "jobs/portraits.lock"
     year = folder.project().lock("portraits").decisions["pick", "mallsing"].time[:4]
@@ -222,7 +222,7 @@ def test_whatever_is_picked_and_edited_none_picked_is_as_before_and_nothing_is_l
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
     folder = ProjectFolder(tmp_path_factory.mktemp("picks"), SMALL_JOB)
-    images = made(folder, items=[{"name": "A", "prompt": "a figure"}])
+    images = build_variants(folder, items=[{"name": "A", "prompt": "a figure"}])
     current = dict(images)
     picked = 0
     for number, (step, variant) in enumerate(steps):
@@ -383,10 +383,10 @@ def test_all_circles_are_told_at_once(folder: ProjectFolder) -> None:
     child(folder, "b:child", "a")
     child(folder, "a:child", "b")
     child(folder, "c:child", "c")
-    told = [str(problem) for plan in folder.project().plans() for problem in plan.problems]
-    assert len(told) == 3
-    assert sum("made in a circle" in one for one in told) == 2
-    assert sum("c:child is made from itself" in one for one in told) == 1
+    reported = [str(problem) for plan in folder.project().plans() for problem in plan.problems]
+    assert len(reported) == 3
+    assert sum("made in a circle" in one for one in reported) == 2
+    assert sum("c:child is made from itself" in one for one in reported) == 1
 
 
 def test_what_is_no_picture_of_many_is_named(folder: ProjectFolder) -> None:
@@ -397,8 +397,8 @@ def test_what_is_no_picture_of_many_is_named(folder: ProjectFolder) -> None:
     from imagegen.execute.events import Event, Outcome
     from imagegen.execute.run import run
 
-    told: list[Event] = []
-    run(project, [folder.outputs(project)["portraits:sheet"]], told.append)
-    (outcome,) = [one for one in told if isinstance(one, Outcome)]
+    reported: list[Event] = []
+    run(project, [folder.outputs(project)["portraits:sheet"]], reported.append)
+    (outcome,) = [one for one in reported if isinstance(one, Outcome)]
     assert outcome.problem is not None
     assert "cannot be derived from assets/portraits/yrr.png" in outcome.problem.what

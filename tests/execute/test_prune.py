@@ -248,7 +248,7 @@ def test_of_two_lock_files_that_know_a_file_of_no_item_both_forget_it(folder: Pr
     assert not pruned(folder)
 
 
-def made(folder: ProjectFolder) -> None:
+def build_variants(folder: ProjectFolder) -> None:
     folder.job(variants=2, derive={"thumb": {"width": 16}}, sheet={"cell": 16})
     assert set(folder.build().values()) == {"generated", "derived"}
 
@@ -269,7 +269,7 @@ def derived(folder: ProjectFolder) -> set[str]:
 
 
 def test_they_follow_the_pick_and_nothing_is_stale(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     thumb = (folder.root / "assets/portraits/mallsing-v2-thumb.png").read_bytes()
     sheet = (folder.root / "assets/portraits/sheet.png").read_bytes()
     assert pick(folder, 2) == {"mallsing:thumb": "restored", "sheet": "derived", "sheet:index": "derived"}
@@ -285,7 +285,7 @@ def test_they_follow_the_pick_and_nothing_is_stale(folder: ProjectFolder) -> Non
 
 
 def test_a_derived_file_that_somebody_changed_stays(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     mine = picture("blue", (16, 16))
     (folder.root / "assets/portraits/mallsing-v1-thumb.png").write_bytes(mine)
     pick(folder, 2)
@@ -293,7 +293,7 @@ def test_a_derived_file_that_somebody_changed_stays(folder: ProjectFolder) -> No
 
 
 def test_what_is_made_from_an_image_that_is_not_there_waits_for_it(folder: ProjectFolder) -> None:
-    made(folder)
+    build_variants(folder)
     folder.image("yrr-v1").unlink()
     assert pick(folder, 1) == {"mallsing:thumb": "restored"}
 

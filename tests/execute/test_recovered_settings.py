@@ -81,7 +81,7 @@ def test_of_comfyuis_own_image_what_its_sampler_was_given_is_taken(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"GIF89a", "not a PNG, WebP or JPEG image"),
         (picture("png")[:-20], "is cut off"),
@@ -93,8 +93,8 @@ def test_of_comfyuis_own_image_what_its_sampler_was_given_is_taken(tmp_path: Pat
         (recorded(backend="gone"), "there is no backend 'gone'"),
     ],
 )
-def test_what_says_nothing_is_refused(tmp_path: Path, data: bytes, said: str) -> None:
-    with pytest.raises(ImagegenError, match=said):
+def test_what_says_nothing_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    with pytest.raises(ImagegenError, match=message):
         of(tmp_path, data)
 
 

@@ -91,7 +91,7 @@ class Bench:
         self.stop = threading.Event()
         self.stops = stops
 
-    def tell(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, Outcome):
             self.outcomes.append(event)
             if self.stops and len(self.outcomes) == 5:
@@ -102,7 +102,7 @@ class Bench:
         assert not [plan.problems for plan in plans if plan.problems]
         self.outputs = sort_by_origin([output for plan in plans for output in plan.outputs])
         works = [StaleOutput(output, self.project.verdict(output)) for output in self.outputs]
-        flow = Flow(self.project, works, self.tell, self.stop, threading.Event())
+        flow = Flow(self.project, works, self.on_event, self.stop, threading.Event())
         runner = threading.Thread(target=flow.run, daemon=True)
         runner.start()
         runner.join(60)
@@ -117,12 +117,12 @@ SEEDS = [pytest.param(seed, marks=[] if seed < 6 else pytest.mark.long) for seed
 def test_each_has_one_outcome_after_those_that_it_is_made_from(tmp_path: Path, seed: int) -> None:
     bench = Bench(tmp_path, seed)
     states = bench.run()
-    told = [outcome.output.task for outcome in bench.outcomes]
-    assert sorted(told) == sorted(output.task for output in bench.outputs)
+    reported = [outcome.output.task for outcome in bench.outcomes]
+    assert sorted(reported) == sorted(output.task for output in bench.outputs)
     for output in bench.outputs:
         before = [origin.task for origin in output.origins]
         if states[output.task] != "failed":
-            assert all(told.index(task) < told.index(output.task) for task in before)
+            assert all(reported.index(task) < reported.index(output.task) for task in before)
         if any(states[task] == "failed" for task in before):
             assert states[output.task] == "failed"
         elif not output.is_derived and output.request.backend == "scripted":
@@ -168,9 +168,9 @@ def test_a_chain_of_any_length_fails_with_its_first_image_and_by_that_cause(tmp_
     backend = ScriptedBackend(Script(acts={"i0": [{"error": "no luck"}]}))
     project = Project(tmp_path, Settings(), {"scripted": lambda: backend})
     (plan,) = project.plans()
-    told: list[Event] = []
-    run(project, plan.outputs, told.append)
-    failed = [event for event in told if isinstance(event, Outcome) and event.problem]
+    reported: list[Event] = []
+    run(project, plan.outputs, reported.append)
+    failed = [event for event in reported if isinstance(event, Outcome) and event.problem]
     assert [outcome.state for outcome in failed] == ["failed"] * length
     causes = {outcome.problem.what for outcome in failed if outcome.problem}
     assert causes == {"no luck", "not built, because chain:i0 failed"}

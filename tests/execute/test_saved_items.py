@@ -122,7 +122,7 @@ def test_a_file_through_a_link_with_a_bom_and_windows_line_ends_stays_so(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "item", "said"),
+    ("text", "item", "message"),
     [
         ("backend: placeholder\n" + ITEMS, {}, "jobs/scraps.yaml uses placeholder, and this image scripted"),
         (HEAD + "prompt: {prefix: oil painting}\n" + ITEMS, {}, "would put its own prefix and suffix around the prompt"),
@@ -138,11 +138,11 @@ def test_a_file_through_a_link_with_a_bom_and_windows_line_ends_stays_so(tmp_pat
     ],
 )  # fmt: skip
 def test_what_would_not_be_the_same_image_is_refused_and_changes_nothing(
-    tmp_path: Path, text: str, item: dict[str, Any], said: str
+    tmp_path: Path, text: str, item: dict[str, Any], message: str
 ) -> None:
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs/_b.yaml").write_text("items: [{name: B, prompt: b}]")
-    with pytest.raises(ImagegenError, match="(?s).*" + said.replace("[", r"\[").replace("{", r"\{")):
+    with pytest.raises(ImagegenError, match="(?s).*" + message.replace("[", r"\[").replace("{", r"\{")):
         saved(tmp_path, text, kept(tmp_path, **item))
     assert (tmp_path / "jobs/scraps.yaml").read_text() == text
 

@@ -67,7 +67,7 @@ class Team:
         folder.settings = dataclasses.replace(folder.settings, **{"store": URL, **settings})
         self.files = memory() if files is None else files
         self.folder = folder
-        self.told: list[Event] = []
+        self.reported: list[Event] = []
         self.stop = threading.Event()
         self.opened = 0
 
@@ -90,12 +90,12 @@ class Team:
         project = project or self.folder.project()
         opened = opened or self.open
         return SharedStoreClient(
-            project, self.told.append, self.stop, is_brief=is_brief, open_store=opened, timeouts=patience
+            project, self.reported.append, self.stop, is_brief=is_brief, open_store=opened, timeouts=patience
         )
 
     @property
     def notes(self) -> list[str]:
-        return [str(event.facts["text"]) for event in self.told if isinstance(event, ProgressEvent)]
+        return [str(event.facts["text"]) for event in self.reported if isinstance(event, ProgressEvent)]
 
     def give(self, output: Output, data: bytes = DATA, **changes: Any) -> SharedEntry:
         """What somebody else made for the output."""
@@ -299,7 +299,7 @@ def test_what_could_not_go_up_goes_up_with_the_next_run(folder: ProjectFolder, o
     sharing = team.sharing(project, opened=away)
     team.made(sharing, project, output)
     sharing.close()
-    team.told.clear()
+    team.reported.clear()
     again = folder.project()
     assert again.has_uploads_due
     team.sharing(again).close()
@@ -434,7 +434,7 @@ def test_a_run_with_nothing_to_make_tries_briefly_tells_it_in_one_line_and_not_a
         ],
     )
     assert not project.has_uploads_due
-    team.told.clear()
+    team.reported.clear()
     again = folder.project()
     team.sharing(again, is_brief=True).close()
     assert (team.opened, team.notes) == (1, [])
@@ -449,13 +449,13 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(
     folder.build()
     seen: list[str] = []
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, ProgressEvent) and event.name == "note":
             with hold(project.state, 20):  # raises where it is held
                 seen.append(str(event.facts["text"]))
 
     project = folder.project()
-    run(project, [], tell)
+    run(project, [], on_event)
     (note,) = seen
     assert "still have to be uploaded" in note
     seen.clear()
@@ -465,7 +465,7 @@ def test_nobody_is_kept_from_building_while_the_shared_store_is_waited_for(
         blob.write_bytes(b"changed")
     other = folder.clone(tmp_path / "other")
     project = other.project()
-    run(project, list(other.outputs(project).values()), tell)  # the same after images
+    run(project, list(other.outputs(project).values()), on_event)  # the same after images
     (note,) = seen
     assert "were skipped" in note
 
@@ -597,11 +597,15 @@ def test_all_that_was_made_before_there_was_a_store_goes_up_when_it_is_pushed(
 
     def pushed() -> tuple[int, int, list[str]]:
         project = folder.project()
-        told: list[Event] = []
-        attended = InterruptibleWorker(told.append)
+        reported: list[Event] = []
+        attended = InterruptibleWorker(reported.append)
         count, sharing = push(project, project.plans(), attended)
         attended.run(sharing.close)
-        return count, sharing.unsent, [str(event.facts["text"]) for event in told if isinstance(event, ProgressEvent)]
+        return (
+            count,
+            sharing.unsent,
+            [str(event.facts["text"]) for event in reported if isinstance(event, ProgressEvent)],
+        )
 
     assert pushed()[:2] == (3, 3)  # it is not there yet
     (tmp_path / "team").mkdir()

@@ -32,9 +32,9 @@ class Pressed:
     """Attended work, in which each note is a signal that comes while it is told."""
 
     def __init__(self) -> None:
-        self.attended = InterruptibleWorker(self._tell)
+        self.attended = InterruptibleWorker(self._log)
 
-    def _tell(self, event: Event) -> None:
+    def _log(self, event: Event) -> None:
         if isinstance(event, ProgressEvent) and event.name == "signal":
             signal.raise_signal(event.facts["number"])
 
@@ -103,10 +103,10 @@ def test_what_goes_wrong_with_the_work_is_raised_where_it_is_waited_for() -> Non
 
 
 def test_where_nobody_can_be_told_any_more_the_work_is_over_before_that_is_raised() -> None:
-    def tell(_: Event) -> None:
+    def on_event(_: Event) -> None:
         raise BrokenPipeError
 
-    attended = InterruptibleWorker(tell)
+    attended = InterruptibleWorker(on_event)
     ended: list[bool] = []
 
     def work() -> None:

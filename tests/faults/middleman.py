@@ -93,7 +93,7 @@ def _handler(middleman: Middleman) -> type[BaseHTTPRequestHandler]:
             with middleman.mutex:
                 middleman.asked.append((self.command, self.path))
                 trick = next((one for one in middleman.tricks if one.strikes(self.command, self.path)), None)
-            said = b""
+            message = b""
             status, kind = 502, "text/plain"
             if trick is None or trick.arrives:
                 with contextlib.closing(http.client.HTTPConnection(middleman.server, timeout=30)) as upstream:
@@ -101,9 +101,9 @@ def _handler(middleman: Middleman) -> type[BaseHTTPRequestHandler]:
                     with contextlib.suppress(OSError):
                         upstream.request(self.command, self.path, body, headers)
                         got = upstream.getresponse()
-                        said, status, kind = got.read(), got.status, got.headers.get("Content-Type", "")
+                        message, status, kind = got.read(), got.status, got.headers.get("Content-Type", "")
             with contextlib.suppress(OSError):
-                for part in trick.says(said) if trick else [answer(said, f"{status} So", kind)]:
+                for part in trick.says(message) if trick else [answer(message, f"{status} So", kind)]:
                     self.wfile.write(part)
             self.close_connection = True
 

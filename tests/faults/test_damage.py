@@ -60,12 +60,12 @@ def problems(folder: ProjectFolder) -> list[str]:
     project = folder.project()
     plans = project.plans()
     found = [problem for plan in plans for problem in plan.problems]
-    told: list[Event] = []
+    reported: list[Event] = []
     try:
-        run(project, [one for plan in plans for one in plan.outputs], told.append)
+        run(project, [one for plan in plans for one in plan.outputs], reported.append)
     except ImagegenError as error:
         found += error.problems
-    found += [one.problem for one in told if isinstance(one, Outcome) and one.problem]
+    found += [one.problem for one in reported if isinstance(one, Outcome) and one.problem]
     return [str(problem) for problem in found]
 
 
@@ -105,8 +105,8 @@ def test_one_with_conflict_markers_is_refused_in_its_place_and_right_once_they_a
     (folder.root / LOCK).write_bytes(
         b"".join([lines[0], b"<<<<<<< HEAD\n", lines[1], b"=======\n", lines[2], b">>>>>>> theirs\n", *lines[3:]])
     )
-    (told,) = problems(folder)
-    assert told.startswith(f"{LOCK}:2: has unresolved merge-conflict markers\n    delete the marker lines")
+    (reported,) = problems(folder)
+    assert reported.startswith(f"{LOCK}:2: has unresolved merge-conflict markers\n    delete the marker lines")
     after = tree(folder.root)
     assert {path: data for path, data in after.items() if path != LOCK} == {
         path: data for path, data in before.items() if path != LOCK
@@ -128,9 +128,9 @@ def test_one_with_a_flipped_bit_is_refused_or_costs_no_image(copies: Callable[[]
         images = folder.files()
         whole = folder.lock()
         (folder.root / LOCK).write_bytes(data)
-        told = problems(folder)
-        refused += any(one.startswith(f"{LOCK}:") for one in told)
-        assert not any("fault in imagegen" in one for one in told), (position, told)
+        reported = problems(folder)
+        refused += any(one.startswith(f"{LOCK}:") for one in reported)
+        assert not any("fault in imagegen" in one for one in reported), (position, reported)
         assert len(folder.calls()) <= 1, position
         assert all(folder.is_kept(data) for data in images.values()), position
         (folder.root / LOCK).write_bytes(whole)
@@ -174,8 +174,8 @@ def test_an_edit_whose_copy_went_bad_is_not_drawn_over(copies: Callable[[], Proj
         if blob.read_bytes() == whole:
             blob.write_bytes(whole[:-1])
     edited.unlink()
-    (told,) = problems(folder)
-    assert "accepted" in told
+    (reported,) = problems(folder)
+    assert "accepted" in reported
     assert len(folder.calls()) == 0
     edited.write_bytes(whole)
     assert are_all_right(folder)
@@ -210,10 +210,10 @@ def test_a_file_in_place_of_a_folder_of_ours_is_told_and_nothing_is_lost(
         place.rename(aside)
     place.write_text("no folder")
     folder.job(generate={"width": 32, "height": 32, "steps": 12})
-    told = problems(folder)
+    reported = problems(folder)
     if where != "cache":  # a memory that can be done without
-        assert all(f"/{where.split('/')[0]}" in one and "then try again" in one for one in told), told
-        assert told
+        assert all(f"/{where.split('/')[0]}" in one and "then try again" in one for one in reported), reported
+        assert reported
     place.unlink(missing_ok=True) if place.is_file() else None
     if aside.exists():
         aside.rename(place)
@@ -232,9 +232,9 @@ def test_a_folder_in_an_outputs_place_is_told_and_stays(copies: Callable[[], Pro
     place.unlink()
     (place / "notes").mkdir(parents=True)
     (place / "notes/mine.txt").write_text("mine")
-    (told,) = problems(folder)
-    assert "assets/portraits/mallsing.png" in told
-    assert "folder" in told
+    (reported,) = problems(folder)
+    assert "assets/portraits/mallsing.png" in reported
+    assert "folder" in reported
     assert (place / "notes/mine.txt").read_text() == "mine"
     assert len(folder.calls()) == 0
     shutil.rmtree(place)
@@ -248,9 +248,9 @@ def test_a_file_in_place_of_the_output_folder_is_told_and_stays(copies: Callable
     images, aside = folder.root / "assets/portraits", folder.root / "aside"
     images.rename(aside)
     images.write_text("mine")
-    told = problems(folder)
-    assert told
-    assert all("assets/portraits" in one for one in told)
+    reported = problems(folder)
+    assert reported
+    assert all("assets/portraits" in one for one in reported)
     assert images.read_text() == "mine"
     assert len(folder.calls()) == 0
     images.unlink()

@@ -43,9 +43,9 @@ def prepare_folder(root: Path, replacing: bool) -> tuple[ProjectFolder, list[byt
 
 def built(folder: ProjectFolder) -> tuple[list[Outcome], RunResult]:
     project = folder.project()
-    told: list[Event] = []
-    ending = run(project, list(folder.outputs(project).values()), told.append)
-    return [event for event in told if isinstance(event, Outcome)], ending
+    reported: list[Event] = []
+    ending = run(project, list(folder.outputs(project).values()), reported.append)
+    return [event for event in reported if isinstance(event, Outcome)], ending
 
 
 def operations(root: Path, kind: tuple[int, frozenset[str]], replacing: bool) -> int:
@@ -63,20 +63,20 @@ def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls
     failing = Failing(root, kind, after, for_calls)
     with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
         outcomes, ending = built(folder)
-    told = f"after {after}: {failing.failed[:3]}"
-    assert {one.output.task for one in outcomes} == set(folder.outputs()), told
+    reported = f"after {after}: {failing.failed[:3]}"
+    assert {one.output.task for one in outcomes} == set(folder.outputs()), reported
     for one in outcomes:
-        assert (one.problem is not None) == (one.state == "failed"), told
+        assert (one.problem is not None) == (one.state == "failed"), reported
     problems = [one.problem for one in outcomes if one.problem] + list(ending.problems)
     for problem in problems:
-        said = str(problem)
-        assert "fault in imagegen" not in said, f"{told}: {said}"
-        assert os.strerror(kind[0]) in said or "failed" in said, f"{told}: {said}"
-        assert problem.hint or "failed" in said, f"{told}: {said}"
+        message = str(problem)
+        assert "fault in imagegen" not in message, f"{reported}: {message}"
+        assert os.strerror(kind[0]) in message or "failed" in message, f"{reported}: {message}"
+        assert problem.hint or "failed" in message, f"{reported}: {message}"
     for path, data in folder.files().items():
-        assert path.endswith(".png"), told
+        assert path.endswith(".png"), reported
         verify(data)
-    assert all(folder.is_kept(data) for data in earlier), told
+    assert all(folder.is_kept(data) for data in earlier), reported
     project = folder.project()
     lines = project.lock("portraits").lines
     recorded = {
@@ -86,14 +86,14 @@ def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls
         or any(project.store.peek(entry.sha256) for entry in project.store.entries(output.fingerprint))
     }
     lost = len(folder.calls()) - drawn_before - len(recorded & {"portraits:mallsing", "portraits:yrr"})
-    assert lost <= (0 if not problems else 1), told  # what has just been drawn, and there was no room to keep it
+    assert lost <= (0 if not problems else 1), reported  # what has just been drawn, and there was no room to keep it
     became = folder.build()
-    assert set(became.values()) <= {"generated", "derived", "restored"}, f"{told}: {became}"
-    assert not {task for task, state in became.items() if state == "generated"} & recorded, told
-    assert set(folder.states().values()) == {"fresh"}, told
-    assert folder.build() == {}, told
+    assert set(became.values()) <= {"generated", "derived", "restored"}, f"{reported}: {became}"
+    assert not {task for task, state in became.items() if state == "generated"} & recorded, reported
+    assert set(folder.states().values()) == {"fresh"}, reported
+    assert folder.build() == {}, reported
     if became:  # a run that writes sweeps first
-        assert not list((root / ".imagegen/tmp").glob("*")), told
+        assert not list((root / ".imagegen/tmp").glob("*")), reported
 
 
 @KINDS

@@ -48,7 +48,7 @@ def when(holds: Callable[[], object], act: Callable[[], object]) -> threading.Th
     return thread
 
 
-def drawn(servers: list[FakeComfyUI]) -> Counter[str]:
+def count_executions(servers: list[FakeComfyUI]) -> Counter[str]:
     return Counter(prompt_id for server in servers for prompt_id in server.executions)
 
 
@@ -68,9 +68,9 @@ def test_the_images_of_a_server_that_dies_go_to_the_others(project: ProjectFolde
     again = lines(project, "is generated again")
     assert 1 <= len(again) <= 2
     assert all(f"{dying.url} may have it, but cannot be asked" in line for line in again)
-    twice = [prompt_id for prompt_id, times in drawn(servers).items() if times > 1]
+    twice = [prompt_id for prompt_id, times in count_executions(servers).items() if times > 1]
     assert set(twice) <= set(dying.executions[-2:])
-    assert len(drawn(servers)) == 12
+    assert len(count_executions(servers)) == 12
     assert (project.build(), project.report) == ({}, "")
 
 
@@ -109,7 +109,7 @@ def test_what_servers_draw_while_they_cannot_be_asked_is_collected_by_the_next_r
     reported = lines(project, "is generated again")
     again = project.build()
     assert sum(state == "generated" for state in [*built.values(), *again.values()]) == 12
-    twice = [prompt_id for prompt_id, times in drawn(servers).items() if times > 1]
+    twice = [prompt_id for prompt_id, times in count_executions(servers).items() if times > 1]
     assert len(twice) <= len(reported) <= 4
 
 
@@ -143,8 +143,8 @@ def test_a_server_that_answers_with_errors_without_end_is_taken_out(
     assert f"{unfit.url} gets no more images, they go to the other servers: " in out
     assert f"GET {path}" in out
     assert "was answered with 500 Internal Server Error" in out
-    assert len(drawn(servers)) == 12
-    assert sum(drawn(servers).values()) <= 14
+    assert len(count_executions(servers)) == 12
+    assert sum(count_executions(servers).values()) <= 14
     assert 1 <= len(lines(project, "is generated again")) <= 2
 
 

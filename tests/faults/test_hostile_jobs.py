@@ -36,7 +36,7 @@ def planned(root: Path, name: str, data: bytes) -> JobPlan:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "message"),
     [
         ("j.yaml", b"a: !!python/object/apply:os.system [id]", "jobs/j.yaml:1:4: has the tag"),
         ("j.yaml", b"a: &a [x]\n" + b"".join(b"%c: &%c [%s]\n" % (n, n, b",".join([b"*%c" % (n - 1)] * 9)) for n in range(98, 106)), "aliases make more than 10000"),
@@ -51,8 +51,8 @@ def planned(root: Path, name: str, data: bytes) -> JobPlan:
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("j.") else "",
 )  # fmt: skip
-def test_a_hostile_document_is_refused_in_its_place(tmp_path: Path, name: str, data: bytes, said: str) -> None:
-    assert said in str(planned(tmp_path, name, data).problems[0])
+def test_a_hostile_document_is_refused_in_its_place(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    assert message in str(planned(tmp_path, name, data).problems[0])
 
 
 def test_a_file_of_100_megabytes_is_not_read_whole(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_thousands_of_problems_are_found_at_once_and_the_first_are_told(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("job", "said"),
+    ("job", "message"),
     [
         ({"variants": 1000, "prompt": {"prefix": "x" * 9000}, "items": [{**ITEM, "name": f"a{n}"} for n in range(20)]}, "characters in all, more than 100000000"),
         ({"matrix": {f"a{n}": ["x"] for n in range(61)}}, "has 61 axes, and at most 60"),
@@ -89,16 +89,16 @@ def test_thousands_of_problems_are_found_at_once_and_the_first_are_told(tmp_path
     ],
 )  # fmt: skip
 def test_a_short_job_that_asks_for_gigabytes_is_refused_before_it_is_planned(
-    tmp_path: Path, job: dict[str, Any], said: str
+    tmp_path: Path, job: dict[str, Any], message: str
 ) -> None:
     plan = planned(tmp_path, "j.json", json.dumps({"items": [ITEM], **job}).encode())
-    assert said in plan.problems[0].what
+    assert message in plan.problems[0].what
 
 
 def test_what_a_problem_quotes_is_cut_and_steers_no_terminal() -> None:
-    said = str(Problem("w", "x" * 10**6, "\x1b[2J\udcff"))
-    assert len(said) < LONGEST + 100
-    assert said.endswith("\\x1b[2J\\udcff")
+    message = str(Problem("w", "x" * 10**6, "\x1b[2J\udcff"))
+    assert len(message) < LONGEST + 100
+    assert message.endswith("\\x1b[2J\\udcff")
 
 
 PROMPTS: list[tuple[Callable[..., object], bytes, str]] = [
@@ -109,9 +109,9 @@ PROMPTS: list[tuple[Callable[..., object], bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("read", "data", "said"), PROMPTS, ids=["heading", "lines", "columns", "rows"])
-def test_a_hostile_prompt_source_is_refused(read: Callable[[str, bytes], object], data: bytes, said: str) -> None:
-    with pytest.raises(ImagegenError, match=said):
+@pytest.mark.parametrize(("read", "data", "message"), PROMPTS, ids=["heading", "lines", "columns", "rows"])
+def test_a_hostile_prompt_source_is_refused(read: Callable[[str, bytes], object], data: bytes, message: str) -> None:
+    with pytest.raises(ImagegenError, match=message):
         read("p", data)
 
 

@@ -74,7 +74,7 @@ def changed(**fields: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (changed(request={"prompt": "\ud800"}), "it has half of a surrogate pair in it"),
         (changed(seconds=float("nan")), "it has NaN, which is not a number in JSON"),
@@ -90,13 +90,13 @@ def changed(**fields: Any) -> str:
     ],
 )  # fmt: skip
 def test_a_line_that_could_not_be_written_again_or_leads_elsewhere_is_refused(
-    tmp_path: Path, line: str, said: str
+    tmp_path: Path, line: str, message: str
 ) -> None:
     (tmp_path / "j.lock").write_text(f"{changed()}\n{line}\n")
     with pytest.raises(ImagegenError) as caught:
         read(tmp_path / "j.lock")
     assert caught.value.problems[0].where == "jobs/j.lock:2"
-    assert said in caught.value.problems[0].what
+    assert message in caught.value.problems[0].what
 
 
 @pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n\r\n"])

@@ -40,9 +40,11 @@ def check(root: Path, plans: list[JobPlan]) -> None:
         assert bool(plan.outputs) != bool(plan.problems)
         for problem in plan.problems:
             assert problem.where.startswith("jobs/")
-            said = str(problem)
-            assert len(said) < 5000
-            assert not [sign for sign in said if sign not in "\n\t" and unicodedata.category(sign) == "Cc"], ascii(said)
+            message = str(problem)
+            assert len(message) < 5000
+            assert not [sign for sign in message if sign not in "\n\t" and unicodedata.category(sign) == "Cc"], ascii(
+                message
+            )
 
 
 @pytest.mark.parametrize("place", ["item", "value", "dir", "name", "thumb", "sheet"])
@@ -65,7 +67,7 @@ def test_a_hostile_name_makes_a_portable_path_or_is_refused_in_its_place(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("folder", "said"),
+    ("folder", "message"),
     [
         ("a\u200bb", "has U+200B in it, which is invisible"),
         ("\u202egnp", "'\\u202egnp' has U+202E in it"),
@@ -79,9 +81,9 @@ def test_a_hostile_name_makes_a_portable_path_or_is_refused_in_its_place(tmp_pat
         ("a\nb", "has the control character 0x0a in it"),
     ],
 )
-def test_what_no_folder_can_be_called_everywhere_is_told(tmp_path: Path, folder: str, said: str) -> None:
+def test_what_no_folder_can_be_called_everywhere_is_told(tmp_path: Path, folder: str, message: str) -> None:
     (plan,) = planned(tmp_path, job={"items": [ITEM], "output": {"dir": folder}})
-    assert said in plan.problems[0].what
+    assert message in plan.problems[0].what
     assert plan.problems[0].where.startswith("jobs/job.json:1:")
 
 

@@ -80,7 +80,7 @@ class Row:
     tricks: tuple[Trick, ...] = ()
     faults: tuple[Fault, ...] = ()
     states: dict[str, str] | None = None
-    said: str = "^$"
+    message: str = "^$"
     posts: int = 2
     drawn: int = 2
     history_delay: float = 0.02
@@ -99,20 +99,23 @@ ROWS: dict[str, Callable[[], Row]] = {
     "reset in preflight": lambda: Row(
         (Trick("/system_stats", nothing),),
         states=NONE,
-        said=r"^both: no ComfyUI answers at \S+ \(Remote end",
+        message=r"^both: no ComfyUI answers at \S+ \(Remote end",
         posts=0,
     ),
     "500 in preflight": lambda: Row(
-        (Trick("/system_stats", error_500),), states=NONE, said=r"^both: .*was answered with 500 Internal", posts=0
+        (Trick("/system_stats", error_500),), states=NONE, message=r"^both: .*was answered with 500 Internal", posts=0
     ),
     "HTML in preflight": lambda: Row(
         (Trick("/system_stats", page),),
         states=NONE,
-        said=r"the answer to GET /system_stats is not JSON: <html>",
+        message=r"the answer to GET /system_stats is not JSON: <html>",
         posts=0,
     ),
     "drip in preflight": lambda: Row(
-        (Trick("/system_stats", drips),), states=NONE, said=r"^both: no ComfyUI answers .*not complete after", posts=0
+        (Trick("/system_stats", drips),),
+        states=NONE,
+        message=r"^both: no ComfyUI answers .*not complete after",
+        posts=0,
     ),
     # the POST of a prompt
     "POST reset before it arrived": lambda: Row((Trick("/prompt", nothing, "POST"),), posts=3),
@@ -125,16 +128,19 @@ ROWS: dict[str, Callable[[], Row]] = {
     "POST 500, not arrived": lambda: Row(
         (Trick("/prompt", error_500, "POST", skip=1),),
         states=ONE,
-        said=r"^portraits:bird: queue: POST /prompt was answered with 500",
+        message=r"^portraits:bird: queue: POST /prompt was answered with 500",
     ),
     "POST 500, arrived": lambda: Row((Trick("/prompt", error_500, "POST", arrives=True),)),
     "POST 429": lambda: Row(
         (Trick("/prompt", busy, "POST", skip=1),),
         states=ONE,
-        said=r"^portraits:bird: queue: POST /prompt was answered with 429",
+        message=r"^portraits:bird: queue: POST /prompt was answered with 429",
     ),
     "POST 502 without end": lambda: Row(
-        (Trick("/prompt", error_502, "POST", times=None),), states=NONE, said=f"{AWAY}502 Bad Gateway{NEXT}", posts=-4
+        (Trick("/prompt", error_502, "POST", times=None),),
+        states=NONE,
+        message=f"{AWAY}502 Bad Gateway{NEXT}",
+        posts=-4,
     ),
     # while it is waited for
     "reset while waiting": lambda: history(nothing),
@@ -148,29 +154,29 @@ ROWS: dict[str, Callable[[], Row]] = {
     "500 without end": lambda: Row(
         (Trick("/history", error_500, times=None, skip=4),),
         states=NONE,
-        said=r"^portraits:(fox|bird): wait: GET /history/\S+ was answered with 500",
+        message=r"^portraits:(fox|bird): wait: GET /history/\S+ was answered with 500",
         drawn=-4,
     ),
     "a hang without end": lambda: Row(
-        (Trick("/history", hangs, times=None, skip=4),), states=NONE, said=f"{AWAY}it says"
+        (Trick("/history", hangs, times=None, skip=4),), states=NONE, message=f"{AWAY}it says"
     ),
     "resets without end": lambda: Row(
-        (Trick("/history", nothing, times=None, skip=4),), states=NONE, said=AWAY + "Remote"
+        (Trick("/history", nothing, times=None, skip=4),), states=NONE, message=AWAY + "Remote"
     ),
     "history late": lambda: Row(history_delay=1.5),
     "history evicted": lambda: Row(
-        faults=(Fault("lost", "bird"),), said=r"^portraits:bird: \S+ lost a prompt, .*queued once more$", posts=3
+        faults=(Fault("lost", "bird"),), message=r"^portraits:bird: \S+ lost a prompt, .*queued once more$", posts=3
     ),
     "history evicted twice": lambda: Row(
         faults=(Fault("lost", "bird", times=2),),
         states=ONE,
-        said=r"lost a prompt[^\n]*\nportraits:bird: wait: the server lost the prompt twice",
+        message=r"lost a prompt[^\n]*\nportraits:bird: wait: the server lost the prompt twice",
         posts=3,
     ),
     "an image that never ends": lambda: Row(
         faults=(Fault("hangs", "bird"),),
         states=ONE,
-        said="^portraits:bird: wait: not done after 3 s\n    raise generate.timeout_s",
+        message="^portraits:bird: wait: not done after 3 s\n    raise generate.timeout_s",
         drawn=3,
     ),
     "no websocket": lambda: Row(faults=(Fault("socket refused", times=None),)),
@@ -178,20 +184,20 @@ ROWS: dict[str, Callable[[], Row]] = {
     "an error": lambda: Row(
         faults=(Fault("error", "bird"),),
         states=ONE,
-        said=r"^portraits:bird: wait: ComfyUI failed in node sampler",
+        message=r"^portraits:bird: wait: ComfyUI failed in node sampler",
         drawn=3,
     ),
     "success without an image": lambda: Row(
         faults=(Fault("no outputs", "bird"),),
         states=ONE,
-        said="^portraits:bird: wait: ComfyUI reports success, but no image came",
+        message="^portraits:bird: wait: ComfyUI reports success, but no image came",
         drawn=3,
     ),
     # the image
     "404 on success": lambda: Row(
         faults=(Fault("missing file", "bird"),),
         states=ONE,
-        said="^portraits:bird: download: ComfyUI reports success, but its file",
+        message="^portraits:bird: download: ComfyUI reports success, but its file",
         drawn=3,
     ),
     "image reset before the head": lambda: Row((Trick("/view", nothing),)),
@@ -200,32 +206,32 @@ ROWS: dict[str, Callable[[], Row]] = {
     "image that drips": lambda: Row(
         (Trick("/view", drips, skip=1, times=None),),
         states=ONE,
-        said="^portraits:bird: download: not done after 3 s",
+        message="^portraits:bird: download: not done after 3 s",
         drawn=3,
     ),
     "truncated image": lambda: Row(
         (Trick("/view", cut, skip=1, arrives=True),),
         states=ONE,
-        said="^portraits:bird: verify: .*the image is cut off: no IEND",
+        message="^portraits:bird: verify: .*the image is cut off: no IEND",
         drawn=3,
     ),
     "HTML in place of the image": lambda: Row(
         (Trick("/view", page, skip=1),),
         states=ONE,
-        said=r"^portraits:bird: verify: .*not a PNG, WebP or JPEG image \(it starts with '<html>",
+        message=r"^portraits:bird: verify: .*not a PNG, WebP or JPEG image \(it starts with '<html>",
         drawn=3,
     ),
     "image of another size": lambda: Row(
         (Trick("/view", other("PNG", (64, 32)), skip=1),),
         states=ONE,
-        said="^portraits:bird: verify: .*the image is 64×32, not the 64×64",
+        message="^portraits:bird: verify: .*the image is 64×32, not the 64×64",
         drawn=3,
     ),
     "image of another format": lambda: Row((Trick("/view", other("JPEG"), skip=1),)),
     "image of a format unknown": lambda: Row(
         (Trick("/view", other("GIF"), skip=1),),
         states=ONE,
-        said="^portraits:bird: verify: .*not a PNG, WebP or JPEG image",
+        message="^portraits:bird: verify: .*not a PNG, WebP or JPEG image",
         drawn=3,
     ),
 }
@@ -271,10 +277,10 @@ def test_a_fault_is_told_or_waited_out_and_the_next_run_makes_it_right(name: str
         posts = middleman.count("POST", "/prompt")
         failed = [item for item, state in first.items() if state == "failed"]
         assert sorted(first.values()) == sorted((row.states or BOTH).values()), project.report
-        said = re.sub("^portraits:(fox, portraits:bird|bird, portraits:fox): ", "both: ", project.report)
+        message = re.sub("^portraits:(fox, portraits:bird|bird, portraits:fox): ", "both: ", project.report)
         if row.states == ONE:  # which one it struck that was not named is as chance would have it
-            said = said.replace(f"portraits:{failed[0]}: ", "portraits:bird: ")
-        assert re.search(row.said, said), said
+            message = message.replace(f"portraits:{failed[0]}: ", "portraits:bird: ")
+        assert re.search(row.message, message), message
         assert posts == row.posts if row.posts >= 0 else posts <= -row.posts
         assert took_s < 8
         made = {item for item, state in first.items() if state == "generated"}

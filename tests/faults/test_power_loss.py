@@ -75,7 +75,7 @@ def survives(
     became: dict[str, str] | None = None,
 ) -> None:
     """became: what the next build makes of each image, where that is known."""
-    told = f"after {count}: {recorder.operations[count - 1] if count else 'nothing'}"
+    reported = f"after {count}: {recorder.operations[count - 1] if count else 'nothing'}"
     root.mkdir(exist_ok=True)
     for path, data in sorted(after_power_cut(recorder, count, keeps_names=keeps_names).items()):
         if data is None:
@@ -85,11 +85,11 @@ def survives(
     folder = ProjectFolder(root, SMALL_JOB)
     folder.job(**(LATER if replacing else EARLIER))
     for path, data in folder.files().items():
-        assert path.endswith(".png"), told
+        assert path.endswith(".png"), reported
         verify(data)
     if replacing:  # what was there before the build is there still, as a file or in the store
         earlier = [data for path, data in recorder.before.items() if data and path.startswith("assets")]
-        assert all(folder.is_kept(data) for data in earlier), told
+        assert all(folder.is_kept(data) for data in earlier), reported
     project = folder.project()
     outputs = folder.outputs(project)
     lines = project.lock("portraits").lines
@@ -99,11 +99,11 @@ def survives(
         if any(line.fingerprint == output.fingerprint for line in lines.get(output.path, ()))
     }
     for entry in project.store.all_entries():
-        assert project.store.peek(entry.sha256), f"{told}: the index tells of what is not there"
+        assert project.store.peek(entry.sha256), f"{reported}: the index tells of what is not there"
     made = folder.build()
-    assert became in (None, made), told
-    assert set(made.values()) <= {"generated", "derived", "restored"}, told
+    assert became in (None, made), reported
+    assert set(made.values()) <= {"generated", "derived", "restored"}, reported
     again = {task for task, state in made.items() if state == "generated"}
-    assert not again & recorded, told
-    assert set(folder.states().values()) == {"fresh"}, told
-    assert folder.build() == {}, told
+    assert not again & recorded, reported
+    assert set(folder.states().values()) == {"fresh"}, reported
+    assert folder.build() == {}, reported

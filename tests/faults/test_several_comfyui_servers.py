@@ -41,11 +41,11 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
         yield Servers(tmp_path, stack)
 
 
-def drawn(*servers: FakeComfyUI) -> list[int]:
+def count_executions(*servers: FakeComfyUI) -> list[int]:
     return [len(server.executions) for server in servers]
 
 
-def used(server: FakeComfyUI) -> list[str]:
+def used_checkpoints(server: FakeComfyUI) -> list[str]:
     """The checkpoint of each prompt that it was given, by its first letter."""
     bodies = [body for method, path, body in server.log if (method, path) == ("POST", "/prompt")]
     return [body["prompt"]["checkpoint"]["inputs"]["ckpt_name"][0] for body in bodies]
@@ -66,8 +66,10 @@ def disabled(project: ProjectFolder) -> list[str]:
 def test_a_slow_server_among_fast_ones_does_not_hold_up_the_end(servers: Servers) -> None:
     slow, fast = servers.serve(seconds=3), [servers.serve(), servers.serve()]
     assert build(servers.project(FOX)) == 12
-    assert drawn(slow) == [1]  # the fast ones have drawn the others by the time that it would be done with two
-    assert sum(drawn(*fast)) == 11
+    assert count_executions(slow) == [
+        1
+    ]  # the fast ones have drawn the others by the time that it would be done with two
+    assert sum(count_executions(*fast)) == 11
 
 
 def test_a_server_without_the_checkpoint_gets_none_of_its_images(servers: Servers) -> None:
@@ -76,8 +78,8 @@ def test_a_server_without_the_checkpoint_gets_none_of_its_images(servers: Server
     project = servers.project(FOX[:6], comfyui={"checkpoint": "a.safetensors"})
     project.job("birds", items=items(*BIRD), comfyui={"checkpoint": "b.safetensors"})
     assert build(project) == 12
-    assert set(used(only_b)) == {"b"}
-    assert used(both).count("a") == 6
+    assert set(used_checkpoints(only_b)) == {"b"}
+    assert used_checkpoints(both).count("a") == 6
     assert disabled(project) == [], "it takes part, and draws the others"
 
 
@@ -87,7 +89,7 @@ def test_a_server_without_a_lora_or_a_node_class_gets_none_of_its_images(servers
     project.job("birds", items=items(*BIRD))
     assert build(project) == 10
     assert all("ink" not in str(body) for _, _, body in plain.log)
-    assert sum(drawn(plain, able)) == 10
+    assert sum(count_executions(plain, able)) == 10
 
 
 def test_what_no_server_has_is_told_with_each_server_before_anything_is_queued(servers: Servers) -> None:
@@ -101,7 +103,7 @@ def test_what_no_server_has_is_told_with_each_server_before_anything_is_queued(s
         f"portraits:fox0, portraits:fox1: {missing} {two.url}",
         "    there is only b.safetensors",
     ]
-    assert drawn(one, two) == [0, 0]
+    assert count_executions(one, two) == [0, 0]
 
 
 def test_what_all_of_many_servers_lack_is_told_once(servers: Servers) -> None:
@@ -120,8 +122,8 @@ def test_images_of_one_checkpoint_stay_at_the_servers_that_loaded_it(servers: Se
         foxes = items(*(f"fox{number}{letter}" for letter in "abc"))
         project.job(f"job{number}", items=foxes, comfyui={"checkpoint": f"{'ba'[number % 2]}.safetensors"})
     assert build(project) == 18
-    changes = [sum(one != other for one, other in pairwise(used(server))) for server in found]
-    assert sum(changes) <= 3, [used(server) for server in found]  # in their order, it would be five at each
+    changes = [sum(one != other for one, other in pairwise(used_checkpoints(server))) for server in found]
+    assert sum(changes) <= 3, [used_checkpoints(server) for server in found]  # in their order, it would be five at each
 
 
 def test_a_server_that_is_not_there_takes_no_part_which_is_said_once(servers: Servers) -> None:
@@ -132,7 +134,7 @@ def test_a_server_that_is_not_there_takes_no_part_which_is_said_once(servers: Se
     assert build(project) == 10
     assert disabled(project) == [gone.url]
     assert f"no ComfyUI answers at {gone.url} (" in project.report
-    assert drawn(one) == [10]
+    assert count_executions(one) == [10]
 
 
 def test_none_that_is_there_is_told_before_anything_is_begun(servers: Servers) -> None:
@@ -152,7 +154,7 @@ def test_a_server_that_keeps_forgetting_its_prompts_is_taken_out(servers: Server
     assert build(project) == 4
     assert disabled(project) == [bad.url]
     assert "wait: the server lost the prompt twice" in project.report
-    assert drawn(good) == [4]
+    assert count_executions(good) == [4]
 
 
 def test_what_fails_at_one_server_is_tried_at_another_and_a_broken_one_taken_out(servers: Servers) -> None:
@@ -162,7 +164,7 @@ def test_what_fails_at_one_server_is_tried_at_another_and_a_broken_one_taken_out
     assert build(project) == 12
     assert disabled(project) == [broken.url]
     assert "2 images failed there that other servers generated" in project.report
-    assert drawn(good) == [12]
+    assert count_executions(good) == [12]
     assert len(broken.executions) == 2
     assert project.report.count("another server tries it") == len(broken.executions)
 
@@ -193,8 +195,8 @@ def test_what_fails_at_two_servers_fails_and_says_where(servers: Servers) -> Non
     project = servers.project(["fox", "bird", "stone"])
     built = project.build()
     assert built == {"portraits:fox": "generated", "portraits:bird": "failed", "portraits:stone": "generated"}
-    said = r"portraits:bird: wait: ComfyUI failed in node sampler \(KSampler\): .*, at (http[^;\s]+)"
-    first, second = re.findall(said, project.report)
+    message = r"portraits:bird: wait: ComfyUI failed in node sampler \(KSampler\): .*, at (http[^;\s]+)"
+    first, second = re.findall(message, project.report)
     assert first != second
     assert project.build() == {"portraits:bird": "failed"}
 
@@ -220,15 +222,15 @@ def test_the_authorization_goes_to_the_servers_of_the_settings_alone(
     assert build(project) == 10
     assert f"{other.url} asks for authorization (401" in project.report
     assert disabled(project) == [other.url]
-    assert drawn(other) == [0]
+    assert count_executions(other) == [0]
 
 
 def test_the_only_checkpoint_is_that_of_all_the_servers(servers: Servers) -> None:
     one, two = servers.serve(), servers.serve()
     project = servers.project(["fox"], comfyui={})
     two.checkpoints["other.safetensors"] = ""
-    said = f"the job names no checkpoint, and there are 2 at the servers {one.url}, {two.url}"
+    message = f"the job names no checkpoint, and there are 2 at the servers {one.url}, {two.url}"
     project.build()
-    assert said in project.report
+    assert message in project.report
     del two.checkpoints["other.safetensors"]
     assert build(project) == 1

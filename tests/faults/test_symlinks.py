@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> ProjectFolder:
     return ProjectFolder(tmp_path / "project", SMALL_JOB)
 
 
-def told(project: Project) -> list[str]:
+def plan_problems(project: Project) -> list[str]:
     return [problem.what for plan in project.plans() for problem in plan.problems]
 
 
@@ -39,7 +39,7 @@ def test_a_folder_that_leads_out_is_refused(folder: ProjectFolder, link: str) ->
     folder.job()
     (folder.root / link).parent.mkdir(exist_ok=True)
     (folder.root / link).symlink_to(folder.root.parent / "elsewhere")
-    assert "leads out of the project" in told(folder.project())[0]
+    assert "leads out of the project" in plan_problems(folder.project())[0]
     assert untouched(folder)
 
 
@@ -47,7 +47,7 @@ def test_a_folder_of_derived_files_that_leads_out_further_down_is_refused(folder
     folder.job(output={"name": "{item}/x"}, derive={"thumb": {"width": 8, "dir": "thumbs"}})
     (folder.root / "thumbs").mkdir()
     (folder.root / "thumbs/yrr").symlink_to(folder.root.parent / "elsewhere")
-    assert "derive.thumb.dir: 'thumbs/yrr' leads out of the project" in told(folder.project())[0]
+    assert "derive.thumb.dir: 'thumbs/yrr' leads out of the project" in plan_problems(folder.project())[0]
 
 
 def test_a_link_in_place_of_an_output_is_no_way_out(folder: ProjectFolder) -> None:
@@ -74,14 +74,14 @@ def test_two_folders_that_are_one_by_a_link_within_are_told(folder: ProjectFolde
     folder.job("two", output={"dir": "b"})
     (folder.root / "a").mkdir()
     (folder.root / "b").symlink_to("a")
-    assert "would both be written to" in told(folder.project())[0]
+    assert "would both be written to" in plan_problems(folder.project())[0]
 
 
 @pytest.mark.parametrize("target", ["elsewhere/precious", "elsewhere/new"])
 def test_a_lock_file_that_leads_out_is_neither_read_nor_written(folder: ProjectFolder, target: str) -> None:
     folder.job()
     (folder.root / "jobs/portraits.lock").symlink_to(folder.root.parent / target)
-    (what,) = told(folder.project())
+    (what,) = plan_problems(folder.project())
     assert "'jobs/portraits.lock' leads out of the project" in what
     assert untouched(folder)
 
@@ -89,7 +89,7 @@ def test_a_lock_file_that_leads_out_is_neither_read_nor_written(folder: ProjectF
 def test_a_source_that_leads_out_is_not_read(folder: ProjectFolder) -> None:
     folder.job(source="prompts.md")
     (folder.root / "prompts.md").symlink_to(folder.root.parent / "elsewhere/precious")
-    assert "source: 'prompts.md' leads out of the project" in told(folder.project())[0]
+    assert "source: 'prompts.md' leads out of the project" in plan_problems(folder.project())[0]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_line_that_names_no_file_is_refused(folder: ProjectFolder, changes: di
     folder.job()
     line = OutputLine("a/b.png", "b", "f", Encoding(), {}, "s", 4, None, "1", 0.1, "2026-01-01T00:00:00Z")
     record(folder, replace(line, **changes))
-    assert what in told(folder.project())[0]
+    assert what in plan_problems(folder.project())[0]
 
 
 def record(folder: ProjectFolder, line: OutputLine) -> None:

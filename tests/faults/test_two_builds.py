@@ -168,9 +168,12 @@ def test_beside_a_build_others_are_told_or_wait_and_what_only_reads_goes_on(
         waiting = [yard.project.start(*words, "wait=100") for words in WRITERS.values()]
         time.sleep(1)
     for name in writers:
-        said = runs[name].out + runs[name].err
-        assert f"another doit is running here (process {build.pid}: 'doit portraits', since " in said, (name, said)
-        assert "wait=600" in said
+        message = runs[name].out + runs[name].err
+        assert f"another doit is running here (process {build.pid}: 'doit portraits', since " in message, (
+            name,
+            message,
+        )
+        assert "wait=600" in message
         assert runs[name].code != 0, name
     for name in readers:
         assert "another doit" not in runs[name].out + runs[name].err, name
@@ -201,9 +204,9 @@ def test_who_waited_makes_what_is_an_image_by_then(tmp_path: Path) -> None:
     waiting = folder.project()
     wanted = list(folder.outputs(waiting).values())
     folder.pick("mallsing", 2)
-    told: list[Event] = []
-    run(waiting, wanted, told.append)
-    states = {event.output.task: event.state for event in told if isinstance(event, Outcome)}
+    reported: list[Event] = []
+    run(waiting, wanted, reported.append)
+    states = {event.output.task: event.state for event in reported if isinstance(event, Outcome)}
     gone = {"portraits:mallsing-v1": "failed", "portraits:mallsing-v2": "failed"}
     assert states == gone | {"portraits:yrr-v1": "generated", "portraits:yrr-v2": "generated"}
     assert sorted(path.name for path in (tmp_path / "assets/portraits").iterdir()) == [

@@ -202,7 +202,7 @@ def test_the_records_of_other_programs_are_read(texts: dict[str, str], others: d
 
 
 @pytest.mark.parametrize(
-    ("texts", "said"),
+    ("texts", "message"),
     [
         ({"parameters": '{"sui_image_params": [1]}'}, "its record of SwarmUI is damaged"),
         ({"parameters": '{"sui_image_params": {"seed": 1}}'}, "its record of SwarmUI has no prompt"),
@@ -230,8 +230,8 @@ def test_the_records_of_other_programs_are_read(texts: dict[str, str], others: d
         ({"workflow": "{}"}, "only the drawing of its ComfyUI workflow"),
     ],
 )
-def test_a_record_that_cannot_be_read_is_refused_with_its_program(texts: dict[str, str], said: str) -> None:
-    with pytest.raises(UnreadableRecord, match=said):
+def test_a_record_that_cannot_be_read_is_refused_with_its_program(texts: dict[str, str], message: str) -> None:
+    with pytest.raises(UnreadableRecord, match=message):
         of(**texts)
 
 

@@ -58,7 +58,7 @@ def test_a_file_in_a_merge_conflict_is_never_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         (output(prompt="other"), ["prompt changed"]),
         (output(steps=30, seed=2), ["steps 20 → 30", "seed 1 → 2"]),
@@ -67,10 +67,10 @@ def test_a_file_in_a_merge_conflict_is_never_replaced() -> None:
         (output(extra={"set": {"3.cfg": 1}}), ["set.3.cfg none → 1"]),
     ],
 )
-def test_reasons_name_the_fields_with_old_and_new(changed: Output, said: list[str]) -> None:
+def test_reasons_name_the_fields_with_old_and_new(changed: Output, message: list[str]) -> None:
     found = verdict(changed, LINE, OURS)
     assert found.state == "stale"
-    assert list(map(str, found.reasons)) == said
+    assert list(map(str, found.reasons)) == message
 
 
 @pytest.mark.parametrize("old", [[1], "x", 5, None])

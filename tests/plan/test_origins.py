@@ -82,7 +82,7 @@ def test_a_sheet_follows_all_images_and_no_derived_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ({"derive": {"a": {"width": 5, "crop": "top"}}}, "derive.a.crop: needs a width and a height to cut to"),
         ({"sheet": {"name": "yrr"}}, "sheet.name: an image of this job has the name 'yrr' too"),
@@ -94,9 +94,9 @@ def test_a_sheet_follows_all_images_and_no_derived_file() -> None:
         ({"sheet": {"cell": 2048}, "variants": 6}, "10240×8192 pixels; the maximum is 67108864 in all"),
     ],
 )
-def test_what_cannot_be_made_is_refused_before_anything_is(keys: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_made_is_refused_before_anything_is(keys: dict[str, Any], message: str) -> None:
     problems = [str(problem) for problem in expansion(**keys).problems]
-    assert [said in problem for problem in problems] == ([True] if said else [])
+    assert [message in problem for problem in problems] == ([True] if message else [])
 
 
 def test_its_fingerprint_follows_the_image_and_its_own_entry_and_nothing_else() -> None:

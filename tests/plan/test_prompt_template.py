@@ -28,7 +28,9 @@ def files(**texts: str) -> Wildcards:
     return Wildcards(lambda: [*texts], lambda file: texts[file[len("jobs/wildcards/") : -4]].encode())
 
 
-def drawn(text: str, seed: int = 1, wildcards: Wildcards | None = None, place: str = "prompt", **axes: str) -> str:
+def render_text(
+    text: str, seed: int = 1, wildcards: Wildcards | None = None, place: str = "prompt", **axes: str
+) -> str:
     wildcards = wildcards or files()
     template = parse_template(text, has_axes=bool(axes))
     if not axes:
@@ -65,7 +67,7 @@ def every_several(part: Several, wildcards: Wildcards) -> set[str]:
 
 
 def all_drawn(text: str, wildcards: Wildcards | None = None, seeds: int = 60) -> set[str]:
-    return {drawn(text, seed, wildcards) for seed in range(seeds)}
+    return {render_text(text, seed, wildcards) for seed in range(seeds)}
 
 
 @pytest.mark.parametrize(
@@ -95,33 +97,33 @@ def test_what_a_text_can_come_to(text: str, expected: set[str]) -> None:
     ["a {mood} figure", "{", "}", "a } b { c", "{a {b", r"\(word:1.2\)", r"C:\art", "|", "a | b", "a} b | c", "____", "__ hair __", "a__b", "{}", "{a b}", "__", "snake_case_", "_ _"],
 )  # fmt: skip
 def test_a_text_of_before_means_itself(text: str) -> None:
-    assert drawn(text) == text
+    assert render_text(text) == text
     assert escape_prompt(text) == text
 
 
 def test_an_axis_is_one_wherever_it_stands_and_only_where_there_is_a_matrix() -> None:
-    assert drawn("a {mood} {x|{mood}}", mood="calm") in ("a calm x", "a calm calm")
-    assert drawn("{{mood}} {Mood} \\{mood}", mood="calm") == "{calm} {Mood} {mood}"
+    assert render_text("a {mood} {x|{mood}}", mood="calm") in ("a calm x", "a calm calm")
+    assert render_text("{{mood}} {Mood} \\{mood}", mood="calm") == "{calm} {Mood} {mood}"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("a {b|c", "the alternatives '{b|c' are not closed"), ("{x|" * 11 + "}" * 11, "nested more than 10 levels deep")],
 )
-def test_what_is_no_prompt(text: str, said: str) -> None:
-    with pytest.raises(PromptError, match=said):
+def test_what_is_no_prompt(text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
         parse_template(text)
 
 
 def test_a_draw_follows_from_the_seed() -> None:
-    assert drawn("{red|green|blue} cloak", 7) == drawn("{red|green|blue} cloak", 7)
+    assert render_text("{red|green|blue} cloak", 7) == render_text("{red|green|blue} cloak", 7)
     assert len(all_drawn("{red|green|blue} cloak")) == 3
 
 
 def test_golden_draws() -> None:
     """A change here makes every image with a draw in its prompt stale."""
     hair = files(hair="red\nblack\n{long|short} blond\n")
-    assert [drawn("{red|green|blue} cloak, __hair__ hair", seed, hair) for seed in (1, 2, 3, 2**32 - 1)] == GOLDEN
+    assert [render_text("{red|green|blue} cloak, __hair__ hair", seed, hair) for seed in (1, 2, 3, 2**32 - 1)] == GOLDEN
 
 
 GOLDEN = ["blue cloak, black hair", "red cloak, black hair", "blue cloak, red hair", "red cloak, long blond hair"]
@@ -130,15 +132,18 @@ GOLDEN = ["blue cloak, black hair", "red cloak, black hair", "blue cloak, red ha
 def test_a_wildcard_elsewhere_changes_no_other_draw() -> None:
     hair = files(hair="red\nblack\nblond\n", hat="cap\nhood\n")
     for seed in range(30):
-        before = drawn("{a|b|c}, __hair__, {long|short}", seed, hair)
-        after = drawn("__hat__, {x|y}, {a|b|c}, __hair__, {long|short}", seed, hair)
+        before = render_text("{a|b|c}, __hair__, {long|short}", seed, hair)
+        after = render_text("__hat__, {x|y}, {a|b|c}, __hair__, {long|short}", seed, hair)
         assert after.endswith(f", {before}")
 
 
 def test_a_line_that_is_added_is_drawn_where_it_wins_and_changes_nothing_else() -> None:
     few = files(hair="red\nblack\nblond\n", hat="cap\nhood\n")
     more = files(hair="grey\nblond\nred\nblack\n", hat="cap\nhood\n")  # in another order too
-    pairs = [(drawn("__hat__, __hair__", seed, few), drawn("__hat__, __hair__", seed, more)) for seed in range(200)]
+    pairs = [
+        (render_text("__hat__, __hair__", seed, few), render_text("__hat__, __hair__", seed, more))
+        for seed in range(200)
+    ]
     changed = [after for before, after in pairs if before != after]
     assert 25 <= len(changed) <= 75
     assert all(after.endswith(", grey") for after in changed)
@@ -147,7 +152,7 @@ def test_a_line_that_is_added_is_drawn_where_it_wins_and_changes_nothing_else() 
 def test_the_same_words_twice_are_drawn_apart_and_a_line_twice_counts_twice() -> None:
     assert len(all_drawn("{a|b} {a|b}")) == 4
     weighted = files(hair="red\nred\nred\nblack\n")
-    assert 120 <= sum(drawn("__hair__", seed, weighted) == "red" for seed in range(200)) <= 180
+    assert 120 <= sum(render_text("__hair__", seed, weighted) == "red" for seed in range(200)) <= 180
 
 
 def test_a_wildcard_file_has_comments_blank_lines_and_other_wildcards() -> None:
@@ -172,14 +177,14 @@ def test_a_wildcard_file_has_comments_blank_lines_and_other_wildcards() -> None:
 )  # fmt: skip
 def test_what_is_wrong_with_wildcards_is_told_with_its_place(texts: dict[str, str], expected: tuple[str, str]) -> None:
     with pytest.raises(ImagegenError) as caught:
-        drawn("__hair__", wildcards=files(**texts))
+        render_text("__hair__", wildcards=files(**texts))
     (problem,) = caught.value.problems
     assert (problem.where, problem.what) == expected
 
 
 def test_every_problem_of_a_file_is_told_at_once() -> None:
     with pytest.raises(ImagegenError) as caught:
-        drawn("__a__ __b__", wildcards=files(a="__x__\n{1|\nok"))
+        render_text("__a__ __b__", wildcards=files(a="__x__\n{1|\nok"))
     assert [problem.where for problem in caught.value.problems] == [
         "jobs/wildcards/a.txt:1:1",
         "jobs/wildcards/a.txt:2:1",
@@ -198,24 +203,24 @@ WORDS = st.lists(PIECES, max_size=14).map("".join)
 def test_what_is_admitted_comes_to_one_of_its_alternatives(text: str, one: str, other: str, seed: int) -> None:
     wildcards = files(w=f"plain\n{one}", v=f"line\n{other}")
     try:
-        result = drawn(text, seed, wildcards)
+        result = render_text(text, seed, wildcards)
     except (PromptError, ImagegenError):
         return
-    assert result == drawn(text, seed, wildcards)
+    assert result == render_text(text, seed, wildcards)
     assert result in every(parse_template(text), wildcards)
 
 
 @given(WORDS | st.text(max_size=30))
 def test_any_text_can_be_said(text: str) -> None:
     assert parse_template(escape_prompt(text)) in ((text,), ())
-    assert drawn(escape_prompt(text)) == text
+    assert render_text(escape_prompt(text)) == text
 
 
 @given(WORDS | st.text(max_size=30))
 def test_a_text_without_bars_backslashes_and_wildcards_is_as_it_was(text: str) -> None:
     plain = re.sub(r"[|\\$%#:]|\{ ?\{|__", "", text)
     if "__" not in plain and "{{" not in plain:
-        assert drawn(plain) == plain
+        assert render_text(plain) == plain
 
 
 @given(WORDS)
@@ -273,7 +278,7 @@ def test_the_grammar_of_dynamic_prompts(text: str, expected: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "at", "said"),
+    ("text", "at", "message"),
     [
         ("{a|b}}", 5, "has no '{' in a text with alternatives"),
         ("red|blue} cloak", 8, "has no '{' in a text with alternatives"),
@@ -312,8 +317,8 @@ def test_the_grammar_of_dynamic_prompts(text: str, expected: set[str]) -> None:
         ("# note\n{a|b}", 0, "looks like a comment"),
     ],
 )  # fmt: skip
-def test_what_of_dynamic_prompts_is_refused_says_where_and_what_to_write(text: str, at: int, said: str) -> None:
-    with pytest.raises(PromptError, match=re.escape(said)) as caught:
+def test_what_of_dynamic_prompts_is_refused_says_where_and_what_to_write(text: str, at: int, message: str) -> None:
+    with pytest.raises(PromptError, match=re.escape(message)) as caught:
         parse_template(text)
     assert caught.value.at == at
     assert caught.value.hint
@@ -354,7 +359,7 @@ def test_wildcards_as_dynamic_prompts_have_them(text: str, texts: dict[str, str]
 )  # fmt: skip
 def test_what_is_wrong_with_these_wildcards(text: str, texts: dict[str, str], expected: tuple[str, str]) -> None:
     with pytest.raises(ImagegenError) as caught:
-        drawn(text, wildcards=files(**texts))
+        render_text(text, wildcards=files(**texts))
     (problem,) = caught.value.problems
     assert (problem.where, problem.what) == expected
 
@@ -362,15 +367,15 @@ def test_what_is_wrong_with_these_wildcards(text: str, texts: dict[str, str], ex
 def test_a_wildcard_of_all_files_is_refused_where_one_of_them_is_not_read() -> None:
     wildcards = Wildcards(lambda: ["hair"], lambda _: b"red", unread=lambda: ["more.yaml"])
     with pytest.raises(ImagegenError, match=re.escape("jobs/wildcards/more.yaml")):
-        drawn("__h*__", wildcards=wildcards)
-    assert drawn("__hair__", wildcards=wildcards) == "red"
+        render_text("__h*__", wildcards=wildcards)
+    assert render_text("__hair__", wildcards=wildcards) == "red"
 
 
 def test_golden_picks_with_quantities_and_weights() -> None:
     """A change here makes every image with one in its prompt stale."""
     hair = files(hair="3::red\nblack\n0.5::blond\n")
     text = "{1-2$$ and $$a|b|c}, {0.5::x|3::y}, {2$$__hair__}, __hair__"
-    assert [drawn(text, seed, hair) for seed in (1, 2, 3, 2**64 - 1)] == GOLDEN_PICKS
+    assert [render_text(text, seed, hair) for seed in (1, 2, 3, 2**64 - 1)] == GOLDEN_PICKS
 
 
 GOLDEN_PICKS = [
@@ -382,10 +387,10 @@ GOLDEN_PICKS = [
 
 
 def test_weights_say_how_often() -> None:
-    found = Counter(drawn("{6::a|3::b|c}", seed) for seed in range(1000))
+    found = Counter(render_text("{6::a|3::b|c}", seed) for seed in range(1000))
     assert 540 <= found["a"] <= 660
     assert 240 <= found["b"] <= 360
-    first = Counter(drawn("{2$$6::a|3::b|c}", seed)[0] for seed in range(1000))
+    first = Counter(render_text("{2$$6::a|3::b|c}", seed)[0] for seed in range(1000))
     assert 540 <= first["a"] <= 660
 
 
@@ -393,12 +398,12 @@ def test_a_weighted_line_that_is_added_is_picked_where_it_wins_and_changes_nothi
     few = files(hair="3::red\nblack\n", more="2::a\nb\nc")
     more = files(hair="2::grey\nblack\n3::red\n", more="b\nc\n2::a")
     for text in ("__hair__", "__more__, __hair__"):
-        pairs = [(drawn(text, seed, few), drawn(text, seed, more)) for seed in range(300)]
+        pairs = [(render_text(text, seed, few), render_text(text, seed, more)) for seed in range(300)]
         changed = [after for before, after in pairs if before != after]
         assert 60 <= len(changed) <= 140
         assert all(after.endswith("grey") for after in changed)
     for seed in range(100):
-        before, after = (drawn("{2$$__hair__}", seed, one).split(", ") for one in (few, more))
+        before, after = (render_text("{2$$__hair__}", seed, one).split(", ") for one in (few, more))
         assert [one for one in after if one != "grey"] == [one for one in before if one in after]
 
 
@@ -424,7 +429,7 @@ def test_a_quantity_picks_so_many_of_the_options_each_once(
 def test_a_prompt_that_is_admitted_keeps_no_mark_of_the_grammar(text: str, seed: int) -> None:
     inner = re.sub(r"[{}\\\\]", "", text)
     try:
-        result = drawn(f"{{{inner}|x}} {{2$${inner}|y}}", seed, files(w="plain", v="line"))
+        result = render_text(f"{{{inner}|x}} {{2$${inner}|y}}", seed, files(w="plain", v="line"))
     except (PromptError, ImagegenError):
         return
     assert "$$" not in result

@@ -30,16 +30,16 @@ def planned(root: Path, plug_in: Any, backend: str = "scripted") -> JobPlan:
 
 
 @pytest.mark.parametrize(
-    ("plug_in", "said"),
+    ("plug_in", "message"),
     [
         (breaks, "the backend bad: it cannot be made: RuntimeError: no such library"),
         (BadOptions, "the backend bad: its options are not a Cerberus schema"),
     ],
 )
-def test_a_plug_in_that_is_broken_is_named_in_the_jobs_that_use_it(tmp_path: Path, plug_in: Any, said: str) -> None:
+def test_a_plug_in_that_is_broken_is_named_in_the_jobs_that_use_it(tmp_path: Path, plug_in: Any, message: str) -> None:
     (problem,) = planned(tmp_path, plug_in, "bad").problems
     assert problem.where == "jobs/j.yaml:1:1"
-    assert problem.what.startswith(said)
+    assert problem.what.startswith(message)
     assert "uninstall the package" in problem.hint
 
 

@@ -181,7 +181,7 @@ def test_what_people_write_in_markdown_is_read(page: str, names: list[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("page", "said", "fix"),
+    ("page", "message", "fix"),
     [
         ("## A\n\n    a raven\n", "'A' has no prompt", "an indented block is not read"),
         ("## A\n```\na\n```\nNote\n---\n", "'Note' has no prompt", "--- under a text makes it a heading"),
@@ -196,9 +196,9 @@ def test_what_people_write_in_markdown_is_read(page: str, names: list[str]) -> N
         ("## A\n```\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> x\n```\n", "has unresolved merge-conflict markers", "choose"),
     ],
 )  # fmt: skip
-def test_what_would_be_lost_is_refused(page: str, said: str, fix: str) -> None:
+def test_what_would_be_lost_is_refused(page: str, message: str, fix: str) -> None:
     with pytest.raises(ImagegenError) as caught:
         read(page)
     (problem,) = caught.value.problems
-    assert problem.what.startswith(said)
+    assert problem.what.startswith(message)
     assert fix in problem.hint

@@ -38,7 +38,7 @@ def test_causes_are_told_once_with_the_first_few_that_they_hit(output: Output) -
 
 
 @pytest.mark.parametrize(
-    ("counts", "broken", "said"),
+    ("counts", "broken", "message"),
     [
         ({"fresh": 3}, 0, "3 fresh, nothing to do (1.2 s)"),
         ({"generated": 1, "fresh": 2, "failed": 1}, 2, "1 generated, 2 fresh, 1 failed, 2 broken jobs (1.2 s)"),
@@ -47,13 +47,13 @@ def test_causes_are_told_once_with_the_first_few_that_they_hit(output: Output) -
         ({}, 0, "nothing to do (1.2 s)"),
     ],
 )
-def test_the_closing_line(counts: dict[str, int], broken: int, said: str) -> None:
-    assert closing_line(counts, broken, 1.23) == said
+def test_the_closing_line(counts: dict[str, int], broken: int, message: str) -> None:
+    assert closing_line(counts, broken, 1.23) == message
 
 
 def test_settings_that_are_not_valid_are_not_counted_as_broken_jobs() -> None:
-    said = "nothing was built: the settings are not valid (1.2 s)"
-    assert closing_line({}, 12, 1.23, has_settings=False) == said
+    message = "nothing was built: the settings are not valid (1.2 s)"
+    assert closing_line({}, 12, 1.23, has_settings=False) == message
 
 
 def test_an_image_that_was_not_begun_has_no_line_of_its_own(output: Output) -> None:
@@ -63,8 +63,8 @@ def test_an_image_that_was_not_begun_has_no_line_of_its_own(output: Output) -> N
 def test_after_doit_a_it_says_that_the_seed_gives_the_same_picture(output: Output) -> None:
     forced, changed = (Reason("forced"),), (Reason("changed", "prompt"),)
     assert same_seed_lines([Outcome(output, "generated", changed), Outcome(output, "failed", forced)]) == []
-    said = "1 image kept its seed, which gives the same picture; for another one: doit reroll j:a"
-    assert same_seed_lines([Outcome(output, "generated", forced)]) == [said]
+    message = "1 image kept its seed, which gives the same picture; for another one: doit reroll j:a"
+    assert same_seed_lines([Outcome(output, "generated", forced)]) == [message]
     own = replace(output, has_own_seed=True)
     assert "write another 'seed' for j:a in its job file" in same_seed_lines([Outcome(own, "generated", forced)])[0]
     without = replace(output, parameters=output.parameters - {"seed"})
@@ -73,9 +73,9 @@ def test_after_doit_a_it_says_that_the_seed_gives_the_same_picture(output: Outpu
 
 def test_nothing_that_a_backend_says_steers_the_terminal(output: Output) -> None:
     evil = "\x1b[2J\x1b]0;title\x07 \u202egnp.exe\r"
-    told = [*failures([Outcome(output, "failed", problem=Problem("", evil, evil))])]
-    told.append(outcome_line(Outcome(output, "kept", note=evil)))
-    for text in told:
+    reported = [*failures([Outcome(output, "failed", problem=Problem("", evil, evil))])]
+    reported.append(outcome_line(Outcome(output, "kept", note=evil)))
+    for text in reported:
         assert printable(text) == text
         assert not set("\x1b\x07\r\u202e") & set(text)
         assert "\\x1b[2J" in text

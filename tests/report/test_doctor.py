@@ -84,7 +84,7 @@ def test_a_plug_in_without_rows_of_its_own_is_asked_for_its_preflight(
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ([Diagnosis(True, "a", "b")], "everything is in place"),
         ([Diagnosis(True, "a", "b", "c")], "1 warning; no job is blocked"),
@@ -92,8 +92,8 @@ def test_a_plug_in_without_rows_of_its_own_is_asked_for_its_preflight(
         ([Diagnosis(False, "a", "b", "c")] * 2, "2 problems to fix"),
     ],
 )
-def test_the_closing_line_says_how_bad_it_is(rows: list[Diagnosis], said: str) -> None:
-    assert as_lines(rows)[-1] == said
+def test_the_closing_line_says_how_bad_it_is(rows: list[Diagnosis], message: str) -> None:
+    assert as_lines(rows)[-1] == message
 
 
 def test_no_row_steers_the_terminal() -> None:
@@ -168,7 +168,7 @@ def test_our_own_row_has_the_version_the_distribution_and_the_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "said"),
+    ("record", "message"),
     [
         ('{"url": "file:///src/imagegen", "dir_info": {}}', " from file:///src/imagegen"),
         (
@@ -183,14 +183,14 @@ def test_our_own_row_has_the_version_the_distribution_and_the_place() -> None:
     ],
 )
 def test_what_it_was_installed_from_is_said_without_a_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: str, message: str
 ) -> None:
     folder = tmp_path / "doit_imagegen-9.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: 9\n")
     (folder / "direct_url.json").write_text(record)
     monkeypatch.syspath_prepend(tmp_path)
-    assert describe_installation() == f"{__version__} ({DISTRIBUTION}{said}, in {ROOT / 'imagegen'})"
+    assert describe_installation() == f"{__version__} ({DISTRIBUTION}{message}, in {ROOT / 'imagegen'})"
 
 
 def test_the_other_package_of_the_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,7 +163,7 @@ def test_a_field_of_a_wrong_type_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("odd", "said"),
+    ("odd", "message"),
     [
         ({"backend_version": 2}, "its 'backend_version' is 2"),
         ({"seconds": float("nan")}, "Out of range"),
@@ -180,12 +180,12 @@ def test_a_field_of_a_wrong_type_is_refused(tmp_path: Path) -> None:
         ({"path": "a/" + "b" * 300}, "its 'path' is not the path of a file"),
     ],
 )
-def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, odd: dict[str, Any], said: str) -> None:
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, odd: dict[str, Any], message: str) -> None:
     written = lock(tmp_path)
     written.append(LINE)
     with pytest.raises(ImagegenError, match="unreadable") as caught:
         written.append(replace(NEWER, **odd))
-    assert said in caught.value.problems[0].what
+    assert message in caught.value.problems[0].what
     assert lock(tmp_path).lines == written.lines == {LINE.path: [LINE]}
 
 

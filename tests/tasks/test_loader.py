@@ -41,7 +41,7 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("icns", "'icns' is not a task, job, image or command; did you mean 'icons'?"),
         ("icons:rop", "'icons:rop' is not an image of the job icons; did you mean 'icons:rope'?"),
@@ -86,8 +86,8 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
         ("image a=b", "if it is the text, write --prompt=a=b"),
     ],
 )
-def test_what_nothing_understands_is_refused_with_what_there_is(line: str, said: str) -> None:
-    assert said in refused(*line.split())
+def test_what_nothing_understands_is_refused_with_what_there_is(line: str, message: str) -> None:
+    assert message in refused(*line.split())
 
 
 @pytest.mark.parametrize(

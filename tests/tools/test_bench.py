@@ -26,15 +26,15 @@ def script(name: str) -> Any:
     return module
 
 
-def said(name: str, *arguments: str) -> str:
+def run_bench(name: str, *arguments: str) -> str:
     """What one of tools/bench prints."""
     words = [sys.executable, str(ROOT / f"tools/bench/{name}.py"), *arguments]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
-def rows(said: str) -> list[list[str]]:
+def rows(message: str) -> list[list[str]]:
     """The cells of all tables, without their headings."""
-    lines = re.sub(r"\|.*\n\|[-:|]+\|\n", "", said).splitlines()
+    lines = re.sub(r"\|.*\n\|[-:|]+\|\n", "", message).splitlines()
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
 
 
@@ -70,10 +70,10 @@ def test_what_no_step_took_of_the_processor_is_told_too() -> None:
 
 @pytest.mark.long
 def test_a_first_build_is_told_with_each_ratio() -> None:
-    out = said("first", "--images", "2", "--size", "64", "--fed", "3", "--lines", "3,6")
-    told = {row[0]: row for row in rows(out)}
-    assert {"wait", "look-up", "verify", "store", "lock file", "in no step", "all but waiting"} <= set(told)
-    assert all(float(told[name][4]) > 0 for name in ("rest of the backend", "rest of the build", "in no step"))
+    out = run_bench("first", "--images", "2", "--size", "64", "--fed", "3", "--lines", "3,6")
+    reported = {row[0]: row for row in rows(out)}
+    assert {"wait", "look-up", "verify", "store", "lock file", "in no step", "all but waiting"} <= set(reported)
+    assert all(float(reported[name][4]) > 0 for name in ("rest of the backend", "rest of the build", "in no step"))
     against = [row[2] for row in rows(out) if len(row) == 5 and row[0].startswith("the ") and float(row[4]) > 0]
     assert against[0] == "the sum of what each image took the server"
     assert "3 × 0.2 s" in against
@@ -99,7 +99,7 @@ def test_a_build_whose_servers_are_all_dead_ends_and_says_how_much_is_left() -> 
     found = a_build(mtbf=0.01)
     assert found.dead == 8
     assert 0 < found.left < 200
-    out = said("simulate", "--images", "200", "--servers", "8", "--mtbf", "0.01")
+    out = run_bench("simulate", "--images", "200", "--servers", "8", "--mtbf", "0.01")
     assert "All 8 servers have died, with" in out
 
 
@@ -117,7 +117,7 @@ def test_the_bound_of_more_models_than_servers_loads_each_where_that_costs_the_f
 
 @pytest.mark.long
 def test_what_doit_spends_its_time_on_is_told_by_module() -> None:
-    out = said("phases", "--images", "20", "--least", "0")
+    out = run_bench("phases", "--images", "20", "--least", "0")
     nothing, changed = out.split("One changed prompt")
     of_nothing, of_changed = ({row[0]: float(row[1]) for row in rows(part)} for part in (nothing, changed))
     assert of_nothing["importing"] > 0
@@ -128,7 +128,7 @@ def test_what_doit_spends_its_time_on_is_told_by_module() -> None:
 @pytest.mark.long
 @pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="needs the package distributed")
 def test_two_workers_are_told_beside_one() -> None:
-    (row,) = rows(said("workers", "--images", "8", "--rounds", "1"))
+    (row,) = rows(run_bench("workers", "--images", "8", "--rounds", "1"))
     assert 1.2 < float(row[6]) < 3, row
 
 

@@ -91,9 +91,9 @@ class Worker:
 
 
 def test_an_image_whose_time_is_over_is_that_at_a_worker_as_it_is_here() -> None:
-    said = []
+    text = []
     for progress in (WorkerProgress(Worker(), "a", -1, threading.Event()), ImageProgress(-1, threading.Event())):
         with pytest.raises(OverdueError) as caught:
             progress.check()
-        said.append(caught.value.problem)
-    assert said[0] == said[1]
+        text.append(caught.value.problem)
+    assert text[0] == text[1]

@@ -60,7 +60,7 @@ def checked(graph: Nodes, keys: dict[NodeInput, str] | None = None, output: str 
     return check_graph(graph, output, INFO.get, lambda: list(INFO), keys or {}, uploaded)
 
 
-def told(graph: Nodes) -> list[str]:
+def find_problems(graph: Nodes) -> list[str]:
     return [problem.what for problem in checked(graph)]
 
 
@@ -78,7 +78,9 @@ def test_a_choice_that_is_not_there_is_told_with_the_nearest_first() -> None:
     (problem,) = checked(changed(sd15(), n3={"sampler_name": "eulr_ancestral"}))
     assert problem.what == "node 3 (KSampler): sampler_name: 'eulr_ancestral' is not there"
     assert problem.hint.startswith("choose one of euler_ancestral, euler, ")
-    assert told(changed(sd15(), n3={"scheduler": "karas"})) == ["node 3 (KSampler): scheduler: 'karas' is not there"]
+    assert find_problems(changed(sd15(), n3={"scheduler": "karas"})) == [
+        "node 3 (KSampler): scheduler: 'karas' is not there"
+    ]
 
 
 def test_a_problem_is_told_by_the_jobs_key_where_one_decides() -> None:
@@ -87,7 +89,7 @@ def test_a_problem_is_told_by_the_jobs_key_where_one_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "said"),
+    ("inputs", "message"),
     [
         ({"n3": {"seed": 2**64}}, "node 3 (KSampler): seed: 18446744073709551616 is too large: ComfyUI accepts at most 18446744073709551615"),
         ({"n3": {"seed": -1}}, "node 3 (KSampler): seed: -1 is too small: ComfyUI accepts at least 0"),
@@ -97,13 +99,13 @@ def test_a_problem_is_told_by_the_jobs_key_where_one_decides() -> None:
         ({"n5": {"width": 70}}, "node 5 (EmptyLatentImage): width: 70 is not a multiple of 8: ComfyUI would make the image smaller"),
     ],
 )  # fmt: skip
-def test_numbers_are_held_to_the_servers_bounds(inputs: dict[str, dict[str, Any]], said: str) -> None:
-    assert told(changed(sd15(), **inputs)) == [said]
+def test_numbers_are_held_to_the_servers_bounds(inputs: dict[str, dict[str, Any]], message: str) -> None:
+    assert find_problems(changed(sd15(), **inputs)) == [message]
 
 
 @pytest.mark.parametrize("value", ["20", 20.0, 2**64 - 1 - 2**63])
 def test_what_the_server_reads_as_a_number_is_one(value: object) -> None:
-    assert told(changed(sd15(), n3={"seed": value})) == []
+    assert find_problems(changed(sd15(), n3={"seed": value})) == []
 
 
 def test_a_size_of_the_job_is_left_to_the_check_that_needs_no_server() -> None:
@@ -132,15 +134,15 @@ def test_inputs_that_the_server_does_not_know_are_left_to_it() -> None:
 
 def test_files_that_the_server_does_not_list_are_left_to_it() -> None:
     uploaded = sd15(n10=node("LoadImage", image="x.png"))
-    assert told({**uploaded, "11": node("LoadImage", image="sub/y.png")}) == []
-    assert told({**uploaded, "11": node("LoadImage", image="y.png [output]")}) == []
+    assert find_problems({**uploaded, "11": node("LoadImage", image="sub/y.png")}) == []
+    assert find_problems({**uploaded, "11": node("LoadImage", image="y.png [output]")}) == []
     (problem,) = checked({**uploaded, "11": node("LoadImage", image="y.png")})
     assert problem.what == "node 11 (LoadImage): image: 'y.png' is not on the server"
     assert "comfyui.images" in problem.hint
 
 
 def test_lists_of_choices_are_left_to_the_server() -> None:
-    assert told(sd15(n12=node("Tags", tags=["a", "b", "c"]))) == []
+    assert find_problems(sd15(n12=node("Tags", tags=["a", "b", "c"]))) == []
 
 
 def test_the_output_must_give_an_image_file() -> None:
@@ -157,7 +159,7 @@ def test_a_name_is_known_in_the_spelling_of_either_system() -> None:
     assert find_spelling("sub\\tiny2.safetensors", CHECKPOINTS) == "sub/tiny2.safetensors"
     assert find_spelling("sub/a.pt", ["sub\\a.pt"]) == "sub\\a.pt"
     assert find_spelling("tiny2.safetensors", CHECKPOINTS) is None
-    assert told(changed(sd15(), n4={"ckpt_name": "sub\\tiny2.safetensors"})) == []
+    assert find_problems(changed(sd15(), n4={"ckpt_name": "sub\\tiny2.safetensors"})) == []
 
 
 def test_many_choices_are_cut_and_none_is_said() -> None:

@@ -272,11 +272,11 @@ def test_a_server_that_restarts_is_connected_to_again() -> None:
 
 
 def test_the_steps_of_a_prompt_that_is_queued_once_more_go_away() -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
-    def tell(name: str, facts: dict[str, Any]) -> None:
+    def on_event(name: str, facts: dict[str, Any]) -> None:
         if name == "steps":
-            told.append((facts["done"], facts["total"]))
+            reported.append((facts["done"], facts["total"]))
 
     with FakeComfyUI(seconds=0.2) as server:
         server.faults.append(Fault("lost"))
@@ -284,10 +284,10 @@ def test_the_steps_of_a_prompt_that_is_queued_once_more_go_away() -> None:
         connection.open_events()
         time.sleep(0.5)
         try:
-            connection.run(str(uuid.uuid4()), a_graph(), ImageProgress(60, threading.Event(), on_event=tell))
+            connection.run(str(uuid.uuid4()), a_graph(), ImageProgress(60, threading.Event(), on_event=on_event))
         finally:
             connection.close()
-    assert told == [(0, 0), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert reported == [(0, 0), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 @pytest.mark.parametrize("waited_s", [0.0, 1.3])

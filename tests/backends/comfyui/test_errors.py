@@ -53,7 +53,7 @@ def test_any_entry_of_history_is_an_image_or_an_error(entry: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes. Error code 12",
         "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes",
@@ -66,8 +66,8 @@ def test_any_entry_of_history_is_an_image_or_an_error(entry: dict[str, Any]) -> 
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     ],
 )  # fmt: skip
-def test_every_devices_words_for_out_of_memory_are_known(said: str) -> None:
-    facts = {"exception_type": "RuntimeError", "exception_message": said}
+def test_every_devices_words_for_out_of_memory_are_known(message: str) -> None:
+    facts = {"exception_type": "RuntimeError", "exception_message": message}
     assert is_out_of_memory({"status": {"status_str": "error", "messages": [["execution_error", facts]]}})
 
 

@@ -48,14 +48,14 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (b"", "Remote end closed connection without response"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", "the answer broke off"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "the answer broke off"),
     ],
 )
-def test_a_connection_that_ends_too_early_is_told_in_plain_words(answer: bytes, said: str) -> None:
+def test_a_connection_that_ends_too_early_is_told_in_plain_words(answer: bytes, message: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def once() -> None:
@@ -66,7 +66,7 @@ def test_a_connection_that_ends_too_early_is_told_in_plain_words(answer: bytes, 
 
         thread = threading.Thread(target=once)
         thread.start()
-        with pytest.raises(Unreachable, match=f"^{said}$"):
+        with pytest.raises(Unreachable, match=f"^{message}$"):
             Client(f"http://127.0.0.1:{listening.getsockname()[1]}").system_stats()
         thread.join()
 

@@ -28,9 +28,9 @@ class Place:
         with pytest.raises(ImagegenError) as caught:
             self.get(server, **changes)
         assert not self.path.exists(), "never under the final name"
-        said = str(caught.value)
-        assert TOKEN not in said
-        return said
+        message = str(caught.value)
+        assert TOKEN not in message
+        return message
 
     def has_all(self) -> bool:
         return self.path.read_bytes() == DATA
@@ -100,9 +100,9 @@ def test_what_can_be_no_token_is_not_sent(token: str) -> None:
 def test_a_gated_file_says_which_licence_to_accept(place: Place, status: int) -> None:
     with file_server() as server:
         server.files["/o/r/resolve/main/m.safetensors"] = Served(b"", status)
-        said = place.refused(server, repo="o/r", file="m.safetensors")
-        assert f"does not give m.safetensors to the account of HF_TOKEN ({status} " in said
-        assert "accept the licence on https://huggingface.co/o/r; let the token" in said
+        message = place.refused(server, repo="o/r", file="m.safetensors")
+        assert f"does not give m.safetensors to the account of HF_TOKEN ({status} " in message
+        assert "accept the licence on https://huggingface.co/o/r; let the token" in message
         model = listed(repo="o/r", file="m.safetensors", licence="https://example.org/licence")
         with pytest.raises(ImagegenError) as caught:
             download(create_remote_file(model, HuggingFace(server.url)), place.path)
@@ -112,15 +112,15 @@ def test_a_gated_file_says_which_licence_to_accept(place: Place, status: int) ->
 
 def test_another_host_that_refuses_is_told_by_its_licence_page(place: Place) -> None:
     with file_server("localhost", m=Served(b"", 403)) as other, file_server() as server:
-        said = place.refused(server, url=f"{other.url}/m.safetensors", licence="https://example.org/licence")
-    assert "localhost refuses to send m.safetensors (403 Forbidden)" in said
-    assert "open https://example.org/licence in a browser" in said
+        message = place.refused(server, url=f"{other.url}/m.safetensors", licence="https://example.org/licence")
+    assert "localhost refuses to send m.safetensors (403 Forbidden)" in message
+    assert "open https://example.org/licence in a browser" in message
 
 
 def test_a_file_that_is_not_there_is_told_by_what_to_correct(place: Place) -> None:
     with file_server() as server:
-        said = place.refused(server, repo="o/r", file="m.safetensors")
-        assert "o/r has no m.safetensors at revision main (404 Not Found)" in said
+        message = place.refused(server, repo="o/r", file="m.safetensors")
+        assert "o/r has no m.safetensors at revision main (404 Not Found)" in message
         assert "127.0.0.1 does not have it: 404 Not Found" in place.refused(server)
 
 
@@ -128,6 +128,6 @@ def test_hugging_face_says_that_the_file_is_another_before_it_sends_it(place: Pl
     with file_server(cdn=Served()) as server:
         headers = {"Location": "/cdn.safetensors", "X-Linked-Etag": f'"{"ab" * 32}"'}
         server.files["/o/r/resolve/main/m.safetensors"] = Served(b"", 302, headers=headers)
-        said = place.refused(server, repo="o/r", file="m.safetensors")
-    assert f"o/r on Hugging Face has another file: its sha256 is {'ab' * 32}" in said
+        message = place.refused(server, repo="o/r", file="m.safetensors")
+    assert f"o/r on Hugging Face has another file: its sha256 is {'ab' * 32}" in message
     assert len(server.asked) == 1

@@ -65,8 +65,8 @@ def test_it_sets_up_says_what_it_downloads_first_and_does_nothing_the_second_tim
     index.add("plain", "1.0")
     requires(upstream, "plain\n")
     setup(root, settings)
-    said = capfd.readouterr().out
-    announced, _, rest = said.partition(" are free\n")
+    message = capfd.readouterr().out
+    announced, _, rest = message.partition(" are free\n")
     assert f"ComfyUI v1, a git clone of {upstream.folder}: about 80 MB" in announced
     assert f"its own venv, of Python {sys.version.split()[0]} ({sys.executable})" in announced
     assert "PyTorch: none (as you ask)" in announced

@@ -25,8 +25,8 @@ def settings(**paths: tuple[str, ...]) -> Settings:
 
 def test_it_is_what_comfyui_reads(root: Path) -> None:
     folders = ("sd", "Länder, #1: 'alt'")
-    said = write_model_paths(root, settings(checkpoints=folders, loras=(str(root / "sd"),)))
-    assert said == ["tools/ComfyUI/extra_model_paths.yaml: written"]
+    message = write_model_paths(root, settings(checkpoints=folders, loras=(str(root / "sd"),)))
+    assert message == ["tools/ComfyUI/extra_model_paths.yaml: written"]
     read = yaml.safe_load((root / EXTRA_PATHS).read_text("utf-8"))
     assert {kind: lines.splitlines() for kind, lines in read["imagegen"].items()} == {
         "checkpoints": [str(root / folder) for folder in folders],
@@ -48,14 +48,14 @@ def test_it_follows_the_settings_and_is_written_only_when_they_change(root: Path
 
 def test_one_that_somebody_else_wrote_stays(root: Path) -> None:
     (root / EXTRA_PATHS).write_text("mine: {checkpoints: /sd}\n")
-    (said,) = write_model_paths(root, settings(checkpoints=("sd",)))
-    assert "was not written by doit comfyui:setup, and is left as it is" in said
+    (message,) = write_model_paths(root, settings(checkpoints=("sd",)))
+    assert "was not written by doit comfyui:setup, and is left as it is" in message
     assert write_model_paths(root, settings()) == []
     assert (root / EXTRA_PATHS).read_text() == "mine: {checkpoints: /sd}\n"
 
 
 def test_a_folder_that_is_not_there_is_told(root: Path) -> None:
-    said = write_model_paths(root, settings(checkpoints=("sd", "/nowhere/at/all")))
-    assert said[1:] == [
+    message = write_model_paths(root, settings(checkpoints=("sd", "/nowhere/at/all")))
+    assert message[1:] == [
         "tools/ComfyUI/extra_model_paths.yaml: checkpoints: the folder /nowhere/at/all does not exist yet"
     ]

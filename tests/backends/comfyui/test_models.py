@@ -104,26 +104,26 @@ def test_what_lacks_is_told_by_comfyuis_name_with_the_command_that_gets_it(root:
     assert find_missing_models(root, settings) == {"sd/a.pt": "doit models:pull one three"}
 
 
-def said(root: Path, *models: ModelFile, settings: Settings = _BUILT_IN) -> list[str]:
+def list_obstacles(root: Path, *models: ModelFile, settings: Settings = _BUILT_IN) -> list[str]:
     return [str(problem) for problem in find_obstacles(root, [inspect_model(root, settings, one) for one in models])]
 
 
 def test_nothing_is_in_the_way_where_there_is_room(root: Path) -> None:
-    assert said(root, model("one"), model("two")) == []
+    assert list_obstacles(root, model("one"), model("two")) == []
 
 
 def test_too_little_room_is_told_before_anything_is_asked_for(root: Path) -> None:
     free = shutil.disk_usage(root).free
     one, two = (model(key, size=int(free * 0.6)) for key in ("one", "two"))
-    assert said(root, one) == []
-    (told,) = said(root, one, two)
-    assert told.startswith("one, two: ")
-    assert "free on the disk of tools/ComfyUI/models/checkpoints\n    make room, or move the folder" in told
+    assert list_obstacles(root, one) == []
+    (reported,) = list_obstacles(root, one, two)
+    assert reported.startswith("one, two: ")
+    assert "free on the disk of tools/ComfyUI/models/checkpoints\n    make room, or move the folder" in reported
 
 
 def test_another_file_in_its_place_is_not_replaced(root: Path) -> None:
     put(download_path(root, Settings(), model()), b"mine")
-    (told,) = said(root, model())
-    assert told.startswith(
+    (reported,) = list_obstacles(root, model())
+    assert reported.startswith(
         "m: tools/ComfyUI/models/checkpoints/m.safetensors exists, but is not the file that is listed"
     )

@@ -172,8 +172,8 @@ def test_an_encoder_is_known_by_the_texts_that_it_takes(encoder: dict[str, objec
 
 def test_an_encoder_whose_texts_differ_is_refused() -> None:
     style = node("CLIPTextEncodeSDXL", clip=CLIP, text_g="a raven", text_l="oil painting")
-    said = bound(sd15(n6=style), "prompt")
-    assert '6.text_g (CLIPTextEncodeSDXL: "a raven") or 6.text_l (CLIPTextEncodeSDXL: "oil painting")' in said
+    message = bound(sd15(n6=style), "prompt")
+    assert '6.text_g (CLIPTextEncodeSDXL: "a raven") or 6.text_l (CLIPTextEncodeSDXL: "oil painting")' in message
 
 
 def test_texts_for_both_sides_in_one_node_go_to_their_sides() -> None:
@@ -191,8 +191,8 @@ def test_texts_for_both_sides_in_one_node_go_to_their_sides() -> None:
 
 def test_a_node_with_a_text_and_a_conditioning_of_its_own_is_refused() -> None:
     box = node("GLIGENTextBoxApply", conditioning_to=POSITIVE, clip=CLIP, text="a cup", width=64, height=64)
-    said = bound(changed(sd15(n50=box), n3={"positive": ["50", 0]}), "prompt")
-    assert '50.text (GLIGENTextBoxApply: "a cup") or 6.text (CLIPTextEncode: "a bottle' in said
+    message = bound(changed(sd15(n50=box), n3={"positive": ["50", 0]}), "prompt")
+    assert '50.text (GLIGENTextBoxApply: "a cup") or 6.text (CLIPTextEncode: "a bottle' in message
 
 
 def test_what_a_text_is_put_together_from_is_refused_with_every_part() -> None:
@@ -233,10 +233,10 @@ def test_an_empty_text_is_found_beside_the_settings_of_its_node() -> None:
         "n16": node("Formula", text="[1,2][0]"),
         "n17": node("T", text="a crow"),
     }
-    said = bound(encoded(["14", 0], n14=switch, **texts), "prompt")
-    assert "15.text" in said
-    assert "17.text" in said
-    assert "16.text" not in said
+    message = bound(encoded(["14", 0], n14=switch, **texts), "prompt")
+    assert "15.text" in message
+    assert "17.text" in message
+    assert "16.text" not in message
 
 
 def test_the_words_for_a_language_model_are_not_the_prompt() -> None:
@@ -250,9 +250,9 @@ def test_the_words_for_a_language_model_are_not_the_prompt() -> None:
         "? may have an input for the prompt, or none: 16.text"
     )
     caption = node("Captioner", prompt="Describe this image", image=["10", 0])
-    told = bound(encoded(["14", 0], n14=caption, n10=node("LoadImage", image="x.png")), "prompt")
-    assert '"Describe this image"' in told
-    assert "or bind: {prompt: []} if it takes none" in told
+    reported = bound(encoded(["14", 0], n14=caption, n10=node("LoadImage", image="x.png")), "prompt")
+    assert '"Describe this image"' in reported
+    assert "or bind: {prompt: []} if it takes none" in reported
 
 
 def test_a_size_is_set_wherever_the_picture_has_it() -> None:

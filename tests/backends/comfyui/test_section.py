@@ -50,10 +50,10 @@ def test_a_checkpoint_that_the_workflow_has_no_place_for_is_refused(sections: Se
     graph = changed(sd15(n4=node("MyLoader", model="x")), n3={"model": ["4", 0]})
     assert sections.of(graph).model == ""
     sections.workflow(graph)
-    said = "checkpoint 'a.pt': has no input for the checkpoint: the sampler's links lead to none"
-    assert sections.refused(workflow=FILE, checkpoint="a.pt")[0].what == said
+    message = "checkpoint 'a.pt': has no input for the checkpoint: the sampler's links lead to none"
+    assert sections.refused(workflow=FILE, checkpoint="a.pt")[0].what == message
     sections.command_line = {"checkpoint": "a.pt"}
-    assert sections.refused(workflow=FILE)[0].what == said
+    assert sections.refused(workflow=FILE)[0].what == message
 
 
 def test_fields_that_the_file_marks_count_also_where_the_job_gives_none(sections: Sections) -> None:

@@ -79,10 +79,10 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 def test_a_start_waits_until_it_serves_and_a_stop_ends_it(comfy: ComfyFolder) -> None:
     comfy.play(delay=1.3)
-    said: list[str] = []
-    started = start(launch_of(comfy), said.append, nothing, "run")
+    messages: list[str] = []
+    started = start(launch_of(comfy), messages.append, nothing, "run")
     assert (started.status.state, started.is_new, started.is_of_this_run) == ("serving", True, True)
-    assert said[:2] == ["starting ComfyUI … 0 s", "starting ComfyUI … 1 s"]
+    assert messages[:2] == ["starting ComfyUI … 0 s", "starting ComfyUI … 1 s"]
     assert started.status.answer.stats["system"]["comfyui_version"] == "0.33.0"
     assert f"ComfyUI at {comfy.url} is stopped" in stop(comfy.root)
     assert not runs(comfy.starts[0]["pid"])
@@ -186,7 +186,7 @@ def test_one_that_dies_shows_the_end_of_its_log_as_plain_text(comfy: ComfyFolder
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
+    ("message", "hint"),
     [
         ("AssertionError: Torch not compiled with CUDA enabled", "--cpu"),
         ("ModuleNotFoundError: No module named 'torchsde'", "doit comfyui:setup"),
@@ -196,9 +196,9 @@ def test_one_that_dies_shows_the_end_of_its_log_as_plain_text(comfy: ComfyFolder
     ],
 )
 def test_what_is_known_to_end_it_has_its_mend_and_what_it_always_says_has_none(
-    comfy: ComfyFolder, said: str, hint: str
+    comfy: ComfyFolder, message: str, hint: str
 ) -> None:
-    comfy.play(says=[said], exit=1)
+    comfy.play(says=[message], exit=1)
     assert hint in refused(lambda: run_starts(comfy)).hint
 
 
@@ -325,7 +325,7 @@ def http_program(port: int, content_type: str, body: bytes, code: int = 200) -> 
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body", "code", "said"),
+    ("content_type", "body", "code", "message"),
     [
         ("text/html", b"hello", 200, "the answer to GET /system_stats is not JSON: hello"),
         ("text/plain", b"", 404, "is not ComfyUI"),
@@ -334,12 +334,12 @@ def http_program(port: int, content_type: str, body: bytes, code: int = 200) -> 
     ],
 )
 def test_a_port_with_another_web_server_is_taken(
-    comfy: ComfyFolder, content_type: str, body: bytes, code: int, said: str
+    comfy: ComfyFolder, content_type: str, body: bytes, code: int, message: str
 ) -> None:
     with http_program(comfy.port, content_type, body, code):
         assert get_status(launch_of(comfy)).state == "taken"
         problem = refused(lambda: run_starts(comfy))
-    assert said in problem.what
+    assert message in problem.what
     assert "comfyui.server.url" in problem.hint
     assert comfy.starts == []
 

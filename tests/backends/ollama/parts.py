@@ -19,7 +19,7 @@ from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 
-__all__ = ["MODEL", "Told", "backend_at", "command_of", "is_alive", "request", "script", "until"]
+__all__ = ["MODEL", "RecordedProgress", "backend_at", "command_of", "is_alive", "request", "script", "until"]
 
 MODEL = "x/z-image-turbo"
 
@@ -52,7 +52,7 @@ def script(folder: Path, text: str, host: str = "127.0.0.1:9") -> Command:
     return Command(str(path), host)
 
 
-class Told(ImageProgress):
+class RecordedProgress(ImageProgress):
     """One image's progress, with all that was told of it."""
 
     def __init__(self, attempt: str = "0a1b", timeout_s: float = 60) -> None:

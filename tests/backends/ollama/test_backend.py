@@ -22,7 +22,7 @@ from imagegen.errors import ImagegenError
 from imagegen.plan.request import canonical_fields, fingerprint
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 from tests.backends.ollama.fake_ollama.store import parse
-from tests.backends.ollama.parts import MODEL, Told, backend_at, request, script
+from tests.backends.ollama.parts import MODEL, RecordedProgress, backend_at, request, script
 
 
 def never_read(_path: str) -> bytes:
@@ -77,8 +77,8 @@ def test_an_image_comes_with_the_servers_version_and_nothing_of_this_machine(
     backend = backend_at(tmp_path, on_path.host)
     one = request()
     assert backend.preflight([one]) == []
-    assert backend.prepare([one], Told()) == []
-    made = backend.generate(one, Told())
+    assert backend.prepare([one], RecordedProgress()) == []
+    made = backend.generate(one, RecordedProgress())
     assert made.facts == {"ollama": "0.32.5"}
     assert backend.model_identity(one).digest == on_path.model()
     assert MODEL in {name.removesuffix(":latest") for name in on_path.loaded}
@@ -127,7 +127,7 @@ def test_what_would_fail_every_image_is_asked_of_ollama_once_and_it_is_not_start
     backend = backend_at(tmp_path, "mac.lan")
     for _ in range(3):
         with pytest.raises(GenerationError, match="Ollama does not answer any more"):
-            backend.generate(request(), Told())
+            backend.generate(request(), RecordedProgress())
     backend.close()
     assert [line.split()[0] for line in calls.read_text().splitlines()] == ["--version", "run", "run"]
 
@@ -139,14 +139,14 @@ def test_what_fails_one_image_leaves_the_others_theirs(
     ollama.fault("memory", "wolf")
     backend = backend_at(tmp_path, ollama.host)
     with pytest.raises(GenerationError, match="out of memory"):
-        backend.generate(request(prompt="a wolf"), Told())
-    assert backend.generate(request(), Told()).data
+        backend.generate(request(prompt="a wolf"), RecordedProgress())
+    assert backend.generate(request(), RecordedProgress()).data
 
 
 def test_a_pull_that_ends_without_a_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = 'case "$*" in "run --help") echo "--width int";; --version) echo ollama version is 0.32.5;; esac'
     counting(tmp_path, monkeypatch, text)
-    (problem,) = backend_at(tmp_path, "mac.lan").prepare([request(model="x/ghost")], Told())
+    (problem,) = backend_at(tmp_path, "mac.lan").prepare([request(model="x/ghost")], RecordedProgress())
     assert problem.what == "Ollama pulled x/ghost, but does not list it"
 
 
@@ -166,8 +166,8 @@ def test_the_projects_own_server_starts_wherever_ollama_host_names_this_machine(
     one = request()
     assert backend.preflight([one]) == []
     try:
-        assert backend.prepare([one], Told()) == []
-        assert backend.generate(one, Told()).data
+        assert backend.prepare([one], RecordedProgress()) == []
+        assert backend.generate(one, RecordedProgress()).data
         (call,) = [call for call in fake.called("run") if "--help" not in call.argv]
         assert call.environment["OLLAMA_HOST"] in (fake.host, fake.host.replace("127.0.0.1", "localhost"))
     finally:

@@ -117,8 +117,8 @@ def test_an_error_is_always_one_line_of_bounded_length(text: str) -> None:
 
 
 def test_a_question_is_answered_without_control_sequences(shared: FakeOllama) -> None:
-    said = command_of(shared).run("show", "x/nothing")
-    assert (said.code, said.out, said.error) == (1, "", "model 'x/nothing:latest' not found")
+    message = command_of(shared).run("show", "x/nothing")
+    assert (message.code, message.out, message.error) == (1, "", "model 'x/nothing:latest' not found")
     assert "x/z-image-turbo:latest" in command_of(shared).run("list").out
 
 
@@ -135,10 +135,10 @@ def test_it_gets_our_host_and_neither_our_secrets_nor_what_would_show_images(
     ):
         monkeypatch.setenv(name, "to be left out")
     monkeypatch.setenv("OLLAMA_HOST", "elsewhere")
-    said = script(tmp_path, "env", shared.host).run("x").out
-    assert f"OLLAMA_HOST={shared.host}\n" in said
-    assert "to be left out" not in said
-    assert re.search("^PATH=", said, re.MULTILINE)
+    message = script(tmp_path, "env", shared.host).run("x").out
+    assert f"OLLAMA_HOST={shared.host}\n" in message
+    assert "to be left out" not in message
+    assert re.search("^PATH=", message, re.MULTILINE)
 
 
 def test_one_that_cannot_be_started_says_which(tmp_path: Path) -> None:
@@ -211,17 +211,17 @@ def test_a_call_tells_its_progress_and_its_end(tmp_path: Path) -> None:
     call = started(script(tmp_path, "echo one; sleep 0.3; echo two >&2; pwd; exit 3"), tmp_path)
     heard: list[str] = []
     with call:
-        said = call.wait(never, heard.append)
-    assert (said.code, said.out) == (3, f"one\ntwo\n{os.path.realpath(tmp_path)}\n")
+        message = call.wait(never, heard.append)
+    assert (message.code, message.out) == (3, f"one\ntwo\n{os.path.realpath(tmp_path)}\n")
     assert "one\n" in heard
 
 
 def test_of_a_log_that_grows_and_grows_the_end_is_kept(tmp_path: Path) -> None:
     lines = "i=0; while [ $i -lt 400 ]; do printf '%1000s\\n' $i; i=$((i+1)); done; echo Error: the end; exit 1"
     with started(script(tmp_path, lines), tmp_path) as call:
-        said = call.wait(never, lambda text: None if len(text) <= 65536 else pytest.fail("too long"))
-    assert said.error == "the end"
-    assert len(said.out) == 65536
+        message = call.wait(never, lambda text: None if len(text) <= 65536 else pytest.fail("too long"))
+    assert message.error == "the end"
+    assert len(message.out) == 65536
     assert (tmp_path / "log").stat().st_size > 400_000
 
 
@@ -301,8 +301,8 @@ def orphan(folder: Path, text: str) -> Call:
 def test_a_call_outlives_the_process_that_started_it_and_is_waited_for(tmp_path: Path) -> None:
     with orphan(tmp_path, "sleep 0.8; echo done") as call:
         assert is_alive(call.identity.pid)
-        said = call.wait(never, ignored)
-    assert (said.code, said.out) == (None, "done\n")
+        message = call.wait(never, ignored)
+    assert (message.code, message.out) == (None, "done\n")
 
 
 def test_it_is_ended_with_what_it_started(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_the_servers_is_empty_where_none_answers(shared: FakeOllama) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("echo llama farm 3", "llama farm 3"),
         ("printf '\\033[1mbold\\033[0m\\nclaim'", "bold claim"),
@@ -367,11 +367,11 @@ def test_the_servers_is_empty_where_none_answers(shared: FakeOllama) -> None:
         ("exit 1", ""),
     ],
 )
-def test_what_is_no_ollama_is_told_with_its_own_words(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_no_ollama_is_told_with_its_own_words(tmp_path: Path, text: str, message: str) -> None:
     command = script(tmp_path, text)
     with pytest.raises(ImagegenError) as caught:
         read_versions(command)
-    assert caught.value.problems[0].what == f"{command.executable} is not an Ollama: --version prints '{said}'"
+    assert caught.value.problems[0].what == f"{command.executable} is not an Ollama: --version prints '{message}'"
 
 
 @pytest.mark.parametrize(("version", "has"), [("0.14.2", False), ("0.14.3", True), ("0.32.5", True), ("0.32.6", False)])

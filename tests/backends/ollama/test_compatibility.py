@@ -164,7 +164,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-def told(prompt: str = "a cat", **changes: Any) -> list[str]:
+def find_problems(prompt: str = "a cat", **changes: Any) -> list[str]:
     return [problem.what for problem in check_requests([request(prompt, **changes)])]
 
 
@@ -193,32 +193,32 @@ def is_taken_for_a_file(prompt: str) -> bool:
 @example("/a\n.png")
 @example("./../x.webp,")
 def test_a_prompt_with_what_is_taken_for_a_file_is_refused_and_no_other(prompt: str) -> None:
-    refused = any("Ollama takes that for an image file" in what for what in told(prompt))
+    refused = any("Ollama takes that for an image file" in what for what in find_problems(prompt))
     assert refused == is_taken_for_a_file(prompt) == bool(IMAGE_FILE.search(prompt))
 
 
 def test_what_is_taken_for_a_file_is_shown_and_cut_where_it_is_long() -> None:
-    assert told("draw and/or a cat.png, or two")[0].startswith("the prompt has '/or a cat.png': ")
-    (what,) = told(f"/{'x' * 200}.png")
+    assert find_problems("draw and/or a cat.png, or two")[0].startswith("the prompt has '/or a cat.png': ")
+    (what,) = find_problems(f"/{'x' * 200}.png")
     assert "…" in what
     assert len(what) < 160
 
 
 @pytest.mark.parametrize("prompt", ["", " ", "\n\t ", "\u3000"])
 def test_a_prompt_of_nothing_but_blanks_is_refused(prompt: str) -> None:
-    assert told(prompt) == ["the prompt is empty, and Ollama generates no image from it"]
+    assert find_problems(prompt) == ["the prompt is empty, and Ollama generates no image from it"]
 
 
 def test_the_longest_prompt_is_what_a_command_line_takes() -> None:
     longest, one_more = "é" * 65535 + "a", "é" * 65536
-    assert told(longest) == []
-    assert told(one_more) == ["the prompt has 131,072 bytes, and a command line takes 131,071"]
+    assert find_problems(longest) == []
+    assert find_problems(one_more) == ["the prompt has 131,072 bytes, and a command line takes 131,071"]
     assert subprocess.run(["true", longest], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("size", [16, 512, 1024, 4096])
 def test_multiples_of_16_up_to_4096_pass(size: int) -> None:
-    assert told(width=size, height=16) == []
+    assert find_problems(width=size, height=16) == []
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_multiples_of_16_up_to_4096_pass(size: int) -> None:
     ],
 )
 def test_other_sizes_are_refused(size: dict[str, Any], what: str) -> None:
-    assert told(**size) == [what]
+    assert find_problems(**size) == [what]
 
 
 def test_both_sides_are_told_with_sizes_that_fit() -> None:
@@ -241,16 +241,16 @@ def test_both_sides_are_told_with_sizes_that_fit() -> None:
 
 @pytest.mark.parametrize("model", ["x/flux2-klein", "x/flux2-klein:9b"])
 def test_flux_has_a_bound_of_its_own(model: str) -> None:
-    assert told(model=model, width=2048, height=2048) == []
-    assert told(model=model, width=2064, height=2048) == [
+    assert find_problems(model=model, width=2048, height=2048) == []
+    assert find_problems(model=model, width=2064, height=2048) == [
         f"2064×2048 is more than the 2048×2048 pixels of {model}, which would shrink it"
     ]
-    assert told(width=2064, height=2048) == []
+    assert find_problems(width=2064, height=2048) == []
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2**53])
 def test_seeds_that_ollama_tells_apart_pass(seed: int | None) -> None:
-    assert told(seed=seed) == []
+    assert find_problems(seed=seed) == []
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_seeds_that_ollama_tells_apart_pass(seed: int | None) -> None:
     [(0, "a random one"), (-1, "a random one"), (2**53 + 1, "more than Ollama can tell apart")],
 )
 def test_other_seeds_are_refused(seed: int, why: str) -> None:
-    (what,) = told(seed=seed)
+    (what,) = find_problems(seed=seed)
     assert why in what
 
 

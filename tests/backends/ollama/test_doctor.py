@@ -30,14 +30,14 @@ def on_path(shared: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> FakeOllama:
 
 
 def test_a_row_for_each_thing_that_an_image_takes(on_path: FakeOllama, tmp_path: Path) -> None:
-    told = found(rows(tmp_path, on_path.host, request(), request(model="x/flux2-klein"), request(name="again")))
+    reported = found(rows(tmp_path, on_path.host, request(), request(model="x/flux2-klein"), request(name="again")))
     digest = on_path.model()
-    assert list(told) == ["command line", "version", "platform", "memory", f"model {MODEL}", "model x/flux2-klein"]
-    assert told["command line"] == str(on_path.bin / "ollama")
-    assert told["version"] == f"client 0.32.5, server 0.32.5 at {on_path.host}: generates images"
-    assert told["platform"].startswith(f"{platform.system()} on ")
-    assert told[f"model {MODEL}"] == f"12 GB, ID {digest[:12]}; its manifest is not known on this disk yet"
-    assert told["model x/flux2-klein"].startswith("missing; a run pulls it: about 5.7 GB; ")
+    assert list(reported) == ["command line", "version", "platform", "memory", f"model {MODEL}", "model x/flux2-klein"]
+    assert reported["command line"] == str(on_path.bin / "ollama")
+    assert reported["version"] == f"client 0.32.5, server 0.32.5 at {on_path.host}: generates images"
+    assert reported["platform"].startswith(f"{platform.system()} on ")
+    assert reported[f"model {MODEL}"] == f"12 GB, ID {digest[:12]}; its manifest is not known on this disk yet"
+    assert reported["model x/flux2-klein"].startswith("missing; a run pulls it: about 5.7 GB; ")
 
 
 def test_it_changes_nothing(on_path: FakeOllama, tmp_path: Path) -> None:
@@ -47,8 +47,8 @@ def test_it_changes_nothing(on_path: FakeOllama, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("on_path")
 def test_one_that_does_not_run_is_a_row_with_the_way_to_start_it(tmp_path: Path) -> None:
-    told = rows(tmp_path, "127.0.0.1:9")
-    (wrong,) = [row for row in told if not row.ok and row.blocks]
+    reported = rows(tmp_path, "127.0.0.1:9")
+    (wrong,) = [row for row in reported if not row.ok and row.blocks]
     assert (wrong.what, wrong.found) == ("version", "client 0.32.5, which generates images, and no server")
     assert "'ollama serve'" in wrong.hint
 
@@ -79,15 +79,15 @@ def test_what_is_wrong_with_a_request_or_a_model_is_a_row_too(
 ) -> None:
     monkeypatch.setenv("PATH", ollama.environment["PATH"])
     ollama.model("x/words", capability="completion")
-    told = found(rows(tmp_path, ollama.host, request("./x.png", name="b"), request(model="x/words")))
-    assert told["b"].startswith("NOT OK: the prompt has './x.png'")
-    assert told["its jobs"] == "NOT OK: x/words does not generate images: it can do completion"
+    reported = found(rows(tmp_path, ollama.host, request("./x.png", name="b"), request(model="x/words")))
+    assert reported["b"].startswith("NOT OK: the prompt has './x.png'")
+    assert reported["its jobs"] == "NOT OK: x/words does not generate images: it can do completion"
 
 
 def test_a_list_that_fails_is_a_row_and_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = 'case "$1" in run) echo "--width int";; list) echo Error: no >&2; exit 1;; *) echo ollama version is 0.32.5;; esac'
     script(tmp_path, text)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    told = rows(tmp_path, "mac.lan")
-    assert found(told)["Ollama"] == "NOT OK: ollama list: no"
-    assert found(told)["platform"] == "the server is on another machine: mac.lan"
+    reported = rows(tmp_path, "mac.lan")
+    assert found(reported)["Ollama"] == "NOT OK: ollama list: no"
+    assert found(reported)["platform"] == "the server is on another machine: mac.lan"

@@ -30,7 +30,7 @@ from imagegen.backends.ollama.image import (
 from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
-from tests.backends.ollama.parts import MODEL, Told, command_of, is_alive, request, script, until
+from tests.backends.ollama.parts import MODEL, RecordedProgress, command_of, is_alive, request, script, until
 
 CALLS = ".imagegen/ollama/calls"
 ATTEMPT = "0a1b"
@@ -40,8 +40,8 @@ def left(root: Path) -> list[str]:
     return sorted(path.name for path in (root / CALLS).iterdir())
 
 
-def drawn(command: Command, wanted: Request, root: Path, told: Told) -> bytes:
-    return generate(command, None, wanted, call_folder(root, ATTEMPT), told)
+def generate_image(command: Command, wanted: Request, root: Path, reported: RecordedProgress) -> bytes:
+    return generate(command, None, wanted, call_folder(root, ATTEMPT), reported)
 
 
 def test_the_words_of_a_call() -> None:
@@ -56,11 +56,11 @@ def test_steps_that_the_job_leaves_open_are_the_models_own() -> None:
 
 
 def test_the_image_comes_with_its_steps_and_stays_for_a_run_that_is_killed(shared: FakeOllama, tmp_path: Path) -> None:
-    told = Told()
-    data = drawn(command_of(shared), request("a drawn cat"), tmp_path, told)
+    reported = RecordedProgress()
+    data = generate_image(command_of(shared), request("a drawn cat"), tmp_path, reported)
     assert verify(data, 32, 32)
     assert left(tmp_path) == [ATTEMPT], "until the image is in the store"
-    assert all(steps["total"] == 2 for steps in told.named("steps"))
+    assert all(steps["total"] == 2 for steps in reported.named("steps"))
     call = shared.called("run")[-1]
     assert call.cwd == os.path.realpath(tmp_path / CALLS / ATTEMPT / "image")
     assert call.group == call.pid
@@ -68,18 +68,18 @@ def test_the_image_comes_with_its_steps_and_stays_for_a_run_that_is_killed(share
 
 @pytest.mark.parametrize("prompt", ["--help", "$(id) `id` 'x' \"y\"", "two\nlines", "猫 🦉", " a cat"])
 def test_the_prompt_goes_through_no_shell(shared: FakeOllama, tmp_path: Path, prompt: str) -> None:
-    drawn(command_of(shared), request(prompt), tmp_path, Told())
+    generate_image(command_of(shared), request(prompt), tmp_path, RecordedProgress())
     assert shared.images[-1]["prompt"] == prompt.strip()
 
 
 def test_steps_are_told_while_it_draws(ollama: FakeOllama, tmp_path: Path) -> None:
     ollama.fault("slow", seconds=0.12)
-    told = Told()
-    drawn(command_of(ollama), request(steps=4), tmp_path, told)
-    done = [steps["done"] for steps in told.named("steps")]
+    reported = RecordedProgress()
+    generate_image(command_of(ollama), request(steps=4), tmp_path, reported)
+    done = [steps["done"] for steps in reported.named("steps")]
     assert len(done) >= 2
     assert done == sorted(done)
-    assert {steps["total"] for steps in told.named("steps")} == {4}
+    assert {steps["total"] for steps in reported.named("steps")} == {4}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_steps_are_told_while_it_draws(ollama: FakeOllama, tmp_path: Path) -> No
 def test_what_went_wrong_is_told_and_nothing_left(tmp_path: Path, text: str, what: str) -> None:
     command = script(tmp_path, text)
     with pytest.raises(GenerationError) as caught:
-        drawn(command, request(), tmp_path, Told())
+        generate_image(command, request(), tmp_path, RecordedProgress())
     assert caught.value.problem.what == what
     assert caught.value.problem.hint
     assert left(tmp_path) == []
@@ -107,13 +107,15 @@ def test_one_that_cannot_be_started_fails_the_image_in_its_words(tmp_path: Path)
     command = script(tmp_path, "")
     Path(command.executable).unlink()
     with pytest.raises(GenerationError, match="cannot be started: No such file or directory"):
-        drawn(command, request(), tmp_path, Told())
+        generate_image(command, request(), tmp_path, RecordedProgress())
     assert left(tmp_path) == []
 
 
 def test_a_hang_is_ended_after_its_time(tmp_path: Path) -> None:
     with pytest.raises(GenerationError, match="not done after 1 s"):
-        drawn(script(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 60"), request(), tmp_path, Told(timeout_s=1))
+        generate_image(
+            script(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 60"), request(), tmp_path, RecordedProgress(timeout_s=1)
+        )
     assert not is_alive(int((tmp_path / "pid").read_text()))
     assert left(tmp_path) == []
 
@@ -126,8 +128,8 @@ import sys, time
 from pathlib import Path
 from imagegen.backends.ollama.cli import Command
 from imagegen.backends.ollama.image import call_folder, generate
-from tests.backends.ollama.parts import Told, request
-generate(Command(sys.argv[1], sys.argv[2]), None, request("a kept cat"), call_folder(Path(sys.argv[3]), "0a1b"), Told())
+from tests.backends.ollama.parts import RecordedProgress, request
+generate(Command(sys.argv[1], sys.argv[2]), None, request("a kept cat"), call_folder(Path(sys.argv[3]), "0a1b"), RecordedProgress())
 """
 
 
@@ -147,9 +149,9 @@ def killed(executable: str, host: str, root: Path) -> int:
 def test_a_call_that_still_draws_is_waited_for(ollama: FakeOllama, tmp_path: Path) -> None:
     ollama.fault("slow", seconds=0.3, times=1)
     killed(command_of(ollama).executable, ollama.host, tmp_path)
-    told = Told()
-    assert verify(drawn(command_of(ollama), request("a kept cat"), tmp_path, told), 32, 32)
-    assert told.named("note") == [{"text": "yrr: Ollama is still generating what an earlier run asked for"}]
+    reported = RecordedProgress()
+    assert verify(generate_image(command_of(ollama), request("a kept cat"), tmp_path, reported), 32, 32)
+    assert reported.named("note") == [{"text": "yrr: Ollama is still generating what an earlier run asked for"}]
     assert len(ollama.images) == len(ollama.called("run")) == 1
 
 
@@ -157,7 +159,7 @@ def test_the_image_of_a_call_that_has_ended_is_taken(ollama: FakeOllama, tmp_pat
     ollama.fault("slow", seconds=0.1, times=1)
     pid = killed(command_of(ollama).executable, ollama.host, tmp_path)
     until(lambda: not is_alive(pid))
-    assert verify(drawn(command_of(ollama), request("a kept cat"), tmp_path, Told()), 32, 32)
+    assert verify(generate_image(command_of(ollama), request("a kept cat"), tmp_path, RecordedProgress()), 32, 32)
     assert len(ollama.called("run")) == 1
 
 
@@ -165,10 +167,10 @@ def test_the_user_who_stops_ends_a_call_that_was_found_too(tmp_path: Path) -> No
     command = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")
     pid = killed(command.executable, command.host, tmp_path)
     until(lambda: (tmp_path / "child").read_text())
-    told = Told()
-    told.cancel.set()  # so that even the note raises
+    reported = RecordedProgress()
+    reported.cancel.set()  # so that even the note raises
     with pytest.raises(Cancelled):
-        drawn(command, request(), tmp_path, told)
+        generate_image(command, request(), tmp_path, reported)
     assert not is_alive(pid)
     until(lambda: not is_alive(int((tmp_path / "child").read_text())))
     assert left(tmp_path) == []
@@ -182,7 +184,7 @@ def test_another_process_that_has_the_number_of_a_call_is_neither_waited_for_nor
             begun = psutil.Process(other.pid).create_time()
             (folder / "call.json").write_text(json.dumps({"pid": other.pid, "started": begun - 3600}))
             with pytest.raises(GenerationError, match="without an image"):
-                drawn(script(tmp_path, "true"), request(), tmp_path, Told())
+                generate_image(script(tmp_path, "true"), request(), tmp_path, RecordedProgress())
             time.sleep(0.1)
             assert other.poll() is None
         finally:
@@ -195,7 +197,7 @@ def test_a_note_that_says_nothing_is_left_aside(shared: FakeOllama, tmp_path: Pa
     (folder / "image").mkdir(parents=True)
     (folder / "image/half.png").write_bytes(b"\x89PNG\r\n\x1a\nhalf")
     (folder / "call.json").write_text(note)
-    assert verify(drawn(command_of(shared), request(), tmp_path, Told()), 32, 32)
+    assert verify(generate_image(command_of(shared), request(), tmp_path, RecordedProgress()), 32, 32)
 
 
 def test_only_what_is_old_and_has_ended_is_forgotten(tmp_path: Path) -> None:
@@ -292,10 +294,10 @@ def test_an_error_counts_also_where_the_code_is_zero_or_unknown() -> None:
 
 
 def test_the_way_to_another_version_is_the_machines_own() -> None:
-    said = "Error: unknown flag: --width"
-    assert "doit ollama:setup" in failed(said, machine=MAC).problem.hint
-    assert "OLLAMA_VERSION=0.32.5" in failed(said, machine=LINUX).problem.hint
-    assert failed(said, machine=None).problem.hint.startswith("have the server run")
+    message = "Error: unknown flag: --width"
+    assert "doit ollama:setup" in failed(message, machine=MAC).problem.hint
+    assert "OLLAMA_VERSION=0.32.5" in failed(message, machine=LINUX).problem.hint
+    assert failed(message, machine=None).problem.hint.startswith("have the server run")
 
 
 @pytest.mark.parametrize(("width", "height"), [(2048, 2048), (4096, 4096), (4096, 1024), (1440, 1424)])
@@ -332,9 +334,11 @@ def test_one_file_is_what_there_should_be() -> None:
     assert explain_file_count(1, CallResult(0, "Image saved to: a.png", "")) is None
 
 
-@pytest.mark.parametrize("said", ["", "\n", "⠋ ⠙ ⠹ \n", "⠋ Generating 100% ▕████▏ 4/4", "Generating   0% ▕    ▏ 0/4\n"])
-def test_no_image_and_no_reason(said: str) -> None:
-    failure = explain_file_count(0, CallResult(0, said, said))
+@pytest.mark.parametrize(
+    "message", ["", "\n", "⠋ ⠙ ⠹ \n", "⠋ Generating 100% ▕████▏ 4/4", "Generating   0% ▕    ▏ 0/4\n"]
+)
+def test_no_image_and_no_reason(message: str) -> None:
+    failure = explain_file_count(0, CallResult(0, message, message))
     assert failure
     assert failure.problem.what == "Ollama finished without an image and without a reason"
 

@@ -112,9 +112,9 @@ def test_without_a_network_a_file_does(tmp_path: Path, is_absolute: bool) -> Non
 
 
 def test_a_file_that_is_not_there_or_another_is_told(tmp_path: Path) -> None:
-    said = said_of(tmp_path, pinned(DATA, "o.tgz"))
-    assert "o.tgz cannot be read: No such file" in said
-    assert "download ollama-darwin.tgz from https://github.com/ollama/ollama/releases/tag/v0.32.5" in said
+    message = said_of(tmp_path, pinned(DATA, "o.tgz"))
+    assert "o.tgz cannot be read: No such file" in message
+    assert "download ollama-darwin.tgz from https://github.com/ollama/ollama/releases/tag/v0.32.5" in message
     (tmp_path / "o.tgz").write_bytes(b"other")
     assert "and download it again" in said_of(tmp_path, pinned(DATA, "o.tgz"))
     assert executable(tmp_path) is None
@@ -228,25 +228,25 @@ def test_the_version_before_stays_until_the_new_one_is_whole(
     install(tmp_path, settings)
     wanted = newer(server)
     server.files["/newer.tgz"] = Served(b"", 404)
-    said = said_of(tmp_path, wanted)
-    assert "Ollama 0.33.0: 127.0.0.1 does not have it: 404 Not Found" in said
-    assert "download it by hand from https://github.com/ollama/ollama/releases/tag/v0.33.0" in said
+    message = said_of(tmp_path, wanted)
+    assert "Ollama 0.33.0: 127.0.0.1 does not have it: 404 Not Found" in message
+    assert "download it by hand from https://github.com/ollama/ollama/releases/tag/v0.33.0" in message
     server.files["/newer.tgz"] = Served(DATA)
     assert "ollama.archive_sha256" in said_of(tmp_path, wanted)
     strange = tgz(("bin/ollama", b"", {"mode": 0o755}))
     server.files["/newer.tgz"] = Served(strange)
-    said = said_of(tmp_path, pinned(strange, wanted.ollama_archive, "0.33.0"))
-    assert "has no program 'ollama' at its top" in said
+    message = said_of(tmp_path, pinned(strange, wanted.ollama_archive, "0.33.0"))
+    assert "has no program 'ollama' at its top" in message
     assert (installed_version(tmp_path), version_of(tmp_path)) == ("0.32.5", "0.32.5")
     assert [path.name for path in (tmp_path / "tools").iterdir()] == ["ollama"]
 
 
 def test_another_version_needs_its_own_sha256(tmp_path: Path) -> None:
-    said = said_of(tmp_path, replace(Settings(), ollama_version="0.31.0"))
-    assert said.startswith(
+    message = said_of(tmp_path, replace(Settings(), ollama_version="0.31.0"))
+    assert message.startswith(
         "ollama.version: the sha256 in the settings is that of 0.32.5, and 0.31.0 is to be installed"
     )
-    assert "set ollama.archive_sha256 too" in said
+    assert "set ollama.archive_sha256 too" in message
     assert not (tmp_path / "tools").exists()
 
 
@@ -274,9 +274,9 @@ def test_what_somebody_else_put_there_is_left_alone(
     else:
         mine.rename(folder)
     before = sorted(tmp_path.rglob("*"))
-    said = said_of(tmp_path, settings)
-    assert said.startswith(("tools/ollama: is ", "tools/ollama: was "))
-    assert "move it away" in said
+    message = said_of(tmp_path, settings)
+    assert message.startswith(("tools/ollama: is ", "tools/ollama: was "))
+    assert "move it away" in message
     assert [path for path in sorted(tmp_path.rglob("*")) if ".imagegen" not in path.parts] == before
     assert server.asked == []
     assert executable(tmp_path) is None
@@ -443,7 +443,7 @@ class Bench:
 
     def __init__(self, root: Path, fake: FakeOllama) -> None:
         self.root, self.fake = root, fake
-        self.said: list[str] = []
+        self.messages: list[str] = []
         root.mkdir()
         sha256 = fake.archive(root / "ollama.tgz")
         self.settings = Settings(
@@ -451,10 +451,10 @@ class Bench:
         )
 
     def setup(self, machine: Machine = MAC, *models: str) -> None:
-        def tell(_name: str, facts: dict[str, object]) -> None:
-            self.said.append(str(facts.get("text")))
+        def on_event(_name: str, facts: dict[str, object]) -> None:
+            self.messages.append(str(facts.get("text")))
 
-        setup(self.root, self.settings, models, ImageProgress(math.inf, threading.Event(), on_event=tell), machine)
+        setup(self.root, self.settings, models, ImageProgress(math.inf, threading.Event(), on_event=on_event), machine)
 
     @property
     def installed(self) -> bool:

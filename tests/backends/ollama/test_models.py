@@ -39,7 +39,7 @@ from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 from tests.backends.ollama.fake_ollama.store import parse
 from tests.backends.ollama.fake_ollama.terminal import Bar
 from tests.backends.ollama.fake_ollama.terminal import size as size_in_words
-from tests.backends.ollama.parts import MODEL, Told, command_of, script
+from tests.backends.ollama.parts import MODEL, RecordedProgress, command_of, script
 
 NAMES = st.from_regex(re.compile(OPTIONS["model"]["regex"]), fullmatch=True)
 
@@ -257,10 +257,10 @@ def test_a_run_with_nothing_to_do_imports_nothing_that_asks(tmp_path: Path) -> N
         "print(*{'psutil', 'requests', 'filelock', 'subprocess', 'tarfile'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    said = subprocess.run(
+    message = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     ).stdout
-    assert said.splitlines() == ["backend models", ""]
+    assert message.splitlines() == ["backend models", ""]
 
 
 GB = 10**9
@@ -280,7 +280,7 @@ def line_of(text: str) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reported"),
     [
         ("pulling model:  45% ▕████      ▏ 5.4 GB/ 12 GB   45 MB/s   2m10s", "45 %, 5.4 GB of 12 GB, 2m10s left"),
         ("pulling model:  45% ▕████      ▏ 5.4 GB/ 12 GB   45 MB/s   2m10spulling manifest ⠋ ", "45 %, 5.4 GB of 12 GB, 2m10s left"),
@@ -291,11 +291,11 @@ def line_of(text: str) -> str | None:
         ("pulling 365c0bd3c000:   3% ▕▏ 1.2 KB/980 MB  1h2m3s", "3 %, 1.2 KB of 980 MB, 1h2m3s left"),
     ],
 )  # fmt: skip
-def test_a_line_of_its_progress_is_told_in_ours(line: str, told: str) -> None:
+def test_a_line_of_its_progress_is_told_in_ours(line: str, reported: str) -> None:
     found = line_of(line)
     assert found is not None
-    assert found.rpartition("╌")[2].rpartition("━")[2] == f" {told}"
-    assert len(found) == len(f"pulling x/m {'━' * 24} {told}")
+    assert found.rpartition("╌")[2].rpartition("━")[2] == f" {reported}"
+    assert len(found) == len(f"pulling x/m {'━' * 24} {reported}")
 
 
 @pytest.mark.parametrize(
@@ -365,9 +365,9 @@ def checked(folder: Path | None, done: int, total: int) -> str:
 
 
 def test_a_pull_that_the_disk_does_not_take_is_stopped_when_its_size_is_known(tmp_path: Path) -> None:
-    said = checked(tmp_path, 0, 900_000 * GB)
-    assert said.startswith("x/m takes about 900000 GB more, and ")
-    assert f"of disk are free at {tmp_path}" in said
+    message = checked(tmp_path, 0, 900_000 * GB)
+    assert message.startswith("x/m takes about 900000 GB more, and ")
+    assert f"of disk are free at {tmp_path}" in message
     assert checked(None, 0, 900_000 * GB) == ""
 
 
@@ -410,13 +410,13 @@ def test_a_pull_brings_the_model_and_tells_its_progress_line(ollama: FakeOllama)
     digest = ollama.model("x/other", pulled=False)
     assert digest == ""
     ollama.fault("pull-slow", seconds=0.15)
-    said: list[str] = []
-    pull_model(command_of(ollama), "x/other", ollama.models, said.append, lambda: None)
+    messages: list[str] = []
+    pull_model(command_of(ollama), "x/other", ollama.models, messages.append, lambda: None)
     assert [call.argv for call in ollama.called("pull")] == [["pull", "x/other:latest"]]
-    assert len(said) >= 2
-    assert said[-1].startswith("pulling x/other ━")
-    assert said[-1].endswith("100 %, 12 GB")
-    assert all("\x1b" not in line and "▕" not in line for line in said)
+    assert len(messages) >= 2
+    assert messages[-1].startswith("pulling x/other ━")
+    assert messages[-1].endswith("100 %, 12 GB")
+    assert all("\x1b" not in line and "▕" not in line for line in messages)
     assert "x/other:latest" in ollama.run("list").stdout
 
 
@@ -472,8 +472,8 @@ def test_a_message_that_cannot_be_told_ends_the_pull_too(ollama: FakeOllama) -> 
     """What hears the progress may raise: the user asked to stop."""
     ollama.model("x/other", pulled=False)
     ollama.fault("pull-slow", seconds=0.5)
-    told = Told()
-    told.cancel.set()
+    reported = RecordedProgress()
+    reported.cancel.set()
     with pytest.raises(Cancelled):
-        pull_model(command_of(ollama), "x/other", None, lambda text: told.event("waiting", text=text), lambda: None)
+        pull_model(command_of(ollama), "x/other", None, lambda text: reported.event("waiting", text=text), lambda: None)
     assert not any(call.alive for call in ollama.called("pull"))

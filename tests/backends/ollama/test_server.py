@@ -51,10 +51,10 @@ def refused(act: Callable[[], str]) -> Problem:
 
 def test_it_serves_where_it_is_to_until_the_end_of_the_run(ollama: OllamaFolder) -> None:
     ollama.play(delay=1.2, child=True, says=["\x1b[1mhello\x1b[0m"])
-    said: list[str] = []
+    messages: list[str] = []
     host = free_host()
-    assert start(ollama.root, ollama.program, host, said.append, lambda: None) == host
-    assert said[:2] == ["starting Ollama … 0 s", "starting Ollama … 1 s"]
+    assert start(ollama.root, ollama.program, host, messages.append, lambda: None) == host
+    assert messages[:2] == ["starting Ollama … 0 s", "starting Ollama … 1 s"]
     assert fetch_version(host) == "0.32.5"
     assert "hello" in ollama.log.read_text()
     assert managed_server(ollama.root).release()
@@ -164,11 +164,11 @@ def test_how_it_ended_is_told_when_it_has(ollama: OllamaFolder) -> None:
     assert managed_server(ollama.root).describe_end() == ""
     os.kill(ollama.starts[0]["pid"], signal.SIGKILL)
     until = time.monotonic() + 10
-    while not (said := managed_server(ollama.root).describe_end()):
+    while not (message := managed_server(ollama.root).describe_end()):
         assert time.monotonic() < until
         time.sleep(0.02)
-    assert said.startswith("Ollama ended by signal 9; the end of ")
-    assert said.endswith("| out of memory")
+    assert message.startswith("Ollama ended by signal 9; the end of ")
+    assert message.endswith("| out of memory")
     assert fetch_version(started(ollama)) == "0.32.5"
     assert len(ollama.starts) == 2
     managed_server(ollama.root).release()

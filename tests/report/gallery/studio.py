@@ -37,12 +37,12 @@ class Studio:
         project, plans = self.opened()
         outcomes: list[Outcome] = []
 
-        def tell(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if isinstance(event, Outcome):
                 outcomes.append(event)
 
         outputs = [output for plan in plans for output in plan.outputs]
-        run(project, outputs, tell, forced=[output.task for output in outputs] if forced else ())
+        run(project, outputs, on_event, forced=[output.task for output in outputs] if forced else ())
         return outcomes
 
     def opened(self) -> tuple[Project, list[JobPlan]]:

@@ -120,10 +120,10 @@ def test_the_view_of_one_image_tells_all_and_closes_to_where_one_was(browser: Br
     browser.one("a[href='#portraits:mallsing']").click()
     browser.until("document.getElementById('detail').open")
     text = browser.one("#detail").text
-    for said in ("Mallsing", "Fresh", "a tall harbour singer", "hands", "scripted 1", "m1", "48 × 64", "steps\n33"):
-        assert said in text, said
-    for said in ("doit -a portraits:mallsing", "assets/portraits/mallsing.png", "sha256", "took", "made"):
-        assert said in text, said
+    for message in ("Mallsing", "Fresh", "a tall harbour singer", "hands", "scripted 1", "m1", "48 × 64", "steps\n33"):
+        assert message in text, message
+    for message in ("doit -a portraits:mallsing", "assets/portraits/mallsing.png", "sha256", "took", "made"):
+        assert message in text, message
     assert browser.one("#now-image").get_attribute("alt") == "a tall harbour singer"
     browser.until("document.getElementById('now-image').naturalWidth", 48)
     browser.one("#next").click()
@@ -319,7 +319,7 @@ def test_the_images_themselves_may_be_missing_beside_it(browser: Browser, studio
         browser.open(studio.page, "#things:thing-3")
         browser.until("document.getElementById('now-image').naturalWidth", 48)
         assert "/thumbs/" in str(browser.one("#now-image").get_attribute("src"))
-        assert all("ERR_FILE_NOT_FOUND" in said for said in browser.console())
+        assert all("ERR_FILE_NOT_FOUND" in message for message in browser.console())
     finally:
         away.rename(original)
 

@@ -102,8 +102,8 @@ class Sockets:
         """Tell one client, or all where there is no client_id."""
         with self._mutex:
             if client_id is None:
-                told = list(self._clients.values())
+                reported = list(self._clients.values())
             else:
-                told = [self._clients[client_id]] if client_id in self._clients else []
-        for connection in told:
+                reported = [self._clients[client_id]] if client_id in self._clients else []
+        for connection in reported:
             connection.send(event, data)

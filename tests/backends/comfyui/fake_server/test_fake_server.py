@@ -91,12 +91,12 @@ def test_an_invalid_node_is_refused_by_name(talk: Talk, case: str) -> None:
     apply(graph)
     answer = talk.post("/prompt", {"prompt": graph})
     assert answer.status_code == 400
-    said = answer.json()
-    assert said["error"]["type"] == FAILED
-    assert set(said["node_errors"]) == {node}
-    assert said["node_errors"][node]["dependent_outputs"] == outputs
-    assert said["node_errors"][node]["class_type"] == graph[node]["class_type"]
-    (error,) = said["node_errors"][node]["errors"]
+    message = answer.json()
+    assert message["error"]["type"] == FAILED
+    assert set(message["node_errors"]) == {node}
+    assert message["node_errors"][node]["dependent_outputs"] == outputs
+    assert message["node_errors"][node]["class_type"] == graph[node]["class_type"]
+    (error,) = message["node_errors"][node]["errors"]
     assert error["type"] == type_
     assert error["details"].startswith(details)
     assert error["message"]
@@ -111,20 +111,20 @@ def test_a_value_that_is_no_choice_is_told_with_the_choices(talk: Talk) -> None:
     graph = talk.graph()
     graph["4"]["inputs"]["ckpt_name"] = "nope.safetensors"
     graph["3"]["inputs"]["scheduler"] = "norml"
-    said = talk.post("/prompt", {"prompt": graph}).json()
-    assert said["error"] | {"message": ""} == {"type": FAILED, "message": "", "details": "", "extra_info": {}}
+    message = talk.post("/prompt", {"prompt": graph}).json()
+    assert message["error"] | {"message": ""} == {"type": FAILED, "message": "", "details": "", "extra_info": {}}
     choices = talk.get("/models/checkpoints").json()
-    (error,) = said["node_errors"]["4"]["errors"]
+    (error,) = message["node_errors"]["4"]["errors"]
     assert error["details"] == f"ckpt_name: 'nope.safetensors' not in {choices}"
     assert error["extra_info"]["input_config"][0] == choices
     assert error["extra_info"]["received_value"] == "nope.safetensors"
-    assert set(said["node_errors"]) == {"3", "4"}
+    assert set(message["node_errors"]) == {"3", "4"}
 
 
 def test_over_twenty_choices_are_only_counted(talk: Talk) -> None:
     samplers = talk.get("/object_info/KSampler").json()["KSampler"]["input"]["required"]["sampler_name"][0]
-    said = talk.post("/prompt", {"prompt": talk.graph(sampler_name="eular")}).json()
-    (error,) = said["node_errors"]["3"]["errors"]
+    message = talk.post("/prompt", {"prompt": talk.graph(sampler_name="eular")}).json()
+    (error,) = message["node_errors"]["3"]["errors"]
     assert error["details"] == f"sampler_name: 'eular' not in (list of length {len(samplers)})"
     assert len(samplers) > 20
     assert error["extra_info"]["input_config"] is None
@@ -133,8 +133,8 @@ def test_over_twenty_choices_are_only_counted(talk: Talk) -> None:
 def test_all_that_is_wrong_with_a_node_is_told(talk: Talk) -> None:
     graph = talk.graph(seed="x", steps=0, cfg=101, sampler_name="eular")
     del graph["3"]["inputs"]["denoise"]
-    said = talk.post("/prompt", {"prompt": graph}).json()
-    assert sorted(error["type"] for error in said["node_errors"]["3"]["errors"]) == [
+    message = talk.post("/prompt", {"prompt": graph}).json()
+    assert sorted(error["type"] for error in message["node_errors"]["3"]["errors"]) == [
         "invalid_input_type",
         "required_input_missing",
         "value_bigger_than_max",
@@ -146,8 +146,8 @@ def test_all_that_is_wrong_with_a_node_is_told(talk: Talk) -> None:
 def test_what_is_wrong_with_the_output_itself_is_in_the_details_too(talk: Talk) -> None:
     graph = talk.graph()
     del graph["9"]["inputs"]["filename_prefix"]
-    said = talk.post("/prompt", {"prompt": graph}).json()
-    assert said["error"]["details"] == "Required input is missing: filename_prefix"
+    message = talk.post("/prompt", {"prompt": graph}).json()
+    assert message["error"]["details"] == "Required input is missing: filename_prefix"
 
 
 def without(graph: Graph, node: str) -> Graph:
@@ -579,8 +579,8 @@ def test_an_input_image_that_is_not_there_is_refused(talk: Talk) -> None:
     graph = talk.graph()
     graph["10"] = {"class_type": "LoadImage", "inputs": {"image": "nope.png"}}
     graph["9"]["inputs"]["images"] = ["10", 0]
-    said = talk.post("/prompt", {"prompt": graph}).json()
-    (error,) = said["node_errors"]["10"]["errors"]
+    message = talk.post("/prompt", {"prompt": graph}).json()
+    (error,) = message["node_errors"]["10"]["errors"]
     assert error["type"] == "custom_validation_failed"
     assert error["details"] == "image - Invalid image file: nope.png"
 
@@ -611,8 +611,8 @@ def test_a_sampler_of_separate_nodes(talk: Talk) -> None:
     graph["25"] = {"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["6", 0]}}
     assert talk.picture(talk.data(graph)).size == (64, 64)
     graph["22"]["inputs"]["sampler_name"] = "eular"
-    said = talk.post("/prompt", {"prompt": graph}).json()
-    (error,) = said["node_errors"]["22"]["errors"]
+    message = talk.post("/prompt", {"prompt": graph}).json()
+    (error,) = message["node_errors"]["22"]["errors"]
     assert (error["type"], error["extra_info"]["input_config"]) == ("value_not_in_list", None)
 
 

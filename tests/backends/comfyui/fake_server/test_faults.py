@@ -185,11 +185,11 @@ def test_one_prompt_is_executed_at_a_time_and_takes_its_seconds(server: FakeComf
     begin = time.monotonic()
     with talk.socket() as socket:
         ids = [talk.submit(talk.graph()) for _ in range(3)]
-        told = [data for type_, data in talk.events(socket, ids[-1]) if type_ == "progress"]
+        reported = [data for type_, data in talk.events(socket, ids[-1]) if type_ == "progress"]
     assert 0.6 <= time.monotonic() - begin < 3
     assert server.executions == ids
-    assert [data["value"] for data in told] == list(range(1, 8)) * 3
-    assert {data["max"] for data in told} == {7}
+    assert [data["value"] for data in reported] == list(range(1, 8)) * 3
+    assert {data["max"] for data in reported} == {7}
 
 
 def test_a_cached_success_whose_file_was_deleted_cannot_be_viewed(server: FakeComfyUI, talk: Talk) -> None:

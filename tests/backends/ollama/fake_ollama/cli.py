@@ -204,8 +204,8 @@ def run(program: Program, arguments: Arguments) -> None:
     prompt = " ".join([piped] * bool(piped) + words)
     capabilities = _capabilities(program, name, arguments)
     if "image" not in capabilities:
-        for said in stream("/api/generate", {"model": name, "prompt": prompt}):
-            sys.stdout.write(said.get("response", ""))
+        for message in stream("/api/generate", {"model": name, "prompt": prompt}):
+            sys.stdout.write(message.get("response", ""))
         print("\n")
     elif not draws(program.version):
         raise FailedError(NOT_SUPPORTED)
@@ -254,15 +254,15 @@ def _generate(program: Program, name: str, prompt: str, arguments: Arguments, ke
     bar = None
     image = ""
     try:
-        for said in stream("/api/generate", request):
-            if said.get("total"):
+        for message in stream("/api/generate", request):
+            if message.get("total"):
                 if bar is None:
-                    bar = StepBar(said["total"])
+                    bar = StepBar(message["total"])
                     progress.add(bar)
-                bar.done = said.get("completed", 0)
+                bar.done = message.get("completed", 0)
                 progress.render()
-            if said.get("done"):
-                image = said.get("image", "")
+            if message.get("done"):
+                image = message.get("image", "")
     finally:
         progress.clear()
     if image:
@@ -306,15 +306,15 @@ def pull(_program: Program, arguments: Arguments) -> None:
     bars: dict[str, Bar] = {}
     status = ""
     try:
-        for said in stream("/api/pull", {"model": arguments.words[0]}):
-            digest = said.get("digest", "")
-            if not digest and said["status"] != status:
-                status = said["status"]
+        for message in stream("/api/pull", {"model": arguments.words[0]}):
+            digest = message.get("digest", "")
+            if not digest and message["status"] != status:
+                status = message["status"]
                 progress.add(Spinner(status))
-            elif digest and said["completed"]:
+            elif digest and message["completed"]:
                 new = digest not in bars
                 bar = bars.setdefault(digest, Bar(f"pulling {digest.removeprefix('sha256:')[:12]}:"))
-                done, total = said["completed"], said["total"]
+                done, total = message["completed"], message["total"]
                 bar.share = done / total
                 bar.words = size(total) if done == total else f"{size(done):>6}/{size(total):>6}"
                 if new:

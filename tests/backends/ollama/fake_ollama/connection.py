@@ -61,12 +61,12 @@ def stream(path: str, body: object) -> Iterator[dict[str, Any]]:
     except (OSError, http.client.HTTPException) as error:
         raise FailedError(_words("Post", path, error)) from None
     for line in _lines(answer):
-        said = json.loads(line)
+        message = json.loads(line)
         if answer.status >= 400:
-            raise FailedError(f"{answer.status} {answer.reason}: {said['error']}")
-        if "error" in said:
-            raise FailedError(said["error"])
-        yield said
+            raise FailedError(f"{answer.status} {answer.reason}: {message['error']}")
+        if "error" in message:
+            raise FailedError(message["error"])
+        yield message
 
 
 def _lines(answer: http.client.HTTPResponse) -> Iterator[bytes]:

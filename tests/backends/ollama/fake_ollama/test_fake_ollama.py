@@ -240,7 +240,7 @@ def test_a_file_that_cannot_be_read_ends_the_run(shared: FakeOllama, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["run", MODEL, "cat", "--guidance", "3"], "unknown flag: --guidance"),
         (["run", MODEL, "cat", "--width"], "flag needs an argument: --width"),
@@ -257,12 +257,12 @@ def test_a_file_that_cannot_be_read_ends_the_run(shared: FakeOllama, tmp_path: P
         (["stop", "nope"], 'couldn\'t find model "nope" to stop'),
     ],
 )
-def test_wrong_use(shared: FakeOllama, arguments: list[str], said: str) -> None:
-    assert error(shared.run(*arguments)) == said
+def test_wrong_use(shared: FakeOllama, arguments: list[str], message: str) -> None:
+    assert error(shared.run(*arguments)) == message
 
 
 @pytest.mark.parametrize(
-    ("version", "told", "parsed"),
+    ("version", "reported", "parsed"),
     [
         ("0.14.1", False, False),
         ("0.14.2", False, True),
@@ -272,11 +272,11 @@ def test_wrong_use(shared: FakeOllama, arguments: list[str], said: str) -> None:
         ("0.32.15", False, False),
     ],
 )
-def test_which_versions_know_the_image_flags(fake: FakeOllama, version: str, told: bool, parsed: bool) -> None:
+def test_which_versions_know_the_image_flags(fake: FakeOllama, version: str, reported: bool, parsed: bool) -> None:
     fake.client(version)
     help_text = fake.run("run", "--help")
     assert help_text.returncode == 0
-    assert ("--width int" in help_text.stdout) == told
+    assert ("--width int" in help_text.stdout) == reported
     assert error(fake.run("run", MODEL, "--width", "8")) == (DOWN[7:-1] if parsed else "unknown flag: --width")
 
 
@@ -309,7 +309,7 @@ def test_the_version_is_the_servers(fake: FakeOllama) -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "server", "said"),
+    ("client", "server", "message"),
     [
         ("0.14.3", "0.14.3", ""),
         ("0.32.5", "0.32.6", f"400 Bad Request: {UNSUPPORTED}"),
@@ -318,13 +318,13 @@ def test_the_version_is_the_servers(fake: FakeOllama) -> None:
         ("0.16.0", "0.16.0", "500 Internal Server Error: mlx runner failed:   model.norm.weight (exit: exit status 1)"),
     ],
 )
-def test_which_versions_make_images(fake: FakeOllama, client: str, server: str, said: str) -> None:
+def test_which_versions_make_images(fake: FakeOllama, client: str, server: str, message: str) -> None:
     fake.client(client)
     fake.model()
     fake.start_server(server)
     result = fake.run("run", MODEL, "a cat")
-    assert (error(result) if said else result.returncode) == (said or 0)
-    assert bool(fake.images) == (not said)
+    assert (error(result) if message else result.returncode) == (message or 0)
+    assert bool(fake.images) == (not message)
     assert MODEL in fake.run("list").stdout
     assert fake.ask("/api/tags")["models"][0]["capabilities"] == ["image"]
 
@@ -392,9 +392,9 @@ def test_pull_tells_how_far_it_is(ollama: FakeOllama) -> None:
     ollama.model("x/flux2-klein", pulled=False, size=5_700_000_000)
     result = ollama.run("pull", "x/flux2-klein")
     assert (result.returncode, result.stdout) == (0, "")
-    said = plain(result.stderr)
-    assert re.search(r"pulling model:  25% ▕█+ +▏ 1.4 GB/5.7 GB", said)
-    assert re.search(r"pulling model: 100% ▕█+▏ 5.7 GB\nwriting manifest \nsuccess \n$", said)
+    message = plain(result.stderr)
+    assert re.search(r"pulling model:  25% ▕█+ +▏ 1.4 GB/5.7 GB", message)
+    assert re.search(r"pulling model: 100% ▕█+▏ 5.7 GB\nwriting manifest \nsuccess \n$", message)
     assert "x/flux2-klein:latest" in ollama.run("list").stdout
     again = plain(ollama.run("pull", "x/flux2-klein").stderr)
     assert "success" in again
@@ -417,16 +417,16 @@ def test_run_pulls_what_is_missing(ollama: FakeOllama) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("pull-offline", 'pull model manifest: Get "https://registry.ollama.ai/v2/x/new/manifests/latest": dial tcp: '),
         ("pull-disk-full", "max retries exceeded: write "),
     ],
 )
-def test_a_pull_that_fails_leaves_no_model(ollama: FakeOllama, kind: str, said: str) -> None:
+def test_a_pull_that_fails_leaves_no_model(ollama: FakeOllama, kind: str, message: str) -> None:
     ollama.model("x/new", pulled=False)
     ollama.fault(kind, "x/new", times=1)
-    assert error(ollama.run("pull", "x/new")).startswith(said)
+    assert error(ollama.run("pull", "x/new")).startswith(message)
     assert "x/new" not in ollama.run("list").stdout
     assert ollama.run("pull", "x/new").returncode == 0
 
@@ -436,9 +436,9 @@ def test_a_pull_that_is_killed_leaves_no_model(ollama: FakeOllama) -> None:
     ollama.fault("pull-slow", seconds=0.1)
     with ollama.start("pull", "x/new", stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        said = b""
-        while b"25%" not in said:
-            said += (more := os.read(process.stderr.fileno(), 1000))
+        message = b""
+        while b"25%" not in message:
+            message += (more := os.read(process.stderr.fileno(), 1000))
             assert more
         process.kill()
     time.sleep(0.6)  # it would be whole by now

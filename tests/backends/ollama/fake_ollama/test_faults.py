@@ -31,7 +31,7 @@ def test_no_image_and_no_error(ollama: FakeOllama, tmp_path: Path, kind: str) ->
 
 
 @pytest.mark.parametrize(
-    ("kind", "details", "said"),
+    ("kind", "details", "message"),
     [
         ("http", {"text": "boom"}, "500 Internal Server Error: boom"),
         ("http", {"status": 400, "text": "boom"}, "400 Bad Request: boom"),
@@ -52,26 +52,26 @@ def test_no_image_and_no_error(ollama: FakeOllama, tmp_path: Path, kind: str) ->
         ),
     ],
 )
-def test_what_the_server_says(ollama: FakeOllama, kind: str, details: dict[str, Any], said: str) -> None:
+def test_what_the_server_says(ollama: FakeOllama, kind: str, details: dict[str, Any], message: str) -> None:
     ollama.fault(kind, **details)
-    assert error(ollama.run("run", MODEL, "a cat", *SMALL)) == said
+    assert error(ollama.run("run", MODEL, "a cat", *SMALL)) == message
 
 
 @pytest.mark.parametrize(
-    ("version", "said"),
+    ("version", "message"),
     [
         ("0.17.0", "MLX runner not available: build with mlx tag"),
         ("0.20.0", "failed to initialize MLX: libmlxc.so not found"),
         ("0.32.5", "failed to initialize MLX: failed to load MLX dynamic library (searched: [/usr/local/lib/ollama])"),
     ],
 )
-def test_without_the_mlx_library(fake: FakeOllama, version: str, said: str) -> None:
+def test_without_the_mlx_library(fake: FakeOllama, version: str, message: str) -> None:
     fake.library.unlink()
     fake.model()
     fake.client(version)
     fake.start_server()
     result = fake.run("run", MODEL, "a cat")
-    assert error(result) == f"500 Internal Server Error: mlx runner failed: Error: {said} (exit: exit status 1)"
+    assert error(result) == f"500 Internal Server Error: mlx runner failed: Error: {message} (exit: exit status 1)"
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("directory-gone", "open a-cat-"), ("disk-full", "write a-cat-")])
