@@ -240,7 +240,11 @@ def _head(one: ForecastImage) -> Line:
         said += f"  since {verdict.line.time[:16].replace('T', ' ')} UTC"
     said += "".join(f", {part}" for part in _request_parts(one))
     if one.act in ("generate", "derive", "follow", "restore"):
-        others = [reason for reason in verdict.reasons if not _has_own_line(reason)]
+        others = [
+            reason
+            for reason in verdict.reasons
+            if not _has_own_line(reason) and (one.act, reason.kind) != ("restore", "new")
+        ]
         said += f"  ({reasons(others)})" if others else ""
     return [(f"{one.act:<9}", one.act), (printable(said), "")]
 

@@ -19,7 +19,7 @@ from imagegen.execute.decisions import (
 from imagegen.execute.stored_images import ImageCopy, StoredImage, store_current_file, store_file
 from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import verify
-from imagegen.plan.freshness import IN_CONFLICT, Reason, conflict_hint, find_differences
+from imagegen.plan.freshness import IN_CONFLICT, Reason, compare_requests, conflict_hint
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, REROLL, Decision
 from imagegen.project import Project
@@ -185,10 +185,10 @@ def list_versions(project: Project, output: Output) -> list[ImageVersion]:
         else:
             is_now = line is not None and (line.fingerprint, line.time) == (fingerprint, time)
         files = {entry.sha256: entry.encoding for entry in entries}
-        reasons = tuple(find_differences(request, output.fields))
+        reasons = tuple(compare_requests(request, output.fields))
         versions.append(ImageVersion(entries[0], request, bool(by_hand), files, is_now, reasons))
     if line and not any(version.is_now for version in versions):
-        reasons = tuple(find_differences(line.request, output.fields))
+        reasons = tuple(compare_requests(line.request, output.fields))
         versions.append(ImageVersion(line, line.request, is_now=True, reasons=reasons))
     return sorted(versions, key=lambda version: version.time, reverse=True)
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from imagegen.plan.output import Output
+from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request
 
-__all__ = ["CHANGED", "IN_CONFLICT", "FileOnDisk", "Reason", "Verdict", "compare", "conflict_hint", "find_differences"]
+__all__ = ["CHANGED", "IN_CONFLICT", "FileOnDisk", "Reason", "Verdict", "compare", "compare_requests", "conflict_hint"]
 
 PLACEHOLDER = "placeholder"
 """The backend whose labelled placeholders never replace an image of another backend."""
@@ -192,7 +192,7 @@ def _find_reasons(output: Output, line: OutputLine | None, model_digest: str | N
         return (Reason("new"),)
     reasons = []
     if line.fingerprint != output.fingerprint:
-        found = find_differences(line.request, output.fields) or [Reason("changed", "request")]
+        found = compare_requests(line.request, output.fields) or [Reason("changed", "request")]
         reasons += _name_origins(found, output) if output.origins else found
     if line.encoding != output.encoding and not output.is_derived:  # of a derived one it is in the request
         old, new = asdict(line.encoding), asdict(output.encoding)
@@ -219,13 +219,21 @@ def _name_origins(reasons: list[Reason], output: Output) -> list[Reason]:
     return named
 
 
-def find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
-    """Compare two requests field by field, in the order of a request's; mappings key by key."""
+def compare_requests(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Reason]:
+    """Compare two requests field by field, in their order. Of two backends, a field that only one uses is no change."""
+    if old.get("backend") != new.get("backend") != DERIVE:
+        both = old.keys() & new.keys()
+        old, new = ({key: fields[key] for key in both} for fields in (old, new))
+    return _find_differences(old, new)
+
+
+def _find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
+    """Compare mappings key by key."""
     reasons: list[Reason] = []
     for key in sorted({*old, *new}, key=lambda key: (_ORDER.get(key, len(_ORDER)), key)):
         one, other = old.get(key), new.get(key)
         if all(value is None or isinstance(value, Mapping) for value in (one, other)) and one != other:
-            reasons += find_differences(one or {}, other or {}, f"{above}{key}.")
+            reasons += _find_differences(one or {}, other or {}, f"{above}{key}.")
         elif one != other:
             reasons.append(Reason("changed", above + key, one, other))
     return reasons

@@ -61,7 +61,9 @@ def outcome_line(outcome: Outcome) -> str:
         said.append(f"{outcome.seconds:.1f} s")
     if outcome.state == "kept":
         return printable(f"{said[0]}: {outcome.note}")
-    detail = "; ".join(filter(None, [reasons(outcome.reasons), outcome.note]))
+    # what is restored has no line in the lock file any more, but is not new
+    known = [reason for reason in outcome.reasons if (outcome.state, reason.kind) != ("restored", "new")]
+    detail = "; ".join(filter(None, [reasons(known), outcome.note]))
     if detail and outcome.state != "failed":
         said.append(f"({detail})")
     return printable("  ".join(said))

@@ -61,12 +61,17 @@ class LiveReport:
         with self._mutex:
             self._in_flight.on_event(event)
             if isinstance(event, Outcome):
-                self._done += 1
+                self._done += event.state != "cancelled"
                 self._remaining.take_off(event)
         if isinstance(event, ProgressEvent) and event.name == "note":
             self._console.print(Text(note_line(event)))
         if isinstance(event, Outcome) and (line := self._line_of(event)):
             self._console.print(Text(line[:10], _STYLES.get(event.state, "")).append(line[10:], "default"))
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many images are done, of how many."""
+        return self._done, self._total
 
     def stop(self) -> None:
         """Take away what moves; the lines stay."""
@@ -77,7 +82,7 @@ class LiveReport:
         with self._mutex:
             flights, now_s = list(self._in_flight.flights.values()), self._in_flight.now_s()
             lines = flight_lines(flights, now_s, width, max(1, min(_MOST, height - 4)))
-            bar = _bar(self._done, self._total, _BAR).append(f" {self._done}/{self._total}")
+            bar = _bar(*self.progress, _BAR).append(f" {self._done}/{self._total}")
             left = self._remaining.seconds({flight.name: now_s - flight.own_s for flight in flights})
         if left is not None and round(left):  # what takes longer than was expected, takes nobody knows how long
             bar.append(f"  {clock(round(left))} left", "cyan")

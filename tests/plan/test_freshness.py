@@ -73,6 +73,12 @@ def test_reasons_name_the_fields_with_old_and_new(changed: Output, message: list
     assert list(map(str, found.reasons)) == message
 
 
+def test_a_field_that_only_one_of_two_backends_uses_is_no_change() -> None:
+    request = {"backend": "placeholder", "model": "", "prompt": "a figure", "seed": 1, "negative": "", "cfg": 7.0}
+    found = verdict(output(seed=2), line_of(output(), request=request, fingerprint="other"), OURS)
+    assert list(map(str, found.reasons)) == ["backend placeholder → comfyui", "seed 1 → 2"]
+
+
 @pytest.mark.parametrize("old", [[1], "x", 5, None])
 def test_a_field_that_was_no_mapping_is_compared_whole(old: Any) -> None:
     line = line_of(output(), request={"backend": "comfyui", "set": old}, fingerprint="other")

@@ -31,6 +31,13 @@ def output(tmp_path: Path) -> Output:
     return Project(tmp_path, Settings(), {"scripted": ScriptedBackend}).plans()[0].outputs[0]
 
 
+def test_what_is_restored_is_not_called_new(output: Output) -> None:
+    new, missing = (Reason("new"),), (Reason("missing"),)
+    assert outcome_line(Outcome(output, "restored", new)) == "restored   j:a  assets/j/a.png"
+    assert outcome_line(Outcome(output, "restored", missing)) == "restored   j:a  assets/j/a.png  (missing)"
+    assert outcome_line(Outcome(output, "derived", new)).endswith("(new)")
+
+
 def test_causes_are_told_once_with_the_first_few_that_they_hit(output: Output) -> None:
     one, other = Problem("", "out of memory", "smaller images"), Problem("", "no disk")
     outcomes = [Outcome(output, "failed", problem=problem) for problem in (one, one, other, one, one, one)]

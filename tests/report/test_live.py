@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.cells import cell_len
 
 from imagegen.plan.record import Estimate
-from imagegen.report.live import Remaining, flight_lines
+from imagegen.report.live import LiveReport, Remaining, flight_lines
 from imagegen.report.progress import InFlight, clock
 from tests.report.events import Clock, happened, outcome, prepares, started
 
@@ -106,3 +108,15 @@ def test_an_images_own_time_begins_when_it_waits_for_no_other() -> None:
     flights.on_event(happened("a", "restarted"))
     flight = flights.flights["j:a"]
     assert (flight.since_s, flight.own_s) == (0.0, 5.0)
+
+
+def test_the_bar_does_not_count_what_was_not_built() -> None:
+    stream = io.StringIO()
+    report = LiveReport(stream, 3, {})
+    try:
+        report.on_event(outcome("a"))
+        report.on_event(outcome("b", "cancelled"))
+        report.on_event(outcome("c", "cancelled"))
+        assert report.progress == (1, 3)
+    finally:
+        report.stop()
