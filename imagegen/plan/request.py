@@ -10,7 +10,7 @@ from typing import Any
 
 from imagegen.config.schema import GenerateFields
 
-__all__ = ["Request", "canonical_fields", "fingerprint", "select_parameters"]
+__all__ = ["ADDED_FIELDS", "Request", "canonical_fields", "fingerprint", "select_parameters"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Request(GenerateFields, _Item):
 
 _FIRST = frozenset({"negative", "width", "height", "steps", "cfg", "sampler", "scheduler"})
 """The fields of the first release, which are in every fingerprint."""
-_ADDED = {one.name: one.default for one in fields(GenerateFields) if one.name not in _FIRST}
+ADDED_FIELDS = {one.name: one.default for one in fields(GenerateFields) if one.name not in _FIRST}
 """Those of later releases, with the values at which they are left out, so that adding them made nothing stale."""
 
 
@@ -47,7 +47,7 @@ def select_parameters(
         only_if_given: those of them that count only if the job gives them, and then whatever their value: what the
             backend uses otherwise, from a workflow for example, may not be our default.
     """
-    unchanged = {name for name, default in _ADDED.items() if getattr(request, name) == default}
+    unchanged = {name for name, default in ADDED_FIELDS.items() if getattr(request, name) == default}
     return parameters - (only_if_given - {*request.given}) - (unchanged - only_if_given)
 
 

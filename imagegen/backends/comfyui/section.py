@@ -39,6 +39,7 @@ from imagegen.backends.comfyui.workflow import (
 from imagegen.config.document import MAX_BYTES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
+from imagegen.plan.request import ADDED_FIELDS
 
 __all__ = ["FIELD_PARAMETERS", "OPTIONS", "SECTION_PARAMETERS", "recover_section", "resolve", "resolve_machine"]
 
@@ -251,11 +252,18 @@ def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Wo
         {
             "workflow": hash_graph(graph, workflow.output, taken),
             "graph": json.dumps(graph),
-            "bindings": json.dumps(bind),
+            "bindings": json.dumps({**bind, **{field: [] for field in _find_fields_set(workflow, bind, values)}}),
             **{key: dict(value) for key, value in options.items() if value},
         },
         files,
     )
+
+
+def _find_fields_set(workflow: Workflow, bind: Mapping[str, Any], values: Mapping[NodeInput, Any]) -> Iterator[str]:
+    """Yield the fields whose inputs `set` names: jobs of earlier releases set them so, and they take no field then."""
+    for field in ADDED_FIELDS:
+        if field not in bind and any(target in values for target in workflow.inputs.get(field, ())):
+            yield field
 
 
 def _list_values(
@@ -271,7 +279,7 @@ def _list_values(
             if is_link(held := workflow.value(target)):
                 hint = "name an input of that node, or of one further up"
                 problems.append(Problem(f"{key}.{text}", f"it comes from node {held[0]} by a link", hint))
-            elif target in of_fields:
+            elif target in of_fields and not (key == "set" and of_fields[target] in ADDED_FIELDS):
                 field = of_fields[target]
                 word = FIELD_WORDS.get(field, field)
                 other = (

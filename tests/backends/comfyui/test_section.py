@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from imagegen.backends.comfyui.graph import NodeInput
-from imagegen.backends.comfyui.prompt import collect_values, get_workflow
+from imagegen.backends.comfyui.prompt import collect_values, get_workflow, unsupported_fields
 from tests.backends.comfyui import workflows as w
 from tests.backends.comfyui.sections import FILE, Sections
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
@@ -228,3 +228,14 @@ def test_a_clip_skip_goes_into_the_workflows_own_node_and_counts_where_the_job_g
     plain = sections.fingerprint(skips)
     assert sections.fingerprint(skips, clip_skip=1) != plain, "the workflow has another one"
     assert sections.fingerprint(sd15()) != plain
+
+
+def test_a_clip_skip_set_by_its_node_as_in_earlier_releases_stays_as_it_was(sections: Sections) -> None:
+    skip = node("CLIPSetLastLayer", clip=["4", 1], stop_at_clip_layer=-2)
+    skips = {**changed(sd15(), n6={"clip": ["50", 0]}, n7={"clip": ["50", 0]}), "50": skip}
+    by_node = {"50.stop_at_clip_layer": -3}
+    request = sections.request(skips, {"set": by_node})
+    assert collect_values(request, get_workflow(request))[NodeInput("50", "stop_at_clip_layer")] == -3
+    assert "clip_skip" not in get_workflow(request).inputs
+    (problem,) = unsupported_fields(sections.request(skips, {"set": by_node}, clip_skip=2))
+    assert problem.what.startswith("generate.clip_skip: "), "which of the two counts is not guessed"
