@@ -109,7 +109,7 @@ class GenerationError(Exception):
 
 
 class MayBeRunningError(GenerationError):
-    """The same, but the generator may still make the image: the next run continues this attempt."""
+    """A backend gave up, but its generator may still generate the image: the next run continues this attempt."""
 
 
 class OverdueError(GenerationError):
@@ -146,7 +146,7 @@ class Progress(Protocol):
         """The server that the open attempt was begun at last; empty if there is none."""
 
     def begin_attempt(self, server: str = "") -> str:
-        """Return a UUID for this attempt at the image, which is on disk by then.
+        """Return a UUID for this attempt at the image, which is on disk before this returns.
 
         After a kill or a MayBeRunningError, the next attempt gets the same UUID, so a backend that hands it to its
         generator finds what became of the image. After any other failure, or if the image is generated again, it is
@@ -274,7 +274,7 @@ class Backend:
         other jobs are generated.
 
         Returns:
-            The problems found by then; the job's images are generated only if there are none.
+            The problems found; the job's images are generated only if there are none.
         """
         del requests, progress
         return []

@@ -78,7 +78,7 @@ class BackendFaultError(GenerationError, ImagegenError):
 
 
 class _MayBeRunningFaultError(BackendFaultError, MayBeRunningError):
-    """The same, but its generator may have made the image."""
+    """A rule was broken, but the generator may have generated the image."""
 
 
 class FaultyImageError(BackendFaultError):
@@ -381,7 +381,7 @@ class Guarded(Backend):
         """Return what `ask` does.
 
         Args:
-            plans: it is asked while planning, where what cannot be is an ImagegenError.
+            plans: it is asked while planning, and raises ImagegenError if that is impossible.
             progress: of an image, if it may raise Cancelled.
             may_move: it may raise TryAnotherServer.
 
@@ -439,7 +439,7 @@ class _CheckedProgress:
         return getattr(self._progress, name)
 
     def begin_attempt(self, server: str = "") -> str:
-        """That the disk is full is no fault of a backend that asks for an attempt."""
+        """Begin an attempt. If the disk is full, note that: it is not the backend's fault."""
         try:
             return self._progress.begin_attempt(server)
         except OSError as error:

@@ -91,7 +91,7 @@ def deadline(seconds: float, error: Callable[[], Exception]) -> Callable[[], Non
 
 
 def read_available(response: requests.Response, most: int = 256 * 1024) -> bytes:
-    """Return what has come of the body by now, as it was sent: at least a byte, or nothing at its end.
+    """Return what has come of the body so far, as it was sent: at least a byte, or nothing at its end.
 
     Raises:
         requests.exceptions.ReadTimeout: nothing came in time.

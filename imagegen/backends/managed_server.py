@@ -168,7 +168,7 @@ def _end_family(pid: int, grace_s: float) -> list[psutil.Process]:
 
 
 def _wait_for_end(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Return those that have not ended by then. A zombie, whose exit code nobody asks for, has ended."""
+    """Return those that have not ended in time. A zombie, whose exit code nobody asks for, has ended."""
     until = time.monotonic() + seconds
     while (family := [one for one in family if _is_running(one)]) and time.monotonic() < until:
         time.sleep(0.05)
@@ -297,7 +297,7 @@ class ManagedServer:
             time.sleep(0.1)
 
     def stop(self, record: ServerRecord, grace_s: float = GRACE_S) -> bool:
-        """Stop the server of the record, and remove that unless it is another server's by now; with the lock held.
+        """Stop the server of the record, and remove that unless it is another server's already; with the lock held.
 
         Returns whether it ran until now. Raises ImagegenError if it cannot be stopped.
         """

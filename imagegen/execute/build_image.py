@@ -214,7 +214,7 @@ def failure_outcome(work: StaleOutput, error: BaseException) -> Outcome:
         problem = not_written(error)
     elif isinstance(error, BadImage):
         what = f"verify: what {backend} returned cannot be used: {error}"
-        problem = Problem("", what, "try again; if it stays so, look at the generator's own log")
+        problem = Problem("", what, "try again; if it keeps happening, look at the generator's own log")
     else:
         what = f"a fault in imagegen or the backend {backend}: {type(error).__name__}: {error}"
         problem = Problem("", what, f"report it, with its location: {_location(error)}")
@@ -397,7 +397,7 @@ def _content(project: Project, origin: Origin) -> bytes:
     data = (project.root / origin.path).read_bytes()
     if hashlib.sha256(data).hexdigest() == origin.sha256:
         return data
-    stored = project.store.get(origin.sha256)  # the file is a Git LFS pointer, or somebody is at work on it
+    stored = project.store.get(origin.sha256)  # the file is a Git LFS pointer, or somebody is editing it
     if stored is None:
         state = project.hashes.state(origin.path)
         if state is not None and state.is_pointer:

@@ -141,7 +141,7 @@ class ImageVersion:
     record: ImageCopy
     """What says how it was made."""
     request: Mapping[str, Any]
-    """That it was made for."""
+    """The fields that it was made for."""
     by_hand: bool = False
     """Whether somebody made or changed it."""
     files: Mapping[str, Encoding | None] = field(default_factory=dict)

@@ -58,7 +58,7 @@ class Outcome:
     also: tuple[Problem, ...] = ()
     """What else is wrong."""
     seconds: float = 0.0
-    """That the backend took, or restoring or deriving it."""
+    """Seconds spent generating, restoring or deriving it."""
 
 
 Event = Started | ProgressEvent | Outcome
@@ -74,7 +74,7 @@ class StaleOutput:
 
     @property
     def key(self) -> str:
-        """The same for outputs that show one image: their fingerprint."""
+        """Identifies the image: outputs that show one image share their fingerprint."""
         return self.output.fingerprint or self.output.task
 
     def outcome(

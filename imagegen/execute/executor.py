@@ -41,7 +41,7 @@ _NAMED = 20
 class Executor:
     """Runs in a thread of its own. More work may be added meanwhile, if it was announced to `run`.
 
-    on_event: called with each event, from any thread. stop: start nothing more. cancel: give up what is running, too.
+    on_event: called with each event, from any thread. stop: start nothing more. cancel: also give up what is running.
     """
 
     project: Project
@@ -71,7 +71,7 @@ class Executor:
     def run(self, works: Sequence[StaleOutput], later: Sequence[StaleOutput] = ()) -> None:
         """Check each job, then generate the images of those jobs that passed; images of one batch key together.
 
-        later: work that may be added. Preflight is about it, too.
+        later: work that may be added. Preflight checks it as well.
         """
         by_job: dict[str, list[StaleOutput]] = defaultdict(list)
         self._later = {work.output.task for work in later}
@@ -93,14 +93,14 @@ class Executor:
                 self.on_event(ProgressEvent(None, "note", {"text": str(error)}))
 
     def _try(self, job: Sequence[StaleOutput], step: Callable[[], _Answer]) -> _Answer | None:
-        """Return what a step for a whole job returns. If it fails or is stopped, so do the job's images: None."""
+        """Run a step for a whole job and return its result. If it fails or is stopped, report each image; None."""
         try:
             if not self.stop.is_set():
                 return step()
         except (StoppedWaiting, Cancelled):
             pass
         except Exception as error:  # a backend of somebody else's can fail in any way
-            if not self.stop.is_set():  # on a terminal, Ctrl-C reaches what a backend runs, too
+            if not self.stop.is_set():  # on a terminal, Ctrl-C also reaches what a backend runs
                 for work in job:
                     self.on_event(failure_outcome(work, error))
                 return None
@@ -224,7 +224,7 @@ class Executor:
         try:
             # a job that was prepared earlier may have had the same image
             outcome = (first.key in self._tried and self._restore(first)) or self._generate(first, slot)
-        except TryAnotherServer:  # with the seed that was chosen by then
+        except TryAnotherServer:  # with the seed that was chosen meanwhile
             return [replace(work, output=self.project.with_decisions(work.output)) for work in works]
         finally:
             slot.release()

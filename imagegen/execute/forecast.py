@@ -84,7 +84,7 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
 
     Args:
         standing: Each output with its verdict, after those that it is made from.
-        ignored: Tasks that doit passes over; what is made from them is passed over, too.
+        ignored: Tasks that doit passes over; what is made from them is also passed over.
     """
     stored = StoredImages(project)
     ignored_by = {task: task for task in ignored}
@@ -127,7 +127,8 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
 
 def _choose_act(project: Project, output: Output, verdict: Verdict) -> Act:
     if verdict.reasons and all(reason.kind == "follows" for reason in verdict.reasons):
-        return "follow"  # also if the file was changed by hand: whether it is kept or in the way shows then
+        # also if the file was changed by hand: only then is it clear whether it is kept or in the way
+        return "follow"
     if verdict.state == "blocked":
         return "fail"
     if _is_kept_unless_found(project, output, verdict):

@@ -38,9 +38,9 @@ def plan_images(
 
     Args:
         project: whose settings hold.
-        prompts: one for each image, or none where `like` has one.
-        options: of `doit image`, None where one was not given.
-        folder: where images go that no option sends elsewhere.
+        prompts: one for each image, or none if `like` has one.
+        options: of `doit image`; None if one was not given.
+        folder: for images that no option sends elsewhere.
 
     Raises:
         ImagegenError: in the words of the options.
@@ -121,7 +121,7 @@ def _items(prompts: Sequence[str], options: dict[str, Any], seed: int | None) ->
 
 
 def _name_like(project: Project, options: Mapping[str, Any], where_to: Mapping[str, Any]) -> str:
-    """That of the image it is like; with a number where that would take this very image's place."""
+    """Return the name of the image it is like, with a number if it would replace that very image."""
     path = project.root / str(options["like"])
     if options["save"] or options["count"] > 1 or "name" in where_to:
         return path.stem
@@ -145,7 +145,7 @@ def _where_to(options: Mapping[str, Any], count: int, folder: str) -> dict[str, 
     if options["save"]:
         for name in ("out", "format"):
             if options[name] is not None:
-                what = f"--{name}: where a saved image goes, and its format, its job says"
+                what = f"--{name}: the job decides where a saved image goes, and its format"
                 raise ImagegenError(Problem(_WHERE, what, "leave it out"))
     if out is None:
         return {"dir": folder, **chosen}

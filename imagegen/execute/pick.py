@@ -1,6 +1,6 @@
 """Picks one of an item's variants: it becomes the item's image; the others wait outside the output folder.
 
-Each variant's file is in one place at a time: its own (`mallsing-v3.png`), the item's where it is the picked one
+Each variant's file is in one place at a time: its own (`mallsing-v3.png`), the item's if it is the picked one
 (`mallsing.png`), or among the candidates in `.imagegen/candidates`. A pick moves them. It puts all of them into the
 store, writes the lines, copies all that take no other's place, then decides, replaces the item's image, and only then
 removes what was moved. After a kill the same pick again brings it to its end.
@@ -91,7 +91,7 @@ def pick(project: Project, job: str, base: str, variant: int) -> PickResult:
         if file.goal in replaced:
             _put(project, file)
     _remove_moved(project, files)
-    # of an image's lines, that of its variant counts, also where it was changed by hand or is a candidate
+    # of an image's lines, that of its variant counts, even if it was changed by hand or is a candidate
     on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
     lock.compact(on_disk | {line.path: line.sha256 for line in lines}, project.temporary)
     if gone := [path for path in _of_the_item(project, files) if path not in on_disk]:
@@ -180,7 +180,7 @@ def _check_others(name: str, variant: int, before: Mapping[str, JobPlan], after:
 
 
 def _already_moved(project: Project, variants: Iterable[Output]) -> dict[str, int]:
-    """Find by sha256 which variant a candidate is: a kill can have left it in its former path, too."""
+    """Find by sha256 which variant a candidate is: a kill can also have left it in its former path."""
     found: dict[str, int] = {}
     for output in variants:
         state = project.hashes.state(candidate_path(output))
@@ -196,7 +196,7 @@ def _find(
     planned: Sequence[Output],
     moved: Mapping[str, int],
 ) -> _VariantFile:
-    """Find the variant's file: an edited one counts more than one that we made; else the one where it ought to be."""
+    """Find the variant's file: an edited one counts more than one that we made; else the one in its proper path."""
     lock = project.lock(output.job)
     own = {one.path: one.path for one in planned if one.variant == output.variant}
     paths = own | dict.fromkeys(_candidate_paths(output), output.path)

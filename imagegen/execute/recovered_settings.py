@@ -37,7 +37,7 @@ class RecoveredSettings:
     """What an image was generated with.
 
     Attributes:
-        backend: empty where the image does not say.
+        backend: empty if the image does not say.
         prompt: the text itself, with nothing left to choose.
         fields: of `generate`, the seed among them.
         section: options for the backend, the model among them.
@@ -118,7 +118,7 @@ def _recover(project: Project, file: str, backend: str) -> RecoveredSettings:
 
 
 def _from_other_program(file: str, image: ImageFile) -> RecoveredSettings | None:
-    """Return what another program wrote, None where none did. Raises ImagegenError."""
+    """Return what another program wrote, None if none did. Raises ImagegenError."""
     graph = read_comfyui_prompt(image)
     try:
         if graph:
@@ -139,7 +139,7 @@ _LONGEST_SHOWN = 80
 
 
 def _from_parameters(file: str, found: ForeignSettings) -> RecoveredSettings:
-    """Return these parameters, the sampler in ComfyUI's words where they are known, and note what is left out."""
+    """Return these parameters, the sampler in ComfyUI's words if they are known, and note what is left out."""
     others = dict(found.others)
     given = [others.get(name, "").strip('"') for name in _SAMPLERS.values()]
     names = {key: name for key, name in zip(_SAMPLERS, to_comfyui_names(*given), strict=True) if name}
@@ -195,16 +195,16 @@ def _from_request(project: Project, file: str, request: Mapping[str, Any], backe
 
 
 def _from_workflow(file: str, graph: str) -> RecoveredSettings:
-    """Return what ComfyUI's workflow gave its sampler, where that can be understood."""
-    from imagegen.backends.comfyui.workflow import read_workflow, understand
+    """Return what ComfyUI's workflow gave its sampler, if that can be understood."""
+    from imagegen.backends.comfyui.workflow import analyse_workflow, read_workflow
 
     try:
-        workflow = understand(read_workflow("workflow.json", graph.encode("utf-8", "replace")), {})
+        workflow = analyse_workflow(read_workflow("workflow.json", graph.encode("utf-8", "replace")), {})
     except ImagegenError as error:
         what = f"its ComfyUI workflow cannot be understood: {error.problems[0].what}"
         raise ImagegenError(Problem(file, what, "give --prompt and the rest yourself")) from None
     held = {name: workflow.value_of(name) for name in workflow.inputs}
-    # where another node gives the value, there is a link in its place
+    # if another node gives the value, there is a link in its place
     types = {**FIELD_TYPES, "prompt": (str,), "checkpoint": (str,)}
     known: dict[str, Any] = {
         name: value for name, value in held.items() if isinstance(value, types[name]) and value != ""

@@ -25,7 +25,7 @@ from imagegen.project.git import has_undecided_files
 from imagegen.state.mutex import hold
 
 __all__ = [
-    "Flow",
+    "BuildScheduler",
     "RunResult",
     "run",
 ]
@@ -86,7 +86,7 @@ def _build(
     on_event: Callable[[Event], None],
     worker: InterruptibleWorker,
 ) -> tuple[RunResult, SharedStoreClient | None]:
-    """Build the outputs under the mutex. Raises ImagegenError if it cannot be had, or nothing can be built."""
+    """Build the outputs under the mutex. Raises ImagegenError if another build holds it, or nothing can be built."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(hold(project.state, project.settings.wait_s))
@@ -103,7 +103,7 @@ def _build(
         if project.settings.store:
             is_brief = not any(is_shared(work.output) for work in stale)
             shared = SharedStoreClient(project, worker.emit, worker.stop, is_brief=is_brief)
-        worker.run(Flow(project, stale, worker.emit, worker.stop, worker.cancel, shared).run)
+        worker.run(BuildScheduler(project, stale, worker.emit, worker.stop, worker.cancel, shared).run)
         return RunResult(worker.stop.is_set(), _tidy_up(project)), shared
 
 
@@ -151,7 +151,7 @@ def _tidy_up(project: Project) -> tuple[Problem, ...]:
     """Compact the state's files, and keep the store within its size. Returns what went wrong, which loses nothing."""
     problems = []
     untidy = [lock for lock in project.locks.values() if lock.needs_compaction]
-    # whoever chooses the other side of an image in conflict needs that side's line, too
+    # whoever chooses the other side of an image in conflict also needs that side's line
     if untidy and not has_undecided_files(project.root):
         for lock in untidy:
             try:
@@ -171,7 +171,7 @@ def _tidy_up(project: Project) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-class Flow:
+class BuildScheduler:
     """Builds stale outputs, each as soon as all that it is made from is finished.
 
     What needs no backend (restoring, deriving) is done here, on all cores; the rest by the backends' executors, which
@@ -181,7 +181,7 @@ class Flow:
         works: each after those that it is made from.
         on_event: called with each event, from any thread.
         stop: start nothing more.
-        cancel: give up what is running, too.
+        cancel: also give up what is running.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class PlannedSave:
 def plan_save(project: Project, file: str, images: Sequence[ImageToSave]) -> PlannedSave:
     """Return the job file with items that give just these images. Writes nothing.
 
-    Raises ImagegenError where that is not possible: nothing else of the job may change.
+    Raises ImagegenError if that is not possible: nothing else of the job may change.
     """
     job = _Target(project, file)
     outputs = tuple(job.add(one) for one in images)
@@ -62,7 +62,7 @@ def plan_save(project: Project, file: str, images: Sequence[ImageToSave]) -> Pla
 
 
 def save(project: Project, file: str, images: Sequence[ImageToSave]) -> PlannedSave:
-    """Add the items to the job file as it is by now, under the build's mutex. Raises ImagegenError."""
+    """Add the items to the job file as it is now, under the build's mutex. Raises ImagegenError."""
     with hold(project.state, project.settings.wait_s):
         planned = plan_save(project, file, images)
         if planned.added:
@@ -96,7 +96,7 @@ class _Target:
         self.added: list[str] = []
 
     def add(self, one: ImageToSave) -> Output:
-        """Add the item where it does not exist yet. Returns its output. Raises ImagegenError."""
+        """Add the item if it does not exist yet, and return its output. Raises ImagegenError."""
         wanted = one.output
         there = _images_by_slug(self._plan).get(wanted.slug)
         if there is not None:
@@ -105,7 +105,7 @@ class _Target:
                 raise self._refusal(what, "choose another --name")
             return there
         item: dict[str, Any] = {"name": one.name, "prompt": self._prompt(wanted.request.prompt)}
-        # the seed also where the job's rule gives this one, which follows from the name
+        # the seed even if the job's rule gives this one, which follows from the name
         seed = {"seed": wanted.fields["seed"]} if "seed" in wanted.fields else {}
         item |= seed
         data, output = self._with(item, one)

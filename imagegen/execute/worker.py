@@ -111,7 +111,7 @@ def _describe_stopping(running: int) -> str:
 
 
 class ImageAttempt:
-    """The attempt at one image; on disk only if the backend asks for its UUID. forced: an earlier image doesn't do."""
+    """The attempt at one image; on disk only if the backend asks for its UUID. forced: no earlier image will do."""
 
     def __init__(self, project: Project, output: Output, *, forced: bool) -> None:
         self._project, self._output, self._forced = project, output, forced
@@ -119,14 +119,14 @@ class ImageAttempt:
         """What the store notes of it: its UUID, if the backend asked for it."""
 
     def open(self, server: str = "") -> str:
-        """Return its UUID, which is on disk by then, with the server if one is given."""
+        """Return its UUID, once it is on disk, with the server if one is given."""
         if not self.facts or server:
             opened = self._project.attempts.open(self._image, forced=self._forced, done=self._stored, server=server)
             self.facts = {"attempt": opened}
         return self.facts["attempt"]
 
     def last_server(self) -> str:
-        """Return the server where it was begun last; empty if none was given."""
+        """Return the server at which it was begun last; empty if none was given."""
         return self._project.attempts.server(self._image, self._stored)
 
     def close(self, *, made: bool) -> None:
@@ -179,7 +179,7 @@ class ImageProgress:
 
     @property
     def last_server(self) -> str:
-        """The server where the open attempt was begun."""
+        """The server at which the open attempt was begun."""
         return self._attempt.last_server() if self._attempt else ""
 
     def event(self, name: str, **facts: Any) -> None:

@@ -1,6 +1,6 @@
 """Pictures derived from pictures, with no generator: another size, crop or format, and many on one sheet.
 
-The same input makes the same bytes.
+Equal inputs give equal bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Grid", "Shape", "index", "picture", "sheet"]
 class Shape:
     """What a picture becomes. With both sides given, it is fitted in whole, or cropped to just that size."""
 
-    width: int | None = None  # pixels; None where it follows from the other side, or from the image
+    width: int | None = None  # pixels; None if it follows from the other side, or from the image
     height: int | None = None
     crop: str | None = None  # the side that is kept: `top-left`, `centre`
     enlarge: bool = False  # whether an image that is too small may be enlarged
@@ -48,31 +48,31 @@ def picture(file: ImageFile, shape: Shape, encoding: Encoding) -> bytes:
 
     """
     made_by = inherit_provenance(file) if encoding.metadata == "full" else None
-    return encode_picture(_shaped(file.upright, shape), encoding, made_by)
+    return encode_picture(_reshape(file.upright, shape), encoding, made_by)
 
 
-def _shaped(image: Picture, shape: Shape) -> Picture:
+def _reshape(image: Picture, shape: Shape) -> Picture:
     from PIL import Image
 
-    wide, high = image.size
-    scales = [asked / has for asked, has in ((shape.width, wide), (shape.height, high)) if asked is not None]
+    width, height = image.size
+    scales = [asked / has for asked, has in ((shape.width, width), (shape.height, height)) if asked is not None]
     if not scales:
         return image
     scale = max(scales) if shape.crop else min(scales)
     if scale > 1 and not shape.enlarge:
         asked = "×".join(str(side) for side in (shape.width, shape.height) if side is not None)
-        raise BadImage(f"the image is {wide}×{high}, too small for {asked} pixels")
-    size = (max(1, round(wide * scale)), max(1, round(high * scale)))
-    box = (0.0, 0.0, float(wide), float(high))
+        raise BadImage(f"the image is {width}×{height}, too small for {asked} pixels")
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    box = (0.0, 0.0, float(width), float(height))
     if shape.crop and shape.width and shape.height:
         size = (shape.width, shape.height)
-        box = _kept((wide, high), (size[0] / scale, size[1] / scale), shape.crop)
-    if (size, box) == (image.size, (0.0, 0.0, float(wide), float(high))):
+        box = _crop_box((width, height), (size[0] / scale, size[1] / scale), shape.crop)
+    if (size, box) == (image.size, (0.0, 0.0, float(width), float(height))):
         return image
     return image.resize(size, Image.Resampling.LANCZOS, box)
 
 
-def _kept(size: tuple[int, int], part: tuple[float, float], crop: str) -> tuple[float, float, float, float]:
+def _crop_box(size: tuple[int, int], part: tuple[float, float], crop: str) -> tuple[float, float, float, float]:
     """Return the box (left, top, right, bottom; pixels) of that size at the side that is kept."""
     words = crop.split("-")
     across = 0.0 if "left" in words else 1.0 if "right" in words else 0.5
@@ -123,7 +123,7 @@ def index(sizes: Mapping[str, tuple[int, int]], grid: Grid, image: str) -> bytes
 
 
 def _cells(count: int, grid: Grid) -> Iterator[tuple[int, int]]:
-    """Return the left upper corner of each cell."""
+    """Return the top left corner of each cell."""
     for number in range(count):
         row, column = divmod(number, grid.columns)
         yield column * grid.cell, row * grid.cell

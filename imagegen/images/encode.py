@@ -19,8 +19,8 @@ _COLOUR_SPACE = {"L": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 """A mode's name in the header of an ICC profile (ICC.1:2022, section 7.2.6)."""
 
 
-def encode(file: ImageFile, encoding: Encoding, p: Provenance | None) -> bytes:
-    """Return the output file. The same input makes the same bytes.
+def encode(file: ImageFile, encoding: Encoding, provenance: Provenance | None) -> bytes:
+    """Return the output file. Equal inputs give equal bytes.
 
     A PNG that stays one keeps its pixels as they are encoded; everything else is decoded to 8 bits a channel and
     encoded again, with its ICC profile and without its other metadata.
@@ -28,20 +28,20 @@ def encode(file: ImageFile, encoding: Encoding, p: Provenance | None) -> bytes:
     Args:
         file: what a backend returned, or an image made earlier.
         encoding: format, quality and metadata.
-        p: written where the encoding's metadata is `full`.
+        provenance: written if the encoding's metadata is `full`.
 
     Raises:
         BadImage: the format cannot hold an image of this size, or the file cannot be decoded.
 
     """
-    p = p if encoding.metadata == "full" else None
+    provenance = provenance if encoding.metadata == "full" else None
     if file.format == encoding.format == "png":
-        return rewrite_png(file.chunks, p)
+        return rewrite_png(file.chunks, provenance)
     _refuse_too_long(file.width, file.height, encoding)
-    return encode_picture(file.picture, encoding, p)
+    return encode_picture(file.picture, encoding, provenance)
 
 
-def encode_picture(image: Image, encoding: Encoding, p: Provenance | None) -> bytes:
+def encode_picture(image: Image, encoding: Encoding, provenance: Provenance | None) -> bytes:
     """Return the picture (L, RGB or RGBA) as a file of this format and quality, with its ICC profile.
 
     JPEG has no transparency: white is put behind it. WebP of quality 100 is lossless.
@@ -54,15 +54,15 @@ def encode_picture(image: Image, encoding: Encoding, p: Provenance | None) -> by
     profile = image.info.get("icc_profile")
     options: dict[str, Any] = {}
     if encoding.format == "png":
-        options = {"pnginfo": _png_info(p)} if p else {}
+        options = {"pnginfo": _png_info(provenance)} if provenance else {}
     elif encoding.format == "webp":
-        # lossless also where the picture is transparent: `exact` keeps the colours there
+        # lossless even if the picture is transparent: `exact` keeps the colours there
         lossless = encoding.quality == 100
         options = {"quality": encoding.quality, "lossless": lossless, "exact": lossless}
-        options |= provenance_options(p, "webp") if p else {}
+        options |= provenance_options(provenance, "webp") if provenance else {}
         image = image.convert("RGB") if image.mode == "L" else image
     else:
-        options = {"quality": encoding.quality, **(provenance_options(p, "jpeg") if p else {})}
+        options = {"quality": encoding.quality, **(provenance_options(provenance, "jpeg") if provenance else {})}
         image = _on_white(image) if image.mode == "RGBA" else image
     # a profile of another colour space than the image's would make the file invalid
     is_same_space = profile and profile[16:20] == _COLOUR_SPACE[image.mode]
@@ -78,11 +78,11 @@ def _refuse_too_long(width: int, height: int, encoding: Encoding) -> None:
         raise BadImage(f"the image is {width}×{height}, and {limit}")
 
 
-def _png_info(p: Provenance) -> Any:
+def _png_info(provenance: Provenance) -> Any:
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
-    for kind, content in provenance_chunks(p):
+    for kind, content in provenance_chunks(provenance):
         info.add(kind, content)
     return info
 

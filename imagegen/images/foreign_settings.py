@@ -34,7 +34,7 @@ class UnreadableRecord(ValueError):  # noqa: N818 - a finding, not a failure of 
 
 @dataclass(frozen=True)
 class ForeignSettings:
-    """What a program wrote. fields: those that mean the same here, by our names. others: the rest, as written."""
+    """What a program wrote. fields: those that imagegen has too, by its names. others: the rest, as written."""
 
     prompt: str
     fields: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +49,7 @@ _LARGEST = 1024**2
 
 
 def read_comfyui_prompt(file: ImageFile) -> str | None:
-    """Return the JSON of the workflow that ComfyUI ran; None where the image has none."""
+    """Return the JSON of the workflow that ComfyUI ran; None if the image has none."""
     if file.format == "png":
         return None if "negative_prompt" in file.texts else file.texts.get("prompt")
     words = (text for text in read_exif_texts(file.exif) if text.startswith("prompt:"))
@@ -57,7 +57,7 @@ def read_comfyui_prompt(file: ImageFile) -> str | None:
 
 
 def read_foreign_settings(file: ImageFile) -> ForeignSettings | None:
-    """Return what another generator says of the image; None where none does.
+    """Return what another generator says of the image; None if none does.
 
     Raises:
         UnreadableRecord: there is a record, and it cannot be read.
@@ -254,7 +254,7 @@ _KNOWN = frozenset({*_NUMBERS, "Size", "Sampler", "Schedule type", "Model", "Mod
 def _parse_parameters(text: str) -> ForeignSettings:
     """Read a text of the web UI: prompt, negative prompt, a line of settings, templates of dynamic prompts.
 
-    Raises UnreadableRecord where the settings are on one line with the prompt, or written in another way.
+    Raises UnreadableRecord if the settings are on one line with the prompt, or written in another way.
     """
     lines = text.strip().split("\n")
     at = _settings_line(lines)
@@ -368,11 +368,11 @@ _WITH_SCHEDULER = re.compile(r"(.+?)_(k|karras|exponential)")
 
 
 def to_comfyui_names(sampler: str, scheduler: str) -> tuple[str, str]:
-    """Return ComfyUI's sampler and scheduler, each empty where it is not known which one is meant.
+    """Return ComfyUI's sampler and scheduler, each empty if it is not known which one is meant.
 
     Args:
         sampler: may name the scheduler too, as `DPM++ 2M Karras` does.
-        scheduler: empty where it is not given.
+        scheduler: empty if it is not given.
 
     """
     own_scheduler = _known_scheduler(scheduler)

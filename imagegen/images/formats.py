@@ -22,7 +22,7 @@ __all__ = [
     "MAX_CHUNKS",
     "MAX_SCANS",
     "PNG_ANIMATION",
-    "PNG_LOOKS",
+    "PNG_VISUAL_CHUNKS",
     "BadImage",
     "Chunk",
     "format_of",
@@ -65,7 +65,7 @@ class BadImage(Exception):  # noqa: N818 - it names what is there, as `Cancelled
 
 
 def format_of(data: bytes) -> Format:
-    """Return the format, by the first bytes alone. Raises BadImage where it is none of the three."""
+    """Return the format, by the first bytes alone. Raises BadImage if it is none of the three."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
@@ -99,7 +99,7 @@ _TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 
 PNG_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 
-PNG_LOOKS = PNG_ANIMATION | frozenset(
+PNG_VISUAL_CHUNKS = PNG_ANIMATION | frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM cICP gAMA iCCP mDCV cLLI sBIT sRGB bKGD hIST pHYs sPLT".split()
 )
 """The chunks that decide what the picture looks like; all others only say something about it."""
@@ -147,7 +147,7 @@ def write_png(chunks: Iterable[Chunk]) -> bytes:
 
 
 def png_size(chunks: list[Chunk]) -> tuple[int, int]:
-    """Return width and height (pixels) from the header. Raises BadImage where there is not just one, and first."""
+    """Return width and height (pixels) from the header. Raises BadImage unless there is just one, and first."""
     headers = [payload for kind, payload in chunks if kind == b"IHDR"]
     if len(headers) != 1 or chunks[0][0] != b"IHDR" or len(headers[0]) != 13:
         raise BadImage("the image is corrupt: it does not start with its one PNG header")
@@ -174,7 +174,7 @@ def keyword_of(chunk: Chunk) -> str | None:
 
 
 def text_of(chunk: Chunk) -> str | None:
-    """Return the content of an uncompressed text chunk; None for any other, or where it is not UTF-8.
+    """Return the content of an uncompressed text chunk; None for any other, or if it is not UTF-8.
 
     Compressed text is not read: we write none, and it could be a zip bomb.
     """
@@ -252,7 +252,7 @@ def write_jpeg(segments: Iterable[Chunk]) -> bytes:
 
 
 def jpeg_size(segments: Iterable[Chunk]) -> tuple[int, int]:
-    """Return width and height (pixels) from the frame header. Raises BadImage where there is not just one."""
+    """Return width and height (pixels) from the frame header. Raises BadImage unless there is just one."""
     frames = [content for marker, content in segments if marker in _FRAMES]
     if len(frames) != 1 or len(frames[0]) < 6:
         raise BadImage("the image is corrupt: it has no JPEG frame header, or more than one")
@@ -292,7 +292,7 @@ def _riff_chunks(data: bytes) -> list[Chunk]:
 
 
 def webp_size(chunks: list[Chunk]) -> tuple[int, int]:
-    """Return width and height (pixels) from the header. Raises BadImage where there is none."""
+    """Return width and height (pixels) from the header. Raises BadImage if there is none."""
     kind, content = chunks[0] if chunks else (b"", b"")
     if kind == b"VP8X" and len(content) >= 10:
         return 1 + int.from_bytes(content[4:7], "little"), 1 + int.from_bytes(content[7:10], "little")

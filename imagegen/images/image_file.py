@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imagegen.config.schema import Format
 from imagegen.images.formats import (
     PNG_ANIMATION,
-    PNG_LOOKS,
+    PNG_VISUAL_CHUNKS,
     BadImage,
     Chunk,
     format_of,
@@ -65,7 +65,7 @@ class ImageFile:
         )
 
         try:
-            image = Image.open(io.BytesIO(self._bare()), formats=(self.format.upper(),))
+            image = Image.open(io.BytesIO(self._without_metadata()), formats=(self.format.upper(),))
             image.load()
         except (BadImage, MemoryError):
             raise
@@ -75,17 +75,17 @@ class ImageFile:
             raise BadImage(f"the image is corrupt: {error}") from error
         return _plain(image)
 
-    def _bare(self) -> bytes:
+    def _without_metadata(self) -> bytes:
         """The file without what Pillow would expand or parse on opening: compressed text, Exif, further frames.
 
-        Pillow warns where those are damaged, which could not be held back for this thread alone.
+        Pillow warns if those are damaged, which could not be held back for this thread alone.
         """
         if self.format == "png":
-            keep = PNG_LOOKS - PNG_ANIMATION
+            keep = PNG_VISUAL_CHUNKS - PNG_ANIMATION
             return write_png(chunk for chunk in self.chunks if chunk[0] in keep)
         if self.format == "webp":
             return self.data
-        return write_jpeg(chunk for chunk in self.chunks if _is_looks_of_jpeg(chunk))
+        return write_jpeg(chunk for chunk in self.chunks if _affects_appearance(chunk))
 
     @cached_property
     def upright(self) -> Image:
@@ -106,14 +106,14 @@ class ImageFile:
 
     @property
     def exif(self) -> bytes:
-        """Its Exif, a TIFF structure; empty where it has none."""
+        """Its Exif, a TIFF structure; empty if it has none."""
         if self.format == "jpeg":
             return self._segment(_EXIF)
         return self._first(b"EXIF" if self.format == "webp" else b"eXIf").removeprefix(_EXIF)
 
     @property
     def xmp(self) -> bytes:
-        """Its XMP packet; empty where it has none."""
+        """Its XMP packet; empty if it has none."""
         if self.format == "png":
             return self.texts.get("XML:com.adobe.xmp", "").encode("utf-8")
         return self._segment(_XMP) if self.format == "jpeg" else self._first(b"XMP ")
@@ -144,7 +144,7 @@ def read_image(data: bytes, *, may_be_followed: bool = True) -> ImageFile:
 
     Args:
         data: the file.
-        may_be_followed: whether something else may come after the image, as after a photo of a phone.
+        may_be_followed: whether something else may come after the image, as after a phone's photo.
 
     Raises:
         BadImage: it is not a PNG, WebP or JPEG, or it is cut off, corrupt or followed by something else.
@@ -171,12 +171,12 @@ def verify(
 ) -> ImageFile:
     """Read an image file and decode the whole image.
 
-    Pillow passes a PNG that misses its end, and whatever follows an image; so the container is walked first, to its
+    Pillow accepts a PNG with its end missing, and whatever follows an image; so the container is walked first, to its
     last byte. A PNG has checksums; within the data of a lossy image a flipped bit may go unseen.
 
     Args:
         data: the file.
-        width: pixels asked for, None where any will do. The header is asked, before anything is decoded.
+        width: pixels asked for, None if any will do. The header is asked, before anything is decoded.
         height: likewise.
         may_be_flat: whether one flat colour will do.
         may_be_followed: as for `read_image`.
@@ -200,8 +200,8 @@ def verify(
     return file
 
 
-def _is_looks_of_jpeg(chunk: Chunk) -> bool:
-    """Return whether it decides what the picture looks like: no comment, and of APPn only JFIF, ICC and Adobe."""
+def _affects_appearance(chunk: Chunk) -> bool:
+    """Return whether a segment affects the picture: no comment does, and of APPn only JFIF, ICC and Adobe."""
     kind, content = chunk
     if kind == b"\xe2":
         return content.startswith(b"ICC_PROFILE\0")

@@ -1,6 +1,6 @@
 """What an image file says of itself besides its pixels: Exif and XMP.
 
-Pillow puts both into a file, but they are made and read here. Its Exif takes memory without bound where values share
+Pillow puts both into a file, but they are made and read here. Its Exif takes memory without bound if values share
 their bytes, warns of damage for all threads, and writes a UserComment as BYTE, which the web UI cannot read; its XMP
 needs another package.
 
@@ -45,7 +45,7 @@ def exif_of_comment(comment: str) -> bytes:
 
 
 def read_orientation(tiff: bytes) -> int:
-    """Return which of the eight ways the picture lies, 1 … 8; 1, upright, where the structure does not say."""
+    """Return which of the eight ways the picture lies, 1 … 8; 1, upright, if the structure does not say."""
     order, entries = _first_directory(tiff)
     kind, count, value = entries.get(_ORIENTATION, (0, 0, b""))
     found = struct.unpack(order + "H", value)[0] if (kind, count) == (_SHORT, 1) else 1
@@ -53,7 +53,7 @@ def read_orientation(tiff: bytes) -> int:
 
 
 def read_user_comment(tiff: bytes) -> str:
-    """Return the UserComment of a TIFF structure; empty where it has none.
+    """Return the UserComment of a TIFF structure; empty if it has none.
 
     Programs write its UTF-16 in one byte order or the other, whatever the structure says; its ASCII shows which.
     """
@@ -84,7 +84,7 @@ def _first_directory(tiff: bytes) -> tuple[str, _Entries]:
 
 
 def _directory_at(tiff: bytes, order: str, at: int) -> _Entries:
-    """Return the entries of the directory there; none where it is broken.
+    """Return the entries of the directory there; none if it is broken.
 
     Entries may share bytes, as thousands of them could; together they get no more than the structure has.
     """
@@ -151,7 +151,7 @@ def is_generated(xmp: bytes) -> bool:
 def read_record(xmp: bytes) -> str | None:
     """Return the record of a packet, whether it is an element or, after another tool's work, an attribute.
 
-    None where there is none, or the packet is not valid XML or brings a DTD.
+    None if there is none, or the packet is not valid XML or brings a DTD.
     """
     return read_xmp_text(xmp, _NAMESPACE + " record")
 

@@ -2,7 +2,7 @@
 
 It holds no name, path or time. Where it is kept, by format:
 
-- PNG: iTXt `parameters` (the convention of AUTOMATIC1111's web UI), iTXt `imagegen` (JSON), and XMP where the
+- PNG: iTXt `parameters` (the convention of AUTOMATIC1111's web UI), iTXt `imagegen` (JSON), and XMP if the
   image is a trained model's work.
 - WebP and JPEG: Exif UserComment for the parameters, and XMP, which carries the JSON.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagegen.config.schema import Format
-from imagegen.images.formats import PNG_LOOKS, Chunk, keyword_of, text_chunk, write_png
+from imagegen.images.formats import PNG_VISUAL_CHUNKS, Chunk, keyword_of, text_chunk, write_png
 from imagegen.images.image_file import ImageFile
 from imagegen.images.metadata import exif_of_comment, is_generated, read_record, xmp_packet
 
@@ -48,31 +48,31 @@ class Provenance:
     generated: bool  # it is the work of a trained model
 
 
-def provenance_json(p: Provenance) -> str:
+def provenance_json(provenance: Provenance) -> str:
     """Return the record: canonical JSON, without the item's name, which some backends fingerprint."""
-    return _record(p, omitted=())
+    return _record(provenance, omitted=())
 
 
-def _record(p: Provenance, omitted: Collection[str]) -> str:
+def _record(provenance: Provenance, omitted: Collection[str]) -> str:
     record: dict[str, Any] = {
         "imagegen": 1,
-        "request": {k: v for k, v in p.fields.items() if k != "name" and k not in omitted},
-        "backend_version": p.backend_version,
+        "request": {k: v for k, v in provenance.fields.items() if k != "name" and k not in omitted},
+        "backend_version": provenance.backend_version,
     }
-    if p.model_digest is not None:
-        record["model_digest"] = p.model_digest
+    if provenance.model_digest is not None:
+        record["model_digest"] = provenance.model_digest
     if omitted:
         record["omitted"] = sorted(omitted)
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def parameters_text(p: Provenance) -> str:
+def parameters_text(provenance: Provenance) -> str:
     """Return the `parameters` text that web UIs and model sites read: prompt, negative prompt, settings.
 
     The words, their order and the quoting are those of AUTOMATIC1111's stable-diffusion-webui,
     modules/infotext_utils.py and modules/processing.py.
     """
-    fields = {key: value for key, value in p.fields.items() if value not in (None, "")}
+    fields = {key: value for key, value in provenance.fields.items() if value not in (None, "")}
     settings = {
         "Steps": fields.get("steps"),
         "Sampler": fields.get("sampler"),
@@ -80,7 +80,7 @@ def parameters_text(p: Provenance) -> str:
         "CFG scale": fields.get("cfg"),
         "Seed": fields.get("seed"),
         "Size": f"{fields['width']}x{fields['height']}" if {"width", "height"} <= fields.keys() else None,
-        "Model hash": p.model_digest[:10] if p.model_digest else None,
+        "Model hash": provenance.model_digest[:10] if provenance.model_digest else None,
         "Model": fields.get("model"),
         "Clip skip": fields.get("clip_skip"),
     }
@@ -99,59 +99,60 @@ def _setting(value: object) -> str:
     return json.dumps(text, ensure_ascii=False) if any(c in text for c in ",:\n") else text
 
 
-def _xmp_packet_within(p: Provenance, most: int) -> bytes:
+def _xmp_packet_within(provenance: Provenance, most: int) -> bytes:
     """Return the XMP packet in at most that many bytes; the request's longest fields go first, named as omitted."""
-    by_length = sorted(p.fields.keys() - {"name"}, key=lambda k: (len(json.dumps(p.fields[k])), k))
+    by_length = sorted(provenance.fields.keys() - {"name"}, key=lambda k: (len(json.dumps(provenance.fields[k])), k))
     omitted: list[str] = []
     while True:
-        packet = xmp_packet(_record(p, omitted), generated=p.generated).encode("utf-8")
+        packet = xmp_packet(_record(provenance, omitted), generated=provenance.generated).encode("utf-8")
         if len(packet) <= most or not by_length:
             return packet if len(packet) <= most else b""
         omitted.append(by_length.pop())
 
 
-def provenance_chunks(p: Provenance) -> list[Chunk]:
+def provenance_chunks(provenance: Provenance) -> list[Chunk]:
     """Return the chunks of a PNG that hold it."""
-    found = [text_chunk(_PARAMETERS, parameters_text(p)), text_chunk(_RECORD, provenance_json(p))]
-    if p.generated:
-        found.append(text_chunk(_XMP, xmp_packet(provenance_json(p), generated=True)))
+    found = [text_chunk(_PARAMETERS, parameters_text(provenance)), text_chunk(_RECORD, provenance_json(provenance))]
+    if provenance.generated:
+        found.append(text_chunk(_XMP, xmp_packet(provenance_json(provenance), generated=True)))
     return found
 
 
-def provenance_options(p: Provenance, format_: Format) -> dict[str, bytes]:
+def provenance_options(provenance: Provenance, format_: Format) -> dict[str, bytes]:
     """Return what Pillow's `save` takes to write it into a WebP or JPEG.
 
-    A JPEG segment holds 65,533 bytes. Where the XMP is longer, the request's longest fields are left out of it and
-    listed under `omitted`; where the Exif is longer, there is none.
+    A JPEG segment holds 65,533 bytes. If the XMP is longer, the request's longest fields are left out of it and
+    listed under `omitted`; if the Exif is longer, there is none.
     """
-    exif = exif_of_comment(parameters_text(p))
+    exif = exif_of_comment(parameters_text(provenance))
     if format_ == "webp":
-        return {"exif": exif, "xmp": xmp_packet(provenance_json(p), generated=p.generated).encode("utf-8")}
+        xmp = xmp_packet(provenance_json(provenance), generated=provenance.generated)
+        return {"exif": exif, "xmp": xmp.encode("utf-8")}
     options = {"exif": exif} if len(exif) <= _LONGEST_SEGMENT else {}
-    return {**options, "xmp": _xmp_packet_within(p, _LONGEST_XMP)}
+    return {**options, "xmp": _xmp_packet_within(provenance, _LONGEST_XMP)}
 
 
-def rewrite_png(chunks: list[Chunk], p: Provenance | None) -> bytes:
+def rewrite_png(chunks: list[Chunk], provenance: Provenance | None) -> bytes:
     """Return a PNG of these chunks with this provenance in place of any that it has; its pixels stay as encoded.
 
     With None, the file keeps nothing but what decides its looks. Other metadata (ComfyUI's `prompt` and `workflow`,
     for example) stays otherwise, up to 4 MiB a chunk; XMP does not.
     """
-    if p is None:
-        return write_png(chunk for chunk in chunks if chunk[0] in PNG_LOOKS)
+    if provenance is None:
+        return write_png(chunk for chunk in chunks if chunk[0] in PNG_VISUAL_CHUNKS)
     ours = (_PARAMETERS, _RECORD, _XMP)
     kept = [
         chunk
         for chunk in chunks
-        if keyword_of(chunk) not in ours and (chunk[0] in PNG_LOOKS or len(chunk[1]) <= _LARGEST_OTHER)
+        if keyword_of(chunk) not in ours and (chunk[0] in PNG_VISUAL_CHUNKS or len(chunk[1]) <= _LARGEST_OTHER)
     ]
     # some readers look no further than the pixels
     at = next((at for at, (kind, _) in enumerate(kept) if kind == b"IDAT"), len(kept) - 1)
-    return write_png([*kept[:at], *provenance_chunks(p), *kept[at:]])
+    return write_png([*kept[:at], *provenance_chunks(provenance), *kept[at:]])
 
 
 def read_provenance(file: ImageFile) -> dict[str, Any] | None:
-    """Return the record of an image file, as `provenance_json` made it; None where there is none."""
+    """Return the record of an image file, as `provenance_json` made it; None if there is none."""
     text = file.texts.get(_RECORD) if file.format == "png" else read_record(file.xmp)
     try:
         record = json.loads(text or "null")
@@ -161,7 +162,7 @@ def read_provenance(file: ImageFile) -> dict[str, Any] | None:
 
 
 def inherit_provenance(file: ImageFile) -> Provenance | None:
-    """Return the provenance of an image that is made from this one; None where it has none that can be read."""
+    """Return the provenance of an image that is made from this one; None if it has none that can be read."""
     record = read_provenance(file)
     if record is None or not isinstance(record.get("request"), dict):
         return None

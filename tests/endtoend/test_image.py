@@ -83,7 +83,9 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
         long(("--prompt", "x", "--count", "3", "--out", "x.png"), "is one file, for 3 images"),
         long(("--prompt", "x", "--count", "0"), "--count=0: expected a number from 1 to 1000"),
         long(("--prompt", "x", "--save", "x.yaml"), "'x.yaml' cannot be a job file"),
-        long(("--prompt", "x", "--save", "jobs/x.yaml", "--out", "x"), "--out: where a saved image goes"),
+        long(
+            ("--prompt", "x", "--save", "jobs/x.yaml", "--out", "x"), "--out: the job decides where a saved image goes"
+        ),
         (("--like", "x.png"), "x.png: cannot be read: No such file or directory"),
         (("--like", "dodo.py"), "dodo.py: not a PNG, WebP or JPEG image"),
         long(("--prompt", "!!!"), "has nothing in it that a file could be named after"),

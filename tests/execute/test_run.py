@@ -20,7 +20,7 @@ from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.events import Event, Outcome, StaleOutput
 from imagegen.execute.forecast import forecast
-from imagegen.execute.run import Flow, run
+from imagegen.execute.run import BuildScheduler, run
 from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.request import Request
 from imagegen.project import Project
@@ -102,7 +102,7 @@ class Bench:
         assert not [plan.problems for plan in plans if plan.problems]
         self.outputs = sort_by_origin([output for plan in plans for output in plan.outputs])
         works = [StaleOutput(output, self.project.verdict(output)) for output in self.outputs]
-        flow = Flow(self.project, works, self.on_event, self.stop, threading.Event())
+        flow = BuildScheduler(self.project, works, self.on_event, self.stop, threading.Event())
         runner = threading.Thread(target=flow.run, daemon=True)
         runner.start()
         runner.join(60)

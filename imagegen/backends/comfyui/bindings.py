@@ -287,7 +287,7 @@ def _join_groups(graph: Graph, field: str, groups: list[tuple[NodeInput, ...]]) 
 
 
 def _comparison_key(value: object) -> str:
-    """Return the same for 7 and 7.0, which are the same to ComfyUI."""
+    """Return a key by which values are equal to ComfyUI: one for both 7 and 7.0."""
     return repr(float(value)) if type(value) is int and abs(value) < 2**53 else repr(value)
 
 

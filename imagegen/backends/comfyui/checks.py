@@ -29,7 +29,7 @@ from imagegen.backends.comfyui.prompt import (
     group_identical,
     unsupported_fields,
 )
-from imagegen.backends.comfyui.workflow import Workflow, find_misread
+from imagegen.backends.comfyui.workflow import Workflow, find_binding_conflicts
 from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -204,7 +204,7 @@ def check_on_server(
             fields = [
                 field for field, targets in workflow.inputs.items() if any(target in values for target in targets)
             ]
-            for problem in find_misread(workflow, fields, info):
+            for problem in find_binding_conflicts(workflow, fields, info):
                 found[problem] += [request.name for request in same]
         else:  # all of its inputs are the job's
             keys = {

@@ -1,6 +1,6 @@
 """Follow a workflow's links: where a value comes from, through switches and nodes that only pass it on.
 
-What an input is for is known by its name, as ComfyUI's own nodes and common custom ones have it; where a server's
+What an input is for is known by its name, as ComfyUI's own nodes and common custom ones have it; if a server's
 /object_info is at hand, by that too. The graph is somebody's file: links may run in a circle.
 """
 

@@ -14,10 +14,10 @@ from imagegen.backends.comfyui.workflow import (
     JOB_KEYS,
     REQUIRED,
     Workflow,
+    analyse_workflow,
     explain_missing,
     fill_marks,
     find_marks,
-    understand,
 )
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -117,13 +117,13 @@ def get_workflow(request: Request) -> Workflow:
     """Return the workflow that generates the request."""
     extra = request.extra
     if "graph" in extra:
-        return _understood(extra["graph"], extra["bindings"])
+        return _analyse_cached(extra["graph"], extra["bindings"])
     return text_to_image(extra.get("loras", {}), extra.get("vae", ""), request.clip_skip)
 
 
 @lru_cache(maxsize=64)
-def _understood(graph: str, bindings: str) -> Workflow:
-    return understand(json.loads(graph), json.loads(bindings))
+def _analyse_cached(graph: str, bindings: str) -> Workflow:
+    return analyse_workflow(json.loads(graph), json.loads(bindings))
 
 
 def collect_values(request: Request, workflow: Workflow) -> dict[NodeInput, Any]:

@@ -30,11 +30,11 @@ from imagegen.backends.comfyui.workflow import (
     JOB_KEYS,
     REQUIRED,
     Workflow,
+    analyse_workflow,
     check_input,
     explain_missing,
     find_marks,
     read_workflow,
-    understand,
 )
 from imagegen.config.document import MAX_BYTES
 from imagegen.errors import ImagegenError, Problem
@@ -223,7 +223,7 @@ def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Wo
         located = [Problem("workflow", f"{p.where or name}: {p.what}", p.hint) for p in error.problems]
         raise ImagegenError(*located) from None
     bind = {field: [named] if isinstance(named, str) else named for field, named in section.get("bind", {}).items()}
-    workflow = understand(graph, bind)
+    workflow = analyse_workflow(graph, bind)
     problems: list[Problem] = []
     values = dict(_list_values(section, workflow, problems))
     files: dict[str, str] = {}

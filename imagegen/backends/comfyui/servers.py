@@ -65,7 +65,7 @@ _SHOWN = 3
 
 
 class BatchKey(NamedTuple):
-    """What images have in common that are the same to the servers: the model, and the servers that can generate it."""
+    """Identifies images that are alike to the servers: their model, and the servers that can generate them."""
 
     model: str
     urls: tuple[str, ...]
@@ -100,15 +100,15 @@ class _Lane:
     first: float | None = None
     pending_failures: int = 0
 
-    def end_s(self, key: BatchKey, now_s: float) -> float:
-        """Return the seconds until it would have generated one of these too, at the most."""
+    def estimate_finish_s(self, key: BatchKey, now_s: float) -> float:
+        """Estimate the seconds until it would have generated one more of these images."""
         each_s = statistics.median(self.took) if self.took else self.first
         if each_s is None:
             return _UNKNOWN_S
-        return self.busy_s(each_s, now_s) + each_s + self.load_s(each_s) * (key.model != self.loaded)
+        return self.estimate_busy_s(each_s, now_s) + each_s + self.estimate_load_s(each_s) * (key.model != self.loaded)
 
-    def each_s(self, typical_s: float, now_s: float) -> float:
-        """Estimate the seconds of an image there; before one is done, as long again as it has taken by now.
+    def estimate_image_s(self, typical_s: float, now_s: float) -> float:
+        """Estimate the seconds of an image there; before one is done, twice what it has taken so far.
 
         Args:
             typical_s: what an image takes at other servers.
@@ -117,13 +117,13 @@ class _Lane:
             return statistics.median(self.took)
         return typical_s if self.first is not None else max(typical_s, 2 * self._elapsed_s(now_s))
 
-    def load_s(self, each_s: float) -> float:
-        """Return the seconds that loading a model adds, as far as is known."""
+    def estimate_load_s(self, each_s: float) -> float:
+        """Estimate the seconds that loading a model adds."""
         return max(0.0, (self.first or 0.0) - each_s)
 
-    def busy_s(self, each_s: float, now_s: float) -> float:
-        """Return the seconds until it has generated what it has. An image that is late may be as late again."""
-        expected = [each_s + self.load_s(each_s) * reservation.loads for reservation in self.reserved]
+    def estimate_busy_s(self, each_s: float, now_s: float) -> float:
+        """Estimate the seconds until it has finished its images. One that is late may be as late again."""
+        expected = [each_s + self.estimate_load_s(each_s) * reservation.loads for reservation in self.reserved]
         return abs(expected[0] - self._elapsed_s(now_s)) + sum(expected[1:]) if expected else 0.0
 
     def note_done(self, reservation: Reservation, now_s: float) -> None:
@@ -136,7 +136,7 @@ class _Lane:
             self.took.append(seconds)
 
     def _elapsed_s(self, now_s: float) -> float:
-        """Return how long its current image has taken by now."""
+        """Return how long its current image has taken so far."""
         return now_s - max(self.done_s, self.reserved[0].since_s) if self.reserved else 0.0
 
 
@@ -188,7 +188,7 @@ class Pool:
                 wanted[key.model] += count
             ranked = {lane: self._best(lane, wanted, able, loaded) for lane in self._lanes.values()}
             best = {lane: key for lane, key in ranked.items() if key}
-            ends = {lane: lane.end_s(best[lane], now_s) for lane in best}
+            ends = {lane: lane.estimate_finish_s(best[lane], now_s) for lane in best}
             soonest_s = min(ends.values(), default=_UNKNOWN_S)
             for lane in sorted(best, key=lambda lane: ends[lane]):
                 if len(lane.reserved) >= self._most(lane, waiting):
@@ -200,7 +200,7 @@ class Pool:
         return None
 
     def move(self, reservation: Reservation, url: str) -> None:
-        """The image is with another server already."""
+        """Move the reservation to another server, which has the image already."""
         with self._mutex:
             self.release(reservation, is_done=False)
             reservation.url = url
@@ -208,7 +208,7 @@ class Pool:
                 self._lanes[url].reserved.append(reservation)
 
     def release(self, reservation: Reservation, *, is_done: bool) -> None:
-        """The image has left its server. is_done: the server generated it just now, from start to end."""
+        """Free the room of an image that has left its server. is_done: the server has just generated it as a whole."""
         with self._mutex:
             lane = self._lanes.get(reservation.url)
             if lane and reservation in lane.reserved:
@@ -217,7 +217,7 @@ class Pool:
                     lane.note_done(reservation, self._now_s())
 
     def count_failures(self, url: str, images: int) -> None:
-        """So many images more, or fewer, failed there and are tried elsewhere, which shows whose fault that is."""
+        """Adjust the number of images that failed there and that other servers are trying. images: may be negative."""
         with self._mutex:
             if url in self._lanes:
                 self._lanes[url].pending_failures += images
@@ -229,7 +229,7 @@ class Pool:
         return sound or frozenset(urls)
 
     def _most(self, lane: _Lane, waiting: Mapping[BatchKey, int]) -> int:
-        """Of several servers, one has its first image by itself: it may be the slow one, if few images wait."""
+        """Return how many images the server may have: if few wait, one until its first is done, as it may be slow."""
         is_known = lane.first is not None or lane.took
         do_many_wait = sum(waiting.values()) >= _MANY * len(self._lanes)
         return AT_A_TIME if is_known or do_many_wait or len(self._lanes) == 1 else 1
@@ -262,7 +262,7 @@ class Pool:
         now_s = self._now_s()
         others = [other for other in self._lanes.values() if other is not lane]
         typical_s = self._typical_s()
-        each_s = {other.url: max(_LEAST_S, other.each_s(typical_s, now_s)) for other in others}
+        each_s = {other.url: max(_LEAST_S, other.estimate_image_s(typical_s, now_s)) for other in others}
         theirs = sum(count for key, count in waiting.items() if any(url in each_s for url in key.urls))
         if theirs < sum(waiting.values()) or theirs >= done_s * sum(1 / each for each in each_s.values()):
             return False
@@ -270,7 +270,7 @@ class Pool:
         for other in others:
             loads = not any(key.model == other.loaded for key in waiting if other.url in key.urls)
             own_s = each_s[other.url]
-            ends.append((other.busy_s(own_s, now_s) + own_s + other.load_s(own_s) * loads, other.url))
+            ends.append((other.estimate_busy_s(own_s, now_s) + own_s + other.estimate_load_s(own_s) * loads, other.url))
         heapq.heapify(ends)
         end_s = 0.0
         for _ in range(theirs):
@@ -302,7 +302,7 @@ class Fleet:
         self._failed: dict[str, str] = {}
         """By attempt, the server at which it failed, while another one may try it."""
         self._avoided: dict[tuple[str, int | None], str] = {}
-        """The same by its request's name and seed, and without the seed, as the job may leave that open."""
+        """That server by the request's name and seed, and by the name alone, as the job may leave the seed open."""
         self._strikes: Counter[str] = Counter()
 
     def connection(self, request: Request, url: str) -> Connection:
@@ -375,7 +375,7 @@ class Fleet:
         return merge_problems(found, requests)
 
     def batch_key(self, request: Request) -> BatchKey:
-        """Return the model and the servers that can generate it; without one where it failed, if there are others."""
+        """Return the model and the servers that can generate it; if one failed at it, only the others, if any."""
         able = tuple(url for url in request.extra["urls"] if not self.problems_for(request, url))
         others = tuple(url for url in able if url != self._avoided.get((request.name, request.seed)))
         return BatchKey(request.model, others if self.pool.available(others) else able)

@@ -36,13 +36,13 @@ __all__ = [
     "JOB_KEYS",
     "REQUIRED",
     "Workflow",
+    "analyse_workflow",
     "check_input",
     "explain_missing",
     "fill_marks",
+    "find_binding_conflicts",
     "find_marks",
-    "find_misread",
     "read_workflow",
-    "understand",
 ]
 
 FIELDS = (
@@ -88,7 +88,7 @@ class Workflow:
         marked: fields that the file asks for with a %mark%, so that they always need a value.
         absent: fields that the workflow does not take, says the job.
         bound: fields whose inputs the job or a mark names.
-        candidates: field → all inputs that may be meant.
+        candidates: field → its candidate inputs, if there are several or only doubtful ones.
         ends: field → inputs that a link leads to, and that could take the field in place of the link.
     """
 
@@ -102,7 +102,7 @@ class Workflow:
     ends: Mapping[str, Sequence[NodeInput]] = dataclasses.field(default_factory=dict)
 
     def unclear(self, field: str) -> str:
-        """Return the inputs that may be meant, for a person; empty if there are none."""
+        """Describe the candidate inputs of a field for a person; empty if there are none."""
         return _describe_groups(self.graph, self.candidates.get(field, ()))
 
     def value(self, target: NodeInput) -> Any:
@@ -170,8 +170,8 @@ def _find_dangling_links(document: Document, above: tuple[str, ...], values: Map
                 yield Problem(document.where((*above, node, "inputs", name)), what, "export it again")
 
 
-def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
-    """Find out which inputs take what a job can set.
+def analyse_workflow(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
+    """Find the inputs that take what a job can set.
 
     Args:
         bind: field, or `output` → the inputs that the job names; none if it says that there is none.
@@ -217,7 +217,7 @@ def understand(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflow:
 
 
 def _describe_groups(graph: Graph, groups: Sequence[tuple[NodeInput, ...]]) -> str:
-    """Return inputs that may be meant, each with what it holds, for a person."""
+    """Describe candidate inputs for a person, each with its value."""
     return " or ".join(" with ".join(describe_input(graph, target) for target in group) for group in groups)
 
 
@@ -252,8 +252,8 @@ def explain_missing(workflow: Workflow, field: str) -> Problem:
     return Problem("workflow", f"has no input for the {word}: the sampler's links lead to none", hint)
 
 
-def find_misread(workflow: Workflow, fields: Iterable[str], info: ObjectInfo) -> Iterator[Problem]:
-    """Yield problems of fields that go elsewhere by the server's description of its nodes than by the file alone."""
+def find_binding_conflicts(workflow: Workflow, fields: Iterable[str], info: ObjectInfo) -> Iterator[Problem]:
+    """Yield a problem for each field that goes to other inputs if the server's description of its nodes is known."""
     found = find_bindings(workflow.graph, workflow.output, info)
     for field in fields:
         here, known = workflow.inputs.get(field, ()), found.get(field, Candidates())
@@ -276,7 +276,7 @@ def format_binding(field: str, targets: Sequence[object]) -> str:
 
 
 def _find_similar(workflow: Workflow, field: str) -> list[NodeInput]:
-    """Return inputs that might be meant by their names; none that takes another field."""
+    """Return inputs whose names fit the field; none that takes another field."""
     names = {"seed": SEEDS, "sampler": ("sampler_name",), "checkpoint": MODELS}
     taken = {target for targets in workflow.inputs.values() for target in targets}
     return [

@@ -62,8 +62,8 @@ class OllamaBackend(Backend):
         self._pulling: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._runtime: OllamaRuntime | None = None
         self._used_models: set[str] = set()
-        self._lost: GenerationError | None = None
-        self._hangs: ImagegenError | None = None
+        self._fatal_error: GenerationError | None = None
+        self._preflight_error: ImagegenError | None = None
 
     def resolve(self, section: Mapping[str, Any]) -> Resolved:
         """Steps that the job does not give are the model's own."""
@@ -74,12 +74,12 @@ class OllamaBackend(Backend):
         from imagegen.backends.ollama.compatibility import check_requests
 
         problems = check_requests(requests)
-        if self._hangs is None:
+        if self._preflight_error is None:
             try:
                 return problems + self.runtime().problems({one.model for one in requests})
             except ImagegenError as error:
-                self._hangs = error  # to find that out takes long: once, and not again for each job
-        return [*problems, *self._hangs.problems]
+                self._preflight_error = error  # to find that out takes long: once, and not again for each job
+        return [*problems, *self._preflight_error.problems]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
         """Start the project's own server if it is needed, and pull the models that are missing."""
@@ -96,8 +96,8 @@ class OllamaBackend(Backend):
 
     def close(self) -> None:
         """Have Ollama unload the models that were used, and stop the server that this run started."""
-        if self._runtime:  # one that is lost holds none, and on a Mac asking would start it again
-            self._runtime.close(() if self._lost else self._used_models)
+        if self._runtime:  # after a fatal error it holds none, and on a Mac asking would start it again
+            self._runtime.close(() if self._fatal_error else self._used_models)
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """The model, and the sha256 of its manifest if that is known to be on this disk."""
@@ -107,8 +107,8 @@ class OllamaBackend(Backend):
         """Have Ollama generate the image."""
         from imagegen.backends.ollama.image import OllamaError, call_folder, delete_call, generate
 
-        if self._lost:
-            raise self._lost
+        if self._fatal_error:
+            raise self._fatal_error
         runtime = self.runtime()
         loads = request.model not in self._used_models
         self._used_models.add(request.model)
@@ -116,11 +116,11 @@ class OllamaBackend(Backend):
         try:
             data = generate(runtime.command, runtime.program.machine, request, folder, progress, loads=loads)
         except OllamaError as error:
-            if error.lasts:
-                self._lost = error
+            if error.is_permanent:
+                self._fatal_error = error
                 if ended := runtime.describe_end():
-                    self._lost = OllamaError(ended, "fix what its log says, if anything; then run doit again")
-            raise self._lost or error from None
+                    self._fatal_error = OllamaError(ended, "fix what its log says, if anything; then run doit again")
+            raise self._fatal_error or error from None
         facts = {"ollama": runtime.program.version}
         return GeneratedImage(data, facts, may_be_flat=False, on_stored=lambda: delete_call(folder))
 

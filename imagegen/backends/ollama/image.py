@@ -124,7 +124,7 @@ def _report_steps(text: str, progress: Progress) -> None:
 
 
 def _find_running_call(folder: Path) -> Call | None:
-    """Return the call of an earlier run that still runs; not another process that has its number by now."""
+    """Return the call of an earlier run that still runs; not another process that has been given its number."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
         noted = json.loads((folder / "call.json").read_bytes())
         identity = ProcessIdentity(int(noted["pid"]), float(noted["started"]))
@@ -177,11 +177,11 @@ def _is_complete(data: bytes) -> bool:
 
 
 class OllamaError(GenerationError):
-    """What went wrong with an image. lasts: it would be the same for every other image of this run."""
+    """What went wrong with an image. is_permanent: every other image of this run would fail too."""
 
-    def __init__(self, what: str, hint: str, *, lasts: bool = False) -> None:
+    def __init__(self, what: str, hint: str, *, is_permanent: bool = False) -> None:
         super().__init__(what, hint)
-        self.lasts = lasts
+        self.is_permanent = is_permanent
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class _Sign:
     """{0} and so on are its groups, {pixels} is the image's size."""
     hint: str
     """{upgrade} is the way to an Ollama that can, {smaller} a size that fits."""
-    lasts: bool = False
+    is_permanent: bool = False
 
 
 def explain_result(result: CallResult, request: Request, machine: Machine | None) -> OllamaError | None:
@@ -206,7 +206,7 @@ def explain_result(result: CallResult, request: Request, machine: Machine | None
             groups = [group or "?" for group in match.groups()]
             what = sign.what.format(*groups, pixels=f"{request.width}×{request.height}")
             hint = sign.hint.format(upgrade=suggest_upgrade(machine), smaller=_size_that_fits(request))
-            return OllamaError(one_line(what, _LONGEST), hint, lasts=sign.lasts)
+            return OllamaError(one_line(what, _LONGEST), hint, is_permanent=sign.is_permanent)
     if result.error:
         return OllamaError(f"Ollama says: {result.error}", _LOG)
     if result.code is not None and result.code < 0:
@@ -227,7 +227,7 @@ def explain_file_count(count: int, result: CallResult) -> OllamaError | None:
         return OllamaError(what, "name one that does: ollama.model: x/z-image-turbo")
     return OllamaError(
         "Ollama finished without an image and without a reason",
-        f"{_LOG}; if it stays so, try other steps, or another size",
+        f"{_LOG}; if it keeps happening, try other steps, or another size",
     )
 
 
@@ -261,30 +261,30 @@ _SIGNS = (
         r"image generation models are not currently supported|unknown flag: --\w+",
         "this version of Ollama does not generate images",
         "{upgrade}",
-        lasts=True,
+        is_permanent=True,
     ),
     _Sign(
         r"requires Apple Silicon[^:\n]*|image generation is not supported on (\w+)",
         "the machine that Ollama serves on does not generate images: on a Mac it takes Apple silicon",
         FALLBACK,
-        lasts=True,
+        is_permanent=True,
     ),
     _Sign(
         r"failed to initialize MLX: ([^\n]*)|libmlxc\S* not found|MLX runner not available|MLX GPU init failed: [^\n]*",
         "Ollama cannot load its MLX libraries, which it generates with",
         f"on a Mac, install Ollama again; elsewhere unpack its release's MLX archive beside it, or {FALLBACK}",
-        lasts=True,
+        is_permanent=True,
     ),
     _Sign(
         rf"/completion\": {_BROKEN_OFF}",  # where its runner serves
-        "the process that generates for Ollama broke off",
+        "the process that generates for Ollama crashed",
         f"{_SMALLER}; {_LOG}",
     ),
     _Sign(
         r"could not connect to (?:a running|ollama)|Error: unexpected EOF\s*$" rf"|/api/\w+\": {_BROKEN_OFF}",
         "Ollama does not answer any more",
         "start it again: open the Ollama app, or 'ollama serve'; then run doit again",
-        lasts=True,
+        is_permanent=True,
     ),
     _Sign(
         r"Client\.Timeout or context cancellation",
@@ -295,7 +295,7 @@ _SIGNS = (
         r"failed to save image: [^\n]*no space left on device",
         "Ollama could not write the image: no space left on device",
         "free disk space; then run doit again",
-        lasts=True,
+        is_permanent=True,
     ),
     _Sign(
         r"failed to save image: ([^\n]*)",

@@ -264,7 +264,7 @@ def _free_space(folder: Path) -> float:
 
 
 def _left_by_pulls(folder: Path) -> float:
-    """Return the bytes on the disk that no manifest names: of pulls that broke off. The next one continues there."""
+    """Return the bytes on the disk that no manifest names: of interrupted pulls. The next pull continues there."""
     named, size = set[str](), 0.0
     with contextlib.suppress(OSError):
         for manifest in (folder / "manifests").glob("*/*/*/*"):

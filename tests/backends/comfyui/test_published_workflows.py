@@ -9,7 +9,7 @@ import pytest
 from imagegen.backends.comfyui.bindings import find_bindings
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.graph import ObjectInfo
-from imagegen.backends.comfyui.workflow import Workflow, find_misread, understand
+from imagegen.backends.comfyui.workflow import Workflow, analyse_workflow, find_binding_conflicts
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui import workflows as w
 from tests.backends.comfyui.fake_server import FakeComfyUI
@@ -22,7 +22,7 @@ CLIP, MODEL = ["4", 1], ["4", 0]
 def bound(graph: Nodes, field: str, bind: Mapping[str, Sequence[str]] | None = None) -> str:
     """The places of a field as one reads them, `?` with the candidates where it is refused or cannot be set."""
     try:
-        workflow = understand(graph, bind or {})
+        workflow = analyse_workflow(graph, bind or {})
     except ImagegenError as error:
         return "? " + "; ".join(f"{problem.what} | {problem.hint}" for problem in error.problems)
     return of(workflow, field)
@@ -101,12 +101,12 @@ def described(**outputs: list[str]) -> ObjectInfo:
 
 def test_what_the_server_says_of_an_output_goes_before_the_usual_order() -> None:
     graph = through("Swapping", (0, 1))
-    workflow = understand(graph, {})
+    workflow = analyse_workflow(graph, {})
     assert of(workflow, "prompt") == "6.text"
-    assert [*find_misread(workflow, ["prompt"], described(Swapping=["positive", "negative"]))] == []
-    (problem,) = find_misread(workflow, ["prompt"], described(Swapping=["negative", "positive"]))
+    assert [*find_binding_conflicts(workflow, ["prompt"], described(Swapping=["positive", "negative"]))] == []
+    (problem,) = find_binding_conflicts(workflow, ["prompt"], described(Swapping=["negative", "positive"]))
     assert problem.hint == 'say which: bind: {prompt: "7.text"} or bind: {prompt: "6.text"}'
-    assert [*find_misread(understand(graph, {"prompt": ["6.text"]}), ["prompt"], described(Swapping=["negative", "positive"]))] == []  # fmt: skip
+    assert [*find_binding_conflicts(analyse_workflow(graph, {"prompt": ["6.text"]}), ["prompt"], described(Swapping=["negative", "positive"]))] == []  # fmt: skip
 
 
 def test_what_a_server_says_over_http_agrees_with_the_file_but_for_what_it_ignores() -> None:
@@ -116,9 +116,13 @@ def test_what_a_server_says_over_http_agrees_with_the_file_but_for_what_it_ignor
     guided = changed(w.flux(), n22={"cfg": 5.0})  # a BasicGuider, which has none
     with FakeComfyUI() as server:
         info = Client(server.url).object_info
-        for workflow in (understand(graph, {}), understand(w.flux(), {}), understand(w.sdxl_with_refiner(), {})):
-            assert [*find_misread(workflow, workflow.inputs, info)] == []
-        (problem,) = find_misread(understand(guided, {}), ["prompt", "seed", "cfg"], info)
+        for workflow in (
+            analyse_workflow(graph, {}),
+            analyse_workflow(w.flux(), {}),
+            analyse_workflow(w.sdxl_with_refiner(), {}),
+        ):
+            assert [*find_binding_conflicts(workflow, workflow.inputs, info)] == []
+        (problem,) = find_binding_conflicts(analyse_workflow(guided, {}), ["prompt", "seed", "cfg"], info)
     assert problem.what == "comfyui.workflow: the CFG goes to 22.cfg (BasicGuider: 5.0), but by the server's description of its nodes to no input that it knows"  # fmt: skip
     assert problem.hint == 'leave the CFG out of the job; if it is right: bind: {cfg: "22.cfg"}'
 
@@ -294,7 +298,7 @@ def test_a_sampler_beside_the_pictures_way_takes_nothing() -> None:
 
 def test_marks_of_other_programs_are_understood_or_refused() -> None:
     graph = changed(sd15(), n6={"text": "%prompt%"}, n7={"text": "%negative_prompt%"}, n3={"cfg": "%scale%"})
-    workflow = understand(graph, {})
+    workflow = analyse_workflow(graph, {})
     assert workflow.marked == {"prompt", "negative", "cfg"}
     assert "%user_avatar%, which does not exist" in bound(changed(graph, n5={"width": "%user_avatar%"}), "prompt")
 

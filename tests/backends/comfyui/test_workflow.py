@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.workflow import Workflow, explain_missing, read_workflow, understand
+from imagegen.backends.comfyui.workflow import Workflow, analyse_workflow, explain_missing, read_workflow
 from imagegen.errors import ImagegenError, Problem
 from tests.backends.comfyui import workflows as w
 from tests.backends.comfyui.workflows import Nodes, changed, node, sd15
@@ -32,7 +32,7 @@ def places(workflow: Workflow) -> dict[str, str]:
 
 def problems(graph: Nodes, bind: Mapping[str, Sequence[str]] | None = None) -> list[Problem]:
     with pytest.raises(ImagegenError) as caught:
-        understand(graph, bind or {})
+        analyse_workflow(graph, bind or {})
     return list(caught.value.problems)
 
 
@@ -99,27 +99,27 @@ def test_what_is_no_json_is_told_with_its_place() -> None:
 
 def test_a_named_input_goes_before_a_found_one() -> None:
     bind = {"prompt": ["7.text"], "seed": ["3.seed", "5.batch_size"], "cfg": ["3.denoise"]}
-    found = places(understand(sd15(), bind))
+    found = places(analyse_workflow(sd15(), bind))
     assert (found["prompt"], found["seed"], found["cfg"]) == ("7.text", "3.seed+5.batch_size", "3.denoise")
     assert found["steps"] == "3.steps"
 
 
 def test_a_link_can_be_named_and_gives_way_to_the_value() -> None:
-    assert places(understand(w.primitives(), {"prompt": ["6.text"]}))["prompt"] == "6.text"
+    assert places(analyse_workflow(w.primitives(), {"prompt": ["6.text"]}))["prompt"] == "6.text"
 
 
 def test_a_mark_goes_before_what_the_links_say_and_asks_for_its_field_always() -> None:
     graph = changed(
         sd15(), n6={"text": "photo of %prompt%, %sampler%"}, n7={"text": "%prompt%"}, n3={"steps": "%steps%"}
     )
-    workflow = understand(graph, {})
+    workflow = analyse_workflow(graph, {})
     assert places(workflow)["prompt"] == "6.text+7.text"
     assert places(workflow)["sampler"] == "6.text"
     assert workflow.marked == {"prompt", "sampler", "steps"}
 
 
 def test_marks_of_comfyui_itself_in_a_file_name_are_left_alone() -> None:
-    assert understand(changed(sd15(), n9={"filename_prefix": "%year%/%seed%"}), {}).marked == frozenset()
+    assert analyse_workflow(changed(sd15(), n9={"filename_prefix": "%year%/%seed%"}), {}).marked == frozenset()
 
 
 def test_a_mark_that_is_none_is_refused() -> None:
@@ -167,7 +167,7 @@ def test_what_could_go_to_several_places_is_told_with_all_of_them() -> None:
         '6.text_g (CLIPTextEncodeSDXL: "evening sunset") or 6.text_l (CLIPTextEncodeSDXL: "style")'
     )
     assert problem.hint.startswith('say which: bind: {prompt: "15.text"} or bind: {prompt: "6.text_g"} or bind: ')
-    bound = understand(graph, {"prompt": ["6.text_g", "6.text_l"]})
+    bound = analyse_workflow(graph, {"prompt": ["6.text_g", "6.text_l"]})
     assert explain_missing(bound, "checkpoint").what == (
         'has several inputs for the checkpoint: 12.ckpt_name (CheckpointLoaderSimple: "sd_xl_refiner_1.0.safetensors") '
         'or 4.ckpt_name (CheckpointLoaderSimple: "sd_xl_base_1.0.safetensors")'
@@ -175,11 +175,11 @@ def test_what_could_go_to_several_places_is_told_with_all_of_them() -> None:
 
 
 def test_a_field_without_a_place_is_called_by_its_words() -> None:
-    assert "input for the negative prompt" in explain_missing(understand(w.flux(), {}), "negative").what
+    assert "input for the negative prompt" in explain_missing(analyse_workflow(w.flux(), {}), "negative").what
     assert (
-        'bind: {negative: "NODE.INPUT"}' in explain_missing(understand(w.flux(), {}), "negative").hint
+        'bind: {negative: "NODE.INPUT"}' in explain_missing(analyse_workflow(w.flux(), {}), "negative").hint
     )  # not the prompt's
-    assert 'bind: {cfg: "NODE.INPUT"}' in explain_missing(understand(w.flux(), {}), "cfg").hint
+    assert 'bind: {cfg: "NODE.INPUT"}' in explain_missing(analyse_workflow(w.flux(), {}), "cfg").hint
 
 
 def test_of_several_nodes_that_save_one_must_be_named() -> None:
@@ -187,7 +187,7 @@ def test_of_several_nodes_that_save_one_must_be_named() -> None:
     (problem,) = problems(two)
     assert problem.what == "saves images in 2 nodes: 9 (SaveImage), 10 (SaveImage)"
     assert problem.hint == 'say which to take: bind: {output: "9"} or bind: {output: "10"}'
-    assert understand(two, {"output": ["10"]}).output == "10"
+    assert analyse_workflow(two, {"output": ["10"]}).output == "10"
 
 
 def test_a_workflow_that_saves_nothing_is_refused() -> None:
@@ -196,7 +196,9 @@ def test_a_workflow_that_saves_nothing_is_refused() -> None:
 
 
 def test_the_checkpoint_of_the_file_is_known_unless_it_is_marked_or_linked() -> None:
-    assert understand(sd15(), {}).checkpoint == "v1-5-pruned-emaonly.ckpt"
-    assert understand(w.flux(), {}).checkpoint == "flux1-dev.safetensors"
-    assert understand(changed(sd15(), n4={"ckpt_name": "%checkpoint%"}), {}).checkpoint == ""
-    assert understand(changed(sd15(), n4={"ckpt_name": ["9", 0]}), {"checkpoint": ["4.ckpt_name"]}).checkpoint == ""
+    assert analyse_workflow(sd15(), {}).checkpoint == "v1-5-pruned-emaonly.ckpt"
+    assert analyse_workflow(w.flux(), {}).checkpoint == "flux1-dev.safetensors"
+    assert analyse_workflow(changed(sd15(), n4={"ckpt_name": "%checkpoint%"}), {}).checkpoint == ""
+    assert (
+        analyse_workflow(changed(sd15(), n4={"ckpt_name": ["9", 0]}), {"checkpoint": ["4.ckpt_name"]}).checkpoint == ""
+    )

@@ -228,7 +228,7 @@ def failed(text: str, code: int = 1, machine: Machine | None = MAC) -> OllamaErr
 
 
 @pytest.mark.parametrize(
-    ("text", "what", "lasts"),
+    ("text", "what", "is_permanent"),
     [
         (
             f"{E500}model requires 12.0 GiB but only 8.0 GiB are available (after 1.0 GiB overhead)",
@@ -256,8 +256,8 @@ def failed(text: str, code: int = 1, machine: Machine | None = MAC) -> OllamaErr
         ('Error: Post "http://127.0.0.1:11434/api/generate": EOF', "Ollama does not answer any more", True),
         ('Error: Post "http://h:1/api/show": read tcp 1:2->3:4: read: connection reset by peer', "Ollama does not answer any more", True),
         ("⠋ Generating 25% ▕█   ▏ 1/4Error: unexpected EOF\n", "Ollama does not answer any more", True),
-        (f'{E500}Post "http://127.0.0.1:40927/completion": EOF', "the process that generates for Ollama broke off", False),
-        (f'{E500}Post "http://127.0.0.1:40927/completion": dial tcp 127.0.0.1:40927: connect: connection refused', "the process that generates for Ollama broke off", False),
+        (f'{E500}Post "http://127.0.0.1:40927/completion": EOF', "the process that generates for Ollama crashed", False),
+        (f'{E500}Post "http://127.0.0.1:40927/completion": dial tcp 127.0.0.1:40927: connect: connection refused', "the process that generates for Ollama crashed", False),
         (f'{E500}Post "http://127.0.0.1:4/completion": context deadline exceeded (Client.Timeout or context cancellation while reading body)', "Ollama gives one image 10 minutes, and this one takes longer", False),
         ("Error: failed to save image: open a.png: no such file or directory", "Ollama could not write the image: open a.png: no such file or directory", False),
         ("Error: failed to save image: ", "Ollama could not write the image: ?", False),
@@ -271,9 +271,9 @@ def failed(text: str, code: int = 1, machine: Machine | None = MAC) -> OllamaErr
         ("", "'ollama run' ended with exit code 1", False),
     ],
 )  # fmt: skip
-def test_what_is_known_is_told_in_our_words(text: str, what: str, lasts: bool) -> None:
+def test_what_is_known_is_told_in_our_words(text: str, what: str, is_permanent: bool) -> None:
     failure = failed(text)
-    assert (failure.problem.what, failure.lasts) == (what, lasts)
+    assert (failure.problem.what, failure.is_permanent) == (what, is_permanent)
     assert failure.problem.hint
 
 
