@@ -18,7 +18,7 @@ from imagegen.backends.base import (
     GeneratedImage,
     GenerationError,
 )
-from imagegen.backends.guard import BackendFaultError, Guarded, guard
+from imagegen.backends.guard import BackendFaultError, Guarded, guard, with_defaults
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
@@ -83,7 +83,7 @@ class BackendContract:
 
     def test_it_leaves_the_request_the_output_and_the_working_directory_alone(self) -> None:
         """Other threads have them too."""
-        backend, request = self.backend(), self.request()
+        backend, request = with_defaults(self.backend()), self.request()
         backend.context = _context()
         before, folder, printed = copy.deepcopy(request), os.getcwd(), io.StringIO()  # noqa: PTH109 - a text
         with contextlib.redirect_stdout(printed):

@@ -35,6 +35,24 @@ class TestPlaceholder(BackendContract):
         return Request("placeholder", "One", "a red fox", width=64, height=64, seed=1)
 
 
+class Old:
+    """As for an earlier release: it inherits from nothing."""
+
+    name = "old"
+    parameters = frozenset({"prompt"})
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        return PlaceholderBackend().generate(request, progress)
+
+
+class TestOld(BackendContract):
+    def backend(self) -> Any:
+        return Old()
+
+    def request(self) -> Request:
+        return Request("old", "One", "a red fox", width=64, height=64, seed=1)
+
+
 class Leaves(ScriptedBackend):
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         made = super().generate(request, progress)

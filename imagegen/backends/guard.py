@@ -59,10 +59,22 @@ from imagegen.calls import run_in_daemon_thread
 from imagegen.errors import LONGEST, ImagegenError, Problem
 from imagegen.plan.request import Request
 
-__all__ = ["BackendFaultError", "FaultyImageError", "Guarded", "guard", "load"]
+__all__ = ["BackendFaultError", "FaultyImageError", "Guarded", "guard", "load", "with_defaults"]
 
 
 FIX = "fix or uninstall the package that brings it"
+_EARLIER = "it was written for an earlier release of imagegen: see docs/backends.md"
+_RENAMED = {
+    "at_once": "concurrency",
+    "group": "batch_key",
+    "only_model": "choose_model",
+    "place": "pick_server",
+    "recall": "recover_section",
+    "relocated": "strip_local",
+}
+"""The methods that a backend could have in earlier releases, and what replaces them."""
+_OLD_ARGUMENTS = ("made_at", "mend", "settled", "where_given")
+_OLD_PROGRESS = ("attempt", "attempt_at", "begun_at", "restart")
 _CLOSING_S = 60.0
 
 _Answer = TypeVar("_Answer")
@@ -101,23 +113,50 @@ def load(name: str, entry: EntryPoint) -> Callable[[], object]:
 def guard(name: str, make: Callable[[], object]) -> Guarded:
     """Return what `make` does, as a guarded backend of this name. Raises BackendFaultError if it cannot be one."""
     folder = os.getcwd()  # noqa: PTH109 - a text
-    backend = _run(name, "it cannot be made", make, folder)
-    if not isinstance(backend, Backend) and not inspect.isclass(backend):
-        _inherit(backend)
+    backend = with_defaults(_run(name, "it cannot be made", make, folder))
     if not isinstance(backend, Backend):
         rule = f"its entry point gives {shown(backend)}, and must give an object of a class that inherits from Backend"
         raise BackendFaultError(name, rule, hint="write class X(Backend), with Backend from imagegen.backends.base")
+    old, new = _run(name, "its members cannot be read", lambda: _find_old_members(backend), folder)
+    if old:
+        rule = f"it was written for an earlier release of imagegen: {', '.join(old)}"
+        raise BackendFaultError(name, rule, hint=f"{'; '.join(new)}: see docs/backends.md")
     members = _run(name, "its members cannot be read", lambda: member_faults(name, backend), folder)
     if members:
         raise BackendFaultError(name, *members)
     return Guarded(name, backend, folder)
 
 
-def _inherit(plug_in: Any) -> None:
-    """Give an object whose class does not inherit from Backend, as in earlier releases, its defaults."""
+def with_defaults(plug_in: Any) -> Any:
+    """Return a backend. If its class does not inherit from Backend, as in earlier releases, it gets the defaults."""
     kind = type(plug_in)
-    with contextlib.suppress(TypeError):  # a text, for example, cannot get another class
-        plug_in.__class__ = type(kind.__name__, (kind, Backend), {})
+    if not isinstance(plug_in, Backend) and not inspect.isclass(plug_in):
+        with contextlib.suppress(TypeError):  # a text, for example, cannot get another class
+            plug_in.__class__ = type(kind.__name__, (kind, Backend), {})
+    return plug_in
+
+
+def _find_old_members(backend: Backend) -> tuple[list[str], list[str]]:
+    """Return what a backend has of an earlier release, which nothing would call, and what to do about each.
+
+    A method whose successor is there too may stay: it is for both releases.
+    """
+    old, new = [], []
+    for member, successor in _RENAMED.items():
+        has_successor = getattr(type(backend), successor) is not getattr(Backend, successor)
+        if callable(getattr(backend, member, None)) and not has_successor:
+            old.append(f"it has the method {member}")
+            new.append(f"rename {member} to {successor}")
+    with contextlib.suppress(TypeError, ValueError):  # not a function, or written in C
+        needed = [
+            one
+            for one in inspect.signature(backend.resolve).parameters.values()
+            if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        ]
+        if len(needed) == 2:
+            old.append("its resolve takes (section, context)")
+            new.append("write resolve(self, section), and use self.context in it")
+    return old, new
 
 
 def _run(name: str, doing: str, ask: Callable[[], _Answer], folder: str) -> _Answer:
@@ -130,7 +169,7 @@ def _run(name: str, doing: str, ask: Callable[[], _Answer], folder: str) -> _Ans
     except _CtrlC:
         raise KeyboardInterrupt from None
     except BaseException as error:
-        raise BackendFaultError(name, f"{doing}: {_describe(error)}") from None
+        raise BackendFaultError(name, f"{doing}: {_describe(error)}", hint=_find_hint(error)) from None
 
 
 @contextlib.contextmanager
@@ -186,6 +225,17 @@ def _describe(error: BaseException) -> str:
     except BaseException:  # its own words are somebody else's code too
         said = ""
     return f"{kind}: {said}{_locate(error)}" if said else f"{kind}{_locate(error)}"
+
+
+def _find_hint(error: BaseException) -> str:
+    """Return what to do: a backend for an earlier release uses names that are gone."""
+    is_old = False
+    if isinstance(error, AttributeError):
+        is_old = error.name in _OLD_PROGRESS and hasattr(type(error.obj), "begin_attempt")
+    elif isinstance(error, TypeError):
+        said = _describe(error)
+        is_old = any(f"unexpected keyword argument '{one}'" in said for one in _OLD_ARGUMENTS)
+    return _EARLIER if is_old else FIX
 
 
 def _locate(error: BaseException) -> str:
@@ -409,7 +459,7 @@ class Guarded(Backend):
                 raise
             is_open = isinstance(error, OSError) and progress is not None
             kind = _MayBeRunningFaultError if is_open else BackendFaultError
-            raise kind(self.name, f"{doing} raised {_describe(error)}") from None
+            raise kind(self.name, f"{doing} raised {_describe(error)}", hint=_find_hint(error)) from None
 
 
 class _GuardedSlot(ServerSlot):

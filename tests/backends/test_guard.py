@@ -547,3 +547,45 @@ def test_a_backend_that_does_not_inherit_has_the_defaults_too() -> None:
     found = guard("plug", Old)
     assert (found.version, found.in_flight, found.preflight([REQUEST])) == ("1", 1, [])
     assert found.generate(REQUEST, progress()).data == png()
+
+
+@pytest.mark.parametrize(
+    ("members", "what", "hint"),
+    [
+        (
+            {"at_once": returns(1), "group": returns("a")},
+            "it has the method at_once, it has the method group",
+            "rename at_once to concurrency; rename group to batch_key: see docs/backends.md",
+        ),
+        (
+            {"resolve": lambda _self, section, _context: Resolved(section, None)},
+            "its resolve takes (section, context)",
+            "write resolve(self, section), and use self.context in it: see docs/backends.md",
+        ),
+    ],
+)
+@pytest.mark.parametrize("base", [Old, Plug])
+def test_a_backend_with_members_of_an_earlier_release_is_refused_with_their_new_names(
+    base: type, members: dict[str, Any], what: str, hint: str
+) -> None:
+    with pytest.raises(BackendFaultError) as caught:
+        guard("plug", type("Earlier", (base,), members))
+    (problem,) = caught.value.problems
+    assert problem.what == f"the backend plug: it was written for an earlier release of imagegen: {what}"
+    assert problem.hint == hint
+
+
+def test_a_backend_may_have_the_old_method_beside_the_new_one() -> None:
+    assert plug(at_once=returns(1), concurrency=returns(3)).concurrency(REQUEST) == 3
+
+
+def test_names_of_an_earlier_release_in_its_code_are_told_as_such() -> None:
+    old = plug(
+        preflight=method(lambda *_: [Problem("", "no", mend="yes")]),  # type: ignore[call-arg]
+        generate=method(lambda _, progress: progress.attempt),
+    )
+    for call in (lambda: old.preflight([REQUEST]), lambda: old.generate(REQUEST, progress())):
+        with pytest.raises(BackendFaultError) as caught:
+            call()
+        hint = "it was written for an earlier release of imagegen: see docs/backends.md"
+        assert caught.value.problem.hint == hint
