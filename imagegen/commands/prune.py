@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import YES, command, confirm, option
+from imagegen.commands.command import YES, command, option, require
 from imagegen.errors import ImagegenError, Problem, printable
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> None:
     print("\n".join(lines or ["nothing to remove"]), flush=True)
     if not waste or dry_run:
         return
-    if not (yes or confirm("Remove all this?", "nothing is removed", "doit prune --yes")):
-        return
+    if not yes:
+        require("Remove all this?", "nothing is removed", "doit prune --yes")
     with build.lock():
         if find_unused(build.project, build.project.plans(), candidates=candidates) != waste:
             raise ImagegenError(Problem("", "something changed meanwhile: nothing is removed", "doit prune again"))

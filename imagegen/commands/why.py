@@ -239,6 +239,7 @@ def _head(one: ForecastImage) -> Line:
     elif one.act == "fresh" and verdict.line:
         said += f"  since {verdict.line.time[:16].replace('T', ' ')} UTC"
     said += "".join(f", {part}" for part in _request_parts(one))
+    said += f"  ({verdict.note})" if one.act == "fresh" and verdict.note else ""
     if one.act in ("generate", "derive", "follow", "restore"):
         others = [
             reason

@@ -41,10 +41,17 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
 
     def _error(self, *args: Any) -> None:
         if len(args) > 1:
+            if args[1] == errors.BAD_TYPE and self._is_not_allowed(args[0]):
+                args = (args[0], errors.UNALLOWED_VALUE, None)
             super()._error(*args)  # makes the error, and calls this with it
         elif len(self._errors) < MAX_PROBLEMS:
             # for each, Cerberus would sort them all and fill two trees that nobody reads: minutes for a few thousand
             self._errors.extend(args[0])
+
+    def _is_not_allowed(self, field: str) -> bool:
+        """Whether this scalar would be wrong as text as well: only some words are allowed."""
+        has_words = "allowed" in self._resolve_rules_set(self.schema[field])
+        return has_words and isinstance(self.document[field], (Ambiguous, bool, int, float))
 
     def _validate_blank(self, allowed: bool, field: str, value: object) -> None:
         """{'type': 'boolean'}"""  # noqa: D400, D415 - Cerberus reads from it what the rule may be
@@ -293,7 +300,8 @@ def _explain(error: Any) -> str:
         return "has no value: give it one, or leave it out"
     if error.code == errors.UNALLOWED_VALUE.code:
         allowed = list(map(str, constraint))
-        return f"'{value}' is not one of {', '.join(allowed)}{did_you_mean(str(value), allowed)}"
+        text = str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
+        return f"'{text}' is not one of {', '.join(allowed)}{did_you_mean(text, allowed)}"
     if error.code == errors.FORBIDDEN_VALUE.code:
         return f"the name '{value}' is taken: choose another"
     if error.code == errors.MIN_VALUE.code:

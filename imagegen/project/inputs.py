@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import unicodedata
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePosixPath
 
 from imagegen.config.document import MAX_BYTES, Document, read_document
 from imagegen.config.job_files import JOB_SUFFIXES
@@ -69,7 +69,7 @@ class Inputs:
         except ImagegenError as error:
             folder = self.root / "jobs"
             known = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in JOB_SUFFIXES]
-            what = f"extends: {file}: {error.problems[0].what}{did_you_mean(name, known)}"
+            what = f"extends: {file}: {error.problems[0].what}{_suggest_file(name, known)}"
             raise ImagegenError(Problem(where, what)) from None
         return read_document(file, data)
 
@@ -83,7 +83,7 @@ class Inputs:
             folder = (self.root / source).parent
             meant = ""
             if not (self.root / source).exists() and folder.is_dir():
-                meant = did_you_mean(Path(source).name, [path.name for path in folder.iterdir()])
+                meant = _suggest_file(Path(source).name, [path.name for path in folder.iterdir()])
             problems = (Problem(where, f"source: {p.where}: {p.what}{meant}", p.hint) for p in error.problems)
             raise ImagegenError(*problems) from None
 
@@ -141,3 +141,10 @@ class Inputs:
     def _read_named(self, name: str) -> bytes:
         self.named.add(name)
         return self.read(name)
+
+
+def _suggest_file(name: str, names: Iterable[str]) -> str:
+    """Return `; did you mean 'kin.md'?`: a file that only has the same suffix is not near."""
+    stem = PurePosixPath(name).with_suffix("").as_posix()
+    near = [one for one in names if did_you_mean(stem, [PurePosixPath(one).with_suffix("").as_posix()])]
+    return did_you_mean(name, near)

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.commands.why import word_diff
+from imagegen.commands.why import as_lines, word_diff
+from imagegen.execute.forecast import Forecast, ForecastImage
+from imagegen.plan.freshness import Verdict
+from tests.report.events import image
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,10 @@ def test_of_a_long_prompt_the_words_around_each_change_are_shown() -> None:
         "[-w0-] {+X+} w1 w2 w3 w4 w5 w6 w7 w8 … w22 w23 w24 w25 w26 w27 w28 w29 [-w30-] {+Y+} "
         "w31 w32 w33 w34 w35 w36 w37 w38 …"
     )
+
+
+def test_a_fresh_image_that_was_accepted_says_so() -> None:
+    one = ForecastImage(image("a"), Verdict("fresh", note="accepted: it was there before"), "fresh")
+    lines = as_lines(Forecast((one,)), [], [], {"j:a"}, has_settings=True)
+    shown = ["".join(text for text, _ in line) for line in lines]
+    assert shown[0] == "fresh     j:a  assets/j/a.png  (accepted: it was there before)"

@@ -139,6 +139,8 @@ def test_what_a_job_must_not_say(changes: dict[str, Any], expected: str) -> None
         ("items: [{name: no, prompt: a}]", "items[0].name: expected text, found no, which YAML may read as false; put it in quotes"),
         ("items: [{name: A, prompt: 12:30}]", "items[0].prompt: expected text, found 12:30, which YAML may read as 750; put it in quotes"),
         ("items: [{name: A, prompt: a, steps: 012}]", "items[0].steps: expected a whole number, found 012, which YAML may read as 10; write a plain decimal number"),
+        ("output: {overwrite: yes}\nitems: [{name: A, prompt: a}]", "output.overwrite: 'yes' is not one of own, never, always"),
+        ("output: {overwrite: true}\nitems: [{name: A, prompt: a}]", "output.overwrite: 'true' is not one of own, never, always"),
         ("[1, 2]", "a job file is a mapping of keys, found a list"),
         ("description: x", "no items: give 'items', or a 'source' that has them, or both"),
     ],

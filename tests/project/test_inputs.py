@@ -123,6 +123,12 @@ def test_a_source_that_is_not_there_is_told_the_near_one_in_its_folder(tmp_path:
         Inputs(tmp_path, ()).read_source(source, "jobs/a.yaml:1:1")
 
 
+def test_a_file_that_only_has_the_same_suffix_is_not_suggested(tmp_path: Path) -> None:
+    (tmp_path / "icons.yaml").write_text("")
+    with pytest.raises(ImagegenError, match=r"there is no such file$"):
+        Inputs(tmp_path, ()).read_source("foo.yaml", "jobs/a.yaml:1:1")
+
+
 def test_a_wildcard_file_whose_ending_is_not_in_lower_case_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "jobs/wildcards").mkdir(parents=True)
     for name in ("hair.TXT", "eyes.txt", "notes.md", "a.yaml"):
