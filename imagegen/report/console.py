@@ -37,11 +37,12 @@ __all__ = [
     "table",
 ]
 
-_STATES = {
+_STATES: Mapping[str, str] = {
     "generated": "generated",
     "derived": "derived",
     "restored": "restored",
     "kept": "kept",
+    "ignored": "ignored",
     "fresh": "fresh",
     "failed": "failed",
     "cancelled": "not built",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -36,24 +37,28 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         super().__init__(outstream, options)
         self._build: Build | None = None
         self._reached: Mapping[str, None] = {}
+        self._tasks: Mapping[str, Task] = {}
+        self._ignored = 0
         self._broken: list[JobPlan] = []
         self._ending_problems: Sequence[Problem] = ()
 
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
         """Have the images of the selection built: doit is about to run its first task."""
         build = current_build()
+        self._tasks = tasks
         self._reached = reached = _reach(tasks, selected_tasks)
         builders = [name for name in reached if _is_ours(tasks[name]) and name in COMMANDS and COMMANDS[name].jobs]
         for name in builders:
             if run_and_report(build, COMMANDS[name], tasks[name].options):
                 raise SystemExit(1)
         self._check_selection(build, selected_tasks)
-        ignored = Globals.dep_manager.status_is_ignore  # `doit ignore`: doit itself would ask only later
         images = [
             name
             for name, one in build.planned.items()
             if (
-                not ignored(tasks[name]) if name in reached else one.output.job in reached and not build.needs_task(one)
+                not _is_ignored(tasks[name])
+                if name in reached
+                else one.output.job in reached and not build.needs_task(one)
             )
         ]
         self._broken = [plan for plan in build.plans if plan.problems and self._reaches(plan.task)]
@@ -89,6 +94,16 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         if not _is_ours(task):
             super().skip_uptodate(task)
 
+    def skip_ignore(self, task: Task) -> None:
+        """Say of an image that `doit ignore` named it, or what it is made from; its job needs no line of its own."""
+        if not _is_ours(task):
+            super().skip_ignore(task)
+        elif (build := current_build()) and task.name in build.planned:
+            self._ignored += 1
+            if not build.invocation.quiet:
+                named = [name for name in _reach(self._tasks, [task.name]) if _is_ignored(self._tasks[name])]
+                self._say([f"{'ignored':<10} {task.name}: left alone, until doit forget {(named or [task.name])[0]}"])
+
     def complete_run(self) -> None:
         """Say at the end what failed and why, and what the run did."""
         build = self._build
@@ -96,7 +111,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             failed = failures(build.outcomes)
             self._say(["", *failed] if failed else [])
             self._say(self._ending_problems)
-            counts = build.count_outcomes(self._reached)
+            counts = build.count_outcomes(self._reached) + Counter(ignored=self._ignored)
             if not build.invocation.quiet and (counts["generated"] or counts["derived"] or counts["restored"]):
                 self._say(orphan_lines(build.orphans(self._reached)))
                 self._say(same_seed_lines(build.outcomes))
@@ -148,6 +163,11 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
 def _is_ours(task: Task) -> bool:
     return bool(task.meta) and OURS in task.meta
+
+
+def _is_ignored(task: Task) -> bool:
+    """Whether `doit ignore` named it: doit itself asks that only when it comes to the task."""
+    return bool(Globals.dep_manager.status_is_ignore(task))
 
 
 def _reach(tasks: Mapping[str, Task], selected: Sequence[str]) -> dict[str, None]:

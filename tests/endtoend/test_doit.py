@@ -162,6 +162,8 @@ def test_what_doit_ignores_is_left_alone(project: ProjectFolder) -> None:
     project.doit("ignore", "portraits:yrr")
     run = project.doit()
     assert (run.code, run.tasks("restored"), project.image("yrr").exists()) == (0, [], False)
+    assert run.out.splitlines()[0] == "ignored    portraits:yrr: left alone, until doit forget portraits:yrr"
+    assert run.closing.startswith("1 ignored, 2 fresh (")
     project.doit("forget", "portraits:yrr")
     assert project.doit().tasks("restored") == ["portraits:yrr"]
 
