@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -243,37 +244,34 @@ def find_bindings(graph: Graph, output: str, info: ObjectInfo | None = None) -> 
         The candidates by field. What the nodes agree on is one group.
     """
     wiring = Wiring(graph, info)
-    found: dict[str, Candidates] = {}
+    found: defaultdict[str, Candidates] = defaultdict(Candidates)
     makers = list(_find_samplers(wiring, output))
     makers = [node for node in makers if not _only_estimates(wiring, node)] or makers
     for node in makers:
         guider = wiring.source_node(node, "guider") or node
         positive, negative = _find_words(wiring, node, guider)
-        for field, words in (("prompt", positive), ("negative", negative)):
-            found.setdefault(field, Candidates()).add(words)
-        for field, targets in {
-            "seed": wiring.find_upwards(node, SEEDS, "noise"),
-            "steps": wiring.find_upwards(node, ("steps",), "sigmas"),
-            "scheduler": wiring.find_upwards(node, ("scheduler",), "sigmas"),
-            "sampler": wiring.find_upwards(node, ("sampler_name",), "sampler"),
-            "cfg": wiring.find_upwards(guider, ("cfg",), ""),
-            "checkpoint": wiring.find_upwards(guider, MODELS, "model"),
-        }.items():
-            found.setdefault(field, Candidates()).add_group(targets)
-        encoders = dict.fromkeys(target.node for words in (positive, negative) for target in words.all_inputs)
-        for encoder in encoders:
-            if targets := wiring.find_upwards(encoder, _CLIP_LAYERS, "clip"):
-                found.setdefault("clip_skip", Candidates()).add_group(targets)
+        found["prompt"].add(positive)
+        found["negative"].add(negative)
+        # fields of the sampler, its noise and its sigmas
+        found["seed"].add_group(wiring.find_upwards(node, SEEDS, "noise"))
+        for stage in _find_earlier_stages(wiring, node):
+            found["seed"].add_group(wiring.find_upwards(stage, SEEDS, "noise"))
+        found["steps"].add_group(wiring.find_upwards(node, ("steps",), "sigmas"))
+        found["scheduler"].add_group(wiring.find_upwards(node, ("scheduler",), "sigmas"))
+        found["sampler"].add_group(wiring.find_upwards(node, ("sampler_name",), "sampler"))
+        # fields of the guider, and of the model
+        found["cfg"].add_group(wiring.find_upwards(guider, ("cfg",), ""))
+        found["checkpoint"].add_group(wiring.find_upwards(guider, MODELS, "model"))
+        # a field of the text encoders
+        for encoder in dict.fromkeys(target.node for words in (positive, negative) for target in words.all_inputs):
+            found["clip_skip"].add_group(wiring.find_upwards(encoder, _CLIP_LAYERS, "clip"))
         _add_size(wiring, node, found)
-        for beside in _find_earlier_stages(wiring, node):
-            found["seed"].add_group(wiring.find_upwards(beside, SEEDS, "noise"))
-    if "prompt" in found:
-        # a text that is prompt and negative prompt in one is the prompt
-        negatives = found["negative"]
-        negatives.groups = [group for group in negatives.groups if group not in found["prompt"].groups]
+    # a text that is prompt and negative prompt in one is the prompt
+    negatives = found["negative"]
+    negatives.groups = [group for group in negatives.groups if group not in found["prompt"].groups]
     for field, known in found.items():
         known.groups = _join_groups(graph, field, known.groups)
-    if all(len(found[field].groups) == 1 for field in ("width", "height") if field in found) and "width" in found:
+    if len(found["width"].groups) == len(found["height"].groups) == 1:
         _join_sizes(wiring, output, makers, found)
     return found
 
@@ -408,7 +406,7 @@ def _height(width: str) -> str:
     return width[: -len("width")] + "height"
 
 
-def _add_size(wiring: Wiring, sampler: str, found: dict[str, Candidates]) -> None:
+def _add_size(wiring: Wiring, sampler: str, found: defaultdict[str, Candidates]) -> None:
     """Add width and height of the latent that the sampler begins with; nothing if that is a picture's."""
     node, seen = sampler, set[str]()
     while node and node not in seen:
@@ -416,7 +414,7 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Candidates]) -> Non
         inputs = wiring.graph[node]["inputs"]
         if pairs := _pairs(inputs):
             for field, name in zip(("width", "height"), pairs[0], strict=True):
-                known = found.setdefault(field, Candidates())
+                known = found[field]
                 known.ends += wiring.same_source(NodeInput(node, name))
                 targets = wiring.find_literal(NodeInput(node, name))
                 if not targets:
@@ -425,13 +423,13 @@ def _add_size(wiring: Wiring, sampler: str, found: dict[str, Candidates]) -> Non
                     wiring.graph[targets[0].node]["inputs"]
                 ):  # only the node knows which of the two counts
                     known.parts += targets
-                elif targets not in known.groups:
-                    known.groups.append(targets)
+                else:
+                    known.add_group(targets)
             return
         if others := [name for name in inputs if _CUT_WIDTH.fullmatch(name) and _height(name) in inputs]:
             for name in others:  # it crops, or scales, by rules of its own
-                found.setdefault("width", Candidates()).parts.append(NodeInput(node, name))
-                found.setdefault("height", Candidates()).parts.append(NodeInput(node, _height(name)))
+                found["width"].parts.append(NodeInput(node, name))
+                found["height"].parts.append(NodeInput(node, _height(name)))
             return
         pictures = [link for name, link in wiring.links(node).items() if kind_of(name) in ("picture", "bundle")]
         node = pictures[0][0] if pictures else ""
