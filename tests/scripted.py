@@ -48,7 +48,7 @@ class Script:
     """What the backend does.
 
     acts: by an item's name, one mapping for each call in turn (the last one repeats), with any of
-    `delay_s` (seconds), `waiting` (text: what it waits for, told first), `steps` (a number, told over the delay),
+    `delay_s` (seconds), `waiting` (text: what it waits for, reported first), `steps` (a number, reported over the delay),
     `error` (text), `crash` (text: an exception that no backend should raise),
     `data` (text: returned in place of an image), `size` ([width, height] in place of the one asked for),
     `cut` (bytes to cut off the end), `format` (png, webp or jpeg), `hang` (true: until it is cancelled).
@@ -64,7 +64,7 @@ class Script:
 
 
 class ScriptedBackend(Backend):
-    """Plays `script`, or the JSON file that a job's `scripted.script` names, read anew at each call."""
+    """Plays `script`, or the JSON file that a job's `scripted.script` names, read again at each call."""
 
     name = "scripted"
     parameters = frozenset(

@@ -1,4 +1,4 @@
-"""A project whose jobs Ollama draws: the fake one, first on PATH."""
+"""A project whose images Ollama generates: the fake one, first on PATH."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class OllamaProject(ProjectFolder):
         self.environment |= {name: self.ollama.environment[name] for name in _ITS}
 
     def items(self, *prompts: str, name: str = "portraits", **changes: Any) -> None:
-        """A job with an item for each prompt, called a, b, c and so on."""
+        """Write a job with an item for each prompt, called a, b, c and so on."""
         self.job(name, items=[{"name": "abcdefgh"[n], "prompt": text} for n, text in enumerate(prompts)], **changes)
 
     def prompts(self) -> list[str]:
-        """Of every image that was made, in order."""
+        """Return the prompt of every image that was generated, in order."""
         return [image["prompt"] for image in self.ollama.images]
 
     def generate_calls(self) -> list[Called]:
-        """The calls that were to draw an image."""
+        """Return the calls that were to generate an image."""
         return [call for call in self.ollama.called("run") if "--help" not in call.argv]

@@ -12,7 +12,7 @@ TIME = re.compile(r"^\d\d:\d\d:\d\d  ")
 
 
 class RecordedReport:
-    """A report, its clock, and the lines that it said so far."""
+    """A report, its clock, and the lines that it printed so far."""
 
     def __init__(self, *, timed: bool = False, quiet: bool = False) -> None:
         self.lines: list[str] = []

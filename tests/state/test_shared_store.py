@@ -99,7 +99,7 @@ def test_an_image_that_has_gone_bad_is_not_taken_and_the_next_that_has_it_mends_
     found.put(ENTRY, DATA)
     assert again(store).fetch(ENTRY.sha256) == DATA
     store.files.pipe_file(blob, b"another!")
-    again(store).put(ONE_MORE, DATA)  # made anew, by one who did not look
+    again(store).put(ONE_MORE, DATA)  # uploaded again, by one who did not look
     assert again(store).fetch(ENTRY.sha256) == DATA
     store.files.pipe_file(blob, DATA[:3])  # a share that was full
     again(store).put(ENTRY, DATA)

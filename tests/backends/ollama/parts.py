@@ -53,7 +53,7 @@ def script(folder: Path, text: str, host: str = "127.0.0.1:9") -> Command:
 
 
 class RecordedProgress(ImageProgress):
-    """One image's progress, with all that was told of it."""
+    """One image's progress, with all that was reported of it."""
 
     def __init__(self, attempt: str = "0a1b", timeout_s: float = 60) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []

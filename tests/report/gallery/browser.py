@@ -41,7 +41,7 @@ class Browser:
         self.requests()  # those of Chromium's own first page
 
     def open(self, page: Path, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
-        """Load the page anew, in a window of this size (CSS pixels)."""
+        """Load the page again, in a window of this size (CSS pixels)."""
         self._devtools(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
         )

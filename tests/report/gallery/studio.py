@@ -19,7 +19,7 @@ __all__ = ["FOLDER", "PAGE", "Studio", "embedded"]
 
 
 class Studio:
-    """`root` has jobs as a test writes them. Each call reads them anew, as each run of doit does."""
+    """`root` has jobs as a test writes them. Each call reads them again, as each run of doit does."""
 
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root = root
