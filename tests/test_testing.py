@@ -112,7 +112,7 @@ class Explains(ScriptedBackend):
         return {"prompt": "as it is"}
 
 
-@pytest.mark.parametrize("name", ["comfyui", "ollama", "placeholder", "scripted"])
+@pytest.mark.parametrize("name", sorted(registry()))
 def test_the_members_of_each_of_ours_are_sound(name: str) -> None:
     assert guard(name, registry()[name]).version
 

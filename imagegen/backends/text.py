@@ -31,7 +31,7 @@ _CONTROL = re.compile(
 """Escape sequences of a terminal (ECMA-48: CSI, OSC, two-character ones), and other control characters."""
 
 
-def list_first(names: Collection[str], most: int) -> str:
+def list_first(names: Collection[str], most: int = 3) -> str:
     """Return the first names in one line, such as `a, b and 4 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(islice(names, most)) + more

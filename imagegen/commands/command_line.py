@@ -218,12 +218,14 @@ def unexpected_word(call: Call, word: str) -> Problem:
     where = f"doit {call.command.name}"
     what = f"it takes no word besides its options, and '{word}' is not a task"
     plain = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), call.rest or [word]))
-    for text in call.command.text_options:
-        if given := call.options.get(text["name"]):
-            hint = f"put a text with spaces in quotes: {spell(text, f'{given[-1]} {plain}')}"
-            return Problem(where, what, hint)
-        return Problem(where, what, f"did you mean {spell(text, plain)}?")
-    return Problem(where, what, f"{where} --help shows what it takes")
+    if not call.command.text_options:
+        return Problem(where, what, f"{where} --help shows what it takes")
+    last = next((one for one in call.command.options if one["name"] == next(reversed(call.options), "")), None)
+    if last and last["metavar"] == "TEXT" and last["type"] is not bool and not last["choices"]:
+        given = call.options[last["name"]]
+        text = f"{given[-1] if last['type'] is list else given} {plain}"
+        return Problem(where, what, f"put a text with spaces in quotes: {spell(last, text)}")
+    return Problem(where, what, f"did you mean {spell(call.command.text_options[0], plain)}?")
 
 
 def _take_option(call: Call, spelling: str, value: str, words: Sequence[str]) -> None:
@@ -236,7 +238,7 @@ def _take_option(call: Call, spelling: str, value: str, words: Sequence[str]) ->
     elif param["type"] is bool:
         call.options[param["name"]] = True
     elif param["type"] is list:
-        call.options[param["name"]] = [*call.options.get(param["name"], []), value]
+        call.options[param["name"]] = [*call.options.pop(param["name"], []), value]  # last, as it was given last
     else:
         call.options[param["name"]] = param["type"](value)
 

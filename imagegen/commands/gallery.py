@@ -16,7 +16,8 @@ __all__ = ["gallery"]
 )
 def gallery(build: Build) -> None:
     """Write the page, and say what became of it."""
-    from imagegen.report.console import join_names, plural
+    from imagegen.backends.text import list_first
+    from imagegen.report.console import plural
     from imagegen.report.gallery.folder import PAGE, write_gallery
 
     if not build.plans:
@@ -28,6 +29,6 @@ def gallery(build: Build) -> None:
     new = f", {plural(written.thumbnails, 'new thumbnail')}" if written.thumbnails else ""
     print(f"{written.state:<10} {PAGE}  {plural(written.pictures, 'image')}{new}")
     if broken := [plan.task for plan in build.plans if plan.problems]:
-        print(f"{plural(len(broken), 'broken job')}, shown as last recorded: {join_names(broken)}  (doit doctor)")
+        print(f"{plural(len(broken), 'broken job')}, shown as last recorded: {list_first(broken)}  (doit doctor)")
     for problem in written.problems:
         print(problem)

@@ -42,7 +42,7 @@ def _describe(field: str) -> str:
             for name, default in vars(GenerateFields()).items()
         ),
         option("seed", int, None, "the seed [default: it follows from the name]"),
-        option("backend", str, None, "placeholder, comfyui or ollama [default: as the settings say]", value="NAME"),
+        option("backend", str, None, "the backend, such as comfyui [default: as the settings say]", value="NAME"),
         option("model", str, None, "the checkpoint or model ID, for a backend that has them", value="NAME"),
         option("count", int, 1, "images of each prompt, with different seeds: NAME-1, NAME-2 and so on"),
         option("like", str, None, "an image to take settings from, unless another option gives them", value="FILE"),

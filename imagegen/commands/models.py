@@ -63,6 +63,7 @@ def _download(build: Build, names: list[str]) -> list[Problem]:
         select_models,
     )
     from imagegen.backends.download import download
+    from imagegen.report.console import plural
 
     root, settings = build.root, build.settings
     wanted = [inspect_model(root, settings, model) for model in select_models(settings.models, names)]
@@ -73,7 +74,8 @@ def _download(build: Build, names: list[str]) -> list[Problem]:
         print("\n".join(_model_lines(root, wanted)))
         return []
     hub = HuggingFace(settings.hf_endpoint, os.environ.get("HF_TOKEN", "").strip())
-    print(f"{_count([one for one in missing if one.missing_bytes])}: {_to_download(missing)}", flush=True)
+    incomplete = sum(bool(one.missing_bytes) for one in missing)
+    print(f"{plural(incomplete, 'model')}: {_to_download(missing)}", flush=True)
     with _PullReport(root, sys.stdout) as report:
         for one in missing:
             report.begin(one)
@@ -92,7 +94,7 @@ def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
     """Return a line for each model, and one for what is to be downloaded and the room for it."""
     from imagegen.backends.comfyui.models import display_path
     from imagegen.backends.text import size_text
-    from imagegen.report.console import table
+    from imagegen.report.console import plural, table
 
     if not listed:
         return [_NONE]
@@ -101,14 +103,10 @@ def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
         for one in listed
     ]
     there = sum(one.state == "there" for one in listed)
-    closing = f"{there} of {_count(listed)} {'is' if there == 1 else 'are'} there"
+    closing = f"{there} of {plural(len(listed), 'model')} {'is' if there == 1 else 'are'} there"
     if missing := [one for one in listed if one.state in ("missing", "partly")]:
         closing += f"; {_to_download(missing)}: doit models:pull"
     return [*table(rows), closing]
-
-
-def _count(listed: Sequence[ListedModel]) -> str:
-    return f"{len(listed)} model{'' if len(listed) == 1 else 's'}"
 
 
 def _to_download(missing: Sequence[ListedModel]) -> str:

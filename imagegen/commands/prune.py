@@ -50,7 +50,8 @@ def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> None:
 
 def waste_lines(project: Project, plans: Sequence[JobPlan], waste: UnusedFiles) -> Iterator[str]:
     """Yield what can be removed, and what stays though nothing uses it."""
-    from imagegen.report.console import bytes_text, plural
+    from imagegen.backends.text import size_text
+    from imagegen.report.console import plural
 
     for orphan in waste.orphans:
         if orphan.why:
@@ -72,4 +73,4 @@ def waste_lines(project: Project, plans: Sequence[JobPlan], waste: UnusedFiles) 
         more = f" and {len(waste.leftovers) - 1} more" if len(waste.leftovers) > 1 else ""
         yield f"remove  {plural(len(waste.leftovers), 'file')} that a killed run left: {shown}{more}"
     if waste.store_bytes:
-        yield f"remove  {bytes_text(waste.store_bytes)} of the store, over its limit: least recently used first"
+        yield f"remove  {size_text(waste.store_bytes)} of the store, over its limit: least recently used first"

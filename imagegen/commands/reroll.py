@@ -83,12 +83,12 @@ def build_or_fail(build: Build, outputs: list[Output], rerolled: Sequence[Output
 
     Raises ImagegenError if any could not be built, which has been printed; SystemExit if the user stopped it.
     """
-    from imagegen.report.console import join_names
+    from imagegen.backends.text import list_first
 
     outcomes, is_stopped = build_now(build, outputs)
     unbuilt = {one.output.task for one in outcomes if one.state in ("failed", "cancelled")}
     if waiting := [output for output in rerolled if output.task in unbuilt]:
-        said = f"the new seed is recorded: the next doit generates {join_names([one.task for one in waiting])}"
+        said = f"the new seed is recorded: the next doit generates {list_first([one.task for one in waiting])}"
         earlier = next((one.task for one in waiting if (build.root / one.path).exists()), "")
         print(said + (f"; to go back to the earlier image: doit restore {earlier}" if earlier else ""), flush=True)
     if is_stopped:

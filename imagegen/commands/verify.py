@@ -15,18 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["verified_lines", "verify"]
 
-_STATES = {
-    "intact": "intact",
-    "accepted": "accepted",
-    "new": "not generated yet",
-    "pointer": "not fetched (Git LFS)",
-    "missing": "missing",
-    "changed": "changed",
-    "corrupt": "corrupt",
-    "wrong": "wrong",
-    "orphaned": "orphaned",
-}
-"""What the closing line calls each state, in its order."""
+_STATES = ("intact", "accepted", "new", "pointer", "missing", "changed", "corrupt", "wrong", "orphaned")
+"""In the order of the closing line."""
+_STATE_WORDS = {"new": "not generated yet", "pointer": "not fetched (Git LFS)"}
+"""What the closing line calls a state, if not by its name."""
 
 
 @command(
@@ -52,16 +44,18 @@ def verify(build: Build, words: list[str]) -> int:
 
 def verified_lines(files: Sequence[Finding], store: Sequence[Finding] | None) -> Iterator[str]:
     """Yield a line for each finding that is not right, with what to do, and one with the counts; store: if checked."""
+    from imagegen.report.console import plural
+
     for finding in (*files, *(store or ())):
         if not finding.is_right:
             path = f"  {finding.path}" if finding.path != finding.name else ""
             yield printable(f"{finding.state:<9} {finding.name}{path}: {finding.note}\n    {finding.hint}")
     counts = Counter[str](finding.state for finding in files)
-    closing = ", ".join(f"{counts[state]} {words}" for state, words in _STATES.items() if counts[state]) or "no images"
+    said = [f"{counts[state]} {_STATE_WORDS.get(state, state)}" for state in _STATES if counts[state]]
+    closing = ", ".join(said) or "no images"
     if store:
         corrupt = sum(not finding.is_right for finding in store)
-        files_in_store = f"{len(store)} file{'' if len(store) == 1 else 's'}"
-        closing += f"; the store: {files_in_store}, {f'{corrupt} corrupt' if corrupt else 'all intact'}"
+        closing += f"; the store: {plural(len(store), 'file')}, {f'{corrupt} corrupt' if corrupt else 'all intact'}"
     elif store is not None:
         closing += "; the store is empty"
     yield closing

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from cerberus import TypeDefinition, Validator, errors
 
 from imagegen.config.document import MAX_PROBLEMS, Ambiguous, Document, clean_text
 from imagegen.config.job import DEFAULT_QUALITY, Derivation, Encoding, Item, Job, OutputRules, SeedRule, SheetRules
-from imagegen.config.schema import ITEM_SCHEMA, Sections, item_schema, job_schema
+from imagegen.config.schema import ITEM_SCHEMA, TYPES, Sections, item_schema, job_schema
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = [
@@ -25,19 +25,8 @@ __all__ = [
 Path = tuple[Any, ...]
 
 
-_TYPES = {
-    "text": TypeDefinition("text", (str,), ()),
-    "whole": TypeDefinition("a whole number", (int,), (bool,)),
-    "number": TypeDefinition("a number", (int, float), (bool,)),  # a document has no NaN or infinity
-    "mapping": TypeDefinition("a mapping", (Mapping,), ()),
-    "list": TypeDefinition("a list", (list,), ()),
-    "boolean": TypeDefinition("true or false", (bool,), ()),
-}
-"""Each with its name for a person."""
-
-
 class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
-    types_mapping = _TYPES
+    types_mapping: ClassVar = {name: TypeDefinition(*kind) for name, kind in TYPES.items()}
 
     def _error(self, *args: Any) -> None:
         if len(args) > 1:
@@ -217,11 +206,10 @@ def _build_item(values: Mapping[str, Any], where: str) -> Item:
 
 
 def _convert_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert values so that `cfg: 7` and `cfg: 7.0` are one request."""
-    typed = dict(fields)
-    for key in ("cfg", "timeout_s"):
-        if key in typed:
-            typed[key] = float(typed[key])
+    """Convert numbers so that `cfg: 7` and `cfg: 7.0` are one request, and clean texts."""
+    typed: dict[str, Any] = {
+        key: float(value) if ITEM_SCHEMA[key]["type"] == "number" else value for key, value in fields.items()
+    }
     if "negative" in typed:
         typed["negative"] = clean_text(typed["negative"])
     return typed
@@ -321,7 +309,7 @@ def _list_types(constraint: str | Sequence[str]) -> list[str]:
 
 
 def _explain_type(value: object, wanted: Sequence[str]) -> str:
-    words = [_TYPES[word].name for word in wanted if not (word == "whole" and "number" in wanted)]
+    words = [TYPES[word].name for word in wanted if not (word == "whole" and "number" in wanted)]
     hint = "; put it in quotes" if "text" in wanted and isinstance(value, (Ambiguous, bool)) else ""
     if isinstance(value, Ambiguous) and "text" not in wanted:
         hint = "; write a plain decimal number" if {"whole", "number"} & set(wanted) else ""
@@ -468,8 +456,8 @@ def _keys_within(rules: Mapping[str, Any], path: _Keys) -> Iterator[tuple[_Keys,
 
 
 def _has_type(value: object, rules: Mapping[str, Any]) -> bool:
-    found = [_TYPES[name] for name in _list_types(rules.get("type", ())) if name in _TYPES]
-    return any(isinstance(value, one.included_types) and not isinstance(value, one.excluded_types) for one in found)
+    found = [TYPES[name] for name in _list_types(rules.get("type", ())) if name in TYPES]
+    return any(isinstance(value, one.included) and not isinstance(value, one.excluded) for one in found)
 
 
 def _generalise(path: Sequence[str | int]) -> _Keys:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 __all__ = [
     "AXIS_FIELDS",
@@ -17,6 +17,7 @@ __all__ = [
     "GENERATE_FIELDS",
     "ITEM_SCHEMA",
     "SEED",
+    "TYPES",
     "Crop",
     "Format",
     "GenerateFields",
@@ -24,6 +25,7 @@ __all__ = [
     "Overwrite",
     "Sections",
     "SeedMode",
+    "ValueType",
     "item_schema",
     "job_schema",
 ]
@@ -34,6 +36,25 @@ Overwrite = Literal["own", "never", "always"]
 SeedMode = Literal["by-name", "sequence", "fixed", "random"]
 Crop = Literal["centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"]
 """The side of an image that a crop keeps."""
+
+
+class ValueType(NamedTuple):
+    """A type of values: its name for a person, its Python types, and those of their subtypes that are not meant."""
+
+    name: str
+    included: tuple[type, ...]
+    excluded: tuple[type, ...] = ()
+
+
+TYPES: Mapping[str, ValueType] = {
+    "text": ValueType("text", (str,)),
+    "whole": ValueType("a whole number", (int,), (bool,)),
+    "number": ValueType("a number", (int, float), (bool,)),  # a document has no NaN or infinity
+    "mapping": ValueType("a mapping", (Mapping,)),
+    "list": ValueType("a list", (list,)),
+    "boolean": ValueType("true or false", (bool,)),
+}
+"""By its name in a schema."""
 
 Schema = dict[str, Any]
 Sections = Mapping[str, Mapping[str, Any] | None]
@@ -107,9 +128,8 @@ GENERATE_FIELDS = (*_RULES, "seed")
 """The fields of `generate` that can decide pixels (`timeout_s` cannot)."""
 AXIS_FIELDS = tuple(name for name in _RULES if name != "negative")
 """The fields of `generate` that a matrix axis of their name sets."""
-_KINDS: Mapping[str, tuple[type, ...]] = {"whole": (int,), "number": (int, float), "text": (str,)}
 FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
-    name: _KINDS[rules["type"]] for name, rules in {**_RULES, "seed": SEED}.items()
+    name: TYPES[rules["type"]].included for name, rules in {**_RULES, "seed": SEED}.items()
 }
 
 COMMON: Schema = {

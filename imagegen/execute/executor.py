@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from imagegen.backends.base import Backend, Cancelled, ServerSlot, TryAnotherServer
+from imagegen.backends.text import list_first
 from imagegen.calls import StoppedWaiting, call_with_timeout
 from imagegen.errors import Problem
 from imagegen.execute.build_image import NotStoredError, failure_outcome, generate_image, restore_image
@@ -265,8 +266,7 @@ class Executor:
 def _held_up(problems: Sequence[Problem]) -> Problem:
     """The problem of images that have none of their own: nothing of a job is queued if any of it has one."""
     named = list(dict.fromkeys(problem.where for problem in problems))
-    others = ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
-    return Problem("", f"not started, because preflight found problems with {others}", "")
+    return Problem("", f"not started, because preflight found problems with {list_first(named, _NAMED)}", "")
 
 
 class _ImageQueue:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job
-from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED
+from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED, TYPES
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.naming import MAX_SLUG, check_slug, compute_seed, fold_path, make_slug
 from imagegen.plan.origins import plan_derived
@@ -280,13 +280,10 @@ def _find_origins(job: Job, item: Item, backend: BackendCapabilities) -> tuple[O
     return tuple(Origin(key, task, where=item.where if key in own else of_job) for key, task in backend.origins.items())
 
 
-_KINDS = {"whole": "a whole number", "number": "a number", "text": "text"}
-
-
 def _check_field(field: str, value: str | int | float) -> str:
     """Return what is expected of an axis's value, by the rules of its field in `generate`; empty if it is valid."""
     rules = COMMON[field]
-    words = _KINDS[rules["type"]]
+    words = TYPES[rules["type"]].name
     low, high = rules.get("min"), rules.get("max")
     if isinstance(value, FIELD_TYPES[field]) and (isinstance(value, str) or low <= value <= high):
         return ""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from imagegen.backends.text import list_first
 from imagegen.errors import Problem, printable
 
 if TYPE_CHECKING:
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
 __all__ = [
     "StatusLine",
     "as_json",
-    "bytes_text",
     "closing_line",
     "duration",
     "failures",
-    "join_names",
     "line_with_seed",
     "note_line",
     "orphan_lines",
@@ -37,18 +36,10 @@ __all__ = [
     "table",
 ]
 
-_STATES: Mapping[str, str] = {
-    "generated": "generated",
-    "derived": "derived",
-    "restored": "restored",
-    "kept": "kept",
-    "ignored": "ignored",
-    "fresh": "fresh",
-    "failed": "failed",
-    "cancelled": "not built",
-}
-"""What the closing line calls each state, in its order."""
-_NAMES_SHOWN = 3
+_STATES = ("generated", "derived", "restored", "kept", "ignored", "fresh", "failed", "cancelled")
+"""In the order of the closing line."""
+_STATE_WORDS = {"cancelled": "not built"}
+"""What the closing line calls a state, if not by its name."""
 _REASONS_SHOWN = 4
 _STATUS_S = 10
 """Seconds between two lines of a `StatusLine` that is not on a terminal."""
@@ -109,7 +100,7 @@ def failures(outcomes: Iterable[Outcome]) -> list[str]:
     for outcome in outcomes:
         for problem in (*filter(None, [outcome.problem]), *outcome.also):
             by_cause[problem.what, problem.hint].append(outcome.output.task)
-    return [str(Problem(join_names(tasks), what, hint)) for (what, hint), tasks in by_cause.items()]
+    return [str(Problem(list_first(tasks), what, hint)) for (what, hint), tasks in by_cause.items()]
 
 
 def same_seed_lines(outcomes: Iterable[Outcome]) -> list[str]:
@@ -134,7 +125,7 @@ def orphan_lines(paths: Sequence[str]) -> list[str]:
     if not paths:
         return []
     belongs, stays = ("belongs", "stays") if len(paths) == 1 else ("belong", "stay")
-    what = f"{plural(len(paths), 'earlier image')} no longer {belongs} to any item and {stays}: {join_names(paths)}"
+    what = f"{plural(len(paths), 'earlier image')} no longer {belongs} to any item and {stays}: {list_first(paths)}"
     return [f"{what}  (doit prune)"]
 
 
@@ -148,7 +139,7 @@ def closing_line(counts: Mapping[str, int], broken_jobs: int, seconds: float, *,
         has_settings: whether the settings are valid; else they are what breaks every job.
 
     """
-    said = [f"{counts[state]} {words}" for state, words in _STATES.items() if counts.get(state)]
+    said = [f"{counts[state]} {_STATE_WORDS.get(state, state)}" for state in _STATES if counts.get(state)]
     if broken_jobs and not has_settings:
         said.append("nothing was built: the settings are not valid")
     elif broken_jobs:
@@ -163,12 +154,6 @@ def plural(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def join_names(names: Sequence[str]) -> str:
-    """Return the first few names, and the number of the others."""
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"
-
-
 def duration(seconds: float | None) -> str:
     """Return an estimate: `under 1 s`, `about 12 s`, `about 5 min`, `about 1 h 20 min`, `time unknown`."""
     if seconds is None:
@@ -179,11 +164,6 @@ def duration(seconds: float | None) -> str:
         return f"about {seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
-
-
-def bytes_text(count: int) -> str:
-    """Return `3.2 MB`, for a person."""
-    return f"{count / 1024**2:.1f} MB" if count < 1024**3 else f"{count / 1024**3:.1f} GB"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -21,6 +21,7 @@ import imagegen
 from imagegen import DISTRIBUTION, __version__
 from imagegen.backends.base import Backend, Diagnosis
 from imagegen.backends.registry import check_plug_in_names
+from imagegen.backends.text import list_first, size_text
 from imagegen.calls import call_with_timeout
 from imagegen.config.job_files import find_stray_files
 from imagegen.errors import ImagegenError, Problem
@@ -31,7 +32,7 @@ from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
 from imagegen.project import JobPlan, Project
-from imagegen.report.console import bytes_text, join_names, plural
+from imagegen.report.console import plural
 from imagegen.report.git import check_git, check_ignored, check_lfs
 from imagegen.state.lockfile import LockFile
 from imagegen.state.shared_store import missing_package, open_shared
@@ -256,13 +257,13 @@ def check_folders(case: Case) -> Iterator[Diagnosis]:
         elif not os.access(existing, os.W_OK | os.X_OK):
             yield Diagnosis(False, what, f"{shown} cannot be written to", f"chmod u+wx {shown}")
         elif (free := shutil.disk_usage(existing).free) < _ROOM:
-            found = f"{bytes_text(free)} are free, too little for more than a few images"
+            found = f"{size_text(free)} are free, too little for more than a few images"
             yield Diagnosis(False, what, found, "free disk space")
         elif existing.stat().st_dev != state.stat().st_dev:
             found = "writable, on another file system than .imagegen: each image is written beside its place first"
             yield Diagnosis(True, what, found, "after a kill, a hidden file .*.tmp there can be deleted")
         else:
-            yield Diagnosis(True, what, f"writable, {bytes_text(free)} free")
+            yield Diagnosis(True, what, f"writable, {size_text(free)} free")
 
 
 def check_store(case: Case) -> Iterator[Diagnosis]:
@@ -276,7 +277,7 @@ def check_store(case: Case) -> Iterator[Diagnosis]:
         yield Diagnosis(False, "store", f"{error.filename} cannot be read: {error.strerror}", "fix its permissions")
         return
     size = sum(stat.st_size for _, stat in blobs)
-    found = f"{plural(len(blobs), 'image')}, {bytes_text(size)} of at most {bytes_text(bound)}"
+    found = f"{plural(len(blobs), 'image')}, {size_text(size)} of at most {size_text(bound)}"
     found += f", {len(sample)} of them checked" if sample else ""
     hint = "the next build that generates an image prunes it; store_size in [tool.imagegen] sets its size limit"
     yield Diagnosis(True, "store", found, hint if size > bound else "")
@@ -333,7 +334,7 @@ def _check_orphans(case: Case, lock: LockFile, wanted: set[str]) -> Iterator[Dia
     gone = sorted(path for path in lock.lines if path not in wanted and (case.project.root / path).exists())
     if gone:
         belongs = "belongs" if len(gone) == 1 else "belong"
-        found = f"{plural(len(gone), 'file')} no longer {belongs} to any item: {join_names(gone)}"
+        found = f"{plural(len(gone), 'file')} no longer {belongs} to any item: {list_first(gone)}"
         hint = "put the items back; or doit prune, which removes files that nobody changed"
         yield Diagnosis(True, lock.name, found, hint)
 

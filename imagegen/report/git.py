@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from imagegen.backends.base import Diagnosis
+from imagegen.backends.text import list_first
 from imagegen.plan.output import Output
 from imagegen.project.git import IgnoreRule, git_attribute, git_top, ignore_rules
-from imagegen.report.console import join_names, plural
+from imagegen.report.console import plural
 from imagegen.state.lockfile import ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def check_ignored(case: Case) -> Iterator[Diagnosis]:
 
 def _jobs(rules: dict[str, IgnoreRule], files: dict[str, str]) -> Iterator[Diagnosis]:
     for rule, paths in _by_rule(rules, list(files.values())):
-        found = f"ignores {join_names(paths)} by the rule {rule}: a clone doesn't have {_them(paths)}"
+        found = f"ignores {list_first(paths)} by the rule {rule}: a clone doesn't have {_them(paths)}"
         yield Diagnosis(False, "git", found, rule.hint, blocks=False)
 
 
@@ -84,7 +85,7 @@ def _locks(
     jobs = {path: name for name, path in locks.items()}
     for rule, paths in _by_rule(rules, list(locks.values())):
         outputs = [output for path in paths for output in images[jobs[path]]]
-        found = f"ignores {join_names(paths)} by the rule {rule}: "
+        found = f"ignores {list_first(paths)} by the rule {rule}: "
         if not outputs or any(output.path not in rules for output in outputs):
             found += "a clone that has the images can't tell what made them, and replaces none"
             yield Diagnosis(False, "git", found, rule.hint, blocks=False)
@@ -96,7 +97,7 @@ def _locks(
 def _images(case: Case, rules: dict[str, IgnoreRule], outputs: Sequence[Output]) -> Iterator[Diagnosis]:
     generated = [output.path for output in outputs if _are_generated(case, [output])]
     for rule, paths in _by_rule(rules, generated):
-        found = f"ignores {plural(len(paths), 'image')} ({join_names(paths)}) by the rule {rule}, "
+        found = f"ignores {plural(len(paths), 'image')} ({list_first(paths)}) by the rule {rule}, "
         found += f"and there is no shared store: a clone generates {_them(paths)} again"
         yield Diagnosis(True, "git", found, f"{rule.hint}; or use a shared store: docs/shared-store.md")
 

@@ -119,14 +119,15 @@ def _is_up_to_date(planned: PlannedImage) -> bool:
 
 def _broken(plan: JobPlan, invocation: Invocation) -> Iterator[dict[str, Any]]:
     """Yield the task of a job that cannot be built: it is listed, and fails if it or any image of it is selected."""
+    from imagegen.report.console import plural
+
     task: dict[str, Any] = {
         "actions": [(_refuse, [list(plan.problems)])],
         "meta": {OURS: {"problems": [str(problem) for problem in plan.problems]}},
     }
     if invocation.command == "clean":
         task["clean"] = [_CleanBrokenAction(plan)]
-    count = len(plan.problems)
-    doc = f"BROKEN: {count} problem{'' if count == 1 else 's'} in {plan.file} (see doit doctor)"
+    doc = f"BROKEN: {plural(len(plan.problems), 'problem')} in {plan.file} (see doit doctor)"
     # a pattern too: as a name it matches itself
     named = [word for word in invocation.words if word.startswith(f"{plan.task}:")]
     if named:

@@ -66,9 +66,14 @@ def test_a_bare_seed_is_the_base_of_seeds_by_name() -> None:
     assert check("items: [{name: A, prompt: a}]\ngenerate: {seed: 9}").seed == SeedRule("by-name", 9)
 
 
-def test_whole_and_decimal_cfg_are_one() -> None:
-    one, other = (check(f"items: [{{name: A, prompt: a, cfg: {cfg}}}]") for cfg in ("7", "7.0"))
-    assert one.items[0].overrides == other.items[0].overrides == {"cfg": 7.0}
+@pytest.mark.parametrize("field", [name for name, rules in COMMON.items() if rules["type"] == "number"])
+def test_whole_and_decimal_numbers_of_a_field_are_one(field: str) -> None:
+    for whole in (
+        check(f"items: [{{name: A, prompt: a, {field}: 7}}]").items[0].overrides,
+        check(f"generate: {{{field}: 7}}\nitems: [{{name: A, prompt: a}}]").generate,
+    ):
+        assert whole == {field: 7.0}
+        assert isinstance(whole[field], float)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_a_store_past_its_bound_is_a_warning(project: ProjectFolder) -> None:
     project.write("pyproject.toml", '[tool.imagegen]\nstore_size = "1 MB"\n')
     code, state, found, hint = only(project)
     assert (code, state) == (0, "warning")
-    assert "of at most 1.0 MB" in found
+    assert "of at most 1 MB" in found
     assert "store_size" in hint
 
 
