@@ -38,6 +38,39 @@ _NAMED = 20
 """Images that a message names at most."""
 
 
+@dataclass(frozen=True)
+class _Added:
+    """Announced work was added."""
+
+    work: StaleOutput
+
+
+@dataclass(frozen=True)
+class _Dropped:
+    """Work that may have been announced will not be added."""
+
+    task: str
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A job's preparation ended. future: whether it passed the checks."""
+
+    job: str
+    future: Future[bool]
+
+
+@dataclass(frozen=True)
+class _Built:
+    """An image left its server. future: the works that another server is to generate, if any."""
+
+    key: str
+    future: Future[Sequence[StaleOutput]]
+
+
+_Message = _Added | _Dropped | _Prepared | _Built
+
+
 @dataclass
 class Executor:
     """Runs in a thread of its own. More work may be added meanwhile, if it was announced to `run`.
@@ -54,8 +87,7 @@ class Executor:
     shared: SharedStoreClient | None = None
     _later: set[str] = field(default_factory=set)
     """Tasks whose work may still be added."""
-    _inbox: queue.SimpleQueue[StaleOutput | str | Future[Any]] = field(default_factory=queue.SimpleQueue)
-    """What happened: work was added, or dropped (its task), or a future is done."""
+    _inbox: queue.SimpleQueue[_Message] = field(default_factory=queue.SimpleQueue)
     _tried: set[str] = field(default_factory=set)
     """Keys of images that were generated, or failed."""
     _not_stored: NotStoredError | None = None
@@ -63,11 +95,11 @@ class Executor:
 
     def add(self, work: StaleOutput) -> None:
         """Add announced work: what it is made from is there now. From any thread."""
-        self._inbox.put(work)
+        self._inbox.put(_Added(work))
 
     def drop(self, task: str) -> None:
         """Drop work that may have been announced. From any thread."""
-        self._inbox.put(task)
+        self._inbox.put(_Dropped(task))
 
     def run(self, works: Sequence[StaleOutput], later: Sequence[StaleOutput] = ()) -> None:
         """Check each job, then generate the images of those jobs that passed; images of one batch key together.
@@ -165,40 +197,48 @@ class Executor:
         most = max(1, self.backend.in_flight)
         waiting = _ImageQueue(self.backend.batch_key)
         unprepared = {job[0].output.job: [work for work in job if work.output.task not in self._later] for job in jobs}
-        preparing: dict[Future[bool], str] = {}
-        running: dict[Future[Sequence[StaleOutput]], str] = {}
+        busy: set[str] = set()  # keys of the images that are being generated
         with ThreadPoolExecutor(_PREPARING) as preparers, ThreadPoolExecutor(most) as generators:
             for job in jobs:
-                preparing[preparers.submit(self._prepare, job)] = job[0].output.job
-            for future in preparing:
-                future.add_done_callback(self._inbox.put)
-            while preparing or waiting or running or self._later:
+                preparing = preparers.submit(self._prepare, job)
+                self._put_when_done(preparing, _Prepared(job[0].output.job, preparing))
+            while unprepared or waiting or busy or self._later:
                 if self.stop.is_set():
                     self._cancel(waiting.clear())
                     self._later.clear()
-                while len(running) < most and (following := self._next(waiting, running.values())):
-                    started = generators.submit(self._build, *following)
-                    running[started] = following[0][0].key
-                    started.add_done_callback(self._inbox.put)
-                happened = self._wait()
-                for prepared in [future for future in preparing if future in happened]:  # in the order of the jobs
-                    name = preparing.pop(prepared)
-                    works = unprepared.pop(name)
-                    if prepared.result():
-                        waiting.add(works)
+                while len(busy) < most and (following := self._next(waiting, busy)):
+                    key = following[0][0].key
+                    busy.add(key)
+                    building = generators.submit(self._build, *following)
+                    self._put_when_done(building, _Built(key, building))
+                for message in self._wait(list(unprepared)):
+                    if isinstance(message, _Built):
+                        busy.remove(message.key)
+                        waiting.add(message.future.result())
                     else:
-                        self._later -= {task for task in self._later if task.partition(":")[0] == name}
-                for one in happened:
-                    if isinstance(one, str):
-                        self._later.discard(one)
-                    elif isinstance(one, Future):
-                        waiting.add(one.result() if running.pop(one, None) else ())
-                    elif one.output.task in self._later:
-                        self._later.remove(one.output.task)
-                        if one.output.job in unprepared:
-                            unprepared[one.output.job].append(one)
-                        else:
-                            waiting.add([one])
+                        self._update(message, unprepared, waiting)
+
+    def _put_when_done(self, future: Future[Any], message: _Message) -> None:
+        future.add_done_callback(lambda _: self._inbox.put(message))
+
+    def _update(
+        self, message: _Prepared | _Added | _Dropped, unprepared: dict[str, list[StaleOutput]], waiting: _ImageQueue
+    ) -> None:
+        """Let works wait to be generated, or forget them, as the message says. unprepared: by job."""
+        if isinstance(message, _Prepared):
+            works = unprepared.pop(message.job)
+            if message.future.result():
+                waiting.add(works)
+            else:
+                self._later -= {task for task in self._later if task.partition(":")[0] == message.job}
+        elif isinstance(message, _Dropped):
+            self._later.discard(message.task)
+        elif message.work.output.task in self._later:
+            self._later.remove(message.work.output.task)
+            if message.work.output.job in unprepared:
+                unprepared[message.work.output.job].append(message.work)
+            else:
+                waiting.add([message.work])
 
     def _next(self, waiting: _ImageQueue, busy: Collection[str]) -> tuple[list[StaleOutput], ServerSlot] | None:
         """Return the works of the next image, and room for it at a server; None if there is none."""
@@ -206,14 +246,14 @@ class Executor:
         found = self.backend.pick_server(counts) if counts else None
         return found and (waiting.take(busy, found[0]), found[1])
 
-    def _wait(self) -> list[StaleOutput | str | Future[Any]]:
-        """Wait until something happens, for at most 0.5 s, and return all that did."""
-        happened = []
+    def _wait(self, jobs: Sequence[str]) -> list[_Message]:
+        """Wait up to 0.5 s and return the messages: first those about prepared jobs, in the order of `jobs`."""
+        messages: list[_Message] = []
         with contextlib.suppress(queue.Empty):
-            happened.append(self._inbox.get(timeout=0.5))
+            messages.append(self._inbox.get(timeout=0.5))
             while True:
-                happened.append(self._inbox.get_nowait())
-        return happened
+                messages.append(self._inbox.get_nowait())
+        return sorted(messages, key=lambda one: jobs.index(one.job) if isinstance(one, _Prepared) else len(jobs))
 
     def _build(self, works: Sequence[StaleOutput], slot: ServerSlot) -> Sequence[StaleOutput]:
         """Generate the image of outputs with one fingerprint, and restore it for all but the first.
