@@ -90,7 +90,8 @@ def _image(build: Build, planned: PlannedImage) -> dict[str, Any]:
         "meta": {OURS: meta},
     }
     if build.invocation.command == "info" and not output.is_derived:
-        meta["workflow"] = build.project.backends[output.request.backend].explain(output.request)
+        lines = build.project.backends[output.request.backend].explain(output.request)
+        meta |= {"workflow": lines} if lines else {}
     if output.origins:
         task["task_dep"] = [
             name for name in _needed_tasks(output) if name in build.planned and build.needs_task(build.planned[name])

@@ -163,6 +163,11 @@ def test_the_checkpoint_of_the_command_line_goes_before_the_jobs(comfyui: Projec
     )
 
 
+def test_info_shows_no_workflow_if_the_job_has_none(comfyui: ProjectFolder) -> None:
+    job(comfyui, {"checkpoint": "a.safetensors"})
+    assert "'workflow'" not in comfyui.doit("info", "portraits:yrr").out
+
+
 def failed_preflight(project: ProjectFolder) -> Run:
     run = project.doit()
     assert run.code != 0
