@@ -116,7 +116,7 @@ def generate_image(
             record_decision(project, output.job, ACCEPT, output.full_slug, None)
     except Cancelled:
         attempt.close(made=False)
-        return work.outcome("cancelled")
+        return dataclasses.replace(work.outcome("cancelled"), was_begun=True)
     except (NotStoredError, TryAnotherServer):
         raise
     except (OSError, MayBeRunningError) as error:  # nothing is wrong with the attempt: the next run can take its image

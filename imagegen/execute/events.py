@@ -59,6 +59,8 @@ class Outcome:
     """What else is wrong."""
     seconds: float = 0.0
     """Seconds spent generating, restoring or deriving it."""
+    was_begun: bool = False
+    """Whether its image was being generated when the user cancelled it."""
 
 
 Event = Started | ProgressEvent | Outcome

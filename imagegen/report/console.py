@@ -63,15 +63,19 @@ def outcome_line(outcome: Outcome) -> str:
 
 def shown_line(outcome: Outcome) -> str:
     """Return an output's line; empty for one that was fresh or was not begun: the closing line counts those."""
-    return "" if outcome.state in ("fresh", "cancelled") else outcome_line(outcome)
+    return "" if outcome.state == "fresh" or _was_not_begun(outcome) else outcome_line(outcome)
 
 
 def line_with_seed(outcome: Outcome) -> str:
     """Return an output's line with its seed; empty for one that was not begun."""
-    if outcome.state == "cancelled":
+    if _was_not_begun(outcome):
         return ""
-    seed = outcome.output.request.seed
-    return outcome_line(outcome) + (f"  seed {seed}" if seed is not None and outcome.state != "failed" else "")
+    seed = outcome.output.request.seed if outcome.state not in ("failed", "cancelled") else None
+    return outcome_line(outcome) + (f"  seed {seed}" if seed is not None else "")
+
+
+def _was_not_begun(outcome: Outcome) -> bool:
+    return outcome.state == "cancelled" and not outcome.was_begun
 
 
 def reasons(found: Sequence[Reason]) -> str:

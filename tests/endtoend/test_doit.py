@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -267,6 +268,7 @@ def test_ctrl_c_finishes_what_runs_and_leaves_the_rest(project: ProjectFolder) -
     assert process.returncode == 130
     assert "Traceback" not in out + err
     assert "1 generated, 2 not built" in out
+    assert "cancelled  " not in out
     assert out.startswith("stopping when 1 image is done; Ctrl-C again cancels it\n")
     project.script()
     run = project.doit()
@@ -287,6 +289,7 @@ def test_ctrl_c_twice_cancels(project: ProjectFolder) -> None:
     assert process.returncode == 130
     assert "Traceback" not in out + err
     assert "3 not built" in out
+    assert len(re.findall("^cancelled  portraits:", out, re.MULTILINE)) == 1, "the one that was begun"
     assert out.count("stopping") == 1
 
 

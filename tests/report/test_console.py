@@ -67,6 +67,11 @@ def test_an_image_that_was_not_begun_has_no_line_of_its_own(output: Output) -> N
     assert shown_line(Outcome(output, "cancelled")) == line_with_seed(Outcome(output, "cancelled")) == ""
 
 
+def test_an_image_that_was_cancelled_while_it_was_generated_has_a_line(output: Output) -> None:
+    cancelled = Outcome(output, "cancelled", was_begun=True)
+    assert shown_line(cancelled) == line_with_seed(cancelled) == f"cancelled  j:a  {output.path}"
+
+
 def test_after_doit_a_it_says_that_the_seed_gives_the_same_picture(output: Output) -> None:
     forced, changed = (Reason("forced"),), (Reason("changed", "prompt"),)
     assert same_seed_lines([Outcome(output, "generated", changed), Outcome(output, "failed", forced)]) == []
