@@ -57,7 +57,9 @@ class DumpDB(_Checked, cmd_dumpdb.DumpDB):  # type: ignore[misc]
     def execute(self, opt_values: Mapping[str, Any], pos_args: Sequence[str]) -> Any:
         """Show doit's database; ours is a JSON file, which doit cannot show."""
         if Path(".imagegen").is_dir() and not Path(opt_values["dep_file"]).exists():
-            raise CmdParseError("doit's database is the JSON file .imagegen/doit.json here, and decides nothing")
+            raise CmdParseError(
+                "imagegen goes by the lock files in jobs/; doit's own database is the JSON file .imagegen/doit.json"
+            )
         return super().execute(opt_values, pos_args)
 
 

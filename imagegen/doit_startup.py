@@ -27,7 +27,7 @@ def explain(error: BaseException) -> Problem | None:
 
     functions = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
     if "process_args" in functions:
-        what = "a word of the command line is empty"
+        what = "an argument is empty"
         return Problem("doit", what, "leave it out, or put a text into the quotes (is a variable of the shell unset?)")
     if "load_config_toml" in functions and isinstance(error, OSError):
         return Problem("pyproject.toml", f"cannot be read: {error.strerror}", "it must be a file that you may read")

@@ -57,7 +57,7 @@ def test_a_folder_in_the_place_of_pyproject_is_explained(tmp_path: Path, monkeyp
 def test_an_empty_word_is_explained() -> None:
     with pytest.raises(IndexError) as caught:
         DoitMain().process_args(["image", "--prompt", ""])
-    assert "a word of the command line is empty" in str(explain(caught.value))
+    assert "an argument is empty" in str(explain(caught.value))
 
 
 def test_a_fault_of_another_kind_is_left_alone() -> None:
@@ -66,7 +66,7 @@ def test_a_fault_of_another_kind_is_left_alone() -> None:
 
 def test_doit_says_it_in_words_and_exits_with_its_code_for_that(project: ProjectFolder) -> None:
     run = project.doit("image", "--prompt", "")
-    assert (run.code, "word of the command line is empty" in run.err) == (3, True)
+    assert (run.code, "an argument is empty" in run.err) == (3, True)
     project.write("pyproject.toml", "[tool.imagegen\n")
     run = project.doit("why", "--check")
     assert (run.code, "pyproject.toml:1:15: not valid TOML" in run.err) == (3, True)

@@ -392,7 +392,7 @@ def select(build: Build, words: Sequence[str]) -> Selection:
         of_broken = {name for name, plan in jobs.items() if plan.problems and fnmatch.fnmatch(name, job)}
         if not found and not of_broken and task not in jobs:
             near = did_you_mean(word, [*jobs, *build.planned, *items, *targets])
-            what = f"'{word}' is not a job, an image or a file of one{near}"
+            what = f"'{word}' is not a job, an image or a derived file{near}"
             what = f"no job or image has a name like '{word}'" if "*" in word else what
             problems.append(Problem("", what, "doit list --all shows them"))
         images |= found

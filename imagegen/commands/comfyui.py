@@ -59,7 +59,7 @@ def comfyui(build: Build, *, yes: bool) -> None:
 
 @command(
     "comfyui:setup",
-    "Install ComfyUI in tools/ComfyUI, or what is missing of it.",
+    "Install or complete ComfyUI in tools/ComfyUI.",
     {
         "doit comfyui:setup": "says how much it downloads, and asks",
         "doit comfyui:setup --torch=cpu --yes": "without a GPU; does not ask",
@@ -74,7 +74,7 @@ def setup(build: Build, *, torch: str, yes: bool) -> None:
 @command(
     "comfyui:update",
     "Bring tools/ComfyUI to the newest commit of the pinned revision.",
-    {"doit comfyui:update": "asks if something else is to be installed too"},
+    {"doit comfyui:update": "asks before it installs anything else"},
     [YES],
 )
 def update(build: Build, *, yes: bool) -> None:
@@ -88,6 +88,6 @@ def _install(build: Build, line: str, torch: str = "", *, newest: bool = False, 
 
     def ask() -> None:
         if not yes:
-            require("Go on?", "nothing is installed", f"{line} --yes")
+            require("Go on?", "nothing was installed", f"{line} --yes")
 
     setup(build.root, build.settings, torch, newest, ask)

@@ -130,7 +130,7 @@ def confirm(question: str, otherwise: str, confirmed: str) -> bool:
 
     Args:
         question: what to ask.
-        otherwise: what does not happen without consent: `nothing is removed`.
+        otherwise: what did not happen without consent: `nothing was removed`.
         confirmed: the command line that does not ask.
 
     Raises:
@@ -139,7 +139,9 @@ def confirm(question: str, otherwise: str, confirmed: str) -> bool:
     """
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
         raise ImagegenError(
-            Problem("", f"{otherwise}: it needs confirmation, and there is no terminal to ask on", confirmed)
+            Problem(
+                "", f"{otherwise}: there is no terminal to ask on", f"to go ahead without the question: {confirmed}"
+            )
         )
     try:
         answer = input(f"{question} [y/N] ")
@@ -151,7 +153,7 @@ def confirm(question: str, otherwise: str, confirmed: str) -> bool:
 def require(question: str, otherwise: str, confirmed: str) -> None:
     """Ask as `confirm` does. Raises ImagegenError also if the user does not agree."""
     if not confirm(question, otherwise, confirmed):
-        raise ImagegenError(Problem("", f"{otherwise}, as you answered"))
+        raise ImagegenError(Problem("", otherwise))
 
 
 def spell(param: Mapping[str, Any], value: str | None = None) -> str:

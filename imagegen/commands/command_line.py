@@ -216,7 +216,7 @@ def _read_call(command: Command, words: Sequence[str]) -> Call:
 def unexpected_word(call: Call, word: str) -> Problem:
     """Return what is wrong with a word after a command that takes none."""
     where = f"doit {call.command.name}"
-    what = f"it takes no word besides its options, and '{word}' is not a task"
+    what = f"it takes only options, and '{word}' is not one"
     plain = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), call.rest or [word]))
     if not call.command.text_options:
         return Problem(where, what, f"{where} --help shows what it takes")

@@ -31,7 +31,7 @@ def _describe(field: str) -> str:
     {
         'doit image --prompt "a raven on a standing stone"': f"writes {_FOLDER}/a-raven-on-a-standing-stone.png",
         'doit image --prompt "a raven" --count 4 --out drafts/': "four seeds, in a folder of their own",
-        "doit image --like assets/portraits/mallsing.png --steps 40": "that image's settings, but for the steps",
+        "doit image --like assets/portraits/kins/mallsing.png --steps 40": "that image's settings, but for the steps",
         'doit image --prompt "a raven" --save jobs/scraps.yaml': "also makes it an item of that job",
     },
     [
@@ -50,7 +50,7 @@ def _describe(field: str) -> str:
         option(
             "format", str, None, "the file's format, where --out has no ending [default: png]", choices=get_args(Format)
         ),
-        option("out", str, None, f"the file to write, or a folder, ending in / [default: {_FOLDER}/]", value="PATH"),
+        option("out", str, None, f"the file to write, or a folder [default: {_FOLDER}/]", value="PATH"),
     ],
 )
 def image(build: Build, prompt: list[str], **options: Any) -> int:

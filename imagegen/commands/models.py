@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["models", "pull"]
 
-_NONE = "no models are listed; list them in [tool.imagegen.models] of pyproject.toml: see docs/comfyui.md"
+_NONE = (
+    "no models are listed; list them in [tool.imagegen.models] of pyproject.toml, "
+    'such as sdxl = {url = "https://…", folder = "checkpoints"} (docs/comfyui.md of imagegen)'
+)
 
 
 @command(

@@ -27,7 +27,7 @@ def setup(build: Build, *, yes: bool) -> None:
 
     def ask() -> None:
         if not yes:
-            require("Go on?", "nothing is downloaded", "doit ollama:setup --yes")
+            require("Go on?", "nothing was downloaded", "doit ollama:setup --yes")
 
     requests = [output.request for plan in build.plans for output in plan.outputs]
     models = sorted({request.model for request in requests if request.backend == "ollama"})

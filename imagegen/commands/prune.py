@@ -19,10 +19,10 @@ __all__ = ["prune", "waste_lines"]
 
 @command(
     "prune",
-    "Remove files nothing uses any more (asks first).",
-    {"doit prune -n": "only say what would be removed", "doit prune --yes": "remove it without asking"},
+    "Remove files that nothing uses any more (asks first).",
+    {"doit prune -n": "only list what would be removed", "doit prune --yes": "remove it without asking"},
     [
-        option("dry-run", bool, False, "only say what would be removed", "n"),
+        option("dry-run", bool, False, "only list what would be removed", "n"),
         YES,
         option("candidates", bool, False, "also variants that were not picked"),
     ],
@@ -40,7 +40,7 @@ def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> None:
     if not waste or dry_run:
         return
     if not yes:
-        require("Remove all this?", "nothing is removed", "doit prune --yes")
+        require("Remove all this?", "nothing was removed", "doit prune --yes")
     with build.lock():
         if find_unused(build.project, build.project.plans(), candidates=candidates) != waste:
             raise ImagegenError(Problem("", "something changed meanwhile: nothing is removed", "doit prune again"))

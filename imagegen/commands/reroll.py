@@ -60,7 +60,7 @@ def _ask_for_many(build: Build, words: list[str], outputs: list[Output]) -> None
         times = estimate(build.project, outputs).values()
         seconds = None if any(one.seconds is None for one in times) else total_seconds(times)
         print(f"{len(outputs)} images get a new seed and are generated again ({duration(seconds)})", flush=True)
-        require("Reroll all of them?", "nothing is rerolled", f"doit reroll {shlex.join(words)} --yes")
+        require("Reroll all of them?", "nothing was rerolled", f"doit reroll {shlex.join(words)} --yes")
 
 
 def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
@@ -88,7 +88,8 @@ def build_or_fail(build: Build, outputs: list[Output], rerolled: Sequence[Output
     outcomes, is_stopped = build_now(build, outputs)
     unbuilt = {one.output.task for one in outcomes if one.state in ("failed", "cancelled")}
     if waiting := [output for output in rerolled if output.task in unbuilt]:
-        said = f"the new seed is recorded: the next doit generates {list_first([one.task for one in waiting])}"
+        seeds = "new seed is" if len(waiting) == 1 else "new seeds are"
+        said = f"the {seeds} recorded: the next doit generates {list_first([one.task for one in waiting])}"
         earlier = next((one.task for one in waiting if (build.root / one.path).exists()), "")
         print(said + (f"; to go back to the earlier image: doit restore {earlier}" if earlier else ""), flush=True)
     if is_stopped:

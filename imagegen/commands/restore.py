@@ -50,7 +50,8 @@ def restore(build: Build, words: list[str], **options: Any) -> None:
         is_fresh = build.project.verdict(output).state != "stale"
         index = previous_version(versions, is_fresh=is_fresh) if to is None else to - 1
         if index is None:
-            hint = "--to N goes to a later version" if versions else f"doit {output.task} generates the first one"
+            hint = "--to N goes to a later version" if len(versions) > 1 else ""
+            hint = hint if versions else f"doit {output.task} generates the first one"
             raise ImagegenError(Problem(output.task, "there is no earlier version to go back to", hint))
         if not 0 <= index < len(versions):
             raise ImagegenError(Problem(output.task, f"there is no version {index + 1}", "choose one from the list"))
@@ -74,20 +75,19 @@ def _only_image(build: Build, words: Sequence[str]) -> Output:
 
 
 def history_lines(versions: Sequence[ImageVersion]) -> Sequence[str]:
-    """Return a numbered line for each version, the newest first."""
+    """Return a numbered line for each version, the newest first, below headings."""
     from imagegen.report.console import table
 
-    rows = []
+    rows = [["", "no.", "generated (UTC)", "seed", "backend", "prompt", ""]] if versions else []
     for number, version in enumerate(versions, start=1):
         request = version.request
-        seed = request.get("seed", "")
         prompt = " ".join(str(request.get("prompt", "")).split())
         rows.append(
             [
                 "→" if version.is_now else "",
                 str(number),
                 _time(version),
-                f"seed {seed}" if seed != "" else "",
+                str(request.get("seed", "")),
                 f"{request.get('backend', '')} {request.get('model', '')}".strip(),
                 prompt if len(prompt) <= _LONGEST else f"{prompt[: _LONGEST - 1]}…",
                 _difference(version),
@@ -101,6 +101,7 @@ def _time(version: ImageVersion) -> str:
 
 
 def _difference(version: ImageVersion) -> str:
-    reasons = ", ".join(map(str, version.reasons))
-    words = ["current" if version.is_now else "", "edited or accepted by hand" if version.by_hand else "", reasons]
+    values = ", ".join(str(reason).partition(" → ")[0].removesuffix(" changed") for reason in version.reasons)
+    words = ["current" if version.is_now else "", "edited or accepted by hand" if version.by_hand else ""]
+    words += [f"differs from now: {values}"] if values else []
     return f"({'; '.join(filter(None, words)) or 'same prompt and settings as now'})"

@@ -19,7 +19,7 @@ __all__ = ["start", "status", "status_lines", "stop"]
 
 @command(
     "server:start",
-    "Start ComfyUI from tools/ComfyUI and wait until it serves; runs leave it on.",
+    "Start ComfyUI from tools/ComfyUI and wait until it answers; it keeps running after builds.",
     {"doit server:start": ""},
 )
 def start(build: Build) -> None:
@@ -45,7 +45,7 @@ def stop(build: Build) -> None:
         print(f"ComfyUI at {launch.url} was not started by this project and is left alone")
 
 
-@command("server:status", "Show whether ComfyUI serves, with its versions and devices.", {"doit server:status": ""})
+@command("server:status", "Show whether ComfyUI runs, with its versions and devices.", {"doit server:status": ""})
 def status(build: Build) -> int:
     """Print the status of each server that the settings name."""
     from imagegen.backends.comfyui.server import get_status

@@ -24,8 +24,8 @@ def push(build: Build) -> int:
 
     sources = build.settings.set_by
     if not build.settings.store:
-        hint = 'set store = "s3://…", "ssh://…" or "file:///…" in [tool.imagegen]: docs/shared-store.md'
-        raise ImagegenError(Problem(sources.get("store", ""), "no shared store is set", hint))
+        hint = 'set store = "s3://…", "ssh://…" or "file:///…" in [tool.imagegen] of pyproject.toml'
+        raise ImagegenError(Problem("", "no shared store is set", hint))
     if not build.settings.store_writes:
         what = "store_writes is false, so nothing is uploaded from here"
         raise ImagegenError(Problem(sources.get("store_writes", ""), what, "doit store:push store_writes=true"))

@@ -1,4 +1,4 @@
-"""`doit why`: say what the next `doit` would do, and why. It runs nothing, asks no server and writes nothing."""
+"""`doit why`: show what the next `doit` would do, and why. It builds nothing, contacts no server and writes nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _CONTEXT_WORDS = 8
 
 @command(
     "why",
-    "Say what the next doit would do, and why. It runs nothing, asks no server and writes nothing.",
+    "Show what the next doit would do, and why. It builds nothing, contacts no server and writes nothing.",
     {
         "doit why": "for all images",
         "doit why portraits portraits:mallsing": "for a job, and for one image in more detail",
@@ -262,7 +262,7 @@ def _request_parts(one: ForecastImage) -> Iterator[str]:
         if request.seed is None:
             yield "its seed is chosen then"
         if one.output.has_open_model and not request.model:
-            yield "its model is chosen then: the only one there is"
+            yield "no checkpoint or model is set: the server's only one is used"
 
 
 def _has_own_line(reason: Reason) -> bool:

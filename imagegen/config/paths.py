@@ -42,8 +42,8 @@ def check_path(root: Path, path: str, allowed: Iterable[str], *, writes: bool = 
     outside = not _is_within(real, real_root)
     if outside and not any(_is_within(real, os.path.realpath(Path(real_root, folder))) for folder in allowed):
         return (
-            f"'{path}' leads out of the project (to {real}); "
-            "allow_outside in [tool.imagegen] of pyproject.toml can allow a folder"
+            f"'{path}' is outside the project (at {real}); to allow its folder: "
+            'allow_outside = ["../art"] in [tool.imagegen] of pyproject.toml, for example'
         )
     if not writes:
         return ""

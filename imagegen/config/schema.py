@@ -196,12 +196,15 @@ _OUTPUT: Schema = {
     "name": _text("The file name without its extension. It can use {slug}, {item}, {variant} and any axis.", 200),
     "format": _one_of(Format, "The format of the image files."),
     "quality": _QUALITY,
-    "overwrite": _one_of(Overwrite, "Which files may be replaced: those that this build wrote, none, or any."),
+    "overwrite": _one_of(
+        Overwrite,
+        "Which existing files a build may replace. own: those that imagegen wrote and nobody changed.",
+    ),
     "metadata": _one_of(Metadata, "Whether each image file records what made it."),
 }
 _DERIVED_FILE: Schema = {
-    "width": _whole("Width in pixels. If height is given too, the maximum.", 1, _LONGEST_SIDE),
-    "height": _whole("Height in pixels. If width is given too, the maximum.", 1, _LONGEST_SIDE),
+    "width": _whole("Width in pixels. If height is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),
+    "height": _whole("Height in pixels. If width is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),
     "crop": _one_of(Crop, "Cuts to exactly width and height and keeps this side. By default, nothing is cut off."),
     "enlarge": _rules("boolean", "Whether a smaller image is enlarged. By default, that is an error."),
     "format": _one_of(Format, "The format of the file. By default, that of the images."),
@@ -254,7 +257,7 @@ def job_schema(sections: Sections) -> Schema:
             keysrules=_AXIS_NAME,
             allow_unknown=_AXIS,  # every other key is an axis
         ),
-        "variants": _whole("How many versions of each image to generate. They differ in their seeds.", 1, 1000),
+        "variants": _whole("How many variants of each image to generate. They differ in their seeds.", 1, 1000),
         "output": _mapping("Where the images go, and in which format.", _OUTPUT),
         "derive": _rules(
             "mapping",

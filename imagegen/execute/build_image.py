@@ -187,10 +187,10 @@ def blocked_problem(output: Output, verdict: Verdict) -> Problem:
     """Say why an output's current file must not be replaced, and what to do."""
     reasons = ", ".join(map(str, verdict.reasons))
     what = f"{output.path} is not replaced: {verdict.note}"
-    what += f" (and now: {reasons})" if verdict.line and reasons else ""
+    what += f"; also: {reasons}" if verdict.line and reasons else ""
     hint = (
-        f"to keep it: doit accept {output.task}; to generate it again: move or delete the file; "
-        "output.overwrite: always in the job replaces such files (they go into the store first)"
+        f"to keep your file: doit accept {output.task}; to generate a new image: move or delete the file; "
+        "to replace such files always: output: {overwrite: always} in the job (they go into the store first)"
     )
     if output.job == ONE_OFF:
         hint = "to generate it again: move or delete the file, or choose another --name or --out"

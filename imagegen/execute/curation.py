@@ -85,7 +85,7 @@ def _check_image(output: Output, data: bytes) -> str:
     try:
         file = verify(data, may_be_followed=True)
     except BadImage as error:
-        hint = f"save it as a {output.encoding.format} file, or delete it, and it is generated again"
+        hint = f"save it as {output.encoding.format}; or delete it, and doit restores or generates it"
         raise ImagegenError(Problem(output.task, f"{output.path} cannot be used: {error}", hint)) from None
     if file.format != output.encoding.format:
         what = f"{output.path} is a {file.format} file, but its name and the job say {output.encoding.format}"

@@ -247,10 +247,8 @@ def _keep(project: Project, file: _VariantFile) -> _VariantFile:
     output = file.output
     source = StoredImages(project).find(output, project.model_digest(output))
     if source is None:
-        hint = f"generate it first; if another one is picked: doit pick {output.job}:{output.base} --variant 0"
-        raise ImagegenError(
-            Problem(output.store_name, "its image is not here, and an image cannot be picked unseen", hint)
-        )
+        hint = f"to get all variants: doit pick {output.job}:{output.base} --variant 0, then doit; then pick one"
+        raise ImagegenError(Problem(output.store_name, "this checkout does not have its image", hint))
     data = encode_output(project, output, source)
     line = make_line(output, source.record, data)
     store_file(project, output, data, line)

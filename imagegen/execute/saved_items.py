@@ -229,5 +229,5 @@ def _start_job(file: str, comments: str, backend: str) -> str:
     """Return a job without items, after the comments that exist."""
     if file.endswith(".json"):
         return json.dumps({"backend": backend}, indent=2) + "\n"
-    comments = comments.rstrip("\n") or f"# Images that were generated one by one first: doit image --save {file}"
+    comments = comments.rstrip("\n") or f"# One-off images, added by doit image --save {file}"
     return f"{comments}\nbackend: {backend}\n"

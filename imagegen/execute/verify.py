@@ -70,7 +70,7 @@ def verify_orphans(project: Project, plans: Collection[JobPlan], jobs: Collectio
     for orphan in find_orphans(project, plans, jobs):
         lock = f"jobs/{orphan.job}.lock"
         if orphan.exists:
-            note = f"{lock} has it, and no item{f'; {orphan.why}' if orphan.why else ''}"
+            note = f"recorded in {lock}, but no item asks for it any more{f'; {orphan.why}' if orphan.why else ''}"
             hint = "move it where it belongs, or delete it; then doit prune" if orphan.why else "doit prune removes it"
         else:
             note, hint = f"{lock} has a line for it, but there is neither file nor item", "doit prune removes the line"
@@ -139,7 +139,7 @@ def _check_bytes(project: Project, output: Output, data: bytes, sha256: str, lin
     if sha256 == there.sha256 and there.is_recorded:
         return found("intact")
     if line is None or line.sha256 != sha256:
-        note = CHANGED if line else "it was there before, and this build did not make it"
+        note = CHANGED if line else "imagegen did not write this file"
         hint = f"to keep it: doit accept {output.task}; to replace it: delete it, and run doit {output.task}"
         return found("changed", note, hint)
     if line.size != len(data):

@@ -256,7 +256,9 @@ def _resolve_fields(
             continue
         if value.axis not in AXIS_FIELDS:
             what = f"matrix.{value.axis}: the prompt of '{item.name}' does not use {{{value.axis}}}"
-            raise _error(job.where[f"matrix.{value.axis}"], what)
+            raise _error(
+                job.where[f"matrix.{value.axis}"], f"{what}: add it to the prompt, or to prompt.prefix or suffix"
+            )
         if expected := _check_field(value.axis, value.text):
             raise _error(job.where[value.key], f"{value.key}: expected {expected}, found '{value.text}'")
         generate[value.axis] = float(value.text) if COMMON[value.axis]["type"] == "number" else value.text

@@ -74,7 +74,7 @@ class Reason:
         if self.kind == "origin":
             return f"{self.field} {'added' if self.old is None else 'left out' if self.new is None else 'changed'}"
         if self.kind == "follows":
-            return f"may follow {self.field}"
+            return f"may change with {self.field}"
         return {
             "missing": "missing",
             "new": "new",
@@ -138,7 +138,7 @@ def compare(
     if found.in_conflict:
         return Verdict("blocked", reasons, IN_CONFLICT, line, conflict_hint(output.path))
     if found.by_hand and (forced or not found.accepted) and output.request.backend == PLACEHOLDER:
-        note = f"made or changed by hand, which {PLACEHOLDER} does not replace"
+        note = f"made or changed by hand, and {PLACEHOLDER} never replaces such an image"
         hint = f"use another backend; or go back to a generated image: doit restore {output.task}"
         return Verdict("kept", reasons, note, line, hint)
     if found.accepted and not forced:
@@ -158,7 +158,7 @@ def compare(
         return _judge_ours(output, reasons or _forced(forced), line)
     if output.overwrite == "always":
         return Verdict("stale", reasons or _forced(forced), line=line)
-    note = CHANGED if line else "it was there before, and this build did not make it"
+    note = CHANGED if line else "imagegen did not write this file"
     if output.overwrite == "never":
         return Verdict("kept", reasons, f"{note}; output.overwrite is never", line, _NEVER)
     return Verdict("blocked", reasons, note, line)

@@ -136,7 +136,7 @@ class Wildcards:
         names = [name for name in self.names() if _compile_name(part.name).fullmatch(name)]
         if unread := self.unread():
             what = f"{what}__{part.name}__ reads .txt files only, and there is {WILDCARD_FOLDER}/{unread[0]}"
-            raise ImagegenError(Problem(where, what, "write it as a .txt file, one text a line, or move it away"))
+            raise ImagegenError(Problem(where, what, "write it as a .txt file, one text per line, or move it away"))
         if not names:
             what = f"{what}there is no {wildcard_path(part.name)} for __{part.name}__"
             raise ImagegenError(Problem(where, what, r"write one; or \__ if the characters themselves are meant"))
@@ -170,7 +170,7 @@ class Wildcards:
         below = next((other for other in names if f"/{other}".lower().endswith(f"/{name}".lower())), "")
         meant = f"; did you mean '{below}'?" if below else did_you_mean(name, names)
         text = f"{what}there is no {wildcard_path(name)} for __{name}__{meant}"
-        hint = rf"write it, one text a line; or \__{name}\__ if the words themselves are meant"
+        hint = rf"create it with one text per line; or write \__{name}\__ to get these characters"
         if not meant and (unread := self.unread()):
             hint = f"{WILDCARD_FOLDER}/{unread[0]} is not read: wildcards are .txt files; {hint}"
         return Problem(where, text, hint)
@@ -197,7 +197,7 @@ class Wildcards:
                 problems += error.problems
         if not problems and not any(weight for _, _, weight in found):
             what = "all lines have the weight 0" if found else f"has no line to pick for __{name}__"
-            problems.append(Problem(file, what, "write one text a line"))
+            problems.append(Problem(file, what, "write one text per line"))
         if problems:
             raise ImagegenError(*dict.fromkeys(problems))
         self._texts[name] = found

@@ -166,7 +166,7 @@ class Planner:
 
     def _name_problem(self, name: str) -> str:
         if name in self._project.reserved:
-            return f"a job cannot be called '{name}', like a command or task: rename the file"
+            return f"'{name}' is the name of a command or task: rename the file"
         if not JOB_NAME.fullmatch(name):
             return f"'{name}' is not a valid job name: use letters, digits, - and _, and begin with a letter or digit"
         return f"another job file has the name '{name}' too: rename one of them"
@@ -322,9 +322,8 @@ class Planner:
             before = next((job for job in sorted(gone) if self._records(job, plan)), None) if gone else None
             if before and not plan.problems and plan.name not in locks:
                 what = f"its images are recorded in jobs/{before}.lock, whose job is gone"
-                hint = (
-                    f"if the job was renamed: git mv jobs/{before}.lock jobs/{plan.name}.lock; if not, delete that file"
-                )
+                renamed = f"git mv jobs/{before}.lock jobs/{plan.name}.lock"
+                hint = f"if the job was renamed: {renamed}; if not: rm jobs/{before}.lock"
                 plan = _broken(plan, Problem(plan.file, what, hint))
             found.append(plan)
         return found

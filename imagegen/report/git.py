@@ -90,7 +90,7 @@ def _locks(
             found += "a clone that has the images can't tell what made them, and replaces none"
             yield Diagnosis(False, "git", found, rule.hint, blocks=False)
         else:  # with placeholders alone that may well be meant
-            found += "its images are ignored too, and a clone generates its own"
+            found += "the images are ignored too, and a clone generates its own"
             yield Diagnosis(True, "git", found, rule.hint if _are_generated(case, outputs) else "")
 
 

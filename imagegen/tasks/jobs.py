@@ -31,7 +31,7 @@ def task_jobs() -> Iterator[dict[str, Any]] | None:
     build = current_build()
     if build.invocation.command == "forget":
         sys.stderr.write(
-            "doit's own database decides nothing here, the lock files in jobs/ do. "
+            "this has no effect: imagegen goes by the lock files in jobs/. "
             "To generate a fresh image again: doit -a JOB:IMAGE\n"
         )
     return _tasks(build) if build.plans or build.fresh_jobs else None

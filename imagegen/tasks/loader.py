@@ -148,7 +148,7 @@ def check_variables(invocation: Invocation) -> list[Problem]:
                 problems.append(Problem(_WHERE, f"{name}= is given twice, with two values", "leave one out"))
         elif not name or not _asks_for(name):
             what = f"there is no setting '{name}'{did_you_mean(name.lower(), known)}"
-            hint = _proper_place(name, value) or f"there are {_and(known)}"
+            hint = _proper_place(name, value) or f"the settings are {_and(known)}"
             if (name, value) in texts:
                 command = texts[name, value]
                 named = next((one for one in command.options if one["long"] == name), None)
@@ -289,7 +289,7 @@ class _Names:
             if word == group:
                 choices = f"{', '.join(members[:-1])} or {members[-1]}" if len(members) > 1 else members[0]
                 return Problem("", f"there is no command '{word}'", f"did you mean {choices}?")
-            return Problem("", f"there is no command '{word}'{near}", f"there are {_and([*also, *members])}")
+            return Problem("", f"there is no command '{word}'{near}", f"the commands are {_and([*also, *members])}")
         if ":" in word and group in self.tasks:
             variants = [name for name in members if re.fullmatch(rf"{re.escape(word)}-v\d+", name)]
             if variants:

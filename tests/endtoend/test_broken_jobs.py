@@ -62,7 +62,7 @@ def test_a_job_named_like_a_command_or_task_is_refused(project: ProjectFolder, n
     project.job(name)
     run = project.doit()
     assert run.code != 0
-    assert f"jobs/{name}.yaml: a job cannot be called '{name}'" in run.out
+    assert f"jobs/{name}.yaml: '{name}' is the name of a command or task" in run.out
     assert len(run.tasks("generated")) == 3
     assert f"jobs/{name}.yaml" in project.doit("list").out
 
@@ -96,7 +96,7 @@ def test_output_folders_outside_the_project_need_leave(project: ProjectFolder) -
     project.job(output={"dir": "../art"})
     run = project.doit()
     assert "jobs/portraits.yaml" in run.out
-    assert "output.dir: '../art' leads out of the project" in run.out
+    assert "output.dir: '../art' is outside the project" in run.out
     assert not (project.root.parent / "art").exists()
     project.write("pyproject.toml", '[tool.imagegen]\nallow_outside = ["../art"]\n')
     assert len(project.doit().tasks("generated")) == 3
@@ -108,7 +108,7 @@ def test_a_symlink_out_of_the_project_needs_leave(project: ProjectFolder) -> Non
     (project.root.parent / "art").mkdir()
     (project.root / "assets").symlink_to(project.root.parent / "art")
     project.job()
-    assert "leads out of the project" in project.doit().out
+    assert "is outside the project" in project.doit().out
     assert list((project.root.parent / "art").iterdir()) == []
 
 

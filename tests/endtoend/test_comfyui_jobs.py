@@ -212,7 +212,7 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
     ("section", "where", "message"),
     [
         ({"workflow": "jobs/workflows/no.json"}, "workflow", "workflow: jobs/workflows/no.json: there is no such file"),
-        long({"workflow": "../x.json"}, "workflow", "workflow: ../x.json: '../x.json' leads out of the project"),
+        long({"workflow": "../x.json"}, "workflow", "workflow: ../x.json: '../x.json' is outside the project"),
         ({"workflow": "refs/editor.json"}, "workflow", "workflow: refs/editor.json: is a workflow for ComfyUI's editor"),
         long({"workflow": "refs/bad.json"}, "workflow", "workflow: refs/bad.json:2:9: "),
         long({"workflow": WORKFLOW, "bind": {"prompt": "6"}}, "prompt", "bind.prompt: '6' is not a valid input: node ID, dot, input's name, as 6.text"),
@@ -222,7 +222,7 @@ def test_a_server_that_is_away_is_told_once_with_its_address(comfyui: ProjectFol
         ({"workflow": WORKFLOW, "set": {"33.cfg": 1}}, "set", "set.33.cfg: '33.cfg': the workflow has no node '33'"),
         long({"workflow": WORKFLOW, "set": {"3.denoise": [1]}}, "3.denoise", "set.3.denoise: expected text or a number or true or false, found a list"),
         long({"workflow": WORKFLOW, "images": {"10.image": "refs/no.png"}}, "images", "images.10.image: refs/no.png: there is no such file"),
-        long({"workflow": WORKFLOW, "images": {"10.image": "../a.png"}}, "images", "images.10.image: ../a.png: '../a.png' leads out of the project"),
+        long({"workflow": WORKFLOW, "images": {"10.image": "../a.png"}}, "images", "images.10.image: ../a.png: '../a.png' is outside the project"),
         ({"workflow": WORKFLOW, "vae": "v.pt"}, "vae", "vae: is for the built-in workflow, but the job has its own"),
         long({"set": {"3.cfg": 1}}, "set", "set: needs a workflow, but the job names none"),
         long({"loras": {"a": 101}}, "a", "loras.a: 101 is too large: at most 100"),

@@ -37,7 +37,9 @@ def test_comfyui_is_set_up_and_updated(project: ProjectFolder, upstream: Upstrea
     unasked = project.doit("comfyui:setup", "--torch=cpu")
     assert unasked.code == 1
     assert "GB to download" in unasked.out
-    assert unasked.out.endswith("there is no terminal to ask on\n    doit comfyui:setup --torch=cpu --yes\n")
+    assert unasked.out.endswith(
+        "there is no terminal to ask on\n    to go ahead without the question: doit comfyui:setup --torch=cpu --yes\n"
+    )
     assert not (project.root / "tools").exists()
     run = project.doit("comfyui:setup", "--yes")
     assert run.code == 0, run.out

@@ -51,8 +51,9 @@ def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(projec
     assert (run.code, run.tasks("generated")) == (0, ["portraits:yrr"])
     assert "  seed " in run.out
     listed = project.doit("restore", "portraits:yrr", "--list").out.splitlines()
+    assert listed.pop(0).split() == ["no.", "generated", "(UTC)", "seed", "backend", "prompt"]
     assert [line.split()[:2] for line in listed] == [["→", "1"], ["2", listed[1].split()[1]]]
-    assert "a small figure  (seed " in listed[1]
+    assert "a small figure  (differs from now: seed " in listed[1]
     run = project.doit("restore", "portraits:yrr")
     assert run.code == 0
     assert "restored   portraits:yrr  assets/portraits/yrr.png  (the version of " in run.out

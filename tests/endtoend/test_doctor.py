@@ -74,7 +74,7 @@ def test_a_file_in_an_outputs_place_is_told_before_a_build_fails_on_it(project: 
     code, state, found, hint = only(project)
     assert (code, state) == (1, "wrong")
     assert "assets/portraits/yrr.png is not replaced: changed since it was generated" in found
-    assert "output.overwrite: always" in hint
+    assert "output: {overwrite: always}" in hint
 
 
 def test_a_file_where_a_folder_should_be_blocks(project: ProjectFolder) -> None:

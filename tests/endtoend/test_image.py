@@ -75,7 +75,7 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
         (("--prompt", "x", "--width", "7"), "--width: 7 is too small"),
         (("--prompt", "x", "--backend", "comfi"), "there is no backend 'comfi'; did you mean 'comfyui'?"),
         long(("--prompt", "x", "--model", "m"), "the backend placeholder has no models"),
-        (("--prompt", "x", "--out", "../x.png"), "doit image: --out: '..' leads out of the project"),
+        (("--prompt", "x", "--out", "../x.png"), "doit image: --out: '..' is outside the project"),
         long(("--prompt", "x", "--out", f"{'a' * 300}.png"), "--out: is too long"),
         long(("--like", f"{'a' * 300}.png"), "cannot be read"),
         long(("--prompt", "x", "backend=nosuch"), "doit image: there is no backend 'nosuch'"),

@@ -40,7 +40,7 @@ def test_what_is_made_from_a_portrait_follows_it_in_one_run(project: ProjectFold
     assert "4 fresh, nothing to do" in project.doit("children:*", "portraits:*").closing
     portraits(project, "a very tall figure")
     assert f"R {CHILD} " in project.doit("list", "--all", "--status").out
-    assert "may follow portraits:mallsing" in project.doit("info", CHILD).out
+    assert "may change with portraits:mallsing" in project.doit("info", CHILD).out
     run = project.doit()
     assert run.tasks("generated") == [CHILD, "portraits:mallsing"]
     assert f"{CHILD}  assets/children/child.png  0.0 s  (portraits:mallsing changed)" in run.out

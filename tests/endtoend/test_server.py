@@ -48,7 +48,7 @@ def test_the_three_commands_from_start_to_stop(project: ProjectFolder, comfy: Co
     )
     assert not runs(comfy.starts[0]["pid"])
     nothing = project.doit("server:stop")
-    assert (nothing.code, nothing.out) == (0, "this project has started no server that runs\n")
+    assert (nothing.code, nothing.out) == (0, "no server that this project started is running\n")
 
 
 def test_a_server_by_hand_is_left_alone_and_told(project: ProjectFolder, comfy: ComfyFolder) -> None:

@@ -84,8 +84,8 @@ def test_what_is_made_from_others_is_derived_or_may_follow(project: ProjectFolde
     }
     lines = project.doit("why").out.splitlines()
     assert lines[3:6] == [
-        "follow    portraits:mallsing:thumb  assets/portraits/mallsing-thumb.png  (may follow portraits:mallsing)",
-        "derive    portraits:mallsing:small  assets/portraits/mallsing-small.png  (may follow portraits:mallsing)",
+        "follow    portraits:mallsing:thumb  assets/portraits/mallsing-thumb.png  (may change with portraits:mallsing)",
+        "derive    portraits:mallsing:small  assets/portraits/mallsing-small.png  (may change with portraits:mallsing)",
         "    width: 8 → 9",
     ]
     assert lines[-1] == "1 to generate (under 1 s), 1 to derive, 3 may follow"
@@ -100,7 +100,7 @@ def test_a_word_that_names_nothing_is_told_with_the_nearest(project: ProjectFold
     project.job()
     run = project.doit("why", "portraits:yr", "portraits:x*", "portraits")
     assert run.code == 1
-    assert "'portraits:yr' is not a job, an image or a file of one; did you mean 'portraits:yrr'?" in run.out
+    assert "'portraits:yr' is not a job, an image or a derived file; did you mean 'portraits:yrr'?" in run.out
     assert "no job or image has a name like 'portraits:x*'" in run.out
     assert "generate" not in run.out
 
@@ -149,7 +149,7 @@ def test_what_must_not_be_replaced_or_is_ignored_is_told(project: ProjectFolder)
     assert (
         "ignore    portraits:okka  assets/portraits/okka.png: left alone, until doit forget portraits:okka" in run.out
     )
-    assert run.out.count("output.overwrite: always") == 1
+    assert run.out.count("output: {overwrite: always}") == 1
     assert run.closing == "1 to generate (under 1 s), 1 to fail, 1 ignored"
 
 
@@ -165,7 +165,7 @@ def test_no_server_is_asked(project: ProjectFolder, backend: str) -> None:
 def test_what_is_not_decided_yet_is_said(project: ProjectFolder) -> None:
     project.job(backend="comfyui", scripted={}, items=JOB["items"][:1], generate={"seed": {"mode": "random"}})
     run = project.doit("why")
-    assert "its seed is chosen then, its model is chosen then: the only one there is" in run.out
+    assert "its seed is chosen then, no checkpoint or model is set: the server's only one is used" in run.out
     assert not (project.root / "jobs/portraits.lock").exists()
 
 

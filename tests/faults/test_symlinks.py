@@ -39,7 +39,7 @@ def test_a_folder_that_leads_out_is_refused(folder: ProjectFolder, link: str) ->
     folder.job()
     (folder.root / link).parent.mkdir(exist_ok=True)
     (folder.root / link).symlink_to(folder.root.parent / "elsewhere")
-    assert "leads out of the project" in plan_problems(folder.project())[0]
+    assert "is outside the project" in plan_problems(folder.project())[0]
     assert untouched(folder)
 
 
@@ -47,7 +47,7 @@ def test_a_folder_of_derived_files_that_leads_out_further_down_is_refused(folder
     folder.job(output={"name": "{item}/x"}, derive={"thumb": {"width": 8, "dir": "thumbs"}})
     (folder.root / "thumbs").mkdir()
     (folder.root / "thumbs/yrr").symlink_to(folder.root.parent / "elsewhere")
-    assert "derive.thumb.dir: 'thumbs/yrr' leads out of the project" in plan_problems(folder.project())[0]
+    assert "derive.thumb.dir: 'thumbs/yrr' is outside the project" in plan_problems(folder.project())[0]
 
 
 def test_a_link_in_place_of_an_output_is_no_way_out(folder: ProjectFolder) -> None:
@@ -82,14 +82,14 @@ def test_a_lock_file_that_leads_out_is_neither_read_nor_written(folder: ProjectF
     folder.job()
     (folder.root / "jobs/portraits.lock").symlink_to(folder.root.parent / target)
     (what,) = plan_problems(folder.project())
-    assert "'jobs/portraits.lock' leads out of the project" in what
+    assert "'jobs/portraits.lock' is outside the project" in what
     assert untouched(folder)
 
 
 def test_a_source_that_leads_out_is_not_read(folder: ProjectFolder) -> None:
     folder.job(source="prompts.md")
     (folder.root / "prompts.md").symlink_to(folder.root.parent / "elsewhere/precious")
-    assert "source: 'prompts.md' leads out of the project" in plan_problems(folder.project())[0]
+    assert "source: 'prompts.md' is outside the project" in plan_problems(folder.project())[0]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_lock_file_cannot_have_a_file_outside_removed(folder: ProjectFolder, p
         path, "gone", "f", Encoding(), {"backend": "b"}, sha256, 4, None, "1", 0.1, "2026-01-01T00:00:00Z"
     )
     record(folder, line)
-    with pytest.raises(ImagegenError, match="leads out of the project"):
+    with pytest.raises(ImagegenError, match="is outside the project"):
         list(find_orphans(folder.project(), []))
     assert untouched(folder)
 

@@ -127,7 +127,7 @@ def test_why_a_thumbnail_is_stale() -> None:
     line = line_of(thumb)
     assert reasons(thumb, line) == []
     assert reasons(settled(thumb, image="other"), line) == ["j:mallsing changed"]
-    assert reasons(settled(thumb, image=""), line) == ["may follow j:mallsing"]
+    assert reasons(settled(thumb, image=""), line) == ["may change with j:mallsing"]
     wider = settled(derived(derive={"thumb": {"width": 48, "format": "webp"}})[0])
     assert sorted(reasons(wider, line)) == ["format png → webp", "quality 100 → 90", "width 32 → 48"]
 

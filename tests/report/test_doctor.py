@@ -152,7 +152,7 @@ def test_ignored_images_are_a_warning_where_they_cost_something(repository: Path
 def test_whoever_ignores_images_and_lock_files_is_warned_of_what_is_generated_twice(repository: Path) -> None:
     ((ok, found, hint),) = ignored_rows(repository, "assets/\n*.lock\n")
     assert (ok, hint) == (True, "add this line at the end of .gitignore: !jobs/*.lock")
-    assert "its images are ignored too, and a clone generates its own" in found
+    assert "the images are ignored too, and a clone generates its own" in found
     assert [hint for *_, hint in ignored_rows(repository, "assets/\n*.lock\n", "placeholder")] == [""]
 
 

@@ -54,7 +54,7 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
         ("server start", "there is no command 'server'\n    did you mean server:start, server:stop or server:status?"),
         ("image a raven", "did you mean --prompt='a raven'?"),
         ("server:restart", "did you mean 'server:start'?"),
-        ("comfyui:nosuch", "there are comfyui, comfyui:setup and comfyui:update"),
+        ("comfyui:nosuch", "the commands are comfyui, comfyui:setup and comfyui:update"),
         ("icons -a", "-a comes after a task\n    options of doit come first: doit -a TASK"),
         ("icons --stpes", "unknown option --stpes"),
         ("zz*", "no task has a name like 'zz*'"),

@@ -61,7 +61,8 @@ def _option(description: str, **rules: Any) -> dict[str, Any]:
 
 
 def _option_to_bind(field: str) -> dict[str, Any]:
-    described = f"The input that takes the {field}, or a list of them: node ID, dot, input's name; [] if none does."
+    value = "negative prompt" if field == "negative" else field
+    described = f"The input that takes the {value}, or a list of them: node ID, dot, input's name; [] if none does."
     return _option(described, anyof=[_INPUT, {"type": "list", "schema": _INPUT}])
 
 
@@ -94,7 +95,7 @@ OPTIONS: Mapping[str, Any] = {
     "vae": _option("A VAE's file name; without it, the checkpoint's own is used.", **_NAME),
     "workflow": _option("A workflow that ComfyUI exported in API format, its path from the project's folder.", **_NAME),
     "bind": _option(
-        "Which inputs take what and which node gives the image, in place of what is found by following the links.",
+        "Which inputs take what, and which node gives the image, if imagegen can't find them by following the links.",
         type="mapping",
         schema=_BIND,
     ),

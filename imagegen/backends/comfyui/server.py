@@ -115,7 +115,7 @@ def find_start_problem(launch: Launch) -> Problem | None:
     for needed in (FOLDER / "main.py", _PYTHON):
         if not (launch.root / needed).exists():
             what = f"ComfyUI is not installed: there is no {needed.as_posix()}"
-            return Problem("", what, "start yours at this address, or install one here: doit comfyui:setup")
+            return Problem("", what, f"start yours at {launch.url}, or install one here: doit comfyui:setup")
     return None
 
 
@@ -270,7 +270,7 @@ def stop(root: Path, grace_s: float = GRACE_S) -> str:
         record = own.read_record()
         if record is None:
             own.delete_record()  # it may exist, but be unreadable
-            return "this project has started no server that runs"
+            return "no server that this project started is running"
         state = record.process.get_state()
         stopped = own.stop(record, grace_s)
     if stopped:

@@ -41,7 +41,10 @@ OPTIONS: Mapping[str, Any] = {
         "minlength": 1,
         "maxlength": 350,
         "regex": _NAME,
-        "meta": {"description": "The model that generates.", "expected": f"model ID, such as {DEFAULT_MODEL}"},
+        "meta": {
+            "description": "The ID of the model that generates.",
+            "expected": f"model ID, such as {DEFAULT_MODEL}",
+        },
     }
 }
 

@@ -23,7 +23,7 @@ class PlaceholderBackend(Backend):
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Return one row: it is always there."""
-        return [Diagnosis(True, "", f"embedded, needs nothing else; generates {len(requests)}")]
+        return [Diagnosis(True, "", f"built in, needs nothing; used by {len(requests)} of the images")]
 
     def model_identity(self, request: Request) -> ModelIdentity:  # noqa: ARG002 - of the base class
         """Return one identity for all requests: there is no model."""

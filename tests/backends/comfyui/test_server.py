@@ -88,7 +88,7 @@ def test_a_start_waits_until_it_serves_and_a_stop_ends_it(comfy: ComfyFolder) ->
     assert not runs(comfy.starts[0]["pid"])
     assert not comfy.record.exists()
     assert get_status(launch_of(comfy)).state == "stopped"
-    assert stop(comfy.root) == "this project has started no server that runs"
+    assert stop(comfy.root) == "no server that this project started is running"
 
 
 def test_it_listens_on_this_machine_only_with_what_it_needs_and_no_secrets(
@@ -382,7 +382,7 @@ def test_a_server_that_somebody_else_started_is_used_and_left_alone(comfy: Comfy
     started = run_starts(comfy)
     assert (started.is_new, started.is_of_this_run) == (False, False)
     assert not managed_server(comfy.root).release()
-    assert stop(comfy.root) == "this project has started no server that runs"
+    assert stop(comfy.root) == "no server that this project started is running"
     assert other.poll() is None
     assert "not started by this project" in status_lines(started.status)[-1]
 
