@@ -97,7 +97,7 @@ def download(
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     on_note: Callable[[str], None] = lambda _text: None,
 ) -> None:
-    """Download a file to `path`, where there must be none.
+    """Download a file to `path`; there must be no file yet.
 
     Args:
         path: where the file goes. Until it is complete, it is beside that as `.part`.
@@ -377,7 +377,7 @@ def _status(response: requests.Response) -> str:
 
 
 def _busy(folder: Path) -> Problem:
-    """One download into a folder at a time, whichever project it is for."""
+    """Return the problem that another download into the folder is running, for whichever project."""
     return Problem("", f"another download into {folder} is running", "wait for it")
 
 

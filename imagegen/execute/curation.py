@@ -145,7 +145,7 @@ class ImageVersion:
     by_hand: bool = False
     """Whether somebody made or changed it."""
     files: Mapping[str, Encoding | None] = field(default_factory=dict)
-    """Those that the store has: sha256 → encoding; None for what a backend returned."""
+    """Its files in the store: sha256 → encoding; None for what a backend returned."""
     is_now: bool = False
     """Whether it is the output's image now."""
     reasons: tuple[Reason, ...] = ()

@@ -139,7 +139,7 @@ def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _where_to(options: Mapping[str, Any], count: int, folder: str) -> dict[str, Any]:
-    """The output section: what ends in / and what is a folder already is a folder, and so is what has no ending."""
+    """Return the output section. A path that ends in /, has no suffix, or is a folder already, is a folder."""
     out, kind = options["out"], options["format"]
     chosen = {} if kind is None else {"format": kind}
     if options["save"]:

@@ -50,7 +50,7 @@ class UnusedFiles:
     leftovers: tuple[Path, ...]
     """Files of runs that were killed."""
     store_bytes: int
-    """By which the store is too large."""
+    """The number of bytes by which the store is over its limit."""
 
     def __bool__(self) -> bool:
         removable = any(not orphan.why for orphan in self.orphans)

@@ -92,7 +92,7 @@ _OTHERS = {
     "a Photoshop document": re.compile(rb"8BPS"),
     "an SVG image": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!DOCTYPE svg[^>]*>\s*)?<svg"),
 }
-"""By their first bytes, what people also call a picture."""
+"""Other formats that people call a picture, each with a pattern of its first bytes."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})

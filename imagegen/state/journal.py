@@ -78,7 +78,7 @@ class Journal(Generic[T]):
         A last line that a kill cut off is cut away first, and a missing newline is written.
 
         Raises:
-            OSError: nothing was added; what came of the lines is cut off again, where it can be.
+            OSError: nothing was added; what was written of the lines is cut off again, if possible.
 
         """
         lines = b"".join(self.dump(entry) + b"\n" for entry in entries)

@@ -187,7 +187,7 @@ class ClusterBackend(Backend):
 
 
 class _AllLeftError(Exception):
-    """All workers that could generate it are gone: Dask's task would wait for ever."""
+    """All workers that could generate the image are gone: the Dask task would wait forever."""
 
 
 def _wait_for_answer(

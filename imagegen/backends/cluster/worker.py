@@ -88,11 +88,11 @@ class Failed:
     what: str = ""
     hint: str = ""
     is_cancelled: bool = False
-    """Because the user asked for it."""
+    """Whether the user cancelled it."""
     may_be_running: bool = False
-    """As MayBeRunningError."""
+    """Whether its generator may still generate it (see MayBeRunningError)."""
     is_unfit: bool = False
-    """The worker cannot generate any other image either."""
+    """Whether the worker cannot generate any other image either."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class WorkerProgress:
         self.check()
 
     def restart_clock(self) -> None:
-        """Count the time from now, in the run too."""
+        """Count the time from now on, here and in the run."""
         self._began_s = time.monotonic()
         self._report("restarted", {})
 

@@ -31,27 +31,27 @@ _LOST_S = 30.0
 
 
 class WorkerPool:
-    """For all threads of a run. Workers are known by their address."""
+    """The workers that generate a run's images, by address. Safe to share among threads."""
 
     def __init__(self, connection: ClusterConnection, run: worker.Run) -> None:
         self._connection, self._run = connection, run
         self.members: Mapping[str, worker.WorkerInfo] = {}
-        """Those that can generate, by what is installed there."""
+        """The workers that can generate, each with what is installed there."""
         self.refused: dict[str, str] = {}
-        """Why others get no image."""
+        """Workers that get no image, each with the reason."""
         self.silent: dict[str, str] = {}
-        """Why yet others get none for now."""
+        """Workers that get no image for now, each with the reason."""
         self._jobs: list[Sequence[Request]] = []
-        """For the preflight of a worker that comes later."""
+        """The requests of each job, for the preflight of workers that join later."""
         self._able: dict[_Key, set[str]] = defaultdict(set)
         self._unfit: set[str] = set()
         self._joining: set[str] = set()
         self._alone_since: dict[frozenset[str], float] = {}
-        """By the workers that could generate some images: since when none of these is there any more."""
+        """Since when a set of workers, the only ones that could generate some images, is gone as a whole."""
         self._notes: dict[str, None] = {}
-        """What to report, each once, in order."""
+        """The notes to report, in order, each once."""
         self._reported = 0
-        """How many of these were."""
+        """How many of the notes have been reported."""
         self._mutex = threading.Lock()
         self._over = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -59,7 +59,7 @@ class WorkerPool:
 
     @property
     def resources(self) -> dict[str, float]:
-        """What an image takes of a worker's resources: a GPU, if any worker of the cluster has that."""
+        """The resources that an image needs at a worker: a GPU, if any worker of the cluster has one."""
         return {"GPU": 1} if any(member.gpus for member in self.members.values()) else {}
 
     def count_slots(self, each: int) -> int:
@@ -140,7 +140,7 @@ class WorkerPool:
             progress.event("note", text=text)
 
     def watch(self) -> None:
-        """From now on, let workers that come later generate too."""
+        """Let workers that join from now on also generate."""
         with self._mutex:
             if self._watcher is None:
                 self._watcher = threading.Thread(target=self._watch, name="imagegen-workers", daemon=True)

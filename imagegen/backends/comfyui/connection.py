@@ -286,18 +286,20 @@ class _PromptDisplay:
         self._emit("steps", done=0, total=0)
 
     def node(self, node: str) -> None:
-        """A node of its graph begins."""
+        """Report that a node of its graph begins."""
         self._has_begun = True
         loads = "Loader" in str(self._graph.get(node, {}).get("class_type"))
         self._emit("waiting", text="loading the model" if loads else "")
 
     def steps(self, done: int, total: int) -> None:
-        """So many of its steps are done."""
+        """Report how many of its steps are done."""
         self._has_begun = True
         self._emit("steps", done=done, total=total)
 
     def _emit(self, name: str, **facts: Any) -> None:
-        with contextlib.suppress(Exception):  # that it is time to stop is raised where it can be obeyed
+        with contextlib.suppress(
+            Exception
+        ):  # it raises if it is time to stop, which the waiting thread checks by itself
             self._progress.event(name, **facts)
 
 

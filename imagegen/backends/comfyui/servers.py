@@ -289,16 +289,16 @@ class Fleet:
 
     def __init__(self) -> None:
         self.pool = Pool()
-        """Those that take images."""
+        """The servers that take images."""
         self.connections: dict[str, Connection] = {}
         self._mutex = threading.RLock()
         self._states: dict[str, list[Problem]] = {}
-        """By URL of those that were asked: what keeps it from generating anything."""
+        """What keeps each server that was asked from generating anything, by URL."""
         self._silent: dict[str, str] = {}
-        """Those that do not answer, with the reason, and that a run can start: their folders are looked at instead."""
+        """Why servers that a run can start do not answer, by URL: their folders are checked instead."""
         self._problems: dict[tuple[str, Hashable], tuple[Request, list[Problem]]] = {}
         self._reported: set[str] = set()
-        """Those that were reported to generate nothing more."""
+        """Servers that were reported to generate nothing more."""
         self._failed: dict[str, str] = {}
         """By attempt, the server at which it failed, while another one may try it."""
         self._avoided: dict[tuple[str, int | None], str] = {}

@@ -69,7 +69,7 @@ class OllamaBackend(Backend):
         self._preflight_error: ImagegenError | None = None
 
     def resolve(self, section: Mapping[str, Any]) -> Resolved:
-        """Steps that the job does not give are the model's own."""
+        """Resolve the section to its model. Steps that the job does not give are the model's own."""
         return Resolved({}, canonical_name(section.get("model", DEFAULT_MODEL)), frozenset({"steps"}))
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:

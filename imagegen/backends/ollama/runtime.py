@@ -67,7 +67,7 @@ class Program:
 
     @property
     def problem(self) -> Problem | None:
-        """What keeps it from generating images now."""
+        """The problem that keeps it from generating images now; None if there is none."""
         if self.unable or self.versions.server or self.starts:
             return self.unable
         return explain_not_running(self.command.host, self.machine)
@@ -133,7 +133,7 @@ class OllamaRuntime:
 
     root: Path
     host: str
-    """As the settings have it."""
+    """The host in the settings."""
     program: Program
     command: Command
     """Talks to the server that generates."""
