@@ -129,7 +129,7 @@ def _folder() -> Path:
 
 
 def _init_lines(root: Path, steps: Sequence[Step]) -> list[str]:
-    """Return a line a file, what git will keep out of a clone, and the next command to type."""
+    """Return one line per file, what git will keep out of a clone, and the next command to type."""
     from imagegen.report.console import table
 
     lines = table([(step.state, step.path, step.note) for step in steps])

@@ -183,11 +183,7 @@ class Build:
             if output.job in broken:
                 continue
             try:
-                output = self.project.with_origins(output, unfinished)
-                verdict = self.project.verdict(output)
-            except OSError as error:
-                what = f"{error.filename} cannot be read: {error.strerror}"
-                broken[output.job] = [Problem("", what, "fix its permissions")]
+                output, verdict = self.project.check_freshness(output, unfinished)
             except ImagegenError as error:
                 broken[output.job] = error.problems
             else:

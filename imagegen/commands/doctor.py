@@ -40,7 +40,7 @@ def doctor(build: Build, *, json: bool) -> int:
 
 
 def as_lines(rows: Sequence[Diagnosis]) -> list[str]:
-    """Return a line a row with its hint below it, and a closing line."""
+    """Return one line per row with its hint below it, and a closing line."""
     from imagegen.report.console import table
 
     lines = []

@@ -93,7 +93,7 @@ def check_item(
 
     Args:
         name: as the source gives it.
-        prompt: the same.
+        prompt: as the source gives it.
         overrides: its own fields of `generate`, and sections.
         marks: `file:line:column` of 'name', 'prompt' and each override.
         sections: as for `job_schema`.

@@ -133,12 +133,12 @@ def _check_freshness(
         is_forced = output.task in forced
         has_stale_origin = any(origin.task in unfinished for origin in output.origins)
         try:
-            output = project.with_origins(output, unfinished)
-            work = StaleOutput(output, project.verdict(output, forced=is_forced), is_forced)
-        except OSError as error:
-            what = f"{error.filename or output.path} cannot be read: {error.strerror}"
-            on_event(Outcome(output, "failed", problem=Problem(output.task, what, "fix its permissions")))
+            output, verdict = project.check_freshness(output, unfinished, forced=is_forced)
+        except ImagegenError as error:
+            problem, *also = (replace(one, where=one.where or output.task) for one in error.problems)
+            on_event(Outcome(output, "failed", problem=problem, also=tuple(also)))
             continue
+        work = StaleOutput(output, verdict, is_forced)
         if not has_stale_origin and (outcome := work.outcome_if_finished()):
             on_event(outcome)
         else:

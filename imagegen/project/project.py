@@ -271,6 +271,20 @@ class Project:
         if found:
             self.written_files.record(found)
 
+    def check_freshness(
+        self, output: Output, unfinished: Collection[str], *, forced: bool = False
+    ) -> tuple[Output, Verdict]:
+        """Return the output with its origins as they are now, and its verdict. unfinished: as for `with_origins`.
+
+        Raises ImagegenError if it or an origin cannot be read.
+        """
+        try:
+            output = self.with_origins(output, unfinished)
+            return output, self.verdict(output, forced=forced)
+        except OSError as error:
+            what = f"{error.filename or output.path} cannot be read: {error.strerror}"
+            raise ImagegenError(Problem("", what, "fix its permissions")) from None
+
     def verdict(self, output: Output, *, forced: bool = False) -> Verdict:
         """Compare the output with its file and its line. Raises OSError if the file cannot be read."""
         found = self.found(output)
