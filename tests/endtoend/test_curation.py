@@ -152,7 +152,7 @@ def test_prune_asks_first_and_elsewhere_needs_a_yes(project: ProjectFolder) -> N
     assert "doit prune --yes" in run.out
     assert project.image("yrr").exists()
     if sys.platform != "win32":
-        assert answered(project, "n", "prune") == 0
+        assert answered(project, "n", "prune") == 1
         assert project.image("yrr").exists()
         assert answered(project, "y", "prune") == 0
         assert not project.image("yrr").exists()

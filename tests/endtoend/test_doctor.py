@@ -130,6 +130,18 @@ def test_a_store_past_its_bound_is_a_warning(project: ProjectFolder) -> None:
     assert "store_size" in hint
 
 
+def test_a_run_and_doctor_send_those_who_deleted_a_job_to_prune(project: ProjectFolder) -> None:
+    project.build_job()
+    (project.root / "jobs/portraits.yaml").rename(project.root / "jobs/_portraits.yaml")
+    run = project.doit()
+    assert "there is no job 'portraits' any more, but 3 of its images are still there" in run.out
+    _, state, found, hint = only(project)
+    assert (state, found) == ("warning", "there is no job 'portraits' any more, but 3 of its images are still there")
+    assert hint.startswith("doit prune removes images and lock file")
+    assert project.doit("prune", "--yes").code == 0
+    assert (project.files(), examined(project)) == ({}, (0, []))
+
+
 def test_a_lock_file_without_a_job_is_foreign(project: ProjectFolder) -> None:
     project.build_job()
     project.write("jobs/gone.lock", "whatever")
