@@ -95,7 +95,7 @@ def read_available(response: requests.Response, most: int = 256 * 1024) -> bytes
 
     Raises:
         requests.exceptions.ReadTimeout: nothing came in time.
-        requests.exceptions.ChunkedEncodingError: the body broke off.
+        requests.exceptions.ChunkedEncodingError: the body was cut off.
     """
     try:
         return bytes(response.raw.read1(most, decode_content=False))
@@ -109,7 +109,7 @@ def find_cause(error: BaseException) -> str:
     """Return the reason that the system gave for an error, which requests and urllib3 wrap in words of their own."""
     text = str(error)
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the answer broke off"
+        return "the answer was cut off"
     if "Read timed out" in text:
         return "it says nothing any more"
     found = _SYSTEM.search(text) or _QUOTED.search(text)

@@ -51,8 +51,8 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     ("answer", "message"),
     [
         (b"", "Remote end closed connection without response"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", "the answer broke off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "the answer broke off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", "the answer was cut off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "the answer was cut off"),
     ],
 )
 def test_a_connection_that_ends_too_early_is_told_in_plain_words(answer: bytes, message: str) -> None:
