@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from doit import cmd_clean, cmd_dumpdb, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run
 from doit.cmd_base import Command
 from doit.cmdparse import CmdParseError
+from doit.exceptions import InvalidDodoFile
 
 if TYPE_CHECKING:
     from imagegen.commands.command import Command as OurCommand
@@ -44,6 +45,13 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
                 raise
             raise CmdParseError(
                 f"{error}\n    that option is of doit's database; for images: doit backend=NAME"
+            ) from None
+        except InvalidDodoFile as error:
+            if "Could not find dodo file" not in str(error) or "dodo.py'" not in str(error):
+                raise
+            raise InvalidDodoFile(
+                "there is no dodo.py in this folder\n"
+                "    in a subfolder of a project: doit -k; to set up a new one: imagegen init"
             ) from None
 
 

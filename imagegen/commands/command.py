@@ -138,11 +138,8 @@ def confirm(question: str, otherwise: str, confirmed: str) -> bool:
 
     """
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ImagegenError(
-            Problem(
-                "", f"{otherwise}: there is no terminal to ask on", f"to go ahead without the question: {confirmed}"
-            )
-        )
+        hint = f"to go ahead without the question: {confirmed}"
+        raise ImagegenError(Problem("", f"{otherwise}: there is no terminal to ask on", hint))
     try:
         answer = input(f"{question} [y/N] ")
     except EOFError:

@@ -298,7 +298,12 @@ class _Names:
                 f"'{word}' is not an image of the job {group}" if group not in COMMANDS else f"'{word}' is not a task"
             )
             return Problem("", f"{what}{near}", _LIST)
-        return Problem("", f"'{word}' is not a task, job, image or command{near}", _LIST)
+        what = f"'{word}' is not a task, job, image or command"
+        meant = [name for name in self.tasks if name.endswith(f":{word}") or word.startswith(f"jobs/{name}.")]
+        if word == "init" or meant:
+            choices = " or ".join(meant[:3]) if meant else "imagegen init"
+            return Problem("", what, f"did you mean {choices}?")
+        return Problem("", f"{what}{near}", _LIST)
 
 
 def pass_options(invocation: Invocation, tasks: Sequence[Task], words: list[str]) -> None:

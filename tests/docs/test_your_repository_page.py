@@ -120,7 +120,7 @@ def test_doit_in_a_subfolder_says_that_there_is_no_dodo_file_and_writes_nothing(
     folder = below(project)
     run = folder.doit()
     assert run.code != 0
-    assert "Could not find dodo file" in run.err
+    assert "there is no dodo.py in this folder\n    in a subfolder of a project: doit -k" in run.err
     assert list(folder.root.iterdir()) == []
 
 

@@ -44,6 +44,9 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
     ("line", "message"),
     [
         ("icns", "'icns' is not a task, job, image or command; did you mean 'icons'?"),
+        ("init", "'init' is not a task, job, image or command\n    did you mean imagegen init?"),
+        ("rope", "'rope' is not a task, job, image or command\n    did you mean icons:rope?"),
+        ("jobs/icons.yaml", "did you mean icons?"),
         ("icons:rop", "'icons:rop' is not an image of the job icons; did you mean 'icons:rope'?"),
         ("icons:crown", "'icons:crown' has variants\n    name one, or all: doit 'icons:crown-v*'"),
         ("assets/icons/rop.png", "did you mean 'assets/icons/rope.png'?"),
