@@ -38,7 +38,7 @@ from imagegen.project import Project
 from imagegen.report.console import failures, note_line
 from tests.scripted import Script, ScriptedBackend
 
-DODO = "from imagegen.tasks import DOIT_CONFIG, task_accept, task_comfyui, task_doctor, task_gallery, task_image, task_jobs, task_models, task_ollama, task_pick, task_prune, task_reroll, task_restore, task_schema, task_server, task_settings, task_store, task_verify, task_why  # noqa: F401\n"
+DODO = "from imagegen.tasks import *\n"
 JOB: dict[str, Any] = {
     "backend": "scripted",
     "generate": {"width": 64, "height": 64},

@@ -341,3 +341,11 @@ def test_git_lfs_pointers_with_the_recorded_content_are_fresh(project: ProjectFo
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{line['sha256']}\nsize {line['size']}\n"
         (project.root / line["path"]).write_text(pointer)
     assert "3 fresh" in project.doit().closing
+
+
+def test_a_dodo_file_of_earlier_versions_which_names_each_task_works(project: ProjectFolder) -> None:
+    tasks = "DOIT_CONFIG, task_doctor, task_jobs, task_verify"
+    project.write("dodo.py", f"from imagegen.tasks import {tasks}\n")
+    project.job()
+    assert project.doit("portraits:mallsing", "verify").code == 0
+    assert "the dodo file does not take 'prune' from imagegen" in project.doit("prune").err
