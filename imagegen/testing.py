@@ -46,11 +46,11 @@ class BackendContract:
     """
 
     def backend(self) -> Backend:
-        """A new object, as the entry point makes it."""
+        """Return a new object, as the entry point makes it."""
         raise NotImplementedError("say which backend is tested: override backend()")
 
     def request(self) -> Request:
-        """A request that it can generate, small, in every field as a job would resolve it."""
+        """Return a request that it can generate: small, and complete in every field, as a job resolves it."""
         raise NotImplementedError("give a request that it can generate: override request()")
 
     def test_its_members_are_sound(self) -> None:
@@ -142,7 +142,7 @@ class BackendContract:
 
     @contextlib.contextmanager
     def _prepared(self, backend: Backend) -> Iterator[None]:
-        """What is done once before its images, and after them."""
+        """Prepare its images, and close it after them."""
         try:
             problems = backend.prepare([self.request()], ImageProgress(math.inf, threading.Event()))
             assert not problems, "\n".join(map(str, problems))

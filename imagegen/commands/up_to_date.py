@@ -341,7 +341,7 @@ def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> b
 
 
 def default_tasks(root: Path) -> list[str]:
-    """What `doit` alone selects: every job, and nothing else."""
+    """Return what `doit` alone selects: every job, and nothing else."""
     return list(name_tasks(find_job_files(root), reserved_names()).values())
 
 

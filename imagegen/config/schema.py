@@ -79,7 +79,7 @@ def _text(description: str, longest: int, shortest: int = 1, **rules: Any) -> Sc
 
 
 def _one_of(values: Any, description: str) -> Schema:
-    """A text that is one of a Literal's values."""
+    """Return the rule for a text that is one of a Literal's values."""
     return _rules("text", description, allowed=list(get_args(values)))
 
 

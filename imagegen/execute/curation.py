@@ -258,7 +258,7 @@ def _decide(project: Project, output: Output, version: ImageVersion, sha256: str
 
 
 def _seed_of(output: Output, version: ImageVersion) -> int | None:
-    """The seed that makes the output's request the one of that version; None if that takes more."""
+    """Return the seed that gives the output that version's request; None if a seed alone does not."""
     seed = version.request.get("seed")
     if version.by_hand or output.has_own_seed or not isinstance(seed, int):
         return None
@@ -266,7 +266,7 @@ def _seed_of(output: Output, version: ImageVersion) -> int | None:
 
 
 def _read_file(project: Project, output: Output, version: ImageVersion) -> bytes:
-    """The output file that shows this version: one that was there, or encoded again."""
+    """Return the output file that shows this version: one that was there, or encoded again."""
     best_first = sorted(version.files.items(), key=lambda one: (one[1] != output.encoding, one[1] is not None))
     for sha256, encoding in best_first:
         data = project.store.get(sha256)

@@ -304,7 +304,7 @@ class Executor:
 
 
 def _held_up(problems: Sequence[Problem]) -> Problem:
-    """The problem of images that have none of their own: nothing of a job is queued if any of it has one."""
+    """Return the problem of a job's other images: none is queued if any of them has a problem."""
     named = list(dict.fromkeys(problem.where for problem in problems))
     return Problem("", f"not started, because preflight found problems with {list_first(named, _NAMED)}", "")
 

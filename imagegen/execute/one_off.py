@@ -88,7 +88,7 @@ def plan_images(
 
 
 def _checked(project: Project, values: dict[str, Any]) -> Job:
-    """The job that these values are. Raises ImagegenError, in the words of the options."""
+    """Return these values as a job. Raises ImagegenError, in the words of the options."""
     try:
         return check_job(ONE_OFF, Document(_WHERE, values, {}), project.backends.sections())
     except ImagegenError as error:

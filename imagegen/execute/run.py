@@ -362,7 +362,7 @@ class BuildScheduler:
 
 
 def _held_up(work: StaleOutput, origin: Outcome, first: Output) -> Outcome:
-    """The outcome of what is made from an output that was not built. first: the output that all this began with."""
+    """Return the outcome of what depends on an output that was not built. first: the output that failed."""
     if origin.state == "cancelled":
         return work.outcome("cancelled")
     # the name of a derived output says which image it is of: so they are one line, though each has its own

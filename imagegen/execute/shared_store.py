@@ -235,7 +235,7 @@ class SharedStoreClient:
         return self._is_left or self._is_read_only
 
     def _ask(self, seconds: float, question: Callable[[SharedStore], _Answer]) -> _Answer | None:
-        """The store's answer; None if there is none."""
+        """Return the store's answer; None if there is none."""
         try:
             return self._call(seconds, question)
         except StoppedWaiting:
@@ -245,7 +245,7 @@ class SharedStoreClient:
             return None
 
     def _call(self, seconds: float, question: Callable[[SharedStore], _Answer]) -> _Answer:
-        """The store's answer. Raises StoppedWaiting once nothing more is asked, or what went wrong."""
+        """Return the store's answer. Raises StoppedWaiting once nothing more is asked, or what went wrong."""
         store = self._open()
         while not self._turns.acquire(timeout=0.2):
             self._check_usable()
@@ -474,7 +474,7 @@ def _generated(project: Project) -> Iterator[tuple[str, str]]:
 
 
 def _accepted(project: Project, plans: list[JobPlan]) -> Iterator[tuple[str, str]]:
-    """The files that were accepted for the outputs' present requests."""
+    """Return the files that were accepted for the outputs' present requests."""
     for plan in plans:
         for output in plan.outputs:
             sha256 = project.accepted(project.with_origins(output))

@@ -68,7 +68,7 @@ class StoredImages:
                 self._files.setdefault((job, line.sha256), line)
 
     def line_of_file(self, job: str, sha256: str) -> OutputLine | None:
-        """The line in the job's lock file that says what made a file of this content, wherever it was then."""
+        """Return the lock file's line on a file of this content, wherever the file was then."""
         return self._files.get((job, sha256))
 
     def find(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> StoredImage | None:
@@ -114,7 +114,7 @@ class StoredImages:
         return self._project.committed(copy.path, copy.sha256) is not None
 
     def _copies(self, output: Output, model_digest: str | None, *, only_recorded: bool) -> list[ImageCopy]:
-        """The copies that would do, the best first; of those, the one that the lock file records."""
+        """Return the copies that can be used, best first, beginning with the one that the lock file records."""
         time = self._recorded_time(output)
         entries = [entry for entry in self._project.store.entries(output.fingerprint) if not entry.by_hand]
         entries.sort(key=lambda entry: entry.time != time)

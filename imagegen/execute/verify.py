@@ -151,7 +151,7 @@ def _check_bytes(project: Project, output: Output, data: bytes, sha256: str, lin
 
 
 def _check_provenance(line: OutputLine, file: ImageFile | None) -> str:
-    """What is wrong with what the image says made it; empty if nothing is, or if it has to say nothing."""
+    """Say what is wrong with the image's own record; empty if nothing is, or if it needs none."""
     is_derived = line.backend == DERIVE  # it says what its image was made by, or nothing
     if file is None or is_derived or line.encoding.metadata != "full":
         return ""

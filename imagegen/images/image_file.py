@@ -76,7 +76,7 @@ class ImageFile:
         return _plain(image)
 
     def _without_metadata(self) -> bytes:
-        """The file without what Pillow would expand or parse on opening: compressed text, Exif, further frames.
+        """Return the file without what Pillow would expand or parse on opening: compressed text, Exif, further frames.
 
         Pillow warns if those are damaged, which could not be held back for this thread alone.
         """
@@ -134,7 +134,7 @@ class ImageFile:
         return next((content for found, content in self.chunks if found == kind), b"")
 
     def _segment(self, header: bytes) -> bytes:
-        """What follows the header in the first APP1 segment that has it."""
+        """Return what follows the header in the first APP1 segment that has it."""
         found = (content for kind, content in self.chunks if kind == _APP1 and content.startswith(header))
         return next(found, b"").removeprefix(header)
 

@@ -28,7 +28,7 @@ class Backends:
         """Each backend, or why it cannot be used."""
 
     def __getitem__(self, name: str) -> Backend:
-        """Raises ImagegenError if there is no backend of that name, or it cannot be used."""
+        """Return the backend. Raises ImagegenError if there is none of that name, or it cannot be used."""
         self.check_name(name)
         if name not in self._made:
             try:

@@ -327,7 +327,7 @@ class Project:
 
 
 def _by_name(outputs: Iterable[Output]) -> dict[str, list[Output]]:
-    """The images by what a decision calls them: the full slug, and the slug of all variants."""
+    """Return the images by what a decision calls them: the full slug, and the slug of all variants."""
     found: dict[str, list[Output]] = defaultdict(list)
     for output in outputs:
         if not output.is_derived:

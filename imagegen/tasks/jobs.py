@@ -140,7 +140,7 @@ def _broken(plan: JobPlan, invocation: Invocation) -> Iterator[dict[str, Any]]:
 
 
 def _wait_for(result: TaskResult) -> TaskFailed | None:
-    """A task only waits for what became of its image: the executors have done the work, or do it now."""
+    """Wait for the image's outcome, and pass it to doit: the executors have done the work, or do it now."""
     outcome = result.outcome or current_build().run_for(result.task)
     if outcome.problem is not None:
         return TaskFailed(str(outcome.problem), report=False)

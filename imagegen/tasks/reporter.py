@@ -80,17 +80,17 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._run(build, images, set(named) if build.invocation.always else set())
 
     def execute_task(self, task: Task) -> None:
-        """A task that is not ours begins."""
+        """Report that a task that is not ours begins."""
         if not _is_ours(task):
             super().execute_task(task)
 
     def add_failure(self, task: Task, fail: BaseFail) -> None:
-        """A task failed; of ours, only a fault in the task itself is news."""
+        """Report that a task failed; of ours, only a fault in the task itself is news."""
         if not _is_ours(task) or (fail.report and fail.get_name() != "UnmetDependency"):
             super().add_failure(task, fail)
 
     def skip_uptodate(self, task: Task) -> None:
-        """A task that is not ours is up to date."""
+        """Report that a task that is not ours is up to date."""
         if not _is_ours(task):
             super().skip_uptodate(task)
 

@@ -83,7 +83,7 @@ class Timed:
         self._within = threading.local()
 
     def step(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, timed."""
+        """Return the function, timed."""
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             above = getattr(self._within, "inner", (0.0, 0.0))
@@ -139,7 +139,7 @@ class Timed:
 
 
 def job(folder: Path, images: int, size: int, backend: str = "comfyui") -> None:
-    """A job of so many images."""
+    """Return a job of so many images."""
     (folder / "jobs").mkdir()
     checkpoint = "comfyui: {checkpoint: fake.safetensors}\n" if backend == "comfyui" else ""
     items = "".join(f"  - {{name: item {number}, prompt: a fox {number}}}\n" for number in range(images))
@@ -148,7 +148,7 @@ def job(folder: Path, images: int, size: int, backend: str = "comfyui") -> None:
 
 
 def ours(folder: Path, url: str, images: int, size: int) -> Timed:
-    """A run with so many images."""
+    """Run doit with so many images."""
     job(folder, images, size)
     backend = ComfyUIBackend()
     settings = Settings(comfyui_server_urls=(url,), comfyui_server_start="never")
@@ -165,7 +165,7 @@ def ours(folder: Path, url: str, images: int, size: int) -> Timed:
 
 
 def bare(folder: Path, url: str, images: int, size: int) -> Timed:
-    """A bare loop: queue, wait, download, decode, write."""
+    """Run a bare loop: queue, wait, download, decode, write."""
     graph = ComfyGraph(size)
     session = requests.Session()
     timed = Timed()
@@ -210,7 +210,7 @@ class ComfyGraph:
         self._size = size
 
     def of(self, seed: int) -> dict[str, Any]:
-        """The graph with this seed."""
+        """Return the graph with this seed."""
 
         def node(class_type: str, **inputs: Any) -> dict[str, Any]:
             return {"class_type": class_type, "inputs": inputs}
@@ -270,7 +270,7 @@ def lock_line(images: int) -> float:
 
 
 def in_a_folder(measured: Callable[..., Timed], *arguments: Any) -> Timed:
-    """What is measured in a temporary folder."""
+    """Measure everything in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         return measured(Path(folder), *arguments)
 

@@ -66,7 +66,7 @@ def measure(command: list[str], folder: Path) -> Measured:
 
 
 def ours(folder: Path, count: int) -> None:
-    """A job of so many images."""
+    """Return a job of so many images."""
     (folder / "jobs").mkdir()
     (folder / "dodo.py").write_text("from imagegen.tasks import DOIT_CONFIG, task_doctor, task_image, task_jobs\n")
     items = "".join(f"  - {{name: item {n}, prompt: a portrait of person {n} with a hat}}\n" for n in range(count))

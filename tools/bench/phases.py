@@ -33,7 +33,7 @@ ROOTS = [
 
 
 def module_of(file: str, function: str) -> str:
-    """The row of the table that a function is in: of ours the module, of others the package."""
+    """Return the row of the table that a function is in: of ours the module, of others the package."""
     if "importlib" in file or function == "<module>":
         return "importing"
     for root, said in ROOTS:

@@ -89,7 +89,7 @@ def start(folder: Path, servers: Sequence[Served], images: int) -> subprocess.Po
 
 
 def finish(process: subprocess.Popen[str], images: int) -> str:
-    """What it said; it must have made all of them."""
+    """Return its output; it must have generated all of them."""
     out, _ = process.communicate()
     if f"{images} generated" not in out:
         raise SystemExit(out)

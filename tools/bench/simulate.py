@@ -166,7 +166,7 @@ def bound(servers: list[Server], images: int, models: int, load_s: float, known_
 
 
 def most(servers: list[Server], until_s: float, models: int, load_s: float) -> float:
-    """The images that servers without a gap could draw until then; none where not every model could be loaded."""
+    """Return how many images servers without a gap could generate until then; none if a model could not be loaded."""
     spare_s = [(max(0.0, min(until_s, server.dies_s) - load_s), server.each_s) for server in servers]
     more_loads_s = load_s * max(0, models - sum(seconds > 0 for seconds, _ in spare_s))
     images = 0.0

@@ -29,7 +29,7 @@ from tests import scripted
 
 @contextmanager
 def cluster(root: Path, workers: int, seconds: float) -> Iterator[str]:
-    """The address of a scheduler with so many workers, which are there."""
+    """Yield the address of a scheduler, once so many workers are there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -206,7 +206,7 @@ class ClusterConnection:
                     await asyncio.wait_for(self._client.close(), ANSWER_S)
 
     async def _connect(self) -> None:
-        """Raises ImagegenError if there are no workers, and what Dask does."""
+        """Check that there are workers. Raises ImagegenError if there are none, and what Dask raises."""
         await asyncio.wait_for(self._client, ANSWER_S)
         try:
             await asyncio.wait_for(self._client.wait_for_workers(1), ANSWER_S)

@@ -329,7 +329,7 @@ def generate(run: Run, bundle: RequestBundle, attempt: str, timeout_s: float) ->
 
 
 def _do_nothing() -> None:
-    """What is sent in place of an `on_stored`, which stays here."""
+    """Do nothing: sent in place of an `on_stored`, which stays here."""
 
 
 async def mark_stored(run: Run, attempt: str) -> None:

@@ -281,7 +281,7 @@ class _PromptDisplay:
             self._emit("waiting", text="queued behind another image" if is_queued else "")
 
     def reset(self) -> None:
-        """It is queued once more: none of its steps is done."""
+        """Start over: it is queued once more, and none of its steps is done."""
         self._has_begun = self._is_queued = False
         self._emit("steps", done=0, total=0)
 

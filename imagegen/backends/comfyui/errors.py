@@ -196,7 +196,7 @@ def _join(separator: str, *texts: object) -> str:
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    """The value if it is a mapping, as ComfyUI's is; else an empty one, so that reading it does not fail too."""
+    """Return the value if it is a mapping, as ComfyUI's is; else an empty one, so that reading it does not fail."""
     return value if isinstance(value, dict) else {}
 
 

@@ -83,7 +83,7 @@ def describe_node(graph: Graph, node: str) -> str:
 
 
 def describe_input(graph: Graph, target: NodeInput) -> str:
-    """An input for a person: `6.text (CLIPTextEncode "Positive": "a raven on a …")`."""
+    """Describe an input for a person: `6.text (CLIPTextEncode "Positive": "a raven on a …")`."""
     held = graph[target.node]["inputs"].get(target.input)
     text = " ".join(held.split()) if isinstance(held, str) else "" if is_link(held) else repr(held)
     text = f"{text[:_WORDS_SHOWN]}…" if len(text) > _WORDS_SHOWN else text

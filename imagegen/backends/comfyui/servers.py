@@ -401,13 +401,13 @@ class Fleet:
         return self._failed.get(attempt, "")
 
     def note_failure(self, attempt: str, request: Request, url: str) -> None:
-        """The attempt failed there, and is tried elsewhere."""
+        """Note that the attempt failed at this server, and is tried at another one."""
         self._failed[attempt] = url
         self._avoided |= {(request.name, request.seed): url, (request.name, None): url}
         self.pool.count_failures(url, 1)
 
     def note_end(self, attempt: str, request: Request, url: str, progress: Progress, *, is_done: bool) -> None:
-        """The attempt is over. If it failed at another server before, and is done now, that server is at fault."""
+        """Note that the attempt ended. If it failed at another server and is done now, that one was at fault."""
         before = self._failed.pop(attempt, "")
         for seed in (request.seed, None):
             self._avoided.pop((request.name, seed), None)

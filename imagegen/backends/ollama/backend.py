@@ -103,7 +103,7 @@ class OllamaBackend(Backend):
             self._runtime.close(() if self._fatal_error else self._used_models)
 
     def model_identity(self, request: Request) -> ModelIdentity:
-        """The model, and the sha256 of its manifest if that is known to be on this disk."""
+        """Return the model, and the sha256 of its manifest if that is known to be on this disk."""
         return ModelIdentity(request.model, find_digest(self.context.root, self._host, request.model))
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
