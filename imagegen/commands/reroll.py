@@ -64,7 +64,7 @@ def _ask_for_many(build: Build, words: list[str], outputs: list[Output]) -> None
 
 
 def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
-    """Return what these are made from and is not fresh: doit would build it first, too."""
+    """Return what these are made from that is not fresh; doit would also build it first."""
     found: dict[str, Output] = {}
     waiting = [origin.task for output in outputs for origin in output.origins]
     while waiting:

@@ -196,7 +196,7 @@ _WithPath = TypeVar("_WithPath", bound=_HasPath)
 
 
 def find_clashes(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> list[tuple[_WithPath, _WithPath]]:
-    """Return pairs of outputs with one path. Paths that differ only in case or Unicode normalisation are one, too.
+    """Return pairs of outputs with one path. Paths that differ only in case or Unicode normalisation also count as one.
 
     Args:
         outputs: of all jobs.

@@ -42,7 +42,7 @@ class Attempts:
         self._known: dict[str, _Attempt] | None = None
 
     def open(self, image: str, *, forced: bool, done: Container[str], server: str = "") -> str:
-        """Return the UUID of the attempt at an image: the one that a kill cut off, or a new one, on disk by then.
+        """Return the UUID of the attempt at an image: the one that a kill cut off, or a new one, already on disk.
 
         Args:
             image: what it is an attempt at: fingerprint, path, model digest.
