@@ -35,10 +35,9 @@ def clone(project: ProjectFolder, name: str = "clone") -> ProjectFolder:
         project.git("init", "-q")
     project.git("add", "-A")
     project.git("commit", "-qm", "images", "--allow-empty")
-    other = ProjectFolder.__new__(ProjectFolder)
-    other.root = project.root.parent / name
-    subprocess.run(["git", "clone", "-q", str(project.root), str(other.root)], check=True)
-    other.log = other.root / "calls.jsonl"
+    root = project.root.parent / name
+    subprocess.run(["git", "clone", "-q", str(project.root), str(root)], check=True)
+    other = ProjectFolder(root)
     other.environment = dict(project.environment)
     other.script()
     return other
