@@ -55,7 +55,7 @@ def test_files_that_were_there_are_protected_like_a_jobs(project: ProjectFolder)
     project.write("assets/images/own.png", "mine")
     run = project.doit("image", "--prompt", "x", "--name", "own", *SMALL)
     assert run.code != 0
-    assert "was there before" in run.out
+    assert "imagegen did not write this file" in run.out
     assert "choose another --name or --out\n" in run.out
     assert "in the job" not in run.out
     assert (project.root / "assets/images/own.png").read_text() == "mine"

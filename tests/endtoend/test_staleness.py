@@ -291,7 +291,7 @@ def test_a_file_that_was_there_before_fails_its_image_untouched(project: Project
         ["portraits:yrr"],
     )
     assert run.code != 0
-    assert "was there before" in run.out
+    assert "imagegen did not write this file" in run.out
     assert project.image("yrr").read_bytes() == b"somebody's own"
     assert sorted(project.calls("started")) == ["Mallsing", "Okka"]
 

@@ -337,7 +337,7 @@ def test_a_file_that_appears_while_its_image_is_made_is_not_replaced(tmp_path: P
     threading.Timer(0.3, appear).start()
     assert found.run() == {"j:a": "failed"}
     assert target.read_bytes() == b"somebody's own"
-    assert "was there before" in found.problem_text()
+    assert "imagegen did not write this file" in found.problem_text()
     assert len(list(found.project.store.blobs())) == 1  # what was made is not lost
 
 
