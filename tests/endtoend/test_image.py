@@ -78,7 +78,7 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
         (("--prompt", "x", "--out", "../x.png"), "doit image: --out: '..' is outside the project"),
         long(("--prompt", "x", "--out", f"{'a' * 300}.png"), "--out: is too long"),
         long(("--like", f"{'a' * 300}.png"), "cannot be read"),
-        long(("--prompt", "x", "backend=nosuch"), "doit image: there is no backend 'nosuch'"),
+        long(("--prompt", "x", "backend=nosuch"), "command line: there is no backend 'nosuch'"),
         long(("--prompt", "x", "--prompt", "y", "--out", "x.png"), "is one file, for 2 images"),
         long(("--prompt", "x", "--count", "3", "--out", "x.png"), "is one file, for 3 images"),
         long(("--prompt", "x", "--count", "0"), "--count=0: expected a number from 1 to 1000"),

@@ -183,7 +183,7 @@ def test_a_failing_pip_is_told_in_its_own_words_and_the_next_set_up_goes_on_from
     text = refused(root, settings)
     assert text.startswith("the packages of tools/ComfyUI/requirements.txt cannot be installed (exit code 1):\n    | ")
     assert "| ERROR: No matching distribution found for plain\n" in text
-    assert text.endswith("check the network; hint that and run it again: what is done stays done")
+    assert text.endswith("check the network; fix that and run it again: what is done stays done")
     python = Environment(root).python
     made = python.lstat().st_mtime_ns
     index.add("plain", "1.0")
