@@ -29,7 +29,7 @@ def test_what_is_mistyped_builds_nothing(project: ProjectFolder) -> None:
 
 @pytest.mark.parametrize(
     ("word", "message"),
-    [("dumpdb", "doit's database is the JSON file"), ("--backend=placeholder", "for images: doit backend=NAME")],
+    [("dumpdb", "doit's own database is the JSON file"), ("--backend=placeholder", "for images: doit backend=NAME")],
 )
 def test_what_is_of_doits_database_is_explained(project: ProjectFolder, word: str, message: str) -> None:
     project.job()
