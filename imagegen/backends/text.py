@@ -21,13 +21,12 @@ def one_line(text: str | bytes, longest: int = 300) -> str:
 
 def plain_lines(text: str) -> list[str]:
     """Return the lines that are not empty, as a terminal shows them but without colours, each cut to 400 characters."""
-    shown = (_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]).rstrip() for line in text.split("\n"))
+    shown = (re.sub(_CONTROL, "", line.rstrip("\r").rpartition("\r")[2]).rstrip() for line in text.split("\n"))
     return [line[:400] for line in shown if line]
 
 
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_]|(?!\t)[\x00-\x1f\x7f-\x9f]"
-)
+# not compiled here: a run with nothing to do does without
+_CONTROL = r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_]|(?!\t)[\x00-\x1f\x7f-\x9f]"
 """Escape sequences of a terminal (ECMA-48: CSI, OSC, two-character ones), and other control characters."""
 
 

@@ -44,12 +44,13 @@ MAX_PROBLEMS = 1000
 LONGEST_KEY = 500
 """Characters. A problem with a value names the keys above it."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
-_SURROGATE = re.compile("[\\ud800-\\udfff]")
+# not compiled here: a run with nothing to do does without
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]"
+_SURROGATE = "[\\ud800-\\udfff]"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _MARKDOWN = (".md", ".markdown")
-_CONFLICT = re.compile(r"^[ \t]*(?:(?:<{7}|>{7})(?:[ \t].*)?|\|{7}[ \t]+\S.*)$", re.MULTILINE)
-_DIVIDER = re.compile(r"^={7}$", re.MULTILINE)
+_CONFLICT = r"(?m)^[ \t]*(?:(?:<{7}|>{7})(?:[ \t].*)?|\|{7}[ \t]+\S.*)$"
+_DIVIDER = r"(?m)^={7}$"
 """The line between the two sides of a merge conflict. In Markdown it underlines a heading."""
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,39})")
 _DIGITS = re.compile(r"[-+]?[0-9]+")
@@ -194,7 +195,7 @@ def decode(name: str, data: bytes) -> str:
         ) from None
     if text.count("\n") > MAX_LINES:
         raise ImagegenError(Problem(name, f"has more than {MAX_LINES} lines", "split the file"))
-    if control := _CONTROL.search(text):
+    if control := re.search(_CONTROL, text):
         where = _where(name, text[: control.start()])
         raise ImagegenError(Problem(where, find_hidden_character(control[0]), "delete it"))
     if conflict := find_merge_conflict(name, text):
@@ -204,7 +205,7 @@ def decode(name: str, data: bytes) -> str:
 
 def find_merge_conflict(name: str, text: str) -> Problem | None:
     """Return the problem of a text that git left with a conflict in it; None if there is none."""
-    found = _CONFLICT.search(text) or (None if name.lower().endswith(_MARKDOWN) else _DIVIDER.search(text))
+    found = re.search(_CONFLICT, text) or (None if name.lower().endswith(_MARKDOWN) else re.search(_DIVIDER, text))
     if found is None:
         return None
     hint = "choose one side, and delete the lines with <<<<<<<, ======= and >>>>>>>"
@@ -215,9 +216,9 @@ def find_hidden_character(text: str) -> str:
     r"""Return what is wrong with a text that no path and no prompt can hold, as escapes such as `\0` make it; or ''."""
     if text.isprintable():
         return ""
-    if control := _CONTROL.search(text):
+    if control := re.search(_CONTROL, text):
         return f"has the control character U+{ord(control[0]):04X} in it"
-    return "has half of a surrogate pair in it" if _SURROGATE.search(text) else ""
+    return "has half of a surrogate pair in it" if re.search(_SURROGATE, text) else ""
 
 
 def clean_text(text: str) -> str:

@@ -48,17 +48,17 @@ _NON_JOB_SUFFIXES = (
 _BACKUPS = re.compile(r"(?i).*(?:~|\.bak|\.backup|\.old|\.orig|\.rej|\.save|\.swp|\.tmp|\.part)|#.*#|\._.*")
 _HIDDEN_TOOLS = re.compile(r"\.(?:git.*|keep|DS_Store|directory|editorconfig|.*\.sw[a-p]|.*\.tmp|#.*)")
 _LOOKS_LIKE_A_JOB = re.compile(r"(?i)\.(?:ya?ml|json)|\.(?:ya?m|yml|jso)[a-z0-9]*$")
-_HAS_ITEMS = re.compile(rb"^(?:items|source):|\"(?:items|source)\"\s*:", re.MULTILINE)
-_COPY_MARKS = re.compile(
-    r"""(?ix) [ ]?[(\[] (?: .*(?:conflict|konflikt|conflit).* | \d+                  # Dropbox, Nextcloud, Drive
+# not compiled here: a run with nothing to do does without
+_HAS_ITEMS = rb"(?m)^(?:items|source):|\"(?:items|source)\"\s*:"
+_COPY_MARKS = r"""(?ix)
+      [ ]?[(\[] (?: .*(?:conflict|konflikt|conflit).* | \d+                                 # Dropbox, Nextcloud, Drive
                   | .*\b(?:copy|kopie|copie|copia)(?:[ ]\d+)? ) [)\]]
     | \.sync-conflict-[\w-]+                                                             # Syncthing
     | [ _-](?:-[ ])?(?:copy|kopie|copie|copia)(?:[ _-]?(?:\d+|\(\d+\)))?                  # Finder, Explorer
     | [ ]\d+                                                                             # iCloud
     | -(?:DESKTOP|LAPTOP|WIN|PC)-[A-Z0-9]{4,}(?:-\d+)?                                    # OneDrive
     | -[\w-]*(?:MacBook|iMac)[\w-]* | [ _-]conflict(?:ed)?[\w -]*"""
-)
-_COPY_OF = re.compile(r"(?i)(?:copy of|kopie von|copie de|copia de|copia di) ")
+_COPY_OF = r"(?i)(?:copy of|kopie von|copie de|copia de|copia di) "
 """What sync tools and file managers put before the name of a file that they copy."""
 
 
@@ -94,10 +94,10 @@ def name_tasks(files: Sequence[Path], reserved: Collection[str]) -> dict[Path, s
 
 def find_original(name: str, others: Collection[str]) -> str:
     """Return which of the others a job is a copy of, by the names that sync tools and file managers give; or ''."""
-    if (begin := _COPY_OF.match(name)) and name[begin.end() :] in others:
+    if (begin := re.match(_COPY_OF, name)) and name[begin.end() :] in others:
         return name[begin.end() :]
     originals = (other for other in others if other != name and name.startswith(other))
-    return max((other for other in originals if _COPY_MARKS.fullmatch(name, len(other))), key=len, default="")
+    return max((other for other in originals if re.fullmatch(_COPY_MARKS, name[len(other) :])), key=len, default="")
 
 
 def find_stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem]:
@@ -158,7 +158,7 @@ def _find_in_folder(folder: Path, extended: Collection[str]) -> Iterator[Problem
             continue
         try:
             with path.open("rb") as file:
-                has_items = path.is_file() and _HAS_ITEMS.search(file.read(1024 * 1024))
+                has_items = path.is_file() and re.search(_HAS_ITEMS, file.read(1024 * 1024))
         except OSError:
             continue
         if has_items:

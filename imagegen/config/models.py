@@ -71,17 +71,18 @@ def list_models(models: Sequence[ModelFile]) -> str:
 
 def check_download_url(value: object) -> str:
     """Return an address that models may be downloaded from: https, or http on this machine. Raises ValueError."""
-    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_ADDRESS, value):
         raise ValueError("expected an address that begins with https://, without a user or password in it")
     return value
 
 
 _LOCAL = r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?"
-_ADDRESS = re.compile(rf"(?:https://[A-Za-z0-9.\[\]:-]+|{_LOCAL})(?:/[!-\[\]-~]*)?")
+# not compiled here: a run with nothing to do does without
+_ADDRESS = rf"(?:https://[A-Za-z0-9.\[\]:-]+|{_LOCAL})(?:/[!-\[\]-~]*)?"
 """No @ before the path, no backslash and no space: programs disagree on what those mean."""
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
-_SIZE = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))? ?([KMGT])B")
+_KEY = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_REPO = r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*"
+_SIZE = r"(\d{1,6})(?:\.(\d{1,6}))? ?([KMGT])B"
 _KEYS = ("repo", "file", "revision", "url", "folder", "name", "sha256", "size", "licence")
 _OF_HUGGING_FACE = ("repo", "file", "revision")
 _FOLDERS = (
@@ -99,7 +100,7 @@ class _Entry:
         self.wrong: list[str] = []
         self._key = key
         self._table: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
-        if not _KEY.fullmatch(key):
+        if not re.fullmatch(_KEY, key):
             self.wrong.append(": expected a name of letters, digits, '_', '.' and '-'")
         if not isinstance(entry, dict):
             self.wrong.append(": expected a table with repo or url, folder, sha256 and size")
@@ -156,7 +157,7 @@ class _Entry:
             self.wrong.append(": needs repo and file (on Hugging Face), or url")
             return {}
         source = {"repo": self._read_text("repo", "a Hugging Face repository, such as 'Lykon/DreamShaper'")}
-        if source["repo"] and not _REPO.fullmatch(source["repo"]):
+        if source["repo"] and not re.fullmatch(_REPO, source["repo"]):
             self._note("repo", "expected OWNER/NAME, such as 'Lykon/DreamShaper'")
         source["file"] = self._read_path("file", "the file's path in that repository")
         if "revision" in self._table:
@@ -194,7 +195,7 @@ class _Entry:
         value = self._table.get("size")
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value, value, value
-        match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        match = re.fullmatch(_SIZE, value) if isinstance(value, str) else None
         if match is None:
             expected = "a size such as '2.1 GB', or the exact number of bytes"
             self._note("size", f"expected {expected}" if "size" in self._table else f"is missing: {expected}")

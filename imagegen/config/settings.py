@@ -38,7 +38,7 @@ _HOSTS = {
     "file": re.compile(""),
 }
 """Between `//` and the next `/`."""
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f?#*\[\]]|::|\s\Z")
+_FORBIDDEN = r"[\x00-\x1f\x7f?#*\[\]]|::|\s\Z"
 """What a folder must not have: what no path should have, and what fsspec takes for more than a path."""
 
 
@@ -63,7 +63,7 @@ def read_store_url(text: str) -> StoreUrl:
         raise ValueError(f"expected an address without a password in it{hint}")
     match = _HOSTS[protocol].fullmatch(host) if protocol in _HOSTS else None
     folder = folder.strip("/")
-    if match is None or _FORBIDDEN.search(folder) or not (folder or protocol == "s3"):
+    if match is None or re.search(_FORBIDDEN, folder) or not (folder or protocol == "s3"):
         raise ValueError(_EXPECTED)
     if protocol == "s3":
         return StoreUrl("s3", folder, bucket=host)
@@ -123,7 +123,7 @@ def _parse_address(value: object) -> str:
 
 
 def _parse_url(value: object) -> str:
-    match = _URL.fullmatch(_parse_address(value))
+    match = re.fullmatch(_URL, _parse_address(value))
     if match is None or int(match["port"] or 0) > 65_535:
         raise ValueError("expected an address such as 'http://127.0.0.1:8188'")
     return str(value).rstrip("/")
@@ -196,7 +196,7 @@ def _parse_store(value: object) -> str:
 def _parse_cluster(value: object) -> str:
     if value == "none":
         return ""
-    match = _SCHEDULER.fullmatch(_parse_address(value))
+    match = re.fullmatch(_SCHEDULER, _parse_address(value))
     if match is None or int(match["port"]) > 65_535:
         raise ValueError("expected the address of a Dask scheduler such as 'tcp://10.0.0.5:8786', or none")
     return str(value)
@@ -218,8 +218,9 @@ def _parse_endpoint(value: object) -> str:
     return check_download_url(value).rstrip("/")
 
 
-_URL = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[^/\s?#:\[\]]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?")
-_SCHEDULER = re.compile(r"(?:tcp|tls)://(?:\[[0-9a-fA-F:.]+\]|[^/\s?#:\[\]]+):(?P<port>\d{1,5})")
+# not compiled here: a run with nothing to do does without
+_URL = r"https?://(?:\[[0-9a-fA-F:.]+\]|[^/\s?#:\[\]]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?"
+_SCHEDULER = r"(?:tcp|tls)://(?:\[[0-9a-fA-F:.]+\]|[^/\s?#:\[\]]+):(?P<port>\d{1,5})"
 _UNITS = {"MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 
@@ -522,10 +523,10 @@ def explain_toml(data: bytes, error: Exception) -> Problem:
     if not isinstance(error, ValueError):
         what = f"[tool.doit] is not as doit expects it: {type(error).__name__}: {said}"
         return Problem("pyproject.toml", what, "correct it")
-    found = _TOML_POSITION.search(said)
+    found = re.search(_TOML_POSITION, said)
     where = f":{found[1]}:{found[2]}" if found else ""
     what = said[: found.start()].rstrip() if found else said
     return Problem(f"pyproject.toml{where}", f"not valid TOML: {what}", "correct the file")
 
 
-_TOML_POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
+_TOML_POSITION = r"\(at line (\d+), column (\d+)\)"

@@ -46,14 +46,15 @@ of a file whose mtime is at least this much (nanoseconds) older than the moment 
 COARSE_TICK_NS = 2_000_000_000
 """The tick of file systems that keep only whole seconds (FAT: two), in nanoseconds."""
 _VERSION = rb"version https://(?:git-lfs|hawser)\.github\.com/spec/v1\r?\n"
-_POINTER = re.compile(
+# not compiled here: a run with nothing to do does without
+_POINTER = (
     rb"\A(?:\xef\xbb\xbf)?" + _VERSION + rb"(?:[a-z0-9.-]+ [^\r\n]*\r?\n)*?oid sha256:([0-9a-fA-F]{64})\s*(?:\n|\Z)"
 )
 """A Git LFS pointer file: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 
 Its lines end as on Windows if git is set up to write them so.
 """
-_CONFLICT = re.compile(rb"^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7} ?", re.MULTILINE)
+_CONFLICT = rb"(?m)^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7} ?"
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,14 @@ _Known = tuple[StatKey, FileState]
 
 def pointer_sha256(data: bytes) -> str | None:
     """Return the sha256 of the content that a Git LFS pointer stands for; None for other bytes."""
-    pointer = _POINTER.match(data) if len(data) < 1024 else None
+    pointer = re.match(_POINTER, data) if len(data) < 1024 else None
     return pointer[1].decode().lower() if pointer else None
 
 
 def is_in_conflict(path: str, data: bytes) -> bool:
     """Return whether these are Git LFS pointers, or a sheet's indexes, that a merge left side by side."""
     is_text = path.endswith(".json") or (len(data) < 4096 and b"oid sha256:" in data)
-    return is_text and _CONFLICT.search(data) is not None
+    return is_text and re.search(_CONFLICT, data) is not None
 
 
 class Hashes:
