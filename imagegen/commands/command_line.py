@@ -14,11 +14,14 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
+from doit import get_initial_workdir
 from doit.cmd_base import DodoTaskLoader, DoitCmdBase
 from doit.cmdparse import CmdOption, CmdParse, CmdParseError
 from doit.doit_cmd import DoitMain
+from doit.globals import Globals
 
 from imagegen.commands.command import COMMANDS, Command, spell
 from imagegen.errors import Problem, did_you_mean, printable
@@ -28,6 +31,8 @@ __all__ = [
     "Call",
     "Invocation",
     "current_invocation",
+    "initial_folder",
+    "is_ignored",
     "long_options",
     "read_invocation",
     "reserved_names",
@@ -108,6 +113,16 @@ class Invocation:
     def given(self) -> dict[str, str]:
         """The value of each variable; the last one counts."""
         return dict(self.variables)
+
+
+def initial_folder() -> str | None:
+    """Return the folder that doit was called in, which `-k` leaves for the project's; None before doit has run."""
+    return get_initial_workdir()  # type: ignore[no-any-return]  # doit ships no types
+
+
+def is_ignored(task: str) -> bool:
+    """Return whether `doit ignore` named this task: doit itself asks that only when it comes to the task."""
+    return bool(Globals.dep_manager.status_is_ignore(SimpleNamespace(name=task)))  # it needs no more than the name
 
 
 @functools.cache

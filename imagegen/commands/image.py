@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from imagegen.commands.build import Build, build_now
 from imagegen.commands.command import command, option
-from imagegen.commands.command_line import RANDOM_SEED
+from imagegen.commands.command_line import RANDOM_SEED, initial_folder
 from imagegen.config.schema import COMMON, Format, GenerateFields
 from imagegen.errors import ImagegenError, Problem, printable
 
@@ -95,9 +95,7 @@ def _check_seed(seed: int | None) -> None:
 
 def _from_project(root: Path, file: str | None) -> str | None:
     """Return the file relative to the project, also where the shell completed it from the folder doit was called in."""
-    from doit import get_initial_workdir
-
-    called_in = get_initial_workdir()
+    called_in = initial_folder()
     if file and called_in and not os.path.exists(root / file) and os.path.exists(Path(called_in, file)):  # noqa: PTH110 - a name that is too long raises nothing
         return Path(os.path.relpath(Path(called_in, file), root)).as_posix()
     return file

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from imagegen.commands.build import Build, PlannedImage, select
 from imagegen.commands.command import AS_JSON, command, option
+from imagegen.commands.command_line import is_ignored
 from imagegen.errors import ImagegenError, Problem, printable
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _print_forecast(
     from imagegen.execute.forecast import forecast
     from imagegen.report.console import as_json
 
-    ignored = {one.output.task for one in images if _is_ignored(one.output.task)}
+    ignored = {one.output.task for one in images if is_ignored(one.output.task)}
     found = forecast(build.project, [(one.output, one.verdict) for one in images], ignored)
     if json:
         print(as_json(as_data(found, plans, build.problems, named)), flush=True)
@@ -124,18 +125,6 @@ def _with_origins(build: Build, tasks: Iterable[str]) -> list[PlannedImage]:
             wanted.add(task)
             waiting += [origin.task for origin in build.planned[task].output.origins]
     return [one for task, one in build.planned.items() if task in wanted]
-
-
-class _Named:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-def _is_ignored(task: str) -> bool:
-    """Whether `doit ignore` named it; doit asks a task for no more than its name."""
-    from doit.globals import Globals
-
-    return bool(Globals.dep_manager.status_is_ignore(_Named(task)))
 
 
 def as_lines(

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from doit.exceptions import BaseFail
-from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
 from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS
+from imagegen.commands.command_line import is_ignored
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.errors import Problem, printable
 from imagegen.report.console import closing_line, failures, orphan_lines, same_seed_lines
@@ -55,11 +55,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         images = [
             name
             for name, one in build.planned.items()
-            if (
-                not _is_ignored(tasks[name])
-                if name in reached
-                else one.output.job in reached and not build.needs_task(one)
-            )
+            if (not is_ignored(name) if name in reached else one.output.job in reached and not build.needs_task(one))
         ]
         self._broken = [plan for plan in build.plans if plan.problems and self._reaches(plan.task)]
         if not (images or self._broken or any(self._reaches(job.task) for job in build.fresh_jobs)):
@@ -101,7 +97,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         elif (build := current_build()) and task.name in build.planned:
             self._ignored += 1
             if not build.invocation.quiet:
-                named = [name for name in _reach(self._tasks, [task.name]) if _is_ignored(self._tasks[name])]
+                named = [name for name in _reach(self._tasks, [task.name]) if is_ignored(name)]
                 self._say([f"{'ignored':<10} {task.name}: left alone, until doit forget {(named or [task.name])[0]}"])
 
     def complete_run(self) -> None:
@@ -163,11 +159,6 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
 def _is_ours(task: Task) -> bool:
     return bool(task.meta) and OURS in task.meta
-
-
-def _is_ignored(task: Task) -> bool:
-    """Whether `doit ignore` named it: doit itself asks that only when it comes to the task."""
-    return bool(Globals.dep_manager.status_is_ignore(task))
 
 
 def _reach(tasks: Mapping[str, Task], selected: Sequence[str]) -> dict[str, None]:

@@ -20,7 +20,7 @@ def opened(of: Attempts, image: str = "f path", forced: bool = False, done: Cont
 def test_an_attempt_that_a_kill_cut_off_is_the_same_again(tmp_path: Path) -> None:
     first = opened(attempts(tmp_path))
     assert opened(attempts(tmp_path)) == first
-    assert opened(attempts(tmp_path), forced=True) == first  # the killed one was made anew already
+    assert opened(attempts(tmp_path), forced=True) == first  # the killed one was a new one already
 
 
 def test_it_is_on_disk_before_it_is_told(tmp_path: Path) -> None:

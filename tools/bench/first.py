@@ -47,10 +47,10 @@ from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.scripted import ScriptedBackend
 
 
-def serve(seconds: float, pause: float, told: Queue[str]) -> None:
+def serve(seconds: float, pause: float, urls: Queue[str]) -> None:
     """Serve until killed."""
     with FakeComfyUI(seconds=seconds, history_delay=pause) as server:
-        told.put(server.url)
+        urls.put(server.url)
         time.sleep(3600)
 
 
@@ -58,11 +58,11 @@ def serve(seconds: float, pause: float, told: Queue[str]) -> None:
 def fake_server(seconds: float, pause: float) -> Iterator[str]:
     """Yield the URL of a fake server in a process of its own that takes so long for an image, and pauses after each."""
     context = multiprocessing.get_context("spawn")
-    told: Queue[str] = context.Queue()
-    process = context.Process(target=serve, args=(seconds, pause, told), daemon=True)
+    urls: Queue[str] = context.Queue()
+    process = context.Process(target=serve, args=(seconds, pause, urls), daemon=True)
     process.start()
     try:
-        yield told.get(timeout=60)
+        yield urls.get(timeout=60)
     finally:
         process.kill()
         process.join()
@@ -154,13 +154,13 @@ def ours(folder: Path, url: str, images: int, size: int) -> Timed:
     settings = Settings(comfyui_server_urls=(url,), comfyui_server_start="never")
     project = Project(folder, settings, {"comfyui": lambda: backend})
     outputs = [output for plan in project.plans() for output in plan.outputs]
-    told: list[Event] = []
+    events: list[Event] = []
     timed = Timed()
     with timed.all_steps(), timed.whole():
-        run(project, outputs, told.append)
-    made = sum(isinstance(event, Outcome) and event.state == "generated" for event in told)
+        run(project, outputs, events.append)
+    made = sum(isinstance(event, Outcome) and event.state == "generated" for event in events)
     if made != images:
-        raise SystemExit(f"{made} of {images} were made: {told}")
+        raise SystemExit(f"{made} of {images} were made: {events}")
     return timed
 
 
