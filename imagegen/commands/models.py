@@ -15,7 +15,7 @@ from imagegen.commands.command import command
 from imagegen.errors import ImagegenError, Problem, printable
 
 if TYPE_CHECKING:
-    from imagegen.backends.comfyui.models import ListedModel
+    from imagegen.backends.models import ListedModel
 
 __all__ = ["models", "pull"]
 
@@ -32,7 +32,7 @@ _NONE = (
 )
 def models(build: Build) -> None:
     """Print a line for each model."""
-    from imagegen.backends.comfyui.models import inspect_model
+    from imagegen.backends.models import inspect_model
 
     listed = [inspect_model(build.root, build.settings, model) for model in build.settings.models]
     print("\n".join(_model_lines(build.root, listed)))
@@ -57,15 +57,15 @@ def pull(build: Build, words: list[str]) -> None:
 
 def _download(build: Build, names: list[str]) -> list[Problem]:
     """Download those that are missing, one after another. Returns what went wrong with any of them."""
-    from imagegen.backends.comfyui.hugging_face import HuggingFace, create_remote_file
-    from imagegen.backends.comfyui.models import (
+    from imagegen.backends.download import download
+    from imagegen.backends.hugging_face import HuggingFace, create_remote_file
+    from imagegen.backends.models import (
         digest_cache,
         find_obstacles,
         inspect_model,
         remember_digest,
         select_models,
     )
-    from imagegen.backends.download import download
     from imagegen.report.console import plural
 
     root, settings = build.root, build.settings
@@ -95,7 +95,7 @@ def _download(build: Build, names: list[str]) -> list[Problem]:
 
 def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
     """Return a line for each model, and one for what is to be downloaded and the room for it."""
-    from imagegen.backends.comfyui.models import display_path
+    from imagegen.backends.models import display_path
     from imagegen.backends.text import size_text
     from imagegen.report.console import plural, table
 
@@ -113,7 +113,7 @@ def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
 
 
 def _to_download(missing: Sequence[ListedModel]) -> str:
-    from imagegen.backends.comfyui.models import free_bytes
+    from imagegen.backends.models import free_bytes
     from imagegen.backends.text import size_text
 
     needed, free = sum(one.missing_bytes for one in missing), free_bytes(missing[0].path)
@@ -174,7 +174,7 @@ class _PullReport:
         self._bar.update(self._task, completed=done, total=total)
 
     def end(self, one: ListedModel) -> None:
-        from imagegen.backends.comfyui.models import display_path
+        from imagegen.backends.models import display_path
 
         seconds = time.monotonic() - self._began_s
         self.print(f"pulled   {one.model.key}  {display_path(self._root, one.path)}  {seconds:.1f} s")

@@ -25,7 +25,6 @@ from imagegen.backends.base import (
     Resolved,
     ServerSlot,
 )
-from imagegen.backends.comfyui.models import Folders, digest_cache, find_file, hash_model, list_names
 from imagegen.backends.comfyui.section import (
     FIELD_PARAMETERS,
     LOCAL_OPTIONS,
@@ -35,6 +34,7 @@ from imagegen.backends.comfyui.section import (
     resolve,
     resolve_machine,
 )
+from imagegen.backends.models import Folders, digest_cache, find_file, hash_model, list_names
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 

@@ -21,7 +21,6 @@ from imagegen.backends.comfyui.graph import (
     parse_input,
     replace_inputs,
 )
-from imagegen.backends.comfyui.models import KINDS, find_file, list_names
 from imagegen.backends.comfyui.prompt import (
     collect_values,
     find_job_key,
@@ -30,6 +29,7 @@ from imagegen.backends.comfyui.prompt import (
     unsupported_fields,
 )
 from imagegen.backends.comfyui.workflow import Workflow, find_binding_conflicts
+from imagegen.backends.models import KINDS, find_file, list_names
 from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request

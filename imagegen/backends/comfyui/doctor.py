@@ -15,8 +15,8 @@ from imagegen.backends.base import Diagnosis, GenerationError
 from imagegen.backends.comfyui.client import Refused, Unreachable
 from imagegen.backends.comfyui.environment import VENV, Environment, find_python, query
 from imagegen.backends.comfyui.install import Checkout, check_folder, get_checkout
-from imagegen.backends.comfyui.models import FOLDER, list_names
 from imagegen.backends.comfyui.servers import list_servers
+from imagegen.backends.models import FOLDER, list_names
 from imagegen.backends.text import list_first
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.comfyui.models import FOLDER
 from imagegen.backends.managed_server import environment_without_secrets
+from imagegen.backends.models import FOLDER
 from imagegen.backends.text import is_terminal, plain_lines
 from imagegen.errors import ImagegenError, Problem
 

@@ -25,9 +25,9 @@ from imagegen.backends.comfyui.environment import (
     query,
     run,
 )
-from imagegen.backends.comfyui.models import EXTRA_PATHS, FOLDER
 from imagegen.backends.comfyui.server import managed_server
 from imagegen.backends.file_lock import hold_file_lock
+from imagegen.backends.models import EXTRA_PATHS, FOLDER
 from imagegen.backends.text import is_terminal, list_first, size_text
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean

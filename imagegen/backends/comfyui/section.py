@@ -23,7 +23,6 @@ from imagegen.backends.comfyui.graph import (
     replace_inputs,
 )
 from imagegen.backends.comfyui.links import Wiring
-from imagegen.backends.comfyui.models import EXTRA_PATHS, find_missing_models, list_model_folders
 from imagegen.backends.comfyui.workflow import (
     FIELD_WORDS,
     FIELDS,
@@ -36,6 +35,7 @@ from imagegen.backends.comfyui.workflow import (
     find_marks,
     read_workflow,
 )
+from imagegen.backends.models import EXTRA_PATHS, find_missing_models, list_model_folders
 from imagegen.config.document import MAX_BYTES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from imagegen.backends.address import get_host, get_port, is_local
 from imagegen.backends.comfyui.client import Client, Refused, Unreachable
 from imagegen.backends.comfyui.environment import VENV, read_torch_build
-from imagegen.backends.comfyui.models import FOLDER
 from imagegen.backends.http import check_while_reading, deadline
 from imagegen.backends.managed_server import (
     GRACE_S,
@@ -25,6 +24,7 @@ from imagegen.backends.managed_server import (
     StartedBy,
     environment_without_secrets,
 )
+from imagegen.backends.models import FOLDER
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request

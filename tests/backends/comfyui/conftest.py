@@ -12,7 +12,7 @@ import pytest
 
 from imagegen.backends.comfyui.environment import VENV, Environment, find_python
 from imagegen.backends.comfyui.install import Checkout, update_checkout
-from imagegen.backends.comfyui.models import FOLDER
+from imagegen.backends.models import FOLDER
 from imagegen.config.settings import Settings
 from tests.backends.comfyui.sections import Sections
 from tests.backends.comfyui.upstream import Index, Upstream

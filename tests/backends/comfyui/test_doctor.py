@@ -8,7 +8,7 @@ from imagegen.backends.base import Diagnosis
 from imagegen.backends.comfyui.doctor import diagnose_installation
 from imagegen.backends.comfyui.environment import VENV
 from imagegen.backends.comfyui.install import Checkout, setup, update_checkout
-from imagegen.backends.comfyui.models import FOLDER
+from imagegen.backends.models import FOLDER
 from imagegen.config.settings import Settings
 from tests.backends.comfyui.upstream import Upstream, git
 

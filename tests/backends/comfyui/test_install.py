@@ -12,7 +12,7 @@ import pytest
 
 from imagegen.backends.comfyui.environment import VENV, Environment
 from imagegen.backends.comfyui.install import Step, announce, setup
-from imagegen.backends.comfyui.models import FOLDER
+from imagegen.backends.models import FOLDER
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from tests.backends.comfyui.upstream import Index, Upstream, git

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from imagegen.backends.comfyui.install import write_model_paths
-from imagegen.backends.comfyui.models import EXTRA_PATHS
+from imagegen.backends.models import EXTRA_PATHS
 from imagegen.config.settings import Settings
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.hugging_face import HuggingFace, create_remote_file
 from imagegen.backends.download import download
+from imagegen.backends.hugging_face import HuggingFace, create_remote_file
 from imagegen.errors import ImagegenError
 from tests.backends.file_server import DATA, FileServer, Served, file_server, listed
 

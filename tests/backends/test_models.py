@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.models import (
+from imagegen.backends.download import partial_path
+from imagegen.backends.models import (
     digest_cache,
     download_path,
     find_missing_models,
@@ -18,7 +19,6 @@ from imagegen.backends.comfyui.models import (
     remember_digest,
     select_models,
 )
-from imagegen.backends.download import partial_path
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
