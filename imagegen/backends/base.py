@@ -98,6 +98,8 @@ class Resolved:
     files: Mapping[str, str] = field(default_factory=dict)
     """Reference images that are files: their paths as the section has them, by their sha256. `Progress.file` returns
     the files of both kinds."""
+    unused: frozenset[str] = frozenset()
+    """Parameters that the model does not take, though the backend does with others: they don't count here."""
 
 
 class GenerationError(Exception):

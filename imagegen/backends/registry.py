@@ -12,6 +12,7 @@ from imagegen.backends.base import Backend
 from imagegen.backends.comfyui import ComfyUIBackend
 from imagegen.backends.ollama import OllamaBackend
 from imagegen.backends.placeholder import PlaceholderBackend
+from imagegen.backends.sd import SdBackend
 from imagegen.config.schema import ITEM_SCHEMA, job_schema
 from imagegen.errors import Problem
 
@@ -24,6 +25,7 @@ _OURS: dict[str, Callable[[], Backend]] = {
     "placeholder": PlaceholderBackend,
     "comfyui": ComfyUIBackend,
     "ollama": OllamaBackend,
+    "sd": SdBackend,
 }
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 _TAKEN = frozenset({*job_schema({}), *ITEM_SCHEMA, *_OURS})

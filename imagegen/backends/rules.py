@@ -139,6 +139,7 @@ def check_resolved(found: Any, parameters: AbstractSet[str]) -> Resolved:
         for member, value, holds, must in (
             ("the model", found.model, found.model is None or is_text(found.model), "a text or None"),
             ("only_if_given as", found.only_if_given, _are_texts(found.only_if_given), "a frozenset of texts"),
+            ("unused as", found.unused, _are_texts(found.unused), "a frozenset of texts"),
             ("origins as", found.origins, _maps_texts(found.origins), texts),
             ("files as", found.files, _maps_texts(found.files), texts),
         )
@@ -150,7 +151,8 @@ def check_resolved(found: Any, parameters: AbstractSet[str]) -> Resolved:
         faults.append(f"resolve returned a parameter that is not plain data: {error}")
     if faults:
         raise BrokenRuleError("", *faults)
-    copied: Resolved = replace(found, extra=copy.deepcopy(dict(extra)), only_if_given=frozenset(found.only_if_given))
+    sets = {"only_if_given": frozenset(found.only_if_given), "unused": frozenset(found.unused)}
+    copied: Resolved = replace(found, extra=copy.deepcopy(dict(extra)), **sets)
     return copied
 
 

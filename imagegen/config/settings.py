@@ -129,6 +129,10 @@ def _parse_url(value: object) -> str:
     return str(value).rstrip("/")
 
 
+def _parse_path(value: object) -> str:
+    return os.path.expanduser(_parse_text(value))  # noqa: PTH111 - it may be no Path yet
+
+
 def _parse_urls(value: object) -> tuple[str, ...]:
     """Read a list, or a text with commas between the addresses; each counts once."""
     found = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -248,6 +252,8 @@ def _parse_seconds(value: object) -> float:
 
 TEXT = SettingType("text", _parse_text)
 ADDRESS = SettingType("address", _parse_address)
+PATH = SettingType("file", _parse_path)
+URL = SettingType("URL", _parse_url)
 URLS = SettingType("URL, or several", _parse_urls, ", ".join)
 FOLDERS = SettingType("list of folders", _parse_folders, ", ".join)
 SIZE = SettingType("size in MB, GB or TB", _parse_size, _show_size)
@@ -357,6 +363,20 @@ class Settings:
     )
     ollama_archive: str = _setting(
         "ollama.archive", ARCHIVE, "that archive; by default, ollama-darwin.tgz of Ollama's release on GitHub"
+    )
+    sd_model: str = _setting("sd.model", TEXT, "the model for jobs that name none", "", "SD_MODEL")
+    sd_program: str = _setting("sd.program", PATH, "a build of your own: the path of its sd-server")
+    sd_arguments: tuple[str, ...] = _setting(
+        "sd.arguments", TEXTS, "more arguments of sd-server, such as --diffusion-fa", ()
+    )
+    sd_offload: bool = _setting(
+        "sd.offload", BOOLEAN, "whether models wait in main memory, for a GPU with too little of its own", False
+    )
+    sd_server_url: str = _setting(
+        "sd.server.url", URL, "a server of your own, which is used and left alone", "", "SD_SERVER_URL"
+    )
+    sd_server_ready_timeout_s: float = _setting(
+        "sd.server.ready_timeout_s", SECONDS, "seconds that a server may take to load its model", 600.0
     )
     models: tuple[ModelFile, ...] = _setting("models", MODELS, "the model files that doit models:pull downloads", ())
     hf_endpoint: str = _setting("hf_endpoint", ENDPOINT, "Hugging Face, or a mirror of it", HUGGING_FACE, "HF_ENDPOINT")

@@ -275,7 +275,7 @@ class Planner:
             decision = self._project.lock(job.name).decisions.get(MODEL_DECISION) if resolved.model is None else None
             found[key(item)] = BackendCapabilities(
                 backend.name,
-                backend.parameters,
+                backend.parameters - resolved.unused,
                 decision.value if decision else resolved.model,
                 resolved.extra,
                 resolved.only_if_given,

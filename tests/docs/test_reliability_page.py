@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagegen.backends import download
+from imagegen.backends import download, json_api
 from imagegen.backends.comfyui import client, connection
 from imagegen.backends.ollama import cli, image
 from imagegen.images.formats import MAX_CHUNKS, MAX_SCANS
@@ -22,10 +22,10 @@ def test_the_bounds_are_those_of_the_code() -> None:
     message = " ".join(" ".join(row) for row in table(PAGE, "what"))
     mib = 1024**2
     bounds = (
-        f"{client.WHOLE_S:g} s from the first byte",
-        f"{client.MAX_JSON // mib} MiB; {client._MAX_VALUES:,} values of JSON",
+        f"{json_api.WHOLE_S:g} s from the first byte",
+        f"{json_api.MAX_JSON // mib} MiB; {json_api._MAX_VALUES:,} values of JSON",
         f"looked at every 0.2 s; {client.MAX_IMAGE // mib} MiB",
-        f"{client.ANSWER_S:g} s ",
+        f"{json_api.ANSWER_S:g} s ",
         f"{client._MOST // mib} MiB, and 1 MiB; a text of more than {client._MOST_TEXT // mib} MiB",
         f"{download.HEAD_S:g} s for the head of an answer; {download.PACE // 1024} KiB in each {download.PACE_S:g} s",
         f"{MAX_CHUNKS:,} chunks or segments; {MAX_SCANS} scans",

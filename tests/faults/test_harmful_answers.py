@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 
 from imagegen.backends import download as download_module
+from imagegen.backends import json_api
 from imagegen.backends.base import Cancelled
 from imagegen.backends.comfyui import client as client_module
-from imagegen.backends.comfyui.client import Client, Events, Refused, Unreachable
+from imagegen.backends.comfyui.client import Client, Events
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.server import probe
 from imagegen.backends.download import download
 from imagegen.backends.http import deadline
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.ollama.server import fetch_version
 from imagegen.errors import ImagegenError
 from imagegen.execute.worker import ImageProgress
@@ -80,7 +82,7 @@ HEAVY: dict[str, Say] = {
 
 @pytest.mark.parametrize("where", all_but_long(DRIPS, ("header", "continue", "length of a chunk", "trailers")))
 def test_an_answer_that_drips_anywhere_is_given_up_in_time(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "WHOLE_S", 0.5)
+    monkeypatch.setattr(json_api, "WHOLE_S", 0.5)
     with raw_server(DRIPS[where]) as url:
         began_s = time.monotonic()
         with pytest.raises((Unreachable, Refused)):
@@ -137,7 +139,8 @@ def test_a_download_that_drips_anywhere_is_given_up(
 
 ASK = """
 from imagegen.backends.base import Cancelled
-from imagegen.backends.comfyui.client import Client, Refused, Unreachable
+from imagegen.backends.comfyui.client import Client
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.comfyui.connection import Connection
 try:
     Client(url).queue()

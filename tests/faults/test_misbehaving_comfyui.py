@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imagegen.backends.comfyui import client as client_module
+from imagegen.backends import json_api
 from imagegen.backends.comfyui import connection as connection_module
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
@@ -256,9 +256,9 @@ SHORT = (
 @pytest.fixture
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds in earnest takes tenths here."""
-    monkeypatch.setattr(client_module, "CONNECT_S", 0.4)
-    monkeypatch.setattr(client_module, "ANSWER_S", 0.4)
-    monkeypatch.setattr(client_module, "WHOLE_S", 0.8)
+    monkeypatch.setattr(json_api, "CONNECT_S", 0.4)
+    monkeypatch.setattr(json_api, "ANSWER_S", 0.4)
+    monkeypatch.setattr(json_api, "WHOLE_S", 0.8)
     monkeypatch.setattr(connection_module, "PATIENCE_S", 1.2)
     monkeypatch.setattr(connection_module, "_QUEUE_S", 0.3)
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imagegen.backends.comfyui.client import Client, Refused
+from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.server import probe
+from imagegen.backends.json_api import Refused
 from imagegen.images.formats import write_png
 from tests.backends.comfyui.fake_program import ComfyFolder
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault

@@ -117,8 +117,8 @@ class ComfyUIBackend(Backend):
 
     def _list_checkpoints(self, request: Request) -> tuple[list[str], str]:
         """Return the checkpoints that there are, and where that is, in words. Raises GenerationError."""
-        from imagegen.backends.comfyui.client import Refused, Unreachable
         from imagegen.backends.comfyui.servers import find_absence
+        from imagegen.backends.json_api import Refused, Unreachable
 
         listed: dict[str, list[str]] = {}
         absent: list[Problem] = []
@@ -166,9 +166,9 @@ class ComfyUIBackend(Backend):
 
     def _bring_up(self, request: Request, url: str, requests: Sequence[Request], progress: Progress) -> list[Problem]:
         """Have a server serve, and return what keeps it from that."""
-        from imagegen.backends.comfyui.client import Refused, Unreachable
         from imagegen.backends.comfyui.server import LOG, managed_server
         from imagegen.backends.comfyui.servers import find_absence
+        from imagegen.backends.json_api import Refused, Unreachable
 
         connection = self.fleet.connection(request, url)
         try:

@@ -1,13 +1,11 @@
 """ComfyUI's HTTP API and its websocket at one address.
 
-Each call of the API is made once and gives its answer, or what went wrong. This is the one boundary at which errors of
-`requests` are translated. Source of the facts: a real server, v0.33.0.
+Source of the facts: a real server, v0.33.0.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import threading
@@ -17,60 +15,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 
-import requests
+from imagegen.backends.json_api import JsonApi, Refused
 
-from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline, find_cause, read_available
-from imagegen.backends.text import one_line
-from imagegen.errors import Problem
+__all__ = ["Client", "Events"]
 
-__all__ = ["Client", "Events", "Refused", "Unreachable"]
-
-CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
-"""Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
-MAX_JSON, MAX_IMAGE = 32 * 1024**2, 256 * 1024**2
-"""Bytes of an answer that are read. The whole of /object_info is less than 1 MB, and with hundreds of custom nodes some
-20 MB; the pixels of the largest image that is decoded (`images.verification.MAX_PIXELS`) take 256 MiB unpacked."""
-_MAX_VALUES = 2_000_000
-"""Values that a JSON answer has at most: three bytes of it can take a hundred in memory."""
-_LONGEST_REFUSAL = 4 * 1024**2
-"""Bytes of a refusal's JSON that are understood; the list of all checkpoints is in it."""
-_PASSING = frozenset({502, 503, 504})
-"""What a proxy says while the server behind it is away."""
+MAX_IMAGE = 256 * 1024**2
+"""Bytes of an image that are read: the pixels of the largest one that is decoded take so many unpacked."""
 
 
-class Unreachable(Exception):  # noqa: N818 - a state, which may pass
-    """No answer: refused, reset, timed out, or a proxy without its server. The request may have arrived."""
-
-
-class Refused(Exception):  # noqa: N818 - an answer
-    """The server's answer is not a success.
-
-    Args:
-        status: the HTTP status; 0 if there is none.
-        answer: the answer's JSON object, if it is one.
-        may_pass: whether the same request may have another answer a moment later.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        hint: str = "",
-        status: int = 0,
-        answer: Mapping[str, Any] | None = None,
-        *,
-        may_pass: bool = False,
-    ) -> None:
-        super().__init__(what)
-        self.what, self.hint, self.status, self.answer = what, hint, status, answer or {}
-        self.may_pass = may_pass or status >= 500 or status in (408, 429)
-
-    @property
-    def problem(self) -> Problem:
-        """What is wrong with the answer, and what to do."""
-        return Problem("", self.what, self.hint)
-
-
-class Client:
+class Client(JsonApi):
     """One server, for many threads.
 
     Args:
@@ -79,12 +32,13 @@ class Client:
         account_key: of the Comfy.org account that pays for the server's partner nodes; it goes along with each prompt.
     """
 
+    api = "ComfyUI"
+    url_setting = "COMFYUI_URL, or comfyui.server.url in [tool.imagegen]"
+    auth_setting = "COMFYUI_AUTH"
+
     def __init__(self, url: str, auth: str = "", account_key: str = "") -> None:
-        self.url = url
-        self._auth = auth
+        super().__init__(url, auth, account_key)
         self._account_key = account_key
-        self._redactor = SecretRedactor(auth, account_key)
-        self._threads = threading.local()
 
     def system_stats(self) -> dict[str, Any]:
         """Return `system` and `devices`. Raises Refused if what answers is not ComfyUI."""
@@ -95,7 +49,7 @@ class Client:
                 raise
             stats = None
         if not _is_comfyui(stats):
-            raise Refused(f"what answers at {self.url} is not ComfyUI", _ELSEWHERE)
+            raise Refused(f"what answers at {self.url} is not ComfyUI", self._check_address)
         return dict(stats)
 
     def object_info(self, class_type: str) -> dict[str, Any] | None:
@@ -166,98 +120,6 @@ class Client:
             )
         return data
 
-    def _json(self, method: str, path: str, kind: type = dict, **arguments: Any) -> Any:
-        """Return the answer as JSON of this kind, dict or list. Raises Refused for anything else."""
-        data = self._send(method, path, **arguments)
-        if sum(data.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
-            raise Refused(f"the answer to {method} {path} has more than {_MAX_VALUES:,} JSON values", _ELSEWHERE)
-        try:
-            found = self._redactor.json(json.loads(data))
-        except (ValueError, RecursionError):
-            what = f"the answer to {method} {path} is not JSON: {self._redactor.line(data)}"
-            raise Refused(what, _ELSEWHERE, may_pass=True) from None
-        if not isinstance(found, kind):
-            raise Refused(
-                f"the answer to {method} {path} is not ComfyUI's: {self._redactor.line(data, 80)}", _ELSEWHERE
-            )
-        return found
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        limit: int = MAX_JSON,
-        check: Callable[[], None] | None = None,
-        **arguments: Any,
-    ) -> bytes:
-        """Return the body of a success. `check` decides how long it may take; without one that is WHOLE_S."""
-        if not (self._auth.isascii() and self._auth.isprintable() and self._auth == self._auth.strip()):
-            # requests would say so too, and repeat it
-            raise Refused("COMFYUI_AUTH is not a valid header value: it has a line break, or is not ASCII", _AUTH)
-        try:
-            with (
-                check_while_reading(check or deadline(WHOLE_S, _too_slow)),
-                self._session().request(
-                    method,
-                    self.url + path,
-                    timeout=(CONNECT_S, ANSWER_S),
-                    allow_redirects=False,  # it may lead to another host
-                    stream=True,
-                    **arguments,
-                ) as response,
-            ):
-                data = b"" if response.is_redirect else _read_body(response, limit)
-        except requests.exceptions.SSLError as error:
-            what = f"the certificate of {self.url} is not accepted: {one_line(find_cause(error))}"
-            raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
-        except requests.exceptions.InvalidURL:
-            raise Refused(f"{self.url} is not a valid address", _ELSEWHERE) from None
-        except requests.exceptions.RequestException as error:
-            raise Unreachable(one_line(find_cause(error))) from None
-        except (OSError, ValueError) as error:  # of an address, or of the file of certificates
-            what = f"{self.url} cannot be reached: {one_line(str(error))}"
-            raise Refused(what, "correct COMFYUI_URL, or REQUESTS_CA_BUNDLE") from None
-        if response.status_code in _PASSING:
-            raise Unreachable(self._redactor.line(f"{response.status_code} {response.reason}", 80))
-        if response.status_code != 200:
-            raise self._refused(method, path, response, data)
-        return data
-
-    def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
-        status = response.status_code
-        if status in (401, 403, 407):
-            said = self._redactor.line(f"{status} {response.reason}", 80)
-            what = f"{self.url} asks for authorization ({said}), and "
-            if self._auth:
-                return Refused(f"{what}does not accept COMFYUI_AUTH", _AUTH, status)
-            if os.environ.get("COMFYUI_AUTH"):
-                what += "COMFYUI_AUTH is sent to the server of COMFYUI_URL only"
-                return Refused(what, "set COMFYUI_URL, or comfyui.server.url in [tool.imagegen], to this one", status)
-            return Refused(f"{what}COMFYUI_AUTH is not set", _AUTH, status)
-        if 300 <= status < 400:
-            to = self._redactor.line(response.headers.get("Location", "nowhere"))
-            return Refused(f"{self.url} redirects {method} {path} to {to}", "set COMFYUI_URL to where it is", status)
-        try:
-            answer = self._redactor.json(json.loads(data[:_LONGEST_REFUSAL]))
-        except (ValueError, RecursionError):
-            answer = None
-        said = self._redactor.line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
-        what = f"{method} {path} was answered with {status} {said}"
-        return Refused(what, "", status, answer if isinstance(answer, dict) else None)
-
-    def _session(self) -> Session:
-        """Return this thread's session: requests does not promise that one is safe to share."""
-        if not hasattr(self._threads, "session"):
-            self._threads.session = Session(self.url, self._auth)
-        session = self._threads.session
-        assert isinstance(session, Session)  # noqa: S101 - set above
-        return session
-
-
-_AUTH = "set COMFYUI_AUTH to the whole header value, such as 'Bearer …'"
-_COMPRESSED = "if a proxy in front of the server compresses answers, have it leave them as they are"
-_ELSEWHERE = "check the address: COMFYUI_URL, or comfyui.server.url in the job or in [tool.imagegen]"
-
 
 def _is_comfyui(stats: Any) -> bool:
     """Whether this is ComfyUI's answer to /system_stats."""
@@ -269,30 +131,6 @@ def _is_comfyui(stats: Any) -> bool:
         and isinstance(devices, list)
         and all(isinstance(device, dict) for device in devices)
     )
-
-
-def _read_body(response: requests.Response, limit: int) -> bytes:
-    """Return the body. Raises Refused if it is compressed, or longer than `limit` bytes; and errors of `requests`."""
-    path = response.request.path_url.partition("?")[0]
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(f"the answer to {path} is compressed, which nobody asked for", _COMPRESSED)
-    announced = response.headers.get("Content-Length", "")
-    awaited = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 20 else 0
-    too_large = Refused(f"the answer to {path} is larger than {limit // 1024**2} MiB")
-    if awaited > limit:
-        raise too_large
-    data = io.BytesIO()
-    while part := read_available(response):
-        data.write(part)
-        if data.tell() > limit:
-            raise too_large
-    if data.tell() < awaited:
-        raise requests.exceptions.ConnectionError(f"only {data.tell()} of {awaited} bytes came")
-    return data.getvalue()  # not copied once more, as a bytearray would be
-
-
-def _too_slow() -> Unreachable:
-    return Unreachable(f"the answer was not complete after {WHOLE_S:g} s")
 
 
 _CONNECT_S = 5.0

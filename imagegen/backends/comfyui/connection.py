@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 from imagegen.backends.base import GeneratedImage, GenerationError, Progress
 from imagegen.backends.comfyui import errors
 from imagegen.backends.comfyui.checks import find_spelling
-from imagegen.backends.comfyui.client import Client, Events, Refused, Unreachable
+from imagegen.backends.comfyui.client import Client, Events
 from imagegen.backends.comfyui.graph import find_prefixes, get_choices, get_spec, parse_input, replace_inputs
 from imagegen.backends.comfyui.prompt import collect_values, get_workflow
 from imagegen.backends.comfyui.workflow import Workflow
 from imagegen.backends.http import check_while_reading, deadline
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.text import one_line
 from imagegen.plan.request import Request
 

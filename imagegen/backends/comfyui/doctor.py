@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.address import is_local
 from imagegen.backends.base import Diagnosis, GenerationError
-from imagegen.backends.comfyui.client import Refused, Unreachable
 from imagegen.backends.comfyui.environment import VENV, Environment, find_python, query
 from imagegen.backends.comfyui.install import Checkout, check_folder, get_checkout
 from imagegen.backends.comfyui.servers import list_servers
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.models import FOLDER, list_names
 from imagegen.backends.text import list_first
 from imagegen.config.settings import Settings

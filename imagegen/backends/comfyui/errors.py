@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from imagegen.backends.base import GenerationError, MayBeRunningError, OverdueError
 from imagegen.backends.comfyui.checks import describe_choices
-from imagegen.backends.comfyui.client import Refused, Unreachable
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.text import one_line
 
 __all__ = [

@@ -14,9 +14,10 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from imagegen.backends.address import get_host, get_port, is_local
-from imagegen.backends.comfyui.client import Client, Refused, Unreachable
+from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.environment import VENV, read_torch_build
 from imagegen.backends.http import check_while_reading, deadline
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.managed_server import (
     GRACE_S,
     ManagedServer,

@@ -27,11 +27,12 @@ from imagegen.backends.base import (
     TryAnotherServer,
 )
 from imagegen.backends.comfyui.checks import check_folders, check_on_server, merge_problems
-from imagegen.backends.comfyui.client import Client, Refused, Unreachable
+from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.connection import Connection, generate_image
 from imagegen.backends.comfyui.errors import RetryElsewhereError, UnfitServerError
 from imagegen.backends.comfyui.prompt import group_identical, identity_key
 from imagegen.backends.comfyui.server import find_run_start_problem
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.text import list_first
 from imagegen.calls import run_in_daemon_thread
 from imagegen.errors import Problem

@@ -20,11 +20,12 @@ import pytest
 import requests
 import trustme
 
+from imagegen.backends import json_api
 from imagegen.backends.base import Cancelled
-from imagegen.backends.comfyui import client as module
-from imagegen.backends.comfyui.client import Client, Events, Refused, Unreachable
+from imagegen.backends.comfyui.client import Client, Events
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.prompt import text_to_image
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.execute.worker import ImageProgress
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 
@@ -172,7 +173,7 @@ def drips(request: BaseHTTPRequestHandler) -> None:
 
 
 def test_an_answer_that_drips_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WHOLE_S", 0.3)
+    monkeypatch.setattr(json_api, "WHOLE_S", 0.3)
     with answering(drips) as url, pytest.raises(Unreachable, match=r"was not complete after 0\.3 s"):
         Client(url).queue()
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.base import GenerationError
-from imagegen.backends.comfyui.client import Refused
 from imagegen.backends.comfyui.errors import explain_refusal, get_image, is_out_of_memory, stage
+from imagegen.backends.json_api import Refused
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=5),

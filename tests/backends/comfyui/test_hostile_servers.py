@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
-from imagegen.backends.comfyui.client import Client, Refused, Unreachable
+from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.server import probe
+from imagegen.backends.json_api import Refused, Unreachable
 from tests.backends.file_server import FileServer, Served, file_server
 
 STATS = "/system_stats"

@@ -1,0 +1,216 @@
+"""A server's HTTP API that answers in JSON: each call is made once and gives its answer, or what went wrong.
+
+This is the one boundary at which errors of `requests` are translated, but for downloads.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import requests
+
+from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline, find_cause, read_available
+from imagegen.backends.text import one_line
+from imagegen.errors import Problem
+
+__all__ = ["ANSWER_S", "CONNECT_S", "MAX_JSON", "WHOLE_S", "JsonApi", "Refused", "Unreachable"]
+
+CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
+"""Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
+MAX_JSON = 32 * 1024**2
+"""Bytes of an answer that are read. ComfyUI's longest is /object_info: with hundreds of custom nodes some 20 MB."""
+_MAX_VALUES = 2_000_000
+"""Values that a JSON answer has at most: three bytes of it can take a hundred in memory."""
+_LONGEST_REFUSAL = 4 * 1024**2
+"""Bytes of a refusal's JSON that are understood; ComfyUI's list of all checkpoints is in it."""
+_PASSING = frozenset({502, 503, 504})
+"""What a proxy says while the server behind it is away."""
+
+
+class Unreachable(Exception):  # noqa: N818 - a state, which may pass
+    """No answer: refused, reset, timed out, or a proxy without its server. The request may have arrived."""
+
+
+class Refused(Exception):  # noqa: N818 - an answer
+    """The server's answer is not a success.
+
+    Args:
+        status: the HTTP status; 0 if there is none.
+        answer: the answer's JSON object, if it is one.
+        may_pass: whether the same request may have another answer a moment later.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        hint: str = "",
+        status: int = 0,
+        answer: Mapping[str, Any] | None = None,
+        *,
+        may_pass: bool = False,
+    ) -> None:
+        super().__init__(what)
+        self.what, self.hint, self.status, self.answer = what, hint, status, answer or {}
+        self.may_pass = may_pass or status >= 500 or status in (408, 429)
+
+    @property
+    def problem(self) -> Problem:
+        """What is wrong with the answer, and what to do."""
+        return Problem("", self.what, self.hint)
+
+
+class JsonApi:
+    """One server, for many threads. A subclass names the API, and has a method for each call.
+
+    Args:
+        url: without a slash at its end.
+        auth: the value of the Authorization header.
+        secrets: more of what the server is sent and must not be shown.
+    """
+
+    api: ClassVar[str]
+    """The program that has this API, for a person."""
+    url_setting: ClassVar[str]
+    """Where its address is set."""
+    auth_setting: ClassVar[str] = ""
+    """The environment variable with the header; empty if there is none."""
+
+    def __init__(self, url: str, auth: str = "", *secrets: str) -> None:
+        self.url = url
+        self._auth = auth
+        self._redactor = SecretRedactor(auth, *secrets)
+        self._threads = threading.local()
+
+    def _json(self, method: str, path: str, kind: type = dict, **arguments: Any) -> Any:
+        """Return the answer as JSON of this kind, dict or list. Raises Refused for anything else."""
+        data = self._send(method, path, **arguments)
+        if sum(data.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
+            what = f"the answer to {method} {path} has more than {_MAX_VALUES:,} JSON values"
+            raise Refused(what, self._check_address)
+        try:
+            found = self._redactor.json(json.loads(data))
+        except (ValueError, RecursionError):
+            what = f"the answer to {method} {path} is not JSON: {self._redactor.line(data)}"
+            raise Refused(what, self._check_address, may_pass=True) from None
+        if not isinstance(found, kind):
+            what = f"the answer to {method} {path} is not {self.api}'s: {self._redactor.line(data, 80)}"
+            raise Refused(what, self._check_address)
+        return found
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        limit: int = MAX_JSON,
+        check: Callable[[], None] | None = None,
+        **arguments: Any,
+    ) -> bytes:
+        """Return the body of a success. `check` decides how long it may take; without one that is WHOLE_S."""
+        if not (self._auth.isascii() and self._auth.isprintable() and self._auth == self._auth.strip()):
+            # requests would say so too, and repeat it
+            what = f"{self.auth_setting} is not a valid header value: it has a line break, or is not ASCII"
+            raise Refused(what, self._set_auth)
+        try:
+            with (
+                check_while_reading(check or deadline(WHOLE_S, _too_slow)),
+                self._session().request(
+                    method,
+                    self.url + path,
+                    timeout=(CONNECT_S, ANSWER_S),
+                    allow_redirects=False,  # it may lead to another host
+                    stream=True,
+                    **arguments,
+                ) as response,
+            ):
+                data = b"" if response.is_redirect else _read_body(response, limit)
+        except requests.exceptions.SSLError as error:
+            what = f"the certificate of {self.url} is not accepted: {one_line(find_cause(error))}"
+            raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
+        except requests.exceptions.InvalidURL:
+            raise Refused(f"{self.url} is not a valid address", self._check_address) from None
+        except requests.exceptions.RequestException as error:
+            raise Unreachable(one_line(find_cause(error))) from None
+        except (OSError, ValueError) as error:  # of an address, or of the file of certificates
+            what = f"{self.url} cannot be reached: {one_line(str(error))}"
+            raise Refused(what, f"correct {self.url_setting}, or REQUESTS_CA_BUNDLE") from None
+        if response.status_code in _PASSING:
+            raise Unreachable(self._redactor.line(f"{response.status_code} {response.reason}", 80))
+        if not 200 <= response.status_code < 300:
+            raise self._refused(method, path, response, data)
+        return data
+
+    def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
+        status = response.status_code
+        if status in (401, 403, 407):
+            said = self._redactor.line(f"{status} {response.reason}", 80)
+            return self._explain_authorization(f"{self.url} asks for authorization ({said})", status)
+        if 300 <= status < 400:
+            to = self._redactor.line(response.headers.get("Location", "nowhere"))
+            hint = f"set {self.url_setting} to where it is"
+            return Refused(f"{self.url} redirects {method} {path} to {to}", hint, status)
+        try:
+            answer = self._redactor.json(json.loads(data[:_LONGEST_REFUSAL]))
+        except (ValueError, RecursionError):
+            answer = None
+        said = self._redactor.line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
+        what = f"{method} {path} was answered with {status} {said}"
+        return Refused(what, "", status, answer if isinstance(answer, dict) else None)
+
+    def _explain_authorization(self, what: str, status: int) -> Refused:
+        variable = self.auth_setting
+        if not variable:
+            return Refused(f"{what}, which imagegen does not send there", "use a server without it", status)
+        if self._auth:
+            return Refused(f"{what}, and does not accept {variable}", self._set_auth, status)
+        if os.environ.get(variable):
+            what += f", and {variable} is sent to the server of {self.url_setting} only"
+            return Refused(what, f"set {self.url_setting} to this one", status)
+        return Refused(f"{what}, and {variable} is not set", self._set_auth, status)
+
+    @property
+    def _check_address(self) -> str:
+        return f"check the address: {self.url_setting}"
+
+    @property
+    def _set_auth(self) -> str:
+        return f"set {self.auth_setting} to the whole header value, such as 'Bearer …'"
+
+    def _session(self) -> Session:
+        """Return this thread's session: requests does not promise that one is safe to share."""
+        if not hasattr(self._threads, "session"):
+            self._threads.session = Session(self.url, self._auth)
+        session = self._threads.session
+        assert isinstance(session, Session)  # noqa: S101 - set above
+        return session
+
+
+_COMPRESSED = "if a proxy in front of the server compresses answers, have it leave them as they are"
+
+
+def _read_body(response: requests.Response, limit: int) -> bytes:
+    """Return the body. Raises Refused if it is compressed, or longer than `limit` bytes; and errors of `requests`."""
+    path = response.request.path_url.partition("?")[0]
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refused(f"the answer to {path} is compressed, which nobody asked for", _COMPRESSED)
+    announced = response.headers.get("Content-Length", "")
+    awaited = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 20 else 0
+    too_large = Refused(f"the answer to {path} is larger than {limit // 1024**2} MiB")
+    if awaited > limit:
+        raise too_large
+    data = io.BytesIO()
+    while part := read_available(response):
+        data.write(part)
+        if data.tell() > limit:
+            raise too_large
+    if data.tell() < awaited:
+        raise requests.exceptions.ConnectionError(f"only {data.tell()} of {awaited} bytes came")
+    return data.getvalue()  # not copied once more, as a bytearray would be
+
+
+def _too_slow() -> Unreachable:
+    return Unreachable(f"the answer was not complete after {WHOLE_S:g} s")

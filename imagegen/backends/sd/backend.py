@@ -1,0 +1,112 @@
+"""The backend `sd`: each image is a job of `sd-server`, one at a time, those of one model together.
+
+What contacts the server is imported where it is used: a run with nothing to do needs none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from imagegen.backends.base import (
+    Backend,
+    Diagnosis,
+    GeneratedImage,
+    GenerationError,
+    ModelIdentity,
+    Progress,
+    Resolved,
+)
+from imagegen.backends.models import list_model_folders
+from imagegen.backends.sd.files import find_digest, list_models
+from imagegen.backends.sd.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, recover_section, resolve
+from imagegen.errors import Problem
+from imagegen.plan.request import Request
+
+if TYPE_CHECKING:
+    from imagegen.backends.sd.engine import Engine
+
+__all__ = ["SdBackend"]
+
+
+class SdBackend(Backend):
+    """One object serves a whole run."""
+
+    name = "sd"
+    version = "1"
+    parameters = PARAMETERS | {
+        *("prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "clip_skip", "seed")
+    }
+    options: Mapping[str, Any] = OPTIONS
+    model_option = "model"
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The server of this run."""
+        if self._engine is None:
+            from imagegen.backends.sd.engine import Engine
+
+            self._engine = Engine(self.context)
+        return self._engine
+
+    def resolve(self, section: Mapping[str, Any]) -> Resolved:
+        """Name the model's files, and read the reference images."""
+        return resolve(section, self.context)
+
+    def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the options that were recorded."""
+        return recover_section(fields)
+
+    def strip_local(self, request: Request) -> Request:
+        """Remove what the job says of its own machine."""
+        extra = {key: value for key, value in request.extra.items() if key not in LOCAL_OPTIONS}
+        return replace(request, extra=extra)
+
+    def model_identity(self, request: Request) -> ModelIdentity:
+        """Return the model, and the digest of its files if they are all on this machine."""
+        digest = find_digest(self.context.root, self.context.settings, request.extra["files"])
+        return ModelIdentity(request.model, digest)
+
+    def choose_model(self, request: Request) -> str:  # noqa: ARG002 - of the base class
+        """Return the only checkpoint that there is."""
+        found = list_models(list_model_folders(self.context.root, self.context.settings))
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise GenerationError("the job names no model, and there is none", "doit sd:setup")
+        what = f"the job names no model, and there are {len(found)}"
+        raise GenerationError(what, f"name one: sd.model, or model in [tool.imagegen.sd]: {', '.join(found[:5])}")
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        """Check the program, the model's files, sizes, samplers and memory."""
+        from imagegen.backends.sd.checks import check_requests
+
+        return check_requests(requests, self.engine)
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        """Check what a server of the user's own says of itself."""
+        del requests, progress
+        return []
+
+    def batch_key(self, request: Request) -> Hashable:
+        """Return what decides how the server is started: images that share it need no new one."""
+        return self.engine.launch_key(request)
+
+    def generate(self, request: Request, progress: Progress) -> GeneratedImage:
+        """Generate the image, with a server that has its model."""
+        return self.engine.generate(request, progress)
+
+    def close(self) -> None:
+        """Stop the server that this run started."""
+        if self._engine:
+            self._engine.close()
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """Return rows for the program, the device and memory, the models and the port."""
+        from imagegen.backends.sd.doctor import diagnose
+
+        return list(diagnose(requests, self.engine))

@@ -1,0 +1,99 @@
+"""Where the files of a model are on this machine, and the digest that they have together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from imagegen.backends.models import Folders, digest_cache, find_file, hash_model, list_model_folders, list_names
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["KINDS", "find_digest", "find_lora_folder", "find_model_file", "list_models"]
+
+KINDS: Mapping[str, Sequence[str]] = {
+    "model": ("checkpoints",),
+    "diffusion_model": ("diffusion_models", "unet"),
+    "vae": ("vae",),
+    "llm": ("text_encoders", "clip"),
+    "clip_l": ("text_encoders", "clip"),
+    "clip_g": ("text_encoders", "clip"),
+    "t5xxl": ("text_encoders", "clip"),
+    "lora": ("loras",),
+}
+"""The option that names a file → the kinds of model that it is looked for among."""
+
+
+def find_model_file(root: Path, folders: Folders, part: str, name: str) -> str:
+    """Return the path of a model file; empty if there is none of that name.
+
+    Args:
+        root: the project's folder.
+        folders: those of each kind of model.
+        part: the option that names it, or `lora`.
+        name: its name in a folder of its kind, or its path: absolute, or from `root`.
+    """
+    found = find_file(name, [folder for kind in KINDS[part] for folder in folders.get(kind, ())])
+    path = root / Path(name).expanduser()
+    return found or (str(path) if path.is_file() else "")
+
+
+def list_models(folders: Folders) -> list[str]:
+    """Return the names of the checkpoints that there are."""
+    return list_names(folders.get("checkpoints", ()))
+
+
+def find_digest(root: Path, settings: Settings, files: Mapping[str, str]) -> str | None:
+    """Return the digest of a model: its file's sha256, or one of the sha256 of all its files.
+
+    A file is read again only if its size or mtime has changed.
+
+    Args:
+        files: the name of each, by the option that names it.
+
+    Returns:
+        Hex; None if a file isn't on this machine.
+    """
+    folders = list_model_folders(root, settings)
+    found = {}
+    for part, name in files.items():
+        path = find_model_file(root, folders, part, name)
+        sha256 = hash_model(path, digest_cache(root)) if path else None
+        if sha256 is None:
+            return None
+        found[part] = sha256
+    if len(found) == 1:
+        return next(iter(found.values()))
+    text = "".join(f"{part} {sha256}\n" for part, sha256 in sorted(found.items()))
+    return hashlib.sha256(text.encode("ascii")).hexdigest() if found else None
+
+
+def find_lora_folder(root: Path, folders: Folders, loras: Iterable[str]) -> tuple[str, Mapping[str, str]]:
+    """Return the folder that has all of these LoRAs, and each one's path in it, by the name in the job.
+
+    Raises:
+        ImagegenError: one is missing, or they are in several folders.
+    """
+    found = {name: find_model_file(root, folders, "lora", name) for name in loras}
+    problems = [
+        Problem("", f"sd.loras: there is no file {name}", "doit models:pull")
+        for name, path in found.items()
+        if not path
+    ]
+    holders = {_strip(path, name) for name, path in found.items() if path}
+    if not problems and len(holders) > 1:
+        what = f"sd.loras: they are in {len(holders)} folders, and sd-server takes one: {', '.join(sorted(holders))}"
+        problems.append(Problem("", what, "put them into one folder"))
+    if problems:
+        raise ImagegenError(*problems)
+    folder = next(iter(holders))
+    return folder, {name: Path(path).relative_to(folder).as_posix() for name, path in found.items()}
+
+
+def _strip(path: str, name: str) -> str:
+    """Return the folder in which a file has this name."""
+    folder = Path(path)
+    for _ in Path(name).parts:
+        folder = folder.parent
+    return str(folder)

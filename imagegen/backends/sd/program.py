@@ -1,0 +1,134 @@
+"""The program `sd-server`: the one in tools/sd or the user's own, and what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imagegen.backends.managed_server import environment_without_secrets
+from imagegen.backends.text import one_line
+from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem
+
+__all__ = ["FOLDER", "MARK", "Program", "find_program", "inspect_program", "is_set_up", "read_mark"]
+
+FOLDER = Path("tools/sd")
+"""Where the program is, from the project's root."""
+MARK = ".imagegen.json"
+"""In that folder: which build it is; written by sd:setup."""
+_NAMES = ("sd-server", "sd-server.exe")
+_ASK_S = 30.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program, and what it says of itself.
+
+    Attributes:
+        path: of the file.
+        build: its version or commit; empty if it does not say.
+        device: what it was built for: cpu, vulkan, metal, rocm or cuda; empty if unknown.
+        samplers: the names that it knows; empty if it does not say. The same for the schedulers.
+    """
+
+    path: Path
+    build: str = ""
+    device: str = ""
+    samplers: Sequence[str] = ()
+    schedulers: Sequence[str] = ()
+
+
+def is_set_up(root: Path, settings: Settings) -> bool:
+    """Return whether there is a program or a server to use. Cheap."""
+    return bool(settings.sd_server_url or settings.sd_program or _find_own(root))
+
+
+def find_program(root: Path, settings: Settings) -> Path:
+    """Return the program's file. Raises ImagegenError if there is none."""
+    if settings.sd_program:
+        path = root / settings.sd_program
+        if path.is_file() and os.access(path, os.X_OK):
+            return path
+        what = "is not there" if not path.exists() else "is not a program"
+        hint = "correct program in [tool.imagegen.sd], or remove it and run doit sd:setup"
+        raise ImagegenError(Problem("sd.program", f"{path} {what}", hint))
+    if own := _find_own(root):
+        return own
+    what = "stable-diffusion.cpp is not set up here: there is no sd-server in tools/sd"
+    raise ImagegenError(Problem("", what, "doit sd:setup"))
+
+
+def _find_own(root: Path) -> Path | None:
+    return next((path for name in _NAMES if (path := root / FOLDER / name).is_file()), None)
+
+
+def read_mark(root: Path) -> Mapping[str, Any]:
+    """Return what sd:setup noted of the build in tools/sd: build, device, asset and sha256; empty if there is none."""
+    with suppress(OSError, ValueError):
+        found = json.loads((root / FOLDER / MARK).read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def inspect_program(root: Path, settings: Settings) -> Program:
+    """Find the program, and ask it for its build, samplers and schedulers. Raises ImagegenError if it cannot be run."""
+    path = find_program(root, settings)
+    mark = read_mark(root) if not settings.sd_program else {}
+    said = _run(path, "-h")
+    match = re.search(_VERSION, said)
+    named = [word for word in (match.groups() if match else ()) if word and word != "unknown"]
+    build = str(mark.get("build") or "") or (f"{named[0]}" if named else "")
+    return Program(
+        path,
+        one_line(build, 60),
+        str(mark.get("device") or ""),
+        _list_values(said, "--sampling-method"),
+        _list_values(said, "--scheduler"),
+    )
+
+
+def _run(path: Path, *words: str) -> str:
+    try:
+        ran = subprocess.run(
+            [str(path), *words],
+            capture_output=True,
+            timeout=_ASK_S,
+            check=False,
+            env=environment_without_secrets(),
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"it says nothing within {_ASK_S:g} s"
+        raise ImagegenError(Problem("", f"{path} cannot be run: {reason}", _OTHER)) from None
+    said = (ran.stdout + b"\n" + ran.stderr).decode("utf-8", "replace")
+    if "--sampling-method" not in said:
+        last = one_line(said.strip().splitlines()[-1] if said.strip() else f"exit code {ran.returncode}")
+        hint = next((hint for sign, hint in LOADER_SIGNS.items() if sign in said), _OTHER)
+        raise ImagegenError(Problem("", f"{path} cannot be used: {last}", hint))
+    return said
+
+
+def _list_values(said: str, argument: str) -> tuple[str, ...]:
+    """Return the values that the help lists for an argument."""
+    match = re.search(rf"(?m)^ *{re.escape(argument)} [^\[]*one of \[([^\]]*)\]", said)
+    return tuple(re.sub(r"\s+", " ", match[1]).split(", ")) if match else ()
+
+
+_VERSION = r"version (\S+), commit (\S+)"
+_OTHER = "take another build: doit sd:setup --device=cpu, or one of your own: program in [tool.imagegen.sd]"
+LOADER_SIGNS = {
+    "GLIBC": "this system is too old for that build: compile stable-diffusion.cpp, and name its sd-server: "
+    "program in [tool.imagegen.sd]",
+    "libgomp": "install libgomp1",
+    "libvulkan": "install the Vulkan loader (libvulkan1), or take the CPU build: doit sd:setup --device=cpu",
+    "libhip": "install ROCm, or take another build: doit sd:setup --device=vulkan",
+    "error while loading shared libraries": _OTHER,
+}
+"""What the system says of a program that it cannot load → what to do."""

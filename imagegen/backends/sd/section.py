@@ -1,0 +1,157 @@
+"""A job's section `sd`: its options, and what they resolve to. Contacts nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from imagegen.backends.base import Context, Resolved
+from imagegen.backends.sd.known_models import KNOWN_MODELS
+from imagegen.config.document import MAX_BYTES
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.naming import is_output_name
+
+__all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "PARTS", "recover_section", "resolve"]
+
+_NAME = {"type": "text", "minlength": 1, "maxlength": 500}
+_ADDRESS = {
+    "type": "text",
+    "regex": r"https?://[^/\s@]+(/[^\s@]*)?",
+    "meta": {"expected": "address such as http://127.0.0.1:1234, without a user or password in it"},
+}
+_IMAGE_KEY = {
+    "type": "text",
+    "regex": "init|ref[1-9]",
+    "meta": {"expected": "init (the image to start from) or ref1 to ref9 (images to edit or to follow)"},
+}
+
+
+def _option(description: str, **rules: Any) -> dict[str, Any]:
+    return {**rules, "meta": {**rules.get("meta", {}), "description": description}}
+
+
+PARTS: Mapping[str, str] = {
+    "model": "--model",
+    "diffusion_model": "--diffusion-model",
+    "vae": "--vae",
+    "llm": "--llm",
+    "clip_l": "--clip_l",
+    "clip_g": "--clip_g",
+    "t5xxl": "--t5xxl",
+}
+"""The options that name a model file → the server's argument for it."""
+
+OPTIONS: Mapping[str, Any] = {
+    "model": _option("A model that sd:setup knows, or a checkpoint's file: its name or its path.", **_NAME),
+    "diffusion_model": _option("The diffusion model's file, if the model is in several files.", **_NAME),
+    "vae": _option("A VAE's file; without it, the model's own is used.", **_NAME),
+    "llm": _option("The file of the language model that reads the prompt (FLUX.2, Z-Image, Qwen-Image).", **_NAME),
+    "clip_l": _option("The file of the text encoder CLIP-L.", **_NAME),
+    "clip_g": _option("The file of the text encoder CLIP-G.", **_NAME),
+    "t5xxl": _option("The file of the text encoder T5-XXL.", **_NAME),
+    "loras": _option(
+        "LoRAs: each file name with its strength.",
+        type="mapping",
+        keysrules=_NAME,
+        valuesrules={"type": "number", "min": -100, "max": 100},
+    ),
+    "images": _option(
+        "Reference images, each a file, or another output as JOB:ITEM. init: the image to start from; ref1 to ref9: "
+        "images to edit or to follow, for models that take them.",
+        type="mapping",
+        keysrules=_IMAGE_KEY,
+        valuesrules=_NAME,
+    ),
+    "strength": _option(
+        "How far the picture may go from images.init: 0 keeps it, 1 ignores it.", type="number", min=0, max=1
+    ),
+    "guidance": _option("Distilled guidance, for models such as FLUX.1 dev.", type="number", min=0, max=100),
+    "rng": _option(
+        "Whose random numbers: cpu gives ComfyUI's noise, cuda A1111's.", type="text", allowed=["cpu", "cuda"]
+    ),
+    "offload": _option(
+        "Whether the model waits in main memory, and only what is needed is in the GPU's. Doesn't affect the picture.",
+        type="boolean",
+    ),
+    "server": _option(
+        "A server of your own for this job's images.",
+        type="mapping",
+        schema={"url": _option("Its address.", **_ADDRESS)},
+    ),
+}
+LOCAL_OPTIONS = ("server", "offload")
+"""Options that are about the machine of whoever wrote the job."""
+PARAMETERS = frozenset({*PARTS, "loras", "images", "strength", "guidance", "rng"}) - {"model"}
+"""Options that decide the pixels; of reference images it is their content that counts."""
+_DEFAULT_STRENGTH = 0.75
+
+
+def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
+    """Resolve a checked section.
+
+    Besides the options that decide the pixels, `extra` holds `files`, the name of each model file by its option, and
+    what the job says of its machine (LOCAL_OPTIONS).
+
+    Raises:
+        ImagegenError: each problem's `where` is the key in the section.
+    """
+    problems: list[Problem] = []
+    named = section.get("model") or ("" if "diffusion_model" in section else context.settings.sd_model)
+    if "model" in section and "diffusion_model" in section:
+        hint = "keep model for a single file, or diffusion_model for several"
+        problems.append(Problem("diffusion_model", "is given beside model", hint))
+    known = KNOWN_MODELS.get(named)
+    files = {part: section[part] for part in PARTS if part in section}
+    if known:
+        files = {part: file.name for part, file in known.parts.items()} | {
+            part: name for part, name in files.items() if part != "model"
+        }
+    elif named:
+        files["model"] = named
+    extra: dict[str, Any] = {key: section[key] for key in (*PARAMETERS, *LOCAL_OPTIONS) if key in section}
+    if loras := section.get("loras"):
+        extra["loras"] = {name: float(strength) for name, strength in loras.items()}
+    extra.pop("images", None)
+    images: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for key, name in section.get("images", {}).items():
+        if is_output_name(name):
+            origins[key] = name
+            continue
+        try:
+            images[key] = _hash_image(context, name)
+            sources[images[key]] = name
+        except ImagegenError as error:
+            problems += [Problem(f"images.{key}", f"{name}: {one.what}", one.hint) for one in error.problems]
+    if images:
+        extra["images"] = images
+    if "init" in section.get("images", {}):
+        extra["strength"] = float(section.get("strength", _DEFAULT_STRENGTH))
+    elif "strength" in section:
+        problems.append(
+            Problem("strength", "is for images.init, and the job has none", "add images.init, or remove it")
+        )
+    if problems:
+        raise ImagegenError(*problems)
+    extra["files"] = files
+    model = known.name if known else files.get("diffusion_model") or files.get("model")
+    only_if_given = {"sampler", "scheduler"} | ({"steps", "width", "height"} if known else set())
+    unused = {"cfg", "negative"} if known and known.is_distilled else set()
+    return Resolved(extra, model or None, frozenset(only_if_given), origins, sources, frozenset(unused))
+
+
+def recover_section(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section that gives these recorded fields. Raises ImagegenError for reference images."""
+    if "images" in fields:
+        what = "was generated from reference images, of which only the digests are recorded"
+        raise ImagegenError(Problem("", what, "add an item to a job that names them, or give --backend"))
+    return {key: fields[key] for key in PARAMETERS if key in fields}
+
+
+def _hash_image(context: Context, file: str) -> str:
+    data = context.read(file)
+    if len(data) > MAX_BYTES:  # only so much was read
+        raise ImagegenError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
+    return hashlib.sha256(data).hexdigest()
