@@ -192,7 +192,7 @@ FAULTS = (
     _fault(
         "redirects are followed",
         "backends/comfyui/test_client.py::test_a_redirect_is_told_and_not_followed",
-        ("backends/comfyui/client.py", "allow_redirects=False,", "allow_redirects=True,"),
+        ("backends/json_api.py", "allow_redirects=False,", "allow_redirects=True,"),
         (
             "backends/http.py",
             "    def get_redirect_target(self, resp: requests.Response) -> None:",
@@ -206,7 +206,7 @@ FAULTS = (
     ),
     _fault(
         "the token is sent to every host that has a file",
-        "backends/comfyui/test_hugging_face.py::test_the_token_does_not_go_along_a_redirect_to_another_host",
+        "backends/test_hugging_face.py::test_the_token_does_not_go_along_a_redirect_to_another_host",
         (
             "backends/download.py",
             "token = self._remote.find_token(url)",
@@ -216,7 +216,7 @@ FAULTS = (
     _fault(
         "an answer may be of any length",
         "faults/test_harmful_answers.py::test_an_image_without_end_is_cut_off_at_its_bound",
-        ("backends/comfyui/client.py", "        if data.tell() > limit:\n", "        if False:\n"),
+        ("backends/json_api.py", "        if data.tell() > limit:\n", "        if False:\n"),
     ),
     _fault(
         "control sequences reach the terminal",
