@@ -209,6 +209,32 @@ class Build:
         paths = [path for plan in jobs for path in self.project.lock(plan.name).lines if path not in wanted]
         return [path for path in paths if (self.root / path).exists()]
 
+    def suggest_sd(self, outcomes: Iterable[Outcome]) -> list[str]:
+        """Return how to make `sd` the default, if it is set up and nobody chose the placeholders that were generated.
+
+        Only once in each checkout.
+        """
+        if self.settings.set_by.get("backend") != "built-in" or not self._has_default_placeholders(outcomes):
+            return []
+        from imagegen.backends.sd.program import is_set_up
+
+        said = self.project.state / "cache" / "sd-suggested"
+        if said.exists() or not is_set_up(self.root, self.settings):
+            return []
+        with suppress(OSError):  # then it is said again
+            said.parent.mkdir(parents=True, exist_ok=True)
+            said.touch()
+        return ['sd is set up: add backend = "sd" under [tool.imagegen] in pyproject.toml to use it by default']
+
+    def _has_default_placeholders(self, outcomes: Iterable[Outcome]) -> bool:
+        named = {plan.name: plan.backend for plan in self.plans}
+        return any(
+            outcome.state == "generated"
+            and outcome.output.request.backend == "placeholder"
+            and not named.get(outcome.output.job)
+            for outcome in outcomes
+        )
+
     def find(self, words: Iterable[str]) -> list[str]:
         """Return the images that the words of a command line name: a task, a job, a file or a pattern with `*`."""
         jobs = {plan.task: [output.task for output in plan.outputs] for plan in self.plans}

@@ -80,6 +80,9 @@ def image(build: Build, prompt: list[str], **options: Any) -> int:
             print(printable(f"added to {saved.file}: {names}" if names else f"{saved.file} has it already"))
     except ImagegenError as error:
         raise ImagegenError(*(replace(one, where=one.where or _WHERE) for one in error.problems)) from None
+    if not (options["backend"] or options["like"]):
+        for line in build.suggest_sd(outcomes):
+            print(line)
     if is_stopped:
         raise SystemExit(130)
     return int(any(outcome.problem for outcome in outcomes))
