@@ -7,10 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from imagegen.backends.models import Folders, digest_cache, find_file, hash_model, list_model_folders, list_names
+from imagegen.backends.sd.known_models import KnownFile
+from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["KINDS", "find_digest", "find_lora_folder", "find_model_file", "list_models"]
+__all__ = [
+    "KINDS",
+    "find_digest",
+    "find_listed",
+    "find_lora_folder",
+    "find_model_file",
+    "list_models",
+    "name_here",
+]
 
 KINDS: Mapping[str, Sequence[str]] = {
     "model": ("checkpoints",),
@@ -37,6 +47,20 @@ def find_model_file(root: Path, folders: Folders, part: str, name: str) -> str:
     found = find_file(name, [folder for kind in KINDS[part] for folder in folders.get(kind, ())])
     path = root / Path(name).expanduser()
     return found or (str(path) if path.is_file() else "")
+
+
+def find_listed(settings: Settings, part: str, file: KnownFile) -> ModelFile | None:
+    """Return the project's entry for a known model's file, whatever its name there; None if there is none."""
+    return next(
+        (one for one in settings.models if one.sha256 == file.sha256 and one.folder in KINDS[part]),
+        None,
+    )
+
+
+def name_here(settings: Settings, part: str, file: KnownFile) -> str:
+    """Return the name that a known model's file has in its folder: the one that the project lists, or its own."""
+    listed = find_listed(settings, part, file)
+    return listed.name if listed else file.name
 
 
 def list_models(folders: Folders) -> list[str]:

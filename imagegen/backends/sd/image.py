@@ -54,9 +54,9 @@ def effective_fields(request: Request) -> EffectiveFields:
         choose("width"),
         choose("height"),
         choose("steps"),
-        known.cfg if known and is_distilled else request.cfg,
+        known.cfg if known and is_distilled else choose("cfg"),
         "" if is_distilled else request.negative,
-        request.sampler if "sampler" in given else "",
+        request.sampler if "sampler" in given else known.sampler if known else "",
         request.scheduler if "scheduler" in given else "",
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagegen.backends.base import Context, Resolved
+from imagegen.backends.sd.files import name_here
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.config.document import MAX_BYTES
 from imagegen.errors import ImagegenError, Problem
@@ -104,9 +105,8 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     known = KNOWN_MODELS.get(named)
     files = {part: section[part] for part in PARTS if part in section}
     if known:
-        files = {part: file.name for part, file in known.parts.items()} | {
-            part: name for part, name in files.items() if part != "model"
-        }
+        own = {part: name for part, name in files.items() if part != "model"}
+        files = {part: name_here(context.settings, part, file) for part, file in known.parts.items()} | own
     elif named:
         files["model"] = named
     extra: dict[str, Any] = {key: section[key] for key in (*PARAMETERS, *LOCAL_OPTIONS) if key in section}
@@ -137,7 +137,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         raise ImagegenError(*problems)
     extra["files"] = files
     model = known.name if known else files.get("diffusion_model") or files.get("model")
-    only_if_given = {"sampler", "scheduler"} | ({"steps", "width", "height"} if known else set())
+    only_if_given = {"sampler", "scheduler"} | ({"steps", "cfg", "width", "height"} if known else set())
     unused = {"cfg", "negative"} if known and known.is_distilled else set()
     return Resolved(extra, model or None, frozenset(only_if_given), origins, sources, frozenset(unused))
 
