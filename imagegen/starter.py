@@ -328,9 +328,9 @@ FIRST_JOB = """\
 # yaml-language-server: $schema=../job.schema.json
 # Two icons, assets/{name}/rope.png and assets/{name}/lantern.png. Edit a prompt: `doit why` shows what `doit` will do.
 description: Icons for the inventory
-backend: placeholder  # labelled placeholders; comfyui and ollama generate real images
+backend: placeholder  # labelled placeholders; sd, comfyui and ollama generate real images
 
-generate: {{width: 256, height: 256}}
+generate: {{width: 512, height: 512}}
 prompt: {{suffix: "game icon, centred, plain background"}}
 
 items:
