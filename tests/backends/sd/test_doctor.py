@@ -1,0 +1,129 @@
+"""Its rows of `doit doctor`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from imagegen.backends.base import Context, Diagnosis
+from imagegen.backends.managed_server import this_process
+from imagegen.backends.sd import SdBackend
+from imagegen.backends.sd.known_models import KNOWN_MODELS
+from imagegen.config.settings import Settings
+from imagegen.plan.request import Request
+from tests.backends.sd.model_files import write_model
+
+MODEL = "tiny.safetensors"
+HELP = """stable-diffusion.cpp version unknown, commit 3f8527a
+  --sampling-method    sampling method, one of [euler, euler_a] (default: euler)
+  --scheduler          scheduler, one of [discrete, karras]
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project with a program and a checkpoint."""
+    program = tmp_path / "tools/sd/sd-server"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{HELP}END\n", "utf-8")
+    program.chmod(0o755)
+    (program.parent / ".imagegen.json").write_text(json.dumps({"build": "master-929-3f8527a", "device": "vulkan"}))
+    write_model(tmp_path / "tools/ComfyUI/models/checkpoints" / MODEL)
+    return tmp_path
+
+
+def backend_at(root: Path, settings: Settings) -> SdBackend:
+    backend = SdBackend()
+    backend.context = Context(root, settings, lambda path: (root / path).read_bytes())
+    return backend
+
+
+def rows(root: Path, *models: str, **settings: str) -> Sequence[Diagnosis]:
+    """The rows for a request of each model, as jobs that name it have them."""
+    backend = backend_at(root, replace(Settings(), **settings))  # type: ignore[arg-type]
+    requests = []
+    for model in models or (MODEL,):
+        resolved = backend.resolve({"model": model} if model else {})
+        requests.append(
+            Request("sd", "Yrr", "a figure", width=64, height=64, model=resolved.model or "", extra=resolved.extra)
+        )
+    return backend.diagnose(requests)
+
+
+def found(rows: Sequence[Diagnosis]) -> dict[str, str]:
+    return {
+        row.what: f"{'' if row.ok else 'NOT OK: '}{row.found}{f' -> {row.hint}' if row.hint else ''}" for row in rows
+    }
+
+
+def test_a_row_for_each_thing_that_an_image_takes(root: Path) -> None:
+    reported = found(rows(root))
+    assert list(reported) == ["program", "device", "memory", f"model {MODEL}", "server", "its jobs"]
+    assert reported["program"] == "tools/sd/sd-server, build master-929-3f8527a"
+    assert "vulkan" in reported["device"]
+    digest = hashlib.sha256((root / "tools/ComfyUI/models/checkpoints" / MODEL).read_bytes()).hexdigest()
+    assert reported[f"model {MODEL}"] == f"3 KB, digest {digest[:12]}"
+    assert reported["server"].startswith("none runs")
+    assert reported["its jobs"] == "preflight finds nothing wrong"
+
+
+def test_it_starts_nothing(root: Path) -> None:
+    rows(root)
+    assert not (root / ".imagegen/sd").exists()
+
+
+def test_without_the_program_the_hint_is_to_set_it_up(root: Path) -> None:
+    (root / "tools/sd/sd-server").unlink()
+    wrong = [row for row in rows(root) if not row.ok]
+    assert [(row.what, row.hint, row.blocks) for row in wrong] == [("program", "doit sd:setup", True)]
+
+
+def test_a_missing_model_is_named_once_with_the_way_to_get_it(root: Path) -> None:
+    known = next(name for name, model in KNOWN_MODELS.items() if len(model.parts) > 1)
+    wrong = [row for row in rows(root, known, "lost.safetensors") if not row.ok]
+    assert [row.what for row in wrong] == [f"model {known}", "model lost.safetensors"]
+    assert wrong[0].hint == "doit sd:setup"
+    assert wrong[1].found == "missing: lost.safetensors"
+
+
+def test_a_job_that_names_no_model_takes_the_only_one(root: Path) -> None:
+    assert f"{MODEL} will be used" in found(rows(root, ""))["model left open"]
+    write_model(root / "tools/ComfyUI/models/checkpoints/other.safetensors")
+    assert found(rows(root, ""))["model left open"].startswith(f"NOT OK: there are 2: other.safetensors, {MODEL}")
+
+
+def test_a_server_of_the_users_own_that_is_silent_is_named(root: Path) -> None:
+    url = "http://127.0.0.1:9"
+    reported = found(rows(root, sd_server_url=url))
+    assert list(reported) == [f"server {url}"], "and neither program nor model is looked for"
+    assert reported[f"server {url}"].startswith("NOT OK: does not answer: ")
+
+
+@pytest.fixture
+def process() -> Iterator[psutil.Process]:
+    running = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    yield psutil.Process(running.pid)
+    running.kill()
+    running.wait()
+
+
+@pytest.mark.parametrize(("is_killed", "says"), [(True, "left by a killed run"), (False, "a doit that is running")])
+def test_a_server_that_runs_is_named_with_its_process(
+    root: Path, process: psutil.Process, is_killed: bool, says: str
+) -> None:
+    owner = {"pid": 2**22 + 1, "started": 1.0} if is_killed else vars(this_process())
+    server = {"pid": process.pid, "started": process.create_time()}
+    record = {"process": server, "url": "http://127.0.0.1:40001", "by": "run", "owner": owner}
+    (root / ".imagegen/sd").mkdir(parents=True)
+    (root / ".imagegen/sd/server.json").write_text(json.dumps(record))
+    said = found(rows(root))["server"]
+    assert f"process {process.pid} at http://127.0.0.1:40001" in said
+    assert says in said
