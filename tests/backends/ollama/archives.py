@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import socket
@@ -18,8 +17,9 @@ import psutil
 
 from imagegen.backends.managed_server import ProcessIdentity, exit_code
 from imagegen.config.settings import Settings
+from tests.backends.archives import tgz
 
-__all__ = ["Member", "OllamaFolder", "archive", "free_host", "pinned", "runs", "tgz"]
+__all__ = ["OllamaFolder", "archive", "free_host", "pinned", "runs"]
 
 PROGRAM = f"""#!{sys.executable}
 import json, os, pathlib, signal, subprocess, sys, time
@@ -54,22 +54,6 @@ class Handler(BaseHTTPRequestHandler):
 host, port = os.environ["OLLAMA_HOST"].rsplit(":", 1)
 HTTPServer((host, int(port)), Handler).serve_forever()
 """
-
-Member = tuple[str, bytes, dict[str, Any]]
-"""A name, the bytes of a file, and what else tarfile is to say of it: type, linkname, mode."""
-
-
-def tgz(*members: Member) -> bytes:
-    """An archive of just these."""
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w:gz") as tar:
-        for name, data, more in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            for key, value in more.items():
-                setattr(info, key, value)
-            tar.addfile(info, io.BytesIO(data))
-    return whole.getvalue()
 
 
 def archive(version: str = "0.32.5") -> bytes:

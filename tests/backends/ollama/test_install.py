@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
 import signal
-import stat
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,14 +19,15 @@ import pytest
 
 from imagegen.backends.ollama import install as install_module
 from imagegen.backends.ollama.compatibility import Machine
-from imagegen.backends.ollama.install import estimate_unpacked_size, setup, unpack
+from imagegen.backends.ollama.install import setup
 from imagegen.backends.ollama.runtime import FOLDER, executable, read_mark
 from imagegen.backends.ollama.server import fetch_version, managed_server, start
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
+from tests.backends.archives import tgz
 from tests.backends.file_server import FileServer, Served, file_server
-from tests.backends.ollama.archives import Member, archive, free_host, pinned, runs, tgz
+from tests.backends.ollama.archives import archive, free_host, pinned, runs
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
 from tests.backends.ollama.parts import printing
 
@@ -230,7 +228,7 @@ def test_the_version_before_stays_until_the_new_one_is_whole(
     server.files["/newer.tgz"] = Served(b"", 404)
     message = said_of(tmp_path, wanted)
     assert "Ollama 0.33.0: 127.0.0.1 does not have it: 404 Not Found" in message
-    assert "download it by hand from https://github.com/ollama/ollama/releases/tag/v0.33.0" in message
+    assert "download ollama-darwin.tgz by hand from https://github.com/ollama/ollama/releases/tag/v0.33.0" in message
     server.files["/newer.tgz"] = Served(DATA)
     assert "ollama.archive_sha256" in said_of(tmp_path, wanted)
     strange = tgz(("bin/ollama", b"", {"mode": 0o755}))
@@ -296,16 +294,6 @@ def test_two_set_ups_do_not_collide(tmp_path: Path, server: FileServer, settings
     assert server.asked == []
 
 
-def test_too_little_room_is_told_before_anything_comes(capsys: pytest.CaptureFixture[str]) -> None:
-    mb = 1024**2
-    install_module.announce(40 * mb, 100 * mb, 460 * mb, printing())
-    with pytest.raises(ImagegenError, match="about 460 MB are needed, 459 MB are free"):
-        install_module.announce(40 * mb, 100 * mb, 459 * mb, printing())
-    assert "60 MB to download (40 MB are there), about 460 MB on disk; 459 MB are free" in capsys.readouterr().out
-    install_module.announce(0, 0, mb, printing())
-    assert capsys.readouterr().out == "how much there is to download is not known; 1 MB are free\n"
-
-
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "tools").write_text("in the way")
     assert "cannot be written or read: Not a directory" in said_of(tmp_path, settings)
@@ -344,94 +332,6 @@ def test_what_was_brought_serves(tmp_path: Path, settings: Settings) -> None:
     assert managed_server(tmp_path).release()
     (seen,) = map(json.loads, (program.parent / "starts.jsonl").read_text().splitlines())
     assert not runs(seen["pid"])
-
-
-SYM, HARD, DIR = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
-
-
-def put(folder: Path, data: bytes) -> Path:
-    """Unpack it; the folder."""
-    (folder / "a.tgz").write_bytes(data)
-    inside = folder / "a" / "b"
-    inside.mkdir(parents=True)
-    unpack(folder / "a.tgz", inside)
-    return inside
-
-
-def test_files_folders_and_links_come_out_as_they_were_put_in(tmp_path: Path) -> None:
-    inside = put(tmp_path, archive())
-    assert os.access(inside / "ollama", os.X_OK)
-    assert not os.access(inside / "libx.1.dylib", os.X_OK)
-    assert (inside / "libx.dylib").readlink() == Path("libx.1.dylib")
-    assert (inside / "mlx_metal_v3/mlx.metallib").read_bytes() == b"metal"
-
-
-def test_links_within_it_are_kept_wherever_they_stand(tmp_path: Path) -> None:
-    data = tgz(
-        ("./", b"", {"type": DIR}),
-        ("./one/up", b"", {"type": SYM, "linkname": "../two/file"}),
-        ("./hard", b"", {"type": HARD, "linkname": "./two/file"}),
-        ("./folder", b"", {"type": SYM, "linkname": "two"}),
-        ("./two/file", b"text", {}),
-    )
-    inside = put(tmp_path, data)
-    assert [(inside / name).read_bytes() for name in ("one/up", "hard", "folder/file")] == [b"text"] * 3
-
-
-def test_no_more_than_being_a_program_is_kept_of_a_mode(tmp_path: Path) -> None:
-    inside = put(tmp_path, tgz(("a", b"", {"mode": 0o6777}), ("b", b"", {"mode": 0o666})))
-    assert [stat.S_IMODE((inside / name).stat().st_mode) for name in "ab"] == [0o755, 0o644]
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        [("/etc/x", b"out", {})],
-        [("../x", b"out", {})],
-        [("a/../../x", b"out", {})],
-        [("a\\..\\x", b"out", {})],
-        [("x", b"", {"type": SYM, "linkname": "/etc/passwd"})],
-        [("x", b"", {"type": SYM, "linkname": "../../x"})],
-        [("x", b"", {"type": HARD, "linkname": "../../secret"})],
-        [("x", b"", {"type": HARD, "linkname": "nothing"})],
-        [("x", b"", {"type": SYM, "linkname": "x"})],
-        [("d", b"", {"type": SYM, "linkname": "../.."}), ("d/x", b"out", {})],
-        [("d", b"", {"type": SYM, "linkname": "../.."}), ("d/x", b"", {"type": SYM, "linkname": "a"})],
-        [("d", b"", {"type": SYM, "linkname": "."}), ("d/x", b"", {"type": SYM, "linkname": ".."})],
-        # each leads nowhere bad by itself, until the next is there
-        [
-            ("a/file", b"", {}),
-            ("x", b"", {"type": SYM, "linkname": "a/e/../.."}),
-            ("a/e", b"", {"type": SYM, "linkname": ".."}),
-        ],
-        [("x", b"", {"type": tarfile.FIFOTYPE})],
-        [("x", b"", {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3})],
-        [("x", b"one", {}), ("x", b"two", {})],
-        [("x", b"one", {}), ("x", b"", {"type": SYM, "linkname": "y"})],
-        [("x", b"one", {}), ("x/y/z", b"two", {})],
-        [("d/", b"", {"type": DIR})] * 10_001,
-    ],
-)
-def test_what_leads_out_or_is_no_plain_file_is_refused(tmp_path: Path, members: list[Member]) -> None:
-    (tmp_path / "secret").write_text("mine")
-    with pytest.raises(ImagegenError, match="nothing of it is kept"):
-        put(tmp_path, tgz(*members))
-    assert {path.name for path in tmp_path.iterdir()} == {"secret", "a.tgz", "a"}
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
-    assert not list(tmp_path.glob("a/b/**/secret"))
-
-
-@pytest.mark.parametrize("data", [b"", b"<html>", b"PK\x03\x04", archive()[:-2000]])
-def test_what_is_no_whole_archive_is_told(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(ImagegenError, match="it cannot be read: "):
-        put(tmp_path, data)
-
-
-def test_what_it_unpacks_to_is_known_before(tmp_path: Path) -> None:
-    data = tgz(("x", bytes(1_000_000), {}))
-    (tmp_path / "a.tgz").write_bytes(data)
-    assert 1_000_000 <= estimate_unpacked_size(tmp_path / "a.tgz") <= 1_020_000
-    assert len(data) < 10_000
 
 
 MAC, INTEL = Machine("Darwin", "arm64"), Machine("Darwin", "x86_64")
