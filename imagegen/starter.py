@@ -348,6 +348,7 @@ IGNORE_RULES = [
     "__pycache__/",
     "assets/gallery/",
     "tools/ComfyUI/",
+    "tools/models/",
     "tools/ollama/",
     "tools/.ollama-*/",
 ]

@@ -1,6 +1,15 @@
-"""Model files on this machine: where ComfyUI looks for them, which the project lists, and what is there.
+"""Model files on this machine: where they are looked for, which the project lists, and what is there.
 
-Source of the folders and endings: ComfyUI's folder_paths, v0.33.0. Nothing is downloaded here.
+They are in folders named after their kind, as ComfyUI's are, for all backends alike. All of these are searched:
+
+- those of `comfyui.model_paths`, and of ComfyUI's extra_model_paths.yaml;
+- `tools/ComfyUI/models`;
+- `tools/models`, which belongs to no program. ComfyUI looks there too: see comfyui/install.
+
+A download goes to the first folder of `comfyui.model_paths` for its kind. Without one it goes to `tools/models`; only
+where there is a `tools/ComfyUI` and no `tools/models` yet, to ComfyUI's own.
+
+Source of the kinds and endings: ComfyUI's folder_paths, v0.33.0. Nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -26,6 +35,7 @@ __all__ = [
     "EXTRA_PATHS",
     "FOLDER",
     "KINDS",
+    "MODELS",
     "Folders",
     "ListedModel",
     "digest_cache",
@@ -45,6 +55,8 @@ __all__ = [
 
 FOLDER = Path("tools/ComfyUI")
 """Where ComfyUI is, from the project's root."""
+MODELS = Path("tools/models")
+"""Model files of no program's own."""
 Folders = Mapping[str, Sequence[str]]
 """Kind of model, as ComfyUI calls its folder → absolute folders, the first one counting most."""
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -59,17 +71,18 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """An input's name in ComfyUI's loaders → the kinds of model that it names one of."""
 EXTRA_PATHS = f"{FOLDER}/extra_model_paths.yaml"
+_PARENTS = (FOLDER / "models", MODELS)
 _ENDINGS = (".safetensors", ".ckpt", ".sft", ".pt", ".pth", ".bin", ".gguf")
 _ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 
 
 def list_model_folders(root: Path, settings: Settings) -> Folders:
-    """Return the project's model folders: the settings', ComfyUI's own, and those of its extra_model_paths.yaml."""
+    """Return the project's model folders: the settings', ComfyUI's, tools/models, and extra_model_paths.yaml's."""
     found: dict[str, list[str]] = {"checkpoints": [os.path.abspath(root / f) for f in settings.comfyui_checkpoint_dirs]}  # noqa: PTH100 - it follows no link
     for kind, own in settings.comfyui_model_paths:
         found.setdefault(kind, []).extend(os.path.abspath(root / folder) for folder in own)  # noqa: PTH100 - as above
     for kind in sorted(_ALL_KINDS):
-        found.setdefault(kind, []).append(str(root / FOLDER / "models" / kind))
+        found.setdefault(kind, []).extend(str(root / parent / kind) for parent in _PARENTS)
     for kind, folder in _read_extra_paths(root / EXTRA_PATHS):
         if folder not in found.setdefault(kind, []):
             found[kind].append(folder)
@@ -191,9 +204,12 @@ class ListedModel:
 
 
 def download_path(root: Path, settings: Settings, model: ModelFile) -> Path:
-    """Return where it is downloaded to: the first of the user's own folders of its kind, else ComfyUI's."""
+    """Return where it is downloaded to: see the module."""
     own = dict(settings.comfyui_model_paths).get(model.folder, ())
-    return (root / own[0] if own else root / FOLDER / "models" / model.folder) / model.name
+    if own:
+        return root / own[0] / model.name
+    is_comfyuis = (root / FOLDER).exists() and not (root / MODELS).exists()
+    return root / (FOLDER / "models" if is_comfyuis else MODELS) / model.folder / model.name
 
 
 def digest_cache(root: Path) -> Path:
@@ -231,7 +247,7 @@ def select_models(models: Sequence[ModelFile], names: Sequence[str]) -> list[Mod
 
 
 def find_missing_models(root: Path, settings: Settings) -> dict[str, str]:
-    """Return ComfyUI's name of each listed model that is not there → the command that downloads it. Reads no file."""
+    """Return the name of each listed model's file that is not there → the command that downloads it. Reads no file."""
     keys: dict[str, list[str]] = defaultdict(list)
     for model in settings.models:
         places = [download_path(root, settings, model), *_list_other_paths(root, settings, model)]
@@ -270,11 +286,11 @@ def display_path(root: Path, path: Path) -> str:
 
 
 def _list_other_paths(root: Path, settings: Settings, model: ModelFile) -> list[Path]:
-    """Return where else it may be: the other folders where ComfyUI looks for this kind."""
+    """Return where else it may be: the other folders of its kind."""
     folders: Mapping[str, Sequence[str]] = list_model_folders(root, settings)
     own = dict(settings.comfyui_model_paths).get(model.folder, ())
-    comfyui = root / FOLDER / "models" / model.folder
-    return [root / folder / model.name for folder in (*own[1:], *folders.get(model.folder, ()), str(comfyui))]
+    parents = [str(root / parent / model.folder) for parent in _PARENTS]
+    return [root / folder / model.name for folder in (*own[1:], *folders.get(model.folder, ()), *parents)]
 
 
 def _size(path: Path) -> int | None:

@@ -16,6 +16,7 @@ from imagegen.backends.models import (
     find_obstacles,
     hash_model,
     inspect_model,
+    list_model_folders,
     remember_digest,
     select_models,
 )
@@ -53,9 +54,22 @@ def test_a_model_belongs_into_comfyuis_folder_or_the_first_of_ones_own(root: Pat
     assert download_path(root, own, model(folder="vae")) == root / COMFYUI / "models/vae/m.safetensors"
 
 
+def test_without_comfyui_it_belongs_into_a_folder_of_no_program_and_stays_there(tmp_path: Path) -> None:
+    path = tmp_path / "tools/models/checkpoints/m.safetensors"
+    assert download_path(tmp_path, Settings(), model()) == path
+    put(partial_path(path), DATA[:300])
+    put(tmp_path / COMFYUI / "main.py", b"")  # installed meanwhile
+    assert inspect_model(tmp_path, Settings(), model()).state == "partly"
+    put(path)
+    assert inspect_model(tmp_path, Settings(), model()).path == path
+    own = Settings(comfyui_model_paths=(("checkpoints", ("/big/sd",)),))
+    assert download_path(tmp_path, own, model()) == Path("/big/sd/m.safetensors")
+    assert inspect_model(tmp_path, own, model()).path == path
+
+
 def test_it_is_there_where_size_and_sha256_are_its_own_in_any_folder_of_its_kind(root: Path) -> None:
     settings = Settings(comfyui_checkpoint_dirs=("mine",), comfyui_model_paths=(("checkpoints", ("one", "two")),))
-    for folder in ("one", "two", "mine", COMFYUI / "models/checkpoints"):
+    for folder in ("one", "two", "mine", COMFYUI / "models/checkpoints", "tools/models/checkpoints"):
         assert inspect_model(root, settings, model()).state == "missing"
         path = put(root / folder / "m.safetensors")
         found = inspect_model(root, settings, model())
@@ -95,6 +109,14 @@ def test_names_choose_models_and_one_that_is_not_listed_is_told() -> None:
         select_models(models, ["tow"])
     with pytest.raises(ImagegenError, match="list it in"):
         select_models([], ["two"])
+
+
+def test_both_folders_of_the_project_are_searched_for_every_kind(root: Path) -> None:
+    found = list_model_folders(root, Settings(comfyui_model_paths=(("vae", ("mine",)),)))
+    assert found["vae"] == [str(root / folder) for folder in ("mine", COMFYUI / "models/vae", "tools/models/vae")]
+    assert str(root / "tools/models/text_encoders") in found["text_encoders"]
+    put(root / "tools/models/embeddings/e.safetensors")  # of a kind that no loader names
+    assert inspect_model(root, Settings(), model(folder="embeddings", name="e.safetensors")).state == "there"
 
 
 def test_what_lacks_is_told_by_comfyuis_name_with_the_command_that_gets_it(root: Path) -> None:

@@ -30,7 +30,7 @@ def anchors(page: Path) -> set[str]:
 
 def exists(path: str) -> bool:
     """Whether a file of that name is in the repository; the tests' own folder and ending may be left out."""
-    if path.startswith(("tools/ComfyUI", "tools/ollama")) or "ROOM" in path:
+    if path.startswith(("tools/ComfyUI", "tools/models", "tools/ollama", "tools/sd")) or "ROOM" in path:
         return True  # folders that commands create; a pattern
     candidates = [path, f"{path}.py", f"tests/{path}", f"tests/{path}.py"]
     return any(next(ROOT.glob(candidate.rstrip("/")), None) for candidate in candidates)

@@ -27,7 +27,7 @@ from imagegen.backends.comfyui.environment import (
 )
 from imagegen.backends.comfyui.server import managed_server
 from imagegen.backends.file_lock import hold_file_lock
-from imagegen.backends.models import EXTRA_PATHS, FOLDER
+from imagegen.backends.models import EXTRA_PATHS, FOLDER, MODELS
 from imagegen.backends.text import is_terminal, list_first, size_text
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -355,6 +355,7 @@ def announce(steps: Sequence[Step], free: int) -> None:
 
 
 _MARK = "# Written by doit comfyui:setup from [tool.imagegen.comfyui] model_paths in pyproject.toml: change it there.\n"
+"""How it begins, and always has: by this it is recognised."""
 
 
 class _Folders(str):
@@ -371,7 +372,7 @@ _Dumper.add_representer(
 
 
 def write_model_paths(root: Path, settings: Settings) -> list[str]:
-    """Write `comfyui.model_paths` to ComfyUI's extra_model_paths.yaml, which it reads however it is started.
+    """Write `comfyui.model_paths` and tools/models to ComfyUI's extra_model_paths.yaml, which it always reads.
 
     A file that somebody else wrote is left alone. Raises OSError.
 
@@ -390,8 +391,12 @@ def write_model_paths(root: Path, settings: Settings) -> list[str]:
     if there == wanted:
         return missing
     if there and not there.startswith(_MARK):
-        said = "was not written by doit comfyui:setup, and is left as it is; comfyui.model_paths is not in use"
-        return [f"{EXTRA_PATHS}: {said}. Add the folders there, or move the file away"] if wanted else []
+        said = "was not written by doit comfyui:setup, and is left as it is: ComfyUI may not find all models"
+        return (
+            [f"{EXTRA_PATHS}: {said}. Add comfyui.model_paths and {MODELS} there, or move the file away"]
+            if wanted
+            else []
+        )
     if not wanted:
         path.unlink()
         return [f"{EXTRA_PATHS}: removed: comfyui.model_paths is empty"]
@@ -402,11 +407,14 @@ def write_model_paths(root: Path, settings: Settings) -> list[str]:
 
 
 def _format_model_paths(root: Path, settings: Settings) -> str:
+    found = {kind: list(folders) for kind, folders in settings.comfyui_model_paths if folders}
+    if (root / MODELS).is_dir():
+        for folder in sorted(path for path in (root / MODELS).iterdir() if path.is_dir()):
+            found.setdefault(folder.name, []).append(str(MODELS / folder.name))
     paths = {
         # abspath, not resolve: a link stays a link
         kind: _Folders("".join(f"{os.path.abspath(root / folder)}\n" for folder in folders))  # noqa: PTH100
-        for kind, folders in settings.comfyui_model_paths
-        if folders
+        for kind, folders in found.items()
     }
     if not paths:
         return ""

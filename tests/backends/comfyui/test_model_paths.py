@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from imagegen.backends.comfyui.install import write_model_paths
-from imagegen.backends.models import EXTRA_PATHS
+from imagegen.backends.models import EXTRA_PATHS, list_model_folders
 from imagegen.config.settings import Settings
 
 
@@ -59,3 +60,20 @@ def test_a_folder_that_is_not_there_is_told(root: Path) -> None:
     assert message[1:] == [
         "tools/ComfyUI/extra_model_paths.yaml: checkpoints: the folder /nowhere/at/all does not exist yet"
     ]
+
+
+def test_comfyui_finds_what_is_in_tools_models_and_ones_own_folders_come_first(root: Path) -> None:
+    (root / "tools/models/vae").mkdir(parents=True)
+    (root / "tools/models/loras").mkdir()
+    (root / "tools/models/.imagegen.lock").touch()
+    write_model_paths(root, settings(loras=("sd",)))
+    read = yaml.safe_load((root / EXTRA_PATHS).read_text("utf-8"))
+    assert {kind: lines.splitlines() for kind, lines in read["imagegen"].items()} == {
+        "loras": [str(root / "sd"), str(root / "tools/models/loras")],
+        "vae": [str(root / "tools/models/vae")],
+    }
+    assert list_model_folders(root, settings())["vae"].count(str(root / "tools/models/vae")) == 1
+    assert write_model_paths(root, settings(loras=("sd",))) == []
+    shutil.rmtree(root / "tools/models")
+    write_model_paths(root, settings())
+    assert not (root / EXTRA_PATHS).exists()
