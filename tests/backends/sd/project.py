@@ -1,0 +1,51 @@
+"""A project whose settings name a fake `sd-server`, or the real one, and a folder with small models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.backends.sd.fake_sd_server.fixture import FakeSd
+from tests.backends.sd.model_files import Kind, write_model
+from tests.project_folder import ProjectFolder
+
+__all__ = ["SdProject"]
+
+JOB: dict[str, Any] = {
+    "backend": "sd",
+    "generate": {"width": 64, "height": 64, "steps": 2},
+    "sd": {"model": "one.safetensors"},
+    "items": [
+        {"name": "Mallsing", "prompt": "a tall figure"},
+        {"name": "Yrr", "prompt": "a small figure"},
+        {"name": "Okka", "prompt": "a broad figure"},
+    ],
+}
+FOLDERS = {"vae": "vae", "clip_l": "text_encoders", "clip_g": "text_encoders", "t5xxl": "text_encoders"} | {
+    "llm": "text_encoders",
+    "lora": "loras",
+    **dict.fromkeys(("sd1", "sd2", "sdxl"), "checkpoints"),
+}
+"""The folder of a file by its kind; the others are diffusion models."""
+
+
+class SdProject(ProjectFolder):
+    """`[tool.imagegen.sd] program` is the fake one; its model files are in `models`."""
+
+    def __init__(self, root: Path, fake: FakeSd) -> None:
+        super().__init__(root, JOB)
+        self.fake = fake
+        self.models = root / "tools/ComfyUI/models"
+        self.settings_file()
+        self.model("one.safetensors", content="one")
+        self.model("two.safetensors", content="two")
+
+    def settings_file(self, **sd: Any) -> None:
+        """Write pyproject.toml. sd: more of [tool.imagegen.sd], each value as TOML, `__` in its name a dot."""
+        lines = [f"{key.replace('__', '.')} = {value}" for key, value in sd.items()]
+        self.write("pyproject.toml", "\n".join(["[tool.imagegen.sd]", f"program = '{self.fake.program}'", *lines, ""]))
+
+    def model(self, name: str, kind: Kind = "sd1", content: str = "") -> Path:
+        """Write a model file into the folder of its kind."""
+        folder = FOLDERS.get(kind, "diffusion_models")
+        return write_model(self.models / folder / name, kind, content)
