@@ -21,7 +21,7 @@ __all__ = ["models", "pull"]
 
 _NONE = (
     "no models are listed; list them in [tool.imagegen.models] of pyproject.toml, "
-    'such as sdxl = {url = "https://…", folder = "checkpoints"} (docs/comfyui.md of imagegen)'
+    'such as sdxl = {url = "https://…", folder = "checkpoints"} (docs/models.md of imagegen)'
 )
 
 
