@@ -386,7 +386,9 @@ class Guarded(Backend):
             if once:
                 self._call("GeneratedImage.on_stored", once.pop())
 
-        return GeneratedImage(data, facts, found.may_be_flat, found.any_size, plain(found.server), on_stored)
+        return GeneratedImage(
+            data, facts, found.may_be_flat, found.any_size, plain(found.server), on_stored, plain(found.engine)
+        )
 
     def _wait(self, doing: str, ask: Callable[[], Any], progress: Progress, *, may_move: bool = False) -> Any:
         """Return what `ask` does; leave it behind if it goes on though it was cancelled, or its time is over."""

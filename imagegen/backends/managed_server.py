@@ -109,6 +109,7 @@ def start_process(command: Sequence[str], folder: Path, environment: Mapping[str
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # what that is on Windows
         )
     _children[child.pid] = child
     return ProcessIdentity(child.pid, psutil.Process(child.pid).create_time())
@@ -184,17 +185,28 @@ def _is_running(process: psutil.Process) -> bool:
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """A server that this project started. owner: the doit process that did, or that has taken it over since."""
+    """A server that this project started.
+
+    Attributes:
+        owner: the doit process that started it, or that has taken it over since.
+        launch: identifies what was started; empty if that is always the same.
+    """
 
     process: ProcessIdentity
     url: str
     by: StartedBy
     owner: ProcessIdentity
+    launch: str = ""
 
     @property
     def is_of_this_run(self) -> bool:
         """Whether this process's run stops it at its end."""
         return self.by == "run" and self.owner.is_same(this_process())
+
+    @property
+    def is_of_another_run(self) -> bool:
+        """Whether it runs, and so does the other process whose run stops it at its end."""
+        return self.by == "run" and not self.is_of_this_run and self.owner.is_alive and self.process.is_alive
 
 
 @dataclass(frozen=True)
@@ -222,7 +234,8 @@ class ManagedServer:
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(self._record_file.read_bytes())
             by: StartedBy = "run" if found["by"] == "run" else "server:start"
-            return ServerRecord(_identity(found["process"]), str(found["url"]), by, _identity(found["owner"]))
+            launch = str(found.get("launch", ""))
+            return ServerRecord(_identity(found["process"]), str(found["url"]), by, _identity(found["owner"]), launch)
         return None
 
     def is_running(self) -> bool:
@@ -235,7 +248,13 @@ class ManagedServer:
         self._record_file.unlink(missing_ok=True)
 
     def start(
-        self, command: Sequence[str], folder: Path, environment: Mapping[str, str], url: str, by: StartedBy
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        url: str,
+        by: StartedBy,
+        launch: str = "",
     ) -> ServerRecord:
         """Start the process in `folder` and record it, with the lock held. Raises ImagegenError."""
         log, process = self.root / self.log, None
@@ -243,7 +262,7 @@ class ManagedServer:
             with suppress(FileNotFoundError):
                 log.replace(log.with_suffix(".log.1"))  # it may show why the last one ended
             process = start_process(command, folder, environment, log)
-            record = ServerRecord(process, url, by, this_process())
+            record = ServerRecord(process, url, by, this_process(), launch)
             self._write(record)
         except OSError as error:
             if process:  # nobody would know of it
@@ -306,6 +325,25 @@ class ManagedServer:
         if now is None or now.process == record.process:
             self.delete_record()
         return ran
+
+    def stop_recorded(self, grace_s: float = GRACE_S) -> str:
+        """Stop the server that this project started, whoever did, and no other; return words for what was done.
+
+        Raises ImagegenError if it cannot be stopped.
+        """
+        with self.lock():
+            record = self.read_record()
+            if record is None:
+                self.delete_record()  # it may exist, but be unreadable
+                return "no server that this project started is running"
+            state = record.process.get_state()
+            stopped = self.stop(record, grace_s)
+        pid = record.process.pid
+        if stopped:
+            return f"{self.name} at {record.url} is stopped (process {pid})"
+        if state == "reused":
+            return f"{self.name} is gone already; process {pid} is another program now and was left alone"
+        return f"{self.name} (process {pid}) is gone already"
 
     def release(self, grace_s: float = GRACE_S) -> bool:
         """End a run: stop the server if this run started it or took it over, and nobody took it over since.

@@ -187,6 +187,9 @@ def image_faults(doing: str, found: Any) -> tuple[list[str], dict[str, Any]]:
         ]
         if not is_text(found.server):
             faults.append(f"{doing} returned an image whose server is {shown(found.server)}, and must be a text")
+        if not is_text(found.engine, _MAX_ENGINE) or not found.engine.isprintable():
+            must = f"one line of at most {_MAX_ENGINE} characters"
+            faults.append(f"{doing} returned an image whose engine is {shown(found.engine)}, and must be {must}")
         facts: dict[str, Any] = {} if faults else plain(found.facts, "facts")
     except Exception as error:  # a mapping of its own, or a property, can raise anything
         return [f"{doing} returned an image whose facts cannot be kept as JSON: {error}"], {}
@@ -222,6 +225,8 @@ _MAX_FACTS = 64 * 1024
 """Characters of an image's facts as JSON: each is read whenever the image is looked for."""
 _MAX_TEXT = 1000
 """Characters of a version and of a model's name, which are in the record of each image."""
+_MAX_ENGINE = 300
+"""Characters of what generated an image, which is there too."""
 _DEEPEST = 50
 _WHOLE_BITS = 64
 _REQUEST_FIELDS = frozenset(Request.__dataclass_fields__) - {"extra", "given"}

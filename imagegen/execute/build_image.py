@@ -97,7 +97,7 @@ def generate_image(
                 output.fingerprint,
                 project.store.put(made.data),
                 digest,
-                backend.version,
+                f"{backend.version} ({made.engine})" if made.engine else backend.version,
                 seconds,
                 timestamp(),
                 facts={**made.facts, **attempt.facts},

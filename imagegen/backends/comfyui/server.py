@@ -266,19 +266,7 @@ def stop(root: Path, grace_s: float = GRACE_S) -> str:
     Raises:
         ImagegenError: it cannot be stopped.
     """
-    own = managed_server(root)
-    with own.lock():
-        record = own.read_record()
-        if record is None:
-            own.delete_record()  # it may exist, but be unreadable
-            return "no server that this project started is running"
-        state = record.process.get_state()
-        stopped = own.stop(record, grace_s)
-    if stopped:
-        return f"ComfyUI at {record.url} is stopped (process {record.process.pid})"
-    if state == "reused":
-        return f"ComfyUI is gone already; process {record.process.pid} is another program now and was left alone"
-    return f"ComfyUI (process {record.process.pid}) is gone already"
+    return managed_server(root).stop_recorded(grace_s)
 
 
 def _check_can_start(launch: Launch, now: Status) -> None:

@@ -21,7 +21,7 @@ from imagegen.backends.base import (
 from imagegen.backends.models import list_model_folders
 from imagegen.backends.sd.files import find_digest, list_models
 from imagegen.backends.sd.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, recover_section, resolve
-from imagegen.errors import Problem
+from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
@@ -82,19 +82,21 @@ class SdBackend(Backend):
         raise GenerationError(what, f"name one: sd.model, or model in [tool.imagegen.sd]: {', '.join(found[:5])}")
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
-        """Check the program, the model's files, sizes, samplers and memory."""
+        """Check the program and its arguments, the model's files, sizes, samplers and memory."""
         from imagegen.backends.sd.checks import check_requests
+        from imagegen.backends.sd.server import find_argument_problem, find_other_run
 
-        return check_requests(requests, self.engine)
-
-    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """Check what a server of the user's own says of itself."""
-        del requests, progress
-        return []
+        found = []
+        if not all(map(self.engine.server_url, requests)):
+            found = [find_argument_problem(self.context.settings.sd_arguments), find_other_run(self.engine.root)]
+        return [*filter(None, found), *check_requests(requests, self.engine)]
 
     def batch_key(self, request: Request) -> Hashable:
         """Return what decides how the server is started: images that share it need no new one."""
-        return self.engine.launch_key(request)
+        try:
+            return self.engine.launch_key(request)
+        except ImagegenError:  # a file has gone since preflight: its image will say so
+            return request.model
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Generate the image, with a server that has its model."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,20 +16,24 @@ from imagegen.backends.base import (
     OverdueError,
     Progress,
 )
+from imagegen.backends.managed_server import ServerRecord, exit_code
 from imagegen.backends.models import Folders, list_model_folders
 from imagegen.backends.sd.client import Capabilities, Client
+from imagegen.backends.sd.errors import describe_end, explain_image, is_beyond_use
 from imagegen.backends.sd.files import find_lora_folder, find_model_file
-from imagegen.backends.sd.image import build_body, forget_job, generate
+from imagegen.backends.sd.image import build_body
+from imagegen.backends.sd.job import ImageJob, JobNotes
 from imagegen.backends.sd.program import Program, inspect_program
 from imagegen.backends.sd.section import PARTS
-from imagegen.backends.sd.server import Launch, ServerLog, managed_server, start, stop
+from imagegen.backends.sd.server import Launch, managed_server, start, stop
+from imagegen.backends.sd.server_log import ServerLog
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 
 __all__ = ["Engine"]
 
 _MOST_CRASHES = 3
-"""So many times in a row a server may end while it generates; then no other is started in this run."""
+"""So many times in a row a server may end while it generates; then no other is started for that model in this run."""
 
 
 class Engine:
@@ -39,7 +42,10 @@ class Engine:
     def __init__(self, context: Context) -> None:
         self.context = context
         self._is_used = False
-        self._crashes = 0
+        self._crashes: Counter[Hashable] = Counter()
+        """By launch, how many of its servers ended in a row."""
+        self._failed_starts: dict[Hashable, GenerationError] = {}
+        """By launch, why its server cannot be started."""
 
     @property
     def root(self) -> Path:
@@ -56,6 +62,10 @@ class Engine:
         """Where model files are looked for."""
         return list_model_folders(self.root, self.context.settings)
 
+    @cached_property
+    def _notes(self) -> JobNotes:
+        return JobNotes(self.root)
+
     def server_url(self, request: Request) -> str:
         """Return the address of a server of the user's own; empty if this project starts one."""
         url: str = request.extra.get("server", {}).get("url", self.context.settings.sd_server_url)
@@ -69,64 +79,99 @@ class Engine:
         """Return the folder that has all LoRAs of a request, and each one's path in it. Raises ImagegenError."""
         return find_lora_folder(self.root, self.folders, request.extra["loras"])
 
+    def capabilities(self, url: str) -> Capabilities:
+        """Return what a server of the user's own says of itself. Raises Refused and Unreachable."""
+        return Client(url).capabilities()
+
     def launch_key(self, request: Request) -> Hashable:
-        """Return what decides how a server is started for this request."""
-        if url := self.server_url(request):
-            return url
-        return self._launch(request).command
+        """Return what decides how a server is started for this request. Raises ImagegenError."""
+        return self.server_url(request) or self._launch(request).command
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Generate an image. Raises GenerationError, and what `progress` does."""
-        if url := self.server_url(request):
-            client = Client(url)
-            body = build_body(request, self._name_loras(request), progress.file)
-            data = generate(client, body, self.root, progress, lambda: None, lambda: False)
-            return self._finish(data, {"server": url})
         try:
+            if url := self.server_url(request):
+                return self._generate_at(url, request, progress)
             return self._generate_here(request, progress)
         except ImagegenError as error:
             raise GenerationError(error.problems[0].what, error.problems[0].hint) from None
 
-    def _generate_here(self, request: Request, progress: Progress) -> GeneratedImage:
-        if self._crashes >= _MOST_CRASHES:
-            what = f"not started: sd-server ended {_MOST_CRASHES} times in a row while it generated"
-            raise GenerationError(what, "see the images before; a smaller size or model may help")
-        launch = self._launch(request)
-        self._is_used = True
-        loads = not managed_server(self.root).is_running()
-        record = start(launch, lambda text: progress.event("waiting", text=text), progress.check)
-        if loads:
-            progress.event("waiting", text="")
-            progress.restart_clock()
-        body = build_body(request, self._name_loras(request), progress.file)
-        log, server = ServerLog(self.root), managed_server(self.root)
-        log.mark()
+    def close(self) -> None:
+        """Stop the server that this run started or took over."""
+        if self._is_used:
+            stop(self.root)
+
+    def _generate_at(self, url: str, request: Request, progress: Progress) -> GeneratedImage:
+        """Have a server of the user's own generate it."""
+        job = ImageJob(Client(url), self._notes, progress)
+        loras = {name: name for name in request.extra.get("loras", ())}
         try:
-            data = generate(
-                Client(record.url), body, self.root, progress, log.read_steps, lambda: not record.process.is_alive
-            )
+            data = job.run(build_body(request, loras, progress.file))
+        except (Cancelled, OverdueError) as error:
+            if not job.cancel():
+                what = f"the sd-server at {url} goes on with it: nothing but its end can stop an image in progress"
+                self._note(what, progress)
+            raise error from None
+        return GeneratedImage(data, {"server": url}, on_stored=job.forget)
+
+    def _generate_here(self, request: Request, progress: Progress) -> GeneratedImage:
+        """Have this project's server generate it."""
+        launch = self._launch(request)
+        record = self._start(launch, progress)
+        log = ServerLog(self.root)
+        log.mark()
+        job = ImageJob(Client(record.url), self._notes, progress, log, record.process)
+        loras = self.find_lora_folder(request)[1] if request.extra.get("loras") else {}
+        try:
+            data = job.run(build_body(request, loras, progress.file))
         except (Cancelled, OverdueError):
             self._stop()  # in no other way can it be made to stop
             raise
-        except MayBeRunningError:
-            raise
         except GenerationError as error:
-            said = server.describe_end()
-            raise self._explain(error, log, said) from None
-        self._crashes = 0
-        return self._finish(data, self._describe_engine(log))
+            raise self._explain(error, launch, record, log) from None
+        del self._crashes[launch.command]
+        facts, engine = self._describe_engine(log)
+        return GeneratedImage(data, facts, on_stored=job.forget, engine=engine)
 
-    def _explain(self, error: GenerationError, log: ServerLog, ended: str) -> GenerationError:
-        """Return the error with the engine's last words; after some of them it needs another server."""
-        from imagegen.backends.sd.errors import explain
+    def _start(self, launch: Launch, progress: Progress) -> ServerRecord:
+        """Return the server for the launch, its model loaded. Raises ImagegenError and GenerationError."""
+        if self._crashes[launch.command] >= _MOST_CRASHES:
+            what = f"not started: sd-server ended {_MOST_CRASHES} times in a row while it generated with this model"
+            raise GenerationError(what, "see the images before; a smaller size or model may help")
+        if failed := self._failed_starts.get(launch.command):
+            raise failed
+        left = managed_server(self.root).read_record()
+        if left and self._notes.is_unclear(left.url):
+            self._stop()  # it may be busy with an image of which nobody can ask it
+        has_waited = False
 
-        found = explain(log.read_errors(), ended)
-        if ended or (found and found.needs_restart):
-            self._crashes += 1
+        def wait(text: str) -> None:
+            nonlocal has_waited
+            has_waited = True
+            progress.restart_clock()  # loading the model is not the image's own time
+            progress.event("waiting", text=text)
+
+        self._is_used = True
+        try:
+            record = start(launch, wait, progress.check)
+        except ImagegenError as error:
+            self._failed_starts[launch.command] = GenerationError(error.problems[0].what, error.problems[0].hint)
+            raise
+        if has_waited:
+            wait("")
+        return record
+
+    def _explain(self, error: GenerationError, launch: Launch, record: ServerRecord, log: ServerLog) -> GenerationError:
+        """Return the error in the engine's own words; a server that cannot be used any more is ended."""
+        errors, ended = log.read_errors(), ""
+        if not record.process.is_alive:
+            ended = describe_end(exit_code(record.process))
+        if ended or isinstance(error, MayBeRunningError) or is_beyond_use(errors):
+            self._crashes[launch.command] += 1
             self._stop()
-        if found:
-            return GenerationError(found.what, found.hint)
-        return GenerationError(ended, "run doit again") if ended else error
+        problem = explain_image(errors, ended) or error.problem
+        hint = "run doit again" if isinstance(error, MayBeRunningError) else problem.hint
+        return GenerationError(problem.what, hint)
 
     def _launch(self, request: Request) -> Launch:
         settings, extra = self.context.settings, request.extra
@@ -135,47 +180,30 @@ class Engine:
             if name := extra["files"].get(part):
                 words += [argument, self.find_file(part, name) or name]
         if extra.get("loras"):
-            words += ["--lora-model-dir", self.find_lora_folder(request)[0]]
+            # otherwise they are added to the weights and taken off again, which leaves others behind
+            words += ["--lora-model-dir", self.find_lora_folder(request)[0], "--lora-apply-mode", "at_runtime"]
         if rng := extra.get("rng"):
             words += ["--rng", rng]
         if extra.get("offload", settings.sd_offload):
             words.append("--offload-to-cpu")
+        words.append("--verbose")  # only then it names the device
         return Launch(self.root, (*words, *settings.sd_arguments), settings.sd_server_ready_timeout_s)
 
-    def _name_loras(self, request: Request) -> Mapping[str, str]:
-        if not request.extra.get("loras"):
-            return {}
-        if self.server_url(request):
-            return {name: name for name in request.extra["loras"]}
-        return self.find_lora_folder(request)[1]
+    def _describe_engine(self, log: ServerLog) -> tuple[dict[str, str], str]:
+        """Return the facts of an image of this project's server, and the same in words."""
+        facts = {"build": self.program.build, "device": log.read_device() or self.program.device}
+        said = " ".join(filter(None, ("stable-diffusion.cpp", facts["build"])))
+        words = ", ".join(filter(None, (said, facts["device"])))
+        return {name: fact for name, fact in facts.items() if fact}, words
 
-    def _describe_engine(self, log: ServerLog) -> dict[str, str]:
-        facts = {"build": self.program.build, "device": describe_device(log.read_header(), self.program.device)}
-        return {name: fact for name, fact in facts.items() if fact}
-
-    def _finish(self, data: bytes, facts: Mapping[str, str]) -> GeneratedImage:
-        return GeneratedImage(data, facts, on_stored=lambda: forget_job(self.root))
-
-    def capabilities(self, url: str) -> Capabilities:
-        """Return what a server of the user's own says of itself. Raises Refused and Unreachable."""
-        return Client(url).capabilities()
+    def _note(self, text: str, progress: Progress) -> None:
+        try:
+            progress.event("note", text=text)
+        except (Cancelled, OverdueError):  # which is known already
+            return
 
     def _stop(self) -> None:
-        forget_job(self.root)
+        """Stop the server, whose jobs end with it."""
+        if record := managed_server(self.root).read_record():
+            self._notes.forget(url=record.url)
         stop(self.root)
-
-    def close(self) -> None:
-        """Stop the server that this run started or took over."""
-        if self._is_used:
-            stop(self.root)
-
-
-def describe_device(header: str, built_for: str) -> str:
-    """Return the device that the log names, such as `NVIDIA GeForce RTX 4070 (vulkan)`; else what it is for."""
-    match = re.search(_DEVICE, header)
-    if match:
-        return f"{match[1].strip()} ({built_for})" if built_for else match[1].strip()
-    return built_for or ("cpu" if os.name else "")
-
-
-_DEVICE = r"(?m)^(?:\[\w+ *\] .*- +)?(?:ggml_vulkan: \d+ = |  Device \d+: |.*GPU name: +)([^|(,\n]+)"

@@ -1,59 +1,101 @@
-"""Turn what the engine wrote before an image failed into a line and a hint."""
+"""Turn what the engine wrote before it failed into a line and a hint.
+
+Source of its words: stable-diffusion.cpp, and ggml's backends for CPU, Vulkan, CUDA (and ROCm) and Metal, July 2026.
+"""
 
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagegen.backends.text import one_line
+from imagegen.backends.managed_server import describe_exit
+from imagegen.errors import Problem
 
-__all__ = ["Explanation", "explain"]
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What went wrong, and what to do. needs_restart: whether the server cannot be used any more."""
-
-    what: str
-    hint: str
-    needs_restart: bool = False
+__all__ = ["describe_end", "explain_image", "explain_start", "is_beyond_use"]
 
 
 @dataclass(frozen=True)
 class _Sign:
+    """Words of the engine, as a regular expression, and what they mean. what: empty if they say it themselves."""
+
     pattern: str
     what: str
     hint: str
-    needs_restart: bool = True
 
 
 _SMALLER = "make the image smaller, take a smaller model or quantisation, or set offload = true in [tool.imagegen.sd]"
-_SIGNS = (
-    _Sign(
-        r"ErrorOutOfDeviceMemory|out of memory|failed to allocate|alloc\w* buffer\w* failed|not enough memory|OOM",
-        "out of memory",
-        _SMALLER,
-    ),
-    _Sign(r"ErrorDeviceLost|device lost|DeviceLost|CUDA error", "the GPU was lost", "see its driver; run doit again"),
+_MEMORY = _Sign(
+    r"out ?of ?(?:device|host)? ?memory|insufficient memory|not enough memory|bad_alloc|failed to allocate"
+    r"|allocation (?:of size \d+ )?failed|alloc .*buffer failed|failed to reserve memory|[cm]alloc\w* failed"
+    r"|preallocation size is too large|buffer size limit|no suitable memory type|memalign failed|vm_allocate failed",
+    "out of memory",
+    _SMALLER,
 )
-_LONGEST = 500
+_DEVICE = _Sign(
+    r"device ?lost|(?:CUDA|ROCm|MUSA|SYCL) error|command buffer \d+ failed|backend is in error state",
+    "the GPU failed",
+    "look at its driver, and run doit again; the CPU's build does without it: doit sd:setup --device=cpu",
+)
+_FILES = "check that the model's files belong together and are complete: doit models, doit doctor"
+_STARTING = (
+    _Sign(r"unknown argument|invalid parameter for argument", "", "fix sd.arguments in [tool.imagegen]"),
+    _Sign(r"'sto[if]'|what\(\): +sto[if]", "", "fix the numbers in sd.arguments in [tool.imagegen]"),
+    _Sign(r"not in model file|wrong shape|get sd version|model loader|load tensors|new_sd_ctx", "", _FILES),
+)
+_NOT_THE_CAUSE = r"^terminate called|current device: \d|^cuda\w+\("
+"""Says less than the line after it, or before it."""
 
 
-def explain(errors: Sequence[str], ended: str) -> Explanation | None:
-    """Return what the engine's words mean; None if it said nothing.
+def explain_start(errors: Sequence[str]) -> Problem | None:
+    """Return why the server ended while it loaded its model; None if it did not say. errors: as it wrote them."""
+    if problem := _find_sign(errors, _MEMORY, _DEVICE):
+        return problem
+    if not (line := _find_cause(errors)):
+        return None
+    hint = next((sign.hint for sign in _STARTING if re.search(sign.pattern, line)), "fix what it names")
+    more = f" (and {len(errors) - 1} lines like it in its log)" if "not in model file" in line and errors[1:] else ""
+    return Problem("", f"sd-server cannot load the model: {line}{more}", hint)
+
+
+def explain_image(errors: Sequence[str], ended: str = "") -> Problem | None:
+    """Return why an image failed; None if the engine said nothing and goes on.
 
     Args:
-        errors: the errors that it wrote since the image was begun.
-        ended: how the server ended, with the end of its log; empty if it still runs.
+        errors: what it wrote since the image was begun.
+        ended: how the server ended, as `describe_end` says it; empty if it still runs.
     """
-    said = "\n".join([*errors, ended])
-    for sign in _SIGNS:
-        if match := re.search(sign.pattern, said, re.IGNORECASE):
-            line = next((line for line in said.split("\n") if match[0] in line), match[0])
-            return Explanation(f"{sign.what}: {one_line(line, _LONGEST)}", sign.hint, sign.needs_restart)
+    if problem := _find_sign(errors, _MEMORY, _DEVICE):
+        return problem
+    line = _find_cause(errors)
     if ended:
-        return Explanation(ended, "run doit again; if it ends again, another build may help: doit sd:setup", True)
-    if errors:
-        return Explanation(f"sd-server says: {one_line(errors[-1], _LONGEST)}", "correct what it names")
+        hint = _SMALLER if "memory" in ended else "run doit again; if it goes on, try another build: doit sd:setup"
+        return Problem("", f"{ended}: {line}" if line else ended, hint)
+    return Problem("", f"sd-server says: {line}", "correct what it names") if line else None
+
+
+def describe_end(code: int | None) -> str:
+    """Say how a server ended that was generating. code: its exit code, below zero for a signal; None if unknown."""
+    if code == -getattr(signal, "SIGKILL", 9):
+        return "sd-server was killed, probably because memory ran out"
+    return f"sd-server ended{describe_exit(code)} while it generated"
+
+
+def is_beyond_use(errors: Sequence[str]) -> bool:
+    """Return whether a server that wrote this cannot generate another image, though it still runs."""
+    return any(re.search(_DEVICE.pattern, line, re.IGNORECASE) for line in errors)
+
+
+def _find_sign(errors: Sequence[str], *signs: _Sign) -> Problem | None:
+    by_worth = sorted(errors, key=lambda line: bool(re.search(_NOT_THE_CAUSE, line)))
+    for sign in signs:
+        for line in by_worth:
+            if re.search(sign.pattern, line, re.IGNORECASE):
+                return Problem("", f"{sign.what}: {line}", sign.hint)
     return None
+
+
+def _find_cause(errors: Sequence[str]) -> str:
+    """Return the first line that says something: those after it mostly follow from it."""
+    return next((line for line in errors if not re.search(_NOT_THE_CAUSE, line)), "")

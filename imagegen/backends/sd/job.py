@@ -1,0 +1,231 @@
+"""One image's job at a server: queued, waited for, and found again by the run after one that was killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from imagegen.backends.base import GenerationError, MayBeRunningError, Progress
+from imagegen.backends.json_api import Refused, Unreachable
+from imagegen.backends.managed_server import ProcessIdentity
+from imagegen.backends.sd.client import Client, JobState
+from imagegen.backends.sd.server_log import ServerLog, Stage
+from imagegen.backends.text import one_line
+
+__all__ = ["ImageJob", "JobNotes"]
+
+_NOTES = Path(".imagegen/sd/job.json")
+_POLL_S = 0.2
+_PATIENCE_S = 30.0
+"""Seconds that a server may be silent before its image is given up."""
+_FULL_S = 3600.0
+"""Seconds to wait while a server's queue is full."""
+_DECODING_S = 2.0
+"""Decoding that takes longer is shown: after the last step it would look as if nothing went on."""
+_KEPT_S = 24 * 3600.0
+"""Seconds until a job is forgotten that no run has asked for; a server keeps an image for 600."""
+
+
+class JobNotes:
+    """The jobs of images in progress, by attempt, in a file of the project at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / _NOTES
+
+    def find(self, attempt: str, url: str) -> str:
+        """Return the ID of the job that an earlier run queued at this server; empty if none is known."""
+        note = self._read().get(attempt, {})
+        return str(note["job"]) if note.get("url") == url else ""
+
+    def is_unclear(self, url: str) -> bool:
+        """Return whether a run was killed while it queued an image there, and did not hear of its job."""
+        return any(note.get("url") == url and not note["job"] for note in self._read().values())
+
+    def write(self, attempt: str, url: str, job: str) -> None:
+        """Note an attempt's job; empty until the server has given it an ID."""
+        notes = {one: note for one, note in self._read().items() if time.time() - note["time"] < _KEPT_S}
+        self._write({**notes, attempt: {"url": url, "job": job, "time": time.time()}})
+
+    def forget(self, attempt: str = "", url: str = "") -> None:
+        """Forget the job of an attempt, or all jobs of a server that has ended."""
+        notes = self._read()
+        kept = {one: note for one, note in notes.items() if one != attempt and note.get("url") != url}
+        if kept != notes:
+            self._write(kept)
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            found = json.loads(self._path.read_bytes())
+            return {
+                one: {"url": note["url"], "job": str(note["job"]), "time": float(note["time"])}
+                for one, note in found.items()
+            }
+        return {}
+
+    def _write(self, notes: Mapping[str, Any]) -> None:
+        with suppress(OSError):  # then an image is generated again after a kill
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            written = self._path.with_suffix(".tmp")
+            written.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
+            written.replace(self._path)
+
+
+class ImageJob:
+    """One image at one server.
+
+    Args:
+        client: the server.
+        notes: of the project.
+        progress: as for `Backend.generate`.
+        log: of a server that this project started, which says how far the image is; None for another one.
+        process: that server; None for another one, of which it cannot be known whether it ended.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        notes: JobNotes,
+        progress: Progress,
+        log: ServerLog | None = None,
+        process: ProcessIdentity | None = None,
+    ) -> None:
+        self._client, self._notes, self._progress = client, notes, progress
+        self._log, self._process = log, process
+        self._attempt, self._job = "", ""
+        self._restarted_s = 0.0
+        self._shown: Stage | None = None
+        self._decoding_s = 0.0
+
+    def run(self, body: Mapping[str, Any]) -> bytes:
+        """Have the image generated, or take what the server has generated since a run was killed.
+
+        Raises:
+            GenerationError: it cannot be generated.
+            MayBeRunningError: the server is silent, and may still generate it.
+        """
+        self._attempt = self._progress.begin_attempt(self._client.url)
+        try:
+            if self._find() is None:
+                self._submit(body)
+            state = self._wait()
+        except MayBeRunningError:
+            raise
+        except BaseException:
+            self.forget()
+            raise
+        if state.status == "completed":
+            return state.image
+        self.forget()
+        what = {
+            "failed": f"sd-server says: {state.said or 'it failed'}",
+            "cancelled": "it was cancelled at the server",
+        }.get(state.status, "sd-server knows nothing of the image any more")
+        raise GenerationError(what, "run doit again")
+
+    def cancel(self) -> bool:
+        """Take the image out of the server's queue; return whether that was possible. One in progress goes on."""
+        with suppress(Refused, Unreachable):
+            return not self._job or self._client.cancel(self._job)
+        return False
+
+    def forget(self) -> None:
+        """Forget it: it is in the store, or will not be."""
+        self._notes.forget(self._attempt)
+
+    def _find(self) -> JobState | None:
+        """Return the state of what an earlier run queued for this attempt; None if the server does not have it."""
+        self._job = self._notes.find(self._attempt, self._client.url)
+        state = self._ask() if self._job else JobState("gone")
+        if state.status in ("gone", "cancelled", "failed"):
+            return None
+        what = "is taken from sd-server, which generated it" if state.status == "completed" else "is being generated"
+        self._progress.event("note", text=f"{what} for a run that was killed")
+        return state
+
+    def _submit(self, body: Mapping[str, Any]) -> None:
+        """Queue the image; wait while the queue is full."""
+        until_s = time.monotonic() + _FULL_S
+        self._note("")
+        while True:
+            try:
+                self._job = self._client.submit(body)
+            except Unreachable as error:
+                raise GenerationError(f"sd-server does not answer: {error}", "run doit again") from None
+            except Refused as refused:
+                if refused.status != 429 or time.monotonic() > until_s:
+                    raise _explain(refused) from None
+            else:
+                self._note(self._job)
+                return
+            self._show_wait("its queue is full")
+            self._progress.wait(1.0)
+
+    def _note(self, job: str) -> None:
+        if self._attempt:
+            self._notes.write(self._attempt, self._client.url, job)
+
+    def _wait(self) -> JobState:
+        """Wait until the job has ended, and show its position in the queue or how far it is."""
+        was_queued = False
+        while True:
+            state = self._ask()
+            if state.status == "queued":
+                was_queued = True
+                self._show_wait(f"{state.position}. in its queue")
+            elif state.status == "generating":
+                if was_queued:
+                    was_queued = False
+                    self._progress.event("waiting", text="")
+                    if self._log:
+                        self._log.mark()  # what it wrote until now is about another image
+                self._show_stage()
+            else:
+                return state
+            self._progress.wait(_POLL_S)
+
+    def _show_wait(self, text: str) -> None:
+        """Show what it waits for at the server, about once a second; that time is not its own."""
+        if time.monotonic() - self._restarted_s >= 1.0:
+            self._restarted_s = time.monotonic()
+            self._progress.restart_clock()
+            self._progress.event("waiting", text=f"waiting for sd-server … {text}")
+
+    def _show_stage(self) -> None:
+        stage = self._log.read_stage() if self._log else None
+        if stage is None:
+            return
+        if stage.is_decoding:
+            self._decoding_s = self._decoding_s or time.monotonic()
+            if time.monotonic() - self._decoding_s < _DECODING_S:
+                return
+        if stage != self._shown:
+            self._shown = stage
+            if stage.is_decoding:
+                self._progress.event("waiting", text="decoding the picture")
+            else:
+                self._progress.event("steps", done=stage.done, total=stage.total)
+
+    def _ask(self) -> JobState:
+        """Return the job's state, patiently: the server may be too busy to answer at once."""
+        until_s = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self._client.job(self._job)
+            except Unreachable as error:
+                if self._process and not self._process.is_alive:
+                    return JobState("failed", said="it ended")
+                if time.monotonic() > until_s:
+                    what = f"sd-server has not answered for {_PATIENCE_S:g} s: {error}"
+                    raise MayBeRunningError(what, "run doit again: it takes the image if it is done by then") from None
+            except Refused as refused:
+                raise _explain(refused) from None
+            self._progress.wait(_POLL_S)
+
+
+def _explain(refused: Refused) -> GenerationError:
+    said = refused.answer.get("message") or refused.answer.get("error") or refused.what
+    return GenerationError(f"sd-server says: {one_line(str(said))}", refused.hint or "correct what it names")

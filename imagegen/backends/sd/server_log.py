@@ -1,0 +1,108 @@
+"""What `sd-server` writes: how far its model is loaded, an image's steps, its errors and its device.
+
+A bar is written again and again in one line, each time after a carriage return. Of a log of any size, only so much is
+read. Source of the forms: stable-diffusion.cpp's util.cpp and log.cpp, and ggml's ggml-vulkan.cpp, ggml-cuda.cu and
+ggml-metal-device.m, July 2026.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagegen.backends.text import one_line, plain_lines
+
+__all__ = ["LOG", "ServerLog", "Stage"]
+
+LOG = Path(".imagegen/sd/server.log")
+"""The server's log, from the project's root; its record and lock are beside it."""
+_MOST = 256 * 1024
+"""Bytes of the log that are looked at: an image writes some 10 KB."""
+_RECENT = 8 * 1024
+"""Bytes of it that tell what goes on."""
+_LONGEST = 300
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far an image is: steps that are done, of so many; then the picture is decoded."""
+
+    done: int
+    total: int
+    is_decoding: bool = False
+
+
+class ServerLog:
+    """The log of the project at `root`, from `mark` on."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / LOG
+        self._begin = 0
+
+    def mark(self) -> None:
+        """Look from now on only at what is written from now on."""
+        with suppress(OSError):
+            self._begin = self._path.stat().st_size
+
+    def read_loading(self) -> int | None:
+        """Return how much of the model is loaded, in per cent; None if that is not written."""
+        found = re.findall(_LOADING, self._read(_RECENT))
+        return min(100, 100 * int(found[-1][0]) // max(1, int(found[-1][1]))) if found else None
+
+    def read_stage(self) -> Stage | None:
+        """Return how far the image is; None before its first step."""
+        text = self._read(_RECENT)
+        sampling, decoding, _ = text.partition(_SAMPLED)
+        found = re.findall(_STEP, sampling)
+        done, total = map(int, found[-1]) if found else (0, 0)
+        return Stage(done, total, bool(decoding)) if decoding or 0 < done <= total else None
+
+    def read_errors(self) -> list[str]:
+        """Return the lines that say what went wrong, without where in the engine's code that was."""
+        lines = plain_lines(self._read(_MOST))
+        return [one_line(match[1] or match[2], _LONGEST) for line in lines if (match := re.search(_ERROR, line))]
+
+    def read_device(self) -> str:
+        """Return the device that the model is on, such as `vulkan: NVIDIA GeForce RTX 4070`; empty if it isn't named.
+
+        Of several, it is the first, as in the engine, unless SD_VK_DEVICE chose another.
+        """
+        header = self._read(_MOST, from_begin=True)
+        for kind, pattern in _DEVICES.items():
+            if found := re.findall(pattern, header):
+                chosen = re.search(_CHOSEN, header)
+                number = int(chosen[1]) if chosen else 0
+                return f"{kind}: {one_line(found[min(number, len(found) - 1)], 80)}"
+        return "cpu" if re.search(_CPU, header) else ""
+
+    def _read(self, most: int, *, from_begin: bool = False) -> str:
+        """Return the last `most` bytes since the mark, or the first ones of all; of a new, shorter log too."""
+        with suppress(OSError), self._path.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            begin = self._begin if size >= self._begin else 0
+            log.seek(0 if from_begin else max(begin, size - most))
+            return log.read(most).decode("utf-8", "replace")
+        return ""
+
+
+_LOADING = r"\| (\d{1,9})/(\d{1,9}) - [\d.]+[KMG]?B/s"
+_STEP = r"\| (\d{1,6})/(\d{1,6}) - [\d.]+(?:s/it|it/s)"
+_SAMPLED = "sampling completed"
+"""Written after an image's last step. Decoding in tiles has a bar of the same form as that of the steps."""
+_ERROR = (
+    r"^\[ERROR\] (?:\S+:\d+ +- +)?(.+)"
+    r"|^(?:\S*[/\\])?([\w.-]+\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d+: .+"
+    r"|terminate called .+|libc\+\+abi: .+| *what\(\): .+|ggml_\w+: .*(?:[Ee]rror|fail).*)"
+)
+"""Errors of the engine; and what ggml or the language's runtime writes past its log, often before it ends."""
+_DEVICES = {
+    "vulkan": r"(?m)ggml_vulkan: \d+ = (.+?) \(",
+    "rocm": r"(?m)- +Device \d+: (.+?), gfx",
+    "cuda": r"(?m)- +Device \d+: (.+?), compute capability",
+    "metal": r"(?m)GPU name: +(.+?) *$",
+}
+_CHOSEN = r"Selecting Vulkan(\d{1,3}) as main device"
+_CPU = r"(?m)- Using CPU backend"
