@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,25 +20,21 @@ from imagegen.backends.sd import SdBackend
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.config.settings import Settings
 from imagegen.plan.request import Request
+from tests.backends.sd.fake_sd_server.fixture import FakeSd
 from tests.backends.sd.model_files import write_model
 
 MODEL = "tiny.safetensors"
-HELP = """stable-diffusion.cpp version unknown, commit 3f8527a
-  --sampling-method    sampling method, one of [euler, euler_a] (default: euler)
-  --scheduler          scheduler, one of [discrete, karras]
-"""
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, fake: FakeSd) -> Path:
     """A project with a program and a checkpoint."""
-    program = tmp_path / "tools/sd/sd-server"
-    program.parent.mkdir(parents=True)
-    program.write_text(f"#!/bin/sh\ncat <<'END'\n{HELP}END\n", "utf-8")
-    program.chmod(0o755)
-    (program.parent / ".imagegen.json").write_text(json.dumps({"build": "master-929-3f8527a", "device": "vulkan"}))
-    write_model(tmp_path / "tools/ComfyUI/models/checkpoints" / MODEL)
-    return tmp_path
+    folder = tmp_path / "project/tools/sd"
+    folder.mkdir(parents=True)
+    shutil.copy(fake.program, folder)
+    (folder / ".imagegen.json").write_text(json.dumps({"build": "master-929-3f8527a", "device": "vulkan"}))
+    write_model(tmp_path / "project/tools/models/checkpoints" / MODEL)
+    return tmp_path / "project"
 
 
 def backend_at(root: Path, settings: Settings) -> SdBackend:
@@ -69,7 +66,7 @@ def test_a_row_for_each_thing_that_an_image_takes(root: Path) -> None:
     assert list(reported) == ["program", "device", "memory", f"model {MODEL}", "server", "its jobs"]
     assert reported["program"] == "tools/sd/sd-server, build master-929-3f8527a"
     assert "vulkan" in reported["device"]
-    digest = hashlib.sha256((root / "tools/ComfyUI/models/checkpoints" / MODEL).read_bytes()).hexdigest()
+    digest = hashlib.sha256((root / "tools/models/checkpoints" / MODEL).read_bytes()).hexdigest()
     assert reported[f"model {MODEL}"] == f"3 KB, digest {digest[:12]}"
     assert reported["server"].startswith("none runs")
     assert reported["its jobs"] == "preflight finds nothing wrong"
@@ -96,7 +93,7 @@ def test_a_missing_model_is_named_once_with_the_way_to_get_it(root: Path) -> Non
 
 def test_a_job_that_names_no_model_takes_the_only_one(root: Path) -> None:
     assert f"{MODEL} will be used" in found(rows(root, ""))["model left open"]
-    write_model(root / "tools/ComfyUI/models/checkpoints/other.safetensors")
+    write_model(root / "tools/models/checkpoints/other.safetensors")
     assert found(rows(root, ""))["model left open"].startswith(f"NOT OK: there are 2: other.safetensors, {MODEL}")
 
 
@@ -105,6 +102,12 @@ def test_a_server_of_the_users_own_that_is_silent_is_named(root: Path) -> None:
     reported = found(rows(root, sd_server_url=url))
     assert list(reported) == [f"server {url}"], "and neither program nor model is looked for"
     assert reported[f"server {url}"].startswith("NOT OK: does not answer: ")
+
+
+def test_a_server_of_the_users_own_says_which_model_it_has(root: Path, fake: FakeSd) -> None:
+    model = root / "tools/models/checkpoints" / MODEL
+    url = fake.start("-m", str(model))
+    assert found(rows(root, sd_server_url=url))[f"server {url}"].startswith(f"serves {model}")
 
 
 @pytest.fixture
