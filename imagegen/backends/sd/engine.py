@@ -20,7 +20,7 @@ from imagegen.backends.managed_server import ServerRecord, exit_code
 from imagegen.backends.models import Folders, list_model_folders
 from imagegen.backends.sd.client import Capabilities, Client
 from imagegen.backends.sd.errors import describe_end, explain_image, is_beyond_use
-from imagegen.backends.sd.files import find_lora_folder, find_model_file
+from imagegen.backends.sd.files import find_lora_folder, find_model_file, get_files
 from imagegen.backends.sd.image import build_body
 from imagegen.backends.sd.job import ImageJob, JobNotes
 from imagegen.backends.sd.program import Program, inspect_program
@@ -174,10 +174,10 @@ class Engine:
         return GenerationError(problem.what, hint)
 
     def _launch(self, request: Request) -> Launch:
-        settings, extra = self.context.settings, request.extra
+        settings, extra, files = self.context.settings, request.extra, get_files(request)
         words = [str(self.program.path)]
         for part, argument in PARTS.items():
-            if name := extra["files"].get(part):
+            if name := files.get(part):
                 words += [argument, self.find_file(part, name) or name]
         if extra.get("loras"):
             # otherwise they are added to the weights and taken off again, which leaves others behind
