@@ -110,10 +110,10 @@ class SdBackend(Backend):
         return [*filter(None, found), *check_requests(requests, self.engine)]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """Say once in a run what is left out of these requests, or may be tight."""
-        from imagegen.backends.sd.checks import describe_changes
+        """Say once in a run where memory may not suffice."""
+        from imagegen.backends.sd.checks import describe_tightness
 
-        for line in describe_changes(requests, self.engine):
+        for line in describe_tightness(requests, self.engine):
             if line not in self._noted:
                 self._noted.add(line)
                 progress.event("note", text=line)

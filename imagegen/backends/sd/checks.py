@@ -12,7 +12,6 @@ from imagegen.backends.sd.client import Capabilities
 from imagegen.backends.sd.field_checks import check_choices, check_fields, sort_by_likeness
 from imagegen.backends.sd.files import get_files
 from imagegen.backends.sd.image import effective_fields
-from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.backends.sd.memory import check_memory, describe_tight_memory, estimate_work, this_machine
 from imagegen.backends.sd.model_checks import ModelCheck, check_loras, check_model
 from imagegen.backends.sd.program import Program
@@ -23,7 +22,7 @@ from imagegen.plan.request import Request
 if TYPE_CHECKING:
     from imagegen.backends.sd.engine import Engine
 
-__all__ = ["check_requests", "describe_changes", "file_name"]
+__all__ = ["check_requests", "describe_tightness", "file_name"]
 
 
 def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]:
@@ -40,11 +39,10 @@ def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]
     ]
 
 
-def describe_changes(requests: Sequence[Request], engine: Engine) -> list[str]:
-    """Return what to say before these requests are generated, though nothing is wrong with them."""
+def describe_tightness(requests: Sequence[Request], engine: Engine) -> list[str]:
+    """Return what to say where memory may not suffice for these requests, which have no problems."""
     checker = _Checker(engine)
-    said = [line for request in requests for line in checker.describe(request)]
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys(filter(None, map(checker.describe, requests))))
 
 
 def file_name(path: str) -> str:
@@ -59,8 +57,6 @@ class _Checker:
     engine: Engine
     _models: dict[tuple[tuple[str, str], ...], ModelCheck] = field(default_factory=dict)
     _loras: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)
-    _servers: dict[str, Capabilities | Problem] = field(default_factory=dict)
-    _program: Program | Sequence[Problem] | None = None
 
     def check(self, request: Request) -> Iterator[Problem]:
         """Yield the problems of a request; `where` is empty."""
@@ -82,40 +78,26 @@ class _Checker:
             problem = check_memory(model.contents.bytes, program.device, offload=offload, machine=this_machine())
             yield from [problem] if problem else []
 
-    def describe(self, request: Request) -> Iterator[str]:
-        """Yield what to say of a request that has no problems."""
-        known = KNOWN_MODELS.get(request.model)
-        if known and known.is_distilled:
-            given = [name for name in ("cfg", "negative") if name in request.given and getattr(request, name)]
-            if given:
-                words = " and ".join({"cfg": "cfg", "negative": "negative prompt"}[name] for name in given)
-                yield f"{known.name} takes neither cfg nor a negative prompt: the job's {words} is left out"
-        program = self._find_program() if not self.engine.server_url(request) else None
-        model = self._check_model(request) if isinstance(program, Program) else None
-        if isinstance(program, Program) and model and model.contents:
-            fields = effective_fields(request)
-            kind = model.contents.kind.name if model.contents.kind else ""
-            work = estimate_work(kind, fields.width * fields.height)
-            offload = self._has_offload(request)
-            yield from filter(
-                None,
-                [
-                    describe_tight_memory(
-                        model.contents.bytes, work, program.device, offload=offload, machine=this_machine()
-                    )
-                ],
-            )
+    def describe(self, request: Request) -> str:
+        """Return what to say of a request that has no problems; empty if there is nothing."""
+        if self.engine.server_url(request):
+            return ""
+        program, contents = self._find_program(), self._check_model(request).contents
+        if contents is None or not isinstance(program, Program):
+            return ""
+        fields = effective_fields(request)
+        work = estimate_work(contents.kind.name if contents.kind else "", fields.width * fields.height)
+        offload = self._has_offload(request)
+        return describe_tight_memory(contents.bytes, work, program.device, offload=offload, machine=this_machine())
 
     def _has_offload(self, request: Request) -> bool:
         return bool(request.extra.get("offload", self.engine.context.settings.sd_offload))
 
     def _find_program(self) -> Program | Sequence[Problem]:
-        if self._program is None:
-            try:
-                self._program = self.engine.program
-            except ImagegenError as error:
-                self._program = [Problem("", one.what, one.hint) for one in error.problems]
-        return self._program
+        try:
+            return self.engine.program
+        except ImagegenError as error:
+            return [Problem("", one.what, one.hint) for one in error.problems]
 
     def _check_model(self, request: Request) -> ModelCheck:
         key = tuple(get_files(request).items())
@@ -131,9 +113,7 @@ class _Checker:
 
     def _check_server(self, url: str, request: Request) -> Iterator[Problem]:
         """Yield what a server of the user's own does not have."""
-        if url not in self._servers:
-            self._servers[url] = _ask_server(url, self.engine)
-        server = self._servers[url]
+        server = _ask_server(url, self.engine)
         if isinstance(server, Problem):
             yield server
             return

@@ -90,7 +90,7 @@ def check_fields(request: Request, contents: Contents | None) -> Iterator[Proble
         yield from _check_clip_skip(request.clip_skip, kind)
     if contents and kind and "guidance" in request.extra and not contents.has_guidance:
         what = f"sd.guidance: {kind.name} has no input for it here, and the engine would ignore it"
-        yield Problem("", what, "remove it; for models without one, cfg is what guides")
+        yield Problem("", what, "remove it")
     yield from _check_references(request, kind)
 
 
