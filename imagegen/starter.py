@@ -351,4 +351,6 @@ IGNORE_RULES = [
     "tools/models/",
     "tools/ollama/",
     "tools/.ollama-*/",
+    "tools/sd/",
+    "tools/.sd-*/",
 ]

@@ -232,6 +232,7 @@ def test_the_rules_keep_out_what_this_repository_keeps_out_for_its_users() -> No
         ("assets/gallery/", "gallery"),
         ("tools/ComfyUI/", "tools"),
         ("tools/.ollama-*/", "tools/.*"),
+        ("tools/.sd-*/", "tools/.*"),
         ("__pycache__/", "*.pyc"),
         ("__pycache__/", "*.py[cod]"),
         ("tools/ollama/", "!tools/ollama/"),  # whoever brings it back means that

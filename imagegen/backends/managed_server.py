@@ -345,6 +345,20 @@ class ManagedServer:
             return f"{self.name} is gone already; process {pid} is another program now and was left alone"
         return f"{self.name} (process {pid}) is gone already"
 
+    def stop_left_over(self, folder: str) -> None:
+        """Stop the server that a killed run left, if there is one. folder: where its program is, for a person.
+
+        Raises ImagegenError if it is a running run's, or cannot be stopped.
+        """
+        with self.lock():
+            record = self.read_record()
+            if record is None:
+                return
+            if record.process.is_alive and record.owner.is_alive:
+                what = f"a run generates with {self.name} from {folder} (process {record.owner.pid})"
+                raise ImagegenError(Problem("", what, "wait for its end"))
+            self.stop(record)
+
     def release(self, grace_s: float = GRACE_S) -> bool:
         """End a run: stop the server if this run started it or took it over, and nobody took it over since.
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from imagegen.backends.file_lock import hold_file_lock
 from imagegen.backends.text import size_text
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["PinnedArchive", "PinnedProgram", "announce", "hash_file", "install"]
+__all__ = ["PinnedArchive", "PinnedProgram", "announce", "install", "tidy"]
 
+_DOWNLOAD = r"[0-9a-f]{64}(?:\.[.a-z]*)?"
+"""The name of an archive that was downloaded, or of a part of one."""
 _MOST = 4 * 1024**3
 """Bytes that an archive may have."""
 _UNPACKED = 4
@@ -101,12 +104,12 @@ class PinnedProgram:
     @property
     def new(self) -> Path:
         """What is unpacked, until it takes its place."""
-        return self.target.with_name(f".{self.target.name}-new")
+        return _beside(self.target, "new")
 
     @property
     def old(self) -> Path:
         """What was there before, until it is removed."""
-        return self.target.with_name(f".{self.target.name}-old")
+        return _beside(self.target, "old")
 
     @property
     def downloads(self) -> Path:
@@ -147,17 +150,14 @@ def install(
     Raises:
         ImagegenError: what was installed before is there then.
     """
-    hint = "wait for it, or let this one wait: wait=600 (seconds)"
-    busy = Problem("", f"another doit is installing {pin.name} here", hint)
-    lock = pin.root / f".imagegen/{pin.target.name}-setup.lock"
-    with hold_file_lock(lock, busy, wait_s), _disk_errors(pin.folder):
-        _tidy(pin)
+    with _hold_lock(pin.root, pin.folder, pin.name, wait_s), _disk_errors(pin.folder):
+        _tidy(pin.target)
         if not pin.is_installed:
             _refuse_foreign(pin)
             _unpack_beside(pin, _fetch(pin, progress, ask), progress)
             _replace(pin)
-        for suffix in {Path(archive.name).suffix for archive in pin.archives}:
-            for path in pin.downloads.glob(f"*{suffix}*"):
+        for path in pin.downloads.glob("*"):
+            if re.fullmatch(_DOWNLOAD, path.name):
                 path.unlink()
     progress.event("note", text=f"{pin.title} is set up in {pin.folder}")
 
@@ -184,14 +184,14 @@ def _fetch(pin: PinnedProgram, progress: Progress, ask: Callable[[], None]) -> l
 
 def _is_downloaded(pin: PinnedProgram, archive: PinnedArchive) -> bool:
     path = pin.download_path(archive)
-    if path.exists() and hash_file(path) != archive.sha256:  # it was complete when it got its name
+    if path.exists() and _hash_file(path) != archive.sha256:  # it was complete when it got its name
         path.unlink()
     return path.exists()
 
 
 def _check_file(pin: PinnedProgram, archive: PinnedArchive, path: Path) -> None:
     try:
-        found = hash_file(path)
+        found = _hash_file(path)
     except OSError as error:
         what = f"{path} cannot be read: {error.strerror}"
         raise pin.refuse(what, f"download {_describe(archive)} from {pin.page}") from None
@@ -299,16 +299,33 @@ def _replace(pin: PinnedProgram) -> None:
     if pin.target.exists():
         pin.target.replace(pin.old)
     pin.new.replace(pin.target)
-    _tidy(pin)
+    _tidy(pin.target)
 
 
-def _tidy(pin: PinnedProgram) -> None:
+def tidy(root: Path, folder: str, name: str, wait_s: float = 0.0) -> None:
+    """Put away what a killed `install` left beside the folder; see there. Raises ImagegenError."""
+    with _hold_lock(root, folder, name, wait_s), _disk_errors(folder):
+        _tidy(root / folder)
+
+
+def _tidy(target: Path) -> None:
     """Put away what an installation left beside the folder, after it is done or was killed."""
-    if pin.old.exists() and not os.path.lexists(pin.target):
-        pin.old.replace(pin.target)
-    for path in (pin.old, pin.new):
+    old, new = _beside(target, "old"), _beside(target, "new")
+    if old.exists() and not os.path.lexists(target):
+        old.replace(target)
+    for path in (old, new):
         if path.exists():
             shutil.rmtree(path)
+
+
+def _beside(target: Path, which: str) -> Path:
+    return target.with_name(f".{target.name}-{which}")
+
+
+def _hold_lock(root: Path, folder: str, name: str, wait_s: float) -> AbstractContextManager[None]:
+    hint = "wait for it, or let this one wait: wait=600 (seconds)"
+    busy = Problem("", f"another doit is installing {name} here", hint)
+    return hold_file_lock(root / f".imagegen/{Path(folder).name}-setup.lock", busy, wait_s)
 
 
 def _refuse_foreign(pin: PinnedProgram) -> None:
@@ -326,7 +343,7 @@ def _refuse_foreign(pin: PinnedProgram) -> None:
         raise ImagegenError(Problem(pin.folder, what, f"move it away; {pin.if_foreign}"))
 
 
-def hash_file(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     """Return a file's sha256. Raises OSError."""
     found = hashlib.sha256()
     with path.open("rb") as file:

@@ -6,16 +6,30 @@ Declaring one with `command` is all it takes: doit's tasks, the reserved names a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imagegen.errors import ImagegenError, Problem
 
 if TYPE_CHECKING:
+    from imagegen.backends.base import Progress
     from imagegen.commands.build import Build
 
-__all__ = ["AS_JSON", "COMMANDS", "OURS", "YES", "Command", "command", "confirm", "option", "require", "spell"]
+__all__ = [
+    "AS_JSON",
+    "COMMANDS",
+    "OURS",
+    "YES",
+    "Command",
+    "command",
+    "confirm",
+    "option",
+    "report_setup",
+    "require",
+    "spell",
+]
 
 OURS = "imagegen"
 """The key in a task's `meta` that marks it as one of this project's, which reports for itself."""
@@ -151,6 +165,36 @@ def require(question: str, otherwise: str, confirmed: str) -> None:
     """Ask as `confirm` does. Raises ImagegenError also if the user does not agree."""
     if not confirm(question, otherwise, confirmed):
         raise ImagegenError(Problem("", otherwise))
+
+
+@contextmanager
+def report_setup(build: Build, line: str) -> Iterator[Progress]:
+    """Show what a set-up reports, while no other doit works here; it may start or stop the server that a run uses.
+
+    Args:
+        line: the command line that goes on after Ctrl-C.
+    """
+    import math
+    import threading
+
+    from imagegen.execute.worker import ImageProgress
+    from imagegen.report.console import StatusLine
+    from imagegen.state.mutex import hold
+
+    try:
+        with hold(build.root / ".imagegen", build.settings.wait_s), StatusLine() as status:
+
+            def on_event(name: str, facts: dict[str, Any]) -> None:
+                text = str(facts.get("text", ""))
+                if name == "note":
+                    status.note(text)
+                elif status.is_terminal:
+                    status.show(text)
+
+            yield ImageProgress(math.inf, threading.Event(), on_event=on_event)
+    except KeyboardInterrupt:
+        print(f"stopped; what was downloaded stays, and {line} goes on from there", flush=True)
+        raise SystemExit(130) from None
 
 
 def spell(param: Mapping[str, Any], value: str | None = None) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import threading
-from typing import Any
-
 from imagegen.commands.build import Build
-from imagegen.commands.command import YES, command, require
+from imagegen.commands.command import YES, command, report_setup, require
 
 __all__ = ["setup"]
 
@@ -21,9 +17,6 @@ __all__ = ["setup"]
 def setup(build: Build, *, yes: bool) -> None:
     """Install what is missing, and pull the models that sound jobs name."""
     from imagegen.backends.ollama.install import setup
-    from imagegen.execute.worker import ImageProgress
-    from imagegen.report.console import StatusLine
-    from imagegen.state.mutex import hold
 
     def ask() -> None:
         if not yes:
@@ -34,19 +27,5 @@ def setup(build: Build, *, yes: bool) -> None:
     for plan in build.plans:
         if plan.problems:
             print(f"{plan.file} is broken, and its models, if any, are left out: doit doctor says why", flush=True)
-    try:
-        # it may start the server that a run uses
-        with hold(build.root / ".imagegen", build.settings.wait_s), StatusLine() as line:
-
-            def on_event(name: str, facts: dict[str, Any]) -> None:
-                text = str(facts.get("text", ""))
-                if name == "note":
-                    line.note(text)
-                elif line.is_terminal:
-                    line.show(text)
-
-            progress = ImageProgress(math.inf, threading.Event(), on_event=on_event)
-            setup(build.root, build.settings, models, progress, ask=ask)
-    except KeyboardInterrupt:
-        print("stopped; what was downloaded stays, and doit ollama:setup goes on from there", flush=True)
-        raise SystemExit(130) from None
+    with report_setup(build, "doit ollama:setup") as progress:
+        setup(build.root, build.settings, models, progress, ask=ask)

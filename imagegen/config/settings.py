@@ -16,6 +16,7 @@ from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = [
     "COMMAND_LINE",
+    "SD_DEVICES",
     "SETTINGS",
     "TORCH_BUILDS",
     "Setting",
@@ -269,6 +270,8 @@ VERSION = SettingType("version", _parse_version)
 SHA256 = SettingType("sha256", _parse_sha256)
 ARCHIVE = SettingType("URL or file", _parse_archive)
 START = SettingType("auto or never", _one_of("auto", "never"))
+SD_DEVICES = ("auto", "cpu", "vulkan", "metal", "rocm", "cuda")
+SD_DEVICE = SettingType("auto, cpu, vulkan, metal, rocm or cuda", _one_of(*SD_DEVICES))
 TORCH_BUILDS = ("auto", "cuda", "rocm", "mps", "cpu", "none")
 TORCH = SettingType("auto, cuda, rocm, mps, cpu or none", _one_of(*TORCH_BUILDS))
 
@@ -366,6 +369,16 @@ class Settings:
     )
     sd_model: str = _setting("sd.model", TEXT, "the model for jobs that name none", "", "SD_MODEL")
     sd_program: str = _setting("sd.program", PATH, "a build of your own: the path of its sd-server")
+    sd_device: Literal["auto", "cpu", "vulkan", "metal", "rocm", "cuda"] = _setting(
+        "sd.device",
+        SD_DEVICE,
+        "what the build that doit sd:setup installs generates on; auto: a GPU if there is one",
+        "auto",
+    )
+    sd_archive: str = _setting(
+        "sd.archive", ARCHIVE, "that build's zip; by default, the one of the pinned release on GitHub"
+    )
+    sd_archive_sha256: str = _setting("sd.archive_sha256", SHA256, "the sha256 of a zip that is not of that release")
     sd_arguments: tuple[str, ...] = _setting(
         "sd.arguments", TEXTS, "more arguments of sd-server, such as --diffusion-fa", ()
     )

@@ -36,6 +36,8 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
         "reroll",
         "restore",
         "schema",
+        "sd:setup",
+        "sd:update",
         *server,
         "settings",
         "store:push",

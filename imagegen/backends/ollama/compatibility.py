@@ -7,13 +7,11 @@ so a newer client is asked for its flags, and not judged by its number. What a r
 from __future__ import annotations
 
 import os
-import platform
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from imagegen.backends.machine import Machine
 from imagegen.backends.ollama.cli import Versions
 from imagegen.backends.ollama.models import canonical_name
 from imagegen.config.settings import Settings
@@ -23,14 +21,12 @@ from imagegen.plan.request import Request
 __all__ = [
     "FALLBACK",
     "PINNED",
-    "Machine",
     "check_compatibility",
     "check_requests",
     "explain_not_installed",
     "explain_not_running",
     "has_mlx_libraries",
     "suggest_upgrade",
-    "this_machine",
 ]
 
 PINNED = Settings().ollama_version
@@ -50,28 +46,6 @@ _MAX_BYTES = 128 * 1024 - 1
 """Of one argument on a command line: Linux takes no more, macOS more, and Windows less."""
 _FILE = re.compile(r"(?:[a-zA-Z]:)?(?:\./|/|\\)[^\t\n\f\r]+?\.(?:jpg|jpeg|png|webp)\b", re.ASCII | re.IGNORECASE)
 """What is taken for a file: from a slash anywhere, over blanks, to the first such ending."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What Ollama serves on. system, processor: as Python's `platform` names them."""
-
-    system: str
-    processor: str
-
-    @property
-    def is_apple_silicon(self) -> bool:
-        """Whether it is a Mac with Apple silicon."""
-        return (self.system, self.processor) == ("Darwin", "arm64")
-
-
-def this_machine() -> Machine:
-    """Return the one that this runs on; of a Mac its true processor, which a translated Python does not see."""
-    system, processor = platform.system(), platform.machine()
-    if (system, processor) == ("Darwin", "x86_64"):
-        asked = subprocess.run(["/usr/sbin/sysctl", "-n", "hw.optional.arm64"], capture_output=True, check=False)
-        processor = "arm64" if asked.stdout.strip() == b"1" else processor
-    return Machine(system, processor)
 
 
 def suggest_upgrade(machine: Machine | None) -> str:

@@ -17,9 +17,10 @@ from pathlib import Path
 import psutil
 
 from imagegen.backends.base import GenerationError, Progress
+from imagegen.backends.machine import Machine
 from imagegen.backends.managed_server import ProcessIdentity
 from imagegen.backends.ollama.cli import Call, CallResult, Command
-from imagegen.backends.ollama.compatibility import FALLBACK, Machine, suggest_upgrade
+from imagegen.backends.ollama.compatibility import FALLBACK, suggest_upgrade
 from imagegen.backends.text import one_line, size_text
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from imagegen.backends import pinned_program
 from imagegen.backends.base import Progress
-from imagegen.backends.ollama.compatibility import Machine, explain_not_installed, this_machine
+from imagegen.backends.machine import Machine, this_machine
+from imagegen.backends.ollama.compatibility import explain_not_installed
 from imagegen.backends.ollama.models import describe_pull, tagged_name
 from imagegen.backends.ollama.runtime import FOLDER, MARK, OllamaRuntime, Program, executable, find_program
-from imagegen.backends.ollama.server import stop_left_over
+from imagegen.backends.ollama.server import managed_server
 from imagegen.backends.pinned_program import PinnedArchive, PinnedProgram
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
@@ -125,7 +126,7 @@ def _pin(root: Path, settings: Settings) -> PinnedProgram:
         compared="ollama.version, ollama.archive and ollama.archive_sha256",
         if_foreign="an Ollama in it can be used by PATH",
         arrange=lambda folder: _check_unpacked(folder, page),
-        stop=lambda: stop_left_over(root),
+        stop=lambda: managed_server(root.absolute()).stop_left_over(FOLDER),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagegen.backends.base import Progress
+from imagegen.backends.machine import Machine, this_machine
 from imagegen.backends.ollama import server
 from imagegen.backends.ollama.cli import (
     Command,
@@ -23,12 +24,10 @@ from imagegen.backends.ollama.cli import (
     show_model,
 )
 from imagegen.backends.ollama.compatibility import (
-    Machine,
     check_compatibility,
     explain_not_installed,
     explain_not_running,
     has_mlx_libraries,
-    this_machine,
 )
 from imagegen.backends.ollama.image import delete_old_calls
 from imagegen.backends.ollama.models import (

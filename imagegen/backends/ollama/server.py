@@ -19,7 +19,7 @@ from imagegen.backends.managed_server import ManagedServer, environment_without_
 from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["LOG", "connect_address", "fetch_version", "is_this_machine", "managed_server", "start", "stop_left_over"]
+__all__ = ["LOG", "connect_address", "fetch_version", "is_this_machine", "managed_server", "start"]
 
 LOG = Path(".imagegen/ollama/server.log")
 _READY_S = 60.0
@@ -118,19 +118,6 @@ def start(
         own.release()
         raise
     return address
-
-
-def stop_left_over(root: Path) -> None:
-    """Stop the server that a killed run left, if there is one. Raises ImagegenError if it is a running run's."""
-    own = managed_server(root)
-    with own.lock():
-        record = own.read_record()
-        if record is None:
-            return
-        if record.process.is_alive and record.owner.is_alive:
-            what = f"a run generates with Ollama from tools/ollama (process {record.owner.pid})"
-            raise ImagegenError(Problem("", what, "wait for its end"))
-        own.stop(record)
 
 
 def fetch_version(host: str, timeout_s: float = 2.0) -> str | None:

@@ -84,7 +84,8 @@ def inspect_program(root: Path, settings: Settings) -> Program:
     said = _run(path, "-h")
     match = re.search(_VERSION, said)
     named = [word for word in (match.groups() if match else ()) if word and word != "unknown"]
-    build = str(mark.get("build") or "") or (f"{named[0]}" if named else "")
+    unknown = f"zip {mark['sha256'][:12]}" if isinstance(mark.get("sha256"), str) else ""
+    build = str(mark.get("build") or "") or next(iter(named), unknown)
     return Program(
         path,
         one_line(build, 60),

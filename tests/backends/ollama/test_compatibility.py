@@ -11,16 +11,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from imagegen.backends.machine import Machine, this_machine
 from imagegen.backends.ollama.cli import Versions
 from imagegen.backends.ollama.compatibility import (
-    Machine,
     check_compatibility,
     check_requests,
     explain_not_installed,
     explain_not_running,
     has_mlx_libraries,
     suggest_upgrade,
-    this_machine,
 )
 from tests.backends.ollama.fake_ollama.cli import IMAGE_FILE
 from tests.backends.ollama.parts import request

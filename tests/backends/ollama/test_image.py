@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.base import Cancelled, GenerationError
+from imagegen.backends.machine import Machine
 from imagegen.backends.ollama import image
 from imagegen.backends.ollama.cli import CallResult, Command
-from imagegen.backends.ollama.compatibility import Machine
 from imagegen.backends.ollama.image import (
     OllamaError,
     call_folder,

@@ -17,8 +17,8 @@ from pathlib import Path
 import filelock
 import pytest
 
+from imagegen.backends.machine import Machine
 from imagegen.backends.ollama import install as install_module
-from imagegen.backends.ollama.compatibility import Machine
 from imagegen.backends.ollama.install import setup
 from imagegen.backends.ollama.runtime import FOLDER, executable, read_mark
 from imagegen.backends.ollama.server import fetch_version, managed_server, start

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.backends.ollama.compatibility import this_machine
+from imagegen.backends.machine import this_machine
 from imagegen.backends.ollama.runtime import find_program
 from imagegen.errors import ImagegenError
 from tests.backends.ollama.fake_ollama.fixture import FakeOllama
