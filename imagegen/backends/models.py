@@ -38,6 +38,7 @@ __all__ = [
     "MODELS",
     "Folders",
     "ListedModel",
+    "describe_download",
     "digest_cache",
     "display_path",
     "download_path",
@@ -273,6 +274,12 @@ def find_obstacles(root: Path, wanted: Sequence[ListedModel]) -> Iterator[Proble
             where = display_path(root, on_disk[0].path.parent)
             what = f"{names}: {size_text(needed)} to download, but only {size_text(free)} free on the disk of {where}"
             yield Problem("", what, "make room, or move the folder: comfyui.model_paths in [tool.imagegen.comfyui]")
+
+
+def describe_download(missing: Sequence[ListedModel]) -> str:
+    """Return how much there is to download, and the room for it."""
+    needed, free = sum(one.missing_bytes for one in missing), free_bytes(missing[0].path)
+    return f"{size_text(needed)} to download, {size_text(free)} free"
 
 
 def free_bytes(path: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -56,16 +55,9 @@ def pull(build: Build, words: list[str]) -> None:
 
 
 def _download(build: Build, names: list[str]) -> list[Problem]:
-    """Download those that are missing, one after another. Returns what went wrong with any of them."""
-    from imagegen.backends.download import download
-    from imagegen.backends.hugging_face import HuggingFace, create_remote_file
-    from imagegen.backends.models import (
-        digest_cache,
-        find_obstacles,
-        inspect_model,
-        remember_digest,
-        select_models,
-    )
+    """Download those that are missing. Returns what went wrong with any of them."""
+    from imagegen.backends.model_downloads import download_models
+    from imagegen.backends.models import describe_download, find_obstacles, inspect_model, select_models
     from imagegen.report.console import plural
 
     root, settings = build.root, build.settings
@@ -76,26 +68,15 @@ def _download(build: Build, names: list[str]) -> list[Problem]:
     if not missing:
         print("\n".join(_model_lines(root, wanted)))
         return []
-    hub = HuggingFace(settings.hf_endpoint, os.environ.get("HF_TOKEN", "").strip())
     incomplete = sum(bool(one.missing_bytes) for one in missing)
-    print(f"{plural(incomplete, 'model')}: {_to_download(missing)}", flush=True)
+    print(f"{plural(incomplete, 'model')}: {describe_download(missing)}", flush=True)
     with _PullReport(root, sys.stdout) as report:
-        for one in missing:
-            report.begin(one)
-            try:
-                download(create_remote_file(one.model, hub), one.path, report.on_progress, report.print)
-            except ImagegenError as error:
-                problems += error.problems
-                report.print(f"failed   {one.model.key}")
-            else:
-                remember_digest(str(one.path), one.model.sha256, digest_cache(root))
-                report.end(one)
-    return problems
+        return download_models(root, settings, missing, report)
 
 
 def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
     """Return a line for each model, and one for what is to be downloaded and the room for it."""
-    from imagegen.backends.models import display_path
+    from imagegen.backends.models import describe_download, display_path
     from imagegen.backends.text import size_text
     from imagegen.report.console import plural, table
 
@@ -108,16 +89,8 @@ def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
     there = sum(one.state == "there" for one in listed)
     closing = f"{there} of {plural(len(listed), 'model')} {'is' if there == 1 else 'are'} there"
     if missing := [one for one in listed if one.state in ("missing", "partly")]:
-        closing += f"; {_to_download(missing)}: doit models:pull"
+        closing += f"; {describe_download(missing)}: doit models:pull"
     return [*table(rows), closing]
-
-
-def _to_download(missing: Sequence[ListedModel]) -> str:
-    from imagegen.backends.models import free_bytes
-    from imagegen.backends.text import size_text
-
-    needed, free = sum(one.missing_bytes for one in missing), free_bytes(missing[0].path)
-    return f"{size_text(needed)} to download, {size_text(free)} free"
 
 
 def _state(one: ListedModel) -> str:
@@ -167,7 +140,7 @@ class _PullReport:
         self._began_s = time.monotonic()
         part = f", {size_text(one.bytes)} of it are here already" if one.bytes else ""
         source = f"from {one.model.origin}{_licence(one, '  ')}"
-        self.print(f"pulling  {one.model.key}  {size_text(_size(one))}{part}, {source}")
+        self.note(f"pulling  {one.model.key}  {size_text(_size(one))}{part}, {source}")
         self._bar.reset(self._task, description=one.model.key, total=one.model.size, completed=one.bytes, visible=True)
 
     def on_progress(self, done: int, total: int) -> None:
@@ -177,9 +150,9 @@ class _PullReport:
         from imagegen.backends.models import display_path
 
         seconds = time.monotonic() - self._began_s
-        self.print(f"pulled   {one.model.key}  {display_path(self._root, one.path)}  {seconds:.1f} s")
+        self.note(f"pulled   {one.model.key}  {display_path(self._root, one.path)}  {seconds:.1f} s")
 
-    def print(self, text: str) -> None:
+    def note(self, text: str) -> None:
         self._bar.update(self._task, visible=False)
         self._console.print(printable(text))
         self._console.file.flush()
