@@ -19,7 +19,7 @@ from imagegen.backends.base import (
     Resolved,
 )
 from imagegen.backends.models import list_model_folders
-from imagegen.backends.sd.files import find_digest, list_models
+from imagegen.backends.sd.files import find_digest, get_files, list_models
 from imagegen.backends.sd.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, recover_section, resolve
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
@@ -43,6 +43,7 @@ class SdBackend(Backend):
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
+        self._noted: set[str] = set()
 
     @property
     def engine(self) -> Engine:
@@ -68,11 +69,13 @@ class SdBackend(Backend):
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """Return the model, and the digest of its files if they are all on this machine."""
-        digest = find_digest(self.context.root, self.context.settings, request.extra["files"])
+        digest = find_digest(self.context.root, self.context.settings, get_files(request))
         return ModelIdentity(request.model, digest)
 
-    def choose_model(self, request: Request) -> str:  # noqa: ARG002 - of the base class
-        """Return the only checkpoint that there is."""
+    def choose_model(self, request: Request) -> str:
+        """Return the model that a server of the user's own has, or the only checkpoint that there is."""
+        if url := self.engine.server_url(request):
+            return self._ask_for_model(url)
         found = list_models(list_model_folders(self.context.root, self.context.settings))
         if len(found) == 1:
             return found[0]
@@ -81,8 +84,23 @@ class SdBackend(Backend):
         what = f"the job names no model, and there are {len(found)}"
         raise GenerationError(what, f"name one: sd.model, or model in [tool.imagegen.sd]: {', '.join(found[:5])}")
 
+    def _ask_for_model(self, url: str) -> str:
+        from imagegen.backends.json_api import Refused, Unreachable
+        from imagegen.backends.sd.checks import file_name
+
+        try:
+            model = file_name(self.engine.capabilities(url).model)
+        except Refused as refused:
+            raise GenerationError(refused.what, refused.hint) from None
+        except Unreachable as error:
+            what = f"no sd-server answers at {url}: {error}"
+            raise GenerationError(what, "start it, or correct sd.server.url") from None
+        if not model:
+            raise GenerationError(f"the server at {url} does not name its model", "name it: sd.model")
+        return model
+
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
-        """Check the program and its arguments, the model's files, sizes, samplers and memory."""
+        """Check the program and its arguments or the server, the model's files, samplers, sizes and memory."""
         from imagegen.backends.sd.checks import check_requests
         from imagegen.backends.sd.server import find_argument_problem, find_other_run
 
@@ -90,6 +108,16 @@ class SdBackend(Backend):
         if not all(map(self.engine.server_url, requests)):
             found = [find_argument_problem(self.context.settings.sd_arguments), find_other_run(self.engine.root)]
         return [*filter(None, found), *check_requests(requests, self.engine)]
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        """Say once in a run where memory may not suffice."""
+        from imagegen.backends.sd.checks import describe_tightness
+
+        for line in describe_tightness(requests, self.engine):
+            if line not in self._noted:
+                self._noted.add(line)
+                progress.event("note", text=line)
+        return []
 
     def batch_key(self, request: Request) -> Hashable:
         """Return what decides how the server is started: images that share it need no new one."""

@@ -1,29 +1,140 @@
-"""Preflight: everything that would keep a job's images from being generated, before any is."""
+"""Preflight: everything that would keep a job's images from being generated, before any is. Starts no server."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from imagegen.backends.json_api import Refused, Unreachable
+from imagegen.backends.sd.client import Capabilities
+from imagegen.backends.sd.field_checks import check_choices, check_fields, sort_by_likeness
+from imagegen.backends.sd.files import get_files
+from imagegen.backends.sd.image import effective_fields
+from imagegen.backends.sd.memory import check_memory, describe_tight_memory, estimate_work, this_machine
+from imagegen.backends.sd.model_checks import ModelCheck, check_loras, check_model
+from imagegen.backends.sd.program import Program
+from imagegen.backends.text import list_first
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
     from imagegen.backends.sd.engine import Engine
 
-__all__ = ["check_requests"]
+__all__ = ["check_requests", "describe_tightness", "file_name"]
 
 
 def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]:
-    """Return the problems of these requests of one job."""
-    problems = []
+    """Return the problems of these requests: one that all have counts for their whole job."""
+    checker = _Checker(engine)
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for request in requests:
+        for problem in dict.fromkeys(checker.check(request)):
+            found[problem].append(request.name)
+    return [
+        Problem(where, problem.what, problem.hint)
+        for problem, names in found.items()
+        for where in ([""] if len(names) == len(requests) else dict.fromkeys(names))
+    ]
+
+
+def describe_tightness(requests: Sequence[Request], engine: Engine) -> list[str]:
+    """Return what to say where memory may not suffice for these requests, which have no problems."""
+    checker = _Checker(engine)
+    return list(dict.fromkeys(filter(None, map(checker.describe, requests))))
+
+
+def file_name(path: str) -> str:
+    """Return the name of a file by its path, of whichever system."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+@dataclass
+class _Checker:
+    """Checks requests one after another: what several have in common is looked at once."""
+
+    engine: Engine
+    _models: dict[tuple[tuple[str, str], ...], ModelCheck] = field(default_factory=dict)
+    _loras: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)
+
+    def check(self, request: Request) -> Iterator[Problem]:
+        """Yield the problems of a request; `where` is empty."""
+        if url := self.engine.server_url(request):
+            yield from self._check_server(url, request)
+            yield from check_fields(request, None)
+            return
+        program = self._find_program()
+        if isinstance(program, Program):
+            yield from check_choices(request, program.samplers, program.schedulers)
+        else:
+            yield from program
+        model = self._check_model(request)
+        yield from model.problems
+        yield from self._check_loras(request)
+        yield from check_fields(request, model.contents)
+        if model.contents and isinstance(program, Program):
+            offload = self._has_offload(request)
+            problem = check_memory(model.contents.bytes, program.device, offload=offload, machine=this_machine())
+            yield from [problem] if problem else []
+
+    def describe(self, request: Request) -> str:
+        """Return what to say of a request that has no problems; empty if there is nothing."""
+        if self.engine.server_url(request):
+            return ""
+        program, contents = self._find_program(), self._check_model(request).contents
+        if contents is None or not isinstance(program, Program):
+            return ""
+        fields = effective_fields(request)
+        work = estimate_work(contents.kind.name if contents.kind else "", fields.width * fields.height)
+        offload = self._has_offload(request)
+        return describe_tight_memory(contents.bytes, work, program.device, offload=offload, machine=this_machine())
+
+    def _has_offload(self, request: Request) -> bool:
+        return bool(request.extra.get("offload", self.engine.context.settings.sd_offload))
+
+    def _find_program(self) -> Program | Sequence[Problem]:
+        try:
+            return self.engine.program
+        except ImagegenError as error:
+            return [Problem("", one.what, one.hint) for one in error.problems]
+
+    def _check_model(self, request: Request) -> ModelCheck:
+        key = tuple(get_files(request).items())
+        if key not in self._models:
+            self._models[key] = check_model(request, self.engine)
+        return self._models[key]
+
+    def _check_loras(self, request: Request) -> list[Problem]:
+        key = tuple(request.extra.get("loras", ()))
+        if key not in self._loras:
+            self._loras[key] = check_loras(request, self.engine)
+        return self._loras[key]
+
+    def _check_server(self, url: str, request: Request) -> Iterator[Problem]:
+        """Yield what a server of the user's own does not have."""
+        server = _ask_server(url, self.engine)
+        if isinstance(server, Problem):
+            yield server
+            return
+        yield from check_choices(request, server.samplers, server.schedulers)
+        files = get_files(request)
+        wanted = files.get("diffusion_model") or files.get("model") or ""
+        loaded = file_name(server.model)
+        if wanted and loaded and file_name(wanted) != loaded:
+            what = f"sd.model: the server at {url} has {loaded}, and not {file_name(wanted)}"
+            yield Problem("", what, "start it with that model, or leave sd.model out: then its own is used")
+        for name in request.extra.get("loras", ()):
+            if name not in server.loras:
+                near = list_first(sort_by_likeness(name, server.loras), 5)
+                hint = f"it has {near}" if near else "start it with --lora-model-dir"
+                yield Problem("", f"sd.loras: the server at {url} has no LoRA {name}", hint)
+
+
+def _ask_server(url: str, engine: Engine) -> Capabilities | Problem:
     try:
-        if not all(engine.server_url(request) for request in requests):
-            engine.program  # noqa: B018 - raises if there is none
-        for request in requests:
-            for part, name in request.extra["files"].items():
-                if not engine.find_file(part, name):
-                    problems.append(Problem(request.name, f"sd.{part}: there is no file {name}", "doit models:pull"))
-    except ImagegenError as error:
-        return list(error.problems)
-    return problems
+        return engine.capabilities(url)
+    except Refused as refused:
+        return refused.problem
+    except Unreachable as error:
+        return Problem("", f"no sd-server answers at {url}: {error}", "start it, or correct sd.server.url")

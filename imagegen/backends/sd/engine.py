@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from imagegen.backends.base import (
     Cancelled,
@@ -16,11 +17,12 @@ from imagegen.backends.base import (
     OverdueError,
     Progress,
 )
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.managed_server import ServerRecord, exit_code
 from imagegen.backends.models import Folders, list_model_folders
 from imagegen.backends.sd.client import Capabilities, Client
 from imagegen.backends.sd.errors import describe_end, explain_image, is_beyond_use
-from imagegen.backends.sd.files import find_lora_folder, find_model_file
+from imagegen.backends.sd.files import find_lora_folder, find_model_file, get_files
 from imagegen.backends.sd.image import build_body
 from imagegen.backends.sd.job import ImageJob, JobNotes
 from imagegen.backends.sd.program import Program, inspect_program
@@ -46,16 +48,19 @@ class Engine:
         """By launch, how many of its servers ended in a row."""
         self._failed_starts: dict[Hashable, GenerationError] = {}
         """By launch, why its server cannot be started."""
+        self._answers: dict[str, Any] = {}
+        """What was asked once in this run, or the error: by the address of a server; of the program by nothing."""
 
     @property
     def root(self) -> Path:
         """The project's folder, absolute."""
         return self.context.root.absolute()
 
-    @cached_property
+    @property
     def program(self) -> Program:
         """The program. Raises ImagegenError if there is none that can be used."""
-        return inspect_program(self.root, self.context.settings)
+        found: Program = self._ask_once("", lambda: inspect_program(self.root, self.context.settings))
+        return found
 
     @cached_property
     def folders(self) -> Folders:
@@ -81,7 +86,18 @@ class Engine:
 
     def capabilities(self, url: str) -> Capabilities:
         """Return what a server of the user's own says of itself. Raises Refused and Unreachable."""
-        return Client(url).capabilities()
+        found: Capabilities = self._ask_once(url, Client(url).capabilities)
+        return found
+
+    def _ask_once(self, key: str, ask: Callable[[], Any]) -> Any:
+        if key not in self._answers:
+            try:
+                self._answers[key] = ask()
+            except (ImagegenError, Refused, Unreachable) as error:
+                self._answers[key] = error
+        if isinstance(answer := self._answers[key], Exception):
+            raise answer
+        return answer
 
     def launch_key(self, request: Request) -> Hashable:
         """Return what decides how a server is started for this request. Raises ImagegenError."""
@@ -174,10 +190,10 @@ class Engine:
         return GenerationError(problem.what, hint)
 
     def _launch(self, request: Request) -> Launch:
-        settings, extra = self.context.settings, request.extra
+        settings, extra, files = self.context.settings, request.extra, get_files(request)
         words = [str(self.program.path)]
         for part, argument in PARTS.items():
-            if name := extra["files"].get(part):
+            if name := files.get(part):
                 words += [argument, self.find_file(part, name) or name]
         if extra.get("loras"):
             # otherwise they are added to the weights and taken off again, which leaves others behind

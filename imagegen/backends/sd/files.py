@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from imagegen.backends.models import Folders, digest_cache, find_file, hash_model, list_model_folders, list_names
+from imagegen.backends.models import (
+    Folders,
+    digest_cache,
+    display_path,
+    find_file,
+    hash_model,
+    list_model_folders,
+    list_names,
+)
 from imagegen.backends.sd.known_models import KnownFile
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.plan.request import Request
 
 __all__ = [
     "KINDS",
@@ -18,6 +28,7 @@ __all__ = [
     "find_listed",
     "find_lora_folder",
     "find_model_file",
+    "get_files",
     "list_models",
     "name_here",
 ]
@@ -35,6 +46,17 @@ KINDS: Mapping[str, Sequence[str]] = {
 """The option that names a file → the kinds of model that it is looked for among."""
 
 
+def get_files(request: Request) -> Mapping[str, str]:
+    """Return the name of each file of a request's model, by the option that names it.
+
+    A job that names no model has a checkpoint chosen for it, which is only in `model`.
+    """
+    files: Mapping[str, str] = request.extra.get("files", {})
+    if request.model and "model" not in files and "diffusion_model" not in files:
+        return {"model": request.model, **files}
+    return files
+
+
 def find_model_file(root: Path, folders: Folders, part: str, name: str) -> str:
     """Return the path of a model file; empty if there is none of that name.
 
@@ -45,8 +67,12 @@ def find_model_file(root: Path, folders: Folders, part: str, name: str) -> str:
         name: its name in a folder of its kind, or its path: absolute, or from `root`.
     """
     found = find_file(name, [folder for kind in KINDS[part] for folder in folders.get(kind, ())])
-    path = root / Path(name).expanduser()
-    return found or (str(path) if path.is_file() else "")
+    if found:
+        return found
+    with suppress(RuntimeError, ValueError):  # ~ of nobody, or a NUL in it
+        path = root / Path(name).expanduser()
+        return str(path) if path.is_file() else ""
+    return ""
 
 
 def find_listed(settings: Settings, part: str, file: KnownFile) -> ModelFile | None:
@@ -100,14 +126,12 @@ def find_lora_folder(root: Path, folders: Folders, loras: Iterable[str]) -> tupl
         ImagegenError: one is missing, or they are in several folders.
     """
     found = {name: find_model_file(root, folders, "lora", name) for name in loras}
-    problems = [
-        Problem("", f"sd.loras: there is no file {name}", "doit models:pull")
-        for name, path in found.items()
-        if not path
-    ]
-    holders = {_strip(path, name) for name, path in found.items() if path}
+    own = folders.get("loras", ())
+    problems = [_explain_missing_lora(root, name, own) for name, path in found.items() if not path]
+    holders = {_find_holder(path, own) for path in found.values() if path}
     if not problems and len(holders) > 1:
-        what = f"sd.loras: they are in {len(holders)} folders, and sd-server takes one: {', '.join(sorted(holders))}"
+        places = ", ".join(sorted(display_path(root, Path(one)) for one in holders))
+        what = f"sd.loras: they are in {len(holders)} folders, and sd-server takes one: {places}"
         problems.append(Problem("", what, "put them into one folder"))
     if problems:
         raise ImagegenError(*problems)
@@ -115,9 +139,13 @@ def find_lora_folder(root: Path, folders: Folders, loras: Iterable[str]) -> tupl
     return folder, {name: Path(path).relative_to(folder).as_posix() for name, path in found.items()}
 
 
-def _strip(path: str, name: str) -> str:
-    """Return the folder in which a file has this name."""
-    folder = Path(path)
-    for _ in Path(name).parts:
-        folder = folder.parent
-    return str(folder)
+def _find_holder(path: str, folders: Sequence[str]) -> str:
+    """Return the folder of LoRAs that a file is in; of one that is elsewhere, its own: the server lists all below."""
+    file = Path(path)
+    return next((folder for folder in folders if file.is_relative_to(folder)), str(file.parent))
+
+
+def _explain_missing_lora(root: Path, name: str, folders: Sequence[str]) -> Problem:
+    places = ", ".join(display_path(root, Path(folder)) for folder in folders[:3])
+    what = f"sd.loras: there is no file {name}{did_you_mean(name, list_names(folders))}"
+    return Problem("", what, f"it was looked for in {places}; doit models:pull downloads those that you list")

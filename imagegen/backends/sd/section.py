@@ -154,4 +154,14 @@ def _hash_image(context: Context, file: str) -> str:
     data = context.read(file)
     if len(data) > MAX_BYTES:  # only so much was read
         raise ImagegenError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
+    if not data.startswith(_SIGNATURES) and data[8:12] != b"WEBP":
+        raise ImagegenError(Problem(file, "is not an image that sd-server reads", "save it as PNG or JPEG"))
+    if data.startswith(b"\x89PNG") and data[25:26] in _GREY:
+        raise ImagegenError(Problem(file, "is a greyscale PNG, and sd-server takes only colour", "save it as RGB"))
     return hashlib.sha256(data).hexdigest()
+
+
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
+"""How PNG, JPEG, GIF and BMP begin. Builds with libwebp, as the released ones are, read WebP too."""
+_GREY = (b"\0", b"\4")
+"""A PNG's colour type without colours; stable-diffusion.cpp refuses an image of less than three channels."""

@@ -1,0 +1,129 @@
+"""Preflight of a request's fields: what the engine would change, ignore or refuse. Asks nobody.
+
+Source: stable-diffusion.cpp of July and August 2026 (examples/common/common.cpp, examples/server/routes_sdcpp.cpp,
+src/stable-diffusion.cpp, src/conditioner.hpp), and a real server.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from imagegen.backends.sd.image import effective_fields
+from imagegen.backends.sd.known_models import KNOWN_MODELS
+from imagegen.backends.sd.model_kind import Contents, ModelKind
+from imagegen.backends.text import list_first
+from imagegen.errors import Problem
+from imagegen.plan.request import Request
+
+__all__ = ["check_choices", "check_fields", "sort_by_likeness"]
+
+_LEAST, _MOST = 64, 4096
+"""Of width and height: what a server says of its limits."""
+_MAX_SEED = 2**63 - 1
+"""The server reads it as a signed number of 64 bits, and chooses one of its own if that is negative."""
+_MOST_STEPS = 100
+_CLIP_LAYERS = 12
+_LORA = r"<lora:[^>]*>"
+_SAMPLERS = {
+    "eulerancestral": "euler_a",
+    "eulera": "euler_a",
+    "dpmpp2m": "dpm++2m",
+    "dpm++2m": "dpm++2m",
+    "dpmpp2sancestral": "dpm++2s_a",
+    "dpm++2sa": "dpm++2s_a",
+    "dpm2": "dpm2",
+}
+"""ComfyUI's and A1111's names without blanks and `_`, in lower case → the engine's for the same algorithm.
+
+The engine's were compared with those of k-diffusion, which the others come from: src/denoiser.hpp. It has no other name
+for euler, heun, lcm, ipndm, res_multistep and er_sde, and none of theirs that needs a Brownian tree (the SDE ones).
+"""
+_SCHEDULERS = {"normal": "discrete", "uniform": "discrete", "sgmuniform": "sgm_uniform", "alignyoursteps": "ays"}
+_SHOWN = 20
+
+
+def check_choices(request: Request, samplers: Sequence[str], schedulers: Sequence[str]) -> Iterator[Problem]:
+    """Yield the problems of a sampler and a scheduler that the job gives and the server would ignore.
+
+    Args:
+        samplers: those that it has; empty if that is unknown. The same for the schedulers.
+    """
+    for field, names, same in (("sampler", samplers, _SAMPLERS), ("scheduler", schedulers, _SCHEDULERS)):
+        given = str(getattr(request, field))
+        if field not in request.given or not names or given in names:
+            continue
+        own = same.get(re.sub(r"[ _]", "", given.lower()), given.lower())
+        hint = f"sd-server calls it {own}"
+        if own not in names:
+            hint = f"choose one of {list_first(sort_by_likeness(given, names), _SHOWN)}"
+        yield Problem("", f"{field} {given}: sd-server has none of that name", hint)
+
+
+def sort_by_likeness(value: str, names: Sequence[str]) -> list[str]:
+    """Return the names, those most like the value first."""
+    low = value.lower()
+    return sorted(names, key=lambda name: -difflib.SequenceMatcher(None, low, name.lower()).ratio())
+
+
+def check_fields(request: Request, contents: Contents | None) -> Iterator[Problem]:
+    """Yield the problems of a request's fields.
+
+    Args:
+        contents: of its model; None if they are unknown. Then nothing is checked that depends on it.
+    """
+    kind = contents.kind if contents else None
+    fields = effective_fields(request)
+    for name, value in (("width", fields.width), ("height", fields.height)):
+        yield from _check_side(name, value, kind.multiple if kind else 1)
+    if fields.steps > _MOST_STEPS:
+        yield Problem("", f"steps {fields.steps}: sd-server does at most {_MOST_STEPS}", f"make it {_MOST_STEPS}")
+    if request.seed is not None and request.seed > _MAX_SEED:
+        what = f"seed {request.seed}: sd-server takes it for a random one"
+        yield Problem("", what, f"give one up to 2^63 - 1 ({_MAX_SEED:,})")
+    for text, field in ((request.prompt, "prompt"), (fields.negative, "negative prompt")):
+        if found := re.search(_LORA, text):
+            what = f"the {field} has '{found[0][:60]}', which sd-server reads as words"
+            yield Problem("", what, "name the LoRA in sd.loras, with its strength, and remove it from the prompt")
+    if kind and "clip_skip" in request.given:
+        yield from _check_clip_skip(request.clip_skip, kind)
+    if contents and kind and "guidance" in request.extra and not contents.has_guidance:
+        what = f"sd.guidance: {kind.name} has no input for it here, and the engine would ignore it"
+        yield Problem("", what, "remove it")
+    yield from _check_references(request, kind)
+
+
+def _check_side(name: str, value: int, multiple: int) -> Iterator[Problem]:
+    if value > _MOST:
+        yield Problem("", f"{name} {value}: sd-server takes at most {_MOST}", f"use {_MOST} or less")
+    elif value < _LEAST:
+        yield Problem("", f"{name} {value}: sd-server takes at least {_LEAST}", f"use {_LEAST} or more")
+    elif value % multiple:
+        below = value // multiple * multiple
+        yield Problem(
+            "", f"{name} {value}: this model takes multiples of {multiple}", f"use {below} or {below + multiple}"
+        )
+
+
+def _check_clip_skip(clip_skip: int, kind: ModelKind) -> Iterator[Problem]:
+    if not kind.has_clip and clip_skip > 1:
+        what = f"clip_skip {clip_skip}: {kind.name} has no CLIP, and the engine would ignore it"
+        yield Problem("", what, "remove it")
+    elif kind.name == "SD 1.x" and clip_skip > _CLIP_LAYERS:
+        what = f"clip_skip {clip_skip}: the CLIP of {kind.name} has {_CLIP_LAYERS} layers"
+        yield Problem("", what, f"make it at most {_CLIP_LAYERS}; 1 and 2 are usual")
+
+
+def _check_references(request: Request, kind: ModelKind | None) -> Iterator[Problem]:
+    images: Mapping[str, str] = request.extra.get("images", {})
+    known = KNOWN_MODELS.get(request.model)
+    takes = known.takes_references if known else kind.takes_references if kind else None
+    if takes is False:
+        name = known.name if known else kind.name if kind else ""
+        for key in sorted(images):
+            if key != "init":
+                what = f"sd.images.{key}: {name} takes no reference images, and the engine would ignore it"
+                yield Problem(
+                    "", what, "take a model that edits images, such as flux2-klein-4b; or start from images.init"
+                )

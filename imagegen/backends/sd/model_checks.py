@@ -1,0 +1,200 @@
+"""Preflight of model files: that all are there, complete, and of the kind that their options are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagegen.backends.models import display_path, find_missing_models, list_names
+from imagegen.backends.sd.files import KINDS, get_files
+from imagegen.backends.sd.known_models import KNOWN_MODELS
+from imagegen.backends.sd.model_header import BadModel, ModelHeader, read_header
+from imagegen.backends.sd.model_kind import Contents, ModelKind, Role, find_role, inspect_model
+from imagegen.backends.sd.section import PARTS
+from imagegen.backends.text import list_first
+from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.plan.request import Request
+
+if TYPE_CHECKING:
+    from imagegen.backends.sd.engine import Engine
+
+__all__ = ["ModelCheck", "check_loras", "check_model"]
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """What the files of a model come to.
+
+    `contents` is None if a file is missing, not complete, or a checkpoint of PyTorch, in which nothing is looked for.
+    """
+
+    problems: Sequence[Problem]
+    contents: Contents | None = None
+
+
+_ROLES: Mapping[str, Role] = {
+    "model": "checkpoint",
+    "diffusion_model": "diffusion model",
+    "vae": "VAE",
+    "llm": "text encoder",
+    "clip_l": "text encoder",
+    "clip_g": "text encoder",
+    "t5xxl": "text encoder",
+    "lora": "LoRA",
+}
+"""What the file of an option is."""
+_OPTIONS: Mapping[Role, str] = {
+    "checkpoint": "name it as sd.model",
+    "diffusion model": "name it as sd.diffusion_model",
+    "VAE": "name it as sd.vae",
+    "text encoder": "name it as sd.llm, sd.clip_l, sd.clip_g or sd.t5xxl, as its model needs it",
+    "LoRA": "name it in sd.loras, with its strength",
+}
+_OTHER_VAES = ("--vae", "--tae", "--taesd")
+
+
+def check_model(request: Request, engine: Engine) -> ModelCheck:
+    """Check the files of a request's model. Those of a server of the user's own are not looked for."""
+    problems: list[Problem] = []
+    headers: dict[str, ModelHeader] = {}
+    files = get_files(request)
+    for part, name in files.items():
+        path = engine.find_file(part, name)
+        if not path:
+            problems.append(_explain_missing(request, part, name, engine))
+            continue
+        found = _read(f"sd.{part}", name, path)
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            headers[part] = found
+    if problems or not headers or not all(header.tensors for header in headers.values()):
+        return ModelCheck(problems)
+    contents = inspect_model(headers)
+    return ModelCheck(list(_check_kinds(files, headers, contents, engine.context.settings.sd_arguments)), contents)
+
+
+def check_loras(request: Request, engine: Engine) -> list[Problem]:
+    """Check that the LoRAs are in one folder, complete, and LoRAs."""
+    if not request.extra.get("loras"):
+        return []
+    try:
+        folder, paths = engine.find_lora_folder(request)
+    except ImagegenError as error:
+        return list(error.problems)
+    problems = []
+    for name, inner in paths.items():
+        found = _read("sd.loras", name, str(Path(folder, inner)))
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif (role := find_role(found)) not in ("LoRA", ""):
+            problems.append(Problem("", f"sd.loras: {name} is a {role}, not a LoRA", _OPTIONS[role]))
+    return problems
+
+
+def _read(option: str, name: str, path: str) -> ModelHeader | Problem:
+    """Return the header of a file; the problem if it isn't a complete model."""
+    try:
+        stat = Path(path).stat()
+        return _read_once(path, stat.st_size, stat.st_mtime_ns)
+    except BadModel as bad:
+        return Problem("", f"{option}: {name} {bad.what}", bad.hint)
+    except OSError as error:
+        return Problem("", f"{option}: {name} cannot be read: {error.strerror}", "fix its permissions")
+
+
+@lru_cache(maxsize=64)
+def _read_once(path: str, size: int, mtime_ns: int) -> ModelHeader:
+    del size, mtime_ns  # what decides whether it is read again
+    return read_header(Path(path))
+
+
+def _explain_missing(request: Request, part: str, name: str, engine: Engine) -> Problem:
+    """Return the problem of a file that isn't there."""
+    pull = find_missing_models(engine.root, engine.context.settings).get(name)
+    if request.model in KNOWN_MODELS and part not in request.extra:
+        return Problem("", f"{request.model}: its file {name} is not there", pull or "doit sd:setup")
+    folders = [folder for kind in KINDS[part] for folder in engine.folders.get(kind, ())]
+    near = did_you_mean(name, [*list_names(folders), *(KNOWN_MODELS if part == "model" else ())])
+    places = list_first(dict.fromkeys(display_path(engine.root, Path(folder)) for folder in folders), 4)
+    hint = pull or f"it was looked for in {places}; a path counts from the project's folder"
+    return Problem("", f"sd.{part}: there is no file {name}{near}", hint)
+
+
+def _check_kinds(
+    files: Mapping[str, str], headers: Mapping[str, ModelHeader], contents: Contents, arguments: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield the problems of files that don't fit their options; of fitting ones, what the kind of model lacks."""
+    roles = {part: find_role(header) for part, header in headers.items()}
+    misplaced = [part for part, role in roles.items() if role not in ("", _ROLES[part], *_ALTERNATIVES.get(part, ()))]
+    for part in misplaced:
+        what = f"sd.{part}: {files[part]} is a {roles[part]}, not a {_ROLES[part]}"
+        yield Problem("", what, _OPTIONS[roles[part]])
+    part = "model" if "model" in headers else "diffusion_model"
+    if part in headers and not misplaced:
+        what, hint = _explain_incomplete(part, roles[part], headers[part], contents, files, arguments)
+        if what:
+            yield Problem("", f"sd.{part}: {files[part]} {what}", hint)
+
+
+_ALTERNATIVES: Mapping[str, Sequence[Role]] = {"model": ["diffusion model"], "diffusion_model": ["checkpoint"]}
+"""What may do too, with the other files."""
+_WHOLE = "name the whole checkpoint, with its text encoders and VAE, as sd.model"
+
+
+def _explain_incomplete(
+    part: str,
+    role: Role,
+    header: ModelHeader,
+    contents: Contents,
+    files: Mapping[str, str],
+    arguments: Sequence[str],
+) -> tuple[str, str]:
+    """Return what the model lacks, and what to do; empty if it lacks nothing, or if nobody knows.
+
+    Args:
+        part: the option of the main file; the next two are about that.
+    """
+    missing = _list_missing(contents.kind, contents, files, arguments)
+    if contents.kind and not missing:
+        return "", ""
+    if part == "diffusion_model" and role == "checkpoint":
+        return "is a whole checkpoint, not a diffusion model by itself", _OPTIONS[role]
+    if role == "diffusion model":
+        bare = inspect_model({"diffusion_model": header}).kind
+        if bare is None:
+            is_unet = any("input_blocks.0.0." in name for name in header.tensors)
+            return ("is a UNet by itself, which sd-server does not recognise", _WHOLE) if is_unet else ("", "")
+        if part == "model":
+            needs = _list_missing(bare, contents, files, arguments)
+            hint = f"{_OPTIONS[role]}, with {_join(needs)}" if needs else _OPTIONS[role]
+            return f"holds only the diffusion model ({bare.name})", hint
+    if contents.kind:
+        return (
+            f"is {contents.kind.name}, which needs {_join(missing)} too",
+            "name the files that its page says go with it",
+        )
+    return "", ""
+
+
+def _list_missing(
+    kind: ModelKind | None, contents: Contents, files: Mapping[str, str], arguments: Sequence[str]
+) -> list[str]:
+    """Return the options that a kind of model needs, and that neither the job nor the settings' arguments give."""
+    if kind is None:
+        return []
+    given = {argument.partition("=")[0] for argument in arguments}
+    missing = []
+    if kind.needs_vae and not (contents.has_vae or "vae" in files or given & {*_OTHER_VAES}):
+        missing.append("sd.vae")
+    has_encoder = contents.has_encoder or any(part in files or PARTS[part] in given for part in kind.encoders)
+    if kind.encoders and not has_encoder:
+        missing += [f"sd.{part}" for part in kind.encoders]
+    return missing
+
+
+def _join(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
