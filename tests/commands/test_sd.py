@@ -1,0 +1,142 @@
+"""`doit sd:setup` and `sd:update`, in the real doit; the program in the zip is the fake one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imagegen.backends.sd.program import FOLDER
+from tests.backends.archives import zipped
+from tests.backends.file_server import Served, file_server
+from tests.backends.sd.fake_sd_server.fixture import FakeSd, until
+from tests.backends.sd.model_files import write_model
+from tests.faults.mounted import needs_mounts, small_disk
+from tests.project_folder import DODO, ProjectFolder
+
+JOB = {"backend": "sd", "items": [{"name": "Yrr", "prompt": "a small figure"}], "sd": {"model": "one.safetensors"}}
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeSd]:
+    made = FakeSd(tmp_path / "sd")
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def zip_of(fake: FakeSd) -> bytes:
+    return zipped(
+        ("sd-server", fake.program.read_bytes(), {"mode": 0o755}), ("libggml.so", os.urandom(100_000), {"mode": 0o755})
+    )
+
+
+def settings(data: bytes, archive: str, backend: str = "") -> str:
+    lines = ["[tool.imagegen]", f'backend = "{backend}"'] if backend else []
+    lines += ["[tool.imagegen.sd]", f'archive = "{archive}"']
+    return "\n".join([*lines, f'archive_sha256 = "{hashlib.sha256(data).hexdigest()}"', ""])
+
+
+@pytest.fixture
+def project(tmp_path: Path, fake: FakeSd) -> ProjectFolder:
+    """A project with the zip in it, and nothing installed."""
+    project = ProjectFolder(tmp_path / "project", JOB)
+    data = zip_of(fake)
+    (project.root / "sd.zip").write_bytes(data)
+    project.write("pyproject.toml", settings(data, "sd.zip"))
+    return project
+
+
+def test_setup_installs_it_and_says_how_to_go_on(project: ProjectFolder) -> None:
+    run = project.doit("sd:setup", "--yes")
+    assert run.code == 0, run.out
+    assert "stable-diffusion.cpp sd.zip is set up in tools/sd" in run.out
+    assert run.closing == 'next: doit backend=sd; or for good: backend = "sd" under [tool.imagegen] in pyproject.toml'
+    assert (project.root / FOLDER / "sd-server").exists()
+    again = project.doit("sd:setup")
+    assert again.code == 0, "there is nothing to ask"
+    assert "unpacking" not in again.out
+    assert project.doit("sd:update").code == 0
+
+
+def test_what_was_set_up_generates(project: ProjectFolder) -> None:
+    write_model(project.root / "tools/ComfyUI/models/checkpoints/one.safetensors", "sd1", "one")
+    assert project.doit("sd:setup", "--yes").code == 0
+    project.job()
+    run = project.doit()
+    assert run.tasks("generated") == ["portraits:yrr"], run.out
+
+
+def test_without_a_terminal_it_needs_yes(project: ProjectFolder) -> None:
+    run = project.doit("sd:setup", "--device=cpu")
+    assert run.code != 0
+    assert "nothing was downloaded: there is no terminal to ask on" in run.out
+    assert "to go ahead without the question: doit sd:setup --device=cpu --yes" in run.out
+    assert not (project.root / "tools").exists()
+
+
+def test_where_sd_is_the_default_the_next_step_is_doit(project: ProjectFolder) -> None:
+    data = (project.root / "sd.zip").read_bytes()
+    project.write("pyproject.toml", settings(data, "sd.zip", backend="sd"))
+    assert project.doit("sd:setup", "--yes").closing == "next: doit"
+
+
+def test_an_unknown_device_is_refused(project: ProjectFolder) -> None:
+    run = project.doit("sd:setup", "--device=gpu")
+    assert run.code != 0
+    assert "vulkan" in run.out + run.err
+    assert not (project.root / "tools").exists()
+
+
+def test_ctrl_c_says_what_stays_and_the_next_goes_on_from_there(project: ProjectFolder, fake: FakeSd) -> None:
+    data = zip_of(fake)
+    with file_server() as server:
+        server.files["/sd.zip"] = held = Served(data, cut_after=[70_000], hold=threading.Event())
+        project.write("pyproject.toml", settings(data, f"{server.url}/sd.zip"))
+        process = project.start("sd:setup", "--yes")
+        until(lambda: any(path.stat().st_size for path in project.root.glob(".imagegen/sd/*.part")))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert held.hold
+        held.hold.set()
+        assert process.returncode == 130, out + err
+        assert "stopped; what was downloaded stays, and doit sd:setup goes on from there" in out
+        assert "Traceback" not in out + err
+        server.files["/sd.zip"] = Served(data)
+        assert project.doit("sd:setup", "--yes").code == 0
+        assert server.ranges == ["", "bytes=70000-"]
+
+
+@needs_mounts
+def test_a_full_disk_and_one_that_takes_no_writes_are_reported_and_it_goes_on_once_there_is_room(
+    tmp_path: Path, fake: FakeSd
+) -> None:
+    data = zip_of(fake)
+    with small_disk(tmp_path / "disk", 600) as disk, file_server() as server:
+        server.files["/sd.zip"] = Served(data)
+
+        def setup() -> str:
+            done = disk.run(sys.executable, "-B", "-m", "doit", "sd:setup", "--yes")
+            assert "Traceback" not in done.stdout + done.stderr
+            return done.stdout + done.stderr
+
+        assert disk.run("sh", "-c", 'printf "%s" "$0" > dodo.py', DODO).returncode == 0
+        text = settings(data, f"{server.url}/sd.zip")
+        assert disk.run("sh", "-c", 'mkdir jobs; printf "%s" "$0" > pyproject.toml', text).returncode == 0
+        disk.run("sh", "-c", "head -c 400000 /dev/zero > filler")
+        assert "too little room: about" in setup()
+        disk.fill()
+        assert "too little room: about" in setup()
+        disk.free()
+        disk.remount("ro")
+        assert "Read-only file system" in setup()
+        disk.remount("rw")
+        disk.run("rm", "-f", "filler", "filler.2")
+        assert "is set up in tools/sd" in setup()
