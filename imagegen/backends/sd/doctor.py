@@ -10,10 +10,12 @@ import psutil
 
 from imagegen.backends.base import Diagnosis
 from imagegen.backends.json_api import Refused, Unreachable
-from imagegen.backends.models import display_path, find_missing_models
-from imagegen.backends.sd.files import find_digest, list_models
-from imagegen.backends.sd.known_models import KNOWN_MODELS
-from imagegen.backends.sd.server import managed_server
+from imagegen.backends.models import display_path
+from imagegen.backends.sd.checks import check_requests, describe_tightness
+from imagegen.backends.sd.files import find_digest, get_files, list_models
+from imagegen.backends.sd.memory import this_machine
+from imagegen.backends.sd.model_checks import check_model
+from imagegen.backends.sd.server import find_argument_problem, managed_server
 from imagegen.backends.text import list_first, size_text
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
@@ -28,8 +30,6 @@ _SHORT = 12
 
 def diagnose(requests: Sequence[Request], engine: Engine) -> Iterator[Diagnosis]:
     """Yield the rows for these requests. Starts no server, and changes nothing."""
-    from imagegen.backends.sd.checks import check_requests
-
     here = [request for request in requests if not engine.server_url(request)]
     said: list[str] = []
     if here:
@@ -39,10 +39,14 @@ def diagnose(requests: Sequence[Request], engine: Engine) -> Iterator[Diagnosis]
     for url in dict.fromkeys(url for request in requests if (url := engine.server_url(request))):
         yield _diagnose_server(url, engine, said)
     problems = check_requests(requests, engine)
+    if here and (wrong := find_argument_problem(engine.context.settings.sd_arguments)):
+        problems.append(wrong)
     for problem in problems:
         if not any(one in problem.what for one in said):
             yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.hint or "correct it")
     if not problems and not said:
+        for line in describe_tightness(requests, engine):
+            yield Diagnosis(True, "its jobs", line)
         yield Diagnosis(True, "its jobs", "preflight finds nothing wrong")
 
 
@@ -57,29 +61,26 @@ def _diagnose_program(engine: Engine, said: list[str]) -> Iterator[Diagnosis]:
         build = f"build {program.build}" if program.build else "which does not say which build it is"
         yield Diagnosis(True, "program", f"{display_path(engine.root, program.path)}, {build}")
         yield Diagnosis(True, "device", f"built for {program.device}" if program.device else "as that build chooses")
-    memory = psutil.virtual_memory()
-    yield Diagnosis(True, "memory", f"{size_text(memory.available)} of {size_text(memory.total)} free")
+    memory, gpu = psutil.virtual_memory(), this_machine().gpu
+    found = f"{size_text(memory.available)} of {size_text(memory.total)} free"
+    yield Diagnosis(True, "memory", f"{found}; the GPU has {size_text(gpu)}" if gpu else found)
 
 
 def _diagnose_models(requests: Sequence[Request], engine: Engine, said: list[str]) -> Iterator[Diagnosis]:
     """Yield a row for each model of the requests."""
     root, settings = engine.root, engine.context.settings
-    for request in {tuple(request.extra["files"].items()): request for request in requests}.values():
-        files = request.extra["files"]
+    for request in {tuple(get_files(request).items()): request for request in requests}.values():
+        files = get_files(request)
         if not files:
             yield _diagnose_choice(engine, said)
             continue
-        found = {name: engine.find_file(part, name) for part, name in files.items()}
-        if missing := [name for name, path in found.items() if not path]:
-            said += missing
-            listed = find_missing_models(root, settings)
-            pulls = dict.fromkeys(listed[name] for name in missing if name in listed)
-            other = "doit sd:setup" if request.model in KNOWN_MODELS else "correct its name, or put the file there"
-            hint = "doit models:pull" if len(pulls) > 1 else next(iter(pulls), other)
-            yield Diagnosis(False, f"model {request.model}", f"missing: {list_first(missing)}", hint)
+        problems = check_model(request, engine).problems
+        said += [problem.what for problem in problems]
+        yield from (Diagnosis(False, f"model {request.model}", one.what, one.hint) for one in problems)
+        if problems:
             continue
-        size = sum(Path(path).stat().st_size for path in found.values())
-        count = f" in {len(found)} files" if len(found) > 1 else ""
+        size = sum(Path(engine.find_file(part, name)).stat().st_size for part, name in files.items())
+        count = f" in {len(files)} files" if len(files) > 1 else ""
         digest = find_digest(root, settings, files) or "unknown: a file cannot be read"
         yield Diagnosis(True, f"model {request.model}", f"{size_text(size)}{count}, digest {digest[:_SHORT]}")
 

@@ -21,7 +21,7 @@ from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.config.settings import Settings
 from imagegen.plan.request import Request
 from tests.backends.sd.fake_sd_server.fixture import FakeSd
-from tests.backends.sd.model_files import write_model
+from tests.backends.sd.model_files import truncate, write_model
 
 MODEL = "tiny.safetensors"
 
@@ -43,14 +43,14 @@ def backend_at(root: Path, settings: Settings) -> SdBackend:
     return backend
 
 
-def rows(root: Path, *models: str, **settings: str) -> Sequence[Diagnosis]:
+def rows(root: Path, *models: str, width: int = 64, **settings: str) -> Sequence[Diagnosis]:
     """The rows for a request of each model, as jobs that name it have them."""
     backend = backend_at(root, replace(Settings(), **settings))  # type: ignore[arg-type]
     requests = []
     for model in models or (MODEL,):
         resolved = backend.resolve({"model": model} if model else {})
         requests.append(
-            Request("sd", "Yrr", "a figure", width=64, height=64, model=resolved.model or "", extra=resolved.extra)
+            Request("sd", "Yrr", "a figure", width=width, height=64, model=resolved.model or "", extra=resolved.extra)
         )
     return backend.diagnose(requests)
 
@@ -86,9 +86,19 @@ def test_without_the_program_the_hint_is_to_set_it_up(root: Path) -> None:
 def test_a_missing_model_is_named_once_with_the_way_to_get_it(root: Path) -> None:
     known = next(name for name, model in KNOWN_MODELS.items() if len(model.parts) > 1)
     wrong = [row for row in rows(root, known, "lost.safetensors") if not row.ok]
-    assert [row.what for row in wrong] == [f"model {known}", "model lost.safetensors"]
-    assert wrong[0].hint == "doit sd:setup"
-    assert wrong[1].found == "missing: lost.safetensors"
+    files = KNOWN_MODELS[known].parts
+    assert [row.what for row in wrong] == [*[f"model {known}"] * len(files), "model lost.safetensors"]
+    assert {row.hint for row in wrong[:-1]} == {"doit sd:setup"}
+    assert wrong[-1].found.startswith("sd.model: there is no file lost.safetensors")
+
+
+def test_what_is_wrong_with_a_file_or_a_request_is_a_row_too(root: Path) -> None:
+    truncate(root / "tools/models/checkpoints" / MODEL)
+    (wrong,) = [row for row in rows(root) if not row.ok]
+    assert wrong.what == f"model {MODEL}"
+    write_model(root / "tools/models/checkpoints" / MODEL)
+    (wrong,) = [row for row in rows(root, width=70) if not row.ok]
+    assert (wrong.what, wrong.found) == ("its jobs", "width 70: this model takes multiples of 64")
 
 
 def test_a_job_that_names_no_model_takes_the_only_one(root: Path) -> None:
