@@ -83,7 +83,7 @@ def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
     if not listed:
         return [_NONE]
     rows = [
-        (_state(one), one.model.key, size_text(_size(one)), display_path(root, one.path), _licence(one, ""))
+        (_state(one), one.model.key, size_text(_size(one)), display_path(root, one.path), _remarks(one))
         for one in listed
     ]
     there = sum(one.state == "there" for one in listed)
@@ -101,6 +101,18 @@ def _state(one: ListedModel) -> str:
 
 def _size(one: ListedModel) -> int:
     return one.bytes if one.state == "there" else one.model.size
+
+
+def _remarks(one: ListedModel) -> str:
+    """Return where its licence can be read, and the models of sd that it is a file of."""
+    from imagegen.backends.sd.known_models import KNOWN_MODELS
+
+    names = [
+        name
+        for name, known in KNOWN_MODELS.items()
+        if any(file.sha256 == one.model.sha256 for file in known.parts.values())
+    ]
+    return "  ".join(filter(None, (_licence(one, ""), f"sd: {', '.join(names)}" if names else "")))
 
 
 def _licence(one: ListedModel, before: str) -> str:

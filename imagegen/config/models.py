@@ -23,7 +23,7 @@ class ModelFile:
     """One model file of the table."""
 
     key: str  # its name in the table
-    folder: str  # ComfyUI's kind of model
+    folder: str  # the kind of model, as ComfyUI calls it
     name: str  # of the file in that folder, with `/` between folders
     sha256: str  # in lower case
     size: int  # bytes, approximately
@@ -167,11 +167,11 @@ class _Entry:
         return source
 
     def _read_folder(self) -> str:
-        folder = self._read_path("folder", "ComfyUI's folder for it: checkpoints, loras, vae …")
+        folder = self._read_path("folder", "the kind of model: checkpoints, loras, vae …")
         if "/" in folder:
-            self._note("folder", "expected one of ComfyUI's folders; name may have more before the file")
+            self._note("folder", "expected a kind of model, such as loras; name may have folders before the file")
         elif folder not in _FOLDERS and (slip := did_you_mean(folder, _FOLDERS)):
-            self._note("folder", f"ComfyUI has no folder '{folder}'{slip}")
+            self._note("folder", f"'{folder}' is not a kind of model{slip}")
         return folder
 
     def _read_name(self, source: Mapping[str, str]) -> str:

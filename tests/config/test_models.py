@@ -76,8 +76,8 @@ def test_a_size_in_words_is_as_people_round_it_and_one_in_bytes_is_exact() -> No
         (OF_HUB, {"size": None}, ["m.size: is missing: a size such as '2.1 GB', or the exact number of bytes"]),
         (OF_HUB, {"size": 0}, ["m.size: expected a size such as '2.1 GB', or the exact number of bytes"]),
         (OF_HUB, {"size": True}, ["m.size: expected a size such as '2.1 GB', or the exact number of bytes"]),
-        (OF_HUB, {"folder": "checkpoint"}, ["m.folder: ComfyUI has no folder 'checkpoint'; did you mean 'checkpoints'?"]),
-        (OF_HUB, {"folder": "loras/sd15"}, ["m.folder: expected one of ComfyUI's folders; name may have more before the file"]),
+        (OF_HUB, {"folder": "checkpoint"}, ["m.folder: 'checkpoint' is not a kind of model; did you mean 'checkpoints'?"]),
+        (OF_HUB, {"folder": "loras/sd15"}, ["m.folder: expected a kind of model, such as loras; name may have folders before the file"]),
         (OF_HUB, {"licence": "MIT"}, ["m.licence: expected the address of a page"]),
         (OF_HUB, {"file": 3, "size": "big"}, ["m.size: expected a size such as '2.1 GB', or the exact number of bytes", "m.file: expected the file's path in that repository"]),
         (OF_URL, {"revision": "main"}, ["m.revision: is for Hugging Face; with url, leave it out"]),
@@ -141,7 +141,7 @@ def test_all_that_is_wrong_is_told_at_once_with_where_it_is(tmp_path: Path) -> N
             "models: lora: expected a table with repo or url, folder, sha256 and size",
             "models: a b: expected a name of letters, digits, '_', '.' and '-'",
             "models: vae.size: expected a size such as '2.1 GB', or the exact number of bytes",
-            "models: vae.folder: ComfyUI has no folder 'vea'; did you mean 'vae'?",
+            "models: vae.folder: 'vea' is not a kind of model; did you mean 'vae'?",
         )
     ]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from imagegen.backends.sd.known_models import KNOWN_MODELS
 from tests.backends.file_server import DATA, FileServer, Served, file_server
 from tests.project_folder import ProjectFolder
 
@@ -170,6 +171,27 @@ def test_a_project_that_lists_none_is_told_how(project: ProjectFolder) -> None:
         assert (run.code, "[tool.imagegen.models]" in run.out) == (0, True)
 
 
+def test_in_a_project_without_comfyui_files_belong_to_no_program_and_are_known_as_models_of_sd(
+    project: ProjectFolder, server: FileServer
+) -> None:
+    project.environment |= {"HF_ENDPOINT": server.url}
+    models(project, "one")
+    known = KNOWN_MODELS["z-image-turbo"].parts["llm"]
+    with (project.root / "pyproject.toml").open("a") as file:
+        file.write(
+            f'[tool.imagegen.models.mine]\nrepo = "{known.repo}"\nfile = "{known.file}"\nfolder = "{known.folder}"\n'
+            f'sha256 = "{known.sha256}"\nsize = {known.size}\n'
+        )
+    assert project.doit("models:pull", "one").code == 0
+    assert (project.root / "tools/models/checkpoints/one.safetensors").read_bytes() == DATA
+    run = project.doit("models")
+    assert run.code == 0, run.out + run.err
+    one, mine, closing = run.out.splitlines()
+    assert one.startswith("there    one   3 MB    tools/models/checkpoints/one.safetensors")
+    assert mine.split("  ")[-1] == "sd: flux2-klein-4b, z-image-turbo"
+    assert closing.startswith("1 of 2 models is there; ")
+
+
 def test_what_is_wrong_in_the_table_is_told_all_at_once(shelf: ProjectFolder) -> None:
     shelf.write("pyproject.toml", '[tool.imagegen.models.m]\nrepo = "r"\nfolder = "lora"\n')
     run = shelf.doit("models")
@@ -177,7 +199,7 @@ def test_what_is_wrong_in_the_table_is_told_all_at_once(shelf: ProjectFolder) ->
     for message in (
         "m.repo",
         "m.file",
-        "m.folder: ComfyUI has no folder 'lora'; did you mean 'loras'?",
+        "m.folder: 'lora' is not a kind of model; did you mean 'loras'?",
         "m.sha256",
         "m.size",
     ):
