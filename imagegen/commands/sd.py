@@ -1,6 +1,8 @@
-"""`doit sd:setup` and `doit sd:update`: stable-diffusion.cpp in tools/sd."""
+"""`doit sd:setup` and `doit sd:update`: stable-diffusion.cpp in tools/sd, and a model for it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, command, option, report_setup, require
@@ -11,17 +13,32 @@ __all__ = ["setup", "update"]
 
 @command(
     "sd:setup",
-    "Install stable-diffusion.cpp in tools/sd, to generate images on this machine.",
+    "Install stable-diffusion.cpp in tools/sd, and download a model for it.",
     {
         "doit sd:setup": "says how much it downloads, and asks",
         "doit sd:setup --device=cpu --yes": "without a GPU; does not ask",
+        "doit sd:setup --model=flux2-klein-4b": "downloads that model",
     },
-    [option("device", str, "auto", "what to generate on, in place of what the settings say", choices=SD_DEVICES), YES],
+    [
+        option("device", str, "auto", "what to generate on, in place of what the settings say", choices=SD_DEVICES),
+        option("model", str, "", "the model, in place of the one that suits this machine", value="NAME"),
+        YES,
+    ],
 )
-def setup(build: Build, *, device: str, yes: bool) -> None:
-    """Install what is missing, and say how to go on."""
-    _install(build, "doit sd:setup" + (f" --device={device}" if device != "auto" else ""), device, yes=yes)
-    if build.settings.backend == "sd":
+def setup(build: Build, *, device: str, model: str, yes: bool) -> None:
+    """Install and download what is missing, and say how to go on."""
+    from imagegen.backends.sd.install import install
+    from imagegen.backends.sd.model_setup import check_name, setup_model
+
+    root, settings = build.root, build.settings
+    words = [f"--device={device}"] if device != "auto" else []
+    line = " ".join(["doit sd:setup", *words, *([f"--model={model}"] if model else [])])
+    check_name(model)
+    with report_setup(build, line) as progress:
+        install(root, settings, progress, _ask("nothing was downloaded", line, yes=yes), device)
+        if model or not settings.sd_server_url:  # that one has its model
+            setup_model(root, settings, model, progress, _ask("no model was downloaded", line, yes=yes))
+    if settings.backend == "sd":
         print("next: doit", flush=True)
     else:
         print('next: doit backend=sd; or for good: backend = "sd" under [tool.imagegen] in pyproject.toml', flush=True)
@@ -35,16 +52,18 @@ def setup(build: Build, *, device: str, yes: bool) -> None:
 )
 def update(build: Build, *, yes: bool) -> None:
     """Replace it, by one for the same device."""
-    _install(build, "doit sd:update", updates=True, yes=yes)
-
-
-def _install(build: Build, line: str, device: str = "auto", *, updates: bool = False, yes: bool) -> None:
-    """line: the command line, without --yes."""
     from imagegen.backends.sd.install import install
+
+    line = "doit sd:update"
+    with report_setup(build, line) as progress:
+        install(build.root, build.settings, progress, _ask("nothing was downloaded", line, yes=yes), updates=True)
+
+
+def _ask(otherwise: str, line: str, *, yes: bool) -> Callable[[], None]:
+    """Return what asks before a download. line: the command line, without --yes."""
 
     def ask() -> None:
         if not yes:
-            require("Go on?", "nothing was downloaded", f"{line} --yes")
+            require("Go on?", otherwise, f"{line} --yes")
 
-    with report_setup(build, line) as progress:
-        install(build.root, build.settings, progress, ask, device, updates)
+    return ask

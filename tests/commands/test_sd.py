@@ -40,14 +40,15 @@ def zip_of(fake: FakeSd) -> bytes:
 
 def settings(data: bytes, archive: str, backend: str = "") -> str:
     lines = ["[tool.imagegen]", f'backend = "{backend}"'] if backend else []
-    lines += ["[tool.imagegen.sd]", f'archive = "{archive}"']
+    lines += ["[tool.imagegen.sd]", f'archive = "{archive}"', 'model = "one.safetensors"']
     return "\n".join([*lines, f'archive_sha256 = "{hashlib.sha256(data).hexdigest()}"', ""])
 
 
 @pytest.fixture
 def project(tmp_path: Path, fake: FakeSd) -> ProjectFolder:
-    """A project with the zip in it, and nothing installed."""
+    """A project with the zip and a model in it, and nothing installed."""
     project = ProjectFolder(tmp_path / "project", JOB)
+    write_model(project.root / "tools/ComfyUI/models/checkpoints/one.safetensors", "sd1", "one")
     data = zip_of(fake)
     (project.root / "sd.zip").write_bytes(data)
     project.write("pyproject.toml", settings(data, "sd.zip"))
@@ -67,7 +68,6 @@ def test_setup_installs_it_and_says_how_to_go_on(project: ProjectFolder) -> None
 
 
 def test_what_was_set_up_generates(project: ProjectFolder) -> None:
-    write_model(project.root / "tools/ComfyUI/models/checkpoints/one.safetensors", "sd1", "one")
     assert project.doit("sd:setup", "--yes").code == 0
     project.job()
     run = project.doit()
@@ -79,7 +79,7 @@ def test_without_a_terminal_it_needs_yes(project: ProjectFolder) -> None:
     assert run.code != 0
     assert "nothing was downloaded: there is no terminal to ask on" in run.out
     assert "to go ahead without the question: doit sd:setup --device=cpu --yes" in run.out
-    assert not (project.root / "tools").exists()
+    assert not (project.root / "tools/sd").exists()
 
 
 def test_where_sd_is_the_default_the_next_step_is_doit(project: ProjectFolder) -> None:
@@ -88,11 +88,35 @@ def test_where_sd_is_the_default_the_next_step_is_doit(project: ProjectFolder) -
     assert project.doit("sd:setup", "--yes").closing == "next: doit"
 
 
+def test_an_unknown_model_is_refused_before_anything_is_installed(project: ProjectFolder) -> None:
+    run = project.doit("sd:setup", "--model=sd-turb", "--yes")
+    assert run.code != 0
+    assert "no model 'sd-turb' is known; did you mean 'sd-turbo'?" in run.out
+    assert "flux2-klein-4b" in run.out
+    assert not (project.root / "tools/sd").exists()
+
+
+def test_after_the_program_it_asks_for_the_model(project: ProjectFolder) -> None:
+    assert project.doit("sd:setup", "--yes").code == 0
+    run = project.doit("sd:setup", "--model=sd-turbo")
+    assert run.code != 0
+    assert "no model was downloaded: there is no terminal to ask on" in run.out
+    assert "to go ahead without the question: doit sd:setup --model=sd-turbo --yes" in run.out
+    assert "sd-turbo" not in (project.root / "pyproject.toml").read_text()
+
+
+def test_a_server_of_ones_own_has_its_model(project: ProjectFolder) -> None:
+    project.write("pyproject.toml", '[tool.imagegen.sd]\nserver.url = "http://127.0.0.1:9"\n')
+    run = project.doit("sd:setup")
+    assert run.code == 0, run.out
+    assert run.out.startswith("the server at http://127.0.0.1:9 is used: nothing is installed")
+
+
 def test_an_unknown_device_is_refused(project: ProjectFolder) -> None:
     run = project.doit("sd:setup", "--device=gpu")
     assert run.code != 0
     assert "vulkan" in run.out + run.err
-    assert not (project.root / "tools").exists()
+    assert not (project.root / "tools/sd").exists()
 
 
 def test_ctrl_c_says_what_stays_and_the_next_goes_on_from_there(project: ProjectFolder, fake: FakeSd) -> None:
@@ -129,7 +153,9 @@ def test_a_full_disk_and_one_that_takes_no_writes_are_reported_and_it_goes_on_on
 
         assert disk.run("sh", "-c", 'printf "%s" "$0" > dodo.py', DODO).returncode == 0
         text = settings(data, f"{server.url}/sd.zip")
-        assert disk.run("sh", "-c", 'mkdir jobs; printf "%s" "$0" > pyproject.toml', text).returncode == 0
+        files = 'mkdir -p jobs; printf "%s" "$0" > pyproject.toml; cat "$1" > one.safetensors'
+        model = str(write_model(tmp_path / "one.safetensors", "sd1", "one"))
+        assert disk.run("sh", "-c", files, text, model).returncode == 0
         disk.run("sh", "-c", "head -c 400000 /dev/zero > filler")
         assert "too little room: about" in setup()
         disk.fill()

@@ -29,7 +29,7 @@ from imagegen.config.pyproject import TomlTable, add_tables, format_tables
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
 
-__all__ = ["describe_models", "setup_model"]
+__all__ = ["check_name", "describe_models", "setup_model"]
 
 _PYPROJECT = "pyproject.toml"
 _SETTINGS = ("tool", "imagegen")
@@ -88,13 +88,18 @@ def describe_models() -> list[str]:
 
 def _choose(root: Path, settings: Settings, name: str) -> KnownModel | None:
     """Return the known model to set up; None if the project's is another one. Raises ImagegenError."""
-    if name and name not in KNOWN_MODELS:
-        raise ImagegenError(Problem("", f"no model '{name}' is known{did_you_mean(name, KNOWN_MODELS)}", _take_one()))
+    check_name(name)
     if not (name or settings.sd_model):
         device = "" if settings.sd_program else str(read_mark(root).get("device") or "")
         machine = this_machine()
         name = suggest_model(machine.memory if device in ("", "cpu", "metal") else machine.gpu, device)
     return KNOWN_MODELS.get(name or settings.sd_model)
+
+
+def check_name(name: str) -> None:
+    """Raise ImagegenError if a name is not a known model's. An empty one is."""
+    if name and name not in KNOWN_MODELS:
+        raise ImagegenError(Problem("", f"no model '{name}' is known{did_you_mean(name, KNOWN_MODELS)}", _take_one()))
 
 
 def _take_one() -> str:
