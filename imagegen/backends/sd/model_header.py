@@ -72,10 +72,10 @@ def read_header(path: Path) -> ModelHeader:
         begin = file.read(16)
         if begin.startswith(b"GGUF"):
             return _read_gguf(_Reader(file, size))
-        if begin.startswith((b"PK\x03\x04", b"\x80\x02")):
-            return ModelHeader("pickle", size)
         if begin[8:9] == b"{":
             return _read_safetensors(file, size)
+        if begin.startswith((b"PK\x03\x04", b"\x80\x02")):
+            return ModelHeader("pickle", size)
         raise _explain(begin + file.read(200), size)
 
 
@@ -238,7 +238,7 @@ def _read_gguf(reader: _Reader) -> ModelHeader:
         block, size = _BLOCKS.get(reader.number(4), (1, 0))
         places[name] = (reader.number(8), -(-prod(shapes[name]) // block) * size)
     begin = -(-reader.at // alignment) * alignment
-    needed = begin + max((at + size for at, size in places.values()), default=0)
+    needed = max((begin + at + size for at, size in places.values()), default=0)
     if needed > reader.size:
         raise _cut_short(reader.size, needed)
     return ModelHeader("gguf", reader.size, shapes, {name: size for name, (_, size) in places.items()})

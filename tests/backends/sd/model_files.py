@@ -160,7 +160,8 @@ def truncate(path: Path, by: int = 16) -> Path:
 
 
 def _gguf_text(text: str) -> bytes:
-    return struct.pack("<Q", len(text)) + text.encode()
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data
 
 
 def _write(path: Path, head: bytes, size: int, content: str) -> Path:
