@@ -13,7 +13,6 @@ from imagegen.backends.sd.files import KINDS, get_files
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.backends.sd.model_header import BadModel, ModelHeader, read_header
 from imagegen.backends.sd.model_kind import Contents, ModelKind, Role, find_role, inspect_model
-from imagegen.backends.sd.section import PARTS
 from imagegen.backends.text import list_first
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.request import Request
@@ -53,7 +52,7 @@ _OPTIONS: Mapping[Role, str] = {
     "text encoder": "name it as sd.llm, sd.clip_l, sd.clip_g or sd.t5xxl, as its model needs it",
     "LoRA": "name it in sd.loras, with its strength",
 }
-_OTHER_VAES = ("--vae", "--tae", "--taesd")
+_SMALL_VAES = frozenset({"--tae", "--taesd"})
 
 
 def check_model(request: Request, engine: Engine) -> ModelCheck:
@@ -117,10 +116,12 @@ def _explain_missing(request: Request, part: str, name: str, engine: Engine) -> 
     pull = find_missing_models(engine.root, engine.context.settings).get(name)
     if request.model in KNOWN_MODELS and part not in request.extra:
         return Problem("", f"{request.model}: its file {name} is not there", pull or "doit sd:setup")
+    if pull:
+        return Problem("", f"sd.{part}: there is no file {name}", pull)
     folders = [folder for kind in KINDS[part] for folder in engine.folders.get(kind, ())]
     near = did_you_mean(name, [*list_names(folders), *(KNOWN_MODELS if part == "model" else ())])
     places = list_first(dict.fromkeys(display_path(engine.root, Path(folder)) for folder in folders), 4)
-    hint = pull or f"it was looked for in {places}; a path counts from the project's folder"
+    hint = f"it was looked for in {places}; a path counts from the project's folder"
     return Problem("", f"sd.{part}: there is no file {name}{near}", hint)
 
 
@@ -183,15 +184,17 @@ def _explain_incomplete(
 def _list_missing(
     kind: ModelKind | None, contents: Contents, files: Mapping[str, str], arguments: Sequence[str]
 ) -> list[str]:
-    """Return the options that a kind of model needs, and that neither the job nor the settings' arguments give."""
+    """Return the options that a kind of model needs, and that the job does not give.
+
+    A small VAE may be among the settings' `arguments`: there is no option for it.
+    """
     if kind is None:
         return []
     given = {argument.partition("=")[0] for argument in arguments}
     missing = []
-    if kind.needs_vae and not (contents.has_vae or "vae" in files or given & {*_OTHER_VAES}):
+    if kind.needs_vae and not (contents.has_vae or "vae" in files or given & _SMALL_VAES):
         missing.append("sd.vae")
-    has_encoder = contents.has_encoder or any(part in files or PARTS[part] in given for part in kind.encoders)
-    if kind.encoders and not has_encoder:
+    if kind.encoders and not (contents.has_encoder or any(part in files for part in kind.encoders)):
         missing += [f"sd.{part}" for part in kind.encoders]
     return missing
 
