@@ -1,10 +1,14 @@
-"""`doit server:start`, `server:stop`, `server:status`: the ComfyUI server of this project, on this machine."""
+"""`doit server:start`, `server:stop`, `server:status`: the servers of this project, on this machine.
+
+A person starts ComfyUI only; of `sd-server`, there is one only while a run needs it, or after that was killed.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagegen.commands.build import Build
@@ -34,12 +38,20 @@ def start(build: Build) -> None:
     print("\n".join(status_lines(started.status)))
 
 
-@command("server:stop", "Stop the ComfyUI that this project started, and no other.", {"doit server:stop": ""})
+@command(
+    "server:stop",
+    "Stop the ComfyUI and the sd-server that this project started, and no others.",
+    {"doit server:stop": ""},
+)
 def stop(build: Build) -> None:
-    """Stop it, and name one that is left alone."""
-    from imagegen.backends.comfyui.server import get_status, stop
+    """Stop them, and name a ComfyUI that is left alone."""
+    from imagegen.backends.comfyui.server import get_status
+    from imagegen.backends.comfyui.server import managed_server as comfyui
+    from imagegen.backends.sd.server import managed_server as sd_server
 
-    print(stop(build.root))
+    servers = [comfyui(build.root), sd_server(build.root)]
+    recorded = [server for server in servers if server.read_record()]
+    print("\n".join(server.stop_recorded() for server in recorded or servers[:1]))
     launch = _launch(build)
     if get_status(launch).answer.what == "comfyui":
         print(f"ComfyUI at {launch.url} was not started by this project and is left alone")
@@ -52,7 +64,7 @@ def status(build: Build) -> int:
 
     launch = _launch(build)
     found = [get_status(replace(launch, url=url)) for url in build.settings.comfyui_server_urls]
-    print("\n\n".join("\n".join(status_lines(one)) for one in found))
+    print("\n\n".join(["\n".join(status_lines(one)) for one in found] + _sd_lines(build.root)))
     return int(not any(one.state == "serving" for one in found))
 
 
@@ -71,12 +83,28 @@ def status_lines(status: Status) -> Sequence[str]:
     for device in status.answer.stats.get("devices", ()):
         rows.append(("device", f"{device.get('name', '?')}{_memory(device)}"))
     if status.record:
-        rows += [("process", _process(status.record, status)), ("log", LOG.as_posix())]
+        rows += [
+            ("process", _process(status.record, "" if status.ours else f" at {status.record.url}")),
+            ("log", LOG.as_posix()),
+        ]
     elif status.state == "serving":
         rows.append(("process", "not started by this project, which leaves it alone"))
     if status.left:
         rows += [("before", status.left), ("log", LOG.as_posix())]
     return table(rows)
+
+
+def _sd_lines(root: Path) -> list[str]:
+    """Return what is known of an sd-server that this project started; nothing if none runs."""
+    from imagegen.backends.sd.server import managed_server
+    from imagegen.report.console import table
+
+    server = managed_server(root)
+    record = server.read_record()
+    if record is None or not record.process.is_alive:
+        return []
+    rows = [("sd-server", record.url), ("process", _process(record)), ("log", server.log.as_posix())]
+    return ["\n".join(table(rows))]
 
 
 def _detail(status: Status) -> str:
@@ -97,12 +125,11 @@ def _memory(device: dict[str, Any]) -> str:
     return f": {free / 1024**3:.1f} of {total / 1024**3:.1f} GB free"
 
 
-def _process(record: ServerRecord, status: Status) -> str:
+def _process(record: ServerRecord, where: str = "") -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.process.started))
     who = "doit server:start"
     if record.by == "run":
         who = "a run, which stops it at its end"
         if not record.owner.is_alive:
             who = "a run that was killed; the next one stops it at its end, as does doit server:stop"
-    where = "" if status.ours else f" at {record.url}"
     return f"{record.process.pid}{where}, since {since}, started by {who}"

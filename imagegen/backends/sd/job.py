@@ -68,6 +68,9 @@ class JobNotes:
 
     def _write(self, notes: Mapping[str, Any]) -> None:
         with suppress(OSError):  # then an image is generated again after a kill
+            if not notes:
+                self._path.unlink(missing_ok=True)
+                return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             written = self._path.with_suffix(".tmp")
             written.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
