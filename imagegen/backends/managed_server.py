@@ -36,10 +36,12 @@ __all__ = [
     "start_process",
     "stop_process",
     "this_process",
+    "wait_for_end",
 ]
 
 GRACE_S = 10.0
 """Seconds that a server may take to stop. ComfyUI takes 2.4 s."""
+_REAP_S = 5.0
 _CLOCK_S = 5.0
 """The system calculates a start time from the clock, which may have been corrected since."""
 _LOCK_S = 60.0
@@ -115,10 +117,23 @@ def start_process(command: Sequence[str], folder: Path, environment: Mapping[str
     return ProcessIdentity(child.pid, psutil.Process(child.pid).create_time())
 
 
+def wait_for_end(identity: ProcessIdentity, seconds: float) -> bool:
+    """Wait so long for a process to end by itself. Returns whether it has."""
+    until = time.monotonic() + seconds
+    while identity.is_alive:
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def exit_code(identity: ProcessIdentity) -> int | None:
     """Return the exit code of a process that this very one started, below zero for a signal; None if unknown."""
     child = _children.get(identity.pid)
-    return child.poll() if child else None
+    if child and child.poll() is None and not identity.is_alive:
+        with suppress(subprocess.TimeoutExpired):  # it is a zombie, some of whose threads have not ended yet
+            child.wait(_REAP_S)
+    return child.returncode if child else None
 
 
 def describe_exit(code: int | None) -> str:

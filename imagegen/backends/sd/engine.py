@@ -18,7 +18,7 @@ from imagegen.backends.base import (
     Progress,
 )
 from imagegen.backends.json_api import Refused, Unreachable
-from imagegen.backends.managed_server import ServerRecord, exit_code
+from imagegen.backends.managed_server import ServerRecord, exit_code, wait_for_end
 from imagegen.backends.models import Folders, list_model_folders
 from imagegen.backends.sd.client import Capabilities, Client
 from imagegen.backends.sd.errors import describe_end, explain_image, is_beyond_use
@@ -36,6 +36,10 @@ __all__ = ["Engine"]
 
 _MOST_CRASHES = 3
 """So many times in a row a server may end while it generates; then no other is started for that model in this run."""
+
+
+_ENDING_S = 5.0
+"""Seconds that a server which is silent may take to end, so that it can be said how."""
 
 
 class Engine:
@@ -179,15 +183,15 @@ class Engine:
 
     def _explain(self, error: GenerationError, launch: Launch, record: ServerRecord, log: ServerLog) -> GenerationError:
         """Return the error in the engine's own words; a server that cannot be used any more is ended."""
-        errors, ended = log.read_errors(), ""
-        if not record.process.is_alive:
-            ended = describe_end(exit_code(record.process))
-        if ended or isinstance(error, MayBeRunningError) or is_beyond_use(errors):
+        is_silent = isinstance(error, MayBeRunningError)
+        has_ended = wait_for_end(record.process, _ENDING_S if is_silent else 0)
+        errors, ended = log.read_errors(), describe_end(exit_code(record.process)) if has_ended else ""
+        if has_ended or is_silent or is_beyond_use(errors):
             self._crashes[launch.command] += 1
             self._stop()
-        problem = explain_image(errors, ended) or error.problem
-        hint = "run doit again" if isinstance(error, MayBeRunningError) else problem.hint
-        return GenerationError(problem.what, hint)
+        if problem := explain_image(errors, ended):
+            return GenerationError(problem.what, problem.hint)
+        return GenerationError(error.problem.what, "run doit again") if is_silent else error
 
     def _launch(self, request: Request) -> Launch:
         settings, extra, files = self.context.settings, request.extra, get_files(request)

@@ -108,7 +108,7 @@ class ImageJob:
 
         Raises:
             GenerationError: it cannot be generated.
-            MayBeRunningError: the server is silent, and may still generate it.
+            MayBeRunningError: the server is silent, and may have it, or have had it.
         """
         self._attempt = self._progress.begin_attempt(self._client.url)
         try:
@@ -157,7 +157,7 @@ class ImageJob:
             try:
                 self._job = self._client.submit(body)
             except Unreachable as error:
-                raise GenerationError(f"sd-server does not answer: {error}", "run doit again") from None
+                raise MayBeRunningError(f"sd-server does not answer: {error}", _AGAIN) from None
             except Refused as refused:
                 if refused.status != 429 or time.monotonic() > until_s:
                     raise _explain(refused) from None
@@ -223,10 +223,13 @@ class ImageJob:
                     return JobState("failed", said="it ended")
                 if time.monotonic() > until_s:
                     what = f"sd-server has not answered for {_PATIENCE_S:g} s: {error}"
-                    raise MayBeRunningError(what, "run doit again: it takes the image if it is done by then") from None
+                    raise MayBeRunningError(what, _AGAIN) from None
             except Refused as refused:
                 raise _explain(refused) from None
             self._progress.wait(_POLL_S)
+
+
+_AGAIN = "run doit again: it takes the image if it is done by then"
 
 
 def _explain(refused: Refused) -> GenerationError:

@@ -99,10 +99,10 @@ _ERROR = (
 )
 """Errors of the engine; and what ggml or the language's runtime writes past its log, often before it ends."""
 _DEVICES = {
-    "vulkan": r"(?m)ggml_vulkan: \d+ = (.+?) \(",
-    "rocm": r"(?m)- +Device \d+: (.+?), gfx",
-    "cuda": r"(?m)- +Device \d+: (.+?), compute capability",
+    "vulkan": r"ggml_vulkan: \d+ = (.+) \([^()]*\) \|",
+    "rocm": r"- +Device \d+: (.+?), gfx",
+    "cuda": r"- +Device \d+: (.+?), compute capability",
     "metal": r"(?m)GPU name: +(.+?) *$",
 }
 _CHOSEN = r"Selecting Vulkan(\d{1,3}) as main device"
-_CPU = r"(?m)- Using CPU backend"
+_CPU = r"- Using CPU backend"
