@@ -36,8 +36,6 @@ __all__ = ["Engine"]
 
 _MOST_CRASHES = 3
 """So many times in a row a server may end while it generates; then no other is started for that model in this run."""
-
-
 _ENDING_S = 5.0
 """Seconds that a server which is silent may take to end, so that it can be said how."""
 
