@@ -88,6 +88,8 @@ class Run:
 class ProjectFolder:
     """`root` has a dodo.py, a script for the scripted backend, and job files as a test writes them."""
 
+    patience_s = 120.0
+    """A run that takes longer hangs."""
     called_in: Path | None = None
     """The folder in which doit is called, where that is not `root`."""
 
@@ -174,7 +176,7 @@ class ProjectFolder:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         if path := (self.environment | environment).get("PYTHONPATH"):
             environment["PYTHONPATH"] = os.pathsep.join([path, os.environ["PYTHONPATH"]])
-        ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "HF_")
+        ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "SD_", "HF_")
         known = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(ours)}
         return subprocess.Popen(
             [sys.executable, "-m", "doit", *arguments],
@@ -190,7 +192,11 @@ class ProjectFolder:
     def doit(self, *arguments: str, **environment: str) -> Run:
         """Run doit to its end. No command of this project ever shows a traceback."""
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=120)
+        try:
+            out, err = process.communicate(timeout=self.patience_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
         assert "Traceback" not in out + err, out + err
         return Run(process.returncode, out, err)
 

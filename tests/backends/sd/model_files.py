@@ -111,8 +111,8 @@ TENSORS: Mapping[Kind, Shapes] = {
     "t5xxl": {"shared.weight": (1, 4096), "encoder.block.0.layer.0.SelfAttention.q.weight": (2, 2)},
     "llm": {"model.embed_tokens.weight": (1, 2560), "model.layers.0.self_attn.q_proj.weight": (2, 2)},
     "lora": {
-        "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.lora_down.weight": (1, 2),
-        "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.lora_up.weight": (2, 1),
+        "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.lora_down.weight": (1, 640),
+        "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.lora_up.weight": (640, 1),
         "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.alpha": (),
     },
 }

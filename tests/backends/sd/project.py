@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.backends.sd.fake_sd_server.fixture import FakeSd
 from tests.backends.sd.model_files import Kind, write_model
+from tests.backends.sd.real_server import RealSd
 from tests.project_folder import ProjectFolder
 
 __all__ = ["SdProject"]
@@ -30,20 +31,29 @@ FOLDERS = {"vae": "vae", "clip_l": "text_encoders", "clip_g": "text_encoders", "
 
 
 class SdProject(ProjectFolder):
-    """`[tool.imagegen.sd] program` is the fake one; its model files are in `models`."""
+    """Its settings name the server's program; it has the checkpoints `one` and `two` in `models`."""
 
-    def __init__(self, root: Path, fake: FakeSd) -> None:
-        super().__init__(root, JOB)
-        self.fake = fake
-        self.models = root / "tools/ComfyUI/models"
+    def __init__(self, root: Path, server: FakeSd | RealSd) -> None:
+        super().__init__(root, {**JOB, "generate": {**JOB["generate"], "steps": server.steps}})
+        self.server = server
+        self.patience_s = server.patience_s
+        self.models = root / "tools/models"
         self.settings_file()
-        self.model("one.safetensors", content="one")
-        self.model("two.safetensors", content="two")
+        for name in ("one", "two"):
+            server.write_model(self.models / f"checkpoints/{name}.safetensors", name)
+
+    @property
+    def fake(self) -> FakeSd:
+        """Its server, in a test of the fake one."""
+        assert isinstance(self.server, FakeSd)
+        return self.server
 
     def settings_file(self, **sd: Any) -> None:
         """Write pyproject.toml. sd: more of [tool.imagegen.sd], each value as TOML, `__` in its name a dot."""
         lines = [f"{key.replace('__', '.')} = {value}" for key, value in sd.items()]
-        self.write("pyproject.toml", "\n".join(["[tool.imagegen.sd]", f"program = '{self.fake.program}'", *lines, ""]))
+        self.write(
+            "pyproject.toml", "\n".join(["[tool.imagegen.sd]", f"program = '{self.server.program}'", *lines, ""])
+        )
 
     def model(self, name: str, kind: Kind = "sd1", content: str = "") -> Path:
         """Write a model file into the folder of its kind."""

@@ -17,6 +17,7 @@ import psutil
 
 from tests.backends.comfyui.fake_program import free_port, runs
 from tests.backends.sd.fake_sd_server.state import State
+from tests.backends.sd.model_files import write_model
 
 __all__ = ["OOM", "VULKAN", "FakeSd", "until"]
 
@@ -37,7 +38,6 @@ _LOST = (
     "terminate called after throwing an instance of 'vk::DeviceLostError'",
     "  what():  vk::Queue::submit: ErrorDeviceLost",
 )
-_DEADLINE_S = 60.0
 
 
 class FakeSd:
@@ -75,7 +75,7 @@ class FakeSd:
         self.state.write({**self.state.play, **changes})
 
     def fault(self, kind: str, word: str = "", times: int | None = 1, **details: Any) -> int:
-        """Let something go wrong where the prompt has `word`, `times` times or always.
+        """Let something go wrong where `PROMPT (seed SEED)` has `word`, `times` times or always.
 
         Args:
             kind: `start` (word: in its command line), `load` (in the middle of loading), `step` (in an image, before
@@ -91,6 +91,31 @@ class FakeSd:
         play["faults"].append({"kind": kind, "word": word, "times": times, "details": details})
         self.state.write(play)
         return len(play["faults"]) - 1
+
+    # what the scenarios ask of the real one too: see tests/backends/sd/real_server.py
+
+    steps = 2
+    patience_s = 120.0
+
+    def write_model(self, path: Path, content: str) -> None:
+        write_model(path, content=content)
+
+    def pause_at(self, seed: int) -> int:
+        """Stop in the middle of the next image with this seed."""
+        return self.hold(f"(seed {seed})")
+
+    def wait_paused(self, gate: int) -> int:
+        """Wait until it is there; return the PID of its server."""
+        return self.wait_held(gate)
+
+    def resume(self, gate: int) -> None:
+        """Let it go on."""
+        self.open(gate)
+
+    @property
+    def uses(self) -> int:
+        """How often it was called or asked for anything."""
+        return len(self.events())
 
     def hold(self, word: str = "", step: int = 1) -> int:
         """Stop in the middle of the next such image, until the gate with the number that is returned is opened."""
@@ -150,6 +175,16 @@ class FakeSd:
         return [one["body"] for one in self.events("img_gen")]
 
     @property
+    def seeds_begun(self) -> list[int]:
+        """The seed of each image that was begun."""
+        return [one["seed"] for one in self.events("generate")]
+
+    @property
+    def seeds_completed(self) -> list[int]:
+        """The seed of each image that was completed."""
+        return [one["seed"] for one in self.events("completed")]
+
+    @property
     def running(self) -> list[int]:
         """The PIDs of its processes that are alive. None of another program counts that has the PID by now."""
         return [pid for pid in dict.fromkeys(one["pid"] for one in self.events("call")) if self._is_own(pid)]
@@ -198,9 +233,9 @@ class FakeSd:
         self._servers.clear()
 
 
-def until(holds: Callable[[], object]) -> None:
+def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until it holds: long enough for a busy machine."""
-    end = time.monotonic() + _DEADLINE_S
+    end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.02)

@@ -40,11 +40,16 @@ class Picture:
     guidance: float = 3.5
     sampler: str = "euler_a"
     scheduler: str = "discrete"
-    clip_skip: int = -1
+    clip_skip: int = 1
     strength: float = 0.75
     loras: Mapping[str, float] = field(default_factory=dict)
     init: str = ""
     refs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """By which a test says which image it means."""
+        return f"{self.prompt} (seed {self.seed})"
 
     @property
     def sampled_steps(self) -> int:
@@ -119,12 +124,12 @@ def read_body(body: Mapping[str, Any], default_sampler: str, loras: Mapping[str,
         width=width if width > 0 else 512,
         height=height if height > 0 else 512,
         seed=secrets.randbelow(2**31) if seed < 0 else seed,
-        steps=max(1, _integer(sample, "sample_steps", 20)),
+        steps=min(100, max(1, _integer(sample, "sample_steps", 20))),
         cfg=_number(guidance, "txt_cfg", 7.0),
         guidance=_number(guidance, "distilled_guidance", 3.5),
         sampler=_one_of(sample, "sample_method", SAMPLERS, default_sampler),
         scheduler=_one_of(sample, "scheduler", SCHEDULERS, "discrete"),
-        clip_skip=max(-1, _integer(body, "clip_skip", -1)),
+        clip_skip=max(1, _integer(body, "clip_skip", -1)),
         strength=_number(body, "strength", 0.75),
         loras=_read_loras(body, loras),
         init=_image(body["init_image"], "init_image") if body.get("init_image") is not None else "",

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,8 @@ class _Engine:
                 job = self._queue.popleft()
                 job.status, job.started = "generating", int(time.time())
             picture = job.picture.rounded(self.model.multiple)
+            if not self.model.is_dit:
+                picture = replace(picture, refs=(), guidance=3.5)  # it has no use for them, and doesn't say so
             self.state.log("generate", job=job.id, prompt=picture.prompt, seed=picture.seed)
             failed = self._sample(picture)
             image = b"" if failed else picture.encode(self._decisive(picture))
@@ -156,7 +158,7 @@ class _Engine:
                 error = {"code": "generation_failed", "message": message} if failed else None
                 self._end(job, "failed" if failed else "completed", error)
             self.state.log(job.status, job=job.id, prompt=picture.prompt, seed=picture.seed)
-            if fault := self.state.take("vanish", picture.prompt):
+            if fault := self.state.take("vanish", picture.name):
                 self.state.end(fault)
 
     def _sample(self, picture: Picture) -> bool:
@@ -168,7 +170,7 @@ class _Engine:
         self._apply_loras(picture)
         say("INFO", "stable-diffusion.cpp:3401", f"generating image: 1/1 - seed {picture.seed}")
         pause = self.state.play["step_s"]
-        fault = self.state.take("step", picture.prompt)
+        fault = self.state.take("step", picture.name)
         for step in range(1, picture.sampled_steps + 1):
             if fault and fault.details.get("step", 1) == step and self._play(fault):
                 return True
@@ -189,16 +191,22 @@ class _Engine:
     def _apply_loras(self, picture: Picture) -> None:
         """Applied at once, which is the default for F16, they leave the weights changed for good."""
         for file in picture.loras:
-            if _is_readable(file):
-                say("INFO", "lora.hpp:830", f"(96 / 96) LoRA tensors have been applied, lora_file_path = {file}")
-            else:
+            try:
+                known = [name for name in read_tensors(Path(file))[0] if ".lora_" in name or name.endswith(".alpha")]
+            except UnreadableError:
                 say("ERROR", "lora.hpp:43", f"init lora model loader from file failed: '{file}'")
+                continue
+            text = f"({len(known)} / {len(known)}) LoRA tensors have been applied, lora_file_path = {file}"
+            if known:
+                say("INFO", "lora.hpp:830", text)
+            else:
+                say("WARN", "lora.hpp:827", f"Only {text}")
         if picture.loras and self.arguments.get("--lora-apply-mode") != "at_runtime":
             self._spoiled += 1
 
     def _decisive(self, picture: Picture) -> dict[str, str]:
         """Return what else decides the pixels. What only names the model is not in it, as its path isn't."""
-        loras = {Path(file).read_bytes().hex(): by for file, by in picture.loras.items() if _is_readable(file) and by}
+        loras = {Path(file).read_bytes().hex(): by for file, by in picture.loras.items() if _is_lora(file) and by}
         name = Path(self.arguments.get("--model", "")).name
         play = self.state.play
         return {
@@ -218,12 +226,11 @@ class _Engine:
         return {path.relative_to(folder).as_posix(): str(path) for path in files}
 
 
-def _is_readable(file: str) -> bool:
+def _is_lora(file: str) -> bool:
     try:
-        read_tensors(Path(file))
+        return any(".lora_" in name for name in read_tensors(Path(file))[0])
     except UnreadableError:
         return False
-    return True
 
 
 class _Handler(BaseHTTPRequestHandler):
