@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -105,21 +107,44 @@ def _run(path: Path, *words: str) -> str:
             env=environment_without_secrets(),
             stdin=subprocess.DEVNULL,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"it says nothing within {_ASK_S:g} s"
-        raise ImagegenError(Problem("", f"{path} cannot be run: {reason}", _OTHER)) from None
+    except subprocess.TimeoutExpired:
+        raise ImagegenError(
+            Problem("", f"{path} cannot be used: it does not end within {_ASK_S:g} s", _OTHER)
+        ) from None
+    except OSError as error:
+        raise ImagegenError(_explain_os_error(path, error)) from None
     said = (ran.stdout + b"\n" + ran.stderr).decode("utf-8", "replace")
     if "--sampling-method" not in said:
-        last = one_line(said.strip().splitlines()[-1] if said.strip() else f"exit code {ran.returncode}")
-        hint = next((hint for sign, hint in LOADER_SIGNS.items() if sign in said), _OTHER)
-        raise ImagegenError(Problem("", f"{path} cannot be used: {last}", hint))
+        raise ImagegenError(_explain_exit(path, said, ran.returncode))
     return said
+
+
+def _explain_os_error(path: Path, error: OSError) -> Problem:
+    """Return why the system does not run a program."""
+    if error.errno == errno.EACCES:
+        return Problem("", f"{path} is not executable", f"chmod +x {path}")
+    if error.errno == errno.ENOEXEC or getattr(error, "winerror", 0) in _NOT_FOR_THIS_SYSTEM:
+        return Problem("", f"{path} is for another system or processor, or is damaged", _OTHER)
+    return Problem("", f"{path} cannot be run: {error.strerror or error}", _OTHER)
+
+
+def _explain_exit(path: Path, said: str, code: int) -> Problem:
+    """Return why a program that was asked for its help did not give it."""
+    for sign, hint in LOADER_SIGNS.items():
+        if sign in said:
+            line = next(line for line in said.splitlines() if sign in line)
+            return Problem("", f"{path} cannot be used: {one_line(line)}", hint)
+    if code & 0xFFFFFFFF in _EXITS:
+        what, hint = _EXITS[code & 0xFFFFFFFF]
+        return Problem("", f"{path} cannot be used: {what}", hint)
+    last = one_line(said.strip().splitlines()[-1]) if said.strip() else f"it says nothing, exit code {code}"
+    return Problem("", f"{path} is not sd-server: {last}" if code == 0 else f"{path} cannot be used: {last}", _OTHER)
 
 
 def _list_values(said: str, argument: str) -> tuple[str, ...]:
     """Return the values that the help lists for an argument."""
-    match = re.search(rf"(?m)^ *{re.escape(argument)} [^\[]*one of \[([^\]]*)\]", said)
-    return tuple(re.sub(r"\s+", " ", match[1]).split(", ")) if match else ()
+    match = re.search(rf"(?m)^ *(?:-\w, *)?{re.escape(argument)}\s[^\[]*one\s+of\s+\[([^\]]*)\]", said)
+    return tuple(filter(None, re.split(r"[,\s]+", match[1]))) if match else ()
 
 
 _VERSION = r"version (\S+), commit (\S+)"
@@ -133,3 +158,15 @@ LOADER_SIGNS = {
     "error while loading shared libraries": _OTHER,
 }
 """What the system says of a program that it cannot load → what to do."""
+_NOT_FOR_THIS_SYSTEM = (193, 216)
+"""Windows' errors ERROR_BAD_EXE_FORMAT and ERROR_EXE_MACHINE_TYPE_MISMATCH."""
+_TOO_NEW = ("this processor lacks instructions that the build uses", _OTHER)
+_EXITS: Mapping[int, tuple[str, str]] = {
+    -signal.SIGILL & 0xFFFFFFFF: _TOO_NEW,
+    0xC000001D: _TOO_NEW,  # STATUS_ILLEGAL_INSTRUCTION
+    0xC0000135: (  # STATUS_DLL_NOT_FOUND
+        "a DLL that it needs is missing",
+        f"install the driver of your GPU and the Microsoft Visual C++ runtime, or {_OTHER}",
+    ),
+}
+"""Exit codes that say why, and what to do."""
