@@ -14,6 +14,7 @@ from tests.wheels import ROOT
 QUOTES = [
     *(("docs/comfyui.md", heading, 0) for heading in ("message or symptom", "message")),
     ("docs/models.md", "message", 0),
+    ("docs/sd.md", "message", 0),
     ("docs/ollama.md", "message", 0),
     *(("docs/reliability.md", heading, 1) for heading in ("damage", "fault", "fault of Ollama's")),
 ]
