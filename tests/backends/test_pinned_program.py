@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,24 +37,7 @@ def pin(tmp_path: Path, server: FileServer) -> PinnedProgram:
         PinnedArchive(name, f"{server.url}/{name}", hashlib.sha256(data).hexdigest(), len(data))
         for name, data in (("program.zip", PROGRAM), ("library.zip", LIBRARY))
     ]
-    return PinnedProgram(
-        tmp_path,
-        "tools/thing",
-        name="Thing",
-        version="1",
-        source="example.org",
-        archives=archives,
-        page="https://example.org/thing",
-        executables=["program"],
-        mark_file="mark.json",
-        mark={"version": "1"},
-        command="doit thing:setup",
-        setting="thing.archive",
-        compared="thing.archive",
-        if_foreign="or name it",
-        arrange=lambda _: None,
-        stop=lambda: None,
-    )
+    return replace(describe(tmp_path, "1"), source="example.org", archives=archives)
 
 
 def refuse() -> None:
@@ -107,6 +93,81 @@ def test_a_program_that_was_removed_is_put_back(pin: PinnedProgram) -> None:
     shutil.rmtree(pin.target)
     install(pin, printing())
     assert pin.is_installed
+
+
+KILLED = """
+import itertools, os, pathlib, shutil, signal, sys
+from tests.backends.test_pinned_program import PROGRAM, describe, install, printing
+
+base = pathlib.Path(sys.argv[1])
+EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree")
+
+
+def attempt(root, last):
+    left = [last]
+
+    def hook(event, args):
+        if event in EVENTS and str(root) in str(args[0]):
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if not (pid := os.fork()):
+        sys.addaudithook(hook)
+        install(describe(root, "2"), printing())
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+
+for last in itertools.count(1):
+    root = base / str(last)
+    root.mkdir()
+    for version in "12":
+        (root / f"{version}.zip").write_bytes(PROGRAM)
+    install(describe(root, "1"), printing())
+    ended = attempt(root, last)
+    kept = [path.exists() for path in (root / "tools/thing/program", root / "tools/.thing-old/program")]
+    assert any(kept), (last, "neither is there")
+    install(describe(root, "2"), printing())
+    assert [path.name for path in (root / "tools").iterdir()] == ["thing"], last
+    assert describe(root, "2").is_installed, last
+    shutil.rmtree(root)
+    if ended == 0:
+        break
+print(last)
+"""
+
+
+def describe(root: Path, version: str) -> PinnedProgram:
+    """A build that is in a file."""
+    archive = PinnedArchive("program.zip", root / f"{version}.zip", hashlib.sha256(PROGRAM).hexdigest())
+    return PinnedProgram(
+        root,
+        "tools/thing",
+        name="Thing",
+        version=version,
+        source="a file",
+        archives=[archive],
+        page="https://example.org/thing",
+        executables=["program"],
+        mark_file="mark.json",
+        mark={"version": version},
+        command="doit thing:setup",
+        setting="thing.archive",
+        compared="thing.archive",
+        if_foreign="or name it",
+        arrange=lambda _: None,
+        stop=lambda: None,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_at_whichever_step_one_build_is_whole_and_the_next_set_up_goes_on(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[-1]) > 10, "so many steps there are"
 
 
 def test_too_little_room_is_told_before_anything_comes(capsys: pytest.CaptureFixture[str]) -> None:
