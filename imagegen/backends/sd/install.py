@@ -11,6 +11,7 @@ from typing import cast
 from imagegen.backends import pinned_program
 from imagegen.backends.archive import check_links
 from imagegen.backends.base import Progress
+from imagegen.backends.models import display_path
 from imagegen.backends.pinned_program import PinnedArchive, PinnedProgram
 from imagegen.backends.sd.program import FOLDER, MARK, Program, inspect_program, read_mark
 from imagegen.backends.sd.releases import (
@@ -63,7 +64,7 @@ def install(
         progress.event("note", text=f"the server at {settings.sd_server_url} is used: nothing is installed")
         return
     if settings.sd_program:
-        _report(inspect_program(root, settings), "your own build is used", progress)
+        _report(root, inspect_program(root, settings), "your own build is used", progress)
         return
     if device == "auto":
         device = settings.sd_device
@@ -73,12 +74,12 @@ def install(
             device = str(read_mark(root).get("device") or "auto")
         pin = _choose_pin(root, settings, device, host or inspect_host(), progress)
         pinned_program.install(pin, progress, ask, settings.wait_s)
-    _report(inspect_program(root, settings), "sd-server runs", progress)
+    _report(root, inspect_program(root, settings), "sd-server runs", progress)
 
 
-def _report(program: Program, what: str, progress: Progress) -> None:
+def _report(root: Path, program: Program, what: str, progress: Progress) -> None:
     build = f"build {program.build}" if program.build else "it does not say which build it is"
-    progress.event("note", text=f"{what}: {program.path}, {build}")
+    progress.event("note", text=f"{what}: {display_path(root, program.path)}, {build}")
 
 
 def _keeps(root: Path, settings: Settings, device: str, progress: Progress) -> bool:
@@ -142,7 +143,8 @@ def _last_part(archive: str) -> str:
 
 def _pin(root: Path, build: str, device: str, archives: list[PinnedArchive], needs: str = "") -> PinnedProgram:
     first = archives[0]
-    source = str(first.source).partition("?")[0]  # the rest may be a signature
+    # of an address, the rest may be a signature
+    source = first.source.partition("?")[0] if isinstance(first.source, str) else display_path(root, first.source)
     beside = "".join(f" and {archive.name}" for archive in archives[1:])
     return PinnedProgram(
         root,
