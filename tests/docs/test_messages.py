@@ -16,7 +16,10 @@ QUOTES = [
     ("docs/models.md", "message", 0),
     ("docs/sd.md", "message", 0),
     ("docs/ollama.md", "message", 0),
-    *(("docs/reliability.md", heading, 1) for heading in ("damage", "fault", "fault of Ollama's")),
+    *(
+        ("docs/reliability.md", heading, 1)
+        for heading in ("damage", "fault", "fault of Ollama's", "fault of sd-server's")
+    ),
 ]
 """The tables with messages: page, first heading, column."""
 VARIABLE_WORDS = re.compile(

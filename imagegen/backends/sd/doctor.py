@@ -105,7 +105,8 @@ def _diagnose_own_server(engine: Engine) -> Diagnosis:
     who = f"process {record.process.pid} at {record.url}"
     if record.owner.is_alive:
         return Diagnosis(True, "server", f"{who}, of a doit that is running")
-    return Diagnosis(True, "server", f"{who}, left by a killed run: the next run takes it over or ends it")
+    found = f"{who}, left by a killed run: the next run takes it over or ends it"
+    return Diagnosis(True, "server", found, "doit server:stop ends it now")
 
 
 def _diagnose_server(url: str, engine: Engine, said: list[str]) -> Diagnosis:
