@@ -120,6 +120,21 @@ FAULTS = (
         ("backends/download.py", "if part.sha256 != remote.sha256:\n            found", "if False:\n            found"),
     ),
     _fault(
+        "an archive may write outside its folder",
+        "backends/test_archive.py::test_what_leads_out_of_a_zip_is_refused",
+        ("backends/archive.py", 'or ".." in path.parts', "or False"),
+    ),
+    _fault(
+        "a link in an archive may lead outside its folder",
+        "backends/test_archive.py::test_what_leads_out_of_a_zip_is_refused",
+        ("backends/archive.py", "    if not is_inside or PurePosixPath(target).is_absolute():", "    if False:"),
+    ),
+    _fault(
+        "a build is lost if a set-up is killed while it is replaced",
+        "backends/test_pinned_program.py::test_killed_at_whichever_step_one_build_is_whole_and_the_next_set_up_goes_on",
+        ("backends/pinned_program.py", "        pin.target.replace(pin.old)", "        shutil.rmtree(pin.target)"),
+    ),
+    _fault(
         "a field is not in the fingerprint",
         "plan/test_request.py",
         ("plan/request.py", "    for name in parameters:", '    for name in set(parameters) - {"cfg"}:'),
