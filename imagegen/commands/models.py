@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["models", "pull"]
 
 _NONE = (
-    "no models are listed; list them in [tool.imagegen.models] of pyproject.toml, "
+    "no models are listed; doit sd:setup lists one, or list your own in [tool.imagegen.models] of pyproject.toml, "
     'such as sdxl = {url = "https://…", folder = "checkpoints"} (docs/models.md of imagegen)'
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, command, option, report_setup, require
 from imagegen.config.settings import SD_DEVICES
+from imagegen.plan.request import Request
 
 __all__ = ["setup", "update"]
 
@@ -37,7 +38,8 @@ def setup(build: Build, *, device: str, model: str, yes: bool) -> None:
     with report_setup(build, line) as progress:
         install(root, settings, progress, _ask("nothing was downloaded", line, yes=yes), device)
         if model or not settings.sd_server_url:  # that one has its model
-            setup_model(root, settings, model, progress, _ask("no model was downloaded", line, yes=yes))
+            ask = _ask("no model was downloaded", line, yes=yes)
+            setup_model(root, settings, model, progress, ask, _list_requests(build))
     if settings.backend == "sd":
         print("next: doit", flush=True)
     else:
@@ -57,6 +59,15 @@ def update(build: Build, *, yes: bool) -> None:
     line = "doit sd:update"
     with report_setup(build, line) as progress:
         install(build.root, build.settings, progress, _ask("nothing was downloaded", line, yes=yes), updates=True)
+
+
+def _list_requests(build: Build) -> list[Request]:
+    """Return the images of sound jobs that use sd, with a server of this project."""
+    for plan in build.plans:
+        if plan.problems:
+            print(f"{plan.file} is broken, and its models, if any, are left out: doit doctor says why", flush=True)
+    found = [output.request for plan in build.plans for output in plan.outputs]
+    return [one for one in found if one.backend == "sd" and not one.extra.get("server")]
 
 
 def _ask(otherwise: str, line: str, *, yes: bool) -> Callable[[], None]:

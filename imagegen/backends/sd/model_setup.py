@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from imagegen.backends.models import (
     inspect_model,
     list_model_folders,
 )
-from imagegen.backends.sd.files import KINDS, find_listed, find_model_file
+from imagegen.backends.sd.files import KINDS, find_listed, find_model_file, get_files
 from imagegen.backends.sd.known_models import KNOWN_MODELS, KnownFile, KnownModel, suggest_model
 from imagegen.backends.sd.memory import this_machine
 from imagegen.backends.sd.program import read_mark
@@ -28,6 +28,7 @@ from imagegen.config.models import ModelFile, read_models
 from imagegen.config.pyproject import TomlTable, add_tables, format_tables
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
+from imagegen.plan.request import Request
 
 __all__ = ["check_name", "describe_models", "setup_model"]
 
@@ -35,24 +36,39 @@ _PYPROJECT = "pyproject.toml"
 _SETTINGS = ("tool", "imagegen")
 
 
-def setup_model(root: Path, settings: Settings, name: str, progress: Progress, ask: Callable[[], None]) -> None:
-    """List a model's files in pyproject.toml, make it the project's model if there is none, and download it.
+def setup_model(
+    root: Path,
+    settings: Settings,
+    name: str,
+    progress: Progress,
+    ask: Callable[[], None],
+    requests: Sequence[Request] = (),
+) -> None:
+    """List the files of models in pyproject.toml, and download them; the project gets a model if it has none.
 
-    What is done already is left alone: with all files in place, nobody is contacted. After a kill at any moment the
-    next call continues.
+    These are the named model, or else the project's and those of the requests; where jobs name none, it is the one
+    that suits this machine. What is done already is left alone: with all files in place, nobody is contacted. After a
+    kill at any moment the next call continues.
 
     Args:
         root: the project's folder.
         settings: the project's.
-        name: of a known model; empty for the one that the settings name, or else the one that suits this machine.
+        name: of a known model; or empty.
         progress: gets what is to be downloaded, and how far that is.
         ask: called before anything is downloaded or written, once it was reported what that will be; may raise.
+        requests: images whose models are needed as well, where no model is named.
 
     Raises:
         ImagegenError: what was done stays.
     """
-    model = _choose(root, settings, name)
-    files, tables = _plan(settings, model) if model else (_list_own(root, settings), [])
+    check_name(name)
+    models = [KNOWN_MODELS[name]] if name else _choose(root, settings, requests)
+    files, tables = _plan(settings, models)
+    if not name:
+        files += _list_own(root, settings, requests)
+        files = list(dict.fromkeys(files))
+    if not settings.sd_model and (name or _needs_default(settings, requests)):
+        tables.append(TomlTable((*_SETTINGS, "sd"), {"model": models[0].name}))
     progress.event("waiting", text="checking model files")
     try:
         wanted = [inspect_model(root, settings, file) for file in files]
@@ -61,7 +77,8 @@ def setup_model(root: Path, settings: Settings, name: str, progress: Progress, a
     if problems := list(find_obstacles(root, wanted)):
         raise ImagegenError(*problems)
     missing = [one for one in wanted if one.state != "there"]
-    _announce(root, settings, model, wanted, tables, progress)
+    for line in _announce(root, settings, models, wanted, tables):
+        progress.event("note", text=line)
     if missing:
         ask()
     if tables:
@@ -72,8 +89,9 @@ def setup_model(root: Path, settings: Settings, name: str, progress: Progress, a
         progress.event("waiting", text="")
     if problems:
         raise ImagegenError(*problems)
-    if model:
-        progress.event("note", text=f"{model.name} is set up")
+    if name and settings.sd_model not in ("", name):
+        use = f'model: {name} under sd in a job, or model = "{name}" in [tool.imagegen.sd]'
+        progress.event("note", text=f"jobs that name no model keep using {settings.sd_model}; to use {name}: {use}")
 
 
 def describe_models() -> list[str]:
@@ -86,43 +104,47 @@ def describe_models() -> list[str]:
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
-def _choose(root: Path, settings: Settings, name: str) -> KnownModel | None:
-    """Return the known model to set up; None if the project's is another one. Raises ImagegenError."""
-    check_name(name)
-    if not (name or settings.sd_model):
-        device = "" if settings.sd_program else str(read_mark(root).get("device") or "")
-        machine = this_machine()
-        name = suggest_model(machine.memory if device in ("", "cpu", "metal") else machine.gpu, device)
-    return KNOWN_MODELS.get(name or settings.sd_model)
-
-
 def check_name(name: str) -> None:
     """Raise ImagegenError if a name is not a known model's. An empty one is."""
     if name and name not in KNOWN_MODELS:
         raise ImagegenError(Problem("", f"no model '{name}' is known{did_you_mean(name, KNOWN_MODELS)}", _take_one()))
 
 
+def _choose(root: Path, settings: Settings, requests: Sequence[Request]) -> list[KnownModel]:
+    """Return the known models that are needed: the project's or the one that suits this machine, and the requests'."""
+    names = [settings.sd_model, *(request.model for request in requests)]
+    if _needs_default(settings, requests):
+        device = "" if settings.sd_program else str(read_mark(root).get("device") or "")
+        machine = this_machine()
+        names[0] = suggest_model(machine.memory if device in ("", "cpu", "metal") else machine.gpu, device)
+    return [KNOWN_MODELS[name] for name in dict.fromkeys(names) if name in KNOWN_MODELS]
+
+
+def _needs_default(settings: Settings, requests: Sequence[Request]) -> bool:
+    """Return whether there is no model for jobs that name none, and such a job, or no job yet."""
+    return not settings.sd_model and not (requests and all(request.model for request in requests))
+
+
 def _take_one() -> str:
     return "\n    ".join(("take one of these:", *describe_models()))
 
 
-def _plan(settings: Settings, model: KnownModel) -> tuple[list[ModelFile], list[TomlTable]]:
-    """Return the model's files as the project lists them, or will, and what is to be added to pyproject.toml.
+def _plan(settings: Settings, models: Sequence[KnownModel]) -> tuple[list[ModelFile], list[TomlTable]]:
+    """Return the models' files as the project lists them, or will, and the entries that it lacks.
 
     Raises:
         ImagegenError: the project has another file of that name.
     """
-    files, tables = [], []
-    for part, file in model.parts.items():
+    files: dict[str, ModelFile] = {}
+    tables = []
+    for part, file in dict.fromkeys(pair for model in models for pair in model.parts.items()):
         listed = find_listed(settings, part, file)
         if listed is None:
             table = _describe_entry(settings, file)
             tables.append(table)
             (listed,) = read_models({table.path[-1]: table.values})
-        files.append(listed)
-    if not settings.sd_model:
-        tables.append(TomlTable((*_SETTINGS, "sd"), {"model": model.name}))
-    return files, tables
+        files[file.key] = listed
+    return list(files.values()), tables
 
 
 def _describe_entry(settings: Settings, file: KnownFile) -> TomlTable:
@@ -139,47 +161,53 @@ def _describe_entry(settings: Settings, file: KnownFile) -> TomlTable:
     return TomlTable((*_SETTINGS, "models", next(key for key in keys if key not in taken)), values)
 
 
-def _list_own(root: Path, settings: Settings) -> list[ModelFile]:
-    """Return the project's own model, if it is listed. Raises ImagegenError if it is neither listed nor there."""
-    name = settings.sd_model
-    listed = [one for one in settings.models if one.name == name and one.folder in KINDS["model"]]
-    if not listed and not find_model_file(root, list_model_folders(root, settings), "model", name):
-        what = f"there is no file {name}, and no known model has that name{did_you_mean(name, KNOWN_MODELS)}"
-        raise ImagegenError(Problem("sd.model", what, _take_one()))
-    return listed
+def _list_own(root: Path, settings: Settings, requests: Sequence[Request]) -> list[ModelFile]:
+    """Return the other files that the project lists, of its own model and those of the requests.
+
+    Raises:
+        ImagegenError: the project's model is neither a known one, nor listed, nor there.
+    """
+    named = {pair for request in requests for pair in get_files(request).items()}
+    named |= {("lora", name) for request in requests for name in request.extra.get("loras", {})}
+    own = settings.sd_model
+    if own and own not in KNOWN_MODELS:
+        named.add(("model", own))
+        is_listed = any(_is_named(one, "model", own) for one in settings.models)
+        if not is_listed and not find_model_file(root, list_model_folders(root, settings), "model", own):
+            what = f"there is no file {own}, and no known model has that name{did_you_mean(own, KNOWN_MODELS)}"
+            raise ImagegenError(Problem("sd.model", what, _take_one()))
+    return [one for one in settings.models if any(_is_named(one, part, name) for part, name in named)]
+
+
+def _is_named(file: ModelFile, part: str, name: str) -> bool:
+    return file.name == name and file.folder in KINDS[part]
 
 
 def _announce(
     root: Path,
     settings: Settings,
-    model: KnownModel | None,
+    models: Sequence[KnownModel],
     wanted: Sequence[ListedModel],
     tables: Sequence[TomlTable],
-    progress: Progress,
-) -> None:
-    """Report the model, what is there of it, what is to be downloaded, and what is to be added to pyproject.toml."""
-    lines = [f"the project's model is {settings.sd_model}"]
-    if model:
-        needs = f"about {size_text(model.memory)} of memory; a picture takes about {model.seconds}"
-        lines = [f"{model.name}: {model.title}; {model.licence}; {needs}"]
+) -> Iterator[str]:
+    """Yield the models, what is there of them, what is to be downloaded, and what is to be added to pyproject.toml."""
+    for model in models:
+        yield f"model {model.name}: {model.title}; licence: {model.licence}"
+        yield f"  it takes about {size_text(model.memory)} of memory, and for a picture about {model.seconds}"
+    if settings.sd_model and settings.sd_model not in KNOWN_MODELS:
+        yield f"the project's model is {settings.sd_model}"
     missing = [one for one in wanted if one.state != "there"]
     for one in wanted:
-        size, path = size_text(one.missing_bytes), display_path(root, one.path)
+        path = display_path(root, one.path)
         if one in missing:
-            licence = f"; licence: {one.model.page}" if one.model.page else ""
-            lines.append(f"to be downloaded: {path}, {size} from {one.model.origin}{licence}")
+            licence = f", licence: {one.model.page}" if one.model.page else ""
+            yield f"to be downloaded: {path}, {size_text(one.missing_bytes)} from {one.model.origin}{licence}"
         else:
-            lines.append(f"there already: {path}")
+            yield f"there already: {path}"
     if missing:
-        lines.append(describe_download(missing))
+        yield describe_download(missing)
     if tables:
-        added = ", ".join(f"[{'.'.join(table.path)}]" for table in tables)
-        lines.append(f"to be added to {_PYPROJECT}: {added}")
-    if model and settings.sd_model not in ("", model.name):
-        use = f"sd: {{model: {model.name}}} in a job, or model in [tool.imagegen.sd]"
-        lines.append(f"jobs that name no model keep using {settings.sd_model}; to use {model.name}: {use}")
-    for line in lines:
-        progress.event("note", text=line)
+        yield f"to be added to {_PYPROJECT}: {', '.join('.'.join(table.path) for table in tables)}"
 
 
 def _write(root: Path, tables: Sequence[TomlTable], progress: Progress) -> None:

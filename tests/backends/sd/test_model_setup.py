@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,18 @@ from imagegen.backends.sd.section import resolve
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
+from imagegen.plan.request import Request
 from tests.backends.file_server import FileServer, Served, file_server
 
 WEIGHTS = {"model": b"all in one" * 300, "unet": b"diffusion" * 500, "llm": b"words" * 700, "vae": b"pixels" * 100}
-_FOLDERS = {"model": "checkpoints", "unet": "diffusion_models", "llm": "text_encoders", "vae": "vae"}
+WEIGHTS["other"] = b"noise" * 800
+_FOLDERS = {
+    "model": "checkpoints",
+    "unet": "diffusion_models",
+    "llm": "text_encoders",
+    "vae": "vae",
+    "other": "diffusion_models",
+}
 REVISION = "ab" * 20
 
 
@@ -42,7 +50,7 @@ SPLIT = {"diffusion_model": "unet", "llm": "llm", "vae": "vae"}
 MODELS = {
     "sd-turbo": known_model("sd-turbo", model="model"),
     "split": known_model("split", **SPLIT),
-    "other-split": known_model("other-split", **{**SPLIT, "diffusion_model": "model"}),
+    "other-split": known_model("other-split", **{**SPLIT, "diffusion_model": "other"}),
 }
 """In place of the real ones, which have gigabytes."""
 ENTRY = """\
@@ -78,7 +86,9 @@ class Project:
     def settings(self) -> Settings:
         return read_settings(self.root, {}, self.environment)
 
-    def setup(self, name: str = "", ask: Callable[[], None] = lambda: None) -> list[str]:
+    def setup(
+        self, name: str = "", ask: Callable[[], None] = lambda: None, requests: Sequence[Request] = ()
+    ) -> list[str]:
         """Set a model up. Returns the lines that stay."""
         self.notes, self.waiting = [], []
 
@@ -90,7 +100,7 @@ class Project:
             ask()
 
         progress = ImageProgress(math.inf, threading.Event(), on_event=on_event)
-        setup_model(self.root, self.settings, name, progress, count)
+        setup_model(self.root, self.settings, name, progress, count, requests)
         return self.notes
 
     def fail(self, name: str = "", ask: Callable[[], None] = lambda: None) -> str:
@@ -123,14 +133,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 def test_from_nothing_it_says_what_comes_asks_and_gets_the_model_that_suits(project: Project) -> None:
     said: list[str] = []
     notes = project.setup(ask=lambda: said.extend(project.notes))
-    assert said[0] == "sd-turbo: Sd-Turbo; MIT; about 1.0 GB of memory; a picture takes about 1 s"
-    assert said[1] == (
-        "to be downloaded: tools/models/checkpoints/model.gguf, 3 KB from o/model on Hugging Face; "
-        "licence: https://huggingface.co/o/model"
-    )
-    assert said[2].startswith("3 KB to download, ")
-    assert said[3] == "to be added to pyproject.toml: [tool.imagegen.models.model-q4], [tool.imagegen.sd]"
-    assert notes[len(said) :] == ["downloaded tools/models/checkpoints/model.gguf", "sd-turbo is set up"]
+    assert said[:3] == [
+        "model sd-turbo: Sd-Turbo; licence: MIT",
+        "  it takes about 1.0 GB of memory, and for a picture about 1 s",
+        "to be downloaded: tools/models/checkpoints/model.gguf, 3 KB from o/model on Hugging Face, "
+        "licence: https://huggingface.co/o/model",
+    ]
+    assert said[3].startswith("3 KB to download, ")
+    assert said[4:] == ["to be added to pyproject.toml: tool.imagegen.models.model-q4, tool.imagegen.sd"]
+    assert notes[len(said) :] == ["downloaded tools/models/checkpoints/model.gguf"]
     assert "downloading model-q4 3 KB of 3 KB, 100 %" in project.waiting
     assert project.waiting[-1] == ""
     assert project.pyproject.read_text() == entry("model") + '\n[tool.imagegen.sd]\nmodel = "sd-turbo"\n'
@@ -143,7 +154,7 @@ def test_a_second_time_it_asks_nobody_and_changes_nothing(project: Project) -> N
     assert project.downloads() == ["unet.gguf", "llm.gguf", "vae.gguf"]
     before = project.pyproject.read_bytes(), project.pyproject.stat().st_mtime_ns
     for name in ("split", ""):
-        assert project.setup(name)[1:4] == [
+        assert project.setup(name)[2:] == [
             f"there already: tools/models/{path}"
             for path in ("diffusion_models/unet.gguf", "text_encoders/llm.gguf", "vae/vae.gguf")
         ]
@@ -163,8 +174,8 @@ def test_files_of_two_models_are_listed_and_downloaded_once(project: Project) ->
     project.setup("split")
     project.downloads()
     notes = project.setup("other-split")
-    assert project.downloads() == ["model.gguf"]
-    assert [one.key for one in project.settings.models] == ["unet-q4", "llm-q4", "vae-q4", "model-q4"]
+    assert project.downloads() == ["other.gguf"]
+    assert [one.key for one in project.settings.models] == ["unet-q4", "llm-q4", "vae-q4", "other-q4"]
     assert project.settings.sd_model == "split"
     assert any(note.startswith("jobs that name no model keep using split; to use other-split: ") for note in notes)
 
@@ -254,7 +265,7 @@ def test_where_nothing_can_be_added_safely_the_lines_are_shown_and_the_model_is_
     at = notes.index(
         "pyproject.toml is left as it is: [tool.imagegen.sd] cannot be added to it. Add these lines yourself:"
     )
-    assert "\n".join(notes[at + 1 : -2]) + "\n" == entry("model") + '\n[tool.imagegen.sd]\nmodel = "sd-turbo"\n'
+    assert "\n".join(notes[at + 1 : -1]) + "\n" == entry("model") + '\n[tool.imagegen.sd]\nmodel = "sd-turbo"\n'
     assert project.files() == ["models/checkpoints/model.gguf"]
 
 
@@ -281,6 +292,40 @@ def test_a_model_of_ones_own_is_downloaded_if_it_is_listed(project: Project) -> 
     before = project.pyproject.read_text()
     project.setup()
     assert (project.downloads(), project.pyproject.read_text()) == (["vae.gguf"], before)
+
+
+def request(model: str = "", /, **files: str) -> Request:
+    return Request(
+        backend="sd", name="Rope", prompt="a rope", model=model, extra={"files": files, "loras": {"l.pt": 1}}
+    )
+
+
+def test_the_models_of_jobs_are_set_up_too_and_a_default_only_for_jobs_that_name_none(project: Project) -> None:
+    notes = project.setup(requests=[request("split"), request("split")])
+    assert [note for note in notes if note.startswith("model ")] == ["model split: Split; licence: MIT"]
+    assert project.downloads() == ["unet.gguf", "llm.gguf", "vae.gguf"]
+    assert project.settings.sd_model == ""
+    project.setup(requests=[request("split"), request()])
+    assert (project.downloads(), project.settings.sd_model) == (["model.gguf"], "sd-turbo")
+    project.setup(requests=[request("other-split"), request()])
+    assert project.downloads() == ["other.gguf"]
+
+
+def test_files_that_jobs_name_and_the_project_lists_are_downloaded_too(project: Project) -> None:
+    listed = [
+        entry("llm", "one").replace("text_encoders", "checkpoints"),
+        entry("vae", "two").replace('"vae"', '"loras"\nname = "l.pt"'),
+        entry("unet", "three"),
+    ]
+    project.pyproject.write_text("".join(listed))
+    project.setup(requests=[request("llm.gguf", model="llm.gguf", vae="elsewhere.gguf")])
+    assert project.downloads() == ["llm.gguf", "vae.gguf"]
+    assert project.pyproject.read_text() == "".join(listed)
+
+
+def test_only_the_model_that_is_named_is_set_up(project: Project) -> None:
+    project.setup("sd-turbo", requests=[request("split")])
+    assert (project.downloads(), project.settings.sd_model) == (["model.gguf"], "sd-turbo")
 
 
 def test_the_environment_names_the_model_for_this_once(project: Project) -> None:
