@@ -115,7 +115,8 @@ def _explain_missing(request: Request, part: str, name: str, engine: Engine) -> 
     """Return the problem of a file that isn't there."""
     pull = find_missing_models(engine.root, engine.context.settings).get(name)
     if request.model in KNOWN_MODELS and part not in request.extra:
-        return Problem("", f"{request.model}: its file {name} is not there", pull or "doit sd:setup")
+        hint = pull or f"doit sd:setup --model={request.model}"
+        return Problem("", f"{request.model}: its file {name} is not there", hint)
     if pull:
         return Problem("", f"sd.{part}: there is no file {name}", pull)
     folders = [folder for kind in KINDS[part] for folder in engine.folders.get(kind, ())]

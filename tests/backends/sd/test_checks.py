@@ -247,8 +247,8 @@ def test_a_listed_file_that_is_not_there_is_to_be_pulled(bench: Bench) -> None:
 def test_of_a_known_model_whose_files_are_not_there_the_way_is_set_up(bench: Bench) -> None:
     found = bench.problems({"model": "flux2-klein-4b", "vae": "vae.safetensors"})
     assert [(one.what, one.hint) for one in found] == [
-        ("flux2-klein-4b: its file flux-2-klein-4b-Q4_0.gguf is not there", "doit sd:setup"),
-        ("flux2-klein-4b: its file Qwen3-4B-Q4_K_M.gguf is not there", "doit sd:setup"),
+        ("flux2-klein-4b: its file flux-2-klein-4b-Q4_0.gguf is not there", "doit sd:setup --model=flux2-klein-4b"),
+        ("flux2-klein-4b: its file Qwen3-4B-Q4_K_M.gguf is not there", "doit sd:setup --model=flux2-klein-4b"),
     ]
 
 

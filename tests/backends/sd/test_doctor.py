@@ -88,7 +88,7 @@ def test_a_missing_model_is_named_once_with_the_way_to_get_it(root: Path) -> Non
     wrong = [row for row in rows(root, known, "lost.safetensors") if not row.ok]
     files = KNOWN_MODELS[known].parts
     assert [row.what for row in wrong] == [*[f"model {known}"] * len(files), "model lost.safetensors"]
-    assert {row.hint for row in wrong[:-1]} == {"doit sd:setup"}
+    assert {row.hint for row in wrong[:-1]} == {f"doit sd:setup --model={known}"}
     assert wrong[-1].found.startswith("sd.model: there is no file lost.safetensors")
 
 
