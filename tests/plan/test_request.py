@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.placeholder import PlaceholderBackend
+from imagegen.backends.sd import SdBackend
 from imagegen.plan.naming import compute_seed
 from imagegen.plan.request import ADDED_FIELDS, Request, canonical_fields, fingerprint, select_parameters
 from tests.scripted import ScriptedBackend
@@ -31,6 +32,27 @@ def test_golden_fingerprints() -> None:
         of(Request("placeholder", "One", "a one", seed=1), PlaceholderBackend.parameters)
         == "e50f2de2edad79e619d96e911ab3bc40868ac62a3fff6c37cda5c4407451ecbc"
     )
+    known = {"files": {"diffusion_model": "x.gguf"}}
+    given = {"vae": "v.safetensors", "loras": {"l.safetensors": 0.5}, "images": {"init": "ab" * 32}, "strength": 0.75}
+    for model, extra, only_if_given, unused, expected in (
+        (
+            "flux2-klein-4b",
+            known,
+            {"sampler", "scheduler", "steps", "cfg", "width", "height"},
+            {"cfg", "negative"},
+            "33d69c2175e313e05d2540a4ee92131cb49d01a06f1eb11d2e76ac9dca8f7ac2",
+        ),
+        (
+            "m.safetensors",
+            {**given, "guidance": 3.5, "rng": "cpu"},
+            {"sampler", "scheduler"},
+            set(),
+            "9e06168e1ff7bdfd17b5dd7ccb25f2de393c04b9191d9875062ca7673a81b372",
+        ),
+    ):
+        request = Request("sd", "Yrr", "a figure", seed=7, model=model, extra=extra)
+        parameters = select_parameters(request, SdBackend.parameters - unused, frozenset(only_if_given))
+        assert fingerprint(canonical_fields(request, parameters)) == expected
 
 
 def test_golden_seeds() -> None:

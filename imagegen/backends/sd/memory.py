@@ -108,7 +108,7 @@ def check_memory(weights: int, device: str, *, offload: bool, machine: Machine) 
             return Problem("", what, "offload: true under sd in the job, or offload = true in [tool.imagegen.sd]")
         return None
     if (is_on_gpu or device in ("cpu", "metal")) and weights > machine.memory + machine.swap:
-        swap = f", and {size_text(machine.swap)} of swap" if machine.swap else ""
+        swap = f" and {size_text(machine.swap)} of swap" if machine.swap else ""
         what = f"the model's weights take {size_text(weights)}, and this machine has {size_text(machine.memory)}{swap}"
         return Problem("", what, "take a smaller quantisation of it, or a smaller model")
     return None

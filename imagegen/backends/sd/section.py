@@ -8,8 +8,9 @@ from typing import Any
 
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.sd.files import name_here
-from imagegen.backends.sd.known_models import KNOWN_MODELS
+from imagegen.backends.sd.known_models import KNOWN_MODELS, KnownModel
 from imagegen.config.document import MAX_BYTES
+from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 
@@ -23,7 +24,7 @@ _ADDRESS = {
 }
 _IMAGE_KEY = {
     "type": "text",
-    "regex": "init|ref[1-9]",
+    "regex": "(init|ref[1-9])",
     "meta": {"expected": "init (the image to start from) or ref1 to ref9 (images to edit or to follow)"},
 }
 
@@ -98,48 +99,64 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         ImagegenError: each problem's `where` is the key in the section.
     """
     problems: list[Problem] = []
-    named = section.get("model") or ("" if "diffusion_model" in section else context.settings.sd_model)
-    if "model" in section and "diffusion_model" in section:
-        hint = "keep model for a single file, or diffusion_model for several"
-        problems.append(Problem("diffusion_model", "is given beside model", hint))
-    known = KNOWN_MODELS.get(named)
-    files = {part: section[part] for part in PARTS if part in section}
-    if known:
-        own = {part: name for part, name in files.items() if part != "model"}
-        files = {part: name_here(context.settings, part, file) for part, file in known.parts.items()} | own
-    elif named:
-        files["model"] = named
+    section = {key: _normalise(value) if key in PARTS else value for key, value in section.items()}
+    known, files = _name_files(section, context.settings, problems)
     extra: dict[str, Any] = {key: section[key] for key in (*PARAMETERS, *LOCAL_OPTIONS) if key in section}
-    if loras := section.get("loras"):
-        extra["loras"] = {name: float(strength) for name, strength in loras.items()}
-    extra.pop("images", None)
-    images: dict[str, str] = {}
-    origins: dict[str, str] = {}
-    sources: dict[str, str] = {}
-    for key, name in section.get("images", {}).items():
-        if is_output_name(name):
-            origins[key] = name
-            continue
-        try:
-            images[key] = _hash_image(context, name)
-            sources[images[key]] = name
-        except ImagegenError as error:
-            problems += [Problem(f"images.{key}", f"{name}: {one.what}", one.hint) for one in error.problems]
+    if loras := extra.get("loras"):
+        extra["loras"] = {_normalise(name): float(strength) for name, strength in loras.items()}
+    if "guidance" in extra:
+        extra["guidance"] = float(extra["guidance"])
+    references: Mapping[str, str] = extra.pop("images", {})
+    images, sources = _read_images(references, context, problems)
     if images:
         extra["images"] = images
-    if "init" in section.get("images", {}):
+    if "init" in references:
         extra["strength"] = float(section.get("strength", _DEFAULT_STRENGTH))
     elif "strength" in section:
-        problems.append(
-            Problem("strength", "is for images.init, and the job has none", "add images.init, or remove it")
-        )
+        hint = "add images.init, or remove it"
+        problems.append(Problem("strength", "is for images.init, and the job has none", hint))
     if problems:
         raise ImagegenError(*problems)
     extra["files"] = files
-    model = known.name if known else files.get("diffusion_model") or files.get("model")
-    only_if_given = {"sampler", "scheduler"} | ({"steps", "cfg", "width", "height"} if known else set())
-    unused = {"cfg", "negative"} if known and known.is_distilled else set()
-    return Resolved(extra, model or None, frozenset(only_if_given), origins, sources, frozenset(unused))
+    return Resolved(
+        extra,
+        known.name if known else files.get("diffusion_model") or files.get("model"),
+        frozenset({"sampler", "scheduler"} | ({"steps", "cfg", "width", "height"} if known else set())),
+        {key: name for key, name in references.items() if key not in images},
+        sources,
+        frozenset({"cfg", "negative"} if known and known.is_distilled else ()),
+    )
+
+
+def _name_files(
+    section: Mapping[str, Any], settings: Settings, problems: list[Problem]
+) -> tuple[KnownModel | None, dict[str, str]]:
+    """Return the known model that is meant, if it is one, and the name of each file by its option."""
+    files = {part: section[part] for part in PARTS if part in section}
+    named = files.pop("model", "")
+    if "diffusion_model" in files:
+        if named not in ("", files["diffusion_model"]):  # the same if the section was recovered
+            hint = "keep model for a single file, or diffusion_model for several"
+            problems.append(Problem("diffusion_model", "is given beside model", hint))
+        return None, files
+    named = named or _normalise(settings.sd_model)
+    if known := KNOWN_MODELS.get(named):
+        return known, {part: name_here(settings, part, file) for part, file in known.parts.items()} | files
+    return None, {"model": named, **files} if named else files
+
+
+def _read_images(
+    references: Mapping[str, str], context: Context, problems: list[Problem]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the sha256 of each reference image that is a file, by its key, and the file of each sha256."""
+    images: dict[str, str] = {}
+    for key, name in references.items():
+        if not is_output_name(name):
+            try:
+                images[key] = _hash_image(context, name)
+            except ImagegenError as error:
+                problems += [Problem(f"images.{key}", f"{name}: {one.what}", one.hint) for one in error.problems]
+    return images, {sha256: references[key] for key, sha256 in images.items()}
 
 
 def recover_section(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,14 +167,19 @@ def recover_section(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: fields[key] for key in PARAMETERS if key in fields}
 
 
+def _normalise(name: str) -> str:
+    """Return a file's name as it is written on every system, so that a job is the same on all of them."""
+    return name.replace("\\", "/")
+
+
 def _hash_image(context: Context, file: str) -> str:
     data = context.read(file)
     if len(data) > MAX_BYTES:  # only so much was read
-        raise ImagegenError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
+        raise ImagegenError(Problem(file, f"it is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
     if not data.startswith(_SIGNATURES) and data[8:12] != b"WEBP":
-        raise ImagegenError(Problem(file, "is not an image that sd-server reads", "save it as PNG or JPEG"))
+        raise ImagegenError(Problem(file, "it is not an image that sd-server reads", "save it as PNG or JPEG"))
     if data.startswith(b"\x89PNG") and data[25:26] in _GREY:
-        raise ImagegenError(Problem(file, "is a greyscale PNG, and sd-server takes only colour", "save it as RGB"))
+        raise ImagegenError(Problem(file, "it is a greyscale PNG, and sd-server takes only colour", "save it as RGB"))
     return hashlib.sha256(data).hexdigest()
 
 

@@ -40,7 +40,7 @@ def test_what_was_measured() -> None:
 def test_weights_beyond_all_memory(device: str) -> None:
     assert not refused(10 * GB, device, SMALL)
     assert refused(11 * GB, device, SMALL) == (
-        "the model's weights take 11.0 GB, and this machine has 8.0 GB, and 2.0 GB of swap "
+        "the model's weights take 11.0 GB, and this machine has 8.0 GB and 2.0 GB of swap "
         "-> take a smaller quantisation of it, or a smaller model"
     )
 
