@@ -26,8 +26,8 @@ MODEL = os.environ.get("SD_MODEL", "")
 class RealSd:
     """`program` notes each call, keeps a copy of what the server writes to stdout, and becomes the real one."""
 
-    steps = 6
-    """So many steps leave time to see that an image is being generated: it cannot be held in the middle."""
+    steps = 2
+    """An image cannot be held in the middle, and takes a second or more: time enough to see that it is generated."""
     patience_s = 900.0
     """For a run, on a machine that does something else too."""
 

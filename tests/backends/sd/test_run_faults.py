@@ -1,0 +1,122 @@
+"""Whole runs of doit with the fake sd-server: what goes wrong reaches the user in words, and what changes is rebuilt."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from typing import Any
+
+import pytest
+
+from tests.backends.sd.project import SdProject
+from tests.marks import long
+
+ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
+OTHERS = ["portraits:mallsing", "portraits:okka"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "loads"),
+    [
+        ("run_out_of_memory", "out of memory: ggml_aligned_malloc: insufficient memory", 1),
+        long("lose_device", "the GPU failed: ", 2),
+        ("crash", "sd-server ended by signal 11", 2),
+    ],
+)
+def test_what_fails_an_image_is_said_and_costs_no_other(project: SdProject, fault: str, words: str, loads: int) -> None:
+    getattr(project.fake, fault)("small")
+    project.job()
+    run = project.doit()
+    assert (run.tasks("generated"), run.tasks("failed")) == (OTHERS, ["portraits:yrr"])
+    assert words in run.out
+    assert len(project.fake.loads) == loads
+    again = project.doit()
+    assert (again.code, again.tasks("generated")) == (0, ["portraits:yrr"])
+    assert project.fake.running == []
+
+
+def test_after_three_crashes_in_a_row_no_other_server_is_started(project: SdProject) -> None:
+    project.fake.crash(times=None)
+    project.job(items=[{"name": f"n{at}", "prompt": f"number {at}"} for at in range(6)])
+    run = project.doit()
+    assert (run.code == 0, len(run.tasks("failed"))) == (False, 6)
+    assert "ended 3 times in a row" in run.out
+    assert len(project.fake.begun) == 3
+    assert project.fake.running == []
+
+
+def test_a_server_that_cannot_load_its_model_is_started_once(project: SdProject) -> None:
+    words = "[ERROR] model.cpp:876  - read tensor data failed: 'one.safetensors'"
+    project.fake.fault("load", times=None, lines=["", words], code=1)
+    project.job()
+    run = project.doit()
+    assert run.tasks("failed") == ALL
+    assert "cannot load the model: read tensor data failed" in run.out
+    assert len([call for call in project.fake.events("call") if "--model" in call["argv"]]) == 1
+
+
+def test_a_lora_that_the_server_leaves_out_fails_the_image(project: SdProject) -> None:
+    """It says so in its log alone: the job is completed, with the picture that has no LoRA."""
+    project.model("other.safetensors", "lora").write_bytes(b"not a LoRA")
+    project.job(sd={"model": "one.safetensors", "loras": {"other.safetensors": 1.0}})
+    run = project.doit()
+    assert run.tasks("generated") == [], run.out
+    assert "other.safetensors" in run.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, long(signal.SIGHUP)])
+def test_a_run_that_is_ended_from_outside_ends_its_server(project: SdProject, number: signal.Signals) -> None:
+    project.job()
+    gate = project.fake.hold()
+    process = project.start()
+    project.fake.wait_held(gate)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=project.patience_s)
+    assert process.returncode != 0
+    assert "Traceback" not in out + err
+    assert project.fake.running == []
+
+
+def test_only_another_model_file_makes_images_stale_and_not_another_build_or_device(project: SdProject) -> None:
+    project.job()
+    assert project.doit().tasks("generated") == ALL
+    project.fake.play(build="1234567", version="master-600-1234567", device="ggml_vulkan: 0 = Other (Other) | uma: 0")
+    assert project.doit().out.startswith("3 fresh")
+    project.model("one.safetensors", content="other bytes")
+    assert "the model's files changed" in project.doit("why", "portraits:yrr").out
+    assert project.doit().tasks("generated") == ALL
+    assert project.doit().out.startswith("3 fresh")
+
+
+def test_what_generated_an_image_is_recorded(project: SdProject) -> None:
+    model = project.model("one.safetensors", content="one")
+    project.job()
+    assert project.doit().code == 0
+    lines = [line for line in project.lines() if "request" in line]
+    assert len(lines) == 3
+    assert {line["backend_version"] for line in lines} == {"1 (stable-diffusion.cpp master-525-0752cc9)"}
+    assert {line["model_digest"] for line in lines} == {hashlib.sha256(model.read_bytes()).hexdigest()}
+
+
+@pytest.mark.long
+def test_why_says_what_a_run_will_do_and_has_done(project: SdProject) -> None:
+    project.job()
+    before = project.doit("why")
+    assert project.fake.events("loaded") == []
+    assert "portraits:yrr" in before.out
+    project.doit()
+    after = project.doit("why", "portraits:yrr")
+    assert "fresh" in after.out
+
+
+@pytest.mark.parametrize(
+    "sd",
+    [{"rng": "cpu"}, long({"loras": {"tint.safetensors": 0.5}})],
+    ids=lambda sd: next(iter(sd)),
+)
+def test_an_item_can_have_options_of_its_own(project: SdProject, sd: dict[str, Any]) -> None:
+    project.model("tint.safetensors", "lora")
+    project.job(items=[{"name": "plain", "prompt": "a cat"}, {"name": "own", "prompt": "a cat", "sd": sd}])
+    assert project.doit().code == 0
+    project.job(items=[{"name": "plain", "prompt": "a cat"}, {"name": "own", "prompt": "a cat"}])
+    assert project.doit().tasks("generated") == ["portraits:own"]

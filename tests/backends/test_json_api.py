@@ -1,0 +1,138 @@
+"""A server's JSON API: each call gives its answer, or says what went wrong. Real HTTP, a handler a test.
+
+What hostile servers do is in comfyui/test_client.py and comfyui/test_hostile_servers.py.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from imagegen.backends import json_api
+from imagegen.backends.json_api import JsonApi, Refused, Unreachable
+from tests.backends.comfyui.fake_program import free_port
+
+
+class Api(JsonApi):
+    api = "the cook"
+    url_setting = "cook.url"
+
+    def menu(self, kind: type = dict) -> Any:
+        return self._json("GET", "/menu", kind)
+
+    def order(self, dish: str) -> Any:
+        return self._json("POST", "/orders", json={"dish": dish})
+
+
+class ApiWithKey(Api):
+    auth_setting = "COOK_KEY"
+
+
+@contextmanager
+def answering(status: int, body: bytes = b"{}", **headers: str) -> Iterator[tuple[str, list[Any]]]:
+    """Serve this answer to everything. Yields the address, and the requests so far."""
+    seen: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            seen.append((self.command, self.path, self.headers.get("Authorization"), json.loads(sent or b"null")))
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - as http.server has it
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", seen
+        server.shutdown()
+
+
+def test_an_answer_is_read_and_each_request_sent_once() -> None:
+    with answering(202, b'{"soup": ["hot", 2.5, null]}') as (url, seen):
+        assert Api(url).menu() == {"soup": ["hot", 2.5, None]}
+        assert Api(url).order("sole") == {"soup": ["hot", 2.5, None]}
+    assert seen == [("GET", "/menu", None, None), ("POST", "/orders", None, {"dish": "sole"})]
+
+
+def test_the_key_is_sent_and_never_shown() -> None:
+    with answering(200, b'{"you said": "Bearer s3cret!"}') as (url, seen):
+        assert "s3cret" not in str(ApiWithKey(url, "Bearer s3cret!").menu())
+    assert [auth for _, _, auth, _ in seen] == ["Bearer s3cret!"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "what"),
+    [
+        (200, b"<html>hello", "the answer to GET /menu is not JSON: <html>hello"),
+        (200, b"[1]", "the answer to GET /menu is not the cook's: [1]"),
+        (200, b"[" * 100_000, "the answer to GET /menu is not JSON"),
+        (404, b"no such dish", "GET /menu was answered with 404 Not Found: no such dish"),
+        (500, b"", "GET /menu was answered with 500 Internal Server Error"),
+        (401, b"", "asks for authorization (401 Unauthorized), which imagegen does not send there"),
+    ],
+)
+def test_what_is_no_answer_is_refused_in_words(status: int, body: bytes, what: str) -> None:
+    with answering(status, body) as (url, _), pytest.raises(Refused) as refused:
+        Api(url).menu()
+    assert what in refused.value.what
+    assert refused.value.status == (status if status != 200 else 0)
+
+
+def test_a_refusal_s_own_words_can_be_read() -> None:
+    with answering(429, b'{"error": "the queue is full"}') as (url, _), pytest.raises(Refused) as refused:
+        Api(url).order("sole")
+    assert refused.value.answer == {"error": "the queue is full"}
+    assert refused.value.may_pass
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_without_its_server_is_unreachable(status: int) -> None:
+    with answering(status, b"bad gateway") as (url, _), pytest.raises(Unreachable, match=str(status)):
+        Api(url).menu()
+
+
+def test_a_server_that_is_down_or_says_too_little_is_unreachable() -> None:
+    with pytest.raises(Unreachable):
+        Api(f"http://127.0.0.1:{free_port()}").menu()
+    with answering(200, b"{", **{"Content-Length": "9"}) as (url, _), pytest.raises(Unreachable):
+        Api(url).menu()
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with answering(302, b"", Location="http://127.0.0.1:9/other") as (url, seen), pytest.raises(Refused) as refused:
+        ApiWithKey(url, "Bearer s3cret!").menu()
+    assert "redirects GET /menu to http://127.0.0.1:9/other" in refused.value.what
+    assert refused.value.hint == "set cook.url to where it is"
+    assert len(seen) == 1
+
+
+def test_an_answer_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_api, "_MAX_VALUES", 10)
+    with answering(200, json.dumps([0] * 20).encode()) as (url, _), pytest.raises(Refused, match="more than 10 JSON"):
+        Api(url).menu(list)
+    with answering(200, b"{}", **{"Content-Length": str(2**40)}) as (url, _), pytest.raises(Refused, match="larger"):
+        Api(url).menu()
+    with (
+        answering(200, b"{}", **{"Content-Encoding": "gzip"}) as (url, _),
+        pytest.raises(Refused, match="is compressed, which nobody asked for"),
+    ):
+        Api(url).menu()
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1", "http://a b"])
+def test_an_address_that_is_not_valid_is_refused(url: str) -> None:
+    with pytest.raises(Refused):
+        Api(url).menu()
