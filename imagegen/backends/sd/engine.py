@@ -148,6 +148,9 @@ class Engine:
         except GenerationError as error:
             raise self._explain(error, launch, record, log) from None
         del self._crashes[launch.command]
+        if idle := log.read_idle_loras():
+            job.forget()
+            raise GenerationError(f"{idle[0]} has no effect on this model", "take a LoRA that was made for it")
         facts, engine = self._describe_engine(log)
         return GeneratedImage(data, facts, on_stored=job.forget, engine=engine)
 
@@ -197,15 +200,22 @@ class Engine:
         for part, argument in PARTS.items():
             if name := files.get(part):
                 words += [argument, self.find_file(part, name) or name]
-        if extra.get("loras"):
-            # otherwise they are added to the weights and taken off again, which leaves others behind
-            words += ["--lora-model-dir", self.find_lora_folder(request)[0], "--lora-apply-mode", "at_runtime"]
+        # by default it searches all that is below the project's folder for LoRAs, again for each image; and it adds
+        # them to the weights and takes them off again, which leaves other weights behind
+        words += ["--lora-model-dir", self._lora_folder(request), "--lora-apply-mode", "at_runtime"]
         if rng := extra.get("rng"):
             words += ["--rng", rng]
         if extra.get("offload", settings.sd_offload):
             words.append("--offload-to-cpu")
         words.append("--verbose")  # only then it names the device
         return Launch(self.root, (*words, *settings.sd_arguments), settings.sd_server_ready_timeout_s)
+
+    def _lora_folder(self, request: Request) -> str:
+        """Return the folder of its LoRAs; if it has none, the first one that there is. Raises ImagegenError."""
+        if request.extra.get("loras"):
+            return self.find_lora_folder(request)[0]
+        folders = self.folders["loras"]
+        return next((folder for folder in folders if Path(folder).is_dir()), folders[0])
 
     def _describe_engine(self, log: ServerLog) -> tuple[dict[str, str], str]:
         """Return the facts of an image of this project's server, and the same in words."""

@@ -6,7 +6,6 @@ Source of its words: stable-diffusion.cpp, and ggml's backends for CPU, Vulkan, 
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,14 +43,24 @@ _STARTING = (
     _Sign(r"'sto[if]'|what\(\): +sto[if]", "", "fix the numbers in sd.arguments in [tool.imagegen]"),
     _Sign(r"not in model file|wrong shape|get sd version|model loader|load tensors|new_sd_ctx", "", _FILES),
 )
+_KILLED = -9
+"""By SIGKILL, as the system does it when memory runs out."""
 _NOT_THE_CAUSE = r"^terminate called|current device: \d|^cuda\w+\("
 """Says less than the line after it, or before it."""
 
 
-def explain_start(errors: Sequence[str]) -> Problem | None:
-    """Return why the server ended while it loaded its model; None if it did not say. errors: as it wrote them."""
+def explain_start(errors: Sequence[str], code: int) -> Problem | None:
+    """Return why the server ended while it loaded its model; None if nobody said.
+
+    Args:
+        errors: what it wrote.
+        code: its exit code, below zero for a signal.
+    """
     if problem := _find_sign(errors, _MEMORY, _DEVICE):
         return problem
+    if code == _KILLED:
+        what = "sd-server was killed while it loaded the model, probably because memory ran out"
+        return Problem("", what, "take a smaller model or quantisation")
     if not (line := _find_cause(errors)):
         return None
     hint = next((sign.hint for sign in _STARTING if re.search(sign.pattern, line)), "fix what it names")
@@ -77,7 +86,7 @@ def explain_image(errors: Sequence[str], ended: str = "") -> Problem | None:
 
 def describe_end(code: int | None) -> str:
     """Say how a server ended that was generating. code: its exit code, below zero for a signal; None if unknown."""
-    if code == -getattr(signal, "SIGKILL", 9):
+    if code == _KILLED:
         return "sd-server was killed, probably because memory ran out"
     return f"sd-server ended{describe_exit(code)} while it generated"
 

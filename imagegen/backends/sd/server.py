@@ -22,8 +22,6 @@ __all__ = ["Launch", "find_argument_problem", "find_other_run", "managed_server"
 _LISTEN = "127.0.0.1"
 _GRACE_S = 2.0
 """It ends at once, whatever it does: nothing that is worth waiting for is lost."""
-_PORTS = 2
-"""So many are tried: another program may take one while the model is loaded, before sd-server listens there."""
 
 
 @dataclass(frozen=True)
@@ -86,28 +84,40 @@ def start(launch: Launch, on_wait: Callable[[str], None], check: Callable[[], No
     Raises:
         ImagegenError: it cannot be started. What was started is stopped then, and when `check` raises.
     """
-    own, log = managed_server(launch.root), ServerLog(launch.root)
+    own = managed_server(launch.root)
+    for is_last in (False, True):
+        record = _take_or_start(own, launch)
+        try:
+            _wait_until_ready(own, record, launch, on_wait, check)
+        except BaseException as error:
+            code = exit_code(record.process)
+            own.release(_GRACE_S)
+            if code == 0 and not is_last:  # another program took its port while the model was loaded
+                continue
+            if isinstance(error, ImagegenError) and code:
+                problem = explain_start(ServerLog(launch.root).read_errors(), code)
+                raise ImagegenError(problem or error.problems[0]) from None
+            raise
+        return record
+    raise AssertionError("the second one was the last")
+
+
+def _wait_until_ready(
+    own: ManagedServer,
+    record: ServerRecord,
+    launch: Launch,
+    on_wait: Callable[[str], None],
+    check: Callable[[], None],
+) -> None:
+    log = ServerLog(launch.root)
 
     def show(text: str) -> None:
         percent = log.read_loading()
         on_wait(text if percent is None else f"loading the model … {percent} %")
 
-    for port in range(_PORTS):
-        record = _take_or_start(own, launch)
-        try:
-            own.wait_until_ready(record, lambda url=record.url: _serves(url), launch.ready_timeout_s, show, check)  # type: ignore[misc]
-        except ImagegenError as error:
-            code = exit_code(record.process)
-            own.release(_GRACE_S)
-            if code == 0 and port + 1 < _PORTS:  # that it cannot listen there is no error to it
-                continue
-            problem = explain_start(log.read_errors()) if code else None
-            raise ImagegenError(problem or error.problems[0]) from None
-        except BaseException:
-            own.release(_GRACE_S)
-            raise
-        return record
-    raise AssertionError("the last port was tried")
+    own.wait_until_ready(record, lambda: _serves(record.url), launch.ready_timeout_s, show, check)
+    if not log.has_text_encoder():
+        raise ImagegenError(Problem("", "the model has no text encoder, which reads the prompt", _NO_ENCODER))
 
 
 def _take_or_start(own: ManagedServer, launch: Launch) -> ServerRecord:
@@ -148,6 +158,7 @@ def _find_free_port() -> int:
 
 
 _TOO_SLOW = "sd.server.ready_timeout_s in [tool.imagegen] gives it longer"
+_NO_ENCODER = "name its file in the job: sd.clip_l, sd.t5xxl or sd.llm, as the model's page says"
 _ADDRESS = "the address is chosen, and others cannot reach it; start a server for others by hand"
 _JOB = "name it in the job, where it counts for the image"
 _DECIDED = {

@@ -21,8 +21,8 @@ LOG = Path(".imagegen/sd/server.log")
 """The server's log, from the project's root; its record and lock are beside it."""
 _MOST = 256 * 1024
 """Bytes of the log that are looked at: an image writes some 10 KB."""
-_RECENT = 8 * 1024
-"""Bytes of it that tell what goes on."""
+_RECENT = 16 * 1024
+"""Bytes of it that tell what goes on: a bar has some 80, and an image at most 100 steps."""
 _LONGEST = 300
 
 
@@ -54,16 +54,24 @@ class ServerLog:
 
     def read_stage(self) -> Stage | None:
         """Return how far the image is; None before its first step."""
-        text = self._read(_RECENT)
-        sampling, decoding, _ = text.partition(_SAMPLED)
-        found = re.findall(_STEP, sampling)
+        _, has_begun, text = self._read(_RECENT).rpartition(_SAMPLING)
+        sampling, is_sampled, _ = text.partition(_SAMPLED)
+        found = re.findall(_STEP, sampling) if has_begun else []
         done, total = map(int, found[-1]) if found else (0, 0)
-        return Stage(done, total, bool(decoding)) if decoding or 0 < done <= total else None
+        return Stage(done, total, bool(is_sampled)) if 0 < done <= total else None
 
     def read_errors(self) -> list[str]:
         """Return the lines that say what went wrong, without where in the engine's code that was."""
         lines = plain_lines(self._read(_MOST))
         return [one_line(match[1] or match[2], _LONGEST) for line in lines if (match := re.search(_ERROR, line))]
+
+    def read_idle_loras(self) -> list[str]:
+        """Return the LoRAs that had no effect on an image, which is generated all the same: their paths."""
+        return [one_line(match[1] or match[2], _LONGEST) for match in re.finditer(_IDLE_LORA, self._read(_MOST))]
+
+    def has_text_encoder(self) -> bool:
+        """Return whether the model can read prompts: without that, sd-server loads it, and ends at its first image."""
+        return _NO_ENCODER not in self._read(_MOST)
 
     def read_device(self) -> str:
         """Return the device that the model is on, such as `vulkan: NVIDIA GeForce RTX 4070`; empty if it isn't named.
@@ -90,14 +98,16 @@ class ServerLog:
 
 _LOADING = r"\| (\d{1,9})/(\d{1,9}) - [\d.]+[KMG]?B/s"
 _STEP = r"\| (\d{1,6})/(\d{1,6}) - [\d.]+(?:s/it|it/s)"
-_SAMPLED = "sampling completed"
-"""Written after an image's last step. Decoding in tiles has a bar of the same form as that of the steps."""
+_SAMPLING, _SAMPLED = "generating image: ", "sampling completed"
+"""Written before an image's first step and after its last. Coding in tiles has a bar of the same form as the steps."""
 _ERROR = (
     r"^\[ERROR\] (?:\S+:\d+ +- +)?(.+)"
     r"|^(?:\S*[/\\])?([\w.-]+\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d+: .+"
     r"|terminate called .+|libc\+\+abi: .+| *what\(\): .+|ggml_\w+: .*(?:[Ee]rror|fail).*)"
 )
 """Errors of the engine; and what ggml or the language's runtime writes past its log, often before it ends."""
+_IDLE_LORA = r"Only \(0 / \d+\) LoRA tensors .*lora_file_path = (.+)|lora model loader from file failed: '(.+)'"
+_NO_ENCODER = "No text encoders provided"
 _DEVICES = {
     "vulkan": r"ggml_vulkan: \d+ = (.+) \([^()]*\) \|",
     "rocm": r"- +Device \d+: (.+?), gfx",

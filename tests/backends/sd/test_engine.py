@@ -97,16 +97,26 @@ def test_what_generated_it_is_recorded(bench: Bench) -> None:
     assert made.facts == {"build": build, "device": "vulkan: NVIDIA GeForce RTX 4070"}
 
 
-def test_steps_are_shown_and_loading_is_not_the_image_s_own_time(bench: Bench) -> None:
-    bench.fake.play(load_s=1.5, step_s=0.5)
+def test_loading_the_model_is_shown_and_not_the_image_s_own_time(bench: Bench) -> None:
+    gate = bench.fake.fault("load", wait=True)
     reported = Reported()
-    bench.generate(bench.request(), reported)
-    assert reported.steps[-1] in ((1, 2), (2, 2))
-    waits = [number for number, (name, facts) in enumerate(reported.events) if name == "waiting" and facts["text"]]
-    assert waits
+    image = bench.begin(bench.request(), reported)
+    until(lambda: any(text.startswith("loading the model … ") for text in reported.texts("waiting")))
+    bench.fake.open(gate)
+    image.result(60)
+    waits = [number for number, (name, _) in enumerate(reported.events) if name == "waiting"]
     assert all(reported.events[number - 1][0] == "restarted" for number in waits)
-    assert any(text.startswith("loading the model … ") for text in reported.texts("waiting"))
     assert reported.texts("waiting")[-1] == ""
+
+
+def test_steps_are_shown(bench: Bench) -> None:
+    gate = bench.fake.hold("a cat", step=2)
+    reported = Reported()
+    image = bench.begin(bench.request(), reported)
+    until(lambda: reported.steps)
+    bench.fake.open(gate)
+    image.result(60)
+    assert reported.steps[0] == (1, 2)
 
 
 def test_an_image_that_crashes_it_fails_with_its_last_words_and_the_next_has_a_new_one(bench: Bench) -> None:
@@ -390,3 +400,31 @@ def test_it_cannot_be_ended_by_ctrl_c_of_the_terminal(bench: Bench) -> None:
     os.kill(pid, signal.SIGTERM)
     until(lambda: not bench.fake.running)
     bench.generate(bench.request("a dog"))
+
+
+def test_a_lora_that_the_engine_leaves_out_fails_the_image(bench: Bench) -> None:
+    (bench.project.models / "loras").mkdir(parents=True)
+    (bench.project.models / "loras/broken.safetensors").write_bytes(b"not a LoRA")
+    problem = bench.failure(bench.request(loras={"broken.safetensors": 1})).problem
+    assert problem.what.endswith("loras/broken.safetensors has no effect on this model")
+    bench.generate(bench.request())
+    assert len(bench.fake.loads) == 1
+
+
+def test_a_model_without_a_text_encoder_is_not_sent_an_image_that_would_end_it(bench: Bench) -> None:
+    bench.project.model("flux.safetensors", "flux")
+    bench.project.model("vae.safetensors", "vae")
+    request = bench.request("a cat", None, diffusion_model="flux.safetensors", vae="vae.safetensors")
+    problem = bench.failure(request).problem
+    assert problem.what == "the model has no text encoder, which reads the prompt"
+    assert not bench.fake.begun
+    assert not bench.fake.running
+
+
+def test_it_looks_for_loras_in_their_folder_only(bench: Bench) -> None:
+    bench.project.model("ink.safetensors", "lora")
+    bench.generate(bench.request())
+    bench.generate(bench.request(loras={"ink.safetensors": 1}))
+    assert len(bench.fake.loads) == 1
+    (call,) = (one["argv"] for one in bench.fake.events("call") if "--model" in one["argv"])
+    assert call[call.index("--lora-model-dir") + 1] == str(bench.project.models / "loras")
