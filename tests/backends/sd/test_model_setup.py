@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,9 @@ import pytest
 from imagegen.backends.base import Context
 from imagegen.backends.sd.files import find_digest
 from imagegen.backends.sd.known_models import KnownFile, KnownModel
+from imagegen.backends.sd.memory import Machine
 from imagegen.backends.sd.model_setup import describe_models, setup_model
+from imagegen.backends.sd.program import FOLDER, MARK
 from imagegen.backends.sd.section import resolve
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
@@ -50,6 +53,7 @@ SPLIT = {"diffusion_model": "unet", "llm": "llm", "vae": "vae"}
 MODELS = {
     "sd-turbo": known_model("sd-turbo", model="model"),
     "split": known_model("split", **SPLIT),
+    "flux2-klein-4b": known_model("flux2-klein-4b", **SPLIT),
     "other-split": known_model("other-split", **{**SPLIT, "diffusion_model": "other"}),
 }
 """In place of the real ones, which have gigabytes."""
@@ -147,6 +151,27 @@ def test_from_nothing_it_says_what_comes_asks_and_gets_the_model_that_suits(proj
     assert project.pyproject.read_text() == entry("model") + '\n[tool.imagegen.sd]\nmodel = "sd-turbo"\n'
     assert (project.root / "tools/models/checkpoints/model.gguf").read_bytes() == WEIGHTS["model"]
     assert project.settings.sd_model == "sd-turbo"
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "model"),
+    [
+        ("vulkan", 16, "flux2-klein-4b"),
+        ("vulkan", 0, "sd-turbo"),
+        ("metal", 0, "flux2-klein-4b"),
+        ("cpu", 16, "sd-turbo"),
+    ],
+)
+def test_the_model_suits_what_the_program_was_built_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch, device: str, gpu: int, model: str
+) -> None:
+    machine = Machine(memory=16 * 2**30, swap=0, gpu=gpu * 2**30)
+    monkeypatch.setattr("imagegen.backends.sd.model_setup.this_machine", lambda: machine)
+    mark = project.root / FOLDER / MARK
+    mark.parent.mkdir(parents=True)
+    mark.write_text(json.dumps({"device": device}))
+    project.setup()
+    assert project.settings.sd_model == model
 
 
 def test_a_second_time_it_asks_nobody_and_changes_nothing(project: Project) -> None:
