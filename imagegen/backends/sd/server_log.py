@@ -62,7 +62,7 @@ class ServerLog:
 
     def read_errors(self) -> list[str]:
         """Return the lines that say what went wrong, without where in the engine's code that was."""
-        lines = plain_lines(self._read(_MOST))
+        lines = [re.sub(_BAR, "", line) for line in plain_lines(self._read(_MOST))]
         return [one_line(match[1] or match[2], _LONGEST) for line in lines if (match := re.search(_ERROR, line))]
 
     def read_idle_loras(self) -> list[str]:
@@ -100,6 +100,8 @@ _LOADING = r"\| (\d{1,9})/(\d{1,9}) - [\d.]+[KMG]?B/s"
 _STEP = r"\| (\d{1,6})/(\d{1,6}) - [\d.]+(?:s/it|it/s)"
 _SAMPLING, _SAMPLED = "generating image: ", "sampling completed"
 """Written before an image's first step and after its last. Coding in tiles has a bar of the same form as the steps."""
+_BAR = r"^ *\|[=> ]*\| \d+/\d+ - [\d.]+(?:[KMG]?B/s|s/it|it/s)"
+"""An error may come right after it: its line ends only with the last step."""
 _ERROR = (
     r"^\[ERROR\] (?:\S+:\d+ +- +)?(.+)"
     r"|^(?:\S*[/\\])?([\w.-]+\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d+: .+"

@@ -47,7 +47,7 @@ def test_after_three_crashes_in_a_row_no_other_server_is_started(project: SdProj
 
 def test_a_server_that_cannot_load_its_model_is_started_once(project: SdProject) -> None:
     words = "[ERROR] model.cpp:876  - read tensor data failed: 'one.safetensors'"
-    project.fake.fault("load", times=None, lines=["", words], code=1)
+    project.fake.fault("load", times=None, lines=[words], code=1)
     project.job()
     run = project.doit()
     assert run.tasks("failed") == ALL
@@ -74,6 +74,20 @@ def test_a_run_that_is_ended_from_outside_ends_its_server(project: SdProject, nu
     out, err = process.communicate(timeout=project.patience_s)
     assert process.returncode != 0
     assert "Traceback" not in out + err
+    assert project.fake.running == []
+
+
+def test_a_terminal_that_is_closed_ends_the_run_and_its_server(project: SdProject) -> None:
+    project.job()
+    gate = project.fake.hold()
+    process = project.start()
+    project.fake.wait_held(gate)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    process.stderr.close()
+    process.send_signal(signal.SIGHUP)
+    process.wait(project.patience_s)
     assert project.fake.running == []
 
 

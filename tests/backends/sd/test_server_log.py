@@ -87,6 +87,11 @@ def test_its_errors_without_the_noise_around_them(tmp_path: Path) -> None:
     [
         ("\x1b[31;1m[ERROR]\x1b[0m common.cpp:1703 - invalid lora", "invalid lora"),
         ("[ERROR] common.cpp:290  - error: unknown argument: --foo", "error: unknown argument: --foo"),
+        (
+            "\r  |==>   | 5/11 - 1.95GB/s\x1b[K[ERROR] model.cpp:876  - read tensor data failed",
+            "read tensor data failed",
+        ),
+        ("\r  |==>   | 1/2 - 3.29it/s\x1b[Kggml.c:1581: GGML_ASSERT(ok) failed", "ggml.c:1581: GGML_ASSERT(ok) failed"),
         ("terminate called after throwing an instance of 'std::bad_alloc'", None),
         ("  what():  vk::Queue::submit: ErrorDeviceLost", "what(): vk::Queue::submit: ErrorDeviceLost"),
         ("ggml_vulkan: Device memory allocation of size 123 failed.", None),
