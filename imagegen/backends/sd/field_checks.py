@@ -89,7 +89,7 @@ def check_fields(request: Request, contents: Contents | None) -> Iterator[Proble
     if kind and "clip_skip" in request.given:
         yield from _check_clip_skip(request.clip_skip, kind)
     if contents and kind and "guidance" in request.extra and not contents.has_guidance:
-        what = f"sd.guidance: {kind.name} has no input for it here, and the engine would ignore it"
+        what = f"sd.guidance: this model ({kind.name}) takes none, and the engine would ignore it"
         yield Problem("", what, "remove it")
     yield from _check_references(request, kind)
 
@@ -123,7 +123,7 @@ def _check_references(request: Request, kind: ModelKind | None) -> Iterator[Prob
         name = known.name if known else kind.name if kind else ""
         for key in sorted(images):
             if key != "init":
-                what = f"sd.images.{key}: {name} takes no reference images, and the engine would ignore it"
+                what = f"sd.images.{key}: {name} takes no reference images, and the engine would ignore this one"
                 yield Problem(
                     "", what, "take a model that edits images, such as flux2-klein-4b; or start from images.init"
                 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +13,18 @@ from typing import Any
 import pytest
 
 from imagegen.backends.base import Context, GenerationError
-from imagegen.backends.sd import SdBackend
+from imagegen.backends.sd import SdBackend, checks
 from imagegen.backends.sd.checks import file_name
 from imagegen.backends.sd.known_models import KNOWN_MODELS
+from imagegen.backends.sd.memory import Machine
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 from tests.backends.comfyui.fake_program import free_port
+from tests.backends.ollama.parts import RecordedProgress
 from tests.backends.sd.fake_sd_server.fixture import FakeSd
-from tests.backends.sd.model_files import Kind, truncate, write_model
+from tests.backends.sd.model_files import Kind, truncate, write_model, write_safetensors
 from tests.backends.sd.project import FOLDERS
 
 FLUX = {"diffusion_model": "flux.safetensors", "vae": "vae.safetensors", "clip_l": "clip_l.safetensors"}
@@ -205,14 +209,14 @@ def test_clip_skip_where_it_means_nothing(bench: Bench) -> None:
 
 def test_guidance_for_a_model_without_an_input_for_it(bench: Bench) -> None:
     what, hint = bench.problem({"model": "sd1.safetensors", "guidance": 3})
-    assert what == "sd.guidance: SD 1.x has no input for it here, and the engine would ignore it"
+    assert what == "sd.guidance: this model (SD 1.x) takes none, and the engine would ignore it"
     assert hint == "remove it"
 
 
 def test_reference_images_that_the_model_would_not_look_at(bench: Bench) -> None:
     section = {"model": "sd1.safetensors", "images": {"init": "face.png", "ref2": "face.png"}}
     what, hint = bench.problem(section)
-    assert what == "sd.images.ref2: SD 1.x takes no reference images, and the engine would ignore it"
+    assert what == "sd.images.ref2: SD 1.x takes no reference images, and the engine would ignore this one"
     assert "flux2-klein-4b" in hint
     known = KNOWN_MODELS["z-image-turbo"]
     for part, kind in (("diffusion_model", "z_image"), ("llm", "llm"), ("vae", "vae")):
@@ -371,6 +375,39 @@ def test_a_job_that_names_no_model_is_checked_with_the_one_that_is_chosen(bench:
     assert [one.what for one in backend.preflight([chosen])] == ["width 70: this model takes multiples of 64"]
     assert backend.model_identity(chosen).digest
     assert str(bench.root / "tools/models/checkpoints/sd1.safetensors") in str(backend.batch_key(chosen))
+
+
+# memory
+
+
+@pytest.fixture
+def cpu(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The program of set-up, built for CPUs, on a machine with 4 KB of memory and as much swap."""
+    own = bench.root / "tools/sd/sd-server"
+    own.parent.mkdir()
+    shutil.copy(bench.fake.program, own)
+    (own.parent / ".imagegen.json").write_text(json.dumps({"build": "one", "device": "cpu"}))
+    del bench.settings["sd_program"]
+    monkeypatch.setattr(checks, "this_machine", lambda: Machine(4096, 4096))
+    return bench
+
+
+def test_a_model_that_surely_has_no_room(cpu: Bench) -> None:
+    assert cpu.problems() == []
+    write_safetensors(cpu.root / "tools/models/checkpoints/big.safetensors", {"a": (5000,)})
+    assert cpu.problem({"model": "big.safetensors"}) == (
+        "the model's weights take 10 KB, and this machine has 4 KB and 4 KB of swap",
+        "take a smaller quantisation of it, or a smaller model",
+    )
+
+
+def test_what_may_be_tight_is_said_once_in_a_run(cpu: Bench) -> None:
+    backend, progress = cpu.backend(), RecordedProgress()
+    requests = [cpu.request({"model": "sd1.safetensors"}, name) for name in ("One", "Two")]
+    for _ in range(2):
+        assert backend.prepare(requests, progress) == []
+    (note,) = [facts["text"] for name, facts in progress.events if name == "note"]
+    assert note.startswith("this takes about 26 MB of memory, and this machine has 4 KB: ")
 
 
 # a server of the user's own
