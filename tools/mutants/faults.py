@@ -278,4 +278,14 @@ FAULTS = (
         "execute/test_shared_store.py::test_what_has_yet_to_go_up_is_not_pruned",
         ("execute/prune.py", "store_bytes, project.upload_queue.blobs())", "store_bytes, set())"),
     ),
+    _fault(
+        "a model file that is cut short is taken",
+        "backends/sd/test_model_header.py::test_a_file_that_is_cut_short_says_how_much_of_it_is_there",
+        ("backends/sd/model_header.py", "    if needed > size:\n        raise _cut_short(size, needed)\n", ""),
+    ),
+    _fault(
+        "a seed is sent that sd-server replaces by one of its own",
+        "backends/sd/test_checks.py::test_a_seed_that_the_server_would_replace",
+        ("backends/sd/field_checks.py", "_MAX_SEED = 2**63 - 1", "_MAX_SEED = 2**64"),
+    ),
 )  # fmt: skip

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.sd import SdBackend
@@ -149,8 +152,8 @@ def test_reference_images_are_known_by_their_content() -> None:
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("grey.png", "it is a greyscale PNG, and sd-server takes only colour"),
-        ("grey-alpha.png", "it is a greyscale PNG, and sd-server takes only colour"),
+        ("grey.png", "it is greyscale, and sd-server takes only colour"),
+        ("grey-alpha.png", "it is greyscale, and sd-server takes only colour"),
         ("notes.txt", "it is not an image that sd-server reads"),
         ("empty.png", "it is not an image that sd-server reads"),
         ("none.png", "there is no such file"),
@@ -159,6 +162,28 @@ def test_reference_images_are_known_by_their_content() -> None:
 def test_a_reference_image_that_it_would_not_take(name: str, what: str) -> None:
     (problem,) = refused({"model": "m", "images": {"ref1": name}})
     assert problem[:2] == ("images.ref1", f"{name}: {what}")
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "LA", "RGBA"])
+def test_what_has_colours_is_taken(form: str, mode: str) -> None:
+    written = io.BytesIO()
+    try:
+        Image.new("RGB", (16, 16), (200, 10, 90)).convert(mode).save(written, form)
+    except OSError:
+        pytest.skip(f"{form} has no mode {mode}")
+    FILES["any"] = written.getvalue()
+    if mode in ("L", "LA") and form in ("PNG", "JPEG"):
+        assert "greyscale" in refused({"images": {"ref1": "any"}})[0][1]
+    else:
+        assert resolve({"images": {"ref1": "any"}}).extra["images"]
+
+
+@given(data=st.binary(max_size=60), magic=st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0"]))
+def test_damaged_images_raise_nothing_else(data: bytes, magic: bytes) -> None:
+    FILES["any"] = magic + data
+    with suppress(ImagegenError):
+        resolve({"images": {"init": "any"}})
 
 
 def test_one_file_or_several() -> None:
