@@ -225,8 +225,8 @@ _MAX_FACTS = 64 * 1024
 """Characters of an image's facts as JSON: each is read whenever the image is looked for."""
 _MAX_TEXT = 1000
 """Characters of a version and of a model's name, which are in the record of each image."""
-_MAX_ENGINE = 300
-"""Characters of what generated an image, which is there too."""
+_MAX_ENGINE = 160
+"""Characters of what generated an image: with a version that is not long, a shared store takes it."""
 _DEEPEST = 50
 _WHOLE_BITS = 64
 _REQUEST_FIELDS = frozenset(Request.__dataclass_fields__) - {"extra", "given"}

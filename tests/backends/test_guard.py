@@ -350,6 +350,9 @@ FAULTY = [
     (returns(GeneratedImage(png(), {1: "x"})), "facts has the key 1, which is not a text"),  # type: ignore[dict-item]
     (returns(GeneratedImage(png(), {"n": 10**5000})), "facts.n is a number of 16610 bits, which is not a JSON value"),
     (returns(GeneratedImage(png(), {"log": "x" * 70_000})), "generate returned facts of more than 64 KiB"),
+    (returns(GeneratedImage(png(), engine=7)), "whose engine is 7, and must be one line of at most"),  # type: ignore[arg-type]
+    (returns(GeneratedImage(png(), engine="a\nb")), "whose engine is 'a\\nb', and must be one line of at most"),
+    (returns(GeneratedImage(png(), engine="x" * 200)), "and must be one line of at most 160 characters"),
     (returns(GeneratedImage(png(), [])), "whose facts is a list, and must be a mapping"),  # type: ignore[arg-type]
     (returns(GeneratedImage(png(), any_size=1)), "whose any_size is 1, and must be True or False"),  # type: ignore[arg-type]
     (step(5, 3), "it reported step 5 of 3, and must report whole numbers in that order"),

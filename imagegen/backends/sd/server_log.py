@@ -83,7 +83,7 @@ class ServerLog:
             if found := re.findall(pattern, header):
                 chosen = re.search(_CHOSEN, header)
                 number = int(chosen[1]) if chosen else 0
-                return f"{kind}: {one_line(found[min(number, len(found) - 1)], 80)}"
+                return f"{kind}: {one_line(found[min(number, len(found) - 1)], 60)}"
         return "cpu" if re.search(_CPU, header) else ""
 
     def _read(self, most: int, *, from_begin: bool = False) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.base import Context, GenerationError, OverdueError
+from imagegen.backends.base import Backend, Context, GenerationError, OverdueError
 from imagegen.backends.cluster.worker import RequestBundle, WorkerProgress, pack_request, unpack_files
 from imagegen.backends.comfyui import ComfyUIBackend
 from imagegen.backends.ollama import OllamaBackend
+from imagegen.backends.sd import SdBackend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.worker import ImageProgress
@@ -64,13 +65,25 @@ def never(path: str) -> bytes:
     raise ImagegenError(Problem(path, "is not read here"))
 
 
-@pytest.mark.parametrize("backend", [ComfyUIBackend(), OllamaBackend()], ids=lambda backend: backend.name)
+SECTIONS: dict[str, dict[str, Any]] = {
+    "comfyui": {"server": {"url": "http://here:3"}, "checkpoint_dirs": ["here"]},
+    "sd": {"server": {"url": "http://here:3"}, "offload": True, "model": "m.safetensors"},
+}
+
+
+@pytest.mark.parametrize("backend", [ComfyUIBackend(), OllamaBackend(), SdBackend()], ids=lambda backend: backend.name)
 def test_a_worker_draws_with_its_own_generator_and_the_fingerprint_stays(
-    tmp_path: Path, backend: ComfyUIBackend | OllamaBackend, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COMFYUI_AUTH", "Bearer s3cret")
-    here = Settings(comfyui_server_urls=("http://here:1",), ollama_host="here:2", comfyui_server_start="never")
-    section = {"server": {"url": "http://here:3"}, "checkpoint_dirs": ["here"]} if backend.name == "comfyui" else {}
+    here = Settings(
+        comfyui_server_urls=("http://here:1",),
+        ollama_host="here:2",
+        comfyui_server_start="never",
+        sd_server_url="http://here:4",
+        sd_program="here",
+    )
+    section = SECTIONS.get(backend.name, {})
     backend.context = Context(tmp_path / "here", here, never)
     extra = backend.resolve(section).extra
     request = Request(backend.name, "A", "a", model="m", extra=extra)
