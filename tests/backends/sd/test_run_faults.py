@@ -35,6 +35,19 @@ def test_what_fails_an_image_is_said_and_costs_no_other(project: SdProject, faul
     assert project.fake.running == []
 
 
+def test_a_run_that_is_killed_while_the_model_is_loaded_leaves_it_to_the_next(project: SdProject) -> None:
+    project.job()
+    gate = project.fake.fault("load", wait=True)
+    process = project.start()
+    project.fake.wait_held(gate)
+    process.kill()
+    process.communicate()
+    project.fake.open(gate)
+    assert project.doit().tasks("generated") == ALL
+    assert len(project.fake.loads) == 1
+    assert project.fake.running == []
+
+
 def test_after_three_crashes_in_a_row_no_other_server_is_started(project: SdProject) -> None:
     project.fake.crash(times=None)
     project.job(items=[{"name": f"n{at}", "prompt": f"number {at}"} for at in range(6)])

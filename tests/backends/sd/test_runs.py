@@ -45,10 +45,11 @@ def press_ctrl_c(process: subprocess.Popen[str]) -> str:
     return read
 
 
-def test_each_model_is_loaded_once_in_a_run(either: SdProject) -> None:
+@pytest.mark.parametrize("words", [[], long(["-n", "2"]), long(["-n", "2", "-P", "thread"])], ids=" ".join)
+def test_each_model_is_loaded_once_in_a_run(either: SdProject, words: list[str]) -> None:
     either.job(items=numbered(4, models=(1, 2)))
     either.job("others", items=numbered(2, models=(2, 1)))
-    run = either.doit()
+    run = either.doit(*words)
     assert (run.code, len(run.tasks("generated"))) == (0, 6), run.out
     assert sorted(either.server.loads) == [["one.safetensors"], ["two.safetensors"]]
     assert either.server.running == []
