@@ -12,7 +12,7 @@ from imagegen.backends.models import display_path, find_missing_models, list_nam
 from imagegen.backends.sd.files import KINDS, get_files
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.backends.sd.model_header import BadModel, ModelHeader, read_header
-from imagegen.backends.sd.model_kind import Contents, ModelKind, Role, find_role, inspect_model
+from imagegen.backends.sd.model_kind import Contents, ModelKind, Role, find_role, find_vae_channels, inspect_model
 from imagegen.backends.text import list_first
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.request import Request
@@ -135,8 +135,15 @@ def _check_kinds(
     for part in misplaced:
         what = f"sd.{part}: {files[part]} is a {roles[part]}, not a {_ROLES[part]}"
         yield Problem("", what, _OPTIONS[roles[part]])
+    if misplaced:
+        return
+    channels = find_vae_channels(headers["vae"]) if "vae" in headers else 0
+    kind = contents.kind
+    if kind and kind.channels and channels and channels != kind.channels:
+        what = f"has {channels} channels, and {kind.name} needs a VAE with {kind.channels}"
+        yield Problem("", f"sd.vae: {files['vae']} {what}", f"name the VAE that goes with {kind.name}")
     part = "model" if "model" in headers else "diffusion_model"
-    if part in headers and not misplaced:
+    if part in headers:
         what, hint = _explain_incomplete(part, roles[part], headers[part], contents, files, arguments)
         if what:
             yield Problem("", f"sd.{part}: {files[part]} {what}", hint)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from imagegen.backends.sd.model_header import ModelHeader, Shape
 
-__all__ = ["PREFIXES", "Contents", "ModelKind", "Role", "find_role", "inspect_model"]
+__all__ = ["PREFIXES", "Contents", "ModelKind", "Role", "find_role", "find_vae_channels", "inspect_model"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class ModelKind:
         has_clip: whether it reads the prompt with CLIP, among others.
         takes_references: whether it looks at reference images; None if some of the kind do.
         needs_vae: whether there must be a VAE, in its file or beside it.
+        channels: of the latent images that its VAE decodes; 0 if that isn't one that is looked into.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ModelKind:
     has_clip: bool = True
     takes_references: bool | None = False
     needs_vae: bool = True
+    channels: int = 0
 
 
 Role = Literal["checkpoint", "diffusion model", "VAE", "text encoder", "LoRA", ""]
@@ -102,6 +104,15 @@ def find_role(header: ModelHeader) -> Role:
     return "text encoder" if is_encoder else ""
 
 
+def find_vae_channels(header: ModelHeader) -> int:
+    """Return the channels of the latent images that a VAE decodes; 0 if it isn't one that is known here."""
+    for name in ("decoder.conv_in.weight", "first_stage_model.decoder.conv_in.weight"):
+        shape = header.tensors.get(name, ())
+        if len(shape) == 4 and shape[:2] == (3, 3):
+            return shape[2]
+    return 0
+
+
 _ENCODERS = (
     *("\ntext_model.encoder.", "\ntext_encoders.", "\ncond_stage_model.", "\nconditioner.embedders."),
     *("\ntoken_embd.weight\n", "\nmodel.embed_tokens.weight\n", "\nencoder.block.0.layer.0.SelfAttention."),
@@ -118,15 +129,15 @@ _TOKENS = (
 """CLIP's vocabulary, of which the width tells SD 1 from SD 2."""
 
 _FLUX_ENCODERS = ("clip_l", "t5xxl")
-_FLUX1 = ModelKind("FLUX.1", 8, _FLUX_ENCODERS, takes_references=None)
-_CHROMA = ModelKind("Chroma", 8, ("t5xxl",), has_clip=False, takes_references=None)
-_FLUX2 = ModelKind("FLUX.2", 16, _LLM, has_clip=False, takes_references=True)
+_FLUX1 = ModelKind("FLUX.1", 8, _FLUX_ENCODERS, takes_references=None, channels=16)
+_CHROMA = ModelKind("Chroma", 8, ("t5xxl",), has_clip=False, takes_references=None, channels=16)
+_FLUX2 = ModelKind("FLUX.2", 16, _LLM, has_clip=False, takes_references=True, channels=32)
 _DITS: tuple[tuple[str, ModelKind], ...] = (
     (
         f"{_D}nerf_final_layer_conv.",
         ModelKind("Chroma Radiance", 1, ("t5xxl",), has_clip=False, takes_references=None, needs_vae=False),
     ),
-    (f"{_D}joint_blocks.", ModelKind("SD 3", 8, ("clip_l", "clip_g", "t5xxl"))),
+    (f"{_D}joint_blocks.", ModelKind("SD 3", 8, ("clip_l", "clip_g", "t5xxl"), channels=16)),
     (
         f"{_D}transformer_blocks.0.img_mod.1.weight",
         ModelKind("Qwen-Image", 8, _LLM, has_clip=False, takes_references=None),
@@ -136,7 +147,7 @@ _DITS: tuple[tuple[str, ModelKind], ...] = (
         f"{_D}double_blocks.0.img_mlp.gate_proj.weight",
         ModelKind("Ovis-Image", 8, _LLM, has_clip=False, takes_references=None),
     ),
-    (f"{_D}cap_embedder.0.weight", ModelKind("Z-Image", 8, _LLM, has_clip=False, takes_references=None)),
+    (f"{_D}cap_embedder.0.weight", ModelKind("Z-Image", 8, _LLM, has_clip=False, takes_references=None, channels=16)),
     (
         f"{_D}layers.0.adaLN_sa_ln.weight",
         ModelKind("ERNIE-Image", 16, _LLM, has_clip=False, takes_references=None),
@@ -184,4 +195,4 @@ def _unet(name: str, shapes: Mapping[str, Shape]) -> ModelKind:
     """Return the kind of a UNet; one with eight input channels edits a reference image, as InstructPix2Pix does."""
     shape = shapes.get(f"{_D}input_blocks.0.0.weight", shapes.get("unet.conv_in.weight", ()))
     is_edit = len(shape) > 2 and shape[2] == 8
-    return ModelKind(name, _UNET, takes_references=is_edit)
+    return ModelKind(name, _UNET, takes_references=is_edit, channels=4)

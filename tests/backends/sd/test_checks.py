@@ -324,6 +324,28 @@ def test_a_file_that_does_not_fit_its_option(bench: Bench, section: dict[str, st
     assert bench.problem(section) == (what.replace("{}", "{0}").format(*section.values()), hint)
 
 
+@pytest.mark.parametrize(
+    ("section", "channels", "needed"),
+    [
+        ({"model": "sd1.safetensors"}, 16, "SD 1.x needs a VAE with 4"),
+        (FLUX, 4, "FLUX.1 needs a VAE with 16"),
+        ({"diffusion_model": "flux2_klein.safetensors", "llm": "llm.safetensors"}, 16, "FLUX.2 needs a VAE with 32"),
+    ],
+)
+def test_a_vae_of_another_family(bench: Bench, section: dict[str, str], channels: int, needed: str) -> None:
+    def write(count: int) -> None:
+        write_safetensors(
+            bench.root / "tools/models/vae/real.safetensors", {"decoder.conv_in.weight": (8, count, 3, 3)}
+        )
+
+    write(channels)
+    what, hint = bench.problem({**section, "vae": "real.safetensors"})
+    assert what == f"sd.vae: real.safetensors has {channels} channels, and {needed}"
+    assert hint.startswith("name the VAE that goes with ")
+    write(int(needed.split()[-1]))
+    assert bench.problems({**section, "vae": "real.safetensors"}) == []
+
+
 def test_a_small_vae_of_the_settings_arguments_is_one(bench: Bench) -> None:
     bench.settings["sd_arguments"] = ("--tae", "/elsewhere/taef1.safetensors")
     assert bench.problems({"diffusion_model": "flux.safetensors", "clip_l": "clip_l.safetensors"}) == []
