@@ -288,4 +288,14 @@ FAULTS = (
         "backends/sd/test_checks.py::test_a_seed_that_the_server_would_replace",
         ("backends/sd/field_checks.py", "_MAX_SEED = 2**63 - 1", "_MAX_SEED = 2**64"),
     ),
+    _fault(
+        "the image in progress at sd-server is not remembered",
+        "backends/sd/test_runs.py::test_a_killed_run_makes_no_image_twice_and_the_next_takes_its_server_over",
+        ("backends/sd/job.py", "self._note(self._job)\n                return", "return"),
+    ),
+    _fault(
+        "another sampler than the one asked for is taken",
+        "backends/sd/test_checks.py",
+        ("backends/sd/field_checks.py", "or not names or given in names:", "or not names or given:"),
+    ),
 )  # fmt: skip
