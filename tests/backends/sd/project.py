@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ JOB: dict[str, Any] = {
         {"name": "Okka", "prompt": "a broad figure"},
     ],
 }
-FOLDERS = {"vae": "vae", "clip_l": "text_encoders", "clip_g": "text_encoders", "t5xxl": "text_encoders"} | {
-    "llm": "text_encoders",
-    "lora": "loras",
+FOLDERS: Mapping[str, str] = {
     **dict.fromkeys(("sd1", "sd2", "sdxl"), "checkpoints"),
+    **dict.fromkeys(("vae", "flux2_vae"), "vae"),
+    **dict.fromkeys(("clip_l", "clip_g", "t5xxl", "llm"), "text_encoders"),
+    "lora": "loras",
 }
 """The folder of a file by its kind; the others are diffusion models."""
 

@@ -15,6 +15,7 @@ import pytest
 from tests.backends.sd.model_files import write_model
 from tests.backends.sd.project import SdProject
 from tests.marks import long
+from tests.project_folder import picture
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 MODELS = {1: {"model": "one.safetensors"}, 2: {"model": "two.safetensors"}}
@@ -192,3 +193,23 @@ def test_backend_sd_builds_the_jobs_of_another_backend(project: SdProject, where
     run = project.doit("backend=sd")
     assert run.tasks("generated") == ALL, run.out
     assert project.server.loads == [["one.safetensors"]]
+
+
+def test_a_model_in_several_files_follows_reference_images_and_another_items_output(project: SdProject) -> None:
+    project.model("klein.safetensors", "flux2_klein")
+    project.model("qwen.gguf", "llm")
+    project.model("ae.safetensors", "flux2_vae")
+    (project.root / "face.png").write_bytes(picture())
+    sd = {"diffusion_model": "klein.safetensors", "llm": "qwen.gguf", "vae": "ae.safetensors"}
+    own: dict[str, dict[str, str]] = {
+        "none": {},
+        "one": {"ref1": "face.png"},
+        "two": {"ref1": "face.png", "ref2": "portraits:none"},
+    }
+    items = [{"name": name, "prompt": "x", "seed": 1, "sd": {"images": images}} for name, images in own.items()]
+    project.job(sd=sd, items=items)
+    assert project.doit().code == 0
+    assert len({project.image(name).read_bytes() for name in own}) == 3
+    assert sorted(len(body.get("ref_images", ())) for body in project.fake.bodies) == [0, 1, 2]
+    assert project.fake.loads == [["klein.safetensors", "ae.safetensors", "qwen.gguf"]]
+    assert project.doit().out.startswith("3 fresh")
