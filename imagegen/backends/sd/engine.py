@@ -137,7 +137,6 @@ class Engine:
         launch = self._launch(request)
         record = self._start(launch, progress)
         log = ServerLog(self.root)
-        log.mark()
         job = ImageJob(Client(record.url), self._notes, progress, log, record.process)
         loras = self.find_lora_folder(request)[1] if request.extra.get("loras") else {}
         try:

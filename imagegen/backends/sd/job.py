@@ -145,6 +145,8 @@ class ImageJob:
         state = self._ask() if self._job else JobState("gone")
         if state.status in ("gone", "cancelled", "failed"):
             return None
+        if self._log:
+            self._log.mark_last_image()
         what = "is taken from sd-server, which generated it" if state.status == "completed" else "is being generated"
         self._progress.event("note", text=f"{what} for a run that was killed")
         return state
@@ -153,6 +155,8 @@ class ImageJob:
         """Queue the image; wait while the queue is full."""
         until_s = time.monotonic() + _FULL_S
         self._note("")
+        if self._log:
+            self._log.mark()
         while True:
             try:
                 self._job = self._client.submit(body)

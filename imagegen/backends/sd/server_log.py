@@ -47,6 +47,13 @@ class ServerLog:
         with suppress(OSError):
             self._begin = self._path.stat().st_size
 
+    def mark_last_image(self) -> None:
+        """Look at what is written since the last image was begun: an earlier run began it."""
+        with suppress(OSError), self._path.open("rb") as log:
+            begin = max(0, log.seek(0, os.SEEK_END) - _MOST)
+            log.seek(begin)
+            self._begin = begin + max(0, log.read(_MOST).rfind(_IMAGE))
+
     def read_loading(self) -> int | None:
         """Return how much of the model is loaded, in per cent; None if that is not written."""
         found = re.findall(_LOADING, self._read(_RECENT))
@@ -98,6 +105,7 @@ class ServerLog:
 
 _LOADING = r"\| (\d{1,9})/(\d{1,9}) - [\d.]+[KMG]?B/s"
 _STEP = r"\| (\d{1,6})/(\d{1,6}) - [\d.]+(?:s/it|it/s)"
+_IMAGE = b" - generate_image "
 _SAMPLING, _SAMPLED = "generating image: ", "sampling completed"
 """Written before an image's first step and after its last. Coding in tiles has a bar of the same form as the steps."""
 _BAR = r"^ *\|[=> ]*\| \d+/\d+ - [\d.]+(?:[KMG]?B/s|s/it|it/s)"

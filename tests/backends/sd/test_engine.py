@@ -247,7 +247,7 @@ def test_the_server_of_a_killed_run_is_ended_for_another_model(bench: Bench) -> 
 @pytest.mark.parametrize("is_done", [False, True])
 def test_the_image_of_a_killed_run_is_not_generated_twice(bench: Bench, is_done: bool) -> None:
     bench.generate(bench.request("a dog"))
-    gate = bench.fake.hold("a cat")
+    gate = bench.fake.hold("a cat", step=2)
     killed = bench.begin(bench.request())
     bench.fake.wait_held(gate)
     until(lambda: JobNotes(bench.project.root).find("attempt-1", bench.record.url))
@@ -258,7 +258,7 @@ def test_the_image_of_a_killed_run_is_not_generated_twice(bench: Bench, is_done:
         (bench.project.root / ".imagegen/sd/job.json").write_bytes(notes)
     following, reported = bench.as_after_kill(), Reported()
     image = following.begin(following.request(), reported)
-    until(lambda: reported.texts("note"))
+    until(lambda: reported.texts("note") and (is_done or reported.steps))
     bench.fake.open(gate)
     made = image.result(60)
     assert bench.fake.begun == ["a dog", "a cat"]

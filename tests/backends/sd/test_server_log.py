@@ -72,6 +72,14 @@ def test_the_next_image_has_steps_of_its_own(tmp_path: Path) -> None:
     assert log.read_stage() == Stage(7, 20)
 
 
+def test_an_image_that_an_earlier_run_began_is_followed_from_its_beginning(tmp_path: Path) -> None:
+    log = log_with(tmp_path, LOADING + LOADED + BEGUN + MEMORY + BEGUN + STEPS)
+    log.mark_last_image()
+    assert (log.read_stage(), log.read_errors()) == (Stage(2, 20), [])
+    log_with(tmp_path, "[ERROR] x.cpp:1    - at last\n")
+    assert log.read_errors() == ["at last"]
+
+
 def test_its_errors_without_the_noise_around_them(tmp_path: Path) -> None:
     log = log_with(tmp_path, "[ERROR] model.cpp:1 - of another image\n")
     log.mark()
