@@ -12,7 +12,7 @@ from imagegen.backends.sd.client import Capabilities
 from imagegen.backends.sd.field_checks import check_choices, check_fields, sort_by_likeness
 from imagegen.backends.sd.files import get_files
 from imagegen.backends.sd.image import effective_fields
-from imagegen.backends.sd.memory import check_memory, describe_tight_memory, estimate_work, this_machine
+from imagegen.backends.sd.memory import PLACEMENT, check_memory, describe_tight_memory, estimate_work, this_machine
 from imagegen.backends.sd.model_checks import ModelCheck, check_loras, check_model
 from imagegen.backends.sd.program import Program
 from imagegen.backends.text import list_first
@@ -73,7 +73,7 @@ class _Checker:
         yield from model.problems
         yield from self._check_loras(request)
         yield from check_fields(request, model.contents)
-        if model.contents and isinstance(program, Program):
+        if model.contents and isinstance(program, Program) and not self._is_placed:
             offload = self._has_offload(request)
             problem = check_memory(model.contents.bytes, program.device, offload=offload, machine=this_machine())
             yield from [problem] if problem else []
@@ -83,12 +83,17 @@ class _Checker:
         if self.engine.server_url(request):
             return ""
         program, contents = self._find_program(), self._check_model(request).contents
-        if contents is None or not isinstance(program, Program):
+        if contents is None or not isinstance(program, Program) or self._is_placed:
             return ""
         fields = effective_fields(request)
         work = estimate_work(contents.kind.name if contents.kind else "", fields.width * fields.height)
         offload = self._has_offload(request)
         return describe_tight_memory(contents.bytes, work, program.device, offload=offload, machine=this_machine())
+
+    @property
+    def _is_placed(self) -> bool:
+        """Whether the settings' arguments decide where the weights go."""
+        return any(word.partition("=")[0] in PLACEMENT for word in self.engine.context.settings.sd_arguments)
 
     def _has_offload(self, request: Request) -> bool:
         return bool(request.extra.get("offload", self.engine.context.settings.sd_offload))

@@ -14,10 +14,24 @@ from imagegen.backends.managed_server import environment_without_secrets
 from imagegen.backends.text import size_text
 from imagegen.errors import Problem
 
-__all__ = ["Machine", "check_memory", "describe_tight_memory", "estimate_work", "this_machine"]
+__all__ = [
+    "PLACEMENT",
+    "Machine",
+    "check_memory",
+    "describe_tight_memory",
+    "estimate_work",
+    "this_machine",
+]
 
 _GPU_BUILDS = ("vulkan", "cuda", "rocm")
 """Builds whose models go into the memory of a GPU. Metal's is all there is, and a CPU's too."""
+PLACEMENT = frozenset(
+    {
+        *("--backend", "--params-backend", "--max-vram", "--auto-fit", "--mmap"),
+        *("--clip-on-cpu", "--vae-on-cpu", "--control-net-cpu", "--type", "--tensor-type-rules", "--vae-tiling"),
+    }
+)
+"""The engine's arguments that decide how much of a model goes where: with one of them, nothing is known here."""
 _LEAST_GPU = 2 * 1024**3
 """What is less is a share of main memory that the driver enlarges as it needs."""
 

@@ -421,6 +421,10 @@ def test_a_model_that_surely_has_no_room(cpu: Bench) -> None:
         "the model's weights take 10 KB, and this machine has 4 KB and 4 KB of swap",
         "take a smaller quantisation of it, or a smaller model",
     )
+    cpu.settings["sd_arguments"] = ("--threads", "1")
+    assert len(cpu.problems({"model": "big.safetensors"})) == 1
+    cpu.settings["sd_arguments"] = ("--params-backend", "disk")
+    assert cpu.problems({"model": "big.safetensors"}) == []
 
 
 def test_what_may_be_tight_is_said_once_in_a_run(cpu: Bench) -> None:
