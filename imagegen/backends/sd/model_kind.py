@@ -90,7 +90,7 @@ def inspect_model(headers: Mapping[str, ModelHeader]) -> Contents:
 def find_role(header: ModelHeader) -> Role:
     """Return what a file is by itself."""
     names = "\n" + "\n".join(header.tensors) + "\n"
-    if any(sign in names for sign in (".lora_down.", ".lora_up.", ".lora_A.", ".lora_B.", ".lora.down.")):
+    if any(sign in names for sign in _LORAS):
         return "LoRA"
     own = [name for name in header.tensors if name.startswith(_D)]
     bare = {name if own else _D + name: shape for name, shape in header.tensors.items()}
@@ -113,6 +113,11 @@ def find_vae_channels(header: ModelHeader) -> int:
     return 0
 
 
+_LORAS = (
+    *(".lora_down.", ".lora_up.", ".lora_A.", ".lora_B.", ".lora.down.", ".lora.up."),
+    *(".hada_w1_", ".lokr_w1", ".oft_", ".diff\n", ".diff_b\n"),
+)
+"""Signs of a LoRA, and of its relatives LoHa, LoKr and OFT, whose other names are those of the model that it is for."""
 _ENCODERS = (
     *("\ntext_model.encoder.", "\ntext_encoders.", "\ncond_stage_model.", "\nconditioner.embedders."),
     *("\ntoken_embd.weight\n", "\nmodel.embed_tokens.weight\n", "\nencoder.block.0.layer.0.SelfAttention."),

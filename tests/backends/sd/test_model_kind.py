@@ -110,6 +110,8 @@ def test_what_a_file_is_by_itself(kind: Kind, role: str, suffix: str, tmp_path: 
     "tensor",
     [
         "diffusion_model.layers.0.attention.qkv.lora_A.weight",
+        "diffusion_model.double_blocks.0.img_attn.qkv.lokr_w1",
+        "double_blocks.0.img_attn.qkv.diff",
         "transformer.x.lora.down.weight",
         "lora_te_x.lora_up.weight",
     ],
