@@ -161,7 +161,8 @@ class ImageJob:
             try:
                 self._job = self._client.submit(body)
             except Unreachable as error:
-                raise MayBeRunningError(f"sd-server does not answer: {error}", _AGAIN) from None
+                hint = "see whether it still runs, then run doit again"
+                raise MayBeRunningError(f"sd-server does not answer: {error}", hint) from None
             except Refused as refused:
                 if refused.status != 429 or time.monotonic() > until_s:
                     raise _explain(refused) from None
@@ -227,13 +228,11 @@ class ImageJob:
                     return JobState("failed", said="it ended")
                 if time.monotonic() > until_s:
                     what = f"sd-server has not answered for {_PATIENCE_S:g} s: {error}"
-                    raise MayBeRunningError(what, _AGAIN) from None
+                    hint = "run doit again: it takes the image if it is done by then"
+                    raise MayBeRunningError(what, hint) from None
             except Refused as refused:
                 raise _explain(refused) from None
             self._progress.wait(_POLL_S)
-
-
-_AGAIN = "run doit again: it takes the image if it is done by then"
 
 
 def _explain(refused: Refused) -> GenerationError:

@@ -61,7 +61,7 @@ def find_argument_problem(arguments: Sequence[str]) -> Problem | None:
     for word in arguments:
         name = word.partition("=")[0]
         if name in _DECIDED:
-            return Problem("", f"sd.arguments: {name} is not for there", f"remove it: {_DECIDED[name]}")
+            return Problem("", f"sd.arguments must not have {name}", f"remove it: {_DECIDED[name]}")
     return None
 
 

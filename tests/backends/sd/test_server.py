@@ -42,7 +42,7 @@ def test_what_a_job_or_this_project_decides_is_no_argument_of_the_settings(
 ) -> None:
     problem = find_argument_problem(words)
     assert problem
-    assert problem.what == f"sd.arguments: {name} is not for there"
+    assert problem.what == f"sd.arguments must not have {name}"
     assert hint in problem.hint
 
 
