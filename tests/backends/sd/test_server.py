@@ -116,3 +116,17 @@ def test_it_gets_no_secrets(project: SdProject, monkeypatch: pytest.MonkeyPatch)
     if environment.exists():
         assert b"s3cret" not in environment.read_bytes()
     stop(project.root)
+
+
+def test_one_that_a_killed_run_left_is_shown_and_stopped_by_command(project: SdProject) -> None:
+    pid = started(project)
+    edit_record(project.root, NOBODY)
+    record = managed_server(project.root).read_record()
+    assert record
+    shown = project.doit("server:status").out
+    assert f"sd-server  {record.url}\nprocess    {pid}, since" in shown
+    assert "started by a run that was killed" in shown
+    assert project.doit("server:stop").out == f"sd-server at {record.url} is stopped (process {pid})\n"
+    assert not project.fake.running
+    assert project.doit("server:stop").out == "no server that this project started is running\n"
+    assert "sd-server" not in project.doit("server:status").out
