@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.backends.sd.fake_sd_server.fixture import FakeSd
+from tests.backends.sd.fake_sd_server.fixture import FakeSd, until
 from tests.backends.sd.model_files import Kind, write_model
 from tests.backends.sd.real_server import RealSd
 from tests.project_folder import ProjectFolder
@@ -56,6 +58,17 @@ class SdProject(ProjectFolder):
         self.write(
             "pyproject.toml", "\n".join(["[tool.imagegen.sd]", f"program = '{self.server.program}'", *lines, ""])
         )
+
+    def wait_until_noted(self) -> None:
+        """Wait until the run has heard of the job of its image: killed before, it leaves an image that nobody can find."""
+
+        def is_noted() -> bool:
+            with suppress(OSError, ValueError):
+                notes = json.loads((self.root / ".imagegen/sd/job.json").read_bytes())
+                return bool(notes) and all(note["job"] for note in notes.values())
+            return False
+
+        until(is_noted)
 
     def model(self, name: str, kind: Kind = "sd1", content: str = "") -> Path:
         """Write a model file into the folder of its kind."""

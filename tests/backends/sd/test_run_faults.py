@@ -121,7 +121,7 @@ def test_what_generated_an_image_is_recorded(project: SdProject) -> None:
     assert project.doit().code == 0
     lines = [line for line in project.lines() if "request" in line]
     assert len(lines) == 3
-    assert {line["backend_version"] for line in lines} == {"1 (stable-diffusion.cpp master-525-0752cc9)"}
+    assert {line["backend_version"] for line in lines} == {"1 (stable-diffusion.cpp master-525-0752cc9, cpu)"}
     assert {line["model_digest"] for line in lines} == {hashlib.sha256(model.read_bytes()).hexdigest()}
 
 

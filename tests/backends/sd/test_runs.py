@@ -70,6 +70,7 @@ def test_a_killed_run_makes_no_image_twice_and_the_next_takes_its_server_over(ei
     gate = either.server.pause_at(105)
     process = either.start()
     pid = either.server.wait_paused(gate)
+    either.wait_until_noted()
     kill(process)
     assert either.server.running == [pid]
     either.server.resume(gate)

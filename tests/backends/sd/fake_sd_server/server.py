@@ -316,6 +316,8 @@ def main(program: str, folder: str) -> int:
     arguments = parse(program, words, version)
     for line in play["device"].splitlines():
         say("INFO", "ggml_extend.hpp:63", line)
+    if not play["device"] and "--verbose" in arguments:
+        say("DEBUG", "util.cpp:757", "Using CPU backend")
     model = load(arguments, state)
     state.log("loaded", files=[value for name, value in arguments.items() if name[2:] in _FILES])
     address = arguments.get("--listen-ip", "127.0.0.1"), int(arguments.get("--listen-port", "1234"))
