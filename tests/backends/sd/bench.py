@@ -19,10 +19,9 @@ from imagegen.calls import run_in_daemon_thread
 from imagegen.config.settings import read_settings
 from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
-from tests.backends.sd.fake_sd_server.fixture import FakeSd, until
 from tests.backends.sd.project import SdProject
 
-__all__ = ["NOBODY", "Attempt", "Bench", "Reported", "edit_record"]
+__all__ = ["NOBODY", "Attempt", "Bench", "Reported", "edit_record", "identity_of"]
 
 NOBODY = ProcessIdentity(2**22 + 1, 1.0)
 """A process that never was."""
@@ -123,10 +122,6 @@ class Bench:
         assert found
         return found
 
-    @property
-    def log(self) -> str:
-        return (self.project.root / LOG).read_text()
-
     def as_after_kill(self) -> Bench:
         """Return the next run, which finds what this one left: its process is gone."""
         edit_record(self.project.root, owner=NOBODY)
@@ -143,8 +138,5 @@ def edit_record(root: Path, owner: ProcessIdentity) -> None:
 
 
 def identity_of(pid: int) -> ProcessIdentity:
+    """Return the identity of a process that runs."""
     return ProcessIdentity(pid, psutil.Process(pid).create_time())
-
-
-def wait_gone(fake: FakeSd, pid: int) -> None:
-    until(lambda: pid not in fake.running)
