@@ -25,6 +25,8 @@ from tests.backends.sd.fake_sd_server.weights import Model, UnreadableError, bar
 
 __all__ = ["main"]
 
+_FORM_BYTES = 8192
+"""The longest body that is taken for a form's."""
 _SUFFIXES = (".gguf", ".pt", ".pth", ".safetensors")
 
 
@@ -249,6 +251,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if len(data) > _FORM_BYTES and self.headers["Content-Type"] == "application/x-www-form-urlencoded":
+            return self._send(413, b"", "text/plain")
         if self.path == "/sdcpp/v1/img_gen":
             if not data:
                 return self._answer(400, {"error": "empty body"})

@@ -23,10 +23,14 @@ pytestmark = pytest.mark.long  # what only tests a fake server, CI need not run 
 Answer = tuple[int, Any]
 
 
-def ask(url: str, path: str, body: object = None, data: bytes | None = None) -> Answer:
+JSON = "application/json"
+
+
+def ask(url: str, path: str, body: object = None, data: bytes | None = None, kind: str = JSON) -> Answer:
     sent = json.dumps(body).encode() if body is not None else data
+    request = urllib.request.Request(url + path, sent, {"Content-Type": kind})  # noqa: S310 - a test's own server
     try:
-        with urllib.request.urlopen(urllib.request.Request(url + path, sent), timeout=600) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=600) as answer:  # noqa: S310
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         said = error.read()
@@ -137,6 +141,11 @@ def test_what_it_refuses(url: str, body: Any, status: int, error: str) -> None:
     sent = {"data": body} if isinstance(body, bytes) else {"body": body}
     found, answer = ask(url, "/sdcpp/v1/img_gen", **sent)
     assert (found, answer["error"]) == (status, error)
+
+
+def test_a_long_body_has_to_say_that_it_is_json(url: str) -> None:
+    body = wanted(prompt="cat " * 3000)
+    assert ask(url, "/sdcpp/v1/img_gen", body, kind="application/x-www-form-urlencoded") == (413, None)
 
 
 def test_one_image_at_a_time_and_only_what_waits_can_be_cancelled(url: str, either: SdProject) -> None:
