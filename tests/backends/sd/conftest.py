@@ -22,7 +22,7 @@ def fake(tmp_path: Path) -> Iterator[FakeSd]:
 
 @pytest.fixture
 def project(tmp_path: Path, fake: FakeSd) -> SdProject:
-    """A project that starts the fake one."""
+    """A project that starts the fake server."""
     return SdProject(tmp_path / "project", fake)
 
 
@@ -31,7 +31,7 @@ _REAL = pytest.mark.skipif(not (PROGRAM and MODEL), reason="SD_SERVER and SD_MOD
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=[_REAL, pytest.mark.xdist_group("real sd-server")])])
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SdProject]:
-    """A project that starts a server: once the fake one, and once the real one if it is named."""
+    """A project that starts a server: the fake one, and the real one if it is named."""
     server = FakeSd(tmp_path / "sd") if request.param == "fake" else RealSd(tmp_path / "sd")
     try:
         yield SdProject(tmp_path / "project", server)

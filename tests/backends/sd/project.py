@@ -48,7 +48,7 @@ class SdProject(ProjectFolder):
 
     @property
     def fake(self) -> FakeSd:
-        """Its server, in a test of the fake one."""
+        """Its server, in a test with the fake server."""
         assert isinstance(self.server, FakeSd)
         return self.server
 

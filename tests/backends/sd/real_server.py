@@ -1,4 +1,4 @@
-"""The real `sd-server` behind what the fake one offers to the scenarios that hold for both.
+"""The real `sd-server` with what the fake server offers to the tests that hold for both.
 
 `SD_SERVER` names the program, and `SD_MODEL` a checkpoint of SD 1.x for it.
 """
