@@ -168,7 +168,7 @@ class JsonApi:
         if self._auth:
             return Refused(f"{what}, and does not accept {variable}", self._set_auth, status)
         if os.environ.get(variable):
-            what += f", and {variable} is sent to the server of {self.url_setting} only"
+            what += f", and {variable} is sent only to the server of {self.url_setting}"
             return Refused(what, f"set {self.url_setting} to this one", status)
         return Refused(f"{what}, and {variable} is not set", self._set_auth, status)
 

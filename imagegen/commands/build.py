@@ -210,11 +210,11 @@ class Build:
         return [path for path in paths if (self.root / path).exists()]
 
     def suggest_sd(self, outcomes: Iterable[Outcome]) -> list[str]:
-        """Return how to make `sd` the default, if it is set up and nobody chose the placeholders that were generated.
+        """Return how to make `sd` the default, if it is set up and nobody chose `placeholder` for these images.
 
         Only once in each checkout.
         """
-        if self.settings.set_by.get("backend") != "built-in" or not self._has_default_placeholders(outcomes):
+        if self.settings.set_by.get("backend") != "built-in" or not self._took_default(outcomes):
             return []
         from imagegen.backends.sd.program import is_set_up
 
@@ -226,10 +226,13 @@ class Build:
             said.touch()
         return ['sd is set up: add backend = "sd" under [tool.imagegen] in pyproject.toml to use it by default']
 
-    def _has_default_placeholders(self, outcomes: Iterable[Outcome]) -> bool:
+    def _took_default(self, outcomes: Iterable[Outcome]) -> bool:
+        """Return whether a placeholder was generated, or left out beside another backend's image, by default."""
+        from imagegen.plan.freshness import NOT_REPLACED
+
         named = {plan.name: plan.backend for plan in self.plans}
         return any(
-            outcome.state == "generated"
+            (outcome.state == "generated" or outcome.note.endswith(NOT_REPLACED))
             and outcome.output.request.backend == "placeholder"
             and not named.get(outcome.output.job)
             for outcome in outcomes

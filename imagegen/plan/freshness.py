@@ -13,10 +13,21 @@ from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request
 
-__all__ = ["CHANGED", "IN_CONFLICT", "FileOnDisk", "Reason", "Verdict", "compare", "compare_requests", "conflict_hint"]
+__all__ = [
+    "CHANGED",
+    "IN_CONFLICT",
+    "NOT_REPLACED",
+    "FileOnDisk",
+    "Reason",
+    "Verdict",
+    "compare",
+    "compare_requests",
+    "conflict_hint",
+]
 
 PLACEHOLDER = "placeholder"
 """The backend whose labelled placeholders never replace an image of another backend."""
+NOT_REPLACED = f"{PLACEHOLDER} does not replace"
 IN_CONFLICT = "a merge left it in conflict, with both sides' Git LFS pointers or lines in it"
 ReasonKind = Literal[
     "missing",  # there is no file
@@ -144,7 +155,7 @@ def compare(
     if found.accepted and not forced:
         return Verdict("fresh", note=_accepted_note(found, line, reasons), line=line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
-        return Verdict("kept", reasons, f"made by {line.backend}, which {PLACEHOLDER} does not replace", line)
+        return Verdict("kept", reasons, f"made by {line.backend}, which {NOT_REPLACED}", line)
     if found.recorded_elsewhere and not forced:
         return _judge_ours(output, reasons or (Reason("recorded_elsewhere", new=found.recorded_elsewhere),), line)
     if line and (line.sha256 == found.sha256 or found.is_recorded):

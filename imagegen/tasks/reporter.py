@@ -111,6 +111,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             if not build.invocation.quiet and (counts["generated"] or counts["derived"] or counts["restored"]):
                 self._say(orphan_lines(build.orphans(self._reached)))
                 self._say(same_seed_lines(build.outcomes))
+            if not build.invocation.quiet:
                 self._say(build.suggest_sd(build.outcomes))
             if not build.invocation.quiet or failed:
                 seconds = time.monotonic() - build.started

@@ -269,7 +269,7 @@ def test_the_authorization_goes_to_its_own_server_and_is_shown_nowhere(
         project.job(**server.job(comfyui={"server": {"url": other.url}}, generate={"steps": 9}))
         other.auth = "Bearer hush-hush"
         assert (
-            "COMFYUI_AUTH is sent to the server of COMFYUI_URL only"
+            "COMFYUI_AUTH is sent only to the server of COMFYUI_URL"
             in project.doit(COMFYUI_AUTH="Bearer hush-hush").out
         )
     reported = "".join(run.out + run.err for run in runs)

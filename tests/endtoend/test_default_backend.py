@@ -38,6 +38,18 @@ def test_a_run_with_nothing_to_do_does_not_say_it(project: ProjectFolder) -> Non
     assert HINT not in project.doit().out, "it is restored"
 
 
+def test_a_run_that_keeps_images_of_sd_says_it(project: ProjectFolder) -> None:
+    project.doit()
+    (project.root / ".imagegen/cache/sd-suggested").unlink()
+    lock = project.root / "jobs/icons.lock"
+    lock.write_text(lock.read_text().replace('"backend":"placeholder"', '"backend":"sd"'))
+    project.job("icons", generate={"width": 96, "height": 64})
+    run = project.doit()
+    assert "made by sd, which placeholder does not replace" in run.out
+    assert HINT in run.out
+    assert HINT not in project.doit().out
+
+
 def test_a_backend_that_was_chosen_is_not_questioned(project: ProjectFolder) -> None:
     assert HINT not in project.doit("backend=placeholder").out
     project.job("icons", backend="placeholder", generate={"width": 96, "height": 64})

@@ -118,4 +118,4 @@ def test_a_secret_for_another_server_is_told_from_none(monkeypatch: pytest.Monke
         server.files[STATS] = Served(status=401)
         assert "COMFYUI_AUTH is not set" in refusal(server)
         monkeypatch.setenv("COMFYUI_AUTH", "Bearer hush")
-        assert "COMFYUI_AUTH is sent to the server of COMFYUI_URL only" in refusal(server)
+        assert "COMFYUI_AUTH is sent only to the server of COMFYUI_URL" in refusal(server)
