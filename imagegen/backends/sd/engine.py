@@ -207,7 +207,8 @@ class Engine:
         if extra.get("offload", settings.sd_offload):
             words.append("--offload-to-cpu")
         words.append("--verbose")  # only then it names the device
-        return Launch(self.root, (*words, *settings.sd_arguments), settings.sd_server_ready_timeout_s)
+        command = (*words, *settings.sd_arguments)
+        return Launch(self.root, command, settings.sd_server_ready_timeout_s, tuple(settings.sd_arguments))
 
     def _lora_folder(self, request: Request) -> str:
         """Return the folder of its LoRAs; if it has none, the first one that there is. Raises ImagegenError."""

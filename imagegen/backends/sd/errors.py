@@ -17,7 +17,7 @@ __all__ = ["describe_end", "explain_image", "explain_start", "is_beyond_use"]
 
 @dataclass(frozen=True)
 class _Sign:
-    """Words of the engine, as a regular expression, and what they mean. what: empty if they say it themselves."""
+    """Words of the engine, as a regular expression, and what they mean."""
 
     pattern: str
     what: str
@@ -38,23 +38,24 @@ _DEVICE = _Sign(
     "look at its driver, and run doit again; the CPU's build does without it: doit sd:setup --device=cpu",
 )
 _FILES = "check that the model's files belong together and are complete: doit models, doit doctor"
-_STARTING = (
-    _Sign(r"unknown argument|invalid parameter for argument", "", "fix sd.arguments in [tool.imagegen]"),
-    _Sign(r"'sto[if]'|what\(\): +sto[if]", "", "fix the numbers in sd.arguments in [tool.imagegen]"),
-    _Sign(r"not in model file|wrong shape|get sd version|model loader|load tensors|new_sd_ctx", "", _FILES),
-)
+_MODEL = r"not in model file|wrong shape|get sd version|model loader|load tensors|new_sd_ctx"
+_ARGUMENT = r"(?:unknown argument|invalid parameter for argument): (\S+)"
+_NUMBER = r"'sto[if]'|what\(\): +sto[if]"
+_OWN_ARGUMENTS = "fix arguments in [tool.imagegen.sd]"
+_OTHER_BUILD = "take another build of sd-server: doit sd:setup, or program in [tool.imagegen.sd]"
 _KILLED = -9
 """By SIGKILL, as the system does it when memory runs out."""
 _NOT_THE_CAUSE = r"^terminate called|current device: \d|^cuda\w+\("
 """Says less than the line after it, or before it."""
 
 
-def explain_start(errors: Sequence[str], code: int) -> Problem | None:
+def explain_start(errors: Sequence[str], code: int, arguments: Sequence[str] = ()) -> Problem | None:
     """Return why the server ended while it loaded its model; None if nobody said.
 
     Args:
         errors: what it wrote.
         code: its exit code, below zero for a signal.
+        arguments: those that the settings add to its command.
     """
     if problem := _find_sign(errors, _MEMORY, _DEVICE):
         return problem
@@ -63,7 +64,12 @@ def explain_start(errors: Sequence[str], code: int) -> Problem | None:
         return Problem("", what, "take a smaller model or quantisation")
     if not (line := _find_cause(errors)):
         return None
-    hint = next((sign.hint for sign in _STARTING if re.search(sign.pattern, line)), "fix what it names")
+    if found := re.search(_ARGUMENT, line):
+        is_own = found[1].partition("=")[0] in {word.partition("=")[0] for word in arguments}
+        return Problem("", f"sd-server does not start: {line}", _OWN_ARGUMENTS if is_own else _OTHER_BUILD)
+    if arguments and re.search(_NUMBER, line):
+        return Problem("", f"sd-server does not start: {line}", f"{_OWN_ARGUMENTS}: one is not a number")
+    hint = _FILES if re.search(_MODEL, line) else "fix what it names"
     more = f" (and {len(errors) - 1} lines like it in its log)" if "not in model file" in line and errors[1:] else ""
     return Problem("", f"sd-server cannot load the model: {line}{more}", hint)
 

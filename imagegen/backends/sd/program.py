@@ -83,7 +83,7 @@ def inspect_program(root: Path, settings: Settings) -> Program:
     """Find the program, and ask it for its build, samplers and schedulers. Raises ImagegenError if it cannot be run."""
     path = find_program(root, settings)
     mark = read_mark(root) if not settings.sd_program else {}
-    said = _run(path, "-h")
+    said = _read_help(path, _suggest_other(settings, mark))
     match = re.search(_VERSION, said)
     named = [word for word in (match.groups() if match else ()) if word and word != "unknown"]
     unknown = f"zip {mark['sha256'][:12]}" if isinstance(mark.get("sha256"), str) else ""
@@ -97,10 +97,28 @@ def inspect_program(root: Path, settings: Settings) -> Program:
     )
 
 
-def _run(path: Path, *words: str) -> str:
+def _suggest_other(settings: Settings, mark: Mapping[str, Any]) -> str:
+    """Return how to get another build than the one that cannot be used."""
+    if settings.sd_program:
+        return "correct program in [tool.imagegen.sd], or remove it and run doit sd:setup"
+    own = "a build of your own: program in [tool.imagegen.sd]"
+    if (device := mark.get("device")) == "cpu":
+        return f"install it again: doit sd:setup; if that does not help, name {own}"
+    return f"take another build: doit sd:setup --device={'vulkan' if device == 'rocm' else 'cpu'}, or name {own}"
+
+
+def _read_help(path: Path, other: str) -> str:
+    """Return what the program says when it is asked for its help.
+
+    Args:
+        other: what to do if another build is needed.
+
+    Raises:
+        ImagegenError: it cannot be run, or is not sd-server.
+    """
     try:
         ran = subprocess.run(
-            [str(path), *words],
+            [str(path), "-h"],
             capture_output=True,
             timeout=_ASK_S,
             check=False,
@@ -108,37 +126,39 @@ def _run(path: Path, *words: str) -> str:
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        raise ImagegenError(
-            Problem("", f"{path} cannot be used: it does not end within {_ASK_S:g} s", _OTHER)
-        ) from None
+        raise ImagegenError(Problem("", f"{path} cannot be used: it does not end within {_ASK_S:g} s", other)) from None
     except OSError as error:
-        raise ImagegenError(_explain_os_error(path, error)) from None
+        raise ImagegenError(_explain_os_error(path, error, other)) from None
     said = (ran.stdout + b"\n" + ran.stderr).decode("utf-8", "replace")
-    if "--sampling-method" not in said:
-        raise ImagegenError(_explain_exit(path, said, ran.returncode))
+    if _LISTENS not in said:
+        raise ImagegenError(_explain_exit(path, said, ran.returncode, other))
     return said
 
 
-def _explain_os_error(path: Path, error: OSError) -> Problem:
+def _explain_os_error(path: Path, error: OSError, other: str) -> Problem:
     """Return why the system does not run a program."""
     if error.errno == errno.EACCES:
         return Problem("", f"{path} is not executable", f"chmod +x {path}")
     if error.errno == errno.ENOEXEC or getattr(error, "winerror", 0) in _NOT_FOR_THIS_SYSTEM:
-        return Problem("", f"{path} is for another system or processor, or is damaged", _OTHER)
-    return Problem("", f"{path} cannot be run: {error.strerror or error}", _OTHER)
+        return Problem("", f"{path} is for another system or processor, or is damaged", other)
+    return Problem("", f"{path} cannot be run: {error.strerror or error}", other)
 
 
-def _explain_exit(path: Path, said: str, code: int) -> Problem:
-    """Return why a program that was asked for its help did not give it."""
-    for sign, hint in LOADER_SIGNS.items():
+def _explain_exit(path: Path, said: str, code: int, other: str) -> Problem:
+    """Return why a program that was asked for its help did not give that of sd-server."""
+    if _SAMPLES in said:
+        beside = path.with_name(f"sd-server{path.suffix}")
+        hint = f"name the sd-server beside it: {beside}" if beside.is_file() else other
+        return Problem("", f"{path} is another program of stable-diffusion.cpp, not sd-server", hint)
+    for sign, hint in _LOADER_SIGNS.items():
         if sign in said:
             line = next(line for line in said.splitlines() if sign in line)
-            return Problem("", f"{path} cannot be used: {one_line(line)}", hint)
+            return Problem("", f"{path} cannot be used: {one_line(line)}", hint.format(other=other))
     if code & 0xFFFFFFFF in _EXITS:
         what, hint = _EXITS[code & 0xFFFFFFFF]
-        return Problem("", f"{path} cannot be used: {what}", hint)
+        return Problem("", f"{path} cannot be used: {what}", hint.format(other=other))
     last = one_line(said.strip().splitlines()[-1]) if said.strip() else f"it says nothing, exit code {code}"
-    return Problem("", f"{path} is not sd-server: {last}" if code == 0 else f"{path} cannot be used: {last}", _OTHER)
+    return Problem("", f"{path} is not sd-server: {last}" if code == 0 else f"{path} cannot be used: {last}", other)
 
 
 def _list_values(said: str, argument: str) -> tuple[str, ...]:
@@ -148,25 +168,26 @@ def _list_values(said: str, argument: str) -> tuple[str, ...]:
 
 
 _VERSION = r"version (\S+), commit (\S+)"
-_OTHER = "take another build: doit sd:setup --device=cpu, or one of your own: program in [tool.imagegen.sd]"
-LOADER_SIGNS = {
+_LISTENS, _SAMPLES = "--listen-port", "--sampling-method"
+"""What only sd-server's help has, and what that of the other programs has, too."""
+_LOADER_SIGNS = {
     "GLIBC": "this system is too old for that build: compile stable-diffusion.cpp, and name its sd-server: "
     "program in [tool.imagegen.sd]",
     "libgomp": "install libgomp1",
-    "libvulkan": "install the Vulkan loader (libvulkan1), or take the CPU build: doit sd:setup --device=cpu",
-    "libhip": "install ROCm, or take another build: doit sd:setup --device=vulkan",
-    "error while loading shared libraries": _OTHER,
+    "libvulkan": "install the Vulkan loader (libvulkan1), or {other}",
+    "libhip": "install ROCm, or {other}",
+    "error while loading shared libraries": "{other}",
 }
 """What the system says of a program that it cannot load → what to do."""
 _NOT_FOR_THIS_SYSTEM = (193, 216)
 """Windows' errors ERROR_BAD_EXE_FORMAT and ERROR_EXE_MACHINE_TYPE_MISMATCH."""
-_TOO_NEW = ("this processor lacks instructions that the build uses", _OTHER)
+_TOO_NEW = ("this processor lacks instructions that the build uses", "{other}")
 _EXITS: Mapping[int, tuple[str, str]] = {
     -signal.SIGILL & 0xFFFFFFFF: _TOO_NEW,
     0xC000001D: _TOO_NEW,  # STATUS_ILLEGAL_INSTRUCTION
     0xC0000135: (  # STATUS_DLL_NOT_FOUND
         "a DLL that it needs is missing",
-        f"install the driver of your GPU and the Microsoft Visual C++ runtime, or {_OTHER}",
+        "install the driver of your GPU and the Microsoft Visual C++ runtime, or {other}",
     ),
 }
 """Exit codes that say why, and what to do."""

@@ -32,11 +32,13 @@ class Launch:
         root: the project's folder, absolute.
         command: the program and its arguments, without the address.
         ready_timeout_s: seconds from its start until it must serve, its model loaded.
+        arguments: those of the command that the settings add.
     """
 
     root: Path
     command: tuple[str, ...]
     ready_timeout_s: float
+    arguments: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -95,7 +97,7 @@ def start(launch: Launch, on_wait: Callable[[str], None], check: Callable[[], No
             if code == 0 and not is_last:  # another program took its port while the model was loaded
                 continue
             if isinstance(error, ImagegenError) and code:
-                problem = explain_start(ServerLog(launch.root).read_errors(), code)
+                problem = explain_start(ServerLog(launch.root).read_errors(), code, launch.arguments)
                 raise ImagegenError(problem or error.problems[0]) from None
             raise
         return record

@@ -102,18 +102,6 @@ def test_an_engine_that_said_nothing() -> None:
             "sd-server cannot load the model: tensor 'a' not in model file (and 2 lines like it in its log)",
             "belong together",
         ),
-        (
-            ["error: unknown argument: --foo"],
-            1,
-            "sd-server cannot load the model: error: unknown argument: --foo",
-            "sd.arg",
-        ),
-        (
-            ["terminate called after throwing an instance of 'std::invalid_argument'", "what(): stoi"],
-            -6,
-            "sd-server cannot load the model: what(): stoi",
-            "numbers in sd.arguments",
-        ),
         (OUT_OF_MEMORY[:1], 1, f"out of memory: {OUT_OF_MEMORY[0]}", "smaller model"),
         ([], -9, "sd-server was killed while it loaded the model, probably because memory ran out", "smaller model"),
     ],
@@ -123,3 +111,25 @@ def test_why_it_did_not_start(errors: list[str], code: int, what: str, hint: str
     assert problem
     assert problem.what == what
     assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments", "hint"),
+    [
+        ("error: unknown argument: --foo", ["--verbose", "--foo"], "fix arguments in [tool.imagegen.sd]"),
+        ("error: invalid parameter for argument: --foo", ["--foo=x"], "fix arguments in [tool.imagegen.sd]"),
+        ("error: unknown argument: --listen-ip", ["--foo"], "take another build of sd-server: doit sd:setup"),
+        ("what(): stoi", ["--foo", "x"], "fix arguments in [tool.imagegen.sd]: one is not a number"),
+    ],
+)
+def test_an_argument_that_it_does_not_take(line: str, arguments: list[str], hint: str) -> None:
+    problem = explain_start(["terminate called after throwing an instance of 'x'", line], 1, arguments)
+    assert problem
+    assert problem.what == f"sd-server does not start: {line}"
+    assert problem.hint.startswith(hint)
+
+
+def test_a_number_that_it_cannot_read_is_not_the_settings_fault_without_arguments() -> None:
+    problem = explain_start(["what(): stoi"], -6)
+    assert problem
+    assert "arguments" not in problem.hint

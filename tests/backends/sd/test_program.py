@@ -20,6 +20,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="scripts are programs ther
 AUGUST = """stable-diffusion.cpp version unknown, commit 3f8527a
 Usage: sd-server [options]
 
+  --listen-port <int>                      server listen port (default: 1234)
   --high-noise-sampling-method             (high noise) sampling method, one of [wrong]
   -m, --sampling-method                    sampling method, one
                                            of [euler, euler_a,dpm++2m,
@@ -63,7 +64,7 @@ def test_another_releases_help_is_understood(tmp_path: Path) -> None:
 
 @posix
 def test_what_it_does_not_list_is_unknown(tmp_path: Path) -> None:
-    found = inspect(script(tmp_path / "sd-server", "echo '  --sampling-method   how'"))
+    found = inspect(script(tmp_path / "sd-server", "echo '  --listen-port <int>'; echo '  --sampling-method   how'"))
     assert (found.build, found.samplers, found.schedulers) == ("", (), ())
 
 
@@ -120,10 +121,26 @@ def test_the_one_of_set_up_that_lost_its_mode(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "what", "hint"),
     [
-        ("exit 3", "cannot be used: it says nothing, exit code 3", "take another build"),
-        ("echo hello", "is not sd-server: hello", "take another build"),
-        ("echo first; echo the reason >&2; exit 1", "cannot be used: the reason", "take another build"),
-        ("kill -ILL $$", "cannot be used: this processor lacks instructions that the build uses", "take another build"),
+        (
+            "exit 3",
+            "cannot be used: it says nothing, exit code 3",
+            "correct program in [tool.imagegen.sd], or remove it and run doit sd:setup",
+        ),
+        (
+            "echo hello",
+            "is not sd-server: hello",
+            "correct program in [tool.imagegen.sd], or remove it and run doit sd:setup",
+        ),
+        (
+            "echo first; echo the reason >&2; exit 1",
+            "cannot be used: the reason",
+            "correct program in [tool.imagegen.sd], or remove it and run doit sd:setup",
+        ),
+        (
+            "kill -ILL $$",
+            "cannot be used: this processor lacks instructions that the build uses",
+            "correct program in [tool.imagegen.sd], or remove it and run doit sd:setup",
+        ),
         (
             'echo "x: /lib/libc.so.6: version \\`GLIBC_2.39\' not found (required by x)" >&2; echo more >&2; exit 1',
             "cannot be used: x: /lib/libc.so.6: version `GLIBC_2.39' not found (required by x)",
@@ -157,4 +174,32 @@ def test_one_for_another_processor(tmp_path: Path) -> None:
     path.chmod(0o755)
     problem = refused(path)
     assert problem.what == f"{path} is for another system or processor, or is damaged"
-    assert problem.hint.startswith("take another build")
+    assert problem.hint.startswith("correct program in [tool.imagegen.sd], or remove it and run doit sd:setup")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("device", "hint"),
+    [
+        ("cpu", "install it again: doit sd:setup; if that does not help, name a build of your own"),
+        ("vulkan", "take another build: doit sd:setup --device=cpu"),
+        ("rocm", "take another build: doit sd:setup --device=vulkan"),
+        ("", "take another build: doit sd:setup --device=cpu"),
+    ],
+)
+def test_another_build_than_the_one_of_set_up_is_suggested(tmp_path: Path, device: str, hint: str) -> None:
+    script(tmp_path / "tools/sd/sd-server", "exit 3")
+    (tmp_path / "tools/sd/.imagegen.json").write_text(json.dumps({"device": device}))
+    with pytest.raises(ImagegenError) as raised:
+        inspect_program(tmp_path, Settings())
+    assert raised.value.problems[0].hint.startswith(hint)
+
+
+@posix
+def test_another_program_of_the_same_build_is_not_sd_server(tmp_path: Path) -> None:
+    other = script(tmp_path / "bin/sd-cli", "echo '  --sampling-method   how'")
+    problem = refused(other)
+    assert problem.what == f"{other} is another program of stable-diffusion.cpp, not sd-server"
+    assert problem.hint.startswith("correct program in [tool.imagegen.sd]")
+    server = script(tmp_path / "bin/sd-server", "")
+    assert refused(other).hint == f"name the sd-server beside it: {server}"
