@@ -219,6 +219,11 @@ class ServerRecord:
         return self.by == "run" and self.owner.is_same(this_process())
 
     @property
+    def is_left_over(self) -> bool:
+        """Whether it runs, and the run that was to stop it does not."""
+        return self.by == "run" and not self.owner.is_alive and self.process.is_alive
+
+    @property
     def is_of_another_run(self) -> bool:
         """Whether it runs, and so does the other process whose run stops it at its end."""
         return self.by == "run" and not self.is_of_this_run and self.owner.is_alive and self.process.is_alive
@@ -288,8 +293,7 @@ class ManagedServer:
 
     def take_over(self, record: ServerRecord, by: StartedBy) -> ServerRecord:
         """Become the owner of a running server, if a killed run left it or a person asks for it; with the lock held."""
-        is_left_over = record.by == "run" and not record.owner.is_alive
-        if record.by == "server:start" or (by == "run" and not is_left_over):
+        if record.by == "server:start" or (by == "run" and not record.is_left_over):
             return record
         record = replace(record, by=by, owner=this_process())
         self._write(record)

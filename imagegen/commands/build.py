@@ -307,19 +307,32 @@ class Build:
 
     def _take_snapshot(self) -> None:
         """Remember that everything is fresh, if it is."""
-        built = {outcome.output.task for outcome in self.outcomes if outcome.state != "fresh"}
-        if self.project.has_uploads_due or any(plan.problems for plan in self.plans):
+        if self.project.has_uploads_due or not self._are_all(_DONE):
             return
-        for one in self.planned.values():
-            # what was not selected was fresh before its origins were built again
-            if one.result.outcome is None and any(origin.task in built for origin in one.output.origins):
-                return
-            if (one.result.outcome or one.verdict).state not in _DONE:
-                return
         with suppress(OSError):  # it only saves the next run some work
             docs = {task: one.doc for task, one in self.planned.items()}
             self.project.record_fresh_files(one.output for one in self.planned.values())
             take_snapshot(self.project, self._key, self.plans, docs, self.snapshot)
+
+    def _are_all(self, states: Collection[str]) -> bool:
+        """Return whether every image of the project is in one of these states now."""
+        if any(plan.problems for plan in self.plans):
+            return False
+        built = {outcome.output.task for outcome in self.outcomes if outcome.state != "fresh"}
+        return not any(
+            # what was not selected was fresh before its origins were built again
+            (one.result.outcome is None and any(origin.task in built for origin in one.output.origins))
+            or (one.result.outcome or one.verdict).state not in states
+            for one in self.planned.values()
+        )
+
+    def stop_left_over_servers(self) -> list[str]:
+        """Stop the servers that a killed run left if no image needs them any more; return a line for each."""
+        if not any((self.root / ".imagegen").glob("*/server.json")) or not self._are_all({*_DONE, "kept"}):
+            return []
+        from imagegen.commands.server import stop_left_over
+
+        return stop_left_over(self.root)
 
     def _remember_failures(self) -> None:
         from imagegen.state.attempts import Failure, update_failures

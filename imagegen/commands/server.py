@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import command
+from imagegen.errors import ImagegenError
 
 if TYPE_CHECKING:
     from imagegen.backends.comfyui.server import Launch, Status
     from imagegen.backends.managed_server import ServerRecord
 
-__all__ = ["start", "status", "status_lines", "stop"]
+__all__ = ["start", "status", "status_lines", "stop", "stop_left_over"]
 
 
 @command(
@@ -66,6 +67,24 @@ def status(build: Build) -> int:
     found = [get_status(replace(launch, url=url)) for url in build.settings.comfyui_server_urls]
     print("\n\n".join(["\n".join(status_lines(one)) for one in found] + _sd_lines(build.root)))
     return int(not any(one.state == "serving" for one in found))
+
+
+def stop_left_over(root: Path) -> list[str]:
+    """Stop the servers that a killed run left; return a line for each, or for what is in the way."""
+    from imagegen.backends.comfyui.server import managed_server as comfyui
+    from imagegen.backends.ollama.server import managed_server as ollama
+    from imagegen.backends.sd.server import managed_server as sd_server
+
+    lines = []
+    for server in (comfyui(root), ollama(root), sd_server(root)):
+        try:
+            with server.lock():
+                record = server.read_record()
+                if record and record.is_left_over and server.stop(record):
+                    lines.append(f"stopped {server.name}, which a killed run had left (process {record.process.pid})")
+        except ImagegenError as error:  # it costs no image
+            lines += [str(problem) for problem in error.problems]
+    return lines
 
 
 def _launch(build: Build) -> Launch:

@@ -113,6 +113,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
                 self._say(same_seed_lines(build.outcomes))
             if not build.invocation.quiet:
                 self._say(build.suggest_sd(build.outcomes))
+            self._say(build.stop_left_over_servers())
             if not build.invocation.quiet or failed:
                 seconds = time.monotonic() - build.started
                 self._say([closing_line(counts, len(self._broken), seconds, has_settings=not build.problems)])

@@ -13,7 +13,7 @@ from tests.backends.sd.model_files import Kind, write_model
 from tests.backends.sd.real_server import RealSd
 from tests.project_folder import ProjectFolder
 
-__all__ = ["SdProject"]
+__all__ = ["JOB", "SdProject"]
 
 JOB: dict[str, Any] = {
     "backend": "sd",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.sd.project import SdProject
+from tests.backends.sd.project import JOB, SdProject
 from tests.marks import long
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
@@ -46,6 +46,23 @@ def test_a_run_that_is_killed_while_the_model_is_loaded_leaves_it_to_the_next(pr
     assert project.doit().tasks("generated") == ALL
     assert len(project.fake.loads) == 1
     assert project.fake.running == []
+
+
+def test_a_run_with_nothing_to_do_ends_the_server_that_a_killed_run_left(project: SdProject) -> None:
+    project.job()
+    assert project.doit().code == 0
+    gate = project.fake.hold("another")
+    project.job(items=[{"name": "Another", "prompt": "another"}, *JOB["items"]])
+    process = project.start()
+    project.fake.wait_held(gate)
+    process.kill()
+    process.communicate()
+    (pid,) = project.fake.running
+    project.job()
+    run = project.doit()
+    assert f"stopped sd-server, which a killed run had left (process {pid})" in run.out
+    assert project.fake.running == []
+    assert "stopped" not in project.doit().out
 
 
 def test_after_three_crashes_in_a_row_no_other_server_is_started(project: SdProject) -> None:
