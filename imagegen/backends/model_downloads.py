@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from imagegen.backends.download import download
+from imagegen.backends.git_ignore import hide_from_git
 from imagegen.backends.hugging_face import HuggingFace, create_remote_file
-from imagegen.backends.models import ListedModel, digest_cache, remember_digest
+from imagegen.backends.models import MODELS, ListedModel, digest_cache, remember_digest
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem
 
@@ -43,6 +45,7 @@ def download_models(
     hub = HuggingFace(settings.hf_endpoint, os.environ.get("HF_TOKEN", "").strip())
     problems: list[Problem] = []
     for one in missing:
+        _make_folder(one.path.parent, root / MODELS)
         report.begin(one)
         try:
             download(create_remote_file(one.model, hub), one.path, report.on_progress, report.note)
@@ -53,3 +56,12 @@ def download_models(
             remember_digest(str(one.path), one.model.sha256, digest_cache(root))
             report.end(one)
     return problems
+
+
+def _make_folder(folder: Path, models: Path) -> None:
+    """Make a folder of the project's own models. Git ignores the new ones, whose files have gigabytes."""
+    new = [one for one in (folder, *folder.parents) if one.is_relative_to(models) and not one.exists()]
+    if new:
+        with suppress(OSError):  # the download reports it
+            folder.mkdir(parents=True)
+            hide_from_git(new[-1])

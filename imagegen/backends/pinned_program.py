@@ -21,6 +21,7 @@ from imagegen.backends.archive import ArchiveError, estimate_unpacked_size, unpa
 from imagegen.backends.base import Progress
 from imagegen.backends.download import RemoteFile, download, partial_path
 from imagegen.backends.file_lock import hold_file_lock
+from imagegen.backends.git_ignore import hide_from_git
 from imagegen.backends.text import size_text
 from imagegen.errors import ImagegenError, Problem
 
@@ -62,7 +63,7 @@ class PinnedProgram:
         version: which build.
         source: from where, for a person.
         archives: all are unpacked into the one folder.
-        page: where a person finds this release.
+        page: where a person finds this release; empty if its archive is the user's own.
         executables: the file names that the program may have.
         mark_file: the name of the file in the folder that says what `install` put there.
         mark: what that file says.
@@ -133,26 +134,42 @@ class PinnedProgram:
         paths = [self.target / name for name in self.executables]
         return self.read_mark() == self.mark and any(path.is_file() and os.access(path, os.X_OK) for path in paths)
 
+    @property
+    def if_other(self) -> str:
+        """What to do about an archive with another sha256."""
+        return f"compare {self.compared} with {self.page}" if self.page else f"correct {self.compared}"
+
+    @property
+    def if_unusable(self) -> str:
+        """What to do about an archive that holds something else."""
+        names = " and ".join(archive.name for archive in self.archives)
+        return f"name {names} of {self.page}" if self.page else f"name another archive: {self.setting}"
+
     def refuse(self, what: str, hint: str) -> ImagegenError:
         """Return the error that an archive cannot be used."""
         return ImagegenError(Problem(self.setting, what, hint))
 
 
 def install(
-    pin: PinnedProgram, progress: Progress, ask: Callable[[], None] = lambda: None, wait_s: float = 0.0
+    pin: PinnedProgram,
+    progress: Progress,
+    ask: Callable[[], None] = lambda: None,
+    wait_s: float = 0.0,
+    again: bool = False,
 ) -> None:
     """Install this build. Contacts nobody if that is done already. After a kill at any moment the next call continues.
 
     Args:
         ask: called before the download, once it was reported how much there is; may raise.
         wait_s: seconds to wait for another `install` of the project.
+        again: whether this build is replaced if it is there, because it is damaged.
 
     Raises:
         ImagegenError: what was installed before is there then.
     """
     with _hold_lock(pin.root, pin.folder, pin.name, wait_s), _disk_errors(pin.folder):
         _tidy(pin.target)
-        if not pin.is_installed:
+        if again or not pin.is_installed:
             _refuse_foreign(pin)
             _unpack_beside(pin, _fetch(pin, progress, ask), progress)
             _replace(pin)
@@ -193,11 +210,11 @@ def _check_file(pin: PinnedProgram, archive: PinnedArchive, path: Path) -> None:
     try:
         found = _hash_file(path)
     except OSError as error:
-        what = f"{path} cannot be read: {error.strerror}"
-        raise pin.refuse(what, f"download {_describe(archive)} from {pin.page}") from None
+        hint = f"download {_describe(archive)} from {pin.page}" if pin.page else f"correct {pin.setting}"
+        raise pin.refuse(f"{path} cannot be read: {error.strerror}", hint) from None
     if found != archive.sha256:
         what = f"{path} has sha256 {found}, but {archive.sha256} is expected"
-        raise pin.refuse(what, f"compare {pin.compared} with {pin.page}, and download it again")
+        raise pin.refuse(what, f"{pin.if_other}, and download it again" if pin.page else pin.if_other)
 
 
 def _download(pin: PinnedProgram, archive: PinnedArchive, progress: Progress, ask: Callable[[], None] | None) -> None:
@@ -212,8 +229,8 @@ def _download(pin: PinnedProgram, archive: PinnedArchive, progress: Progress, as
         size=archive.size,
         least=archive.size or 1,
         most=archive.size or _MOST,
-        page=pin.page,
-        if_other=f"compare {pin.compared} with {pin.page}",
+        page=pin.page or url.partition("?")[0],  # the rest may be a signature
+        if_other=pin.if_other,
         if_missing=f"check {pin.compared}",
     )
     shown = ""
@@ -227,7 +244,8 @@ def _download(pin: PinnedProgram, archive: PinnedArchive, progress: Progress, as
         if shown != (shown := f"downloading {pin.name} {size_text(done)}{of}"):
             progress.event("waiting", text=shown)
 
-    by_hand = f"; or download {_describe(archive)} by hand from {pin.page}, and name that file: {pin.setting}"
+    of_page = f" from {pin.page}" if pin.page else ""
+    by_hand = f"; or download {_describe(archive)} by hand{of_page}, and name that file: {pin.setting}"
     try:
         download(remote, pin.download_path(archive), show, lambda text: progress.event("note", text=text))
     except ImagegenError as error:
@@ -282,14 +300,13 @@ def _unpack_beside(pin: PinnedProgram, archives: Sequence[Path], progress: Progr
         for archive in archives:
             unpack(archive, pin.new)
         pin.arrange(pin.new)
-        (pin.new / ".gitignore").write_text("*\n", encoding="utf-8")
+        hide_from_git(pin.new)
         (pin.new / pin.mark_file).write_text(json.dumps(pin.mark, indent=1) + "\n", encoding="utf-8")
     except (ArchiveError, ImagegenError) as error:
         if pin.new.exists():
             shutil.rmtree(pin.new)
         if isinstance(error, ArchiveError):
-            names = " and ".join(archive.name for archive in pin.archives)
-            raise pin.refuse(str(error), f"name {names} of {pin.page}") from None
+            raise pin.refuse(str(error), pin.if_unusable) from None
         raise
 
 

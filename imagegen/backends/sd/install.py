@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from imagegen.backends import pinned_program
-from imagegen.backends.archive import check_links
+from imagegen.backends.archive import ArchiveError, check_links
 from imagegen.backends.base import Progress
 from imagegen.backends.models import display_path
 from imagegen.backends.pinned_program import PinnedArchive, PinnedProgram
@@ -69,11 +69,14 @@ def install(
     if device == "auto":
         device = settings.sd_device
     pinned_program.tidy(root, FOLDER.as_posix(), _NAME, settings.wait_s)
-    if updates or not _keeps(root, settings, device, progress):
-        if updates and device == "auto":
+    fault = _find_fault(root, settings)
+    if fault or updates or not _keeps(root, settings, device, progress):
+        if (fault or updates) and device == "auto":
             device = str(read_mark(root).get("device") or "auto")
+        if fault:
+            progress.event("note", text=f"{fault.what}: it is to be installed again")
         pin = _choose_pin(root, settings, device, host or inspect_host(), progress)
-        pinned_program.install(pin, progress, ask, settings.wait_s)
+        pinned_program.install(pin, progress, ask, settings.wait_s, again=fault is not None)
     _report(root, inspect_program(root, settings), "sd-server runs", progress)
 
 
@@ -82,15 +85,21 @@ def _report(root: Path, program: Program, what: str, progress: Progress) -> None
     progress.event("note", text=f"{what}: {display_path(root, program.path)}, {build}")
 
 
+def _find_fault(root: Path, settings: Settings) -> Problem | None:
+    """Return why the build that was installed does not run; None if it does, or there is none."""
+    if read_mark(root):
+        try:
+            inspect_program(root, settings)
+        except ImagegenError as error:
+            return error.problems[0]
+    return None
+
+
 def _keeps(root: Path, settings: Settings, device: str, progress: Progress) -> bool:
-    """Return whether the build that is installed works, and is what was asked for."""
+    """Return whether the build that is installed is what was asked for."""
     mark = read_mark(root)
     is_wanted = device in ("auto", mark.get("device")) and settings.sd_archive_sha256 in ("", mark.get("sha256"))
     if not mark or not is_wanted:
-        return False
-    try:
-        inspect_program(root, settings)
-    except ImagegenError:
         return False
     if not settings.sd_archive and mark.get("build") != RELEASE:
         build = mark.get("build") or mark.get("asset")
@@ -146,18 +155,20 @@ def _pin(root: Path, build: str, device: str, archives: list[PinnedArchive], nee
     # of an address, the rest may be a signature
     source = first.source.partition("?")[0] if isinstance(first.source, str) else display_path(root, first.source)
     beside = "".join(f" and {archive.name}" for archive in archives[1:])
+    is_release = build == RELEASE
+    facts = f" ({LICENCE}{f'; needs {needs}' if needs else ''})" if is_release else ""
     return PinnedProgram(
         root,
         FOLDER.as_posix(),
         name=_NAME,
         version=f"{build} for {_LABELS[device]}" if device else build,
-        source=f"{source}{beside} ({LICENCE}{f'; needs {needs}' if needs else ''})",
+        source=f"{source}{beside}{facts}",
         archives=archives,
-        page=PAGE,
+        page=PAGE if is_release else "",
         executables=_PROGRAMS,
         mark_file=MARK,
         mark={
-            "build": build if build == RELEASE else "",
+            "build": build if is_release else "",
             "device": device,
             "asset": first.name,
             "sha256": first.sha256,
@@ -175,18 +186,16 @@ def _arrange(folder: Path) -> None:
     """Put the program at the top of the folder, with the libraries beside it, wherever it is in the zip.
 
     Raises:
-        ImagegenError: there is none.
-        ArchiveError: a link leads out of the folder then.
+        ArchiveError: there is none, or a link leads out of the folder then.
     """
     found = [path for name in _PROGRAMS for path in folder.rglob(name) if path.is_file() and not path.is_symlink()]
     if not found:
-        raise ImagegenError(Problem("sd.archive", "there is no sd-server in it", f"name a zip of {PAGE}"))
+        raise ArchiveError("there is no sd-server in it")
     parent = min(found, key=lambda path: len(path.parts)).parent
     if parent != folder:
         for path in list(parent.iterdir()):
             if os.path.lexists(folder / path.name):
-                what = f"'{path.name}' is in it twice"
-                raise ImagegenError(Problem("sd.archive", what, f"name a zip of {PAGE}"))
+                raise ArchiveError(f"'{path.name}' is in it twice")
             path.rename(folder / path.name)
         with suppress(OSError):  # something else is in one of them
             for empty in (parent, *parent.parents):

@@ -107,7 +107,7 @@ def test_it_is_downloaded_unpacked_and_run_once(
     assert find_program(root, settings) == root / FOLDER / "sd-server"
     assert is_tidy(root)
     first, second, *rest = capsys.readouterr().out.splitlines()
-    assert first == f"to be put into tools/sd: stable-diffusion.cpp sd.zip, from {server.url}/sd.zip (MIT licence)"
+    assert first == f"to be put into tools/sd: stable-diffusion.cpp sd.zip, from {server.url}/sd.zip"
     assert second.startswith(f"{-(-len(data) // 1024)} KB to download, about ")
     assert rest == [
         "unpacking it into tools/sd",
@@ -307,6 +307,32 @@ def test_one_that_does_not_run_is_replaced(root: Path, settings: Settings) -> No
     assert inspect_program(root, settings).build == "master-525-0752cc9"
 
 
+@pytest.mark.parametrize("damage", ["#!/bin/sh\nexit 1\n", ""])
+def test_one_that_is_damaged_is_installed_again_after_a_question(
+    root: Path, settings: Settings, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(root, settings)
+    (root / FOLDER / "sd-server").write_text(damage)
+    (root / FOLDER / "libggml.so").unlink()
+    capsys.readouterr()
+    assert said_of(root, settings, ask=refuse) == "no"
+    assert ": it is to be installed again\nto be put into tools/sd: " in capsys.readouterr().out
+    install(root, settings)
+    assert inspect_program(root, settings).build == "master-525-0752cc9"
+    assert (root / FOLDER / "libggml.so").exists()
+    assert is_tidy(root)
+
+
+def test_one_that_is_damaged_is_replaced_by_one_for_the_same_device(
+    root: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(root, settings)
+    mark_as(root, build=RELEASE, device="cpu")
+    (root / FOLDER / "sd-server").chmod(0o644)
+    said_of(root, Settings(), host=LINUX_GPU, ask=refuse)
+    assert f"{RELEASE} for CPU" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])
 def test_what_somebody_else_put_there_is_left_alone(
     root: Path, server: FileServer, settings: Settings, kind: str
@@ -390,6 +416,19 @@ def test_a_zip_of_the_release_needs_no_sha256_and_another_is_refused(root: Path,
     assert f"download {build.assets[0].name} (25 MB) from {PAGE}" in message
 
 
+def test_the_release_is_not_where_a_zip_of_ones_own_is_found(root: Path, data: bytes) -> None:
+    def fail(content: bytes, **more: Any) -> str:
+        (root / "mine.zip").write_bytes(content)
+        message = said_of(root, replace(pinned(content, "mine.zip"), **more))
+        assert "github.com" not in message
+        return message
+
+    assert "correct sd.archive and sd.archive_sha256" in fail(data, sd_archive_sha256="0" * 64)
+    assert "correct sd.archive" in fail(data, sd_archive="nowhere.zip")
+    for content in (data[:5000], zipped(("ggml.txt", b"MIT", {}))):
+        assert "name another archive: sd.archive" in fail(content)
+
+
 def test_a_zip_for_a_machine_without_a_build_needs_its_sha256(root: Path, data: bytes) -> None:
     (root / "sd.zip").write_bytes(data)
     arm = Host(Machine("Linux", "aarch64"))
@@ -424,7 +463,8 @@ def test_where_nothing_can_be_downloaded_it_names_the_file_and_its_page(root: Pa
     settings = replace(Settings(), sd_archive=f"{server.url}/none.zip", sd_archive_sha256="0" * 64)
     message = said_of(root, settings)
     assert "127.0.0.1 does not have it: 404 Not Found" in message
-    assert f"or download none.zip by hand from {PAGE}, and name that file: sd.archive" in message
+    assert "or download none.zip by hand, and name that file: sd.archive" in message
+    assert PAGE not in message
 
 
 def test_a_zip_with_another_sha256_is_not_kept(root: Path, server: FileServer, settings: Settings, data: bytes) -> None:

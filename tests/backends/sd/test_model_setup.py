@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -172,6 +173,18 @@ def test_the_model_suits_what_the_program_was_built_for(
     mark.write_text(json.dumps({"device": device}))
     project.setup()
     assert project.settings.sd_model == model
+
+
+@pytest.mark.parametrize("there", ["", "models/loras"])
+def test_git_leaves_out_what_is_downloaded_but_not_what_was_there(project: Project, there: str) -> None:
+    mine = project.root / "tools" / there / "mine"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"small")
+    subprocess.run(["git", "init", "-q", project.root], check=True)
+    project.setup("split")
+    words = ["git", "-C", str(project.root), "status", "--porcelain", "--untracked-files=all", "tools"]
+    found = subprocess.run(words, capture_output=True, check=True, text=True).stdout
+    assert found == f"?? {mine.relative_to(project.root).as_posix()}\n"
 
 
 def test_a_second_time_it_asks_nobody_and_changes_nothing(project: Project) -> None:
