@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -218,7 +219,7 @@ def _write(root: Path, tables: Sequence[TomlTable], progress: Progress) -> None:
         if path.exists():
             with path.open("r+b") as file:  # fails if it is read-only
                 data = file.read()
-        _replace(path, add_tables(data.decode("utf-8"), tables).encode("utf-8"))
+        _replace(path, add_tables(data.decode("utf-8"), tables).encode("utf-8"), root / ".imagegen" / "tmp")
     except OSError as error:
         raise ImagegenError(not_written(error, path=_PYPROJECT)) from None
     except ValueError as error:
@@ -227,19 +228,34 @@ def _write(root: Path, tables: Sequence[TomlTable], progress: Progress) -> None:
             progress.event("note", text=line)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Put the bytes at `path` in one step, with the permissions that it has. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+def _replace(path: Path, data: bytes, temporary: Path) -> None:
+    """Put the bytes at `path` in one step, with the permissions that it has. Raises OSError.
+
+    Args:
+        temporary: the folder that they are written to first, so that a kill leaves nothing beside `path`. Where that is
+            another file system, they are written beside it under a hidden name.
+    """
     try:
-        with temporary.open("xb") as file:
+        _write_and_rename(path, data, temporary)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _write_and_rename(path, data, path.parent)
+
+
+def _write_and_rename(path: Path, data: bytes, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / f".{uuid.uuid4().hex}.tmp"
+    try:
+        with written.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if path.exists():
-            shutil.copymode(path, temporary)
-        temporary.replace(path)
+            shutil.copymode(path, written)
+        written.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        written.unlink(missing_ok=True)
 
 
 class _Report:

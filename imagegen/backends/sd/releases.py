@@ -274,14 +274,14 @@ def choose_build(host: Host, device: Device) -> Build:
     machine, builds = host.machine, host.builds
     if not builds:
         what = f"stable-diffusion.cpp has no build for {_name(machine)}"
-        raise ImagegenError(Problem("", what, explain_own_build(machine)))
+        raise ImagegenError(Problem("", what, explain_own_build(host)))
     if machine.system == "Linux" and (host.glibc or (0,)) < _GLIBC:
         found = ".".join(map(str, host.glibc)) if host.glibc else "another C library"
         what = f"stable-diffusion.cpp's build needs glibc {_GLIBC[0]}.{_GLIBC[1]} or later, and this system has {found}"
-        raise ImagegenError(Problem("", what, explain_own_build(machine)))
+        raise ImagegenError(Problem("", what, explain_own_build(host)))
     if machine.system == "Darwin" and host.macos <= _MACOS_BEFORE:
         what = f"stable-diffusion.cpp's build needs macOS {_MACOS} or later, and this is {host.macos}"
-        raise ImagegenError(Problem("", what, explain_own_build(machine)))
+        raise ImagegenError(Problem("", what, explain_own_build(host)))
     build = builds.get(device)
     if build is None:
         nvidia = "; Vulkan runs on NVIDIA's GPUs, too" if device == "cuda" and "vulkan" in builds else ""
@@ -300,19 +300,37 @@ def find_build(sha256: str) -> Build | None:
     return next((one for builds in BUILDS.values() for one in builds if one.assets[0].sha256 == sha256), None)
 
 
-def explain_own_build(machine: Machine) -> str:
-    """Return how to compile a build of one's own. Source: docs/build.md of stable-diffusion.cpp."""
-    option = "-DSD_METAL=ON" if machine.system == "Darwin" else "-DSD_VULKAN=ON"
-    suffix = "Release/sd-server.exe" if machine.system == "Windows" else "sd-server"
+def explain_own_build(host: Host) -> str:
+    """Return how to compile a build of one's own. Source: docs/build.md of stable-diffusion.cpp, and its CMakeLists.
+
+    Without Vulkan's SDK, cmake refuses -DSD_VULKAN=ON.
+    """
+    system = host.machine.system
+    option, without = "", ""
+    if system == "Darwin":
+        option, without = " -DSD_METAL=ON", "; for the CPU alone, leave out -DSD_METAL=ON"
+    elif host.has_gpu:
+        option, without = " -DSD_VULKAN=ON", f", and {_VULKAN_SDK}; for the CPU alone, leave out -DSD_VULKAN=ON"
+    suffix = "Release/sd-server.exe" if system == "Windows" else "sd-server"
     return "\n        ".join(
         (
-            f"compile it (without {option} for the CPU alone), or use a build of your own:",
+            f"compile it in the project's folder, with {_TOOLS.get(system, _OTHER_TOOLS)}{without}:",
             f"git clone --recursive --branch {RELEASE} https://github.com/leejet/stable-diffusion.cpp",
-            f"cmake -S stable-diffusion.cpp -B stable-diffusion.cpp/build {option} -DCMAKE_BUILD_TYPE=Release",
-            "cmake --build stable-diffusion.cpp/build --config Release",
-            f'and in pyproject.toml, under [tool.imagegen.sd]: program = "stable-diffusion.cpp/build/bin/{suffix}"',
+            f"cmake -S stable-diffusion.cpp -B stable-diffusion.cpp/build{option} -DCMAKE_BUILD_TYPE=Release",
+            "cmake --build stable-diffusion.cpp/build --config Release --target sd-server --parallel 4",
+            f'then add to [tool.imagegen.sd] in pyproject.toml: program = "stable-diffusion.cpp/build/bin/{suffix}"',
+            "and run doit sd:setup again, for the model",
         )
     )
+
+
+_VULKAN_SDK = "the Vulkan SDK (https://vulkan.lunarg.com)"
+_OTHER_TOOLS = "git, cmake and a C++ compiler"
+_TOOLS = {
+    "Linux": f"{_OTHER_TOOLS} (Debian, Ubuntu: sudo apt install git cmake g++)",
+    "Darwin": f"{_OTHER_TOOLS} (xcode-select --install)",
+    "Windows": "git, cmake and Visual Studio's C++ compiler",
+}
 
 
 def _name(machine: Machine) -> str:

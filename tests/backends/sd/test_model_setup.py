@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import signal
 import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -293,6 +297,36 @@ def test_the_rest_of_pyproject_toml_stays_as_it_is(project: Project) -> None:
     )
     assert (project.pyproject.is_symlink(), target.stat().st_mode & 0o777) == (True, 0o640)
     assert project.settings.sd_offload
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from imagegen.backends.sd.model_setup import _write
+from imagegen.config.pyproject import TomlTable
+
+sys.addaudithook(lambda event, args: event == "os.rename" and os.kill(os.getpid(), signal.SIGKILL))
+_write(pathlib.Path(sys.argv[1]), [TomlTable(("tool", "x"), {"y": 1})], None)
+"""
+
+
+def test_a_kill_leaves_nothing_beside_pyproject_toml(project: Project) -> None:
+    project.pyproject.write_text("# ours\n")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(project.root)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.name for path in project.root.iterdir() if path.name != ".imagegen"] == ["pyproject.toml"]
+    assert [path.suffix for path in (project.root / ".imagegen/tmp").iterdir()] == [".tmp"], "which doit prune removes"
+    assert project.pyproject.read_text() == "# ours\n"
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="another file system is needed")  # noqa: S108
+def test_pyproject_toml_may_be_on_another_file_system_than_what_is_temporary(project: Project) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        (project.root / ".imagegen").mkdir()
+        (project.root / ".imagegen/tmp").symlink_to(folder)
+        project.setup()
+        assert project.settings.sd_model == "sd-turbo"
+        assert list(Path(folder).iterdir()) == []
+    assert [path.name for path in project.root.glob("*.tmp")] == []
 
 
 def test_where_nothing_can_be_added_safely_the_lines_are_shown_and_the_model_is_there(project: Project) -> None:

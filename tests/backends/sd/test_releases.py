@@ -90,8 +90,9 @@ def test_rocm_and_cuda_are_there_for_who_asks() -> None:
 def test_where_no_build_runs_it_says_how_to_compile_one(host: Host, what: str) -> None:
     message = refusal(host, detect_device(host))
     assert what in message
-    assert "cmake --build stable-diffusion.cpp/build --config Release" in message
-    assert "under [tool.imagegen.sd]: program = " in message
+    assert "cmake --build stable-diffusion.cpp/build --config Release --target sd-server" in message
+    assert "[tool.imagegen.sd] in pyproject.toml: program = " in message
+    assert message.endswith("and run doit sd:setup again, for the model")
 
 
 def test_macos_26_may_be_called_16() -> None:
@@ -99,9 +100,14 @@ def test_macos_26_may_be_called_16() -> None:
 
 
 def test_how_to_compile_one_fits_the_system() -> None:
-    assert "-DSD_METAL=ON" in explain_own_build(Machine("Darwin", "x86_64"))
-    assert "-DSD_VULKAN=ON" in explain_own_build(Machine("Linux", "aarch64"))
-    assert "sd-server.exe" in explain_own_build(Machine("Windows", "ARM64"))
+    assert "build -DSD_METAL=ON " in explain_own_build(Host(Machine("Darwin", "x86_64")))
+    assert "sd-server.exe" in explain_own_build(Host(Machine("Windows", "ARM64"), has_gpu=True))
+    with_gpu = explain_own_build(Host(Machine("Linux", "aarch64"), has_gpu=True))
+    assert "build -DSD_VULKAN=ON " in with_gpu
+    assert "Vulkan SDK" in with_gpu
+    without = explain_own_build(Host(Machine("Linux", "x86_64")))
+    assert "sudo apt install git cmake g++" in without
+    assert "VULKAN" not in without.upper()
 
 
 def test_a_device_without_a_build_is_refused_with_those_that_have_one() -> None:
