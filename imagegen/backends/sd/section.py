@@ -176,27 +176,6 @@ def _hash_image(context: Context, file: str) -> str:
     data = context.read(file)
     if len(data) > MAX_BYTES:  # only so much was read
         raise ImagegenError(Problem(file, f"it is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
-    if not data.startswith(_SIGNATURES) and data[8:12] != b"WEBP":
+    if not data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")) and data[8:12] != b"WEBP":
         raise ImagegenError(Problem(file, "it is not an image that sd-server reads", "save it as PNG or JPEG"))
-    if _is_grey(data):
-        raise ImagegenError(Problem(file, "it is greyscale, and sd-server takes only colour", "save it as RGB"))
     return hashlib.sha256(data).hexdigest()
-
-
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
-"""How PNG, JPEG, GIF and BMP begin. Builds with libwebp, as the released ones are, read WebP too."""
-
-
-def _is_grey(data: bytes) -> bool:
-    """Return whether a PNG or JPEG has no colour channels: stable-diffusion.cpp refuses less than three.
-
-    Sources: PNG (Third Edition), 11.2.1; ITU-T T.81 B.2.2, where the frame header has the number of components.
-    """
-    if data.startswith(_SIGNATURES[0]):
-        return data[25:26] in (b"\0", b"\4")
-    at = 2
-    while data.startswith(_SIGNATURES[1]) and data[at : at + 1] == b"\xff" and at + 9 < len(data):
-        if 0xC0 <= data[at + 1] <= 0xCF and data[at + 1] not in (0xC4, 0xC8, 0xCC):
-            return data[at + 9] == 1
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return False
