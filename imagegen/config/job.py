@@ -64,10 +64,19 @@ class Item:
     where: str  # `file:line:column` of its name
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # its own options, by backend
 
-    def merge_section(self, job: Job, backend: str) -> dict[str, Any]:
-        """Return the options for a backend: the job's with the item's own, mappings merged key by key."""
+    def merge_section(self, job: Job, backend: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options for a backend: the job's with the item's own, mappings merged key by key.
+
+        An option whose rule has `meta: {instead_of: [one, …]}` excludes the first one. If the job has that and the item
+        does not, it goes with all the others, so that an item can take an alternative.
+        """
         options = dict(job.sections.get(backend, {}))
-        for key, own in self.sections.get(backend, {}).items():
+        own_options = self.sections.get(backend, {})
+        for key in own_options:
+            rival, *others = schema.get(key, {}).get("meta", {}).get("instead_of", [None])
+            if rival in options and rival not in own_options:
+                options = {name: value for name, value in options.items() if name not in (rival, *others)}
+        for key, own in own_options.items():
             of_job = options.get(key)
             options[key] = {**of_job, **own} if isinstance(of_job, dict) and isinstance(own, dict) else own
         return options

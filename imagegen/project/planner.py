@@ -262,7 +262,7 @@ class Planner:
                 continue
             try:
                 backend.context = context
-                resolved = backend.resolve(item.merge_section(job, backend.name))
+                resolved = backend.resolve(item.merge_section(job, backend.name, backend.options))
                 self._project.files.update({sha256: self._root / path for sha256, path in resolved.files.items()})
             except ImagegenError as error:
                 for problem in error.problems:

@@ -45,8 +45,16 @@ PARTS: Mapping[str, str] = {
 """The options that name a model file → the server's argument for it."""
 
 OPTIONS: Mapping[str, Any] = {
-    "model": _option("A model that sd:setup knows, or a checkpoint's file: its name or its path.", **_NAME),
-    "diffusion_model": _option("The diffusion model's file, if the model is in several files.", **_NAME),
+    "model": _option(
+        "A model that sd:setup knows, or a checkpoint's file: its name or its path.",
+        **_NAME,
+        meta={"instead_of": ("diffusion_model", *PARTS)},
+    ),
+    "diffusion_model": _option(
+        "The diffusion model's file, if the model is in several files.",
+        **_NAME,
+        meta={"instead_of": ("model", *PARTS)},
+    ),
     "vae": _option("A VAE's file; without it, the model's own is used.", **_NAME),
     "llm": _option("The file of the language model that reads the prompt (FLUX.2, Z-Image, Qwen-Image).", **_NAME),
     "clip_l": _option("The file of the text encoder CLIP-L.", **_NAME),

@@ -11,6 +11,7 @@ import subprocess
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.backends.sd.model_files import write_model
 from tests.backends.sd.project import SdProject
@@ -187,6 +188,47 @@ def test_a_lora_is_applied_with_its_strength_and_leaves_no_trace_in_later_images
     assert either.image("plain").read_bytes() == first["plain"]
 
 
+SPLIT = {"diffusion_model": "klein.safetensors", "llm": "qwen.gguf", "vae": "ae.safetensors"}
+
+
+def write_split(project: SdProject) -> None:
+    project.model("klein.safetensors", "flux2_klein")
+    project.model("qwen.gguf", "llm")
+    project.model("ae.safetensors", "flux2_vae")
+
+
+@pytest.mark.parametrize("whose", ["single", "split"])
+def test_an_item_takes_a_model_of_another_kind_than_its_job(project: SdProject, whose: str) -> None:
+    write_split(project)
+    models = {"single": {"model": "one.safetensors"}, "split": SPLIT}
+    other = models["split" if whose == "single" else "single"]
+    items = [{"name": "same", "prompt": "x"}, {"name": "other", "prompt": "x", "sd": other}]
+    project.job(sd=models[whose], items=items)
+    run = project.doit()
+    assert run.tasks("generated") == ["portraits:other", "portraits:same"], run.out
+    assert sorted(project.fake.loads) == [["klein.safetensors", "ae.safetensors", "qwen.gguf"], ["one.safetensors"]]
+
+
+def test_an_item_that_names_another_model_of_the_same_kind_keeps_the_job_s_other_files(project: SdProject) -> None:
+    project.model("vae.safetensors", "vae")
+    own = {"model": "two.safetensors"}
+    sd = {"model": "one.safetensors", "vae": "vae.safetensors"}
+    project.job(sd=sd, items=[{"name": "other", "prompt": "x", "sd": own}])
+    assert project.doit().code == 0
+    assert project.fake.loads == [["two.safetensors", "vae.safetensors"]]
+
+
+def test_an_image_is_made_from_a_greyscale_one(either: SdProject) -> None:
+    Image.new("L", (64, 64), 200).save(either.root / "grey.png")
+    Image.new("RGB", (64, 64), "red").save(either.root / "red.webp")
+    for name in ("grey.png", "red.webp"):
+        images = {"images": {"init": name}, "strength": 0.5}
+        either.job(name[:3], items=[{"name": name[:3], "prompt": "x", "seed": 7, "sd": images}])
+    run = either.doit()
+    assert (run.code, len(run.tasks("generated"))) == (0, 2), run.out
+    assert either.image("gre", job="gre").read_bytes() != either.image("red", job="red").read_bytes()
+
+
 @pytest.mark.parametrize("where", ["job", long("settings")])
 def test_backend_sd_builds_the_jobs_of_another_backend(project: SdProject, where: str) -> None:
     project.job(backend="placeholder", sd={"model": "one.safetensors"} if where == "job" else {})
@@ -197,18 +239,15 @@ def test_backend_sd_builds_the_jobs_of_another_backend(project: SdProject, where
 
 
 def test_a_model_in_several_files_follows_reference_images_and_another_items_output(project: SdProject) -> None:
-    project.model("klein.safetensors", "flux2_klein")
-    project.model("qwen.gguf", "llm")
-    project.model("ae.safetensors", "flux2_vae")
+    write_split(project)
     (project.root / "face.png").write_bytes(picture())
-    sd = {"diffusion_model": "klein.safetensors", "llm": "qwen.gguf", "vae": "ae.safetensors"}
     own: dict[str, dict[str, str]] = {
         "none": {},
         "one": {"ref1": "face.png"},
         "two": {"ref1": "face.png", "ref2": "portraits:none"},
     }
     items = [{"name": name, "prompt": "x", "seed": 1, "sd": {"images": images}} for name, images in own.items()]
-    project.job(sd=sd, items=items)
+    project.job(sd=SPLIT, items=items)
     assert project.doit().code == 0
     assert len({project.image(name).read_bytes() for name in own}) == 3
     assert sorted(len(body.get("ref_images", ())) for body in project.fake.bodies) == [0, 1, 2]
