@@ -49,6 +49,8 @@ _TOTALS = {
 _LONGEST = 100
 """Characters of a value that is not a text of several words."""
 _DIGEST = re.compile("[0-9a-f]{64}")
+_DIGITS = 12
+"""Digits of a digest that are shown."""
 _CONTEXT_WORDS = 8
 """Unchanged words that are shown before and after a change."""
 
@@ -263,7 +265,9 @@ def _change(reason: Reason) -> list[Piece]:
     """Return what changed in one field, whole if `str(reason)` cuts it short."""
     old, new = reason.old, reason.new
     if reason.kind == "model":
-        return [(f"the model's files changed: {_short(old)} → {_short(new)}", "")]
+        parts = (slice(at, at + _DIGITS) for at in range(0, len(old), _DIGITS))
+        shown = next((part for part in parts if old[part] != new[part]), slice(_DIGITS))
+        return [(f"the model's files changed: {old[shown]} → {new[shown]}", "")]
     field = printable("negative prompt" if reason.field == "negative" else reason.field)
     if (_has_words(old) or _has_words(new)) and {type(old), type(new)} <= {str, type(None)}:
         return [(f"{field}: ", ""), *((printable(text), style) for text, style in word_diff(old or "", new or ""))]
@@ -281,13 +285,9 @@ def _value(value: Any, nothing: str) -> str:
     if value in ("", None):
         return nothing
     if isinstance(value, str) and _DIGEST.fullmatch(value):
-        return f"{_short(value)}…"
+        return f"{value[:_DIGITS]}…"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return printable(" ".join((text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…").split()))
-
-
-def _short(digest: str | None) -> str:
-    return (digest or "unknown")[:12]
 
 
 def word_diff(old: str, new: str) -> list[Piece]:

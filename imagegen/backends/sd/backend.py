@@ -19,7 +19,7 @@ from imagegen.backends.base import (
     Resolved,
 )
 from imagegen.backends.models import list_model_folders
-from imagegen.backends.sd.files import find_digest, get_files, list_models
+from imagegen.backends.sd.files import find_digest, list_files, list_models
 from imagegen.backends.sd.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, recover_section, resolve
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
@@ -68,8 +68,8 @@ class SdBackend(Backend):
         return replace(request, extra=extra)
 
     def model_identity(self, request: Request) -> ModelIdentity:
-        """Return the model, and the digest of its files if they are all on this machine."""
-        digest = find_digest(self.context.root, self.context.settings, get_files(request))
+        """Return the model, and the digest of its files, LoRAs too, if they are all on this machine."""
+        digest = find_digest(self.context.root, self.context.settings, list_files(request))
         return ModelIdentity(request.model, digest)
 
     def choose_model(self, request: Request) -> str:

@@ -81,7 +81,7 @@ def _diagnose_models(requests: Sequence[Request], engine: Engine, said: list[str
             continue
         size = sum(Path(engine.find_file(part, name)).stat().st_size for part, name in files.items())
         count = f" in {len(files)} files" if len(files) > 1 else ""
-        digest = find_digest(root, settings, files) or "unknown: a file cannot be read"
+        digest = find_digest(root, settings, files.items()) or "unknown: a file cannot be read"
         yield Diagnosis(True, f"model {request.model}", f"{size_text(size)}{count}, digest {digest[:_SHORT]}")
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "find_lora_folder",
     "find_model_file",
     "get_files",
+    "list_files",
     "list_models",
     "name_here",
 ]
@@ -44,6 +45,7 @@ KINDS: Mapping[str, Sequence[str]] = {
     "lora": ("loras",),
 }
 """The option that names a file → the kinds of model that it is looked for among."""
+_MAIN = ("model", "diffusion_model")
 
 
 def get_files(request: Request) -> Mapping[str, str]:
@@ -55,6 +57,11 @@ def get_files(request: Request) -> Mapping[str, str]:
     if request.model and "model" not in files and "diffusion_model" not in files:
         return {"model": request.model, **files}
     return files
+
+
+def list_files(request: Request) -> list[tuple[str, str]]:
+    """Return all files that decide a request's pixels, LoRAs too: the option that names each, and its name."""
+    return [*get_files(request).items(), *(("lora", name) for name in sorted(request.extra.get("loras", ())))]
 
 
 def find_model_file(root: Path, folders: Folders, part: str, name: str) -> str:
@@ -94,29 +101,31 @@ def list_models(folders: Folders) -> list[str]:
     return list_names(folders.get("checkpoints", ()))
 
 
-def find_digest(root: Path, settings: Settings, files: Mapping[str, str]) -> str | None:
-    """Return the digest of a model: its file's sha256, or one of the sha256 of all its files.
+def find_digest(root: Path, settings: Settings, files: Iterable[tuple[str, str]]) -> str | None:
+    """Return the digest of files: the sha256 of the main one, by which sites know it, then one of the others' sha256.
 
     A file is read again only if its size or mtime has changed.
 
     Args:
-        files: the name of each, by the option that names it.
+        files: as `list_files` returns them.
 
     Returns:
-        Hex; None if a file isn't on this machine.
+        Hex, 64 digits if there is but one file, else 128; None if one isn't on this machine, or none is the main one.
     """
     folders = list_model_folders(root, settings)
-    found = {}
-    for part, name in files.items():
-        path = find_model_file(root, folders, part, name)
+    main, others = "", []
+    for option, name in files:
+        path = find_model_file(root, folders, option, name)
         sha256 = hash_model(path, digest_cache(root)) if path else None
         if sha256 is None:
             return None
-        found[part] = sha256
-    if len(found) == 1:
-        return next(iter(found.values()))
-    text = "".join(f"{part} {sha256}\n" for part, sha256 in sorted(found.items()))
-    return hashlib.sha256(text.encode("ascii")).hexdigest() if found else None
+        if option in _MAIN:
+            main = sha256
+        else:  # a LoRA has its strength by its name
+            others.append(f"{option} {name} {sha256}" if option == "lora" else f"{option} {sha256}")
+    if not main:
+        return None
+    return main + (hashlib.sha256("\n".join(sorted(others)).encode()).hexdigest() if others else "")
 
 
 def find_lora_folder(root: Path, folders: Folders, loras: Iterable[str]) -> tuple[str, Mapping[str, str]]:

@@ -20,7 +20,7 @@ from imagegen.backends.models import (
     inspect_model,
     list_model_folders,
 )
-from imagegen.backends.sd.files import KINDS, find_listed, find_model_file, get_files
+from imagegen.backends.sd.files import KINDS, find_listed, find_model_file, list_files
 from imagegen.backends.sd.known_models import KNOWN_MODELS, KnownFile, KnownModel, suggest_model
 from imagegen.backends.sd.memory import this_machine
 from imagegen.backends.sd.program import read_mark
@@ -168,8 +168,7 @@ def _list_own(root: Path, settings: Settings, requests: Sequence[Request]) -> li
     Raises:
         ImagegenError: the project's model is neither a known one, nor listed, nor there.
     """
-    named = {pair for request in requests for pair in get_files(request).items()}
-    named |= {("lora", name) for request in requests for name in request.extra.get("loras", {})}
+    named = {pair for request in requests for pair in list_files(request)}
     own = settings.sd_model
     if own and own not in KNOWN_MODELS:
         named.add(("model", own))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from imagegen.backends.models import digest_cache, list_model_folders
-from imagegen.backends.sd.files import find_digest, find_model_file
+from imagegen.backends.sd.files import find_digest, find_model_file, list_files
 from imagegen.config.settings import Settings
+from imagegen.plan.request import Request
 from tests.backends.sd.project import SdProject
 
 SPLIT = {"diffusion_model": "unet.gguf", "llm": "llm.gguf", "vae": "vae.gguf"}
@@ -33,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def digest(root: Path, files: Mapping[str, str] = SPLIT) -> str | None:
-    return find_digest(root, SETTINGS, files)
+    return find_digest(root, SETTINGS, files.items())
 
 
 def replace_unnoticed(path: Path) -> None:
@@ -50,6 +52,7 @@ def test_the_digest_of_one_file_is_its_own(root: Path) -> None:
 def test_the_digest_of_several_is_of_all_and_of_what_each_is_for(root: Path) -> None:
     whole = digest(root)
     assert whole
+    assert whole.startswith(hashlib.sha256(b"unet.gguf").hexdigest())  # by which sites know the model
     assert digest(root, dict(reversed(SPLIT.items()))) == whole
     others = [
         digest(root, {part: name for part, name in SPLIT.items() if part != "vae"}),
@@ -65,6 +68,42 @@ def test_without_one_of_the_files_there_is_no_digest(root: Path) -> None:
     (root / PATHS["vae.gguf"]).unlink()
     assert digest(root) is None
     assert digest(root, {}) is None
+    assert digest(root, {"llm": "llm.gguf"}) is None
+
+
+def test_loras_count_each_by_its_name_and_in_any_order(root: Path) -> None:
+    def of(**contents: str) -> str | None:
+        for name, content in contents.items():
+            (root / name).write_text(content)
+        extra = {"files": SPLIT, "loras": {f"{name}": 1.0 for name in contents}}
+        return find_digest(root, SETTINGS, list_files(Request("sd", "A", "a", model="unet.gguf", extra=extra)))
+
+    both = of(ink="1", oil="2")
+    assert both == of(oil="2", ink="1")
+    assert len({digest(root), both, of(ink="1"), of(ink="2", oil="1"), of(ink="1", oil="3")}) == 5
+    (root / "oil").unlink()
+    assert of(ink="1")
+    extra = {"files": SPLIT, "loras": {"ink": 1.0, "oil": 1.0}}
+    assert find_digest(root, SETTINGS, list_files(Request("sd", "A", "a", model="m", extra=extra))) is None
+
+
+def test_a_lora_that_was_replaced_makes_its_images_stale_alone(project: SdProject) -> None:
+    lora = project.model("ink.safetensors", "lora")
+    plain, inked = ({"name": name, "prompt": "a cat"} for name in ("plain", "inked"))
+    project.job(items=[plain, {**inked, "sd": {"loras": {"ink.safetensors": 0.5}}}])
+    assert project.doit().code == 0
+    checkpoint = hashlib.sha256((project.models / "checkpoints/one.safetensors").read_bytes()).hexdigest()
+    for name in ("plain", "inked"):
+        assert f"Model hash: {checkpoint[:10]}, ".encode() in project.image(name).read_bytes()
+    project.model("ink.safetensors", "lora", "other weights")
+    why = project.doit("why").out
+    assert "portraits:inked" in why
+    assert "plain" not in why
+    assert (changed := re.search("the model's files changed: ([0-9a-f]{12}) → ([0-9a-f]{12})", why))
+    assert changed[1] != changed[2]
+    assert project.doit().tasks("generated") == ["portraits:inked"]
+    lora.unlink()
+    assert project.doit().out.startswith("2 fresh")
 
 
 def test_files_are_read_again_only_if_their_size_or_mtime_changes(root: Path) -> None:

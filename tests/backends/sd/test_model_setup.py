@@ -231,7 +231,7 @@ def test_a_file_that_is_listed_under_another_name_or_key_is_that_file(project: P
     assert "models/text_encoders/qwen/small.gguf" in project.files()
     resolved = resolve({}, Context(project.root, project.settings, lambda _: b""))
     assert resolved.extra["files"] == {"diffusion_model": "unet.gguf", "llm": "qwen/small.gguf", "vae": "vae.gguf"}
-    assert find_digest(project.root, project.settings, resolved.extra["files"])
+    assert find_digest(project.root, project.settings, resolved.extra["files"].items())
 
 
 def test_a_file_that_is_there_in_any_folder_is_not_downloaded_again(project: Project) -> None:
