@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from imagegen.backends.sd.program import Program, inspect_program
 from imagegen.backends.sd.section import PARTS
 from imagegen.backends.sd.server import Launch, managed_server, start, stop
 from imagegen.backends.sd.server_log import ServerLog
+from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
 
@@ -36,6 +38,8 @@ __all__ = ["Engine"]
 
 _MOST_CRASHES = 3
 """So many times in a row a server may end while it generates; then no other is started for that model in this run."""
+_LONGEST_ENGINE = 160
+"""Characters that an image may say of what generated it."""
 _ENDING_S = 5.0
 """Seconds that a server which is silent may take to end, so that it can be said how."""
 
@@ -219,10 +223,20 @@ class Engine:
 
     def _describe_engine(self, log: ServerLog) -> tuple[dict[str, str], str]:
         """Return the facts of an image of this project's server, and the same in words."""
-        facts = {"build": self.program.build, "device": log.read_device() or self.program.device}
+        facts = {
+            "build": self.program.build,
+            "device": log.read_device() or self.program.device,
+            "arguments": " ".join(map(self._shorten, self.context.settings.sd_arguments)),
+        }
         said = " ".join(filter(None, ("stable-diffusion.cpp", facts["build"])))
-        words = ", ".join(filter(None, (said, facts["device"])))
-        return {name: fact for name, fact in facts.items() if fact}, words
+        words = ", ".join(filter(None, (said, facts["device"], facts["arguments"])))
+        return {name: fact for name, fact in facts.items() if fact}, one_line(words, _LONGEST_ENGINE)
+
+    def _shorten(self, argument: str) -> str:
+        """Return an argument without the folders of this machine, which must not get into an image."""
+        with suppress(OSError, ValueError):
+            return (Path(argument).name or argument) if (self.root / argument).exists() else argument
+        return argument
 
     def _note(self, text: str, progress: Progress) -> None:
         try:

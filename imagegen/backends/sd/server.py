@@ -167,6 +167,7 @@ _DECIDED = {
     **dict.fromkeys(("-l", "--listen-ip", "--listen-port"), _ADDRESS),
     **dict.fromkeys(("-m", "--qwen2vl", *PARTS.values()), "name the model's files in the job: sd.model, sd.vae …"),
     "--lora-model-dir": "name LoRAs in the job: sd.loras",
+    "--lora-apply-mode": "at_runtime is always used; in another mode, a LoRA stays in the images after it",
     "--offload-to-cpu": "set offload = true in [tool.imagegen.sd]",
     **dict.fromkeys(("--rng", "--sampling-method", "--scheduler", "--clip-skip"), _JOB),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -95,6 +96,16 @@ def test_what_generated_it_is_recorded(bench: Bench) -> None:
     assert build
     assert made.engine == f"stable-diffusion.cpp {build}, vulkan: NVIDIA GeForce RTX 4070"
     assert made.facts == {"build": build, "device": "vulkan: NVIDIA GeForce RTX 4070"}
+
+
+def test_what_the_settings_add_to_the_command_is_recorded_without_this_machine_s_folders(bench: Bench) -> None:
+    (bench.project.root / "embeddings").mkdir()
+    folder = json.dumps(str(bench.project.root / "embeddings"))
+    bench.project.settings_file(arguments=f'["--type", "q8_0", "--embd-dir", {folder}]')
+    bench.reload()
+    made = bench.generate(bench.request())
+    assert made.engine.endswith(", --type q8_0 --embd-dir embeddings")
+    assert made.facts["arguments"] == "--type q8_0 --embd-dir embeddings"
 
 
 def test_loading_the_model_is_shown_and_not_the_image_s_own_time(bench: Bench) -> None:

@@ -34,6 +34,7 @@ def started(project: SdProject, *more: str) -> int:
         (["--rng", "cpu"], "--rng", "in the job"),
         (["--scheduler", "karras"], "--scheduler", "in the job"),
         (["--lora-model-dir", "x"], "--lora-model-dir", "sd.loras"),
+        (["--lora-apply-mode", "auto"], "--lora-apply-mode", "at_runtime is always used"),
         (["--offload-to-cpu"], "--offload-to-cpu", "offload = true"),
     ],
 )
