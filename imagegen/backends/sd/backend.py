@@ -110,10 +110,10 @@ class SdBackend(Backend):
         return [*filter(None, found), *check_requests(requests, self.engine)]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """Say once in a run where memory may not suffice."""
-        from imagegen.backends.sd.checks import describe_tightness
+        """Say once in a run where memory may not suffice, and which CFG a model was made for."""
+        from imagegen.backends.sd.checks import list_notes
 
-        for line in describe_tightness(requests, self.engine):
+        for line in list_notes(requests, self.engine):
             if line not in self._noted:
                 self._noted.add(line)
                 progress.event("note", text=line)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.sd.client import Capabilities
-from imagegen.backends.sd.field_checks import check_choices, check_fields, sort_by_likeness
+from imagegen.backends.sd.field_checks import check_choices, check_fields, describe_cfg, sort_by_likeness
 from imagegen.backends.sd.files import get_files
 from imagegen.backends.sd.image import effective_fields
 from imagegen.backends.sd.memory import PLACEMENT, check_memory, describe_tight_memory, estimate_work, this_machine
@@ -22,7 +22,7 @@ from imagegen.plan.request import Request
 if TYPE_CHECKING:
     from imagegen.backends.sd.engine import Engine
 
-__all__ = ["check_requests", "describe_tightness", "file_name"]
+__all__ = ["check_requests", "file_name", "list_notes"]
 
 
 def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]:
@@ -39,10 +39,10 @@ def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]
     ]
 
 
-def describe_tightness(requests: Sequence[Request], engine: Engine) -> list[str]:
-    """Return what to say where memory may not suffice for these requests, which have no problems."""
+def list_notes(requests: Sequence[Request], engine: Engine) -> list[str]:
+    """Return what to say of these requests, which have no problems: a CFG that does not suit, and tight memory."""
     checker = _Checker(engine)
-    return list(dict.fromkeys(filter(None, map(checker.describe, requests))))
+    return list(dict.fromkeys(note for request in requests for note in checker.describe(request)))
 
 
 def file_name(path: str) -> str:
@@ -78,17 +78,22 @@ class _Checker:
             problem = check_memory(model.contents.bytes, program.device, offload=offload, machine=this_machine())
             yield from [problem] if problem else []
 
-    def describe(self, request: Request) -> str:
-        """Return what to say of a request that has no problems; empty if there is nothing."""
+    def describe(self, request: Request) -> Iterator[str]:
+        """Yield what to say of a request that has no problems."""
         if self.engine.server_url(request):
-            return ""
+            return
         program, contents = self._find_program(), self._check_model(request).contents
-        if contents is None or not isinstance(program, Program) or self._is_placed:
-            return ""
+        if contents is None:
+            return
+        if note := describe_cfg(request, contents):
+            yield note
+        if not isinstance(program, Program) or self._is_placed:
+            return
         fields = effective_fields(request)
         work = estimate_work(contents.kind.name if contents.kind else "", fields.width * fields.height)
         offload = self._has_offload(request)
-        return describe_tight_memory(contents.bytes, work, program.device, offload=offload, machine=this_machine())
+        if note := describe_tight_memory(contents.bytes, work, program.device, offload=offload, machine=this_machine()):
+            yield note
 
     @property
     def _is_placed(self) -> bool:

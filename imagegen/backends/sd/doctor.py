@@ -11,7 +11,7 @@ import psutil
 from imagegen.backends.base import Diagnosis
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.models import display_path
-from imagegen.backends.sd.checks import check_requests, describe_tightness
+from imagegen.backends.sd.checks import check_requests, list_notes
 from imagegen.backends.sd.files import find_digest, get_files, list_models
 from imagegen.backends.sd.memory import this_machine
 from imagegen.backends.sd.model_checks import check_model
@@ -45,7 +45,7 @@ def diagnose(requests: Sequence[Request], engine: Engine) -> Iterator[Diagnosis]
         if not any(one in problem.what for one in said):
             yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.hint or "correct it")
     if not problems and not said:
-        for line in describe_tightness(requests, engine):
+        for line in list_notes(requests, engine):
             yield Diagnosis(True, "its jobs", line)
         yield Diagnosis(True, "its jobs", "preflight finds nothing wrong")
 

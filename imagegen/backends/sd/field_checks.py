@@ -17,7 +17,7 @@ from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["check_choices", "check_fields", "sort_by_likeness"]
+__all__ = ["check_choices", "check_fields", "describe_cfg", "sort_by_likeness"]
 
 _LEAST, _MOST = 64, 4096
 """Of width and height: what a server says of its limits."""
@@ -92,6 +92,19 @@ def check_fields(request: Request, contents: Contents | None) -> Iterator[Proble
         what = f"sd.guidance: this model ({kind.name}) takes none, and the engine would ignore it"
         yield Problem("", what, "remove it")
     yield from _check_references(request, kind)
+
+
+def describe_cfg(request: Request, contents: Contents) -> str:
+    """Return what to say where the default of `cfg` doesn't suit the model; empty if it does, or if that is unknown.
+
+    FLUX.1 and what has an input for distilled guidance were trained to work without CFG.
+    """
+    if "cfg" in request.given or request.model in KNOWN_MODELS or contents.kind is None:
+        return ""
+    if not (contents.has_guidance or contents.kind.name == "FLUX.1"):
+        return ""
+    what = f"this model ({contents.kind.name}) is made for cfg 1, and the job gives none, so {request.cfg:g} is used"
+    return f"{what}: write generate: {{cfg: 1}}"
 
 
 def _check_side(name: str, value: int, multiple: int) -> Iterator[Problem]:

@@ -436,6 +436,28 @@ def test_what_may_be_tight_is_said_once_in_a_run(cpu: Bench) -> None:
     assert note.startswith("this takes about 26 MB of memory, and this machine has 4 KB: ")
 
 
+@pytest.mark.parametrize(
+    ("section", "given", "notes"),
+    [
+        (
+            FLUX,
+            {},
+            ["this model (FLUX.1) is made for cfg 1, and the job gives none, so 7 is used: write generate: {cfg: 1}"],
+        ),
+        (FLUX, {"cfg": 7}, []),
+        ({"model": "sd1.safetensors"}, {}, []),
+        ({"diffusion_model": "z_image.safetensors", "llm": "llm.safetensors", "vae": "vae.safetensors"}, {}, []),
+    ],
+)
+def test_a_model_that_surely_wants_no_cfg_and_a_job_that_gives_none(
+    bench: Bench, section: dict[str, Any], given: dict[str, Any], notes: list[str]
+) -> None:
+    backend, progress = bench.backend(), RecordedProgress()
+    for name in ("One", "Two"):
+        backend.prepare([bench.request(section, name, **given)], progress)
+    assert [facts["text"] for name, facts in progress.events if name == "note"] == notes
+
+
 # a server of the user's own
 
 
