@@ -35,15 +35,13 @@ def setup(build: Build, *, device: str, model: str, yes: bool) -> None:
     words = [f"--device={device}"] if device != "auto" else []
     line = " ".join(["doit sd:setup", *words, *([f"--model={model}"] if model else [])])
     check_name(model)
+    requests = _list_requests(build)
     with report_setup(build, line) as progress:
         install(root, settings, progress, _ask("nothing was downloaded", line, yes=yes), device)
         if model or not settings.sd_server_url:  # that one has its model
             ask = _ask("no model was downloaded", line, yes=yes)
-            setup_model(root, settings, model, progress, ask, _list_requests(build))
-    if settings.backend == "sd":
-        print("next: doit", flush=True)
-    else:
-        print('next: doit backend=sd; or for good: backend = "sd" under [tool.imagegen] in pyproject.toml', flush=True)
+            setup_model(root, settings, model, progress, ask, requests)
+    print(f"next: {_suggest_next(build, is_used=bool(requests))}", flush=True)
 
 
 @command(
@@ -59,6 +57,16 @@ def update(build: Build, *, yes: bool) -> None:
     line = "doit sd:update"
     with report_setup(build, line) as progress:
         install(build.root, build.settings, progress, _ask("nothing was downloaded", line, yes=yes), updates=True)
+
+
+def _suggest_next(build: Build, *, is_used: bool) -> str:
+    """Return the command that generates. is_used: whether jobs use sd."""
+    is_default = build.settings.backend == "sd"
+    if not build.plans:
+        return f'doit image{"" if is_default else " --backend sd"} --prompt "a raven on a standing stone"'
+    if is_used or is_default:
+        return "doit"
+    return 'doit backend=sd; or for good: backend = "sd" under [tool.imagegen] in pyproject.toml'
 
 
 def _list_requests(build: Build) -> list[Request]:

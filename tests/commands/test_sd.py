@@ -59,7 +59,7 @@ def test_setup_installs_it_and_says_how_to_go_on(project: ProjectFolder) -> None
     run = project.doit("sd:setup", "--yes")
     assert run.code == 0, run.out
     assert "stable-diffusion.cpp sd.zip is set up in tools/sd" in run.out
-    assert run.closing == 'next: doit backend=sd; or for good: backend = "sd" under [tool.imagegen] in pyproject.toml'
+    assert run.closing == 'next: doit image --backend sd --prompt "a raven on a standing stone"', "there is no job yet"
     assert (project.root / FOLDER / "sd-server").exists()
     again = project.doit("sd:setup")
     assert again.code == 0, "there is nothing to ask"
@@ -82,10 +82,19 @@ def test_without_a_terminal_it_needs_yes(project: ProjectFolder) -> None:
     assert not (project.root / "tools/sd").exists()
 
 
-def test_where_sd_is_the_default_the_next_step_is_doit(project: ProjectFolder) -> None:
+@pytest.mark.parametrize(
+    ("default", "of_job", "command"),
+    [
+        ("sd", "placeholder", "doit"),
+        ("", "sd", "doit"),
+        ("", "placeholder", 'doit backend=sd; or for good: backend = "sd" under [tool.imagegen] in pyproject.toml'),
+    ],
+)
+def test_the_next_step_fits_the_jobs(project: ProjectFolder, default: str, of_job: str, command: str) -> None:
     data = (project.root / "sd.zip").read_bytes()
-    project.write("pyproject.toml", settings(data, "sd.zip", backend="sd"))
-    assert project.doit("sd:setup", "--yes").closing == "next: doit"
+    project.write("pyproject.toml", settings(data, "sd.zip", backend=default))
+    project.job(backend=of_job)
+    assert project.doit("sd:setup", "--yes").closing == f"next: {command}"
 
 
 def test_an_unknown_model_is_refused_before_anything_is_installed(project: ProjectFolder) -> None:

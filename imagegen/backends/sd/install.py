@@ -77,7 +77,7 @@ def install(
             progress.event("note", text=f"{fault.what}: it is to be installed again")
         pin = _choose_pin(root, settings, device, host or inspect_host(), progress)
         pinned_program.install(pin, progress, ask, settings.wait_s, again=fault is not None)
-    _report(root, inspect_program(root, settings), "sd-server runs", progress)
+    _report(root, inspect_program(root, settings), "sd-server works", progress)
 
 
 def _report(root: Path, program: Program, what: str, progress: Progress) -> None:

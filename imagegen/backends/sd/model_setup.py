@@ -80,6 +80,10 @@ def setup_model(
     missing = [one for one in wanted if one.state != "there"]
     for line in _announce(root, settings, models, wanted, tables):
         progress.event("note", text=line)
+    if missing and not name and _needs_default(settings, requests):
+        others = ", ".join(one for one in KNOWN_MODELS if one != models[0].name)
+        text = f"{models[0].name} suits this machine; for another model: doit sd:setup --model=NAME ({others})"
+        progress.event("note", text=text)
     if missing:
         ask()
     if tables:
@@ -192,22 +196,29 @@ def _announce(
 ) -> Iterator[str]:
     """Yield the models, what is there of them, what is to be downloaded, and what is to be added to pyproject.toml."""
     for model in models:
-        yield f"model {model.name}: {model.title}; licence: {model.licence}"
+        yield f"model {model.name}: {model.title}"
+        yield f"  licence: {model.licence} ({model.page})"
         yield f"  it takes about {size_text(model.memory)} of memory, and for a picture about {model.seconds}"
     if settings.sd_model and settings.sd_model not in KNOWN_MODELS:
         yield f"the project's model is {settings.sd_model}"
     missing = [one for one in wanted if one.state != "there"]
+    pages = {model.page for model in models}
     for one in wanted:
         path = display_path(root, one.path)
         if one in missing:
-            licence = f", licence: {one.model.page}" if one.model.page else ""
+            licence = f", licence: {one.model.page}" if one.model.page not in ("", *pages) else ""
             yield f"to be downloaded: {path}, {size_text(one.missing_bytes)} from {one.model.origin}{licence}"
         else:
             yield f"there already: {path}"
     if missing:
         yield describe_download(missing)
     if tables:
-        yield f"to be added to {_PYPROJECT}: {', '.join('.'.join(table.path) for table in tables)}"
+        yield f"to be added to {_PYPROJECT}: {', '.join(map(_describe_table, tables))}"
+
+
+def _describe_table(table: TomlTable) -> str:
+    name = f"[{'.'.join(table.path)}]"
+    return f'model = "{table.values["model"]}" in {name}' if "model" in table.values else name
 
 
 def _write(root: Path, tables: Sequence[TomlTable], progress: Progress) -> None:

@@ -112,7 +112,7 @@ def test_it_is_downloaded_unpacked_and_run_once(
     assert rest == [
         "unpacking it into tools/sd",
         "stable-diffusion.cpp sd.zip is set up in tools/sd",
-        "sd-server runs: tools/sd/sd-server, build master-525-0752cc9",
+        "sd-server works: tools/sd/sd-server, build master-525-0752cc9",
     ]
 
 

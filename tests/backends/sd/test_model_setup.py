@@ -142,14 +142,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 def test_from_nothing_it_says_what_comes_asks_and_gets_the_model_that_suits(project: Project) -> None:
     said: list[str] = []
     notes = project.setup(ask=lambda: said.extend(project.notes))
-    assert said[:3] == [
-        "model sd-turbo: Sd-Turbo; licence: MIT",
+    assert said[:4] == [
+        "model sd-turbo: Sd-Turbo",
+        "  licence: MIT (https://huggingface.co/o/m)",
         "  it takes about 1.0 GB of memory, and for a picture about 1 s",
         "to be downloaded: tools/models/checkpoints/model.gguf, 3 KB from o/model on Hugging Face, "
         "licence: https://huggingface.co/o/model",
     ]
-    assert said[3].startswith("3 KB to download, ")
-    assert said[4:] == ["to be added to pyproject.toml: tool.imagegen.models.model-q4, tool.imagegen.sd"]
+    assert said[4].startswith("3 KB to download, ")
+    assert said[5:] == [
+        'to be added to pyproject.toml: [tool.imagegen.models.model-q4], model = "sd-turbo" in [tool.imagegen.sd]',
+        "sd-turbo suits this machine; for another model: doit sd:setup --model=NAME "
+        "(split, flux2-klein-4b, other-split)",
+    ]
     assert notes[len(said) :] == ["downloaded tools/models/checkpoints/model.gguf"]
     assert "downloading model-q4 3 KB of 3 KB, 100 %" in project.waiting
     assert project.waiting[-1] == ""
@@ -196,7 +201,7 @@ def test_a_second_time_it_asks_nobody_and_changes_nothing(project: Project) -> N
     assert project.downloads() == ["unet.gguf", "llm.gguf", "vae.gguf"]
     before = project.pyproject.read_bytes(), project.pyproject.stat().st_mtime_ns
     for name in ("split", ""):
-        assert project.setup(name)[2:] == [
+        assert project.setup(name)[3:] == [
             f"there already: tools/models/{path}"
             for path in ("diffusion_models/unet.gguf", "text_encoders/llm.gguf", "vae/vae.gguf")
         ]
@@ -374,7 +379,7 @@ def request(model: str = "", /, **files: str) -> Request:
 
 def test_the_models_of_jobs_are_set_up_too_and_a_default_only_for_jobs_that_name_none(project: Project) -> None:
     notes = project.setup(requests=[request("split"), request("split")])
-    assert [note for note in notes if note.startswith("model ")] == ["model split: Split; licence: MIT"]
+    assert [note for note in notes if note.startswith("model ")] == ["model split: Split"]
     assert project.downloads() == ["unet.gguf", "llm.gguf", "vae.gguf"]
     assert project.settings.sd_model == ""
     project.setup(requests=[request("split"), request()])
