@@ -114,6 +114,14 @@ def test_after_the_program_it_asks_for_the_model(project: ProjectFolder) -> None
     assert "sd-turbo" not in (project.root / "pyproject.toml").read_text()
 
 
+def test_with_a_build_of_ones_own_it_goes_on_with_the_model(project: ProjectFolder, fake: FakeSd) -> None:
+    project.write("pyproject.toml", f'[tool.imagegen.sd]\nprogram = "{fake.program}"\n')
+    run = project.doit("sd:setup")
+    assert run.code != 0
+    assert f"your own build is used: {fake.program}, build master-525-0752cc9\nmodel sd-turbo: SD-Turbo" in run.out
+    assert "no model was downloaded: there is no terminal to ask on" in run.out
+
+
 def test_a_server_of_ones_own_has_its_model(project: ProjectFolder) -> None:
     project.write("pyproject.toml", '[tool.imagegen.sd]\nserver.url = "http://127.0.0.1:9"\n')
     run = project.doit("sd:setup")

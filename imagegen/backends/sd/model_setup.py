@@ -197,7 +197,7 @@ def _announce(
     """Yield the models, what is there of them, what is to be downloaded, and what is to be added to pyproject.toml."""
     for model in models:
         yield f"model {model.name}: {model.title}"
-        yield f"  licence: {model.licence} ({model.page})"
+        yield f"  licence: {model.licence.replace(':', ',')}, {model.page}"
         yield f"  it takes about {size_text(model.memory)} of memory, and for a picture about {model.seconds}"
     if settings.sd_model and settings.sd_model not in KNOWN_MODELS:
         yield f"the project's model is {settings.sd_model}"

@@ -144,7 +144,7 @@ def test_from_nothing_it_says_what_comes_asks_and_gets_the_model_that_suits(proj
     notes = project.setup(ask=lambda: said.extend(project.notes))
     assert said[:4] == [
         "model sd-turbo: Sd-Turbo",
-        "  licence: MIT (https://huggingface.co/o/m)",
+        "  licence: MIT, https://huggingface.co/o/m",
         "  it takes about 1.0 GB of memory, and for a picture about 1 s",
         "to be downloaded: tools/models/checkpoints/model.gguf, 3 KB from o/model on Hugging Face, "
         "licence: https://huggingface.co/o/model",
