@@ -62,9 +62,11 @@ def install(
     """
     if settings.sd_server_url:
         progress.event("note", text=f"the server at {settings.sd_server_url} is used: nothing is installed")
-        return
-    if settings.sd_program:
+    elif settings.sd_program:
         _report(root, inspect_program(root, settings), "your own build is used", progress)
+    if settings.sd_server_url or settings.sd_program:
+        if device != "auto":
+            progress.event("note", text=f"--device={device} has no effect on it")
         return
     if device == "auto":
         device = settings.sd_device

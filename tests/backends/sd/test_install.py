@@ -360,6 +360,8 @@ def test_a_program_of_ones_own_is_checked_and_nothing_is_installed(
 ) -> None:
     install(root, replace(Settings(), sd_program=str(fake.program)), ask=refuse)
     assert capsys.readouterr().out == f"your own build is used: {fake.program}, build master-525-0752cc9\n"
+    install(root, replace(Settings(), sd_program=str(fake.program)), "vulkan", ask=refuse)
+    assert capsys.readouterr().out.endswith("\n--device=vulkan has no effect on it\n")
     assert "is not there" in said_of(root, replace(Settings(), sd_program="nowhere"), ask=refuse)
     assert not (root / "tools").exists()
 
