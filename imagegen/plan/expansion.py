@@ -6,6 +6,7 @@ import itertools
 import math
 import posixpath
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -55,6 +56,7 @@ class BackendCapabilities:
     only_if_given: frozenset[str] = frozenset()  # of the parameters: those that count only if the job gives them
     has_open_model: bool = False  # the only model there is becomes a decision
     origins: Mapping[str, str] = field(default_factory=dict)  # reference images that are other outputs, by their key
+    unused: frozenset[str] = frozenset()  # what the backend uses, and this model does not: not among the parameters
 
 
 @dataclass(frozen=True)
@@ -344,14 +346,36 @@ def _find_repeated_slugs(job: Job, outputs: Sequence[Output]) -> Iterator[Proble
 def _find_ignored_fields(
     job: Job, items: Sequence[Item], capabilities: Callable[[Item], BackendCapabilities]
 ) -> Iterator[str]:
-    left_out: dict[str, None] = {}
+    """Yield what the backend ignores: with any model, or with some models, and for which items unless it is for all."""
+    left_out: set[str] = set()
+    by_model: dict[tuple[str, str], list[str]] = defaultdict(list)
     backend = ""
     for item in items:
         of_item = capabilities(item)
         backend = of_item.backend
-        left_out |= dict.fromkeys((job.generate.keys() | item.overrides.keys()) - of_item.parameters)
+        ignored = (job.generate.keys() | item.overrides.keys()) - of_item.parameters
+        left_out |= ignored - of_item.unused
+        for name in ignored & of_item.unused:
+            by_model[name, of_item.model or "the model"].append(item.name)
     if names := [name for name in GENERATE_FIELDS if name in left_out]:
         yield f"{backend} ignores {', '.join(names)}"
+    alike: dict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)
+    for (name, model), having in by_model.items():
+        alike[model, tuple(having)].add(name)
+    for (model, of), fields in alike.items():
+        names = [name for name in GENERATE_FIELDS if name in fields]
+        which = f" for {_list_names(of)}" if len(of) < len(items) else ""
+        them = "it" if len(names) == 1 else "them"
+        yield f"{backend} ignores {', '.join(names)}{which}: {model} does not take {them}"
+
+
+def _list_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+_NAMED = 5
+"""Items that one line names."""
 
 
 @dataclass(frozen=True)

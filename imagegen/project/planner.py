@@ -281,6 +281,7 @@ class Planner:
                 resolved.only_if_given,
                 has_open_model=resolved.model is None,
                 origins=resolved.origins,
+                unused=resolved.unused,
             )
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
 

@@ -158,6 +158,31 @@ def test_fields_that_the_backend_does_not_honour_are_told_once() -> None:
     assert expanded(of).notes == ("b ignores width, sampler",)
 
 
+@pytest.mark.parametrize(
+    ("turbo", "notes"),
+    [
+        ("A", ("b ignores width", "b ignores cfg for A: turbo does not take it")),
+        ("ABC", ("b ignores width", "b ignores cfg: turbo does not take it")),
+        ("", ("b ignores width",)),
+    ],
+)
+def test_fields_that_a_model_does_not_take_are_named_with_the_items_that_have_it(
+    turbo: str, notes: tuple[str, ...]
+) -> None:
+    of = job(item("A"), item("B"), item("C"), generate={"width": 64, "cfg": 1.0})
+    without = BACKEND.parameters - {"cfg", "negative"}
+    distilled = replace(BACKEND, parameters=without, model="turbo", unused=frozenset({"cfg", "negative"}))
+    assert expand(of, of.items, lambda one: distilled if one.name in turbo else BACKEND, JobDecisions()).notes == notes
+
+
+def test_of_many_items_that_have_a_model_the_first_are_named_once_for_all_fields() -> None:
+    of = job(*(item(f"A{n}") for n in range(8)), item("Z"), generate={"negative": "x", "cfg": 1.0, "steps": 2})
+    without = BACKEND.parameters - {"cfg", "negative"}
+    distilled = replace(BACKEND, parameters=without, model="", unused=frozenset({"cfg", "negative"}))
+    (note,) = expand(of, of.items, lambda one: BACKEND if one.name == "Z" else distilled, JobDecisions()).notes
+    assert note == "b ignores negative, cfg for A0, A1, A2, A3, A4 and 3 more: the model does not take them"
+
+
 WORDS = st.text("abcXYZ ÄÖ0123-", min_size=1, max_size=8).filter(make_slug)
 
 
