@@ -181,9 +181,10 @@ class Executor:
         by_name: dict[str, list[Problem]] = defaultdict(list)
         for problem in problems:
             by_name[problem.where].append(problem)
+        named = [work.output.task for work in job if work.output.request.name in by_name]
         for work in job:
             own = [*by_name[""], *(by_name[name] if (name := work.output.request.name) else ())]
-            first, *also = own or [_held_up(problems)]
+            first, *also = own or [_held_up(named)]
             self.on_event(work.outcome("failed", problem=first, also=tuple(also)))
         return False
 
@@ -303,10 +304,9 @@ class Executor:
         return lambda name, facts: self.on_event(ProgressEvent(output, name, facts, job))
 
 
-def _held_up(problems: Sequence[Problem]) -> Problem:
-    """Return the problem of a job's other images: none is queued if any of them has a problem."""
-    named = list(dict.fromkeys(problem.where for problem in problems))
-    return Problem("", f"not started, because preflight found problems with {list_first(named, _NAMED)}", "")
+def _held_up(tasks: Collection[str]) -> Problem:
+    """Return the problem of a job's other images: none is queued if any of them, such as these, has a problem."""
+    return Problem("", f"not started, because preflight found problems with {list_first(tasks, _NAMED)}", "")
 
 
 class _ImageQueue:

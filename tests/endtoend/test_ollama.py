@@ -115,7 +115,7 @@ def test_a_prompt_of_which_ollama_would_open_a_part_is_refused(project: OllamaPr
     run = project.doit()
     assert (run.code, run.tasks("generated")) == (2, [])
     assert "Ollama takes that for an image file" in run.out
-    assert "portraits:a: not started, because preflight found problems with b" in run.out
+    assert "portraits:a: not started, because preflight found problems with portraits:b" in run.out
     assert project.generate_calls() == []
 
 

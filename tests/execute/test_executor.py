@@ -235,7 +235,7 @@ def test_nothing_of_a_job_is_queued_after_a_failed_preflight_and_other_jobs_go_o
     assert found.run() == {"j:a": "failed", "j:b": "failed", "k:c": "generated"}
     assert found.events("started") == ["c"]
     assert "no such checkpoint" in found.problem_text()
-    assert "not started, because preflight found problems with b" in found.problem_text()
+    assert "not started, because preflight found problems with j:b" in found.problem_text()
 
 
 def test_all_that_preflight_finds_is_told_at_once(tmp_path: Path) -> None:
@@ -480,7 +480,8 @@ def test_images_without_a_problem_of_their_own_name_some_of_those_that_have_one(
     bench = Bench(tmp_path, Script(problems=dict.fromkeys(names[:25], "no")), {"j": names})
     assert set(bench.run().values()) == {"failed"}
     message = {outcome.problem.what for outcome in bench.outcomes if outcome.problem}
-    assert message == {"no", f"not started, because preflight found problems with {', '.join(names[:20])} and 5 more"}
+    tasks = ", ".join(f"j:{name}" for name in names[:20])
+    assert message == {"no", f"not started, because preflight found problems with {tasks} and 5 more"}
 
 
 class Desk(ServerSlot):
