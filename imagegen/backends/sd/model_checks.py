@@ -142,11 +142,13 @@ def _check_kinds(
     if kind and kind.channels and channels and channels != kind.channels:
         what = f"has {channels} channels, and {kind.name} needs a VAE with {kind.channels}"
         yield Problem("", f"sd.vae: {files['vae']} {what}", f"name the VAE that goes with {kind.name}")
+    if kind:
+        yield from _check_use(files, kind)
     part = "model" if "model" in headers else "diffusion_model"
     if part in headers:
-        what, hint = _explain_incomplete(part, roles[part], headers[part], contents, files, arguments)
-        if what:
-            yield Problem("", f"sd.{part}: {files[part]} {what}", hint)
+        given = _Given(frozenset(files), contents, has_small_vae=bool(_list_names(arguments) & _SMALL_VAES))
+        if found := _explain_incomplete(part, roles[part], headers[part], given):
+            yield Problem("", f"sd.{part}: {files[part]} {found[0]}", found[1])
 
 
 _ALTERNATIVES: Mapping[str, Sequence[Role]] = {"model": ["diffusion model"], "diffusion_model": ["checkpoint"]}
@@ -154,57 +156,68 @@ _ALTERNATIVES: Mapping[str, Sequence[Role]] = {"model": ["diffusion model"], "di
 _WHOLE = "name the whole checkpoint, with its text encoders and VAE, as sd.model"
 
 
-def _explain_incomplete(
-    part: str,
-    role: Role,
-    header: ModelHeader,
-    contents: Contents,
-    files: Mapping[str, str],
-    arguments: Sequence[str],
-) -> tuple[str, str]:
-    """Return what the model lacks, and what to do; empty if it lacks nothing, or if nobody knows.
+@dataclass(frozen=True)
+class _Given:
+    """What a job gives for a model: the options that name files, and what is in those.
+
+    A small VAE may be among the settings' arguments: there is no option for it.
+    """
+
+    options: frozenset[str]
+    contents: Contents
+    has_small_vae: bool
+
+    def list_missing(self, kind: ModelKind) -> list[str]:
+        """Return the options that a kind of model needs, too."""
+        missing = []
+        if kind.needs_vae and not (self.contents.has_vae or "vae" in self.options or self.has_small_vae):
+            missing.append("sd.vae")
+        if kind.encoders and not (self.contents.has_encoder or self.options.intersection(kind.encoders)):
+            missing += [f"sd.{part}" for part in kind.encoders]
+        return missing
+
+
+def _check_use(files: Mapping[str, str], kind: ModelKind) -> Iterator[Problem]:
+    """Yield the problems of files that a model of this kind does not use."""
+    used = {"model", "diffusion_model", *kind.encoders, *(["vae"] if kind.needs_vae else [])}
+    for part in files:
+        if part not in used:
+            yield Problem("", f"sd.{part}: this model ({kind.name}) does not use it", "remove it")
+
+
+def _explain_incomplete(part: str, role: Role, header: ModelHeader, given: _Given) -> tuple[str, str] | None:
+    """Return what the main file lacks, and what to do; None if it lacks nothing, or if nobody knows.
 
     Args:
         part: the option of the main file; the next two are about that.
     """
-    missing = _list_missing(contents.kind, contents, files, arguments)
-    if contents.kind and not missing:
-        return "", ""
-    if part == "diffusion_model" and role == "checkpoint":
+    kind = given.contents.kind
+    missing = given.list_missing(kind) if kind else []
+    if kind and not missing:
+        return None
+    if role == "diffusion model" and (found := _explain_diffusion_model(part, header, given)):
+        return found
+    if role == "checkpoint" and part == "diffusion_model":
         return "is a whole checkpoint, not a diffusion model by itself", _OPTIONS[role]
-    if role == "diffusion model":
-        bare = inspect_model({"diffusion_model": header}).kind
-        if bare is None:
-            is_unet = any("input_blocks.0.0." in name for name in header.tensors)
-            return ("is a UNet by itself, which sd-server does not recognise", _WHOLE) if is_unet else ("", "")
-        if part == "model":
-            needs = _list_missing(bare, contents, files, arguments)
-            hint = f"{_OPTIONS[role]}, with {_join(needs)}" if needs else _OPTIONS[role]
-            return f"holds only the diffusion model ({bare.name})", hint
-    if contents.kind:
-        return (
-            f"is {contents.kind.name}, which needs {_join(missing)} too",
-            "name the files that its page says go with it",
-        )
-    return "", ""
+    if kind:
+        return f"is {kind.name}, which needs {_join(missing)} too", "name the files that its page says go with it"
+    return None
 
 
-def _list_missing(
-    kind: ModelKind | None, contents: Contents, files: Mapping[str, str], arguments: Sequence[str]
-) -> list[str]:
-    """Return the options that a kind of model needs, and that the job does not give.
-
-    A small VAE may be among the settings' `arguments`: there is no option for it.
-    """
+def _explain_diffusion_model(part: str, header: ModelHeader, given: _Given) -> tuple[str, str] | None:
+    """Return why a diffusion model by itself won't do, and what to do; None if it is right as `part`, or unknown."""
+    kind = inspect_model({"diffusion_model": header}).kind
     if kind is None:
-        return []
-    given = {argument.partition("=")[0] for argument in arguments}
-    missing = []
-    if kind.needs_vae and not (contents.has_vae or "vae" in files or given & _SMALL_VAES):
-        missing.append("sd.vae")
-    if kind.encoders and not (contents.has_encoder or any(part in files for part in kind.encoders)):
-        missing += [f"sd.{part}" for part in kind.encoders]
-    return missing
+        is_unet = any("input_blocks.0.0." in name for name in header.tensors)
+        return ("is a UNet by itself, which sd-server does not recognise", _WHOLE) if is_unet else None
+    if part == "diffusion_model":
+        return None
+    needs, hint = given.list_missing(kind), _OPTIONS["diffusion model"]
+    return f"holds only the diffusion model ({kind.name})", f"{hint}, with {_join(needs)}" if needs else hint
+
+
+def _list_names(arguments: Sequence[str]) -> set[str]:
+    return {argument.partition("=")[0] for argument in arguments}
 
 
 def _join(names: Sequence[str]) -> str:

@@ -23,7 +23,8 @@ class ModelKind:
     Attributes:
         name: as the engine calls it.
         multiple: the engine rounds width and height up to multiples of this.
-        encoders: the options that name a text encoder for it, of which it needs one; of a checkpoint, it is inside.
+        encoders: the options that name a text encoder for it, of which it needs one unless that is inside; it uses no
+            other.
         has_clip: whether it reads the prompt with CLIP, among others.
         takes_references: whether it looks at reference images; None if some of the kind do.
         needs_vae: whether there must be a VAE, in its file or beside it.
@@ -81,7 +82,10 @@ def inspect_model(headers: Mapping[str, ModelHeader]) -> Contents:
     return Contents(
         _find_kind(shapes, names),
         any(sign in names for sign in ("\nvae.", "\nfirst_stage_model.", "\ntae.")),
-        any(sign in names for sign in ("\ntext_encoders.", "\ncond_stage_model.", "\nconditioner.", "\nte.")),
+        any(
+            sign in names
+            for sign in ("\ntext_encoders.", "\ncond_stage_model.", "\nconditioner.", "\nte.", "\ntext_model.")
+        ),
         "guidance_in.in_layer.weight" in names,
         size,
     )
@@ -174,11 +178,11 @@ def _find_kind(shapes: Mapping[str, Shape], names: str) -> ModelKind | None:
     if not any(sign in names for sign in (f"{_D}input_blocks.", "unet.down_blocks.")) or ".time_mixer." in names:
         return None
     if any(sign in names for sign in ("conditioner.embedders.1", "cond_stage_model.1", "te.1")):
-        return _unet("SDXL", shapes)
+        return _unet("SDXL", shapes, ("clip_l", "clip_g"))
     width = next((shapes[name][0] for name in _TOKENS if shapes.get(name)), 0)
     if width == 768:
-        return _unet("SD 1.x", shapes)
-    return _unet("SD 2.x", shapes) if width == 1024 else None
+        return _unet("SD 1.x", shapes, ("clip_l",))
+    return _unet("SD 2.x", shapes, ("clip_l",)) if width == 1024 else None
 
 
 def _find_dit(shapes: Mapping[str, Shape], names: str) -> ModelKind | None:
@@ -196,8 +200,8 @@ _OTHER_WIDTHS: Mapping[str, tuple[int, ...]] = {"FLUX.1": (3584,), "Qwen-Image":
 """A kind → of what its first input reads, the width that makes it another one: LongCat-Image, Mage-Flow."""
 
 
-def _unet(name: str, shapes: Mapping[str, Shape]) -> ModelKind:
+def _unet(name: str, shapes: Mapping[str, Shape], encoders: tuple[str, ...]) -> ModelKind:
     """Return the kind of a UNet; one with eight input channels edits a reference image, as InstructPix2Pix does."""
     shape = shapes.get(f"{_D}input_blocks.0.0.weight", shapes.get("unet.conv_in.weight", ()))
     is_edit = len(shape) > 2 and shape[2] == 8
-    return ModelKind(name, _UNET, takes_references=is_edit, channels=4)
+    return ModelKind(name, _UNET, encoders, takes_references=is_edit, channels=4)

@@ -351,6 +351,34 @@ def test_a_small_vae_of_the_settings_arguments_is_one(bench: Bench) -> None:
     assert bench.problems({"diffusion_model": "flux.safetensors", "clip_l": "clip_l.safetensors"}) == []
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "unused"),
+    [
+        ({"model": "sd1.safetensors"}, "SD 1.x", {"clip_g", "t5xxl", "llm"}),
+        ({"model": "sd2.safetensors"}, "SD 2.x", {"clip_g", "t5xxl", "llm"}),
+        ({"model": "sdxl.safetensors"}, "SDXL", {"t5xxl", "llm"}),
+        ({"diffusion_model": "sd3.safetensors"}, "SD 3", {"llm"}),
+        ({"diffusion_model": "flux.safetensors"}, "FLUX.1", {"clip_g", "llm"}),
+        ({"diffusion_model": "flux2_klein.safetensors"}, "FLUX.2", {"clip_l", "clip_g", "t5xxl"}),
+        ({"diffusion_model": "z_image.safetensors"}, "Z-Image", {"clip_l", "clip_g", "t5xxl"}),
+        ({"model": "unknown.safetensors"}, "", set()),
+    ],
+)
+def test_text_encoders_that_the_model_does_not_use(
+    bench: Bench, section: dict[str, str], name: str, unused: set[str]
+) -> None:
+    encoders = ("clip_l", "clip_g", "t5xxl", "llm")
+    for kind in ("sd2", "sd3", "clip_g", "t5xxl"):
+        bench.model(kind)
+    write_safetensors(bench.root / "tools/models/checkpoints/unknown.safetensors", {"a.weight": (2, 2)})
+    vae = {"vae": "tae.safetensors"}  # of no family in particular
+    write_safetensors(bench.root / "tools/models/vae/tae.safetensors", {"decoder.layers.0.weight": (2, 2)})
+    found = bench.problems({**section, **vae, **{part: f"{part}.safetensors" for part in encoders}})
+    assert {(problem.what, problem.hint) for problem in found} == {
+        (f"sd.{part}: this model ({name}) does not use it", "remove it") for part in unused
+    }
+
+
 def test_loras_are_looked_for_and_are_loras(bench: Bench) -> None:
     def problem(*names: str) -> tuple[str, str]:
         return bench.problem({"model": "sd1.safetensors", "loras": dict.fromkeys(names, 1)})
