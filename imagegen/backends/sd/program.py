@@ -101,10 +101,10 @@ def _suggest_other(settings: Settings, mark: Mapping[str, Any]) -> str:
     """Return how to get another build than the one that cannot be used."""
     if settings.sd_program:
         return "correct program in [tool.imagegen.sd], or remove it and run doit sd:setup"
-    own = "a build of your own: program in [tool.imagegen.sd]"
+    again, own = "install it again (doit sd:setup)", "or name a build of your own: program in [tool.imagegen.sd]"
     if (device := mark.get("device")) == "cpu":
-        return f"install it again: doit sd:setup; if that does not help, name {own}"
-    return f"take another build: doit sd:setup --device={'vulkan' if device == 'rocm' else 'cpu'}, or name {own}"
+        return f"{again}, {own}"
+    return f"{again} or another build (doit sd:setup --device={'vulkan' if device == 'rocm' else 'cpu'}), {own}"
 
 
 def _read_help(path: Path, other: str) -> str:

@@ -181,10 +181,10 @@ def test_one_for_another_processor(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("device", "hint"),
     [
-        ("cpu", "install it again: doit sd:setup; if that does not help, name a build of your own"),
-        ("vulkan", "take another build: doit sd:setup --device=cpu"),
-        ("rocm", "take another build: doit sd:setup --device=vulkan"),
-        ("", "take another build: doit sd:setup --device=cpu"),
+        ("cpu", "install it again (doit sd:setup), or name a build of your own"),
+        ("vulkan", "install it again (doit sd:setup) or another build (doit sd:setup --device=cpu), or name"),
+        ("rocm", "install it again (doit sd:setup) or another build (doit sd:setup --device=vulkan), or name"),
+        ("", "install it again (doit sd:setup) or another build (doit sd:setup --device=cpu), or name"),
     ],
 )
 def test_another_build_than_the_one_of_set_up_is_suggested(tmp_path: Path, device: str, hint: str) -> None:
