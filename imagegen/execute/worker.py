@@ -30,7 +30,8 @@ class InterruptibleWorker:
     """Does the work of one run, one piece after another. on_event: called with each event, in the caller's thread.
 
     Ctrl-C sets `stop` the first time and `cancel` the second; the third is Python's own. SIGTERM and SIGHUP set both at
-    once. A signal that this process was started to ignore stays ignored.
+    once, however often they come: timeout(1) sends each twice, and a run that left at the second would leave its server
+    behind. A signal that this process was started to ignore stays ignored.
     """
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
@@ -84,13 +85,14 @@ class InterruptibleWorker:
 
         def handle(number: int, _frame: FrameType | None) -> None:
             # takes no lock that this thread may hold
-            if number == signal.SIGINT and not self.stop.is_set():
-                self._queue.put("interrupted")
-            else:
+            if number != signal.SIGINT:
+                self.cancel.set()
+                self._ended_by = number
+            elif self.stop.is_set():
                 self.cancel.set()
                 signal.signal(number, before[number])
-            if number != signal.SIGINT:
-                self._ended_by = number
+            else:
+                self._queue.put("interrupted")
             self.stop.set()
 
         handled = [number for number in numbers if before[number] not in (signal.SIG_IGN, None)]
@@ -196,6 +198,11 @@ class ImageProgress:
     def seconds(self) -> float:
         """How long it has taken, without waiting for other images."""
         return time.monotonic() - self._started_s
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the user gave it up."""
+        return self._cancel.is_set()
 
     def check(self) -> None:
         """Raise Cancelled if the user wants to stop, or OverdueError if the time is over."""

@@ -86,6 +86,23 @@ def test_a_request_to_end_cancels_at_once_and_is_passed_on_when_all_is_in_order(
     assert received == [number]
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_request_to_end_that_comes_twice_does_not_cut_short_what_the_first_began(
+    received: list[int], name: str
+) -> None:
+    number, pressed = getattr(signal, name), Pressed()
+
+    def work() -> None:
+        pressed.press(number)
+        assert pressed.attended.cancel.wait(30)
+        pressed.press(number)
+
+    pressed.do(work)
+    assert not received
+    pressed.attended.raise_signal()
+    assert received == [number]
+
+
 def test_a_signal_that_was_ignored_stays_ignored(received: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pressed = Pressed()
