@@ -114,7 +114,10 @@ class GenerationError(Exception):
 
 
 class MayBeRunningError(GenerationError):
-    """A backend gave up, but its generator may still generate the image: the next run continues this attempt."""
+    """A backend gave up, but its generator may still generate the image: the next run continues this attempt.
+
+    Raise it instead of Cancelled too, if the generator goes on: the image is then shown as cancelled.
+    """
 
 
 class OverdueError(GenerationError):

@@ -120,6 +120,8 @@ def generate_image(
     except (NotStoredError, TryAnotherServer):
         raise
     except (OSError, MayBeRunningError) as error:  # nothing is wrong with the attempt: the next run can take its image
+        if isinstance(error, MayBeRunningError) and progress.is_cancelled:
+            return dataclasses.replace(work.outcome("cancelled"), was_begun=True)
         return failure_outcome(work, error)
     except Exception as error:
         attempt.close(made=False)

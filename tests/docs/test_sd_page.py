@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imagegen.backends.sd.known_models import KNOWN_MODELS, KnownModel, suggest_model
 from imagegen.backends.sd.releases import BUILDS, RELEASE
+from imagegen.backends.sd.server import lora_arguments
 from imagegen.backends.text import size_text
 from tests.docs.pages import table
 from tests.wheels import ROOT
@@ -50,3 +51,8 @@ def test_the_page_names_every_device_of_every_system_and_the_release() -> None:
     for (system, _), builds in BUILDS.items():
         assert all(f"`{build.device}`" in rows[names.get(system, system)] for build in builds)
     assert f"--branch {RELEASE} " in (ROOT / PAGE).read_text("utf-8")
+
+
+def test_the_page_starts_a_server_of_your_own_with_all_that_this_project_s_has() -> None:
+    command = f"\nsd-server -m MODEL {' '.join(lora_arguments('DIR'))} --listen-ip 0.0.0.0\n"
+    assert command in (ROOT / PAGE).read_text("utf-8")

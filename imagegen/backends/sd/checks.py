@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagegen.backends.address import is_local
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.sd.client import Capabilities
 from imagegen.backends.sd.field_checks import check_choices, check_fields, describe_cfg, sort_by_likeness
 from imagegen.backends.sd.files import get_files
 from imagegen.backends.sd.image import effective_fields
 from imagegen.backends.sd.memory import PLACEMENT, check_memory, describe_tight_memory, estimate_work, this_machine
-from imagegen.backends.sd.model_checks import ModelCheck, check_loras, check_model
+from imagegen.backends.sd.model_checks import ModelCheck, check_loras, check_model, inspect_main_file
+from imagegen.backends.sd.model_kind import Contents
 from imagegen.backends.sd.program import Program
+from imagegen.backends.sd.section import PARTS
+from imagegen.backends.sd.server import lora_arguments
 from imagegen.backends.text import list_first
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
@@ -23,6 +28,9 @@ if TYPE_CHECKING:
     from imagegen.backends.sd.engine import Engine
 
 __all__ = ["check_requests", "file_name", "list_notes"]
+
+_MAIN = ("model", "diffusion_model")
+"""The options of which one names the file that a server says it has."""
 
 
 def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]:
@@ -40,7 +48,10 @@ def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]
 
 
 def list_notes(requests: Sequence[Request], engine: Engine) -> list[str]:
-    """Return what to say of these requests, which have no problems: a CFG that does not suit, and tight memory."""
+    """Return what to say of these requests, which have no problems.
+
+    A CFG that does not suit, tight memory, and what a server of the user's own does not say of itself.
+    """
     checker = _Checker(engine)
     return list(dict.fromkeys(note for request in requests for note in checker.describe(request)))
 
@@ -57,12 +68,12 @@ class _Checker:
     engine: Engine
     _models: dict[tuple[tuple[str, str], ...], ModelCheck] = field(default_factory=dict)
     _loras: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)
+    _servers: dict[str, Contents | None] = field(default_factory=dict)
 
     def check(self, request: Request) -> Iterator[Problem]:
         """Yield the problems of a request; `where` is empty."""
         if url := self.engine.server_url(request):
             yield from self._check_server(url, request)
-            yield from check_fields(request, None)
             return
         program = self._find_program()
         if isinstance(program, Program):
@@ -80,7 +91,8 @@ class _Checker:
 
     def describe(self, request: Request) -> Iterator[str]:
         """Yield what to say of a request that has no problems."""
-        if self.engine.server_url(request):
+        if url := self.engine.server_url(request):
+            yield from self._describe_server(url, request)
             return
         program, contents = self._find_program(), self._check_model(request).contents
         if contents is None:
@@ -126,6 +138,7 @@ class _Checker:
         server = _ask_server(url, self.engine)
         if isinstance(server, Problem):
             yield server
+            yield from check_fields(request, None)
             return
         yield from check_choices(request, server.samplers, server.schedulers)
         files = get_files(request)
@@ -137,8 +150,33 @@ class _Checker:
         for name in request.extra.get("loras", ()):
             if name not in server.loras:
                 near = list_first(sort_by_likeness(name, server.loras), 5)
-                hint = f"it has {near}" if near else "start it with --lora-model-dir"
+                hint = f"it has {near}" if near else f"start it with {' '.join(lora_arguments('DIR'))}"
                 yield Problem("", f"sd.loras: the server at {url} has no LoRA {name}", hint)
+        yield from check_fields(request, self._inspect_server(url, server.model))
+
+    def _describe_server(self, url: str, request: Request) -> Iterator[str]:
+        """Yield what to say of a request at a server of the user's own: first what it needs and cannot be seen."""
+        words = [f"{PARTS[part]} {file_name(name)}" for part, name in get_files(request).items() if part not in _MAIN]
+        if rng := request.extra.get("rng"):
+            words.append(f"--rng {rng}")
+        if request.extra.get("loras"):
+            words.append(" ".join(lora_arguments("DIR")[2:]))
+        if words:
+            what = f"the server at {url} does not say whether it was started with {', '.join(words)}"
+            yield f"{what}, which these images need"
+        server = _ask_server(url, self.engine)
+        contents = None if isinstance(server, Problem) else self._inspect_server(url, server.model)
+        if contents and (note := describe_cfg(request, contents)):
+            yield note
+
+    def _inspect_server(self, url: str, model: str) -> Contents | None:
+        """Return what the model of a server of the user's own holds; None if its file isn't on this machine."""
+        if url not in self._servers:
+            name, here = file_name(model), model if is_local(url) and Path(model).is_absolute() else ""
+            paths = (here, *(self.engine.find_file(part, name) for part in _MAIN if name))
+            path = next((path for path in paths if path and Path(path).is_file()), "")
+            self._servers[url] = inspect_main_file(path) if path else None
+        return self._servers[url]
 
 
 def _ask_server(url: str, engine: Engine) -> Capabilities | Problem:

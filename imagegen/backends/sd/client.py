@@ -15,6 +15,8 @@ __all__ = ["Capabilities", "Client", "JobState"]
 Status = Literal["queued", "generating", "completed", "failed", "cancelled", "gone"]
 MAX_ANSWER = 256 * 1024**2
 """Bytes of an answer with an image in it: base64 takes four bytes for three."""
+_GONE = (404, 410)
+"""What it says of a job that it never had, and of one that it has forgotten."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Client(JsonApi):
         try:
             found = self._json("GET", f"/sdcpp/v1/jobs/{job}", limit=MAX_ANSWER)
         except Refused as refused:
-            if refused.status in (404, 410):
+            if refused.status in _GONE:
                 return JobState("gone")
             raise
         status = found.get("status")
@@ -93,12 +95,12 @@ class Client(JsonApi):
         )
 
     def cancel(self, job: str) -> bool:
-        """Take a job out of the queue; return whether that could be done. One that is running goes on."""
+        """Take a job out of the queue; return whether it will give no image. One that is running goes on."""
         try:
-            self._json("POST", f"/sdcpp/v1/jobs/{job}/cancel")
-        except Refused:
-            return False
-        return True
+            found = self._json("POST", f"/sdcpp/v1/jobs/{job}/cancel", limit=MAX_ANSWER)
+        except Refused as refused:
+            return refused.status in _GONE
+        return found.get("status") in ("cancelled", "failed")  # of a completed one it sends the image
 
 
 def _texts(found: object) -> list[str]:

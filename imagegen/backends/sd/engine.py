@@ -28,10 +28,10 @@ from imagegen.backends.sd.image import build_body
 from imagegen.backends.sd.job import ImageJob, JobNotes
 from imagegen.backends.sd.program import Program, inspect_program
 from imagegen.backends.sd.section import PARTS
-from imagegen.backends.sd.server import Launch, managed_server, start, stop
+from imagegen.backends.sd.server import Launch, lora_arguments, managed_server, start, stop
 from imagegen.backends.sd.server_log import ServerLog
 from imagegen.backends.text import one_line
-from imagegen.errors import ImagegenError
+from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
 __all__ = ["Engine"]
@@ -130,10 +130,12 @@ class Engine:
         try:
             data = job.run(build_body(request, loras, progress.file))
         except (Cancelled, OverdueError) as error:
-            if not job.cancel():
-                what = f"the sd-server at {url} goes on with it: nothing but its end can stop an image in progress"
-                self._note(what, progress)
-            raise error from None
+            if job.cancel():
+                raise error from None
+            what = f"the sd-server at {url} goes on with it, since only its end stops an image; the next run takes it"
+            self._note(what, progress)
+            known = Problem("", "it was cancelled") if isinstance(error, Cancelled) else error.problem
+            raise MayBeRunningError(known.what, known.hint) from None
         return GeneratedImage(data, {"server": url}, on_stored=job.forget)
 
     def _generate_here(self, request: Request, progress: Progress) -> GeneratedImage:
@@ -169,15 +171,19 @@ class Engine:
             self._stop()  # it may be busy with an image of which nobody can ask it
         has_waited = False
 
+        def check() -> None:
+            progress.restart_clock()  # loading the model is not the image's own time
+            progress.check()
+
         def wait(text: str) -> None:
             nonlocal has_waited
             has_waited = True
-            progress.restart_clock()  # loading the model is not the image's own time
+            progress.restart_clock()
             progress.event("waiting", text=text)
 
         self._is_used = True
         try:
-            record = start(launch, wait, progress.check)
+            record = start(launch, wait, check)
         except ImagegenError as error:
             self._failed_starts[launch.command] = GenerationError(error.problems[0].what, error.problems[0].hint)
             raise
@@ -203,9 +209,7 @@ class Engine:
         for part, argument in PARTS.items():
             if name := files.get(part):
                 words += [argument, self.find_file(part, name) or name]
-        # by default it searches all that is below the project's folder for LoRAs, again for each image; and it adds
-        # them to the weights and takes them off again, which leaves other weights behind
-        words += ["--lora-model-dir", self._lora_folder(request), "--lora-apply-mode", "at_runtime"]
+        words += lora_arguments(self._lora_folder(request))
         if rng := extra.get("rng"):
             words += ["--rng", rng]
         if extra.get("offload", settings.sd_offload):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from imagegen.backends.sd.image import effective_fields
 from imagegen.backends.sd.known_models import KNOWN_MODELS
@@ -17,10 +18,12 @@ from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["check_choices", "check_fields", "describe_cfg", "sort_by_likeness"]
+__all__ = ["check_choices", "check_fields", "describe_cfg", "explain_size", "sort_by_likeness"]
 
 _LEAST, _MOST = 64, 4096
 """Of width and height: what a server says of its limits."""
+_MULTIPLES = (8, 16, 64)
+"""Of width and height: what the kinds of model take."""
 _MAX_SEED = 2**63 - 1
 """The server reads it as a signed number of 64 bits, and chooses one of its own if that is negative."""
 _MOST_STEPS = 100
@@ -105,6 +108,18 @@ def describe_cfg(request: Request, contents: Contents) -> str:
         return ""
     what = f"this model ({contents.kind.name}) is made for cfg 1, and the job gives none, so {request.cfg:g} is used"
     return f"{what}: write generate: {{cfg: 1}}"
+
+
+def explain_size(body: Mapping[str, Any], image: bytes) -> Problem | None:
+    """Return the problem of a PNG that the engine made larger than what was sent asks for; None if it did not."""
+    asked = body["width"], body["height"]
+    made = int.from_bytes(image[16:20], "big"), int.from_bytes(image[20:24], "big")
+    for multiple in _MULTIPLES:
+        if made != asked and made == tuple(side + -side % multiple for side in asked):
+            size = "{}×{}".format(*made)
+            what = f"sd-server made it {size}, not the {{}}×{{}} asked for: this model takes multiples of {multiple}"
+            return Problem("", what.format(*asked), f"use multiples of {multiple}, such as {size}")
+    return None
 
 
 def _check_side(name: str, value: int, multiple: int) -> Iterator[Problem]:

@@ -9,12 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.base import GenerationError, MayBeRunningError, Progress
+from imagegen.backends.base import GenerationError, MayBeRunningError, OverdueError, Progress
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.managed_server import ProcessIdentity
 from imagegen.backends.sd.client import Client, JobState
+from imagegen.backends.sd.field_checks import explain_size
 from imagegen.backends.sd.server_log import ServerLog, Stage
 from imagegen.backends.text import one_line
+from imagegen.errors import Problem
 
 __all__ = ["ImageJob", "JobNotes"]
 
@@ -22,8 +24,10 @@ _NOTES = Path(".imagegen/sd/job.json")
 _POLL_S = 0.2
 _PATIENCE_S = 30.0
 """Seconds that a server may be silent before its image is given up."""
-_FULL_S = 3600.0
-"""Seconds to wait while a server's queue is full."""
+_FULL_S, _FULL_POLL_S = 3600.0, 0.5
+"""Seconds to wait while a server's queue is full, and between two attempts to get into it."""
+_SILENT = "see whether it still runs, and start it again if not; then run doit again"
+"""It keeps its images in memory: what it has is taken then, and nothing is left of those of one that ended."""
 _DECODING_S = 2.0
 """Decoding that takes longer is shown: after the last step it would look as if nothing went on."""
 _KEPT_S = 24 * 3600.0
@@ -99,7 +103,7 @@ class ImageJob:
         self._client, self._notes, self._progress = client, notes, progress
         self._log, self._process = log, process
         self._attempt, self._job = "", ""
-        self._restarted_s = 0.0
+        self._waited_s = 0.0
         self._shown: Stage | None = None
         self._decoding_s = 0.0
 
@@ -108,6 +112,7 @@ class ImageJob:
 
         Raises:
             GenerationError: it cannot be generated.
+            Cancelled, OverdueError: the server may go on with it: see `cancel`.
             MayBeRunningError: the server is silent, and may have it, or have had it.
         """
         self._attempt = self._progress.begin_attempt(self._client.url)
@@ -115,24 +120,25 @@ class ImageJob:
             if self._find() is None:
                 self._submit(body)
             state = self._wait()
-        except MayBeRunningError:
+        except GenerationError as error:
+            if not isinstance(error, (MayBeRunningError, OverdueError)):
+                self.forget()
             raise
-        except BaseException:
-            self.forget()
-            raise
-        if state.status == "completed":
+        problem = explain_size(body, state.image) if state.status == "completed" else _explain_end(state)
+        if problem is None:
             return state.image
         self.forget()
-        what = {
-            "failed": f"sd-server says: {state.said or 'it failed'}",
-            "cancelled": "it was cancelled at the server",
-        }.get(state.status, "sd-server knows nothing of the image any more")
-        raise GenerationError(what, "run doit again")
+        raise GenerationError(problem.what, problem.hint)
 
     def cancel(self) -> bool:
-        """Take the image out of the server's queue; return whether that was possible. One in progress goes on."""
+        """Take the image out of the server's queue, and forget it; return whether that was possible.
+
+        One in progress goes on, and is remembered for the next run.
+        """
         with suppress(Refused, Unreachable):
-            return not self._job or self._client.cancel(self._job)
+            if not self._job or self._client.cancel(self._job):
+                self.forget()
+                return True
         return False
 
     def forget(self) -> None:
@@ -148,7 +154,7 @@ class ImageJob:
         if self._log:
             self._log.mark_last_image()
         what = "is taken from sd-server, which generated it" if state.status == "completed" else "is being generated"
-        self._progress.event("note", text=f"{what} for a run that was killed")
+        self._progress.event("note", text=f"{what} for an earlier run")
         return state
 
     def _submit(self, body: Mapping[str, Any]) -> None:
@@ -161,8 +167,7 @@ class ImageJob:
             try:
                 self._job = self._client.submit(body)
             except Unreachable as error:
-                hint = "see whether it still runs, then run doit again"
-                raise MayBeRunningError(f"sd-server does not answer: {error}", hint) from None
+                raise MayBeRunningError(f"sd-server does not answer: {error}", _SILENT) from None
             except Refused as refused:
                 if refused.status != 429 or time.monotonic() > until_s:
                     raise _explain(refused) from None
@@ -170,7 +175,7 @@ class ImageJob:
                 self._note(self._job)
                 return
             self._show_wait("its queue is full")
-            self._progress.wait(1.0)
+            self._progress.wait(_FULL_POLL_S)
 
     def _note(self, job: str) -> None:
         if self._attempt:
@@ -197,9 +202,9 @@ class ImageJob:
 
     def _show_wait(self, text: str) -> None:
         """Show what it waits for at the server, about once a second; that time is not its own."""
-        if time.monotonic() - self._restarted_s >= 1.0:
-            self._restarted_s = time.monotonic()
-            self._progress.restart_clock()
+        self._progress.restart_clock()
+        if time.monotonic() - self._waited_s >= 1.0:
+            self._waited_s = time.monotonic()
             self._progress.event("waiting", text=f"waiting for sd-server … {text}")
 
     def _show_stage(self) -> None:
@@ -223,16 +228,24 @@ class ImageJob:
         while True:
             try:
                 return self._client.job(self._job)
-            except Unreachable as error:
+            except (Refused, Unreachable) as error:
+                if isinstance(error, Refused) and not error.may_pass:
+                    raise _explain(error) from None
                 if self._process and not self._process.is_alive:
                     return JobState("failed", said="it ended")
                 if time.monotonic() > until_s:
                     what = f"sd-server has not answered for {_PATIENCE_S:g} s: {error}"
-                    hint = "run doit again: it takes the image if it is done by then"
-                    raise MayBeRunningError(what, hint) from None
-            except Refused as refused:
-                raise _explain(refused) from None
+                    raise MayBeRunningError(what, _SILENT) from None
             self._progress.wait(_POLL_S)
+
+
+def _explain_end(state: JobState) -> Problem:
+    """Return why a job that has ended gave no image."""
+    what = {
+        "failed": f"sd-server says: {state.said or 'it failed'}",
+        "cancelled": "it was cancelled at the server",
+    }.get(state.status, "sd-server knows nothing of the image any more")
+    return Problem("", what, "run doit again")
 
 
 def _explain(refused: Refused) -> GenerationError:

@@ -20,7 +20,7 @@ from imagegen.plan.request import Request
 if TYPE_CHECKING:
     from imagegen.backends.sd.engine import Engine
 
-__all__ = ["ModelCheck", "check_loras", "check_model"]
+__all__ = ["ModelCheck", "check_loras", "check_model", "inspect_main_file"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,14 @@ def check_model(request: Request, engine: Engine) -> ModelCheck:
         return ModelCheck(problems)
     contents = inspect_model(headers)
     return ModelCheck(list(_check_kinds(files, headers, contents, engine.context.settings.sd_arguments)), contents)
+
+
+def inspect_main_file(path: str) -> Contents | None:
+    """Return what a checkpoint or diffusion model holds, which a server has loaded; None if that can't be seen here."""
+    header = _read("", "", path)
+    if isinstance(header, Problem) or not header.tensors:
+        return None
+    return inspect_model({"diffusion_model" if find_role(header) == "diffusion model" else "model": header})
 
 
 def check_loras(request: Request, engine: Engine) -> list[Problem]:

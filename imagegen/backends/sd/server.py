@@ -17,7 +17,7 @@ from imagegen.backends.sd.section import PARTS
 from imagegen.backends.sd.server_log import LOG, ServerLog
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["Launch", "find_argument_problem", "find_other_run", "managed_server", "start", "stop"]
+__all__ = ["Launch", "find_argument_problem", "find_other_run", "lora_arguments", "managed_server", "start", "stop"]
 
 _LISTEN = "127.0.0.1"
 _GRACE_S = 2.0
@@ -51,6 +51,15 @@ class Launch:
                     stat = path.stat()
                     found.update(f"{stat.st_size} {stat.st_mtime_ns}\0".encode())
         return found.hexdigest()
+
+
+def lora_arguments(folder: str) -> tuple[str, ...]:
+    """Return the arguments that every server needs, the user's own too, for images with LoRAs and those after them.
+
+    By default it searches all that is below its working folder for LoRAs, again for each image; and it adds them to
+    the weights and takes them off again, which leaves other weights behind.
+    """
+    return ("--lora-model-dir", folder, "--lora-apply-mode", "at_runtime")
 
 
 def managed_server(root: Path) -> ManagedServer:

@@ -530,6 +530,71 @@ def test_its_own_lists_count(bench: Bench, server: str) -> None:
     assert hint == "it has lora.safetensors"
 
 
+def test_a_server_without_a_folder_of_loras_is_to_be_started_with_all_that_they_need(bench: Bench) -> None:
+    empty = bench.root / "empty"
+    empty.mkdir()
+    model = bench.root / "tools/models/checkpoints/sd1.safetensors"
+    bench.settings = {"sd_server_url": bench.fake.start("-m", str(model), "--lora-model-dir", str(empty))}
+    _, hint = bench.problem({"loras": {"lora.safetensors": 1}})
+    assert hint == "start it with --lora-model-dir DIR --lora-apply-mode at_runtime"
+
+
+IGNORED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({}, {"width": 70}, "width 70: this model takes multiples of 64"),
+    ({}, {"clip_skip": 99}, "clip_skip 99: the CLIP of SD 1.x has 12 layers"),
+    ({"guidance": 3.5}, {}, "sd.guidance: this model (SD 1.x) takes none, and the engine would ignore it"),
+    ({"images": {"ref1": "face.png"}}, {}, "sd.images.ref1: SD 1.x takes no reference images, and the engine would"),
+]
+
+
+@pytest.mark.parametrize(("section", "fields", "said"), IGNORED)
+@pytest.mark.parametrize("is_listed", [False, True])
+@pytest.mark.usefixtures("server")
+def test_what_its_model_would_ignore_is_refused_if_its_file_is_here(
+    bench: Bench, section: dict[str, Any], fields: dict[str, Any], said: str, is_listed: bool
+) -> None:
+    if is_listed:  # a server on another machine, say, whose model there is here too
+        _name_its_model(bench, "/elsewhere/sd1.safetensors")
+    assert bench.problem(section, **fields)[0].startswith(said)
+
+
+@pytest.mark.usefixtures("server")
+def test_nothing_is_said_of_a_model_that_is_not_here(bench: Bench) -> None:
+    _name_its_model(bench, "/elsewhere/other.safetensors")
+    for section, fields, _ in IGNORED:
+        assert bench.problems(section, **fields) == []
+
+
+def _name_its_model(bench: Bench, path: str) -> None:
+    """Have the server say that this is its model."""
+    answer = {"samplers": ["euler"], "schedulers": [], "loras": [], "model": {"path": path}}
+    bench.fake.fault("answer", "GET /sdcpp/v1/capabilities", times=None, json=answer)
+
+
+def test_a_cfg_that_its_model_was_not_made_for_is_said(bench: Bench) -> None:
+    models, backend, progress = bench.root / "tools/models", bench.backend(), RecordedProgress()
+    parts = ("diffusion-model", "diffusion_models/flux"), ("vae", "vae/vae"), ("clip_l", "text_encoders/clip_l")
+    url = bench.fake.start(
+        *(word for part, name in parts for word in (f"--{part}", str(models / f"{name}.safetensors")))
+    )
+    assert backend.prepare([bench.request({"server": {"url": url}, "model": "flux.safetensors"})], progress) == []
+    (note,) = [facts["text"] for name, facts in progress.events if name == "note"]
+    assert note.startswith("this model (FLUX.1) is made for cfg 1")
+
+
+def test_what_it_does_not_say_of_itself_is_said_once_in_a_run(bench: Bench, server: str) -> None:
+    backend, progress = bench.backend(), RecordedProgress()
+    plain, vae = {"model": "sd1.safetensors"}, {"vae": "folder/nosuch.safetensors", "rng": "cpu"}
+    lora = {"loras": {"lora.safetensors": 1}}
+    for section in (plain, plain | vae, plain | vae, plain | lora):
+        assert backend.prepare([bench.request(section)], progress) == []
+    begin = f"the server at {server} does not say whether it was started with "
+    assert [facts["text"] for name, facts in progress.events if name == "note"] == [
+        f"{begin}--vae nosuch.safetensors, --rng cpu, which these images need",
+        f"{begin}--lora-apply-mode at_runtime, which these images need",
+    ]
+
+
 def test_nobody_there_and_somebody_else_there(bench: Bench, server: str) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     section = {"server": {"url": nobody}}

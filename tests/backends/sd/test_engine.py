@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagegen.backends.base import Cancelled, OverdueError
+from imagegen.backends.base import Cancelled, MayBeRunningError, OverdueError
 from imagegen.backends.sd.client import Client
 from imagegen.backends.sd.job import JobNotes
+from imagegen.errors import Problem
 from tests.backends.sd.bench import Bench, Reported, edit_record, identity_of
 from tests.backends.sd.fake_sd_server.fixture import VULKAN, FakeSd, until
 from tests.backends.sd.project import SdProject
@@ -278,7 +279,7 @@ def test_the_image_of_a_killed_run_is_not_generated_twice(bench: Bench, is_done:
     made = image.result(60)
     assert bench.fake.begun == ["a dog", "a cat"]
     expected = "is taken from sd-server, which generated it" if is_done else "is being generated"
-    assert reported.texts("note") == [f"{expected} for a run that was killed"]
+    assert reported.texts("note") == [f"{expected} for an earlier run"]
     assert made.data == following.generate(following.request(), attempt="another").data
     following.close()
 
@@ -371,21 +372,80 @@ def test_an_image_that_waits_at_a_server_of_the_user_s_own_is_taken_out_of_its_q
     assert not reported.texts("note")
 
 
-def test_an_image_in_progress_at_a_server_of_the_user_s_own_goes_on_and_that_is_said(bench: Bench) -> None:
+@pytest.mark.parametrize("is_overdue", [False, True])
+def test_an_image_in_progress_at_a_server_of_the_user_s_own_goes_on_and_is_taken_by_the_next_run(
+    bench: Bench, is_overdue: bool
+) -> None:
     url = bench.fake.start("--model", str(bench.project.models / "checkpoints/one.safetensors"))
     gate = bench.fake.hold("a cat")
-    reported = Reported()
-    image = bench.begin(bench.request(server={"url": url}), reported)
+    reported, request = Reported(), bench.request(server={"url": url})
+    image = bench.begin(request, reported, timeout_s=3.0 if is_overdue else 600.0)
     bench.fake.wait_held(gate)
-    until(lambda: bench.fake.events("queued"))
     until(lambda: JobNotes(bench.project.root).find("attempt-1", url))
-    bench.cancel.set()
-    with pytest.raises(Cancelled):
+    if not is_overdue:
+        bench.cancel.set()
+    with pytest.raises(MayBeRunningError, match="not done after 3 s" if is_overdue else "it was cancelled"):
         image.result(60)
     assert reported.texts("note") == [
-        f"the sd-server at {url} goes on with it: nothing but its end can stop an image in progress"
+        f"the sd-server at {url} goes on with it, since only its end stops an image; the next run takes it"
     ]
     assert len(bench.fake.running) == 1
+    following = Bench(bench.project)
+    image = following.begin(request)
+    bench.fake.open(gate)
+    image.result(60)
+    assert bench.fake.begun == ["a cat"]
+    assert not JobNotes(bench.project.root).find("attempt-1", url)
+
+
+def test_an_answer_of_a_server_of_the_user_s_own_that_may_pass_loses_no_image(bench: Bench) -> None:
+    url = bench.fake.start("--model", str(bench.project.models / "checkpoints/one.safetensors"))
+    bench.fake.fault("answer", "GET /sdcpp/v1/jobs", times=3, status=500, json={"error": "server_error"})
+    bench.generate(bench.request(server={"url": url}))
+    assert bench.fake.begun == ["a cat"]
+
+
+def test_a_server_of_the_user_s_own_that_ended_is_to_be_started_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagegen.backends.sd.job._PATIENCE_S", 0.5)
+    url = bench.fake.start("--model", str(bench.project.models / "checkpoints/one.safetensors"))
+    bench.fake.crash("a cat")
+    problem = bench.failure(bench.request(server={"url": url})).problem
+    assert problem.what.startswith("sd-server has not answered for 0.5 s: ")
+    assert problem.hint == "see whether it still runs, and start it again if not; then run doit again"
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_size_that_the_model_rounds_is_explained(bench: Bench, is_own: bool) -> None:
+    url = bench.fake.start("--model", str(bench.project.models / "checkpoints/one.safetensors")) if is_own else ""
+    section = {"server": {"url": url}} if url else {}
+    assert bench.failure(bench.request("a cat", {"width": 70, "height": 66}, **section)).problem == Problem(
+        "",
+        "sd-server made it 128×128, not the 70×66 asked for: this model takes multiples of 64",
+        "use multiples of 64, such as 128×128",
+    )
+    assert not [*bench.project.root.glob(".imagegen/sd/job.json")]
+    bench.generate(bench.request("a cat", {"width": 64, "height": 128}, **section))
+
+
+def test_the_time_of_an_image_is_over_neither_while_a_model_is_loaded_nor_while_it_waits_for_others(
+    bench: Bench,
+) -> None:
+    load, held = bench.fake.fault("load", wait=True), bench.fake.hold("a cat")
+    reported = Reported()
+    image = bench.begin(bench.request("a dog"), reported, timeout_s=0.6)
+    bench.fake.wait_held(load)
+    until(lambda: len(reported.texts("waiting")) > 2)
+    bench.fake.open(load)
+    image.result(60)
+    Client(bench.record.url).submit(bench.fake.bodies[0] | {"prompt": "a cat"})
+    bench.fake.wait_held(held)
+    reported = Reported()
+    image = bench.begin(bench.request("a cow"), reported, timeout_s=0.6)
+    until(lambda: len(reported.texts("waiting")) > 2)
+    bench.fake.open(held)
+    image.result(60)
 
 
 def test_a_full_queue_is_waited_for(bench: Bench) -> None:
@@ -413,7 +473,7 @@ def test_it_cannot_be_ended_by_ctrl_c_of_the_terminal(bench: Bench) -> None:
     assert os.getsid(pid) == pid
     assert os.getpgid(pid) != os.getpgid(0)
     os.kill(pid, signal.SIGTERM)
-    until(lambda: not bench.fake.running)
+    until(lambda: not bench.record.process.is_alive)
     bench.generate(bench.request("a dog"))
 
 

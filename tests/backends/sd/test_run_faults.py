@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -105,6 +106,40 @@ def test_a_run_that_is_ended_from_outside_ends_its_server(project: SdProject, nu
     assert process.returncode != 0
     assert "Traceback" not in out + err
     assert project.fake.running == []
+
+
+def test_a_run_that_is_ended_twice_in_a_row_ends_its_server(project: SdProject) -> None:
+    """As timeout(1) does it."""
+    project.job()
+    gate = project.fake.hold()
+    process = project.start()
+    project.fake.wait_held(gate)
+    for _ in range(20):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+    process.communicate(timeout=project.patience_s)
+    assert process.returncode == -signal.SIGTERM
+    assert project.fake.running == []
+
+
+def test_an_image_that_a_cancelled_run_left_at_a_server_of_the_user_s_own_is_not_generated_twice(
+    project: SdProject,
+) -> None:
+    url = project.fake.start("--model", str(project.models / "checkpoints/one.safetensors"))
+    project.job(items=[{"name": "Yrr", "prompt": "a small figure"}], sd={"server": {"url": url}})
+    gate = project.fake.hold()
+    process = project.start()
+    project.fake.wait_held(gate)
+    project.wait_until_noted()
+    process.send_signal(signal.SIGTERM)  # as a second Ctrl-C
+    out, err = process.communicate(timeout=project.patience_s)
+    assert "goes on with it" in out + err
+    assert "cancelled  portraits:yrr" in out
+    project.fake.open(gate)
+    run = project.doit()
+    assert run.tasks("generated") == ["portraits:yrr"]
+    assert "for an earlier run" in run.out
+    assert project.fake.begun == ["a small figure"]
 
 
 def test_a_terminal_that_is_closed_ends_the_run_and_its_server(project: SdProject) -> None:
