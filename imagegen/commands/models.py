@@ -87,7 +87,7 @@ def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
         for one in listed
     ]
     there = sum(one.state == "there" for one in listed)
-    closing = f"{there} of {plural(len(listed), 'model')} {'is' if there == 1 else 'are'} there"
+    closing = f"{there} of {plural(len(listed), 'model')} {'is' if 1 in (there, len(listed)) else 'are'} there"
     if missing := [one for one in listed if one.state in ("missing", "partly")]:
         closing += f"; {describe_download(missing)}: doit models:pull"
     return [*table(rows), closing]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, command, option, report_setup, require
 from imagegen.config.settings import SD_DEVICES
-from imagegen.plan.request import Request
+
+if TYPE_CHECKING:
+    from imagegen.plan.output import Output
+    from imagegen.project import JobPlan, Project
 
 __all__ = ["setup", "update"]
 
@@ -35,13 +41,15 @@ def setup(build: Build, *, device: str, model: str, yes: bool) -> None:
     words = [f"--device={device}"] if device != "auto" else []
     line = " ".join(["doit sd:setup", *words, *([f"--model={model}"] if model else [])])
     check_name(model)
-    requests = _list_requests(build)
+    project, plans = _plan_for_sd(build)
+    outputs = _list_outputs(plans, "doit doctor" if settings.backend == "sd" else "doit doctor backend=sd")
     with report_setup(build, line) as progress:
         install(root, settings, progress, _ask("nothing was downloaded", line, yes=yes), device)
         if model or not settings.sd_server_url:  # that one has its model
-            ask = _ask("no model was downloaded", line, yes=yes)
-            setup_model(root, settings, model, progress, ask, requests)
-    print(f"next: {_suggest_next(build, is_used=bool(requests))}", flush=True)
+            ask = _ask("no model was set up", line, yes=yes)
+            requests = [output.request for output in outputs]
+            setup_model(root, settings, model, progress, ask, requests, _count_recorded(project, outputs))
+    print(f"next: {_suggest_next(build)}", flush=True)
 
 
 @command(
@@ -59,23 +67,47 @@ def update(build: Build, *, yes: bool) -> None:
         install(build.root, build.settings, progress, _ask("nothing was downloaded", line, yes=yes), updates=True)
 
 
-def _suggest_next(build: Build, *, is_used: bool) -> str:
-    """Return the command that generates. is_used: whether jobs use sd."""
+def _suggest_next(build: Build) -> str:
+    """Return the command that generates."""
     is_default = build.settings.backend == "sd"
     if not build.plans:
         return f'doit image{"" if is_default else " --backend sd"} --prompt "a raven on a standing stone"'
-    if is_used or is_default:
+    if is_default or any(output.request.backend == "sd" for plan in build.plans for output in plan.outputs):
         return "doit"
     return 'doit backend=sd; or for good: backend = "sd" under [tool.imagegen] in pyproject.toml'
 
 
-def _list_requests(build: Build) -> list[Request]:
-    """Return the images of sound jobs that use sd, with a server of this project."""
-    for plan in build.plans:
+def _plan_for_sd(build: Build) -> tuple[Project, list[JobPlan]]:
+    """Return the project as a run with `backend=sd` plans it, for the jobs that name no backend."""
+    if build.settings.backend == "sd":
+        return build.project, build.plans
+    from imagegen.project import Project
+
+    settings = replace(build.settings, backend="sd", forced_backend=None)
+    project = Project(build.root, settings, build.project.registry, build.project.reserved)
+    return project, project.plans()
+
+
+def _list_outputs(plans: Sequence[JobPlan], doctor: str) -> list[Output]:
+    """Return the images of sound jobs that use sd, with a server of this project.
+
+    doctor: the command line that says what is wrong with the others.
+    """
+    for plan in plans:
         if plan.problems:
-            print(f"{plan.file} is broken, and its models, if any, are left out: doit doctor says why", flush=True)
-    found = [output.request for plan in build.plans for output in plan.outputs]
-    return [one for one in found if one.backend == "sd" and not one.extra.get("server")]
+            print(f"{plan.file} is broken, and its models, if any, are left out: {doctor} says why", flush=True)
+    found = [output for plan in plans for output in plan.outputs]
+    return [one for one in found if one.request.backend == "sd" and not one.request.extra.get("server")]
+
+
+def _count_recorded(project: Project, outputs: Sequence[Output]) -> Counter[str]:
+    """Return the models that were recorded for jobs that name none, with how many images each generated."""
+    found: Counter[str] = Counter()
+    for output in outputs:
+        if output.has_open_model and (model := output.request.model):
+            lines = project.lock(output.job).lines.get(output.path, ())
+            found[model] += any(line.backend == "sd" and line.request.get("model") == model for line in lines)
+    return found
 
 
 def _ask(otherwise: str, line: str, *, yes: bool) -> Callable[[], None]:

@@ -109,17 +109,56 @@ def test_after_the_program_it_asks_for_the_model(project: ProjectFolder) -> None
     assert project.doit("sd:setup", "--yes").code == 0
     run = project.doit("sd:setup", "--model=sd-turbo")
     assert run.code != 0
-    assert "no model was downloaded: there is no terminal to ask on" in run.out
+    assert "no model was set up: there is no terminal to ask on" in run.out
     assert "to go ahead without the question: doit sd:setup --model=sd-turbo --yes" in run.out
     assert "sd-turbo" not in (project.root / "pyproject.toml").read_text()
 
 
 def test_with_a_build_of_ones_own_it_goes_on_with_the_model(project: ProjectFolder, fake: FakeSd) -> None:
     project.write("pyproject.toml", f'[tool.imagegen.sd]\nprogram = "{fake.program}"\n')
-    run = project.doit("sd:setup")
+    run = project.doit("sd:setup", "--model=sd-turbo")
     assert run.code != 0
     assert f"your own build is used: {fake.program}, build master-525-0752cc9\nmodel sd-turbo: SD-Turbo" in run.out
-    assert "no model was downloaded: there is no terminal to ask on" in run.out
+    assert "no model was set up: there is no terminal to ask on" in run.out
+
+
+def without_model(project: ProjectFolder) -> None:
+    pyproject = project.root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace('model = "one.safetensors"\n', ""))
+
+
+def test_the_only_checkpoint_is_the_model_and_the_one_that_is_recorded_stays_it(project: ProjectFolder) -> None:
+    without_model(project)
+    before = (project.root / "pyproject.toml").read_text()
+    project.base_job = {"items": JOB["items"]}
+    project.job()
+    line = "jobs that name no model use one.safetensors; to use another one: doit sd:setup --model=NAME"
+    assert line in project.doit("sd:setup", "--yes").out.splitlines()
+    assert project.doit("backend=sd").tasks("generated") == ["portraits:yrr"]
+    write_model(project.root / "tools/ComfyUI/models/checkpoints/two.safetensors", "sd1", "two")
+    again = project.doit("sd:setup", "--yes")
+    assert again.out.splitlines()[-2:] == [line, project.doit("sd:setup").closing]
+    assert (project.root / "pyproject.toml").read_text() == before
+    another = project.doit("sd:setup", "--model=sd-1.5").out
+    assert "  images that this makes stale: 1, generated with one.safetensors\n" in another
+    assert (project.root / "pyproject.toml").read_text() == before, "nobody agreed"
+
+
+def test_the_models_of_jobs_that_name_no_backend_are_set_up(project: ProjectFolder, fake: FakeSd) -> None:
+    project.write("pyproject.toml", f"[tool.imagegen.sd]\nprogram = '{fake.program}'\n")
+    project.base_job = {"items": JOB["items"]}
+    project.job(sd={"model": "dreamshaper-8-lcm"})
+    project.job("others", backend="placeholder", sd={"model": "sd-1.5"})
+    project.job("broken", sd={"diffusion_model": "a.gguf", "model": "b.gguf"})
+    run = project.doit("sd:setup")
+    assert (
+        "jobs/broken.yaml is broken, and its models, if any, are left out: doit doctor backend=sd says why" in run.out
+    )
+    assert [line for line in run.out.splitlines() if line.startswith("model ")] == [
+        "model dreamshaper-8-lcm: DreamShaper 8 LCM, for paintings and game art, 16 bits"
+    ]
+    assert "for jobs that name no model" not in run.out
+    assert "no model was set up: there is no terminal to ask on" in run.out
 
 
 def test_a_server_of_ones_own_has_its_model(project: ProjectFolder) -> None:

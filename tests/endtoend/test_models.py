@@ -73,6 +73,13 @@ def test_looking_downloads_nothing_and_pulling_gets_what_is_missing(shelf: Proje
     assert rows(shelf.doit("models").out) == {"one": "there", "two": "there"}
 
 
+def test_one_model_is_counted_as_one(shelf: ProjectFolder) -> None:
+    models(shelf, "one")
+    assert shelf.doit("models").out.splitlines()[-1].startswith("0 of 1 model is there; 3 MB to download, ")
+    assert shelf.doit("models:pull").code == 0
+    assert shelf.doit("models").out.splitlines()[-1] == "1 of 1 model is there"
+
+
 def test_what_is_there_is_not_asked_for_again(shelf: ProjectFolder, server: FileServer) -> None:
     shelf.doit("models:pull", "two")
     assert [asked.path for asked in server.asked] == ["/o/r/resolve/main/two.safetensors"]

@@ -6,9 +6,10 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 from imagegen.backends.base import Progress
 from imagegen.backends.model_downloads import download_models
@@ -20,11 +21,11 @@ from imagegen.backends.models import (
     inspect_model,
     list_model_folders,
 )
-from imagegen.backends.sd.files import KINDS, find_listed, find_model_file, list_files
+from imagegen.backends.sd.files import KINDS, find_listed, find_model_file, list_files, list_models
 from imagegen.backends.sd.known_models import KNOWN_MODELS, KnownFile, KnownModel, suggest_model
 from imagegen.backends.sd.memory import this_machine
 from imagegen.backends.sd.program import read_mark
-from imagegen.backends.text import size_text
+from imagegen.backends.text import list_first, size_text
 from imagegen.config.models import ModelFile, read_models
 from imagegen.config.pyproject import TomlTable, add_tables, format_tables
 from imagegen.config.settings import Settings
@@ -44,48 +45,47 @@ def setup_model(
     progress: Progress,
     ask: Callable[[], None],
     requests: Sequence[Request] = (),
+    recorded: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """List the files of models in pyproject.toml, and download them; the project gets a model if it has none.
 
-    These are the named model, or else the project's and those of the requests; where jobs name none, it is the one
-    that suits this machine. What is done already is left alone: with all files in place, nobody is contacted. After a
-    kill at any moment the next call continues.
+    These are the named model, or else the project's and those of the requests; where a run would have no model for jobs
+    that name none, it is the one that suits this machine. What is done already is left alone: with all files in place,
+    nobody is contacted. After a kill at any moment the next call continues.
 
     Args:
         root: the project's folder.
         settings: the project's.
         name: of a known model; or empty.
         progress: gets what is to be downloaded, and how far that is.
-        ask: called before anything is downloaded or written, once it was reported what that will be; may raise.
+        ask: called before anything is downloaded or becomes stale, once it was reported what that will be; may raise.
         requests: images whose models are needed as well, where no model is named.
+        recorded: for jobs that name none, the models that their lock files give, with how many images each generated.
 
     Raises:
         ImagegenError: what was done stays.
     """
     check_name(name)
-    models = [KNOWN_MODELS[name]] if name else _choose(root, settings, requests)
+    default = "" if settings.sd_model else name or _suggest_default(root, settings, requests)
+    models = [KNOWN_MODELS[name]] if name else _choose(settings, default, requests)
     files, tables = _plan(settings, models)
     if not name:
         files += _list_own(root, settings, requests)
         files = list(dict.fromkeys(files))
-    if not settings.sd_model and (name or _needs_default(settings, requests)):
-        tables.append(TomlTable((*_SETTINGS, "sd"), {"model": models[0].name}))
-    progress.event("waiting", text="checking model files")
-    try:
-        wanted = [inspect_model(root, settings, file) for file in files]
-    finally:
-        progress.event("waiting", text="")
-    if problems := list(find_obstacles(root, wanted)):
-        raise ImagegenError(*problems)
+    wanted = _inspect(root, settings, files, progress)
     missing = [one for one in wanted if one.state != "there"]
     for line in _announce(root, settings, models, wanted, tables):
         progress.event("note", text=line)
-    if missing and not name and _needs_default(settings, requests):
-        others = ", ".join(one for one in KNOWN_MODELS if one != models[0].name)
-        text = f"{models[0].name} suits this machine; for another model: doit sd:setup --model=NAME ({others})"
+    for line in _announce_default(root, settings, default, requests, recorded):
+        progress.event("note", text=line)
+    if missing and default and not name:
+        others = ", ".join(one for one in KNOWN_MODELS if one != default)
+        text = f"{default} suits this machine; for another model: doit sd:setup --model=NAME ({others})"
         progress.event("note", text=text)
-    if missing:
+    if missing or (default and any(recorded.values())):
         ask()
+    if default:
+        tables.append(TomlTable((*_SETTINGS, "sd"), {"model": default}))
     if tables:
         _write(root, tables, progress)
     try:
@@ -115,19 +115,24 @@ def check_name(name: str) -> None:
         raise ImagegenError(Problem("", f"no model '{name}' is known{did_you_mean(name, KNOWN_MODELS)}", _take_one()))
 
 
-def _choose(root: Path, settings: Settings, requests: Sequence[Request]) -> list[KnownModel]:
-    """Return the known models that are needed: the project's or the one that suits this machine, and the requests'."""
-    names = [settings.sd_model, *(request.model for request in requests)]
-    if _needs_default(settings, requests):
-        device = "" if settings.sd_program else str(read_mark(root).get("device") or "")
-        machine = this_machine()
-        names[0] = suggest_model(machine.memory if device in ("", "cpu", "metal") else machine.gpu, device)
+def _suggest_default(root: Path, settings: Settings, requests: Sequence[Request]) -> str:
+    """Return the model that suits this machine, if a run would have none for jobs that name none; else empty."""
+    if not _has_open_jobs(requests) or len(list_models(list_model_folders(root, settings))) == 1:
+        return ""
+    device = "" if settings.sd_program else str(read_mark(root).get("device") or "")
+    machine = this_machine()
+    return suggest_model(machine.memory if device in ("", "cpu", "metal") else machine.gpu, device)
+
+
+def _has_open_jobs(requests: Sequence[Request]) -> bool:
+    """Return whether a job has no model yet, or there is no job yet."""
+    return not (requests and all(request.model for request in requests))
+
+
+def _choose(settings: Settings, default: str, requests: Sequence[Request]) -> list[KnownModel]:
+    """Return the known models that are needed: the project's or the default, and the requests'."""
+    names = [settings.sd_model or default, *(request.model for request in requests)]
     return [KNOWN_MODELS[name] for name in dict.fromkeys(names) if name in KNOWN_MODELS]
-
-
-def _needs_default(settings: Settings, requests: Sequence[Request]) -> bool:
-    """Return whether there is no model for jobs that name none, and such a job, or no job yet."""
-    return not settings.sd_model and not (requests and all(request.model for request in requests))
 
 
 def _take_one() -> str:
@@ -176,11 +181,22 @@ def _list_own(root: Path, settings: Settings, requests: Sequence[Request]) -> li
     own = settings.sd_model
     if own and own not in KNOWN_MODELS:
         named.add(("model", own))
-        is_listed = any(_is_named(one, "model", own) for one in settings.models)
-        if not is_listed and not find_model_file(root, list_model_folders(root, settings), "model", own):
+        if not _is_at_hand(root, settings, own):
             what = f"there is no file {own}, and no known model has that name{did_you_mean(own, KNOWN_MODELS)}"
             raise ImagegenError(Problem("sd.model", what, _take_one()))
     return [one for one in settings.models if any(_is_named(one, part, name) for part, name in named)]
+
+
+def _inspect(root: Path, settings: Settings, files: Sequence[ModelFile], progress: Progress) -> list[ListedModel]:
+    """Look for the files. Raises ImagegenError if something keeps them from being downloaded."""
+    progress.event("waiting", text="checking model files")
+    try:
+        wanted = [inspect_model(root, settings, file) for file in files]
+    finally:
+        progress.event("waiting", text="")
+    if problems := list(find_obstacles(root, wanted)):
+        raise ImagegenError(*problems)
+    return wanted
 
 
 def _is_named(file: ModelFile, part: str, name: str) -> bool:
@@ -213,12 +229,33 @@ def _announce(
     if missing:
         yield describe_download(missing)
     if tables:
-        yield f"to be added to {_PYPROJECT}: {', '.join(map(_describe_table, tables))}"
+        yield f"to be added to {_PYPROJECT}: {', '.join('[' + '.'.join(table.path) + ']' for table in tables)}"
 
 
-def _describe_table(table: TomlTable) -> str:
-    name = f"[{'.'.join(table.path)}]"
-    return f'model = "{table.values["model"]}" in {name}' if "model" in table.values else name
+def _announce_default(
+    root: Path, settings: Settings, default: str, requests: Sequence[Request], recorded: Mapping[str, int]
+) -> Iterator[str]:
+    """Yield which model jobs that name none will use, unless the settings name it; and what becomes stale."""
+    if settings.sd_model:
+        return
+    names = list_models(list_model_folders(root, settings))
+    if default:
+        yield f'to be added to {_PYPROJECT}: model = "{default}" in [tool.imagegen.sd], for jobs that name no model'
+        for model, count in recorded.items():
+            if count:
+                yield f"  images that this makes stale: {count}, generated with {model}"
+        if len(names) > 1:
+            yield f"  to use one of the checkpoints that are there, name that instead: {list_first(names, 5)}"
+        return
+    if used := dict.fromkeys([*recorded, *(names if _has_open_jobs(requests) else ())]):
+        shown = ", ".join(one if _is_at_hand(root, settings, one) else f"{one}, which is not there" for one in used)
+        yield f"jobs that name no model use {shown}; to use another one: doit sd:setup --model=NAME"
+
+
+def _is_at_hand(root: Path, settings: Settings, checkpoint: str) -> bool:
+    """Return whether a checkpoint is there, or is listed and so downloaded."""
+    is_listed = any(_is_named(one, "model", checkpoint) for one in settings.models)
+    return is_listed or bool(find_model_file(root, list_model_folders(root, settings), "model", checkpoint))
 
 
 def _write(root: Path, tables: Sequence[TomlTable], progress: Progress) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,11 @@ class Project:
         return read_settings(self.root, {}, self.environment)
 
     def setup(
-        self, name: str = "", ask: Callable[[], None] = lambda: None, requests: Sequence[Request] = ()
+        self,
+        name: str = "",
+        ask: Callable[[], None] = lambda: None,
+        requests: Sequence[Request] = (),
+        recorded: Mapping[str, int] | None = None,
     ) -> list[str]:
         """Set a model up. Returns the lines that stay."""
         self.notes, self.waiting = [], []
@@ -109,12 +113,14 @@ class Project:
             ask()
 
         progress = ImageProgress(math.inf, threading.Event(), on_event=on_event)
-        setup_model(self.root, self.settings, name, progress, count, requests)
+        setup_model(self.root, self.settings, name, progress, count, requests, recorded or {})
         return self.notes
 
-    def fail(self, name: str = "", ask: Callable[[], None] = lambda: None) -> str:
+    def fail(
+        self, name: str = "", ask: Callable[[], None] = lambda: None, recorded: Mapping[str, int] | None = None
+    ) -> str:
         with pytest.raises(ImagegenError) as caught:
-            self.setup(name, ask)
+            self.setup(name, ask, recorded=recorded)
         return str(caught.value)
 
     def downloads(self) -> list[str]:
@@ -151,7 +157,8 @@ def test_from_nothing_it_says_what_comes_asks_and_gets_the_model_that_suits(proj
     ]
     assert said[4].startswith("3 KB to download, ")
     assert said[5:] == [
-        'to be added to pyproject.toml: [tool.imagegen.models.model-q4], model = "sd-turbo" in [tool.imagegen.sd]',
+        "to be added to pyproject.toml: [tool.imagegen.models.model-q4]",
+        'to be added to pyproject.toml: model = "sd-turbo" in [tool.imagegen.sd], for jobs that name no model',
         "sd-turbo suits this machine; for another model: doit sd:setup --model=NAME "
         "(split, flux2-klein-4b, other-split)",
     ]
@@ -280,7 +287,7 @@ def test_another_file_in_its_place_is_not_replaced(project: Project) -> None:
     path = project.root / "tools/models/checkpoints/model.gguf"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"mine")
-    assert "tools/models/checkpoints/model.gguf exists, but is not the file that is listed" in project.fail()
+    assert "tools/models/checkpoints/model.gguf exists, but is not the file that is listed" in project.fail("sd-turbo")
     assert (path.read_bytes(), project.pyproject.exists(), project.asked) == (b"mine", False, 0)
     path.unlink()
     other = entry("vae", "mine").replace('folder = "vae"', 'folder = "checkpoints"\nname = "Model.gguf"')
@@ -398,6 +405,59 @@ def test_files_that_jobs_name_and_the_project_lists_are_downloaded_too(project: 
     project.setup(requests=[request("llm.gguf", model="llm.gguf", vae="elsewhere.gguf")])
     assert project.downloads() == ["llm.gguf", "vae.gguf"]
     assert project.pyproject.read_text() == "".join(listed)
+
+
+def checkpoint(project: Project, name: str) -> None:
+    path = project.root / "tools/models/checkpoints" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(name.encode())
+
+
+def test_the_only_checkpoint_is_the_model_and_no_other_one_is_offered(project: Project) -> None:
+    checkpoint(project, "mine.gguf")
+    line = "jobs that name no model use mine.gguf; to use another one: doit sd:setup --model=NAME"
+    assert project.setup() == project.setup(requests=[request()]) == [line]
+    assert (project.downloads(), project.asked, project.pyproject.exists()) == ([], 0, False)
+    assert project.setup(requests=[request("split")])[-1].startswith("downloaded "), "no word of what no job needs"
+
+
+def test_of_several_checkpoints_a_run_takes_none_so_a_model_is_offered_beside_them(project: Project) -> None:
+    checkpoint(project, "mine.gguf")
+    checkpoint(project, "other.gguf")
+    notes = project.setup()
+    assert "  to use one of the checkpoints that are there, name that instead: mine.gguf, other.gguf" in notes
+    assert project.settings.sd_model == "sd-turbo"
+
+
+def test_the_model_that_was_recorded_stays(project: Project) -> None:
+    checkpoint(project, "mine.gguf")
+    checkpoint(project, "other.gguf")
+    recorded = {"mine.gguf": 2, "gone.gguf": 0}
+    assert project.setup(requests=[request("mine.gguf"), request("gone.gguf")], recorded=recorded) == [
+        "jobs that name no model use mine.gguf, gone.gguf, which is not there; "
+        "to use another one: doit sd:setup --model=NAME"
+    ]
+    assert not project.pyproject.exists()
+
+
+def test_before_a_model_makes_images_stale_it_says_how_many_and_asks(project: Project) -> None:
+    project.setup("split")
+    project.pyproject.write_text(project.pyproject.read_text().partition("[tool.imagegen.sd]")[0])
+    said: list[str] = []
+
+    def no() -> None:
+        said.extend(project.notes)
+        raise ImagegenError(Problem("", "no"))
+
+    recorded = {"mine.gguf": 2, "gone.gguf": 0}
+    assert project.fail("split", no, recorded) == "no"
+    assert said[-2:] == [
+        'to be added to pyproject.toml: model = "split" in [tool.imagegen.sd], for jobs that name no model',
+        "  images that this makes stale: 2, generated with mine.gguf",
+    ]
+    assert project.settings.sd_model == ""
+    project.setup("split", recorded=recorded)
+    assert project.settings.sd_model == "split"
 
 
 def test_only_the_model_that_is_named_is_set_up(project: Project) -> None:
