@@ -31,6 +31,7 @@ __all__ = [
     "detect_device",
     "explain_own_build",
     "find_build",
+    "has_gpu",
     "inspect_host",
     "suggest_loader",
 ]
@@ -232,14 +233,29 @@ def inspect_host() -> Host:
     machine = this_machine()
     name, version = platform.libc_ver()
     names = {"Linux": (*_GOMP, *_LOADER), "Windows": tuple(_WINDOWS)}.get(machine.system, ())
-    nodes = [*Path("/dev/dri").glob("renderD*"), *Path("/dev").glob("nvidia[0-9]*")]
     return Host(
         machine,
         _numbers(version) if name == "glibc" else None,
         (_numbers(platform.mac_ver()[0]) or (0,))[0],
-        machine.system == "Windows" or bool(nodes),  # there, the loader comes with a GPU's driver
+        machine.system == "Windows" or has_gpu(Path("/")),  # there, the loader comes with a GPU's driver
         frozenset(filter(_can_load, names)),
     )
+
+
+def has_gpu(root: Path) -> bool:
+    """Return whether a Linux machine has a GPU that Vulkan runs on. root: of its file system.
+
+    A virtual machine's device for rendering is none: there, only software acts as a GPU, which the engine does not use.
+    """
+    drivers = {
+        (root / "sys/class/drm" / node.name / "device/driver").resolve().name
+        for node in (root / "dev/dri").glob("renderD*")
+    }
+    return bool(drivers & _GPU_DRIVERS) or any((root / "dev").glob("nvidia[0-9]*"))
+
+
+_GPU_DRIVERS = frozenset({"amdgpu", "asahi", "i915", "nouveau", "nvidia", "panthor", "xe"})
+"""Linux's drivers of GPUs that Vulkan generates on."""
 
 
 def _numbers(version: str) -> tuple[int, ...]:

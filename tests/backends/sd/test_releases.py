@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from imagegen.backends.sd.releases import (
     detect_device,
     explain_own_build,
     find_build,
+    has_gpu,
     inspect_host,
     suggest_loader,
 )
@@ -63,6 +65,36 @@ def test_each_archive_is_of_the_release_and_pinned_by_size_and_sha256() -> None:
 def test_a_gpu_is_used_where_there_is_one_and_vulkans_loader(host: Host, device: Device) -> None:
     assert detect_device(host) == device
     assert choose_build(host, device).device == device
+
+
+@pytest.mark.parametrize(
+    ("drivers", "devices", "is_gpu"),
+    [
+        ({}, [], False),
+        ({"renderD128": "amdgpu"}, ["dri/renderD128"], True),
+        ({"renderD128": "xe"}, ["dri/renderD128"], True),
+        ({"renderD128": "i915", "renderD129": "nvidia"}, ["dri/renderD129"], True),
+        ({"renderD128": "virtio-pci"}, ["dri/renderD128"], False),
+        ({"renderD128": "vmwgfx"}, ["dri/renderD128"], False),
+        ({"renderD128": "virtio-pci", "renderD129": "nouveau"}, ["dri/renderD128", "dri/renderD129"], True),
+        ({"renderD128": "amdgpu"}, [], False),  # a container that the GPU is not given to
+        ({}, ["dri/renderD128"], False),
+        ({}, ["nvidia0", "nvidiactl"], True),  # NVIDIA's container toolkit
+        ({}, ["nvidiactl"], False),
+    ],
+)
+def test_a_gpu_is_a_device_here_with_the_driver_of_one(
+    tmp_path: Path, drivers: dict[str, str], devices: list[str], is_gpu: bool
+) -> None:
+    for node, driver in drivers.items():
+        (tmp_path / "sys/bus/pci/drivers" / driver).mkdir(parents=True, exist_ok=True)
+        device = tmp_path / "sys/class/drm" / node / "device"
+        device.mkdir(parents=True)
+        (device / "driver").symlink_to(f"../../../../bus/pci/drivers/{driver}")
+    for name in devices:
+        (tmp_path / "dev" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "dev" / name).touch()
+    assert has_gpu(tmp_path) is is_gpu
 
 
 def test_a_gpu_without_the_loader_is_named_with_what_it_needs() -> None:
