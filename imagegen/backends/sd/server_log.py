@@ -93,6 +93,10 @@ class ServerLog:
                 return f"{kind}: {one_line(found[min(number, len(found) - 1)], 60)}"
         return "cpu" if re.search(_CPU, header) else ""
 
+    def has_no_gpu(self) -> bool:
+        """Return whether a program that is built for a GPU finds none that it can use."""
+        return bool(re.search(_NO_GPU, self._read(_MOST, from_begin=True)))
+
     def _read(self, most: int, *, from_begin: bool = False) -> str:
         """Return the last `most` bytes since the mark, or the first ones of all; of a new, shorter log too."""
         with suppress(OSError), self._path.open("rb") as log:
@@ -126,3 +130,5 @@ _DEVICES = {
 }
 _CHOSEN = r"Selecting Vulkan(\d{1,3}) as main device"
 _CPU = r"- Using CPU backend"
+_NO_GPU = r"ggml_vulkan: No devices found|failed to initialize (?:CUDA|ROCm|MUSA): |- loading CPU backend"
+"""Written before it generates on the CPU all the same. A GPU that is software, such as llvmpipe, is none for Vulkan."""

@@ -143,6 +143,25 @@ def test_the_device_that_the_model_is_on(tmp_path: Path, header: str, device: st
     assert log.read_device() == device
 
 
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", False),
+        ("[DEBUG] util.cpp:757  - Using CPU backend\n", False),
+        (f"{PLACE}ggml_vulkan: Found 1 Vulkan devices:\n" + VULKAN % (0, "NVIDIA RTX A2000", "NVIDIA"), False),
+        (f"{INFO}ggml_vulkan: No devices found.\n[DEBUG] util.cpp:757  - Using CPU backend\n", True),
+        (f"{PLACE}ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected\n", True),
+        (f"{PLACE}ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected\n", True),
+        (f"{PLACE}ggml_cuda_init: found 1 CUDA devices (Total VRAM: 11909 MiB):\n", False),
+        ("[WARN ] util.cpp:752  - loading CPU backend\n", True),
+    ],
+)
+def test_a_program_for_a_gpu_that_finds_none(tmp_path: Path, header: str, expected: bool) -> None:
+    log = log_with(tmp_path, header + BEGUN)
+    log.mark()
+    assert log.has_no_gpu() is expected
+
+
 def test_a_log_that_is_missing_says_nothing(tmp_path: Path) -> None:
     log = ServerLog(tmp_path)
     log.mark()
