@@ -145,8 +145,7 @@ class _Checker:
         wanted = files.get("diffusion_model") or files.get("model") or ""
         loaded = file_name(server.model)
         if wanted and loaded and file_name(wanted) != loaded:
-            what = f"sd.model: the server at {url} has {loaded}, and not {file_name(wanted)}"
-            yield Problem("", what, "start it with that model, or leave sd.model out: then its own is used")
+            yield _explain_other_model(url, loaded, file_name(wanted), request)
         for name in request.extra.get("loras", ()):
             if name not in server.loras:
                 near = list_first(sort_by_likeness(name, server.loras), 5)
@@ -177,6 +176,15 @@ class _Checker:
             path = next((path for path in paths if path and Path(path).is_file()), "")
             self._servers[url] = inspect_main_file(path) if path else None
         return self._servers[url]
+
+
+def _explain_other_model(url: str, loaded: str, wanted: str, request: Request) -> Problem:
+    """Return the problem that a server has another model than the one that a job names, or was first built with."""
+    if any(part in request.extra.get("files", {}) for part in _MAIN):
+        what = f"sd.model: the server at {url} has {loaded}, and not {wanted}"
+        return Problem("", what, "start it with that model, or leave sd.model out: then its own is used")
+    what = f"the server at {url} has {loaded}, and this job, which names no model, was first built with {wanted}"
+    return Problem("", what, f"start it with {wanted}, or name the other model in the job: sd.model: {loaded}")
 
 
 def _ask_server(url: str, engine: Engine) -> Capabilities | Problem:

@@ -523,6 +523,17 @@ def test_another_model_than_it_has_is_refused(bench: Bench, server: str) -> None
     )
 
 
+def test_another_model_than_the_job_was_first_built_with_is_refused_with_a_way_out(bench: Bench, server: str) -> None:
+    decided = replace(bench.request({}), model="sdxl.safetensors")
+    (found,) = bench.backend().preflight([decided])
+    assert (found.what, found.hint) == (
+        f"the server at {server} has sd1.safetensors, and this job, which names no model, was first built with "
+        "sdxl.safetensors",
+        "start it with sdxl.safetensors, or name the other model in the job: sd.model: sd1.safetensors",
+    )
+    assert bench.problems({"model": "sd1.safetensors"}) == []
+
+
 def test_its_own_lists_count(bench: Bench, server: str) -> None:
     assert bench.problem({}, sampler="dpmpp_2m")[1] == "sd-server calls it dpm++2m"
     what, hint = bench.problem({"loras": {"loar.safetensors": 1}})
