@@ -15,7 +15,9 @@ from imagegen.backends.sd.checks import check_requests, list_notes
 from imagegen.backends.sd.files import find_digest, get_files, list_models
 from imagegen.backends.sd.memory import this_machine
 from imagegen.backends.sd.model_checks import check_model
+from imagegen.backends.sd.program import Program
 from imagegen.backends.sd.server import find_argument_problem, managed_server
+from imagegen.backends.sd.server_log import ServerLog
 from imagegen.backends.text import list_first, size_text
 from imagegen.errors import ImagegenError
 from imagegen.plan.request import Request
@@ -60,10 +62,20 @@ def _diagnose_program(engine: Engine, said: list[str]) -> Iterator[Diagnosis]:
     else:
         build = f"build {program.build}" if program.build else "which does not say which build it is"
         yield Diagnosis(True, "program", f"{display_path(engine.root, program.path)}, {build}")
-        yield Diagnosis(True, "device", f"built for {program.device}" if program.device else "as that build chooses")
+        yield _diagnose_device(program, engine)
     memory, gpu = psutil.virtual_memory(), this_machine().gpu
     found = f"{size_text(memory.available)} of {size_text(memory.total)} free"
     yield Diagnosis(True, "memory", f"{found}; the GPU has {size_text(gpu)}" if gpu else found)
+
+
+def _diagnose_device(program: Program, engine: Engine) -> Diagnosis:
+    """Return the row of what the program generates on: what it was built for, and whether its last server found it."""
+    if program.device != "cpu" and ServerLog(engine.root).has_no_gpu():
+        found = (
+            f"built for {program.device or 'a GPU'}, but the last server found no GPU and used the CPU, which is slow"
+        )
+        return Diagnosis(True, "device", found, "install or update the GPU's driver; the next run tries it again")
+    return Diagnosis(True, "device", f"built for {program.device}" if program.device else "as that build chooses")
 
 
 def _diagnose_models(requests: Sequence[Request], engine: Engine, said: list[str]) -> Iterator[Diagnosis]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from imagegen.backends.base import (
     Cancelled,
@@ -54,8 +53,9 @@ class Engine:
         """By launch, how many of its servers ended in a row."""
         self._failed_starts: dict[Hashable, GenerationError] = {}
         """By launch, why its server cannot be started."""
-        self._answers: dict[str, Any] = {}
-        """What was asked once in this run, or the error: by the address of a server; of the program by nothing."""
+        self._capabilities: dict[str, Capabilities | Refused | Unreachable] = {}
+        """By the address of a server of the user's own, what it said of itself, or why it did not."""
+        self._has_noted_gpu = False
 
     @property
     def root(self) -> Path:
@@ -65,8 +65,16 @@ class Engine:
     @property
     def program(self) -> Program:
         """The program. Raises ImagegenError if there is none that can be used."""
-        found: Program = self._ask_once("", lambda: inspect_program(self.root, self.context.settings))
-        return found
+        if isinstance(self._program, ImagegenError):
+            raise self._program
+        return self._program
+
+    @cached_property
+    def _program(self) -> Program | ImagegenError:
+        try:
+            return inspect_program(self.root, self.context.settings)
+        except ImagegenError as error:
+            return error
 
     @cached_property
     def folders(self) -> Folders:
@@ -92,18 +100,14 @@ class Engine:
 
     def capabilities(self, url: str) -> Capabilities:
         """Return what a server of the user's own says of itself. Raises Refused and Unreachable."""
-        found: Capabilities = self._ask_once(url, Client(url).capabilities)
-        return found
-
-    def _ask_once(self, key: str, ask: Callable[[], Any]) -> Any:
-        if key not in self._answers:
+        if url not in self._capabilities:
             try:
-                self._answers[key] = ask()
-            except (ImagegenError, Refused, Unreachable) as error:
-                self._answers[key] = error
-        if isinstance(answer := self._answers[key], Exception):
-            raise answer
-        return answer
+                self._capabilities[url] = Client(url).capabilities()
+            except (Refused, Unreachable) as error:
+                self._capabilities[url] = error
+        if isinstance(found := self._capabilities[url], Exception):
+            raise found
+        return found
 
     def launch_key(self, request: Request) -> Hashable:
         """Return what decides how a server is started for this request. Raises ImagegenError."""
@@ -143,6 +147,7 @@ class Engine:
         launch = self._launch(request)
         record = self._start(launch, progress)
         log = ServerLog(self.root)
+        self._note_missing_gpu(log, progress)
         job = ImageJob(Client(record.url), self._notes, progress, log, record.process)
         loras = self.find_lora_folder(request)[1] if request.extra.get("loras") else {}
         try:
@@ -241,6 +246,15 @@ class Engine:
         with suppress(OSError, ValueError):
             return (Path(argument).name or argument) if (self.root / argument).exists() else argument
         return argument
+
+    def _note_missing_gpu(self, log: ServerLog, progress: Progress) -> None:
+        """Say once in a run that a program for a GPU generates on the CPU."""
+        if not self._has_noted_gpu and log.has_no_gpu():
+            self._has_noted_gpu = True
+            what = (
+                f"sd-server, built for {self.program.device or 'a GPU'}, finds no GPU: it generates on the CPU, slowly"
+            )
+            self._note(f"{what}; check the GPU's driver, and see doit doctor", progress)
 
     def _note(self, text: str, progress: Progress) -> None:
         try:

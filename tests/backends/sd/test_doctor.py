@@ -18,6 +18,7 @@ from imagegen.backends.base import Context, Diagnosis
 from imagegen.backends.managed_server import this_process
 from imagegen.backends.sd import SdBackend
 from imagegen.backends.sd.known_models import KNOWN_MODELS
+from imagegen.backends.sd.server_log import LOG
 from imagegen.config.settings import Settings
 from imagegen.plan.request import Request
 from tests.backends.sd.fake_sd_server.fixture import FakeSd
@@ -59,6 +60,25 @@ def found(rows: Sequence[Diagnosis]) -> dict[str, str]:
     return {
         row.what: f"{'' if row.ok else 'NOT OK: '}{row.found}{f' -> {row.hint}' if row.hint else ''}" for row in rows
     }
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        (
+            "vulkan",
+            "built for vulkan, but the last server found no GPU and used the CPU, which is slow"
+            " -> install or update the GPU's driver; the next run tries it again",
+        ),
+        ("cpu", "built for cpu"),
+    ],
+)
+def test_a_program_for_a_gpu_whose_last_server_found_none(root: Path, device: str, expected: str) -> None:
+    (root / "tools/sd/.imagegen.json").write_text(json.dumps({"build": "b", "device": device}))
+    assert found(rows(root))["device"] == f"built for {device}"
+    (root / LOG).parent.mkdir(parents=True)
+    (root / LOG).write_text("[INFO ] ggml_extend.hpp:63   - ggml_vulkan: No devices found.\n", "utf-8")
+    assert found(rows(root))["device"] == expected
 
 
 def test_a_row_for_each_thing_that_an_image_takes(root: Path) -> None:

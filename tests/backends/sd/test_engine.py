@@ -99,6 +99,26 @@ def test_what_generated_it_is_recorded(bench: Bench) -> None:
     assert made.facts == {"build": build, "device": "vulkan: NVIDIA GeForce RTX 4070"}
 
 
+def test_a_program_for_a_gpu_that_finds_none_is_noted_once_in_a_run(bench: Bench) -> None:
+    bench.fake.play(device="ggml_vulkan: No devices found.\nUsing CPU backend")
+    reported = Reported()
+    for request in (bench.request(), bench.request("a dog"), bench.request(model="two.safetensors")):
+        made = bench.begin(request, reported).result(60)
+        assert made.facts["device"] == "cpu"
+    assert reported.texts("note") == [
+        "sd-server, built for a GPU, finds no GPU: it generates on the CPU, slowly; "
+        "check the GPU's driver, and see doit doctor"
+    ]
+
+
+@pytest.mark.parametrize("device", [VULKAN, ""])
+def test_nothing_is_noted_of_a_gpu_that_is_found_and_of_a_program_for_the_cpu(bench: Bench, device: str) -> None:
+    bench.fake.play(device=device)
+    reported = Reported()
+    bench.begin(bench.request(), reported).result(60)
+    assert not reported.texts("note")
+
+
 def test_what_the_settings_add_to_the_command_is_recorded_without_this_machine_s_folders(bench: Bench) -> None:
     (bench.project.root / "embeddings").mkdir()
     folder = json.dumps(str(bench.project.root / "embeddings"))
