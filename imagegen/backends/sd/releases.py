@@ -319,14 +319,16 @@ def find_build(sha256: str) -> Build | None:
 def explain_own_build(host: Host) -> str:
     """Return how to compile a build of one's own. Source: docs/build.md of stable-diffusion.cpp, and its CMakeLists.
 
-    Without Vulkan's SDK, cmake refuses -DSD_VULKAN=ON.
+    For -DSD_VULKAN=ON, cmake requires Vulkan with its glslc.
     """
     system = host.machine.system
     option, without = "", ""
     if system == "Darwin":
         option, without = " -DSD_METAL=ON", "; for the CPU alone, leave out -DSD_METAL=ON"
     elif host.has_gpu:
-        option, without = " -DSD_VULKAN=ON", f", and {_VULKAN_SDK}; for the CPU alone, leave out -DSD_VULKAN=ON"
+        packages = ", or Debian's libvulkan-dev and glslc" if system == "Linux" else ""
+        sdk = f"Vulkan's SDK (https://www.lunarg.com/vulkan-sdk{packages})"
+        option, without = " -DSD_VULKAN=ON", f", and {sdk}; for the CPU alone, leave out -DSD_VULKAN=ON"
     suffix = "Release/sd-server.exe" if system == "Windows" else "sd-server"
     return "\n        ".join(
         (
@@ -340,7 +342,6 @@ def explain_own_build(host: Host) -> str:
     )
 
 
-_VULKAN_SDK = "the Vulkan SDK (https://vulkan.lunarg.com)"
 _OTHER_TOOLS = "git, cmake and a C++ compiler"
 _TOOLS = {
     "Linux": f"{_OTHER_TOOLS} (Debian, Ubuntu: sudo apt install git cmake g++)",

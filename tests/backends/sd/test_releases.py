@@ -136,7 +136,7 @@ def test_how_to_compile_one_fits_the_system() -> None:
     assert "sd-server.exe" in explain_own_build(Host(Machine("Windows", "ARM64"), has_gpu=True))
     with_gpu = explain_own_build(Host(Machine("Linux", "aarch64"), has_gpu=True))
     assert "build -DSD_VULKAN=ON " in with_gpu
-    assert "Vulkan SDK" in with_gpu
+    assert "Vulkan's SDK" in with_gpu
     without = explain_own_build(Host(Machine("Linux", "x86_64")))
     assert "sudo apt install git cmake g++" in without
     assert "VULKAN" not in without.upper()
