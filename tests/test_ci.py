@@ -30,3 +30,10 @@ def test_the_lowest_versions_are_the_lower_bounds() -> None:
     assert len(bounds) == len(dependencies.splitlines())
     pinned = [line for line in lines("tools/lowest.txt") if not line.startswith("#")]
     assert pinned == [bound.replace(">=", "==", 1) for bound in bounds]
+
+
+def test_the_readme_has_one_command_each_to_build_and_to_test() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    commands = [line for block in re.findall(r"^```\n(.*?)^```", text, re.M | re.S) for line in block.splitlines()]
+    for end in re.findall(r"readme '([^']+)'", (ROOT / ".ci/run").read_text("utf-8")):
+        assert len([line for line in commands if re.search(end + "$", line)]) == 1
