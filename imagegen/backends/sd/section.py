@@ -128,11 +128,11 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     extra["files"] = files
     return Resolved(
         extra,
-        known.name if known else files.get("diffusion_model") or files.get("model"),
-        frozenset({"sampler", "scheduler"} | ({"steps", "cfg", "width", "height"} if known else set())),
-        {key: name for key, name in references.items() if key not in images},
-        sources,
-        frozenset({"cfg", "negative"} if known and known.is_distilled else ()),
+        model=known.name if known else files.get("diffusion_model") or files.get("model"),
+        only_if_given=frozenset({"sampler", "scheduler"} | ({"steps", "cfg", "width", "height"} if known else set())),
+        origins={key: name for key, name in references.items() if key not in images},
+        files=sources,
+        unused=frozenset({"cfg", "negative"} if known and known.is_distilled else ()),
     )
 
 
