@@ -327,8 +327,9 @@ DODO = f"""\
 FIRST_JOB = """\
 # yaml-language-server: $schema=../job.schema.json
 # Two icons, assets/{name}/rope.png and assets/{name}/lantern.png. Edit a prompt: `doit why` shows what `doit` will do.
+# It names no backend: pyproject.toml's is used, or else placeholder, which draws labels. For real pictures:
+# `doit sd:setup`, then `doit backend=sd`.
 description: Icons for the inventory
-backend: placeholder  # labelled placeholders; sd, comfyui and ollama generate real images
 
 generate: {{width: 512, height: 512}}
 prompt: {{suffix: "game icon, centred, plain background"}}

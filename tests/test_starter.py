@@ -45,11 +45,12 @@ def test_an_empty_folder_gets_all_files_and_a_second_time_changes_none(tmp_path:
     assert files(tmp_path) == before
 
 
-def test_the_first_job_has_its_editor_line_and_names_its_backend(tmp_path: Path) -> None:
+def test_the_first_job_has_its_editor_line_and_leaves_the_backend_to_the_project(tmp_path: Path) -> None:
     init(tmp_path)
     text = (tmp_path / "jobs/icons.yaml").read_text("utf-8")
     assert text.startswith("# yaml-language-server: $schema=../job.schema.json\n")
-    assert yaml.safe_load(text)["backend"] == "placeholder"
+    assert "backend" not in yaml.safe_load(text)
+    assert "`doit sd:setup`, then `doit backend=sd`" in text
 
 
 def test_files_that_git_reads_are_completed_as_they_are_written(tmp_path: Path) -> None:

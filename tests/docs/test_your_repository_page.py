@@ -177,7 +177,7 @@ def test_a_pointer_of_git_lfs_counts_as_its_image(project: ProjectFolder) -> Non
 def test_ci_generates_placeholders_and_finds_out_what_is_stale(project: ProjectFolder) -> None:
     (check,) = re.findall(r"^doit (why .*)$", TEXT, re.MULTILINE)
     job = project.root / "jobs/icons.yaml"
-    job.write_text(job.read_text("utf-8").replace("backend: placeholder", "backend: comfyui"), encoding="utf-8")
+    job.write_text(job.read_text("utf-8") + "backend: comfyui\n", encoding="utf-8")
     assert project.doit(*check.split()).code == 1
     assert project.doit("backend=placeholder").tasks("generated") == OURS
     assert project.doit(*check.split(), "backend=placeholder").code == 0
