@@ -232,7 +232,7 @@ class Build:
 
         named = {plan.name: plan.backend for plan in self.plans}
         return any(
-            (outcome.state == "generated" or outcome.note.endswith(NOT_REPLACED))
+            (outcome.state == "generated" or NOT_REPLACED in outcome.note)
             and outcome.output.request.backend == "placeholder"
             and not named.get(outcome.output.job)
             for outcome in outcomes

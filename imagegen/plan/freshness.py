@@ -27,7 +27,7 @@ __all__ = [
 
 PLACEHOLDER = "placeholder"
 """The backend whose labelled placeholders never replace an image of another backend."""
-NOT_REPLACED = f"{PLACEHOLDER} does not replace"
+NOT_REPLACED = f"{PLACEHOLDER} does not replace it"
 IN_CONFLICT = "a merge left it in conflict, with both sides' Git LFS pointers or lines in it"
 ReasonKind = Literal[
     "missing",  # there is no file
@@ -155,7 +155,8 @@ def compare(
     if found.accepted and not forced:
         return Verdict("fresh", note=_accepted_note(found, line, reasons), line=line)
     if line and (reasons or forced) and output.request.backend == PLACEHOLDER != line.backend:
-        return Verdict("kept", reasons, f"made by {line.backend}, which {NOT_REPLACED}", line)
+        note = f"made by {line.backend}, and {NOT_REPLACED}: doit backend={line.backend} updates it"
+        return Verdict("kept", reasons, note, line)
     if found.recorded_elsewhere and not forced:
         return _judge_ours(output, reasons or (Reason("recorded_elsewhere", new=found.recorded_elsewhere),), line)
     if line and (line.sha256 == found.sha256 or found.is_recorded):
@@ -239,13 +240,14 @@ def compare_requests(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Rea
 
 
 def _find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[Reason]:
-    """Compare mappings key by key."""
+    """Compare mappings key by key. Of a request's own fields an empty text is the same as none."""
     reasons: list[Reason] = []
     for key in sorted({*old, *new}, key=lambda key: (_ORDER.get(key, len(_ORDER)), key)):
         one, other = old.get(key), new.get(key)
+        is_empty = not above and one in ("", None) and other in ("", None)
         if all(value is None or isinstance(value, Mapping) for value in (one, other)) and one != other:
             reasons += _find_differences(one or {}, other or {}, f"{above}{key}.")
-        elif one != other:
+        elif one != other and not is_empty:
             reasons.append(Reason("changed", above + key, one, other))
     return reasons
 

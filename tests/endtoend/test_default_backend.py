@@ -45,7 +45,7 @@ def test_a_run_that_keeps_images_of_sd_says_it(project: ProjectFolder) -> None:
     lock.write_text(lock.read_text().replace('"backend":"placeholder"', '"backend":"sd"'))
     project.job("icons", generate={"width": 96, "height": 64})
     run = project.doit()
-    assert "made by sd, which placeholder does not replace" in run.out
+    assert "made by sd, and placeholder does not replace it: doit backend=sd updates it" in run.out
     assert HINT in run.out
     assert HINT not in project.doit().out
 

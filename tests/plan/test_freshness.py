@@ -79,6 +79,14 @@ def test_a_field_that_only_one_of_two_backends_uses_is_no_change() -> None:
     assert list(map(str, found.reasons)) == ["backend placeholder → comfyui", "seed 1 → 2"]
 
 
+@pytest.mark.parametrize(("negative", "reasons"), [("", []), ("fog", ["negative prompt changed"])])
+def test_an_empty_field_that_another_model_does_not_take_is_no_change(negative: str, reasons: list[str]) -> None:
+    fields = output().fields
+    line = line_of(output(), request={**fields, "model": "sdxl", "negative": negative}, fingerprint="other")
+    found = verdict(output(model="turbo"), line, OURS)
+    assert [str(reason) for reason in found.reasons if reason.field != "model"] == reasons
+
+
 @pytest.mark.parametrize("old", [[1], "x", 5, None])
 def test_a_field_that_was_no_mapping_is_compared_whole(old: Any) -> None:
     line = line_of(output(), request={"backend": "comfyui", "set": old}, fingerprint="other")
@@ -145,7 +153,9 @@ def test_forcing_makes_a_fresh_one_stale_and_replaces_nobodys_work() -> None:
 def test_placeholder_never_replaces_an_image_of_a_real_backend(found: FileOnDisk, overwrite: Overwrite) -> None:
     stand_in = output(backend="placeholder", overwrite=overwrite)
     for forced in (False, True):
-        assert verdict(stand_in, LINE, found, forced=forced).state == "kept"
+        kept = verdict(stand_in, LINE, found, forced=forced)
+        assert kept.state == "kept"
+        assert kept.note == "made by comfyui, and placeholder does not replace it: doit backend=comfyui updates it"
     assert verdict(stand_in, LINE, FileOnDisk(None)).state == "stale"
 
 
