@@ -253,7 +253,14 @@ def _request_parts(one: ForecastImage) -> Iterator[str]:
         if request.seed is None:
             yield "its seed is chosen then"
         if one.output.has_open_model and not request.model:
-            yield "no checkpoint or model is set: the server's only one is used"
+            server = "no checkpoint or model is set: the server's only one is used"
+            yield _OPEN_MODEL if request.backend == "sd" else server
+
+
+_OPEN_MODEL = (
+    "no model is set: the only checkpoint is used, or what a server of your own has; if there is none: doit sd:setup"
+)
+"""Of sd, whose server is started with a model."""
 
 
 def _has_own_line(reason: Reason) -> bool:

@@ -169,6 +169,13 @@ def test_what_is_not_decided_yet_is_said(project: ProjectFolder) -> None:
     assert not (project.root / "jobs/portraits.lock").exists()
 
 
+def test_of_sd_no_server_is_said_to_have_the_model(project: ProjectFolder) -> None:
+    project.job(backend="sd", scripted={}, items=[{"name": "Yrr", "prompt": "a figure"}])
+    run = project.doit("why")
+    assert "no model is set: the only checkpoint is used, or what a server of your own has; " in run.out
+    assert "if there is none: doit sd:setup" in run.out
+
+
 def test_what_a_named_one_is_made_from_and_doit_makes_first_is_told(project: ProjectFolder) -> None:
     project.job(derive={"thumb": {"width": 32}})
     child = {"name": "Child", "prompt": "a child", "scripted": {"images": {"face": "portraits:mallsing:thumb"}}}
