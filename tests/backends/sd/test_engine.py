@@ -430,10 +430,14 @@ def test_a_server_of_the_user_s_own_that_ended_is_to_be_started_again(
 ) -> None:
     monkeypatch.setattr("imagegen.backends.sd.job._PATIENCE_S", 0.5)
     url = bench.fake.start("--model", str(bench.project.models / "checkpoints/one.safetensors"))
-    bench.fake.crash("a cat")
-    problem = bench.failure(bench.request(server={"url": url})).problem
-    assert problem.what.startswith("sd-server has not answered for 0.5 s: ")
-    assert problem.hint == "see whether it still runs, and start it again if not; then run doit again"
+    gate = bench.fake.hold("a cat")
+    image = bench.begin(bench.request(server={"url": url}))
+    pid = bench.fake.wait_held(gate)
+    until(lambda: JobNotes(bench.project.root).find("attempt-1", url))
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(MayBeRunningError, match=r"sd-server has not answered for 0\.5 s: ") as caught:
+        image.result(60)
+    assert caught.value.problem.hint == "see whether it still runs, and start it again if not; then run doit again"
 
 
 @pytest.mark.parametrize("is_own", [True, False])
