@@ -110,7 +110,7 @@ class SdBackend(Backend):
         return [*filter(None, found), *check_requests(requests, self.engine)]
 
     def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-        """Say once in a run where memory or CFG may not suit, and what a server of the user's own must have."""
+        """Say once in a run where memory, CFG or size may not suit, and what a server of the user's own must have."""
         from imagegen.backends.sd.checks import list_notes
 
         for line in list_notes(requests, self.engine):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from imagegen.backends.address import is_local
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.sd.client import Capabilities
-from imagegen.backends.sd.field_checks import check_choices, check_fields, describe_cfg, sort_by_likeness
+from imagegen.backends.sd.field_checks import check_choices, check_fields, describe_fields, sort_by_likeness
 from imagegen.backends.sd.files import get_files
 from imagegen.backends.sd.image import effective_fields
 from imagegen.backends.sd.memory import PLACEMENT, check_memory, describe_tight_memory, estimate_work, this_machine
@@ -50,7 +50,7 @@ def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]
 def list_notes(requests: Sequence[Request], engine: Engine) -> list[str]:
     """Return what to say of these requests, which have no problems.
 
-    A CFG that does not suit, tight memory, and what a server of the user's own does not say of itself.
+    A CFG or a size that does not suit, tight memory, and what a server of the user's own does not say of itself.
     """
     checker = _Checker(engine)
     return list(dict.fromkeys(note for request in requests for note in checker.describe(request)))
@@ -97,8 +97,7 @@ class _Checker:
         program, contents = self._find_program(), self._check_model(request).contents
         if contents is None:
             return
-        if note := describe_cfg(request, contents):
-            yield note
+        yield from describe_fields(request, contents)
         if not isinstance(program, Program) or self._is_placed:
             return
         fields = effective_fields(request)
@@ -165,8 +164,8 @@ class _Checker:
             yield f"{what}, which these images need"
         server = _ask_server(url, self.engine)
         contents = None if isinstance(server, Problem) else self._inspect_server(url, server.model)
-        if contents and (note := describe_cfg(request, contents)):
-            yield note
+        if contents:
+            yield from describe_fields(request, contents)
 
     def _inspect_server(self, url: str, model: str) -> Contents | None:
         """Return what the model of a server of the user's own holds; None if its file isn't on this machine."""

@@ -15,10 +15,10 @@ from imagegen.backends.sd.image import effective_fields
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.backends.sd.model_kind import Contents, ModelKind
 from imagegen.backends.text import list_first
-from imagegen.errors import Problem
+from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.request import Request
 
-__all__ = ["check_choices", "check_fields", "describe_cfg", "explain_size", "sort_by_likeness"]
+__all__ = ["check_choices", "check_fields", "describe_fields", "explain_size", "sort_by_likeness"]
 
 _LEAST, _MOST = 64, 4096
 """Of width and height: what a server says of its limits."""
@@ -57,11 +57,36 @@ def check_choices(request: Request, samplers: Sequence[str], schedulers: Sequenc
         given = str(getattr(request, field))
         if field not in request.given or not names or given in names:
             continue
-        own = same.get(re.sub(r"[ _]", "", given.lower()), given.lower())
-        hint = f"sd-server calls it {own}"
-        if own not in names:
-            hint = f"choose one of {list_first(sort_by_likeness(given, names), _SHOWN)}"
-        yield Problem("", f"{field} {given}: sd-server has none of that name", hint)
+        what = f"{field} {given}: sd-server has none of that name"
+        if own := _find_own(given, names, same):
+            yield Problem("", what, f"sd-server calls it {own}")
+        elif field == "sampler" and (both := _split(given, samplers, schedulers)):
+            yield Problem("", what, "write sampler: {}, scheduler: {}".format(*both))
+        else:
+            yield Problem("", what + did_you_mean(given, names), f"choose one of {list_first(names, _SHOWN)}")
+
+
+def _find_own(given: str, names: Sequence[str], same: Mapping[str, str]) -> str:
+    """Return the engine's name of what another program calls by the given name; empty if that is unknown."""
+    plain = _simplify(given)
+    own = same.get(plain, "")
+    return own if own in names else next((name for name in names if _simplify(name) == plain), "")
+
+
+def _split(given: str, samplers: Sequence[str], schedulers: Sequence[str]) -> tuple[str, str] | None:
+    """Return the engine's sampler and scheduler of a name that has both, such as A1111's `DPM++ 2M Karras`."""
+    plain = _simplify(given)
+    for ending in sorted({*map(_simplify, schedulers), *_SCHEDULERS}, key=lambda one: (-len(one), one)):
+        if plain.endswith(ending):
+            sampler = _find_own(plain.removesuffix(ending), samplers, _SAMPLERS)
+            scheduler = _find_own(ending, schedulers, _SCHEDULERS)
+            if sampler and scheduler:
+                return sampler, scheduler
+    return None
+
+
+def _simplify(name: str) -> str:
+    return re.sub(r"[ _]", "", name.lower())
 
 
 def sort_by_likeness(value: str, names: Sequence[str]) -> list[str]:
@@ -97,17 +122,40 @@ def check_fields(request: Request, contents: Contents | None) -> Iterator[Proble
     yield from _check_references(request, kind)
 
 
-def describe_cfg(request: Request, contents: Contents) -> str:
-    """Return what to say where the default of `cfg` doesn't suit the model; empty if it does, or if that is unknown.
+def describe_fields(request: Request, contents: Contents) -> Iterator[str]:
+    """Yield what to say where a default does not suit the model, as far as its kind is known."""
+    kind = contents.kind
+    if kind and request.model not in KNOWN_MODELS:
+        yield from filter(None, [_describe_cfg(request, contents, kind), _describe_size(request, kind)])
+
+
+def _describe_cfg(request: Request, contents: Contents, kind: ModelKind) -> str:
+    """Return what to say where the default of `cfg` doesn't suit the model; empty if it does.
 
     FLUX.1 and what has an input for distilled guidance were trained to work without CFG.
     """
-    if "cfg" in request.given or request.model in KNOWN_MODELS or contents.kind is None:
+    if "cfg" in request.given or not (contents.has_guidance or kind.name == "FLUX.1"):
         return ""
-    if not (contents.has_guidance or contents.kind.name == "FLUX.1"):
-        return ""
-    what = f"this model ({contents.kind.name}) is made for cfg 1, and the job gives none, so {request.cfg:g} is used"
+    what = f"this model ({kind.name}) is made for cfg 1, and the job gives none, so {request.cfg:g} is used"
     return f"{what}: write generate: {{cfg: 1}}"
+
+
+def _describe_size(request: Request, kind: ModelKind) -> str:
+    """Return what to say where the default of the size is larger than the model is made for; empty if it isn't."""
+    sizes = _SIZES.get(kind.name)
+    if sizes is None or {"width", "height"} & {*request.given} or max(request.width, request.height) <= sizes[-1]:
+        return ""
+    made = " or ".join(f"{size}×{size}" for size in sizes)
+    what = f"this model ({kind.name}) is made for {made}, and the job gives no size"
+    used, size = f"{request.width}×{request.height}", sizes[-1]
+    return f"{what}, so {used} is used: write generate: {{width: {size}, height: {size}}}"
+
+
+_SIZES: Mapping[str, Sequence[int]] = {"SD 1.x": (512,), "SD 2.x": (512, 768)}
+"""The kinds of model that were trained on smaller images than the default → on which.
+
+Of SD 2.x, the base model and SD-Turbo on 512, the others on 768. Source: the models' pages.
+"""
 
 
 def explain_size(body: Mapping[str, Any], image: bytes) -> Problem | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from imagegen.backends.models import (
     Folders,
@@ -17,6 +17,7 @@ from imagegen.backends.models import (
     list_names,
 )
 from imagegen.backends.sd.known_models import KnownFile
+from imagegen.backends.text import list_first
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -31,7 +32,9 @@ __all__ = [
     "get_files",
     "list_files",
     "list_models",
+    "locate_files",
     "name_here",
+    "suggest_file",
 ]
 
 KINDS: Mapping[str, Sequence[str]] = {
@@ -46,6 +49,7 @@ KINDS: Mapping[str, Sequence[str]] = {
 }
 """The option that names a file → the kinds of model that it is looked for among."""
 _MAIN = ("model", "diffusion_model")
+_SHOWN = 5
 
 
 def get_files(request: Request) -> Mapping[str, str]:
@@ -155,6 +159,23 @@ def _find_holder(path: str, folders: Sequence[str]) -> str:
 
 
 def _explain_missing_lora(root: Path, name: str, folders: Sequence[str]) -> Problem:
-    places = ", ".join(display_path(root, Path(folder)) for folder in folders[:3])
-    what = f"sd.loras: there is no file {name}{did_you_mean(name, list_names(folders))}"
-    return Problem("", what, f"it was looked for in {places}; doit models:pull downloads those that you list")
+    names = list_names(folders)
+    what = f"sd.loras: there is no file {name}{suggest_file(name, names)}"
+    return Problem("", what, f"{locate_files(root, folders, names)}; doit models:pull downloads those that you list")
+
+
+def suggest_file(name: str, names: Sequence[str]) -> str:
+    """Return `; did you mean 'tint.safetensors'?` for a name that lacks the ending or folder, or for the nearest."""
+    low = name.lower()
+    for one in names:
+        path = PurePosixPath(one.lower())
+        if low in (path.name, path.stem, str(path.with_suffix(""))):
+            return f"; did you mean '{one}'?"
+    return did_you_mean(name, names)
+
+
+def locate_files(root: Path, folders: Sequence[str], names: Sequence[str]) -> str:
+    """Return where to put a file that is in none of its folders, and which ones are there."""
+    places = list(dict.fromkeys(display_path(root, Path(folder)) for folder in folders))
+    put = f"put it into {places[0]}" if len(places) == 1 else f"put it into one of {list_first(places, 4)}"
+    return f"{put}; those there: {list_first(names, _SHOWN)}" if names else put

@@ -8,13 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegen.backends.models import display_path, find_missing_models, list_names
-from imagegen.backends.sd.files import KINDS, get_files
+from imagegen.backends.models import find_missing_models, list_names
+from imagegen.backends.sd.files import KINDS, get_files, locate_files, suggest_file
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.backends.sd.model_header import BadModel, ModelHeader, read_header
 from imagegen.backends.sd.model_kind import Contents, ModelKind, Role, find_role, find_vae_channels, inspect_model
-from imagegen.backends.text import list_first
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
@@ -128,9 +127,9 @@ def _explain_missing(request: Request, part: str, name: str, engine: Engine) -> 
     if pull:
         return Problem("", f"sd.{part}: there is no file {name}", pull)
     folders = [folder for kind in KINDS[part] for folder in engine.folders.get(kind, ())]
-    near = did_you_mean(name, [*list_names(folders), *(KNOWN_MODELS if part == "model" else ())])
-    places = list_first(dict.fromkeys(display_path(engine.root, Path(folder)) for folder in folders), 4)
-    hint = f"it was looked for in {places}; a path counts from the project's folder"
+    names = list_names(folders)
+    near = suggest_file(name, [*names, *(KNOWN_MODELS if part == "model" else ())])
+    hint = f"{locate_files(engine.root, folders, names)}; or give its path, from the project's folder"
     return Problem("", f"sd.{part}: there is no file {name}{near}", hint)
 
 

@@ -128,9 +128,23 @@ def test_another_programs_name_of_a_scheduler_is_recognised(bench: Bench, given:
     assert bench.problem(scheduler=given)[1] == f"sd-server calls it {own}"
 
 
-def test_a_name_that_nobody_has_gets_the_nearest_first(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("given", "sampler", "scheduler"),
+    [
+        ("DPM++ 2M Karras", "dpm++2m", "karras"),
+        ("dpmpp_2m_karras", "dpm++2m", "karras"),
+        ("Euler a SGM Uniform", "euler_a", "sgm_uniform"),
+        ("heun normal", "heun", "discrete"),
+    ],
+)
+def test_a_name_of_a_sampler_and_a_scheduler_is_split(bench: Bench, given: str, sampler: str, scheduler: str) -> None:
+    assert bench.problem(sampler=given)[1] == f"write sampler: {sampler}, scheduler: {scheduler}"
+    assert bench.problem(sampler="DPM++ 2M SDE Karras")[1].startswith("choose one of "), "it has no such sampler"
+
+
+def test_a_name_that_nobody_has_gets_the_nearest_and_all_in_the_programs_order(bench: Bench) -> None:
     what, hint = bench.problem(sampler="eulr")
-    assert what == "sampler eulr: sd-server has none of that name"
+    assert what == "sampler eulr: sd-server has none of that name; did you mean 'euler'?"
     assert hint.startswith("choose one of euler, euler_a, ")
     assert bench.problem(sampler="ddim")[1].startswith("choose one of "), "ddim_trailing is another algorithm"
 
@@ -233,9 +247,10 @@ def test_a_file_that_is_not_there_gets_the_nearest_and_the_places(bench: Bench) 
     what, hint = bench.problem({"model": "sd2.safetensors"})
     assert what == "sd.model: there is no file sd2.safetensors; did you mean 'sd1.safetensors'?"
     assert hint == (
-        "it was looked for in tools/ComfyUI/models/checkpoints, tools/models/checkpoints; "
-        "a path counts from the project's folder"
+        "put it into one of tools/ComfyUI/models/checkpoints, tools/models/checkpoints; "
+        "those there: sd1.safetensors, sdxl.safetensors; or give its path, from the project's folder"
     )
+    assert bench.problem({"model": "SDXL"})[0] == "sd.model: there is no file SDXL; did you mean 'sdxl.safetensors'?"
     assert bench.problem({"model": "z-image-trubo"})[0].endswith("did you mean 'z-image-turbo'?")
 
 
@@ -385,7 +400,8 @@ def test_loras_are_looked_for_and_are_loras(bench: Bench) -> None:
 
     what, hint = problem("loar.safetensors")
     assert what == "sd.loras: there is no file loar.safetensors; did you mean 'lora.safetensors'?"
-    assert hint.startswith("it was looked for in tools/ComfyUI/models/loras, tools/models/loras; ")
+    assert hint.startswith("put it into one of tools/ComfyUI/models/loras, tools/models/loras; those there: lora.safe")
+    assert problem("Lora")[0] == "sd.loras: there is no file Lora; did you mean 'lora.safetensors'?"
     assert problem("tools/models/vae/vae.safetensors") == (
         "sd.loras: tools/models/vae/vae.safetensors is a VAE, not a LoRA",
         "name it as sd.vae",
@@ -484,6 +500,31 @@ def test_a_model_that_surely_wants_no_cfg_and_a_job_that_gives_none(
     for name in ("One", "Two"):
         backend.prepare([bench.request(section, name, **given)], progress)
     assert [facts["text"] for name, facts in progress.events if name == "note"] == notes
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "notes"),
+    [
+        (
+            "sd1",
+            (),
+            [
+                "this model (SD 1.x) is made for 512×512, and the job gives no size, so 1024×1024 is used: "
+                "write generate: {width: 512, height: 512}"
+            ],
+        ),
+        ("sd1", ("width",), []),
+        ("sdxl", (), []),
+    ],
+)
+def test_a_job_that_gives_no_size_for_a_model_of_small_images(
+    cpu: Bench, model: str, given: tuple[str, ...], notes: list[str]
+) -> None:
+    backend, progress = cpu.backend(), RecordedProgress()
+    request = replace(cpu.request({"model": f"{model}.safetensors"}), width=1024, height=1024, given=given)
+    backend.prepare([request], progress)
+    said = [facts["text"] for name, facts in progress.events if name == "note"]
+    assert [text for text in said if "size" in text] == notes
 
 
 # a server of the user's own
