@@ -40,7 +40,7 @@ def setup(build: Build, *, device: str, model: str, yes: bool) -> None:
     root, settings = build.root, build.settings
     words = [f"--device={device}"] if device != "auto" else []
     line = " ".join(["doit sd:setup", *words, *([f"--model={model}"] if model else [])])
-    check_name(model)
+    check_name(root, settings, model)
     project, plans = _plan_for_sd(build)
     outputs = _list_outputs(plans, "doit doctor" if settings.backend == "sd" else "doit doctor backend=sd")
     with report_setup(build, line) as progress:

@@ -65,7 +65,7 @@ def setup_model(
     Raises:
         ImagegenError: what was done stays.
     """
-    check_name(name)
+    check_name(root, settings, name)
     default = "" if settings.sd_model else name or _suggest_default(root, settings, requests)
     models = [KNOWN_MODELS[name]] if name else _choose(settings, default, requests)
     files, tables = _plan(settings, models)
@@ -109,10 +109,16 @@ def describe_models() -> list[str]:
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
-def check_name(name: str) -> None:
+def check_name(root: Path, settings: Settings, name: str) -> None:
     """Raise ImagegenError if a name is not a known model's. An empty one is."""
-    if name and name not in KNOWN_MODELS:
-        raise ImagegenError(Problem("", f"no model '{name}' is known{did_you_mean(name, KNOWN_MODELS)}", _take_one()))
+    if not name or name in KNOWN_MODELS:
+        return
+    if path := find_model_file(root, list_model_folders(root, settings), "model", name):
+        shown = name.replace("\\", "/")
+        what = f"{display_path(root, Path(path))} is there already, and sd:setup has nothing to download for it"
+        use = f'model = "{shown}" under [tool.imagegen.sd] in {_PYPROJECT}, or model: {shown} under sd in a job'
+        raise ImagegenError(Problem("", what, f"use it: {use}"))
+    raise ImagegenError(Problem("", f"no model '{name}' is known{did_you_mean(name, KNOWN_MODELS)}", _take_one()))
 
 
 def _suggest_default(root: Path, settings: Settings, requests: Sequence[Request]) -> str:

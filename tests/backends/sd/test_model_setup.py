@@ -413,6 +413,16 @@ def checkpoint(project: Project, name: str) -> None:
     path.write_bytes(name.encode())
 
 
+def test_the_name_of_a_checkpoint_that_is_there_gets_the_way_to_use_it(project: Project) -> None:
+    checkpoint(project, "own.safetensors")
+    assert project.fail("own.safetensors") == (
+        "tools/models/checkpoints/own.safetensors is there already, and sd:setup has nothing to download for it\n"
+        '    use it: model = "own.safetensors" under [tool.imagegen.sd] in pyproject.toml, '
+        "or model: own.safetensors under sd in a job"
+    )
+    assert not project.pyproject.exists()
+
+
 def test_the_only_checkpoint_is_the_model_and_no_other_one_is_offered(project: Project) -> None:
     checkpoint(project, "mine.gguf")
     line = "jobs that name no model use mine.gguf; to use another one: doit sd:setup --model=NAME"
