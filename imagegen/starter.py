@@ -327,7 +327,7 @@ DODO = f"""\
 FIRST_JOB = """\
 # yaml-language-server: $schema=../job.schema.json
 # Two icons, assets/{name}/rope.png and assets/{name}/lantern.png. Edit a prompt: `doit why` shows what `doit` will do.
-# It names no backend: pyproject.toml's is used, or else placeholder, which draws labels. For real pictures:
+# It names no backend: pyproject.toml's is used, or else placeholder, whose pictures are labels. For real ones:
 # `doit sd:setup`, then `doit backend=sd`.
 description: Icons for the inventory
 

@@ -132,7 +132,7 @@ def test_an_answer_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
         Api(url).menu()
 
 
-@pytest.mark.parametrize("url", ["http://", "http://[::1", "http://a b"])
+@pytest.mark.parametrize("url", ["http://", "http://[::1"])
 def test_an_address_that_is_not_valid_is_refused(url: str) -> None:
     with pytest.raises(Refused):
         Api(url).menu()
