@@ -209,24 +209,26 @@ class Build:
         paths = [path for plan in jobs for path in self.project.lock(plan.name).lines if path not in wanted]
         return [path for path in paths if (self.root / path).exists()]
 
-    def suggest_sd(self, outcomes: Iterable[Outcome]) -> list[str]:
+    def suggest_sd(self, outcomes: Sequence[Outcome]) -> list[str]:
         """Return how to make `sd` the default, if it is set up and nobody chose `placeholder` for these images.
 
         Only once in each checkout.
         """
-        if self.settings.set_by.get("backend") != "built-in" or not self._took_default(outcomes):
+        if self.settings.set_by.get("backend") != "built-in" or not outcomes or not self._took_default(outcomes):
+            return []
+        said = self.project.state / "cache" / "sd-suggested"
+        if said.exists():
             return []
         from imagegen.backends.sd.program import is_set_up
 
-        said = self.project.state / "cache" / "sd-suggested"
-        if said.exists() or not is_set_up(self.root, self.settings):
+        if not is_set_up(self.root, self.settings):
             return []
         with suppress(OSError):  # then it is said again
             said.parent.mkdir(parents=True, exist_ok=True)
             said.touch()
         return ['sd is set up: add backend = "sd" under [tool.imagegen] in pyproject.toml to use it by default']
 
-    def _took_default(self, outcomes: Iterable[Outcome]) -> bool:
+    def _took_default(self, outcomes: Sequence[Outcome]) -> bool:
         """Return whether a placeholder was generated, or left out beside another backend's image, by default."""
         from imagegen.plan.freshness import NOT_REPLACED
 
