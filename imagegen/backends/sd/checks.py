@@ -12,7 +12,7 @@ from imagegen.backends.address import is_local
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.sd.client import Capabilities
 from imagegen.backends.sd.field_checks import check_choices, check_fields, describe_fields, sort_by_likeness
-from imagegen.backends.sd.files import get_files
+from imagegen.backends.sd.files import MAIN, get_files
 from imagegen.backends.sd.image import effective_fields
 from imagegen.backends.sd.memory import PLACEMENT, check_memory, describe_tight_memory, estimate_work, this_machine
 from imagegen.backends.sd.model_checks import ModelCheck, check_loras, check_model, inspect_main_file
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from imagegen.backends.sd.engine import Engine
 
 __all__ = ["check_requests", "file_name", "list_notes"]
-
-_MAIN = ("model", "diffusion_model")
-"""The options of which one names the file that a server says it has."""
 
 
 def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]:
@@ -154,7 +151,7 @@ class _Checker:
 
     def _describe_server(self, url: str, request: Request) -> Iterator[str]:
         """Yield what to say of a request at a server of the user's own: first what it needs and cannot be seen."""
-        words = [f"{PARTS[part]} {file_name(name)}" for part, name in get_files(request).items() if part not in _MAIN]
+        words = [f"{PARTS[part]} {file_name(name)}" for part, name in get_files(request).items() if part not in MAIN]
         if rng := request.extra.get("rng"):
             words.append(f"--rng {rng}")
         if request.extra.get("loras"):
@@ -171,7 +168,7 @@ class _Checker:
         """Return what the model of a server of the user's own holds; None if its file isn't on this machine."""
         if url not in self._servers:
             name, here = file_name(model), model if is_local(url) and Path(model).is_absolute() else ""
-            paths = (here, *(self.engine.find_file(part, name) for part in _MAIN if name))
+            paths = (here, *(self.engine.find_file(part, name) for part in MAIN if name))
             path = next((path for path in paths if path and Path(path).is_file()), "")
             self._servers[url] = inspect_main_file(path) if path else None
         return self._servers[url]
@@ -179,7 +176,7 @@ class _Checker:
 
 def _explain_other_model(url: str, loaded: str, wanted: str, request: Request) -> Problem:
     """Return the problem that a server has another model than the one that a job names, or was first built with."""
-    if any(part in request.extra.get("files", {}) for part in _MAIN):
+    if any(part in request.extra.get("files", {}) for part in MAIN):
         what = f"sd.model: the server at {url} has {loaded}, and not {wanted}"
         return Problem("", what, "start it with that model, or leave sd.model out: then its own is used")
     what = f"the server at {url} has {loaded}, and this job, which names no model, was first built with {wanted}"

@@ -25,6 +25,7 @@ from imagegen.plan.request import Request
 
 __all__ = [
     "KINDS",
+    "MAIN",
     "find_digest",
     "find_listed",
     "find_lora_folder",
@@ -48,7 +49,8 @@ KINDS: Mapping[str, Sequence[str]] = {
     "lora": ("loras",),
 }
 """The option that names a file → the kinds of model that it is looked for among."""
-_MAIN = ("model", "diffusion_model")
+MAIN = ("model", "diffusion_model")
+"""The options of which one names the main file: a server says that it has this one."""
 _SHOWN = 5
 
 
@@ -123,7 +125,7 @@ def find_digest(root: Path, settings: Settings, files: Iterable[tuple[str, str]]
         sha256 = hash_model(path, digest_cache(root)) if path else None
         if sha256 is None:
             return None
-        if option in _MAIN:
+        if option in MAIN:
             main = sha256
         else:  # a LoRA has its strength by its name
             others.append(f"{option} {name} {sha256}" if option == "lora" else f"{option} {sha256}")

@@ -91,7 +91,7 @@ OPTIONS: Mapping[str, Any] = {
     ),
 }
 LOCAL_OPTIONS = ("server", "offload")
-"""Options that are about the machine of whoever wrote the job."""
+"""Options that are about the machine of the job's author."""
 PARAMETERS = frozenset({*PARTS, "loras", "images", "strength", "guidance", "rng"}) - {"model"}
 """Options that decide the pixels; of reference images it is their content that counts."""
 _DEFAULT_STRENGTH = 0.75
