@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ __all__ = [
     "describe_exit",
     "environment_without_secrets",
     "exit_code",
+    "find_free_port",
     "start_process",
     "stop_process",
     "this_process",
@@ -125,6 +127,13 @@ def wait_for_end(identity: ProcessIdentity, seconds: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def find_free_port() -> int:
+    """Return a port of 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def exit_code(identity: ProcessIdentity) -> int | None:

@@ -15,7 +15,7 @@ import requests
 
 from imagegen.backends.address import get_host, get_port, is_local
 from imagegen.backends.http import Session, check_while_reading, deadline, read_available
-from imagegen.backends.managed_server import ManagedServer, environment_without_secrets
+from imagegen.backends.managed_server import ManagedServer, environment_without_secrets, find_free_port
 from imagegen.backends.text import one_line
 from imagegen.errors import ImagegenError, Problem
 
@@ -107,7 +107,7 @@ def start(
         if record and record.process.is_alive:
             record = own.take_over(record, "run")
         else:
-            address = host if _is_free(host) else _find_free_address()
+            address = host if _is_free(host) else f"127.0.0.1:{find_free_port()}"
             # it shares its models with the user's own Ollama, perhaps a later one: it must not remove any
             environment = {**environment_without_secrets(), "OLLAMA_HOST": address, "OLLAMA_NOPRUNE": "1"}
             record = own.start([str(executable), "serve"], root, environment, f"http://{address}", "run")
@@ -141,9 +141,3 @@ def _is_free(host: str) -> bool:
     except OSError:
         return True
     return False
-
-
-def _find_free_address() -> str:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{found.getsockname()[1]}"

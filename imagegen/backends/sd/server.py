@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagegen.backends.json_api import Refused, Unreachable
-from imagegen.backends.managed_server import ManagedServer, ServerRecord, environment_without_secrets, exit_code
+from imagegen.backends.managed_server import (
+    ManagedServer,
+    ServerRecord,
+    environment_without_secrets,
+    exit_code,
+    find_free_port,
+)
 from imagegen.backends.sd.client import Client
 from imagegen.backends.sd.errors import explain_start
 from imagegen.backends.sd.section import PARTS
@@ -140,7 +145,7 @@ def _take_or_start(own: ManagedServer, launch: Launch) -> ServerRecord:
             return own.take_over(record, "run")
         if record:
             own.stop(record, _GRACE_S)
-        port = _find_free_port()
+        port = find_free_port()
         command = [*launch.command, "--listen-ip", _LISTEN, "--listen-port", str(port)]
         url = f"http://{_LISTEN}:{port}"
         return own.start(command, launch.root, environment_without_secrets(), url, "run", identity)
@@ -160,12 +165,6 @@ def _serves(url: str) -> bool:
         Client(url).capabilities()
         return True
     return False
-
-
-def _find_free_port() -> int:
-    with socket.socket() as found:
-        found.bind((_LISTEN, 0))
-        return int(found.getsockname()[1])
 
 
 _TOO_SLOW = "sd.server.ready_timeout_s in [tool.imagegen] gives it longer"
