@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,86 +35,77 @@ from imagegen.backends.comfyui.workflow import (
     read_workflow,
 )
 from imagegen.backends.models import EXTRA_PATHS, find_missing_models, list_model_folders
-from imagegen.config.document import MAX_BYTES
+from imagegen.backends.options import NAME, STRENGTH, address, option
+from imagegen.backends.reference_image import read_images
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 from imagegen.plan.request import ADDED_FIELDS
 
 __all__ = ["FIELD_PARAMETERS", "OPTIONS", "SECTION_PARAMETERS", "recover_section", "resolve", "resolve_machine"]
 
-_NAME = {"type": "text", "minlength": 1, "maxlength": 500}
 _INPUT = {"type": "text", "regex": r"[^.]+\..+", "meta": {"expected": "input: node ID, dot, input's name, as 6.text"}}
 _NODE = {"type": "text", "minlength": 1, "maxlength": 100}
 
 
-_ADDRESS = {
-    "type": "text",
-    "regex": r"https?://[^/\s@]+(/[^\s@]*)?",
-    "meta": {"expected": "address such as http://127.0.0.1:8188, without a user or password in it"},
-}
-_STRENGTH = {"type": "number", "min": -100, "max": 100}
-
-
-def _option(description: str, **rules: Any) -> dict[str, Any]:
-    return {**rules, "meta": {"description": description}}
+_ADDRESS = address("http://127.0.0.1:8188")
 
 
 def _option_to_bind(field: str) -> dict[str, Any]:
     value = "negative prompt" if field == "negative" else field
     described = f"The input that takes the {value}, or a list of them: node ID, dot, input's name; [] if none does."
-    return _option(described, anyof=[_INPUT, {"type": "list", "schema": _INPUT}])
+    return option(described, anyof=[_INPUT, {"type": "list", "schema": _INPUT}])
 
 
 _STRENGTHS = {
-    "model": _option("Its strength in the model.", **_STRENGTH),
-    "clip": _option("Its strength in CLIP; without it, that in the model.", **_STRENGTH),
+    "model": option("Its strength in the model.", **STRENGTH),
+    "clip": option("Its strength in CLIP; without it, that in the model.", **STRENGTH),
 }
 _BIND = {
     **{field: _option_to_bind(field) for field in FIELDS},
-    "output": _option("The node whose image is taken.", **_NODE),
+    "output": option("The node whose image is taken.", **_NODE),
 }
 _SERVER = {
-    "url": _option(
+    "url": option(
         "The server's address, or a list of several.",
         anyof=[_ADDRESS, {"type": "list", "minlength": 1, "schema": _ADDRESS}],
     ),
-    "start": _option(
+    "start": option(
         "Whether a run starts a server on this machine if none answers.", type="text", allowed=["auto", "never"]
     ),
-    "ready_timeout_s": _option("Time limit for the server's start, in seconds.", type="number", min=1, max=86_400),
+    "ready_timeout_s": option("Time limit for the server's start, in seconds.", type="number", min=1, max=86_400),
 }
 OPTIONS: Mapping[str, Any] = {
-    "checkpoint": _option("The checkpoint's file name, as ComfyUI lists it.", **_NAME),
-    "loras": _option(
+    "checkpoint": option("The checkpoint's file name, as ComfyUI lists it.", **NAME),
+    "loras": option(
         "LoRAs: each file name with its strength, or with one for the model and one for CLIP.",
         type="mapping",
-        keysrules=_NAME,
-        valuesrules={"anyof": [_STRENGTH, {"type": "mapping", "schema": _STRENGTHS}]},
+        keysrules=NAME,
+        valuesrules={"anyof": [STRENGTH, {"type": "mapping", "schema": _STRENGTHS}]},
     ),
-    "vae": _option("A VAE's file name; without it, the checkpoint's own is used.", **_NAME),
-    "workflow": _option("A workflow that ComfyUI exported in API format, its path from the project's folder.", **_NAME),
-    "bind": _option(
+    "vae": option("A VAE's file name; without it, the checkpoint's own is used.", **NAME),
+    "workflow": option("A workflow that ComfyUI exported in API format, its path from the project's folder.", **NAME),
+    "bind": option(
         "Which inputs take what, and which node gives the image, if imagegen can't find them by following the links.",
         type="mapping",
         schema=_BIND,
     ),
-    "set": _option(
+    "set": option(
         "Values for any other inputs of the workflow: node ID, dot, input's name.",
         type="mapping",
         keysrules=_INPUT,
         valuesrules={"type": ["text", "whole", "number", "boolean"]},
     ),
-    "images": _option(
+    "images": option(
         "Reference images for inputs of the workflow: each a file, or another output as JOB:ITEM.",
         type="mapping",
         keysrules=_INPUT,
-        valuesrules=_NAME,
+        valuesrules=NAME,
     ),
-    "allow_flat": _option("Whether an image of one flat colour is accepted.", type="boolean"),
-    "checkpoint_dirs": _option(
-        "More folders with checkpoints, for while no server runs.", type="list", minlength=1, schema=_NAME
+    "allow_flat": option("Whether an image of one flat colour is accepted.", type="boolean"),
+    "checkpoint_dirs": option(
+        "More folders with checkpoints, for while no server runs.", type="list", minlength=1, schema=NAME
     ),
-    "server": _option("The ComfyUI server of this job's images, or several.", type="mapping", schema=_SERVER),
+    "server": option("The ComfyUI server of this job's images, or several.", type="mapping", schema=_SERVER),
 }
 
 FIELD_PARAMETERS = frozenset(FIELDS) - {"checkpoint"}
@@ -227,16 +217,7 @@ def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Wo
     workflow = analyse_workflow(graph, bind)
     problems: list[Problem] = []
     values = dict(_list_values(section, workflow, problems))
-    files: dict[str, str] = {}
-    images: dict[str, str] = {}
-    for text, file in section.get("images", {}).items():
-        if is_output_name(file):
-            continue
-        try:
-            images[text] = _hash_file(context, file)
-            files[images[text]] = file
-        except ImagegenError as error:
-            problems += [Problem(f"images.{text}", f"{file}: {p.what}", p.hint) for p in error.problems]
+    images, files = read_images(section.get("images", {}), context, problems)
     problems += _check_batches(replace_inputs(graph, values))
     if problems:
         raise ImagegenError(*problems)
@@ -291,13 +272,6 @@ def _list_values(
             elif key == "images" and text in section.get("set", {}):
                 problems.append(Problem(f"images.{text}", "it is given in set too", "keep one of the two"))
             yield target, value
-
-
-def _hash_file(context: Context, file: str) -> str:
-    data = context.read(file)
-    if len(data) > MAX_BYTES:  # only so much was read
-        raise ImagegenError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
-    return hashlib.sha256(data).hexdigest()
 
 
 def _add_checkpoint_dirs(

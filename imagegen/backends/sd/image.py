@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.base import GenerationError
+from imagegen.backends.reference_image import encode_image
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.plan.request import Request
 
@@ -83,31 +81,13 @@ def build_body(request: Request, loras: Mapping[str, str], file: Callable[[str],
         body["clip_skip"] = request.clip_skip
     if extra.get("loras"):
         body["lora"] = [{"path": loras[name], "multiplier": strength} for name, strength in extra["loras"].items()]
-    images = {key: _encode_image(key, file(sha256).read_bytes()) for key, sha256 in extra.get("images", {}).items()}
+    images = {
+        key: encode_image(file(sha256).read_bytes(), f"sd.images.{key}")
+        for key, sha256 in extra.get("images", {}).items()
+    }
     if "init" in images:
         body["init_image"] = images["init"]
         body["strength"] = extra["strength"]
     if references := [images[key] for key in sorted(images) if key != "init"]:
         body["ref_images"] = references
     return body
-
-
-def _encode_image(key: str, data: bytes) -> str:
-    """Return a reference image in base64, as every build reads it.
-
-    The engine takes three or four channels, so no greyscale, and WebP only if it was built with libwebp
-    (examples/common/media_io.cpp).
-    """
-    from PIL import Image
-
-    try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
-        if image.format not in ("PNG", "JPEG") or image.mode not in ("RGB", "RGBA"):
-            if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion would clip
-                image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-            written = io.BytesIO()
-            image.convert("RGB").save(written, "PNG", compress_level=1)
-            data = written.getvalue()
-    except Exception:  # a decoder fails on foreign bytes in more ways than Pillow documents
-        raise GenerationError(f"sd.images.{key}: the image is damaged, and cannot be read", "save it again") from None
-    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,92 @@
+"""Reference images: read for the fingerprint while planning, and encoded for a server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from imagegen.backends.base import Context, GenerationError
+from imagegen.config.document import MAX_BYTES
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.naming import is_output_name
+
+__all__ = ["FIRST_IMAGE", "encode_image", "read_images", "resolve_strength"]
+
+FIRST_IMAGE = "init"
+"""The key of the image to start from."""
+_DEFAULT_STRENGTH = 0.75
+
+
+def read_images(
+    references: Mapping[str, str], context: Context, problems: list[Problem], reader: str = ""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Read the reference images that are files; the others are outputs, which may not be there yet.
+
+    Args:
+        references: of the section: each image's file or JOB:ITEM, by its key in `images`.
+        context: reads them.
+        problems: gets what is wrong with them.
+        reader: the program that must be able to read them, if it reads the usual formats alone.
+
+    Returns:
+        The sha256 of each file by its key, and the path of each by its sha256: `images` and `files` of `Resolved`.
+    """
+    images: dict[str, str] = {}
+    for key, name in references.items():
+        if is_output_name(name):
+            continue
+        try:
+            images[key] = _hash_image(context, name, reader)
+        except ImagegenError as error:
+            problems += [Problem(f"images.{key}", f"{name}: {one.what}", one.hint) for one in error.problems]
+    return images, {sha256: references[key] for key, sha256 in images.items()}
+
+
+def _hash_image(context: Context, file: str, reader: str) -> str:
+    data = context.read(file)
+    if len(data) > MAX_BYTES:  # only so much was read
+        raise ImagegenError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
+    is_usual = data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")) or data[8:12] == b"WEBP"
+    if reader and not is_usual:
+        raise ImagegenError(Problem(file, f"it is not an image that {reader} reads", "save it as PNG or JPEG"))
+    return hashlib.sha256(data).hexdigest()
+
+
+def resolve_strength(section: Mapping[str, Any], problems: list[Problem]) -> dict[str, float]:
+    """Return `strength` (0–1) of the image to start from, as the request has it; nothing if there is no such image."""
+    if FIRST_IMAGE in section.get("images", {}):
+        return {"strength": float(section.get("strength", _DEFAULT_STRENGTH))}
+    if "strength" in section:
+        hint = f"add images.{FIRST_IMAGE}, or remove it"
+        problems.append(Problem("strength", f"is for images.{FIRST_IMAGE}, and the job has none", hint))
+    return {}
+
+
+def encode_image(data: bytes, option: str) -> str:
+    """Return a reference image in base64, as every program reads it: PNG or JPEG with three or four channels.
+
+    stable-diffusion.cpp takes no greyscale, and WebP only if it was built with libwebp (examples/common/media_io.cpp).
+
+    Args:
+        data: the image's file.
+        option: that names it, for the error.
+
+    Raises:
+        GenerationError: it is damaged.
+    """
+    from PIL import Image
+
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
+        if image.format not in ("PNG", "JPEG") or image.mode not in ("RGB", "RGBA"):
+            if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion would clip
+                image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+            written = io.BytesIO()
+            image.convert("RGB").save(written, "PNG", compress_level=1)
+            data = written.getvalue()
+    except Exception:  # a decoder fails on foreign bytes in more ways than Pillow documents
+        raise GenerationError(f"{option}: the image is damaged, and cannot be read", "save it again") from None
+    return base64.b64encode(data).decode("ascii")
