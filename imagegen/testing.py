@@ -127,6 +127,10 @@ class BackendContract:
             finally:
                 found[1].release()
 
+    def test_its_price_is_known_or_said_to_be_unknown(self) -> None:
+        """A `Decimal` in US dollars, 0 for nothing; None if it costs what is not known."""
+        self._guarded().price(self.request())
+
     def test_it_explains_the_request(self) -> None:
         """Lines that say what becomes of its fields, if there are any."""
         self._guarded().explain(self.request())

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = [
     "Backend",
@@ -18,6 +21,7 @@ __all__ = [
     "Diagnosis",
     "GeneratedImage",
     "GenerationError",
+    "MayBePaidError",
     "MayBeRunningError",
     "ModelIdentity",
     "OverdueError",
@@ -117,6 +121,18 @@ class MayBeRunningError(GenerationError):
     """A backend gave up, but its generator may still generate the image: the next run continues this attempt.
 
     Raise it instead of Cancelled too, if the generator goes on: the image is then shown as cancelled.
+    """
+
+
+class MayBePaidError(GenerationError):
+    """An image that costs something was requested, and may have been made and charged for, but it never arrived.
+
+    For example, the connection broke while its answer was awaited. Raise it instead of Cancelled and OverdueError too,
+    once the request is sent. The price then counts as spent, the user is informed, and the next run requests the image
+    again, as a new attempt. If that could still collect this one, raise MayBeRunningError.
+
+    Of an image that costs something (see `Backend.price`), only a GenerationError of no other kind, and
+    TryAnotherServer, say that nothing was charged. After anything else that `generate` raises, it may have been.
     """
 
 
@@ -327,6 +343,18 @@ class Backend:
         """
         del request
         return self.in_flight
+
+    def price(self, request: Request) -> Decimal | None:
+        """Return what generating the image costs, in US dollars: 0 for nothing, None if it costs what is not known.
+
+        Called for the images that would be generated, also by `doit why`. Contacts nothing. A run reserves the price
+        before it calls `generate`, so that it never passes the setting `budget`, and puts what `generate` returns into
+        the store before anything else. An image of unknown price is refused while there is a budget.
+        """
+        from decimal import Decimal
+
+        del request
+        return Decimal(0)
 
     def explain(self, request: Request) -> Sequence[str]:
         """Return a line for each field that says what becomes of it, in a workflow for example. Contacts nothing."""

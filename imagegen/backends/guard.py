@@ -42,6 +42,7 @@ from imagegen.backends.rules import (
     check_count,
     check_identity,
     check_key,
+    check_price,
     check_problems,
     check_resolved,
     check_rows,
@@ -316,6 +317,7 @@ class Guarded(Backend):
     strip_local = _checked("strip_local", lambda found, *_: check(found, Request, "a Request"), plans=True)
     model_identity = _checked("model_identity", lambda found, *_: check_identity(found), plans=True)
     concurrency = _checked("concurrency", lambda found, *_: check_count(found), plans=True)
+    price = _checked("price", lambda found, *_: check_price(found), plans=True)
     choose_model = _checked("choose_model", lambda found, *_: check(found, str, "a text", is_text(found) and found))
     batch_key = _checked("batch_key", lambda found, *_: check_key(found))
     explain = _checked("explain", lambda found, *_: check_texts(found))

@@ -14,11 +14,14 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from imagegen.backends.base import Backend, Diagnosis, GeneratedImage, ModelIdentity, Resolved
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = [
     "BrokenRuleError",
@@ -27,6 +30,7 @@ __all__ = [
     "check_identity",
     "check_key",
     "check_mapping",
+    "check_price",
     "check_problems",
     "check_resolved",
     "check_rows",
@@ -66,6 +70,17 @@ def check_mapping(found: Any) -> Mapping[str, Any]:
 def check_count(found: object) -> int:
     """Return a whole number, at least 1."""
     return int(check(found, int, "a whole number, at least 1", is_whole(found) and found > 0))
+
+
+def check_price(found: Any) -> Decimal | None:
+    """Return a price in dollars; None if it is not known."""
+    from decimal import Decimal
+
+    if found is None:
+        return None
+    is_price = isinstance(found, Decimal) and found.is_finite() and found >= 0
+    price: Decimal = check(found, Decimal, "a Decimal that is not negative, or None", is_price)
+    return price
 
 
 def check_texts(found: Any) -> Sequence[str]:

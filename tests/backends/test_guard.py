@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -529,6 +530,28 @@ def test_a_server_slot_is_one() -> None:
     guarded = plug(batch_key=returns("a"), pick_server=returns(("a", 3)))
     with pytest.raises(BackendFaultError, match="must return None, or one of the batch keys and a ServerSlot"):
         guarded.pick_server({"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        (0.04, "0.04"),
+        (1, "1"),
+        ("0.04", "'0.04'"),
+        (Decimal("-0.01"), "a Decimal"),
+        (Decimal("NaN"), "a Decimal"),
+        (Decimal("Infinity"), "a Decimal"),
+    ],
+)
+def test_a_price_that_is_wrong_is_named(found: object, shown: str) -> None:
+    rule = f"price returned {shown}, and must return a Decimal that is not negative, or None"
+    with pytest.raises(BackendFaultError, match=rule):
+        plug(price=returns(found)).price(REQUEST)
+
+
+def test_a_price_is_one_or_is_not_known_and_by_default_an_image_costs_nothing() -> None:
+    prices = [plug(price=returns(one)).price(REQUEST) for one in (Decimal("0.04"), None)]
+    assert [*prices, plug().price(REQUEST)] == [Decimal("0.04"), None, Decimal(0)]
 
 
 def test_a_concurrency_that_is_wrong_is_found_by_preflight() -> None:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import (
     Backend,
@@ -19,6 +19,7 @@ from imagegen.backends.base import (
     Diagnosis,
     GeneratedImage,
     GenerationError,
+    MayBePaidError,
     MayBeRunningError,
     ModelIdentity,
     Progress,
@@ -29,6 +30,9 @@ from imagegen.backends.cluster.worker import RequestBundle, pack_request
 from imagegen.backends.cluster.worker_pool import WorkerPool
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.plan.request import Request
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = ["ClusterBackend"]
 
@@ -59,6 +63,10 @@ class ClusterBackend(Backend):
     def model_identity(self, request: Request) -> ModelIdentity:
         """Return no digest: the models are elsewhere."""
         return ModelIdentity(request.model)
+
+    def price(self, request: Request) -> Decimal | None:
+        """Return what the backend itself says: the workers generate for whoever pays here."""
+        return self._local.price(request)
 
     def choose_model(self, request: Request) -> str:
         """Return the only model at every worker that knows of one."""
@@ -103,6 +111,8 @@ class ClusterBackend(Backend):
                 return self._image(connection, pool, attempt, answer)
             if answer.is_cancelled:
                 raise Cancelled
+            if answer.may_be_paid:  # another worker would be charged for it too
+                raise MayBePaidError(f"{answer.what} (at the worker {pool.name(answer.worker)})", answer.hint)
             if answer.is_unfit:
                 pool.exclude_worker(answer.worker, answer.what, progress)
                 if pool.find_workers(request):

@@ -26,6 +26,7 @@ from imagegen.backends.base import (
     Context,
     GeneratedImage,
     GenerationError,
+    MayBePaidError,
     MayBeRunningError,
     OverdueError,
     find_reference,
@@ -91,6 +92,8 @@ class Failed:
     """Whether the user cancelled it."""
     may_be_running: bool = False
     """Whether its generator may still generate it (see MayBeRunningError)."""
+    may_be_paid: bool = False
+    """Whether it may have been charged for, though it never arrived (see MayBePaidError)."""
     is_unfit: bool = False
     """Whether the worker cannot generate any other image either."""
 
@@ -316,7 +319,10 @@ def generate(run: Run, bundle: RequestBundle, attempt: str, timeout_s: float) ->
     except Cancelled:
         return Failed(worker.address, is_cancelled=True)
     except (GenerationError, ImagegenError, OSError) as error:
-        problem, may_be_running = _problem(error), isinstance(error, MayBeRunningError)
+        problem = _problem(error)
+        if isinstance(error, MayBePaidError):
+            return Failed(worker.address, problem.what, problem.hint, may_be_paid=True)
+        may_be_running = isinstance(error, MayBeRunningError)
         is_unfit = may_be_running or _is_unfit(run, request)
         return Failed(worker.address, problem.what, problem.hint, may_be_running=may_be_running, is_unfit=is_unfit)
     finally:
