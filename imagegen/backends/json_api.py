@@ -108,9 +108,19 @@ class JsonApi:
         path: str,
         limit: int = MAX_JSON,
         check: Callable[[], None] | None = None,
+        silence_s: float = ANSWER_S,
         **arguments: Any,
     ) -> bytes:
-        """Return the body of a success. `check` decides how long it may take; without one that is WHOLE_S."""
+        """Return the body of a success.
+
+        Args:
+            method: of HTTP.
+            path: after the server's address.
+            limit: bytes of the body that are read.
+            check: decides how long it may take, by raising; without one that is WHOLE_S.
+            silence_s: seconds until a part of the answer must come: a server that generates says nothing meanwhile.
+            arguments: of `requests`, such as `json`.
+        """
         if not (self._auth.isascii() and self._auth.isprintable() and self._auth == self._auth.strip()):
             # requests would say so too, and repeat it
             what = f"{self.auth_setting} is not a valid header value: it has a line break, or is not ASCII"
@@ -121,7 +131,7 @@ class JsonApi:
                 self._session().request(
                     method,
                     self.url + path,
-                    timeout=(CONNECT_S, ANSWER_S),
+                    timeout=(CONNECT_S, silence_s),
                     allow_redirects=False,  # it may lead to another host
                     stream=True,
                     **arguments,

@@ -8,9 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from imagegen.backends.a1111 import A1111Backend
 from imagegen.backends.base import Backend
 from imagegen.backends.comfyui import ComfyUIBackend
 from imagegen.backends.ollama import OllamaBackend
+from imagegen.backends.openai import OpenAIBackend
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.backends.sd import SdBackend
 from imagegen.config.schema import ITEM_SCHEMA, job_schema
@@ -26,6 +28,8 @@ _OURS: dict[str, Callable[[], Backend]] = {
     "comfyui": ComfyUIBackend,
     "ollama": OllamaBackend,
     "sd": SdBackend,
+    "a1111": A1111Backend,
+    "openai": OpenAIBackend,
 }
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 _TAKEN = frozenset({*job_schema({}), *ITEM_SCHEMA, *_OURS})

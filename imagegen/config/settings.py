@@ -8,14 +8,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imagegen.config.document import find_merge_conflict
 from imagegen.config.models import HUGGING_FACE, ModelFile, check_download_url, list_models, read_models
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 __all__ = [
     "COMMAND_LINE",
+    "DIALECTS",
     "SD_DEVICES",
     "SETTINGS",
     "TORCH_BUILDS",
@@ -241,6 +245,25 @@ def _show_size(value: int) -> str:
     return f"{value / _UNITS[unit]:g} {unit}"
 
 
+def _parse_prices(value: object) -> tuple[tuple[str, Decimal], ...]:
+    from decimal import Decimal  # a run with nothing to do mostly does without
+
+    if not isinstance(value, dict):
+        raise ValueError('expected dollars by model, such as {"gpt-image-1" = 0.042, "gpt-image-1 high" = 0.167}')
+    wrong = [f"{name}: expected dollars such as 0.042" for name, price in value.items() if not _is_price(price)]
+    if wrong:
+        raise ValueError(*wrong)
+    return tuple((" ".join(name.split()), Decimal(str(price))) for name, price in value.items())
+
+
+def _is_price(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 10_000
+
+
+def _show_prices(value: tuple[tuple[str, Decimal], ...]) -> str:
+    return ", ".join(f"{name}: ${price}" for name, price in value)
+
+
 def _parse_seconds(value: object) -> float:
     try:
         number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else -1
@@ -272,6 +295,9 @@ ARCHIVE = SettingType("URL or file", _parse_archive)
 START = SettingType("auto or never", _one_of("auto", "never"))
 SD_DEVICES = ("auto", "cpu", "vulkan", "metal", "rocm", "cuda")
 SD_DEVICE = SettingType("auto, cpu, vulkan, metal, rocm or cuda", _one_of(*SD_DEVICES))
+DIALECTS = ("vllm", "sglang", "lemonade", "localai", "sdcpp", "hosted")
+DIALECT = SettingType("vllm, sglang, lemonade, localai, sdcpp or hosted", _one_of(*DIALECTS))
+PRICES = SettingType("prices by model", _parse_prices, _show_prices)
 TORCH_BUILDS = ("auto", "cuda", "rocm", "mps", "cpu", "none")
 TORCH = SettingType("auto, cuda, rocm, mps, cpu or none", _one_of(*TORCH_BUILDS))
 
@@ -391,6 +417,26 @@ class Settings:
     sd_server_ready_timeout_s: float = _setting(
         "sd.server.ready_timeout_s", SECONDS, "seconds that a server may take to load its model", 600.0
     )
+    a1111_server_url: str = _setting(
+        "a1111.server.url", URL, "the server with A1111's API", "http://127.0.0.1:7860", "A1111_URL"
+    )
+    a1111_checkpoint: str = _setting(
+        "a1111.checkpoint", TEXT, "the checkpoint for jobs that name none; without one, what the server has loaded"
+    )
+    openai_server_url: str = _setting(
+        "openai.server.url",
+        URL,
+        "the server with OpenAI's images API: what stands before /images/generations",
+        "https://api.openai.com/v1",
+        "OPENAI_BASE_URL",
+    )
+    openai_dialect: Literal["", "vllm", "sglang", "lemonade", "localai", "sdcpp", "hosted"] = _setting(
+        "openai.dialect", DIALECT, "which program that server is, as far as it decides what a request may have"
+    )
+    openai_model: str = _setting("openai.model", TEXT, "the model for jobs that name none")
+    openai_prices: tuple[tuple[str, Decimal], ...] = _setting(
+        "openai.prices", PRICES, "what an image costs in US dollars, by model, quality and size", ()
+    )
     models: tuple[ModelFile, ...] = _setting("models", MODELS, "the model files that doit models:pull downloads", ())
     hf_endpoint: str = _setting("hf_endpoint", ENDPOINT, "Hugging Face, or a mirror of it", HUGGING_FACE, "HF_ENDPOINT")
     forced_backend: str | None = None
@@ -408,6 +454,18 @@ _SECRETS = (
         "the key of your account at Comfy.org, for workflows with partner nodes",
         "",
         "COMFY_API_KEY",
+        "",
+        True,
+    ),
+    Setting(
+        "a1111.auth", TEXT, "user:password for the A1111 server, as its --api-auth has it", "", "A1111_AUTH", "", True
+    ),
+    Setting(
+        "openai.api_key",
+        TEXT,
+        "the key for OpenAI, or for the server of OPENAI_BASE_URL",
+        "",
+        "OPENAI_API_KEY",
         "",
         True,
     ),
