@@ -28,6 +28,8 @@ _MAX_VALUES = 2_000_000
 """Values that a JSON answer has at most: three bytes of it can take a hundred in memory."""
 _LONGEST_REFUSAL = 4 * 1024**2
 """Bytes of a refusal's JSON that are understood; ComfyUI's list of all checkpoints is in it."""
+_LONGEST_SILENCE_S = 7 * 86400.0
+"""A socket cannot be asked to wait for ever; and what an image may take need not have an end."""
 _PASSING = frozenset({502, 503, 504})
 """What a proxy says while the server behind it is away."""
 
@@ -131,7 +133,7 @@ class JsonApi:
                 self._session().request(
                     method,
                     self.url + path,
-                    timeout=(CONNECT_S, silence_s),
+                    timeout=(CONNECT_S, min(silence_s, _LONGEST_SILENCE_S)),
                     allow_redirects=False,  # it may lead to another host
                     stream=True,
                     **arguments,
