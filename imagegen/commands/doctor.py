@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import AS_JSON, command
+from imagegen.commands.command import AS_JSON, command, option
 from imagegen.errors import printable
 
 if TYPE_CHECKING:
@@ -21,26 +21,40 @@ _SIGNS = {"ok": "✓", "warning": "!", "wrong": "✗"}
 @command(
     "doctor",
     "Check that everything the jobs need is in place, and suggest a fix for anything that isn't.",
-    {"doit doctor": "", "doit doctor --json": "for a script"},
-    [AS_JSON],
+    {
+        "doit doctor": "",
+        "doit doctor --find": "look for ComfyUI, A1111 and others that run already, and say how to use them",
+        "doit doctor --json": "for a script",
+    },
+    [option("find", bool, False, "also look for image servers at the usual ports of this machine"), AS_JSON],
     needs_settings=False,
 )
-def doctor(build: Build, *, json: bool) -> int:
+def doctor(build: Build, *, find: bool, json: bool) -> int:
     """Print what was found. Fails if something keeps a job from being built."""
     from imagegen.report.console import as_json
     from imagegen.report.doctor import Case, examine
 
     verdicts = [(planned.output, planned.verdict) for planned in build.planned.values()]
-    rows = examine(Case(build.project, build.plans, build.problems, verdicts))
+    case = Case(build.project, build.plans, build.problems, verdicts)
+    rows = examine(case)
+    if find:
+        from imagegen.report.servers import check_servers
+
+        rows += check_servers(case)
     if json:
         print(as_json([{"state": _state(row), **asdict(row), "blocks": row.blocks and not row.ok} for row in rows]))
     else:
-        print("\n".join(as_lines(rows)))
+        print("\n".join(as_lines(rows, _read_pyproject(build) if find else "")))
     return int(_is_blocked(rows))
 
 
-def as_lines(rows: Sequence[Diagnosis]) -> list[str]:
-    """Return one line per row with its hint below it, and a closing line."""
+def as_lines(rows: Sequence[Diagnosis], pyproject: str = "") -> list[str]:
+    """Return one line per row with its hint or settings below it, and a closing line.
+
+    Args:
+        rows: in their order.
+        pyproject: the text of pyproject.toml, for where the settings go.
+    """
     from imagegen.report.console import table
 
     lines = []
@@ -49,7 +63,19 @@ def as_lines(rows: Sequence[Diagnosis]) -> list[str]:
         lines.append(line)
         if row.hint:
             lines.append(f"     → {printable(row.hint)}")
+        if settings := getattr(row, "settings", None):  # a FoundServer's
+            from imagegen.report.servers import format_settings
+
+            first, *others = format_settings(settings, pyproject)
+            lines += [f"     → {first}", *(f"       {line}" for line in others)]
     return [*lines, "", _closing(rows)]
+
+
+def _read_pyproject(build: Build) -> str:
+    try:
+        return (build.root / "pyproject.toml").read_text("utf-8")
+    except (OSError, ValueError):  # its row says so
+        return ""
 
 
 def _state(row: Diagnosis) -> Literal["ok", "warning", "wrong"]:

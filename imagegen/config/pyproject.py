@@ -56,18 +56,29 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def _list_ways(text: str, table: TomlTable) -> Iterator[str]:
-    """Yield the document with the keys after each line that looks like the table's own, then with a new table."""
+    """Yield the document with the keys below the table's own header, then with a new table, then as `table.key`.
+
+    The last is for a table that has no header, because its keys are written so already.
+    """
     end = "\r\n" if "\r\n" in text else "\n"
     lines = [line + end for line in _format_values(table)]
-    position = 0
-    for line in text.split("\n"):
-        position = min(position + len(line) + 1, len(text))
-        if line.lstrip(" \t").startswith("[") and _is_header(line, table.path):
-            before = text[:position]
-            yield "".join((before, "" if before.endswith("\n") else end, *lines, text[position:]))
+    yield from _insert_below(text, table.path, lines, end)
     head = "" if not text or text.endswith("\n") else end
     gap = end if text.strip() and not re.search(r"\n\r?\n\Z", text) else ""
     yield "".join((text, head, gap, f"[{_format_path(table.path)}]{end}", *lines))
+    for depth in range(len(table.path) - 1, 0, -1):
+        prefix = _format_path(table.path[depth:])
+        yield from _insert_below(text, table.path[:depth], [f"{prefix}.{line}" for line in lines], end)
+
+
+def _insert_below(text: str, path: Sequence[str], lines: Sequence[str], end: str) -> Iterator[str]:
+    """Yield the document with the lines after each line that looks like that table's header."""
+    position = 0
+    for line in text.split("\n"):
+        position = min(position + len(line) + 1, len(text))
+        if line.lstrip(" \t").startswith("[") and _is_header(line, path):
+            before = text[:position]
+            yield "".join((before, "" if before.endswith("\n") else end, *lines, text[position:]))
 
 
 def _is_header(line: str, path: Sequence[str]) -> bool:

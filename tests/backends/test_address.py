@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.backends.address import get_port, is_local
+from imagegen.backends.address import get_port, is_local, is_same_server
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,21 @@ def test_loopback_addresses_are_local(url: str, local: bool) -> None:
 )
 def test_an_address_without_a_port_has_that_of_its_scheme(url: str, port: int | None) -> None:
     assert get_port(url) == port
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("http://127.0.0.1:8188", "http://localhost:8188", True),
+        ("http://127.0.0.1:8188", "http://[::1]:8188", True),
+        ("http://127.0.0.1:8188", "http://127.0.0.1:8189", False),
+        ("http://127.0.0.1:7801", "http://localhost:7801/ComfyBackendDirect", False),
+        ("http://127.0.0.1:8188", "http://gpu2:8188", False),
+        ("http://gpu2:8188", "http://gpu2:8188", True),
+        ("127.0.0.1:11434", "127.0.0.1:11434", True),
+        ("", "http://127.0.0.1:80", False),
+        ("http://[::1", "http://127.0.0.1:80", False),
+    ],
+)
+def test_two_addresses_of_this_machine_can_be_one(one: str, other: str, same: bool) -> None:
+    assert is_same_server(one, other) is same

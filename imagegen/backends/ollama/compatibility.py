@@ -25,6 +25,7 @@ __all__ = [
     "check_requests",
     "explain_not_installed",
     "explain_not_running",
+    "has_images",
     "has_mlx_libraries",
     "suggest_upgrade",
 ]
@@ -108,6 +109,11 @@ def check_compatibility(
         what = "this Ollama lacks its MLX libraries, which it generates with and which its installer does not download"
         return Problem("", what, f"unpack the MLX archive of its release beside it (NVIDIA, CUDA 13), or {FALLBACK}")
     return None
+
+
+def has_images(version: str) -> bool:
+    """Return whether this version of Ollama generates images, as far as is known; True for what is not a release."""
+    return not _is_out(_numbers(version))
 
 
 def has_mlx_libraries(executable: Path) -> bool:

@@ -1,0 +1,240 @@
+"""Find the image servers that run on this machine: which program answers at each of the usual ports.
+
+Each port gets one short GET on loopback, and a second one only where two programs share a port. Nothing is sent but
+that: no credentials, nothing by a proxy, no redirect followed.
+
+Source of the ports, paths and answers: the programs' own sources, of 2026.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagegen.backends.base import Diagnosis
+from imagegen.backends.json_api import JsonApi, Refused, Unreachable
+from imagegen.backends.ollama.compatibility import has_images
+from imagegen.backends.text import one_line
+
+__all__ = ["USUAL_PORTS", "FoundServer", "Probe", "Server", "UsualPort", "find_servers"]
+
+_CONNECT_S, _ANSWER_S = 1.0, 3.0
+_MAX_ANSWER = 4 * 1024**2
+"""Bytes of an answer that are read. The longest are A1111's options, with all its extensions some 100 KB."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A program that was recognised."""
+
+    program: str
+    """Its name, and its version if it tells: `ComfyUI 0.33.0`."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What to write into [tool.imagegen] to use it; empty if it generates no images."""
+    why_not: str = "it generates no images"
+    """Why there are no settings."""
+
+
+class Probe(JsonApi):
+    """A port that listens, and may be anything."""
+
+    api = "an image server"
+    url_setting = "its port"
+    refused: Refused | None = None
+    """The last answer, if it was not JSON or not a success."""
+
+    def get(self, path: str) -> Any:
+        """Return the JSON that answers, of an error too; {} if it is not JSON. Raises Unreachable."""
+        from imagegen.backends.http import deadline
+
+        too_slow = Unreachable(f"it did not answer within {_ANSWER_S:g} s")
+        self.refused = None
+        try:
+            return self._json("GET", path, object, limit=_MAX_ANSWER, check=deadline(_ANSWER_S, lambda: too_slow))
+        except Refused as refused:
+            self.refused = refused
+            return refused.answer
+
+
+@dataclass(frozen=True)
+class UsualPort:
+    """What usually answers at a port.
+
+    recognise: returns None for anything else.
+    otherwise: what may be wrong if something answers that is not recognised; empty for nothing in particular.
+    """
+
+    programs: str
+    recognise: Callable[[Probe], Server | None]
+    otherwise: str = ""
+
+
+@dataclass(frozen=True)
+class FoundServer(Diagnosis):
+    """A row of `doit doctor --find`."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What to write into [tool.imagegen] to use it."""
+
+
+def find_servers(ports: Mapping[int, UsualPort] | None = None) -> list[FoundServer]:
+    """Return a row for each of the ports at which something listens, in their order. They are asked side by side."""
+    ports = USUAL_PORTS if ports is None else ports
+    with ThreadPoolExecutor(len(ports)) as threads:
+        rows = threads.map(_look, ports, ports.values())
+        return [row for row in rows if row]
+
+
+def _look(port: int, usual: UsualPort) -> FoundServer | None:
+    """Return the row of a port; None if nothing listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), _CONNECT_S).close()
+    except OSError:
+        return None
+    what, probe = f"port {port}", Probe(f"http://127.0.0.1:{port}")
+    try:
+        server = usual.recognise(probe)
+    except Unreachable as error:
+        return FoundServer(True, what, f"something listens, but gives no answer: {error}")
+    if server:
+        found = one_line(server.program, 80)
+        found = found if server.settings else f"{found}: {server.why_not}"
+        return FoundServer(True, what, found, settings=server.settings)
+    if probe.refused and probe.refused.status in (401, 403):
+        return FoundServer(True, what, f"something answers, perhaps {usual.programs}, and asks for authorization")
+    found = f"something else answers, not {usual.programs}"
+    return FoundServer(True, what, f"{found}; {usual.otherwise}" if usual.otherwise else found)
+
+
+def _text(answer: Any, *keys: str) -> str:
+    """Return the text at these keys, one within the other; empty if there is none."""
+    for key in keys:
+        answer = answer.get(key) if isinstance(answer, dict) else None
+    return answer if isinstance(answer, str) else ""
+
+
+def _list_owners(models: Any) -> list[str]:
+    """Return `owned_by` of each model in the answer to /v1/models."""
+    data = models.get("data") if isinstance(models, dict) else None
+    return [_text(one, "owned_by") for one in data] if isinstance(data, list) else []
+
+
+def _recognise_comfyui(probe: Probe) -> Server | None:
+    version = _text(probe.get("/system_stats"), "system", "comfyui_version")
+    return Server(f"ComfyUI {version}", {"backend": "comfyui", "comfyui.server.url": probe.url}) if version else None
+
+
+def _recognise_swarmui(probe: Probe) -> Server | None:
+    """Ask for the first ComfyUI in it, whose API it passes on."""
+    version = _text(probe.get("/ComfyBackendDirect/system_stats"), "system", "comfyui_version")
+    if version:
+        settings = {"backend": "comfyui", "comfyui.server.url": f"{probe.url}/ComfyBackendDirect"}
+        return Server(f"SwarmUI, with ComfyUI {version}", settings)
+    if probe.refused and "comfy-failed-to-load" in probe.refused.what:
+        return Server("SwarmUI", why_not="no ComfyUI runs in it")
+    return None
+
+
+def _recognise_a1111(probe: Probe) -> Server | None:
+    """Tell A1111 and its relatives apart: SD.Next by its version, the others by their options."""
+    settings = {"backend": "a1111", "a1111.server.url": probe.url}
+    version = probe.get("/sdapi/v1/version")
+    if _text(version, "app") == "sd.next":
+        return Server(f"SD.Next of {_text(version, 'updated')}", settings)
+    options = probe.get("/sdapi/v1/options")
+    if not isinstance(options, dict):
+        return None
+    if "guidance_scale" in options and "seed_mode" in options:
+        return Server("Draw Things", settings)
+    if "sd_model_checkpoint" not in options:
+        return None
+    if len(options) <= 2:
+        return Server("a program with A1111's API (sd-server or koboldcpp)", settings)
+    marks = {"forge_preset": "Forge", "reforge_karras_rho": "reForge"}
+    return Server(next((name for mark, name in marks.items() if mark in options), "A1111"), settings)
+
+
+def _recognise_koboldcpp(probe: Probe) -> Server | None:
+    answer = probe.get("/api/extra/version")
+    if _text(answer, "result") != "KoboldCpp":
+        return None
+    program = f"koboldcpp {_text(answer, 'version')}".rstrip()
+    if not answer.get("txt2img"):
+        return Server(program, why_not="it has no image model (start it with --sdmodel)")
+    return Server(program, {"backend": "a1111", "a1111.server.url": probe.url})
+
+
+def _recognise_localai(probe: Probe) -> Server | None:
+    answer = probe.get("/.well-known/localai.json")
+    if _text(answer, "endpoints", "image_generation"):
+        return Server(f"LocalAI {_text(answer, 'version')}".rstrip(), _openai(probe, "/v1", "localai"))
+    owners = _list_owners(probe.get("/v1/models"))
+    return Server("llama.cpp") if "llamacpp" in owners else None
+
+
+def _recognise_sd_server(probe: Probe) -> Server | None:
+    answer = probe.get("/sdcpp/v1/capabilities")
+    if isinstance(answer, dict) and isinstance(answer.get("samplers"), list):
+        model = _text(answer, "model", "path").replace("\\", "/").rpartition("/")[2]
+        program = f"sd-server, with {model}" if model else "sd-server"
+        return Server(program, {"backend": "sd", "sd.server.url": probe.url})
+    # it answers so, with 200, to every path that it does not have
+    return Server("LM Studio") if _text(answer, "error").startswith("Unexpected endpoint or method") else None
+
+
+def _recognise_lemonade(probe: Probe) -> Server | None:
+    answer = probe.get("/api/v1/health")
+    version = _text(answer, "version")
+    if not version or "all_models_loaded" not in answer:
+        return None
+    return Server(f"Lemonade {version}", _openai(probe, "/api/v1", "lemonade"))
+
+
+def _recognise_ollama(probe: Probe) -> Server | None:
+    version = _text(probe.get("/api/version"), "version")
+    if not version:
+        return None
+    if not has_images(version):
+        return Server(f"Ollama {version}", why_not="this version generates no images")
+    return Server(f"Ollama {version}", {"backend": "ollama", "ollama.host": probe.url.removeprefix("http://")})
+
+
+def _recognise_sglang(probe: Probe) -> Server | None:
+    answer = probe.get("/model_info")
+    if not _text(answer, "model_path"):
+        return None
+    if _text(answer, "model_type") != "diffusion":
+        return Server("SGLang", why_not="it serves a text model")
+    return Server("SGLang diffusion", _openai(probe, "/v1", "sglang"))
+
+
+def _recognise_vllm(probe: Probe) -> Server | None:
+    """Tell vLLM-Omni from vLLM, whose /health answers with nothing; or it is ComfyUI's desktop app."""
+    if "vllm" not in _list_owners(probe.get("/v1/models")):
+        return _recognise_comfyui(probe)
+    if _text(probe.get("/health"), "status") != "healthy":
+        return Server("vLLM", why_not="it serves a text model")
+    return Server("vLLM-Omni", _openai(probe, "/v1", "vllm"))
+
+
+def _openai(probe: Probe, path: str, dialect: str) -> dict[str, str]:
+    return {"backend": "openai", "openai.server.url": f"{probe.url}{path}", "openai.dialect": dialect}
+
+
+USUAL_PORTS: Mapping[int, UsualPort] = {
+    8188: UsualPort("ComfyUI", _recognise_comfyui),
+    7801: UsualPort("SwarmUI", _recognise_swarmui),
+    7860: UsualPort(
+        "A1111 or a relative of it", _recognise_a1111, "A1111, Forge and reForge have an API only with --api"
+    ),
+    5001: UsualPort("koboldcpp", _recognise_koboldcpp),
+    1234: UsualPort("sd-server", _recognise_sd_server),
+    8080: UsualPort("LocalAI", _recognise_localai),
+    13305: UsualPort("Lemonade", _recognise_lemonade),
+    8000: UsualPort("vLLM-Omni or ComfyUI's desktop app", _recognise_vllm),
+    30000: UsualPort("SGLang", _recognise_sglang),
+    11434: UsualPort("Ollama", _recognise_ollama),
+}

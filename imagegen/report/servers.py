@@ -1,0 +1,65 @@
+"""The rows of `doit doctor --find`: the image servers that run on this machine, and what to write to use one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from imagegen.backends.address import is_same_server
+from imagegen.backends.base import Diagnosis
+from imagegen.backends.find_servers import find_servers
+from imagegen.config.settings import Settings
+
+if TYPE_CHECKING:
+    from imagegen.report.doctor import Case
+
+__all__ = ["check_servers", "format_settings"]
+
+
+def check_servers(case: Case) -> Iterator[Diagnosis]:
+    """Yield a row for each usual port that answers; a server's row has the settings that are still to be written."""
+    values = {one.metadata["setting"].name: getattr(case.project.settings, one.name) for one in _list_settings()}
+    used = {case.project.settings.backend, *(plan.backend for plan in case.plans)}
+    found = find_servers()
+    for row in found:
+        missing = {
+            name: value
+            for name, value in row.settings.items()
+            if (value not in used if name == "backend" else not _is_set(values.get(name), value))
+        }
+        is_set = bool(row.settings) and not missing
+        yield replace(row, settings=missing, found=f"{row.found}; already set" if is_set else row.found)
+    if not found:
+        advice = "to generate with a program of this project: doit sd:setup"
+        yield Diagnosis(True, "servers", f"nothing answers at the usual ports of this machine; {advice}")
+
+
+def _list_settings() -> list[Any]:
+    return [one for one in fields(Settings) if one.metadata]
+
+
+def _is_set(held: Any, value: str) -> bool:
+    """Return whether a setting, which may hold several addresses, has the value or names the same server."""
+    return any(is_same_server(str(one), value) for one in (held if isinstance(held, tuple) else (held,)))
+
+
+def format_settings(settings: Mapping[str, str], pyproject: str) -> list[str]:
+    """Return the lines to write into a pyproject.toml of this text, each group after a line that says where.
+
+    A key whose table has a header of its own goes below that: TOML takes no `sd.model` above a `[tool.imagegen.sd]`.
+    """
+    headers = set(re.findall(r"^[ \t]*\[tool\.imagegen((?:\.[\w-]+)*)\]", pyproject, re.MULTILINE))
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, value in settings.items():
+        table = f".{name.rpartition('.')[0]}" if "." in name else ""
+        while table and table not in headers:
+            table = table.rpartition(".")[0]
+        groups[table].append(f"{f'.{name}'[len(table) + 1 :]} = {json.dumps(value)}")
+    lines = []
+    for table, keys in groups.items():
+        lines += [f"into [tool.imagegen{table}] of pyproject.toml:", *(f"  {key}" for key in keys)]
+    return lines

@@ -1,0 +1,171 @@
+"""What `doit doctor --find` says of the servers that it found, and where their settings go. The ports are of fakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends import find_servers
+from imagegen.backends.find_servers import USUAL_PORTS, FoundServer
+from imagegen.config.pyproject import parse_toml
+from imagegen.config.settings import Settings
+from imagegen.project import JobPlan, Project
+from imagegen.report.doctor import Case
+from imagegen.report.servers import check_servers, format_settings
+from tests.backends.comfyui.fake_program import free_port
+from tests.backends.image_servers import ANSWERS, serve
+from tests.project_folder import ProjectFolder
+
+COMFYUI, SD, OLLAMA, SWARMUI, LOCALAI = 8188, 1234, 11434, 7801, 8080
+
+
+def row_of(port: int, settings: Settings, root: Path, *plans: JobPlan) -> FoundServer:
+    (row,) = check_servers(Case(Project(root, settings, {}), plans, [], []))
+    assert isinstance(row, FoundServer)
+    assert row.what == f"port {port}"
+    return row
+
+
+@pytest.fixture
+def port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The port of the only server: the program, and which usual port it stands for, are the parameter."""
+    program, usual = getattr(request, "param", ("ComfyUI", COMFYUI))
+    with serve(ANSWERS[program]) as (number, _):
+        monkeypatch.setattr(find_servers, "USUAL_PORTS", {number: USUAL_PORTS[usual]})
+        yield number
+
+
+def test_what_is_set_already_is_not_to_be_written(port: int, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{port}"
+    row = row_of(port, Settings(), tmp_path)
+    assert (row.found, dict(row.settings)) == (
+        "ComfyUI 0.33.0",
+        {"backend": "comfyui", "comfyui.server.url": url},
+    )
+    row = row_of(port, Settings(comfyui_server_urls=("http://gpu2:8188", f"http://localhost:{port}")), tmp_path)
+    assert (row.found, dict(row.settings)) == ("ComfyUI 0.33.0", {"backend": "comfyui"})
+    row = row_of(port, Settings(backend="comfyui", comfyui_server_urls=(url,)), tmp_path)
+    assert (row.found, row.settings) == ("ComfyUI 0.33.0; already set", {})
+
+
+def test_a_backend_that_a_job_names_is_set(port: int, tmp_path: Path) -> None:
+    settings = Settings(comfyui_server_urls=(f"http://127.0.0.1:{port}",))
+    row = row_of(port, settings, tmp_path, JobPlan("icons", "jobs/icons.yaml", "icons", backend="comfyui"))
+    assert row.found == "ComfyUI 0.33.0; already set"
+
+
+def test_a_server_with_the_same_port_elsewhere_or_another_path_is_another(port: int, tmp_path: Path) -> None:
+    for url in (f"http://gpu2:{port}", f"http://127.0.0.1:{port}/ComfyBackendDirect"):
+        row = row_of(port, Settings(backend="comfyui", comfyui_server_urls=(url,)), tmp_path)
+        assert dict(row.settings) == {"comfyui.server.url": f"http://127.0.0.1:{port}"}
+
+
+@pytest.mark.parametrize("port", [("Ollama", OLLAMA)], indirect=True)
+def test_a_host_without_a_scheme_is_compared_too(port: int, tmp_path: Path) -> None:
+    row = row_of(port, Settings(backend="ollama", ollama_host=f"127.0.0.1:{port}"), tmp_path)
+    assert row.found == "Ollama 0.32.5; already set"
+
+
+def test_where_nothing_answers_one_row_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(find_servers, "USUAL_PORTS", {free_port(): USUAL_PORTS[COMFYUI]})
+    (row,) = check_servers(Case(Project(tmp_path, Settings(), {}), [], [], []))
+    assert (row.ok, row.hint) == (True, "")
+    assert row.found.startswith("nothing answers at the usual ports of this machine")
+    assert "doit sd:setup" in row.found
+
+
+WRITTEN = {"backend": "openai", "openai.server.url": "http://127.0.0.1:8080/v1", "openai.dialect": "localai"}
+
+
+@pytest.mark.parametrize(
+    ("before", "lines"),
+    [
+        ("", [".", "backend", "openai.server.url", "openai.dialect"]),
+        ("[tool.imagegen]\nwait_s = 3\n", [".", "backend", "openai.server.url", "openai.dialect"]),
+        ('[tool.imagegen.openai]\nmodel = "x"\n', [".", "backend", ".openai", "server.url", "dialect"]),
+        ("[tool.imagegen.openai.server]\n", [".", "backend", "openai.dialect", ".openai.server", "url"]),
+    ],
+    ids=["no file", "its table", "the backend's table", "the server's table"],
+)
+def test_the_lines_fit_into_the_file_that_is_there(before: str, lines: list[str]) -> None:
+    found = format_settings(WRITTEN, before)
+    assert sorted(line.strip().partition(" =")[0] for line in found) == sorted(
+        f"into [tool.imagegen{'' if one == '.' else one}] of pyproject.toml:" if one[0] == "." else one for one in lines
+    )
+    assert flat(parse_toml(insert(found, before))["tool"]["imagegen"]).items() >= WRITTEN.items()
+
+
+def insert(lines: list[str], before: str) -> str:
+    """Write the lines where they say that they go, as a person does."""
+    text, header = before, ""
+    for line in lines:
+        if line.startswith("into "):
+            header = line.split()[1]
+            text = text if f"{header}\n" in text else f"{header}\n{text}"
+        else:
+            text = text.replace(f"{header}\n", f"{header}\n{line.strip()}\n", 1)
+    return text
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+DODO = """\
+from imagegen.backends import find_servers
+
+usual = find_servers.USUAL_PORTS
+find_servers.USUAL_PORTS = {port: usual[number] for port, number in %s}
+
+from imagegen.tasks import *
+"""
+
+
+def test_doctor_finds_servers_only_when_asked(tmp_path: Path) -> None:
+    project = ProjectFolder(tmp_path)
+    with ExitStack() as servers:
+        programs = {"SwarmUI": SWARMUI, "sd-server": SD, "LM Studio": SD}
+        started = {name: servers.enter_context(serve(ANSWERS[name])) for name in programs}
+        ports = {name: port for name, (port, _) in started.items()}
+        project.write("dodo.py", DODO % [(ports[name], programs[name]) for name in programs])
+        project.write("pyproject.toml", "[tool.imagegen.sd]\noffload = false\n")
+        assert "port" not in project.doit("doctor").out
+        assert [seen for _, seen in started.values()] == [[], [], []]
+        run = project.doit("doctor", "--find")
+        rows = json.loads(project.doit("doctor", "--find", "--json").out)
+    assert (run.code, run.closing) == (0, "everything is in place")
+    lines = run.out.splitlines()
+    at = next(index for index, line in enumerate(lines) if "SwarmUI" in line)
+    expected = f"""\
+✓ port {ports["SwarmUI"]} SwarmUI, with ComfyUI 0.33.0
+→ into [tool.imagegen] of pyproject.toml:
+backend = "comfyui"
+comfyui.server.url = "http://127.0.0.1:{ports["SwarmUI"]}/ComfyBackendDirect"
+✓ port {ports["sd-server"]} sd-server, with turbo.gguf
+→ into [tool.imagegen] of pyproject.toml:
+backend = "sd"
+into [tool.imagegen.sd] of pyproject.toml:
+server.url = "http://127.0.0.1:{ports["sd-server"]}"
+✓ port {ports["LM Studio"]} LM Studio: it generates no images
+"""
+    assert [" ".join(line.split()) for line in lines[at:-2]] == expected.splitlines()
+    found = [row for row in rows if row["what"].startswith("port ")]
+    assert [row["state"] for row in found] == ["ok"] * 3
+    assert found[0]["settings"]["comfyui.server.url"].endswith("/ComfyBackendDirect")
+    assert found[2]["settings"] == {}
+    assert all("settings" not in row for row in rows if row not in found)
+
+
+def test_the_usual_ports_of_this_machine_can_be_asked_whatever_runs_there(tmp_path: Path) -> None:
+    rows = json.loads(ProjectFolder(tmp_path).doit("doctor", "--find", "--json").out)
+    found = [row for row in rows if row["what"].startswith("port ") or row["what"] == "servers"]
+    assert found
+    assert all(row["ok"] and row["found"] for row in found)
