@@ -36,6 +36,10 @@ ENTRY = TomlTable(("tool", "imagegen", "models", "sd-turbo"), {"repo": "o/r", "s
             "[tool.imagegen.sd.server]\nurl = 'u'\n",
             "[tool.imagegen.sd.server]\nurl = 'u'\n\n[tool.imagegen.sd]\nmodel = \"sd-turbo\"\n",
         ),
+        (
+            '[tool.imagegen]\nsd.program = "x"\n',
+            '[tool.imagegen]\nsd.model = "sd-turbo"\nsd.program = "x"\n',
+        ),
         ("x = nan\n", 'x = nan\n\n[tool.imagegen.sd]\nmodel = "sd-turbo"\n'),
     ],
 )
@@ -47,7 +51,6 @@ def test_a_key_goes_where_its_table_is_and_else_to_the_end(before: str, after: s
     ("text", "reason"),
     [
         ('[tool.imagegen]\nsd = {program = "x"}\n', r"\[tool\.imagegen\.sd\] cannot be added to it"),
-        ('[tool.imagegen]\nsd.program = "x"\n', "cannot be added"),
         ("tool = {imagegen = {}}\n", "cannot be added"),
         ("[[tool.imagegen.sd]]\n", "not in a table"),
         ('[tool.imagegen]\nsd = "x"\n', "not in a table"),
