@@ -77,7 +77,9 @@ class FoundServer(Diagnosis):
     """A row of `doit doctor --find`."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
-    """What to write into [tool.imagegen] to use it."""
+    """What uses it, in [tool.imagegen]; empty if it generates no images."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Those of the settings that the project does not have yet."""
 
 
 def find_servers(ports: Mapping[int, UsualPort] | None = None) -> list[FoundServer]:

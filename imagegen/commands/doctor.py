@@ -49,7 +49,7 @@ def doctor(build: Build, *, find: bool, json: bool) -> int:
 
 
 def as_lines(rows: Sequence[Diagnosis], pyproject: str = "") -> list[str]:
-    """Return one line per row with its hint or settings below it, and a closing line.
+    """Return one line per row with its hint or missing settings below it, and a closing line.
 
     Args:
         rows: in their order.
@@ -63,10 +63,10 @@ def as_lines(rows: Sequence[Diagnosis], pyproject: str = "") -> list[str]:
         lines.append(line)
         if row.hint:
             lines.append(f"     → {printable(row.hint)}")
-        if settings := getattr(row, "settings", None):  # a FoundServer's
+        if missing := getattr(row, "missing", None):  # a FoundServer's settings
             from imagegen.report.servers import format_settings
 
-            first, *others = format_settings(settings, pyproject)
+            first, *others = format_settings(missing, pyproject)
             lines += [f"     → {first}", *(f"       {line}" for line in others)]
     return [*lines, "", _closing(rows)]
 

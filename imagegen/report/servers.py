@@ -21,7 +21,7 @@ __all__ = ["check_servers", "format_settings"]
 
 
 def check_servers(case: Case) -> Iterator[Diagnosis]:
-    """Yield a row for each usual port that answers; a server's row has the settings that are still to be written."""
+    """Yield a row for each usual port that answers; a server's row has the settings that are missing."""
     values = {one.metadata["setting"].name: getattr(case.project.settings, one.name) for one in _list_settings()}
     used = {case.project.settings.backend, *(plan.backend for plan in case.plans)}
     found = find_servers()
@@ -32,7 +32,7 @@ def check_servers(case: Case) -> Iterator[Diagnosis]:
             if (value not in used if name == "backend" else not _is_set(values.get(name), value))
         }
         is_set = bool(row.settings) and not missing
-        yield replace(row, settings=missing, found=f"{row.found}; already set" if is_set else row.found)
+        yield replace(row, missing=missing, found=f"{row.found}; already set" if is_set else row.found)
     if not found:
         advice = "to generate with a program of this project: doit sd:setup"
         yield Diagnosis(True, "servers", f"nothing answers at the usual ports of this machine; {advice}")

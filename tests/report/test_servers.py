@@ -43,14 +43,15 @@ def port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any
 def test_what_is_set_already_is_not_to_be_written(port: int, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{port}"
     row = row_of(port, Settings(), tmp_path)
-    assert (row.found, dict(row.settings)) == (
+    assert (row.found, dict(row.missing)) == (
         "ComfyUI 0.33.0",
         {"backend": "comfyui", "comfyui.server.url": url},
     )
     row = row_of(port, Settings(comfyui_server_urls=("http://gpu2:8188", f"http://localhost:{port}")), tmp_path)
-    assert (row.found, dict(row.settings)) == ("ComfyUI 0.33.0", {"backend": "comfyui"})
+    assert (row.found, dict(row.missing)) == ("ComfyUI 0.33.0", {"backend": "comfyui"})
     row = row_of(port, Settings(backend="comfyui", comfyui_server_urls=(url,)), tmp_path)
-    assert (row.found, row.settings) == ("ComfyUI 0.33.0; already set", {})
+    assert (row.found, row.missing) == ("ComfyUI 0.33.0; already set", {})
+    assert row.settings.keys() == {"backend", "comfyui.server.url"}
 
 
 def test_a_backend_that_a_job_names_is_set(port: int, tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_a_backend_that_a_job_names_is_set(port: int, tmp_path: Path) -> None:
 def test_a_server_with_the_same_port_elsewhere_or_another_path_is_another(port: int, tmp_path: Path) -> None:
     for url in (f"http://gpu2:{port}", f"http://127.0.0.1:{port}/ComfyBackendDirect"):
         row = row_of(port, Settings(backend="comfyui", comfyui_server_urls=(url,)), tmp_path)
-        assert dict(row.settings) == {"comfyui.server.url": f"http://127.0.0.1:{port}"}
+        assert dict(row.missing) == {"comfyui.server.url": f"http://127.0.0.1:{port}"}
 
 
 @pytest.mark.parametrize("port", [("Ollama", OLLAMA)], indirect=True)
@@ -160,6 +161,7 @@ server.url = "http://127.0.0.1:{ports["sd-server"]}"
     found = [row for row in rows if row["what"].startswith("port ")]
     assert [row["state"] for row in found] == ["ok"] * 3
     assert found[0]["settings"]["comfyui.server.url"].endswith("/ComfyBackendDirect")
+    assert [row["missing"] for row in found] == [row["settings"] for row in found]
     assert found[2]["settings"] == {}
     assert all("settings" not in row for row in rows if row not in found)
 
