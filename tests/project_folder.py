@@ -176,7 +176,7 @@ class ProjectFolder:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         if path := (self.environment | environment).get("PYTHONPATH"):
             environment["PYTHONPATH"] = os.pathsep.join([path, os.environ["PYTHONPATH"]])
-        ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "SD_", "HF_")
+        ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "SD_", "HF_", "A1111_", "OPENAI_")
         known = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(ours)}
         return subprocess.Popen(
             [sys.executable, "-m", "doit", *arguments],

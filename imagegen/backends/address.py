@@ -1,15 +1,15 @@
-"""What an address says by itself: its host, its port, whether it is this machine. Contacts nobody."""
+"""What an address says by itself: its host, its port, whether it is on this machine. Contacts nobody."""
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["get_host", "get_port", "is_local", "is_same_server"]
+__all__ = ["get_host", "get_port", "is_local", "is_same_server", "is_startable"]
 
 
 def is_local(url: str) -> bool:
-    """Return whether the address is one of this machine alone, so that a server may be started for it."""
+    """Return whether the address is one of this machine alone."""
     host = get_host(url)
     if host == "localhost":
         return True
@@ -24,6 +24,11 @@ def is_same_server(one: str, other: str) -> bool:
     if not (is_local(one) and is_local(other)):
         return one == other
     return (get_port(one), urlsplit(one).path) == (get_port(other), urlsplit(other).path)
+
+
+def is_startable(url: str) -> bool:
+    """Return whether a server may be started for the address: behind a path, another program passes calls on."""
+    return is_local(url) and not urlsplit(url).path.strip("/")
 
 
 def get_port(url: str) -> int | None:

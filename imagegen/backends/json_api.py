@@ -24,10 +24,14 @@ CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
 """Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
 MAX_JSON = 32 * 1024**2
 """Bytes of an answer that are read. ComfyUI's longest is /object_info: with hundreds of custom nodes some 20 MB."""
+_LONGEST_SILENCE_S = 30 * 24 * 3600.0
+"""More than that does not fit into every system's clock."""
 _MAX_VALUES = 2_000_000
 """Values that a JSON answer has at most: three bytes of it can take a hundred in memory."""
 _LONGEST_REFUSAL = 4 * 1024**2
 """Bytes of a refusal's JSON that are understood; ComfyUI's list of all checkpoints is in it."""
+_LONGEST_SILENCE_S = 7 * 86400.0
+"""A socket cannot be asked to wait for ever; and what an image may take need not have an end."""
 _PASSING = frozenset({502, 503, 504})
 """What a proxy says while the server behind it is away."""
 
@@ -119,6 +123,7 @@ class JsonApi:
             limit: bytes of the body that are read.
             check: decides how long it may take, by raising; without one that is WHOLE_S.
             silence_s: seconds until a part of the answer must come: a server that generates says nothing meanwhile.
+                `math.inf` leaves that to `check`.
             arguments: of `requests`, such as `json`.
         """
         if not (self._auth.isascii() and self._auth.isprintable() and self._auth == self._auth.strip()):
@@ -131,7 +136,7 @@ class JsonApi:
                 self._session().request(
                     method,
                     self.url + path,
-                    timeout=(CONNECT_S, silence_s),
+                    timeout=(CONNECT_S, min(silence_s, _LONGEST_SILENCE_S)),
                     allow_redirects=False,  # it may lead to another host
                     stream=True,
                     **arguments,

@@ -40,7 +40,7 @@ def _jobs(build: Build) -> list[str]:
 )
 def comfyui(build: Build, *, yes: bool) -> None:
     """Install ComfyUI if the project's own is to serve a job and no server does; a run starts it."""
-    from imagegen.backends.address import is_local
+    from imagegen.backends.address import is_startable
     from imagegen.backends.comfyui.server import get_status, launch_of
 
     if not _jobs(build):
@@ -50,8 +50,8 @@ def comfyui(build: Build, *, yes: bool) -> None:
     machines = [backend.localize(one).extra for one in requests if one.backend == _BACKEND]
     jobs = {tuple(machine["urls"]) for machine in machines if machine["start"] != "never"}
     launch = launch_of(build.root, build.settings)
-    # if one of a job's servers is elsewhere, the job can do without one here
-    own = {url for urls in jobs if all(map(is_local, urls)) for url in urls}
+    # if one of a job's servers is not started here, the job can do without one that is
+    own = {url for urls in jobs if all(map(is_startable, urls)) for url in urls}
     states = {url: get_status(replace(launch, url=url)).state for url in own}
     if any(all(states.get(url) == "stopped" for url in urls) for urls in jobs):
         _install(build, "doit comfyui", yes=yes)

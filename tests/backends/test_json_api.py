@@ -6,6 +6,7 @@ What hostile servers do is in comfyui/test_client.py and comfyui/test_hostile_se
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,3 +137,12 @@ def test_an_answer_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_address_that_is_not_valid_is_refused(url: str) -> None:
     with pytest.raises(Refused):
         Api(url).menu()
+
+
+def test_how_long_a_server_may_say_nothing_can_be_left_to_the_caller() -> None:
+    class Patient(Api):
+        def wait(self) -> bytes:
+            return self._send("POST", "/orders", check=lambda: None, silence_s=math.inf)
+
+    with answering(200) as (url, _):
+        assert Patient(url).wait() == b"{}"

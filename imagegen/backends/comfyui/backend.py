@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagegen.backends.address import is_local
+from imagegen.backends.address import is_local, is_startable
 from imagegen.backends.base import (
     Backend,
     Diagnosis,
@@ -174,7 +174,7 @@ class ComfyUIBackend(Backend):
         try:
             try:
                 connection.stats = connection.client.system_stats()
-                if is_local(url) and managed_server(Path(request.extra["root"])).read_record():
+                if is_startable(url) and managed_server(Path(request.extra["root"])).read_record():
                     self._start(request, url, progress)  # this run stops it at its end if a killed run left it behind
             except Unreachable as error:
                 if problem := find_absence(request, url, error):

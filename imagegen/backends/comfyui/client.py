@@ -12,10 +12,14 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import quote
 
-from imagegen.backends.json_api import JsonApi, Refused
+from imagegen.backends.comfyui import swarmui
+from imagegen.backends.json_api import JsonApi, Refused, Unreachable
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["Client", "Events"]
 
@@ -120,6 +124,14 @@ class Client(JsonApi):
             )
         return data
 
+    def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
+        """Return what the answer means. Raises Unreachable if SwarmUI, which passes calls on, has no ComfyUI."""
+        location = response.headers.get("Location", "")
+        error = swarmui.explain_answer(self.url, response.status_code, location, data)
+        if isinstance(error, Unreachable):
+            raise error
+        return error or super()._refused(method, path, response, data)
+
 
 def _is_comfyui(stats: Any) -> bool:
     """Whether this is ComfyUI's answer to /system_stats."""
@@ -187,6 +199,12 @@ class Events:
         """Stop watching the prompt."""
         with self._mutex:
             self._watched.pop(prompt_id, None)
+
+    def reconnect(self) -> None:
+        """Connect again, with another client ID."""
+        self.client_id = uuid.uuid4().hex
+        if self._socket is not None:
+            self._socket.abort()
 
     def close(self) -> None:
         """End the connection."""

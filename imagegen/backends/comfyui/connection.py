@@ -23,6 +23,7 @@ from imagegen.backends.comfyui.checks import find_spelling
 from imagegen.backends.comfyui.client import Client, Events
 from imagegen.backends.comfyui.graph import find_prefixes, get_choices, get_spec, parse_input, replace_inputs
 from imagegen.backends.comfyui.prompt import collect_values, get_workflow
+from imagegen.backends.comfyui.swarmui import is_swarmui
 from imagegen.backends.comfyui.workflow import Workflow
 from imagegen.backends.http import check_while_reading, deadline
 from imagegen.backends.json_api import Refused, Unreachable
@@ -161,6 +162,9 @@ class Connection:
                     text = f"{self.url} lost a prompt, as when it restarts; it is queued once more"
                     progress.event("note", text=text)
                     display.reset()
+                    if self._events and is_swarmui(self.url):
+                        # prompts go where its websocket leads; all else goes to its first backend, which may change
+                        self._events.reconnect()
         raise errors.UnfitServerError(
             "wait: the server lost the prompt twice: it is neither in its queue nor in its history",
             "look at the server's own log",

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagegen.backends.address import is_local
+from imagegen.backends.address import is_startable
 from imagegen.backends.base import Diagnosis, GenerationError
 from imagegen.backends.comfyui.environment import VENV, Environment, find_python, query
 from imagegen.backends.comfyui.install import Checkout, check_folder, get_checkout
@@ -103,7 +103,7 @@ _ENOUGH_GB = 20.0
 def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Settings) -> Iterator[Diagnosis]:
     """Yield rows for the servers of these requests; what keeps a request from being generated is a row that is not ok.
 
-    The installation here matters if one of the servers is on this machine, and blocks none that serves already.
+    The installation here matters if one of the servers can be started here, and blocks none that serves already.
     """
     fleet = backend.fleet
     fleet.ask_servers(requests)
@@ -119,7 +119,7 @@ def diagnose(requests: Sequence[Request], backend: ComfyUIBackend, settings: Set
             yield Diagnosis(False, problem.where or "its jobs", problem.what, problem.hint or "correct it")
         if not problems:
             yield Diagnosis(True, "its jobs", "preflight finds nothing wrong")
-    if here := [url for url in list_servers(requests) if is_local(url)]:
+    if here := list(filter(is_startable, list_servers(requests))):
         serves = not all(fleet.silence(url) or fleet.server_problems(url) for url in here)
         root = Path(requests[0].extra["root"])
         for row in diagnose_installation(root, settings):

@@ -84,7 +84,8 @@ def explain_absence(url: str, why: str) -> MayBeRunningError:
 def explain_refusal(refused: Refused, graph: Mapping[str, Any]) -> GenerationError:
     """Return the error for a graph that POST /prompt did not accept: node by node, if the answer says so."""
     found = [*_explain_nodes(_mapping(refused.answer.get("node_errors")), graph)]
-    error = _mapping(refused.answer.get("error"))
+    said = refused.answer.get("error")
+    error = _mapping(said)
     if not found and error:
         extra = _mapping(error.get("extra_info"))
         where = f"node {extra['node_id']}: " if extra.get("node_id") else ""
@@ -92,9 +93,8 @@ def explain_refusal(refused: Refused, graph: Mapping[str, Any]) -> GenerationErr
             one_line(where + (_join(", ", error.get("message"), error.get("details")) or str(error.get("type", ""))))
         ]
     if not found:
-        return RetryElsewhereError(
-            refused.what or "ComfyUI refused the prompt", refused.hint or "see the server's own log"
-        )
+        what = f"the prompt was refused: {one_line(said)}" if isinstance(said, str) else refused.what
+        return RetryElsewhereError(what or "ComfyUI refused the prompt", refused.hint or "see the server's own log")
     return RetryElsewhereError(f"ComfyUI refused the prompt: {'; '.join(found)}", "correct the job or its workflow")
 
 

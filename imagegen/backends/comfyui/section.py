@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.address import is_local
+from imagegen.backends.address import is_startable
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.comfyui.graph import (
     Graph,
@@ -171,7 +171,7 @@ def resolve_machine(section: Mapping[str, Any], context: Context) -> dict[str, A
         "arguments": settings.comfyui_server_arguments,
         "root": str(context.root),
         "folders": json.dumps(_add_checkpoint_dirs(section, list_model_folders(context.root, settings), context.root)),
-        "pulls": find_missing_models(context.root, settings) if any(map(is_local, urls)) else {},
+        "pulls": find_missing_models(context.root, settings) if any(map(is_startable, urls)) else {},
     }
 
 

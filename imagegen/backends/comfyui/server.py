@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from imagegen.backends.address import get_host, get_port, is_local
+from imagegen.backends.address import get_host, get_port, is_local, is_startable
+from imagegen.backends.comfyui import swarmui
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.environment import VENV, read_torch_build
 from imagegen.backends.http import check_while_reading, deadline
@@ -71,11 +72,11 @@ class Launch:
 
 
 def launch_of(root: Path, settings: Settings) -> Launch:
-    """Return what the settings of the project say: of several servers, the first one on this machine."""
+    """Return what the settings of the project say: of several servers, the first one that can be started."""
     urls = settings.comfyui_server_urls
     return Launch(
         root,
-        next(filter(is_local, urls), urls[0]),
+        next(filter(is_startable, urls), urls[0]),
         settings.comfyui_server_arguments,
         settings.comfyui_server_ready_timeout_s,
         has_auth=True,
@@ -91,7 +92,7 @@ def launch_for(request: Request, url: str) -> Launch:
 
 def find_run_start_problem(request: Request, url: str) -> Problem | None:
     """Return why a run cannot start the server if none answers; None if it can."""
-    if request.extra["start"] == "never":
+    if request.extra["start"] == "never" and is_startable(url):
         return Problem("", "runs do not start it", "start it: doit server:start")
     return find_start_problem(launch_for(request, url))
 
@@ -101,13 +102,13 @@ def find_start_problem(launch: Launch) -> Problem | None:
     url = f"comfyui.server.url: {launch.url}"
     if not is_local(launch.url):
         return Problem("", f"{url} is not on this machine, so it cannot be started from here", "start it where it is")
-    parts, port = urlsplit(launch.url), get_port(launch.url)
-    if (
-        parts.scheme != "http"
-        or get_host(launch.url) not in (_LISTEN, "localhost")
-        or parts.path.strip("/")
-        or not port
-    ):
+    port = get_port(launch.url)
+    if swarmui.is_swarmui(launch.url):
+        return Problem("", f"{url} is SwarmUI's, so it cannot be started from here", swarmui.START)
+    if not is_startable(launch.url):
+        what = f"{url} has a path, so it cannot be started from here"
+        return Problem("", what, f"start what serves it, or make it http://{_LISTEN}:{port or 8188}")
+    if urlsplit(launch.url).scheme != "http" or get_host(launch.url) not in (_LISTEN, "localhost") or not port:
         what = f"{url}: ComfyUI cannot be started at this address: it listens on {_LISTEN}, with plain http"
         return Problem("", what, f"make it http://{_LISTEN}:{port or 8188}")
     if decided := [word for word in launch.arguments if word.startswith(_DECIDED)]:
@@ -279,7 +280,7 @@ def _check_can_start(launch: Launch, now: Status) -> None:
 
 def _taken(now: Status) -> Problem:
     hint = "end that program, or use another port: comfyui.server.url in [tool.imagegen], or COMFYUI_URL"
-    if not is_local(now.url):
+    if not is_startable(now.url):
         hint = "check comfyui.server.url in [tool.imagegen], or COMFYUI_URL"
     return Problem("", now.answer.said, hint)
 
@@ -300,7 +301,7 @@ _HINTS = {
 
 
 def _is_same_address(one: str, other: str) -> bool:
-    return is_local(one) and is_local(other) and get_port(one) == get_port(other)
+    return is_startable(one) and is_startable(other) and get_port(one) == get_port(other)
 
 
 def _accepts(url: str, timeout_s: float) -> bool:

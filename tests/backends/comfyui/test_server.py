@@ -484,7 +484,7 @@ def test_localhost_is_the_same_server(comfy: ComfyFolder) -> None:
         ("http://[::1]:9000", "make it http://127.0.0.1:9000"),
         ("http://127.0.0.2:9000", "make it http://127.0.0.1:9000"),
         ("https://127.0.0.1:9000", "make it http://127.0.0.1:9000"),
-        ("http://127.0.0.1:9000/comfy", "make it http://127.0.0.1:9000"),
+        ("http://127.0.0.1:9000/comfy", "start what serves it, or make it http://127.0.0.1:9000"),
         ("http://127.0.0.1:99999", "make it http://127.0.0.1:8188"),
     ],
 )

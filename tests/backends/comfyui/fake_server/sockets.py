@@ -37,7 +37,11 @@ class Connection:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         elif not self._silent:
-            self._frame(_TEXT, json.dumps({"type": event, "data": data}).encode())
+            self.send_text(json.dumps({"type": event, "data": data}))
+
+    def send_text(self, text: str) -> None:
+        """Send this as one message."""
+        self._frame(_TEXT, text.encode())
 
     def listen(self, stream: BinaryIO) -> None:
         """Answer pings until the client goes."""

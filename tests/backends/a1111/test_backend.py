@@ -1,0 +1,41 @@
+"""The backend `a1111` keeps every rule that imagegen relies on, with each of the programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imagegen.backends.a1111 import A1111Backend
+from imagegen.backends.base import Backend
+from imagegen.plan.request import Request
+from imagegen.testing import BackendContract
+from tests.backends.a1111.fake_a1111 import FakeA1111
+from tests.backends.a1111.fake_programs import PROGRAMS
+from tests.marks import all_but_long
+
+
+@pytest.mark.parametrize("fake", all_but_long(PROGRAMS, ("a1111", "sd-server", "draw-things")), indirect=True)
+class TestA1111(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _server(self, fake: FakeA1111) -> None:
+        self.fake = fake
+
+    def backend(self) -> Backend:
+        return A1111Backend()
+
+    def request(self) -> Request:
+        several = len(self.fake.program.checkpoints) > 1
+        extra: dict[str, Any] = {"server": {"url": self.fake.url}}
+        return Request(
+            "a1111",
+            "One",
+            "a red fox",
+            width=64,
+            height=64,
+            steps=2,
+            seed=1,
+            model="one" if several else "",
+            extra=extra,
+            given=("height", "steps", "width"),
+        )
