@@ -10,10 +10,12 @@ import hashlib
 import io
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from imagegen.backends.base import (
     Diagnosis,
     GeneratedImage,
     GenerationError,
+    MayBePaidError,
     ModelIdentity,
     Progress,
     Resolved,
@@ -51,13 +54,16 @@ class Script:
     `delay_s` (seconds), `waiting` (text: what it waits for, reported first), `steps` (a number, reported over the delay),
     `error` (text), `crash` (text: an exception that no backend should raise),
     `data` (text: returned in place of an image), `size` ([width, height] in place of the one asked for),
-    `cut` (bytes to cut off the end), `format` (png, webp or jpeg), `hang` (true: until it is cancelled).
+    `cut` (bytes to cut off the end), `format` (png, webp or jpeg), `hang` (true: until it is cancelled),
+    `lost` (text: it may have been paid for, and the answer is lost), `kill` (true: its process is killed meanwhile).
+    prices: by an item's name, or `*` for all others, what an image costs; null if that is not known.
     problems: by an item's name, what preflight finds. digest: of the model. in_flight: requests at a time.
     log: a file that gets one JSON line for each event: preflight, started, finished, failed, cancelled.
     """
 
     acts: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    prices: Mapping[str, str | None] = field(default_factory=dict)
     digest: str | None = None
     in_flight: int = 2
     log: str | None = None
@@ -126,6 +132,12 @@ class ScriptedBackend(Backend):
         """With the script's digest."""
         return ModelIdentity(request.model, self._read(request).digest)
 
+    def price(self, request: Request) -> Decimal | None:
+        """What the script says; 0 if it says nothing."""
+        prices = self._read(request).prices
+        price = prices.get(request.name, prices.get("*", "0"))
+        return None if price is None else Decimal(price)
+
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """One plain colour, or what the script says."""
         script = self._read(request)
@@ -143,6 +155,10 @@ class ScriptedBackend(Backend):
             progress.check()
             if "crash" in act:
                 raise RuntimeError(act["crash"])
+            if act.get("kill"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if "lost" in act:
+                raise MayBePaidError(act["lost"], "this is only a script")
             if "error" in act:
                 raise GenerationError(act["error"], "this is only a script")
             data = act["data"].encode() if "data" in act else self._draw(request, act)

@@ -131,8 +131,9 @@ class MayBePaidError(GenerationError):
     once the request is sent. The price then counts as spent, the user is informed, and the next run requests the image
     again, as a new attempt. If that could still collect this one, raise MayBeRunningError.
 
-    Of an image that costs something (see `Backend.price`), only a GenerationError of no other kind, and
-    TryAnotherServer, say that nothing was charged. After anything else that `generate` raises, it may have been.
+    If an image costs something (see `Backend.price`), any other GenerationError says that nothing was charged, and so
+    does TryAnotherServer; but after MayBeRunningError, OverdueError, Cancelled and what is none of these it may have
+    been charged for as well.
     """
 
 

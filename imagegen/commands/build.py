@@ -36,6 +36,7 @@ from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from imagegen.commands.up_to_date import FreshJob, Snapshot
+    from imagegen.execute.budget import Budget
     from imagegen.execute.events import Event, Outcome
     from imagegen.execute.run import RunResult
     from imagegen.plan.freshness import Verdict
@@ -102,6 +103,7 @@ class Build:
         self.outcomes: list[Outcome] = []
         self._builds_whole_jobs = is_for_whole_jobs(root, invocation)
         self._mutex = threading.Lock()
+        self._budget: Budget | None = None
         self.settings, self.problems = _read_settings(root, invocation)
         self._key = snapshot_key(root, self.settings)
         self.snapshot = None if self.problems else load_snapshot(root, self.settings, invocation, self._key)
@@ -265,10 +267,12 @@ class Build:
 
     def run(self, tasks: Sequence[str], forced: Collection[str], on_event: Callable[[Event], None]) -> RunResult:
         """Bring these images up to date, and set their results. Generate the forced ones even if they are fresh."""
+        from imagegen.execute.budget import Budget
         from imagegen.execute.events import Outcome
         from imagegen.execute.run import run
         from imagegen.plan.origins import sort_by_origin
 
+        self._budget = self._budget or Budget(self.settings.budget)
         wanted: dict[str, Output] = {}
         for output in sort_by_origin([self.planned[task].output for task in tasks]):
             task, planned = output.task, self.planned[output.task]
@@ -283,7 +287,7 @@ class Build:
                 self._record(event)
             on_event(event)
 
-        ending = run(self.project, list(wanted.values()), record, forced)
+        ending = run(self.project, list(wanted.values()), record, forced, self._budget)
         self._remember_failures()
         self._take_snapshot()
         return ending
@@ -298,10 +302,20 @@ class Build:
                 if multiprocessing.parent_process() is not None:
                     # one of the workers of `doit -n`: they cannot share a run, so each builds its own image in turn
                     self.project.settings = replace(self.project.settings, wait_s=1e6)
+                    self._refuse_costs()
                     tasks = [task]
                 self.run(tasks, named if self.invocation.always else (), lambda _: None)
             assert result.outcome is not None  # noqa: S101 - run reports an outcome for each
             return result.outcome
+
+    def _refuse_costs(self) -> None:
+        """If there is a budget, have nothing generated here that costs anything."""
+        from imagegen.execute.budget import Budget
+
+        self._budget = Budget(self.settings.budget)
+        if self.settings.budget is not None:
+            what = "not generated, because several processes cannot share the budget"
+            self._budget.close(Problem("", what, "leave out -n, or lift the budget: doit budget=none"))
 
     def _record(self, outcome: Outcome) -> None:
         self.planned[outcome.output.task].result.outcome = outcome
@@ -377,7 +391,7 @@ def build_now(build: Build, outputs: Sequence[Output], *, forced: bool = False) 
     from imagegen.execute.events import Outcome
     from imagegen.execute.forecast import estimate
     from imagegen.execute.run import run
-    from imagegen.report.console import failures, line_with_seed
+    from imagegen.report.console import cost_text, failures, line_with_seed
     from imagegen.report.progress import follow_run
 
     outcomes: list[Outcome] = []
@@ -392,7 +406,8 @@ def build_now(build: Build, outputs: Sequence[Output], *, forced: bool = False) 
         ending = run(build.project, outputs, on_event, [output.task for output in outputs] if forced else ())
     finally:
         report.stop()
-    for line in [*failures(outcomes), *map(str, ending.problems)]:
+    cost = cost_text(ending.costs)
+    for line in [*failures(outcomes), *map(str, ending.problems), *([cost] if cost else [])]:
         print(line, flush=True)
     return outcomes, ending.stopped
 

@@ -15,6 +15,8 @@ from imagegen.commands.command_line import is_ignored
 from imagegen.errors import ImagegenError, Problem, printable
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from imagegen.execute.forecast import Forecast, ForecastImage
     from imagegen.plan.freshness import Reason
     from imagegen.project import JobPlan
@@ -95,11 +97,12 @@ def _print_forecast(
 
     ignored = {one.output.task for one in images if is_ignored(one.output.task)}
     found = forecast(build.project, [(one.output, one.verdict) for one in images], ignored)
+    budget = build.settings.budget
     if json:
-        print(as_json(as_data(found, plans, build.problems, named)), flush=True)
+        print(as_json(as_data(found, plans, build.problems, named, budget)), flush=True)
         return found
     strays = [] if named else build.stray_files()
-    lines = as_lines(found, plans, [*build.problems, *strays], named, has_settings=not build.problems)
+    lines = as_lines(found, plans, [*build.problems, *strays], named, budget, has_settings=not build.problems)
     if is_terminal():
         _print_in_colour(lines, sys.stdout)
     else:
@@ -134,6 +137,7 @@ def as_lines(
     plans: Sequence[JobPlan],
     problems: Iterable[Problem],
     named: Collection[str],
+    budget: Decimal | None = None,
     *,
     has_settings: bool,
 ) -> Iterator[Line]:
@@ -144,6 +148,7 @@ def as_lines(
         plans: the jobs asked for.
         problems: with the settings, and files in jobs/ that are not built.
         named: the tasks that were named one by one.
+        budget: what the run may cost; None if there is no limit.
         has_settings: whether the settings are valid; else they are what breaks every job.
 
     """
@@ -154,7 +159,7 @@ def as_lines(
     for problem in dict.fromkeys([*problems, *(problem for plan in broken for problem in plan.problems)]):
         yield from map(_plain_line, str(problem).split("\n"))
     for one in _shown(forecast, named):
-        yield _head(one)
+        yield _head(one, is_named=one.output.task in named)
         yield from ([("    ", ""), *_change(reason)] for reason in one.verdict.reasons if _has_own_line(reason))
         if one.act == "keep" and one.verdict.hint and one.output.task in named:
             yield _plain_line(f"    {one.verdict.hint}")
@@ -166,12 +171,18 @@ def as_lines(
         yield _plain_line("nothing can be built: the settings are not valid")
     else:
         yield _plain_line(_total(forecast, len(broken)) if plans else "no job files in jobs/: nothing to do")
+        if budget is not None and (forecast.price or forecast.unpriced):
+            yield _plain_line(_compare_with_budget(forecast, budget))
 
 
 def as_data(
-    forecast: Forecast, plans: Iterable[JobPlan], problems: Iterable[Problem], named: Collection[str]
+    forecast: Forecast,
+    plans: Iterable[JobPlan],
+    problems: Iterable[Problem],
+    named: Collection[str],
+    budget: Decimal | None = None,
 ) -> dict[str, Any]:
-    """Return the same as JSON values, with `images`, `jobs`, `problems` and `total`. Times are seconds."""
+    """Return the same as JSON values: `images`, `jobs`, `problems` and `total`. In seconds and US dollars."""
     total = {act: forecast.counts[act] for act in _TOTALS}
     is_known = total["generate"] > forecast.unknown or not total["generate"]
     return {
@@ -186,7 +197,14 @@ def as_data(
             for plan in plans
         ],
         "problems": [asdict(problem) for problem in problems],
-        "total": {**total, "seconds": round(forecast.seconds, 3) if is_known else None, "unknown": forecast.unknown},
+        "total": {
+            **total,
+            "seconds": round(forecast.seconds, 3) if is_known else None,
+            "unknown": forecast.unknown,
+            "price": float(forecast.price),
+            "unpriced": forecast.unpriced,
+            "budget": None if budget is None else float(budget),
+        },
     }
 
 
@@ -201,6 +219,7 @@ def _image_data(one: ForecastImage) -> dict[str, Any]:
         "reasons": [asdict(reason) for reason in one.verdict.reasons],
         "note": one.verdict.note,
         "seconds": one.seconds,
+        "price": None if one.price is None else float(one.price),
         "backend": request.backend,
         "model": request.model,
         "seed": request.seed,
@@ -212,13 +231,16 @@ def _shown(forecast: Forecast, named: Collection[str]) -> list[ForecastImage]:
     return [one for one in forecast.images if one.act != "fresh" or one.output.task in named]
 
 
-def _head(one: ForecastImage) -> Line:
+def _head(one: ForecastImage, *, is_named: bool) -> Line:
+    from imagegen.config.money import dollars
     from imagegen.report.console import duration, reasons
 
     output, verdict = one.output, one.verdict
     said = f" {output.task}  {output.path}"
     if one.act == "generate":
         said += f"  {duration(one.seconds)}"
+        if is_named and one.price != 0:
+            said += ", price unknown" if one.price is None else f", {dollars(one.price)}"
     elif one.act == "restore":
         said += f"  from {one.origin}{', encoded again' if one.is_encoded_again else ''}"
     elif one.act == "keep":
@@ -324,7 +346,7 @@ def _unchanged(words: Sequence[str], *, is_first: bool, is_last: bool) -> str:
 
 
 def _total(forecast: Forecast, broken: int) -> str:
-    from imagegen.report.console import duration, plural
+    from imagegen.report.console import duration, plural, price_text
 
     counts = forecast.counts
     said = []
@@ -334,12 +356,31 @@ def _total(forecast: Forecast, broken: int) -> str:
         if act == "generate" and counts[act]:
             is_unknown = forecast.unknown == counts[act]
             more = f", and {forecast.unknown} of unknown duration" if forecast.unknown and not is_unknown else ""
-            said[-1] += f" ({duration(None if is_unknown else forecast.seconds)}{more})"
+            price = price_text(forecast.price, forecast.unpriced)
+            costs = f"; {price}" if price else ""
+            said[-1] += f" ({duration(None if is_unknown else forecast.seconds)}{more}{costs})"
     if broken:
         said.append(plural(broken, "broken job"))
     if not said or (list(counts) == ["fresh"] and not broken):
         said.append("nothing to do")
     return ", ".join(said)
+
+
+def _compare_with_budget(forecast: Forecast, budget: Decimal) -> str:
+    """Return whether the budget is enough, and for how many of the images that cost something."""
+    from imagegen.config.money import dollars
+    from imagegen.report.console import plural
+
+    priced = sum(bool(one.price) for one in forecast.images)
+    enough = forecast.affordable(budget)
+    said = f"the budget of {dollars(budget)} is enough"
+    if enough < priced:
+        said += f" for {enough} of the {plural(priced, 'image')} that cost something"
+    if forecast.unpriced:
+        what = plural(forecast.unpriced, "image")
+        said = f"{said}; " if priced else f"there is a budget of {dollars(budget)}: "
+        said += f"{what} of unknown price, which it does not allow"
+    return said
 
 
 def _plain_line(text: str) -> Line:

@@ -274,6 +274,21 @@ def _parse_seconds(value: object) -> float:
     return number
 
 
+def _parse_budget(value: object) -> Decimal | None:
+    from imagegen.config.money import read_dollars
+
+    try:
+        return None if value == "none" else read_dollars(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or none") from None
+
+
+def _show_budget(value: Decimal | None) -> str:
+    from imagegen.config.money import dollars
+
+    return "" if value is None else dollars(value)
+
+
 TEXT = SettingType("text", _parse_text)
 ADDRESS = SettingType("address", _parse_address)
 PATH = SettingType("file", _parse_path)
@@ -283,6 +298,7 @@ FOLDERS = SettingType("list of folders", _parse_folders, ", ".join)
 SIZE = SettingType("size in MB, GB or TB", _parse_size, _show_size)
 STORE = SettingType("URL or none", _parse_store)
 CLUSTER = SettingType("tcp:// or tls:// address, or none", _parse_cluster)
+BUDGET = SettingType("US dollars, or none", _parse_budget, _show_budget)
 BOOLEAN = SettingType("true or false", _parse_boolean, _show_boolean)
 SECONDS = SettingType("seconds", _parse_seconds, "{:g}".format)
 TEXTS = SettingType("list of texts", _parse_texts, " ".join)
@@ -342,6 +358,9 @@ class Settings:
         "store_writes",
     )
     wait_s: float = _setting("wait_s", SECONDS, "seconds to wait for another build of this project", 0.0, "", "wait")
+    budget: Decimal | None = _setting(  # noqa: RUF009 - it is a field
+        "budget", BUDGET, "what one run may cost at most", None, "", "budget"
+    )
     comfyui_server_urls: tuple[str, ...] = _setting(
         "comfyui.server.url",
         URLS,

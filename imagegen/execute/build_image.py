@@ -15,6 +15,7 @@ from imagegen.backends.base import (
     Cancelled,
     GeneratedImage,
     GenerationError,
+    MayBePaidError,
     MayBeRunningError,
     ServerSlot,
     TryAnotherServer,
@@ -22,8 +23,10 @@ from imagegen.backends.base import (
 from imagegen.backends.guard import FaultyImageError
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.execute.budget import FREE, Payment
 from imagegen.execute.decisions import record_accepted, record_decision, timestamp
 from imagegen.execute.events import Outcome, StaleOutput
+from imagegen.execute.paid_images import UnusableImageError, keep_paid_image, kept_problem, use_paid_image
 from imagegen.execute.shared_store import SharedStoreClient, is_shared
 from imagegen.execute.stored_images import ImageCopy, StoredImage, StoredImages, store_current_file
 from imagegen.execute.worker import ImageAttempt, ImageProgress
@@ -67,12 +70,14 @@ def generate_image(
     attempt: ImageAttempt,
     progress: ImageProgress,
     shared: SharedStoreClient | None = None,
+    payment: Payment = FREE,
 ) -> Outcome:
     """Have the backend generate the image, and put it in place.
 
     Args:
         slot: room at a server of the backend, which generates it.
         shared: uploads it to the shared store, if there is one.
+        payment: its price. If it costs something, it is in the store before anything can be found wrong with it.
 
     Raises:
         NotStoredError: the store could not take the image.
@@ -80,36 +85,34 @@ def generate_image(
     """
     output = work.output
     made: GeneratedImage | None = None
+    entry: StoreEntry | None = None
     fault: Exception | None = None
+    note = f"seed {output.request.seed}" if output.has_random_seed else ""
     try:
+        if payment.is_due:
+            attempt.open()  # after a kill, the next run then knows that it may have been paid for
         try:
-            made = slot.generate(output.request, progress)
+            with payment:
+                made = slot.generate(output.request, progress)
         except FaultyImageError as error:  # a broken rule that costs no image
             made, fault = error.made, error
         seconds = round(progress.seconds, 3)
-        file = _verify(output, made)
+        if payment.is_due:  # it is in the store before anything can be found wrong with it
+            entry, without_digest = _store(project, backend, output, made, attempt, seconds)
         try:
-            digest = project.model_digest(output)
-        except ImagegenError as error:
-            digest, fault = None, fault or error
-        try:
-            entry = StoreEntry(
-                output.fingerprint,
-                project.store.put(made.data),
-                digest,
-                f"{backend.version} ({made.engine})" if made.engine else backend.version,
-                seconds,
-                timestamp(),
-                facts={**made.facts, **attempt.facts},
-                name=output.store_name,
-                request=output.fields,
-            )
-            (shared if shared and is_shared(output) else project.store).add(entry)
-        except OSError as error:
-            raise NotStoredError(error) from error
+            file = _verify(output, made)
+        except BadImage as error:
+            if entry is None:
+                raise
+            file, flaw = use_paid_image(project, output, made.data, entry, payment, error)
+            note = "; ".join(filter(None, [note, flaw]))
+        if entry is None:
+            entry, without_digest = _store(project, backend, output, made, attempt, seconds, shared)
+        elif shared and is_shared(output):
+            shared.add(entry, is_indexed=True)
         attempt.close(made=True)
         made.on_stored()
-        if fault:  # the next run takes its image from the store
+        if fault := fault or without_digest:  # the next run takes its image from the store
             return failure_outcome(work, fault)
         write_output(project, output, StoredImage(made.data, entry, file=file))
         if project.accepted(output) is not None:  # it was forced: from now on this one is the image
@@ -117,7 +120,9 @@ def generate_image(
     except Cancelled:
         attempt.close(made=False)
         return dataclasses.replace(work.outcome("cancelled"), was_begun=True)
-    except (NotStoredError, TryAnotherServer):
+    except (NotStoredError, TryAnotherServer) as error:
+        if made and payment.is_due and isinstance(error, NotStoredError):
+            error.paid = keep_paid_image(project, output, made.data)
         raise
     except (OSError, MayBeRunningError) as error:  # nothing is wrong with the attempt: the next run can take its image
         if isinstance(error, MayBeRunningError) and progress.is_cancelled:
@@ -128,8 +133,47 @@ def generate_image(
         if made:
             with contextlib.suppress(Exception):  # the first error is the one to report
                 made.on_stored()
-        return failure_outcome(work, error)
-    return work.outcome("generated", f"seed {output.request.seed}" if output.has_random_seed else "", seconds=seconds)
+        if isinstance(error, MayBePaidError) and progress.is_cancelled:
+            return dataclasses.replace(work.outcome("cancelled"), was_begun=True)
+        outcome = failure_outcome(work, error)
+        if made and payment.is_due and entry is None:
+            kept = kept_problem(output, keep_paid_image(project, output, made.data))
+            return dataclasses.replace(outcome, also=(*outcome.also, kept))
+        return outcome
+    return work.outcome("generated", note, seconds=seconds)
+
+
+def _store(
+    project: Project,
+    backend: Backend,
+    output: Output,
+    made: GeneratedImage,
+    attempt: ImageAttempt,
+    seconds: float,
+    shared: SharedStoreClient | None = None,
+) -> tuple[StoreEntry, ImagegenError | None]:
+    """Put an image into the store; return its entry, and why the model's digest is not in it. Raises NotStoredError."""
+    try:
+        sha256, digest, fault = project.store.put(made.data), None, None
+        try:
+            digest = project.model_digest(output)
+        except ImagegenError as error:
+            fault = error
+        entry = StoreEntry(
+            output.fingerprint,
+            sha256,
+            digest,
+            f"{backend.version} ({made.engine})" if made.engine else backend.version,
+            seconds,
+            timestamp(),
+            facts={**made.facts, **attempt.facts},
+            name=output.store_name,
+            request=output.fields,
+        )
+        (shared if shared and is_shared(output) else project.store).add(entry)
+    except OSError as error:
+        raise NotStoredError(error) from error
+    return entry, fault
 
 
 class NotStoredError(Exception):
@@ -138,6 +182,8 @@ class NotStoredError(Exception):
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
         self.cause = cause
+        self.paid: str | None = None
+        """If the image was paid for: the file that has it; empty if it could not be kept anywhere."""
 
 
 def _verify(output: Output, made: GeneratedImage) -> ImageFile:
@@ -204,7 +250,8 @@ def failure_outcome(work: StaleOutput, error: BaseException) -> Outcome:
     backend = work.output.request.backend
     if isinstance(error, _Blocked):
         return work.outcome("failed", problem=blocked_problem(work.output, error.verdict))
-    if isinstance(error, GenerationError):
+    also: tuple[Problem, ...] = ()
+    if isinstance(error, (GenerationError, UnusableImageError)):
         problem = error.problem
     elif isinstance(error, ImagegenError):
         problem = error.problems[0]
@@ -212,6 +259,8 @@ def failure_outcome(work: StaleOutput, error: BaseException) -> Outcome:
         problem = not_written(error.cause)
         what = f"images cannot be stored, so no more are generated: {problem.what}"
         problem = Problem("", what, problem.hint)
+        if error.paid is not None:
+            also = (kept_problem(work.output, error.paid),)
     elif isinstance(error, OSError):
         problem = not_written(error)
     elif isinstance(error, BadImage):
@@ -220,7 +269,7 @@ def failure_outcome(work: StaleOutput, error: BaseException) -> Outcome:
     else:
         what = f"a fault in imagegen or the backend {backend}: {type(error).__name__}: {error}"
         problem = Problem("", what, f"report it, with its location: {_location(error)}")
-    return work.outcome("failed", problem=Problem(work.output.task, problem.what, problem.hint))
+    return work.outcome("failed", problem=Problem(work.output.task, problem.what, problem.hint), also=also)
 
 
 class _Blocked(Exception):  # noqa: N818 - internal

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from imagegen.backends.base import Backend, Cancelled, ServerSlot, TryAnotherServer
+from imagegen.backends.base import Backend, Cancelled, GenerationError, ServerSlot, TryAnotherServer
 from imagegen.backends.text import list_first
 from imagegen.calls import StoppedWaiting, call_with_timeout
+from imagegen.config.settings import SETTINGS
 from imagegen.errors import Problem
+from imagegen.execute.budget import FREE, Budget, Payment
 from imagegen.execute.build_image import NotStoredError, failure_outcome, generate_image, restore_image
 from imagegen.execute.decisions import choose_seed, record_model
 from imagegen.execute.events import Event, Outcome, ProgressEvent, StaleOutput, Started
+from imagegen.execute.paid_images import find_paid_image, unpaid_problem
 from imagegen.execute.shared_store import SharedStoreClient
 from imagegen.execute.stored_images import StoredImages
 from imagegen.execute.worker import ImageAttempt, ImageProgress
@@ -76,6 +79,7 @@ class Executor:
     """Runs in a thread of its own. More work may be added meanwhile, if it was announced to `run`.
 
     on_event: called with each event, from any thread. stop: start nothing more. cancel: also give up what is running.
+    budget: what the run may cost, and did.
     """
 
     project: Project
@@ -85,6 +89,7 @@ class Executor:
     stop: threading.Event
     cancel: threading.Event
     shared: SharedStoreClient | None = None
+    budget: Budget = field(default_factory=Budget)
     _later: set[str] = field(default_factory=set)
     """Tasks whose work may still be added."""
     _inbox: queue.SimpleQueue[_Message] = field(default_factory=queue.SimpleQueue)
@@ -92,6 +97,8 @@ class Executor:
     """Keys of images that were generated, or failed."""
     _not_stored: NotStoredError | None = None
     """Why nothing more is generated: it would be lost."""
+    _begun: set[str] = field(default_factory=set)
+    """Keys of images whose attempts were begun in this run."""
 
     def add(self, work: StaleOutput) -> None:
         """Add announced work: what it is made from is there now. From any thread."""
@@ -113,7 +120,7 @@ class Executor:
         jobs = []
         for job in by_job.values():
             decided = self._try(job, partial(self._decide, job))
-            if decided and self._check(decided, lambda requests: self._ask(self.backend.preflight, requests)):
+            if decided and self._check(decided, self._preflight):
                 jobs.append(decided)
         self._later &= {work.output.task for job in jobs for work in job}
         try:
@@ -187,6 +194,13 @@ class Executor:
             first, *also = own or [_held_up(named)]
             self.on_event(work.outcome("failed", problem=first, also=tuple(also)))
         return False
+
+    def _preflight(self, requests: list[Request]) -> list[Problem]:
+        """Run the backend's preflight, and refuse what would cost nobody knows how much while there is a budget."""
+        prices = [self.backend.price(request) for request in requests]
+        unpriced = [request for request, price in zip(requests, prices, strict=True) if price is None]
+        found = [_unpriced(request) for request in unpriced] if self.budget.limit is not None else []
+        return [*found, *self._ask(self.backend.preflight, requests)]
 
     def _prepare(self, job: list[StaleOutput]) -> bool:
         """Do what takes long, once for a job, and the checks that are only possible then. Whether it passed them."""
@@ -282,26 +296,67 @@ class Executor:
         return restore_image(self.project, self.images, work)
 
     def _generate(self, work: StaleOutput, slot: ServerSlot) -> Outcome:
+        payment = FREE
         try:
             if self._not_stored:
                 raise self._not_stored
+            payment = self.budget.reserve(work.output.task, self.backend.price(work.output.request))
             if work.output.request.seed is None:
                 work = replace(work, output=choose_seed(self.project, work.output))
             output = work.output
-            self.on_event(Started(output))
+            if payment.is_due and not work.forced and (path := find_paid_image(self.project, output)):
+                problem = unpaid_problem(output, path)
+                raise GenerationError(problem.what, problem.hint)
             attempt = ImageAttempt(self.project, output, forced=work.forced)
+            self._note_lost_before(work, attempt, payment)
+            self.on_event(Started(output))
             files = self.project.reference_files(output)
             progress = ImageProgress(output.timeout_s, self.cancel, attempt, self._reporter(output), files)
-            return generate_image(self.project, self.backend, slot, work, attempt, progress, self.shared)
+            outcome = generate_image(self.project, self.backend, slot, work, attempt, progress, self.shared, payment)
+            return _with_loss(outcome) if payment.state == "lost" else outcome
         except TryAnotherServer:
             raise
         except BaseException as error:  # nothing that one image does may cost the others
+            outcome = failure_outcome(work, error)
             if isinstance(error, NotStoredError):
-                self._not_stored = error
-            return failure_outcome(work, error)
+                self._not_stored = NotStoredError(error.cause)
+                if outcome.problem:
+                    self.budget.close(outcome.problem)
+            return outcome
+        finally:
+            payment.release()
+
+    def _note_lost_before(self, work: StaleOutput, attempt: ImageAttempt, payment: Payment) -> None:
+        """Say if an earlier run ended between the request of an image that costs something and its arrival."""
+        if payment.is_due and work.key not in self._begun and attempt.is_open():
+            self.budget.note_lost_before()
+            self._reporter(work.output)("note", {"text": _LOST_BEFORE})
+        self._begun.add(work.key)
 
     def _reporter(self, output: Output | None, job: str = "") -> Callable[[str, dict[str, Any]], None]:
         return lambda name, facts: self.on_event(ProgressEvent(output, name, facts, job))
+
+
+_LOST_BEFORE = "may have been paid for once already: an earlier run ended before it arrived"
+_LOST = "may have been paid for, though it never arrived"
+
+
+def _with_loss(outcome: Outcome) -> Outcome:
+    """Add that the image may have been paid for to an outcome without an image."""
+    if outcome.state == "cancelled":
+        return replace(outcome, note=_LOST)
+    problem = Problem("", _LOST, "the next run requests it again")
+    return replace(outcome, also=(*outcome.also, problem))
+
+
+def _unpriced(request: Request) -> Problem:
+    """Return the problem of an image of unknown price while there is a budget."""
+    table = f"{request.backend}.prices"
+    hint = "lift the budget for this run: doit budget=none"
+    if any(setting.name == table for setting in SETTINGS):
+        hint = f"add its model to [tool.imagegen.{table}] in pyproject.toml; or {hint}"
+    of = f" of {request.model}" if request.model else ""
+    return Problem(request.name, f"there is a budget, and what an image{of} costs is not known", hint)
 
 
 def _held_up(tasks: Collection[str]) -> Problem:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal, get_args
 
 from imagegen.errors import ImagegenError
@@ -42,7 +43,8 @@ class ForecastImage:
 
     origin: where it is restored from: `the store`, the path of an output that shows it already, the task of one that
     is to be generated, or the shared store, which is not asked for this; of one that is ignored, the task that
-    `doit ignore` named. seconds: that generating it takes; None if that is not known.
+    `doit ignore` named. seconds: that generating it takes; None if that is not known. price: of generating it, in US
+    dollars; None if that is not known.
     """
 
     output: Output
@@ -50,6 +52,7 @@ class ForecastImage:
     act: Act
     origin: str = ""
     seconds: float | None = None
+    price: Decimal | None = Decimal(0)
 
     @property
     def is_encoded_again(self) -> bool:
@@ -67,6 +70,25 @@ class Forecast:
     images: tuple[ForecastImage, ...]
     seconds: float = 0.0
     unknown: int = 0
+
+    @property
+    def price(self) -> Decimal:
+        """What generating costs, in US dollars, as far as that is known."""
+        return sum((one.price for one in self.images if one.price), Decimal(0))
+
+    @property
+    def unpriced(self) -> int:
+        """How many images are to be generated of which it is not known what they cost."""
+        return sum(one.price is None for one in self.images)
+
+    def affordable(self, budget: Decimal) -> int:
+        """Return how many images of known price, in order, can be paid for."""
+        count, left = 0, budget
+        for price in (one.price for one in self.images if one.price):
+            if price > left:
+                break
+            count, left = count + 1, left - price
+        return count
 
     @property
     def counts(self) -> Counter[str]:
@@ -118,7 +140,9 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
         images = _fail_followers(_generate_once(pool.map(foresee, standing)))
     estimates = estimate(project, [one.output for one in images if one.act == "generate"])
     images = [
-        replace(one, seconds=estimates[one.output.task].seconds) if one.output.task in estimates else one
+        replace(one, seconds=estimates[one.output.task].seconds, price=_price(project, one.output))
+        if one.output.task in estimates
+        else one
         for one in images
     ]
     unknown = sum(one.seconds is None for one in estimates.values())
@@ -202,6 +226,14 @@ def _generate_once(images: Iterable[ForecastImage]) -> list[ForecastImage]:
                 one = replace(one, act="restore", origin=task)
         found.append(one)
     return found
+
+
+def _price(project: Project, output: Output) -> Decimal | None:
+    """Return what generating the output costs; None if that is not known."""
+    try:
+        return project.backends[output.request.backend].price(output.request)
+    except ImagegenError:  # its preflight says so
+        return None
 
 
 def estimate(project: Project, outputs: Iterable[Output]) -> dict[str, Estimate]:

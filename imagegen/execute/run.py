@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.execute.budget import Budget, Costs
 from imagegen.execute.build_image import blocked_problem, derive_image, failure_outcome, restore_image
 from imagegen.execute.events import Event, Outcome, StaleOutput
 from imagegen.execute.executor import Executor
@@ -36,14 +37,22 @@ _WAITERS = 8
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended. stopped: by the user. problems: of what comes after the images; nothing is lost by them."""
+    """How a run ended. stopped: by the user. problems: of what comes after the images; nothing is lost by them.
+
+    costs: what was paid; None if everything was fresh.
+    """
 
     stopped: bool = False
     problems: tuple[Problem, ...] = ()
+    costs: Costs | None = None
 
 
 def run(
-    project: Project, outputs: Sequence[Output], on_event: Callable[[Event], None], forced: Collection[str] = ()
+    project: Project,
+    outputs: Sequence[Output],
+    on_event: Callable[[Event], None],
+    forced: Collection[str] = (),
+    budget: Budget | None = None,
 ) -> RunResult:
     """Bring the outputs up to date.
 
@@ -53,13 +62,15 @@ def run(
     Args:
         on_event: called in this thread with each event, among them one outcome for each output.
         forced: tasks of outputs to generate even if they are fresh or could be restored.
+        budget: one that earlier runs share; by default, one of its own, by the settings.
     """
     stale = _check_freshness(project, sort_by_origin(outputs), forced, on_event)
     worker = InterruptibleWorker(on_event)
     result, shared = RunResult(), None
     if stale:
+        budget = budget or Budget(project.settings.budget)
         try:
-            result, shared = _build(project, stale, forced, on_event, worker)
+            result, shared = _build(project, stale, forced, on_event, worker, budget)
         except ImagegenError as error:
             for work in stale:
                 on_event(Outcome(work.output, "failed", problem=error.problems[0]))
@@ -85,6 +96,7 @@ def _build(
     forced: Collection[str],
     on_event: Callable[[Event], None],
     worker: InterruptibleWorker,
+    budget: Budget,
 ) -> tuple[RunResult, SharedStoreClient | None]:
     """Build the outputs under the mutex. Raises ImagegenError if another build holds it, or nothing can be built."""
     with contextlib.ExitStack() as held:
@@ -103,8 +115,8 @@ def _build(
         if project.settings.store:
             is_brief = not any(is_shared(work.output) for work in stale)
             shared = SharedStoreClient(project, worker.emit, worker.stop, is_brief=is_brief)
-        worker.run(BuildScheduler(project, stale, worker.emit, worker.stop, worker.cancel, shared).run)
-        return RunResult(worker.stop.is_set(), _tidy_up(project)), shared
+        worker.run(BuildScheduler(project, stale, worker.emit, worker.stop, worker.cancel, shared, budget).run)
+        return RunResult(worker.stop.is_set(), _tidy_up(project), budget.costs), shared
 
 
 def _reload(project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]) -> list[Output]:
@@ -192,9 +204,10 @@ class BuildScheduler:
         stop: threading.Event,
         cancel: threading.Event,
         shared: SharedStoreClient | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._project, self._on_event, self._stop, self._cancel = project, on_event, stop, cancel
-        self._shared = shared
+        self._shared, self._budget = shared, budget or Budget()
         self._images = StoredImages(project, shared.find) if shared else StoredImages(project)
         self._unfinished = {work.output.task: work for work in works}
         self._awaited = {
@@ -318,7 +331,14 @@ class BuildScheduler:
                         self._report(failure_outcome(work, error))
                     continue
                 executor = self._executors[name] = Executor(
-                    self._project, backend, self._images, self._report, self._stop, self._cancel, self._shared
+                    self._project,
+                    backend,
+                    self._images,
+                    self._report,
+                    self._stop,
+                    self._cancel,
+                    self._shared,
+                    self._budget,
                 )
                 threads.append(
                     threading.Thread(target=self._execute, args=(executor, now[name], later[name]), name=name)

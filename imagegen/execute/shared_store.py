@@ -174,15 +174,16 @@ class SharedStoreClient:
         """Fetch the file of that sha256, which somebody accepted; None if it isn't available."""
         return self._ask(self._timeouts.image_s, lambda store: store.fetch(sha256))
 
-    def add(self, entry: StoreEntry) -> None:
-        """Index an image in the local store that was generated here, and upload it. Raises OSError."""
+    def add(self, entry: StoreEntry, *, is_indexed: bool = False) -> None:
+        """Index an image in the local store that was generated here, unless it is, and upload it. Raises OSError."""
         image = (entry.fingerprint, entry.sha256)
         if self._project.shares:
             try:
                 self._project.upload_queue.add([image])
             except OSError as error:  # the image itself is kept
                 self._report_unlisted(error)
-        self._project.store.add(entry)
+        if not is_indexed:
+            self._project.store.add(entry)
         if self._project.shares:
             self._send_later(*image)
 

@@ -127,6 +127,10 @@ class ImageAttempt:
             self.facts = {"attempt": opened}
         return self.facts["attempt"]
 
+    def is_open(self) -> bool:
+        """Return whether it was begun, by an earlier run maybe, and its end is not known."""
+        return self._project.attempts.is_open(self._image, self._stored)
+
     def last_server(self) -> str:
         """Return the server at which it was begun last; empty if none was given."""
         return self._project.attempts.server(self._image, self._stored)

@@ -15,6 +15,9 @@ from imagegen.backends.text import list_first
 from imagegen.errors import Problem, printable
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from imagegen.execute.budget import Costs
     from imagegen.execute.events import Event, Outcome, ProgressEvent
     from imagegen.plan.freshness import Reason
 
@@ -22,6 +25,7 @@ __all__ = [
     "StatusLine",
     "as_json",
     "closing_line",
+    "cost_text",
     "duration",
     "failures",
     "line_with_seed",
@@ -29,6 +33,7 @@ __all__ = [
     "orphan_lines",
     "outcome_line",
     "plural",
+    "price_text",
     "print_note",
     "reasons",
     "same_seed_lines",
@@ -133,13 +138,16 @@ def orphan_lines(paths: Sequence[str]) -> list[str]:
     return [f"{what}  (doit prune)"]
 
 
-def closing_line(counts: Mapping[str, int], broken_jobs: int, seconds: float, *, has_settings: bool = True) -> str:
-    """Return what the run did: `3 generated, 1 restored, 22 fresh (1.2 s)`.
+def closing_line(
+    counts: Mapping[str, int], broken_jobs: int, seconds: float, cost: str = "", *, has_settings: bool = True
+) -> str:
+    """Return what the run did: `3 generated, 1 restored, 22 fresh, cost $0.12 (1.2 s)`.
 
     Args:
         counts: of images, by state.
         broken_jobs: of those that were to be built.
         seconds: that the run took.
+        cost: of `cost_text`.
         has_settings: whether the settings are valid; else they are what breaks every job.
 
     """
@@ -150,7 +158,27 @@ def closing_line(counts: Mapping[str, int], broken_jobs: int, seconds: float, *,
         said.append(plural(broken_jobs, "broken job"))
     elif list(counts) == ["fresh"]:
         said.append("nothing to do")
-    return f"{', '.join(said) or 'nothing to do'} ({seconds:.1f} s)"
+    return f"{', '.join(filter(None, [*said, cost])) or 'nothing to do'} ({seconds:.1f} s)"
+
+
+def cost_text(costs: Costs | None) -> str:
+    """Return what a run cost, `cost $0.17`, and what may have been paid for in vain; empty if it cost nothing."""
+    if costs is None:
+        return ""
+    said = [price_text(costs.spent, costs.unpriced, up_to=bool(costs.lost))]
+    if lost := costs.lost + costs.lost_before:
+        said.append(f"{plural(lost, 'image')} may have been paid for without arriving")
+    return ", ".join(filter(None, said))
+
+
+def price_text(known: Decimal, unpriced: int, *, up_to: bool = False) -> str:
+    """Return `cost $0.17`; `cost $0.17 and 2 images of unknown price`; `cost unknown`; empty for nothing."""
+    from imagegen.config.money import dollars
+
+    if not known:
+        return "cost unknown" if unpriced else ""
+    more = f" and {plural(unpriced, 'image')} of unknown price" if unpriced else ""
+    return f"cost {'up to ' if up_to else ''}{dollars(known)}{more}"
 
 
 def plural(number: int, thing: str) -> str:

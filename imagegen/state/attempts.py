@@ -67,6 +67,12 @@ class Attempts:
             self._write(_Attempt(image, number, True, server))
             return _uuid(image, number)
 
+    def is_open(self, image: str, done: Container[str]) -> bool:
+        """Return whether an attempt at the image was begun whose end is not known. done: as for `open`."""
+        with self._mutex:
+            _, number, is_open, _ = self._last(image)
+            return is_open and _uuid(image, number) not in done
+
     def server(self, image: str, done: Container[str]) -> str:
         """Return where the image's open attempt was begun last; empty if none is open, or no server was given."""
         with self._mutex:

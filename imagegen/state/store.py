@@ -115,6 +115,12 @@ class Store:
             self._note(entry)
             self._index(entry.fingerprint).append(entry)
 
+    def drop(self, entry: StoreEntry) -> None:
+        """Remove an image from the index, as if it had not been added; its blob stays. Raises OSError."""
+        with self._mutex:
+            index = self._index(entry.fingerprint)
+            index.compact([one for one in index.read().entries if one.sha256 != entry.sha256], self.temporary)
+
     def entries(self, fingerprint: str) -> list[StoreEntry]:
         """Return the images made for a fingerprint, newest first. Lines that cannot be read are passed over."""
         try:

@@ -17,7 +17,7 @@ from imagegen.commands.command import COMMANDS, OURS
 from imagegen.commands.command_line import is_ignored
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.errors import Problem, printable
-from imagegen.report.console import closing_line, failures, orphan_lines, same_seed_lines
+from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
 from imagegen.tasks.commands import run_and_report
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._ignored = 0
         self._broken: list[JobPlan] = []
         self._ending_problems: Sequence[Problem] = ()
+        self._cost = ""
 
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
         """Have the images of the selection built: doit is about to run its first task."""
@@ -116,7 +117,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             self._say(build.stop_left_over_servers())
             if not build.invocation.quiet or failed:
                 seconds = time.monotonic() - build.started
-                self._say([closing_line(counts, len(self._broken), seconds, has_settings=not build.problems)])
+                has_settings = not build.problems
+                self._say([closing_line(counts, len(self._broken), seconds, self._cost, has_settings=has_settings)])
         super().complete_run()
 
     def _check_selection(self, build: Build, selected: Sequence[str]) -> None:
@@ -137,6 +139,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         finally:
             report.stop()
         self._ending_problems = ending.problems
+        self._cost = cost_text(ending.costs)
         if ending.stopped:
             raise SystemExit(130)
 

@@ -1,0 +1,26 @@
+"""US dollars: read exactly, and shown as `$0.17`. A run that pays for nothing imports nothing of it."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+__all__ = ["dollars", "read_dollars"]
+
+_LARGEST = 1_000_000
+
+
+def read_dollars(value: object) -> Decimal:
+    """Return an amount that TOML or a text holds, exactly as it is written there. Raises ValueError."""
+    text = value if isinstance(value, str) else ""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        text = format(Decimal(str(value)), "f")  # the shortest that reads as this number: as it was written
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,12})?", text) or Decimal(text) > _LARGEST:
+        raise ValueError("expected dollars, such as 5.00")
+    return Decimal(text)
+
+
+def dollars(amount: Decimal) -> str:
+    """Return `$0.17`, with as many decimals as are needed, at least two."""
+    exponent = amount.normalize().as_tuple().exponent
+    return f"${amount:.{max(2, -exponent if isinstance(exponent, int) else 0)}f}"

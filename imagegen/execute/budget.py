@@ -1,0 +1,157 @@
+"""What a run may cost, and did cost. The price of each image is reserved before the image is generated."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import TracebackType
+from typing import Literal
+
+from imagegen.backends.base import (
+    GenerationError,
+    MayBePaidError,
+    MayBeRunningError,
+    OverdueError,
+    TryAnotherServer,
+)
+from imagegen.backends.guard import BackendFaultError, FaultyImageError
+from imagegen.config.money import dollars
+from imagegen.errors import Problem
+
+__all__ = ["FREE", "Budget", "Costs", "Payment"]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a run cost.
+
+    Attributes:
+        spent: US dollars, also for images that may have been charged for without arriving.
+        unpriced: images that arrived, of unknown price.
+        lost: images that may have been charged for in this run, and never arrived.
+        lost_before: images of which earlier runs left that open.
+
+    """
+
+    spent: Decimal = Decimal(0)
+    unpriced: int = 0
+    lost: int = 0
+    lost_before: int = 0
+
+
+class Budget:
+    """Serves all executors of a run, from any thread. limit: what they may spend in all; None if there is no limit."""
+
+    def __init__(self, limit: Decimal | None = None) -> None:
+        self.limit = limit
+        self.costs = Costs()
+        self._reserved = Decimal(0)
+        self._closed: Problem | None = None
+        self._mutex = threading.Lock()
+
+    def reserve(self, task: str, price: Decimal | None) -> Payment:
+        """Reserve the price of the image of a task: None if it is not known.
+
+        Raises:
+            GenerationError: it would pass the limit, or another one would have; the same for each.
+        """
+        if price == 0:
+            return FREE
+        with self._mutex:
+            if self._closed is None and self.limit is not None and price is not None:
+                left = self.limit - self.costs.spent - self._reserved
+                if price > left:
+                    self._closed = self._explain(task, price, self.limit)
+            if self._closed is not None:
+                raise GenerationError(self._closed.what, self._closed.hint)
+            self._reserved += price or 0
+        return Payment(price, self)
+
+    def _explain(self, task: str, price: Decimal, limit: Decimal) -> Problem:
+        under_way = f" and {dollars(self._reserved)} reserved for images in progress" if self._reserved else ""
+        what = (
+            f"not generated, to stay within the budget of {dollars(limit)}: {dollars(self.costs.spent)} is spent"
+            f"{under_way}, and {task} costs {dollars(price)}"
+        )
+        return Problem("", what, "raise 'budget' (or budget=… for one run), then run doit again: what was made is kept")
+
+    def close(self, problem: Problem) -> None:
+        """Have no further image that costs something generated in this run, for this reason."""
+        with self._mutex:
+            self._closed = self._closed or problem
+
+    def note_lost_before(self) -> None:
+        """Count an image that an earlier run may have paid for, and that never arrived."""
+        with self._mutex:
+            self.costs = replace(self.costs, lost_before=self.costs.lost_before + 1)
+
+    def end(self, price: Decimal | None, state: PaymentState) -> None:
+        """Count what became of a price that was reserved."""
+        with self._mutex:
+            self._reserved -= price or 0
+            costs = self.costs
+            if state in ("paid", "lost"):
+                costs = replace(costs, spent=costs.spent + (price or 0))
+            if state == "lost":
+                costs = replace(costs, lost=costs.lost + 1)
+            elif state == "paid" and price is None:
+                costs = replace(costs, unpriced=costs.unpriced + 1)
+            self.costs = costs
+
+
+PaymentState = Literal["reserved", "paid", "lost", "released"]
+"""lost: the image may have been charged for, and did not arrive."""
+
+
+class Payment:
+    """The price of one image, reserved. It is the context in which the image is generated.
+
+    price: None if it is not known.
+    """
+
+    def __init__(self, price: Decimal | None, budget: Budget | None = None) -> None:
+        self.price = price
+        self.state: PaymentState = "reserved"
+        self._budget = budget
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the image costs anything."""
+        return self._budget is not None
+
+    def __enter__(self) -> None:
+        """Do nothing: the price is reserved already."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, FaultyImageError):
+            self._end("paid")
+        else:
+            self._end("released" if _is_refusal(error) else "lost")
+
+    def release(self) -> None:
+        """Give the price back if the image was never asked for."""
+        self._end("released")
+
+    def close_budget(self, problem: Problem) -> None:
+        """Have no further image that costs something generated in this run, if this one does, for this reason."""
+        if self._budget:
+            self._budget.close(problem)
+
+    def _end(self, state: PaymentState) -> None:
+        if self._budget and self.state == "reserved":
+            self.state = state
+            self._budget.end(self.price, state)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether nothing was charged for, as `Backend.price` says."""
+    if isinstance(error, (MayBePaidError, MayBeRunningError, OverdueError, BackendFaultError)):
+        return False
+    return isinstance(error, (GenerationError, TryAnotherServer))
+
+
+FREE = Payment(Decimal(0))
+"""Of every image that costs nothing."""
