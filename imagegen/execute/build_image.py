@@ -154,7 +154,8 @@ def _store(
 ) -> tuple[StoreEntry, ImagegenError | None]:
     """Put an image into the store; return its entry, and why the model's digest is not in it. Raises NotStoredError."""
     try:
-        sha256, digest, fault = project.store.put(made.data), None, None
+        sha256 = project.store.put(made.data)
+        digest, fault = None, None
         try:
             digest = project.model_digest(output)
         except ImagegenError as error:

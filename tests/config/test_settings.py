@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ def test_the_command_line_is_stronger_than_a_job(tmp_path: Path) -> None:
         ("store_size = 5", "store_size: expected a size such as '5 GB'"),
         ("allow_outside = 'x'", "allow_outside: expected a list of folders"),
         ("wait_s = true", "wait_s: expected a number of seconds"),
+        ("budget = -1", "budget: expected dollars, such as 5.00, or none"),
+        ("budget = '5 dollars'", "budget: expected dollars, such as 5.00, or none"),
         ("backend = ''", "backend: expected text"),
         ("comfyui = 3", "comfyui: expected a table, found 3"),
         ("comfyui.server.ulr = 'x'", "comfyui.server.ulr: unknown key; did you mean 'comfyui.server.url'?"),
@@ -69,6 +72,16 @@ def test_what_is_wrong_in_pyproject_is_told(tmp_path: Path, text: str, expected:
     with pytest.raises(ImagegenError) as caught:
         read_settings(tmp_path, {}, {})
     assert [problem.what for problem in caught.value.problems] == [expected]
+
+
+def test_a_budget_is_exact_and_can_be_lifted_for_one_run(tmp_path: Path) -> None:
+    assert read_settings(tmp_path, {}, {}).budget is None
+    (tmp_path / "pyproject.toml").write_text("[tool.imagegen]\nbudget = 0.30\n")
+    (value,) = (one for one in collect_settings(tmp_path, {}, {})[0] if one.setting.name == "budget")
+    assert (value.value, str(value)) == (Decimal("0.3"), "$0.30")
+    assert read_settings(tmp_path, {"budget": "5.00"}, {}).budget == 5
+    assert read_settings(tmp_path, {"budget": "0"}, {}).budget == 0
+    assert read_settings(tmp_path, {"budget": "none"}, {}).budget is None
 
 
 def test_a_pyproject_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem, printable
+from imagegen.execute.budget import Costs
 from imagegen.execute.events import Outcome
 from imagegen.plan.freshness import Reason
 from imagegen.plan.output import Output
 from imagegen.project import Project
 from imagegen.report.console import (
     closing_line,
+    cost_text,
     failures,
     line_with_seed,
     outcome_line,
@@ -56,6 +59,25 @@ def test_causes_are_told_once_with_the_first_few_that_they_hit(output: Output) -
 )
 def test_the_closing_line(counts: dict[str, int], broken: int, message: str) -> None:
     assert closing_line(counts, broken, 1.23) == message
+
+
+@pytest.mark.parametrize(
+    ("costs", "message"),
+    [
+        (None, ""),
+        (Costs(), ""),
+        (Costs(Decimal("0.170")), "cost $0.17"),
+        (Costs(Decimal("0.08"), unpriced=1), "cost $0.08 and 1 image of unknown price"),
+        (Costs(unpriced=3), "cost unknown"),
+        (Costs(Decimal("0.12"), lost=1), "cost up to $0.12, 1 image may have been paid for without arriving"),
+        (Costs(Decimal("0.04"), lost_before=2), "cost $0.04, 2 images may have been paid for without arriving"),
+        (Costs(lost=1), "1 image may have been paid for without arriving"),
+    ],
+)
+def test_what_a_run_cost_is_in_its_closing_line(costs: Costs | None, message: str) -> None:
+    assert cost_text(costs) == message
+    closing = "1 generated, " + f"{message} (1.0 s)" if message else "1 generated (1.0 s)"
+    assert closing_line({"generated": 1}, 0, 1, message) == closing
 
 
 def test_settings_that_are_not_valid_are_not_counted_as_broken_jobs() -> None:

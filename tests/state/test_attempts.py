@@ -42,6 +42,15 @@ def test_after_a_failure_it_is_another(tmp_path: Path) -> None:
     assert opened(attempts(tmp_path)) == second
 
 
+def test_an_attempt_is_open_until_it_is_closed_or_its_image_is_in_the_store(tmp_path: Path) -> None:
+    assert not attempts(tmp_path).is_open("f path", ())
+    first = opened(attempts(tmp_path))
+    assert attempts(tmp_path).is_open("f path", ())
+    assert not attempts(tmp_path).is_open("f path", {first})
+    attempts(tmp_path).close("f path", made=False)
+    assert not attempts(tmp_path).is_open("f path", ())
+
+
 def test_an_image_made_anew_is_another_even_where_nothing_is_remembered(tmp_path: Path) -> None:
     assert opened(attempts(tmp_path / "a"), forced=True) != opened(attempts(tmp_path / "b"))
 

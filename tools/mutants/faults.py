@@ -70,19 +70,39 @@ FAULTS = (
         f"{_POWER}[new-names at once]",
         (
             "execute/build_image.py",
-            "                project.store.put(made.data),\n",
-            "                hashlib.sha256(made.data).hexdigest(),\n",
+            "        sha256 = project.store.put(made.data)\n",
+            "        sha256 = hashlib.sha256(made.data).hexdigest()\n",
         ),
         (
             "execute/build_image.py",
             "else project.store).add(entry)\n",
-            "else project.store).add(entry)\n            project.store.put(made.data)\n",
+            "else project.store).add(entry)\n        project.store.put(made.data)\n",
         ),
     ),
     _fault(
         "images are generated though the store cannot keep them",
         "faults/test_disk_full.py::test_nothing_is_lost_and_all_is_right_once_there_is_room[new-full]",
-        ("execute/executor.py", "self._not_stored = error\n", "pass\n"),
+        ("execute/executor.py", "self._not_stored = NotStoredError(error.cause)\n", "pass\n"),
+    ),
+    _fault(
+        "images are paid for past the budget",
+        "execute/test_paid_images.py::test_the_budget_is_never_passed_and_what_costs_nothing_goes_on",
+        ("execute/budget.py", "if price > left:", "if False:"),
+    ),
+    _fault(
+        "the prices of images in progress do not count",
+        "execute/test_budget.py::test_threads_never_pass_the_limit_together",
+        ("execute/budget.py", "self._reserved += price or 0", "pass"),
+    ),
+    _fault(
+        "an image that was paid for is verified before it is in the store",
+        "execute/test_paid_images.py::test_it_is_in_the_store_before_it_is_verified",
+        ("execute/build_image.py", "        if payment.is_due:  # it is in", "        if False:  # it is in"),
+    ),
+    _fault(
+        "what was paid for and cannot be decoded is paid for again",
+        "execute/test_paid_images.py::test_what_cannot_be_decoded_is_kept_and_nothing_more_is_paid_for",
+        ("execute/executor.py", "(path := find_paid_image(self.project, output))", "(path := '')"),
     ),
     _fault(
         "the part of a line that fitted on a full disk is left",

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagegen.config.money import dollars, read_dollars
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("0", "$0.00"),
+        ("5", "$5.00"),
+        ("0.17", "$0.17"),
+        ("0.170", "$0.17"),
+        ("0.0025", "$0.0025"),
+        ("1200", "$1200.00"),
+    ],
+)
+def test_dollars_have_as_many_decimals_as_they_need_and_at_least_two(amount: str, shown: str) -> None:
+    assert dollars(Decimal(amount)) == shown
+
+
+@given(st.decimals(min_value=0, max_value=1000, places=4))
+def test_what_is_shown_reads_as_the_same(amount: Decimal) -> None:
+    assert read_dollars(dollars(amount).removeprefix("$")) == amount
+
+
+@given(st.decimals(min_value=0, max_value=1000, places=4))
+def test_a_number_of_toml_is_what_was_written(amount: Decimal) -> None:
+    assert read_dollars(float(str(amount))) == amount
+
+
+@pytest.mark.parametrize(
+    "value", [-1, "-0.01", True, float("nan"), float("inf"), "5,00", "$5", "1e3", "", "5.", None, [5], 1e12, "１"]
+)
+def test_what_is_not_an_amount_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=re.escape("expected dollars, such as 5.00")):
+        read_dollars(value)

@@ -1,0 +1,158 @@
+"""Images that cost money, with the real doit: what they would cost, did cost, and may have cost in vain."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.project_folder import JOB, ProjectFolder
+
+PRICES = {"*": "0.04", "Okka": "0"}
+
+
+@pytest.fixture
+def priced(project: ProjectFolder) -> ProjectFolder:
+    project.job()
+    project.script(prices=PRICES)
+    return project
+
+
+def budget(project: ProjectFolder, dollars: str) -> None:
+    project.write("pyproject.toml", f"[tool.imagegen]\nbudget = {dollars}\n")
+
+
+def test_why_says_what_the_next_run_would_cost_and_the_run_what_it_did(priced: ProjectFolder) -> None:
+    assert priced.doit("why").closing == "3 to generate (time unknown; cost $0.08)"
+    detail = priced.doit("why", "portraits:yrr", "portraits:okka").out.splitlines()
+    assert detail[0].endswith("yrr.png  time unknown, $0.04  (new)")
+    assert detail[1].endswith("okka.png  time unknown  (new)")
+    assert priced.doit("why", "budget=0.08").closing == "the budget of $0.08 is enough"
+    assert priced.doit("why", "budget=0.07").closing == (
+        "the budget of $0.07 is enough for 1 of the 2 images that cost something"
+    )
+    run = priced.doit()
+    assert run.closing.startswith("3 generated, cost $0.08 (")
+    assert priced.doit().closing.startswith("3 fresh, nothing to do (")
+    assert priced.doit("why", "budget=0.07").out == "3 fresh, nothing to do\n"
+
+
+def test_the_data_have_prices(priced: ProjectFolder) -> None:
+    priced.script(prices={"*": "0.04", "Okka": "0", "Yrr": None})
+    found = json.loads(priced.doit("why", "--json", "budget=0.1").out)
+    assert {one["task"].partition(":")[2]: one["price"] for one in found["images"]} == {
+        "mallsing": 0.04,
+        "yrr": None,
+        "okka": 0.0,
+    }
+    total = found["total"]
+    assert (total["price"], total["unpriced"], total["budget"]) == (0.04, 1, 0.1)
+    why = priced.doit("why", "budget=0.10").out.splitlines()
+    assert why[-2:] == [
+        "3 to generate (time unknown; cost $0.04 and 1 image of unknown price)",
+        "the budget of $0.10 is enough; 1 image of unknown price, which it does not allow",
+    ]
+
+
+def test_a_run_stops_before_its_budget_is_passed_and_the_next_continues(priced: ProjectFolder) -> None:
+    budget(priced, "0.05")
+    run = priced.doit()
+    assert run.code != 0
+    assert (len(run.tasks("generated")), len(run.tasks("failed"))) == (2, 1)
+    (failed,) = run.tasks("failed")
+    assert (
+        f"{failed}: not generated, to stay within the budget of $0.05: $0.04 is spent, and {failed} costs $0.04\n"
+        "    raise 'budget' (or budget=… for one run), then run doit again: what was made is kept\n"
+    ) in run.out
+    assert run.closing.startswith("2 generated, 1 failed, cost $0.04 (")
+    run = priced.doit("budget=none")
+    assert run.tasks("generated") == [failed]
+    assert run.closing.startswith("1 generated, 2 fresh, cost $0.04 (")
+
+
+def test_an_image_of_unknown_price_needs_a_price_or_no_budget(priced: ProjectFolder) -> None:
+    priced.script(prices={"*": None})
+    budget(priced, "5")
+    run = priced.doit()
+    assert "there is a budget, and what an image of colours costs is not known\n    lift the budget" in run.out
+    assert priced.calls("started") == []
+    assert priced.doit("budget=none").closing.startswith("3 generated, cost unknown (")
+
+
+def test_one_off_images_cost_the_same(priced: ProjectFolder) -> None:
+    image = ["image", "--prompt", "a raven", "--backend", "placeholder"]
+    assert "cost" not in priced.doit(*image).out
+    plugin = """
+from decimal import Decimal
+from tests.scripted import ScriptedBackend
+ScriptedBackend.price = lambda self, request: Decimal("0.04")
+"""
+    priced.write("priced.py", plugin)
+    priced.write("dodo.py", "import priced  # noqa: F401\nfrom imagegen.tasks import *\n")
+    image = ["image", "--prompt", "a crow", "--backend", "scripted"]
+    run = priced.doit(*image, "--count", "2", "budget=0.05")
+    assert run.code == 1
+    assert "to stay within the budget of $0.05: $0.04 is spent, and image:a-crow-" in run.out
+    assert run.closing == "cost $0.04"
+
+
+def test_with_several_processes_a_budget_is_refused_and_never_multiplied(priced: ProjectFolder) -> None:
+    # a reporter of doit's own leaves it to each process to build its images
+    run = priced.doit("-n", "2", "-r", "zero", "budget=0.04")
+    assert run.code != 0
+    assert priced.calls("finished") == ["Okka"]
+
+
+needs_sigkill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
+
+
+@needs_sigkill
+def test_after_a_kill_between_request_and_answer_the_next_run_says_that_it_may_have_been_paid_for(
+    priced: ProjectFolder,
+) -> None:
+    priced.script(prices=PRICES, acts={"Yrr": [{"kill": True}]})
+    process = priced.start("portraits:yrr", "portraits:okka")
+    process.communicate(timeout=priced.patience_s)
+    assert process.returncode == -signal.SIGKILL
+    priced.script(prices=PRICES)
+    run = priced.doit()
+    note = "portraits:yrr: may have been paid for once already: an earlier run ended before it arrived"
+    assert run.out.splitlines().count(note) == 1
+    assert run.out.count("may have been paid for once") == 1
+    assert "cost $0.08, 1 image may have been paid for without arriving (" in run.closing
+    assert "may have" not in priced.doit("-a").out
+
+
+@needs_sigkill
+def test_a_kill_once_the_image_is_in_the_store_costs_nothing_more(priced: ProjectFolder) -> None:
+    source = Path(__file__).with_name("faults.py").read_text()
+    priced.write("faults.py", source)
+    priced.write("dodo.py", "import faults  # noqa: F401\nfrom imagegen.tasks import *\n")
+    priced.job(items=JOB["items"][:1])
+    process = priced.start(FAULT_ON="write jobs/portraits.lock")
+    process.communicate(timeout=priced.patience_s)
+    assert process.returncode == -signal.SIGKILL
+    run = priced.doit()
+    assert run.tasks("restored") == ["portraits:mallsing"]
+    assert "cost" not in run.out
+    assert priced.calls("started") == ["Mallsing"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGINT"), reason="there is no SIGINT")
+def test_ctrl_c_twice_says_that_the_image_may_have_been_paid_for(priced: ProjectFolder) -> None:
+    priced.script(prices=PRICES, acts={"Yrr": [{"hang": True}]})
+    process = priced.start("portraits:yrr")
+    end = time.monotonic() + priced.patience_s
+    while not priced.calls("started") and time.monotonic() < end:
+        time.sleep(0.05)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    out, _ = process.communicate(timeout=priced.patience_s)
+    assert "may have been paid for, though it never arrived" in out
+    closing: Any = out.strip().splitlines()[-1]
+    assert closing.startswith("1 not built, cost up to $0.04, 1 image may have been paid for without arriving (")
