@@ -128,7 +128,7 @@ def _find_problem(project: Project, output: Output) -> Problem | None:
         what = f"it is derived from {', '.join(origin.task for origin in output.origins[:3])}, and has no seed"
         return Problem(output.task, what, f"doit reroll {output.origins[0].task}")
     if "seed" not in output.parameters:
-        what = f"{output.request.backend} generates the same image whatever the seed"
+        what = f"it has no seed: {output.request.backend} takes none"
         return Problem(output.task, what, f"to generate it again: doit -a {output.task}")
     verdict = project.verdict(output)
     return None if verdict.state == "stale" else blocked_problem(output, verdict)

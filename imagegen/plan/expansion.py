@@ -138,6 +138,10 @@ def _plan_output(
     seed, is_random = _choose_seed(job, image, decided)
     if job.variants > 1 and ("seed" in item.overrides or job.seed.mode == "fixed"):
         raise _error(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
+    if job.variants > 1 and "seed" not in backend.parameters and not template.has_choices:
+        what = f"variants: {backend.backend} takes no seed, so all variants would be the same image"
+        hint = "remove it; doit -a TASK generates another image, and doit restore TASK goes back to an earlier one"
+        raise _error(job.where.get("variants", item.where), what, hint)
     if (seed or 0) > MAX_SEED:
         what = f"seed: {seed} for '{item.name[:60]}' is too large: the sequence may go up to {MAX_SEED}"
         raise _error(job.where.get("generate.seed", item.where), what)

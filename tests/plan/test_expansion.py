@@ -141,6 +141,16 @@ def test_what_cannot_be_expanded(of: Job, expected: str) -> None:
     assert expected in whats(of)
 
 
+def test_variants_without_a_seed_are_refused_unless_their_prompts_differ() -> None:
+    def problems(prompt: str) -> list[str]:
+        of = job(item("A", prompt), item("B", prompt), variants=2)
+        no_seed = replace(BACKEND, parameters=BACKEND.parameters - {"seed"})
+        return [one.what for one in expand(of, of.items, lambda _: no_seed, JobDecisions()).problems]
+
+    assert problems("a fox") == ["variants: b takes no seed, so all variants would be the same image"] * 2
+    assert problems("a {red|grey} fox") == []
+
+
 def test_items_and_cells_that_make_one_slug_are_told() -> None:
     of = job(item("A", "{m}"), item("A b", "{m}"), matrix={"m": {"b c": "1", "c": "2"}})
     assert "two outputs of this job have the name 'a-b-c'" in whats(of)
