@@ -65,7 +65,7 @@ def resolve_strength(section: Mapping[str, Any], problems: list[Problem]) -> dic
     return {}
 
 
-def encode_image(data: bytes, option: str) -> str:
+def encode_image(data: bytes, option: str, size: tuple[int, int] | None = None) -> str:
     """Return a reference image in base64, as every program reads it: PNG or JPEG with three or four channels.
 
     stable-diffusion.cpp takes no greyscale, and WebP only if it was built with libwebp (examples/common/media_io.cpp).
@@ -73,6 +73,7 @@ def encode_image(data: bytes, option: str) -> str:
     Args:
         data: the image's file.
         option: that names it, for the error.
+        size: to resize it to.
 
     Raises:
         GenerationError: it is damaged.
@@ -81,11 +82,15 @@ def encode_image(data: bytes, option: str) -> str:
 
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
-        if image.format not in ("PNG", "JPEG") or image.mode not in ("RGB", "RGBA"):
+        is_other_size = size is not None and image.size != size
+        if is_other_size or image.format not in ("PNG", "JPEG") or image.mode not in ("RGB", "RGBA"):
             if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion would clip
                 image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
             written = io.BytesIO()
-            image.convert("RGB").save(written, "PNG", compress_level=1)
+            image = image.convert("RGB")
+            if size is not None and is_other_size:
+                image = image.resize(size, Image.Resampling.LANCZOS)
+            image.save(written, "PNG", compress_level=1)
             data = written.getvalue()
     except Exception:  # a decoder fails on foreign bytes in more ways than Pillow documents
         raise GenerationError(f"{option}: the image is damaged, and cannot be read", "save it again") from None

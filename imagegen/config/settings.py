@@ -439,9 +439,7 @@ class Settings:
     a1111_server_url: str = _setting(
         "a1111.server.url", URL, "the server with A1111's API", "http://127.0.0.1:7860", "A1111_URL"
     )
-    a1111_checkpoint: str = _setting(
-        "a1111.checkpoint", TEXT, "the checkpoint for jobs that name none; without one, what the server has loaded"
-    )
+    a1111_checkpoint: str = _setting("a1111.checkpoint", TEXT, "the checkpoint for jobs that name none")
     openai_server_url: str = _setting(
         "openai.server.url",
         URL,

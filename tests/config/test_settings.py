@@ -171,12 +171,14 @@ def test_servers_that_cannot_be_are_told(tmp_path: Path, table: str) -> None:
 
 
 def test_a_secret_is_only_known_as_set(tmp_path: Path) -> None:
-    environment = {"HF_TOKEN": "hush", "COMFYUI_AUTH": "hush", "COMFY_API_KEY": "hush"}
+    environment = dict.fromkeys(("HF_TOKEN", "COMFYUI_AUTH", "COMFY_API_KEY", "A1111_AUTH", "OPENAI_API_KEY"), "hush")
     values, problems = collect_settings(tmp_path, {}, environment)
     assert "hush" not in repr((values, problems, read_settings(tmp_path, {}, environment)))
     assert {value.setting.name: str(value) for value in values if value.setting.secret} == {
         "comfyui.auth": "set",
         "comfyui.account_key": "set",
+        "a1111.auth": "set",
+        "openai.api_key": "set",
         "hf_token": "set",
     }
 

@@ -316,6 +316,6 @@ FAULTS = (
     _fault(
         "another sampler than the one asked for is taken",
         "backends/sd/test_checks.py",
-        ("backends/sd/field_checks.py", "or not names or given in names:", "or not names or given:"),
+        ("backends/sd/field_checks.py", "and names and given not in names:", "and not names:"),
     ),
 )  # fmt: skip

@@ -1,48 +1,37 @@
-"""A1111's HTTP API, /sdapi/v1, as the programs that serve it have it in common; and which program it is."""
+"""A1111's HTTP API, /sdapi/v1, as the programs that serve it have it in common."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from imagegen.backends.json_api import JsonApi, Refused
 
-__all__ = ["Answer", "Checkpoint", "Client", "Stage"]
+__all__ = ["Answer", "Client", "Stage"]
 
-_MAX_ANSWER = 256 * 1024**2
-"""Bytes of an answer with an image in it: base64 takes four bytes for three."""
-_ABSENT = (404, 405, 501)
-"""What a server says of a list that it does not have."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One of the server's. title: what a request names."""
-
-    title: str
-    name: str = ""
-    hash: str = ""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """What a job may call it: as listed, by its file's name, without its folder or its extension, by its hash."""
-        file = self.title.partition(" [")[0].replace("\\", "/")
-        base = file.rpartition("/")[2]
-        found = (self.title, self.name, file, base, base.rpartition(".")[0], self.hash)
-        return list(dict.fromkeys(filter(None, found)))
+_MOST = 256 * 1024**2
+"""Bytes of an answer with an image in it, or with the training data of all LoRAs."""
+_POLL_S = 5.0
+"""Seconds that a server may take to say how far it is."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a server generates now. job: which image, as far as it says; empty if none."""
+    """What a server generates now.
+
+    Attributes:
+        job: which image, as far as it says; empty if none.
+        done: from 0 to 1.
+        was_stopped: whether somebody interrupted this image, or the last one.
+    """
 
     job: str = ""
-    step: int = 0
-    steps: int = 0
+    done: float = 0
+    was_stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,76 +43,75 @@ class Answer:
 
 
 class Client(JsonApi):
-    """One server."""
+    """One server. user_and_password: with a colon between them; empty for none."""
 
     api = "A1111"
     url_setting = "a1111.server.url in the job or in [tool.imagegen]"
     auth_setting = "A1111_AUTH"
 
     def __init__(self, url: str, user_and_password: str = "") -> None:
-        password = user_and_password.partition(":")[2]
         encoded = base64.b64encode(user_and_password.encode("utf-8")).decode("ascii")
-        super().__init__(url, f"Basic {encoded}" if user_and_password else "", user_and_password, password)
+        auth = f"Basic {encoded}" if user_and_password else ""
+        super().__init__(url, auth, user_and_password, user_and_password.partition(":")[2])
 
-    def checkpoints(self) -> list[Checkpoint]:
-        """Return the checkpoints."""
-        return [
-            Checkpoint(
-                str(one.get("title") or one.get("model_name") or ""), _text(one, "model_name"), _text(one, "hash")
-            )
-            for one in self._list("sd-models")
-        ]
+    @property
+    def has_auth(self) -> bool:
+        """Whether the server is sent a user and a password."""
+        return bool(self._auth)
 
-    def samplers(self) -> list[str]:
-        """Return the samplers' names; empty if the server has no list."""
-        return [_text(one, "name") for one in self._list("samplers")]
+    @property
+    def _set_auth(self) -> str:
+        return "set A1111_AUTH to user:password, as the server's --api-auth has them"
 
-    def schedulers(self) -> Mapping[str, str]:
-        """Return the schedulers: what a person sees, by name; empty if the server has no list."""
-        return {_text(one, "name"): _text(one, "label") for one in self._list("schedulers")}
-
-    def loras(self) -> list[str]:
-        """Return the LoRAs' names."""
-        return [_text(one, "name") for one in self._list("loras")]
-
-    def stage(self) -> Stage | None:
-        """Return what the server generates now; None if it does not say."""
+    def get(self, path: str) -> Any:
+        """Return the JSON at a path; None if the server has none there."""
         try:
-            found = self._json("GET", "/sdapi/v1/progress?skip_current_image=true")
+            return self._json("GET", path, object, limit=_MOST)
         except Refused as refused:
-            if refused.status in _ABSENT:
+            if refused.status in (404, 405, 501) or (not refused.status and refused.may_pass):  # the latter: not JSON
                 return None
             raise
-        state = found.get("state")
-        if not isinstance(state, dict):
-            return None
-        job = f"{state.get('job') or ''} {state.get('job_timestamp') or ''}" if state.get("job") else ""
-        return Stage(job, _whole(state, "sampling_step"), _whole(state, "sampling_steps"))
 
-    def generate(self, path: str, body: Mapping[str, Any], check: Callable[[], None], silence_s: float) -> Answer:
-        """Generate an image. path: txt2img or img2img. Raises Refused, Unreachable, and what `check` raises."""
-        where = f"/sdapi/v1/{path}"
-        data = self._send("POST", where, limit=_MAX_ANSWER, check=check, silence_s=silence_s, json=dict(body))
+    def stage(self, check: Callable[[], None] | None = None) -> Stage | None:
+        """Return what the server generates now; None if it does not say."""
+        try:
+            path = "/sdapi/v1/progress?skip_current_image=true"
+            found = self._json("GET", path, check=check, silence_s=_POLL_S)
+            state, done = found["state"], float(found.get("progress") or 0)
+            job = f"{state['job']} {state.get('job_timestamp')}" if state.get("job") else ""
+            return Stage(job, done, bool(state.get("interrupted") or state.get("skipped")))
+        except (Refused, KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    def task(self, task: str, check: Callable[[], None] | None = None) -> Mapping[str, Any] | None:
+        """Return what the server's web UI says of the request with this ID; None if there is no web UI."""
+        body = {"id_task": task, "id_live_preview": -1, "live_preview": False}
+        try:
+            found = self._json("POST", "/internal/progress", check=check, silence_s=_POLL_S, json=body)
+        except Refused:
+            return None
+        return found if "active" in found else None
+
+    def generate(self, body: Mapping[str, Any], check: Callable[[], None], silence_s: float) -> Answer:
+        """Generate an image. Raises Refused, Unreachable, and what `check` raises."""
+        path = "/sdapi/v1/img2img" if "init_images" in body else "/sdapi/v1/txt2img"
+        data = self._send("POST", path, limit=_MOST, check=check, silence_s=silence_s, json=dict(body))
         try:
             answer = json.loads(data)
-            text = answer["images"][0]
+            info = _read_info(answer.get("info"))
+            first = info.get("index_of_first_image")
+            text = answer["images"][first if isinstance(first, int) else 0]
             image = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, binascii.Error):
-            raise Refused(f"{self.url} answered without an image", "look at its own log") from None
-        return Answer(image, _read_info(answer.get("info")))
+            image, info = b"", {}
+        if not image:
+            what = "answered without an image, as if it ran out of memory or had loaded no model"
+            raise Refused(f"{self.url} {what}", "look at its own log: it says why")
+        return Answer(image, info)
 
     def interrupt(self) -> None:
         """Stop what the server generates, whoever asked for it."""
         self._send("POST", "/sdapi/v1/interrupt")
-
-    def _list(self, name: str) -> list[Mapping[str, Any]]:
-        try:
-            found = self._json("GET", f"/sdapi/v1/{name}", list)
-        except Refused as refused:
-            if refused.status in _ABSENT:
-                return []
-            raise
-        return [one for one in found if isinstance(one, dict)]
 
 
 def _read_info(info: object) -> Mapping[str, Any]:
@@ -131,16 +119,6 @@ def _read_info(info: object) -> Mapping[str, Any]:
     if isinstance(info, str) and info:
         try:
             info = json.loads(info)
-        except (ValueError, RecursionError):
+        except ValueError:
             return {}
     return info if isinstance(info, dict) else {}
-
-
-def _text(found: Mapping[str, Any], key: str) -> str:
-    value = found.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _whole(found: Mapping[str, Any], key: str) -> int:
-    value = found.get(key)
-    return value if isinstance(value, int) else 0

@@ -104,7 +104,7 @@ class ComfyUIBackend(Backend):
 
     def choose_model(self, request: Request) -> str:
         """Return the only checkpoint that the servers list, or, while none runs, that the folders hold."""
-        from imagegen.backends.comfyui.checks import describe_choices
+        from imagegen.backends.choices import describe_choices
 
         found, where = self._list_checkpoints(self.localize(request))
         if len(found) == 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections import defaultdict
@@ -10,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from imagegen.backends.choices import describe_choices, sort_by_likeness
 from imagegen.backends.comfyui.graph import (
     Graph,
     NodeInput,
@@ -30,7 +30,6 @@ from imagegen.backends.comfyui.prompt import (
 )
 from imagegen.backends.comfyui.workflow import Workflow, find_binding_conflicts
 from imagegen.backends.models import KINDS, find_file, list_names
-from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -39,12 +38,9 @@ __all__ = [
     "check_graph",
     "check_on_server",
     "check_requests",
-    "describe_choices",
     "find_spelling",
     "merge_problems",
 ]
-
-_SHOWN = 8
 
 
 def check_graph(
@@ -137,20 +133,6 @@ def find_spelling(value: Any, options: Sequence[Any]) -> Any:
         return value
     plain = str(value).replace("\\", "/")
     return next((option for option in options if str(option).replace("\\", "/") == plain), None)
-
-
-def describe_choices(value: str, options: Sequence[Any]) -> str:
-    """Return what there is to choose from, the nearest names first."""
-    if len(options) < 2:
-        return f"there is only {options[0]}" if options else "there are none"
-    names = sort_by_likeness(value, [str(option) for option in options])
-    return f"choose one of {list_first(names, _SHOWN)}"
-
-
-def sort_by_likeness(value: str, names: Sequence[str]) -> list[str]:
-    """Return the names, those most like the value first."""
-    low = value.lower()
-    return sorted(names, key=lambda name: -difflib.SequenceMatcher(None, low, name.lower()).ratio())
 
 
 def _is_upload(rules: Mapping[str, Any]) -> bool:

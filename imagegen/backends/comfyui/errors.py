@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from imagegen.backends.base import GenerationError, MayBeRunningError, OverdueError
-from imagegen.backends.comfyui.checks import describe_choices
+from imagegen.backends.choices import describe_choices
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.text import one_line
 

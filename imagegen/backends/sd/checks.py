@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagegen.backends.address import is_local
+from imagegen.backends.choices import check_each, sort_by_likeness
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.sd.client import Capabilities
-from imagegen.backends.sd.field_checks import check_choices, check_fields, describe_fields, sort_by_likeness
+from imagegen.backends.sd.field_checks import check_choices, check_fields, describe_fields
 from imagegen.backends.sd.files import MAIN, get_files
 from imagegen.backends.sd.image import effective_fields
 from imagegen.backends.sd.memory import PLACEMENT, check_memory, describe_tight_memory, estimate_work, this_machine
@@ -32,16 +32,7 @@ __all__ = ["check_requests", "file_name", "list_notes"]
 
 def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]:
     """Return the problems of these requests: one that all have counts for their whole job."""
-    checker = _Checker(engine)
-    found: dict[Problem, list[str]] = defaultdict(list)
-    for request in requests:
-        for problem in dict.fromkeys(checker.check(request)):
-            found[problem].append(request.name)
-    return [
-        Problem(where, problem.what, problem.hint)
-        for problem, names in found.items()
-        for where in ([""] if len(names) == len(requests) else dict.fromkeys(names))
-    ]
+    return check_each(requests, _Checker(engine).check)
 
 
 def list_notes(requests: Sequence[Request], engine: Engine) -> list[str]:

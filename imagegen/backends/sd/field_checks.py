@@ -6,19 +6,18 @@ src/stable-diffusion.cpp, src/conditioner.hpp), and a real server.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from imagegen.backends.choices import explain_unlisted
 from imagegen.backends.sd.image import effective_fields
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.backends.sd.model_kind import Contents, ModelKind
-from imagegen.backends.text import list_first
-from imagegen.errors import Problem, did_you_mean
+from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["check_choices", "check_fields", "describe_fields", "explain_size", "sort_by_likeness"]
+__all__ = ["check_choices", "check_fields", "describe_fields", "explain_size"]
 
 _LEAST, _MOST = 64, 4096
 """Of width and height: what a server says of its limits."""
@@ -29,22 +28,6 @@ _MAX_SEED = 2**63 - 1
 _MOST_STEPS = 100
 _CLIP_LAYERS = 12
 _LORA = r"<lora:[^>]*>"
-_SAMPLERS = {
-    "eulerancestral": "euler_a",
-    "eulera": "euler_a",
-    "dpmpp2m": "dpm++2m",
-    "dpm++2m": "dpm++2m",
-    "dpmpp2sancestral": "dpm++2s_a",
-    "dpm++2sa": "dpm++2s_a",
-    "dpm2": "dpm2",
-}
-"""ComfyUI's and A1111's names without blanks and `_`, in lower case → the engine's for the same algorithm.
-
-The engine's were compared with those of k-diffusion, which the others come from: src/denoiser.hpp. It has no other name
-for euler, heun, lcm, ipndm, res_multistep and er_sde, and none of theirs that needs a Brownian tree (the SDE ones).
-"""
-_SCHEDULERS = {"normal": "discrete", "uniform": "discrete", "sgmuniform": "sgm_uniform", "alignyoursteps": "ays"}
-_SHOWN = 20
 
 
 def check_choices(request: Request, samplers: Sequence[str], schedulers: Sequence[str]) -> Iterator[Problem]:
@@ -53,46 +36,10 @@ def check_choices(request: Request, samplers: Sequence[str], schedulers: Sequenc
     Args:
         samplers: those that it has; empty if that is unknown. The same for the schedulers.
     """
-    for field, names, same in (("sampler", samplers, _SAMPLERS), ("scheduler", schedulers, _SCHEDULERS)):
+    for field, names in (("sampler", samplers), ("scheduler", schedulers)):
         given = str(getattr(request, field))
-        if field not in request.given or not names or given in names:
-            continue
-        what = f"{field} {given}: sd-server has none of that name"
-        if own := _find_own(given, names, same):
-            yield Problem("", what, f"sd-server calls it {own}")
-        elif field == "sampler" and (both := _split(given, samplers, schedulers)):
-            yield Problem("", what, "write sampler: {}, scheduler: {}".format(*both))
-        else:
-            yield Problem("", what + did_you_mean(given, names), f"choose one of {list_first(names, _SHOWN)}")
-
-
-def _find_own(given: str, names: Sequence[str], same: Mapping[str, str]) -> str:
-    """Return the engine's name of what another program calls by the given name; empty if that is unknown."""
-    plain = _simplify(given)
-    own = same.get(plain, "")
-    return own if own in names else next((name for name in names if _simplify(name) == plain), "")
-
-
-def _split(given: str, samplers: Sequence[str], schedulers: Sequence[str]) -> tuple[str, str] | None:
-    """Return the engine's sampler and scheduler of a name that has both, such as A1111's `DPM++ 2M Karras`."""
-    plain = _simplify(given)
-    for ending in sorted({*map(_simplify, schedulers), *_SCHEDULERS}, key=lambda one: (-len(one), one)):
-        if plain.endswith(ending):
-            sampler = _find_own(plain.removesuffix(ending), samplers, _SAMPLERS)
-            scheduler = _find_own(ending, schedulers, _SCHEDULERS)
-            if sampler and scheduler:
-                return sampler, scheduler
-    return None
-
-
-def _simplify(name: str) -> str:
-    return re.sub(r"[ _]", "", name.lower())
-
-
-def sort_by_likeness(value: str, names: Sequence[str]) -> list[str]:
-    """Return the names, those most like the value first."""
-    low = value.lower()
-    return sorted(names, key=lambda name: -difflib.SequenceMatcher(None, low, name.lower()).ratio())
+        if field in request.given and names and given not in names:
+            yield explain_unlisted(field, given, "sd-server", samplers, schedulers)
 
 
 def check_fields(request: Request, contents: Contents | None) -> Iterator[Problem]:

@@ -26,16 +26,19 @@ class TestA1111(BackendContract):
 
     def request(self) -> Request:
         several = len(self.fake.program.checkpoints) > 1
+        is_app = self.fake.program.name == "draw-things"  # takes 128×128 or more, and its own sampler if none is given
+        side = 128 if is_app else 64
         extra: dict[str, Any] = {"server": {"url": self.fake.url}}
         return Request(
             "a1111",
             "One",
             "a red fox",
-            width=64,
-            height=64,
+            width=side,
+            height=side,
             steps=2,
             seed=1,
             model="one" if several else "",
             extra=extra,
-            given=("height", "steps", "width"),
+            sampler=self.fake.program.samplers[0],
+            given=("height", *(["sampler"] if is_app else []), "steps", "width"),
         )

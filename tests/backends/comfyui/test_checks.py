@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.comfyui.checks import check_graph, check_on_server, describe_choices, find_spelling
+from imagegen.backends.choices import describe_choices
+from imagegen.backends.comfyui.checks import check_graph, check_on_server, find_spelling
 from imagegen.backends.comfyui.graph import NodeInput
 from imagegen.errors import Problem
 from tests.backends.comfyui.sections import Sections

@@ -1,0 +1,110 @@
+"""The programs with A1111's API: how each is recognised, and what it makes of a request. Contacts nobody itself.
+
+Read in the sources of A1111 1.10, Forge 2.0.1, reForge, SD.Next, koboldcpp 1.117, stable-diffusion.cpp and Draw Things'
+HTTP server, as of August 2026; stable-diffusion.cpp was run, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    *("A1111", "DRAW_THINGS", "FORGE", "KOBOLDCPP", "OTHER", "REFORGE", "SD_NEXT", "SD_SERVER"),
+    "Program",
+    "identify",
+]
+
+_LORA = "<lora:"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program, and where it differs from the others."""
+
+    name: str
+    """For a person."""
+    most_seed: int = 2**32 - 1
+    """It takes a larger seed for another one."""
+    most_steps: int = 10_000
+    cfg: tuple[float, float] = (0, 1000)
+    """The least and the most that it takes."""
+    multiple: int = 8
+    """Of width and height: it changes others, without a word."""
+    loras: Literal["prompt", "lora", "loras"] = "prompt"
+    """Where a request has its LoRAs: in the prompt, or in the body under this key."""
+    checkpoint: Literal["override_settings", "model", ""] = "override_settings"
+    """Where a request names its checkpoint; empty if there is only the one that the program was started with."""
+    takes_scheduler: bool = True
+    takes_task: bool = False
+    """Whether a request may have an ID, by which it is followed."""
+    resizes_images: bool = True
+    """Whether an image to start from may have any size."""
+    changes: str = _LORA
+    """Regular expression of what it would not take literally in a prompt: it removes or replaces it, without a word;
+    and a LoRA's tag, which is no tag where `loras` isn't prompt."""
+    always: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that each request has."""
+
+
+A1111 = Program("A1111", takes_task=True, changes="#")
+FORGE = Program("Forge", takes_task=True, changes="#")
+REFORGE = Program("reForge", takes_task=True, changes=r"#|//|/\*")
+SD_NEXT = Program("SD.Next", takes_scheduler=False, changes=r"[{}]|/\*|__\w+__")
+KOBOLDCPP = Program("koboldcpp", 2**31 - 1, 80, (1, 25), loras="lora", checkpoint="")
+SD_SERVER = Program("sd-server", 2**31 - 1, 100, loras="lora", checkpoint="", changes=f"{_LORA}|<sd_cpp_extra_args>")
+DRAW_THINGS = Program(
+    "Draw Things",
+    most_steps=150,
+    cfg=(0, 50),
+    multiple=64,
+    loras="loras",
+    checkpoint="model",
+    takes_scheduler=False,
+    resizes_images=False,
+    # whatever is not sent is as the app has it at the moment
+    always={
+        "batch_count": 1,
+        "batch_size": 1,
+        "loras": [],
+        "controls": [],
+        "hires_fix": False,
+        "upscaler": None,
+        "refiner_model": None,
+    },
+)
+OTHER = Program("a server with A1111's API", changes="")
+
+
+def identify(get: Callable[[str], Any]) -> tuple[Program, str] | None:
+    """Return which program a server is, and its version if it tells; None if it has no such API.
+
+    Those that have other programs' APIs too are asked for first.
+
+    Args:
+        get: returns the JSON that the server has at a path; None if it has nothing there.
+    """
+    found = _object(get("/api/extra/version"))
+    if found.get("result") == "KoboldCpp":
+        return KOBOLDCPP, str(found.get("version") or "")
+    if isinstance(_object(get("/sdcpp/v1/capabilities")).get("samplers"), list):
+        return SD_SERVER, ""
+    found = _object(get("/sdapi/v1/version"))
+    if found.get("app") == "sd.next":
+        return SD_NEXT, str(found.get("commit") or found.get("updated") or "")
+    options = _object(get("/sdapi/v1/options"))
+    if "guidance_scale" in options and "samples_format" not in options:
+        return DRAW_THINGS, ""
+    if not isinstance(get("/sdapi/v1/sd-models"), list):
+        return None
+    if isinstance(get("/sdapi/v1/sd-modules"), list):
+        return FORGE, ""
+    if not isinstance(get("/sdapi/v1/sd-vae"), list):
+        return OTHER, ""
+    schedulers = str(get("/sdapi/v1/schedulers"))
+    return (REFORGE if "karras dynamic" in schedulers or "align_your_steps_custom" in schedulers else A1111), ""
+
+
+def _object(found: Any) -> Mapping[str, Any]:
+    return found if isinstance(found, dict) else {}

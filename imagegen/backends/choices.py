@@ -1,0 +1,91 @@
+"""Names that a server lists, and a job's that is not among them: what else is there, and what else it may mean."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from imagegen.backends.text import list_first
+from imagegen.errors import Problem, did_you_mean
+from imagegen.plan.request import Request
+
+__all__ = ["check_each", "describe_choices", "explain_unlisted", "sort_by_likeness"]
+
+_SHOWN = 8
+_SAME = {"discrete": "normal", "uniform": "normal", "ays": "alignyoursteps", "ddimuniform": "ddim"}
+"""Schedulers that are the same under another name, as `_simplify` returns both.
+
+Compared in the sources of ComfyUI (comfy/samplers.py), A1111 (modules/sd_schedulers.py) and stable-diffusion.cpp
+(src/denoiser.hpp)."""
+
+
+def check_each(requests: Sequence[Request], check: Callable[[Request], Iterable[Problem]]) -> list[Problem]:
+    """Return the problems of each request: one that all have counts for their whole job."""
+    found: dict[Problem, list[str]] = defaultdict(list)
+    for request in requests:
+        for problem in dict.fromkeys(check(request)):
+            found[problem].append(request.name)
+    return [
+        Problem(where, problem.what, problem.hint)
+        for problem, names in found.items()
+        for where in ([""] if len(names) == len(requests) else dict.fromkeys(names))
+    ]
+
+
+def describe_choices(value: str, options: Sequence[object]) -> str:
+    """Return what there is to choose from, the nearest names first."""
+    if len(options) < 2:
+        return f"there is only {options[0]}" if options else "there are none"
+    names = sort_by_likeness(value, [str(option) for option in options])
+    return f"choose one of {list_first(names, _SHOWN)}"
+
+
+def sort_by_likeness(value: str, names: Sequence[str]) -> list[str]:
+    """Return the names, those most like the value first."""
+    low = value.lower()
+    return sorted(names, key=lambda name: -difflib.SequenceMatcher(None, low, name.lower()).ratio())
+
+
+def explain_unlisted(
+    field: str, given: str, program: str, samplers: Sequence[str], schedulers: Sequence[str]
+) -> Problem:
+    """Return the problem of a sampler or a scheduler that a server does not list.
+
+    Args:
+        field: sampler or scheduler.
+        given: the job's name for it, perhaps another program's.
+        program: the server's.
+        samplers: the server's names for them. The same for the schedulers.
+    """
+    what = f"{field} {given}: {program} has none of that name"
+    names = samplers if field == "sampler" else schedulers
+    if own := _find_own(given, names):
+        return Problem("", what, f"{program} calls it {own}")
+    if field == "sampler" and (both := _split(given, samplers, schedulers)):
+        return Problem("", what, "write sampler: {}, scheduler: {}".format(*both))
+    return Problem("", what + did_you_mean(given, names), describe_choices(given, names))
+
+
+def _find_own(given: str, names: Sequence[str]) -> str:
+    """Return the server's name of what another program calls by the given name; empty if that is unknown."""
+    plain = _simplify(given)
+    return next((name for name in names if _simplify(name) == plain), "")
+
+
+def _split(given: str, samplers: Sequence[str], schedulers: Sequence[str]) -> tuple[str, str] | None:
+    """Return the server's sampler and scheduler of a name that has both, such as A1111's `DPM++ 2M Karras`."""
+    plain = _simplify(given)
+    for ending in sorted({*map(_simplify, schedulers), *_SAME}, key=lambda one: (-len(one), one)):
+        if plain.endswith(ending):
+            sampler, scheduler = _find_own(plain.removesuffix(ending), samplers), _find_own(ending, schedulers)
+            if sampler and scheduler:
+                return sampler, scheduler
+    return None
+
+
+def _simplify(name: str) -> str:
+    """Return a name as all programs would write it, so that `dpmpp_2m`, `k_dpmpp_2m` and `DPM++ 2M` are one."""
+    plain = re.sub(r"[ _-]", "", name.lower().removeprefix("k_")).replace("pp", "++").replace("ancestral", "a")
+    return _SAME.get(plain, plain)
