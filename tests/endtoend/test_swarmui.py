@@ -29,6 +29,7 @@ def test_a_workflow_with_a_reference_image_is_generated_behind_swarmui_and_besid
         project.job(**job)
         run = project.doit("-a", "portraits", COMFYUI_URL=f"http://127.0.0.1:{free_port()}")
         assert len(run.tasks("generated")) == 6, run.out
+        assert not [path for path in swarm.log if "//" in path]
 
 
 def test_the_commands_for_servers_know_swarmui(project: ProjectFolder) -> None:
@@ -37,8 +38,9 @@ def test_the_commands_for_servers_know_swarmui(project: ProjectFolder) -> None:
         project.environment["COMFYUI_URL"] = swarm.comfyui
         rows = project.doit("doctor").out
         assert f"server {swarm.comfyui}" in rows
-        assert "comfyui:setup" not in rows, "no ComfyUI is needed here"
+        assert "Python for ComfyUI" not in rows, "none is needed here"
         assert project.doit("server:status").out.startswith(f"serving  {swarm.comfyui}")
+        assert f"make it {swarm.comfyui}" in project.doit("server:start", COMFYUI_URL=swarm.url).out
         swarm.backends = []
         run = project.doit("comfyui", "--yes")
     assert run.code != 0

@@ -49,7 +49,7 @@ class Client(JsonApi):
         try:
             stats = self._json("GET", "/system_stats")
         except Refused as refused:
-            if refused.status != 404:
+            if refused.status != 404 or refused.hint:
                 raise
             stats = None
         if not _is_comfyui(stats):

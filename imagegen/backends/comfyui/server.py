@@ -138,10 +138,17 @@ LOG = Path(".imagegen/comfyui/server.log")
 
 @dataclass(frozen=True)
 class Answer:
-    """What is at an address. said: what answers, if it is not ComfyUI. stats: ComfyUI's answer to /system_stats."""
+    """What is at an address.
+
+    Attributes:
+        said: what answers, if it is not ComfyUI.
+        hint: what to do about it, if its answer says that.
+        stats: ComfyUI's answer to /system_stats.
+    """
 
     what: Literal["comfyui", "nothing", "other"]
     said: str = ""
+    hint: str = ""
     stats: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -195,10 +202,10 @@ def probe(url: str, timeout_s: float = 5.0, auth: str = "") -> Answer:
         with check_while_reading(late):
             return Answer("comfyui", stats=Client(url, auth).system_stats())
     except Refused as refused:
-        said = refused.what
+        said, hint = refused.what, refused.hint if refused.status else ""
     except Unreachable as error:
-        said = f"what answers at {url} is not ComfyUI: {error}"
-    return Answer("other", said) if _accepts(url, timeout_s) else Answer("nothing")
+        said, hint = f"what answers at {url} is not ComfyUI: {error}", ""
+    return Answer("other", said, hint) if _accepts(url, timeout_s) else Answer("nothing")
 
 
 def _auth(launch: Launch) -> str:
@@ -282,7 +289,7 @@ def _taken(now: Status) -> Problem:
     hint = "end that program, or use another port: comfyui.server.url in [tool.imagegen], or COMFYUI_URL"
     if not is_startable(now.url):
         hint = "check comfyui.server.url in [tool.imagegen], or COMFYUI_URL"
-    return Problem("", now.answer.said, hint)
+    return Problem("", now.answer.said, now.answer.hint or hint)
 
 
 def _serves(launch: Launch) -> bool:

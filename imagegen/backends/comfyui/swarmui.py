@@ -43,7 +43,7 @@ def explain_answer(url: str, status: int, location: str, page: bytes) -> Refused
     """
     if location == _NOWHERE or (status == 404 and url.lower().endswith(_PATH.lower()) and not is_swarmui(url)):
         what = f"{url} is not the address of a ComfyUI, but of SwarmUI"
-        return Refused(what, f"make it {find_address(url)}")
+        return Refused(what, f"make it {find_address(url)}", status)
     if status == 400 and _NO_BACKEND in page:
         return Unreachable("SwarmUI has no ComfyUI backend that runs; it may be loading")
     if status == 500 and _NOT_REACHED in page:
