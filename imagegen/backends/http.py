@@ -25,7 +25,15 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from imagegen.backends.address import is_local
 from imagegen.backends.text import one_line
 
-__all__ = ["SecretRedactor", "Session", "check_while_reading", "deadline", "find_cause", "read_available"]
+__all__ = [
+    "SecretRedactor",
+    "Session",
+    "check_while_reading",
+    "deadline",
+    "find_cause",
+    "may_have_arrived",
+    "read_available",
+]
 
 _CHECK_S = 0.2
 """Seconds between two checks while nothing comes."""
@@ -116,6 +124,15 @@ def find_cause(error: BaseException) -> str:
     reason = found[1] if found else text.rpartition(": ")[2].strip("()'\"")
     is_of_proxy = isinstance(error, requests.exceptions.ProxyError)
     return f"the proxy of HTTP_PROXY or HTTPS_PROXY: {reason}" if is_of_proxy else reason
+
+
+def may_have_arrived(error: requests.exceptions.RequestException) -> bool:
+    """Return whether the request of this error may have reached the server; not if no connection ever stood."""
+    reason: object = getattr(error.args[0] if error.args else None, "reason", None)
+    if isinstance(reason, urllib3.exceptions.ProxyError):
+        reason = reason.original_error
+    before = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    return not isinstance(reason, before)
 
 
 _SYSTEM = re.compile(r"\[(?:Errno|WinError) -?\d+\] ([^'\")]+)")

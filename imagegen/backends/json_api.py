@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
 import requests
 
-from imagegen.backends.http import SecretRedactor, Session, check_while_reading, deadline, find_cause, read_available
+from imagegen.backends.http import (
+    SecretRedactor,
+    Session,
+    check_while_reading,
+    deadline,
+    find_cause,
+    may_have_arrived,
+    read_available,
+)
 from imagegen.backends.text import one_line
 from imagegen.errors import Problem
 
@@ -37,15 +48,36 @@ _PASSING = frozenset({502, 503, 504})
 
 
 class Unreachable(Exception):  # noqa: N818 - a state, which may pass
-    """No answer: refused, reset, timed out, or a proxy without its server. The request may have arrived."""
+    """No answer: refused, reset, timed out, or a proxy without its server.
+
+    Args:
+        status: the HTTP status of the proxy, or of a server that has no room; 0 if there is none.
+        answer: the JSON object that came with it, if there is one.
+        retry_after_s: when to ask again, if that was said.
+        may_have_arrived: whether the request may have reached the server.
+    """
+
+    def __init__(
+        self,
+        what: str = "",
+        status: int = 0,
+        answer: Mapping[str, Any] | None = None,
+        retry_after_s: float | None = None,
+        *,
+        may_have_arrived: bool = True,
+    ) -> None:
+        super().__init__(what)
+        self.status, self.answer, self.retry_after_s = status, answer or {}, retry_after_s
+        self.may_have_arrived = may_have_arrived
 
 
 class Refused(Exception):  # noqa: N818 - an answer
     """The server's answer is not a success.
 
     Args:
-        status: the HTTP status; 0 if there is none.
+        status: the HTTP status; 0 if nothing was sent, or there is none.
         answer: the answer's JSON object, if it is one.
+        retry_after_s: when to ask again, if that was said.
         may_pass: whether the same request may have another answer a moment later.
     """
 
@@ -55,11 +87,13 @@ class Refused(Exception):  # noqa: N818 - an answer
         hint: str = "",
         status: int = 0,
         answer: Mapping[str, Any] | None = None,
+        retry_after_s: float | None = None,
         *,
         may_pass: bool = False,
     ) -> None:
         super().__init__(what)
         self.what, self.hint, self.status, self.answer = what, hint, status, answer or {}
+        self.retry_after_s = retry_after_s
         self.may_pass = may_pass or status >= 500 or status in (408, 429)
 
     @property
@@ -149,32 +183,39 @@ class JsonApi:
         except requests.exceptions.InvalidURL:
             raise Refused(f"{self.url} is not a valid address", self._check_address) from None
         except requests.exceptions.RequestException as error:
-            raise Unreachable(one_line(find_cause(error))) from None
+            raise Unreachable(one_line(find_cause(error)), may_have_arrived=may_have_arrived(error)) from None
         except (OSError, ValueError) as error:  # of an address, or of the file of certificates
             what = f"{self.url} cannot be reached: {one_line(str(error))}"
             raise Refused(what, f"correct {self.url_setting}, or REQUESTS_CA_BUNDLE") from None
         if response.status_code in _PASSING:
-            raise Unreachable(self._redactor.line(f"{response.status_code} {response.reason}", 80))
+            said, wait_s = self._redactor.line(f"{response.status_code} {response.reason}", 80), _read_wait(response)
+            raise Unreachable(said, response.status_code, self._read_refusal(data), wait_s)
         if not 200 <= response.status_code < 300:
             raise self._refused(method, path, response, data)
         return data
 
     def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
-        status = response.status_code
+        status, answer = response.status_code, self._read_refusal(data)
         if status in (401, 403, 407):
             said = self._redactor.line(f"{status} {response.reason}", 80)
-            return self._explain_authorization(f"{self.url} asks for authorization ({said})", status)
+            refused = self._explain_authorization(f"{self.url} asks for authorization ({said})", status)
+            refused.answer = answer or {}
+            return refused
         if 300 <= status < 400:
             to = self._redactor.line(response.headers.get("Location", "nowhere"))
             hint = f"set {self.url_setting} to where it is"
             return Refused(f"{self.url} redirects {method} {path} to {to}", hint, status)
+        said = self._redactor.line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
+        what = f"{method} {path} was answered with {status} {said}"
+        return Refused(what, "", status, answer, _read_wait(response))
+
+    def _read_refusal(self, data: bytes) -> Mapping[str, Any] | None:
+        """Return the JSON object in the body of a refusal; None if it is not one."""
         try:
             answer = self._redactor.json(json.loads(data[:_LONGEST_REFUSAL]))
         except (ValueError, RecursionError):
-            answer = None
-        said = self._redactor.line(f"{response.reason}: {data[:4096].decode('utf-8', 'replace')}").rstrip(": ")
-        what = f"{method} {path} was answered with {status} {said}"
-        return Refused(what, "", status, answer if isinstance(answer, dict) else None)
+            return None
+        return answer if isinstance(answer, dict) else None
 
     def _explain_authorization(self, what: str, status: int) -> Refused:
         variable = self.auth_setting
@@ -209,12 +250,12 @@ _COMPRESSED = "if a proxy in front of the server compresses answers, have it lea
 
 def _read_body(response: requests.Response, limit: int) -> bytes:
     """Return the body. Raises Refused if it is compressed, or longer than `limit` bytes; and errors of `requests`."""
-    path = response.request.path_url.partition("?")[0]
+    path, status = response.request.path_url.partition("?")[0], response.status_code
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(f"the answer to {path} is compressed, which nobody asked for", _COMPRESSED)
+        raise Refused(f"the answer to {path} is compressed, which nobody asked for", _COMPRESSED, status)
     announced = response.headers.get("Content-Length", "")
     awaited = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 20 else 0
-    too_large = Refused(f"the answer to {path} is larger than {limit // 1024**2} MiB")
+    too_large = Refused(f"the answer to {path} is larger than {limit // 1024**2} MiB", "", status)
     if awaited > limit:
         raise too_large
     data = io.BytesIO()
@@ -225,6 +266,19 @@ def _read_body(response: requests.Response, limit: int) -> bytes:
     if data.tell() < awaited:
         raise requests.exceptions.ConnectionError(f"only {data.tell()} of {awaited} bytes came")
     return data.getvalue()  # not copied once more, as a bytearray would be
+
+
+def _read_wait(response: requests.Response) -> float | None:
+    """Return the seconds after which to ask again, as the answer says: retry-after-ms is OpenAI's, and exact."""
+    exact, said = response.headers.get("retry-after-ms", ""), response.headers.get("Retry-After", "")
+    try:
+        wait_s = float(exact) / 1000 if exact else float(said)
+    except ValueError:
+        try:
+            wait_s = parsedate_to_datetime(said).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return max(0.0, wait_s) if math.isfinite(wait_s) else None
 
 
 def _too_slow() -> Unreachable:

@@ -1,19 +1,22 @@
-"""OpenAI's HTTP API, as far as it is about images; and which program serves it."""
+"""OpenAI's HTTP API, as far as it is about images."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from imagegen.backends.json_api import JsonApi, Refused, Unreachable
+from imagegen.backends.json_api import JsonApi, Refused
 
 __all__ = ["Client"]
 
 _MAX_ANSWER = 256 * 1024**2
 """Bytes of an answer with an image in it: base64 takes four bytes for three."""
+_OK = 200
 
 
 class Client(JsonApi):
@@ -29,34 +32,62 @@ class Client(JsonApi):
     auth_setting = "OPENAI_API_KEY"
 
     def __init__(self, url: str, key: str = "") -> None:
-        super().__init__(url, f"Bearer {key}" if key else "", key)
+        self.root = re.sub(r"(/api)?/v[01]\Z", "", url)
+        self._base = url.removeprefix(self.root)
+        super().__init__(self.root, f"Bearer {key}" if key else "", key)
 
     def models(self) -> list[Mapping[str, Any]]:
-        """Return the models that the server lists."""
-        found = self._json("GET", "/models").get("data")
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        """Return what the server says of each of its models, which has an ID."""
+        data = self._json("GET", f"{self._base}/models").get("data")
+        found = data if isinstance(data, list) else []
+        return [one for one in found if isinstance(one, dict) and isinstance(one.get("id"), str)]
 
-    def detect_dialect(self) -> str:
-        """Return the dialect of the server as far as it tells; empty if it does not."""
+    def look(self, path: str) -> Mapping[str, Any] | None:
+        """Return the JSON object at a path from the server's root: None if there is none, {} for an empty answer."""
         try:
-            owners = {one.get("owned_by") for one in self.models()}
-        except (Refused, Unreachable):
-            return ""
-        return next((name for owner, name in _OWNERS.items() if owner in owners), "")
+            data = self._send("GET", path)
+            found = self._redactor.json(json.loads(data)) if data else {}
+        except (Refused, ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def generate(
         self, body: Mapping[str, Any], check: Callable[[], None], silence_s: float
     ) -> tuple[bytes, Mapping[str, Any]]:
-        """Generate an image; return it and the rest of the answer. Raises Refused, Unreachable, and as `check`."""
-        where = "/images/generations"
+        """Generate an image; return it and the rest of the answer.
+
+        Raises:
+            Refused, Unreachable: as they say; with status 200 for an answer without an image that can be used.
+            Exception: what `check` raises, once the request is sent.
+        """
+        where = f"{self._base}/images/generations"
         data = self._send("POST", where, limit=_MAX_ANSWER, check=check, silence_s=silence_s, json=dict(body))
         try:
             answer = json.loads(data)
-            image = base64.b64decode(answer["data"][0]["b64_json"], validate=True)
-        except (ValueError, KeyError, IndexError, TypeError, RecursionError, binascii.Error):
-            raise Refused(f"{self.url} answered without an image", "look at its own log") from None
-        return image, answer
+            first = answer["data"][0]
+            text = first.get("b64_json")
+            image = base64.b64decode(text or "", validate=True)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, binascii.Error):
+            said = self._read_refusal(data) or {}
+            raise Refused(f"{self.url} answered without an image", "look at its own log", _OK, said) from None
+        if not image:
+            what = "sent the address of an image" if first.get("url") else "answered with an empty image"
+            hint = "name its dialect, if it has another one: openai.dialect" if first.get("url") else _LOG
+            raise Refused(f"{self.url} {what} instead of the image itself", hint, _OK)
+        if self._redactor.is_in(image):
+            raise Refused(f"the image has in it what {self.auth_setting} holds", "do not use this server", _OK)
+        rest = {key: value for key, value in answer.items() if key != "data"}
+        return image, self._redactor.json(rest)
+
+    def _explain_authorization(self, what: str, status: int) -> Refused:
+        if self._auth or not os.environ.get(self.auth_setting):
+            return super()._explain_authorization(what, status)
+        what += f", and {self.auth_setting} goes only to https://api.openai.com and to the server of OPENAI_BASE_URL"
+        return Refused(what, f"if the key is for this server: OPENAI_BASE_URL={self.url}{self._base}", status)
+
+    @property
+    def _set_auth(self) -> str:
+        return f"set {self.auth_setting} to a key of this server, and OPENAI_BASE_URL to its address if it isn't OpenAI"
 
 
-_OWNERS = {"vllm": "vllm", "sglang": "sglang", "lemonade": "lemonade", "local": "sdcpp"}
-"""What a server says owns its models → its dialect."""
+_LOG = "look at its own log"

@@ -1,6 +1,6 @@
 """What the programs that serve OpenAI's images API make of a request beyond prompt and size. Contacts nobody.
 
-Sources: vLLM-Omni 0.30.0, SGLang 0.5.23, Lemonade, LocalAI, stable-diffusion.cpp and openai-python 3.57.0, 2026.
+Sources: vLLM-Omni 0.30.0, SGLang 0.5.23, Lemonade 11.7, LocalAI and stable-diffusion.cpp of 2026, openai-python 3.57.0.
 """
 
 from __future__ import annotations
@@ -12,68 +12,80 @@ from typing import Any
 
 from imagegen.plan.request import Request
 
-__all__ = ["DIALECTS", "HONOURED", "HOSTED_URL", "Dialect"]
+__all__ = ["DIALECTS", "HONOURED", "SD_TAG", "Dialect"]
 
-HOSTED_URL = "https://api.openai.com/v1"
-_SD_EXTRA = "<sd_cpp_extra_args>"
+SD_TAG = "sd_cpp_extra_args>"
+"""Ends the tags around a JSON object in the prompt that sd-server takes its parameters from; there is no escape."""
 
 
 @dataclass(frozen=True)
 class Dialect:
     """One program's.
 
-    name: as a job has it. program: for a person. fields: the request's fields that it honours → its keys for them;
-    always: what each request must have.
+    Attributes:
+        name: as a job has it.
+        program: for a person.
+        fields: the fields and options that it honours → its keys for them.
+        always: what each request has.
+        multiple: of width and height; it silently changes others.
+        most_steps: it takes; the same for cfg.
+        seed_bits: of the largest seed. A larger one is folded, since our own have 32 bits.
     """
 
     name: str
     program: str
     fields: Mapping[str, str]
     always: Mapping[str, Any] = field(default_factory=dict)
+    multiple: int = 8
+    most_steps: int = 10_000
+    most_cfg: float = 1000
+    seed_bits: int = 63
 
-    @property
-    def honoured(self) -> frozenset[str]:
-        """Return the fields of `HONOURED` that it honours."""
-        return frozenset(self.fields)
+    def fold_seed(self, seed: int) -> int:
+        """Return the seed that is sent: the same if the program takes it; LocalAI takes 0 for a random one."""
+        folded = seed % 2**self.seed_bits
+        return folded or 1 if self.name == "localai" else folded
 
     def build_body(self, request: Request) -> dict[str, Any]:
         """Return what is sent for a request, whose seed is chosen."""
-        body: dict[str, Any] = {
+        given = self._list_given(request)
+        body = {
             "model": request.model,
             "prompt": request.prompt,
             "n": 1,
             "size": f"{request.width}x{request.height}",
             **self.always,
         }
-        given = {
-            key: getattr(request, name) if name in Request.__dataclass_fields__ else request.extra[name]
-            for name, key in self.fields.items()
-            if name == "seed" or name in request.given or name in request.extra
-        }
         if self.name == "sdcpp":
-            body["prompt"] += f" {_SD_EXTRA}{json.dumps(_nest(given))}</{_SD_EXTRA[1:]}"
-        elif self.name == "localai" and "negative_prompt" in given:
-            body["prompt"] += f"|{given.pop('negative_prompt')}"
-            body |= given
-        else:
-            body |= given
-        return body
+            body["prompt"] += f"<{SD_TAG}{json.dumps(_nest(given))}</{SD_TAG}"  # a line break would end it
+        elif self.name == "localai" and (negative := given.pop("negative_prompt", "")):
+            body["prompt"] += f"|{negative}"
+        return body if self.name == "sdcpp" else body | given
+
+    def _list_given(self, request: Request) -> dict[str, Any]:
+        """Return the values of its fields that the job gives, by its keys; and the seed, whose default may be fixed."""
+        given = {"seed": self.fold_seed(request.seed or 0)} if "seed" in self.fields else {}
+        for name, key in self.fields.items():
+            if name in request.extra:
+                given[key] = request.extra[name]
+            elif name in request.given and name != "seed":
+                given[key] = getattr(request, name)
+        return given
 
 
 def _nest(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys with a dot as objects in each other, as sd-server takes them."""
     nested: dict[str, Any] = {}
     for key, value in given.items():
-        at, *path = reversed(key.split("."))
+        *path, last = key.split(".")
         inside = nested
-        for part in reversed(path):
+        for part in path:
             inside = inside.setdefault(part, {})
-        inside[at] = value
+        inside[last] = value
     return nested
 
 
-_BASE64 = {"response_format": "b64_json"}
-_BASE64_PNG = {**_BASE64, "output_format": "png"}
+_PNG = {"response_format": "b64_json", "output_format": "png"}
 _DIFFUSERS = {
     "steps": "num_inference_steps",
     "cfg": "guidance_scale",
@@ -81,34 +93,26 @@ _DIFFUSERS = {
     "seed": "seed",
     "negative": "negative_prompt",
 }
+_LEMONADE = {"steps": "steps", "cfg": "cfg_scale", "seed": "seed", "sampler": "sample_method"}
+_LOCALAI = {"steps": "step", "seed": "seed", "negative": "negative_prompt"}
+_SD = {
+    "steps": "sample_params.sample_steps",
+    "cfg": "sample_params.guidance.txt_cfg",
+    "seed": "seed",
+    "negative": "negative_prompt",
+    "sampler": "sample_params.sample_method",
+    "scheduler": "sample_params.scheduler",
+}
+_HOSTED = {"quality": "quality", "background": "background"}
 DIALECTS: Mapping[str, Dialect] = {
     one.name: one
     for one in (
-        Dialect("vllm", "vLLM-Omni", _DIFFUSERS, _BASE64_PNG),
-        Dialect("sglang", "SGLang", _DIFFUSERS, _BASE64_PNG),
-        Dialect(
-            "lemonade",
-            "Lemonade",
-            {"steps": "steps", "cfg": "cfg_scale", "seed": "seed", "sampler": "sample_method"},
-            _BASE64,
-        ),
-        Dialect("localai", "LocalAI", {"steps": "step", "seed": "seed", "negative": "negative_prompt"}, _BASE64),
-        Dialect(
-            "sdcpp",
-            "sd-server",
-            {
-                "steps": "sample_params.sample_steps",
-                "cfg": "sample_params.guidance.txt_cfg",
-                "seed": "seed",
-                "negative": "negative_prompt",
-                "sampler": "sample_params.sample_method",
-                "scheduler": "sample_params.scheduler",
-            },
-            _BASE64_PNG,
-        ),
-        Dialect(
-            "hosted", "the hosted API", {"quality": "quality", "background": "background"}, {"output_format": "png"}
-        ),
+        Dialect("vllm", "vLLM-Omni", _DIFFUSERS, _PNG, multiple=16, most_steps=200, most_cfg=20),
+        Dialect("sglang", "SGLang", _DIFFUSERS, _PNG, multiple=16),
+        Dialect("lemonade", "Lemonade", _LEMONADE, _PNG, most_steps=100, seed_bits=31),
+        Dialect("localai", "LocalAI", _LOCALAI, {"response_format": "b64_json"}, seed_bits=31),
+        Dialect("sdcpp", "sd-server", _SD, _PNG, most_steps=100),
+        Dialect("hosted", "a hosted API", _HOSTED, {"output_format": "png"}, multiple=1),
     )
 }
 """By name."""

@@ -1,17 +1,22 @@
-"""A job's section `openai`: its options, and what they resolve to. Contacts nothing."""
+"""A job's section `openai`: its options, what they resolve to, and which server they mean. Contacts nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
+from imagegen.backends.address import get_host, get_port
 from imagegen.backends.base import Context, Resolved
-from imagegen.backends.openai.dialects import DIALECTS, HONOURED, HOSTED_URL
+from imagegen.backends.openai.dialects import DIALECTS, HONOURED
 from imagegen.backends.options import NAME, address, option
 from imagegen.config.settings import DIALECTS as NAMES
 from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.request import Request
 
-__all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_url", "resolve"]
+__all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_key", "find_price", "find_url", "is_openai"]
 
 OPTIONS: Mapping[str, Any] = {
     "model": option("The model's name, as the server lists it.", **NAME),
@@ -35,6 +40,7 @@ LOCAL_OPTIONS = ("dialect", "server")
 """Options that are about the server, and no pixels follow from them but through what it honours."""
 PARAMETERS = frozenset({"true_cfg", "quality", "background"})
 """Options that decide the pixels."""
+_OPENAI = ("https", "api.openai.com", 443)
 
 
 def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
@@ -42,11 +48,18 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     extra = {key: section[key] for key in (*PARAMETERS, *LOCAL_OPTIONS) if key in section}
     if "true_cfg" in extra:
         extra["true_cfg"] = float(extra["true_cfg"])
-    unused: frozenset[str] = frozenset()
-    if dialect := DIALECTS.get(find_dialect(extra, context)):
-        unused = HONOURED - dialect.honoured
-        if wrong := sorted(PARAMETERS & unused & extra.keys()):
-            raise ImagegenError(*(Problem(key, f"{dialect.program} does not take it", "remove it") for key in wrong))
+    dialect = DIALECTS.get(find_dialect(extra, context))
+    unused = HONOURED - dialect.fields.keys() if dialect else frozenset()
+    problems = [
+        Problem(key, f"{dialect.program} does not take it", "remove it")
+        for key in sorted(PARAMETERS & unused & extra.keys())
+        if dialect
+    ]
+    if is_openai(find_url(extra, context)) and dialect and dialect.name != "hosted":
+        hint = "name the server: openai.server.url in the job, or url in [tool.imagegen.openai.server]"
+        problems.append(Problem("dialect", f"https://api.openai.com is not {dialect.program}", hint))
+    if problems:
+        raise ImagegenError(*problems)
     return Resolved(
         extra,
         model=section.get("model", context.settings.openai_model) or None,
@@ -65,4 +78,38 @@ def find_dialect(extra: Mapping[str, Any], context: Context) -> str:
     url, settings = find_url(extra, context), context.settings
     if named := extra.get("dialect") or (settings.openai_dialect if url == settings.openai_server_url else ""):
         return str(named)
-    return "hosted" if url == HOSTED_URL else ""
+    return "hosted" if is_openai(url) else ""
+
+
+def is_openai(url: str) -> bool:
+    """Return whether the address is OpenAI's own."""
+    return _find_origin(url) == _OPENAI
+
+
+def find_key(url: str) -> str:
+    """Return OPENAI_API_KEY if it is for this server; else nothing.
+
+    Jobs and pyproject.toml come from others. So it is for OpenAI, and for the server that the environment itself names.
+    """
+    ours = os.environ.get("OPENAI_BASE_URL", "")
+    is_for_it = _find_origin(url) in (_OPENAI, _find_origin(ours) if ours else _OPENAI)
+    return os.environ.get("OPENAI_API_KEY", "") if is_for_it else ""
+
+
+def _find_origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port: they decide who is asked."""
+    try:
+        return urlsplit(url).scheme.lower(), get_host(url).lower(), get_port(url)
+    except ValueError:
+        return "", url, None
+
+
+def find_price(prices: Iterable[tuple[str, Decimal]], request: Request) -> Decimal | None:
+    """Return what an image costs at a hosted API, by the most specific entry; None if there is none.
+
+    prices: by `MODEL`, `MODEL WIDTHxHEIGHT`, `MODEL QUALITY` or `MODEL QUALITY WIDTHxHEIGHT`.
+    """
+    known, model, size = dict(prices), request.model, f"{request.width}x{request.height}"
+    quality = request.extra.get("quality", "auto")  # the server's default
+    names = (f"{model} {quality} {size}", f"{model} {quality}", f"{model} {size}", model)
+    return next((known[name] for name in names if name in known), None)
