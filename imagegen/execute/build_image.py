@@ -1,4 +1,4 @@
-"""Builds one image: generated, derived or restored → verified → store → encoded → line in the lock file → in place."""
+"""Builds one image without its backend: derived or restored → encoded → line in the lock file → in place."""
 
 from __future__ import annotations
 
@@ -11,34 +11,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from imagegen.backends.base import (
-    Backend,
-    Cancelled,
-    GeneratedImage,
     GenerationError,
-    MayBePaidError,
-    MayBeRunningError,
-    ServerSlot,
-    TryAnotherServer,
 )
-from imagegen.backends.guard import FaultyImageError
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.execute.budget import FREE, Payment
-from imagegen.execute.decisions import record_accepted, record_decision, timestamp
+from imagegen.execute.decisions import record_accepted, timestamp
 from imagegen.execute.events import Outcome, StaleOutput
-from imagegen.execute.paid_images import UnusableImageError, keep_paid_image, kept_problem, use_paid_image
-from imagegen.execute.shared_store import SharedStoreClient, is_shared
+from imagegen.execute.paid_images import UnusableImageError, kept_problem
 from imagegen.execute.stored_images import ImageCopy, StoredImage, StoredImages, store_current_file
-from imagegen.execute.worker import ImageAttempt, ImageProgress
 from imagegen.images.derive import Grid, Shape, index, picture, sheet
 from imagegen.images.encode import encode
 from imagegen.images.formats import BadImage, format_of
-from imagegen.images.image_file import ImageFile, read_image, verify
+from imagegen.images.image_file import read_image, verify
 from imagegen.images.provenance import Provenance
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.origins import INDEX, PICTURE
 from imagegen.plan.output import ONE_OFF, Origin, Output
-from imagegen.plan.record import ACCEPT, OutputLine
+from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.shared_store import SharedEntry
@@ -53,128 +42,12 @@ __all__ = [
     "derive_image",
     "encode_output",
     "failure_outcome",
-    "generate_image",
     "make_line",
     "replace_output",
     "restore_image",
     "write_file",
     "write_output",
 ]
-
-
-def generate_image(
-    project: Project,
-    backend: Backend,
-    slot: ServerSlot,
-    work: StaleOutput,
-    attempt: ImageAttempt,
-    progress: ImageProgress,
-    shared: SharedStoreClient | None = None,
-    payment: Payment = FREE,
-) -> Outcome:
-    """Have the backend generate the image, and put it in place.
-
-    Args:
-        slot: room at a server of the backend, which generates it.
-        shared: uploads it to the shared store, if there is one.
-        payment: its price. If it costs something, it is in the store before anything can be found wrong with it.
-
-    Raises:
-        NotStoredError: the store could not take the image.
-        TryAnotherServer: as the slot does.
-    """
-    output = work.output
-    made: GeneratedImage | None = None
-    entry: StoreEntry | None = None
-    fault: Exception | None = None
-    note = f"seed {output.request.seed}" if output.has_random_seed else ""
-    try:
-        if payment.is_due:
-            attempt.open()  # after a kill, the next run then knows that it may have been paid for
-        try:
-            with payment:
-                made = slot.generate(output.request, progress)
-        except FaultyImageError as error:  # a broken rule that costs no image
-            made, fault = error.made, error
-        seconds = round(progress.seconds, 3)
-        if payment.is_due:  # it is in the store before anything can be found wrong with it
-            entry, without_digest = _store(project, backend, output, made, attempt, seconds)
-        try:
-            file = _verify(output, made)
-        except BadImage as error:
-            if entry is None:
-                raise
-            file, flaw = use_paid_image(project, output, made.data, entry, payment, error)
-            note = "; ".join(filter(None, [note, flaw]))
-        if entry is None:
-            entry, without_digest = _store(project, backend, output, made, attempt, seconds, shared)
-        elif shared and is_shared(output):
-            shared.add(entry, is_indexed=True)
-        attempt.close(made=True)
-        made.on_stored()
-        if fault := fault or without_digest:  # the next run takes its image from the store
-            return failure_outcome(work, fault)
-        write_output(project, output, StoredImage(made.data, entry, file=file))
-        if project.accepted(output) is not None:  # it was forced: from now on this one is the image
-            record_decision(project, output.job, ACCEPT, output.full_slug, None)
-    except Cancelled:
-        attempt.close(made=False)
-        return dataclasses.replace(work.outcome("cancelled"), was_begun=True)
-    except (NotStoredError, TryAnotherServer) as error:
-        if made and payment.is_due and isinstance(error, NotStoredError):
-            error.paid = keep_paid_image(project, output, made.data)
-        raise
-    except (OSError, MayBeRunningError) as error:  # nothing is wrong with the attempt: the next run can take its image
-        if isinstance(error, MayBeRunningError) and progress.is_cancelled:
-            return dataclasses.replace(work.outcome("cancelled"), was_begun=True)
-        return failure_outcome(work, error)
-    except Exception as error:
-        attempt.close(made=False)
-        if made:
-            with contextlib.suppress(Exception):  # the first error is the one to report
-                made.on_stored()
-        if isinstance(error, MayBePaidError) and progress.is_cancelled:
-            return dataclasses.replace(work.outcome("cancelled"), was_begun=True)
-        outcome = failure_outcome(work, error)
-        if made and payment.is_due and entry is None:
-            kept = kept_problem(output, keep_paid_image(project, output, made.data))
-            return dataclasses.replace(outcome, also=(*outcome.also, kept))
-        return outcome
-    return work.outcome("generated", note, seconds=seconds)
-
-
-def _store(
-    project: Project,
-    backend: Backend,
-    output: Output,
-    made: GeneratedImage,
-    attempt: ImageAttempt,
-    seconds: float,
-    shared: SharedStoreClient | None = None,
-) -> tuple[StoreEntry, ImagegenError | None]:
-    """Put an image into the store; return its entry, and why the model's digest is not in it. Raises NotStoredError."""
-    try:
-        sha256 = project.store.put(made.data)
-        digest, fault = None, None
-        try:
-            digest = project.model_digest(output)
-        except ImagegenError as error:
-            fault = error
-        entry = StoreEntry(
-            output.fingerprint,
-            sha256,
-            digest,
-            f"{backend.version} ({made.engine})" if made.engine else backend.version,
-            seconds,
-            timestamp(),
-            facts={**made.facts, **attempt.facts},
-            name=output.store_name,
-            request=output.fields,
-        )
-        (shared if shared and is_shared(output) else project.store).add(entry)
-    except OSError as error:
-        raise NotStoredError(error) from error
-    return entry, fault
 
 
 class NotStoredError(Exception):
@@ -185,20 +58,6 @@ class NotStoredError(Exception):
         self.cause = cause
         self.paid: str | None = None
         """If the image was paid for: the file that has it; empty if it could not be kept anywhere."""
-
-
-def _verify(output: Output, made: GeneratedImage) -> ImageFile:
-    """Check what the backend returned. A size that the job does not ask for may be any. Raises BadImage."""
-    request, fields = output.request, {} if made.any_size else output.fields
-    try:
-        return verify(
-            made.data,
-            request.width if "width" in fields else None,
-            request.height if "height" in fields else None,
-            may_be_flat=made.may_be_flat,
-        )
-    except BadImage as error:
-        raise BadImage(f"{error} (made at {made.server})" if made.server else str(error)) from None
 
 
 RECORDED_NOT_AVAILABLE = "the lock file records a different image for this request, and it isn't available here"

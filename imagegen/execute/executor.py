@@ -19,9 +19,10 @@ from imagegen.calls import StoppedWaiting, call_with_timeout
 from imagegen.config.settings import SETTINGS
 from imagegen.errors import Problem
 from imagegen.execute.budget import FREE, Budget, Payment
-from imagegen.execute.build_image import NotStoredError, failure_outcome, generate_image, restore_image
+from imagegen.execute.build_image import NotStoredError, failure_outcome, restore_image
 from imagegen.execute.decisions import choose_seed, record_model
 from imagegen.execute.events import Event, Outcome, ProgressEvent, StaleOutput, Started
+from imagegen.execute.generation import Generation
 from imagegen.execute.paid_images import find_paid_image, unpaid_problem
 from imagegen.execute.shared_store import SharedStoreClient
 from imagegen.execute.stored_images import StoredImages
@@ -312,7 +313,8 @@ class Executor:
             self.on_event(Started(output))
             files = self.project.reference_files(output)
             progress = ImageProgress(output.timeout_s, self.cancel, attempt, self._reporter(output), files)
-            outcome = generate_image(self.project, self.backend, slot, work, attempt, progress, self.shared, payment)
+            image = Generation(self.project, self.backend, work, attempt, progress, self.shared, payment)
+            outcome = image.run(slot)
             return _with_loss(outcome) if payment.state == "lost" else outcome
         except TryAnotherServer:
             raise

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from imagegen.backends.base import GeneratedImage, Progress
-from imagegen.execute import build_image
+from imagegen.execute import generation
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import RunResult, run
 from imagegen.images.image_file import verify
@@ -211,7 +211,7 @@ def test_it_is_in_the_store_before_it_is_verified(paid: Paid, monkeypatch: pytes
         seen.append(len(list(paid.folder.project().store.all_entries())))
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(build_image, "verify", looking)
+    monkeypatch.setattr(generation, "verify", looking)
     paid.run()
     assert seen == [1, 2, 3]
 

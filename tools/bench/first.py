@@ -31,13 +31,14 @@ import requests
 from PIL import Image
 
 import imagegen.execute.build_image as build_image
-import imagegen.execute.executor as executor
+import imagegen.execute.generation as generation
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.servers import ServerPlace
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
+from imagegen.execute.generation import Generation
 from imagegen.execute.run import run
 from imagegen.project import Project
 from imagegen.state.attempts import Attempts
@@ -121,7 +122,7 @@ class Timed:
             (Connection, "_is_known", "look-up"),
             (Connection, "_wait", "wait"),
             (Connection, "view", "download"),
-            (build_image, "verify", "verify"),
+            (generation, "verify", "verify"),
             (build_image, "encode", "provenance"),
             (Store, "put", "store"),
             (Store, "add", "store"),
@@ -130,7 +131,7 @@ class Timed:
             (LockFile, "append", "lock file"),
             (build_image, "replace_file", "output"),
             (ServerPlace, "generate", "rest of the backend"),
-            (executor, "generate_image", "rest of the build"),
+            (Generation, "run", "rest of the build"),
         ]
         with ExitStack() as stack:
             for of, name, said in steps:

@@ -69,14 +69,14 @@ FAULTS = (
         "the store's index names an image before it is there",
         f"{_POWER}[new-names at once]",
         (
-            "execute/build_image.py",
+            "execute/generation.py",
             "        sha256 = project.store.put(made.data)\n",
             "        sha256 = hashlib.sha256(made.data).hexdigest()\n",
         ),
         (
-            "execute/build_image.py",
+            "execute/generation.py",
             "else project.store).add(entry)\n",
-            "else project.store).add(entry)\n        project.store.put(made.data)\n",
+            "else project.store).add(entry)\n            project.store.put(made.data)\n",
         ),
     ),
     _fault(
@@ -97,7 +97,11 @@ FAULTS = (
     _fault(
         "an image that was paid for is verified before it is in the store",
         "execute/test_paid_images.py::test_it_is_in_the_store_before_it_is_verified",
-        ("execute/build_image.py", "        if payment.is_due:  # it is in", "        if False:  # it is in"),
+        (
+            "execute/generation.py",
+            "        if self.payment.is_due:\n            entry",
+            "        if False:\n            entry",
+        ),
     ),
     _fault(
         "what was paid for and cannot be decoded is paid for again",
@@ -276,7 +280,11 @@ FAULTS = (
     _fault(
         "a backend's image is not verified",
         "execute/test_executor.py::test_what_is_no_image_of_the_size_asked_for_is_refused",
-        ("execute/build_image.py", "        file = _verify(output, made)\n", "        file = None\n"),
+        (
+            "execute/generation.py",
+            "        else:\n            file = _verify(output, made)\n",
+            "        else:\n            file = None\n",
+        ),
     ),
     _fault(
         "images are queued after a failed preflight",
