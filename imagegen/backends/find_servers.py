@@ -1,7 +1,7 @@
 """Find the image servers that run on this machine: which program answers at each of the usual ports.
 
-Each port gets one short GET on loopback, and a second one only where two programs share a port. Nothing is sent but
-that: no credentials, nothing by a proxy, no redirect followed.
+Each port gets one short GET on loopback. More go only where two programs share a port, and to one with A1111's API, to
+learn which it is. Nothing else is sent: no credentials, nothing by a proxy, no redirect followed.
 
 Source of the ports, paths and answers: the programs' own sources, of 2026.
 """
@@ -14,7 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagegen.backends.a1111.programs import identify
 from imagegen.backends.base import Diagnosis
+from imagegen.backends.comfyui.swarmui import find_address
+from imagegen.backends.http import deadline
 from imagegen.backends.json_api import JsonApi, Refused, Unreachable
 from imagegen.backends.ollama.compatibility import has_images
 from imagegen.backends.text import one_line
@@ -48,8 +51,6 @@ class Probe(JsonApi):
 
     def get(self, path: str) -> Any:
         """Return the JSON that answers, of an error too; {} if it is not JSON. Raises Unreachable."""
-        from imagegen.backends.http import deadline
-
         too_slow = Unreachable(f"it did not answer within {_ANSWER_S:g} s")
         self.refused = None
         try:
@@ -131,9 +132,10 @@ def _recognise_comfyui(probe: Probe) -> Server | None:
 
 def _recognise_swarmui(probe: Probe) -> Server | None:
     """Ask for the first ComfyUI in it, whose API it passes on."""
-    version = _text(probe.get("/ComfyBackendDirect/system_stats"), "system", "comfyui_version")
+    address = find_address(probe.url)
+    version = _text(probe.get(f"{address.removeprefix(probe.url)}/system_stats"), "system", "comfyui_version")
     if version:
-        settings = {"backend": "comfyui", "comfyui.server.url": f"{probe.url}/ComfyBackendDirect"}
+        settings = {"backend": "comfyui", "comfyui.server.url": address}
         return Server(f"SwarmUI, with ComfyUI {version}", settings)
     if probe.refused and "comfy-failed-to-load" in probe.refused.what:
         return Server("SwarmUI", why_not="no ComfyUI runs in it")
@@ -141,22 +143,14 @@ def _recognise_swarmui(probe: Probe) -> Server | None:
 
 
 def _recognise_a1111(probe: Probe) -> Server | None:
-    """Tell A1111 and its relatives apart: SD.Next by its version, the others by their options."""
-    settings = {"backend": "a1111", "a1111.server.url": probe.url}
-    version = probe.get("/sdapi/v1/version")
-    if _text(version, "app") == "sd.next":
-        return Server(f"SD.Next of {_text(version, 'updated')}", settings)
+    """Ask which of the programs with A1111's API it is, if it has that."""
     options = probe.get("/sdapi/v1/options")
-    if not isinstance(options, dict):
+    if not isinstance(options, dict) or not {"sd_model_checkpoint", "guidance_scale"} & options.keys():
         return None
-    if "guidance_scale" in options and "seed_mode" in options:
-        return Server("Draw Things", settings)
-    if "sd_model_checkpoint" not in options:
+    if (found := identify(probe.get)) is None:
         return None
-    if len(options) <= 2:
-        return Server("a program with A1111's API (sd-server or koboldcpp)", settings)
-    marks = {"forge_preset": "Forge", "reforge_karras_rho": "reForge"}
-    return Server(next((name for mark, name in marks.items() if mark in options), "A1111"), settings)
+    program, version = found
+    return Server(f"{program.name} {version}".rstrip(), {"backend": "a1111", "a1111.server.url": probe.url})
 
 
 def _recognise_koboldcpp(probe: Probe) -> Server | None:
@@ -208,8 +202,8 @@ def _recognise_sglang(probe: Probe) -> Server | None:
     answer = probe.get("/model_info")
     if not _text(answer, "model_path"):
         return None
-    if _text(answer, "model_type") != "diffusion":
-        return Server("SGLang", why_not="it serves a text model")
+    if _text(answer, "model_type") != "diffusion" or answer.get("is_image_gen") is False:
+        return Server("SGLang", why_not="its model generates no images")
     return Server("SGLang diffusion", _openai(probe, "/v1", "sglang"))
 
 
@@ -218,7 +212,7 @@ def _recognise_vllm(probe: Probe) -> Server | None:
     if "vllm" not in _list_owners(probe.get("/v1/models")):
         return _recognise_comfyui(probe)
     if _text(probe.get("/health"), "status") != "healthy":
-        return Server("vLLM", why_not="it serves a text model")
+        return Server("vLLM", why_not="its model generates no images")
     return Server("vLLM-Omni", _openai(probe, "/v1", "vllm"))
 
 

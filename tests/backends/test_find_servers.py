@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from contextlib import closing
 
 import pytest
@@ -11,8 +10,10 @@ import pytest
 from imagegen.backends import find_servers as module
 from imagegen.backends.find_servers import USUAL_PORTS, FoundServer, UsualPort, find_servers
 from imagegen.config.settings import SETTINGS
+from tests.backends.a1111.fake_a1111 import FakeA1111
 from tests.backends.comfyui.fake_program import free_port
 from tests.backends.image_servers import ANSWERS, serve
+from tests.backends.openai.fake_openai import FakeOpenAI
 
 
 def look(port: int, usual: int) -> FoundServer:
@@ -22,43 +23,70 @@ def look(port: int, usual: int) -> FoundServer:
     return row
 
 
-def settings(backend: str, path: str = "", **others: str) -> Callable[[int], dict[str, str]]:
-    def of(port: int) -> dict[str, str]:
-        url = {f"{backend}.server.url": f"http://127.0.0.1:{port}{path}"}
-        return {"backend": backend, **url, **{f"{backend}.{name}": value for name, value in others.items()}}
-
-    return of
+def check_settings(row: FoundServer, port: int, backend: str, path: str = "", **others: str) -> None:
+    """Check that the row says these settings, all of which exist."""
+    expected = {"backend": backend, f"{backend}.server.url": f"http://127.0.0.1:{port}{path}"}
+    assert dict(row.settings) == expected | {f"{backend}.{name}": value for name, value in others.items()}
+    assert row.settings.keys() <= {setting.name for setting in SETTINGS}
 
 
 @pytest.mark.parametrize(
-    ("usual", "program", "found", "expected"),
+    ("usual", "program", "found", "path"),
     [
-        (8188, "ComfyUI", "ComfyUI 0.33.0", settings("comfyui")),
-        (8000, "ComfyUI", "ComfyUI 0.33.0", settings("comfyui")),
-        (7801, "SwarmUI", "SwarmUI, with ComfyUI 0.33.0", settings("comfyui", "/ComfyBackendDirect")),
-        (7860, "A1111", "A1111", settings("a1111")),
-        (7860, "Forge", "Forge", settings("a1111")),
-        (7860, "reForge", "reForge", settings("a1111")),
-        (7860, "SD.Next", "SD.Next of 2026-07-23", settings("a1111")),
-        (7860, "A1111's API", "a program with A1111's API (sd-server or koboldcpp)", settings("a1111")),
-        (7860, "Draw Things", "Draw Things", settings("a1111")),
-        (5001, "koboldcpp", "koboldcpp 1.116.1", settings("a1111")),
-        (1234, "sd-server", "sd-server, with turbo.gguf", settings("sd")),
-        (8080, "LocalAI", "LocalAI v4.2.0", settings("openai", "/v1", dialect="localai")),
-        (13305, "Lemonade", "Lemonade 10.1.0", settings("openai", "/api/v1", dialect="lemonade")),
-        (8000, "vLLM-Omni", "vLLM-Omni", settings("openai", "/v1", dialect="vllm")),
-        (30000, "SGLang diffusion", "SGLang diffusion", settings("openai", "/v1", dialect="sglang")),
+        (8188, "ComfyUI", "ComfyUI 0.33.0", ""),
+        (8000, "ComfyUI", "ComfyUI 0.33.0", ""),
+        (7801, "SwarmUI", "SwarmUI, with ComfyUI 0.33.0", "/ComfyBackendDirect"),
     ],
 )
-def test_a_server_is_named_with_the_settings_that_use_it(
-    usual: int, program: str, found: str, expected: Callable[[int], dict[str, str]]
-) -> None:
+def test_comfyui_is_named_with_the_settings_that_use_it(usual: int, program: str, found: str, path: str) -> None:
     with serve(ANSWERS[program]) as (port, seen):
         row = look(port, usual)
-    assert (row.found, dict(row.settings)) == (found, expected(port))
-    assert row.settings.keys() <= {setting.name for setting in SETTINGS}
-    assert {line.split()[0] for line in seen} == {"GET"}
+    assert row.found == found
+    check_settings(row, port, "comfyui", path)
     assert len(seen) <= 2
+
+
+@pytest.mark.parametrize(
+    ("usual", "program", "found", "backend"),
+    [
+        (7860, "a1111", "A1111", "a1111"),
+        (7860, "forge", "Forge", "a1111"),
+        (7860, "reforge", "reForge", "a1111"),
+        (7860, "sdnext", "SD.Next 0a1b2c3d", "a1111"),
+        (7860, "draw-things", "Draw Things", "a1111"),
+        (7860, "koboldcpp", "koboldcpp 1.117.1", "a1111"),
+        (5001, "koboldcpp", "koboldcpp 1.117.1", "a1111"),
+        (1234, "sd-server", "sd-server, with sd15.safetensors", "sd"),
+    ],
+)
+def test_a_program_with_a1111s_api_is_named_with_the_settings_that_use_it(
+    usual: int, program: str, found: str, backend: str
+) -> None:
+    with FakeA1111(program) as fake:
+        port = int(fake.url.rpartition(":")[2])
+        row = look(port, usual)
+    assert row.found == found
+    check_settings(row, port, backend)
+    assert {(one.method, one.authorization) for one in fake.asked} == {("GET", "")}
+
+
+@pytest.mark.parametrize(
+    ("usual", "program", "found", "path"),
+    [
+        (8080, "localai", "LocalAI v4.2.0 (abc)", "/v1"),
+        (13305, "lemonade", "Lemonade 11.7.0", "/api/v1"),
+        (8000, "vllm", "vLLM-Omni", "/v1"),
+        (30000, "sglang", "SGLang diffusion", "/v1"),
+    ],
+)
+def test_a_program_with_openais_api_is_named_with_its_dialect(usual: int, program: str, found: str, path: str) -> None:
+    with FakeOpenAI(program) as fake:
+        port = int(fake.origin.rpartition(":")[2])
+        row = look(port, usual)
+    assert row.found == found
+    check_settings(row, port, "openai", path, dialect=program)
+    assert {(one.method, one.authorization) for one in fake.asked} == {("GET", None)}
+    assert len(fake.asked) <= 2
 
 
 def test_ollama_is_named_by_its_host() -> None:
@@ -75,21 +103,34 @@ def test_ollama_is_named_by_its_host() -> None:
     [
         (1234, "LM Studio", "LM Studio: it generates no images"),
         (8080, "llama.cpp", "llama.cpp: it generates no images"),
-        (8000, "vLLM", "vLLM: it serves a text model"),
-        (30000, "SGLang", "SGLang: it serves a text model"),
+        (8000, "plain vLLM", "vLLM: its model generates no images"),
+        (30000, "plain SGLang", "SGLang: its model generates no images"),
+    ],
+)
+def test_a_program_that_generates_no_images_is_named_without_settings(usual: int, program: str, found: str) -> None:
+    with FakeOpenAI(program) as fake:
+        row = look(int(fake.origin.rpartition(":")[2]), usual)
+    assert (row.found, row.settings) == (found, {})
+    assert len(fake.asked) <= 2
+
+
+@pytest.mark.parametrize(
+    ("usual", "program", "found"),
+    [
         (11434, "Ollama without images", "Ollama 0.33.0: this version generates no images"),
         (
             5001,
             "koboldcpp without an image model",
             "koboldcpp 1.116.1: it has no image model (start it with --sdmodel)",
         ),
+        (7801, "SwarmUI without ComfyUI", "SwarmUI: no ComfyUI runs in it"),
     ],
 )
-def test_a_program_that_generates_no_images_is_named_without_settings(usual: int, program: str, found: str) -> None:
-    with serve(ANSWERS[program]) as (port, seen):
+def test_a_program_that_cannot_generate_now_is_named_with_the_reason(usual: int, program: str, found: str) -> None:
+    with serve(ANSWERS[program], 400 if program.startswith("SwarmUI") else 200) as (port, seen):
         row = look(port, usual)
     assert (row.found, row.settings) == (found, {})
-    assert len(seen) <= 2
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("usual", USUAL_PORTS)
@@ -106,22 +147,19 @@ def test_anything_else_is_said_to_be_something_else(usual: int, body: bytes) -> 
     assert len(seen) <= 2
 
 
-def test_what_is_likely_wrong_is_said_where_one_can_guess() -> None:
-    with serve({}) as (port, _):
-        assert look(port, 7860).found.endswith("; A1111, Forge and reForge have an API only with --api")
+def test_that_a1111_runs_without_its_api_is_said_where_one_can_guess() -> None:
+    with FakeA1111() as fake:
+        fake.has_api = False
+        row = look(int(fake.url.rpartition(":")[2]), 7860)
+    assert row.found.endswith("; A1111, Forge and reForge have an API only with --api")
 
 
-def test_swarmui_is_known_while_no_comfyui_runs_in_it() -> None:
-    with serve(ANSWERS["SwarmUI without ComfyUI"], status=400) as (port, _):
-        row = look(port, 7801)
-    assert row.found == "SwarmUI: no ComfyUI runs in it"
-    assert row.settings == {}
-
-
-def test_a_server_that_wants_a_password_is_not_sent_one() -> None:
-    with serve({"*": {"detail": "Unauthorized"}}, status=401) as (port, _):
-        row = look(port, 7860)
+def test_a_server_that_wants_a_password_is_not_sent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A1111_AUTH", "me:secret")
+    with FakeA1111(auth="me:secret") as fake:
+        row = look(int(fake.url.rpartition(":")[2]), 7860)
     assert row.found == "something answers, perhaps A1111 or a relative of it, and asks for authorization"
+    assert [one.authorization for one in fake.asked] == [""]
 
 
 def test_no_redirect_is_followed() -> None:

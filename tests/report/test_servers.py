@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,13 @@ from imagegen.config.settings import Settings
 from imagegen.project import JobPlan, Project
 from imagegen.report.doctor import Case
 from imagegen.report.servers import check_servers, format_settings
+from tests.backends.a1111.fake_a1111 import FakeA1111
 from tests.backends.comfyui.fake_program import free_port
 from tests.backends.image_servers import ANSWERS, serve
+from tests.backends.openai.fake_openai import FakeOpenAI
 from tests.project_folder import ProjectFolder
 
-COMFYUI, SD, OLLAMA, SWARMUI, LOCALAI = 8188, 1234, 11434, 7801, 8080
+COMFYUI, SD, OLLAMA, SWARMUI = 8188, 1234, 11434, 7801
 
 
 def row_of(port: int, settings: Settings, root: Path, *plans: JobPlan) -> FoundServer:
@@ -132,36 +133,34 @@ from imagegen.tasks import *
 
 def test_doctor_finds_servers_only_when_asked(tmp_path: Path) -> None:
     project = ProjectFolder(tmp_path)
-    with ExitStack() as servers:
-        programs = {"SwarmUI": SWARMUI, "sd-server": SD, "LM Studio": SD}
-        started = {name: servers.enter_context(serve(ANSWERS[name])) for name in programs}
-        ports = {name: port for name, (port, _) in started.items()}
-        project.write("dodo.py", DODO % [(ports[name], programs[name]) for name in programs])
-        project.write("pyproject.toml", "[tool.imagegen.sd]\noffload = false\n")
+    project.write("pyproject.toml", "[tool.imagegen.sd]\noffload = false\n")
+    with serve(ANSWERS["SwarmUI"]) as (swarm, seen), FakeA1111("sd-server") as sd, FakeOpenAI("LM Studio") as studio:
+        sd_port, studio_port = (int(url.rpartition(":")[2]) for url in (sd.url, studio.origin))
+        project.write("dodo.py", DODO % [(swarm, SWARMUI), (sd_port, SD), (studio_port, SD)])
         assert "port" not in project.doit("doctor").out
-        assert [seen for _, seen in started.values()] == [[], [], []]
+        assert [*seen, *sd.asked, *studio.asked] == []
         run = project.doit("doctor", "--find")
         rows = json.loads(project.doit("doctor", "--find", "--json").out)
     assert (run.code, run.closing) == (0, "everything is in place")
     lines = run.out.splitlines()
     at = next(index for index, line in enumerate(lines) if "SwarmUI" in line)
     expected = f"""\
-✓ port {ports["SwarmUI"]} SwarmUI, with ComfyUI 0.33.0
+✓ port {swarm} SwarmUI, with ComfyUI 0.33.0
 → into [tool.imagegen] of pyproject.toml:
 backend = "comfyui"
-comfyui.server.url = "http://127.0.0.1:{ports["SwarmUI"]}/ComfyBackendDirect"
-✓ port {ports["sd-server"]} sd-server, with turbo.gguf
+comfyui.server.url = "http://127.0.0.1:{swarm}/ComfyBackendDirect"
+✓ port {sd_port} sd-server, with sd15.safetensors
 → into [tool.imagegen] of pyproject.toml:
 backend = "sd"
 into [tool.imagegen.sd] of pyproject.toml:
-server.url = "http://127.0.0.1:{ports["sd-server"]}"
-✓ port {ports["LM Studio"]} LM Studio: it generates no images
+server.url = "{sd.url}"
+✓ port {studio_port} LM Studio: it generates no images
 """
     assert [" ".join(line.split()) for line in lines[at:-2]] == expected.splitlines()
     found = [row for row in rows if row["what"].startswith("port ")]
     assert [row["state"] for row in found] == ["ok"] * 3
-    assert found[0]["settings"]["comfyui.server.url"].endswith("/ComfyBackendDirect")
     assert [row["missing"] for row in found] == [row["settings"] for row in found]
+    assert found[0]["settings"]["comfyui.server.url"].endswith("/ComfyBackendDirect")
     assert found[2]["settings"] == {}
     assert all("settings" not in row for row in rows if row not in found)
 
