@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from imagegen.backends.comfyui.swarmui import START
 from tests.backends.comfyui.fake_program import free_port
 from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.backends.comfyui.fake_server.talk import png
@@ -47,6 +48,6 @@ def test_the_commands_for_servers_know_swarmui(project: ProjectFolder) -> None:
     assert "SwarmUI has no ComfyUI backend that runs" in run.out
     run = project.doit("comfyui", "--yes")
     assert run.code != 0
-    assert "start SwarmUI" in run.out
-    assert "start SwarmUI" in project.doit("server:start").out
+    assert START in run.out
+    assert START in project.doit("server:start").out
     assert not (project.root / "tools/ComfyUI").exists()

@@ -289,6 +289,8 @@ def _taken(now: Status) -> Problem:
     hint = "end that program, or use another port: comfyui.server.url in [tool.imagegen], or COMFYUI_URL"
     if not is_startable(now.url):
         hint = "check comfyui.server.url in [tool.imagegen], or COMFYUI_URL"
+    if swarmui.is_swarmui(now.url):
+        hint = swarmui.START
     return Problem("", now.answer.said, now.answer.hint or hint)
 
 

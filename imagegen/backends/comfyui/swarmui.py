@@ -14,7 +14,7 @@ __all__ = ["START", "explain_answer", "find_address", "is_swarmui"]
 
 _PATH = "/ComfyBackendDirect"
 """Where it passes calls on. It finds a path in other capitals too, but does not take that off what it passes on."""
-START = "start SwarmUI, and see in its tab Server, under Backends, that a ComfyUI backend runs"
+START = "SwarmUI must run, with a ComfyUI backend: see Server → Backends there"
 """What to do if no ComfyUI answers there."""
 _NOWHERE = "/Error/404"
 """Where it redirects all that it does not know."""
@@ -43,7 +43,9 @@ def explain_answer(url: str, status: int, location: str, page: bytes) -> Refused
     """
     if location == _NOWHERE or (status == 404 and url.lower().endswith(_PATH.lower()) and not is_swarmui(url)):
         what = f"{url} is not the address of a ComfyUI, but of SwarmUI"
-        return Refused(what, f"make it {find_address(url)}", status)
+        return Refused(
+            what, f"make it {find_address(url)} (COMFYUI_URL, or comfyui.server.url in [tool.imagegen])", status
+        )
     if status == 400 and _NO_BACKEND in page:
         return Unreachable("SwarmUI has no ComfyUI backend that runs; it may be loading")
     if status == 500 and _NOT_REACHED in page:

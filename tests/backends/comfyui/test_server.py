@@ -475,6 +475,7 @@ def test_localhost_is_the_same_server(comfy: ComfyFolder) -> None:
     found = get_status(replace(launch_of(comfy), url=f"http://localhost:{comfy.port}"))
     assert found.state == "serving"
     assert found.ours
+    assert not get_status(replace(launch_of(comfy), url=f"{comfy.url}/path")).ours
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.connection import Connection
 from imagegen.backends.comfyui.server import launch_of
-from imagegen.backends.comfyui.swarmui import find_address
+from imagegen.backends.comfyui.swarmui import START, explain_answer
+from imagegen.backends.json_api import Refused
 from imagegen.config.settings import read_settings
 from imagegen.errors import Problem
 from imagegen.execute.worker import ImageProgress
@@ -161,7 +162,7 @@ def test_swarmuis_own_address_is_refused_with_the_one_to_write(
 ) -> None:
     (problem,) = preflight(sections, swarm.url + path)
     assert problem.what == f"{swarm.url}{path} is not the address of a ComfyUI, but of SwarmUI"
-    assert problem.hint == f"make it {swarm.comfyui}" == f"make it {find_address(swarm.url + path)}"
+    assert problem.hint.startswith(f"make it {swarm.comfyui} (COMFYUI_URL, or ")
 
 
 def test_what_swarmui_answers_in_place_of_comfyui_says_what_to_do(sections: Sections, swarm: FakeSwarmUI) -> None:
@@ -169,12 +170,15 @@ def test_what_swarmui_answers_in_place_of_comfyui_says_what_to_do(sections: Sect
     (problem,) = preflight(sections, swarm.comfyui)
     assert problem.what == f"SwarmUI at {swarm.comfyui} asks for a login, or does not let its user use ComfyUI"
     assert "AllowLocalhostBypass" in problem.hint
+    elsewhere = explain_answer("http://gpu:7801/ComfyBackendDirect", 401, "", b"<span>Permission denied.</span>")
+    assert isinstance(elsewhere, Refused)
+    assert "ssh -N -L 7801:127.0.0.1:7801 gpu, and http://127.0.0.1:7801/ComfyBackendDirect" in elsewhere.hint
     swarm.has_permission, swarm.backends = True, []
     (problem,) = preflight(sections, swarm.comfyui)
     assert problem.what == (
         f"no ComfyUI answers at {swarm.comfyui} (SwarmUI has no ComfyUI backend that runs; it may be loading)"
     )
-    assert problem.hint.startswith("start SwarmUI, and see in its tab Server")
+    assert problem.hint == START
     with FakeComfyUI() as gone:
         pass
     swarm.backends = [gone]
@@ -191,7 +195,7 @@ def test_no_server_is_started_for_an_address_with_a_path(sections: Sections, sta
     url = f"http://127.0.0.1:{free_port()}/ComfyBackendDirect"
     (problem,) = preflight(sections, f"{url}/", server={"start": start})
     assert problem.what == f"no ComfyUI answers at {url} (Connection refused)"
-    assert problem.hint.startswith("start SwarmUI")
+    assert problem.hint == START
     settings = read_settings(sections.root, {}, {"COMFYUI_URL": f"{url}, {folder.url}"})
     assert launch_of(sections.root, settings).url == folder.url, "this one can be started"
     assert folder.starts == []
