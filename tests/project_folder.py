@@ -111,6 +111,7 @@ class ProjectFolder:
         self.settings = Settings()
         self.backend = ScriptedBackend(Script())
         self.backends: dict[str, Callable[[], Backend]] = {"scripted": lambda: self.backend}
+        self.events: list[Event] = []
         self.notes: dict[str, str] = {}
         """Of the last build: the note of each image that was not fresh; the problem of each that failed; all it reports."""
         self.problems: dict[str, Problem] = {}
@@ -224,6 +225,7 @@ class ProjectFolder:
         project = self.project()
         outputs = self.outputs(project)
         events: list[Event] = []
+        self.events = events
         selected = [outputs[task] for task in tasks or outputs]
         run(project, selected, events.append, forced=[output.task for output in selected] if forced else ())
         outcomes = [event for event in events if isinstance(event, Outcome)]

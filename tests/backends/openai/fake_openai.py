@@ -64,10 +64,12 @@ class Fault:
         return True
 
 
-def failing(status: int, body: Any = None, *, makes: bool = False, **headers: str) -> Fault:
-    """Answer the next request with this. headers: `_` in a name is `-`."""
+def failing(
+    status: int, body: Any = None, *, makes: bool = False, word: str = "", times: int | None = 1, **headers: str
+) -> Fault:
+    """Answer with this. headers: `_` in a name is `-`. The rest is as of `Fault`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Fault(Answer(status, body, named), makes=makes)
+    return Fault(Answer(status, body, named), makes=makes, word=word, times=times)
 
 
 class FakeOpenAI:
@@ -80,6 +82,7 @@ class FakeOpenAI:
     """
 
     def __init__(self, program: str = "hosted", key: str = "", **changes: Any) -> None:
+        self.name = program
         self.program: Program = PROGRAMS[program]()
         for name, value in changes.items():
             assert hasattr(self.program, name), name
@@ -89,7 +92,7 @@ class FakeOpenAI:
         self.pictures: list[Picture] = []
         self.faults: list[Fault] = []
         self.together = 1
-        """Each request waits until so many are there at once, the first time."""
+        """Each request waits until so many are there at once, the first time; but not for ever."""
         self.most_at_once = 0
         self._now = 0
         self._changed = threading.Condition()
@@ -158,7 +161,7 @@ class FakeOpenAI:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._now >= self.together)
+            self._changed.wait_for(lambda: self._now >= self.together, 10)
             self.together = 1
             self._changed.notify_all()
             fault = next((one for one in self.faults if one.strikes(str(body and body.get("prompt")))), Fault())
@@ -198,6 +201,11 @@ class FakeOpenAI:
 
             def do_GET(self) -> None:
                 self._send(fake.answer_get(self.path, self.headers["Authorization"]), Fault())
+
+            def do_CONNECT(self) -> None:
+                """Somebody takes it for the proxy on the way to another server."""
+                fake.asked.append(Asked("CONNECT", self.path, self.headers["Authorization"]))
+                self.send_error(502)
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers.get("Content-Length", 0)))

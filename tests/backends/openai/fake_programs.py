@@ -401,7 +401,7 @@ class Lemonade(Program):
         args |= {"sample_params": sample} if sample else {}
         prompt = f"{body['prompt']} <sd_cpp_extra_args>{json.dumps(args)}</sd_cpp_extra_args>"
         try:
-            return sd_picture(prompt, _size(str(body.get("size"))) or (512, 512))
+            return replace(sd_picture(prompt, _size(str(body.get("size"))) or (512, 512)), model=name)
         except Refusal as refused:  # always a 500; the real status is inside
             details = {
                 "status_code": refused.answer.status,
@@ -424,7 +424,7 @@ def _is_int(value: Any, least: int = -(2**63)) -> bool:
 class LocalAI(Program):
     """LocalAI: `|` divides the prompt, an unread size is 512x512, and seeds are 32 bits, with a sign."""
 
-    models: tuple[str, ...] = ("stablediffusion", "flux.1-dev")
+    models: tuple[str, ...] = ("stablediffusion",)
     others: tuple[str, ...] = ("llama-3",)
 
     def get(self, path: str) -> Answer:
@@ -482,6 +482,8 @@ class Hosted(Program):
     """Whether it lists its models: some that speak this API don't."""
     changes: Mapping[str, Any] = {}
     """What its answers say otherwise."""
+    own_size: tuple[int, int] | None = None
+    """That of each picture, whatever was asked for."""
     PRICES: ClassVar[Mapping[str, str]] = {"low": "0.006", "medium": "0.053", "high": "0.211"}
     _KEYS = frozenset(
         "model prompt n size quality background output_format output_compression moderation user".split()  # noqa: SIM905
@@ -520,7 +522,7 @@ class Hosted(Program):
             raise _error(400, "Transparent background is not supported for this format.", param="background")
         return Picture(
             body["prompt"],
-            size,
+            self.own_size or size,
             seed=random.randrange(2**32),
             model=body["model"],
             quality="medium" if quality == "auto" else quality,

@@ -31,7 +31,7 @@ class OpenAIProject(ProjectFolder):
     """Its settings name the server: built in this process or by the real doit."""
 
     def __init__(self, root: Path, fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__(root, HOSTED if fake.url.endswith("/v1") and fake.key else OWN)
+        super().__init__(root, HOSTED if fake.name == "hosted" else OWN)
         self.fake = fake
         self.backends = {"openai": OpenAIBackend}
         self._monkeypatch = monkeypatch

@@ -1,0 +1,433 @@
+"""Runs that cost something: nothing is paid for twice, nothing is lost silently, and no budget is passed."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends.base import Cancelled
+from imagegen.errors import ImagegenError
+from imagegen.execute.events import ProgressEvent
+from imagegen.execute.worker import ImageProgress
+from imagegen.images.image_file import read_image
+from tests.backends.openai.fake_openai import FakeOpenAI, Fault, failing
+from tests.backends.openai.fake_programs import Answer, Hosted, Picture
+from tests.backends.openai.project import OpenAIProject
+
+KEY = "sk-paid-for-0001"
+ONE = [{"name": "fox", "prompt": "a fox"}]
+CENTS = Decimal("0.006")
+"""What one image costs."""
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI("hosted", key=KEY) as fake:
+        yield fake
+
+
+@pytest.fixture
+def project(fake: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenAIProject:
+    project = OpenAIProject(tmp_path / "project", fake, monkeypatch)
+    project.settings_file(dialect="hosted")
+    return project
+
+
+def budget(project: OpenAIProject, dollars: str, **changes: Any) -> None:
+    project.settings_file(budget=dollars, dialect="hosted", **changes)
+
+
+def hosted(fake: FakeOpenAI) -> Hosted:
+    assert isinstance(fake.program, Hosted)
+    return fake.program
+
+
+def waits(project: OpenAIProject) -> list[str]:
+    """Return what the last build said it waited for."""
+    events = [one for one in project.events if isinstance(one, ProgressEvent) and one.name == "waiting"]
+    return [text for one in events if (text := str(one.facts["text"]))]
+
+
+def error(message: str, code: str | None = None, kind: str = "invalid_request_error", **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code, **more}}
+
+
+RATE = error("Rate limit exceeded for images per minute. Limit: 5/1min.", "rate_limit_exceeded", "requests")
+LATER = [
+    failing(429, RATE, retry_after_ms="20"),
+    failing(429, RATE, retry_after="0.02"),
+    failing(429, RATE, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
+    failing(429, RATE, retry_after="1", retry_after_ms="5"),
+    failing(503, error("The server is overloaded", None, "server_error"), retry_after="0"),
+    failing(429, RATE),
+]
+
+
+@pytest.mark.parametrize("fault", LATER, ids=["ms", "seconds", "date", "both", "503", "nothing"])
+def test_a_server_that_says_later_is_asked_again_and_paid_once(
+    project: OpenAIProject, fake: FakeOpenAI, fault: Fault
+) -> None:
+    fake.faults.append(replace(fault))
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "generated"}, project.report
+    assert (len(fake.bodies), fake.prompts) == (2, ["a fox"])
+    assert waits(project) or fault in LATER[2:5], "nothing was shown of it"
+
+
+def test_a_server_that_always_says_later_is_given_up_in_the_end(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    fake.faults.append(failing(429, RATE, times=None, retry_after_ms="1"))
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "Rate limit exceeded for images per minute" in project.report
+    assert 2 <= len(fake.bodies) <= 8
+    assert fake.bill == 0
+
+
+def test_nothing_is_waited_for_that_is_later_than_the_images_time(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    fake.faults.append(failing(429, RATE, times=None, retry_after="100"))
+    project.job(items=[{**ONE[0], "timeout_s": 3}])
+    assert project.build() == {"portraits:fox": "failed"}
+    assert len(fake.bodies) <= 2
+    assert "may have been" not in project.report, "nothing was paid for"
+
+
+IN_VAIN = [
+    (429, error("You exceeded your current quota.", "insufficient_quota", "insufficient_quota")),
+    (400, error("Billing hard limit has been reached", "billing_hard_limit_reached")),
+    (400, error("Rejected by the safety system.", "moderation_blocked", "image_generation_user_error")),
+    (400, error("Your request was rejected.", "content_policy_violation")),
+    (400, error("Unknown parameter: 'seed'.", "unknown_parameter", param="seed")),
+    (403, error("Your organization must be verified to use the model.")),
+    (404, error("The model 'gpt-image-9' does not exist.", "model_not_found")),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), IN_VAIN, ids=lambda one: one["error"]["code"] if isinstance(one, dict) else ""
+)
+def test_what_does_not_pass_is_said_and_not_asked_for_again(
+    project: OpenAIProject, fake: FakeOpenAI, status: int, body: dict[str, Any]
+) -> None:
+    fake.faults.append(failing(status, body, times=None, retry_after_ms="1"))
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "failed"}
+    assert len(fake.bodies) == 1
+    assert body["error"]["message"].rstrip(".") in project.report
+    assert "may have been" not in project.report, "nothing was paid for"
+
+
+def test_a_refused_image_keeps_no_other_from_being_generated(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    fake.faults.append(failing(*IN_VAIN[2], word="owl"))
+    budget(project, "0.024")
+    project.job()
+    states = project.build()
+    assert states.pop("portraits:owl") == "failed"
+    assert set(states.values()) == {"generated"}, project.report
+    assert fake.bill == Decimal("0.024")
+
+
+LOST = [
+    Fault(loses="answer", times=None),
+    Fault(loses="reset", times=None),
+    Fault(loses="head", times=None),
+    Fault(loses="body", times=None),
+    failing(502, "<html>Bad Gateway", makes=True, times=None),
+    failing(504, error("upstream timed out"), makes=True, times=None),
+]
+
+
+@pytest.mark.parametrize("fault", LOST, ids=["no answer", "reset", "head", "body", "502", "504"])
+def test_a_lost_answer_is_said_counted_and_not_asked_for_again_in_that_run(
+    project: OpenAIProject, fake: FakeOpenAI, fault: Fault
+) -> None:
+    fake.faults.append(replace(fault))
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "may have been" in project.report, project.report
+    assert (len(fake.bodies), fake.bill) == (1, CENTS)
+    fake.faults.clear()
+    assert project.build() == {"portraits:fox": "generated"}
+    assert (len(fake.bodies), fake.bill) == (2, 2 * CENTS)
+    assert project.build() == {}
+
+
+def test_a_lost_answer_counts_for_the_budget(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    fake.faults.append(Fault(loses="answer"))
+    budget(project, "0.013")
+    project.job()
+    assert sorted(project.build().values()) == ["failed"] * 4 + ["generated"]
+    assert fake.bill == 2 * CENTS
+
+
+def test_an_image_that_takes_too_long_may_be_paid_and_that_is_said(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    fake.faults.append(Fault(gate=threading.Event()))
+    project.job(items=[{**ONE[0], "timeout_s": 1}])
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "may have been" in project.report, project.report
+    assert len(fake.bodies) == 1
+
+
+def test_a_server_that_is_not_there_costs_nothing(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    fake.__exit__(None, None, None)
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "may have been" not in project.report, project.report
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_no_budget_is_passed_however_many_are_in_flight(
+    project: OpenAIProject, fake: FakeOpenAI, together: int
+) -> None:
+    budget(project, "0.02")
+    fake.together = together
+    project.job()
+    assert sorted(project.build().values()) == ["failed"] * 2 + ["generated"] * 3
+    assert fake.bill == Decimal("0.018")
+    assert "budget" in project.report
+    fake.together = 1
+    budget(project, "0.012")
+    assert sorted(project.build().values()) == ["generated"] * 2, project.report
+    assert fake.bill == Decimal("0.030")
+    assert fake.prompts == sorted({*fake.prompts})
+
+
+def test_a_few_images_are_generated_at_a_time(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    fake.together = 4
+    project.job(items=[{"name": f"n{number}", "prompt": f"number {number}"} for number in range(6)])
+    assert set(project.build().values()) == {"generated"}, project.report
+    assert fake.most_at_once == 4
+
+
+UNPRICED: list[tuple[dict[str, str], dict[str, Any]]] = [
+    ({}, {}),
+    ({"gpt-image-1-mini": "0.005", "gpt-image-2 medium": "0.053"}, {}),
+    ({"gpt-image-2 low": "0.006"}, {"model": "gpt-image-2"}),
+]
+
+
+@pytest.mark.parametrize(("prices", "section"), UNPRICED)
+def test_an_image_of_unknown_price_is_refused_while_there_is_a_budget(
+    project: OpenAIProject, fake: FakeOpenAI, prices: dict[str, str], section: dict[str, Any]
+) -> None:
+    budget(project, "5", prices=prices)
+    project.job(items=ONE, openai=section or project.base_job["openai"])
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "prices" in project.report, project.report
+    assert fake.bodies == []
+    project.settings_file(prices=prices, dialect="hosted")
+    assert project.build() == {"portraits:fox": "generated"}
+
+
+def test_the_most_specific_price_counts(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    prices = {"gpt-image-2": "1", "gpt-image-2 low": "2", "gpt-image-2 low 1024x640": "0.006", "gpt-image-2 high": "3"}
+    budget(project, "0.01", prices=prices)
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "generated"}, project.report
+    project.job(items=[{"name": "owl", "prompt": "an owl", "height": 1024}])
+    assert project.build()["portraits:owl"] == "failed"
+    assert fake.prompts == ["a fox"]
+
+
+def test_what_is_restored_costs_nothing(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    project.job()
+    project.build()
+    before = project.image("fox").read_bytes()
+    for name in ("fox", "owl"):
+        project.image(name).unlink()
+    budget(project, "0.001")
+    assert set(project.build().values()) == {"restored"}, project.report
+    assert project.image("fox").read_bytes() == before
+    assert len(fake.bodies) == 5
+
+
+def test_one_request_in_two_jobs_is_paid_once(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    project.job(items=ONE)
+    project.job("others", items=ONE)
+    assert len(project.build()) == 2
+    assert fake.prompts == ["a fox"]
+
+
+def test_variants_that_would_be_copies_of_one_image_are_refused(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    project.job(items=ONE, variants=2)
+    (plan,) = project.project().plans()
+    (problem,) = plan.problems
+    assert problem.where.startswith("jobs/portraits.yaml:")
+    assert "doit -a" in problem.hint
+    assert fake.asked == []
+
+
+def test_another_image_is_paid_for_only_where_it_is_asked_for(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    project.job(items=ONE)
+    project.build()
+    before = project.image("fox").read_bytes()
+    with pytest.raises(ImagegenError, match="takes none"):
+        project.reroll("portraits:fox")
+    assert project.build("portraits:fox", forced=True) == {"portraits:fox": "generated"}, project.report
+    assert project.image("fox").read_bytes() != before
+    assert fake.bill == 2 * CENTS
+    project.restore("portraits:fox")
+    assert project.image("fox").read_bytes() == before
+    assert project.build() == {}
+    assert fake.bill == 2 * CENTS
+
+
+def test_an_image_of_another_size_was_paid_for_and_is_kept(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    hosted(fake).own_size = (1024, 1024)
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "generated"}, project.report
+    assert "1024x1024" in project.report.replace("×", "x")
+    file = read_image(project.image("fox").read_bytes())
+    assert (file.width, file.height) == (1024, 1024)
+    assert project.build() == {}
+    assert fake.bill == CENTS
+
+
+def test_another_quality_than_asked_for_is_said(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    hosted(fake).changes = {"quality": "medium"}
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "generated"}
+    assert "medium" in project.report
+    assert project.build() == {}
+
+
+def test_what_was_paid_for_and_cannot_be_used_is_kept_and_not_paid_for_again(
+    project: OpenAIProject, fake: FakeOpenAI
+) -> None:
+    image = Picture("a fox", (1024, 640), 1).encode()[:-20]
+    said = {"data": [{"b64_json": base64.b64encode(image).decode()}], "size": "1024x640", "quality": "low"}
+    fake.faults.append(Fault(Answer(200, said), makes=True))
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "failed"}
+    assert any(path.read_bytes() == image for path in project.root.rglob(".imagegen/**/*") if path.is_file())
+    assert project.build() == {"portraits:fox": "failed"}
+    assert (len(fake.bodies), fake.bill) == (1, CENTS)
+    assert ".imagegen/paid" in project.report
+
+
+def test_what_a_server_says_of_an_image_is_recorded(project: OpenAIProject) -> None:
+    project.job(items=ONE)
+    project.build()
+    (output,) = project.outputs().values()
+    (entry,) = project.project().store.entries(output.fingerprint)
+    assert entry.facts["usage"]["output_tokens"] == 1056
+
+
+def test_only_what_the_hosted_api_takes_is_sent(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    project.job(items=[{**ONE[0], "steps": 20, "negative": "blur", "seed": 7}], openai={"model": "gpt-image-2"})
+    assert project.build() == {"portraits:fox": "generated"}, project.report
+    assert fake.bodies[0].keys() <= {"model", "prompt", "n", "size", "output_format"}
+
+
+@pytest.mark.parametrize("size", [(512, 512), (1030, 1024)])
+def test_a_size_that_the_api_refuses_costs_nothing(
+    project: OpenAIProject, fake: FakeOpenAI, size: tuple[int, int]
+) -> None:
+    project.job(items=ONE, generate=dict(zip(("width", "height"), size, strict=True)))
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "Invalid size '{}x{}'".format(*size) in project.report
+    assert (len(fake.bodies), fake.bill) == (1, Decimal(0))
+
+
+def test_a_model_must_be_named_where_there_are_several(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    project.job(items=ONE, openai={})
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "gpt-image-2" in project.report
+    assert fake.bodies == []
+
+
+def progress(
+    cancel: threading.Event, on_event: Callable[[str, dict[str, Any]], None] = lambda *_: None
+) -> ImageProgress:
+    return ImageProgress(600, cancel, on_event=on_event)
+
+
+def test_what_is_cancelled_before_it_is_asked_for_costs_nothing(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    project.job(items=ONE)
+    (output,) = project.outputs().values()
+    cancel = threading.Event()
+    cancel.set()
+    backend = project.project().backends["openai"]
+    with pytest.raises(Cancelled):
+        backend.generate(output.request, progress(cancel))
+    assert fake.bodies == []
+    cancel.clear()
+    fake.faults.append(failing(429, RATE, retry_after="100"))
+    with pytest.raises(Cancelled):  # while it waits
+        backend.generate(output.request, progress(cancel, lambda name, _: cancel.set() if name == "waiting" else None))
+    assert (len(fake.bodies), fake.bill) == (1, Decimal(0))
+
+
+def test_a_server_of_ones_own_is_no_matter_of_money(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    with FakeOpenAI("sdcpp") as own:
+        section = {"server": {"url": own.url}, "dialect": "sdcpp"}
+        project.job("own", items=project.base_job["items"][:3], generate={"width": 64, "height": 64}, openai=section)
+        project.job()
+        fake.together = 2
+        budget(project, "0.012")
+        states = project.build()
+        assert [states.pop(f"own:{name}") for name in ("fox", "owl", "bee")] == ["generated"] * 3, project.report
+        assert own.most_at_once == 1
+        assert {asked.authorization for asked in own.asked} == {None}
+    assert sorted(states.values()) == ["failed"] * 3 + ["generated"] * 2
+    assert fake.bill == Decimal("0.012")
+
+
+def test_doctor_generates_nothing(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    project.job(items=ONE)
+    budget(project, "1.50")
+    (output,) = project.outputs().values()
+    rows = project.project().backends["openai"].diagnose([output.request])
+    said = "\n".join(f"{row.what} {row.found} {row.hint}" for row in rows)
+    assert all(row.ok for row in rows), said
+    assert fake.url in said
+    assert "OPENAI_API_KEY" in said
+    assert "0.006" in said
+    assert KEY not in said
+    assert fake.bodies == []
+
+
+def test_a_server_that_does_not_list_its_models_is_used(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    hosted(fake).has_models = False
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "generated"}, project.report
+
+
+def test_without_a_key_openai_is_not_even_contacted(
+    project: OpenAIProject, fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name)
+        del project.environment[name]
+    monkeypatch.setenv("HTTPS_PROXY", fake.origin)
+    project.settings_file()
+    project.job()
+    assert set(project.build().values()) == {"failed"}
+    assert "OPENAI_API_KEY" in project.report
+    assert fake.asked == []
+
+
+def test_without_a_key_another_hosted_api_is_asked_for_no_image(
+    project: OpenAIProject, fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    project.job()
+    assert set(project.build().values()) == {"failed"}
+    assert "OPENAI_API_KEY" in project.report
+    assert fake.bodies == []
+
+
+def test_a_key_that_is_not_accepted_is_not_shown(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    project.environ(OPENAI_API_KEY="sk-mistyped-0002")
+    hosted(fake).has_models = False
+    project.job(items=ONE)
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "OPENAI_API_KEY" in project.report
+    assert "sk-mistyped-0002" not in project.report
+    assert fake.pictures == []
