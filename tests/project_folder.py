@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -66,6 +67,18 @@ def picture(colour: str = "red", size: tuple[int, int] = (32, 32), kind: str = "
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, kind)
     return buffer.getvalue()
+
+
+def press_ctrl_c(process: subprocess.Popen[str]) -> str:
+    """Press it once, and wait until doit has noticed."""
+    assert process.stdout
+    process.send_signal(signal.SIGINT)
+    read = ""
+    while "stopping when" not in read:
+        line = process.stdout.readline()
+        assert line, read
+        read += line
+    return read
 
 
 @dataclass(frozen=True)

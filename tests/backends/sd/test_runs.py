@@ -16,7 +16,7 @@ from PIL import Image
 from tests.backends.sd.model_files import write_model
 from tests.backends.sd.project import SdProject
 from tests.marks import long
-from tests.project_folder import picture
+from tests.project_folder import picture, press_ctrl_c
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 MODELS = {1: {"model": "one.safetensors"}, 2: {"model": "two.safetensors"}}
@@ -33,18 +33,6 @@ def numbered(count: int, models: tuple[int, ...] = (1,)) -> list[dict[str, Any]]
 def kill(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
-
-
-def press_ctrl_c(process: subprocess.Popen[str]) -> str:
-    """Press it once, and wait until doit has noticed."""
-    assert process.stdout
-    process.send_signal(signal.SIGINT)
-    read = ""
-    while "stopping when" not in read:
-        line = process.stdout.readline()
-        assert line, read
-        read += line
-    return read
 
 
 @pytest.mark.parametrize("words", [[], long(["-n", "2"]), long(["-n", "2", "-P", "thread"])], ids=" ".join)
