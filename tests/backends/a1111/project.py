@@ -26,12 +26,15 @@ JOB: dict[str, Any] = {
 
 
 class A1111Project(ProjectFolder):
-    """Its jobs name the server's first checkpoint, as far as there are several."""
+    """Its jobs name the server's first checkpoint, as far as there are several. They suit the program."""
 
     def __init__(self, root: Path, fake: FakeA1111) -> None:
         several = len(fake.program.checkpoints) > 1
         first = fake.program.checkpoints[0].rpartition("/")[2].rpartition(".")[0]
-        super().__init__(root, {**JOB, **({"a1111": {"checkpoint": first}} if several else {})})
+        # Draw Things refuses small images, and takes the app's sampler for one that is not given
+        own = {"width": 128, "height": 128, "sampler": "Euler a"} if fake.program.name == "draw-things" else {}
+        job = {**JOB, "generate": {**GENERATE, **own}}
+        super().__init__(root, {**job, **({"a1111": {"checkpoint": first}} if several else {})})
         self.fake = fake
         self.write("pyproject.toml", f"[tool.imagegen.a1111]\nserver.url = '{fake.url}'\n")
         self.settings = replace(Settings(), a1111_server_url=fake.url)

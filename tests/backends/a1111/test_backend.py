@@ -25,20 +25,14 @@ class TestA1111(BackendContract):
         return A1111Backend()
 
     def request(self) -> Request:
-        several = len(self.fake.program.checkpoints) > 1
-        is_app = self.fake.program.name == "draw-things"  # takes 128×128 or more, and its own sampler if none is given
-        side = 128 if is_app else 64
-        extra: dict[str, Any] = {"server": {"url": self.fake.url}}
+        fields: dict[str, Any] = {"width": 128, "height": 128, "steps": 2, "sampler": self.fake.program.samplers[1]}
         return Request(
             "a1111",
             "One",
             "a red fox",
-            width=side,
-            height=side,
-            steps=2,
+            **fields,
             seed=1,
-            model="one" if several else "",
-            extra=extra,
-            sampler=self.fake.program.samplers[0],
-            given=("height", *(["sampler"] if is_app else []), "steps", "width"),
+            model=self.fake.program.checkpoints[0],
+            extra={"server": {"url": self.fake.url}},
+            given=tuple(sorted(fields)),
         )

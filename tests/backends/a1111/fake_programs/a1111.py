@@ -90,6 +90,7 @@ class A1111(Program):
             loras=self._choose_loras({name: float(weight or 1) for name, weight in named}),
             init=init,
             strength=body.get("denoising_strength", 0.75) if init else 1.0,
+            said=prompt,
             asked=(body.get("width", 512), body.get("height", 512)),
         )
 
@@ -100,8 +101,8 @@ class A1111(Program):
         )
         text = ", ".join(f"{key}: {value}" for key, value in {"Steps": picture.steps, **extra}.items())
         return {
-            "prompt": picture.prompt,
-            "all_prompts": [picture.prompt],
+            "prompt": picture.said,
+            "all_prompts": [picture.said],
             "negative_prompt": picture.negative,
             "all_negative_prompts": [picture.negative],
             "seed": picture.seed,
@@ -244,7 +245,8 @@ class SdNext(A1111):
         def resolve(match: re.Match[str]) -> str:
             return str(chosen.choice(match[1].split("|")))
 
-        return replace(picture, prompt=re.sub(r"\{([^{}]*)\}", resolve, picture.prompt))
+        said = re.sub(r"\{([^{}]*)\}", resolve, picture.said)
+        return replace(picture, prompt=re.sub(r"\{([^{}]*)\}", resolve, picture.prompt), said=said)
 
     def describe(self, picture: Picture) -> dict[str, Any]:
         told = super().describe(replace(picture, asked=(picture.width, picture.height)))

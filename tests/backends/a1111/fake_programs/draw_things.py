@@ -108,6 +108,9 @@ class DrawThings(Program):
         if not -1 <= taken["seed"] < 2**32:
             said = f"Value for Seed must be between -1 and 4294967295, inclusive (was {taken['seed']})"
             raise self.refuse(422, said)
+        for name, side in (("Width", taken["width"]), ("Height", taken["height"])):
+            if not 128 <= side <= 8192:
+                raise self.refuse(422, f"Value for {name} must be between 128 and 8192, inclusive (was {side})")
         if taken["sampler"] not in self.samplers:
             raise self.refuse(422, f"Invalid value for sampler_name (options: {json.dumps(self.samplers)})")
         if taken["model"] not in self.checkpoints:

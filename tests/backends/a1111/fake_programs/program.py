@@ -25,7 +25,7 @@ Answer = tuple[int, Any]
 class Picture:
     """What really decides the pixels of one image.
 
-    asked: the width and height of the request. app: of Draw Things, the settings that the request left to it.
+    said: the prompt as the program repeats it. asked: the width and height of the request. app: of Draw Things, the settings that the request left to it.
     """
 
     prompt: str
@@ -42,6 +42,7 @@ class Picture:
     init: str = ""
     strength: float = 1.0
     is_whole: bool = True
+    said: str = ""
     asked: tuple[int, int] = (0, 0)
     app: Mapping[str, Any] = field(default_factory=dict)
 
