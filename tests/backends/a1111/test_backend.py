@@ -32,7 +32,7 @@ class TestA1111(BackendContract):
             "a red fox",
             **fields,
             seed=1,
-            model=self.fake.program.checkpoints[0],
+            model=self.fake.program.checkpoints[-1],
             extra={"server": {"url": self.fake.url}},
             given=tuple(sorted(fields)),
         )

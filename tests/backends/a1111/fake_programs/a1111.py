@@ -276,7 +276,13 @@ class SdNext(A1111):
         return self.current
 
     def _title(self, file: str) -> str:
-        return super()._title(file.removesuffix(".safetensors"))
+        return f"{file.removesuffix('.safetensors')} [{sha256_of(file)[:10]}]"
+
+    def _list_checkpoints(self) -> list[dict[str, Any]]:
+        found = zip(super()._list_checkpoints(), self.checkpoints, strict=True)
+        return [
+            {**one, "title": self._title(file), "model_name": file.removesuffix(".safetensors")} for one, file in found
+        ]
 
     def _read_init(self, path: str, body: Body) -> str:
         if path == "img2img" and not body.get("init_images"):

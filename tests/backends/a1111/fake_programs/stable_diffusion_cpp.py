@@ -141,6 +141,9 @@ class KoboldCpp(SdServer):
             return 200, {"result": "KoboldCpp", "version": "1.117.1", "protected": False, "llm": True, "txt2img": True}
         if path == "/sdapi/v1/sd-models" and not self.current:
             return 200, []
+        if path == "/sdapi/v1/samplers":
+            aliases = {"Euler": ["euler", "k_euler"]}
+            return 200, [{"name": one, "aliases": aliases.get(one, []), "options": {}} for one in self.samplers]
         return super().get(path)
 
     def read(self, path: str, body: Body) -> Picture:

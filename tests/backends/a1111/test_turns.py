@@ -1,0 +1,197 @@
+"""A server generates one image at a time, whoever asks: ours waits for its turn, is followed, and is stopped alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.backends.a1111 import A1111Backend
+from imagegen.backends.base import Cancelled, Context, GeneratedImage, GenerationError, MayBeRunningError, OverdueError
+from imagegen.config.settings import Settings
+from imagegen.plan.request import Request
+from tests.backends.a1111.fake_a1111 import PATIENCE_S, FakeA1111
+from tests.backends.ollama.parts import RecordedProgress
+from tests.backends.sd.fake_sd_server.fixture import until
+
+A_FAMILY = ["a1111", "forge", "reforge"]
+
+
+def nothing(path: str) -> bytes:
+    raise AssertionError(path)
+
+
+class Attempt:
+    """An image, a red fox, that is generated in a thread."""
+
+    def __init__(self, fake: FakeA1111, pool: ThreadPoolExecutor, **server: Any) -> None:
+        self.fake = fake
+        self.progress = RecordedProgress(timeout_s=10 * PATIENCE_S)
+        backend = A1111Backend()
+        backend.context = Context(Path.cwd(), replace(Settings(), a1111_server_url=fake.url), nothing)
+        draw_things = fake.program.name == "draw-things"
+        fields: dict[str, Any] = {"width": 128 if draw_things else 64, "height": 128 if draw_things else 64}
+        if draw_things:
+            fields["sampler"] = "Euler a"
+        model = fake.program.checkpoints[0].rpartition("/")[2]
+        request = Request(
+            *("a1111", "One", "a red fox"),
+            **{**fields, "steps": 4, "seed": 1, "model": model, "given": tuple(sorted(fields))},
+            extra={"server": server} if server else {},
+        )
+        assert list(backend.preflight([request])) == []
+        self._result: Future[GeneratedImage] = pool.submit(backend.generate, request, self.progress)
+
+    def end(self) -> GeneratedImage | BaseException:
+        """Wait for the image, or for what is raised instead."""
+        error = self._result.exception(PATIENCE_S)
+        return error or self._result.result()
+
+    def cancel(self) -> str:
+        """Cancel it as Ctrl-C does, pressed twice. Returns what the user reads."""
+        self.progress.cancel.set()
+        error = self.end()
+        assert isinstance(error, (Cancelled, MayBeRunningError)), error
+        return " ".join([str(error), *(one["text"] for one in self.progress.named("note"))])
+
+    @property
+    def is_queued(self) -> bool:
+        return "a red fox" in " ".join(self.fake.queue[1:])
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as made:
+        yield made
+
+
+@contextmanager
+def held(fake: FakeA1111, pool: ThreadPoolExecutor, **server: Any) -> Iterator[Attempt]:
+    """Hold our image in its middle."""
+    gate = fake.hold("a red fox")
+    attempt = Attempt(fake, pool, **server)
+    gate.wait_reached()
+    try:
+        yield attempt
+    finally:
+        gate.open()
+
+
+@contextmanager
+def queued(fake: FakeA1111, pool: ThreadPoolExecutor, **server: Any) -> Iterator[Attempt]:
+    """Have our image wait for another client's, which is held in its middle."""
+    with fake.other_client():
+        attempt = Attempt(fake, pool, **server)
+        until(lambda: attempt.is_queued)
+        yield attempt
+
+
+@pytest.mark.parametrize("has_task_ids", [True, False])
+@pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
+def test_its_steps_are_reported(fake: FakeA1111, pool: ThreadPoolExecutor, has_task_ids: bool) -> None:
+    fake.has_task_ids = has_task_ids
+    with held(fake, pool) as attempt:
+        until(lambda: attempt.progress.named("steps"))
+    assert isinstance(attempt.end(), GeneratedImage)
+    assert {(one["done"], one["total"]) for one in attempt.progress.named("steps")} == {(2, 4)}
+
+
+@pytest.mark.parametrize("fake", ["sd-server", "koboldcpp", "draw-things"], indirect=True)
+def test_without_progress_nothing_is_reported_and_the_image_arrives(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
+    with held(fake, pool) as attempt:
+        pass
+    assert isinstance(attempt.end(), GeneratedImage)
+    assert attempt.progress.named("steps") == []
+
+
+@pytest.mark.parametrize("fake", A_FAMILY[:2], indirect=True)
+@pytest.mark.parametrize("has_task_ids", [True, False])
+def test_another_persons_image_is_waited_for_with_the_clock_stopped(
+    fake: FakeA1111, pool: ThreadPoolExecutor, has_task_ids: bool
+) -> None:
+    fake.has_task_ids = has_task_ids
+    with queued(fake, pool) as attempt:
+        until(lambda: attempt.progress.named("waiting") and attempt.progress.named("restarted"))
+        assert attempt.progress.named("steps") == []
+    assert isinstance(attempt.end(), GeneratedImage)
+    assert [(one.prompt, one.is_whole) for one in fake.pictures] == [("somebody else's", True), ("a red fox", True)]
+
+
+@pytest.mark.parametrize("has_task_ids", [True, False])
+@pytest.mark.parametrize("fake", A_FAMILY[:2], indirect=True)
+def test_an_image_that_is_cancelled_is_stopped_where_it_is_known_to_be_ours(
+    fake: FakeA1111, pool: ThreadPoolExecutor, has_task_ids: bool
+) -> None:
+    fake.has_task_ids = has_task_ids
+    with held(fake, pool) as attempt:
+        attempt.cancel()
+        assert fake.interrupts == 1
+    assert [one.is_whole for one in fake.pictures] == [False]
+
+
+@pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
+def test_an_image_that_takes_too_long_is_stopped(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
+    with held(fake, pool) as attempt:
+        attempt.progress.timeout_s = 0
+        assert isinstance(attempt.end(), OverdueError)
+        assert fake.interrupts == 1
+
+
+@pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
+@pytest.mark.parametrize("has_task_ids", [True, False])
+def test_another_persons_image_is_not_stopped_with_ours(
+    fake: FakeA1111, pool: ThreadPoolExecutor, has_task_ids: bool
+) -> None:
+    fake.has_task_ids = has_task_ids
+    with queued(fake, pool) as attempt:
+        said = attempt.cancel()
+        assert fake.interrupts == 0
+    assert "goes on" in said
+    until(lambda: not fake.queue)
+    assert [one.is_whole for one in fake.pictures] == [True, True]
+
+
+@pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
+def test_nothing_is_stopped_where_the_job_forbids_it(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
+    with held(fake, pool, interrupt=False) as attempt:
+        assert "goes on" in attempt.cancel()
+        assert fake.interrupts == 0
+    assert [one.is_whole for one in fake.pictures] == [True]
+
+
+@pytest.mark.parametrize("fake", ["sdnext"], indirect=True)
+def test_whatever_runs_is_stopped_where_the_job_allows_it(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
+    with queued(fake, pool, interrupt=True) as attempt:
+        attempt.cancel()
+        assert fake.interrupts == 1
+
+
+@pytest.mark.parametrize("fake", ["sd-server", "koboldcpp", "draw-things"], indirect=True)
+def test_a_program_that_cannot_be_interrupted_goes_on_and_that_is_said(
+    fake: FakeA1111, pool: ThreadPoolExecutor
+) -> None:
+    with held(fake, pool) as attempt:
+        assert "goes on" in attempt.cancel()
+    assert [one.is_whole for one in fake.pictures] == [True]
+
+
+@pytest.mark.parametrize("fake", ["a1111", "forge", "sdnext"], indirect=True)
+def test_a_half_done_image_of_which_somebody_had_enough_is_not_taken(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
+    with held(fake, pool) as attempt:
+        fake.interrupt()
+        error = attempt.end()
+    assert isinstance(error, GenerationError), error
+    assert "half done" in str(error)
+
+
+def test_the_time_of_an_image_begins_when_others_are_done(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
+    with queued(fake, pool) as attempt:
+        until(lambda: attempt.progress.named("restarted"))
+        before = len(attempt.progress.named("restarted"))
+        until(lambda: len(attempt.progress.named("restarted")) > before)
+    assert isinstance(attempt.end(), GeneratedImage)
