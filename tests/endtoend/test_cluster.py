@@ -107,6 +107,36 @@ def test_the_images_of_a_killed_worker_are_made_elsewhere(project: ProjectFolder
     assert set(cluster.calls("hanging", "started")) <= set(cluster.calls("one"))
 
 
+def test_an_image_that_costs_something_is_not_requested_again_when_its_worker_dies(
+    project: ProjectFolder, cluster: Cluster
+) -> None:
+    project.job(items=ITEMS[:1])
+    project.script(prices={"*": "0.04"})
+    for name in ("one", "two"):
+        cluster.script(name, acts={"*": [{"hang": True}]})
+    process = project.start("budget=0.04")
+    wait_until(lambda: cluster.calls("one", "started") + cluster.calls("two", "started"))
+    (worker,) = (name for name in ("one", "two") if cluster.calls(name, "started"))
+    cluster.kill(worker)
+    out, _ = process.communicate(timeout=60)
+    assert f"portraits:i0: the worker that generated it is gone: {worker}" in out
+    assert "portraits:i0: may have been paid for, though it never arrived" in out
+    assert len(cluster.calls("one", "started") + cluster.calls("two", "started")) == 1
+
+
+def test_of_a_worker_too_an_answer_that_is_lost_may_have_been_paid_for(
+    project: ProjectFolder, cluster: Cluster
+) -> None:
+    project.job(items=ITEMS[:1])
+    project.script(prices={"*": "0.04"})
+    for name in ("one", "two"):
+        cluster.script(name, acts={"*": [{"lost": "the connection broke"}]})
+    run = project.doit()
+    assert "portraits:i0: the connection broke (at the worker " in run.out
+    assert "1 failed, cost up to $0.04, 1 image may have been paid for without arriving" in run.closing
+    assert len(cluster.calls("one", "started") + cluster.calls("two", "started")) == 1
+
+
 def test_after_a_kill_an_image_goes_to_the_worker_where_it_was_begun(project: ProjectFolder, cluster: Cluster) -> None:
     project.job(items=ITEMS[:1])
     slow = {"*": [{"delay_s": 1}]}

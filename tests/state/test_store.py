@@ -44,6 +44,17 @@ def test_entries_come_newest_first_and_whole(store: Store) -> None:
     assert store.entries("0" * 64) == []
 
 
+def test_an_entry_that_is_dropped_is_gone_and_its_blob_stays(store: Store) -> None:
+    kept, dropped = (replace(ENTRY, sha256=store.put(data)) for data in (b"one", b"two"))
+    store.add(kept)
+    store.add(dropped)
+    store.drop(dropped)
+    assert store.entries(ENTRY.fingerprint) == [kept]
+    assert store.get(dropped.sha256) == b"two"
+    store.drop(kept)
+    assert store.entries(ENTRY.fingerprint) == []
+
+
 def test_a_torn_index_line_is_passed_over_and_harms_no_other(store: Store) -> None:
     store.add(replace(ENTRY, sha256="aa"))
     (index,) = (store.folder / "index").rglob("*.jsonl")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
+import random
 import threading
 import time
 import uuid
@@ -115,10 +115,14 @@ class ClusterBackend(Backend):
                 raise MayBePaidError(f"{answer.what} (at the worker {pool.name(answer.worker)})", answer.hint)
             if answer.is_unfit:
                 pool.exclude_worker(answer.worker, answer.what, progress)
-                if pool.find_workers(request):
+                if pool.find_workers(request) and not (answer.may_be_running and self._costs(request)):
                     continue
             kind = MayBeRunningError if answer.may_be_running else GenerationError
             raise kind(f"{answer.what} (at the worker {pool.name(answer.worker)})", answer.hint)
+
+    def _costs(self, request: Request) -> bool:
+        """Return whether the image costs anything, and so must not be requested twice."""
+        return self.price(request) != 0
 
     def close(self) -> None:
         """Have the workers drop what they keep for this run."""
@@ -178,10 +182,16 @@ class ClusterBackend(Backend):
             while True:
                 workers = pool.wait_for_workers(bundle.request, progress)
                 workers = pool.find_addresses(progress.last_server) & workers or workers  # that one may have it still
+                if self._costs(bundle.request):  # if this one dies, Dask must not have another one request it again
+                    workers = {random.choice(sorted(workers))}  # noqa: S311 - any will do
                 arguments = self._run, bundle, attempt, progress.timeout_s
                 task = connection.submit(worker.generate, *arguments, workers=workers, resources=pool.resources)
-                with contextlib.suppress(_AllLeftError):
+                try:
                     return _wait_for_answer(connection, pool, task, workers, events, progress)
+                except _AllLeftError as error:
+                    if error.has_begun and self._costs(bundle.request):
+                        what = f"the worker that generated it is gone: {', '.join(map(pool.name, workers))}"
+                        raise MayBePaidError(what, "look at its log, then run doit again") from None
         finally:
             connection.stop_listening(attempt)
 
@@ -198,6 +208,10 @@ class ClusterBackend(Backend):
 
 class _AllLeftError(Exception):
     """All workers that could generate the image are gone: the Dask task would wait forever."""
+
+    def __init__(self, *, has_begun: bool) -> None:
+        super().__init__()
+        self.has_begun = has_begun
 
 
 def _wait_for_answer(
@@ -224,7 +238,7 @@ def _wait_for_answer(
         progress.check()
         pool.report(progress)
         if not workers & connection.workers:
-            raise _AllLeftError
+            raise _AllLeftError(has_begun=has_begun)
 
     try:
         return connection.wait_for(task, check)
