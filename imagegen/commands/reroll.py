@@ -51,15 +51,20 @@ def _select(build: Build, words: list[str]) -> list[Output]:
 
 def _ask_for_many(build: Build, words: list[str], outputs: list[Output]) -> None:
     """Ask first if a job or a pattern stands for more than one image. Raises ImagegenError if nobody agrees."""
-    from imagegen.execute.forecast import estimate
+    from decimal import Decimal
+
+    from imagegen.execute.forecast import estimate, price
     from imagegen.plan.record import total_seconds
-    from imagegen.report.console import duration
+    from imagegen.report.console import duration, price_text
 
     each = select(build, words).one_by_one.union(*(build.items.get(word, []) for word in words))
     if sum(output.task not in each for output in outputs) > 1:
         times = estimate(build.project, outputs).values()
         seconds = None if any(one.seconds is None for one in times) else total_seconds(times)
-        print(f"{len(outputs)} images get a new seed and are generated again ({duration(seconds)})", flush=True)
+        prices = [price(build.project, output) for output in outputs]
+        cost = price_text(sum(filter(None, prices), Decimal(0)), prices.count(None))
+        takes = "; ".join(filter(None, [duration(seconds), cost]))
+        print(f"{len(outputs)} images get a new seed and are generated again ({takes})", flush=True)
         require("Reroll all of them?", "nothing was rerolled", f"doit reroll {shlex.join(words)} --yes")
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "ForecastImage",
     "estimate",
     "forecast",
+    "price",
 ]
 
 Act = Literal["generate", "derive", "follow", "restore", "keep", "fail", "ignore", "fresh"]
@@ -140,7 +141,7 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
         images = _fail_followers(_generate_once(pool.map(foresee, standing)))
     estimates = estimate(project, [one.output for one in images if one.act == "generate"])
     images = [
-        replace(one, seconds=estimates[one.output.task].seconds, price=_price(project, one.output))
+        replace(one, seconds=estimates[one.output.task].seconds, price=price(project, one.output))
         if one.output.task in estimates
         else one
         for one in images
@@ -228,8 +229,10 @@ def _generate_once(images: Iterable[ForecastImage]) -> list[ForecastImage]:
     return found
 
 
-def _price(project: Project, output: Output) -> Decimal | None:
-    """Return what generating the output costs; None if that is not known."""
+def price(project: Project, output: Output) -> Decimal | None:
+    """Return what generating the output costs, in US dollars; None if that is not known."""
+    if output.is_derived:
+        return Decimal(0)
     try:
         return project.backends[output.request.backend].price(output.request)
     except ImagegenError:  # its preflight says so

@@ -83,6 +83,13 @@ def test_an_image_of_unknown_price_needs_a_price_or_no_budget(priced: ProjectFol
     assert priced.doit("budget=none").closing.startswith("3 generated, cost unknown (")
 
 
+def test_a_reroll_of_a_job_says_what_it_costs_before_it_asks(priced: ProjectFolder) -> None:
+    priced.build_job()
+    out = priced.doit("reroll", "portraits").out
+    assert out.startswith("3 images get a new seed and are generated again (under 1 s; cost $0.08)\n")
+    assert "cost $0.04" in priced.doit("reroll", "portraits:yrr").out.splitlines()
+
+
 def test_one_off_images_cost_the_same(priced: ProjectFolder) -> None:
     image = ["image", "--prompt", "a raven", "--backend", "placeholder"]
     assert "cost" not in priced.doit(*image).out

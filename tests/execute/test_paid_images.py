@@ -296,3 +296,18 @@ def test_an_image_that_moves_to_another_server_is_paid_for_once(paid: Paid) -> N
     paid.folder.backend = Priced(Script(in_flight=4), "left")
     assert costs(paid.run("0.12")) == (Decimal("0.12"), 0, 0, 0)
     assert paid.states == ["generated"] * 3
+
+
+def test_a_shared_store_gets_what_was_paid_for_and_nothing_that_cannot_be_used(paid: Paid, tmp_path: Path) -> None:
+    (tmp_path / "team").mkdir()
+    paid.folder.settings = replace(paid.folder.settings, store=f"file://{tmp_path}/team")
+    paid.plays(acts={"A": [{"size": [16, 16]}], "C": [{"cut": 10}]})
+    paid.run()
+    assert paid.states == ["generated", "generated", "failed"]
+    (kept,) = (paid.folder.root / ".imagegen/paid").iterdir()
+    colleague = Paid(paid.folder.clone(tmp_path / "colleague"))
+    assert costs(colleague.run())[0] == Decimal("0.04")
+    assert colleague.states == ["restored", "restored", "generated"]
+    assert colleague.folder.image("a").read_bytes() == paid.folder.image("a").read_bytes()
+    team = [path.read_bytes() for path in (tmp_path / "team").rglob("*") if path.is_file()]
+    assert kept.read_bytes() not in team
