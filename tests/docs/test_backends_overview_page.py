@@ -1,0 +1,92 @@
+"""docs/backends-overview.md against what the backends, and the programs behind them, declare."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from imagegen.backends.a1111 import programs
+from imagegen.backends.a1111.programs import Program
+from imagegen.backends.base import Backend
+from imagegen.backends.openai.dialects import DIALECTS, Dialect
+from imagegen.backends.registry import registry
+from tests.docs.pages import table
+from tests.wheels import ROOT
+
+PAGE = "docs/backends-overview.md"
+FIELDS = ("seed", "negative", "steps", "cfg", "sampler")
+ROWS = table(PAGE, "backend")
+OF_BACKENDS = {row[0].strip("`"): row[1:] for row in ROWS if "`" not in row[1] and len(row) == 10}
+OF_PROGRAMS = {(row[0].strip("`"), row[1]): row[2:] for row in ROWS if len(row) == 8}
+OURS = {name: create() for name, create in registry().items() if create.__module__.startswith("imagegen.")}
+PROGRAMS = [one for one in vars(programs).values() if isinstance(one, Program) and one is not programs.OTHER]
+
+
+def yes(value: object) -> str:
+    return "yes" if value else ""
+
+
+def sources(backend: str) -> str:
+    folder = ROOT / "imagegen/backends" / backend
+    return "\n".join(path.read_text("utf-8") for path in folder.rglob("*.py"))
+
+
+def test_every_backend_has_a_row() -> None:
+    assert OF_BACKENDS.keys() == OURS.keys()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_its_row_says_which_fields_it_honours(name: str) -> None:
+    assert OF_BACKENDS[name][:5] == [yes(field in OURS[name].parameters) for field in FIELDS]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_its_row_says_which_reference_images_it_takes(name: str) -> None:
+    keys = re.findall("`(\\w+)`", OF_BACKENDS[name][5])
+    assert bool(OF_BACKENDS[name][5]) == ("images" in OURS[name].options)
+    assert not keys or set(keys) == {key for key in ("init", "ref1", "ref9") if takes(OURS[name], key)}
+
+
+def takes(backend: Backend, key: str) -> bool:
+    images = backend.options["images"]
+    return key in images["schema"] if "schema" in images else bool(re.fullmatch(images["keysrules"]["regex"], key))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_its_row_says_whether_its_model_is_checked(name: str) -> None:
+    assert bool(OF_BACKENDS[name][6]) == bool(OURS[name].model_option)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_its_row_says_whether_it_shows_steps_and_stops_an_image(name: str) -> None:
+    text = sources(name)
+    shows = re.search(r"(?:event|_emit)\(\"steps\"", text)
+    stops = re.search(r"\.(?:interrupt|cancel|kill)\(", text)
+    assert OF_BACKENDS[name][7:] == [yes(shows), yes(stops)]
+
+
+def test_every_program_has_a_row() -> None:
+    named = {("a1111", one.name) for one in PROGRAMS} | {("openai", one.program) for one in DIALECTS.values()}
+    assert OF_PROGRAMS.keys() == named
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.name)
+def test_a_program_with_a1111_s_api_has_what_it_honours(program: Program) -> None:
+    seed = "yes, below 2^31" if program.most_seed < 2**31 else "yes"
+    assert OF_PROGRAMS["a1111", program.name] == [seed, *["yes"] * 4, yes(program.takes_scheduler)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda one: one.name)
+def test_a_program_with_openai_s_api_has_what_it_honours(dialect: Dialect) -> None:
+    seed, *others = [yes(field in dialect.fields) for field in (*FIELDS, "scheduler")]
+    bound = ", below 2^31" if seed and dialect.seed_bits == 31 else ""
+    assert OF_PROGRAMS["openai", dialect.program] == [seed + bound, *others]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda one: one.name)
+def test_the_page_of_openai_has_the_same(dialect: Dialect) -> None:
+    (row,) = [row for row in table("docs/openai.md", "dialect") if row[0] == f"`{dialect.name}`"]
+    fields = {word.strip() for word in row[2].split(",") if word.strip()}
+    options = set(re.findall(r"`openai\.(\w+)`", row[3]))
+    assert fields | options == dialect.fields.keys()
