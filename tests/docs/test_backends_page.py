@@ -116,7 +116,7 @@ def test_without_the_package_the_problem_names_the_backends_there_are(project: P
     project.environment.clear()
     run = project.doit()
     assert run.code != 0
-    assert "backend: 'gradient' is not one of comfyui, ollama, placeholder" in run.out
+    assert "backend: 'gradient' is not one of a1111, comfyui, ollama, openai, placeholder" in run.out
 
 
 def test_its_own_tests_pass(source: Path) -> None:
