@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
 from typing import Literal
 
 from imagegen.backends.base import (
+    Backend,
     GenerationError,
     MayBePaidError,
     MayBeRunningError,
@@ -17,9 +19,11 @@ from imagegen.backends.base import (
 )
 from imagegen.backends.guard import BackendFaultError, FaultyImageError
 from imagegen.config.money import dollars
+from imagegen.config.settings import SETTINGS
 from imagegen.errors import Problem
+from imagegen.plan.request import Request
 
-__all__ = ["FREE", "Budget", "Costs", "Payment"]
+__all__ = ["FREE", "Budget", "Costs", "Payment", "check_prices"]
 
 
 @dataclass(frozen=True)
@@ -155,3 +159,21 @@ def _is_refusal(error: BaseException) -> bool:
 
 FREE = Payment(Decimal(0))
 """Of every image that costs nothing."""
+
+
+def check_prices(backend: Backend, requests: Sequence[Request], limit: Decimal | None) -> list[Problem]:
+    """Return a problem for each request of unknown price, if there is a limit: what it costs could pass that.
+
+    Raises what a backend's `price` does.
+    """
+    unpriced = [request for request in requests if backend.price(request) is None]
+    return [_unpriced(request) for request in unpriced] if limit is not None else []
+
+
+def _unpriced(request: Request) -> Problem:
+    table = f"{request.backend}.prices"
+    hint = "lift the budget for this run: doit budget=none"
+    if any(setting.name == table for setting in SETTINGS):
+        hint = f"add its price to [tool.imagegen.{table}] in pyproject.toml; or {hint}"
+    of = f" of {request.model}" if request.model else ""
+    return Problem(request.name, f"there is a budget, and what an image{of} costs is not known", hint)

@@ -16,9 +16,8 @@ from typing import Any, TypeVar
 from imagegen.backends.base import Backend, Cancelled, GenerationError, ServerSlot, TryAnotherServer
 from imagegen.backends.text import list_first
 from imagegen.calls import StoppedWaiting, call_with_timeout
-from imagegen.config.settings import SETTINGS
 from imagegen.errors import Problem
-from imagegen.execute.budget import FREE, Budget, Payment
+from imagegen.execute.budget import FREE, Budget, Payment, check_prices
 from imagegen.execute.build_image import NotStoredError, failure_outcome, restore_image
 from imagegen.execute.decisions import choose_seed, record_model
 from imagegen.execute.events import Event, Outcome, ProgressEvent, StaleOutput, Started
@@ -197,11 +196,8 @@ class Executor:
         return False
 
     def _preflight(self, requests: list[Request]) -> list[Problem]:
-        """Run the backend's preflight, and refuse what would cost nobody knows how much while there is a budget."""
-        prices = [self.backend.price(request) for request in requests]
-        unpriced = [request for request, price in zip(requests, prices, strict=True) if price is None]
-        found = [_unpriced(request) for request in unpriced] if self.budget.limit is not None else []
-        return [*found, *self._ask(self.backend.preflight, requests)]
+        unpriced = check_prices(self.backend, requests, self.budget.limit)
+        return [*unpriced, *self._ask(self.backend.preflight, requests)]
 
     def _prepare(self, job: list[StaleOutput]) -> bool:
         """Do what takes long, once for a job, and the checks that are only possible then. Whether it passed them."""
@@ -349,16 +345,6 @@ def _with_loss(outcome: Outcome) -> Outcome:
         return replace(outcome, note=_LOST)
     problem = Problem("", _LOST, "the next run requests it again")
     return replace(outcome, also=(*outcome.also, problem))
-
-
-def _unpriced(request: Request) -> Problem:
-    """Return the problem of an image of unknown price while there is a budget."""
-    table = f"{request.backend}.prices"
-    hint = "lift the budget for this run: doit budget=none"
-    if any(setting.name == table for setting in SETTINGS):
-        hint = f"add its model to [tool.imagegen.{table}] in pyproject.toml; or {hint}"
-    of = f" of {request.model}" if request.model else ""
-    return Problem(request.name, f"there is a budget, and what an image{of} costs is not known", hint)
 
 
 def _held_up(tasks: Collection[str]) -> Problem:

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 
 from imagegen.errors import ImagegenError
 from imagegen.execute.build_image import RECORDED_NOT_AVAILABLE, encode_output
+from imagegen.execute.paid_images import find_paid_image, unpaid_problem
 from imagegen.execute.shared_store import ACCEPTED_NOT_AVAILABLE
 from imagegen.execute.stored_images import ImageCopy, StoredImages
 from imagegen.plan.freshness import Verdict
@@ -134,16 +135,19 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
         if act == "keep":
             note = ACCEPTED_NOT_AVAILABLE if project.accepted(output) else RECORDED_NOT_AVAILABLE
             verdict = replace(verdict, note=note)
-        return ForecastImage(output, verdict, act)
+        cost = price(project, output) if act == "generate" else Decimal(0)
+        if cost != 0 and (path := find_paid_image(project, output)):
+            problem = unpaid_problem(output, path)
+            verdict = replace(verdict, state="blocked", note=problem.what, hint=problem.hint)
+            return ForecastImage(output, verdict, "fail")
+        return ForecastImage(output, verdict, act, price=cost)
 
     # what a backend prints must not get into the forecast, which may be JSON for a program
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.redirect_stdout(sys.stderr):
         images = _fail_followers(_generate_once(pool.map(foresee, standing)))
     estimates = estimate(project, [one.output for one in images if one.act == "generate"])
     images = [
-        replace(one, seconds=estimates[one.output.task].seconds, price=price(project, one.output))
-        if one.output.task in estimates
-        else one
+        replace(one, seconds=estimates[one.output.task].seconds) if one.output.task in estimates else one
         for one in images
     ]
     unknown = sum(one.seconds is None for one in estimates.values())
@@ -209,7 +213,7 @@ def _fail_followers(images: Iterable[ForecastImage]) -> list[ForecastImage]:
         origin = next((origin.task for origin in one.output.origins if origin.task in failing), None)
         if origin and one.act not in ("fail", "ignore"):
             verdict = replace(one.verdict, note=f"not built, because {origin} fails", hint="")
-            one = replace(one, verdict=verdict, act="fail", origin="")
+            one = replace(one, verdict=verdict, act="fail", origin="", price=Decimal(0))
         if one.act == "fail":
             failing.add(one.output.task)
         found.append(one)
@@ -224,7 +228,7 @@ def _generate_once(images: Iterable[ForecastImage]) -> list[ForecastImage]:
         if one.act == "generate" and one.output.fingerprint:
             task = first.setdefault(one.output.fingerprint, one.output.task)
             if task != one.output.task:
-                one = replace(one, act="restore", origin=task)
+                one = replace(one, act="restore", origin=task, price=Decimal(0))
         found.append(one)
     return found
 

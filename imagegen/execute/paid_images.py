@@ -6,6 +6,7 @@ What can be decoded is used, whatever else is wrong with it. What cannot, or can
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ from imagegen.errors import Problem
 from imagegen.execute.budget import Payment
 from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import ImageFile, verify
-from imagegen.plan.output import Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file, write_all
 from imagegen.state.store import StoreEntry
@@ -71,7 +72,7 @@ def keep_paid_image(project: Project, output: Output, data: bytes) -> str:
     Returns:
         Its path, as a message has it; empty if it could not be written.
     """
-    name = PurePosixPath(output.path).stem
+    name = f"{PurePosixPath(output.path).stem}-{hashlib.sha256(data).hexdigest()[:8]}"
     ending = f".{output.fingerprint[:_DIGITS]}.{_suffix(data)}"
     with contextlib.suppress(OSError):
         path = project.state / _FOLDER / f"{name}{ending}"
@@ -92,6 +93,8 @@ def keep_paid_image(project: Project, output: Output, data: bytes) -> str:
 
 def find_paid_image(project: Project, output: Output) -> str:
     """Return the path of the file that an earlier run kept for this request; empty if there is none."""
+    if not output.fingerprint:
+        return ""
     files = f"*.{output.fingerprint[:_DIGITS]}.*"
     for path in (project.state / _FOLDER).glob(files):
         return path.relative_to(project.root).as_posix()
@@ -100,7 +103,7 @@ def find_paid_image(project: Project, output: Output) -> str:
 
 def unpaid_problem(output: Output, path: str) -> Problem:
     """Say why an image is not paid for again: it is kept in the file `path`."""
-    return Problem("", f"not generated, because it was paid for already, and is kept in {path}", _hint(output))
+    return Problem("", f"not built, because it was paid for already, and is kept in {path}", _hint(output))
 
 
 def kept_problem(output: Output, path: str) -> Problem:
@@ -111,10 +114,10 @@ def kept_problem(output: Output, path: str) -> Problem:
 
 
 def _hint(output: Output) -> str:
-    return (
-        f"look at it: to use it, put it at {output.path} and run doit accept {output.task}; "
-        "to pay for another image, delete it and run doit again"
-    )
+    use = f"put it at {output.path}"
+    if output.job != ONE_OFF:
+        use += f" and run doit accept {output.task}"
+    return f"look at it: to use it, {use}; to pay for another image, delete it and run doit again"
 
 
 def _suffix(data: bytes) -> str:

@@ -25,6 +25,7 @@ from imagegen.backends.text import list_first, size_text
 from imagegen.calls import call_with_timeout
 from imagegen.config.job_files import find_stray_files
 from imagegen.errors import ImagegenError, Problem
+from imagegen.execute.budget import check_prices
 from imagegen.execute.build_image import blocked_problem
 from imagegen.execute.prune import find_deleted_jobs
 from imagegen.execute.shared_store import Timeouts, describe_error
@@ -216,22 +217,31 @@ def _check_sound_job(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, h
 def check_backends(case: Case) -> Iterator[Diagnosis]:
     """Yield rows for each backend. One that no stale image needs blocks nothing, whatever is wrong with it."""
     requests: dict[str, list[Request]] = defaultdict(list)
-    needed = set()
+    needed: dict[str, list[Request]] = defaultdict(list)
     for output, verdict in case.verdicts:
         if output.is_derived:
             continue
         requests[output.request.backend].append(output.request)
         if verdict.state == "stale":
-            needed.add(output.request.backend)
+            needed[output.request.backend].append(output.request)
     for name, asked in requests.items():
         for row in _diagnose(case.project.backends.for_run(name), asked):
             what = f"backend {name}" + (f": {row.what}" if row.what else "")
             yield replace(row, what=what, blocks=row.blocks and name in needed)
+        yield from _check_prices(case.project, name, needed.get(name, []))
     for name, error in case.project.backends.unusable().items():  # a job that uses it has a row of its own
         for problem in error.problems:
             yield Diagnosis(False, f"backend {name}", problem.what, problem.hint, blocks=False)
     for problem in check_plug_in_names():
         yield Diagnosis(False, "backends", problem.what, problem.hint, blocks=False)
+
+
+def _check_prices(project: Project, name: str, requests: Sequence[Request]) -> Iterator[Diagnosis]:
+    """Yield a row for each model of unknown price while there is a budget."""
+    with suppress(ImagegenError):  # the backend's own rows say so
+        problems = check_prices(project.backends[name], requests, project.settings.budget)
+        for what, hint in dict.fromkeys((one.what, one.hint) for one in problems):
+            yield Diagnosis(False, f"backend {name}: price", what, hint)
 
 
 def _diagnose(backend: Backend, requests: Sequence[Request]) -> Sequence[Diagnosis]:

@@ -80,6 +80,9 @@ def test_an_image_of_unknown_price_needs_a_price_or_no_budget(priced: ProjectFol
     run = priced.doit()
     assert "there is a budget, and what an image of colours costs is not known\n    lift the budget" in run.out
     assert priced.calls("started") == []
+    doctor = priced.doit("doctor")
+    assert doctor.out.count("there is a budget, and what an image of colours costs is not known") == 1
+    assert "costs is not known" not in priced.doit("doctor", "budget=none").out
     assert priced.doit("budget=none").closing.startswith("3 generated, cost unknown (")
 
 
@@ -112,6 +115,19 @@ def test_with_several_processes_a_budget_is_refused_and_never_multiplied(priced:
     run = priced.doit("-n", "2", "-r", "zero", "budget=0.04")
     assert run.code != 0
     assert priced.calls("finished") == ["Okka"]
+
+
+def test_what_was_paid_for_and_cannot_be_used_is_said_beforehand(priced: ProjectFolder) -> None:
+    priced.script(prices=PRICES, acts={"Yrr": [{"cut": 10}]})
+    run = priced.doit("portraits:yrr")
+    assert "portraits:yrr: verify: what scripted returned for portraits:yrr was paid for, and cannot be used" in run.out
+    assert run.closing.startswith("1 failed, cost $0.04 (")
+    why = priced.doit("why", "portraits:yrr").out.splitlines()
+    assert why[0].startswith(
+        "fail      portraits:yrr  assets/portraits/yrr.png: not built, because it was paid for already, and is kept in .imagegen/"
+    )
+    assert why[-1] == "1 to fail"
+    assert "cost" not in priced.doit("portraits:yrr").out
 
 
 needs_sigkill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")

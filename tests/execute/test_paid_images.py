@@ -16,6 +16,7 @@ import pytest
 from imagegen.backends.base import GeneratedImage, Progress
 from imagegen.execute import generation
 from imagegen.execute.events import Event, Outcome
+from imagegen.execute.forecast import forecast
 from imagegen.execute.run import RunResult, run
 from imagegen.images.image_file import verify
 from imagegen.plan.request import Request
@@ -188,8 +189,13 @@ def test_what_cannot_be_decoded_is_kept_and_nothing_more_is_paid_for(paid: Paid,
     assert costs(paid.run())[0] == Decimal("0.08"), "the others are paid for, this one is not"
     assert paid.states == ["failed", "generated", "generated"]
     assert paid.whats("portraits:a")[0] == (
-        f"not generated, because it was paid for already, and is kept in .imagegen/paid/{kept.name}"
+        f"not built, because it was paid for already, and is kept in .imagegen/paid/{kept.name}"
     )
+    project = paid.folder.project()
+    standing = [(one, project.verdict(one)) for one in paid.folder.outputs(project).values()]
+    expected = forecast(project, standing, ())
+    assert [str(one.act) for one in expected.images] == ["fail", "fresh", "fresh"]
+    assert expected.price == 0
     kept.unlink()
     assert costs(paid.run())[0] == Decimal("0.04")
     assert paid.states == ["generated", "fresh", "fresh"]
@@ -239,10 +245,10 @@ def test_facts_that_cannot_be_kept_lose_no_image(paid: Paid) -> None:
 
     paid.folder.backend = Odd(Script(prices=FOUR_CENTS, in_flight=1))
     paid.run()
-    kept = {path.name.partition(".")[0]: path.read_bytes() for path in (paid.folder.root / ".imagegen/paid").iterdir()}
+    kept = {path.name.partition("-")[0]: path.read_bytes() for path in (paid.folder.root / ".imagegen/paid").iterdir()}
     assert set(kept) == {"a", "b", "c"}
     assert all(verify(data, 32, 32) for data in kept.values())
-    assert "it was paid for, and is kept in .imagegen/paid/a." in paid.whats("portraits:a")[1]
+    assert "it was paid for, and is kept in .imagegen/paid/a-" in paid.whats("portraits:a")[1]
 
 
 @pytest.mark.parametrize("is_full", [True, False])
