@@ -17,7 +17,7 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.recovered_settings import RecoveredSettings, recover_settings
 from imagegen.execute.saved_items import ImageToSave
 from imagegen.plan.naming import shorten_slug
-from imagegen.plan.output import ONE_OFF
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.prompt_template import escape_prompt
 from imagegen.project import Project
 
@@ -83,8 +83,17 @@ def plan_images(
     expansion = project.planner.expand_job(job, job.items)
     if expansion.problems:
         raise ImagegenError(*map(_worded, expansion.problems))
+    if options["count"] > 1 and _are_copies(expansion.outputs):
+        what = f"--count: {backend.name} takes no seed, so some of the images would be copies"
+        raise ImagegenError(Problem(_WHERE, what, "leave it out; for another image later: doit -a image …"))
     images = [ImageToSave(item["name"], one, section) for item, one in zip(items, expansion.outputs, strict=True)]
     return images, [*like.notes, *expansion.notes]
+
+
+def _are_copies(outputs: Sequence[Output]) -> bool:
+    """Return whether any of these outputs is the same image as another one, because no seed tells them apart."""
+    have_seeds = all("seed" in one.parameters for one in outputs)
+    return not have_seeds and len({one.request.prompt for one in outputs}) < len(outputs)
 
 
 def _checked(project: Project, values: dict[str, Any]) -> Job:

@@ -357,7 +357,7 @@ def _find_ignored_fields(
     for item in items:
         of_item = capabilities(item)
         backend = of_item.backend
-        ignored = (job.generate.keys() | item.overrides.keys()) - of_item.parameters
+        ignored = (job.generate.keys() | job.matrix.keys() | item.overrides.keys()) - of_item.parameters
         left_out |= ignored - of_item.unused
         for name in ignored & of_item.unused:
             by_model[name, of_item.model or "the model"].append(item.name)

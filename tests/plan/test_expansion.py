@@ -166,6 +166,8 @@ def test_two_outputs_on_one_path_are_found_also_by_case_and_normalisation() -> N
 def test_fields_that_the_backend_does_not_honour_are_told_once() -> None:
     of = job(item("A", sampler="x"), item("B", sampler="y"), generate={"width": 64, "steps": 3})
     assert expanded(of).notes == ("b ignores width, sampler",)
+    matrix = {"width": {"s": 64, "l": 128}, "mood": {"calm": "serene"}}
+    assert expanded(job(item("A", "{mood}"), matrix=matrix)).notes == ("b ignores width",)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from imagegen.backends.base import Cancelled
+from imagegen.config.schema import AXIS_FIELDS
 from imagegen.errors import ImagegenError
 from imagegen.execute.events import ProgressEvent
+from imagegen.execute.one_off import plan_images
 from imagegen.execute.worker import ImageProgress
 from imagegen.images.image_file import read_image
 from tests.backends.openai.fake_openai import FakeOpenAI, Fault, failing
@@ -261,6 +263,21 @@ def test_variants_that_would_be_copies_of_one_image_are_refused(project: OpenAIP
     assert problem.where.startswith("jobs/portraits.yaml:")
     assert "doit -a" in problem.hint
     assert fake.asked == []
+
+
+@pytest.mark.parametrize(("prompt", "count"), [("a fox", 1), ("a fox", 2), ("a {red|grey|white|black} fox", 2)])
+def test_several_one_off_images_that_would_be_copies_are_refused(
+    project: OpenAIProject, prompt: str, count: int
+) -> None:
+    names = ("like", "name", "negative", "save", "format", "out", *AXIS_FIELDS)
+    options = {**dict.fromkeys(names), "backend": "openai", "model": "gpt-image-2", "count": count, "seed": 2}
+    try:
+        images, _ = plan_images(project.project(), [prompt], options, "assets/images")
+    except ImagegenError as error:
+        assert (prompt, count) == ("a fox", 2)
+        assert "takes no seed" in str(error)
+    else:
+        assert len({one.output.fingerprint for one in images}) == count
 
 
 def test_another_image_is_paid_for_only_where_it_is_asked_for(project: OpenAIProject, fake: FakeOpenAI) -> None:
