@@ -1,10 +1,15 @@
-"""What the sections of several backends have in common: how options are declared."""
+"""What the sections of several backends have in common: how options are declared, removed and recovered."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
-__all__ = ["NAME", "STRENGTH", "address", "normalise", "option"]
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.request import Request
+
+__all__ = ["NAME", "STRENGTH", "address", "normalise", "option", "recover_options", "remove_options"]
 
 NAME = {"type": "text", "minlength": 1, "maxlength": 500}
 """A name or a path."""
@@ -29,3 +34,16 @@ def address(example: str) -> dict[str, Any]:
 def normalise(name: str) -> str:
     """Return a file's name as it is written on every system, so that a job is the same on all of them."""
     return name.replace("\\", "/")
+
+
+def remove_options(request: Request, names: Collection[str]) -> Request:
+    """Return the request without these options of its section, as for `Backend.strip_local`."""
+    return replace(request, extra={key: value for key, value in request.extra.items() if key not in names})
+
+
+def recover_options(fields: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return these options of recorded fields, as for `Backend.recover_section`. Raises ImagegenError."""
+    if "images" in fields:
+        what = "was generated from reference images, of which only the digests are recorded"
+        raise ImagegenError(Problem("", what, "add an item to a job that names them, or give --backend"))
+    return {key: fields[key] for key in names if key in fields}

@@ -6,19 +6,23 @@ What contacts the server is imported where it is used: a run with nothing to do 
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagegen.backends.a1111.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, recover_section, resolve
+from imagegen.backends.a1111.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, resolve
 from imagegen.backends.base import Backend, Diagnosis, GeneratedImage, GenerationError, Progress, Resolved
+from imagegen.backends.options import recover_options, remove_options
+from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
-    from imagegen.backends.a1111.server import Server
+    from imagegen.backends.a1111.server import Checkpoint, Server
 
 __all__ = ["A1111Backend"]
+
+_FACTS = ("sampler_name", "sd_model_name", "sd_model_hash", "version")
+"""What is recorded of what a server says of an image."""
 
 
 class A1111Backend(Backend):
@@ -41,32 +45,27 @@ class A1111Backend(Backend):
 
     def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the options that were recorded."""
-        return recover_section(fields)
+        return recover_options(fields, PARAMETERS)
 
     def strip_local(self, request: Request) -> Request:
         """Remove what the job says of its own machine."""
-        extra = {key: value for key, value in request.extra.items() if key not in LOCAL_OPTIONS}
-        return replace(request, extra=extra)
+        return remove_options(request, LOCAL_OPTIONS)
 
     def choose_model(self, request: Request) -> str:
         """Return the only checkpoint that the server has, or the one that Draw Things shows."""
-        from imagegen.backends.a1111.checks import find_checkpoint
-
-        server = self._require_server(request)
-        if isinstance(found := find_checkpoint("", server), Problem):
-            raise GenerationError(found.what, found.hint)
-        return found.file
+        return self._find(request)[1].file
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """Compare checkpoint, sampler, scheduler and LoRAs with the server's lists, and the rest with its program."""
-        from imagegen.backends.a1111.checks import check_request
         from imagegen.backends.choices import check_each
 
-        def check(request: Request) -> Iterator[Problem]:
-            server = self._find_server(request)
-            yield from [server] if isinstance(server, Problem) else check_request(request, server)
+        return check_each(requests, self._check)
 
-        return check_each(requests, check)
+    def _check(self, request: Request) -> Iterable[Problem]:
+        from imagegen.backends.a1111.checks import check_request
+
+        server = self._inspect(request)
+        return [server] if isinstance(server, Problem) else check_request(request, server)
 
     def batch_key(self, request: Request) -> Hashable:
         """Return server and checkpoint."""
@@ -74,51 +73,43 @@ class A1111Backend(Backend):
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Generate the image at its server."""
-        from imagegen.backends.a1111.checks import find_checkpoint
-        from imagegen.backends.a1111.generation import generate
+        from imagegen.backends.a1111.generation import Generation
         from imagegen.backends.a1111.image import build_body, find_difference
 
-        server = self._require_server(request)
-        task = progress.begin_attempt()
-        checkpoint = find_checkpoint(request.model, server)
-        if isinstance(checkpoint, Problem):
-            raise GenerationError(checkpoint.what, checkpoint.hint)
+        server, checkpoint = self._find(request)
+        attempt = progress.begin_attempt()
+        if request.extra.get("loras") and server.program.loras == "lora":
+            server.client.get("/sdapi/v1/loras")  # sd-server takes only those that it listed since its start
         body = build_body(request, server, checkpoint, progress.file)
-        answer = generate(
-            server.client,
-            body,
-            progress,
-            task=task if server.program.takes_task else "",
-            may_interrupt=request.extra.get("server", {}).get("interrupt"),
-        )
+        task, may_interrupt = attempt * server.program.takes_task, request.extra.get("server", {}).get("interrupt")
+        answer = Generation(server.client, body, progress, task, may_interrupt).run()
         if problem := find_difference(answer, body, checkpoint, server):
             raise GenerationError(problem.what, problem.hint)
-        facts = {"server": server.client.url, "seed": body["seed"]}
         told = {key: answer.info[key] for key in _FACTS if isinstance(answer.info.get(key), str)}
-        version = "" if server.version else told.pop("version", "")
-        return GeneratedImage(answer.image, facts | told, engine=f"{server.title} {version}".rstrip())
+        engine = f"{server.program.name} {server.version or told.pop('version', '')}".rstrip()
+        return GeneratedImage(answer.image, {"seed": body["seed"], **told}, engine=engine)
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Return rows for each server, and what preflight finds."""
-        from imagegen.backends.a1111.doctor import describe_server
-
-        rows: list[Diagnosis] = []
-        for request in {self._url(request): request for request in requests}.values():
-            server = self._find_server(request)
-            rows += [] if isinstance(server, Problem) else describe_server(server)
+        servers = {self._url(request): self._inspect(request) for request in requests}.values()
+        rows = [row for server in servers if not isinstance(server, Problem) for row in _describe(server)]
         return [*rows, *super().diagnose(requests)]
 
     def _url(self, request: Request) -> str:
         url: str = request.extra.get("server", {}).get("url", self.context.settings.a1111_server_url)
         return url.rstrip("/")
 
-    def _require_server(self, request: Request) -> Server:
-        """Return the request's server. Raises GenerationError."""
-        if isinstance(server := self._find_server(request), Problem):
-            raise GenerationError(server.what, server.hint)
-        return server
+    def _find(self, request: Request) -> tuple[Server, Checkpoint]:
+        """Return the request's server, and the checkpoint that it means there. Raises GenerationError."""
+        from imagegen.backends.a1111.checks import find_checkpoint
 
-    def _find_server(self, request: Request) -> Server | Problem:
+        server = self._inspect(request)
+        found = server if isinstance(server, Problem) else find_checkpoint(request.model, server)
+        if isinstance(server, Problem) or isinstance(found, Problem):
+            raise GenerationError(found.what, found.hint)
+        return server, found
+
+    def _inspect(self, request: Request) -> Server | Problem:
         """Return the request's server, or why it cannot be used. A1111_AUTH is for that of the settings alone."""
         from imagegen.backends.a1111.client import Client
         from imagegen.backends.a1111.server import inspect_server
@@ -132,10 +123,18 @@ class A1111Backend(Backend):
             except Refused as refused:
                 self._servers[url] = refused.problem
             except Unreachable as error:
-                hint = "start it, or correct a1111.server.url"
-                self._servers[url] = Problem("", f"no server answers at {url}: {error}", hint)
+                what, hint = f"no server answers at {url}: {error}", "start it, or correct a1111.server.url"
+                self._servers[url] = Problem("", what, hint)
         return self._servers[url]
 
 
-_FACTS = ("sampler_name", "sd_model_name", "sd_model_hash", "version")
-"""What is recorded of what a server says."""
+def _describe(server: Server) -> Iterator[Diagnosis]:
+    """Yield the rows of a server: which program it is, and what it has."""
+    client, names = server.client, [one.file for one in server.checkpoints]
+    ways = ("shows" if client.stage() else "does not show", "sent" if client.auth else "not sent")
+    found = "{} {}, {} progress, A1111_AUTH is {}".format(server.program.name, server.version or "", *ways)
+    yield Diagnosis(True, f"server {client.url}", found.replace(" ,", ","))
+    loaded = f"; {server.loaded} is loaded" if server.loaded else ""
+    yield Diagnosis(True, "checkpoints", f"{len(names)}: {list_first(names)}{loaded}" if names else "not listed")
+    if samplers := list(dict.fromkeys(server.samplers.values())):
+        yield Diagnosis(True, "samplers", f"{len(samplers)}: {list_first(samplers)}")

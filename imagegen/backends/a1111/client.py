@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,13 +52,8 @@ class Client(JsonApi):
 
     def __init__(self, url: str, user_and_password: str = "") -> None:
         encoded = base64.b64encode(user_and_password.encode("utf-8")).decode("ascii")
-        auth = f"Basic {encoded}" if user_and_password else ""
-        super().__init__(url, auth, user_and_password, user_and_password.partition(":")[2])
-
-    @property
-    def has_auth(self) -> bool:
-        """Whether the server is sent a user and a password."""
-        return bool(self._auth)
+        self.auth = f"Basic {encoded}" if user_and_password else ""
+        super().__init__(url, self.auth, user_and_password, user_and_password.partition(":")[2])
 
     @property
     def _set_auth(self) -> str:
@@ -72,30 +68,30 @@ class Client(JsonApi):
                 return None
             raise
 
-    def stage(self, check: Callable[[], None] | None = None) -> Stage | None:
+    def stage(self) -> Stage | None:
         """Return what the server generates now; None if it does not say."""
         try:
-            path = "/sdapi/v1/progress?skip_current_image=true"
-            found = self._json("GET", path, check=check, silence_s=_POLL_S)
+            found = self._json("GET", "/sdapi/v1/progress?skip_current_image=true", silence_s=_POLL_S)
             state, done = found["state"], float(found.get("progress") or 0)
             job = f"{state['job']} {state.get('job_timestamp')}" if state.get("job") else ""
             return Stage(job, done, bool(state.get("interrupted") or state.get("skipped")))
         except (Refused, KeyError, TypeError, ValueError, AttributeError):
             return None
 
-    def task(self, task: str, check: Callable[[], None] | None = None) -> Mapping[str, Any] | None:
+    def task(self, task: str) -> Mapping[str, Any] | None:
         """Return what the server's web UI says of the request with this ID; None if there is no web UI."""
         body = {"id_task": task, "id_live_preview": -1, "live_preview": False}
         try:
-            found = self._json("POST", "/internal/progress", check=check, silence_s=_POLL_S, json=body)
+            found = self._json("POST", "/internal/progress", silence_s=_POLL_S, json=body)
         except Refused:
             return None
         return found if "active" in found else None
 
-    def generate(self, body: Mapping[str, Any], check: Callable[[], None], silence_s: float) -> Answer:
+    def generate(self, body: Mapping[str, Any], check: Callable[[], None]) -> Answer:
         """Generate an image. Raises Refused, Unreachable, and what `check` raises."""
         path = "/sdapi/v1/img2img" if "init_images" in body else "/sdapi/v1/txt2img"
-        data = self._send("POST", path, limit=_MOST, check=check, silence_s=silence_s, json=dict(body))
+        self._session().close()  # a connection that was kept may be closed by the server at this moment
+        data = self._send("POST", path, limit=_MOST, check=check, silence_s=math.inf, json=dict(body))
         try:
             answer = json.loads(data)
             info = _read_info(answer.get("info"))
@@ -105,8 +101,8 @@ class Client(JsonApi):
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, binascii.Error):
             image, info = b"", {}
         if not image:
-            what = "answered without an image, as if it ran out of memory or had loaded no model"
-            raise Refused(f"{self.url} {what}", "look at its own log: it says why")
+            what = f"{self.url} answered without an image, as if it ran out of memory or had no model"
+            raise Refused(what, "look at its own log: it says why")
         return Answer(image, info)
 
     def interrupt(self) -> None:
@@ -116,9 +112,8 @@ class Client(JsonApi):
 
 def _read_info(info: object) -> Mapping[str, Any]:
     """Return what an answer says of its image: JSON in a text, an object, or nothing."""
-    if isinstance(info, str) and info:
-        try:
-            info = json.loads(info)
-        except ValueError:
-            return {}
-    return info if isinstance(info, dict) else {}
+    try:
+        found = json.loads(info) if isinstance(info, str) and info else info
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.a1111.checks import fold_seed
 from imagegen.backends.a1111.client import Answer
 from imagegen.backends.a1111.server import Checkpoint, Server
 from imagegen.backends.reference_image import FIRST_IMAGE, encode_image
@@ -38,7 +37,7 @@ def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: C
         "height": request.height,
         "steps": request.steps,
         "cfg_scale": request.cfg,
-        "seed": fold_seed(request.seed or 0, server),
+        "seed": (request.seed or 0) % program.seeds,
         **program.always,
     }
     if "sampler" in request.given:
@@ -64,63 +63,49 @@ def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: C
 
 
 def find_difference(answer: Answer, body: Mapping[str, Any], checkpoint: Checkpoint, server: Server) -> Problem | None:
-    """Return what the server generated in place of what it was asked for; None if nothing speaks for that."""
-    found = next(_compare(answer, body, checkpoint), None)
-    if found is None:
-        return None
-    name, asked, taken = found
-    hint = f"use multiples of 64, such as {_round_up(body)}" if name == "size" else _HINTS.get(name, _LIST)
-    return Problem("", f"{server.program.name} took another {name}: {taken} in place of {asked}", hint)
+    """Return what the server took in place of what it was asked for; None if nothing speaks for that."""
+    for name, asked, taken in _compare(answer, body, checkpoint):
+        if taken and asked and _simplify(asked) != _simplify(taken):
+            what = f"{server.program.name} took another {name}: {taken}, and not {asked}"
+            return Problem("", what, _HINTS.get(name, "see what the server has now: doit doctor"))
+    return None
 
 
-_LIST = "see what the server has now: doit doctor; somebody may have changed it meanwhile"
 _HINTS = {
     "prompt": "an extension or a setting of the server changes prompts: switch it off",
-    "seed": "look at the server's scripts and settings",
+    "seed": "see whether an extension or a setting of the server changes seeds",
+    "size": "this model needs another one; multiples of 64 suit all of them",
 }
 
 
 def _compare(answer: Answer, body: Mapping[str, Any], checkpoint: Checkpoint) -> Iterator[tuple[str, str, str]]:
-    """Yield what differs: its name, what was asked for, and what was taken."""
-    info = answer.info
-    size, asked_size = _read_size(answer.image), (body["width"], body["height"])
-    if size and size != asked_size:
-        yield "size", "{}×{}".format(*asked_size), "{}×{}".format(*size)
-    prompts = info.get("all_prompts") or [info.get("prompt")]
-    asked: dict[str, Any] = {"prompt": body["prompt"], "seed": body["seed"], "sampler": body.get("sampler_name")}
-    taken = {"seed": info.get("seed"), "sampler": info.get("sampler_name")}
-    taken["prompt"] = prompts[0] if isinstance(prompts, list) else None
+    """Yield what can be compared: its name, what was asked for, and what was taken; empty if that is not known."""
+    info = {key: str(value) for key, value in answer.info.items() if isinstance(value, (str, int))}
+    prompts, more = answer.info.get("all_prompts"), answer.info.get("extra_generation_params")
+    yield "size", f"{body['width']}×{body['height']}", _read_size(answer.image)
+    yield "seed", str(body["seed"]), info.get("seed", "")
+    yield "sampler", body.get("sampler_name", ""), info.get("sampler_name", "")
+    yield "prompt", body["prompt"], str(prompts[0]) if isinstance(prompts, list) and prompts else info.get("prompt", "")
     if "override_settings" in body:
-        asked |= {"checkpoint": checkpoint.base, "checkpoint (by its hash)": checkpoint.hash}
-        taken |= {"checkpoint": info.get("sd_model_name"), "checkpoint (by its hash)": info.get("sd_model_hash")}
-    for name, value in asked.items():
-        if value not in (None, "") and taken[name] not in (None, "") and _plain(taken[name]) != _plain(value):
-            yield name, str(value), str(taken[name])
-    more = info.get("extra_generation_params")
-    hashes = more.get("Lora hashes") if isinstance(more, dict) else None
-    if isinstance(hashes, str):
-        loaded = {part.partition(":")[0].strip() for part in hashes.split(",")}
-        for tag in body["prompt"].split("<lora:")[1:]:
-            if (name := tag.partition(":")[0]) and name.replace(",", "") not in loaded:
-                yield "list of LoRAs", name, hashes
+        yield "checkpoint", checkpoint.hash[:10], info.get("sd_model_hash", "")
+        name = info.get("sd_model_name", "")
+        yield "checkpoint", name if name in checkpoint.names else checkpoint.file, name
+    if loaded := str(more.get("Lora hashes") or "") if isinstance(more, dict) else "":
+        names = {part.partition(":")[0].strip() for part in loaded.split(",")}
+        for name in re.findall(r"<lora:([^:>]*)", body["prompt"]):
+            yield "list of LoRAs", name, name if name.replace(",", "") in names else loaded
 
 
-def _plain(value: object) -> str:
+def _simplify(text: str) -> str:
     """Return it as all programs repeat it: in koboldcpp's lower case, without LoRAs, and the comma that it adds."""
-    return " ".join(re.sub(r"<\w+:[^>]*>", "", str(value).lower()).split()).rstrip(", ")
+    return " ".join(re.sub(r"<\w+:[^>]*>", "", text.lower()).split()).rstrip(", ")
 
 
-def _read_size(data: bytes) -> tuple[int, int] | None:
-    """Return the size of an image; None if it cannot be read, which is reported later."""
+def _read_size(data: bytes) -> str:
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            return width, height
-    except Exception:  # a decoder fails on foreign bytes in more ways than Pillow documents
-        return None
-
-
-def _round_up(body: Mapping[str, Any]) -> str:
-    return "×".join(str(body[side] + -body[side] % 64) for side in ("width", "height"))
+            return "×".join(map(str, image.size))
+    except Exception:  # it is reported later; a decoder fails on foreign bytes in more ways than Pillow documents
+        return ""

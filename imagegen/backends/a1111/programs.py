@@ -10,71 +10,67 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = [
-    *("A1111", "DRAW_THINGS", "FORGE", "KOBOLDCPP", "OTHER", "REFORGE", "SD_NEXT", "SD_SERVER"),
-    "Program",
-    "identify",
-]
+__all__ = ["A1111", "DRAW_THINGS", "FORGE", "KOBOLDCPP", "OTHER", "REFORGE", "SD_NEXT", "SD_SERVER", "Program", "identify"]  # fmt: skip  # noqa: E501
 
-_LORA = "<lora:"
+_TAG = "<lora:"
 
 
 @dataclass(frozen=True)
 class Program:
-    """One program, and where it differs from the others."""
+    """One program, and where it differs from the others. What it does not take, it changes or ignores without a word.
+
+    Attributes:
+        seeds: how many it has, from 0 on.
+        steps: the most that it does. cfg: the least and the most.
+        multiple: of width and height. least: of them.
+        loras: where a request has its LoRAs: in the prompt, or in the body under this key. most_loras: how many.
+        checkpoint: where a request has its checkpoint; empty if there is only the one that it was started with.
+        takes_scheduler: whether a request may have one.
+        takes_task: whether a request may have an ID, by which it is followed.
+        resizes_images: whether an image to start from may have any size.
+        changes: regular expression of what it would not take literally in a prompt.
+        longest_prompt: in bytes.
+        always: keys that each request has.
+    """
 
     name: str
-    """For a person."""
-    most_seed: int = 2**32 - 1
-    """It takes a larger seed for another one."""
-    most_steps: int = 10_000
+    seeds: int = 2**32
+    steps: int = 10_000
     cfg: tuple[float, float] = (0, 1000)
-    """The least and the most that it takes."""
     multiple: int = 8
-    """Of width and height: it changes others, without a word."""
+    least: int = 8
     loras: Literal["prompt", "lora", "loras"] = "prompt"
-    """Where a request has its LoRAs: in the prompt, or in the body under this key."""
+    most_loras: int = 1000
     checkpoint: Literal["override_settings", "model", ""] = "override_settings"
-    """Where a request names its checkpoint; empty if there is only the one that the program was started with."""
     takes_scheduler: bool = True
     takes_task: bool = False
-    """Whether a request may have an ID, by which it is followed."""
     resizes_images: bool = True
-    """Whether an image to start from may have any size."""
-    changes: str = _LORA
-    """Regular expression of what it would not take literally in a prompt: it removes or replaces it, without a word;
-    and a LoRA's tag, which is no tag where `loras` isn't prompt."""
+    changes: str = _TAG
+    longest_prompt: int = 10**9
     always: Mapping[str, Any] = field(default_factory=dict)
-    """Keys that each request has."""
 
 
 A1111 = Program("A1111", takes_task=True, changes="#")
 FORGE = Program("Forge", takes_task=True, changes="#")
 REFORGE = Program("reForge", takes_task=True, changes=r"#|//|/\*")
 SD_NEXT = Program("SD.Next", takes_scheduler=False, changes=r"[{}]|/\*|__\w+__")
-KOBOLDCPP = Program("koboldcpp", 2**31 - 1, 80, (1, 25), loras="lora", checkpoint="")
-SD_SERVER = Program("sd-server", 2**31 - 1, 100, loras="lora", checkpoint="", changes=f"{_LORA}|<sd_cpp_extra_args>")
+KOBOLDCPP = Program("koboldcpp", 2**31, 80, (1, 25), loras="lora", most_loras=4, checkpoint="", longest_prompt=3000)
+SD_SERVER = Program("sd-server", 2**31, 100, loras="lora", checkpoint="", changes=f"{_TAG}|<sd_cpp_extra_args>")
 DRAW_THINGS = Program(
     "Draw Things",
-    most_steps=150,
+    steps=150,
     cfg=(0, 50),
     multiple=64,
+    least=128,
     loras="loras",
     checkpoint="model",
     takes_scheduler=False,
     resizes_images=False,
     # whatever is not sent is as the app has it at the moment
-    always={
-        "batch_count": 1,
-        "batch_size": 1,
-        "loras": [],
-        "controls": [],
-        "hires_fix": False,
-        "upscaler": None,
-        "refiner_model": None,
-    },
+    always={"batch_count": 1, "batch_size": 1, "loras": [], "controls": [], "hires_fix": False}
+    | dict.fromkeys(("upscaler", "refiner_model")),
 )
-OTHER = Program("a server with A1111's API", changes="")
+OTHER = Program("a server with A1111's API", changes="(?!)")
 
 
 def identify(get: Callable[[str], Any]) -> tuple[Program, str] | None:
@@ -85,15 +81,17 @@ def identify(get: Callable[[str], Any]) -> tuple[Program, str] | None:
     Args:
         get: returns the JSON that the server has at a path; None if it has nothing there.
     """
-    found = _object(get("/api/extra/version"))
-    if found.get("result") == "KoboldCpp":
-        return KOBOLDCPP, str(found.get("version") or "")
-    if isinstance(_object(get("/sdcpp/v1/capabilities")).get("samplers"), list):
+
+    def read(path: str) -> Mapping[str, Any]:
+        return found if isinstance(found := get(path), dict) else {}
+
+    if read("/api/extra/version").get("result") == "KoboldCpp":
+        return KOBOLDCPP, str(read("/api/extra/version").get("version") or "")
+    if isinstance(read("/sdcpp/v1/capabilities").get("samplers"), list):
         return SD_SERVER, ""
-    found = _object(get("/sdapi/v1/version"))
-    if found.get("app") == "sd.next":
-        return SD_NEXT, str(found.get("commit") or found.get("updated") or "")
-    options = _object(get("/sdapi/v1/options"))
+    if (version := read("/sdapi/v1/version")).get("app") == "sd.next":
+        return SD_NEXT, str(version.get("commit") or version.get("updated") or "")
+    options = read("/sdapi/v1/options")
     if "guidance_scale" in options and "samples_format" not in options:
         return DRAW_THINGS, ""
     if not isinstance(get("/sdapi/v1/sd-models"), list):
@@ -103,8 +101,5 @@ def identify(get: Callable[[str], Any]) -> tuple[Program, str] | None:
     if not isinstance(get("/sdapi/v1/sd-vae"), list):
         return OTHER, ""
     schedulers = str(get("/sdapi/v1/schedulers"))
-    return (REFORGE if "karras dynamic" in schedulers or "align_your_steps_custom" in schedulers else A1111), ""
-
-
-def _object(found: Any) -> Mapping[str, Any]:
-    return found if isinstance(found, dict) else {}
+    is_reforge = "karras dynamic" in schedulers or "align_your_steps_custom" in schedulers
+    return REFORGE if is_reforge else A1111, ""

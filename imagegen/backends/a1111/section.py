@@ -10,24 +10,21 @@ from imagegen.backends.options import NAME, STRENGTH, address, normalise, option
 from imagegen.backends.reference_image import FIRST_IMAGE, read_images, resolve_strength
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "recover_section", "resolve"]
+__all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "resolve"]
 
 _SERVER = {
     "url": option("Its address, without /sdapi/v1.", **address("http://127.0.0.1:7860")),
     "interrupt": option(
-        "Whether Ctrl-C stops what the server generates even if it may be another person's image. By default, only if "
-        "the server is on this machine, and had nothing to do when the image was begun.",
+        "Whether cancelling stops what the server generates, even if it may be another person's image. By default, "
+        "only if it is surely this job's.",
         type="boolean",
     ),
 }
+_INIT = option("The image to start from: a file, or another output as JOB:ITEM.", **NAME)
 OPTIONS: Mapping[str, Any] = {
     "checkpoint": option("The checkpoint's name, as the server lists it.", **NAME),
     "loras": option("LoRAs: each name with its strength.", type="mapping", keysrules=NAME, valuesrules=STRENGTH),
-    "images": option(
-        "The image to start from, as init: a file, or another output as JOB:ITEM.",
-        type="mapping",
-        schema={FIRST_IMAGE: option("The image to start from.", **NAME)},
-    ),
+    "images": option("Reference images.", type="mapping", schema={FIRST_IMAGE: _INIT}),
     "strength": option(
         "How far the picture may go from images.init: 0 keeps it, 1 ignores it.", type="number", min=0, max=1
     ),
@@ -47,9 +44,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         extra["loras"] = {normalise(name): float(strength) for name, strength in loras.items()}
     references: Mapping[str, str] = section.get("images", {})
     images, files = read_images(references, context, problems, "every server")
-    if images:
-        extra["images"] = images
-    extra |= resolve_strength(section, problems)
+    extra |= ({"images": images} if images else {}) | resolve_strength(section, problems)
     if problems:
         raise ImagegenError(*problems)
     return Resolved(
@@ -59,11 +54,3 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         origins={key: name for key, name in references.items() if key not in images},
         files=files,
     )
-
-
-def recover_section(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the section that gives these recorded fields. Raises ImagegenError for a reference image."""
-    if "images" in fields:
-        what = "was generated from a reference image, of which only the digest is recorded"
-        raise ImagegenError(Problem("", what, "add an item to a job that names it, or give --backend"))
-    return {"loras": fields["loras"]} if "loras" in fields else {}

@@ -16,31 +16,23 @@ __all__ = ["Checkpoint", "Server", "inspect_server"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One of the server's."""
+    """One of the server's. title: what a request names; it gets the hash only once it was loaded."""
 
     title: str
-    """What a request names."""
     name: str = ""
     path: str = ""
     hash: str = ""
 
     @property
     def file(self) -> str:
-        """Return its name without its hash, which it may get only once it was loaded: it stays the same."""
-        return self.title.partition(" [")[0].replace("\\", "/")
+        """Return its title without its hash: it stays the same."""
+        return _slashes(self.title.partition(" [")[0])
 
     @property
     def names(self) -> Sequence[str]:
         """Return what a job may call it: as listed, by its file with its folder and ending or without, by its hash."""
-        files = (self.file, self.file.rpartition("/")[2], self.path.replace("\\", "/").rpartition("/")[2])
-        found = (self.title, self.name, *files, *(one.rpartition(".")[0] for one in files), self.hash)
-        return list(dict.fromkeys(filter(None, found)))
-
-    @property
-    def base(self) -> str:
-        """Return its file's name without its folder and its ending, as A1111 reports it."""
-        file = (self.path or self.file).replace("\\", "/").rpartition("/")[2]
-        return file.rpartition(".")[0] or file
+        files = (self.file, _base(self.file), _base(self.path))
+        return [self.title, self.name, *files, *(one.rpartition(".")[0] for one in files), self.hash]
 
 
 @dataclass(frozen=True)
@@ -57,38 +49,23 @@ class Server:
     schedulers: Mapping[str, str]
 
     @property
-    def title(self) -> str:
-        """Return the program and its version, for a person."""
-        return f"{self.program.name} {self.version}".rstrip()
-
-    @property
     def loaded(self) -> str:
         """Return the checkpoint that it has loaded now; empty if it does not say."""
         return _text(self.options, "sd_model_checkpoint") or _text(self.options, "model")
 
-    def find(self, name: str) -> Sequence[Checkpoint]:
-        """Return the checkpoints that a job may mean by this name: the one of this title alone, if there is one.
-
-        Without a name, that is all.
-        """
-        if not name:
-            return self.checkpoints
-        exact = [one for one in self.checkpoints if name in (one.title, one.file)]
-        return exact or [one for one in self.checkpoints if name in one.names]
-
     @cached_property
     def loras(self) -> Mapping[str, str] | None:
         """What a request calls each LoRA, by each name that a job may give it; None if there is no list."""
-        if self.program is DRAW_THINGS:
+        found = None if self.program is DRAW_THINGS else _list(self.client.get, "loras")
+        if found is None:
             return None
-        found: dict[str, str] = {}
-        for one in _list(self.client.get, "loras"):
-            path = _text(one, "path").replace("\\", "/")
-            sent = _text(one, "name") if self.program.loras == "prompt" else _text(one, "path")
-            file = path if self.program.loras == "lora" else path.rpartition("/")[2]
-            for name in (_text(one, "name"), _text(one, "alias"), file):
-                found.setdefault(name, sent)
-        return {name: sent for name, sent in found.items() if name and sent}
+        names: dict[str, str] = {}
+        for one in found:
+            by_path = self.program.loras == "lora"
+            sent, path = _text(one, "path" if by_path else "name"), _slashes(_text(one, "path"))
+            for name in (_text(one, "name"), _text(one, "alias"), path if by_path else _base(path)):
+                names.setdefault(name, sent)
+        return {name: sent for name, sent in names.items() if name and sent}
 
 
 def inspect_server(client: Client) -> Server:
@@ -100,48 +77,58 @@ def inspect_server(client: Client) -> Server:
     program, version = found
     options = get("/sdapi/v1/options")
     checkpoints = [
-        Checkpoint(_text(one, "title") or _text(one, "model_name"), *(_text(one, key) for key in _OTHER_NAMES))
-        for one in _list(get, "sd-models")
+        Checkpoint(_text(one, "title") or _text(one, "model_name"), *(_text(one, key) for key in _NAMES))
+        for one in _list(get, "sd-models") or ()
     ]
-    samplers = _list(get, "samplers")
-    schedulers = _list(get, "schedulers") if program.takes_scheduler else []
     return Server(
         client,
         program,
         version,
         options if isinstance(options, dict) else {},
         [one for one in checkpoints if one.title],
-        {alias.lower(): _text(one, "name") for one in reversed(samplers) for alias in _aliases(one)}
-        | {_text(one, "name").lower(): _text(one, "name") for one in samplers},
-        {_text(one, key).lower(): _text(one, "name") for one in reversed(schedulers) for key in ("label", "name")},
+        _index(_list(get, "samplers") or (), "aliases"),
+        _index(_list(get, "schedulers") or (), "label") if program.takes_scheduler else {},
     )
 
 
-_OTHER_NAMES = ("model_name", "filename", "hash")
-
-
-def _aliases(sampler: Mapping[str, Any]) -> Sequence[str]:
-    found = sampler.get("aliases")
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+_NAMES = ("model_name", "filename", "hash")
 
 
 def _explain_other(client: Client) -> Refused:
     """Return what is wrong with a server that does not have the API."""
     system = client.get("/system_stats")
     if isinstance(system, dict) and "system" in system:
-        hint = f"write backend: comfyui, and its address as comfyui.server.url: {client.url}"
+        hint = f"write backend: comfyui, and comfyui.server.url: {client.url}"
         return Refused(f"what answers at {client.url} is ComfyUI", hint)
     if client.get("/internal/ping") is not None:
-        return Refused(f"A1111 or Forge at {client.url} has no API", "start it with --api")
+        return Refused(f"A1111 or Forge at {client.url} was started without its API", "start it with --api")
     hint = f"start A1111 or Forge with --api, or correct {client.url_setting}"
     return Refused(f"what answers at {client.url} does not have A1111's API", hint)
 
 
-def _list(get: Callable[[str], Any], name: str) -> list[Mapping[str, Any]]:
+def _index(found: Sequence[Mapping[str, Any]], more: str) -> Mapping[str, str]:
+    """Return the names, by themselves and by what `more` holds, in lower case; a name counts more than an alias."""
+    index = {}
+    for one in found:
+        others = one.get(more)
+        for other in others if isinstance(others, list) else [others]:
+            index[str(other).lower()] = _text(one, "name")
+    return index | {_text(one, "name").lower(): _text(one, "name") for one in found}
+
+
+def _list(get: Callable[[str], Any], name: str) -> list[Mapping[str, Any]] | None:
     found = get(f"/sdapi/v1/{name}")
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else None
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:
     value = found.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _slashes(path: str) -> str:
+    return path.replace("\\", "/")
+
+
+def _base(path: str) -> str:
+    return _slashes(path).rpartition("/")[2]

@@ -6,7 +6,6 @@ What contacts the server is imported where it is used: a run with nothing to do 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import (
@@ -19,6 +18,7 @@ from imagegen.backends.base import (
     Resolved,
 )
 from imagegen.backends.models import list_model_folders
+from imagegen.backends.options import remove_options
 from imagegen.backends.sd.files import find_digest, list_files, list_models
 from imagegen.backends.sd.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, recover_section, resolve
 from imagegen.errors import ImagegenError, Problem
@@ -64,8 +64,7 @@ class SdBackend(Backend):
 
     def strip_local(self, request: Request) -> Request:
         """Remove what the job says of its own machine."""
-        extra = {key: value for key, value in request.extra.items() if key not in LOCAL_OPTIONS}
-        return replace(request, extra=extra)
+        return remove_options(request, LOCAL_OPTIONS)
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """Return the model, and the digest of its files, LoRAs too, if they are all on this machine."""

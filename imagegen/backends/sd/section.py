@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagegen.backends.base import Context, Resolved
-from imagegen.backends.options import NAME, STRENGTH, address, normalise, option
+from imagegen.backends.options import NAME, STRENGTH, address, normalise, option, recover_options
 from imagegen.backends.reference_image import read_images, resolve_strength
 from imagegen.backends.sd.files import name_here
 from imagegen.backends.sd.known_models import KNOWN_MODELS, KnownModel
@@ -139,7 +139,4 @@ def _name_files(
 
 def recover_section(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section that gives these recorded fields. Raises ImagegenError for reference images."""
-    if "images" in fields:
-        what = "was generated from reference images, of which only the digests are recorded"
-        raise ImagegenError(Problem("", what, "add an item to a job that names them, or give --backend"))
-    return {key: fields[key] for key in PARAMETERS if key in fields}
+    return recover_options(fields, PARAMETERS)

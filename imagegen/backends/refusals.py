@@ -1,0 +1,50 @@
+"""What a server's error says, in whichever of the usual forms it is, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from imagegen.backends.json_api import Refused
+from imagegen.backends.text import one_line
+from imagegen.errors import Problem
+
+__all__ = ["explain_refusal", "find_words"]
+
+_MEMORY = r"out ?of ?memory|bad_alloc|not enough memory|insufficient memory|failed to allocate"
+_SMALLER = "make the image smaller, take a smaller model, or start the server so that it needs less memory"
+_NO_KIND = ("HTTPException", "server_error")
+"""Kinds of error that say nothing."""
+
+
+def explain_refusal(refused: Refused) -> Problem:
+    """Return what a server says is wrong, and what to do."""
+    said = one_line(find_words(refused.answer))
+    if re.search(_MEMORY, said, re.IGNORECASE):
+        return Problem("", f"the server ran out of memory: {said}", _SMALLER)
+    hint = refused.hint or "correct what it names, or look at its own log"
+    return Problem("", f"the server says: {said}" if said else refused.what, hint)
+
+
+def find_words(answer: Mapping[str, Any]) -> str:
+    """Return the server's own words, with the kind of error before them; empty if there are none.
+
+    The forms: A1111's and Forge's `error`, `detail`, `errors` and `message`; FastAPI's list in `detail`; OpenAI's object
+    in `error`, koboldcpp's in `detail`; sd-server's `error`.
+    """
+    kind, detail = answer.get("error"), answer.get("detail")
+    if isinstance(kind, dict):
+        kind, detail = None, kind.get("message") or kind.get("msg")
+    if isinstance(detail, dict):
+        detail = detail.get("msg") or detail.get("message")
+    if isinstance(detail, list):
+        detail = "; ".join(_read_place(one) for one in detail if isinstance(one, dict))
+    said = detail or answer.get("errors") or answer.get("message") or answer.get("msg")
+    return ": ".join(dict.fromkeys(str(one) for one in (kind, said) if one and one not in _NO_KIND))
+
+
+def _read_place(one: Mapping[str, Any]) -> str:
+    place = one.get("loc")
+    names = [str(part) for part in place if part != "body"] if isinstance(place, list) else []
+    return f"{'.'.join(names)}: {one.get('msg')}" if names else str(one.get("msg"))
