@@ -30,10 +30,11 @@ def explain_refusal(refused: Refused) -> Problem:
 def find_words(answer: Mapping[str, Any]) -> str:
     """Return the server's own words, with the kind of error before them; empty if there are none.
 
-    The forms: A1111's and Forge's `error`, `detail`, `errors` and `message`; FastAPI's list in `detail`; OpenAI's object
-    in `error`, koboldcpp's in `detail`; sd-server's `error`.
+    The forms: A1111's and Forge's `error`, `detail`, `errors` and `message`; FastAPI's list in `detail`; OpenAI's
+    object in `error`, koboldcpp's in `detail`; sd-server's `error`.
     """
-    kind, detail = answer.get("error"), answer.get("detail")
+    kind: Any = answer.get("error")
+    detail: Any = answer.get("detail")
     if isinstance(kind, dict):
         kind, detail = None, kind.get("message") or kind.get("msg")
     if isinstance(detail, dict):

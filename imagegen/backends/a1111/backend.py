@@ -104,8 +104,9 @@ class A1111Backend(Backend):
         from imagegen.backends.a1111.checks import find_checkpoint
 
         server = self._inspect(request)
-        found = server if isinstance(server, Problem) else find_checkpoint(request.model, server)
-        if isinstance(server, Problem) or isinstance(found, Problem):
+        if isinstance(server, Problem):
+            raise GenerationError(server.what, server.hint)
+        if isinstance(found := find_checkpoint(request.model, server), Problem):
             raise GenerationError(found.what, found.hint)
         return server, found
 
@@ -134,7 +135,7 @@ def _describe(server: Server) -> Iterator[Diagnosis]:
     ways = ("shows" if client.stage() else "does not show", "sent" if client.auth else "not sent")
     found = "{} {}, {} progress, A1111_AUTH is {}".format(server.program.name, server.version or "", *ways)
     yield Diagnosis(True, f"server {client.url}", found.replace(" ,", ","))
-    loaded = f"; {server.loaded} is loaded" if server.loaded else ""
+    loaded = f"; loaded: {server.loaded}" if server.loaded else ""
     yield Diagnosis(True, "checkpoints", f"{len(names)}: {list_first(names)}{loaded}" if names else "not listed")
     if samplers := list(dict.fromkeys(server.samplers.values())):
         yield Diagnosis(True, "samplers", f"{len(samplers)}: {list_first(samplers)}")

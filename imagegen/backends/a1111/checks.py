@@ -71,8 +71,8 @@ def _check_numbers(request: Request, server: Server) -> Iterator[Problem]:
             near = max(program.least, value // program.multiple * program.multiple)
             what = f"{side} {value}: {name} takes multiples of {program.multiple}, from {program.least} on"
             yield Problem("", what, f"use {near} or {near + program.multiple}")
-    if request.steps > program.steps:
-        yield Problem("", f"steps {request.steps}: {name} does at most {program.steps}", "give fewer")
+    if request.steps > program.most_steps:
+        yield Problem("", f"steps {request.steps}: {name} does at most {program.most_steps}", "give fewer")
     if not program.cfg[0] <= request.cfg <= program.cfg[1]:
         least, most = program.cfg
         yield Problem("", f"cfg {request.cfg:g}: {name} takes {least} to {most}", "give one of these")

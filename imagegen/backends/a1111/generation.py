@@ -106,7 +106,7 @@ class Generation:
             if self._may_interrupt is not False and self._is_ours():
                 self._client.interrupt()
                 return
-        self._progress.event("note", text=f"{self._client.url} goes on with the image, which is not taken")
+        self._progress.event("note", text=f"{self._client.url} goes on with the image, but its result is not used")
 
     def _is_ours(self) -> bool:
         """Whether what the server generates is this image, or may be stopped whoever's it is."""

@@ -37,7 +37,7 @@ def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: C
         "height": request.height,
         "steps": request.steps,
         "cfg_scale": request.cfg,
-        "seed": (request.seed or 0) % program.seeds,
+        "seed": (request.seed or 0) % (program.most_seed + 1),
         **program.always,
     }
     if "sampler" in request.given:
@@ -87,9 +87,9 @@ def _compare(answer: Answer, body: Mapping[str, Any], checkpoint: Checkpoint) ->
     yield "sampler", body.get("sampler_name", ""), info.get("sampler_name", "")
     yield "prompt", body["prompt"], str(prompts[0]) if isinstance(prompts, list) and prompts else info.get("prompt", "")
     if "override_settings" in body:
-        yield "checkpoint", checkpoint.hash[:10], info.get("sd_model_hash", "")
         name = info.get("sd_model_name", "")
         yield "checkpoint", name if name in checkpoint.names else checkpoint.file, name
+        yield "checkpoint", checkpoint.hash[:10], info.get("sd_model_hash", "")
     if loaded := str(more.get("Lora hashes") or "") if isinstance(more, dict) else "":
         names = {part.partition(":")[0].strip() for part in loaded.split(",")}
         for name in re.findall(r"<lora:([^:>]*)", body["prompt"]):

@@ -20,8 +20,8 @@ class Program:
     """One program, and where it differs from the others. What it does not take, it changes or ignores without a word.
 
     Attributes:
-        seeds: how many it has, from 0 on.
-        steps: the most that it does. cfg: the least and the most.
+        most_seed: the greatest.
+        most_steps: that it does. cfg: the least and the most.
         multiple: of width and height. least: of them.
         loras: where a request has its LoRAs: in the prompt, or in the body under this key. most_loras: how many.
         checkpoint: where a request has its checkpoint; empty if there is only the one that it was started with.
@@ -34,8 +34,8 @@ class Program:
     """
 
     name: str
-    seeds: int = 2**32
-    steps: int = 10_000
+    most_seed: int = 2**32 - 1
+    most_steps: int = 10_000
     cfg: tuple[float, float] = (0, 1000)
     multiple: int = 8
     least: int = 8
@@ -54,11 +54,11 @@ A1111 = Program("A1111", takes_task=True, changes="#")
 FORGE = Program("Forge", takes_task=True, changes="#")
 REFORGE = Program("reForge", takes_task=True, changes=r"#|//|/\*")
 SD_NEXT = Program("SD.Next", takes_scheduler=False, changes=r"[{}]|/\*|__\w+__")
-KOBOLDCPP = Program("koboldcpp", 2**31, 80, (1, 25), loras="lora", most_loras=4, checkpoint="", longest_prompt=3000)
-SD_SERVER = Program("sd-server", 2**31, 100, loras="lora", checkpoint="", changes=f"{_TAG}|<sd_cpp_extra_args>")
+KOBOLDCPP = Program("koboldcpp", 2**31 - 1, 80, (1, 25), loras="lora", most_loras=4, checkpoint="", longest_prompt=3000)
+SD_SERVER = Program("sd-server", 2**31 - 1, 100, loras="lora", checkpoint="", changes=f"{_TAG}|<sd_cpp_extra_args>")
 DRAW_THINGS = Program(
     "Draw Things",
-    steps=150,
+    most_steps=150,
     cfg=(0, 50),
     multiple=64,
     least=128,
