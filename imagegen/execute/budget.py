@@ -63,20 +63,20 @@ class Budget:
         if price == 0:
             return FREE
         with self._mutex:
-            if self._closed is None and self.limit is not None and price is not None:
+            if self._closed is None and self.limit is not None:
                 left = self.limit - self.costs.spent - self._reserved
-                if price > left:
+                if price is None or price > left:
                     self._closed = self._explain(task, price, self.limit)
             if self._closed is not None:
                 raise GenerationError(self._closed.what, self._closed.hint)
             self._reserved += price or 0
         return Payment(price, self)
 
-    def _explain(self, task: str, price: Decimal, limit: Decimal) -> Problem:
+    def _explain(self, task: str, price: Decimal | None, limit: Decimal) -> Problem:
         under_way = f" and {dollars(self._reserved)} reserved for images in progress" if self._reserved else ""
         what = (
             f"not generated, to stay within the budget of {dollars(limit)}: {dollars(self.costs.spent)} is spent"
-            f"{under_way}, and {task} costs {dollars(price)}"
+            f"{under_way}, and {task} costs {'an unknown price' if price is None else dollars(price)}"
         )
         return Problem("", what, "raise 'budget' (or budget=… for one run), then run doit again: what was made is kept")
 

@@ -297,13 +297,10 @@ class Executor:
         try:
             if self._not_stored:
                 raise self._not_stored
-            payment = self.budget.reserve(work.output.task, self.backend.price(work.output.request))
+            payment = self._reserve(work)
             if work.output.request.seed is None:
                 work = replace(work, output=choose_seed(self.project, work.output))
             output = work.output
-            if payment.is_due and not work.forced and (path := find_paid_image(self.project, output)):
-                problem = unpaid_problem(output, path)
-                raise GenerationError(problem.what, problem.hint)
             attempt = ImageAttempt(self.project, output, forced=work.forced)
             self._note_lost_before(work, attempt, payment)
             self.on_event(Started(output))
@@ -323,6 +320,15 @@ class Executor:
             return outcome
         finally:
             payment.release()
+
+    def _reserve(self, work: StaleOutput) -> Payment:
+        """Reserve the image's price. Raises GenerationError if it must not be paid, or was and is kept as a file."""
+        output = work.output
+        price = self.backend.price(output.request)
+        if price != 0 and not work.forced and (path := find_paid_image(self.project, output)):
+            problem = unpaid_problem(output, path)
+            raise GenerationError(problem.what, problem.hint)
+        return self.budget.reserve(output.task, price)
 
     def _note_lost_before(self, work: StaleOutput, attempt: ImageAttempt, payment: Payment) -> None:
         """Say if an earlier run ended between the request of an image that costs something and its arrival."""

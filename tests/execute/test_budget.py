@@ -106,6 +106,13 @@ def test_images_of_unknown_price_are_counted() -> None:
     assert budget.costs == Costs(unpriced=1, lost=1)
 
 
+def test_an_unknown_price_passes_every_limit() -> None:
+    with pytest.raises(
+        GenerationError, match=r"the budget of \$5\.00: \$0\.00 is spent, and j:a costs an unknown price"
+    ):
+        Budget(Decimal(5)).reserve("j:a", None)
+
+
 def test_a_closed_budget_says_why_and_lets_free_images_pass() -> None:
     budget = Budget()
     budget.close(Problem("", "the disk is full", "free space"))

@@ -196,6 +196,8 @@ def test_what_cannot_be_decoded_is_kept_and_nothing_more_is_paid_for(paid: Paid,
     expected = forecast(project, standing, ())
     assert [str(one.act) for one in expected.images] == ["fail", "fresh", "fresh"]
     assert expected.price == 0
+    assert costs(paid.run("0"))[0] == 0
+    assert "it was paid for already" in paid.whats("portraits:a")[0]
     kept.unlink()
     assert costs(paid.run())[0] == Decimal("0.04")
     assert paid.states == ["generated", "fresh", "fresh"]
