@@ -87,7 +87,7 @@ FAULTS = (
     _fault(
         "images are paid for past the budget",
         "execute/test_paid_images.py::test_the_budget_is_never_passed_and_what_costs_nothing_goes_on",
-        ("execute/budget.py", "if price > left:", "if False:"),
+        ("execute/budget.py", "if price is None or price > left:", "if False:"),
     ),
     _fault(
         "the prices of images in progress do not count",
