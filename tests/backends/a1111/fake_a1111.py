@@ -77,6 +77,7 @@ class FakeA1111:
         has_api: whether A1111 was started with --api.
         has_task_ids: whether /internal/progress answers, as it does without --nowebui.
         takes: fields of a picture that it takes in place of what was asked, and reports as far as the program does.
+        says: answers in place of its own, by the end of the path: JSON, or bytes as they are.
         asked: all requests that came, in order. pictures: each that was begun. interrupts: how often it was asked to.
     """
 
@@ -85,6 +86,7 @@ class FakeA1111:
         self.info: Literal["", "object", "empty", "absent"] = ""
         self.prefix, self.has_api, self.has_task_ids = False, True, True
         self.takes: Mapping[str, Any] = {}
+        self.says: Mapping[str, Any] = {}
         self.asked: list[Asked] = []
         self.pictures: list[Picture] = []
         self.interrupts = 0
@@ -324,6 +326,10 @@ def _handler(fake: FakeA1111) -> type[BaseHTTPRequestHandler]:
             self._note(None)
             self._send(*(self._refuse_auth(path) or fake.get(path)))
 
+        def _replace(self, answer: Any) -> Any:
+            path = self.path.partition("?")[0]
+            return next((said for end, said in fake.says.items() if path.endswith(end)), answer)
+
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             body = json.loads(data) if data else None
@@ -350,8 +356,9 @@ def _handler(fake: FakeA1111) -> type[BaseHTTPRequestHandler]:
             return error.status, error.body
 
         def _send(self, status: int, answer: Any) -> None:
-            data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-            kind = "text/html" if isinstance(answer, str) else "application/json"
+            answer = self._replace(answer.encode() if isinstance(answer, str) else answer)
+            data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            kind = "text/html" if isinstance(answer, bytes) else "application/json"
             with suppress(OSError):  # whoever asked has gone
                 self.send_response(status)
                 self.send_header("Content-Type", kind)

@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imagegen.backends.a1111 import A1111Backend
-from imagegen.backends.base import Cancelled, Context, GeneratedImage, GenerationError, MayBeRunningError, OverdueError
-from imagegen.config.settings import Settings
-from imagegen.plan.request import Request
+from imagegen.backends.base import Cancelled, GeneratedImage, GenerationError, MayBeRunningError, OverdueError
+from tests.backends.a1111.calls import make_backend, make_request
 from tests.backends.a1111.fake_a1111 import PATIENCE_S, FakeA1111
 from tests.backends.ollama.parts import RecordedProgress
 from tests.backends.sd.fake_sd_server.fixture import until
 
 A_FAMILY = ["a1111", "forge", "reforge"]
-
-
-def nothing(path: str) -> bytes:
-    raise AssertionError(path)
 
 
 class Attempt:
@@ -32,18 +24,7 @@ class Attempt:
     def __init__(self, fake: FakeA1111, pool: ThreadPoolExecutor, **server: Any) -> None:
         self.fake = fake
         self.progress = RecordedProgress(timeout_s=10 * PATIENCE_S)
-        backend = A1111Backend()
-        backend.context = Context(Path.cwd(), replace(Settings(), a1111_server_url=fake.url), nothing)
-        draw_things = fake.program.name == "draw-things"
-        fields: dict[str, Any] = {"width": 128 if draw_things else 64, "height": 128 if draw_things else 64}
-        if draw_things:
-            fields["sampler"] = "Euler a"
-        model = fake.program.checkpoints[0].rpartition("/")[2]
-        request = Request(
-            *("a1111", "One", "a red fox"),
-            **{**fields, "steps": 4, "seed": 1, "model": model, "given": tuple(sorted(fields))},
-            extra={"server": server} if server else {},
-        )
+        backend, request = make_backend(fake), make_request(fake, extra={"server": server} if server else {})
         assert list(backend.preflight([request])) == []
         self._result: Future[GeneratedImage] = pool.submit(backend.generate, request, self.progress)
 
