@@ -145,8 +145,12 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("sglang", {}, {"width": 72, "height": 64}, "16"),
     ("sglang", {}, {"openai": {"model": "Qwen/Qwen-Image"}}, "FLUX.1-dev"),
     ("sglang", {"active_loras": LORA}, {}, "ink"),
-    ("sdcpp", {}, {"width": 70, "height": 66}, "64"),
+    ("sdcpp", {}, {"width": 70, "height": 64}, "72"),
     ("sdcpp", {}, {"openai": {"model": "sdxl"}}, "sd-cpp-local"),
+    ("sdcpp", {}, {"sampler": "eular"}, "euler"),
+    ("sdcpp", {}, {"scheduler": "Karras"}, "karras"),
+    ("sdcpp", {}, {"negative": "x" * 5000}, "4,000"),
+    ("lemonade", {}, {"sampler": "Euler a"}, "euler_a"),
 ]
 
 
@@ -159,6 +163,15 @@ def test_what_the_server_would_change_silently_is_refused_before_anything_is_ask
     assert set(project.build().values()) == {"failed"}
     assert word in project.report, project.report
     assert project.fake.bodies == []
+
+
+@pytest.mark.parametrize("program", ["sdcpp", "lemonade"])
+def test_a_size_that_only_the_model_rounds_is_said_and_the_image_not_used(serve: Serve, program: str) -> None:
+    project = serve(program)
+    project.job(items=one(width=72))
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "128" in project.report, project.report
+    assert not project.image("fox").exists()
 
 
 NOT_HONOURED = [
