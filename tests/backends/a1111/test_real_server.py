@@ -28,9 +28,11 @@ ITEMS: list[dict[str, Any]] = [
     {"name": "full", "prompt": "a cat", "seed": 42, "negative": "dog", "sampler": "euler", "scheduler": "karras"},
     {"name": "other", "prompt": "a cät, “quoted”", "seed": 2**31 - 1, "negative": "dög", "sampler": "dpm++2m"},
 ]
-INIT: dict[str, Any] = {"name": "init", "prompt": "a cat", "seed": 42}
-FROM_IMAGE = {"images": {"init": "red.png"}, "strength": 0.6}
-WITH_LORA = {"loras": {"tint.safetensors": 1.0}}
+SECTIONS: dict[str, dict[str, Any]] = {
+    "init": {"images": {"init": "red.png"}, "strength": 0.6},
+    "lora": {"loras": {"tint.safetensors": 50}},
+}
+"""Of the items that OpenAI's API has nothing for."""
 
 
 @pytest.fixture
@@ -64,7 +66,8 @@ openai.dialect = 'sdcpp'
     )
     generate = {"width": 64, "height": 64, "steps": 2, "cfg": 7.0}
     plain = {"generate": generate, "items": ITEMS}
-    more = {"generate": generate, "items": [*ITEMS, INIT | {"sd": FROM_IMAGE, "a1111": FROM_IMAGE}]}
+    others = [{"name": name, "prompt": "a cat", "seed": 42, "sd": own, "a1111": own} for name, own in SECTIONS.items()]
+    more = {"generate": generate, "items": [*ITEMS, *others]}
     project.job("own", **{**more, "backend": "sd", "sd": {"model": "one.safetensors"}, "scripted": {}})
     project.job("a1111", **{**more, "backend": "a1111", "scripted": {}})
     project.job("openai", **{**plain, "backend": "openai", "scripted": {}})
@@ -83,8 +86,8 @@ def test_one_seed_gives_the_same_pixels_by_each_api(project: ProjectFolder) -> N
         name: {job: pixels(project, job, name) for job in ("own", "a1111", "openai")}
         for name in (item["name"] for item in ITEMS)
     }
-    seen["init"] = {job: pixels(project, job, "init") for job in ("own", "a1111")}
+    seen |= {name: {job: pixels(project, job, name) for job in ("own", "a1111")} for name in SECTIONS}
     for name, found in seen.items():
         print(name, found)
-    assert [len({*found.values()}) for found in seen.values()] == [1, 1, 1, 1]
-    assert len({digest for found in seen.values() for digest in found.values()}) == 4
+    assert [len({*found.values()}) for found in seen.values()] == [1] * 5
+    assert len({digest for found in seen.values() for digest in found.values()}) == 5
