@@ -67,9 +67,11 @@ class Generation:
             return self._generate(slot)
         except TryAnotherServer:
             raise
-        except NotStoredError as error:  # the attempt stays open, as below
+        except NotStoredError as error:
             if self._made and self.payment.is_due:
                 error.paid = keep_paid_image(self.project, self.work.output, self._made.data)
+                if error.paid:  # else the attempt stays open, as below
+                    self.attempt.close(made=False)
             raise
         except (OSError, MayBeRunningError) as error:
             # nothing is wrong with the attempt: the next run can take its image

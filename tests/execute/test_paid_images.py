@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -138,11 +139,13 @@ def test_cancelling_an_image_in_progress_says_that_it_may_have_been_paid_for(pai
     root.mkdir()
     bench = Bench(root, Script(acts={"*": [{"hang": True}]}, prices=FOUR_CENTS, in_flight=1), {"j": ["a", "b"]})
 
-    def cancel() -> None:
+    def cancel_once_it_is_begun() -> None:
+        while not bench.events("started"):
+            time.sleep(0.02)
         bench.stop.set()
         bench.cancel.set()
 
-    threading.Timer(0.5, cancel).start()
+    threading.Thread(target=cancel_once_it_is_begun, daemon=True).start()
     assert set(bench.run().values()) == {"cancelled"}
     notes = {outcome.output.task: outcome.note for outcome in bench.outcomes}
     assert notes == {"j:a": "may have been paid for, though it never arrived", "j:b": ""}
@@ -283,6 +286,8 @@ def test_a_store_that_takes_nothing_loses_no_image_and_nothing_more_is_paid_for(
     assert costs(paid.run())[0] == Decimal("0.12")
     assert [task for task, outcome in paid.outcomes.items() if outcome.state == "failed"] == [first]
     assert "it was paid for already" in paid.whats(first)[0]
+    kept.unlink()
+    assert costs(paid.run()) == (Decimal("0.04"), 0, 0, 0), "it arrived, so nothing is said of an earlier run"
 
 
 def test_nothing_is_requested_if_the_attempt_cannot_be_noted(paid: Paid, monkeypatch: pytest.MonkeyPatch) -> None:
